@@ -1,0 +1,498 @@
+"""The design: one frozen description from which the models, the hardware and the documents are all built."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
+
+from python_ref.spec.error import DesignError
+from python_ref.spec.layout import Layout
+from python_ref.spec.network import Activation, Network
+from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.schedule import Difference, Schedule
+
+__all__ = ["MAX_LANES", "SATURATION_KINDS", "Cast", "DesignSpec", "Formats", "Hardware", "canonical"]
+
+MAX_LANES = 256
+"""Most lanes a design may have."""
+
+MAX_TABLE_BITS = 14
+"""Widest address of an activation table."""
+
+SATURATION_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
+"""The casts whose saturations are counted, in the order of their counters. What one counts: values of existing neurons
+(activation), one value per step (cost_change), values as seen by existing parameters (the others)."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The two modes of a narrowing."""
+
+    rounding: Rounding = Rounding.HALF_EVEN
+    overflow: Overflow = Overflow.SATURATE
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Number formats and the modes of the casts into them.
+
+    Parameters
+    ----------
+    input : Fixed
+        Of the samples' inputs.
+    weight : Fixed
+        Of weights and biases; signed.
+    activation : Fixed
+        Of every neuron's output, and of the targets.
+    table : Fixed
+        To which a pre-activation is narrowed before it addresses the table of a sigmoid or tanh; signed, ≤ 14 bits.
+    cost_change : Fixed or None
+        Of C̃; None keeps C₊ − C₀ exact.
+    gradient : Fixed or None
+        Of g and G; None derives it.
+    activation_cast, cost_change_cast, gradient_cast, weight_cast : Cast
+        Modes of the casts. ``gradient_cast`` is that of the broadcast, ``weight_cast`` that of the update. Only the
+        last may be STOCHASTIC.
+    """
+
+    input: Fixed = Fixed(False, 0, 8)
+    weight: Fixed = Fixed(True, 4, 12)
+    activation: Fixed = Fixed(True, 4, 10)
+    table: Fixed = Fixed(True, 4, 6)
+    cost_change: Fixed | None = None
+    gradient: Fixed | None = None
+    activation_cast: Cast = Cast(Rounding.HALF_EVEN)
+    cost_change_cast: Cast = Cast(Rounding.HALF_EVEN)
+    gradient_cast: Cast = Cast(Rounding.FLOOR)
+    weight_cast: Cast = Cast(Rounding.STOCHASTIC)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The array.
+
+    Parameters
+    ----------
+    lanes : int
+        L, 1 to 256.
+    gradient_memory : bool or None
+        Whether each lane has a memory for G; None derives it from τ_θ.
+    signature : bool
+        Whether the core keeps the running signatures of its observables.
+    """
+
+    lanes: int = 4
+    gradient_memory: bool | None = None
+    signature: bool = True
+
+
+def canonical(value: object) -> object:
+    """A description of plain lists, dicts, strings and numbers, the same for equal specs; what digests are taken of."""
+    if isinstance(value, Fixed):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        described = {f.name: canonical(getattr(value, f.name)) for f in fields(value) if not f.name.startswith("_")}
+        return {"name": value.name, **described} if hasattr(value, "name") and "name" not in described else described
+    if isinstance(value, (tuple, list)):
+        return [canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in value.items()}
+    return value
+
+
+def digest_of(value: object) -> str:
+    """First 64 bits of SHA-256 of a canonical description, as 16 hexadecimal digits."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class DesignSpec:
+    """A whole design, checked, with everything left open derived.
+
+    Parameters
+    ----------
+    name : str
+        Name; a Verilog identifier.
+    network, perturbation, schedule, optimizer, formats, hardware
+        Its parts.
+
+    Raises
+    ------
+    DesignError
+        If parts do not fit together; it names the key of the design file, the value and the way out.
+    """
+
+    name: str
+    network: Network
+    perturbation: Perturbation
+    schedule: Schedule
+    optimizer: Optimizer = Sgd()
+    formats: Formats = Formats()
+    hardware: Hardware = field(default_factory=Hardware)
+
+    def __post_init__(self) -> None:
+        for check in (
+            self._check_hardware,
+            self._check_activations,
+            self._check_amplitude,
+            self._check_widths,
+            self._check_casts,
+            self._check_update,
+        ):
+            check()
+
+    # -- Structure ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where neurons and parameters sit."""
+        return Layout(self.network, self.hardware.lanes)
+
+    @property
+    def gradient_memory(self) -> bool:
+        """Whether each lane has a memory for G."""
+        built = self.hardware.gradient_memory
+        return self.schedule.update_period > 1 if built is None else built
+
+    @property
+    def plain(self) -> bool:
+        """Whether an update is u = cast_weight(g), rounded before the sign: no gradient memory, no momentum."""
+        return not self.gradient_memory and isinstance(self.optimizer, Sgd)
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether the difference is two-sided."""
+        return self.schedule.difference is Difference.TWO_SIDED
+
+    @property
+    def node(self) -> bool:
+        """Whether neurons are perturbed, rather than weights."""
+        return self.perturbation.kind is Kind.NODE
+
+    @property
+    def quantities(self) -> int:
+        """Number of perturbed quantities."""
+        return self.network.n_neurons if self.node else self.network.n_parameters
+
+    @property
+    def draws(self) -> int:
+        """Words of signs drawn per pass: one per slot, or per group in node perturbation."""
+        return self.layout.groups if self.node else self.layout.slots
+
+    @property
+    def sample_buffers(self) -> int:
+        """Samples the core holds: the present one, the next, and in node perturbation the one being correlated."""
+        return 3 if self.node else 2
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the structure: all that is built in; not periods, rates, seeds, or where the parameters start."""
+        return digest_of(
+            {
+                "name": self.name,
+                "sizes": self.network.sizes,
+                "hidden": self.network.hidden,
+                "output": self.network.output,
+                "kind": self.perturbation.kind,
+                "code": self.perturbation.code,
+                "amplitude_log2": self.perturbation.amplitude_log2,
+                "difference": self.schedule.difference,
+                "exponents": self.exponents,
+                "optimizer": self.optimizer,
+                "formats": self.formats,
+                "cost_change": self.cost_change_format,
+                "gradient": self.gradient_format,
+                "gradient_memory": self.gradient_memory,
+                "hardware": self.hardware,
+            }
+        )
+
+    @cached_property
+    def run_digest(self) -> str:
+        """Digest of the structure and of everything else the design file says of a run, the data excepted."""
+        return digest_of(self)
+
+    # -- Formats, all exact but for those the user chose ----------------------------------------------------------
+
+    def operand_format(self, layer: int) -> Fixed:
+        """Format of the inputs of a layer."""
+        return self.formats.activation if layer else self.formats.input
+
+    def amplitude_raw(self, fraction_bits: int) -> int:
+        """Δ as a raw integer with ``fraction_bits``."""
+        return 1 << (fraction_bits + self.perturbation.amplitude_log2)
+
+    def preactivation_format(self, layer: int) -> Fixed:
+        """Exact format of a layer's pre-activations, perturbation included."""
+        weight, operand = self.formats.weight, self.operand_format(layer)
+        n_in = self.network.sizes[layer]
+        products = [w * x for w in (weight.min, weight.max) for x in (operand.min, operand.max)]
+        fraction = weight.fraction_bits + operand.fraction_bits
+        delta = self.amplitude_raw(fraction) if self.node else 0
+        low = n_in * min(products) + (weight.min << operand.fraction_bits) - delta
+        high = n_in * max(products) + (weight.max << operand.fraction_bits) + delta
+        return Fixed.covering(low, high, fraction)
+
+    @property
+    def accumulator_width(self) -> int:
+        """Bits of a lane's accumulator, which serves every layer."""
+        return max(self.preactivation_format(layer).width for layer in range(len(self.network.layers)))
+
+    @property
+    def parameter_limits(self) -> tuple[int, int]:
+        """Least and greatest raw parameter: in weight perturbation θ ± Δ must fit as well."""
+        weight = self.formats.weight
+        margin = 0 if self.node else self.amplitude_raw(weight.fraction_bits)
+        return weight.min + margin, weight.max - margin
+
+    @property
+    def error_format(self) -> Fixed:
+        """Exact format of y − y*."""
+        return self.formats.activation - self.formats.activation
+
+    @property
+    def cost_format(self) -> Fixed:
+        """Exact format of C = Σ(y − y*)²."""
+        error = self.error_format
+        return Fixed.covering(0, self.network.n_out * max(error.min**2, error.max**2), 2 * error.fraction_bits)
+
+    @property
+    def cost_difference_format(self) -> Fixed:
+        """Exact format of C₊ − C₀."""
+        return self.cost_format - self.cost_format
+
+    @property
+    def cost_change_format(self) -> Fixed:
+        """Format of C̃: the user's, or exact."""
+        return self.formats.cost_change or self.cost_difference_format
+
+    def product_format(self, operand: Fixed | None) -> Fixed:
+        """Exact format of C̃·x for an operand, or of C̃ alone (None)."""
+        return self.cost_change_format if operand is None else self.cost_change_format * operand
+
+    @property
+    def gradient_format(self) -> Fixed:
+        """Format of g and G: the user's, or with 8 fraction bits more than a parameter, and its range."""
+        weight = self.formats.weight
+        return self.formats.gradient or Fixed(True, weight.integer_bits, weight.fraction_bits + 8)
+
+    @property
+    def momentum_format(self) -> Fixed:
+        """Format of m: the user's, or the gradient's with k more integer bits."""
+        assert isinstance(self.optimizer, Momentum)
+        gradient = self.gradient_format
+        return self.optimizer.format or Fixed(True, gradient.integer_bits + self.optimizer.k, gradient.fraction_bits)
+
+    @property
+    def momentum_sum_format(self) -> Fixed:
+        """Exact format of m − m·2⁻ᵏ + G."""
+        assert isinstance(self.optimizer, Momentum)
+        m = self.momentum_format
+        return m - m.scaled(-self.optimizer.k) + self.gradient_format
+
+    @property
+    def update_source_format(self) -> Fixed:
+        """Format of what cast_weight narrows: m with momentum, else the gradient's."""
+        return self.momentum_format if isinstance(self.optimizer, Momentum) else self.gradient_format
+
+    @property
+    def update_format(self) -> Fixed:
+        """Format of an update u = cast_weight(…): that of a parameter."""
+        return self.formats.weight
+
+    @property
+    def stochastic_bits(self) -> int:
+        """Width of the stochastic words: the most bits a stochastic cast drops; 0 if none is stochastic."""
+        weight, dropped = self.formats.weight, [0]
+        if self.formats.weight_cast.rounding is Rounding.STOCHASTIC:
+            dropped.append(self.update_source_format.fraction_bits - weight.fraction_bits)
+        if isinstance(self.optimizer, Momentum) and self.optimizer.rounding is Rounding.STOCHASTIC:
+            dropped.append(self.momentum_sum_format.fraction_bits - self.momentum_format.fraction_bits)
+        return max(dropped)
+
+    # -- The rate -------------------------------------------------------------------------------------------------
+
+    def exponent_at(self, step: int) -> int:
+        """e of a step: log₂(η/Δ), or log₂(η/2Δ) where the difference is two-sided."""
+        return self.schedule.rate_at(step) - self.perturbation.amplitude_log2 - self.two_sided
+
+    @property
+    def exponents(self) -> tuple[int, int]:
+        """Least and greatest e the core can be set to: the schedule's, and room below to a power of two of settings."""
+        values = [self.exponent_at(step) for step, _ in self.schedule.learning_rate]
+        span = max(8, 1 << (max(values) - min(values)).bit_length())
+        return max(values) - span + 1, max(values)
+
+    # -- Checks ---------------------------------------------------------------------------------------------------
+
+    def _check_hardware(self) -> None:
+        lanes = self.hardware.lanes
+        if not isinstance(lanes, int) or isinstance(lanes, bool) or not 1 <= lanes <= MAX_LANES:
+            raise DesignError("hardware.lanes", lanes, f"it must be a whole number from 1 to {MAX_LANES}", "Take 4, say.")
+        if self.schedule.update_period > 1 and not self.gradient_memory:
+            raise DesignError(
+                "schedule.update_period",
+                self.schedule.update_period,
+                "a core without a gradient memory updates every step",
+                "Set hardware.gradient_memory = true, or leave it out, or take update_period = 1.",
+            )
+
+    def _check_activations(self) -> None:
+        activation = self.formats.activation
+        used = {self.network.output} | ({self.network.hidden} if len(self.network.sizes) > 2 else set())
+        for function in sorted(used, key=lambda f: f.value):
+            key = "network.output" if function is self.network.output else "network.hidden"
+            if function.signed and not activation.signed:
+                raise DesignError(
+                    "formats.activation",
+                    str(activation),
+                    f"{function.value} has negative values",
+                    "Take a signed format, such as 'SQ4.10'.",
+                )
+            if function is Activation.SIGN and not activation.to_raw(1.0) == 1 << activation.fraction_bits:
+                raise DesignError(key, function.value, f"formats.activation = {activation} cannot hold +1", "Give it one integer bit more.")
+            if function.tabulated and not self.formats.table.signed:
+                raise DesignError(
+                    "formats.table",
+                    str(self.formats.table),
+                    "pre-activations have negative values",
+                    "Take a signed format, such as 'SQ4.6'.",
+                )
+            if function.tabulated and self.formats.table.width > MAX_TABLE_BITS:
+                raise DesignError(
+                    "formats.table",
+                    str(self.formats.table),
+                    f"a table of more than 2^{MAX_TABLE_BITS} entries is not built",
+                    "Take fewer bits, such as 'SQ4.6'.",
+                )
+
+    def _check_amplitude(self) -> None:
+        log2 = self.perturbation.amplitude_log2
+        shown = f"2^{log2}"
+        weight = self.formats.weight
+        if not weight.signed:
+            raise DesignError("formats.weight", str(weight), "weights have negative values", "Take a signed format, such as 'SQ4.12'.")
+        if self.node:
+            steps = [
+                ("pre-activations", weight.fraction_bits + self.operand_format(layer).fraction_bits)
+                for layer in range(len(self.network.layers))
+            ]
+            for layer in self.network.layers:
+                steps += [("the activation table", self.formats.table.fraction_bits)] if layer.activation.tabulated else []
+        else:
+            steps = [("formats.weight", weight.fraction_bits)]
+        for name, fraction in steps:
+            if log2 < -fraction:
+                raise DesignError(
+                    "perturbation.amplitude",
+                    shown,
+                    f"it is below the last place of {name}, 2^{-fraction}",
+                    f"Take at least 2^{-fraction}, or more fraction bits.",
+                )
+        if not self.node and self.amplitude_raw(weight.fraction_bits) > weight.max // 2:
+            raise DesignError(
+                "perturbation.amplitude",
+                shown,
+                f"it leaves no room in formats.weight = {weight}",
+                "Take a smaller amplitude or more integer bits.",
+            )
+
+    def _check_widths(self) -> None:
+        layers = range(len(self.network.layers))
+        wanted = {
+            "formats.weight": lambda: [self.preactivation_format(layer) for layer in layers],
+            "formats.activation": lambda: [self.cost_format, self.cost_difference_format],
+            "formats.cost_change": lambda: (
+                [self.product_format(self.operand_format(layer)) for layer in layers] if self.node else [self.cost_change_format]
+            ),
+            "formats.gradient": lambda: [self.gradient_format + self.gradient_format, self.gradient_format - self.gradient_format],
+            "optimizer.format": lambda: [self.momentum_sum_format, self.momentum_format] if isinstance(self.optimizer, Momentum) else [],
+        }
+        shown = {
+            "formats.weight": self.formats.weight,
+            "formats.activation": self.formats.activation,
+            "formats.cost_change": self.formats.cost_change,
+            "formats.gradient": self.formats.gradient,
+            "optimizer.format": getattr(self.optimizer, "format", None),
+        }
+        for key, formats in wanted.items():
+            try:
+                formats()
+            except ValueError as error:
+                value = shown[key] if shown[key] is None else str(shown[key])
+                raise DesignError(
+                    key,
+                    value,
+                    f"an intermediate that follows from it exceeds {MAX_BITS} bits ({error})",
+                    "Take narrower formats or smaller layers.",
+                ) from error
+        low, high = self.exponents
+        for layer in layers:
+            product = self.product_format(self.operand_format(layer) if self.node else None)
+            most = product.width + max(0, self.gradient_format.fraction_bits - product.fraction_bits + high)
+            if most > MAX_BITS:
+                raise DesignError(
+                    "schedule.learning_rate",
+                    [list(pair) for pair in self.schedule.learning_rate],
+                    f"2^{high} times the cost change takes {most} bits in the gradient's fraction, more than {MAX_BITS}",
+                    "Take a smaller rate, or fewer fraction bits in formats.gradient.",
+                )
+        for key, value in (("formats.gradient", self.gradient_format), ("formats.cost_change", self.cost_change_format)):
+            if not value.signed:
+                raise DesignError(key, str(value), "it has negative values", "Take a signed format.")
+
+    def _check_casts(self) -> None:
+        for name in ("activation", "cost_change", "gradient"):
+            if getattr(self.formats, f"{name}_cast").rounding is Rounding.STOCHASTIC:
+                raise DesignError(
+                    f"formats.rounding.{name}",
+                    "stochastic",
+                    "only updates are rounded stochastically (weight, and momentum's own)",
+                    "Take 'half-even' or 'floor'.",
+                )
+
+    def _check_update(self) -> None:
+        """Refuse what can never move a parameter, at any cost change the format can hold."""
+        gradient, weight = self.gradient_format, self.formats.weight
+        largest = max(self.cost_change_format.max, -self.cost_change_format.min)
+        operand = max(max(x.max, -x.min) / 2**x.fraction_bits for x in (self.formats.input, self.formats.activation)) if self.node else 1.0
+        reach = max(1.0, operand) * largest * 2.0 ** (self.exponents[1] - self.cost_change_format.fraction_bits)
+        if reach < 2.0**-gradient.fraction_bits:
+            raise DesignError(
+                "schedule.learning_rate",
+                [list(pair) for pair in self.schedule.learning_rate],
+                f"the largest broadcast, {reach:.3g}, is below the last place of the gradient, {gradient}: it always rounds to zero",
+                "Take a larger rate, or more fraction bits in formats.gradient.",
+            )
+        steps = (1 << 24) if self.gradient_memory or isinstance(self.optimizer, Momentum) else 1
+        reach = min(reach * steps, 2.0 ** (self.update_source_format.integer_bits - 1))
+        threshold = {Rounding.HALF_UP: 0.5, Rounding.HALF_EVEN: 0.5}.get(self.formats.weight_cast.rounding, 0.0)
+        if reach < threshold * 2.0**-weight.fraction_bits:
+            raise DesignError(
+                "schedule.learning_rate",
+                [list(pair) for pair in self.schedule.learning_rate],
+                f"the largest update, {reach:.3g}, is below half of a parameter's last place, 2^{-weight.fraction_bits}: it always rounds to zero",
+                "Take a larger rate, more fraction bits in formats.weight, or formats.rounding.weight = 'stochastic'.",
+            )
+
+
+def is_lfsr(spec: DesignSpec) -> bool:
+    """Whether the code is the random one."""
+    return isinstance(spec.perturbation.code, LfsrCode)
+
+
+def code_period(spec: DesignSpec) -> int | None:
+    """Steps after which the random signs of a run would repeat; None for the codes that are meant to."""
+    code = spec.perturbation.code
+    if isinstance(code, (WalshCode, SequentialCode)):
+        return None
+    generators = code.generators(spec.hardware.lanes)
+    return min(((1 << g.degree) - 1) // (spec.draws * g.outputs) for g in generators) * spec.schedule.perturbation_period

@@ -1,0 +1,193 @@
+"""Where every neuron and every parameter sits in the array of lanes, and in which slot of a pass it is visited.
+
+Neuron o of a layer sits in lane o mod L, group ⌊o/L⌋. A group takes n_in + 1 slots, its bias first, or max(n_in + 1, L)
+where its layer has several groups, since neurons leave one by one; the slots beyond n_in + 1 are padding. Slots number
+a pass through; words number the slots that are not padding, which is the address in a lane's memories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from python_ref.spec.network import Layer, Network
+
+__all__ = ["LayerLayout", "Layout"]
+
+
+@dataclass(frozen=True)
+class LayerLayout:
+    """One layer in the array.
+
+    Attributes
+    ----------
+    layer : Layer
+        The layer.
+    lanes : int
+        L.
+    first_slot, first_word, first_group : int
+        Of the layer, counted over the pass.
+    """
+
+    layer: Layer
+    lanes: int
+    first_slot: int
+    first_word: int
+    first_group: int
+
+    @property
+    def groups(self) -> int:
+        """⌈n_out/L⌉."""
+        return -(-self.layer.n_out // self.lanes)
+
+    @property
+    def last_lanes(self) -> int:
+        """Neurons of the last group."""
+        return self.layer.n_out - (self.groups - 1) * self.lanes
+
+    @property
+    def group_words(self) -> int:
+        """Slots of a group that are not padding: n_in + 1."""
+        return self.layer.n_in + 1
+
+    @property
+    def group_slots(self) -> int:
+        """Slots of a group, padding included."""
+        return max(self.group_words, self.lanes) if self.groups > 1 else self.group_words
+
+    def lanes_of(self, group: int) -> int:
+        """Neurons of a group."""
+        return self.lanes if group < self.groups - 1 else self.last_lanes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The whole network in the array.
+
+    Parameters
+    ----------
+    network : Network
+        Sizes.
+    lanes : int
+        L.
+
+    Attributes
+    ----------
+    The arrays ``parameter_*`` (int64, shape (P,)) are in the canonical order of parameters: layer by layer, neuron by
+    neuron, the bias and then the weights of inputs 0 … n_in − 1. Those called ``neuron_*`` (shape (neurons,)) are layer by
+    layer, neuron by neuron.
+    """
+
+    network: Network
+    lanes: int
+
+    @cached_property
+    def layers(self) -> tuple[LayerLayout, ...]:
+        """The layers, first to last."""
+        result, slot, word, group = [], 0, 0, 0
+        for layer in self.network.layers:
+            placed = LayerLayout(layer, self.lanes, slot, word, group)
+            result.append(placed)
+            slot += placed.groups * placed.group_slots
+            word += placed.groups * placed.group_words
+            group += placed.groups
+        return tuple(result)
+
+    @property
+    def slots(self) -> int:
+        """N: slots of a pass, padding included."""
+        last = self.layers[-1]
+        return last.first_slot + last.groups * last.group_slots
+
+    @property
+    def words(self) -> int:
+        """Depth of a lane's memories: slots of a pass that are not padding."""
+        last = self.layers[-1]
+        return last.first_word + last.groups * last.group_words
+
+    @property
+    def groups(self) -> int:
+        """Γ: groups of a pass."""
+        return self.layers[-1].first_group + self.layers[-1].groups
+
+    def _per_parameter(self, value: str) -> np.ndarray:
+        parts = []
+        for placed in self.layers:
+            neuron = np.arange(placed.layer.n_out)[:, None]
+            k = np.arange(placed.group_words)[None, :]
+            group = neuron // self.lanes
+            parts.append(
+                {
+                    "slot": lambda p=placed, g=group, k=k: p.first_slot + g * p.group_slots + k,
+                    "word": lambda p=placed, g=group, k=k: p.first_word + g * p.group_words + k,
+                    "lane": lambda n=neuron, k=k: n % self.lanes + 0 * k,
+                }[value]().ravel()
+            )
+        return np.concatenate(parts).astype(np.int64)
+
+    @cached_property
+    def parameter_slot(self) -> np.ndarray:
+        """Slot of the pass in which each parameter is visited."""
+        return self._per_parameter("slot")
+
+    @cached_property
+    def parameter_word(self) -> np.ndarray:
+        """Address of each parameter in its lane's memories."""
+        return self._per_parameter("word")
+
+    @cached_property
+    def parameter_lane(self) -> np.ndarray:
+        """Lane of each parameter."""
+        return self._per_parameter("lane")
+
+    @cached_property
+    def parameter_neuron(self) -> np.ndarray:
+        """Neuron, counted over all layers, that each parameter belongs to."""
+        counts = np.concatenate([np.full(layer.n_out, layer.n_in + 1) for layer in self.network.layers])
+        return np.repeat(np.arange(self.network.n_neurons), counts)
+
+    @cached_property
+    def parameter_layer(self) -> np.ndarray:
+        """Layer of each parameter."""
+        return np.repeat(np.arange(len(self.layers)), [layer.n_parameters for layer in self.network.layers])
+
+    @cached_property
+    def neuron_group(self) -> np.ndarray:
+        """Group of the pass, counted over all layers, of each neuron."""
+        return np.concatenate([p.first_group + np.arange(p.layer.n_out) // self.lanes for p in self.layers])
+
+    @cached_property
+    def neuron_lane(self) -> np.ndarray:
+        """Lane of each neuron."""
+        return np.concatenate([np.arange(p.layer.n_out) % self.lanes for p in self.layers])
+
+    @cached_property
+    def parameter_order(self) -> np.ndarray:
+        """Hardware order of each parameter: 0 … P − 1 by slot, then by lane."""
+        order = np.empty(self.network.n_parameters, dtype=np.int64)
+        order[np.lexsort((self.parameter_lane, self.parameter_slot))] = np.arange(self.network.n_parameters)
+        return order
+
+    @cached_property
+    def word_layer(self) -> np.ndarray:
+        """Layer of each word (shape (words,))."""
+        return np.repeat(np.arange(len(self.layers)), [p.groups * p.group_words for p in self.layers])
+
+    @cached_property
+    def word_slot(self) -> np.ndarray:
+        """Slot of each word (shape (words,))."""
+        return np.concatenate(
+            [(p.first_slot + np.arange(p.groups)[:, None] * p.group_slots + np.arange(p.group_words)[None, :]).ravel() for p in self.layers]
+        )
+
+    @cached_property
+    def word_input(self) -> np.ndarray:
+        """Input j of the layer that each word multiplies, −1 for a bias (shape (words,))."""
+        return np.concatenate([np.tile(np.arange(-1, p.layer.n_in), p.groups) for p in self.layers])
+
+    @cached_property
+    def word_lanes(self) -> np.ndarray:
+        """Existing lanes of each word (shape (words,))."""
+        return np.concatenate([np.repeat([p.lanes_of(g) for g in range(p.groups)], p.group_words) for p in self.layers])

@@ -1,0 +1,238 @@
+"""Fixed-point formats, the exact growth of their arithmetic, and the one narrowing operation.
+
+Inside the machine a number is a raw integer and a :class:`Fixed` format. Sums and products grow and are exact; only
+:func:`cast_raw` narrows, and it names both of its modes.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["MAX_BITS", "Fixed", "Overflow", "Rounding", "cast_raw", "out_of_range", "round_raw"]
+
+MAX_BITS = 63
+"""Every intermediate of the machine has at most this many bits, so that int64 holds it exactly."""
+
+_NOTATION = re.compile(r"(S|U)Q(\d+)\.(\d+)")
+
+
+class Rounding(enum.Enum):
+    """What happens to the bits that a cast drops; x is the value in units of the target's last place."""
+
+    FLOOR = "floor"
+    """⌊x⌋"""
+    HALF_UP = "half-up"
+    """⌊x + ½⌋"""
+    HALF_EVEN = "half-even"
+    """To the nearest; a tie goes to the even neighbour."""
+    STOCHASTIC = "stochastic"
+    """⌊x + r⌋ with r uniform in [0, 1) from the stochastic stream, as many bits as are dropped."""
+
+
+class Overflow(enum.Enum):
+    """What happens to a rounded value that the target cannot hold."""
+
+    SATURATE = "saturate"
+    """The nearest end of the full two's-complement range."""
+    WRAP = "wrap"
+    """The low bits are kept."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A fixed-point format: raw integer r stands for r · 2^(−fraction_bits).
+
+    Parameters
+    ----------
+    signed : bool
+        Two's complement if true.
+    integer_bits : int
+        Bits before the point, the sign included. Negative for formats whose first significant bit lies behind the
+        point; only the sum with ``fraction_bits`` must be positive.
+    fraction_bits : int
+        Bits behind the point. Negative for multiples of a power of two.
+
+    Raises
+    ------
+    TypeError
+        If a field is not of its type.
+    ValueError
+        If the format has no bit, or more than 63.
+    """
+
+    signed: bool
+    integer_bits: int
+    fraction_bits: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.signed, bool):
+            raise TypeError(f"Signedness must be a bool, not {self.signed!r}")
+        for name in ("integer_bits", "fraction_bits"):
+            if not isinstance(getattr(self, name), int) or isinstance(getattr(self, name), bool):
+                raise TypeError(f"Number of {name.replace('_', ' ')} must be an int, not {getattr(self, name)!r}")
+        if not 1 <= self.width <= MAX_BITS:
+            raise ValueError(f"Format must have 1 to {MAX_BITS} bits, not {self.width}: {self}")
+
+    @classmethod
+    def parse(cls, text: str) -> Fixed:
+        """Read the notation ``SQ4.12`` (signed, 4 integer bits with the sign, 12 fraction bits) or ``UQ0.8``.
+
+        Raises
+        ------
+        TypeError
+            If ``text`` is not a string.
+        ValueError
+            If it is not in this notation, or not a possible format.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"Format must be a string such as 'SQ4.12', not {text!r}")
+        match = _NOTATION.fullmatch(text)
+        if match is None or len(text) > 12:
+            raise ValueError(f"Format must look like 'SQ4.12' or 'UQ0.8', not {text!r}")
+        return cls(match[1] == "S", int(match[2]), int(match[3]))
+
+    @classmethod
+    def covering(cls, low: int, high: int, fraction_bits: int) -> Fixed:
+        """The narrowest format with ``fraction_bits`` that holds the raw integers ``low`` to ``high``."""
+        if low > high:
+            raise ValueError(f"Range must not be empty, not {low} to {high}")
+        signed = low < 0
+        width = max(1, high.bit_length() + signed, (~low).bit_length() + 1 if signed else 0)
+        return cls(signed, width - fraction_bits, fraction_bits)
+
+    def __str__(self) -> str:
+        return f"{'S' if self.signed else 'U'}Q{self.integer_bits}.{self.fraction_bits}"
+
+    @property
+    def width(self) -> int:
+        """Number of bits."""
+        return self.integer_bits + self.fraction_bits
+
+    @property
+    def min(self) -> int:
+        """Smallest raw integer."""
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @property
+    def max(self) -> int:
+        """Largest raw integer."""
+        return (1 << (self.width - self.signed)) - 1
+
+    def __add__(self, other: Fixed) -> Fixed:
+        """The exact format of a sum."""
+        fraction = max(self.fraction_bits, other.fraction_bits)
+        mine, theirs = fraction - self.fraction_bits, fraction - other.fraction_bits
+        return self.covering((self.min << mine) + (other.min << theirs), (self.max << mine) + (other.max << theirs), fraction)
+
+    def __sub__(self, other: Fixed) -> Fixed:
+        """The exact format of a difference."""
+        fraction = max(self.fraction_bits, other.fraction_bits)
+        mine, theirs = fraction - self.fraction_bits, fraction - other.fraction_bits
+        return self.covering((self.min << mine) - (other.max << theirs), (self.max << mine) - (other.min << theirs), fraction)
+
+    def __mul__(self, other: Fixed) -> Fixed:
+        """The exact format of a product."""
+        ends = [a * b for a in (self.min, self.max) for b in (other.min, other.max)]
+        return self.covering(min(ends), max(ends), self.fraction_bits + other.fraction_bits)
+
+    def scaled(self, exponent: int) -> Fixed:
+        """The format in which the same raw integer stands for 2^``exponent`` times the value: no bit moves."""
+        return Fixed(self.signed, self.integer_bits + exponent, self.fraction_bits - exponent)
+
+    def to_raw(self, value: np.ndarray | float, rounding: Rounding = Rounding.HALF_EVEN) -> np.ndarray:
+        """Quantise real numbers (float64, any shape) to raw integers (int64), to the nearest or down, saturated.
+
+        Raises
+        ------
+        ValueError
+            If a value is not a number or ``rounding`` is not FLOOR, HALF_UP or HALF_EVEN.
+        """
+        scaled = np.ldexp(np.asarray(value, dtype=np.float64), self.fraction_bits)
+        if np.isnan(scaled).any():
+            raise ValueError("Values must be numbers, not NaN")
+        if rounding is Rounding.HALF_EVEN:
+            scaled = np.rint(scaled)
+        elif rounding in (Rounding.FLOOR, Rounding.HALF_UP):
+            scaled = np.floor(scaled + 0.5 * (rounding is Rounding.HALF_UP))
+        else:
+            raise ValueError(f"Rounding of real numbers must be FLOOR, HALF_UP or HALF_EVEN, not {rounding!r}")
+        inside = np.clip(scaled, -(2.0**62), 2.0**62).astype(np.int64)
+        return np.clip(inside, self.min, self.max)
+
+    def to_real(self, raw: np.ndarray | int) -> np.ndarray:
+        """The real values (float64) of raw integers; exact up to 53 bits."""
+        return np.ldexp(np.asarray(raw, dtype=np.float64), -self.fraction_bits)
+
+
+def round_raw(raw: np.ndarray | int, dropped: int, rounding: Rounding, word: np.ndarray | int = 0) -> np.ndarray:
+    """Drop ``dropped`` low bits of raw integers.
+
+    Parameters
+    ----------
+    raw : array of int64
+        Any shape.
+    dropped : int
+        Number of bits; zero or less shifts left, which is exact in every mode.
+    rounding : Rounding
+        Mode.
+    word : array of int64
+        Random words, broadcast against ``raw``; STOCHASTIC uses their low ``dropped`` bits.
+    """
+    raw = np.asarray(raw, dtype=np.int64)
+    if dropped <= 0:
+        return raw << np.int64(-dropped)
+    shift = np.int64(min(dropped, MAX_BITS))
+    low_bits = (np.int64(1) << shift) - 1 if shift < MAX_BITS else np.int64(2**63 - 1)
+    if rounding is Rounding.FLOOR:
+        return raw >> shift
+    if rounding is Rounding.STOCHASTIC:
+        return (raw >> shift) + ((raw & low_bits) + (np.asarray(word, dtype=np.int64) & low_bits) >> shift)
+    half = np.int64(1) << (shift - 1)
+    kept, rest = raw >> shift, raw & low_bits
+    if rounding is Rounding.HALF_UP:
+        return kept + (rest >= half)
+    return kept + ((rest > half) | ((rest == half) & ((kept & 1) == 1)))
+
+
+def out_of_range(raw: np.ndarray, target: Fixed) -> np.ndarray:
+    """Where raw integers do not fit ``target`` (bool, the shape of ``raw``): what a saturation counter counts."""
+    return (raw < target.min) | (raw > target.max)
+
+
+def cast_raw(
+    raw: np.ndarray | int,
+    source: Fixed,
+    target: Fixed,
+    rounding: Rounding,
+    overflow: Overflow,
+    word: np.ndarray | int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Narrow raw integers from one format to another: the only narrowing there is.
+
+    Parameters
+    ----------
+    raw : array of int64
+        Values in ``source``, any shape.
+    source, target : Fixed
+        Formats before and after. Widening the fraction is exact.
+    rounding, overflow : Rounding, Overflow
+        Modes, applied in this order.
+    word : array of int64
+        Random words for STOCHASTIC, broadcast against ``raw``.
+
+    Returns
+    -------
+    (array of int64, array of bool)
+        The values in ``target``, and where the rounded value was out of its range.
+    """
+    rounded = round_raw(raw, source.fraction_bits - target.fraction_bits, rounding, word)
+    outside = out_of_range(rounded, target)
+    if overflow is Overflow.SATURATE:
+        return np.clip(rounded, target.min, target.max), outside
+    low_bits = np.int64((1 << target.width) - 1)
+    wrapped = rounded & low_bits
+    return (wrapped - ((wrapped >> np.int64(target.width - 1)) << np.int64(target.width)) if target.signed else wrapped), outside

@@ -1,0 +1,88 @@
+"""The observables of a step: names, shapes and formats. The vocabulary of every trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.number import Fixed
+from python_ref.spec.optimizer import Momentum
+
+__all__ = ["COUNTERS", "Probe", "probes", "values_per_step"]
+
+COUNTERS = ("steps", "updates", "correct", "writes", "changed", *(f"saturated_{kind}" for kind in SATURATION_KINDS))
+"""Labels of the probe ``counter``, in order."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One observable.
+
+    Attributes
+    ----------
+    name : str
+        Name.
+    shape : tuple of int
+        Shape of its values in one step.
+    formats : tuple of Fixed
+        One format, or one for each index of the last axis.
+    meaning : str
+        What it is, and in which order.
+    labels : tuple of str
+        Names for the indices of the last axis, if they have any.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    formats: tuple[Fixed, ...]
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Values per step."""
+        return prod(self.shape)
+
+    def format_at(self, index: int) -> Fixed:
+        """Format of a value, by its flat index in the step."""
+        return self.formats[index % self.shape[-1]] if len(self.formats) > 1 else self.formats[0]
+
+
+def probes(spec: DesignSpec) -> tuple[Probe, ...]:
+    """The observables of a design.
+
+    Pass 0 is the one whose inputs are correlated (the baseline, or the + pass of a two-sided difference), pass 1 the
+    other (+, or −). Where a step needs no new baseline, pass 0 shows the one in force. Parameters, gradients and signs
+    are in the canonical order of :class:`~python_ref.spec.layout.Layout`.
+    """
+    n, p = spec.network.n_neurons, spec.network.n_parameters
+    z = tuple(spec.preactivation_format(number) for number, layer in enumerate(spec.network.layers) for _ in range(layer.n_out))
+    count = Fixed(False, 48, 0)
+    found = [
+        Probe("preactivation", (2, n), z, "z of pass 0 and 1, exact, by neuron"),
+        Probe("activation", (2, n), (spec.formats.activation,), "y of pass 0 and 1, by neuron"),
+        Probe("cost", (2,), (spec.cost_format,), "C of pass 0 and 1"),
+        Probe("cost_change", (1,), (spec.cost_change_format,), "C̃"),
+        Probe(
+            "broadcast",
+            (spec.layout.words,),
+            (spec.update_format if spec.plain else spec.gradient_format,),
+            "u, rounded before the sign, by word of a pass" if spec.plain else "g, by word of a pass",
+        ),
+        Probe("sign", (p,), (Fixed(True, 2, 0),), "s, by parameter (in node perturbation that of its neuron)"),
+    ]
+    if not spec.plain:
+        found.append(
+            Probe("gradient", (p,), (spec.gradient_format,), "G after this step's correlation, before an update clears it, by parameter")
+        )
+    if isinstance(spec.optimizer, Momentum):
+        found.append(Probe("momentum", (p,), (spec.momentum_format,), "m, by parameter"))
+    found.append(Probe("parameter", (p,), (spec.formats.weight,), "θ after this step, by parameter"))
+    found.append(Probe("counter", (len(COUNTERS),), (count,), "counters after this step", COUNTERS))
+    return tuple(found)
+
+
+def values_per_step(spec: DesignSpec) -> int:
+    """Values of all observables in one step."""
+    return sum(probe.size for probe in probes(spec))

@@ -1,0 +1,133 @@
+"""The host's view of a core: its registers, its commands, and the protocol every link to it speaks.
+
+All data are 32-bit words. A quantity wider than that takes consecutive addresses, its low word first; signed quantities
+are sign-extended. Writes take effect only while the core is idle, but for the command STOP.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+
+__all__ = ["MAGIC", "Command", "Link", "Memory", "Register", "Status", "register_map", "stream_words"]
+
+MAGIC = 0x4D474431
+"""What register ``magic`` reads as: "MGD1"."""
+
+
+class Command(enum.IntEnum):
+    """What a write to register ``command`` starts."""
+
+    TRAIN = 1
+    """Run ``count`` steps, then one flushing pass, then idle."""
+    INFER = 2
+    """Take ``count`` samples, one unperturbed pass each; judge and count them; change no parameter. The next training
+    step takes a new sample and a new baseline, as after a load."""
+    STOP = 3
+    """End a run at the next step boundary, flushed."""
+    RESTART = 4
+    """Streams to the seeded states, step and update counts to 0, G and m left as they are, sample and baseline due."""
+    CLEAR = 5
+    """Counters to 0: correct, writes, changed, saturations, cycles and signatures."""
+
+
+class Memory(enum.IntEnum):
+    """What ``select`` chooses for ``data``; the number stands in its bits 16 and up, the lane in its low bits."""
+
+    PARAMETER = 0
+    GRADIENT = 1
+    MOMENTUM = 2
+
+
+class Status(enum.IntFlag):
+    """Bits of register ``status``."""
+
+    BUSY = 1
+    """A run or its flushing pass is under way."""
+    STARVED = 2
+    """A step waits for a sample."""
+
+
+@dataclass(frozen=True)
+class Register:
+    """One register.
+
+    Attributes
+    ----------
+    name : str
+        Name.
+    address : int
+        Of its first word.
+    words : int
+        Number of 32-bit words.
+    access : str
+        "r", "w" or "rw".
+    meaning : str
+        What it holds.
+    """
+
+    name: str
+    address: int
+    words: int
+    access: str
+    meaning: str
+
+
+def stream_words(spec: DesignSpec) -> int:
+    """32-bit words of the seeded states: the sign generators in order, then the stochastic one; each rounded up to whole words."""
+    from python_ref.spec.perturbation import LfsrCode, stochastic_generator
+
+    code = spec.perturbation.code
+    degrees = [g.degree for g in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
+    degrees += [stochastic_generator(spec.stochastic_bits).degree] if spec.stochastic_bits else []
+    return sum(-(-degree // 32) for degree in degrees)
+
+
+def register_map(spec: DesignSpec) -> dict[str, Register]:
+    """The registers of a core, by name, in the order of their addresses."""
+    rows = [
+        ("magic", 0x00, 1, "r", "0x4D474431"),
+        ("digest", 0x01, 2, "r", "digest of the structure"),
+        ("status", 0x03, 1, "r", "bit 0 busy, bit 1 waiting for a sample"),
+        ("command", 0x04, 1, "w", "1 train, 2 infer, 3 stop, 4 restart, 5 clear counters"),
+        ("count", 0x05, 1, "rw", "steps of the next run"),
+        ("exponent", 0x06, 1, "rw", "e = log2(η/Δ), or log2(η/2Δ) where two-sided; signed, within what was built"),
+        ("perturbation_period", 0x07, 1, "rw", "τ_p in steps, from 1"),
+        ("sample_period", 0x08, 1, "rw", "τ_x in steps, from 1"),
+        ("update_period", 0x09, 1, "rw", "τ_θ in steps, from 1; only 1 without a gradient memory"),
+        ("select", 0x0A, 1, "rw", "lane (bits 0 to 15) and memory (bits 16 and up: 0 parameter, 1 gradient, 2 momentum)"),
+        ("address", 0x0B, 1, "rw", "word in the selected memory"),
+        ("data", 0x0C, 1, "rw", "the addressed word; then address counts up by one"),
+        ("stream", 0x0D, 1, "w", "next word of the seeded states, shifted in; all of them, first word first, then RESTART"),
+        ("steps", 0x10, 1, "r", "steps since RESTART"),
+        ("updates", 0x11, 1, "r", "updates since RESTART"),
+        ("correct", 0x12, 1, "r", "correct answers"),
+        ("writes", 0x14, 2, "r", "parameter writes"),
+        ("changed", 0x16, 2, "r", "parameter writes that changed the parameter"),
+        ("cycles", 0x18, 2, "r", "cycles in runs, waits for samples excepted"),
+        *((f"saturated_{kind}", 0x20 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS)),
+        ("cost", 0x28, 4, "r", "C of pass 0, then of pass 1, two words each"),
+        ("cost_change", 0x2C, 2, "r", "C̃ of the last step"),
+        ("signature", 0x30, 2, "r", "running CRC-32 of the forward observables, then of the learned ones"),
+    ]
+    return {row[0]: Register(*row) for row in rows}
+
+
+class Link(Protocol):
+    """What the host's procedures need of a core, simulated or real."""
+
+    def write(self, address: int, data: int) -> None:
+        """Write a 32-bit word to a register."""
+
+    def read(self, address: int) -> int:
+        """Read a 32-bit word from a register."""
+
+    def send(self, words: Sequence[int]) -> None:
+        """Queue words for the sample stream: the raw inputs of a sample, then its raw targets, then the next sample's."""
+
+    def wait_idle(self) -> None:
+        """Return when the core is idle."""

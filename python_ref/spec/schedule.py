@@ -1,0 +1,75 @@
+"""When things happen: the three periods, the difference, the learning rate over time."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from python_ref.spec.error import DesignError
+
+__all__ = ["MAX_PERIOD", "Difference", "Schedule"]
+
+MAX_PERIOD = (1 << 24) - 1
+"""Longest period, in steps."""
+
+
+class Difference(enum.Enum):
+    """How the change of the cost is measured."""
+
+    ONE_SIDED = "one-sided"
+    """C̃ = C₊ − C₀, the baseline C₀ being measured when it is due."""
+    TWO_SIDED = "two-sided"
+    """C̃ = C₊ − C₋, always two passes; cancels every even-order error."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The time constants and the learning rate.
+
+    Parameters
+    ----------
+    perturbation_period, sample_period, update_period : int
+        τ_p, τ_x, τ_θ in steps, 1 to 2^24 − 1.
+    difference : Difference
+        One-sided or two-sided.
+    learning_rate : tuple of (int, int)
+        (step, log₂ η): from that step on the rate of the unbiased estimator s·C̃/Δ is η. Starts at step 0, rises.
+
+    Raises
+    ------
+    DesignError
+        If a number is out of bounds, or the list does not start at 0 and rise.
+    """
+
+    learning_rate: tuple[tuple[int, int], ...]
+    perturbation_period: int = 1
+    sample_period: int = 1
+    update_period: int = 1
+    difference: Difference = Difference.ONE_SIDED
+
+    def __post_init__(self) -> None:
+        for name in ("perturbation_period", "sample_period", "update_period"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_PERIOD:
+                raise DesignError(f"schedule.{name}", value, f"it must be a whole number of steps from 1 to {MAX_PERIOD}", "Take 1, say.")
+        steps = [step for step, _ in self.learning_rate]
+        shown = [list(pair) for pair in self.learning_rate]
+        if not steps or steps[0] != 0 or steps != sorted(set(steps)):
+            raise DesignError(
+                "schedule.learning_rate",
+                shown,
+                "the steps must start at 0 and rise",
+                "Write [[0, -8], [100000, -10]], or one whole number.",
+            )
+        for _, rate in self.learning_rate:
+            if not -48 <= rate <= 16:
+                raise DesignError("schedule.learning_rate", shown, "log2 of the learning rate must lie between -48 and 16", "Take -8, say.")
+
+    def rate_at(self, step: int) -> int:
+        """log₂ η at a step."""
+        return next(rate for start, rate in reversed(self.learning_rate) if start <= step)
+
+    @property
+    def passes(self) -> int:
+        """Most passes of a step; each step of either difference has at most two."""
+        return 2

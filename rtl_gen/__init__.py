@@ -1,0 +1,1 @@
+"""The machine in Amaranth: blocks, their composition, and the Verilog they become."""
