@@ -1,0 +1,1 @@
+"""Runs the hardware, and compares what happens with what must happen."""

@@ -1,0 +1,203 @@
+"""From the events a core shows to the observables of each step.
+
+A payload is a row of 32-bit words (uint32, low word first). Everything is unpacked in blocks; nothing loops over values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.optimizer import Momentum
+from python_ref.spec.probes import COUNTERS
+from sim.error import SimulationError
+from sim.ports import EVENTS, Field, Ports
+
+__all__ = ["Decoder", "baseline_due", "pack", "unpack"]
+
+
+def pack(payloads: Sequence[int], words: int) -> np.ndarray:
+    """Payloads that are Python integers, as rows of ``words`` 32-bit words (uint32)."""
+    data = b"".join(payload.to_bytes(4 * words, "little") for payload in payloads)
+    return np.frombuffer(data, dtype="<u4").reshape(len(payloads), words)
+
+
+def unpack(rows: np.ndarray, field: Field) -> np.ndarray:
+    """The elements of a field.
+
+    Parameters
+    ----------
+    rows : array of uint32, shape (events, words)
+        Payloads.
+    field : Field
+        Where in them; elements of 1 to 63 bits, at any offset.
+
+    Returns
+    -------
+    array of int64, shape (events, field.count)
+        The elements, sign-extended where they are signed.
+    """
+    if not 1 <= field.width <= 63:
+        raise ValueError(f"Width of a field must be 1 to 63 bits, not {field.width}")
+    first, bit = np.divmod(field.offset + field.width * np.arange(field.count), 32)
+    last = rows.shape[1] - 1
+    if (first[-1] * 32 + bit[-1] + field.width - 1) // 32 > last:
+        raise ValueError(f"Field {field.name} must lie within {last + 1} words, not end at bit {field.offset + field.width * field.count}")
+    shift = bit.astype(np.uint64)
+    value = rows[:, first].astype(np.uint64) >> shift
+    for more in (1, 2):
+        used = np.flatnonzero(bit + field.width > 32 * more)  # elements that reach into the word after
+        if len(used) == field.count:
+            value |= rows[:, first + more].astype(np.uint64) << (np.uint64(32 * more) - shift)
+        elif len(used):
+            value[:, used] |= rows[:, first[used] + more].astype(np.uint64) << (np.uint64(32 * more) - shift[used])
+    spare = np.uint64(64 - field.width)
+    value <<= spare
+    return value.view(np.int64) >> np.int64(spare) if field.signed else (value >> spare).view(np.int64)
+
+
+def baseline_due(spec: DesignSpec, steps: np.ndarray) -> np.ndarray:
+    """Whether pass 0 runs in each of some steps of a run from step 0 (bool): always if two-sided, else by schedule."""
+    due = (steps % spec.schedule.sample_period == 0) | (steps % spec.schedule.update_period == 0)
+    return due | spec.two_sided
+
+
+class Decoder:
+    """Collects the events of a run from step 0, and gives the observables of the steps that are complete.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    ports : Ports
+        Payloads of its events.
+
+    Attributes
+    ----------
+    steps : int
+        Steps given so far.
+    """
+
+    def __init__(self, spec: DesignSpec, ports: Ports) -> None:
+        self.spec = spec
+        self.ports = ports
+        self.steps = 0
+        self._rows: dict[str, list[np.ndarray]] = {event: [] for event in EVENTS}
+        self._counts = dict.fromkeys(EVENTS, 0)
+        self._fields = {event: {field.name: field for field in ports.events[event]} for event in EVENTS}
+        self._held: dict[str, np.ndarray] = {}
+
+    def feed(self, event: str, rows: np.ndarray) -> None:
+        """Add payloads of a kind of event (uint32, shape (events, words)), in the order in which they were shown."""
+        if rows.ndim != 2 or rows.shape[1] != self.ports.payload_words(event):
+            raise ValueError(f"Payloads of {event} must have {self.ports.payload_words(event)} words, not shape {rows.shape}")
+        self._rows[event].append(rows)
+        self._counts[event] += len(rows)
+
+    @property
+    def pending(self) -> int:
+        """32-bit words that wait to be taken."""
+        return sum(self._counts[event] * self.ports.payload_words(event) for event in EVENTS)
+
+    @property
+    def ready(self) -> int:
+        """Complete steps that wait to be taken."""
+        n = self.spec.network.n_neurons
+        bound = min(self._counts["step"], self._counts["learned"], self._counts["word"] // self.spec.layout.words)
+        if bound == 0:
+            return 0
+        passes = np.cumsum(1 + baseline_due(self.spec, np.arange(self.steps, self.steps + bound)))
+        return int(np.searchsorted(passes, min(self._counts["neuron"] // n, self._counts["cost"]), side="right"))
+
+    def leftover(self) -> str:
+        """What waits beyond the complete steps, in words; empty if nothing does."""
+        if self.ready:
+            raise ValueError("Complete steps must be taken first")
+        return ", ".join(f"{count} of {event}" for event, count in self._counts.items() if count)
+
+    def take(self, limit: int | None = None) -> dict[str, np.ndarray]:
+        """The observables of the complete steps, ``limit`` of them at most.
+
+        Returns
+        -------
+        dict of str to array of int64
+            As :func:`python_ref.spec.probes.probes` says, with an axis of steps in front.
+
+        Raises
+        ------
+        SimulationError
+            If a pass ran that was not due, or one that was due did not.
+        """
+        steps = self.ready if limit is None else min(limit, self.ready)
+        due = baseline_due(self.spec, np.arange(self.steps, self.steps + steps))
+        result = {**self._passes(due), **self._words(steps), **self._counters(steps)}
+        self.steps += steps
+        return result
+
+    def _take(self, event: str, count: int) -> np.ndarray:
+        rows = self._rows[event]
+        joined = np.concatenate(rows) if len(rows) != 1 else rows[0]
+        self._rows[event] = [joined[count:]]
+        self._counts[event] -= count
+        return joined[:count]
+
+    def _values(self, event: str, rows: np.ndarray, name: str) -> np.ndarray:
+        return unpack(rows, self._fields[event][name])
+
+    def _passes(self, due: np.ndarray) -> dict[str, np.ndarray]:
+        """Observables of the forward passes: where a step ran no baseline, pass 0 shows the one in force."""
+        n, steps = self.spec.network.n_neurons, len(due)
+        passes = int(steps + due.sum())
+        second = np.cumsum(1 + due) - 1  # place of each step's pass 1 among all passes
+        expected = np.zeros(passes, dtype=np.int64)
+        expected[second] = 1
+        neurons, costs = self._take("neuron", passes * n), self._take("cost", passes)
+        shown = {"neuron": self._values("neuron", neurons, "pass").reshape(passes, n), "cost": self._values("cost", costs, "pass")}
+        for event, numbers in shown.items():
+            wrong = np.flatnonzero((numbers != expected[:, None]).any(axis=1))
+            if len(wrong):
+                step = int(np.searchsorted(second, wrong[0]))
+                raise SimulationError(
+                    f"Step {self.steps + step}: the core's {event} events must belong to pass {expected[wrong[0]]}, "
+                    f"and do not: a pass is missing, or one too many"
+                )
+        found = {
+            "preactivation": self._values("neuron", neurons, "preactivation").reshape(passes, n),
+            "activation": self._values("neuron", neurons, "activation").reshape(passes, n),
+            "cost": self._values("cost", costs, "cost").reshape(passes),
+        }
+        result = {}
+        latest = np.maximum.accumulate(np.where(due, np.arange(steps), -1))  # step whose baseline is in force, −1: an earlier block's
+        for name, values in found.items():
+            first = np.empty((steps, *values.shape[1:]), dtype=np.int64)
+            now = latest >= 0
+            first[now] = values[second[latest[now]] - 1]
+            if not now.all():
+                first[~now] = self._held[name]
+            if steps:
+                self._held[name] = first[-1].copy()
+            result[name] = np.stack([first, values[second]], axis=1)
+        return result
+
+    def _words(self, steps: int) -> dict[str, np.ndarray]:
+        """Observables of the correlating passes, by parameter."""
+        layout = self.spec.layout
+        rows = self._take("word", steps * layout.words)
+        names = ["sign", *([] if self.spec.plain else ["gradient"]), "parameter"]
+        names += ["momentum"] if isinstance(self.spec.optimizer, Momentum) else []
+        place = layout.parameter_word * self.spec.hardware.lanes + layout.parameter_lane
+        result = {"broadcast": self._values("word", rows, "broadcast").reshape(steps, layout.words)}
+        for name in names:
+            result[name] = self._values("word", rows, name).reshape(steps, -1)[:, place]
+        return result
+
+    def _counters(self, steps: int) -> dict[str, np.ndarray]:
+        rows = {event: self._take(event, steps) for event in ("step", "learned")}
+        columns = []
+        for label in COUNTERS:
+            event = "step" if label in self._fields["step"] else "learned"
+            columns.append(self._values(event, rows[event], label)[:, 0])
+        cost_change = self._values("step", rows["step"], "cost_change")
+        return {"cost_change": cost_change, "counter": np.stack(columns, axis=1)}

@@ -1,0 +1,221 @@
+"""The host's procedures: how a core is set up, trained and read, over any link.
+
+Pure functions of a design and a :class:`~python_ref.spec.registers.Link`; the same on a simulation and on a board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Fixed
+from python_ref.spec.optimizer import Momentum
+from python_ref.spec.perturbation import LfsrCode, stochastic_generator
+from python_ref.spec.probes import COUNTERS
+from python_ref.spec.registers import MAGIC, Command, Link, Memory, register_map
+
+__all__ = [
+    "check_identity",
+    "clear_counters",
+    "clear_memory",
+    "infer",
+    "load_memory",
+    "load_parameters",
+    "memories",
+    "prepare",
+    "read_counters",
+    "read_memory",
+    "read_register",
+    "restart",
+    "runs",
+    "seed_words",
+    "set_periods",
+    "set_rate",
+    "train",
+    "write_register",
+]
+
+
+def write_register(spec: DesignSpec, link: Link, name: str, value: int) -> None:
+    """Write a register, its words low first; negative values in two's complement."""
+    register = register_map(spec)[name]
+    for i in range(register.words):
+        link.write(register.address + i, value >> 32 * i & 0xFFFFFFFF)
+
+
+def read_register(spec: DesignSpec, link: Link, name: str) -> int:
+    """Read a register, its words low first, as an unsigned number."""
+    register = register_map(spec)[name]
+    return sum(link.read(register.address + i) << 32 * i for i in range(register.words))
+
+
+def check_identity(spec: DesignSpec, link: Link) -> None:
+    """Refuse a core that is none, or another design's.
+
+    Raises
+    ------
+    ValueError
+        If ``magic`` or ``digest`` is not what it must be.
+    """
+    magic = read_register(spec, link, "magic")
+    if magic != MAGIC:
+        raise ValueError(f"Register magic must read 0x{MAGIC:08x}, not 0x{magic:08x}: there is no core at the other end of the link")
+    digest = f"{read_register(spec, link, 'digest'):016x}"
+    if digest != spec.digest:
+        raise ValueError(f"The core's digest must be {spec.digest}, not {digest}: it was built from another design")
+
+
+def seed_words(spec: DesignSpec, seed: int | None = None) -> list[int]:
+    """What register ``stream`` takes: the seeded states, the sign generators' in order, then the stochastic one's.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    seed : int or None
+        Seed; None takes the design's.
+    """
+    seed = spec.perturbation.seed if seed is None else seed
+    code = spec.perturbation.code
+    generators = list(code.generators(spec.hardware.lanes)) if isinstance(code, LfsrCode) else []
+    generators += [stochastic_generator(spec.stochastic_bits)] if spec.stochastic_bits else []
+    return [g.seed_state(seed) >> 32 * i & 0xFFFFFFFF for g in generators for i in range(-(-g.degree // 32))]
+
+
+def restart(spec: DesignSpec, link: Link, seed: int | None = None) -> None:
+    """Put the streams to their seeded states and the run to step 0; memories stay."""
+    for word in seed_words(spec, seed):
+        write_register(spec, link, "stream", word)
+    write_register(spec, link, "command", Command.RESTART)
+
+
+def clear_counters(spec: DesignSpec, link: Link) -> None:
+    """Counters to 0."""
+    write_register(spec, link, "command", Command.CLEAR)
+
+
+def set_periods(spec: DesignSpec, link: Link) -> None:
+    """Set τ_p, τ_x and τ_θ to the design's."""
+    for name in ("perturbation_period", "sample_period", "update_period"):
+        write_register(spec, link, name, getattr(spec.schedule, name))
+
+
+def set_rate(spec: DesignSpec, link: Link, step: int) -> None:
+    """Set the learning rate to the one of a step."""
+    write_register(spec, link, "exponent", spec.exponent_at(step))
+
+
+def memories(spec: DesignSpec) -> dict[Memory, Fixed]:
+    """The memories a lane of the design has, and their formats."""
+    found = {Memory.PARAMETER: spec.formats.weight}
+    if spec.gradient_memory:
+        found[Memory.GRADIENT] = spec.gradient_format
+    if isinstance(spec.optimizer, Momentum):
+        found[Memory.MOMENTUM] = spec.momentum_format
+    return found
+
+
+def _check_values(spec: DesignSpec, memory: Memory, values: np.ndarray) -> np.ndarray:
+    target = memories(spec).get(memory)
+    if target is None:
+        raise ValueError(f"Memory must be one the core has, not {memory.name}")
+    array = np.asarray(values)
+    if array.shape != (spec.network.n_parameters,) or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"Values of {memory.name} must be {spec.network.n_parameters} raw integers, not {array.dtype} of shape {array.shape}"
+        )
+    if array.size and (array.min() < target.min or array.max() > target.max):
+        raise ValueError(f"Values of {memory.name} must fit {target}, not {array.min()} to {array.max()}")
+    return array.astype(np.int64)
+
+
+def load_memory(spec: DesignSpec, link: Link, memory: Memory, values: np.ndarray) -> None:
+    """Write a memory of every lane: zero where there is no neuron.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    link : Link
+        To its core.
+    memory : Memory
+        Which one.
+    values : array of int, shape (P,)
+        Raw, in the canonical order of parameters.
+    """
+    layout, checked = spec.layout, _check_values(spec, memory, values)
+    words = np.zeros((spec.hardware.lanes, layout.words), dtype=np.int64)
+    words[layout.parameter_lane, layout.parameter_word] = checked
+    data = register_map(spec)["data"].address
+    for lane, row in enumerate((words & 0xFFFFFFFF).tolist()):
+        write_register(spec, link, "select", memory << 16 | lane)
+        write_register(spec, link, "address", 0)
+        for word in row:
+            link.write(data, word)
+
+
+def clear_memory(spec: DesignSpec, link: Link, memory: Memory) -> None:
+    """Write a memory of every lane to zero."""
+    load_memory(spec, link, memory, np.zeros(spec.network.n_parameters, dtype=np.int64))
+
+
+def load_parameters(spec: DesignSpec, link: Link, parameters: np.ndarray) -> None:
+    """Write θ (raw, shape (P,)), kept within the limits that the design gives parameters."""
+    load_memory(spec, link, Memory.PARAMETER, np.clip(parameters, *spec.parameter_limits))
+
+
+def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:
+    """Read a memory of every lane: raw (int64, shape (P,)), in the canonical order of parameters."""
+    layout, target = spec.layout, memories(spec)[memory]
+    data = register_map(spec)["data"].address
+    words = np.empty((spec.hardware.lanes, layout.words), dtype=np.int64)
+    for lane in range(spec.hardware.lanes):
+        write_register(spec, link, "select", memory << 16 | lane)
+        write_register(spec, link, "address", 0)
+        words[lane] = [link.read(data) for _ in range(layout.words)]
+    values = words[layout.parameter_lane, layout.parameter_word]
+    return values - ((values >> 31 & 1) << 32) if target.signed else values
+
+
+def read_counters(spec: DesignSpec, link: Link) -> dict[str, int]:
+    """Read the counters of the probe ``counter``, by their labels, and ``cycles``."""
+    return {name: read_register(spec, link, name) for name in (*COUNTERS, "cycles")}
+
+
+def prepare(spec: DesignSpec, link: Link, parameters: np.ndarray, seed: int | None = None) -> None:
+    """Set a core up for step 0 of a run: periods, rate, memories, streams, counters."""
+    set_periods(spec, link)
+    set_rate(spec, link, 0)
+    load_parameters(spec, link, parameters)
+    for memory in memories(spec):
+        if memory is not Memory.PARAMETER:
+            clear_memory(spec, link, memory)
+    clear_counters(spec, link)
+    restart(spec, link, seed)
+
+
+def runs(spec: DesignSpec, first: int, steps: int) -> Iterator[tuple[int, int]]:
+    """Steps ``first`` to ``first + steps`` in pieces (first step, number) that have one learning rate each."""
+    end = first + steps
+    edges = [step for step, _ in spec.schedule.learning_rate if first < step < end]
+    for start, stop in zip([first, *edges], [*edges, end], strict=True):
+        if stop > start:
+            yield start, stop - start
+
+
+def train(spec: DesignSpec, link: Link, first: int, steps: int) -> None:
+    """Run steps ``first`` to ``first + steps``, with the learning rate of each; return when the core is idle."""
+    for start, count in runs(spec, first, steps):
+        set_rate(spec, link, start)
+        write_register(spec, link, "count", count)
+        write_register(spec, link, "command", Command.TRAIN)
+        link.wait_idle()
+
+
+def infer(spec: DesignSpec, link: Link, samples: int) -> None:
+    """Judge samples, one unperturbed pass each; return when the core is idle."""
+    write_register(spec, link, "count", samples)
+    write_register(spec, link, "command", Command.INFER)
+    link.wait_idle()

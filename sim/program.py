@@ -1,0 +1,207 @@
+"""A program: everything the host does in a run, and every word of the sample stream, as plain arrays."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Fixed
+from sim import host
+
+__all__ = ["MAGIC", "Op", "Program", "ProgramLink", "ReplayLink", "read_results", "sample_table", "training_program"]
+
+MAGIC = 0x6D67642D70726F67
+"""First word of a program's file."""
+
+
+class Op(enum.IntEnum):
+    """What an operation of the host does."""
+
+    WRITE = 0
+    READ = 1
+    WAIT = 2
+    """Wait until the core is idle, four cycles at least, since a command takes a moment to show in ``busy``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A host's run.
+
+    Attributes
+    ----------
+    ops : array of uint32, shape (operations, 3)
+        Rows (:class:`Op`, address, data), done in this order.
+    table : array of uint64, shape (samples, words)
+        Words of the sample stream, in two's complement of the port's width, a sample in a row.
+    order : array of int64
+        Rows of ``table`` in the order in which they are sent. All of them are offered from the first cycle on.
+    """
+
+    ops: np.ndarray
+    table: np.ndarray
+    order: np.ndarray
+
+    def words(self) -> Iterator[int]:
+        """The sample stream."""
+        rows = self.table.tolist()
+        for number in self.order.tolist():
+            yield from rows[number]
+
+    def save(self, path: Path) -> None:
+        """Write as little-endian binary: five 64-bit numbers (magic, operations, samples, words, length of order), then the arrays."""
+        header = np.array([MAGIC, len(self.ops), *self.table.shape, len(self.order)], dtype="<u8")
+        with path.open("wb") as file:
+            for array, dtype in ((header, "<u8"), (self.ops, "<u4"), (self.table, "<u8"), (self.order, "<u8")):
+                file.write(np.ascontiguousarray(array, dtype=dtype).tobytes())
+
+    @classmethod
+    def load(cls, path: Path) -> Program:
+        """Read what :meth:`save` wrote."""
+        data = path.read_bytes()
+        magic, n_ops, rows, words, n_order = np.frombuffer(data, dtype="<u8", count=5).tolist()
+        if magic != MAGIC:
+            raise ValueError(f"{path} must be a program, and does not begin like one")
+        ops = np.frombuffer(data, dtype="<u4", count=3 * n_ops, offset=40).reshape(n_ops, 3)
+        table = np.frombuffer(data, dtype="<u8", count=rows * words, offset=40 + 12 * n_ops).reshape(rows, words)
+        order = np.frombuffer(data, dtype="<i8", count=n_order, offset=40 + 12 * n_ops + 8 * rows * words)
+        return cls(ops, table, order)
+
+
+class ProgramLink:
+    """A link that records instead of doing. Reads return 0; a :class:`ReplayLink` knows better after the run."""
+
+    def __init__(self) -> None:
+        self._ops: list[tuple[int, int, int]] = []
+        self._words: list[int] = []
+
+    def write(self, address: int, data: int) -> None:
+        """Record a write."""
+        self._ops.append((Op.WRITE, address, data))
+
+    def read(self, address: int) -> int:
+        """Record a read."""
+        self._ops.append((Op.READ, address, 0))
+        return 0
+
+    def send(self, words: Sequence[int]) -> None:
+        """Record words of the sample stream."""
+        self._words.extend(int(word) for word in words)
+
+    def wait_idle(self) -> None:
+        """Record a wait."""
+        self._ops.append((Op.WAIT, 0, 0))
+
+    def program(self, table: np.ndarray | None = None, order: np.ndarray | None = None) -> Program:
+        """What was recorded; with ``table`` and ``order``, these make the sample stream rather than what was sent."""
+        if table is None:
+            table = np.array([self._words], dtype=np.uint64)
+            order = np.zeros(1 if self._words else 0, dtype=np.int64)
+        assert order is not None
+        return Program(np.array(self._ops, dtype=np.uint32).reshape(-1, 3), table, order)
+
+
+class ReplayLink:
+    """A link that answers reads with what a finished run answered; the same procedure, done over it, returns the results."""
+
+    def __init__(self, responses: Sequence[int]) -> None:
+        self._responses = iter(responses)
+
+    def write(self, address: int, data: int) -> None:
+        """Do nothing: it was done."""
+
+    def read(self, address: int) -> int:
+        """The next response."""
+        return int(next(self._responses))
+
+    def send(self, words: Sequence[int]) -> None:
+        """Do nothing: it was done."""
+
+    def wait_idle(self) -> None:
+        """Do nothing: it was done."""
+
+
+def _raw(name: str, values: np.ndarray, columns: int, target: Fixed) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 2 or array.shape[1] != columns or array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be raw integers of shape (samples, {columns}), not {array.dtype} of shape {array.shape}")
+    if array.size and (array.min() < target.min or array.max() > target.max):
+        raise ValueError(f"{name} must fit {target}, not {array.min()} to {array.max()}")
+    return array.astype(np.int64)
+
+
+def sample_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Words of the sample stream (uint64, shape (samples, n_in + n_out)), in two's complement of the port's width.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    inputs : array of int, shape (samples, n_in)
+        Raw, in the design's input format.
+    targets : array of int, shape (samples, n_out)
+        Raw, in its activation format.
+    """
+    width = max(spec.formats.input.width, spec.formats.activation.width)
+    inputs = _raw("Inputs", inputs, spec.network.n_in, spec.formats.input)
+    targets = _raw("Targets", targets, spec.network.n_out, spec.formats.activation)
+    if len(inputs) != len(targets):
+        raise ValueError(f"Inputs and targets must be equally many, not {len(inputs)} and {len(targets)}")
+    return (np.concatenate([inputs, targets], axis=1) & np.int64((1 << width) - 1)).astype(np.uint64)
+
+
+def training_program(
+    spec: DesignSpec,
+    parameters: np.ndarray,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    order: np.ndarray,
+    steps: int,
+    *,
+    seed: int | None = None,
+    read_back: bool = True,
+) -> Program:
+    """The program of a training run from step 0.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    parameters : array of int, shape (P,)
+        Initial θ, raw, in the canonical order.
+    inputs, targets : array of int
+        Raw samples, as for :func:`sample_table`.
+    order : array of int
+        Number of the sample that is taken first, second, …; at least ⌈steps/τ_x⌉ of them.
+    steps : int
+        Steps to run.
+    seed : int or None
+        Of the random streams; None takes the design's.
+    read_back : bool
+        Whether to read the counters and all memories at the end; :func:`read_results` returns them.
+    """
+    table, order = sample_table(spec, inputs, targets), np.asarray(order, dtype=np.int64).ravel()
+    needed = -(-steps // spec.schedule.sample_period)
+    if len(order) < needed:
+        raise ValueError(f"Order must have at least {needed} samples for {steps} steps, not {len(order)}")
+    order = order[:needed]
+    if needed and (order.min() < 0 or order.max() >= len(table)):
+        raise ValueError(f"Order must name samples 0 to {len(table) - 1}, not {order.min()} to {order.max()}")
+    link = ProgramLink()
+    host.prepare(spec, link, parameters, seed)
+    host.train(spec, link, 0, steps)
+    if read_back:
+        read_results(spec, link)
+    return link.program(table, order)
+
+
+def read_results(spec: DesignSpec, link: object) -> tuple[dict[str, int], dict]:
+    """Counters by name, and contents of the memories by :class:`~python_ref.spec.registers.Memory`."""
+    return (
+        host.read_counters(spec, link),  # type: ignore[arg-type]
+        {memory: host.read_memory(spec, link, memory) for memory in host.memories(spec)},  # type: ignore[arg-type]
+    )

@@ -1,0 +1,67 @@
+"""What every simulator is told and what it tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sim.program import Op, Program
+
+__all__ = ["Outcome", "Stalls"]
+
+
+@dataclass(frozen=True)
+class Stalls:
+    """Random stalls of the host's side of every stream. No result may depend on them.
+
+    Parameters
+    ----------
+    seed : int
+        Of their generator, from 1.
+    share : float
+        Share of the cycles, 0 to below 1, in which a stream stalls.
+    """
+
+    seed: int
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.seed < 1 << 32:
+            raise ValueError(f"Seed of stalls must be 1 to 2^32 - 1, not {self.seed!r}")
+        if not 0 <= self.share < 1:
+            raise ValueError(f"Share of stalls must be from 0 to below 1, not {self.share!r}")
+
+
+@dataclass
+class Outcome:
+    """What a run showed beside its events.
+
+    Attributes
+    ----------
+    cycles : int
+        Clock cycles, set-up and read-back included.
+    busy_cycles : int
+        Cycles in which the core was busy.
+    samples : int
+        Words of the sample stream that were taken.
+    responses : list of int
+        Answers to the reads, in order.
+    """
+
+    cycles: int = 0
+    busy_cycles: int = 0
+    samples: int = 0
+    responses: list[int] = field(default_factory=list)
+
+    def stuck(self, program: Program, index: int, patience: int) -> str:
+        """A message for a run that made no progress for ``patience`` cycles in operation ``index``."""
+        kind, address, data = (int(value) for value in program.ops[index])
+        doing = {
+            Op.WRITE: f"to accept the write of 0x{data:x} to register 0x{address:02x}",
+            Op.READ: f"to answer the read of register 0x{address:02x}",
+            Op.WAIT: "to become idle",
+        }[Op(kind)]
+        words = len(program.order) * program.table.shape[1]
+        return (
+            f"The core made no progress for {patience} cycles: in cycle {self.cycles} the host waits for it {doing} "
+            f"(operation {index} of {len(program.ops)}; {self.samples} of {words} sample words taken)"
+        )

@@ -1,0 +1,69 @@
+"""sim.events against Amaranth's own packing."""
+
+import numpy as np
+import pytest
+from mock_core import DESIGNS, events, observables
+
+from rtl_gen import probe
+from sim.error import SimulationError
+from sim.events import Decoder, pack, unpack
+from sim.ports import EVENTS, Field, Ports
+
+
+def fed(spec, shown, cut=5):
+    """Observables that a decoder gives for events fed in pieces."""
+    ports = Ports.of(spec)
+    decoder, blocks = Decoder(spec, ports), []
+    for first in range(0, len(shown), cut):
+        for event in EVENTS:
+            payloads = [payload for kind, payload in shown[first : first + cut] if kind == event]
+            if payloads:
+                decoder.feed(event, pack(payloads, ports.payload_words(event)))
+        if decoder.ready:
+            blocks.append(decoder.take())
+    return decoder, {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def test_events_are_those_of_the_core():
+    assert EVENTS == probe.EVENTS
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("width", [1, 2, 16, 18, 31, 32, 33, 48, 62, 63])
+def test_unpack_is_python_arithmetic(width, signed):
+    random = np.random.default_rng(width)
+    for offset in (0, 1, 31, 32, 33, 63, 70):
+        count, words = 5, 20
+        payloads = [int.from_bytes(random.bytes(4 * words), "little") for _ in range(7)]
+        got = unpack(pack(payloads, words), Field("x", offset, width, signed, count))
+        for payload, row in zip(payloads, got.tolist(), strict=True):
+            expected = [payload >> (offset + width * i) & ((1 << width) - 1) for i in range(count)]
+            assert row == [v - (v >> (width - 1) << width) if signed else v for v in expected]
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize("cut", [1, 37, 10**9])
+def test_decoder_gives_back_the_observables(name, cut):
+    spec = DESIGNS[name]
+    found = observables(spec, 9)
+    decoder, got = fed(spec, events(spec, found), cut)
+    assert decoder.steps == 9
+    assert decoder.leftover() == ""
+    assert set(got) == set(found)
+    for key, values in found.items():
+        np.testing.assert_array_equal(got[key], values, err_msg=key)
+
+
+def test_a_missing_pass_is_refused():
+    spec = DESIGNS["one-sided"]
+    shown = events(spec, observables(spec, 9))
+    n = spec.network.n_neurons
+    with pytest.raises(SimulationError, match=r"^Step 0: the core's neuron events must belong to pass 0, and do not: "):
+        fed(spec, shown[n + 1 :], 10**9)
+
+
+def test_unpack_refuses_what_lies_outside():
+    with pytest.raises(ValueError, match=r"^Field x must lie within 2 words, not end at bit 65$"):
+        unpack(np.zeros((1, 2), np.uint32), Field("x", 60, 5, False, 1))
+    with pytest.raises(ValueError, match=r"^Width of a field must be 1 to 63 bits, not 64$"):
+        unpack(np.zeros((1, 2), np.uint32), Field("x", 0, 64, False, 1))
