@@ -1,0 +1,66 @@
+"""Parameters as one flat vector: where they start, as raw integers, and as the matrices of the layers.
+
+The canonical order is layer by layer, neuron by neuron, the bias and then the weights of inputs 0 … n_in − 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.network import Scheme
+
+__all__ = ["initial_parameters", "join_parameters", "quantise_parameters", "split_parameters"]
+
+
+def initial_parameters(spec: DesignSpec, seed: int | None = None) -> np.ndarray:
+    """Parameters at the start of a run, drawn as the design's scheme says.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    seed : int or None
+        In place of the design's own.
+
+    Returns
+    -------
+    array of float64, shape (P,)
+        In canonical order; not yet quantised, so that the real-valued models start from the same point.
+    """
+    initial = spec.network.initial
+    rng = np.random.Generator(np.random.PCG64(initial.seed if seed is None else seed))
+    parts = []
+    for layer in spec.network.layers:
+        bound = {
+            Scheme.UNIFORM: initial.scale,
+            Scheme.GLOROT: initial.scale * np.sqrt(6 / (layer.n_in + layer.n_out)),
+            Scheme.HE: initial.scale * np.sqrt(6 / layer.n_in),
+            Scheme.ZERO: 0.0,
+        }[initial.scheme]
+        weights = bound * rng.uniform(-1, 1, (layer.n_out, layer.n_in))
+        biases = bound * rng.uniform(-1, 1, layer.n_out) if initial.scheme is Scheme.UNIFORM else np.zeros(layer.n_out)
+        parts.append((weights, biases))
+    return join_parameters(parts)
+
+
+def quantise_parameters(spec: DesignSpec, values: np.ndarray) -> np.ndarray:
+    """Raw parameters (int64, the shape of ``values``) of real ones: to the nearest, within the limits of a parameter."""
+    return np.clip(spec.formats.weight.to_raw(values), *spec.parameter_limits)
+
+
+def split_parameters(spec: DesignSpec, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """W (shape (n_out, n_in)) and b (shape (n_out,)) of each layer, as views of the flat vector (shape (P,))."""
+    parts, first = [], 0
+    for layer in spec.network.layers:
+        rows = flat[first : first + layer.n_parameters].reshape(layer.n_out, layer.n_in + 1)
+        parts.append((rows[:, 1:], rows[:, 0]))
+        first += layer.n_parameters
+    return parts
+
+
+def join_parameters(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The flat vector (shape (P,)) of W and b of each layer: the inverse of :func:`split_parameters`."""
+    return np.concatenate([np.column_stack((biases, weights)).ravel() for weights, biases in parts])

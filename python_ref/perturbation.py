@@ -1,0 +1,161 @@
+"""The sign of every perturbed quantity at every p, and the words of stochastic rounding: any of them, in any order.
+
+The hardware leaps its shift registers forward word by word. Here a stream is computed in blocks from any position, by
+x^J mod (x^d + x + 1) to get there and by b[t + d·2ᵏ] = b[t] ⊕ b[t + 2ᵏ] to go on, the polynomial squared k times.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.perturbation import LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
+
+__all__ = ["BitStream", "SignSource", "StochasticSource"]
+
+BLOCK_BITS = 1 << 17
+"""Least bits computed at once."""
+
+
+def _power_of_x(exponent: int, degree: int) -> int:
+    """x^exponent mod (x^degree + x + 1) over GF(2), bit i being the coefficient of xⁱ."""
+    mask, value = (1 << degree) - 1, 1
+    for bit in f"{exponent:b}":
+        value = int(f"{value:b}", 4) << (bit == "1")  # binary digits read in base 4: the square over GF(2)
+        while high := value >> degree:
+            value = (value & mask) ^ high ^ (high << 1)
+    return value
+
+
+class BitStream:
+    """The bits b[t] of a trinomial's stream.
+
+    Parameters
+    ----------
+    generator : Trinomial
+        Recurrence, width of a word, and name of the stream.
+    seed : int
+        Seed of the starting state.
+    """
+
+    def __init__(self, generator: Trinomial, seed: int) -> None:
+        self.generator = generator
+        self.seed = seed
+        self._first = 0
+        self._block = np.zeros(0, dtype=np.uint8)
+
+    def state(self, position: int) -> int:
+        """b[position] … b[position + degree − 1] as the bits of an integer, the first lowest."""
+        degree, start = self.generator.degree, self.generator.seed_state(self.seed)
+        window = start
+        for i in range(degree):
+            window |= ((window >> i ^ window >> (i + 1)) & 1) << (i + degree)
+        jump, value = _power_of_x(position, degree), 0
+        for i in range(degree):
+            if jump >> i & 1:
+                value ^= window >> i
+        return value & ((1 << degree) - 1)
+
+    def bits(self, first: int, count: int) -> np.ndarray:
+        """b[first] … b[first + count − 1] (uint8, shape (count,), read-only)."""
+        offset = first - self._first
+        if offset < 0 or offset + count > len(self._block):
+            self._first, self._block, offset = first, self._generate(first, max(count, BLOCK_BITS)), 0
+        return self._block[offset : offset + count]
+
+    def words(self, first: int, count: int) -> np.ndarray:
+        """Words ``first`` … ``first + count − 1``, by bit (uint8, shape (count, outputs), read-only)."""
+        outputs = self.generator.outputs
+        return self.bits(first * outputs, count * outputs).reshape(count, outputs)
+
+    def _generate(self, first: int, count: int) -> np.ndarray:
+        degree, state = self.generator.degree, self.state(first)
+        bits = np.empty(count + degree, dtype=np.uint8)
+        bits[:degree] = [state >> i & 1 for i in range(degree)]
+        done, leap = degree, 1
+        while done < len(bits):
+            if done >= 2 * degree * leap:
+                leap *= 2
+            more = min(leap * (degree - 1), len(bits) - done)
+            start = done - degree * leap
+            bits[done : done + more] = bits[start : start + more] ^ bits[start + leap : start + leap + more]
+            done += more
+        bits.setflags(write=False)
+        return bits[:count]
+
+
+class SignSource:
+    """The perturbation code of a design: sign vector number p, for any p; fastest where p rises.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    seed : int or None
+        In place of the design's own.
+    """
+
+    def __init__(self, spec: DesignSpec, seed: int | None = None) -> None:
+        self.spec = spec
+        self.seed = spec.perturbation.seed if seed is None else seed
+        layout = spec.layout
+        self._lane = layout.neuron_lane if spec.node else layout.parameter_lane
+        self._draw = layout.neuron_group if spec.node else layout.parameter_slot
+        self._order = np.arange(spec.quantities) if spec.node else layout.parameter_order
+        code = spec.perturbation.code
+        generators = code.generators(spec.hardware.lanes) if isinstance(code, LfsrCode) else ()
+        self._streams = [BitStream(generator, self.seed) for generator in generators]
+
+    def signs(self, p: int) -> np.ndarray:
+        """Sign vector number p (int8, shape (quantities,)): −1, 0 or +1, in the canonical order of neurons or parameters."""
+        return self.block(p, 1)[0]
+
+    def block(self, first: int, count: int) -> np.ndarray:
+        """Sign vectors ``first`` … ``first + count − 1`` (int8, shape (count, quantities))."""
+        p = np.arange(first, first + count, dtype=np.int64)[:, None]
+        match self.spec.perturbation.code:
+            case LfsrCode():
+                return np.where(self._bits(first, count) ^ (p & 1).astype(np.uint8), np.int8(-1), np.int8(1))
+            case WalshCode():
+                phase = p & ((1 << WalshCode.phase_bits(self.spec.quantities)) - 1)
+                return np.where(np.bitwise_count((self._order + 1) & phase) & 1, np.int8(-1), np.int8(1))
+            case SequentialCode():
+                return (self._order == p % self.spec.quantities).astype(np.int8)
+
+    def _bits(self, first: int, count: int) -> np.ndarray:
+        """The drawn bit of every quantity (uint8, shape (count, quantities)): lane l takes bit l mod 126 of generator ⌊l/126⌋."""
+        found = np.empty((count, self.spec.quantities), dtype=np.uint8)
+        for number, stream in enumerate(self._streams):
+            outputs, draws = stream.generator.outputs, self.spec.draws
+            drawn = stream.bits(first * draws * outputs, count * draws * outputs).reshape(count, draws * outputs)
+            mine = self._lane // 126 == number
+            found[:, mine] = drawn[:, self._draw[mine] * outputs + self._lane[mine] % 126]
+        return found
+
+
+class StochasticSource:
+    """The random words of stochastic rounding, shared by all lanes.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    seed : int or None
+        In place of the design's own.
+    """
+
+    def __init__(self, spec: DesignSpec, seed: int | None = None) -> None:
+        self.spec = spec
+        self.seed = spec.perturbation.seed if seed is None else seed
+        self._stream = BitStream(stochastic_generator(spec.stochastic_bits), self.seed) if spec.stochastic_bits else None
+
+    def words(self, update: int) -> np.ndarray:
+        """Words for update number ``update``, by word of a pass (int64, shape (layout.words,)); zero where none is drawn.
+
+        The word of slot c is word update·N + c of the stream; padding slots draw and drop theirs.
+        """
+        layout = self.spec.layout
+        if self._stream is None:
+            return np.zeros(layout.words, dtype=np.int64)
+        drawn = self._stream.words(update * layout.slots, layout.slots)[layout.word_slot]
+        return drawn.astype(np.int64) @ (np.int64(1) << np.arange(self.spec.stochastic_bits, dtype=np.int64))

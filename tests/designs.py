@@ -1,0 +1,145 @@
+"""Random designs over every key of the design file, with samples and parameters for them: what every room's tests draw from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.schedule import Difference, Schedule
+
+__all__ = ["random_design", "random_parameters", "random_samples"]
+
+EXACT = (Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_EVEN)
+
+
+def _cast(rng: random.Random, *, stochastic: bool = False) -> Cast:
+    roundings = (*EXACT, *(Rounding.STOCHASTIC,) * 3) if stochastic else EXACT
+    return Cast(rng.choice(roundings), rng.choice((Overflow.SATURATE, Overflow.SATURATE, Overflow.WRAP)))
+
+
+def _formats(rng: random.Random, signed_activation: bool) -> Formats:
+    weight = Fixed(True, rng.randint(1, 5), rng.randint(2, 13))
+    activation_signed = signed_activation or rng.random() < 0.5
+    signed_input = rng.random() < 0.4
+    return Formats(
+        input=rng.choice((Fixed(False, 0, 8), Fixed(signed_input, rng.randint(1, 3), rng.choice((0, 1, 3, 4, 6, 8))))),
+        weight=weight,
+        activation=Fixed(activation_signed, rng.randint(2, 5), rng.choice((0, 2, 4, 6, 8, 10, 12))),
+        table=Fixed(True, rng.randint(1, 4), rng.randint(0, 5)),
+        cost_change=rng.choice((None, Fixed(True, rng.randint(1, 8), rng.randint(1, 20)))),
+        gradient=rng.choice((None, Fixed(True, rng.randint(1, 6), rng.randint(0, 24)))),
+        activation_cast=_cast(rng),
+        cost_change_cast=_cast(rng),
+        gradient_cast=_cast(rng),
+        weight_cast=_cast(rng, stochastic=True),
+    )
+
+
+def random_design(
+    rng: random.Random,
+    *,
+    max_size: int = 7,
+    max_layers: int = 3,
+    max_lanes: int = 10,
+    max_period: int = 5,
+    kinds: Sequence[Kind] = tuple(Kind),
+    differences: Sequence[Difference] = tuple(Difference),
+    codes: Sequence[type] = (LfsrCode, LfsrCode, WalshCode, SequentialCode),
+    activations: Sequence[Activation] = tuple(Activation),
+    optimizers: Sequence[type] = (Sgd, Sgd, Momentum),
+    signature: bool | None = None,
+    name: str = "random",
+) -> DesignSpec:
+    """A random design that passes every check, small enough to simulate.
+
+    Parameters
+    ----------
+    rng : random.Random
+        Source; Hypothesis's ``st.randoms()`` fits too. The same state gives the same design.
+    max_size, max_layers, max_lanes, max_period : int
+        Upper limits, inclusive. Lanes are drawn beyond the number of neurons now and then.
+    kinds, differences, codes, activations, optimizers : sequences
+        What to choose from; repeat an entry to make it likelier.
+    signature : bool or None
+        Whether the core keeps signatures; None draws it.
+    """
+    while True:
+        kind, difference = rng.choice(kinds), rng.choice(differences)
+        layers = rng.randint(1, max_layers)
+        sizes = tuple(rng.choice((1, rng.randint(1, max_size), rng.randint(1, max_size))) for _ in range(layers + 1))
+        network = Network(
+            sizes,
+            rng.choice(activations),
+            rng.choice(activations),
+            Initialization(rng.choice(tuple(Scheme)), rng.choice((0.5, 1.0, 2.0)), rng.randrange(1 << 32)),
+        )
+        used = {layer.activation for layer in network.layers}
+        formats = _formats(rng, any(function.signed for function in used))
+        amplitude = rng.randint(-8, 0)
+        two_sided = difference is Difference.TWO_SIDED
+        rates = []
+        for start in sorted({0, *rng.sample(range(1, 40), rng.choice((0, 0, 1, 2)))}):
+            exponent = -formats.weight.fraction_bits + rng.randint(-1, 12)
+            rates.append((start, exponent + amplitude + two_sided))
+        update_period = rng.choice((1, 1, rng.randint(1, max_period)))
+        optimizer: Sgd | Momentum = Sgd()
+        if rng.choice(optimizers) is Momentum:
+            optimizer = Momentum(
+                rng.choice((1, 2, 3, 5, 8)),
+                rng.choice((None, Fixed(True, rng.randint(2, 8), rng.randint(0, 24)))),
+                rng.choice(tuple(Rounding)),
+                rng.choice(tuple(Overflow)),
+            )
+        try:
+            return DesignSpec(
+                name,
+                network,
+                Perturbation(kind, rng.choice(codes)(), amplitude, rng.randrange(1 << 63)),
+                Schedule(
+                    tuple(rates),
+                    rng.choice((1, 1, rng.randint(1, max_period))),
+                    rng.choice((1, 1, rng.randint(1, max_period))),
+                    update_period,
+                    difference,
+                ),
+                optimizer,
+                formats,
+                Hardware(
+                    rng.choice((1, rng.randint(1, max_lanes), rng.randint(1, max_lanes))),
+                    rng.choice((None, True) if update_period > 1 else (None, None, True, False)),
+                    rng.random() < 0.5 if signature is None else signature,
+                ),
+            )
+        except ValueError:  # refused by name; most are an amplitude below the last place or a table that lacks its format
+            continue
+
+
+def random_parameters(rng: random.Random, spec: DesignSpec) -> np.ndarray:
+    """Raw parameters (int64, shape (P,), canonical order): small, spread over their whole range, or near its ends."""
+    low, high = spec.parameter_limits
+    reach = rng.choice((2, 8, 64, high, high))
+    drawn = np.array([rng.randint(max(low, -reach), min(high, reach)) for _ in range(spec.network.n_parameters)], dtype=np.int64)
+    return np.where(drawn < 0, low - 1 - drawn, high - drawn) if rng.random() < 0.1 else drawn
+
+
+def random_samples(rng: random.Random, spec: DesignSpec, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Raw inputs (int64, shape (count, n_in)) and targets (shape (count, n_out)); some inputs are zero, some at the ends."""
+
+    def draw(form: Fixed) -> int:
+        return rng.choice((0, form.min, form.max, rng.randint(form.min, form.max), rng.randint(form.min, form.max)))
+
+    shape_in, shape_out = (count, spec.network.n_in), (count, spec.network.n_out)
+    inputs = np.array([draw(spec.formats.input) for _ in range(shape_in[0] * shape_in[1])], dtype=np.int64)
+    unit = 1 << spec.formats.activation.fraction_bits
+    if rng.random() < 0.5:
+        target = [rng.choice((0, min(unit, spec.formats.activation.max))) for _ in range(shape_out[0] * shape_out[1])]
+    else:
+        target = [draw(spec.formats.activation) for _ in range(shape_out[0] * shape_out[1])]
+    return inputs.reshape(shape_in), np.array(target, dtype=np.int64).reshape(shape_out)
