@@ -1,0 +1,71 @@
+"""A design as plain JSON, so that it can travel between processes: equal after the journey, digests included."""
+
+from __future__ import annotations
+
+import enum
+import types
+from dataclasses import fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Fixed
+
+__all__ = ["from_dict", "to_dict"]
+
+
+def to_dict(spec: DesignSpec) -> dict[str, Any]:
+    """The design as dicts, lists, strings and numbers; a format as [signed, integer_bits, fraction_bits]."""
+    return _encode(spec)
+
+
+def from_dict(data: dict[str, Any]) -> DesignSpec:
+    """The design that :func:`to_dict` was given.
+
+    Raises
+    ------
+    ValueError
+        If ``data`` is not the description of a design; a DesignError where it is one that cannot be built.
+    """
+    return _decode(DesignSpec, data)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Fixed):
+        return [value.signed, value.integer_bits, value.fraction_bits]
+    if isinstance(value, enum.Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        described = {field.name: _encode(getattr(value, field.name)) for field in fields(value)}
+        return {"name": value.name, **described} if hasattr(value, "name") else described
+    return [_encode(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _decode(kind: Any, data: Any) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        options = [option for option in get_args(kind) if option is not type(None)]
+        if data is None and len(options) < len(get_args(kind)):
+            return None
+        matching = options if len(options) == 1 else [option for option in options if _member(data, "name") == option.name]
+        if not matching:
+            raise ValueError(f"Name must be one of {', '.join(option.name for option in options)}, not {_member(data, 'name')!r}")
+        return _decode(matching[0], data)
+    if get_origin(kind) is tuple:
+        items = get_args(kind)
+        if not isinstance(data, list):
+            raise ValueError(f"Value must be a list, not {data!r}")
+        inner = [items[0]] * len(data) if items[-1] is Ellipsis else list(items)
+        return tuple(_decode(item, value) for item, value in zip(inner, data, strict=True))
+    if kind is Fixed:
+        return Fixed(*data)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind(data)
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{field.name: _decode(hints[field.name], _member(data, field.name)) for field in fields(kind)})  # type: ignore[operator]
+    return data
+
+
+def _member(data: Any, name: str) -> Any:
+    if not isinstance(data, dict) or name not in data:
+        raise ValueError(f"Description of a design must have a member {name!r}: {data!r}")
+    return data[name]

@@ -1,0 +1,326 @@
+"""Traces on disk: every observable of every step as raw integers, written and read block by block.
+
+A run (what is trained, from where, on what) and a trace (what happened) are directories. ``python -m python_ref.trace RUN
+TRACE`` computes the reference trace of a run in a process of its own.
+
+A run holds ``run.json`` (design, seed, steps) and ``run.npz`` (arrays). A trace holds ``header.json`` and
+``block_00000.npz``, …: each observable's name with an array whose leading axis is the step, in the narrowest integer type that
+holds its format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from python_ref.machine import State, initial_state, sample_number, step
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.probes import Probe, probes, values_per_step
+from python_ref.spec.serial import from_dict, to_dict
+
+__all__ = ["Header", "Run", "Trace", "TraceWriter", "check_comparable", "main", "narrowest", "write_reference"]
+
+BLOCK_BYTES = 1 << 23
+"""About as large as a block gets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run of training, from its first step.
+
+    Attributes
+    ----------
+    spec : DesignSpec
+        Design.
+    parameters : array of int64, shape (P,)
+        Raw θ at the start, in canonical order.
+    inputs : array of int64, shape (samples, n_in)
+        Raw inputs.
+    targets : array of int64, shape (samples, n_out)
+        Raw targets.
+    order : array of int64
+        Sample taken as number ⌊n/τ_x⌋, for every step n.
+    steps : int
+        Number of steps.
+    seed : int
+        Of the random streams.
+    """
+
+    spec: DesignSpec
+    parameters: np.ndarray
+    inputs: np.ndarray
+    targets: np.ndarray
+    order: np.ndarray
+    steps: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        taken = sample_number(self.spec, self.steps - 1) + 1 if self.steps else 0
+        if len(self.order) < taken:
+            raise ValueError(f"Order must name {taken} samples for {self.steps} steps, not {len(self.order)}")
+
+    @property
+    def digest(self) -> str:
+        """Digest of the run: design with its rates and periods, seed, start, data and the order in which they are taken."""
+        found = hashlib.sha256(f"{self.spec.run_digest}:{self.seed}".encode())
+        taken = self.order[: sample_number(self.spec, self.steps - 1) + 1] if self.steps else self.order[:0]
+        for array in (self.parameters, self.inputs, self.targets, taken):
+            found.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype="<i8").tobytes())
+        return found.hexdigest()[:16]
+
+    def initial_state(self) -> State:
+        """The machine before step 0."""
+        return initial_state(self.spec, self.parameters, seed=self.seed)
+
+    def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Raw inputs and targets of step ``number``."""
+        index = self.order[sample_number(self.spec, number)]
+        return self.inputs[index], self.targets[index]
+
+    def save(self, directory: Path) -> None:
+        """Write ``run.json`` and ``run.npz`` into a directory, which is made."""
+        directory.mkdir(parents=True, exist_ok=True)
+        np.savez(directory / "run.npz", parameters=self.parameters, inputs=self.inputs, targets=self.targets, order=self.order)
+        described = {"design": to_dict(self.spec), "steps": self.steps, "seed": self.seed, "digest": self.digest}
+        (directory / "run.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> Run:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is not a run, or not the one whose digest it carries.
+        """
+        described = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+        with np.load(directory / "run.npz", allow_pickle=False) as arrays:
+            parameters, inputs, targets, order = (arrays[name].astype(np.int64) for name in ("parameters", "inputs", "targets", "order"))
+        run = cls(from_dict(described["design"]), parameters, inputs, targets, order, described["steps"], described["seed"])
+        if run.digest != described["digest"]:
+            raise ValueError(f"Digest of the run in {directory} must be {described['digest']}, not {run.digest}")
+        return run
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a trace is of.
+
+    Attributes
+    ----------
+    design : str
+        Name of the design.
+    digest, run : str
+        Digests of the structure and of the run.
+    seed : int
+        Of the random streams.
+    first, steps : int
+        First step recorded, and number of steps.
+    probes : dict of str to list of int
+        Shapes of the observables, by name.
+    producer : str
+        Who made it.
+    """
+
+    design: str
+    digest: str
+    run: str
+    seed: int
+    first: int
+    steps: int
+    probes: dict[str, list[int]]
+    producer: str
+
+    @classmethod
+    def of(cls, run: Run, producer: str, *, first: int = 0) -> Header:
+        """The header of a trace of ``run``, from step ``first`` on, before anything is recorded."""
+        shapes = {probe.name: list(probe.shape) for probe in probes(run.spec)}
+        return cls(run.spec.name, run.spec.digest, run.digest, run.seed, first, 0, shapes, producer)
+
+
+def check_comparable(left: Header, right: Header) -> None:
+    """Refuse to compare traces that are not of the same run and the same steps.
+
+    Raises
+    ------
+    ValueError
+        Naming the first of digest, run, first step, steps and observables in which they differ.
+    """
+    names = {"digest": "design", "run": "run", "first": "first step", "steps": "number of steps", "probes": "set of observables"}
+    for name, meaning in names.items():
+        mine, theirs = getattr(left, name), getattr(right, name)
+        if mine != theirs:
+            raise ValueError(f"Traces must be of the same {meaning}, not {mine!r} ({left.producer}) and {theirs!r} ({right.producer})")
+
+
+def narrowest(probe: Probe) -> np.dtype:
+    """The narrowest integer type that holds every value of an observable."""
+    low, high = min(form.min for form in probe.formats), max(form.max for form in probe.formats)
+    kinds = [np.dtype(f"{sign}{size}") for size in (1, 2, 4, 8) for sign in ("u", "i")]
+    return next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+
+
+class TraceWriter:
+    """Writes a trace; used as a context. The header comes last, so that a directory with one is complete.
+
+    Parameters
+    ----------
+    directory : Path
+        Is made; a trace that is there already is replaced.
+    header : Header
+        Its number of steps is ignored: it becomes that of the steps written.
+    spec : DesignSpec
+        Design, for the types of the observables.
+    """
+
+    def __init__(self, directory: Path, header: Header, spec: DesignSpec) -> None:
+        self.directory = directory
+        self.header = replace(header, steps=0)
+        self.spec = spec
+        self._types = {probe.name: narrowest(probe) for probe in probes(spec)}
+        self._block_steps = max(1, BLOCK_BYTES // (4 * values_per_step(spec)))
+        self._pending: list[Mapping[str, np.ndarray]] = []
+        self._blocks = 0
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "header.json").unlink(missing_ok=True)
+        for stale in directory.glob("block_*.npz"):
+            stale.unlink()
+
+    def __enter__(self) -> TraceWriter:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+
+    def append(self, observed: Mapping[str, np.ndarray]) -> None:
+        """Record one step: every observable by name, raw."""
+        self._pending.append(observed)
+        if len(self._pending) >= self._block_steps:
+            self._flush()
+
+    def extend(self, observed: Mapping[str, np.ndarray]) -> None:
+        """Record consecutive steps as a block: every observable by name, raw, with a leading axis of steps."""
+        self._flush()
+        self._write(observed)
+
+    def close(self) -> Header:
+        """Write what is pending and the header."""
+        self._flush()
+        (self.directory / "header.json").write_text(json.dumps(asdict(self.header), indent=1), encoding="utf-8")
+        return self.header
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._write({name: np.stack([observed[name] for observed in self._pending]) for name in self._types})
+            self._pending = []
+
+    def _write(self, observed: Mapping[str, np.ndarray]) -> None:
+        arrays: dict[str, Any] = {}
+        steps = len(observed["counter"])
+        for name, kind in self._types.items():
+            values, shape = np.asarray(observed[name]), (steps, *self.header.probes[name])
+            if values.shape != shape:
+                raise ValueError(f"Observable {name} must be of shape {shape!r}, not {values.shape!r}")
+            arrays[name] = values.astype(kind)
+            if not np.array_equal(arrays[name], values):
+                raise ValueError(f"Observable {name} must fit {kind}, not {values.min()} to {values.max()}")
+        np.savez(self.directory / f"block_{self._blocks:05d}.npz", **arrays)
+        self._blocks += 1
+        self.header = replace(self.header, steps=self.header.steps + steps)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A trace on disk, read lazily.
+
+    Attributes
+    ----------
+    directory : Path
+        Where.
+    header : Header
+        Of what.
+    """
+
+    directory: Path
+    header: Header
+
+    @classmethod
+    def open(cls, directory: Path) -> Trace:
+        """The trace in a directory.
+
+        Raises
+        ------
+        ValueError
+            If there is no complete one.
+        """
+        try:
+            header = Header(**json.loads((directory / "header.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ValueError(f"Directory must hold a complete trace, with header.json: {directory}") from None
+        return cls(directory, header)
+
+    def blocks(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """First step and observables (leading axis: steps) of each block, in order."""
+        first = self.header.first
+        for path in sorted(self.directory.glob("block_*.npz")):
+            with np.load(path, allow_pickle=False) as arrays:
+                block = {name: arrays[name] for name in self.header.probes}
+            yield first, block
+            first += len(block["counter"])
+
+    def steps(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Number and observables of each step, in order."""
+        for first, block in self.blocks():
+            for offset in range(len(block["counter"])):
+                yield first + offset, {name: values[offset] for name, values in block.items()}
+
+    def read(self) -> dict[str, np.ndarray]:
+        """All observables (leading axis: steps); for traces that fit memory."""
+        blocks = [block for _, block in self.blocks()]
+        return {name: np.concatenate([block[name] for block in blocks]) for name in self.header.probes}
+
+
+def write_reference(run: Run, directory: Path, *, first: int = 0) -> State:
+    """Compute a run on :mod:`python_ref.machine` and write its trace from step ``first`` on; the state after the last step."""
+    state = run.initial_state()
+    with TraceWriter(directory, Header.of(run, "python_ref.machine", first=first), run.spec) as writer:
+        for number in range(run.steps):
+            state, observed = step(run.spec, state, run.sample(number))
+            if number >= first:
+                writer.append(observed)
+    return state
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m python_ref.trace RUN TRACE``."""
+    parser = argparse.ArgumentParser(prog="python -m python_ref.trace", description="Compute the reference trace of a run.")
+    parser.add_argument("run", type=Path, help="directory with run.json and run.npz")
+    parser.add_argument("trace", type=Path, help="directory to write the trace to")
+    parser.add_argument("--first", type=int, default=0, help="first step to record")
+    parser.add_argument("--fast", action="store_true", help="compute with the compiled model instead of the plain one")
+    options = parser.parse_args(arguments)
+    try:
+        run = Run.load(options.run)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        print(f"{options.run} must be a run: {error}", file=sys.stderr)
+        return 2
+    if options.fast:
+        from python_ref.fast import write_trace
+
+        write_trace(run, options.trace, first=options.first)
+    else:
+        write_reference(run, options.trace, first=options.first)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
