@@ -1,0 +1,481 @@
+"""From a design file to a :class:`~python_ref.spec.design.DesignSpec`: the only reader of the TOML."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mgd_hw.data import TASKS, DataSpec, Scaling
+from mgd_hw.errors import UserError
+from mgd_hw.keys import KEYS, SECTIONS, Wrong
+from mgd_hw.names import reserved_word
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.error import DesignError
+from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.perturbation import CODES, Kind, Perturbation
+from python_ref.spec.schedule import Difference, Schedule
+
+__all__ = ["CompareSpec", "Derived", "Design", "find", "load", "parse", "shipped"]
+
+LARGEST_FILE = 1 << 20
+"""Bytes of the largest design file that is read."""
+
+
+# -- Reading ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What was left out of a file, what it became, and why."""
+
+    key: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True)
+class CompareSpec:
+    """What ``mgd-hw compare`` does when its options say nothing."""
+
+    steps: int
+    seeds: int
+    backprop_epochs: int | None
+    backprop_rate: float
+    backprop_batch: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design file, read and checked.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    text : str
+        What it says.
+    spec : DesignSpec
+        The machine.
+    data : DataSpec
+        What it learns.
+    compare : CompareSpec
+        Defaults of a comparison.
+    derived : tuple of Derived
+        What followed from the rest.
+    """
+
+    path: Path
+    text: str
+    spec: DesignSpec
+    data: DataSpec
+    compare: CompareSpec
+    derived: tuple[Derived, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the design."""
+        return self.spec.name
+
+    def with_seed(self, seed: int) -> Design:
+        """The same design with another seed for initial parameters, signs, stochastic rounding and order of samples."""
+        initial = replace(self.spec.network.initial, seed=seed)
+        spec = replace(
+            self.spec,
+            network=replace(self.spec.network, initial=initial),
+            perturbation=replace(self.spec.perturbation, seed=seed),
+        )
+        return replace(self, spec=spec, data=replace(self.data, shuffle_seed=seed))
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the shipped designs."""
+    return tuple(sorted(path.stem for path in _shipped_folder().glob("*.toml")))
+
+
+def _shipped_folder() -> Path:
+    return Path(__file__).parent / "designs"
+
+
+def find(design: str | Path) -> Path:
+    """The file of a design given by its path, or by the name of a shipped one.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    text = str(design)
+    if not text.strip() or "\0" in text:
+        raise UserError("no design was named", "Give the path of a design file, or the name of a shipped design.")
+    path = Path(text)
+    try:
+        if path.exists() and not (path.is_dir() and text in shipped()):
+            return path
+    except OSError as error:
+        raise UserError(f"the path cannot be read ({error.strerror})", "Give another path.", file=text[:100]) from None
+    if text in shipped():
+        return _shipped_folder() / f"{text}.toml"
+    if path.with_name(path.name + ".toml").exists():
+        return path.with_name(path.name + ".toml")
+    near = difflib.get_close_matches(text, shipped(), 1)
+    raise UserError(
+        "there is no such file",
+        (f"Did you mean the shipped design {near[0]}? " if near else "")
+        + f"Give the path of a design file, or one of the shipped designs ({', '.join(shipped())}); `mgd-hw new` writes one to start from.",
+        file=text,
+    )
+
+
+def load(design: str | Path) -> Design:
+    """Read a design file, or the shipped design of that name.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it does not describe a design that can be built.
+    """
+    path = find(design)
+    try:
+        if path.is_dir():
+            raise UserError("it is a directory", "Give the path of a design file.", file=path)
+        if not path.is_file():
+            raise UserError("it is not a regular file", "Give the path of a design file.", file=path)
+        if path.stat().st_size > LARGEST_FILE:
+            raise UserError(
+                f"it has {path.stat().st_size:,} bytes, more than a design file can have ({LARGEST_FILE:,})",
+                "Give the path of a design file; data belong in a file of their own, named by data.path.",
+                file=path,
+            )
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", file=path) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"line {line} is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: str | Path) -> Design:
+    """Read the text of a design file; ``path`` is where messages say it is, and where relative paths begin.
+
+    Raises
+    ------
+    UserError
+        If it does not describe a design that can be built.
+    """
+    path = Path(path)
+    values = _collect(path, _toml(path, text))
+    try:
+        return _Builder(path, text, values).design()
+    except DesignError as error:
+        left_out = "" if error.key in values else " (a value that was left out and derived)"
+        raise UserError(f"{error.reason}{left_out}", error.remedy, file=path, key=error.key, value=error.value) from None
+
+
+def _toml(path: Path, text: str) -> dict:
+    if not text.strip():
+        raise UserError("it is empty", "`mgd-hw new` writes a design file to start from.", file=path)
+    try:
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    except RecursionError:
+        raise UserError("it is nested too deeply", "A design file needs no more than tables in tables.", file=path) from None
+    except ValueError as error:  # TOMLDecodeError, and numbers longer than Python reads
+        said = str(error)
+        match = re.search(r"\(at (?:line (\d+), column (\d+)|end of document)\)$", said)
+        said = said[: match.start()].strip() if match else said
+        if match and match[1]:
+            place = f"line {match[1]}, column {match[2]}"
+        elif match:
+            place = f"line {text.count(chr(10)) + 1}, the end of the file"
+        else:
+            place = "somewhere"
+        raise UserError(f"{place} is not TOML: {said}", "See https://toml.io, or start from what `mgd-hw new` writes.", file=path) from None
+
+
+def _collect(path: Path, tree: dict) -> dict[str, Any]:
+    """Check every key and value of a file; what was given, by dotted key."""
+    known = {key.dotted: key for key in KEYS}
+    values: dict[str, Any] = {}
+
+    def walk(prefix: str, table: dict) -> None:
+        for name, value in table.items():
+            dotted = f"{prefix}.{name}" if prefix else name
+            if dotted in SECTIONS:
+                if not isinstance(value, dict):
+                    raise UserError(
+                        "it is a table, not a value", f"Write [{dotted}], and its keys below.", file=path, key=dotted, value=value
+                    )
+                walk(dotted, value)
+            elif dotted not in known:
+                raise _unknown(path, prefix, name, dotted)
+            else:
+                try:
+                    values[dotted] = known[dotted].read(value)
+                except Wrong as wrong:
+                    raise UserError(wrong.args[0], wrong.args[1], file=path, key=dotted, value=value) from None
+
+    walk("", tree)
+    return values
+
+
+def _unknown(path: Path, prefix: str, name: str, dotted: str) -> UserError:
+    """A key that no file has, with the nearest that one can have: by its last part, in its own section if equally near."""
+
+    def nearness(candidate: str) -> tuple[float, bool]:
+        section, _, last = candidate.rpartition(".")
+        return difflib.SequenceMatcher(None, name[:100], last).ratio(), section == prefix
+
+    every = [*SECTIONS, *(key.dotted for key in KEYS)]
+    nearest = max(every, key=nearness)
+    siblings = [full.rpartition(".")[2] for full in every if full.rpartition(".")[0] == prefix]
+    listed = f"Known {'in [' + prefix + ']' if prefix else 'at the top'}: {', '.join(siblings)}."
+    hint = f"Did you mean {nearest}?" if nearness(nearest)[0] >= 0.6 else listed
+    return UserError("there is no such key", hint, file=path, key=dotted[:100])
+
+
+# -- Building ---------------------------------------------------------------------------------------------------------
+
+
+class _Builder:
+    """Fills in what a file leaves out, and notes it."""
+
+    def __init__(self, path: Path, text: str, values: dict[str, Any]) -> None:
+        self.path, self.text, self.values = path, text, values
+        self.derived: list[Derived] = []
+
+    def get(self, key: str, default: object, why: str | None = None, show: object = None) -> Any:
+        """What the file says, or a default; noted when a reason is given."""
+        if key in self.values:
+            return self.values[key]
+        if why is not None:
+            self.derived.append(Derived(key, str(default if show is None else show), why))
+        return default
+
+    def refuse(self, key: str, reason: str, remedy: str, value: object = None) -> UserError:
+        return UserError(reason, remedy, file=self.path, key=key, value=value)
+
+    def design(self) -> Design:
+        name = self.name()
+        task = self.task()
+        network = self.network(task)
+        data = self.data(task, network)
+        formats_known = self.formats(network, data)
+        perturbation = self.perturbation(network, formats_known)
+        optimizer = self.optimizer()
+        schedule = self.schedule(network, perturbation, optimizer)
+        spec = DesignSpec(name, network, perturbation, schedule, optimizer, formats_known, self.hardware(network, schedule))
+        self.note_formats(spec)
+        return Design(self.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived))
+
+    def name(self) -> str:
+        stem = re.sub(r"[^A-Za-z0-9_]", "_", self.path.stem)[:48] or "design"
+        stem = stem if re.match(r"[A-Za-z_]", stem) else f"net_{stem}"
+        return str(self.get("name", f"{stem}_net" if reserved_word(stem) else stem, "the file's name"))
+
+    def task(self) -> str:
+        """The task, from its name or the ending of the path."""
+        path = str(self.values.get("data.path", "")).lower()
+        for ending in ("csv", "npz"):
+            if "data.task" not in self.values and path.endswith(f".{ending}"):
+                return str(self.get("data.task", ending, "the ending of data.path"))
+        if "data.path" in self.values and "data.task" not in self.values:
+            raise self.refuse(
+                "data.task", "it was left out, and the ending of data.path does not say it", 'Add task = "mnist", say, to [data].'
+            )
+        if "data.task" not in self.values and "network.layers" not in self.values:
+            raise self.refuse(
+                "network.layers",
+                "it was left out, and so was data.task, from which it would follow",
+                "Write layers = [2, 4, 1], say, in [network].",
+            )
+        return str(self.get("data.task", "random", "no task was given: noise, enough to generate, co-simulate and synthesise"))
+
+    def network(self, task: str) -> Network:
+        usual = TASKS[task].layers
+        if "network.layers" not in self.values and usual is None:
+            raise self.refuse(
+                "network.layers",
+                f'it was left out, and does not follow from data.task = "{task}"',
+                "Write layers = [4, 8, 3], say, in [network].",
+            )
+        sizes = self.get("network.layers", usual, f"usual for {task}", None if usual is None else list(usual))
+        hidden = self.get("network.hidden", Activation.RELU)
+        output = self.get("network.output", Activation.IDENTITY)
+        deep = len(sizes) > 2
+        relu = deep and hidden is Activation.RELU
+        scheme = Scheme.HE if relu else Scheme.GLOROT
+        why = "usual for relu" if relu else "usual without relu"
+        initial = Initialization(
+            self.get("network.scheme", scheme, why, scheme.value),
+            self.get("network.scale", 1.0),
+            self.get("network.seed", 1),
+        )
+        return Network(sizes, hidden, output, initial)
+
+    def data(self, task: str, network: Network) -> DataSpec:
+        facts = TASKS[task]
+        bipolar = network.output in (Activation.TANH, Activation.SIGN)
+        takers = {"data.path": [name for name, each in TASKS.items() if each.takes_path], "data.label": ["csv"]}
+        for key, tasks in takers.items():
+            if key in self.values and task not in tasks:
+                listed = ", ".join(tasks)
+                raise self.refuse(
+                    key, f'data.task = "{task}" takes none', f"Remove it, or take one of these tasks: {listed}.", self.values[key]
+                )
+        if facts.needs_path and "data.path" not in self.values:
+            raise self.refuse(
+                "data.path",
+                f'it was left out, and data.task = "{task}" needs it',
+                f'Add path = "{"folder" if task == "idx" else "my." + task}" to [data].',
+            )
+        self.check_shape(task, network)
+        get = self.get
+        path = get("data.path", None)
+        return DataSpec(
+            task=task,
+            n_in=network.n_in,
+            n_out=network.n_out,
+            design_file=self.path,
+            path=None if path is None else (self.path.parent / Path(str(path)).expanduser()),
+            label=get("data.label", -1),
+            scaling=get("data.scaling", facts.scaling),
+            target_values=get(
+                "data.target_values", (-1.0, 1.0) if bipolar else (0.0, 1.0), f"the output is {network.output.value}" if bipolar else None
+            ),
+            test_fraction=get("data.test_fraction", facts.test_fraction),
+            split_seed=get("data.split_seed", 0),
+            stratify=get("data.stratify", False),
+            train_samples=get("data.train_samples", None),
+            test_samples=get("data.test_samples", None),
+            shuffle=get("data.shuffle", True),
+            shuffle_seed=get("data.shuffle_seed", 1),
+        )
+
+    def check_shape(self, task: str, network: Network) -> None:
+        facts, sizes = TASKS[task], list(network.sizes)
+        if facts.inputs is not None and network.n_in != facts.inputs:
+            raise self.refuse(
+                "network.layers", f'data.task = "{task}" has {facts.inputs} inputs', f"Begin the list with {facts.inputs}.", sizes
+            )
+        if task == "parity" and network.n_in > 16:
+            raise self.refuse("network.layers", "parity is built for 1 to 16 bits", "Begin the list with 4, say.", sizes)
+        if facts.outputs and network.n_out not in facts.outputs:
+            outputs = " or ".join(map(str, facts.outputs))
+            raise self.refuse(
+                "network.layers", f'data.task = "{task}" takes {outputs} outputs', f"End the list with {facts.outputs[0]}.", sizes
+            )
+
+    def formats(self, network: Network, data: DataSpec) -> Formats:
+        used = {network.output} | ({network.hidden} if len(network.sizes) > 2 else set())
+        scaled = data.scaling is not Scaling.NONE
+        bounded = used <= {Activation.SIGMOID, Activation.TANH, Activation.SIGN}
+        signed = any(function.signed for function in used) or min(data.target_values) < 0
+        activation = Fixed(signed, (2 if bounded else 4), 10)
+        low, high = data.target_values
+        shown = " and ".join(sorted(function.value for function in used))
+        while activation.max < high * 2**10 or activation.min > low * 2**10:
+            activation = replace(activation, integer_bits=activation.integer_bits + 1)
+        get = self.get
+
+        def cast(name: str, rounding: Rounding) -> Cast:
+            return Cast(get(f"formats.rounding.{name}", rounding), get(f"formats.overflow.{name}", Overflow.SATURATE))
+
+        return Formats(
+            input=get(
+                "formats.input",
+                Fixed(False, 0, 8) if scaled else Fixed(True, 4, 8),
+                "inputs from 0 to 1" if scaled else "inputs are not scaled",
+            ),
+            weight=get("formats.weight", Fixed(True, 4, 12), "the usual"),
+            activation=get("formats.activation", activation, f"activations are {shown}"),
+            table=get("formats.table", Fixed(True, 4, 6), "the usual" if any(function.tabulated for function in used) else None),
+            cost_change=get("formats.cost_change", None),
+            gradient=get("formats.gradient", None),
+            activation_cast=cast("activation", Rounding.HALF_EVEN),
+            cost_change_cast=cast("cost_change", Rounding.HALF_EVEN),
+            gradient_cast=cast("gradient", Rounding.FLOOR),
+            weight_cast=cast("weight", Rounding.STOCHASTIC),
+        )
+
+    def perturbation(self, network: Network, formats: Formats) -> Perturbation:
+        kind = self.get("perturbation.kind", Kind.NODE, "one perturbation per neuron learns faster than one per weight", Kind.NODE.value)
+        places = [formats.weight.fraction_bits]
+        if kind is Kind.NODE:
+            operands = [formats.input] + [formats.activation] * (len(network.sizes) > 2)
+            places = [formats.weight.fraction_bits + operand.fraction_bits for operand in operands]
+            places += [formats.table.fraction_bits] * any(layer.activation.tabulated for layer in network.layers)
+        amplitude = max(-6, -min(places))
+        why = "the usual" if amplitude == -6 else "the last place of what is perturbed"
+        return Perturbation(
+            kind,
+            CODES[str(self.get("perturbation.code", "lfsr"))](),
+            self.get("perturbation.amplitude", amplitude, why, f"2^{amplitude}"),
+            self.get("perturbation.seed", 1),
+        )
+
+    def optimizer(self) -> Sgd | Momentum:
+        if self.get("optimizer.name", "sgd") == "momentum":
+            given = {
+                name: self.values[f"optimizer.{name}"]
+                for name in ("k", "format", "rounding", "overflow")
+                if f"optimizer.{name}" in self.values
+            }
+            return Momentum(**given)
+        for name in ("k", "format", "rounding", "overflow"):
+            if f"optimizer.{name}" in self.values:
+                raise self.refuse(f"optimizer.{name}", 'only optimizer.name = "momentum" has it', 'Remove it, or write name = "momentum".')
+        return Sgd()
+
+    def schedule(self, network: Network, perturbation: Perturbation, optimizer: Sgd | Momentum) -> Schedule:
+        period = self.get("schedule.update_period", 1)
+        fan_in = max(network.sizes[:-1])
+        quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
+        decay = optimizer.k if isinstance(optimizer, Momentum) else 0
+        # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
+        rate = -math.ceil(math.log2(2 * (0.3 * fan_in + 1) * (quantities + period))) - decay
+        rate = max(-48, rate)
+        why = f"fan-in {fan_in}, {quantities} perturbed quantities, τ_θ = {period}" + (f", momentum's k = {decay}" if decay else "")
+        return Schedule(
+            learning_rate=self.get("schedule.learning_rate", ((0, rate),), why, rate),
+            perturbation_period=self.get("schedule.perturbation_period", 1),
+            sample_period=self.get("schedule.sample_period", 1),
+            update_period=period,
+            difference=self.get("schedule.difference", Difference.ONE_SIDED),
+        )
+
+    def hardware(self, network: Network, schedule: Schedule) -> Hardware:
+        widest = max(network.sizes[1:])
+        why = "what a small FPGA has multipliers for" if widest > 6 else "the widest layer"
+        memory = self.get("hardware.gradient_memory", None)
+        if memory is None:
+            self.derived.append(
+                Derived("hardware.gradient_memory", str(schedule.update_period > 1).lower(), f"update_period = {schedule.update_period}")
+            )
+        return Hardware(self.get("hardware.lanes", min(6, widest), why), memory, self.get("hardware.signature", True))
+
+    def note_formats(self, spec: DesignSpec) -> None:
+        """Note the formats that the spec derives by itself."""
+        self.get("formats.cost_change", None, "exact difference of two costs", spec.cost_change_format)
+        self.get("formats.gradient", None, "range of a weight, 8 fraction bits more", spec.gradient_format)
+        if isinstance(spec.optimizer, Momentum):
+            self.get("optimizer.format", None, "the gradient's, with k more integer bits", spec.momentum_format)
+
+    def compare(self, spec: DesignSpec, task: str) -> CompareSpec:
+        period = spec.schedule.update_period
+        steps = min(200_000, max(10_000, 10 * spec.quantities * period))
+        steps = max(steps, 2 * spec.schedule.learning_rate[-1][0])
+        get = self.get
+        return CompareSpec(
+            get("compare.steps", steps, "enough to see it learn"),
+            get("compare.seeds", 3),
+            get("compare.backprop_epochs", None),
+            get("compare.backprop_rate", 0.003),
+            get("compare.backprop_batch", 32),
+        )

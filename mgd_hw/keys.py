@@ -1,0 +1,456 @@
+"""The one table of what a design file may say: the reader, its messages and ``docs/design-file.md`` follow from it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from mgd_hw.data import TASKS, Scaling
+from mgd_hw.names import reserved_word
+from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Activation, Scheme
+from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.optimizer import OPTIMIZERS
+from python_ref.spec.perturbation import CODES, Kind
+from python_ref.spec.schedule import MAX_PERIOD, Difference
+
+__all__ = ["KEYS", "SECTIONS", "Key", "Wrong"]
+
+MAX_RATES = 256
+"""Most entries of a learning-rate schedule."""
+MAX_SEED = (1 << 63) - 1
+"""Largest seed."""
+
+
+# -- What a value may be ----------------------------------------------------------------------------------------------
+
+
+class Wrong(Exception):
+    """A value is not what its key takes: why, and what to write."""
+
+
+Reader = Callable[[object], Any]
+
+
+def _whole(low: int, high: int, example: object) -> Reader:
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            top = "2^63 - 1" if high == MAX_SEED else high
+            raise Wrong(f"it must be a whole number from {low} to {top}", f"Write {example}, say.")
+        return value
+
+    return read
+
+
+def _real(low: float, high: float, example: object) -> Reader:
+    def read(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise Wrong(f"it must be a number from {low:g} to {high:g}", f"Write {example}, say.")
+        return float(value)
+
+    return read
+
+
+def _one_of(names: Mapping[str, object]) -> Reader:
+    def read(value: object) -> object:
+        if not isinstance(value, str) or value not in names:
+            near = difflib.get_close_matches(value.lower(), names, 1) if isinstance(value, str) else []
+            listed = ", ".join(f'"{name}"' for name in names)
+            raise Wrong(f"it must be one of {listed}", f'Did you mean "{near[0]}"?' if near else "Write one of these.")
+        return names[value]
+
+    return read
+
+
+def _members(kind: type[Enum], *but: Enum) -> dict[str, object]:
+    return {member.value: member for member in kind if member not in but}
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Wrong("it must be true or false", "Write true or false, without quotation marks.")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise Wrong("it must be text", "Write it between quotation marks.")
+    return value
+
+
+def _format(value: object) -> Fixed:
+    if not isinstance(value, str):
+        raise Wrong("a format is text", 'Write it as "SQ4.12" (signed, 4 integer bits with the sign, 12 fraction bits) or "UQ0.8".')
+    try:
+        return Fixed.parse(value)
+    except ValueError:
+        raise Wrong(
+            "a format looks like SQ4.12 (signed, 4 integer bits with the sign, 12 fraction bits) or UQ0.8, and has 1 to 63 bits",
+            'Write "SQ4.12", say.',
+        ) from None
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", value):
+        raise Wrong(
+            "it becomes the name of a Verilog module: letters, digits and underscores, no digit first, at most 64",
+            'Write "my_net", say.',
+        )
+    if owner := reserved_word(value):
+        raise Wrong(f"it is {owner}, so no module may have it", f'Write "{value}_net", say.')
+    return value
+
+
+def _sizes(value: object) -> tuple[int, ...]:
+    remedy = "Give the number of inputs, then the neurons of each layer, such as [64, 32, 10]."
+    if not isinstance(value, list) or not 2 <= len(value) <= MAX_LAYERS + 1:
+        raise Wrong(f"it must be a list of 2 to {MAX_LAYERS + 1} whole numbers", remedy)
+    for size in value:
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MAX_NEURONS:
+            raise Wrong(f"every size must be a whole number from 1 to {MAX_NEURONS}", remedy)
+    return tuple(value)
+
+
+def _power_of_two(value: object) -> int:
+    """log₂ of "2^-6", or of a number that is a power of two."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*2\s*(?:\^|\*\*)\s*([+-]?\d{1,3})\s*", value)):
+        return int(match[1])
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        if isinstance(value, int):
+            if value & (value - 1) == 0:
+                return value.bit_length() - 1
+        elif math.frexp(value)[0] == 0.5:
+            return math.frexp(value)[1] - 1
+    raise Wrong("it must be a power of two", 'Write "2^-6", say, or 0.015625.')
+
+
+_RATE_FORM = (
+    "it must be log2 of the rate, a whole number from -48 to 16, or a list of [step, log2 of the rate] that starts at step 0 and rises"
+)
+
+
+def _rates(value: object) -> tuple[tuple[int, int], ...]:
+    remedy = "Write -8, or [[0, -8], [100000, -10]], say."
+    pairs: list[Any] = value if isinstance(value, list) else [[0, value]]
+    if len(pairs) > MAX_RATES:
+        raise Wrong(f"the list has {len(pairs)} entries, more than {MAX_RATES}", remedy)
+    for pair in pairs:
+        whole = isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
+        if not whole or not 0 <= pair[0] < 1 << 48 or not -48 <= pair[1] <= 16:
+            raise Wrong(_RATE_FORM, remedy)
+    return tuple((step, rate) for step, rate in pairs)
+
+
+def _memory(value: object) -> str:
+    if value in ("single-port", "spram"):
+        raise Wrong(
+            "single-port memories are not built: parameters live in dual-port block memory",
+            'Write "block", or leave the key out; `mgd-hw synth` says whether it fits.',
+        )
+    return str(_one_of({"block": "block"})(value))
+
+
+def _column(value: object) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or (isinstance(value, int) and abs(value) > 10_000):
+        raise Wrong("it must be the name or the number of a column", 'Write "label", or 0 for the first column, or -1 for the last.')
+    return value
+
+
+def _target_values(value: object) -> tuple[float, float]:
+    number = _real(-1024, 1024, 0)
+    if not isinstance(value, list) or len(value) != 2:
+        raise Wrong("it must be a list of two numbers: the target of the wrong classes, and of the right one", "Write [0, 1], say.")
+    low, high = number(value[0]), number(value[1])
+    if not low < high:
+        raise Wrong("the first must be below the second", "Write [0, 1], say.")
+    return low, high
+
+
+# -- The table of keys ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a design file.
+
+    Attributes
+    ----------
+    section : str
+        Table it stands in, "" for the top of the file.
+    name : str
+        Name there.
+    takes : str
+        What it takes, in words.
+    default : str
+        What it is when left out, or how that follows from the rest.
+    meaning : str
+        What it is.
+    read : callable
+        From the TOML value to ours.
+    """
+
+    section: str
+    name: str
+    takes: str
+    default: str
+    meaning: str
+    read: Reader = field(compare=False, repr=False)
+
+    @property
+    def dotted(self) -> str:
+        """Section and name."""
+        return f"{self.section}.{self.name}" if self.section else self.name
+
+
+def _choices(names: Mapping[str, object]) -> str:
+    return " or ".join(f'"{name}"' for name in names)
+
+
+_ROUNDING = _members(Rounding, Rounding.STOCHASTIC)
+_ANY_ROUNDING = _members(Rounding)
+_OVERFLOW = _members(Overflow)
+_ACTIVATIONS = _members(Activation)
+_CAST_MEANING = {
+    "activation": "a pre-activation into an activation (or into the address of its table)",
+    "cost_change": "the difference of two costs into C̃",
+    "gradient": "2^e·C̃·x into g, the broadcast",
+    "weight": "G, g or m into an update u",
+}
+
+
+_PERIOD, _SEED = "whole number, 1 to 2^24 - 1", "whole number, 0 to 2^63 - 1"
+_STEPS = _whole(1, MAX_PERIOD, 1)
+_A_SEED = _whole(0, MAX_SEED, 1)
+_COUNT = _whole(1, 1 << 24, 10_000)
+_ROWS: list[tuple[str, str, str, str, str, Reader]] = [
+    ("", "name", "Verilog identifier", "the file's name", "Name of the design and of its Verilog module.", _name),
+    (
+        "network",
+        "layers",
+        "list of whole numbers",
+        "the network usual for the task",
+        "Inputs, then the neurons of each dense layer; 1 to 16 layers of 1 to 4096.",
+        _sizes,
+    ),
+    (
+        "network",
+        "hidden",
+        _choices(_ACTIVATIONS),
+        '"relu"',
+        "Activation of every layer but the last. Sigmoid and tanh are read from a table; sign(0) = +1.",
+        _one_of(_ACTIVATIONS),
+    ),
+    ("network", "output", _choices(_ACTIVATIONS), '"identity"', "Activation of the last layer.", _one_of(_ACTIVATIONS)),
+    ("network", "seed", _SEED, "1", "Of the initial parameters.", _A_SEED),
+    (
+        "network",
+        "scheme",
+        _choices(_members(Scheme)),
+        '"he" if hidden is "relu", else "glorot"',
+        "Distribution of the initial parameters: uniform in ±scale, ±scale·√(6/(n_in + n_out)), ±scale·√(6/n_in), or zero. "
+        'Biases start at zero, but for "uniform".',
+        _one_of(_members(Scheme)),
+    ),
+    ("network", "scale", "number, 0 to 1024", "1.0", "Factor on the range of the initial parameters.", _real(0, 1024, 1.0)),
+    (
+        "perturbation",
+        "kind",
+        _choices(_members(Kind)),
+        '"node"',
+        "What is perturbed: every weight and bias, or every neuron's pre-activation.",
+        _one_of(_members(Kind)),
+    ),
+    (
+        "perturbation",
+        "code",
+        _choices(CODES),
+        '"lfsr"',
+        "The signs: random ±1, Walsh-Hadamard rows, or one quantity at a time.",
+        _one_of({name: name for name in CODES}),
+    ),
+    (
+        "perturbation",
+        "amplitude",
+        'power of two, as "2^-6" or 0.015625',
+        "2^-6, or the last place of what is perturbed if that is larger",
+        "Δ, what is added or subtracted.",
+        _power_of_two,
+    ),
+    ("perturbation", "seed", _SEED, "1", "Of the random signs and of stochastic rounding.", _A_SEED),
+    ("schedule", "perturbation_period", _PERIOD, "1", "τ_p: steps that one perturbation lasts.", _STEPS),
+    ("schedule", "sample_period", _PERIOD, "1", "τ_x: steps that one sample stays.", _STEPS),
+    ("schedule", "update_period", _PERIOD, "1", "τ_θ: steps that G is summed over before the parameters change.", _STEPS),
+    (
+        "schedule",
+        "difference",
+        _choices(_members(Difference)),
+        '"one-sided"',
+        "C̃ = C₊ − C₀ (one pass a step, and one more when the baseline is due), or C₊ − C₋ (always two passes; cancels even-order errors).",
+        _one_of(_members(Difference)),
+    ),
+    (
+        "schedule",
+        "learning_rate",
+        "log₂ η as a whole number, -48 to 16, or a list of [step, log₂ η]",
+        "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed quantities, less k with momentum",
+        "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
+        _rates,
+    ),
+    ("optimizer", "name", _choices(OPTIMIZERS), '"sgd"', "θ ← θ − G, or with momentum θ ← θ − m.", _one_of({n: n for n in OPTIMIZERS})),
+    ("optimizer", "k", "whole number, 1 to 12", "3", "Momentum only: m decays by 2⁻ᵏ per update.", _whole(1, 12, 3)),
+    ("optimizer", "format", "format", "gradient's, with k more integer bits", "Momentum only: format of m.", _format),
+    (
+        "optimizer",
+        "rounding",
+        _choices(_ANY_ROUNDING),
+        '"half-even"',
+        "Momentum only: rounding of the cast into m.",
+        _one_of(_ANY_ROUNDING),
+    ),
+    ("optimizer", "overflow", _choices(_OVERFLOW), '"saturate"', "Momentum only: overflow of the cast into m.", _one_of(_OVERFLOW)),
+    (
+        "formats",
+        "input",
+        "format",
+        '"UQ0.8", or "SQ4.8" if data.scaling is "none"',
+        "Inputs: raw = round(x·2^f), kept within the format.",
+        _format,
+    ),
+    ("formats", "weight", "format, signed", '"SQ4.12"', "Weights and biases.", _format),
+    (
+        "formats",
+        "activation",
+        "format",
+        "10 fraction bits; signed if an activation has negative values; 4 integer bits, or 2 if all of them are bounded",
+        "Every neuron's output, and the targets.",
+        _format,
+    ),
+    (
+        "formats",
+        "table",
+        "format, signed, at most 14 bits",
+        '"SQ4.6"',
+        "Pre-activations as they address the table of a sigmoid or tanh.",
+        _format,
+    ),
+    ("formats", "cost_change", "format, signed", "exact", "C̃, the one number that is broadcast.", _format),
+    (
+        "formats",
+        "gradient",
+        "format, signed",
+        "integer bits of weight, 8 fraction bits more than weight",
+        "g and G.",
+        _format,
+    ),
+]
+for cast, what in _CAST_MEANING.items():
+    names = _ANY_ROUNDING if cast == "weight" else _ROUNDING
+    default = {"gradient": '"floor"', "weight": '"stochastic"'}.get(cast, '"half-even"')
+    _ROWS.append(("formats.rounding", cast, _choices(names), default, f"Rounding of the cast of {what}.", _one_of(_ANY_ROUNDING)))
+for cast, what in _CAST_MEANING.items():
+    _ROWS.append(("formats.overflow", cast, _choices(_OVERFLOW), '"saturate"', f"Overflow of the cast of {what}.", _one_of(_OVERFLOW)))
+_ROWS += [
+    (
+        "hardware",
+        "lanes",
+        "whole number, 1 to 256",
+        "6, or the widest layer if that is smaller",
+        "L: neurons computed in parallel, one multiplier each. Random signs depend on it.",
+        _whole(1, 256, 6),
+    ),
+    (
+        "hardware",
+        "gradient_memory",
+        "true or false",
+        "true if update_period > 1",
+        "Whether each lane has a memory for G. Without one the parameters change every step.",
+        _boolean,
+    ),
+    ("hardware", "memory", '"block"', '"block"', "Where parameters live: dual-port block memory.", _memory),
+    ("hardware", "signature", "true or false", "true", "Whether the core keeps running checksums of its observables.", _boolean),
+    (
+        "data",
+        "task",
+        _choices(TASKS),
+        '"csv" or "npz" by the ending of data.path, else "random"',
+        "What is learned. `random` is noise: enough to generate, co-simulate and synthesise.",
+        _one_of({name: name for name in TASKS}),
+    ),
+    (
+        "data",
+        "path",
+        "text",
+        "the folder in the environment variable MGD_DATA, for the MNIST family",
+        "The user's csv or npz, or the folder with the MNIST family's npz or IDX files; relative to the design file.",
+        _text,
+    ),
+    (
+        "data",
+        "label",
+        "name or number of a column",
+        "-1, the last",
+        "csv only: the column of the labels, whole numbers from 0.",
+        _column,
+    ),
+    (
+        "data",
+        "scaling",
+        _choices(_members(Scaling)),
+        '"column" for csv and npz, else "range"',
+        'To [0, 1]: "range" by the range of the task (0 to 255 for images of bytes), or else of all training inputs together; "column" '
+        'each input by its own range over the training samples; "none" leaves inputs as they are.',
+        _one_of(_members(Scaling)),
+    ),
+    (
+        "data",
+        "target_values",
+        "list of two numbers",
+        '[-1, 1] if output is "tanh" or "sign", else [0, 1]',
+        "Target of the wrong classes and of the right one.",
+        _target_values,
+    ),
+    (
+        "data",
+        "test_fraction",
+        "number, 0 to 0.9",
+        "0 for generated tasks (test on what was trained), the file's own split for the MNIST family, else 0.2",
+        "Part of the samples kept for testing.",
+        _real(0, 0.9, 0.2),
+    ),
+    ("data", "split_seed", _SEED, "0", "Of the choice of test samples.", _A_SEED),
+    ("data", "stratify", "true or false", "false", "Whether each class keeps its share in the test part.", _boolean),
+    ("data", "train_samples", "whole number, 1 to 2^24", "all", "Use only so many training samples, the first after the split.", _COUNT),
+    ("data", "test_samples", "whole number, 1 to 2^24", "all", "Use only so many test samples, the first after the split.", _COUNT),
+    ("data", "shuffle", "true or false", "true", "Whether training samples come in a new random order every epoch.", _boolean),
+    ("data", "shuffle_seed", _SEED, "1", "Of that order.", _A_SEED),
+    (
+        "compare",
+        "steps",
+        "whole number, 1 to 10^9",
+        "10 steps per update and perturbed quantity, from 10,000 to 200,000; twice the last step of a learning-rate list if longer",
+        "Steps that `mgd-hw compare` trains.",
+        _whole(1, 10**9, 100_000),
+    ),
+    ("compare", "seeds", "whole number, 1 to 1000", "3", "Runs that `mgd-hw compare` takes the mean of.", _whole(1, 1000, 3)),
+    (
+        "compare",
+        "backprop_epochs",
+        "whole number, 1 to 10^6",
+        "60, or more for at least 2,000 updates",
+        "Epochs of back-propagation.",
+        _whole(1, 10**6, 60),
+    ),
+    ("compare", "backprop_rate", "number above 0, to 10", "0.003", "Learning rate of back-propagation (Adam).", _real(1e-9, 10, 0.003)),
+    ("compare", "backprop_batch", "whole number, 1 to 65536", "32", "Samples per update of back-propagation.", _whole(1, 65536, 32)),
+]
+
+
+KEYS = tuple(Key(*row) for row in _ROWS)
+"""Every key, in the order of the documentation."""
+
+SECTIONS = tuple(dict.fromkeys(key.section for key in KEYS if key.section))
+"""The tables of a file."""
