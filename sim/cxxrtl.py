@@ -1,0 +1,193 @@
+"""A core's Verilog as a native program, through CXXRTL: the fastest of the simulators."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from rtl_gen.yosys import YosysError, find_yosys, run_yosys, yosys_share
+from sim.error import SimulationError, ToolError
+from sim.frames import Receiver
+from sim.ports import Ports
+from sim.process import read_while_alive, stop, tail
+from sim.program import Program
+from sim.run import Outcome, Stalls
+
+__all__ = ["build_cxxrtl", "find_compiler", "run_cxxrtl"]
+
+_DRIVER = Path(__file__).with_name("cxxrtl_driver.cc")
+
+
+def find_compiler() -> list[str]:
+    """The C++ compiler: the one CXX names, or ``c++`` or ``g++`` on PATH.
+
+    Raises
+    ------
+    ToolError
+        If there is none.
+    """
+    named = shlex.split(os.environ.get("CXX", ""))
+    found = shutil.which(named[0]) if named else shutil.which("c++") or shutil.which("g++")
+    if found is None:
+        what = f"CXX = {os.environ['CXX']} is not there" if named else "no C++ compiler was found"
+        raise ToolError("g++", what, "Install g++ (apt install g++), or let CXX name another compiler.")
+    return [found, *named[1:]]
+
+
+def build_cxxrtl(
+    verilog: Path,
+    ports: Ports,
+    directory: Path,
+    *,
+    waves: bool = False,
+    optimize: str = "-O1",
+    notify: Callable[[str], None] | None = None,
+    timeout: float = 1800.0,
+) -> Path:
+    """Translate and compile a core; return the program that simulates it.
+
+    Parameters
+    ----------
+    verilog : Path
+        The core's file.
+    ports : Ports
+        Name of its module.
+    directory : Path
+        Where to build; its path may have spaces.
+    waves : bool
+        Whether it can record waves.
+    optimize : str
+        Of the compiler; more gains little, and takes long.
+    notify : callable or None
+        Is told what the user waits for.
+    timeout : float
+        Seconds for each of the tools.
+
+    Raises
+    ------
+    SimulationError
+        If Yosys or the compiler refuses it.
+    ToolError
+        If one of them is missing.
+    """
+    package, compiler = find_yosys(), find_compiler()
+    directory.mkdir(parents=True, exist_ok=True)
+    for stale in ("model", "model.o", "driver.o", "model.cc", "model.h"):
+        (directory / stale).unlink(missing_ok=True)
+    source = "core.sv" if verilog.suffix == ".sv" else "core.v"
+    shutil.copyfile(verilog, directory / source)
+    script = [
+        f"read_verilog {'-sv ' if source.endswith('.sv') else ''}{source}",
+        f"hierarchy -check -top {ports.top}",
+        f"write_cxxrtl {'-g4' if waves else '-g3'} -header model.cc",
+    ]
+    try:
+        run_yosys(script, directory, name="cxxrtl", package=package, notify=notify, timeout=timeout)
+    except YosysError as error:
+        raise SimulationError(f"{verilog} could not be translated. {error}") from error
+    common = [
+        *compiler,
+        "-std=c++17",
+        optimize,
+        "-w",
+        "-DCXXRTL_NDEBUG",  # a read beyond the end of a memory gives 0 and does not abort
+        f"-I{yosys_share(package) / 'include/backends/cxxrtl/runtime'}",
+        "-I.",
+        *(["-DWAVES", "-DCXXRTL_INCLUDE_VCD_CAPI_IMPL"] if waves else []),
+    ]
+    jobs = [
+        ["-c", "-o", "model.o", "-DCXXRTL_INCLUDE_CAPI_IMPL", "model.cc"],
+        ["-c", "-o", "driver.o", str(_DRIVER)],
+        ["-o", "model", "model.o", "driver.o"],
+    ]
+    for number, group in enumerate((jobs[:2], jobs[2:])):
+        log = directory / f"compile{number}.log"
+        with log.open("wb") as output:
+            children = [
+                subprocess.Popen([*common, *job], cwd=directory, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+                for job in group
+            ]
+            try:
+                failed = [child for child in children if child.wait(timeout=timeout)]
+            except BaseException as error:
+                for child in children:
+                    stop(child)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}") from None
+                raise
+        if failed:
+            raise SimulationError(f"The C++ compiler refused the translation of {verilog}; the end of {log}:\n{tail(log)}")
+    return directory / "model"
+
+
+def run_cxxrtl(
+    model: Path,
+    ports: Ports,
+    program: Program,
+    feed: Callable[[str, np.ndarray], None],
+    *,
+    stalls: Stalls | None = None,
+    patience: int = 100_000,
+    waves: Path | None = None,
+    progress: Callable[[Outcome], None] | None = None,
+    silence: float = 120.0,
+) -> Outcome:
+    """Run a program on a compiled core.
+
+    Parameters
+    ----------
+    model : Path
+        What :func:`build_cxxrtl` returned.
+    ports, program, feed, stalls, patience, waves
+        As in :func:`sim.amaranth_sim.run_amaranth`; ``waves`` needs a model built for it.
+    progress : callable or None
+        Is told now and then how far the run is.
+    silence : float
+        Seconds of silence after which the simulation is given up.
+
+    Raises
+    ------
+    SimulationError
+        If the core lacks a port, makes no progress, or the simulation crashes.
+    """
+    directory = model.parent
+    program.save(directory / "program.bin")
+    lines = [f"in {name} {width}\n" for name, width in ports.inputs.items()] + [f"out {n} {w}\n" for n, w in ports.outputs.items()]
+    (directory / "ports.txt").write_text("".join(lines), encoding="utf-8")
+    log = directory / "run.log"
+    command = [
+        str(model.resolve()),
+        "program.bin",
+        "ports.txt",
+        str(patience),
+        str(stalls.seed if stalls else 1),
+        str(stalls.share if stalls else 0),
+    ]
+    receiver = Receiver(ports, program, feed, patience)
+
+    def receive(data: bytes) -> None:
+        receiver.receive(data)
+        if progress is not None:
+            progress(receiver.outcome)
+
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [*command, *([str(waves.resolve())] if waves else [])],
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        code = read_while_alive(process, receive, silence=silence)
+    if code == 2:
+        raise SimulationError(f"Module {ports.top} cannot be run as a core: {tail(log, 1)}")
+    if code != 0 or not receiver.done:
+        raise SimulationError(f"The simulation of {ports.top} crashed with exit code {code}; the end of {log}:\n{tail(log)}")
+    return receiver.outcome

@@ -1,0 +1,103 @@
+"""What a simulator in another process says: a row of frames, each a kind, a number of rows, and the rows.
+
+Kind and number are little-endian uint32. Kinds 0 to 4 are the events in the order of :data:`sim.ports.EVENTS`, with their
+payloads as rows; RESPONSE has one uint32 per row; PROGRESS, DONE and STUCK have four uint64: cycles, busy cycles, sample words
+taken, operation of the program.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import BinaryIO
+
+import numpy as np
+
+from sim.error import SimulationError
+from sim.ports import EVENTS, Ports
+from sim.program import Program
+from sim.run import Outcome
+
+__all__ = ["DONE", "PROGRESS", "RESPONSE", "STUCK", "FrameWriter", "Receiver"]
+
+RESPONSE, PROGRESS, DONE, STUCK = range(5, 9)
+
+
+class FrameWriter:
+    """Writes frames to a file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def rows(self, kind: int, rows: int, data: bytes) -> None:
+        """Write a frame of events or responses."""
+        self._file.write(struct.pack("<II", kind, rows) + data)
+        self._file.flush()
+
+    def state(self, kind: int, state: Iterable[int]) -> None:
+        """Write a frame of progress."""
+        self.rows(kind, 1, struct.pack("<4Q", *state))
+
+
+class Receiver:
+    """Takes the bytes of a simulator as they come, and gives the events on.
+
+    Parameters
+    ----------
+    ports : Ports
+        Of the core.
+    program : Program
+        That runs on it.
+    feed : callable
+        Takes the kind of event and payloads (uint32, shape (events, words)).
+    patience : int
+        What the simulator was told, for its message.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        So far.
+    done : bool
+        Whether the run ended well.
+    """
+
+    def __init__(self, ports: Ports, program: Program, feed: Callable[[str, np.ndarray], None], patience: int) -> None:
+        self.outcome = Outcome()
+        self.done = False
+        self._program = program
+        self._feed = feed
+        self._patience = patience
+        self._words = [ports.payload_words(event) for event in EVENTS]
+        self._data = bytearray()
+
+    def receive(self, data: bytes) -> None:
+        """Take more bytes.
+
+        Raises
+        ------
+        SimulationError
+            If the simulator reports that the core is stuck.
+        """
+        self._data += data
+        position = 0
+        while len(self._data) - position >= 8:
+            kind, rows = struct.unpack_from("<II", self._data, position)
+            if kind > STUCK:
+                raise SimulationError(f"The simulator's output is damaged: there is no frame of kind {kind}")
+            size = 4 * rows * (self._words[kind] if kind < len(EVENTS) else 1) if kind <= RESPONSE else 32
+            if len(self._data) - position - 8 < size:
+                break
+            self._frame(kind, rows, bytes(self._data[position + 8 : position + 8 + size]))
+            position += 8 + size
+        del self._data[:position]
+
+    def _frame(self, kind: int, rows: int, data: bytes) -> None:
+        if kind < len(EVENTS):
+            self._feed(EVENTS[kind], np.frombuffer(data, dtype="<u4").reshape(rows, -1))
+        elif kind == RESPONSE:
+            self.outcome.responses += np.frombuffer(data, dtype="<u4").tolist()
+        else:
+            self.outcome.cycles, self.outcome.busy_cycles, self.outcome.samples, index = struct.unpack("<4Q", data)
+            if kind == STUCK:
+                raise SimulationError(self.outcome.stuck(self._program, index, self._patience))
+            self.done |= kind == DONE

@@ -1,0 +1,82 @@
+"""Child processes that cannot outlive or hang us."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from sim.error import SimulationError
+
+__all__ = ["call", "read_while_alive", "stop", "tail"]
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a process that was started in a session of its own, with all its children."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The end of a log."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def call(
+    command: Sequence[str], directory: Path, log: Path, *, timeout: float, env: Mapping[str, str] | None = None, stdin: str = ""
+) -> int:
+    """Run a command, its output into a log; return its exit code.
+
+    Raises
+    ------
+    SimulationError
+        If it takes longer than ``timeout`` seconds.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=directory, env=env, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            process.communicate(stdin.encode(), timeout=timeout)
+        except subprocess.TimeoutExpired:
+            stop(process)
+            raise SimulationError(f"{Path(command[0]).name} took longer than {timeout:g} s; its log is {log}") from None
+        except BaseException:
+            stop(process)
+            raise
+    return process.returncode
+
+
+def read_while_alive(process: subprocess.Popen, receive: Callable[[bytes], None], *, silence: float) -> int:
+    """Give on what a process writes to its pipe until it ends; return its exit code.
+
+    Raises
+    ------
+    SimulationError
+        If it stays silent for ``silence`` seconds.
+    """
+    assert process.stdout is not None
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            heard = time.monotonic()
+            while True:
+                if selector.select(timeout=1.0):
+                    data = os.read(process.stdout.fileno(), 1 << 20)
+                    if not data:
+                        return process.wait()
+                    receive(data)
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > silence:
+                    raise SimulationError(f"The simulator said nothing for {silence:g} s: does the design have a combinational loop?")
+    except BaseException:
+        stop(process)
+        raise
