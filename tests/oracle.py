@@ -1,0 +1,273 @@
+"""The machine once more, as slowly and plainly as can be: loops over neurons and synapses, real numbers as exact fractions.
+
+Written from the description of the machine alone. It shares no arithmetic, no order of parameters in the array and no
+random stream with ``python_ref``: what it takes from a design is what the design file says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Fixed
+
+__all__ = ["Oracle", "narrow", "serial_bits"]
+
+HALF = Fraction(1, 2)
+
+
+def serial_bits(degree: int, seed: int, stream: str) -> Iterator[int]:
+    """b[0], b[1], …: a list of bits that shifts by one, x^degree + x + 1."""
+    number = int.from_bytes(hashlib.sha256(f"{seed}:{stream}".encode()).digest(), "little") % 2**degree or 1
+    register = [number // 2**i % 2 for i in range(degree)]
+    while True:
+        yield register[0]
+        register = [*register[1:], register[0] ^ register[1]]
+
+
+class Stream:
+    """Bits of a serial stream by their number."""
+
+    def __init__(self, outputs: int, seed: int, stream: str) -> None:
+        self.outputs = outputs
+        self._source = serial_bits(63 if outputs <= 62 else 127, seed, stream)
+        self._bits: list[int] = []
+
+    def bit(self, word: int, number: int) -> int:
+        while len(self._bits) <= word * self.outputs + number:
+            self._bits.append(next(self._source))
+        return self._bits[word * self.outputs + number]
+
+
+def narrow(value: Fraction, target: Fixed, rounding: str, overflow: str, random: Fraction = Fraction(0)) -> tuple[Fraction, bool]:
+    """A value in a format, by the words of the definition; and whether the rounded value was out of its range."""
+    x = value * Fraction(2) ** target.fraction_bits
+    down = math.floor(x)
+    if rounding == "floor":
+        n = down
+    elif rounding == "half-up":
+        n = math.floor(x + HALF)
+    elif rounding == "half-even":
+        n = down + (x - down > HALF or (x - down == HALF and down % 2 == 1))
+    else:
+        n = math.floor(x + random)
+    bits = target.integer_bits + target.fraction_bits
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if target.signed else (0, 2**bits - 1)
+    outside = not low <= n <= high
+    n = min(max(n, low), high) if overflow == "saturate" else (n - low) % 2**bits + low
+    return n / Fraction(2) ** target.fraction_bits, outside
+
+
+class Oracle:
+    """A machine of plain Python numbers; the observables of a step as lists of fractions."""
+
+    def __init__(self, spec: DesignSpec, parameters: list[int], seed: int) -> None:
+        f, self.spec = spec.formats, spec
+        self.sizes = spec.network.sizes
+        self.lanes = spec.hardware.lanes
+        self.is_node = spec.perturbation.kind.value == "node"
+        self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
+        self.two_sided = spec.schedule.difference.value == "two-sided"
+        self.momentum_k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
+        memory = spec.hardware.gradient_memory
+        self.memory = spec.schedule.update_period > 1 if memory is None else memory
+        self.plain = not self.memory and self.momentum_k is None
+        self.g_format = f.gradient or Fixed(True, f.weight.integer_bits, f.weight.fraction_bits + 8)
+        if self.momentum_k is not None:
+            self.m_format = spec.optimizer.format or Fixed(True, self.g_format.integer_bits + self.momentum_k, self.g_format.fraction_bits)
+        # Where neurons and synapses sit: (lane, slot) by (layer, neuron, synapse), synapse 0 being the bias.
+        self.place, self.words_of_pass, self.group_of, slot, group = {}, [], {}, 0, 0
+        for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
+            groups = math.ceil(n_out / self.lanes)
+            length = n_in + 1 if groups == 1 else max(n_in + 1, self.lanes)
+            for own in range(groups):
+                members = range(own * self.lanes, min(n_out, (own + 1) * self.lanes))
+                self.words_of_pass += [(slot + k, layer, k, list(members)) for k in range(n_in + 1)]
+                for neuron in members:
+                    self.group_of[layer, neuron] = group
+                    for k in range(n_in + 1):
+                        self.place[layer, neuron, k] = (neuron - own * self.lanes, slot + k)
+                slot, group = slot + length, group + 1
+        self.slots, self.groups = slot, group
+        self.keys = [(la, o, k) for la in range(len(self.sizes) - 1) for o in range(self.sizes[la + 1]) for k in range(self.sizes[la] + 1)]
+        self.neurons = [(la, o) for la in range(len(self.sizes) - 1) for o in range(self.sizes[la + 1])]
+        by_hardware = sorted(self.keys, key=lambda key: (self.place[key][1], self.place[key][0]))
+        self.index = {key: i for i, key in enumerate(self.neurons if self.is_node else by_hardware)}
+        # Streams.
+        self.signs_of = [
+            Stream(min(126, self.lanes - 126 * g), seed, "signs" if g == 0 else f"signs.{g}") for g in range(math.ceil(self.lanes / 126))
+        ]
+        drops = [0]
+        source = self.m_format if self.momentum_k is not None else self.g_format
+        self.update_drops = source.fraction_bits - f.weight.fraction_bits
+        if f.weight_cast.rounding.value == "stochastic":
+            drops.append(self.update_drops)
+        if self.momentum_k is not None:
+            exact = max(self.m_format.fraction_bits + self.momentum_k, self.g_format.fraction_bits)
+            self.decay_drops = exact - self.m_format.fraction_bits
+            if spec.optimizer.rounding.value == "stochastic":
+                drops.append(self.decay_drops)
+        self.word_bits = max(drops)
+        self.stochastic = Stream(self.word_bits, seed, "stochastic") if self.word_bits else None
+        # State.
+        unit = Fraction(2) ** -f.weight.fraction_bits
+        self.theta = {key: raw * unit for key, raw in zip(self.keys, parameters, strict=True)}
+        self.G = dict.fromkeys(self.keys, Fraction(0))
+        self.m = dict.fromkeys(self.keys, Fraction(0))
+        self.n = self.u = 0
+        self.loaded = True
+        self.held: tuple | None = None
+        self.count = dict.fromkeys(
+            ["correct", "writes", "changed", "activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight"], 0
+        )
+
+    def sign(self, key: tuple[int, ...], p: int) -> int:
+        """s of a neuron (layer, neuron) or a synapse (layer, neuron, synapse)."""
+        code = self.spec.perturbation.code.name
+        if code == "sequential":
+            return int(self.index[key] == p % len(self.index))
+        if code == "walsh":
+            size = 1
+            while size <= len(self.index):
+                size *= 2
+            return 1 - 2 * (bin((self.index[key] + 1) & p % size).count("1") % 2)
+        lane, slot = (key[1] % self.lanes, self.group_of[key]) if self.is_node else self.place[key]
+        bit = self.signs_of[lane // 126].bit(p * (self.groups if self.is_node else self.slots) + slot, lane % 126)
+        return (-1 if bit else 1) * (-1 if p % 2 else 1)
+
+    def random(self, slot: int, dropped: int) -> Fraction:
+        """r of a cast that drops so many bits in a slot of the present update."""
+        if self.stochastic is None:
+            return Fraction(0)
+        word = sum(2**i * self.stochastic.bit(self.u * self.slots + slot, i) for i in range(self.word_bits))
+        return Fraction(word % 2**dropped, 2**dropped) if dropped > 0 else Fraction(0)
+
+    def activate(self, name: str, z: Fraction) -> Fraction:
+        """y of z; counts what is out of range."""
+        f = self.spec.formats
+        cast = (f.activation_cast.rounding.value, f.activation_cast.overflow.value)
+        if name == "sign":
+            return Fraction(1 if z >= 0 else -1)
+        if name in ("relu", "identity"):
+            y, outside = narrow(max(z, Fraction(0)) if name == "relu" else z, f.activation, *cast)
+        else:
+            address, outside = narrow(z, f.table, cast[0], "saturate")
+            exact = Fraction(math.tanh(address) if name == "tanh" else 1 / (1 + math.exp(-address)))
+            scaled = exact * 2**f.activation.fraction_bits
+            assert address == 0 or abs(scaled - math.floor(scaled) - HALF) > 1e-9, "the platform's function is too coarse here"
+            y, _ = narrow(exact, f.activation, "half-even", "saturate")
+        self.count["activation"] += outside
+        return y
+
+    def run_pass(self, x: list[Fraction], target: list[Fraction], signs: dict, direction: int) -> tuple[dict, dict, Fraction, dict]:
+        """z and y by neuron, C, and the inputs of every layer."""
+        z, y, inputs = {}, {}, {}
+        for layer in range(len(self.sizes) - 1):
+            inputs[layer] = x
+            name = (self.spec.network.output if layer == len(self.sizes) - 2 else self.spec.network.hidden).value
+            for o in range(self.sizes[layer + 1]):
+                total = Fraction(0)
+                for k, value in enumerate([Fraction(1), *x]):
+                    weight = self.theta[layer, o, k]
+                    if not self.is_node:
+                        weight += direction * signs[layer, o, k] * self.delta
+                    total += weight * value
+                if self.is_node:
+                    total += direction * signs[layer, o] * self.delta
+                z[layer, o], y[layer, o] = total, self.activate(name, total)
+            x = [y[layer, o] for o in range(self.sizes[layer + 1])]
+        return z, y, sum(((a - b) ** 2 for a, b in zip(x, target, strict=True)), Fraction(0)), inputs
+
+    def step(self, x: list[int], target: list[int]) -> dict[str, list[Fraction]]:
+        """A step on a raw sample; every observable as real values."""
+        spec, f, schedule, n, count = self.spec, self.spec.formats, self.spec.schedule, self.n, self.count
+        real_x = [value / Fraction(2) ** f.input.fraction_bits for value in x]
+        real_t = [value / Fraction(2) ** f.activation.fraction_bits for value in target]
+        signs = {key: self.sign(key, n // schedule.perturbation_period) for key in self.index}
+        fresh = self.loaded or n % schedule.sample_period == 0
+        if self.two_sided:
+            first, second = self.run_pass(real_x, real_t, signs, +1), self.run_pass(real_x, real_t, signs, -1)
+            change = first[2] - second[2]
+        else:
+            if fresh or n % schedule.update_period == 0:
+                self.held = self.run_pass(real_x, real_t, signs, 0)
+            first, second = self.held, self.run_pass(real_x, real_t, signs, +1)
+            change = second[2] - first[2]
+        if fresh:
+            out = [first[1][len(self.sizes) - 2, o] for o in range(self.sizes[-1])]
+            right = (out[0] >= HALF) == (real_t[0] >= HALF) if len(out) == 1 else out.index(max(out)) == real_t.index(max(real_t))
+            count["correct"] += right
+        if f.cost_change:
+            change, outside = narrow(change, f.cost_change, f.cost_change_cast.rounding.value, f.cost_change_cast.overflow.value)
+            count["cost_change"] += outside
+
+        eta = Fraction(2) ** [rate for start, rate in schedule.learning_rate if start <= n][-1]
+        factor = eta / self.delta / (2 if self.two_sided else 1)
+        updating = (n + 1) % schedule.update_period == 0
+        weight_modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
+        broadcast, g_of = [], {}
+        for slot, layer, k, members in self.words_of_pass:
+            operand = Fraction(1) if k == 0 or not self.is_node else first[3][layer][k - 1]
+            g, outside = narrow(factor * change * operand, self.g_format, f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
+            count["broadcast"] += outside * len(members)
+            if self.plain:
+                g, outside = narrow(g, f.weight, *weight_modes, self.random(slot, self.update_drops))
+                count["update"] += outside * len(members)
+            broadcast.append(g)
+            for o in members:
+                g_of[layer, o, k] = g
+
+        def within(value: Fraction, low: Fraction, high: Fraction, kind: str) -> Fraction:
+            count[kind] += not low <= value <= high
+            return min(max(value, low), high)
+
+        def ends(form: Fixed, margin: Fraction = Fraction(0)) -> tuple[Fraction, Fraction]:
+            last, reach = Fraction(2) ** -form.fraction_bits, Fraction(2) ** (form.integer_bits - 1)
+            return -reach + margin, reach - last - margin
+
+        correlated = {}
+        for key in self.keys:
+            s = signs[key[:2]] if self.is_node else signs[key]
+            slot = self.place[key][1]
+            if self.plain:
+                change_of_theta = s * g_of[key]
+            else:
+                self.G[key] = within(self.G[key] + s * g_of[key], *ends(self.g_format), "gradient")
+                correlated[key] = source = self.G[key]
+                if updating and self.momentum_k is not None:
+                    self.m[key], outside = narrow(
+                        self.m[key] - self.m[key] / 2**self.momentum_k + self.G[key],
+                        self.m_format,
+                        spec.optimizer.rounding.value,
+                        spec.optimizer.overflow.value,
+                        self.random(slot, self.decay_drops),
+                    )
+                    count["momentum"] += outside
+                    source = self.m[key]
+                if updating:
+                    change_of_theta, outside = narrow(source, f.weight, *weight_modes, self.random(slot, self.update_drops))
+                    count["update"] += outside
+                    self.G[key] = Fraction(0)
+            if updating:
+                old = self.theta[key]
+                margin = Fraction(0) if self.is_node else self.delta
+                self.theta[key] = within(old - change_of_theta, *ends(f.weight, margin), "weight")
+                count["writes"] += 1
+                count["changed"] += self.theta[key] != old
+        self.n, self.u, self.loaded = n + 1, self.u + updating, False
+        kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
+        return {
+            "preactivation": [done[0][key] for done in (first, second) for key in self.neurons],
+            "activation": [done[1][key] for done in (first, second) for key in self.neurons],
+            "cost": [first[2], second[2]],
+            "cost_change": [change],
+            "broadcast": broadcast,
+            "sign": [Fraction(signs[key[:2] if self.is_node else key]) for key in self.keys],
+            "gradient": [correlated.get(key, Fraction(0)) for key in self.keys],
+            "momentum": [self.m[key] for key in self.keys],
+            "parameter": [self.theta[key] for key in self.keys],
+            "counter": [self.n, self.u, count["correct"], count["writes"], count["changed"], *(count[kind] for kind in kinds)],
+        }
