@@ -1,0 +1,341 @@
+"""The float model at speed: the same algorithm as :mod:`~python_ref.float_machine`, its hot loop compiled.
+
+Import this module where it is needed, since it imports numba. What makes it fast: parameters are stored input by input,
+so that inputs of zero cost nothing and the inner loop runs over neurons; the product of the first layer is computed when θ
+or x changes and shared by the passes of a step, z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight perturbation. It stays in
+float64: the arithmetic is not what limits it, and C₊ − C₀ needs the digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numba
+import numpy as np
+
+from python_ref.datasets import SampleOrder
+from python_ref.float_machine import block_length, evaluate, sign_block, storage_order
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.network import Activation
+from python_ref.spec.optimizer import Momentum
+
+__all__ = ["Curve", "Result", "train"]
+
+_RELU, _SIGMOID, _TANH, _IDENTITY, _SIGN = range(5)
+_CODES = {
+    Activation.RELU: _RELU,
+    Activation.SIGMOID: _SIGMOID,
+    Activation.TANH: _TANH,
+    Activation.IDENTITY: _IDENTITY,
+    Activation.SIGN: _SIGN,
+}
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile, and keep the result on disk where that is possible."""
+    try:
+        return numba.njit(cache=True)(function)
+    except RuntimeError:  # numba finds no directory that it could write
+        return numba.njit(function)
+
+
+@_compiled
+def _dense(table, x, z):
+    """z ← table[0] + Σ x[i]·table[i + 1], the rows of ``table`` one after the other."""
+    n_out = z.size
+    for j in range(n_out):
+        z[j] = table[j]
+    for i in range(x.size):
+        v = x[i]
+        if v != 0.0:
+            row = table[(i + 1) * n_out : (i + 2) * n_out]
+            for j in range(n_out):
+                z[j] += v * row[j]
+
+
+@_compiled
+def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d, target):
+    """One pass, all of ``values`` behind the inputs written; ``first`` and ``shift`` are z and dz/dΔ of layer 0. Returns C."""
+    at, below, neuron = 0, 0, 0
+    for layer in range(functions.size):
+        n_in, n_out = sizes[layer], sizes[layer + 1]
+        x, y = values[below : below + n_in], values[below + n_in : below + n_in + n_out]
+        count = (n_in + 1) * n_out
+        pre, change = z[:n_out], d[:n_out]
+        if layer == 0:
+            pre[:] = first
+            if delta != 0.0:
+                change[:] = shift
+        else:
+            _dense(theta[at : at + count], x, pre)
+            if delta != 0.0:
+                if node:
+                    change[:] = s[neuron : neuron + n_out]
+                else:
+                    _dense(s[at : at + count], x, change)
+        if delta != 0.0:
+            for j in range(n_out):
+                pre[j] += delta * change[j]
+        function = functions[layer]
+        for j in range(n_out):
+            v = pre[j]
+            if function == _RELU:
+                v = max(v, 0.0)
+            elif function == _SIGMOID:
+                v = 0.5 + 0.5 * math.tanh(0.5 * v)
+            elif function == _TANH:
+                v = math.tanh(v)
+            elif function == _SIGN:
+                v = 1.0 if v >= 0.0 else -1.0
+            y[j] = v
+        at, below, neuron = at + count, below + n_in, neuron + n_out
+    cost = 0.0
+    for k in range(target.size):
+        error = values[below + k] - target[k]
+        cost += error * error
+    return cost
+
+
+@_compiled
+def _correlate(total, s, g, node, sizes, values):
+    """total ← total + g·s, in node perturbation g·s·x."""
+    if not node:
+        for i in range(total.size):
+            total[i] += g * s[i]
+        return
+    at, below, neuron = 0, 0, 0
+    for layer in range(sizes.size - 1):
+        n_in, n_out = sizes[layer], sizes[layer + 1]
+        own = s[neuron : neuron + n_out]
+        row = total[at : at + n_out]
+        for j in range(n_out):
+            row[j] += g * own[j]
+        for i in range(n_in):
+            v = g * values[below + i]
+            if v != 0.0:
+                row = total[at + (i + 1) * n_out : at + (i + 2) * n_out]
+                for j in range(n_out):
+                    row[j] += v * own[j]
+        at, below, neuron = at + (n_in + 1) * n_out, below + n_in, neuron + n_out
+
+
+@_compiled
+def _right(output, target):
+    """Whether the largest output, lowest index first, is the target's; of a single output, y ≥ ½."""
+    if output.size == 1:
+        return (output[0] >= 0.5) == (target[0] >= 0.5)
+    return np.argmax(output) == np.argmax(target)
+
+
+@_compiled
+def _run(
+    n, stop, periods, two_sided, node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline, values, inputs,
+    targets, indices, block, log,
+):  # fmt: skip
+    """Steps n … stop − 1, within one block of signs and one learning rate.
+
+    ``indices`` begin with the sample of step n, ``block`` with the signs of step n. ``baseline`` is (C₀, whether it is due),
+    ``log`` sums (samples judged, correct, C of their first pass, passes, updates). ``decay`` is 2⁻ᵏ, 0 without momentum.
+    """
+    tau_p, tau_x, tau_t = periods
+    start, first_p, first_x = n, n // tau_p, n // tau_x
+    widest = sizes.max()
+    z, d, product, shift = np.empty(widest), np.empty(widest), np.empty(sizes[1]), np.empty(sizes[1])
+    target, other = np.empty(sizes[-1]), np.empty(values.size)
+    weights = (sizes[0] + 1) * sizes[1]
+    x = values[: sizes[0]]
+    outputs = values[values.size - sizes[-1] :]
+    plain = tau_t == 1 and decay == 0.0
+    while n < stop:
+        new = n % tau_x == 0
+        stale = n == start or new or n % tau_t == 0
+        s = block[n // tau_p - first_p]
+        if n == start or new:
+            chosen = indices[n // tau_x - first_x]
+            x[:] = inputs[chosen]
+            other[: sizes[0]] = x
+            target[:] = targets[chosen]
+        if stale:
+            _dense(theta[:weights], x, product)
+        if node:
+            shift[:] = s[: sizes[1]]
+        elif stale or n % tau_p == 0:
+            _dense(s[:weights], x, shift)
+        if two_sided:
+            shown = _forward(theta, s, delta, node, sizes, functions, product, shift, values, z, d, target)
+            change = shown - _forward(theta, s, -delta, node, sizes, functions, product, shift, other, z, d, target)
+            log[3] += 2.0
+        else:
+            if baseline[1] != 0.0 or new or n % tau_t == 0:
+                baseline[0] = _forward(theta, s, 0.0, node, sizes, functions, product, shift, values, z, d, target)
+                baseline[1] = 0.0
+                log[3] += 1.0
+            shown = baseline[0]
+            change = _forward(theta, s, delta, node, sizes, functions, product, shift, other, z, d, target) - shown
+            log[3] += 1.0
+        if new:
+            log[0] += 1.0
+            log[1] += 1.0 if _right(outputs, target) else 0.0
+            log[2] += shown
+        if plain:
+            _correlate(theta, s, -scale * change, node, sizes, values)
+            log[4] += 1.0
+        else:
+            _correlate(gradient, s, scale * change, node, sizes, values)
+            if (n + 1) % tau_t == 0:
+                for i in range(theta.size):
+                    move = gradient[i]
+                    if decay != 0.0:
+                        move += momentum[i] - momentum[i] * decay
+                        momentum[i] = move
+                    theta[i] -= move
+                    gradient[i] = 0.0
+                log[4] += 1.0
+        n += 1
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a run looked like, a row per record (arrays of shape (records,)).
+
+    Attributes
+    ----------
+    steps, evaluations, writes : int64
+        Steps, forward passes of one sample, and parameter writes so far.
+    online_accuracy, online_cost : float64
+        Over the samples that arrived since the last record, judged on their first pass; NaN where none arrived.
+    accuracy, cost : float64
+        Of the unperturbed network on the samples for evaluation; NaN where none were given.
+    """
+
+    steps: np.ndarray
+    evaluations: np.ndarray
+    writes: np.ndarray
+    online_accuracy: np.ndarray
+    online_cost: np.ndarray
+    accuracy: np.ndarray
+    cost: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes
+    ----------
+    parameters : array of float64, shape (P,)
+        θ in canonical order.
+    steps, evaluations, writes : int
+        Steps, forward passes of one sample, parameter writes.
+    curve : Curve
+        The records.
+    """
+
+    parameters: np.ndarray
+    steps: int
+    evaluations: int
+    writes: int
+    curve: Curve
+
+
+def train(
+    spec: DesignSpec,
+    parameters: np.ndarray,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    order: SampleOrder,
+    steps: int,
+    seed: int | None = None,
+    *,
+    evaluation: tuple[np.ndarray, np.ndarray] | None = None,
+    record_every: int | None = None,
+    until: float | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Result:
+    """Train for ``steps`` steps from step 0.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    parameters : array of float64, shape (P,)
+        θ at the start, in canonical order.
+    inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
+        Samples; taken as float32.
+    order : SampleOrder
+        Which of them is when.
+    steps : int
+        Steps.
+    seed : int or None
+        Of the random code, in place of the design's.
+    evaluation : (inputs, targets) or None
+        Samples to evaluate at every record.
+    record_every : int or None
+        Steps between records; None makes 50 of them. The last step is always recorded.
+    until : float or None
+        Stop at the first record whose evaluated accuracy is at least this.
+    progress : callable or None
+        Called with the number of steps done, at every record.
+
+    Raises
+    ------
+    ValueError
+        If an array does not fit the network or the order.
+    """
+    network, schedule = spec.network, spec.schedule
+    inputs, targets = (np.require(table, np.float32, ["C", "W"]) for table in (inputs, targets))
+    for name, found, wanted in (
+        ("Parameters", np.shape(parameters), (network.n_parameters,)),
+        ("Inputs", inputs.shape, (order.n_samples, network.n_in)),
+        ("Targets", targets.shape, (order.n_samples, network.n_out)),
+    ):
+        if found != wanted:
+            raise ValueError(f"{name} must be of shape {wanted}, not {found!r}")
+    stored = storage_order(spec)
+    theta = np.array(parameters, dtype=np.float64)[stored]
+    gradient, momentum = np.zeros_like(theta), np.zeros_like(theta)
+    baseline, values, log = np.array([0.0, 1.0]), np.zeros(sum(network.sizes)), np.zeros(5)
+    seed = spec.perturbation.seed if seed is None else seed
+    decay = 2.0**-spec.optimizer.k if isinstance(spec.optimizer, Momentum) else 0.0
+    delta = 2.0**spec.perturbation.amplitude_log2
+    periods = (schedule.perturbation_period, schedule.sample_period, schedule.update_period)
+    sizes = np.array(network.sizes, dtype=np.int64)
+    functions = np.array([_CODES[layer.activation] for layer in network.layers], dtype=np.int64)
+    record_every = max(1, steps // 50) if record_every is None else record_every
+    block_steps = block_length(spec) * periods[0]
+    rows: list[tuple[float, ...]] = []
+    window, n = np.zeros(5), 0
+
+    def trained() -> np.ndarray:
+        canonical = np.empty_like(theta)
+        canonical[stored] = theta
+        return canonical
+
+    while n < steps:
+        changes = [start for start, _ in schedule.learning_rate if start > n]
+        stop = min(steps, (n // record_every + 1) * record_every, (n // block_steps + 1) * block_steps, *changes)
+        signs = sign_block(spec, seed, n // block_steps)[n % block_steps // periods[0] :]
+        first = n // periods[1]
+        indices = order.indices(first, (stop - 1) // periods[1] - first + 1)
+        scale = 2.0 ** schedule.rate_at(n) / (2 * delta if spec.two_sided else delta)
+        _run(
+            n, stop, periods, spec.two_sided, spec.node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline,
+            values, inputs, targets, indices, signs, log,
+        )  # fmt: skip
+        n = stop
+        if n % record_every == 0 or n == steps:
+            judged, right, cost = (log - window)[:3]
+            window = log.copy()
+            online = (right / judged, cost / judged) if judged else (math.nan, math.nan)
+            evaluated = evaluate(spec, trained(), *evaluation) if evaluation is not None else (math.nan, math.nan)
+            rows.append((n, log[3], log[4] * network.n_parameters, *online, *evaluated))
+            if progress is not None:
+                progress(n)
+            if until is not None and evaluated[0] >= until:
+                break
+    columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.empty(0)] * len(fields(Curve))
+    curve = Curve(*(column.astype(np.int64) for column in columns[:3]), *(column.astype(np.float64) for column in columns[3:]))
+    return Result(trained(), n, int(log[3]), int(log[4]) * network.n_parameters, curve)
