@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.error import SimulationError
+from sim.error import CoreError, SimulationError
 from sim.events import pack
 from sim.ports import EVENTS, Ports
 from sim.program import Op, Program
@@ -26,9 +26,11 @@ def run_amaranth(
     program: Program,
     feed: Callable[[str, np.ndarray], None],
     *,
+    outcome: Outcome | None = None,
     stalls: Stalls | None = None,
     patience: int = 100_000,
     waves: Path | None = None,
+    progress: Callable[[Outcome], None] | None = None,
 ) -> Outcome:
     """Run a program on a component with the ports of a core.
 
@@ -42,17 +44,23 @@ def run_amaranth(
         What the host does.
     feed : callable
         Takes the kind of event and payloads (uint32, shape (events, words)), in blocks.
+    outcome : Outcome or None
+        To fill in.
     stalls : Stalls or None
         Random stalls of the streams.
     patience : int
         Cycles without any progress after which the run is given up.
     waves : Path or None
         VCD file to write.
+    progress : callable or None
+        Is told now and then how far the run is.
 
     Raises
     ------
+    CoreError
+        If the core makes no progress.
     SimulationError
-        If the core lacks a port, or makes no progress.
+        If it lacks a port.
     """
     from amaranth.hdl import Value
     from amaranth.sim import Simulator
@@ -68,7 +76,8 @@ def run_amaranth(
     payloads = [Value.cast(getattr(component, f"probe_{event}")) for event in EVENTS]
     stb = Value.cast(component.probe_stb)
     words = program.words()
-    outcome = Outcome()
+    told = progress
+    outcome = outcome or Outcome()
     found: list[list[int]] = [[] for _ in EVENTS]
 
     def flush(number: int) -> None:
@@ -113,6 +122,8 @@ def run_amaranth(
                 outcome.samples += 1
             await ctx.tick()
             outcome.cycles += 1
+            if told is not None and outcome.cycles % _BLOCK == 0:
+                told(outcome)
             progress |= ops.advance(requested, responded, busy)
             if requested:
                 requesting = False
@@ -120,7 +131,7 @@ def run_amaranth(
                 break
             idle = 0 if progress else idle + 1
             if idle > patience:
-                raise SimulationError(outcome.stuck(program, ops.index, patience))
+                raise CoreError(outcome.stuck(program, ops.index, patience))
         for number in range(len(EVENTS)):
             flush(number)
 

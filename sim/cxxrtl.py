@@ -132,6 +132,7 @@ def run_cxxrtl(
     program: Program,
     feed: Callable[[str, np.ndarray], None],
     *,
+    outcome: Outcome | None = None,
     stalls: Stalls | None = None,
     patience: int = 100_000,
     waves: Path | None = None,
@@ -144,7 +145,7 @@ def run_cxxrtl(
     ----------
     model : Path
         What :func:`build_cxxrtl` returned.
-    ports, program, feed, stalls, patience, waves
+    ports, program, feed, outcome, stalls, patience, waves
         As in :func:`sim.amaranth_sim.run_amaranth`; ``waves`` needs a model built for it.
     progress : callable or None
         Is told now and then how far the run is.
@@ -169,7 +170,7 @@ def run_cxxrtl(
         str(stalls.seed if stalls else 1),
         str(stalls.share if stalls else 0),
     ]
-    receiver = Receiver(ports, program, feed, patience)
+    receiver = Receiver(ports, program, feed, patience, outcome)
 
     def receive(data: bytes) -> None:
         receiver.receive(data)

@@ -2,8 +2,12 @@
 
 from rtl_gen.yosys import ToolError
 
-__all__ = ["SimulationError", "ToolError"]
+__all__ = ["CoreError", "SimulationError", "ToolError"]
 
 
 class SimulationError(RuntimeError):
     """A simulation that could not be built or did not end well; the message says where and what to look at."""
+
+
+class CoreError(SimulationError):
+    """A simulation that ran, in which the core did not do what every core does: it is stuck, or a pass is missing."""

@@ -12,7 +12,7 @@ import numpy as np
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import COUNTERS
-from sim.error import SimulationError
+from sim.error import CoreError
 from sim.ports import EVENTS, Field, Ports
 
 __all__ = ["Decoder", "baseline_due", "pack", "unpack"]
@@ -84,7 +84,7 @@ class Decoder:
         self.spec = spec
         self.ports = ports
         self.steps = 0
-        self._rows: dict[str, list[np.ndarray]] = {event: [] for event in EVENTS}
+        self._rows = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in EVENTS}
         self._counts = dict.fromkeys(EVENTS, 0)
         self._fields = {event: {field.name: field for field in ports.events[event]} for event in EVENTS}
         self._held: dict[str, np.ndarray] = {}
@@ -117,6 +117,17 @@ class Decoder:
             raise ValueError("Complete steps must be taken first")
         return ", ".join(f"{count} of {event}" for event, count in self._counts.items() if count)
 
+    def skip(self, limit: int) -> int:
+        """Drop complete steps, ``limit`` of them at most, without unpacking what was learned; return how many."""
+        steps = self._sound(min(limit, self.ready))
+        if steps:
+            self._passes(baseline_due(self.spec, np.arange(self.steps, self.steps + steps)))
+            self._take("word", steps * self.spec.layout.words)
+            self._take("step", steps)
+            self._take("learned", steps)
+            self.steps += steps
+        return steps
+
     def take(self, limit: int | None = None) -> dict[str, np.ndarray]:
         """The observables of the complete steps, ``limit`` of them at most.
 
@@ -127,21 +138,44 @@ class Decoder:
 
         Raises
         ------
-        SimulationError
-            If a pass ran that was not due, or one that was due did not.
+        CoreError
+            If a pass ran that was not due, or one that was due did not; sound steps before it are given first.
         """
-        steps = self.ready if limit is None else min(limit, self.ready)
+        steps = self._sound(self.ready if limit is None else min(limit, self.ready))
         due = baseline_due(self.spec, np.arange(self.steps, self.steps + steps))
         result = {**self._passes(due), **self._words(steps), **self._counters(steps)}
         self.steps += steps
         return result
 
+    def _joined(self, event: str) -> np.ndarray:
+        if len(self._rows[event]) > 1:
+            self._rows[event] = [np.concatenate(self._rows[event])]
+        return self._rows[event][0]
+
     def _take(self, event: str, count: int) -> np.ndarray:
-        rows = self._rows[event]
-        joined = np.concatenate(rows) if len(rows) != 1 else rows[0]
-        self._rows[event] = [joined[count:]]
+        rows = self._joined(event)
+        self._rows[event] = [rows[count:]]
         self._counts[event] -= count
-        return joined[:count]
+        return rows[:count]
+
+    def _sound(self, steps: int) -> int:
+        """How many of the next steps ran the passes that were due, and no others."""
+        due = baseline_due(self.spec, np.arange(self.steps, self.steps + steps))
+        n, passes = self.spec.network.n_neurons, int(steps + due.sum())
+        second = np.cumsum(1 + due) - 1
+        expected = np.zeros((passes, 1), dtype=np.int64)
+        expected[second] = 1
+        for event, each in (("neuron", n), ("cost", 1)):
+            numbers = self._values(event, self._joined(event)[: passes * each], "pass").reshape(passes, each)
+            wrong = np.flatnonzero((numbers != expected).any(axis=1))
+            if len(wrong):
+                steps = min(steps, int(np.searchsorted(second, wrong[0])))
+            if len(wrong) and steps == 0:
+                raise CoreError(
+                    f"Step {self.steps}: the core's {event} events must belong to pass {expected[wrong[0], 0]}, and do not: "
+                    "a pass is missing, or one too many"
+                )
+        return steps
 
     def _values(self, event: str, rows: np.ndarray, name: str) -> np.ndarray:
         return unpack(rows, self._fields[event][name])
@@ -151,18 +185,7 @@ class Decoder:
         n, steps = self.spec.network.n_neurons, len(due)
         passes = int(steps + due.sum())
         second = np.cumsum(1 + due) - 1  # place of each step's pass 1 among all passes
-        expected = np.zeros(passes, dtype=np.int64)
-        expected[second] = 1
         neurons, costs = self._take("neuron", passes * n), self._take("cost", passes)
-        shown = {"neuron": self._values("neuron", neurons, "pass").reshape(passes, n), "cost": self._values("cost", costs, "pass")}
-        for event, numbers in shown.items():
-            wrong = np.flatnonzero((numbers != expected[:, None]).any(axis=1))
-            if len(wrong):
-                step = int(np.searchsorted(second, wrong[0]))
-                raise SimulationError(
-                    f"Step {self.steps + step}: the core's {event} events must belong to pass {expected[wrong[0]]}, "
-                    f"and do not: a pass is missing, or one too many"
-                )
         found = {
             "preactivation": self._values("neuron", neurons, "preactivation").reshape(passes, n),
             "activation": self._values("neuron", neurons, "activation").reshape(passes, n),

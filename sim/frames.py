@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sim.error import SimulationError
+from sim.error import CoreError, SimulationError
 from sim.ports import EVENTS, Ports
 from sim.program import Program
 from sim.run import Outcome
@@ -52,6 +52,8 @@ class Receiver:
         Takes the kind of event and payloads (uint32, shape (events, words)).
     patience : int
         What the simulator was told, for its message.
+    outcome : Outcome or None
+        To fill in.
 
     Attributes
     ----------
@@ -61,8 +63,10 @@ class Receiver:
         Whether the run ended well.
     """
 
-    def __init__(self, ports: Ports, program: Program, feed: Callable[[str, np.ndarray], None], patience: int) -> None:
-        self.outcome = Outcome()
+    def __init__(
+        self, ports: Ports, program: Program, feed: Callable[[str, np.ndarray], None], patience: int, outcome: Outcome | None = None
+    ) -> None:
+        self.outcome = outcome or Outcome()
         self.done = False
         self._program = program
         self._feed = feed
@@ -75,8 +79,10 @@ class Receiver:
 
         Raises
         ------
-        SimulationError
+        CoreError
             If the simulator reports that the core is stuck.
+        SimulationError
+            If what it says makes no sense.
         """
         self._data += data
         position = 0
@@ -99,5 +105,5 @@ class Receiver:
         else:
             self.outcome.cycles, self.outcome.busy_cycles, self.outcome.samples, index = struct.unpack("<4Q", data)
             if kind == STUCK:
-                raise SimulationError(self.outcome.stuck(self._program, index, self._patience))
+                raise CoreError(self.outcome.stuck(self._program, index, self._patience))
             self.done |= kind == DONE

@@ -162,8 +162,17 @@ def clear_memory(spec: DesignSpec, link: Link, memory: Memory) -> None:
 
 
 def load_parameters(spec: DesignSpec, link: Link, parameters: np.ndarray) -> None:
-    """Write θ (raw, shape (P,)), kept within the limits that the design gives parameters."""
-    load_memory(spec, link, Memory.PARAMETER, np.clip(parameters, *spec.parameter_limits))
+    """Write θ (raw, shape (P,)).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is beyond ``spec.parameter_limits``.
+    """
+    low, high = spec.parameter_limits
+    if np.min(parameters) < low or np.max(parameters) > high:
+        raise ValueError(f"Raw parameters must lie between {low} and {high}, not {np.min(parameters)} to {np.max(parameters)}")
+    load_memory(spec, link, Memory.PARAMETER, parameters)
 
 
 def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:

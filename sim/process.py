@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -12,15 +13,13 @@ from pathlib import Path
 
 from sim.error import SimulationError
 
-__all__ = ["call", "read_while_alive", "stop", "tail"]
+__all__ = ["call", "child_environment", "read_while_alive", "stop", "tail"]
 
 
 def stop(process: subprocess.Popen) -> None:
     """End a process that was started in a session of its own, with all its children."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -28,6 +27,13 @@ def tail(path: Path, lines: int = 15) -> str:
     """The end of a log."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a Python process that must find the same packages as this one."""
+    here = str(Path(__file__).resolve().parent.parent)
+    inherited = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *([inherited] if inherited else [])])}
 
 
 def call(

@@ -1,0 +1,220 @@
+"""Two traces of one run: equal, or where they first differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.probes import Probe, probes, values_per_step
+from python_ref.trace import Trace, check_comparable
+
+__all__ = ["Comparison", "Difference", "compare", "describe_place"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value in which two traces differ.
+
+    Attributes
+    ----------
+    step : int
+        Step.
+    observable : str
+        Name.
+    index : tuple of int
+        In the observable's shape.
+    place : str
+        The index in words: pass, layer, neuron, input, or the counter's name.
+    expected_raw, found_raw : int
+        What the reference has, and what the hardware.
+    expected, found : float
+        The same as real numbers.
+    """
+
+    step: int
+    observable: str
+    index: tuple[int, ...]
+    place: str
+    expected_raw: int
+    found_raw: int
+    expected: float
+    found: float
+
+    def __str__(self) -> str:
+        return (
+            f"step {self.step}, {self.observable}[{', '.join(map(str, self.index))}] ({self.place}): "
+            f"the reference has {self.expected:.9g} (raw {self.expected_raw}), the hardware {self.found:.9g} (raw {self.found_raw})"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing two traces.
+
+    Attributes
+    ----------
+    steps : int
+        Steps of the reference.
+    compared : int
+        Values compared: observables × steps.
+    mismatches : int
+        Those that differ; a value that the hardware does not have differs.
+    first : Difference or None
+        The first of them in time.
+    by_observable : dict of str to int
+        Mismatches of each observable that has any.
+    """
+
+    steps: int
+    compared: int
+    mismatches: int
+    first: Difference | None
+    by_observable: dict[str, int]
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return self.mismatches == 0
+
+
+def describe_place(spec: DesignSpec, probe: Probe, index: tuple[int, ...]) -> str:
+    """An index of an observable in words."""
+    sizes = [layer.n_out for layer in spec.network.layers]
+
+    def neuron(number: int) -> str:
+        layer = int(np.searchsorted(np.cumsum(sizes), number, side="right"))
+        return f"layer {layer}, neuron {number - sum(sizes[:layer])}"
+
+    def fed_by(number: int) -> str:
+        return "bias" if number < 0 else f"input {number}"
+
+    last = index[-1]
+    if probe.labels:
+        return probe.labels[last]
+    if probe.name in ("preactivation", "activation"):
+        return f"pass {index[0]}, {neuron(last)}"
+    if probe.name == "cost":
+        return f"pass {last}"
+    if probe.name == "cost_change":
+        return "C̃"
+    layout = spec.layout
+    if probe.name == "broadcast":
+        layer = int(layout.word_layer[last])
+        group = (last - layout.layers[layer].first_word) // layout.layers[layer].group_words
+        return f"layer {layer}, group {group}, {fed_by(int(layout.word_input[last]))}"
+    return f"{neuron(int(layout.parameter_neuron[last]))}, {fed_by(int(layout.word_input[layout.parameter_word[last]]))}"
+
+
+def _moments(spec: DesignSpec, probe: Probe) -> np.ndarray:
+    """When in a step each value of an observable is made, as a rank (shape: the observable's)."""
+    layers = len(spec.network.layers)
+    if probe.name in ("preactivation", "activation"):
+        layer = np.repeat(np.arange(layers), [layer.n_out for layer in spec.network.layers])
+        return np.arange(2)[:, None] * (2 * layers + 1) + 2 * layer + (probe.name == "activation")
+    if probe.name == "cost":
+        return np.arange(2) * (2 * layers + 1) + 2 * layers
+    names = [other.name for other in probes(spec)]
+    return np.full(probe.shape, 2 * (2 * layers + 1) + names.index(probe.name))
+
+
+def _rows(trace: Trace) -> Iterator[dict[str, np.ndarray]]:
+    for _, block in trace.blocks():
+        if len(block["counter"]):
+            yield block
+
+
+def _aligned(left: Trace, right: Trace) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Blocks of two traces, cut so that both have the same steps, until one ends."""
+    mine, theirs = _rows(left), _rows(right)
+    a, b = next(mine, None), next(theirs, None)
+    while a is not None and b is not None:
+        count = min(len(a["counter"]), len(b["counter"]))
+        yield {name: values[:count] for name, values in a.items()}, {name: values[:count] for name, values in b.items()}
+        a = {name: values[count:] for name, values in a.items()} if count < len(a["counter"]) else next(mine, None)
+        b = {name: values[count:] for name, values in b.items()} if count < len(b["counter"]) else next(theirs, None)
+
+
+def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> Comparison:
+    """Compare every value of every step.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design of both.
+    reference : Trace
+        What must happen.
+    hardware : Trace
+        What happens; may end early, but not late.
+
+    Raises
+    ------
+    ValueError
+        If the traces are not of this design, or not of the same run.
+    """
+    if reference.header.digest != spec.digest:
+        raise ValueError(f"Traces must be of the design {spec.digest}, not {reference.header.digest}")
+    check_comparable(replace(reference.header, steps=0), replace(hardware.header, steps=0))
+    if hardware.header.steps > reference.header.steps:
+        raise ValueError(f"The hardware's trace must have at most {reference.header.steps} steps, not {hardware.header.steps}")
+    found = probes(spec)
+    moments = {probe.name: _moments(spec, probe) for probe in found}
+    counts = dict.fromkeys((probe.name for probe in found), 0)
+    first: Difference | None = None
+    step = reference.header.first
+    for mine, theirs in _aligned(reference, hardware):
+        unequal = {probe.name: mine[probe.name] != theirs[probe.name] for probe in found}
+        for name, where in unequal.items():
+            counts[name] += int(np.count_nonzero(where))
+        if first is None:
+            first = _first(spec, found, moments, unequal, mine, theirs, step)
+        step += len(mine["counter"])
+    missing = reference.header.steps - hardware.header.steps
+    for probe in found:
+        counts[probe.name] += missing * probe.size
+    return Comparison(
+        reference.header.steps,
+        reference.header.steps * values_per_step(spec),
+        sum(counts.values()),
+        first,
+        {name: count for name, count in counts.items() if count},
+    )
+
+
+def _first(
+    spec: DesignSpec,
+    found: tuple[Probe, ...],
+    moments: dict[str, np.ndarray],
+    unequal: dict[str, np.ndarray],
+    mine: dict[str, np.ndarray],
+    theirs: dict[str, np.ndarray],
+    step: int,
+) -> Difference | None:
+    """The first difference of a block: the earliest step, then the earliest moment in it, then the lowest index."""
+    candidates = []
+    for probe in found:
+        where = unequal[probe.name]
+        rows = np.flatnonzero(where.reshape(len(where), -1).any(axis=1))
+        if len(rows):
+            flat = np.flatnonzero(where[rows[0]])
+            moment = moments[probe.name].ravel()[flat]
+            earliest = int(np.argmin(moment))
+            candidates.append((int(rows[0]), int(moment[earliest]), int(flat[earliest]), probe))
+    if not candidates:
+        return None
+    row, _, flat_index, probe = min(candidates, key=lambda candidate: candidate[:3])
+    index = tuple(int(i) for i in np.unravel_index(flat_index, probe.shape))
+    expected, got = int(mine[probe.name][row][index]), int(theirs[probe.name][row][index])
+    target = probe.format_at(flat_index)
+    return Difference(
+        step + row,
+        probe.name,
+        index,
+        describe_place(spec, probe, index),
+        expected,
+        got,
+        float(target.to_real(expected)),
+        float(target.to_real(got)),
+    )

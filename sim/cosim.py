@@ -1,0 +1,263 @@
+"""Reference and hardware on the same run, each in a process of its own, and what came of comparing them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from python_ref.spec.probes import COUNTERS
+from python_ref.spec.registers import Memory
+from python_ref.trace import Header, Run, Trace, TraceWriter
+from sim.compare import Difference, compare
+from sim.error import CoreError, SimulationError
+from sim.events import Decoder
+from sim.ports import Ports
+from sim.process import child_environment, stop, tail
+from sim.program import ReplayLink, read_results, training_program
+from sim.run import Outcome
+from sim.simulators import Options, simulate
+
+__all__ = ["CosimResult", "cosim", "record_hardware"]
+
+_DRAIN_WORDS = 1 << 21
+"""32-bit words of events that may wait before they are unpacked."""
+
+
+@dataclass(frozen=True)
+class CosimResult:
+    """What came of a co-simulation.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, and digest of its structure.
+    simulator : str
+        Which ran the hardware.
+    steps : int
+        Steps of the run.
+    compared, mismatches : int
+        Values compared, and those that differ.
+    first_difference : Difference or None
+        The first of them in time.
+    by_observable : dict of str to int
+        Mismatches of each observable that has any.
+    failure : str or None
+        What the core did that no core does, in words: it is stuck, a pass is missing, the host reads other values than
+        the core showed.
+    cycles : int
+        Cycles in which the core was busy with the run, the flush included.
+    cycles_per_step : float
+        The same per step.
+    seconds : float
+        The whole took.
+    """
+
+    design: str
+    digest: str
+    simulator: str
+    steps: int
+    compared: int
+    mismatches: int
+    first_difference: Difference | None
+    by_observable: dict[str, int]
+    failure: str | None
+    cycles: int
+    cycles_per_step: float
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether the hardware is the same machine as the reference, as far as this run shows."""
+        return self.mismatches == 0 and self.failure is None
+
+
+def record_hardware(
+    run: Run,
+    hardware: Path | Any,
+    ports: Ports,
+    trace: Path,
+    build: Path,
+    *,
+    simulator: str,
+    options: Options,
+    first: int = 0,
+    steps_done: Callable[[int], None] | None = None,
+) -> tuple[Outcome, str | None]:
+    """Run the hardware and write its trace from step ``first`` on; return what else the run showed, and what was wrong.
+
+    The trace ends early where the core breaks down.
+    """
+    spec = run.spec
+    program = training_program(spec, run.parameters, run.inputs, run.targets, run.order, run.steps, seed=run.seed)
+    decoder = Decoder(spec, ports)
+    last: dict[str, np.ndarray] = {}
+    outcome, failure = Outcome(), None
+    with TraceWriter(trace, Header.of(run, f"sim.{simulator}", first=first), spec) as writer:
+
+        def drain() -> None:
+            while decoder.ready and decoder.steps < first:
+                decoder.skip(first - decoder.steps)
+            while decoder.ready and decoder.steps < run.steps:
+                limit = max(1, _DRAIN_WORDS // (spec.layout.words * ports.payload_words("word")))
+                block = decoder.take(min(limit, run.steps - decoder.steps))
+                last.update({name: values[-1] for name, values in block.items()})
+                writer.extend(block)
+            if steps_done is not None:
+                steps_done(decoder.steps)
+
+        def feed(event: str, rows: np.ndarray) -> None:
+            decoder.feed(event, rows)
+            if decoder.pending > _DRAIN_WORDS:
+                drain()
+
+        try:
+            simulate(hardware, ports, program, feed, build, outcome, simulator=simulator, options=options)
+            drain()
+            failure = _check_end(run, decoder, outcome, last)
+        except CoreError as error:
+            failure = str(error)
+            try:
+                drain()
+            except CoreError as earlier:
+                failure = str(earlier)
+    return outcome, failure
+
+
+def _check_end(run: Run, decoder: Decoder, outcome: Outcome, last: dict[str, np.ndarray]) -> str | None:
+    """What is wrong after a run that came to its end."""
+    if decoder.steps < run.steps:
+        return f"The core showed {decoder.steps} complete steps of {run.steps}, and then {decoder.leftover() or 'nothing'}"
+    if decoder.ready or decoder.leftover():
+        return f"The core showed more events than {run.steps} steps have"
+    if not last:
+        return None
+    spec = run.spec
+    try:
+        counters, memories = read_results(spec, ReplayLink(outcome.responses))
+    except StopIteration:
+        return f"The core answered {len(outcome.responses)} reads, and was asked more"
+    shown = dict(zip(COUNTERS, last["counter"].tolist(), strict=True))
+    updated = run.steps % spec.schedule.update_period == 0
+    for name, value in shown.items():
+        if counters[name] != value:
+            return f"The host reads {counters[name]} from register {name}, and the core showed {value} in the last step"
+    for memory, values in memories.items():
+        expected = last[memory.name.lower()] if not (memory is Memory.GRADIENT and updated) else np.zeros_like(values)
+        wrong = np.flatnonzero(values != expected)
+        if len(wrong):
+            where = f"{memory.name.lower()} {wrong[0]}"
+            return f"The host reads raw {values[wrong[0]]} from {where}, and the core showed {expected[wrong[0]]} after the last step"
+    return None
+
+
+def cosim(
+    run: Run,
+    hardware: Path | Any,
+    directory: Path,
+    *,
+    simulator: str = "cxxrtl",
+    ports: Ports | None = None,
+    options: Options | None = None,
+    first: int = 0,
+    fast_reference: bool = False,
+    steps_done: Callable[[int], None] | None = None,
+) -> CosimResult:
+    """Run the reference and the hardware, side by side, and compare every observable of every step.
+
+    Parameters
+    ----------
+    run : Run
+        Design, start, samples, number of steps.
+    hardware : Path or Component
+        The core: Verilog, or for the simulator ``amaranth`` the component itself.
+    directory : Path
+        Keeps ``run``, ``reference`` and ``hardware`` (traces) and ``build``.
+    simulator : str
+        One of :data:`sim.simulators.SIMULATORS`.
+    ports : Ports or None
+        Of the core; None takes the design's.
+    options : Options or None
+        How to simulate.
+    first : int
+        First step to compare; those before are run all the same.
+    fast_reference : bool
+        Whether the compiled model is the reference, rather than the plain one.
+    steps_done : callable or None
+        Is told how many steps of the hardware are in the trace.
+
+    Raises
+    ------
+    SimulationError
+        If the hardware cannot be built or run, or the reference fails.
+    ToolError
+        If a tool is missing.
+    """
+    began = time.monotonic()
+    ports = ports or Ports.of(run.spec)
+    run.save(directory / "run")
+    reference = _Reference(directory, first=first, fast=fast_reference)
+    try:
+        outcome, failure = record_hardware(
+            run,
+            hardware,
+            ports,
+            directory / "hardware",
+            directory / "build",
+            simulator=simulator,
+            options=options or Options(),
+            first=first,
+            steps_done=steps_done,
+        )
+        reference.wait()
+    finally:
+        reference.close()
+    found = compare(run.spec, Trace.open(directory / "reference"), Trace.open(directory / "hardware"))
+    return CosimResult(
+        run.spec.name,
+        run.spec.digest,
+        simulator,
+        run.steps,
+        found.compared,
+        found.mismatches,
+        found.first,
+        found.by_observable,
+        failure,
+        outcome.busy_cycles,
+        outcome.busy_cycles / run.steps if run.steps else 0.0,
+        time.monotonic() - began,
+    )
+
+
+class _Reference:
+    """The reference model at work in a process of its own."""
+
+    def __init__(self, directory: Path, *, first: int, fast: bool) -> None:
+        self._log = directory / "reference.log"
+        command = [sys.executable, "-m", "python_ref.trace", "run", "reference", "--first", str(first), *(["--fast"] if fast else [])]
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=directory,
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        """Wait until the trace is complete."""
+        if self._process.wait() != 0:
+            raise SimulationError(f"The reference model failed; the end of {self._log}:\n{tail(self._log)}")
+
+    def close(self) -> None:
+        """End the process if it still runs."""
+        if self._process.poll() is None:
+            stop(self._process)

@@ -1,0 +1,144 @@
+"""One interface to every simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.error import SimulationError
+from sim.ports import Ports
+from sim.program import Program
+from sim.run import Outcome, Stalls
+
+__all__ = ["SIMULATORS", "Options", "check_verilog", "simulate"]
+
+SIMULATORS = ("verilator", "icarus", "cxxrtl", "amaranth")
+"""Names of the simulators. The last takes the component itself, the others its Verilog."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to simulate.
+
+    Attributes
+    ----------
+    stalls : Stalls or None
+        Random stalls of the streams.
+    patience : int
+        Cycles without any progress after which the run is given up.
+    waves : Path or None
+        File of waves to write: VCD, but for Verilator and Icarus FST.
+    notify : callable or None
+        Is told what the user waits for, in words.
+    progress : callable or None
+        Is told now and then how far the run is.
+    timeout : float
+        Seconds for each tool of a build, and of silence in a run.
+    """
+
+    stalls: Stalls | None = None
+    patience: int = 100_000
+    waves: Path | None = None
+    notify: Callable[[str], None] | None = None
+    progress: Callable[[Outcome], None] | None = None
+    timeout: float = 1800.0
+
+
+def check_verilog(verilog: Path, ports: Ports) -> None:
+    """Refuse a file that is not there or has no module of the core's name.
+
+    Raises
+    ------
+    SimulationError
+        Naming the modules it has instead.
+    """
+    import re
+
+    try:
+        text = verilog.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SimulationError(f"{verilog} cannot be read: {error.strerror or error}") from error
+    text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", " ", text, flags=re.DOTALL)
+    modules = re.findall(r"\bmodule\s+(?:\\(\S+)|([A-Za-z_][\w$]*))", text)
+    names = [escaped or plain for escaped, plain in modules]
+    if ports.top not in names:
+        raise SimulationError(f"{verilog} must have a module {ports.top}, and has {', '.join(names[:8]) or 'none at all'}")
+
+
+def simulate(
+    hardware: Path | Any,
+    ports: Ports,
+    program: Program,
+    feed: Callable[[str, np.ndarray], None],
+    directory: Path,
+    outcome: Outcome | None = None,
+    *,
+    simulator: str = "cxxrtl",
+    options: Options | None = None,
+) -> Outcome:
+    """Run a program on a core.
+
+    Parameters
+    ----------
+    hardware : Path or Component
+        Verilog, or the Amaranth component itself for the simulator ``amaranth``.
+    ports : Ports
+        Of the core.
+    program : Program
+        What the host does.
+    feed : callable
+        Takes the kind of event and payloads (uint32, shape (events, words)), block by block.
+    directory : Path
+        Where to build; its path may have spaces.
+    outcome : Outcome or None
+        Is filled in as the run goes on, so that it tells something even of a run that fails.
+    simulator : str
+        One of :data:`SIMULATORS`.
+    options : Options or None
+        How.
+
+    Raises
+    ------
+    CoreError
+        If the core makes no progress.
+    SimulationError
+        If it cannot be built or run.
+    ToolError
+        If a tool is missing.
+    """
+    options, outcome = options or Options(), outcome or Outcome()
+    if simulator not in SIMULATORS:
+        raise ValueError(f"Simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
+    common: dict[str, Any] = {
+        "outcome": outcome,
+        "stalls": options.stalls,
+        "patience": options.patience,
+        "waves": options.waves,
+        "progress": options.progress,
+    }
+    if simulator == "amaranth":
+        from sim.amaranth_sim import run_amaranth
+
+        if isinstance(hardware, Path):
+            raise ValueError("Simulator amaranth must be given the component, not a file of Verilog")
+        return run_amaranth(hardware, ports, program, feed, **common)
+    if not isinstance(hardware, Path):
+        raise ValueError(f"Simulator {simulator} must be given a file of Verilog, not {hardware!r}")
+    check_verilog(hardware, ports)
+    directory.mkdir(parents=True, exist_ok=True)
+    if simulator == "cxxrtl":
+        from sim.cxxrtl import build_cxxrtl, run_cxxrtl
+
+        build_options: dict[str, Any] = {"waves": options.waves is not None, "notify": options.notify, "timeout": options.timeout}
+        model = build_cxxrtl(hardware, ports, directory, **build_options)
+        return run_cxxrtl(model, ports, program, feed, silence=options.timeout, **common)
+    from sim.cocotb_sim import build_cocotb, run_cocotb
+
+    build_cocotb(
+        hardware, ports, directory, simulator=simulator, waves=options.waves is not None, notify=options.notify, timeout=options.timeout
+    )
+    return run_cocotb(ports, program, feed, directory, simulator=simulator, silence=options.timeout, **common)
