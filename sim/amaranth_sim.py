@@ -131,6 +131,8 @@ def run_amaranth(
                 break
             idle = 0 if progress else idle + 1
             if idle > patience:
+                for number in range(len(EVENTS)):
+                    flush(number)
                 raise CoreError(outcome.stuck(program, ops.index, patience))
         for number in range(len(EVENTS)):
             flush(number)

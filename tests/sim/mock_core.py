@@ -17,10 +17,13 @@ from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
+from python_ref.spec.registers import Memory as Place
 from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.probe import EVENTS, event_layouts
 from sim.events import baseline_due
+from sim.host import memories
 from sim.ports import Ports
+from sim.program import read_results
 
 
 def design(name: str = "mock", sizes=(3, 5, 2), lanes: int = 2, kind: Kind = Kind.NODE, momentum: bool = False, **periods) -> DesignSpec:
@@ -37,7 +40,7 @@ def design(name: str = "mock", sizes=(3, 5, 2), lanes: int = 2, kind: Kind = Kin
 
 
 DESIGNS = {
-    "one-sided": design(sample_period=3, update_period=1),
+    "one-sided": design(sample_period=3),
     "two-sided": design(difference=Difference.TWO_SIDED, lanes=3, kind=Kind.WEIGHT),
     "momentum": design(momentum=True, sample_period=4, update_period=6, lanes=4),
     "one-neuron": design(sizes=(1, 1), lanes=1),
@@ -114,7 +117,8 @@ def events(spec: DesignSpec, found: dict[str, np.ndarray]) -> list[tuple[str, in
 class MockCore(wiring.Component):
     """Plays events when told to train: as many steps as ``count`` says, flushed, then idles.
 
-    A read returns a checksum of all writes so far at an even address, of the sample words taken at an odd one.
+    A read returns the next of ``answers``; or, without any, a checksum of all writes so far at an even address, of the
+    sample words taken at an odd one.
 
     Parameters
     ----------
@@ -124,12 +128,15 @@ class MockCore(wiring.Component):
         Events.
     hang : bool
         Whether it stays busy for ever after its last event.
+    answers : list of int
+        To reads.
     """
 
-    def __init__(self, spec: DesignSpec, played: list[tuple[str, int]], *, hang: bool = False):
+    def __init__(self, spec: DesignSpec, played: list[tuple[str, int]], *, hang: bool = False, answers: list[int] | None = None):
         self.spec = spec
         self.played = played
         self.hang = hang
+        self.answers = answers or []
         self.layouts = event_layouts(spec)
         super().__init__(
             {
@@ -150,6 +157,9 @@ class MockCore(wiring.Component):
         init = [table_row(event, payload) for event, payload in self.played]
         m.submodules.table = table = Memory(shape=unsigned(widest + 3), depth=len(init), init=init)
         port = table.read_port(domain="comb")
+        m.submodules.answers = answers = Memory(shape=unsigned(32), depth=max(1, len(self.answers)), init=self.answers)
+        answer = answers.read_port(domain="comb")
+        asked = Signal(32)
         position = Signal(range(len(init) + 1))
         left = Signal(32)
         count = Signal(32)
@@ -182,6 +192,9 @@ class MockCore(wiring.Component):
                 m.d.sync += self.response.payload.eq(samples)
                 with m.If(~payload.address[0]):
                     m.d.sync += self.response.payload.eq(writes)
+                if self.answers:
+                    m.d.comb += answer.addr.eq(asked)
+                    m.d.sync += [self.response.payload.eq(answer.data), asked.eq(asked + 1)]
         with m.If(self.busy & (position != len(init))):
             m.d.comb += self.probe_stb.eq(1 << kind)
             m.d.sync += position.eq(position + 1)
@@ -191,6 +204,47 @@ class MockCore(wiring.Component):
                     m.d.sync += self.busy.eq(left != 1)
         assert len(starts) == steps
         return m
+
+
+class StoredLink:
+    """A link to a core that only stores: its counters and memories are given."""
+
+    def __init__(self, spec: DesignSpec, last: dict[str, np.ndarray], cleared: bool):
+        self.registers = {register.address + i: 0 for register in register_map(spec).values() for i in range(register.words)}
+        for name, value in zip(COUNTERS, last["counter"].tolist(), strict=True):
+            for i in range(register_map(spec)[name].words):
+                self.registers[register_map(spec)[name].address + i] = value >> 32 * i & 0xFFFFFFFF
+        self.names = {register.address: name for name, register in register_map(spec).items()}
+        self.spec = spec
+        self.answers: list[int] = []
+        self.memories = {}
+        for memory in memories(spec):
+            words = np.zeros((spec.hardware.lanes, spec.layout.words), dtype=np.int64)
+            if not (memory is Place.GRADIENT and cleared):
+                words[spec.layout.parameter_lane, spec.layout.parameter_word] = last[memory.name.lower()]
+            self.memories[memory] = words
+
+    def write(self, address: int, data: int) -> None:
+        self.registers[address] = data
+
+    def read(self, address: int) -> int:
+        if self.names.get(address) == "data":
+            select, place = register_map(self.spec)["select"].address, register_map(self.spec)["address"].address
+            chosen = self.registers[select]
+            value = int(self.memories[Place(chosen >> 16)][chosen & 0xFFFF, self.registers[place]]) & 0xFFFFFFFF
+            self.registers[place] += 1
+        else:
+            value = self.registers[address]
+        self.answers.append(value)
+        return value
+
+
+def stored_answers(spec: DesignSpec, found: dict[str, np.ndarray]) -> list[int]:
+    """What a core that showed these observables answers when it is read back."""
+    steps = len(found["counter"])
+    link = StoredLink(spec, {name: values[-1] for name, values in found.items()}, steps % spec.schedule.update_period == 0)
+    read_results(spec, link)
+    return link.answers
 
 
 def table_row(event: str, payload: int) -> int:
