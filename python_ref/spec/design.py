@@ -168,6 +168,11 @@ class DesignSpec:
         return not self.gradient_memory and isinstance(self.optimizer, Sgd)
 
     @property
+    def holds_signs(self) -> bool:
+        """Whether the core can repeat a sign vector (τ_p > 1): it then holds where the vector's random signs start."""
+        return self.schedule.perturbation_period > 1
+
+    @property
     def two_sided(self) -> bool:
         """Whether the difference is two-sided."""
         return self.schedule.difference is Difference.TWO_SIDED
@@ -211,6 +216,7 @@ class DesignSpec:
                 "cost_change": self.cost_change_format,
                 "gradient": self.gradient_format,
                 "gradient_memory": self.gradient_memory,
+                "holds_signs": self.holds_signs,
                 "hardware": self.hardware,
             }
         )

@@ -1,0 +1,158 @@
+"""From accumulators to activations: neurons leave the lanes one by one through one activation unit."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.network import Activation
+from python_ref.spec.number import Overflow
+from python_ref.spec.tables import activation_table
+from rtl_gen.fixed import limit, round_value, shift
+from rtl_gen.probe import shape_of
+from rtl_gen.slot import active_lanes, by_layer, slot_layout
+
+__all__ = ["ActivationUnit", "Drain", "neuron_layout"]
+
+
+def neuron_layout(spec: DesignSpec) -> data.StructLayout:
+    """What travels with a neuron's value: whether there is one, its layer, its pass, and whether it is the pass's last."""
+    return data.StructLayout({"valid": unsigned(1), "second": unsigned(1), "last": unsigned(1), "layer": slot_layout(spec)["layer"].shape})
+
+
+class Drain(wiring.Component):
+    """Takes the accumulators of a finished group at once and hands them on one a cycle, lane 0 first.
+
+    Members
+    -------
+    slot : In(slot_layout(spec))
+        The slot whose product the accumulators hold.
+    accumulators : In
+        Of all lanes, lane 0 lowest.
+    neuron, z : Out
+        A pre-activation with its neuron, from one cycle later on.
+    """
+
+    latency = 1
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "slot": In(slot_layout(spec)),
+                "accumulators": In(unsigned(spec.hardware.lanes * spec.accumulator_width)),
+                "neuron": Out(neuron_layout(spec)),
+                "z": Out(signed(spec.accumulator_width)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, slot = self.spec, self.slot
+        width = spec.accumulator_width
+        waiting = Signal.like(self.accumulators, reset_less=True)
+        left = Signal(range(spec.hardware.lanes + 1))
+        pass_ends = Signal()
+        m.d.sync += waiting.eq(waiting >> width)
+        with m.If(left != 0):
+            m.d.sync += left.eq(left - 1)
+        with m.If(slot.last & slot.forward):
+            m.d.sync += [
+                waiting.eq(self.accumulators),
+                left.eq(active_lanes(spec, slot)),
+                self.neuron.second.eq(slot.second),
+                self.neuron.layer.eq(slot.layer),
+                pass_ends.eq(slot.tail & (slot.layer == len(spec.network.layers) - 1)),
+            ]
+        m.d.comb += [
+            self.z.eq(waiting[:width]),
+            self.neuron.valid.eq(left != 0),
+            self.neuron.last.eq((left == 1) & pass_ends),
+        ]
+        return m
+
+
+class ActivationUnit(wiring.Component):
+    """y = cast_activation(f(z)) for the activation of the neuron's layer, ``latency`` cycles later.
+
+    Members
+    -------
+    neuron, z : In
+        Pre-activation, in its layer's exact format.
+    neuron_o, z_o, y : Out
+        The activation, with its neuron and pre-activation.
+    outside : Out(1)
+        The cast was out of range.
+    """
+
+    latency = 2
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        layout = neuron_layout(spec)
+        super().__init__(
+            {
+                "neuron": In(layout),
+                "z": In(signed(spec.accumulator_width)),
+                "neuron_o": Out(layout),
+                "z_o": Out(signed(spec.accumulator_width)),
+                "y": Out(shape_of(spec.formats.activation)),
+                "outside": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        layers = spec.network.layers
+        fractions = [spec.preactivation_format(n).fraction_bits for n in range(len(layers))]
+        fraction = max(fractions)
+        # One binary point for all layers: only the first can differ, since its inputs have a format of their own.
+        aligned = Signal(signed(max(spec.preactivation_format(n).width + fraction - fractions[n] for n in range(len(layers)))))
+        m.d.comb += aligned.eq(Mux(self.neuron.layer == 0, shift(self.z, fraction - fractions[0]), shift(self.z, fraction - fractions[-1])))
+
+        neuron, z = Signal.like(self.neuron), Signal.like(self.z, reset_less=True)
+        m.d.sync += [neuron.eq(self.neuron), z.eq(self.z), self.neuron_o.eq(neuron), self.z_o.eq(z)]
+
+        used = sorted({layer.activation for layer in layers}, key=lambda a: a.value)
+        function = by_layer([used.index(layer.activation) for layer in layers], neuron.layer)
+        chosen = Signal.like(function)
+        m.d.sync += chosen.eq(function)
+        with m.Switch(chosen):
+            for number, activation in enumerate(used):
+                y, outside = self._apply(m, activation, aligned, fraction)
+                with m.Case(number):
+                    m.d.comb += [self.y.eq(y), self.outside.eq(outside)]
+        return m
+
+    def _apply(self, m, activation, aligned, fraction):
+        """One activation: its value and whether it was out of range, both two cycles later."""
+        formats = self.spec.formats
+        target, cast = formats.activation, formats.activation_cast
+        name = activation.value
+        y = Signal(shape_of(target), name=f"{name}_y", reset_less=True)
+        outside = Signal(name=f"{name}_outside")
+        if activation is Activation.SIGN:
+            negative = Signal(name=f"{name}_negative")
+            one = 1 << target.fraction_bits
+            m.d.sync += [negative.eq(aligned < 0), y.eq(Mux(negative, -one, one))]
+            return y, outside
+        narrow = formats.table if activation.tabulated else target
+        value = Mux(aligned < 0, 0, aligned) if activation is Activation.RELU else aligned
+        rounded_value = round_value(value, fraction - narrow.fraction_bits, cast.rounding)
+        rounded = Signal(rounded_value.shape(), name=f"{name}_rounded", reset_less=True)
+        m.d.sync += rounded.eq(rounded_value)
+        limited, is_outside = limit(rounded, narrow, Overflow.SATURATE if activation.tabulated else cast.overflow)
+        m.d.sync += outside.eq(is_outside)
+        if not activation.tabulated:
+            m.d.sync += y.eq(limited)
+            return y, outside
+        table = activation_table(activation, narrow, target)
+        rows = [int(row) for row in table]
+        m.submodules[f"{name}_table"] = rom = memory.Memory(shape=shape_of(target), depth=len(rows), init=rows)
+        read = rom.read_port()
+        address = Signal(narrow.width, name=f"{name}_address")
+        m.d.comb += [address.eq(limited), read.addr.eq(address)]
+        return read.data, outside

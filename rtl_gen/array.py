@@ -1,0 +1,257 @@
+# amaranth: UnusedElaboratable=no
+"""The array of lanes with what they share: addresses, strobes, signs and words at the right cycle, and the counts."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.optimizer import Momentum
+from python_ref.spec.registers import Memory
+from rtl_gen.broadcast import operand_shape
+from rtl_gen.counter import Tally
+from rtl_gen.lane import Lane
+from rtl_gen.perturbation import sign_layout
+from rtl_gen.probe import event_layouts, shape_of
+from rtl_gen.slot import active_lanes, delayed, ends_pass, slot_layout
+
+__all__ = ["LaneArray"]
+
+
+class LaneArray(wiring.Component):
+    """L lanes in step.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+
+    Members
+    -------
+    slot : In(slot_layout(spec))
+        The slot, a cycle before its broadcast and replayed signs are valid.
+    broadcast, minus : In
+        g, or u and −u, and whether their casts were out of range.
+    replay, live : In(sign_layout(spec))
+        Signs of the step being correlated, a cycle after ``slot``; of the step under way, a cycle after ``live_slot``.
+    word_slot, word : Out, In
+        The random word, a cycle after its slot (with a gradient memory or momentum).
+    update : In(1)
+        An update is due in the correlating pass.
+    operand_slot, x : Out, In
+        The slot when its input's address must stand; the input two cycles later.
+    drain_slot, accumulators : Out
+        The slot when the accumulators hold its product.
+    word_stb, word_event : Out
+        A word was correlated: what :func:`rtl_gen.probe.event_layouts` says.
+    learned_stb : Out(1)
+        The pass's last word is written and counted.
+    writes, changed, saturated_* : Out
+        Counters.
+    host : memory access while the core is idle: ``host_select`` (lane and memory), ``host_address``, ``host_data``,
+        ``host_write``, ``host_read_data`` two cycles after the address.
+    clear : In(1)
+        Counters to 0.
+    """
+
+    KINDS = ("broadcast", "gradient", "momentum", "update", "weight")
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        self.lanes = [Lane(spec) for _ in range(spec.hardware.lanes)]
+        self.timing = self.lanes[0].timing
+        slot, count = slot_layout(spec), spec.hardware.lanes
+        ports = {
+            "slot": In(slot),
+            "broadcast": In(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
+            "broadcast_outside": In(1),
+            "replay": In(sign_layout(spec)),
+            "live_slot": Out(slot),
+            "live": In(sign_layout(spec)),
+            "update": In(1),
+            "operand_slot": Out(slot),
+            "x": In(operand_shape(spec)),
+            "drain_slot": Out(slot),
+            "accumulators": Out(unsigned(count * spec.accumulator_width)),
+            "word_stb": Out(1),
+            "word_event": Out(event_layouts(spec)["word"]),
+            "learned_stb": Out(1),
+            "writes": Out(48),
+            "changed": Out(48),
+            **{f"saturated_{kind}": Out(32) for kind in self.KINDS},
+            "host_lane": In(range(max(2, count))),
+            "host_memory": In(2),
+            "host_address": In(range(max(2, spec.layout.words))),
+            "host_mode": In(1),
+            "host_data": In(32),
+            "host_write": In(1),
+            "host_read_data": Out(32),
+            "clear": In(1),
+        }
+        if spec.plain:
+            ports |= {"minus": In(self.lanes[0].minus_u.shape()), "update_outside": In(1)}
+        elif spec.stochastic_bits:
+            ports |= {"word_slot": Out(slot), "word": In(spec.stochastic_bits)}
+        super().__init__(ports)
+
+    @property
+    def operand_latency(self) -> int:
+        """Cycles from ``slot`` to ``operand_slot``."""
+        return self.timing.parameter - 2
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``slot`` to ``drain_slot``."""
+        return self.timing.accumulator
+
+    @property
+    def write_latency(self) -> int:
+        """Cycles from a parameter's read address to its write: the least length of a pass is one more."""
+        return self.timing.parameter
+
+    def elaborate(self, platform):
+        m = Module()
+        timing = self.timing
+        slots = [self.slot]
+        for stage in range(timing.accumulator + 4):
+            slots.append(delayed(m, slots[-1], 1, f"slot{stage + 1}"))
+        m.d.comb += [
+            self.live_slot.eq(slots[timing.parameter - 1]),
+            self.operand_slot.eq(slots[self.operand_latency]),
+            self.drain_slot.eq(slots[timing.accumulator]),
+        ]
+        for number, lane in enumerate(self.lanes):
+            m.submodules[f"lane{number}"] = lane
+        m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
+        self._memories(m, slots)
+        self._data(m, slots)
+        self._count(m, slots)
+        self._show(m, slots)
+        return m
+
+    def _address(self, m, slot, name):
+        """Word of a slot: a counter that stands beside it."""
+        address = Signal(range(max(2, self.spec.layout.words)), name=name)
+        with m.If(slot.real):
+            m.d.sync += address.eq(Mux(ends_pass(self.spec, slot), 0, address + 1))
+        return address
+
+    def _memories(self, m, slots):
+        """Addresses and enables of the lanes' memories, and the host's access to them."""
+        spec, timing = self.spec, self.timing
+        updates = self.update
+        rows = [("parameter", Memory.PARAMETER, timing.parameter_read, timing.parameter, updates)]
+        if spec.gradient_memory:
+            rows.append(("gradient", Memory.GRADIENT, 0, timing.gradient, 1))
+        if isinstance(spec.optimizer, Momentum):
+            rows.append(("momentum", Memory.MOMENTUM, timing.momentum_read, timing.momentum, updates))
+        read_data = Signal(32)
+        for name, number, read, write, when in rows:
+            read_address = self._address(m, slots[read], f"{name}_read")
+            write_address = self._address(m, slots[write], f"{name}_write")
+            enable = slots[write].real & slots[write].correlate & when
+            chosen = self.host_memory == number
+            for lane_number, lane in enumerate(self.lanes):
+                m.d.comb += [
+                    getattr(lane, f"{name}_read").eq(Mux(self.host_mode, self.host_address, read_address)),
+                    getattr(lane, f"{name}_write").eq(Mux(self.host_mode, self.host_address, write_address)),
+                    getattr(lane, f"{name}_en").eq(enable),
+                    getattr(lane, f"host_{name}_en").eq(self.host_write & chosen & (self.host_lane == lane_number)),
+                ]
+            with m.If(chosen), m.Switch(self.host_lane):
+                for lane_number, lane in enumerate(self.lanes):
+                    with m.Case(lane_number):
+                        m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
+        m.d.sync += self.host_read_data.eq(read_data)
+        if spec.gradient_memory:
+            m.d.comb += [lane.gradient_clear.eq(updates) for lane in self.lanes]
+        m.d.comb += [lane.host_data.eq(self.host_data) for lane in self.lanes]
+
+    def _data(self, m, slots):
+        """Broadcast, signs, operand and random words to the lanes."""
+        spec, timing = self.spec, self.timing
+        perturbed = slots[timing.parameter]
+        minus_pass = perturbed.second & spec.two_sided
+        for number, lane in enumerate(self.lanes):
+            m.d.comb += [
+                lane.negative.eq(self.replay.negative[number]),
+                lane.active.eq(self.replay.active[number]),
+                lane.live_negative.eq(self.live.negative[number] ^ minus_pass),
+                lane.live_active.eq(self.live.active[number] & perturbed.perturb),
+                lane.first.eq(perturbed.first),
+                lane.hidden.eq(perturbed.layer != 0),
+                lane.x.eq(self.x),
+            ]
+            if spec.plain:
+                m.d.comb += [lane.u.eq(self.broadcast), lane.minus_u.eq(self.minus)]
+            else:
+                entry = slots[timing.update - 1]
+                m.d.comb += [lane.g.eq(self.broadcast), lane.update_en.eq(entry.real & entry.correlate & self.update)]
+        if spec.plain or not spec.stochastic_bits:
+            return
+        # The word is valid when the first stochastic cast rounds: that of m, or of u.
+        momentum = isinstance(spec.optimizer, Momentum)
+        m.d.comb += self.word_slot.eq(slots[timing.gradient if momentum else timing.gradient - 1])
+        update_word = delayed(m, self.word, 2, "update_word") if momentum else self.word
+        for lane in self.lanes:
+            m.d.comb += lane.update_word.eq(update_word)
+            if momentum:
+                m.d.comb += lane.momentum_word.eq(self.word)
+
+    def _count(self, m, slots):
+        """Saturations, writes and changes, counted over existing lanes beside the parameter."""
+        spec, timing = self.spec, self.timing
+        stage = timing.parameter
+        slot = slots[stage]
+        correlated = slot.real & slot.correlate
+        updated = correlated & self.update
+        count = active_lanes(spec, slot)
+        mask = Signal(spec.hardware.lanes)
+        m.d.comb += mask.eq(Cat(count > lane for lane in range(spec.hardware.lanes)))
+        every = (1 << spec.hardware.lanes) - 1
+
+        def flags(name, valid_at):
+            return delayed(m, Cat(getattr(lane, name) for lane in self.lanes), stage - valid_at, f"{name}s")
+
+        def one(value, valid_at, name):
+            return Mux(delayed(m, value, stage - valid_at, name), every, 0)
+
+        rows = [
+            ("changed", flags("changed", stage), updated, 48),
+            ("writes", every, updated, 48),
+            ("saturated_weight", flags("weight_outside", stage), updated, 32),
+            ("saturated_broadcast", one(self.broadcast_outside, 1, "broadcast_outside"), correlated, 32),
+        ]
+        if spec.plain:
+            rows.append(("saturated_update", one(self.update_outside, 1, "update_outside"), updated, 32))
+        else:
+            rows.append(("saturated_update", flags("update_outside", timing.update), updated, 32))
+            rows.append(("saturated_gradient", flags("gradient_outside", timing.gradient), correlated, 32))
+        if isinstance(spec.optimizer, Momentum):
+            rows.append(("saturated_momentum", flags("momentum_outside", timing.momentum), updated, 32))
+        for name, which, when, width in rows:
+            m.submodules[name] = tally = Tally(spec.hardware.lanes, width)
+            m.d.comb += [tally.i.eq(Mux(when, which & mask, 0)), tally.clear.eq(self.clear), getattr(self, name).eq(tally.o)]
+
+    def _show(self, m, slots):
+        """The events of a correlating pass."""
+        spec, timing = self.spec, self.timing
+        stage = timing.parameter
+        slot = slots[stage]
+        m.d.comb += self.word_stb.eq(slot.real & slot.correlate)
+        event = self.word_event
+        m.d.comb += event.broadcast.eq(delayed(m, self.broadcast, stage - 1, "broadcast"))
+        replay = delayed(m, self.replay, stage - 1, "replay")
+        for number, lane in enumerate(self.lanes):
+            m.d.comb += event.sign[number].eq(Mux(replay.active[number], Mux(replay.negative[number], -1, 1), 0))
+            m.d.comb += event.parameter[number].eq(lane.parameter)
+            if not spec.plain:
+                m.d.comb += event.gradient[number].eq(delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}"))
+            if isinstance(spec.optimizer, Momentum):
+                kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - 1, f"old_momentum{number}")
+                decayed = delayed(m, lane.momentum, stage - timing.momentum, f"momentum{number}")
+                m.d.comb += event.momentum[number].eq(Mux(self.update, decayed, kept))
+        counted = slots[stage + Tally.latency]
+        m.d.comb += self.learned_stb.eq(ends_pass(spec, counted) & counted.correlate)

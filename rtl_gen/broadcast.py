@@ -1,0 +1,271 @@
+# amaranth: UnusedElaboratable=no
+"""The broadcast: the one number that reaches every synapse, scaled and narrowed once, outside the lanes.
+
+In node perturbation it is C̃·xⱼ, formed by the core's one auxiliary multiplier, which squares the output errors when it
+does not correlate.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Fixed, Rounding
+from rtl_gen.fixed import limit, round_value, shift
+from rtl_gen.probe import shape_of
+from rtl_gen.slot import by_layer, delayed, slot_layout
+
+__all__ = ["Broadcast", "Scaler", "operand_shape"]
+
+
+def operand_shape(spec: DesignSpec):
+    """Shape that holds the inputs of every layer, and 1."""
+    formats = [spec.operand_format(layer) for layer in range(len(spec.network.layers))]
+    is_signed = any(f.signed for f in formats)
+    width = max(max(f.width + (is_signed and not f.signed), f.fraction_bits + 1 + is_signed) for f in formats)
+    return signed(width) if is_signed else unsigned(width)
+
+
+class Scaler(wiring.Component):
+    """Multiplies by a power of two and casts: o = cast(i · 2^e) for e within a range fixed at construction.
+
+    Two places of shift a cycle, then rounding, then the limits. A bit that stands for everything shifted out keeps
+    the rounding exact.
+
+    Parameters
+    ----------
+    shape : Shape
+        Of ``i``.
+    dropped : int
+        Bits dropped at amount 0; negative where that shifts left.
+    amounts : int
+        Number of amounts: 0 … amounts − 1 drop that many bits more.
+    target : Fixed
+        Format of ``o``.
+    cast : Cast
+        Modes.
+
+    Members
+    -------
+    i, amount : In
+        Value and amount.
+    o, outside : Out
+        The cast value ``latency`` cycles later, and whether it was out of range.
+    """
+
+    def __init__(self, shape, *, dropped: int, amounts: int, target: Fixed, cast):
+        self.shape = shape
+        self.dropped = dropped
+        self.amounts = amounts
+        self.target = target
+        self.cast = cast
+        super().__init__({"i": In(shape), "amount": In(range(max(2, amounts))), "o": Out(shape_of(target)), "outside": Out(1)})
+
+    @property
+    def latency(self) -> int:
+        """Two places of the amount a cycle, one for rounding, one for the limits."""
+        return -(-(self.amounts - 1).bit_length() // 2) + 2
+
+    def elaborate(self, platform):
+        m = Module()
+        # Two places more than the value has: a guard place and the place that stands for all that was shifted out.
+        exact = self.cast.rounding is not Rounding.FLOOR
+        value, amount = shift(self.i, max(0, -self.dropped) + 2 * exact), self.amount
+        for stage in range(self.latency - 2):
+            shifted = value
+            for place in (2 * stage, 2 * stage + 1):
+                if place < len(amount):
+                    moved = shifted.shift_right(1 << place)
+                    if exact:
+                        moved = moved | shifted[: min(1 << place, len(shifted))].any()
+                    following = Signal(value.shape(), name=f"shifted{place}")
+                    m.d.comb += following.eq(Mux(amount[place], moved, shifted))
+                    shifted = following
+            register = Signal(value.shape(), name=f"stage{stage}", reset_less=True)
+            left = Signal.like(amount, name=f"amount{stage}", reset_less=True)
+            m.d.sync += [register.eq(shifted), left.eq(amount)]
+            value, amount = register, left
+        rounded_value = round_value(value, max(0, self.dropped) + 2 * exact, self.cast.rounding)
+        rounded = Signal(rounded_value.shape(), reset_less=True)
+        m.d.sync += rounded.eq(rounded_value)
+        limited, outside = limit(rounded, self.target, self.cast.overflow)
+        m.d.sync += [self.o.eq(limited), self.outside.eq(outside)]
+        return m
+
+
+class Broadcast(wiring.Component):
+    """Forms g = cast_gradient(2^e·C̃·xⱼ) or, without a gradient memory, u = cast_weight(g).
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+
+    Members
+    -------
+    slot : In(slot_layout(spec))
+        The slot, when the old input's address stands (node perturbation).
+    old_x : In(operand_shape(spec))
+        The input xⱼ of the pass that is correlated, one cycle after ``slot``; taken as 1 for a bias.
+    cost_change : In
+        C̃; must stand from the cycle after the first slot of a correlating pass.
+    exponent : In(signed)
+        e, within ``spec.exponents``.
+    update : In(1)
+        An update is due.
+    word : In
+        Random word, valid one cycle after ``word_slot``.
+    word_slot : Out
+        The slot, a cycle before its random word is used.
+    error, error_stb : In
+        An output's error; ``square`` is its square two cycles later. Never given while products are formed.
+    slot_o : Out(slot_layout(spec))
+        The slot, a cycle before ``o`` is valid: ``latency`` cycles after ``slot``.
+    o : Out
+        g, or u; 0 in a pass that does not correlate.
+    minus : Out
+        −u (without a gradient memory only).
+    outside, update_outside : Out(1)
+        Whether cast_gradient, and cast_weight, was out of range; with ``o``.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        layers = range(len(spec.network.layers))
+        products = [spec.product_format(spec.operand_format(layer) if spec.node else None) for layer in layers]
+        low, high = spec.exponents
+        fractions = [product.fraction_bits for product in products]
+        self.offsets = [fraction - min(fractions) for fraction in fractions]
+        operand = operand_shape(spec)
+        change = shape_of(spec.cost_change_format)
+        width = change.width + operand.width if spec.node else change.width
+        self.scaler = Scaler(
+            signed(width),
+            dropped=min(fractions) - high - spec.gradient_format.fraction_bits,
+            amounts=high - low + 1 + max(self.offsets),
+            target=spec.gradient_format,
+            cast=spec.formats.gradient_cast,
+        )
+        placed = spec.layout.layers[-1]
+        self.reuses = spec.node and placed.groups > 1
+        error = shape_of(spec.error_format)
+        ports = {
+            "slot": In(slot_layout(spec)),
+            "cost_change": In(change),
+            "exponent": In(signed(8)),
+            "update": In(1),
+            "error_stb": In(1),
+            "error": In(error),
+            "square": Out(2 * error.width),
+            "slot_o": Out(slot_layout(spec)),
+            "outside": Out(1),
+            "o": Out(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
+        }
+        if spec.node:
+            ports["old_x"] = In(operand)
+        if spec.plain:
+            weight = shape_of(spec.formats.weight)
+            ports |= {"minus": Out(signed(weight.width + 1)), "update_outside": Out(1)}
+            if spec.stochastic_bits:
+                ports |= {"word": In(spec.stochastic_bits), "word_slot": Out(slot_layout(spec))}
+        super().__init__(ports)
+
+    @property
+    def _product_latency(self) -> int:
+        return 3 if self.spec.node else 0
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``slot`` to ``slot_o``: the product, the scaler, and cast_weight without a gradient memory; less one."""
+        return self._product_latency + self.scaler.latency + self.reuses + 2 * self.spec.plain - 1
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        m.submodules.scaler = scaler = self.scaler
+        slots = [self.slot]
+        for stage in range(self.latency):
+            slots.append(delayed(m, slots[-1], 1, f"slot{stage + 1}"))
+        m.d.comb += self.slot_o.eq(slots[-1])
+
+        product = self._multiply(m, slots)
+        # The amount belongs to the cycle in which the product enters the scaler.
+        entry = slots[self._product_latency]
+        amount = Signal(range(max(2, scaler.amounts)))
+        m.d.comb += [
+            amount.eq(spec.exponents[1] - self.exponent + by_layer(self.offsets, entry.layer)),
+            scaler.i.eq(product),
+            scaler.amount.eq(amount),
+        ]
+
+        stage = self._product_latency + scaler.latency
+        g, outside = scaler.o, scaler.outside
+        if self.reuses:
+            g, outside = self._reuse(m, g, outside, slots[stage])
+            stage += 1
+        if spec.plain:
+            self._cast_weight(m, g, outside, slots, stage)
+        else:
+            m.d.comb += [self.o.eq(g), self.outside.eq(outside)]
+        return m
+
+    def _multiply(self, m, slots):
+        """C̃·x of a slot three cycles after it, or C̃ itself in weight perturbation; and the square of an error."""
+        spec = self.spec
+        error = self.error
+        if not spec.node:
+            a = Signal.like(error, reset_less=True)
+            m.d.sync += [a.eq(error), self.square.eq(a * a)]
+            return self.cost_change
+        operand = operand_shape(spec)
+        x = Signal(operand)
+        ones = by_layer([1 << spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers))], slots[1].layer)
+        m.d.comb += x.eq(Mux(slots[1].first, ones, self.old_x))
+        a = Signal(signed(max(len(self.cost_change), len(error))), reset_less=True)
+        b = Signal(signed(max(operand.width + (not operand.signed), len(error))), reset_less=True)
+        m.d.sync += [a.eq(Mux(self.error_stb, error, self.cost_change)), b.eq(Mux(self.error_stb, error, x))]
+        product = Signal(signed(len(a) + len(b)), reset_less=True)
+        m.d.sync += product.eq(a * b)
+        m.d.comb += self.square.eq(product)
+        return product
+
+    def _reuse(self, m, g, outside, slot):
+        """Remember g of the last layer's first group for its other groups, so that the multiplier is free for the cost."""
+        spec = self.spec
+        m.submodules.reuse = store = memory.Memory(shape=unsigned(len(g) + 1), depth=spec.layout.layers[-1].group_words, init=[])
+        write, read = store.write_port(), store.read_port()
+        word = Signal(range(spec.layout.layers[-1].group_words))
+        fresh = Signal(len(g) + 1, reset_less=True)
+        repeat = Signal()
+        with m.If(slot.real):
+            m.d.sync += word.eq(Mux(slot.last, 0, word + 1))
+        # In other layers the write is harmless: a word is written again before it is read.
+        m.d.comb += [
+            write.addr.eq(word),
+            write.data.eq(Cat(g, outside)),
+            write.en.eq(slot.real & slot.correlate & (slot.layer == len(spec.network.layers) - 1) & ~slot.repeat),
+            read.addr.eq(word),
+        ]
+        m.d.sync += [fresh.eq(Cat(g, outside)), repeat.eq(slot.repeat)]
+        chosen = Signal(len(g) + 1)
+        m.d.comb += chosen.eq(Mux(repeat, read.data, fresh))
+        return chosen[:-1].as_signed(), chosen[-1]
+
+    def _cast_weight(self, m, g, outside, slots, stage):
+        """u = cast_weight(g) two cycles later, and −u; both 0 where nothing is updated."""
+        spec = self.spec
+        source, target, cast = spec.gradient_format, spec.update_format, spec.formats.weight_cast
+        if spec.stochastic_bits:
+            m.d.comb += self.word_slot.eq(slots[stage - 1])
+        rounded_value = round_value(g, source.fraction_bits - target.fraction_bits, cast.rounding, self.word if spec.stochastic_bits else 0)
+        rounded = Signal(rounded_value.shape(), reset_less=True)
+        m.d.sync += rounded.eq(rounded_value)
+        u, update_outside = limit(rounded, target, cast.overflow)
+        entry = slots[stage + 1]
+        m.d.sync += [self.o.eq(0), self.minus.eq(0)]
+        with m.If(entry.correlate & self.update):
+            m.d.sync += [self.o.eq(u), self.minus.eq(-u)]
+        m.d.sync += self.update_outside.eq(update_outside)
+        m.d.comb += self.outside.eq(delayed(m, outside, 2, "g_outside"))

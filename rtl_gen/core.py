@@ -1,0 +1,395 @@
+# amaranth: UnusedElaboratable=no
+"""The core: composition of all blocks, and the cycle contract that follows from their latencies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from rtl_gen.activation import ActivationUnit, Drain
+from rtl_gen.array import LaneArray
+from rtl_gen.broadcast import Broadcast
+from rtl_gen.cost import CostUnit, Judge
+from rtl_gen.counter import Tally
+from rtl_gen.host import HostPort, request_layout
+from rtl_gen.operands import Operands, sample_width
+from rtl_gen.perturbation import StochasticWords, sign_source
+from rtl_gen.probe import EVENTS, event_layouts
+from rtl_gen.schedule import Conductor
+from rtl_gen.sequencer import Sequencer
+from rtl_gen.signature import Signature
+from rtl_gen.slot import delayed
+
+__all__ = ["Contract", "Core", "Top", "contract"]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The cycles a core takes; every figure is a sum of its components' latencies, and simulation asserts them.
+
+    Attributes
+    ----------
+    slots : int
+        N.
+    depth : int
+        D: from an activation's read to the next layer's read of what came of it, less the two slots between them.
+    pass_cycles : int
+        N + Σ max(0, D − (groups − 1)·L) over all layers but the last. Correlating or not, updating or not.
+    gap : int
+        Between the two passes of a step; 0 but for the tiniest networks.
+    wait : int
+        T: from the last slot of a step to the first of the next.
+    correlate_latency, accumulate_latency : int
+        From a slot to its broadcast at the lanes, and on to the accumulator.
+    busy_lanes : float
+        Visits of existing synapses in a step's passes, as a fraction of lanes × cycles of a two-pass step.
+    """
+
+    slots: int
+    depth: int
+    pass_cycles: int
+    gap: int
+    wait: int
+    correlate_latency: int
+    accumulate_latency: int
+    busy_lanes: float
+
+    def step_cycles(self, passes: int) -> int:
+        """Cycles of a step that has ``passes`` passes and does not wait for its sample."""
+        return passes * self.pass_cycles + (passes - 1) * self.gap + self.wait
+
+    def run_cycles(self, passes: list[int] | tuple[int, ...]) -> int:
+        """Cycles of a run of steps with these numbers of passes, the flushing pass excepted."""
+        return sum(self.step_cycles(count) for count in passes)
+
+
+def contract(spec: DesignSpec) -> Contract:
+    """The cycle contract of a design's core."""
+    return Core(spec).contract
+
+
+class Core(wiring.Component):
+    """A network that trains itself.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+
+    Members
+    -------
+    request, response : In(stream), Out(stream)
+        The host's registers.
+    sample : In(stream)
+        Raw inputs of a sample, then its raw targets, word by word.
+    busy : Out(1)
+        A run is under way.
+    probe_stb, probe_neuron, … : Out
+        What the core shows of itself, see :mod:`rtl_gen.probe`; left open on a board.
+
+    Attributes
+    ----------
+    contract : Contract
+        Its cycles.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        self.broadcast = Broadcast(spec)
+        self.array = LaneArray(spec)
+        self.sequencer = Sequencer(spec, depth=self._depth())
+        self.contract = self._contract()
+        events = event_layouts(spec)
+        super().__init__(
+            {
+                "request": In(stream.Signature(request_layout)),
+                "response": Out(stream.Signature(32)),
+                "sample": In(stream.Signature(sample_width(spec))),
+                "busy": Out(1),
+                "probe_stb": Out(len(EVENTS)),
+                **{f"probe_{event}": Out(events[event]) for event in EVENTS},
+            }
+        )
+
+    # -- The cycle contract --------------------------------------------------------------------------------------
+
+    _write_activation = 1
+
+    @property
+    def _neuron_latency(self) -> int:
+        """From the slot at the drain to its group's first activation."""
+        return Drain.latency + ActivationUnit.latency
+
+    def _depth(self) -> int:
+        """D."""
+        to_drain = self.array.latency - self.array.operand_latency
+        return to_drain + self._neuron_latency + self._write_activation - 2
+
+    @property
+    def _change_lead(self) -> int:
+        """Cycles after a pass's first slot until it needs C̃."""
+        return 1 if self.spec.node else 0
+
+    @property
+    def _begin_latency(self) -> int:
+        """From the conductor's notice that the step is complete to the next step's first slot."""
+        return 3 + self.sequencer.latency
+
+    def _contract(self) -> Contract:
+        spec = self.spec
+        first, last = spec.layout.layers[0], spec.layout.layers[-1]
+        padding = last.group_slots - last.group_words
+        cycles = self.sequencer.pass_cycles
+        written = self.array.timing.parameter - self.array.timing.parameter_read + 1
+        gap = max(0, written - cycles, last.last_lanes - first.group_words - padding)
+        to_neuron = self.broadcast.latency + self.array.latency + self._neuron_latency + last.last_lanes - 1
+        wait = max(2, to_neuron + CostUnit.latency - self._change_lead - 1 - padding)
+        visits = spec.network.n_parameters * 2
+        total = spec.hardware.lanes * (2 * cycles + gap + wait)
+        return Contract(
+            slots=spec.layout.slots,
+            depth=self.sequencer.depth,
+            pass_cycles=cycles,
+            gap=gap,
+            wait=wait,
+            correlate_latency=self.broadcast.latency + 1,
+            accumulate_latency=self.broadcast.latency + self.array.latency,
+            busy_lanes=visits / total,
+        )
+
+    # -- Composition ---------------------------------------------------------------------------------------------
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        blocks = {
+            "conductor": Conductor(spec, gap=self.contract.gap),
+            "sequencer": self.sequencer,
+            "signs": sign_source(spec),
+            "broadcast": self.broadcast,
+            "array": self.array,
+            "operands": Operands(spec),
+            "drain": Drain(spec),
+            "activation": ActivationUnit(spec),
+            "cost": CostUnit(spec),
+            "judge": Judge(spec),
+            "host": HostPort(spec),
+            "saturated_activation": Tally(1, 32),
+            "saturated_cost_change": Tally(1, 32),
+        }
+        if spec.stochastic_bits:
+            blocks["words"] = StochasticWords(spec)
+        for name, block in blocks.items():
+            setattr(m.submodules, name, block)
+        self._connect_passes(m, **blocks)
+        self._connect_neurons(m, **blocks)
+        self._connect_streams(m, blocks)
+        self._connect_host(m, **blocks)
+        self._connect_probes(m, **blocks)
+        return m
+
+    def _connect_passes(self, m, *, conductor, sequencer, signs, broadcast, array, operands, cost, **_):
+        """Slots down the pipeline, and what meets them."""
+        spec = self.spec
+        wiring.connect(m, wiring.flipped(self.sample), operands.sample)
+        m.d.comb += [
+            getattr(sequencer, name).eq(getattr(conductor, name)) for name in ("start", "correlate", "perturb", "second", "forward")
+        ]
+        m.d.comb += [
+            conductor.done.eq(sequencer.done),
+            broadcast.slot.eq(sequencer.slot),
+            broadcast.cost_change.eq(cost.cost_change),
+            broadcast.update.eq(conductor.update),
+            array.slot.eq(broadcast.slot_o),
+            array.broadcast.eq(broadcast.o),
+            array.broadcast_outside.eq(broadcast.outside),
+            array.update.eq(conductor.update),
+            array.replay.eq(signs.replay),
+            array.live.eq(signs.live),
+            signs.replay_slot.eq(array.slot),
+            signs.live_slot.eq(array.live_slot),
+            signs.advance.eq(conductor.advance),
+            signs.fresh.eq(conductor.fresh),
+            operands.slot.eq(array.operand_slot),
+            array.x.eq(operands.x),
+            operands.two_passes.eq(conductor.two_passes),
+            operands.old_buffer.eq(conductor.old_buffer),
+            operands.old_bank.eq(conductor.old_bank),
+            operands.take.eq(conductor.take),
+            conductor.available.eq(operands.available),
+            conductor.buffer.eq(operands.buffer),
+            conductor.learned_stb.eq(array.learned_stb),
+        ]
+        if spec.plain:
+            m.d.comb += [array.minus.eq(broadcast.minus), array.update_outside.eq(broadcast.update_outside)]
+        if spec.node:
+            m.d.comb += [operands.old_slot.eq(sequencer.slot), broadcast.old_x.eq(operands.old_x)]
+
+    def _connect_neurons(self, m, *, conductor, array, drain, activation, operands, cost, judge, broadcast, saturated_activation, **_):
+        """Accumulators to activations, back as operands, and on to the cost."""
+        final = len(self.spec.network.layers) - 1
+        neuron = activation.neuron_o
+        output = Signal()
+        m.d.comb += [
+            drain.slot.eq(array.drain_slot),
+            drain.accumulators.eq(array.accumulators),
+            activation.neuron.eq(drain.neuron),
+            activation.z.eq(drain.z),
+            operands.neuron.eq(neuron),
+            operands.y.eq(activation.y),
+            # A target is read one cycle before its output is there.
+            operands.target_neuron.eq(delayed(m, drain.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
+            output.eq(neuron.valid & (neuron.layer == final)),
+            cost.stb.eq(output),
+            cost.last.eq(neuron.last),
+            cost.second.eq(neuron.second),
+            cost.y.eq(activation.y),
+            cost.target.eq(operands.target),
+            judge.stb.eq(output & ~neuron.second & conductor.judge),
+            judge.last.eq(neuron.last),
+            judge.y.eq(activation.y),
+            judge.target.eq(operands.target),
+            broadcast.error_stb.eq(cost.error_stb),
+            broadcast.error.eq(cost.error),
+            cost.square.eq(broadcast.square),
+            saturated_activation.i.eq(neuron.valid & conductor.training & activation.outside),
+        ]
+        # The next step's first slot comes as early as its broadcast, which waits for C̃, allows.
+        ends_step = output & neuron.last & (neuron.second | ~conductor.training)
+        lead = CostUnit.latency - self._change_lead - self._begin_latency
+        m.d.comb += conductor.complete_stb.eq(delayed(m, ends_step, lead, "complete", reset_less=False))
+
+    def _connect_streams(self, m, blocks):
+        """Random words to whoever rounds with them; seeded states and restarts to all streams."""
+        host, signs, broadcast, array = (blocks[name] for name in ("host", "signs", "broadcast", "array"))
+        word = host.data
+        streams = [signs]
+        if self.spec.stochastic_bits:
+            words = blocks["words"]
+            taker = broadcast if self.spec.plain else array
+            m.d.comb += [words.slot.eq(taker.word_slot), taker.word.eq(words.word), words.update.eq(blocks["conductor"].update)]
+            streams.append(words)
+        for source in reversed(streams):
+            m.d.comb += [source.restart.eq(host.restart), source.load_en.eq(host.stream_en), source.load_data.eq(word)]
+            word = source.load_o
+
+    def _connect_host(self, m, *, host, conductor, array, judge, cost, broadcast, saturated_activation, saturated_cost_change, **_):
+        """Registers, commands and counters."""
+        wiring.connect(m, wiring.flipped(self.request), host.request)
+        wiring.connect(m, wiring.flipped(self.response), host.response)
+        cycles = Signal(48)
+        with m.If(conductor.busy & ~conductor.starved):
+            m.d.sync += cycles.eq(cycles + 1)
+        with m.If(host.clear):
+            m.d.sync += cycles.eq(0)
+        m.d.comb += [getattr(conductor, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count")]
+        m.d.comb += [
+            getattr(conductor, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
+        ]
+        m.d.comb += [
+            conductor.loaded.eq(host.load),
+            broadcast.exponent.eq(host.exponent),
+            array.host_lane.eq(host.lane),
+            array.host_memory.eq(host.memory),
+            array.host_address.eq(host.address),
+            array.host_mode.eq(~conductor.busy),
+            array.host_data.eq(host.data),
+            array.host_write.eq(host.write_en),
+            host.read_data.eq(array.host_read_data),
+            host.busy.eq(conductor.busy),
+            host.status.eq(Cat(conductor.busy, conductor.starved)),
+            host.steps.eq(conductor.steps),
+            host.updates.eq(conductor.updates),
+            host.correct.eq(judge.correct),
+            host.writes.eq(array.writes),
+            host.changed.eq(array.changed),
+            host.cycles.eq(cycles),
+            host.cost.eq(cost.cost0 | cost.cost1 << 64),
+            host.cost_change.eq(cost.cost_change),
+            host.saturated_activation.eq(saturated_activation.o),
+            host.saturated_cost_change.eq(saturated_cost_change.o),
+            self.busy.eq(conductor.busy),
+        ]
+        m.d.comb += [getattr(host, f"saturated_{kind}").eq(getattr(array, f"saturated_{kind}")) for kind in LaneArray.KINDS]
+        m.d.comb += [counter.clear.eq(host.clear) for counter in (array, judge, saturated_activation, saturated_cost_change)]
+
+    def _connect_probes(self, m, *, conductor, array, activation, cost, judge, host, saturated_activation, saturated_cost_change, **_):
+        """Events as :mod:`rtl_gen.probe` describes them, and their signatures."""
+        neuron = activation.neuron_o
+        training = conductor.training
+        change_stb = delayed(m, cost.cost_stb & cost.cost_second, CostUnit.latency - CostUnit.cost_latency, "change_stb", reset_less=False)
+        m.d.comb += saturated_cost_change.i.eq(change_stb & cost.outside)
+        step_stb = delayed(m, change_stb, Tally.latency, "step_stb", reset_less=False)
+        strobes = {
+            "neuron": neuron.valid & training,
+            "cost": cost.cost_stb & training,
+            "step": step_stb & training,
+            "word": array.word_stb,
+            "learned": array.learned_stb,
+        }
+        updates = conductor.updates + conductor.update
+        m.d.comb += [
+            self.probe_stb.eq(Cat(strobes[event] for event in EVENTS)),
+            self.probe_neuron["pass"].eq(neuron.second),
+            self.probe_neuron.preactivation.eq(activation.z_o),
+            self.probe_neuron.activation.eq(activation.y),
+            self.probe_cost["pass"].eq(cost.cost_second),
+            self.probe_cost.cost.eq(cost.total),
+            self.probe_step.cost_change.eq(cost.cost_change),
+            self.probe_step.correct.eq(judge.correct),
+            self.probe_step.saturated_activation.eq(saturated_activation.o),
+            self.probe_step.saturated_cost_change.eq(saturated_cost_change.o),
+            self.probe_word.eq(array.word_event),
+            self.probe_learned.steps.eq(conductor.steps),
+            self.probe_learned.updates.eq(updates),
+            self.probe_learned.writes.eq(array.writes),
+            self.probe_learned.changed.eq(array.changed),
+        ]
+        m.d.comb += [self.probe_learned[f"saturated_{kind}"].eq(getattr(array, f"saturated_{kind}")) for kind in LaneArray.KINDS]
+        if not self.spec.hardware.signature:
+            m.d.comb += host.signatures.eq(0)
+            return
+        for number, (name, events) in enumerate((("forward", EVENTS[:3]), ("learned", EVENTS[3:]))):
+            payloads = [getattr(self, f"probe_{event}").as_value() for event in events]
+            signature = Signature(tuple(len(payload) for payload in payloads))
+            m.submodules[f"{name}_signature"] = signature
+            m.d.comb += [
+                signature.stb.eq(Cat(strobes[event] for event in events)),
+                signature.clear.eq(host.clear),
+                host.signatures[32 * number : 32 * number + 32].eq(signature.crc),
+            ]
+            m.d.comb += [getattr(signature, f"payload{i}").eq(payload) for i, payload in enumerate(payloads)]
+
+
+class Top(wiring.Component):
+    """A core without its probes: what goes into a device.
+
+    Members
+    -------
+    request, response, sample, busy
+        The core's.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.core = Core(spec)
+        self.spec = spec
+        super().__init__(
+            {
+                "request": In(stream.Signature(request_layout)),
+                "response": Out(stream.Signature(32)),
+                "sample": In(stream.Signature(sample_width(spec))),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = core = self.core
+        for name in ("request", "response", "sample"):
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(core, name))
+        m.d.comb += self.busy.eq(core.busy)
+        return m

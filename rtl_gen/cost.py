@@ -1,0 +1,146 @@
+"""The cost of a pass, its change, and whether the answer was right."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from rtl_gen.counter import Tally
+from rtl_gen.fixed import limit, round_value
+from rtl_gen.probe import shape_of
+from rtl_gen.slot import delayed
+
+__all__ = ["CostUnit", "Judge"]
+
+
+class CostUnit(wiring.Component):
+    """C = Σ(y − y*)² over a pass's outputs, and C̃ after the second pass.
+
+    The squares are the auxiliary multiplier's, which takes two cycles.
+
+    Members
+    -------
+    stb, last, second : In(1)
+        An output is valid; it is the pass's last; the pass is pass 1.
+    y, target : In
+        The output and its target.
+    error_stb, error : Out
+        To the multiplier, one cycle later.
+    square : In
+        From the multiplier, two cycles after that.
+    cost_stb, cost_second : Out(1)
+        A pass's cost is valid in ``cost[cost_second]`` from the next cycle, and in ``total`` now: ``cost_latency`` cycles
+        after its last output.
+    total, cost0, cost1 : Out
+        The cost just finished; the cost of pass 0 and of pass 1.
+    cost_change, outside : Out
+        C̃ and whether its cast was out of range, ``latency`` cycles after the last output of pass 1.
+    """
+
+    cost_latency = 4
+    latency = 7
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        y, error, cost = shape_of(spec.formats.activation), shape_of(spec.error_format), shape_of(spec.cost_format)
+        super().__init__(
+            {
+                "stb": In(1),
+                "last": In(1),
+                "second": In(1),
+                "y": In(y),
+                "target": In(y),
+                "error_stb": Out(1),
+                "error": Out(error),
+                "square": In(2 * error.width),
+                "cost_stb": Out(1),
+                "cost_second": Out(1),
+                "total": Out(cost),
+                "cost0": Out(cost),
+                "cost1": Out(cost),
+                "cost_change": Out(shape_of(spec.cost_change_format)),
+                "outside": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
+
+        first = Signal(init=1)
+        with m.If(self.stb):
+            m.d.sync += first.eq(self.last)
+        square_stb = delayed(m, self.stb, 3, "square_stb", reset_less=False)
+        square_first = delayed(m, first, 3, "square_first")
+        with m.If(square_stb):
+            m.d.sync += self.total.eq(Mux(square_first, 0, self.total) + self.square)
+
+        m.d.comb += [
+            self.cost_stb.eq(delayed(m, self.stb & self.last, self.cost_latency, "cost_stb", reset_less=False)),
+            self.cost_second.eq(delayed(m, self.second, self.cost_latency, "cost_second")),
+        ]
+        with m.If(self.cost_stb):
+            with m.If(self.cost_second):
+                m.d.sync += self.cost1.eq(self.total)
+            with m.Else():
+                m.d.sync += self.cost0.eq(self.total)
+
+        source, target, cast = spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast
+        difference = Signal(shape_of(source), reset_less=True)
+        m.d.sync += difference.eq(self.cost0 - self.total if spec.two_sided else self.total - self.cost0)
+        rounded_value = round_value(difference, source.fraction_bits - target.fraction_bits, cast.rounding)
+        rounded = Signal(rounded_value.shape(), reset_less=True)
+        m.d.sync += rounded.eq(rounded_value)
+        limited, outside = limit(rounded, target, cast.overflow)
+        with m.If(delayed(m, self.cost_stb & self.cost_second, 2, "change_stb", reset_less=False)):
+            m.d.sync += [self.cost_change.eq(limited), self.outside.eq(outside)]
+        return m
+
+
+class Judge(wiring.Component):
+    """Counts correct answers: the largest output where the largest target is, or one output on its target's side of ½.
+
+    Of equal values the first counts.
+
+    Members
+    -------
+    stb, last : In(1)
+        An output to be judged is valid; it is the pass's last.
+    y, target : In
+        The output and its target.
+    clear : In(1)
+        Count to 0.
+    correct : Out(32)
+        The count.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        y = shape_of(spec.formats.activation)
+        super().__init__({"stb": In(1), "last": In(1), "y": In(y), "target": In(y), "clear": In(1), "correct": Out(32)})
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        m.submodules.tally = tally = Tally(1, 32)
+        m.d.comb += [tally.clear.eq(self.clear), self.correct.eq(tally.o)]
+        if spec.network.n_out == 1:
+            fraction = spec.formats.activation.fraction_bits
+            half = 1 << (fraction - 1) if fraction > 0 else 1
+            right = (self.y >= half) == (self.target >= half)
+        else:
+            first, agree = Signal(init=1), Signal()
+            best_y, best_target = Signal.like(self.y), Signal.like(self.target)
+            better_y, better_target = first | (self.y > best_y), first | (self.target > best_target)
+            right = (better_y & better_target) | (~better_y & ~better_target & agree)
+            with m.If(self.stb):
+                m.d.sync += [first.eq(self.last), agree.eq(right)]
+                with m.If(better_y):
+                    m.d.sync += best_y.eq(self.y)
+                with m.If(better_target):
+                    m.d.sync += best_target.eq(self.target)
+        m.d.comb += tally.i.eq(self.stb & self.last & right)
+        return m

@@ -1,0 +1,72 @@
+"""The one narrowing operation, as combinational logic; its meaning is that of :func:`python_ref.spec.number.cast_raw`."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Mux, Value, ValueLike
+
+from python_ref.spec.number import Fixed, Overflow, Rounding
+
+__all__ = ["does_not_fit", "limit", "round_value", "shift"]
+
+
+def shift(value: Value, places: int) -> Value:
+    """``value`` times 2^``places``, rounded down; the signedness is kept."""
+    return value.shift_left(places) if places >= 0 else value.shift_right(-places)
+
+
+def round_value(value: Value, dropped: int, rounding: Rounding, word: ValueLike = 0) -> Value:
+    """Drop low bits of a raw integer; the result is wide enough for every carry.
+
+    Parameters
+    ----------
+    value : Value
+        Raw integer, signed or unsigned.
+    dropped : int
+        Number of bits; zero or less shifts left, exactly.
+    rounding : Rounding
+        Mode.
+    word : Value
+        Random word whose low ``dropped`` bits STOCHASTIC adds.
+    """
+    if dropped <= 0 or rounding is Rounding.FLOOR:
+        return shift(value, -dropped)
+    if rounding is Rounding.STOCHASTIC:
+        addend = Value.cast(word)[:dropped]
+    elif rounding is Rounding.HALF_UP:
+        addend = Const(1 << (dropped - 1))
+    else:
+        odd = value.shift_right(dropped)[0] if dropped < len(value) else value[-1] & value.shape().signed
+        addend = Const((1 << (dropped - 1)) - 1) + odd
+    return shift(value + addend, -dropped)
+
+
+def does_not_fit(value: Value, target: Fixed) -> Value:
+    """Whether a raw integer is outside the range of ``target`` (1 bit)."""
+    extended = len(value) + (not value.shape().signed)
+    if extended <= target.width and (target.signed or not value.shape().signed):
+        return Const(0, 1)
+    if target.signed:
+        if not value.shape().signed:
+            return value[target.width - 1 :].any()
+        high = value[target.width - 1 :]
+        return high.any() & ~high.all()
+    return value[target.width :].any() if target.width < len(value) else value[-1] & value.shape().signed
+
+
+def limit(value: Value, target: Fixed, overflow: Overflow) -> tuple[Value, Value]:
+    """Bring a rounded raw integer into ``target``.
+
+    Returns
+    -------
+    (Value, Value)
+        The raw integer in ``target``, with its signedness, and whether it was out of range (1 bit).
+    """
+    outside = does_not_fit(value, target)
+    kept = value[: target.width] if len(value) >= target.width else value
+    if overflow is Overflow.SATURATE and not (isinstance(outside, Const) and outside.value == 0):
+        negative = value[-1] if value.shape().signed else Const(0, 1)
+        low, high = (Const(end & ((1 << target.width) - 1), target.width) for end in (target.min, target.max))
+        kept = Mux(outside, Mux(negative, low, high), kept)
+    if len(kept) < target.width:
+        return (kept.as_signed() if target.signed and kept.shape().signed else kept), outside
+    return (kept.as_signed() if target.signed else kept.as_unsigned()), outside

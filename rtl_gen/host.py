@@ -1,0 +1,155 @@
+"""The host's side of the core: requests on a stream, registers, access to the lanes' memories."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.registers import MAGIC, Command, Memory, register_map
+from python_ref.spec.schedule import MAX_PERIOD
+
+__all__ = ["HostPort", "request_layout"]
+
+request_layout = data.StructLayout({"write": unsigned(1), "address": unsigned(8), "data": unsigned(32)})
+"""A request: write or read a 32-bit word of a register. A read is answered by one word, in order."""
+
+
+class HostPort(wiring.Component):
+    """Registers and commands; see :mod:`python_ref.spec.registers` for what each means.
+
+    Requests are taken one every ``request_cycles`` cycles. Writes while the core is busy are dropped, but for the
+    command STOP.
+
+    Members
+    -------
+    request, response : In, Out of stream.Signature
+        From and to the host.
+    train, infer, stop, restart, clear, load : Out(1)
+        Commands; a parameter was written.
+    count, exponent, *_period : Out
+        Settings.
+    stream_en, stream_data : Out
+        A word for the seeded states.
+    lane, memory, address, write_en, write_data, read_data : Out but the last
+        Access to the lanes' memories; ``read_data`` two cycles after the address.
+    counters : In
+        Values of the read-only registers, by name.
+    """
+
+    request_cycles = 6
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        self.read_only = {
+            "status": 2,
+            "steps": 32,
+            "updates": 32,
+            "correct": 32,
+            "writes": 48,
+            "changed": 48,
+            "cycles": 48,
+            **{f"saturated_{kind}": 32 for kind in SATURATION_KINDS},
+            "cost": 128,
+            "cost_change": 64,
+            "signatures": 64,
+        }
+        period = range(MAX_PERIOD + 1)
+        super().__init__(
+            {
+                "request": In(stream.Signature(request_layout)),
+                "response": Out(stream.Signature(32)),
+                **{name: Out(1) for name in ("train", "infer", "stop", "restart", "clear", "load", "stream_en", "write_en")},
+                "count": Out(32),
+                "exponent": Out(signed(8), init=spec.exponent_at(0)),
+                "perturbation_period": Out(period, init=spec.schedule.perturbation_period),
+                "sample_period": Out(period, init=spec.schedule.sample_period),
+                "update_period": Out(period, init=spec.schedule.update_period),
+                "busy": In(1),
+                "lane": Out(range(max(2, spec.hardware.lanes))),
+                "memory": Out(2),
+                "address": Out(range(max(2, spec.layout.words))),
+                "data": Out(32),
+                "read_data": In(32),
+                **{name: In(width) for name, width in self.read_only.items()},
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        registers = register_map(self.spec)
+        held = Signal(request_layout)
+        age = Signal(range(self.request_cycles))
+        writing, writable = Signal(), Signal()
+        at = {name: held.address == register.address for name, register in registers.items()}
+        with m.If(age != 0):
+            m.d.sync += age.eq(Mux(age == self.request_cycles - 1, 0, age + 1))
+        with m.If((age == 0) & self.request.valid & ~self.response.valid):
+            m.d.comb += self.request.ready.eq(1)
+            m.d.sync += [held.eq(self.request.payload), age.eq(1)]
+        m.d.comb += [
+            writing.eq((age == 1) & held.write),
+            writable.eq(writing & ~self.busy),
+            self.data.eq(held.data),
+            self.write_en.eq(writable & at["data"]),
+            self.load.eq(self.write_en & (self.memory == Memory.PARAMETER)),
+            self.stream_en.eq(writable & at["stream"]),
+        ]
+        self._command(m, writing, writable, at["command"], held.data)
+
+        settings = {
+            "count": self.count,
+            "exponent": self.exponent,
+            "perturbation_period": self.perturbation_period,
+            "sample_period": self.sample_period,
+            "update_period": self.update_period,
+            "address": self.address,
+        }
+        for name, setting in settings.items():
+            with m.If(writable & at[name]):
+                m.d.sync += setting.eq(held.data)
+        with m.If(writable & at["select"]):
+            m.d.sync += [self.lane.eq(held.data[:16]), self.memory.eq(held.data[16:18])]
+        last_use = (age == self.request_cycles - 1) & at["data"] & ~self.busy
+        with m.If(last_use):
+            m.d.sync += self.address.eq(self.address + 1)
+
+        self._answer(m, registers, settings, held, (age == self.request_cycles - 2) & ~held.write)
+        return m
+
+    def _command(self, m, writing, writable, addressed, value):
+        for command, strobe in (
+            (Command.TRAIN, self.train),
+            (Command.INFER, self.infer),
+            (Command.RESTART, self.restart),
+            (Command.CLEAR, self.clear),
+        ):
+            m.d.comb += strobe.eq(writable & addressed & (value == command))
+        m.d.comb += self.stop.eq(writing & addressed & (value == Command.STOP))
+
+    def _answer(self, m, registers, settings, held, when):
+        """Answer a read with the word at its address; 0 where there is none."""
+        digest = int(self.spec.digest, 16)
+        values: dict[str, Value] = {
+            "magic": Const(MAGIC, 32),
+            "digest": Const(digest, 64),
+            "select": Cat(self.lane, Const(0, 16 - len(self.lane)), self.memory),
+            "data": self.read_data,
+            **settings,
+            **{name: getattr(self, name) for name in self.read_only},
+            "signature": self.signatures,
+        }
+        with m.If(self.response.valid & self.response.ready):
+            m.d.sync += self.response.valid.eq(0)
+        with m.If(when):
+            m.d.sync += [self.response.valid.eq(1), self.response.payload.eq(0)]
+            with m.Switch(held.address):
+                for name, register in registers.items():
+                    if "r" not in register.access:
+                        continue
+                    value = values[name]
+                    for word in range(register.words):
+                        part = value if register.words == 1 else value[32 * word : 32 * word + 32]
+                        with m.Case(register.address + word):
+                            m.d.sync += self.response.payload.eq(part)

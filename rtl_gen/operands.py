@@ -1,0 +1,254 @@
+"""The operands of the layers: samples from the host, activations of the pass under way and of the one being correlated."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from rtl_gen.activation import neuron_layout
+from rtl_gen.broadcast import operand_shape
+from rtl_gen.probe import shape_of
+from rtl_gen.slot import by_layer, slot_layout
+
+__all__ = ["Operands", "SampleLoader", "sample_width"]
+
+
+def sample_width(spec: DesignSpec) -> int:
+    """Bits of a word of the sample stream."""
+    return max(spec.formats.input.width, spec.formats.activation.width)
+
+
+def _pick(values: list[int], index) -> Array:
+    """A constant chosen by a signal."""
+    width = max(1, max(values).bit_length())
+    return Array([Const(value, width) for value in values])[index]
+
+
+class SampleLoader(wiring.Component):
+    """Writes the sample stream into the buffers that are free, ahead of the step under way.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+
+    Members
+    -------
+    sample : In(stream.Signature(sample_width(spec)))
+        Raw inputs of a sample, then its raw targets.
+    take : In(1)
+        Make the oldest full buffer the present one.
+    available : Out(1)
+        There is one.
+    buffer : Out
+        The present buffer.
+    old_buffer : In
+        The buffer that is being correlated (node perturbation).
+    input_en, target_en, address, data : Out
+        Write into the input or target memory.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        buffers, n_in, n_out = spec.sample_buffers, spec.network.n_in, spec.network.n_out
+        width = sample_width(spec)
+        super().__init__(
+            {
+                "sample": In(stream.Signature(width)),
+                "take": In(1),
+                "available": Out(1),
+                "buffer": Out(range(buffers), init=buffers - 1),
+                "old_buffer": In(range(buffers)),
+                "input_en": Out(1),
+                "target_en": Out(1),
+                "address": Out(range(buffers * max(n_in, n_out))),
+                "data": Out(width),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        buffers, n_in, n_out = spec.sample_buffers, spec.network.n_in, spec.network.n_out
+        filling = Signal(range(buffers))
+        full = Signal(range(buffers + 1))
+        index = Signal(range(max(n_in, n_out)))
+        targets = Signal()
+
+        def after(buffer):
+            return Mux(buffer == buffers - 1, 0, buffer + 1)
+
+        free = filling != self.buffer
+        if spec.node:
+            free = free & (filling != self.old_buffer)
+        transfer = Signal()
+        complete = Signal()
+        bases = Mux(targets, _pick([b * n_out for b in range(buffers)], filling), _pick([b * n_in for b in range(buffers)], filling))
+        m.d.comb += [
+            self.sample.ready.eq(free & (full < buffers - 1)),
+            transfer.eq(self.sample.valid & self.sample.ready),
+            complete.eq(transfer & targets & (index == n_out - 1)),
+            self.input_en.eq(transfer & ~targets),
+            self.target_en.eq(transfer & targets),
+            self.address.eq(bases + index),
+            self.data.eq(self.sample.payload),
+            self.available.eq(full != 0),
+        ]
+        with m.If(transfer):
+            m.d.sync += index.eq(index + 1)
+            with m.If(~targets & (index == n_in - 1)):
+                m.d.sync += [index.eq(0), targets.eq(1)]
+        with m.If(complete):
+            m.d.sync += [index.eq(0), targets.eq(0), filling.eq(after(filling))]
+        with m.If(self.take):
+            m.d.sync += self.buffer.eq(after(self.buffer))
+        m.d.sync += full.eq(full + complete - self.take)
+        return m
+
+
+class Operands(wiring.Component):
+    """The memories of inputs, activations and targets, and what is read from them.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+
+    Members
+    -------
+    sample : In(stream.Signature(sample_width(spec)))
+        Samples, as for the loader, with ``take``, ``available``.
+    old_buffer, old_bank : In
+        Where the operands being correlated lie (node perturbation).
+    two_passes : In(1)
+        The step has both passes; they write to different banks.
+    slot, x : In, Out
+        A slot, and its operand two cycles later.
+    old_slot, old_x : In, Out
+        A slot, and the operand being correlated one cycle later (node perturbation).
+    neuron, y : In
+        A neuron's activation to be written.
+    target_neuron, target : In, Out
+        A neuron, and its target one cycle later.
+    buffer : Out
+        The present sample's buffer.
+    """
+
+    latency = 2
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        operand = operand_shape(spec)
+        slot, neuron = slot_layout(spec), neuron_layout(spec)
+        ports = {
+            "sample": In(stream.Signature(sample_width(spec))),
+            "take": In(1),
+            "available": Out(1),
+            "buffer": Out(range(spec.sample_buffers)),
+            "two_passes": In(1),
+            "slot": In(slot),
+            "x": Out(operand),
+            "neuron": In(neuron),
+            "y": In(shape_of(spec.formats.activation)),
+            "target_neuron": In(neuron),
+            "target": Out(shape_of(spec.formats.activation)),
+            "old_buffer": In(range(spec.sample_buffers)),
+            "old_bank": In(1),
+        }
+        if spec.node:
+            ports |= {"old_slot": In(slot), "old_x": Out(operand)}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        m.submodules.loader = loader = SampleLoader(spec)
+        wiring.connect(m, wiring.flipped(self.sample), loader.sample)
+        m.d.comb += [
+            loader.take.eq(self.take),
+            self.available.eq(loader.available),
+            self.buffer.eq(loader.buffer),
+            loader.old_buffer.eq(self.old_buffer),
+        ]
+        buffers = spec.sample_buffers
+        m.submodules.inputs = inputs = memory.Memory(shape=shape_of(spec.formats.input), depth=max(2, buffers * spec.network.n_in), init=[])
+        write = inputs.write_port()
+        m.d.comb += [write.addr.eq(loader.address), write.data.eq(loader.data), write.en.eq(loader.input_en)]
+        activations = self._activations(m)
+        self._targets(m, loader)
+
+        data = self._fetch(m, "new", inputs, activations, self.slot, self.buffer, self._bank(self.slot.second))
+        m.d.sync += self.x.eq(data)
+        if spec.node:
+            m.d.comb += self.old_x.eq(self._fetch(m, "old", inputs, activations, self.old_slot, self.old_buffer, self.old_bank))
+        return m
+
+    def _bank(self, second):
+        """Bank that a pass writes and reads."""
+        return ~self.old_bank ^ (self.two_passes & second) if self.spec.node else Const(0)
+
+    def _activations(self, m):
+        """The memory of hidden activations and its write side; None without hidden layers."""
+        spec = self.spec
+        hidden = spec.network.n_hidden
+        if not hidden:
+            return None
+        banks = 2 if spec.node else 1
+        m.submodules.activations = store = memory.Memory(shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[])
+        write = store.write_port()
+        index = Signal(range(hidden))
+        is_hidden = self.neuron.valid & (self.neuron.layer != len(spec.network.layers) - 1)
+        with m.If(is_hidden):
+            m.d.sync += index.eq(Mux(index == hidden - 1, 0, index + 1))
+        m.d.comb += [
+            write.addr.eq(index + Mux(self._bank(self.neuron.second), hidden, 0)),
+            write.data.eq(self.y),
+            write.en.eq(is_hidden),
+        ]
+        return store
+
+    def _fetch(self, m, name, inputs, activations, slot, buffer, bank):
+        """Operand of a slot, one cycle after it."""
+        spec = self.spec
+        n_in, hidden = spec.network.n_in, spec.network.n_hidden
+        address = Signal(range(max(2, spec.sample_buffers * n_in, 2 * hidden)), name=f"{name}_address")
+        offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in range(1, len(spec.network.layers)))]
+        base = Mux(
+            slot.layer == 0,
+            _pick([b * n_in for b in range(spec.sample_buffers)], buffer),
+            by_layer(offsets, slot.layer) + Mux(bank, hidden, 0),
+        )
+        with m.If(slot.real):
+            m.d.sync += address.eq(Mux(slot.first, base, address + 1))
+        read = inputs.read_port()
+        m.d.comb += read.addr.eq(address)
+        data = Signal(operand_shape(spec), name=f"{name}_operand")
+        m.d.comb += data.eq(read.data)
+        if activations is not None:
+            read = activations.read_port()
+            m.d.comb += read.addr.eq(address)
+            from_inputs = Signal(name=f"{name}_from_inputs")
+            m.d.sync += from_inputs.eq(slot.layer == 0)
+            with m.If(~from_inputs):
+                m.d.comb += data.eq(read.data)
+        return data
+
+    def _targets(self, m, loader):
+        """The memory of targets; an output's target is read a cycle ahead of its activation."""
+        spec = self.spec
+        buffers, n_out = spec.sample_buffers, spec.network.n_out
+        m.submodules.targets = store = memory.Memory(shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[])
+        write, read = store.write_port(), store.read_port()
+        index = Signal(range(n_out))
+        neuron = self.target_neuron
+        with m.If(neuron.valid & (neuron.layer == len(spec.network.layers) - 1)):
+            m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
+        m.d.comb += [
+            write.addr.eq(loader.address),
+            write.data.eq(loader.data),
+            write.en.eq(loader.target_en),
+            read.addr.eq(_pick([b * n_out for b in range(buffers)], self.buffer) + index),
+            self.target.eq(read.data),
+        ]

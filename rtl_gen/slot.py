@@ -1,0 +1,62 @@
+"""The slot: one cycle's worth of work, described once by the sequencer and handed down the pipeline."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data
+
+from python_ref.spec.design import DesignSpec
+
+__all__ = ["active_lanes", "by_layer", "delayed", "ends_pass", "slot_layout"]
+
+
+def slot_layout(spec: DesignSpec) -> data.StructLayout:
+    """Layout of a slot.
+
+    Members
+    -------
+    valid : a slot of a pass, padding included: signs are drawn
+    real : not padding: a word of the lanes' memories is visited
+    first : the group's bias
+    last : the group's last real slot
+    tail : the group is its layer's last
+    repeat : the group is of the last layer, and not its first
+    begin : the first slot of the pass
+    correlate : the pass correlates, and updates when that is due
+    perturb : the pass is perturbed
+    second : the pass is pass 1
+    forward : the pass accumulates and its neurons are used (a flushing pass is not one)
+    layer : number of the layer
+    """
+    flags = ("valid", "real", "first", "last", "tail", "repeat", "begin", "correlate", "perturb", "second", "forward")
+    return data.StructLayout(
+        {**{name: unsigned(1) for name in flags}, "layer": unsigned(max(1, (len(spec.network.layers) - 1).bit_length()))}
+    )
+
+
+def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True):
+    """``value``, ``cycles`` cycles later."""
+    for cycle in range(cycles):
+        register = Signal.like(value, name=f"{name}_{cycle + 1}", reset_less=reset_less)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
+
+
+def by_layer(values: list[int], layer: Value) -> Value:
+    """A constant that depends on the layer."""
+    if len(set(values)) == 1:
+        return Const(values[0], max(1, values[0].bit_length()))
+    width = max(max(values).bit_length(), 1)
+    return Array([Const(value, width) for value in values])[layer]
+
+
+def ends_pass(spec: DesignSpec, slot) -> Value:
+    """Whether a slot is the last real one of its pass."""
+    return slot.last & slot.tail & (slot.layer == len(spec.network.layers) - 1)
+
+
+def active_lanes(spec: DesignSpec, slot) -> Value:
+    """Number of lanes that hold a neuron in a slot's group."""
+    tails = by_layer([placed.last_lanes for placed in spec.layout.layers], slot.layer)
+    return Mux(slot.tail, tails, spec.hardware.lanes)
