@@ -16,6 +16,8 @@ __all__ = ["BitStream", "SignSource", "StochasticSource"]
 BLOCK_BITS = 1 << 17
 """Least bits computed at once."""
 
+_SIGN_OF_BIT = np.array([1, -1], dtype=np.int8)
+
 
 def _power_of_x(exponent: int, degree: int) -> int:
     """x^exponent mod (x^degree + x + 1) over GF(2), bit i being the coefficient of xⁱ."""
@@ -68,20 +70,36 @@ class BitStream:
         outputs = self.generator.outputs
         return self.bits(first * outputs, count * outputs).reshape(count, outputs)
 
-    def _generate(self, first: int, count: int) -> np.ndarray:
+    def packed(self, first: int, count: int) -> np.ndarray:
+        """b[first] … b[first + count − 1], 64 to a word (uint64, shape (count // 64 + 2,)): b[first + i] is bit i mod 64 of word ⌊i/64⌋.
+
+        Since 64 is a power of two, words obey the recurrence of bits: w[i + d] = w[i] ⊕ w[i + 1].
+        """
         degree, state = self.generator.degree, self.state(first)
-        bits = np.empty(count + degree, dtype=np.uint8)
+        bits = np.empty(64 * degree, dtype=np.uint8)
         bits[:degree] = [state >> i & 1 for i in range(degree)]
-        done, leap = degree, 1
-        while done < len(bits):
-            if done >= 2 * degree * leap:
-                leap *= 2
-            more = min(leap * (degree - 1), len(bits) - done)
-            start = done - degree * leap
-            bits[done : done + more] = bits[start : start + more] ^ bits[start + leap : start + leap + more]
-            done += more
+        _extend(bits, degree)
+        words = np.empty(max(degree, count // 64 + 2), dtype="<u8")
+        words[:degree] = np.packbits(bits, bitorder="little").view("<u8")
+        _extend(words, degree)
+        return words[: count // 64 + 2]
+
+    def _generate(self, first: int, count: int) -> np.ndarray:
+        bits = np.unpackbits(self.packed(first, count).view(np.uint8), count=count, bitorder="little")
         bits.setflags(write=False)
-        return bits[:count]
+        return bits
+
+
+def _extend(sequence: np.ndarray, degree: int) -> None:
+    """Continue a sequence by a[i + degree] = a[i] ⊕ a[i + 1] from its first ``degree`` entries, in ever longer leaps."""
+    done, leap = degree, 1
+    while done < len(sequence):
+        if done >= 2 * degree * leap:
+            leap *= 2
+        more = min(leap * (degree - 1), len(sequence) - done)
+        start = done - degree * leap
+        sequence[done : done + more] = sequence[start : start + more] ^ sequence[start + leap : start + leap + more]
+        done += more
 
 
 class SignSource:
@@ -115,10 +133,13 @@ class SignSource:
         p = np.arange(first, first + count, dtype=np.int64)[:, None]
         match self.spec.perturbation.code:
             case LfsrCode():
-                return np.where(self._bits(first, count) ^ (p & 1).astype(np.uint8), np.int8(-1), np.int8(1))
+                return _SIGN_OF_BIT[self._bits(first, count) ^ (p & 1).astype(np.uint8)]
             case WalshCode():
                 phase = p & ((1 << WalshCode.phase_bits(self.spec.quantities)) - 1)
-                return np.where(np.bitwise_count((self._order + 1) & phase) & 1, np.int8(-1), np.int8(1))
+                odd = (self._order + 1) & phase
+                for shift in (16, 8, 4, 2, 1):
+                    odd ^= odd >> shift
+                return _SIGN_OF_BIT[odd & 1]
             case SequentialCode():
                 return (self._order == p % self.spec.quantities).astype(np.int8)
 
@@ -159,3 +180,10 @@ class StochasticSource:
             return np.zeros(layout.words, dtype=np.int64)
         drawn = self._stream.words(update * layout.slots, layout.slots)[layout.word_slot]
         return drawn.astype(np.int64) @ (np.int64(1) << np.arange(self.spec.stochastic_bits, dtype=np.int64))
+
+    def packed(self, update: int, count: int) -> np.ndarray:
+        """The stream from word ``update``·N on, for ``count`` updates, packed as :meth:`BitStream.packed` does (uint64)."""
+        if self._stream is None:
+            return np.zeros(2, dtype=np.uint64)
+        bits = self.spec.layout.slots * self.spec.stochastic_bits
+        return self._stream.packed(update * bits, count * bits)

@@ -34,7 +34,7 @@ def test_an_activation_equals_the_oracle_over_every_preactivation(function, seed
 def test_a_pass_equals_the_oracle(seed, direction):
     rng = random.Random(seed)
     spec = random_design(rng)
-    parameters, (inputs, targets) = random_parameters(rng, spec), random_samples(rng, spec, 1)
+    parameters, (inputs, _) = random_parameters(rng, spec), random_samples(rng, spec, 1)
     oracle = Oracle(spec, parameters.tolist(), 1)
     signs = {key: rng.choice((-1, 1)) for key in (oracle.neurons if spec.node else oracle.keys)}
     z, y, saturated = forward(spec, parameters, inputs[0], sign=np.array(list(signs.values()), dtype=np.int8), direction=direction)
