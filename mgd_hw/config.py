@@ -22,7 +22,7 @@ from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["CompareSpec", "Derived", "Design", "find", "load", "parse", "shipped"]
+__all__ = ["CompareSpec", "Derived", "Design", "find", "load", "parse", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
 """Bytes of the largest design file that is read."""
@@ -96,10 +96,11 @@ class Design:
 
 def shipped() -> tuple[str, ...]:
     """Names of the shipped designs."""
-    return tuple(sorted(path.stem for path in _shipped_folder().glob("*.toml")))
+    return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml")))
 
 
-def _shipped_folder() -> Path:
+def shipped_folder() -> Path:
+    """Where the shipped designs are."""
     return Path(__file__).parent / "designs"
 
 
@@ -121,7 +122,7 @@ def find(design: str | Path) -> Path:
     except OSError as error:
         raise UserError(f"the path cannot be read ({error.strerror})", "Give another path.", file=text[:100]) from None
     if text in shipped():
-        return _shipped_folder() / f"{text}.toml"
+        return shipped_folder() / f"{text}.toml"
     if path.with_name(path.name + ".toml").exists():
         return path.with_name(path.name + ".toml")
     near = difflib.get_close_matches(text, shipped(), 1)

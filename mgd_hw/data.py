@@ -23,10 +23,12 @@ import numpy as np
 from mgd_hw.errors import ToolError, UserError, shown
 from python_ref.datasets import SampleOrder, Samples, nist7x7, parity
 
-__all__ = ["TASKS", "Data", "DataSpec", "Scaling", "Task", "load"]
+__all__ = ["TASKS", "Data", "DataSpec", "Scaling", "Task", "csv_shape", "load"]
 
 LARGEST_DATA = 4 << 30
 """Bytes of the largest data file that is read."""
+MAX_CLASSES = 4096
+"""Most classes of a csv file."""
 RANDOM_SAMPLES = 256
 """Samples of the task ``random``."""
 
@@ -341,6 +343,23 @@ def _csv(spec: DataSpec) -> _Raw:
         )
     inputs = np.delete(table, column, axis=1)
     return _Raw(inputs, answers.astype(np.int64), f"{path.name}, {len(rows):,} rows", where=str(path))
+
+
+def csv_shape(path: Path) -> tuple[int, int]:
+    """Inputs and classes of a csv file whose last column is the label.
+
+    Raises
+    ------
+    UserError
+        If it is not such a file.
+    """
+    rows, header = _csv_rows(_readable(DataSpec("csv", 1, 1, Path("--data"), path)))
+    labels = [row[-1] for _, row in rows]
+    for (line, _), label in zip(rows, labels, strict=True):
+        if label != math.floor(label) or not 0 <= label < MAX_CLASSES:
+            place = f"line {line}, {_column_name(header, len(rows[0][1]) - 1)}"
+            raise UserError(f"{place}: the label {label:g} is not a whole number from 0", "Put the class last, counted from 0.", file=path)
+    return len(rows[0][1]) - 1, max(2, int(max(labels)) + 1)
 
 
 def _column_name(header: list[str] | None, column: int) -> str:

@@ -7,7 +7,7 @@ import json
 
 __all__ = ["ToolError", "UserError", "shown"]
 
-_LONGEST = 60
+_LONGEST = 120
 """Characters of a value that a message shows."""
 
 

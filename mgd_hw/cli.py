@@ -1,0 +1,173 @@
+"""The command line: thin, over the functions of the same names in :mod:`mgd_hw.flow`.
+
+Exit codes: 0 good, 1 a comparison failed, 2 bad input or a missing tool, 130 interrupted. With ``--json`` one object goes to
+standard output, and everything else to standard error. Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mgd_hw.terminal import Terminal
+
+__all__ = ["commands", "main"]
+
+TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "csv")
+SIMULATORS = ("verilator", "icarus", "cxxrtl")
+TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
+
+
+def _terminal(as_json: bool) -> Terminal:
+    """Where a command shows what it does; also what turns its failures into a message and an exit code."""
+    from mgd_hw.terminal import Terminal
+
+    debug = click.get_current_context().find_root().params["debug"] or bool(os.environ.get("MGD_HW_DEBUG"))
+    return Terminal(as_json, debug=debug)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="mgd-hw", prog_name="mgd-hw")
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error; so does MGD_HW_DEBUG=1.")
+def commands(debug: bool) -> None:
+    """From one TOML file to an FPGA core that learns on its own, and the proof that it does.
+
+    DESIGN is the path of a design file, or the name of a shipped design: xor, digits, nist7x7, mnist, parity.
+
+    Exit codes: 0 good, 1 a comparison failed, 2 bad input or a missing tool.
+    """
+
+
+def _options(*names: str) -> Callable[[Callable], Callable]:
+    """The options that several commands share."""
+    known = {
+        "design": click.argument("design"),
+        "json": click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to standard error."),
+        "out": click.option(
+            "-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.  [default: mgd-hw-out/DESIGN]"
+        ),
+    }
+
+    def decorate(command: Callable) -> Callable:
+        for name in reversed(names):
+            command = known[name](command)
+        return command
+
+    return decorate
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--task", type=click.Choice(TASKS), default="xor", show_default=True, help="What it learns.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your csv file, for --task csv; without it a small one is written."
+)
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@_options("json")
+def new(name: str, task: str, data: Path | None, force: bool, as_json: bool) -> None:
+    """Write a commented design file NAME.toml to start from."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        terminal.finish(flow.new(name, task, data=data, force=force))
+
+
+@commands.command()
+@_options("design", "out", "json")
+def generate(design: str, out: Path | None, as_json: bool) -> None:
+    """Write Verilog, memory contents, manifest.json and a synthesis script; say what was derived."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        terminal.finish(flow.generate(design, out, listener=terminal))
+
+
+@commands.command()
+@_options("design")
+@click.option("--steps", type=click.IntRange(1, 10**9), default=200, show_default=True, help="Steps of training.")
+@click.option("--simulator", type=click.Choice(SIMULATORS), default="cxxrtl", show_default=True, help="What runs the Verilog.")
+@click.option("--waves", is_flag=True, help="Keep a waveform file of the simulation.")
+@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Of parameters, signs and order of samples.  [default: the design's]")
+@click.option(
+    "--verilog", type=click.Path(path_type=Path), metavar="FILE", help="Simulate this file in place of the Verilog just generated."
+)
+@_options("out", "json")
+def cosim(
+    design: str, steps: int, simulator: str, waves: bool, seed: int | None, verilog: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Train the Verilog in a simulator, and compare every observable of every step with the model, bit for bit."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        result = flow.cosim(design, steps=steps, simulator=simulator, waves=waves, seed=seed, verilog=verilog, out=out, listener=terminal)
+        terminal.finish(result, failed=not result.equal)
+
+
+@commands.command()
+@_options("design")
+@click.option("--seeds", type=click.IntRange(1, 1000), help="Runs to take the mean of.  [default: the design's]")
+@click.option("--steps", type=click.IntRange(1, 10**9), help="Steps of training.  [default: the design's]")
+@click.option(
+    "--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the parameters that the fixed model learned first, as npz."
+)
+@click.option(
+    "--start", type=click.Path(path_type=Path), metavar="FILE", help="Start from the parameters in this npz, not from random ones."
+)
+@_options("out", "json")
+def compare(
+    design: str, seeds: int | None, steps: int | None, save: Path | None, start: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Compare float MGD, fixed MGD (the hardware's bits) and back-propagation on the same data."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        result = flow.compare(design, seeds=seeds, steps=steps, save=save, start=start, out=out, listener=terminal)
+        terminal.finish(result, interrupted=result.interrupted)
+
+
+@commands.command()
+@_options("design")
+@click.option("--target", type=click.Choice(TARGETS), default="ice40-up5k", show_default=True, help="FPGA family.")
+@_options("out", "json")
+def synth(design: str, target: str, out: Path | None, as_json: bool) -> None:
+    """Synthesise with Yosys, and report what the core takes of an FPGA."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        terminal.finish(flow.synth(design, target=target, out=out, listener=terminal))
+
+
+@commands.command()
+@_options("json")
+def doctor(as_json: bool) -> None:
+    """Say which tools were found, which are missing, and what to do about it."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        result = flow.doctor()
+        terminal.finish(result, code=0 if result.good else 2)
+
+
+@commands.command()
+@_options("out", "json")
+def demo(out: Path | None, as_json: bool) -> None:
+    """Show everything on the shipped designs xor and digits, and write report.html; takes a few minutes."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        result = flow.demo(out, listener=terminal)
+        terminal.finish(result, failed=not result.good)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program ``mgd-hw``."""
+    commands.main(args=None if arguments is None else list(arguments), prog_name="mgd-hw")
+
+
+if __name__ == "__main__":
+    main()

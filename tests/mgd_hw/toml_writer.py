@@ -1,0 +1,63 @@
+"""Writes a design file that says everything a DesignSpec holds: the inverse of the reader, for tests."""
+
+from __future__ import annotations
+
+import json
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.optimizer import Momentum
+
+__all__ = ["toml_of"]
+
+
+def toml_of(spec: DesignSpec) -> str:
+    """A design file of a design, without data."""
+    network, perturbation, schedule, formats, hardware = spec.network, spec.perturbation, spec.schedule, spec.formats, spec.hardware
+    sections: dict[str, dict[str, object]] = {
+        "": {"name": spec.name},
+        "network": {
+            "layers": list(network.sizes),
+            "hidden": network.hidden.value,
+            "output": network.output.value,
+            "seed": network.initial.seed,
+            "scheme": network.initial.scheme.value,
+            "scale": network.initial.scale,
+        },
+        "perturbation": {
+            "kind": perturbation.kind.value,
+            "code": perturbation.code.name,
+            "amplitude": f"2^{perturbation.amplitude_log2}",
+            "seed": perturbation.seed,
+        },
+        "schedule": {
+            "perturbation_period": schedule.perturbation_period,
+            "sample_period": schedule.sample_period,
+            "update_period": schedule.update_period,
+            "difference": schedule.difference.value,
+            "learning_rate": [list(pair) for pair in schedule.learning_rate],
+        },
+        "optimizer": {"name": spec.optimizer.name},
+        "formats": {name: str(getattr(formats, name)) for name in ("input", "weight", "activation", "table")},
+        "formats.rounding": {},
+        "formats.overflow": {},
+        "hardware": {"lanes": hardware.lanes, "signature": hardware.signature, "memory": "block"},
+    }
+    for name in ("cost_change", "gradient"):
+        if getattr(formats, name) is not None:
+            sections["formats"][name] = str(getattr(formats, name))
+    for name in ("activation", "cost_change", "gradient", "weight"):
+        cast = getattr(formats, f"{name}_cast")
+        sections["formats.rounding"][name] = cast.rounding.value
+        sections["formats.overflow"][name] = cast.overflow.value
+    if isinstance(spec.optimizer, Momentum):
+        momentum = spec.optimizer
+        sections["optimizer"] |= {"k": momentum.k, "rounding": momentum.rounding.value, "overflow": momentum.overflow.value}
+        if momentum.format is not None:
+            sections["optimizer"]["format"] = str(momentum.format)
+    if hardware.gradient_memory is not None:
+        sections["hardware"]["gradient_memory"] = hardware.gradient_memory
+    lines = []
+    for section, keys in sections.items():
+        lines += [f"[{section}]"] if section else []
+        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
