@@ -85,7 +85,7 @@ def sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
     s: np.ndarray
     match code:
         case LfsrCode():
-            random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, block])))
+            random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,))))
             bits = np.unpackbits(np.frombuffer(random.bytes(-(-shape[0] * shape[1] // 8)), np.uint8), count=shape[0] * shape[1])
             s = bits.reshape(shape).astype(np.float64)
             s *= -2.0

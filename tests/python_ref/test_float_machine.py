@@ -119,7 +119,8 @@ def test_random_signs_are_balanced_independent_and_seeded(kind):
     assert set(np.unique(s)) == {-1.0, 1.0}
     for moment in (s.mean(axis=0), (s[1:] * s[:-1]).mean(axis=0), (s.T @ s / n)[np.triu_indices(spec.quantities, 1)]):
         assert np.abs(moment).max() < 5 / np.sqrt(n)
-    assert not np.array_equal(s[0], signs(spec, 8, 0))
+    assert not np.array_equal(s[:9], [signs(spec, 8, p) for p in range(9)])
+    assert not np.array_equal(s[:9], [signs(spec, 7, block_length(spec) + p) for p in range(9)])
 
 
 def test_signs_do_not_depend_on_the_order_of_access():
