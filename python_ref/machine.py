@@ -15,6 +15,7 @@ import numpy as np
 from python_ref.cost import correct, cost
 from python_ref.network import forward
 from python_ref.perturbation import SignSource, StochasticSource
+from python_ref.signature import INITIAL, extend
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
 from python_ref.spec.number import Fixed, cast_raw
 from python_ref.spec.optimizer import Momentum
@@ -60,6 +61,8 @@ class State:
         The unperturbed pass in force, where the difference is one-sided.
     counters : array of int64, shape (len(COUNTERS),)
         In the order of ``COUNTERS``.
+    signature : (int, int)
+        The running signatures, forward and learned, if the design keeps them.
     """
 
     seed: int
@@ -71,6 +74,7 @@ class State:
     momentum: np.ndarray
     baseline: Pass
     counters: np.ndarray
+    signature: tuple[int, int] = INITIAL
 
     def with_load(self, parameters: np.ndarray | None = None) -> State:
         """The state after the host has written parameters or run inference: sample and baseline are due."""
@@ -78,7 +82,7 @@ class State:
 
     def with_clear(self) -> State:
         """The state after the host has cleared the counters; steps and updates go on counting."""
-        return replace(self, counters=np.where(np.isin(COUNTERS, ("steps", "updates")), self.counters, 0))
+        return replace(self, counters=np.where(np.isin(COUNTERS, ("steps", "updates")), self.counters, 0), signature=INITIAL)
 
 
 def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None = None) -> State:
@@ -145,11 +149,11 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         z, y, saturated = forward(spec, state.parameters, inputs, sign=signs, direction=direction)
         return Pass(z, y, int(cost(y[-spec.network.n_out :], targets)), saturated)
 
+    baseline_due = spec.two_sided or new_sample or n % schedule.update_period == 0
     if spec.two_sided:
         first, second = measure(+1), measure(-1)
         difference = first.cost - second.cost
     else:
-        baseline_due = new_sample or n % schedule.update_period == 0
         first, second = measure(0) if baseline_due else state.baseline, measure(+1)
         difference = second.cost - first.cost
     counted = {"activation": first.saturated + second.saturated}
@@ -200,6 +204,8 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         "parameter": parameters,
         "counter": counters,
     }
+    signature = extend(spec, state.signature, observed, (0, 1) if baseline_due else (1,)) if spec.hardware.signature else INITIAL
+    observed["signature"] = np.array(signature)
     after = replace(
         state,
         steps=n + 1,
@@ -210,6 +216,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         momentum=momentum,
         baseline=replace(first, saturated=0),
         counters=counters,
+        signature=signature,
     )
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
 

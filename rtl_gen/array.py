@@ -174,15 +174,19 @@ class LaneArray(wiring.Component):
         spec, timing = self.spec, self.timing
         perturbed = slots[timing.parameter]
         minus_pass = perturbed.second & spec.two_sided
+        # Registered once for all lanes: a lane's multiplier has no register of its own for them.
+        x = delayed(m, self.x, 1, "x")
+        load = delayed(m, perturbed.first, 1, "load")
+        hidden = delayed(m, perturbed.layer != 0, 1, "hidden")
         for number, lane in enumerate(self.lanes):
             m.d.comb += [
                 lane.negative.eq(self.replay.negative[number]),
                 lane.active.eq(self.replay.active[number]),
                 lane.live_negative.eq(self.live.negative[number] ^ minus_pass),
                 lane.live_active.eq(self.live.active[number] & perturbed.perturb),
-                lane.first.eq(perturbed.first),
-                lane.hidden.eq(perturbed.layer != 0),
-                lane.x.eq(self.x),
+                lane.load.eq(load),
+                lane.hidden.eq(hidden),
+                lane.x.eq(x),
             ]
             if spec.plain:
                 m.d.comb += [lane.u.eq(self.broadcast), lane.minus_u.eq(self.minus)]
@@ -244,14 +248,19 @@ class LaneArray(wiring.Component):
         event = self.word_event
         m.d.comb += event.broadcast.eq(delayed(m, self.broadcast, stage - 1, "broadcast"))
         replay = delayed(m, self.replay, stage - 1, "replay")
+        count = active_lanes(spec, slot)
         for number, lane in enumerate(self.lanes):
-            m.d.comb += event.sign[number].eq(Mux(replay.active[number], Mux(replay.negative[number], -1, 1), 0))
-            m.d.comb += event.parameter[number].eq(lane.parameter)
+            shown = {
+                "sign": Mux(replay.active[number], Mux(replay.negative[number], -1, 1), 0),
+                "parameter": lane.parameter,
+            }
             if not spec.plain:
-                m.d.comb += event.gradient[number].eq(delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}"))
+                shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
             if isinstance(spec.optimizer, Momentum):
                 kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - 1, f"old_momentum{number}")
                 decayed = delayed(m, lane.momentum, stage - timing.momentum, f"momentum{number}")
-                m.d.comb += event.momentum[number].eq(Mux(self.update, decayed, kept))
+                shown["momentum"] = Mux(self.update, decayed, kept)
+            with m.If(count > number):
+                m.d.comb += [event[name][number].eq(value) for name, value in shown.items()]
         counted = slots[stage + Tally.latency]
         m.d.comb += self.learned_stb.eq(ends_pass(spec, counted) & counted.correlate)

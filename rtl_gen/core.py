@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,7 +24,7 @@ from rtl_gen.sequencer import Sequencer
 from rtl_gen.signature import Signature
 from rtl_gen.slot import delayed
 
-__all__ = ["Contract", "Core", "Top", "contract"]
+__all__ = ["Contract", "Core", "contract"]
 
 
 @dataclass(frozen=True)
@@ -353,43 +353,18 @@ class Core(wiring.Component):
         if not self.spec.hardware.signature:
             m.d.comb += host.signatures.eq(0)
             return
-        for number, (name, events) in enumerate((("forward", EVENTS[:3]), ("learned", EVENTS[3:]))):
-            payloads = [getattr(self, f"probe_{event}").as_value() for event in events]
+        costs = Cat(cost.cost0, cost.cost1, cost.cost_change)
+        forward = [(strobes["neuron"], self.probe_neuron), (change_stb & training, costs)]
+        for number, (name, events, shown) in enumerate(
+            (("forward", forward, self.probe_step), ("learned", [(strobes["word"], self.probe_word)], self.probe_learned))
+        ):
+            payloads = [Value.cast(payload) for _, payload in events]
             signature = Signature(tuple(len(payload) for payload in payloads))
             m.submodules[f"{name}_signature"] = signature
             m.d.comb += [
-                signature.stb.eq(Cat(strobes[event] for event in events)),
+                signature.stb.eq(Cat(stb for stb, _ in events)),
                 signature.clear.eq(host.clear),
                 host.signatures[32 * number : 32 * number + 32].eq(signature.crc),
+                shown.signature.eq(signature.crc),
             ]
             m.d.comb += [getattr(signature, f"payload{i}").eq(payload) for i, payload in enumerate(payloads)]
-
-
-class Top(wiring.Component):
-    """A core without its probes: what goes into a device.
-
-    Members
-    -------
-    request, response, sample, busy
-        The core's.
-    """
-
-    def __init__(self, spec: DesignSpec):
-        self.core = Core(spec)
-        self.spec = spec
-        super().__init__(
-            {
-                "request": In(stream.Signature(request_layout)),
-                "response": Out(stream.Signature(32)),
-                "sample": In(stream.Signature(sample_width(spec))),
-                "busy": Out(1),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.core = core = self.core
-        for name in ("request", "response", "sample"):
-            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(core, name))
-        m.d.comb += self.busy.eq(core.busy)
-        return m

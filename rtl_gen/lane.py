@@ -5,7 +5,7 @@ Every lane does the same in the same cycle; what that is, the array's control sa
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,33 +19,58 @@ from rtl_gen.probe import shape_of
 __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
 
 
-class MultiplyAccumulate(wiring.Component):
-    """o ← load ? c : o + a·b, with registers before the multiplier: one UP5K DSP and no logic around it.
+class Product(wiring.Component):
+    """o = a·b, combinational: a block of its own, so that synthesis gives it one DSP and leaves the sum outside."""
 
-    A block of its own, so that synthesis finds it whole; ``latency`` cycles from operands to ``o``.
+    def __init__(self, a, b):
+        super().__init__({"a": In(a), "b": In(b), "o": Out(signed(a.width + b.width + (not b.signed)))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.o.eq(self.a * self.b)
+        return m
+
+
+class MultiplyAccumulate(wiring.Component):
+    """o ← load ? c : o + a·b, with a register for a: one UP5K DSP and no logic around it.
+
+    A block of its own, so that synthesis finds it whole. Beyond 32 bits, what a DSP accumulates, only the product is
+    one. ``a`` is taken a cycle before ``b``, ``c`` and ``load``, which come from registers that all lanes share.
 
     Parameters
     ----------
     a, b : Shape
-        Of the factors.
+        Of the factors; ``a`` signed.
     width : int
         Of ``c`` and ``o``, signed.
     """
 
     latency = 2
+    """Cycles from ``a`` to ``o``."""
+
+    WIDEST = 32
 
     def __init__(self, a, b, width: int):
+        self.width = width
         super().__init__({"a": In(a), "b": In(b), "c": In(signed(width)), "load": In(1), "o": Out(signed(width))})
 
     def elaborate(self, platform):
         m = Module()
-        a, b, c, load = (Signal.like(port, name=f"{name}_q", reset_less=True) for name, port in self._operands())
-        m.d.sync += [a.eq(self.a), b.eq(self.b), c.eq(self.c), load.eq(self.load)]
-        m.d.sync += self.o.eq(Mux(load, c, self.o + a * b))
+        # The register has a's own width and the product all bits that it can have: only so are both found in the DSP.
+        a = Signal.like(self.a, name="a_registered", reset_less=True)
+        m.d.sync += a.eq(self.a)
+        total = Signal(signed(self.width), reset_less=True)
+        if self.width > self.WIDEST:
+            m.submodules.product = multiplier = Product(self.a.shape(), self.b.shape())
+            m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(self.b)]
+            product = multiplier.o
+        else:
+            a_wide, b_wide = Signal(signed(max(16, len(a)))), Signal(signed(max(16, len(self.b) + 1)))
+            m.d.comb += [a_wide.eq(a), b_wide.eq(self.b)]
+            product = a_wide * b_wide
+        m.d.sync += total.eq(Mux(self.load, self.c, total + product))
+        m.d.comb += self.o.eq(total)
         return m
-
-    def _operands(self):
-        return (("a", self.a), ("b", self.b), ("c", self.c), ("load", self.load))
 
 
 class LaneTiming:
@@ -104,10 +129,10 @@ class Lane(wiring.Component):
         The replayed sign, at 1.
     live_negative, live_active : In(1)
         The live sign with its direction, at ``parameter``; inactive where nothing is perturbed.
-    first, hidden : In(1)
-        The slot is a bias; its layer reads activations, not inputs. At ``parameter``.
+    load, hidden : In(1)
+        The slot is a bias; its layer reads activations, not inputs. A cycle after ``parameter``.
     x : In
-        The operand, at ``parameter``.
+        The operand, a cycle after ``parameter``.
     accumulator : Out
         At ``accumulator``.
     parameter, gradient, momentum : Out
@@ -127,7 +152,7 @@ class Lane(wiring.Component):
             "active": In(1),
             "live_negative": In(1),
             "live_active": In(1),
-            "first": In(1),
+            "load": In(1),
             "hidden": In(1),
             "x": In(operand_shape(spec)),
             "accumulator": Out(signed(spec.accumulator_width)),
@@ -274,9 +299,16 @@ class Lane(wiring.Component):
         if delta:
             with m.If(self.live_active):
                 m.d.comb += a.eq(Mux(self.live_negative, self.parameter - delta, self.parameter + delta))
-        bias = Mux(self.hidden, shift(a, spec.formats.activation.fraction_bits), shift(a, spec.formats.input.fraction_bits))
+        bias = Signal(shape_of(weight), reset_less=True)
+        m.d.sync += bias.eq(a)
+        fractions = spec.formats.input.fraction_bits, spec.formats.activation.fraction_bits
+        preload = Mux(self.hidden, shift(bias, fractions[1]), shift(bias, fractions[0]))
         if spec.node:
             deltas = [spec.amplitude_raw(spec.preactivation_format(n).fraction_bits) for n in range(len(spec.network.layers))]
+            negative, active = Signal(), Signal()
+            m.d.sync += [negative.eq(self.live_negative), active.eq(self.live_active)]
             step = Mux(self.hidden, deltas[-1], deltas[0])
-            bias = bias + Mux(self.live_active, Mux(self.live_negative, -step, step), 0)
-        m.d.comb += [mac.a.eq(a), mac.b.eq(self.x), mac.c.eq(bias), mac.load.eq(self.first), self.accumulator.eq(mac.o)]
+            preload = preload + Mux(active, Mux(negative, -step, step), 0)
+        # An operator's result, so that no constant bit reaches into the block, where it would break up the DSP.
+        m.d.comb += mac.c.eq(preload | Const(0, signed(spec.accumulator_width)))
+        m.d.comb += [mac.a.eq(a), mac.b.eq(self.x), mac.load.eq(self.load), self.accumulator.eq(mac.o)]

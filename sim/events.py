@@ -223,4 +223,7 @@ class Decoder:
             event = "step" if label in self._fields["step"] else "learned"
             columns.append(self._values(event, rows[event], label)[:, 0])
         cost_change = self._values("step", rows["step"], "cost_change")
-        return {"cost_change": cost_change, "counter": np.stack(columns, axis=1)}
+        result = {"cost_change": cost_change, "counter": np.stack(columns, axis=1)}
+        if self.spec.hardware.signature:
+            result["signature"] = np.stack([self._values(event, rows[event], "signature")[:, 0] for event in rows], axis=1)
+        return result

@@ -13,7 +13,7 @@ from python_ref.spec.layout import Layout
 from python_ref.spec.network import Activation, Network
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
-from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode, WalshCode
 from python_ref.spec.schedule import Difference, Schedule
 
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "Cast", "DesignSpec", "Formats", "Hardware", "canonical"]
@@ -134,7 +134,7 @@ class DesignSpec:
     network: Network
     perturbation: Perturbation
     schedule: Schedule
-    optimizer: Optimizer = Sgd()
+    optimizer: Optimizer = field(default_factory=Sgd)
     formats: Formats = Formats()
     hardware: Hardware = field(default_factory=Hardware)
 
@@ -440,7 +440,7 @@ class DesignSpec:
                     f"an intermediate that follows from it exceeds {MAX_BITS} bits ({error})",
                     "Take narrower formats or smaller layers.",
                 ) from error
-        low, high = self.exponents
+        _, high = self.exponents
         for layer in layers:
             product = self.product_format(self.operand_format(layer) if self.node else None)
             most = product.width + max(0, self.gradient_format.fraction_bits - product.fraction_bits + high)
@@ -485,14 +485,9 @@ class DesignSpec:
             raise DesignError(
                 "schedule.learning_rate",
                 [list(pair) for pair in self.schedule.learning_rate],
-                f"the largest update, {reach:.3g}, is below half of a parameter's last place, 2^{-weight.fraction_bits}: it always rounds to zero",
-                "Take a larger rate, more fraction bits in formats.weight, or formats.rounding.weight = 'stochastic'.",
+                f"the largest update, {reach:.3g}, always rounds to zero: half a parameter's last place is 2^{-weight.fraction_bits - 1}",
+                "Take a larger rate, more fraction bits in formats.weight, or stochastic rounding.",
             )
-
-
-def is_lfsr(spec: DesignSpec) -> bool:
-    """Whether the code is the random one."""
-    return isinstance(spec.perturbation.code, LfsrCode)
 
 
 def code_period(spec: DesignSpec) -> int | None:

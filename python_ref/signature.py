@@ -1,0 +1,87 @@
+"""Running signatures of what a core shows, so that a long run can be compared step by step without being kept.
+
+Each event becomes a 32-bit word: the XOR of the 32-bit words of its packed payload. Two CRC-32 (ISO-HDLC, as in zlib) run
+over these words, little-endian: one over the neuron events with each step's costs behind them, one over the word events.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.events import EventField, cost_fields, event_fields
+
+__all__ = ["INITIAL", "event_words", "extend", "fold"]
+
+INITIAL = (0, 0)
+"""Signatures before the first event: forward, learned."""
+
+
+def fold(values: np.ndarray, width: int, offset: int) -> np.ndarray:
+    """What values of ``width`` bits at bit ``offset`` of a payload contribute to its event's word (uint32)."""
+    bits = np.asarray(values, dtype=np.int64).view(np.uint64) & np.uint64((1 << width) - 1)
+    folded = (bits ^ (bits >> np.uint64(32))).astype(np.uint32)
+    turn = offset % 32
+    return (folded << np.uint32(turn)) | (folded >> np.uint32(32 - turn)) if turn else folded
+
+
+def event_words(fields: tuple[EventField, ...], values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Words of a series of events (uint32, shape (events,)).
+
+    Parameters
+    ----------
+    fields : tuple of EventField
+        The payload.
+    values : mapping of str to array of int64
+        By field: shape (events,), or (events, lanes) for what is per lane.
+    """
+    words = np.zeros(len(next(iter(values.values()))), dtype=np.uint32)
+    offset = 0
+    for field in fields:
+        columns = values[field.name].reshape(len(words), field.count)
+        for element in range(field.count):
+            words ^= fold(columns[:, element], field.width, offset)
+            offset += field.width
+    return words
+
+
+def extend(
+    spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], passes: tuple[int, ...] = (0, 1)
+) -> tuple[int, int]:
+    """The signatures after one more step.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    signature : (int, int)
+        Before the step.
+    observed : mapping of str to array of int64
+        The step's observables.
+    passes : tuple of int
+        The passes that the step ran.
+    """
+    fields = event_fields(spec)
+    forward, learned = signature
+    neurons = spec.network.n_neurons
+    for number in passes:
+        rows = {
+            "pass": np.full(neurons, number),
+            "preactivation": observed["preactivation"][number],
+            "activation": observed["activation"][number],
+        }
+        forward = zlib.crc32(event_words(fields["neuron"], rows).astype("<u4").tobytes(), forward)
+    costs = {"cost0": observed["cost"][:1], "cost1": observed["cost"][1:], "cost_change": observed["cost_change"]}
+    forward = zlib.crc32(event_words(cost_fields(spec), costs).astype("<u4").tobytes(), forward)
+    layout = spec.layout
+    rows = {"broadcast": observed["broadcast"]}
+    for field in fields["word"]:
+        if field.per_lane:
+            placed = np.zeros((layout.words, spec.hardware.lanes), dtype=np.int64)
+            placed[layout.parameter_word, layout.parameter_lane] = observed[field.name]
+            rows[field.name] = placed
+    learned = zlib.crc32(event_words(fields["word"], rows).astype("<u4").tobytes(), learned)
+    return forward, learned

@@ -1,0 +1,102 @@
+"""The events in which a core shows its observables: five kinds, each a packed payload.
+
+:mod:`python_ref.spec.probes` says what the values mean; this page says how they are packed, for the hardware that shows
+them, the simulation that records them, and the model that computes their signatures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Fixed
+from python_ref.spec.optimizer import Momentum
+
+__all__ = ["EVENTS", "EventField", "cost_fields", "event_fields"]
+
+EVENTS = ("neuron", "cost", "step", "word", "learned")
+"""The kinds of events; bit i of the port ``probe_stb`` is the strobe of ``EVENTS[i]``, whose payload is port
+``probe_`` + name, valid in the cycle of its strobe."""
+
+
+@dataclass(frozen=True)
+class EventField:
+    """A field of a payload; fields follow each other without gaps, the first in the lowest bits.
+
+    Attributes
+    ----------
+    name : str
+        Name.
+    width : int
+        Bits of an element.
+    signed : bool
+        Whether it is signed.
+    count : int
+        Elements, one after the other; with more than one, one for each lane.
+    per_lane : bool
+        Whether there is an element for each lane.
+    """
+
+    name: str
+    width: int
+    signed: bool = False
+    count: int = 1
+    per_lane: bool = False
+
+
+def _of(name: str, form: Fixed, lanes: int | None = None) -> EventField:
+    return EventField(name, form.width, form.signed, lanes or 1, lanes is not None)
+
+
+def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
+    """Fields of a design's events.
+
+    Returns
+    -------
+    dict of str to tuple of EventField
+        neuron : once per neuron of every training pass, in order: pass number, pre-activation, activation.
+        cost : once per training pass, after its last neuron: pass number, C.
+        step : once per step, when C̃ is known: C̃, the counters that forward passes move, and the running signature of
+        all neuron events and, after those of each step, of its costs.
+        word : once per word of every correlating pass, in order: what was broadcast, and for each lane its sign (−1, 0
+        or 1), G before an update clears it, m, and θ; 0 for a lane without a neuron.
+        learned : once per step, when its correlation, and update if due, is written: the counters these move, and the
+        running signature of all word events.
+    """
+    lanes = spec.hardware.lanes
+    word = [_of("broadcast", spec.update_format if spec.plain else spec.gradient_format), _of("sign", Fixed(True, 2, 0), lanes)]
+    if not spec.plain:
+        word.append(_of("gradient", spec.gradient_format, lanes))
+    if isinstance(spec.optimizer, Momentum):
+        word.append(_of("momentum", spec.momentum_format, lanes))
+    word.append(_of("parameter", spec.formats.weight, lanes))
+    signature = (EventField("signature", 32),) if spec.hardware.signature else ()
+    return {
+        "neuron": (
+            EventField("pass", 1),
+            EventField("preactivation", spec.accumulator_width, True),
+            _of("activation", spec.formats.activation),
+        ),
+        "cost": (EventField("pass", 1), _of("cost", spec.cost_format)),
+        "step": (
+            _of("cost_change", spec.cost_change_format),
+            EventField("correct", 32),
+            EventField("saturated_activation", 32),
+            EventField("saturated_cost_change", 32),
+            *signature,
+        ),
+        "word": tuple(word),
+        "learned": (
+            EventField("steps", 32),
+            EventField("updates", 32),
+            EventField("writes", 48),
+            EventField("changed", 48),
+            *(EventField(f"saturated_{kind}", 32) for kind in ("broadcast", "gradient", "momentum", "update", "weight")),
+            *signature,
+        ),
+    }
+
+
+def cost_fields(spec: DesignSpec) -> tuple[EventField, ...]:
+    """What the forward signature takes of a step besides its neurons: C of pass 0 and 1, and C̃, packed like a payload."""
+    return (_of("cost0", spec.cost_format), _of("cost1", spec.cost_format), _of("cost_change", spec.cost_change_format))
