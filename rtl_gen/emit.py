@@ -54,16 +54,16 @@ class Bare(wiring.Component):
         ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
         for path, member, value in self.signature.flatten(self):
             ports[f"{'i' if member.flow == In else 'o'}_{'__'.join(map(str, path))}"] = Value.cast(value)
-        m.submodules.core = Instance(f"{self.spec.name}_core", **ports)
+        m.submodules.core = Instance(f"{self.spec.module}_core", **ports)
         return m
 
 
 def emit_verilog(spec: DesignSpec) -> str:
-    """The Verilog of a design: module ``<name>``, and in it ``<name>_core``, which has the probes. Same design, same text."""
+    """The Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes. Same design, same text."""
     core = Core(spec)
     options = {"emit_src": False, "strip_internal_attrs": True}
-    bare = verilog.convert(Bare(core), name=spec.name, **options)
-    inner = verilog.convert(core, name=f"{spec.name}_core", **options)
+    bare = verilog.convert(Bare(core), name=spec.module, **options)
+    inner = verilog.convert(core, name=f"{spec.module}_core", **options)
     header = f"// {spec.name}: a core that trains itself by multiplexed gradient descent, written by mgd-hw.\n// Structure {spec.digest}.\n"
     return header + bare + "\n" + inner
 
@@ -86,8 +86,8 @@ def manifest(spec: DesignSpec) -> dict:
     return {
         "design": spec.name,
         "digest": spec.digest,
-        "top": spec.name,
-        "core": f"{spec.name}_core",
+        "top": spec.module,
+        "core": f"{spec.module}_core",
         "network": {"sizes": list(network.sizes), "hidden": network.hidden.value, "output": network.output.value},
         "formats": {name: str(form) for name, form in formats.items()},
         "ports": {
@@ -178,9 +178,9 @@ def synthesis_script(spec: DesignSpec) -> str:
     return (
         f"# yosys -s {SCRIPT}: {spec.name} for the iCE40 UP5K. Each multiply-accumulate is kept whole and becomes one DSP block.\n"
         f"read_verilog {VERILOG}\n"
-        f"hierarchy -check -top {spec.name}\n"
+        f"hierarchy -check -top {spec.module}\n"
         + "".join(f"setattr -mod -set keep_hierarchy 1 {pattern}\n" for pattern in kept_modules(spec))
-        + f"synth_ice40 -dsp -device u -top {spec.name} -json {spec.name}.json\n"
+        + f"synth_ice40 -dsp -device u -top {spec.module} -json {spec.name}.json\n"
         "check -assert\n"
         "stat\n"
     )

@@ -120,7 +120,7 @@ class DesignSpec:
     Parameters
     ----------
     name : str
-        Name; a Verilog identifier.
+        Name: letters, digits and underscores.
     network, perturbation, schedule, optimizer, formats, hardware
         Its parts.
 
@@ -155,6 +155,11 @@ class DesignSpec:
     def layout(self) -> Layout:
         """Where neurons and parameters sit."""
         return Layout(self.network, self.hardware.lanes)
+
+    @property
+    def module(self) -> str:
+        """Name of the Verilog module: prefixed, so that a design may be called what Verilog keeps for itself, such as xor."""
+        return f"mgd_{self.name}"
 
     @property
     def gradient_memory(self) -> bool:
