@@ -59,8 +59,8 @@ class Conductor(wiring.Component):
         self.gap = gap
         period, buffers = range(MAX_PERIOD + 1), range(spec.sample_buffers)
         strobes = ("train", "infer", "stop", "restart", "loaded", "available", "done", "complete_stb", "learned_stb")
-        flags = ("take", "start", "correlate", "perturb", "second", "forward", "update", "advance", "fresh")
-        flags += ("two_passes", "judge", "training", "old_bank", "busy", "starved")
+        to_passes = ("take", "start", "correlate", "perturb", "second", "forward", "update", "advance", "fresh")
+        flags = (*to_passes, "two_passes", "judge", "training", "old_bank", "busy", "starved")
         super().__init__(
             {
                 **{name: In(1) for name in strobes},

@@ -112,35 +112,32 @@ class Layout:
         """Γ: groups of a pass."""
         return self.layers[-1].first_group + self.layers[-1].groups
 
-    def _per_parameter(self, value: str) -> np.ndarray:
-        parts = []
+    def _place(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Slot, word and lane of each parameter."""
+        rows = []
         for placed in self.layers:
-            neuron = np.arange(placed.layer.n_out)[:, None]
-            k = np.arange(placed.group_words)[None, :]
+            neuron, k = np.meshgrid(np.arange(placed.layer.n_out), np.arange(placed.group_words), indexing="ij")
             group = neuron // self.lanes
-            parts.append(
-                {
-                    "slot": lambda p=placed, g=group, k=k: p.first_slot + g * p.group_slots + k,
-                    "word": lambda p=placed, g=group, k=k: p.first_word + g * p.group_words + k,
-                    "lane": lambda n=neuron, k=k: n % self.lanes + 0 * k,
-                }[value]().ravel()
-            )
-        return np.concatenate(parts).astype(np.int64)
+            slot = placed.first_slot + group * placed.group_slots + k
+            word = placed.first_word + group * placed.group_words + k
+            rows.append(np.stack([slot, word, neuron % self.lanes]).reshape(3, -1))
+        slots, words, lanes = np.concatenate(rows, axis=1).astype(np.int64)
+        return slots, words, lanes
 
     @cached_property
     def parameter_slot(self) -> np.ndarray:
         """Slot of the pass in which each parameter is visited."""
-        return self._per_parameter("slot")
+        return self._place()[0]
 
     @cached_property
     def parameter_word(self) -> np.ndarray:
         """Address of each parameter in its lane's memories."""
-        return self._per_parameter("word")
+        return self._place()[1]
 
     @cached_property
     def parameter_lane(self) -> np.ndarray:
         """Lane of each parameter."""
-        return self._per_parameter("lane")
+        return self._place()[2]
 
     @cached_property
     def parameter_neuron(self) -> np.ndarray:
