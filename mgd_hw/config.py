@@ -13,7 +13,6 @@ from typing import Any
 from mgd_hw.data import TASKS, DataSpec, Scaling
 from mgd_hw.errors import UserError
 from mgd_hw.keys import KEYS, SECTIONS, Wrong
-from mgd_hw.names import reserved_word
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.network import Activation, Initialization, Network, Scheme
@@ -276,9 +275,8 @@ class _Builder:
         return Design(self.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived))
 
     def name(self) -> str:
-        stem = re.sub(r"[^A-Za-z0-9_]", "_", self.path.stem)[:48] or "design"
-        stem = stem if re.match(r"[A-Za-z_]", stem) else f"net_{stem}"
-        return str(self.get("name", f"{stem}_net" if reserved_word(stem) else stem, "the file's name"))
+        stem = re.sub(r"[^A-Za-z0-9_]", "_", self.path.stem)[:64] or "design"
+        return str(self.get("name", stem, "the file's name"))
 
     def task(self) -> str:
         """The task, from its name or the ending of the path."""

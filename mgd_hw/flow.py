@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
     from mgd_hw.doctor import Doctor
+    from mgd_hw.report import Chapter
     from python_ref.spec.design import DesignSpec
     from python_ref.trace import Run
 
-__all__ = ["Generated", "New", "advice", "compare", "cosim", "doctor", "generate", "new", "read", "run_of"]
+__all__ = ["Generated", "New", "advice", "compare", "cosim", "demo", "doctor", "generate", "new", "read", "run_of", "synth"]
 
 
 def read(design: str | Path | Design) -> Design:
@@ -299,8 +301,8 @@ def cosim(
     spec = design.spec
     directory = _place(design, out)
     given = None if verilog is None else _verilog_file(Path(verilog))
-    run = run_of(design, load_data(design.data), steps)
     _check_disk(directory, spec, steps)
+    run = run_of(design, load_data(design.data), steps)
     fast = steps * spec.network.n_parameters > FAST_REFERENCE
     with staged(directory) as folder, _tools(given):
         if given is None:
@@ -463,6 +465,102 @@ def compare(
     return result
 
 
+# -- synth ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Synthesised(Result):
+    """What a core takes of an FPGA.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, digest of its structure.
+    target : str
+        FPGA family.
+    lanes : int
+        Lanes.
+    lut, ff, dsp, bram : int
+        Look-up tables, flip-flops, multipliers, block memories.
+    memory_bits : int
+        Bits of all memories.
+    cycles_per_step : float
+        Of a step with two passes.
+    fits : bool
+        Whether the family's device has as many of each.
+    limits : dict of str to int
+        What the device has.
+    components : dict of str to dict
+        The same counts by component.
+    seconds : float
+        It took.
+    """
+
+    design: str
+    digest: str
+    target: str
+    lanes: int
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+    memory_bits: int
+    cycles_per_step: float
+    fits: bool
+    limits: dict[str, int]
+    components: dict[str, dict[str, int]]
+    seconds: float
+
+
+def synth(
+    design: str | Path | Design, *, target: str = "ice40-up5k", out: Path | None = None, listener: Listener | None = None
+) -> Synthesised:
+    """Synthesise with Yosys for a family of FPGAs.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    target : str
+        "ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18" or "xc7".
+    out : path or None
+        Directory for the Verilog, the script, its log and synth.json.
+    listener : Listener or None
+        Told of progress.
+    """
+    listener = listener or Silent()
+    design = read(design)
+    spec = design.spec
+    directory = _place(design, out)
+    from boards.synth import synthesise
+
+    with staged(directory) as folder, _tools():
+        listener.say(f"Generating {design.name}.")
+        manifest = _emit(spec, folder)
+        listener.say(f"Synthesising for {target}; Yosys prepares itself for a minute when it runs for the first time.")
+        began = time.perf_counter()
+        found = synthesise(spec, target, folder)
+        cycles = manifest["cycles"]["step_two_passes"]
+        result = Synthesised(
+            spec.name,
+            spec.digest,
+            target,
+            spec.hardware.lanes,
+            found.lut,
+            found.ff,
+            found.dsp,
+            found.bram,
+            found.memory_bits,
+            cycles,
+            found.fits,
+            plain(found.limits),
+            plain(found.components),
+            time.perf_counter() - began,
+        )
+        _write_json(folder / "synth.json", result)
+    return result
+
+
 # -- doctor -----------------------------------------------------------------------------------------------------------
 
 
@@ -471,3 +569,71 @@ def doctor() -> Doctor:
     from mgd_hw.doctor import doctor as look
 
     return look()
+
+
+# -- demo -------------------------------------------------------------------------------------------------------------
+
+DEMONSTRATED = {"xor": ("XOR", 1000, 3, 10_000), "digits": ("Handwritten digits", 100, 2, 300_000)}
+"""What a demonstration shows: title, steps of co-simulation, seeds and steps of the comparison."""
+
+
+@dataclass(frozen=True)
+class Demonstrated(Result):
+    """What a demonstration found.
+
+    Attributes
+    ----------
+    directory : Path
+        Where report.html and report.json are.
+    designs : tuple of Chapter
+        What was done with each design.
+    seconds : float
+        It all took.
+    """
+
+    directory: Path
+    designs: tuple[Chapter, ...]
+    seconds: float
+
+    ALSO = ("good",)
+
+    @property
+    def good(self) -> bool:
+        """Whether every core is equal to its model, and fits."""
+        return all(_good(chapter) for chapter in self.designs)
+
+
+def _good(chapter: Chapter) -> bool:
+    equal = chapter.cosimulated is None or chapter.cosimulated.equal
+    return equal and (chapter.synthesised is None or chapter.synthesised.fits)
+
+
+def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demonstrated:
+    """Generate, co-simulate, compare and synthesise the designs xor and digits; write report.html and report.json.
+
+    Parameters
+    ----------
+    out : path or None
+        Directory for everything.
+    listener : Listener or None
+        Told of progress.
+    """
+    from mgd_hw.report import Chapter, write
+
+    listener = listener or Silent()
+    directory = check_directory(FOLDER / "demo" if out is None else Path(out))
+    began = time.perf_counter()
+    chapters = []
+    for number, (name, (title, cosim_steps, seeds, steps)) in enumerate(DEMONSTRATED.items(), 1):
+        listener.say(f"[{number} of {len(DEMONSTRATED)}] {title}")
+        design, place = read(name), directory / name
+        generated = generate(design, place, listener=listener)
+        cosimulated = cosim(design, steps=cosim_steps, out=place, listener=listener)
+        compared = compare(design, seeds=seeds, steps=steps, out=place, listener=listener)
+        if compared.interrupted:
+            raise KeyboardInterrupt
+        synthesised = synth(design, out=place, listener=listener)
+        chapters.append(Chapter(title, design.text, generated, cosimulated, compared, synthesised))
+    with staged(directory) as folder:
+        write(folder, "mgd-hw demo", tuple(chapters))
+    return Demonstrated(directory, tuple(chapters), time.perf_counter() - began)

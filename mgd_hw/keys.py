@@ -11,15 +11,16 @@ from enum import Enum
 from typing import Any
 
 from mgd_hw.data import TASKS, Scaling
-from mgd_hw.names import reserved_word
 from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Activation, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind
 from python_ref.spec.schedule import MAX_PERIOD, Difference
 
-__all__ = ["KEYS", "SECTIONS", "Key", "Wrong"]
+__all__ = ["KEYS", "NAME", "SECTIONS", "Key", "Wrong"]
 
+NAME = r"[A-Za-z0-9_]{1,64}"
+"""What a design may be called."""
 MAX_RATES = 256
 """Most entries of a learning-rate schedule."""
 MAX_SEED = (1 << 63) - 1
@@ -95,13 +96,8 @@ def _format(value: object) -> Fixed:
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", value):
-        raise Wrong(
-            "it becomes the name of a Verilog module: letters, digits and underscores, no digit first, at most 64",
-            'Write "my_net", say.',
-        )
-    if owner := reserved_word(value):
-        raise Wrong(f"it is {owner}, so no module may have it", f'Write "{value}_net", say.')
+    if not isinstance(value, str) or not re.fullmatch(NAME, value):
+        raise Wrong("it becomes part of a Verilog module's name: letters, digits and underscores, at most 64", 'Write "my_net", say.')
     return value
 
 
@@ -227,7 +223,14 @@ _STEPS = _whole(1, MAX_PERIOD, 1)
 _A_SEED = _whole(0, MAX_SEED, 1)
 _COUNT = _whole(1, 1 << 24, 10_000)
 _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
-    ("", "name", "Verilog identifier", "the file's name", "Name of the design and of its Verilog module.", _name),
+    (
+        "",
+        "name",
+        "letters, digits and underscores",
+        "the file's name",
+        "Name of the design; its Verilog module is mgd_ and the name.",
+        _name,
+    ),
     (
         "network",
         "layers",

@@ -10,7 +10,7 @@ import numpy as np
 from mgd_hw.config import shipped_folder
 from mgd_hw.data import csv_shape
 from mgd_hw.errors import UserError
-from mgd_hw.names import reserved_word
+from mgd_hw.keys import NAME
 
 __all__ = ["starter"]
 
@@ -57,19 +57,18 @@ def starter(name: str, task: str, folder: Path, data: Path | None) -> dict[Path,
     UserError
         If the name or the data will not do.
     """
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+    if not re.fullmatch(NAME, name):
         raise UserError(
-            "it becomes the name of a Verilog module: letters, digits and underscores, no digit first, at most 64",
+            "it becomes part of a Verilog module's name: letters, digits and underscores, at most 64",
             "Choose another, such as my_net.",
             key="NAME",
             value=name,
         )
-    module = f"{name}_net" if reserved_word(name) else name
     if data is not None and task != "csv":
         raise UserError(f"--task {task} takes none", "Write --task csv as well, or leave --data out.", key="--data", value=str(data))
     if task != "csv":
         text = (shipped_folder() / f"{task}.toml").read_text(encoding="utf-8")
-        return {folder / f"{name}.toml": re.sub(r'(?m)^name = ".*$', f'name = "{module}"', text, count=1)}
+        return {folder / f"{name}.toml": re.sub(r'(?m)^name = ".*$', f'name = "{name}"', text, count=1)}
     files: dict[Path, str] = {}
     if data is None:
         data, example = folder / f"{name}.csv", _example_csv()
@@ -84,7 +83,7 @@ def starter(name: str, task: str, folder: Path, data: Path | None) -> dict[Path,
     outputs = 1 if classes == 2 else classes
     hidden = max(4, min(32, 2 * inputs))
     quoted = '"' + path.as_posix().replace("\\", "\\\\").replace('"', '\\"') + '"'
-    text = _CSV.format(name=module, layers=[inputs, hidden, outputs], lanes=min(6, hidden), path=quoted, label=-1)
+    text = _CSV.format(name=name, layers=[inputs, hidden, outputs], lanes=min(6, hidden), path=quoted, label=-1)
     return {folder / f"{name}.toml": text, **files}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,15 +17,19 @@ from mgd_hw.results import Result
 if TYPE_CHECKING:
     from mgd_hw.comparison import Comparison
     from mgd_hw.doctor import Doctor
-    from mgd_hw.flow import Cosimulated, Generated, New
+    from mgd_hw.flow import Cosimulated, Demonstrated, Generated, New, Synthesised
 
-__all__ = ["show"]
+__all__ = ["show", "show_on"]
 
 
 def show(result: Result) -> None:
     """Print a result on standard output."""
     width = shutil.get_terminal_size((110, 24)).columns if sys.stdout.isatty() else 110
-    console = Console(file=sys.stdout, width=max(60, width), highlight=False, soft_wrap=False)
+    show_on(Console(file=sys.stdout, width=max(60, width), highlight=False, soft_wrap=False), result)
+
+
+def show_on(console: Console, result: Result) -> None:
+    """Print a result on a console."""
     _SHOW[type(result).__name__](console, result)
 
 
@@ -118,6 +123,30 @@ def _comparison(console: Console, result: Comparison) -> None:
         )
 
 
+def _synthesised(console: Console, result: Synthesised) -> None:
+    console.print(f"[bold]{escape(result.design)}[/bold] for {result.target}, {result.lanes} lanes")
+    table = _table("", "LUTs", "flip-flops", "DSPs", "block RAMs")
+    kinds = ("lut", "ff", "dsp", "bram")
+    for name, counts in result.components.items():
+        table.add_row(escape(name), *(f"{counts.get(kind, 0):,}" for kind in kinds))
+    table.add_row("[bold]all[/bold]", *(f"{getattr(result, kind):,}" for kind in kinds))
+    table.add_row("the device has", *(f"{result.limits[kind]:,}" if kind in result.limits else "–" for kind in kinds))
+    console.print(table)
+    console.print(
+        f"{result.memory_bits:,} memory bits; {result.cycles_per_step:,.0f} cycles per step of two passes; {result.seconds:.1f} s"
+    )
+    console.print("[bold green]It fits.[/bold green]" if result.fits else "[bold red]It does not fit.[/bold red]")
+
+
+def _demonstrated(console: Console, result: Demonstrated) -> None:
+    for chapter in result.designs:
+        console.print(f"\n[bold]— {escape(chapter.title)} —[/bold]")
+        for part in (chapter.cosimulated, chapter.compared, chapter.synthesised):
+            if part is not None:
+                show_on(console, part)
+    console.print(f"\nWrote {escape(str(result.directory / 'report.html'))} and report.json in {result.seconds:.0f} s", soft_wrap=True)
+
+
 def _doctor(console: Console, result: Doctor) -> None:
     table = _table("tool", "version", "needed for", "remedy", numbers=False)
     for tool in result.tools:
@@ -127,4 +156,12 @@ def _doctor(console: Console, result: Doctor) -> None:
     console.print("Everything needed is there." if result.good else "[bold red]Something needed is missing.[/bold red]")
 
 
-_SHOW = {"New": _new, "Generated": _generated, "Cosimulated": _cosimulated, "Comparison": _comparison, "Doctor": _doctor}
+_SHOW: dict[str, Callable[[Console, Any], None]] = {
+    "New": _new,
+    "Generated": _generated,
+    "Cosimulated": _cosimulated,
+    "Comparison": _comparison,
+    "Synthesised": _synthesised,
+    "Demonstrated": _demonstrated,
+    "Doctor": _doctor,
+}

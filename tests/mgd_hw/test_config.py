@@ -14,7 +14,6 @@ from mgd_hw import config
 from mgd_hw.config import find, load, parse, shipped
 from mgd_hw.errors import UserError
 from mgd_hw.keys import KEYS, SECTIONS
-from mgd_hw.names import KEYWORDS
 from python_ref.spec.network import Activation, Scheme
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
@@ -180,7 +179,7 @@ def test_targets_widen_the_activation_format() -> None:
 
 
 def test_name_follows_the_file() -> None:
-    for stem, name in {"my-net": "my_net", "7x": "net_7x", "xor": "xor_net", "SB_MAC16": "SB_MAC16_net"}.items():
+    for stem, name in {"my-net": "my_net", "7x": "7x", "module": "module", "é": "_"}.items():
         assert parse(XOR, f"/somewhere/{stem}.toml").name == name
 
 
@@ -302,13 +301,10 @@ REFUSED = [
     ('[hardware]\nmemory = "single-port"\n', r'a\.toml: hardware\.memory = "single-port": single-port memories are not built: .*'),
     ("[hardware]\nlanes = 257\n", r"a\.toml: hardware\.lanes = 257: it must be a whole number from 1 to 256\. .*"),
     ("[hardware]\nlanes = true\n", r"a\.toml: hardware\.lanes = true: it must be a whole number from 1 to 256\. .*"),
-    ('name = "xor"\n', r'a\.toml: name = "xor": it is a keyword of Verilog, so no module may have it\. Write "xor_net", say\.'),
-    ('name = "SB_MAC16"\n', r'a\.toml: name = "SB_MAC16": it is the name of a library cell, .*'),
-    ('name = "clk"\n', r'a\.toml: name = "clk": it is a name that the tools .*'),
-    ('name = "my net"\n', r'a\.toml: name = "my net": it becomes the name of a Verilog module: .*'),
-    ('name = "näme"\n', r'a\.toml: name = "näme": it becomes the name of a Verilog module: .*'),
-    ("name = 3\n", r"a\.toml: name = 3: it becomes the name of a Verilog module: .*"),
-    (f'name = "{"a" * 200}"\n', r'a\.toml: name = "a{118}…: it becomes the name of a Verilog module: .*'),
+    ('name = "my net"\n', r'a\.toml: name = "my net": it becomes part of a Verilog module\'s name: .*'),
+    ('name = "näme"\n', r'a\.toml: name = "näme": it becomes part of a Verilog module\'s name: .*'),
+    ("name = 3\n", r"a\.toml: name = 3: it becomes part of a Verilog module\'s name: .*"),
+    (f'name = "{"a" * 200}"\n', r'a\.toml: name = "a{118}…: it becomes part of a Verilog module\'s name: .*'),
     # what does not go together
     ("[hardware]\nlanes = 3\n", r"a\.toml: network\.layers: it was left out, and so was data\.task, .*"),
     ('[data]\ntask = "npz"\npath = "x"\n', r'a\.toml: network\.layers: it was left out, and does not follow from data\.task = "npz"\. .*'),
@@ -339,11 +335,11 @@ REFUSED = [
     ),
     (
         XOR + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -48\n',
-        r"a\.toml: schedule\.learning_rate = \[\[0, -48\]\]: the largest broadcast, .*: it always rounds to zero\. .*",
+        r"a\.toml: schedule\.learning_rate = \[\[0, -48\]\]: the largest broadcast, .* always rounds to zero.*",
     ),
     (
         XOR + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\n[formats]\ngradient = "SQ4.40"\n',
-        r"a\.toml: schedule\.learning_rate = \[\[0, -34\]\]: the largest update, .*: it always rounds to zero\. .*",
+        r"a\.toml: schedule\.learning_rate = \[\[0, -34\]\]: the largest update, .* always rounds to zero.*",
     ),
     (
         XOR + '[formats]\nweight = "SQ20.40"\n',
@@ -373,14 +369,8 @@ def test_refused_with_one_clear_message(text: str, message: str) -> None:
 
 def test_a_derived_value_that_does_not_fit_is_said_to_be_derived() -> None:
     text = '[network]\nlayers = [4000, 1000, 1]\n[perturbation]\nkind = "weight"\n[formats.rounding]\nweight = "half-even"\n'
-    with pytest.raises(UserError, match=r"always rounds to zero \(a value that was left out and derived\)\. "):
+    with pytest.raises(UserError, match=r"always rounds to zero.* \(a value that was left out and derived\)\. "):
         parse(text, "a.toml")
-
-
-@pytest.mark.parametrize("word", sorted(KEYWORDS))
-def test_no_keyword_is_a_name(word: str) -> None:
-    with pytest.raises(UserError, match=rf"^a\.toml: name = \"{word}\": it is a keyword of Verilog"):
-        parse(f'name = "{word}"\n{XOR}', "a.toml")
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

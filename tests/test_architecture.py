@@ -1,0 +1,116 @@
+"""Who may import whom, read from the source: imports point down, and nothing heavy stands in the way of the command line."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("python_ref", "rtl_gen", "sim", "boards", "mgd_hw")
+OURS = (*PACKAGES, "tests")
+
+ALLOWED = {
+    "python_ref.spec": {"python_ref.spec", "numpy"},
+    "python_ref": {"python_ref", "numpy"},
+    "rtl_gen": {"rtl_gen", "python_ref.spec", "numpy", "amaranth"},
+    "sim": {"sim", "python_ref", "rtl_gen", "numpy", "amaranth", "cocotb", "cocotb_tools"},
+    "boards": {"boards", "python_ref.spec", "rtl_gen", "numpy", "amaranth", "amaranth_boards"},
+    "mgd_hw": {*PACKAGES, "numpy", "click", "rich", "matplotlib", "jinja2", "sklearn"},
+}
+"""What each package may import, beside the standard library."""
+
+COMPILED = {"python_ref/fast.py", "python_ref/fast_float.py"}
+"""The modules of python_ref that may import numba."""
+
+HEAVY = {"numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb"}
+"""What may be imported only where it is used: it takes longer than the command line may."""
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path, *, at_start: bool = False) -> Iterator[str]:
+    """Modules that a file imports, or only those that importing it imports: not in functions, not for types alone."""
+
+    def walk(node: ast.AST) -> Iterator[str]:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module.split(".")[0] in OURS)
+        elif at_start and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            return
+        elif at_start and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.orelse:
+                yield from walk(child)
+        else:
+            for child in ast.iter_child_nodes(node):
+                yield from walk(child)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8"), str(path)))
+
+
+def package_of(name: str) -> str:
+    return "python_ref.spec" if name == "python_ref.spec" or name.startswith("python_ref.spec.") else name.split(".")[0]
+
+
+def covers(allowed: set[str], name: str) -> bool:
+    return any(name == each or name.startswith(each + ".") for each in allowed)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_point_down(path: Path) -> None:
+    allowed = ALLOWED[package_of(name_of(path))] | {"__future__"}
+    if path.relative_to(ROOT).as_posix() in COMPILED:
+        allowed |= {"numba"}
+    for found in imports(path):
+        if found.split(".")[0] not in sys.stdlib_module_names:
+            if found == "python_ref" and "python_ref.spec" in allowed:
+                continue  # "from python_ref.spec import …" names its parent
+            assert covers(allowed, found), f"{name_of(path)} imports {found}"
+
+
+@pytest.mark.parametrize("start", ["mgd_hw.cli", "mgd_hw.flow", "mgd_hw.config"])
+def test_nothing_heavy_at_the_start(start: str) -> None:
+    """Follow the imports that run when a module is imported."""
+    known = {name_of(path): path for path in modules()}
+    todo, seen = [start], set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in known:
+            continue
+        seen.add(name)
+        for found in imports(known[name], at_start=True):
+            assert found.split(".")[0] not in HEAVY, f"{start} reaches {found} through {name}"
+            todo.append(found)
+            todo += [".".join(found.split(".")[:n]) for n in range(1, found.count(".") + 1)]
+    assert len(seen) > 1 or start == "mgd_hw.cli"
+
+
+def test_help_imports_nothing_that_takes_long() -> None:
+    """Counted in modules, since time is the machine's: what --help loads beside click and the standard library."""
+    code = (
+        "import sys\nfrom mgd_hw.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    loaded = set(ast.literal_eval(done.stderr.splitlines()[-1]))
+    assert not loaded & (HEAVY | {"numpy"}), loaded
+    assert loaded & set(PACKAGES) == {"mgd_hw"}
+
+
+def test_every_package_is_looked_at() -> None:
+    looked = {package_of(name_of(path)) for path in modules()}
+    assert looked == set(ALLOWED)
