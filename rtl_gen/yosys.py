@@ -143,8 +143,8 @@ def run_yosys(
     alarm.daemon = True
     alarm.start()
     lines = []
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         for line in process.stdout:
             lines.append(line)
             if notify is not None and line.startswith("Preparing to run "):
@@ -156,6 +156,7 @@ def run_yosys(
         raise
     finally:
         alarm.cancel()
+        process.stdout.close()
     log = "".join(lines)
     (directory / f"{name}.log").write_text(log, encoding="utf-8")
     if late.is_set():

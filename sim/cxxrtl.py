@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shlex
 import shutil
@@ -15,7 +16,7 @@ from rtl_gen.yosys import YosysError, find_yosys, run_yosys, yosys_share
 from sim.error import SimulationError, ToolError
 from sim.frames import Receiver
 from sim.ports import Ports
-from sim.process import read_while_alive, stop, tail
+from sim.process import read_while_alive, stamped, stop, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -50,7 +51,7 @@ def build_cxxrtl(
     notify: Callable[[str], None] | None = None,
     timeout: float = 1800.0,
 ) -> Path:
-    """Translate and compile a core; return the program that simulates it.
+    """Translate and compile a core; return the program that simulates it. A folder that has it already is left as it is.
 
     Parameters
     ----------
@@ -78,6 +79,10 @@ def build_cxxrtl(
     """
     package, compiler = find_yosys(), find_compiler()
     directory.mkdir(parents=True, exist_ok=True)
+    version = importlib.metadata.version(package.replace("_", "-"))
+    current, done = stamped(directory, verilog, ports.top, waves, optimize, compiler, package, version, _DRIVER.read_text(encoding="utf-8"))
+    if current:
+        return directory / "model"
     for stale in ("model", "model.o", "driver.o", "model.cc", "model.h"):
         (directory / stale).unlink(missing_ok=True)
     source = "core.sv" if verilog.suffix == ".sv" else "core.v"
@@ -85,6 +90,7 @@ def build_cxxrtl(
     script = [
         f"read_verilog {'-sv ' if source.endswith('.sv') else ''}{source}",
         f"hierarchy -check -top {ports.top}",
+        *(() if waves else ("proc", "flatten", "opt", "clean -purge")),  # a third less to compile, but no inner names
         f"write_cxxrtl {'-g4' if waves else '-g3'} -header model.cc",
     ]
     try:
@@ -123,6 +129,7 @@ def build_cxxrtl(
                 raise
         if failed:
             raise SimulationError(f"The C++ compiler refused the translation of {verilog}; the end of {log}:\n{tail(log)}")
+    done()
     return directory / "model"
 
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.events import EVENTS, event_fields
 
 __all__ = ["EVENTS", "Field", "Ports"]
-
-EVENTS = ("neuron", "cost", "step", "word", "learned")
-"""Kinds of events, in the order of the bits of ``probe_stb``."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,14 @@ class Ports:
     @classmethod
     def of(cls, spec: DesignSpec) -> Ports:
         """The ports of a design's core."""
-        from rtl_gen.probe import event_tables
-
-        return cls.from_tables(f"{spec.name}_core", max(spec.formats.input.width, spec.formats.activation.width), event_tables(spec))
-
-    @classmethod
-    def from_tables(cls, top: str, sample_width: int, tables: Mapping[str, list[dict]]) -> Ports:
-        """From the plain tables of a manifest."""
-        if set(tables) != set(EVENTS):
-            raise ValueError(f"Event tables must be those of {', '.join(EVENTS)}, not of {', '.join(tables) or 'nothing'}")
-        return cls(top, sample_width, {event: tuple(Field(**row) for row in tables[event]) for event in EVENTS})
+        events = {}
+        for event, packed in event_fields(spec).items():
+            placed, offset = [], 0
+            for field in packed:
+                placed.append(Field(field.name, offset, field.width, field.signed, field.count))
+                offset += field.width * field.count
+            events[event] = tuple(placed)
+        return cls(f"{spec.module}_core", max(spec.formats.input.width, spec.formats.activation.width), events)
 
     def payload_width(self, event: str) -> int:
         """Bits of an event's payload."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import selectors
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from sim.error import SimulationError
 
-__all__ = ["call", "child_environment", "read_while_alive", "stop", "tail"]
+__all__ = ["call", "child_environment", "read_while_alive", "stamped", "stop", "tail"]
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -34,6 +35,16 @@ def child_environment() -> dict[str, str]:
     here = str(Path(__file__).resolve().parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *([inherited] if inherited else [])])}
+
+
+def stamped(directory: Path, verilog: Path, *settings: object) -> tuple[bool, Callable[[], None]]:
+    """Whether a folder holds a build of this Verilog with these settings; and what to call when it does."""
+    stamp = directory / "build.sha256"
+    key = hashlib.sha256(verilog.read_bytes() + repr(settings).encode()).hexdigest()
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == key:
+        return True, lambda: None
+    stamp.unlink(missing_ok=True)
+    return False, lambda: stamp.write_text(key, encoding="utf-8") and None
 
 
 def call(
@@ -86,3 +97,5 @@ def read_while_alive(process: subprocess.Popen, receive: Callable[[bytes], None]
     except BaseException:
         stop(process)
         raise
+    finally:
+        process.stdout.close()

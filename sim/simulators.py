@@ -136,9 +136,16 @@ def simulate(
         build_options: dict[str, Any] = {"waves": options.waves is not None, "notify": options.notify, "timeout": options.timeout}
         model = build_cxxrtl(hardware, ports, directory, **build_options)
         return run_cxxrtl(model, ports, program, feed, silence=options.timeout, **common)
-    from sim.cocotb_sim import build_cocotb, run_cocotb
+    from sim.cocotb_sim import build_cocotb, plain_place, run_cocotb
 
-    build_cocotb(
-        hardware, ports, directory, simulator=simulator, waves=options.waves is not None, notify=options.notify, timeout=options.timeout
-    )
-    return run_cocotb(ports, program, feed, directory, simulator=simulator, silence=options.timeout, **common)
+    with plain_place(directory) as place:
+        build_cocotb(
+            hardware,
+            ports,
+            place,
+            simulator=simulator,
+            waves=options.waves is not None,
+            notify=options.notify,
+            timeout=options.timeout,
+        )
+        return run_cocotb(ports, program, feed, place, simulator=simulator, silence=options.timeout, **common)

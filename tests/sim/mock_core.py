@@ -95,7 +95,7 @@ def events(spec: DesignSpec, found: dict[str, np.ndarray]) -> list[tuple[str, in
                     row[layout.parameter_lane[p]] = int(found[name][step, p])
                 values[name] = row
             show("word", values)
-        counter = dict(zip(COUNTERS, found["counter"][step].tolist(), strict=True))
+        counter = dict(zip(COUNTERS, found["counter"][step].tolist(), strict=True)) | {"signature": int(found["signature"][step, 1])}
         show("learned", {name: counter[name] for name in layouts["learned"].members})
 
     for step in range(steps):
@@ -106,7 +106,7 @@ def events(spec: DesignSpec, found: dict[str, np.ndarray]) -> list[tuple[str, in
             show("cost", {"pass": number, "cost": int(found["cost"][step, number])})
             if learning:
                 correlate(learning.pop())
-        counter = dict(zip(COUNTERS, found["counter"][step].tolist(), strict=True))
+        counter = dict(zip(COUNTERS, found["counter"][step].tolist(), strict=True)) | {"signature": int(found["signature"][step, 0])}
         values = {name: counter[name] for name in layouts["step"].members if name != "cost_change"}
         show("step", {"cost_change": int(found["cost_change"][step, 0]), **values})
         learning.append(step)

@@ -24,8 +24,12 @@ def fed(spec, shown, cut=5):
     return decoder, {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def test_events_are_those_of_the_core():
-    assert EVENTS == probe.EVENTS
+@pytest.mark.parametrize("name", DESIGNS)
+def test_ports_are_those_of_the_core(name):
+    tables, ports = probe.event_tables(DESIGNS[name]), Ports.of(DESIGNS[name])
+    assert tuple(tables) == EVENTS == probe.EVENTS
+    assert {event: tuple(Field(**row) for row in tables[event]) for event in tables} == ports.events
+    assert {e: layout.size for e, layout in probe.event_layouts(DESIGNS[name]).items()} == {e: ports.payload_width(e) for e in EVENTS}
 
 
 @pytest.mark.parametrize("signed", [False, True])
