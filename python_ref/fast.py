@@ -1,9 +1,8 @@
 """The machine at speed: the same integers as :mod:`~python_ref.machine`, its hot loop compiled.
 
-Import this module where it is needed, since it imports numba. What makes it fast: parameters are stored input by input,
-in 32 bits where the formats allow it, so that inputs and broadcasts of zero cost nothing and the inner loop runs over
-neurons; in node perturbation the product of the first layer is shared by the passes of a step, z± = z₀ ± sΔ; signs
-and random words come in blocks. All of it is exact: every design gives the same bits as the plain page.
+Import this module where it is needed, since it imports numba. What makes it fast: 32 bits where the formats allow it, and
+inner loops over the synapses of a neuron; in node perturbation the product of the first layer is shared by the passes of a step,
+z± = z₀ ± sΔ; signs and random words come in blocks. All of it is exact: every design gives the same bits as the plain page.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from python_ref.machine import COUNTER_LIMITS, Pass, State
 from python_ref.network import activate
 from python_ref.parameters import split_parameters
 from python_ref.perturbation import SignSource, StochasticSource
+from python_ref.signature import INITIAL
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
 from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed, Overflow, Rounding
@@ -57,6 +57,19 @@ _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
 _ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _MOMENTUM, _UPDATE, _WEIGHT = (
     COUNTERS.index(f"saturated_{kind}") for kind in SATURATION_KINDS
 )
+
+
+def _crc_tables() -> np.ndarray:
+    """Row r: what a byte with r zero bytes behind it contributes to the CRC-32 of zlib (int64, shape (4, 256))."""
+    rows = [np.arange(256)]
+    for _ in range(8):
+        rows[0] = (rows[0] >> 1) ^ np.where(rows[0] & 1, 0xEDB88320, 0)
+    for _ in range(3):
+        rows.append((rows[-1] >> 8) ^ rows[0][rows[-1] & 255])
+    return np.array(rows, dtype=np.int64)
+
+
+_CRC = _crc_tables()
 
 
 class _Cast(NamedTuple):
@@ -118,6 +131,14 @@ class _Plan(NamedTuple):
     theta_high: int
     word_bits: int
     slots: int
+    z_width: int
+    y_width: int
+    cost_width: int
+    change_width: int
+    broadcast_width: int
+    g_width: int
+    m_width: int
+    theta_width: int
 
 
 class _Shown(NamedTuple):
@@ -135,9 +156,9 @@ class _Shown(NamedTuple):
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile, and keep the result on disk where that is possible."""
     try:
-        return numba.njit(cache=True)(function)
+        return numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba finds no directory that it could write
-        return numba.njit(function)
+        return numba.njit(error_model="numpy")(function)
 
 
 @_compiled
@@ -182,29 +203,36 @@ def _random_word(packed, position, bits):
 
 
 @_compiled
-def _dense(theta, at, n_in, n_out, x, fraction, z):
-    """z ← W·x + b."""
-    for o in range(n_out):
-        z[o] = np.int64(theta[at + o]) << fraction
-    for j in range(n_in):
-        v = x[j]
-        if v != 0:
-            row = theta[at + (j + 1) * n_out : at + (j + 2) * n_out]
-            for o in range(n_out):
-                z[o] += np.int64(row[o]) * v
+def _copy(target, source):
+    """target ← source, rows; an assignment of slices takes the compiler much longer."""
+    for i in range(target.size):
+        target[i] = source[i]
 
 
 @_compiled
-def _dense_perturbed(theta, s, delta, at, n_in, n_out, x, fraction, z):
+def _dense(theta, at, x, fraction, z):
+    """z ← W·x + b."""
+    n_in = x.size
+    for o in range(z.size):
+        row = theta[at : at + n_in + 1]
+        total = np.int64(row[0]) << fraction
+        for j in range(n_in):
+            total += np.int64(row[j + 1]) * x[j]
+        z[o] = total
+        at += n_in + 1
+
+
+@_compiled
+def _dense_perturbed(theta, s, delta, at, x, fraction, z):
     """z ← (W + δ·S)·x + b + δ·s."""
-    for o in range(n_out):
-        z[o] = (theta[at + o] + delta * s[at + o]) << fraction
-    for j in range(n_in):
-        v = x[j]
-        if v != 0:
-            row = at + (j + 1) * n_out
-            for o in range(n_out):
-                z[o] += (theta[row + o] + delta * s[row + o]) * v
+    n_in = x.size
+    for o in range(z.size):
+        row, signs = theta[at : at + n_in + 1], s[at : at + n_in + 1]
+        total = (row[0] + delta * signs[0]) << fraction
+        for j in range(n_in):
+            total += (row[j + 1] + delta * signs[j + 1]) * x[j]
+        z[o] = total
+        at += n_in + 1
 
 
 @_compiled
@@ -232,106 +260,208 @@ def _pass(net, plan, theta, s, direction, x, product, z_all, y_all):
     """One pass, perturbed by direction·s·Δ; ``product`` is W·x + b of layer 0 in node perturbation. Returns saturations."""
     saturated, operand = 0, x
     for layer in range(net.n_in.size):
-        at, first, n_in, n_out = net.theta_at[layer], net.neuron_at[layer], net.n_in[layer], net.n_out[layer]
+        at, first, n_out = net.theta_at[layer], net.neuron_at[layer], net.n_out[layer]
         z, y = z_all[first : first + n_out], y_all[first : first + n_out]
-        if plan.node:
-            if layer == 0:
-                z[:] = product
-            else:
-                _dense(theta, at, n_in, n_out, operand, net.operand_fraction[layer], z)
-            if direction != 0:
-                for o in range(n_out):
-                    z[o] += direction * net.delta[layer] * s[first + o]
-        elif direction == 0:
-            _dense(theta, at, n_in, n_out, operand, net.operand_fraction[layer], z)
+        if plan.node and layer == 0:
+            _copy(z, product)
+        elif plan.node or direction == 0:
+            _dense(theta, at, operand, net.operand_fraction[layer], z)
         else:
-            _dense_perturbed(theta, s, direction * plan.weight_delta, at, n_in, n_out, operand, net.operand_fraction[layer], z)
+            _dense_perturbed(theta, s, direction * plan.weight_delta, at, operand, net.operand_fraction[layer], z)
+        if plan.node and direction != 0:
+            for o in range(n_out):
+                z[o] += direction * net.delta[layer] * s[first + o]
         saturated += _activate(net, plan, layer, z, y)
         operand = y
     return saturated
 
 
 @_compiled
-def _move(theta, at, s, s_at, count, u, low, high, counters):
-    """θ ← saturate(θ − s·u) for neurons that share a word."""
-    changed, saturated = 0, 0
-    own, signs = theta[at : at + count], s[s_at : s_at + count]
-    for o in range(count):
-        old = np.int64(own[o])
-        moved = old - signs[o] * u
-        kept = min(max(moved, low), high)
-        saturated += kept != moved
-        changed += kept != old
-        own[o] = kept
+def _broadcast(net, plan, layer, change, exponent, operand, g):
+    """g of the words of a group (operand 1, then the layer's inputs); returns how many were out of range."""
+    dropped, outside = net.g_dropped[layer] - exponent, 0
+    for k in range(operand.size + 1):
+        product = change
+        if plan.node:
+            product = change * operand[k - 1] if k else change << net.operand_fraction[layer]
+        value = _round(product, dropped, plan.g.rounding, 0)
+        outside += _outside(value, plan.g)
+        g[k] = _fit(value, plan.g)
+    return outside
+
+
+@_compiled
+def _narrow_update(plan, g, r, u):
+    """u ← cast_weight(g), rounded before the sign; returns how many were out of range."""
+    outside = 0
+    for k in range(g.size):
+        u[k] = 0
+        if g[k] != 0:
+            value = _round(g[k], plan.u.dropped, plan.u.rounding, r[k])
+            outside += _outside(value, plan.u)
+            u[k] = _fit(value, plan.u)
+    return outside
+
+
+@_compiled
+def _move(theta, sign, s, u, low, high, counters):
+    """θ ← saturate(θ − s·u) for the synapses of a neuron; ``sign`` holds for all of them unless it is 2."""
+    kind = theta.dtype.type
+    low, high, sign = kind(low), kind(high), kind(sign)
+    changed, saturated = np.int32(0), np.int32(0)
+    if sign != 2:
+        for k in range(u.size):
+            old = theta[k]
+            moved = kind(old - kind(sign * u[k]))
+            kept = min(max(moved, low), high)
+            saturated = np.int32(saturated + (kept != moved))
+            changed = np.int32(changed + (kept != old))
+            theta[k] = kept
+    else:
+        for k in range(u.size):
+            old = theta[k]
+            moved = kind(old - kind(s[k] * u[k]))
+            kept = min(max(moved, low), high)
+            saturated = np.int32(saturated + (kept != moved))
+            changed = np.int32(changed + (kept != old))
+            theta[k] = kept
     counters[_WEIGHT] += saturated
     counters[_CHANGED] += changed
 
 
 @_compiled
-def _learn(net, plan, theta, gradient, momentum, s, x, y_all, change, exponent, updating, packed, position, counters, shown, row):
-    """Broadcast, correlate, and update when it is due; ``position`` is where the update's words begin, ``row`` −1 or the one to show."""
+def _correlate(plan, gradient, sign, s, g):
+    """G ← saturate(G + s·g) for the synapses of a neuron; returns how many saturated."""
+    saturated = 0
+    for k in range(g.size):
+        total = gradient[k] + (s[k] if sign == 2 else sign) * g[k]
+        kept = min(max(total, plan.g.low), plan.g.high)
+        saturated += kept != total
+        gradient[k] = kept
+    return saturated
+
+
+@_compiled
+def _update(plan, theta, gradient, momentum, r, counters):
+    """m ← cast_m(m − m·2⁻ᵏ + G), θ ← saturate(θ − cast_weight(m or G)) for the synapses of a neuron."""
+    for k in range(r.size):
+        value, word = gradient[k], r[k]
+        if plan.decay:
+            aligned = momentum[k] << plan.m_shift
+            value = _round(aligned - (aligned >> plan.decay) + (value << plan.g_shift), plan.m.dropped, plan.m.rounding, word)
+            counters[_MOMENTUM] += _outside(value, plan.m)
+            value = _fit(value, plan.m)
+            momentum[k] = value
+        value = _round(value, plan.u.dropped, plan.u.rounding, word)
+        counters[_UPDATE] += _outside(value, plan.u)
+        old = np.int64(theta[k])
+        moved = old - _fit(value, plan.u)
+        kept = min(max(moved, plan.theta_low), plan.theta_high)
+        counters[_WEIGHT] += kept != moved
+        counters[_CHANGED] += kept != old
+        theta[k] = kept
+
+
+@_compiled
+def _folded(value, width, offset):
+    """What a field of a payload contributes to the 32-bit word of its event."""
+    bits, turn = value & ((1 << width) - 1), offset & 31
+    low = (bits ^ (bits >> 32)) & 0xFFFFFFFF
+    return ((low << turn) | (low >> (32 - turn))) & 0xFFFFFFFF
+
+
+@_compiled
+def _crc(crc, word):
+    """CRC-32 (inverted) after a word, four bytes at once."""
+    crc ^= word
+    return _CRC[3, crc & 255] ^ _CRC[2, (crc >> 8) & 255] ^ _CRC[1, (crc >> 16) & 255] ^ _CRC[0, crc >> 24]
+
+
+@_compiled
+def _sign_neurons(plan, crc, number, z, y):
+    for o in range(z.size):
+        crc = _crc(crc, number ^ _folded(z[o], plan.z_width, 1) ^ _folded(np.int64(y[o]), plan.y_width, 1 + plan.z_width))
+    return crc
+
+
+@_compiled
+def _sign_costs(plan, crc, costs, change):
+    word = _folded(costs[0], plan.cost_width, 0) ^ _folded(costs[1], plan.cost_width, plan.cost_width)
+    return _crc(crc, word ^ _folded(change, plan.change_width, 2 * plan.cost_width))
+
+
+@_compiled
+def _sign_words(plan, crc, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, momentum):
+    """The words of a group of ``count`` neurons; ``at`` and ``s_at`` are where its parameters and signs begin."""
+    width = broadcast.size
+    for k in range(width):
+        word = _folded(np.int64(broadcast[k]), plan.broadcast_width, 0)
+        for lane in range(count):
+            i, offset = at + lane * width + k, plan.broadcast_width
+            word ^= _folded(np.int64(s[s_at + lane * s_stride + k * s_step]), 2, offset + 2 * lane)
+            offset += 2 * plan.lanes
+            if plan.g_width:
+                word ^= _folded(gradient[i], plan.g_width, offset + lane * plan.g_width)
+                offset += plan.lanes * plan.g_width
+            if plan.m_width:
+                word ^= _folded(momentum[i], plan.m_width, offset + lane * plan.m_width)
+                offset += plan.lanes * plan.m_width
+            word ^= _folded(np.int64(theta[i]), plan.theta_width, offset + lane * plan.theta_width)
+        crc = _crc(crc, word)
+    return crc
+
+
+@_compiled
+def _learn(
+    net, plan, theta, gradient, momentum, s, x, y_all, change, exponent, updating, packed, position, counters, room, crcs, signing,
+    shown, row,
+):  # fmt: skip
+    """Broadcast, correlate, and update when it is due.
+
+    ``position`` is where the update's words begin, ``room`` (g, r, u, either) of a group's words, ``row`` −1 or the one to show.
+    """
     operand = x
     for layer in range(net.n_in.size):
-        n_out, dropped = net.n_out[layer], net.g_dropped[layer] - exponent
-        groups = -(-n_out // plan.lanes)
-        s_first = net.neuron_at[layer]
-        for k in range(net.n_in[layer] + 1):
-            product = change
-            if plan.node:
-                product = change * operand[k - 1] if k else change << net.operand_fraction[layer]
-            g = _round(product, dropped, plan.g.rounding, 0)
-            if _outside(g, plan.g):
-                counters[_BROADCAST] += n_out
-                g = _fit(g, plan.g)
-            at = net.theta_at[layer] + k * n_out
-            s_at = s_first if plan.node else at
-            if g == 0 and (plan.plain or not updating):
-                continue
-            if not plan.plain:
-                saturated = 0
-                for o in range(n_out):
-                    total = gradient[at + o] + s[s_at + o] * g
-                    kept = min(max(total, plan.g.low), plan.g.high)
-                    saturated += kept != total
-                    gradient[at + o] = kept
-                    if row >= 0:
-                        shown.gradient[row, at + o] = kept
-                counters[_GRADIENT] += saturated
-            for group in range(groups):
-                first = group * plan.lanes
-                count = min(plan.lanes, n_out - first)
-                word = 0
-                if updating:
-                    slot = net.slot_at[layer] + group * net.group_slots[layer] + k
-                    word = _random_word(packed, position + slot * plan.word_bits, plan.word_bits)
-                u = g
+        n_out, width = net.n_out[layer], net.n_in[layer] + 1
+        g, r, u = room[0][:width], room[1][:width], room[2][:width]
+        counters[_BROADCAST] += n_out * _broadcast(net, plan, layer, change, exponent, operand, g)
+        for group in range(-(-n_out // plan.lanes)):
+            first = group * plan.lanes
+            count = min(plan.lanes, n_out - first)
+            if updating and plan.word_bits:
+                at = position + (net.slot_at[layer] + group * net.group_slots[layer]) * plan.word_bits
+                for k in range(width):
+                    if g[k] != 0 or not plan.plain:
+                        r[k] = _random_word(packed, at + k * plan.word_bits, plan.word_bits)
+            if plan.plain:
+                counters[_UPDATE] += count * _narrow_update(plan, g, r, u)
+            for o in range(first, first + count):
+                at = net.theta_at[layer] + o * width
+                sign = np.int64(s[net.neuron_at[layer] + o]) if plan.node else 2
+                signs = s if plan.node else s[at : at + width]
                 if plan.plain:
-                    u = _round(g, plan.u.dropped, plan.u.rounding, word)
-                    if _outside(u, plan.u):
-                        counters[_UPDATE] += count
-                        u = _fit(u, plan.u)
-                    if u != 0:
-                        _move(theta, at + first, s, s_at + first, count, u, plan.theta_low, plan.theta_high, counters)
-                elif updating:
-                    for i in range(at + first, at + first + count):
-                        v = gradient[i]
-                        gradient[i] = 0
-                        if plan.decay:
-                            aligned = momentum[i] << plan.m_shift
-                            v = _round(aligned - (aligned >> plan.decay) + (v << plan.g_shift), plan.m.dropped, plan.m.rounding, word)
-                            counters[_MOMENTUM] += _outside(v, plan.m)
-                            v = _fit(v, plan.m)
-                            momentum[i] = v
-                        v = _round(v, plan.u.dropped, plan.u.rounding, word)
-                        counters[_UPDATE] += _outside(v, plan.u)
-                        moved = theta[i] - _fit(v, plan.u)
-                        kept = min(max(moved, plan.theta_low), plan.theta_high)
-                        counters[_WEIGHT] += kept != moved
-                        counters[_CHANGED] += kept != theta[i]
-                        theta[i] = kept
-                if row >= 0:
-                    shown.broadcast[row, net.word_at[layer] + group * (net.n_in[layer] + 1) + k] = u
-        operand = y_all[s_first : s_first + n_out]
+                    _move(theta[at : at + width], sign, signs, u, plan.theta_low, plan.theta_high, counters)
+                else:
+                    counters[_GRADIENT] += _correlate(plan, gradient[at : at + width], sign, signs, g)
+                    if updating:
+                        _update(plan, theta[at : at + width], gradient[at : at + width], momentum[at : at + width], r, counters)
+            at = net.theta_at[layer] + first * width
+            if row >= 0:
+                word = net.word_at[layer] + group * width
+                for k in range(width):
+                    shown.broadcast[row, word + k] = u[k] if plan.plain else g[k]
+                _copy(shown.gradient[row, at : at + count * width], gradient[at : at + count * width])
+            if signing:
+                s_at = net.neuron_at[layer] + first if plan.node else at
+                strides = (1, 0) if plan.node else (width, 1)
+                sent = room[3][:width]
+                for k in range(width):
+                    sent[k] = u[k] if plan.plain else g[k]
+                crcs[1] = _sign_words(plan, crcs[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, momentum)
+            if updating and not plan.plain:
+                for i in range(at, at + count * width):
+                    gradient[i] = 0
+        operand = y_all[net.neuron_at[layer] : net.neuron_at[layer] + n_out]
     if updating:
         counters[_UPDATES] += 1
         counters[_WRITES] += theta.size
@@ -347,21 +477,33 @@ def _cost(y_all, target):
 
 
 @_compiled
-def _right(plan, y_all, target):
-    output = y_all[y_all.size - target.size :]
-    if target.size == 1:
-        return (2 * output[0] >= plan.one) == (2 * target[0] >= plan.one)
-    return np.argmax(output) == np.argmax(target)
+def _answer(plan, y, first):
+    """The largest of y from ``first`` on, lowest index first; of a lone one, whether it is at least ½."""
+    if y.size - first == 1:
+        return 1 if 2 * y[first] >= plan.one else 0
+    best = first
+    for k in range(first + 1, y.size):
+        if y[k] > y[best]:
+            best = k
+    return best - first
 
 
 @_compiled
 def _run(
-    net, plan, theta, gradient, momentum, z, y, costs_in_force, due, inputs, targets, indices, signs, exponents, packed, n, counters,
-    limits, costs, changes, judged, shown,
+    net, plan, theta, gradient, momentum, z, y, in_force, due, inputs, targets, indices, signs, exponents, packed, n, counters,
+    limits, costs, changes, judged, crcs, signatures, shown,
 ):  # fmt: skip
     """The steps from n on, as many as there are ``exponents``; ``judged`` gets 0 or 1 where a sample was judged, else −1."""
     first_p, first_x, start, updates = n // plan.tau_p, n // plan.tau_x, n, 0
     product = np.empty(net.n_out[0], dtype=np.int64)
+    widest = net.n_in.max() + 1
+    room = (
+        np.empty(widest, dtype=np.int64),
+        np.zeros(widest, dtype=np.int64),
+        np.empty(widest, dtype=theta.dtype),
+        np.empty(widest, dtype=np.int64),
+    )
+    signing = signatures.shape[0] > 0
     stale = True
     for step in range(exponents.size):
         n = start + step
@@ -370,40 +512,43 @@ def _run(
         x, target = inputs[sample], targets[sample]
         s = signs[n // plan.tau_p - first_p]
         if plan.node and (stale or new):
-            _dense(theta, 0, net.n_in[0], net.n_out[0], x, net.operand_fraction[0], product)
+            _dense(theta, 0, x, net.operand_fraction[0], product)
             stale = False
-        saturated = 0
-        if plan.two_sided:
-            saturated += _pass(net, plan, theta, s, 1, x, product, z[0], y[0])
-            saturated += _pass(net, plan, theta, s, -1, x, product, z[1], y[1])
-            costs_in_force[0] = _cost(y[0], target)
-            costs[step, 1] = _cost(y[1], target)
-            change = costs_in_force[0] - costs[step, 1]
-        else:
-            if new or n % plan.tau_t == 0:
-                saturated += _pass(net, plan, theta, s, 0, x, product, z[0], y[0])
-                costs_in_force[0] = _cost(y[0], target)
-            saturated += _pass(net, plan, theta, s, 1, x, product, z[1], y[1])
-            costs[step, 1] = _cost(y[1], target)
-            change = costs[step, 1] - costs_in_force[0]
-        costs[step, 0] = costs_in_force[0]
+        baseline_due = new or n % plan.tau_t == 0
+        for number in range(2):
+            if number == 0 and not plan.two_sided and not baseline_due:
+                continue
+            direction = 1 - 2 * number if plan.two_sided else number
+            counters[_ACTIVATION] += _pass(net, plan, theta, s, direction, x, product, z[number], y[number])
+            in_force[number] = _cost(y[number], target)
+            if signing:
+                crcs[0] = _sign_neurons(plan, crcs[0], number, z[number], y[number])
+        costs[step, 0], costs[step, 1] = in_force[0], in_force[1]
+        change = in_force[0] - in_force[1] if plan.two_sided else in_force[1] - in_force[0]
         judged[step] = -1
         if new:
-            judged[step] = 1 if _right(plan, y[0], target) else 0
+            judged[step] = 1 if _answer(plan, y[0], y.shape[1] - target.size) == _answer(plan, target, 0) else 0
             counters[_CORRECT] += judged[step]
-        counters[_ACTIVATION] += saturated
         change = _round(change, plan.change.dropped, plan.change.rounding, 0)
         counters[_COST_CHANGE] += _outside(change, plan.change)
         change = _fit(change, plan.change)
         changes[step] = change
+        if signing:
+            crcs[0] = _sign_costs(plan, crcs[0], in_force, change)
 
         updating = (n + 1) % plan.tau_t == 0
         row = step if shown.counter.shape[0] else -1
         if row >= 0:
-            shown.preactivation[row], shown.activation[row] = z, y
-            shown.broadcast[row], shown.gradient[row] = 0, gradient
+            for number in range(2):
+                _copy(shown.preactivation[row, number], z[number])
+                _copy(shown.activation[row, number], y[number])
         position = updates * plan.slots * plan.word_bits
-        _learn(net, plan, theta, gradient, momentum, s, x, y[0], change, exponents[step], updating, packed, position, counters, shown, row)
+        _learn(
+            net, plan, theta, gradient, momentum, s, x, y[0], change, exponents[step], updating, packed, position, counters, room, crcs,
+            signing, shown, row,
+        )  # fmt: skip
+        if signing:
+            signatures[step, 0], signatures[step, 1] = crcs[0] ^ 0xFFFFFFFF, crcs[1] ^ 0xFFFFFFFF
         counters[_STEPS] += 1
         for i in range(limits.size):
             counters[i] = min(counters[i], limits[i])
@@ -411,7 +556,9 @@ def _run(
             stale = True
             updates += 1
         if row >= 0:
-            shown.parameter[row], shown.momentum[row], shown.counter[row] = theta, momentum, counters
+            _copy(shown.parameter[row], theta)
+            _copy(shown.momentum[row], momentum)
+            _copy(shown.counter[row], counters)
         due = False
     return updates
 
@@ -444,10 +591,11 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         "g_dropped": [fraction - spec.gradient_format.fraction_bits for fraction in products],
     }
     net = _Net(**{name: np.array(column, dtype=np.int64) for name, column in columns.items()}, tables=tables)
-    decay, m, m_shift, g_shift = 0, _Cast(0, 0, 0, 0, 0), 0, 0
+    decay, m, m_shift, g_shift, m_width = 0, _Cast(0, 0, 0, 0, 0), 0, 0, 0
     if isinstance(spec.optimizer, Momentum):
         total, form, optimizer = spec.momentum_sum_format, spec.momentum_format, spec.optimizer
         decay, m = optimizer.k, _Cast.of(total, form, Cast(optimizer.rounding, optimizer.overflow))
+        m_width = form.width
         m_shift, g_shift = (total.fraction_bits - source.fraction_bits for source in (form, spec.gradient_format))
     plan = _Plan(
         spec.hardware.lanes,
@@ -471,22 +619,16 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         *spec.parameter_limits,
         spec.stochastic_bits,
         layout.slots,
+        spec.accumulator_width,
+        forms.activation.width,
+        spec.cost_format.width,
+        spec.cost_change_format.width,
+        (spec.update_format if spec.plain else spec.gradient_format).width,
+        0 if spec.plain else spec.gradient_format.width,
+        m_width,
+        weight.width,
     )
     return net, plan
-
-
-@lru_cache(maxsize=16)
-def _stored(spec: DesignSpec) -> np.ndarray:
-    """Canonical index of each parameter (int64, shape (P,)) when they are stored input by input."""
-    numbered = split_parameters(spec, np.arange(spec.network.n_parameters))
-    return np.concatenate([np.vstack((biases, weights.T)).ravel() for weights, biases in numbered])
-
-
-def _canonical(stored: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values stored input by input (last axis) in canonical order, int64."""
-    result = np.empty(values.shape, dtype=np.int64)
-    result[..., stored] = values
-    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -501,11 +643,14 @@ class Result:
         Passes of one sample through the network.
     curve : Curve
         A row per record.
+    signatures : array of int64, shape (steps, 2)
+        The running signatures after each step, forward and learned; no rows where they were not wanted or are not kept.
     """
 
     state: State
     evaluations: int
     curve: Curve
+    signatures: np.ndarray
 
 
 def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
@@ -544,6 +689,7 @@ def train(
     until: float | None = None,
     progress: Callable[[int], None] | None = None,
     observe: Callable[[dict[str, np.ndarray]], None] | None = None,
+    signatures: bool = False,
 ) -> Result:
     """Train for ``steps`` steps from a state on.
 
@@ -569,12 +715,18 @@ def train(
         Called with the number of steps done, at every record.
     observe : callable or None
         Called with the observables of ``probes(spec)``, a leading axis of consecutive steps before each shape, block by block.
+    signatures : bool
+        Whether to compute the running signatures, if the design keeps them: they cost more than the rest. Implied by
+        ``observe``.
 
     Raises
     ------
     ValueError
-        If an array does not fit the network.
+        If an array does not fit the network, or if signatures are wanted of a state that lost them.
     """
+    signing = spec.hardware.signature and (signatures or observe is not None)
+    if signing and state.signature is None:
+        raise ValueError("Signatures of the state must be known, not left out earlier; clear them, or train with signatures throughout")
     inputs, targets, n_samples = np.asarray(inputs), np.asarray(targets), len(inputs)
     wanted = {"Inputs": (inputs, spec.network.n_in), "Targets": (targets, spec.network.n_out)}
     for name, (array, size) in wanted.items():
@@ -583,11 +735,12 @@ def train(
     net, plan = _describe(spec)
     kind = np.int32 if max(form.width for form in (spec.formats.weight, spec.formats.input, spec.formats.activation)) < 32 else np.int64
     inputs, targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
-    stored = _stored(spec)
     sign_source, word_source = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
-    theta, gradient, momentum = state.parameters[stored].astype(kind), state.gradient[stored], state.momentum[stored]
+    theta, gradient, momentum = state.parameters.astype(kind), state.gradient.copy(), state.momentum.copy()
     z, y = np.stack((state.baseline.preactivation,) * 2), np.stack((state.baseline.activation,) * 2).astype(kind)
-    in_force, counters = np.array([state.baseline.cost]), state.counters.copy()
+    in_force, counters = np.array([state.baseline.cost, 0]), state.counters.copy()
+    crcs = np.array(state.signature or INITIAL, dtype=np.int64) ^ 0xFFFFFFFF
+    history: list[np.ndarray] = []
     n, updates, due, last = state.steps, state.updates, state.due, state.steps + steps
     per_step = [spec.quantities / plan.tau_p, plan.slots * plan.word_bits / plan.tau_t / 8, 40 + 8 * values_per_step(spec) * bool(observe)]
     block_steps = max(1, min(1 << 16, int(BLOCK_BYTES / max(per_step))))
@@ -614,15 +767,16 @@ def train(
         exponents = exponents_of_rate[np.searchsorted(changes_of_rate, np.arange(n, stop), side="right") - 1]
         packed = word_source.packed(updates, stop // plan.tau_t - n // plan.tau_t)
         costs, changes, judged = np.empty((length, 2), dtype=np.int64), np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int64)
-        shown = _room(spec, length if observe else 0, kind)
-        signs = signs if spec.node else np.ascontiguousarray(signs[:, stored])
+        signed, shown = np.empty((length if signing else 0, 2), dtype=np.int64), _room(spec, length if observe else 0, kind)
         updates += _run(
             net, plan, theta, gradient, momentum, z, y, in_force, due, inputs, targets, indices, signs, exponents, packed, n, counters,
-            COUNTER_LIMITS, costs, changes, judged, shown,
+            COUNTER_LIMITS, costs, changes, judged, crcs, signed, shown,
         )  # fmt: skip
+        if signatures:
+            history.append(signed)
         if observe:
             seen = signs[np.arange(n, stop) // plan.tau_p - first_p]
-            observe(_observables(spec, stored, shown, costs, changes, seen))
+            observe(_observables(spec, shown, costs, changes, seen, signed))
         steps_of_block = np.arange(n, stop)
         baselines = (judged >= 0) | (steps_of_block % plan.tau_t == 0) | spec.two_sided
         evaluations += length + int(np.count_nonzero(baselines))
@@ -635,7 +789,7 @@ def train(
                 else (math.nan,) * 2
             )
             window[:] = 0
-            evaluated = evaluate(spec, _canonical(stored, theta), *evaluation) if evaluation is not None else (math.nan,) * 2
+            evaluated = evaluate(spec, theta.astype(np.int64), *evaluation) if evaluation is not None else (math.nan,) * 2
             rows.append((n, evaluations, updates * spec.network.n_parameters, *online, *evaluated))
             if progress is not None:
                 progress(n)
@@ -648,13 +802,16 @@ def train(
         steps=n,
         updates=updates,
         due=due,
-        parameters=_canonical(stored, theta),
-        gradient=_canonical(stored, gradient),
-        momentum=_canonical(stored, momentum),
+        parameters=theta.astype(np.int64),
+        gradient=gradient,
+        momentum=momentum,
         baseline=Pass(z[0].copy(), y[0].astype(np.int64), int(in_force[0]), 0),
         counters=counters,
+        signature=(int(crcs[0]) ^ 0xFFFFFFFF, int(crcs[1]) ^ 0xFFFFFFFF)
+        if signing or not spec.hardware.signature or n == state.steps
+        else None,
     )
-    return Result(after, evaluations, curve)
+    return Result(after, evaluations, curve, np.concatenate(history) if history else np.empty((0, 2), dtype=np.int64))
 
 
 def _room(spec: DesignSpec, steps: int, kind: type) -> _Shown:
@@ -662,7 +819,7 @@ def _room(spec: DesignSpec, steps: int, kind: type) -> _Shown:
     return _Shown(
         np.empty((steps, 2, neurons), dtype=np.int64),
         np.empty((steps, 2, neurons), dtype=kind),
-        np.empty((steps, spec.layout.words), dtype=np.int64),
+        np.zeros((steps, spec.layout.words), dtype=np.int64),
         np.empty((steps, parameters), dtype=np.int64),
         np.empty((steps, parameters), dtype=np.int64),
         np.empty((steps, parameters), dtype=kind),
@@ -671,7 +828,7 @@ def _room(spec: DesignSpec, steps: int, kind: type) -> _Shown:
 
 
 def _observables(
-    spec: DesignSpec, stored: np.ndarray, shown: _Shown, costs: np.ndarray, changes: np.ndarray, signs: np.ndarray
+    spec: DesignSpec, shown: _Shown, costs: np.ndarray, changes: np.ndarray, signs: np.ndarray, signed: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The observables of a block, as ``probes(spec)`` says, a leading axis of steps before each shape."""
     found = {
@@ -680,11 +837,12 @@ def _observables(
         "cost": costs,
         "cost_change": changes[:, None],
         "broadcast": shown.broadcast,
-        "sign": signs[:, spec.layout.parameter_neuron].astype(np.int64) if spec.node else _canonical(stored, signs),
-        "gradient": _canonical(stored, shown.gradient),
-        "momentum": _canonical(stored, shown.momentum),
-        "parameter": _canonical(stored, shown.parameter),
+        "sign": (signs[:, spec.layout.parameter_neuron] if spec.node else signs).astype(np.int64),
+        "gradient": shown.gradient,
+        "momentum": shown.momentum,
+        "parameter": shown.parameter.astype(np.int64),
         "counter": shown.counter,
+        "signature": signed,
     }
     return {probe.name: found[probe.name] for probe in probes(spec)}
 
@@ -692,7 +850,7 @@ def _observables(
 def write_trace(run: Run, directory: Path, *, first: int = 0) -> State:
     """Compute a run and write its trace from step ``first`` on; the state after the last step."""
     with TraceWriter(directory, Header.of(run, "python_ref.fast", first=first), run.spec) as writer:
-        state = train(run.spec, run.initial_state(), run.inputs, run.targets, run.order, min(first, run.steps)).state
+        state = train(run.spec, run.initial_state(), run.inputs, run.targets, run.order, min(first, run.steps), signatures=True).state
         return train(
             run.spec, state, run.inputs, run.targets, run.order, run.steps - state.steps, record_every=run.steps + 1, observe=writer.extend
         ).state

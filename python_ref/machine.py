@@ -61,8 +61,8 @@ class State:
         The unperturbed pass in force, where the difference is one-sided.
     counters : array of int64, shape (len(COUNTERS),)
         In the order of ``COUNTERS``.
-    signature : (int, int)
-        The running signatures, forward and learned, if the design keeps them.
+    signature : (int, int) or None
+        The running signatures, forward and learned, if the design keeps them; None where a faster model left them out.
     """
 
     seed: int
@@ -74,7 +74,7 @@ class State:
     momentum: np.ndarray
     baseline: Pass
     counters: np.ndarray
-    signature: tuple[int, int] = INITIAL
+    signature: tuple[int, int] | None = INITIAL
 
     def with_load(self, parameters: np.ndarray | None = None) -> State:
         """The state after the host has written parameters or run inference: sample and baseline are due."""
@@ -204,8 +204,12 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         "parameter": parameters,
         "counter": counters,
     }
-    signature = extend(spec, state.signature, observed, (0, 1) if baseline_due else (1,)) if spec.hardware.signature else INITIAL
-    observed["signature"] = np.array(signature)
+    signature = state.signature
+    if spec.hardware.signature:
+        if signature is None:
+            raise ValueError("Signatures of the state must be known, not left out earlier; clear them, or train with signatures throughout")
+        signature = extend(spec, signature, observed, (0, 1) if baseline_due else (1,))
+        observed["signature"] = np.array(signature)
     after = replace(
         state,
         steps=n + 1,

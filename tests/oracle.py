@@ -61,6 +61,21 @@ def narrow(value: Fraction, target: Fixed, rounding: str, overflow: str, random:
     return n / Fraction(2) ** target.fraction_bits, outside
 
 
+def signed_by_events(crc: int, payloads: list[list[tuple[int, int]]]) -> int:
+    """CRC-32 after events, bit by bit: each payload, fields of (raw value, width) from the lowest bit up, is folded to 32 bits."""
+    crc ^= 0xFFFFFFFF
+    for fields in payloads:
+        packed = offset = 0
+        for value, width in fields:
+            packed |= value % 2**width << offset
+            offset += width
+        while packed >> 32:
+            packed = packed >> 32 ^ packed % 2**32
+        for bit in range(32):
+            crc = crc >> 1 ^ 0xEDB88320 * ((crc ^ packed >> bit) & 1)
+    return crc ^ 0xFFFFFFFF
+
+
 class Oracle:
     """A machine of plain Python numbers; the observables of a step as lists of fractions."""
 
@@ -120,6 +135,7 @@ class Oracle:
         self.n = self.u = 0
         self.loaded = True
         self.held: tuple | None = None
+        self.signature = [0, 0]
         self.count = dict.fromkeys(
             ["correct", "writes", "changed", "activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight"], 0
         )
@@ -188,12 +204,15 @@ class Oracle:
         real_t = [value / Fraction(2) ** f.activation.fraction_bits for value in target]
         signs = {key: self.sign(key, n // schedule.perturbation_period) for key in self.index}
         fresh = self.loaded or n % schedule.sample_period == 0
+        run = [0, 1]
         if self.two_sided:
             first, second = self.run_pass(real_x, real_t, signs, +1), self.run_pass(real_x, real_t, signs, -1)
             change = first[2] - second[2]
         else:
             if fresh or n % schedule.update_period == 0:
                 self.held = self.run_pass(real_x, real_t, signs, 0)
+            else:
+                run = [1]
             first, second = self.held, self.run_pass(real_x, real_t, signs, +1)
             change = second[2] - first[2]
         if fresh:
@@ -258,8 +277,13 @@ class Oracle:
                 count["writes"] += 1
                 count["changed"] += self.theta[key] != old
         self.n, self.u, self.loaded = n + 1, self.u + updating, False
+        if spec.hardware.signature:
+            self.keep_signatures(
+                [(number, (first, second)[number]) for number in run], (first[2], second[2], change), broadcast, signs, correlated
+            )
         kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
         return {
+            "signature": [Fraction(crc) for crc in self.signature],
             "preactivation": [done[0][key] for done in (first, second) for key in self.neurons],
             "activation": [done[1][key] for done in (first, second) for key in self.neurons],
             "cost": [first[2], second[2]],
@@ -271,3 +295,42 @@ class Oracle:
             "parameter": [self.theta[key] for key in self.keys],
             "counter": [self.n, self.u, count["correct"], count["writes"], count["changed"], *(count[kind] for kind in kinds)],
         }
+
+    def keep_signatures(self, run: list[tuple[int, tuple]], costs: tuple, broadcast: list[Fraction], signs: dict, correlated: dict) -> None:
+        """Continue the signatures by the events of a step."""
+        spec, f = self.spec, self.spec.formats
+
+        def raw(value: Fraction, fraction_bits: int) -> int:
+            scaled = value * Fraction(2) ** fraction_bits
+            assert scaled.denominator == 1
+            return scaled.numerator
+
+        def width(form: Fixed) -> int:
+            return form.integer_bits + form.fraction_bits
+
+        neurons = []
+        for number, (z, y, _, _) in run:
+            for layer, o in self.neurons:
+                z_fraction = f.weight.fraction_bits + (f.activation if layer else f.input).fraction_bits
+                shown_z = (raw(z[layer, o], z_fraction), spec.accumulator_width)
+                neurons.append([(number, 1), shown_z, (raw(y[layer, o], f.activation.fraction_bits), width(f.activation))])
+        c_fraction = 2 * f.activation.fraction_bits
+        change_fraction = f.cost_change.fraction_bits if f.cost_change else c_fraction
+        shown_costs = [(raw(c, c_fraction), width(spec.cost_format)) for c in costs[:2]]
+        neurons.append([*shown_costs, (raw(costs[2], change_fraction), width(spec.cost_change_format))])
+        self.signature[0] = signed_by_events(self.signature[0], neurons)
+        words = []
+        for (_, layer, k, members), value in zip(self.words_of_pass, broadcast, strict=True):
+            keys = [(layer, o, k) for o in members] + [None] * (self.lanes - len(members))
+            columns = [(f.weight, self.theta)]
+            if self.momentum_k is not None:
+                columns.insert(0, (self.m_format, self.m))
+            if not self.plain:
+                columns.insert(0, (self.g_format, correlated))
+            form = f.weight if self.plain else self.g_format
+            fields = [(raw(value, form.fraction_bits), width(form))]
+            fields += [(0 if key is None else signs[key[:2] if self.is_node else key], 2) for key in keys]
+            for form, column in columns:
+                fields += [(0 if key is None else raw(column[key], form.fraction_bits), width(form)) for key in keys]
+            words.append(fields)
+        self.signature[1] = signed_by_events(self.signature[1], words)

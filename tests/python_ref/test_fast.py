@@ -24,13 +24,14 @@ def assert_same(fast_state: State, state: State, note: object) -> None:
     np.testing.assert_array_equal(fast_state.baseline.preactivation, state.baseline.preactivation, err_msg=str(note))
     np.testing.assert_array_equal(fast_state.baseline.activation, state.baseline.activation, err_msg=str(note))
     assert fast_state.baseline.cost == state.baseline.cost, note
+    assert fast_state.signature == state.signature, note
 
 
 def check(spec: DesignSpec, rng: random.Random, steps: int) -> None:
     state = initial_state(spec, random_parameters(rng, spec), seed=rng.randrange(1 << 63))
     inputs, targets = random_samples(rng, spec, 6)
     order = np.array([rng.randrange(6) for _ in range(sample_number(spec, steps) + 1)])
-    whole = fast.train(spec, state, inputs, targets, order, steps)
+    whole = fast.train(spec, state, inputs, targets, order, steps, signatures=True)
     blocks: list[dict[str, np.ndarray]] = []
     half = fast.train(spec, state, inputs, targets, order, steps // 2, record_every=rng.randint(1, 7), observe=blocks.append)
     loaded = rng.random() < 0.5
@@ -49,6 +50,7 @@ def check(spec: DesignSpec, rng: random.Random, steps: int) -> None:
     assert_same(rest.state, plain, spec)
     if not loaded:
         assert_same(whole.state, plain, spec)
+        np.testing.assert_array_equal(whole.signatures, shown["signature"] if spec.hardware.signature else np.empty((0, 2)))
 
 
 @settings(max_examples=100)
@@ -78,3 +80,18 @@ def test_blocks_leave_no_seam(monkeypatch):
     for size in (1, 100, 3000):
         monkeypatch.setattr(fast, "BLOCK_BYTES", size)
         assert_same(fast.train(spec, state, inputs, targets, order, 300).state, whole.state, size)
+
+
+def test_signatures_that_were_left_out_are_not_made_up():
+    rng = random.Random(4)
+    spec = random_design(rng, signature=True)
+    state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
+    order = np.arange(300) % 6
+    unsigned = fast.train(spec, state, inputs, targets, order, 10).state
+    assert unsigned.signature is None
+    with pytest.raises(ValueError, match=r"^Signatures of the state must be known, "):
+        fast.train(spec, unsigned, inputs, targets, order, 10, signatures=True)
+    with pytest.raises(ValueError, match=r"^Signatures of the state must be known, "):
+        step(spec, unsigned, (inputs[0], targets[0]))
+    cleared = fast.train(spec, unsigned.with_clear(), inputs, targets, order, 10, signatures=True)
+    assert cleared.state.signature == tuple(cleared.signatures[-1].tolist())
