@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,15 @@ from sim.ports import EVENTS
 from sim.program import Op, Program
 
 _BLOCK = 2048
-"""Events of a kind, and 256 times as many cycles, after which all that waits is written."""
+"""Events of a kind after which all that waits is written."""
 
 
 class _Refused(Exception):
     """The module cannot be run as a core."""
+
+
+class _Undefined(Exception):
+    """The core shows bits that are neither 0 nor 1."""
 
 
 def _check_ports(dut: Any, inputs: dict[str, int], outputs: dict[str, int]) -> None:
@@ -43,7 +48,7 @@ def _bits(handle: Any) -> int:
     try:
         return int(text, 2)
     except ValueError:
-        raise _Refused(f"the module's port {handle._name} has undefined bits: {text}") from None
+        raise _Undefined(f"The core shows undefined bits at its port {handle._name}: {text}") from None
 
 
 @cocotb.test()
@@ -56,6 +61,8 @@ async def bench(dut: Any) -> None:
             await _run(dut, told, FrameWriter(file))
         except _Refused as error:
             Path(told["refused"]).write_text(str(error), encoding="utf-8")
+        except _Undefined as error:
+            Path(told["undefined"]).write_text(str(error), encoding="utf-8")
 
 
 async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
@@ -85,7 +92,7 @@ async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
     op = cycles = busy_cycles = taken = idle = 0
     word = next(words, None)
     requesting = offering = asked = False
-    grace = 4
+    grace, reported = 4, time.monotonic()
 
     def flush() -> None:
         for kind, rows in enumerate(found):
@@ -152,7 +159,8 @@ async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
             if responded and asked:
                 asked, advance = False, True
             idle = 0 if progress or advance else idle + 1
-            if cycles % (256 * _BLOCK) == 0:
+            if cycles % 256 == 0 and time.monotonic() > reported + 1.0:
+                reported = time.monotonic()
                 flush()
                 writer.state(PROGRESS, (cycles, busy_cycles, taken, op))
             if idle > patience:

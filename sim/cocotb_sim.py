@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sim.cxxrtl import find_compiler
-from sim.error import SimulationError, ToolError
+from sim.error import CoreError, SimulationError, ToolError
 from sim.frames import Receiver
 from sim.ports import Ports
 from sim.process import call, child_environment, stamped, stop, tail
@@ -37,8 +37,10 @@ runner = get_runner(job["simulator"])
 getattr(runner, job["verb"])(**job["arguments"])
 """
 
+_WAVES = Path(__file__).with_name("icarus_waves.v")
 _TIMESCALE = ["1ns", "1ps"]
-_ARGUMENTS = {"verilator": ["-Wno-fatal", "-Wno-WIDTH", "--x-initial", "0", "--x-assign", "0"], "icarus": ["-g2012"]}
+# As SystemVerilog, Icarus initialises registers before any process waits for them, and Yosys's Verilog counts on the event.
+_ARGUMENTS = {"verilator": ["-Wno-fatal", "-Wno-WIDTH", "--x-initial", "0", "--x-assign", "0"], "icarus": ["-g2005"]}
 
 
 def find_verilator() -> Path:
@@ -166,13 +168,20 @@ def build_cocotb(
         notify("Verilator compiles the core, which takes up to a minute")
     source = directory / ("core.sv" if verilog.suffix == ".sv" else "core.v")
     shutil.copyfile(verilog, source)
+    given = list(_ARGUMENTS[simulator])
+    sources = [str(source)]
+    if simulator == "icarus" and source.suffix == ".sv":
+        given = ["-g2012"]
+    if simulator == "icarus" and waves:
+        given += ["-s", "mgd_hw_waves", f"-DMGD_HW_TOP={ports.top}"]
+        sources.append(str(_WAVES))
     arguments = {
-        "sources": [str(source)],
+        "sources": sources,
         "hdl_toplevel": ports.top,
         "build_dir": str(directory),
         "always": True,
-        "waves": waves,
-        "build_args": _ARGUMENTS[simulator],
+        "waves": waves and simulator == "verilator",
+        "build_args": given,
         "timescale": _TIMESCALE,
     }
     log = directory / "build.log"
@@ -201,7 +210,7 @@ def run_cocotb(
     patience: int = 100_000,
     waves: Path | None = None,
     progress: Callable[[Outcome], None] | None = None,
-    silence: float = 1800.0,
+    silence: float = 90.0,
 ) -> Outcome:
     """Run a program on a core that :func:`build_cocotb` built in ``directory``.
 
@@ -215,8 +224,9 @@ def run_cocotb(
         If it lacks a port, or the simulation crashes.
     """
     env, directory = cocotb_environment(simulator), directory.resolve()
-    output, told, refused, log = (directory / name for name in ("frames.bin", "bench.json", "refused.txt", "run.log"))
-    for stale in (output, refused, directory / "results.xml"):
+    output, told, log = (directory / name for name in ("frames.bin", "bench.json", "run.log"))
+    refused, undefined = directory / "refused.txt", directory / "undefined.txt"
+    for stale in (output, refused, undefined, directory / "results.xml"):
         stale.unlink(missing_ok=True)
     output.touch()
     program.save(directory / "program.bin")
@@ -224,6 +234,7 @@ def run_cocotb(
         "program": str(directory / "program.bin"),
         "output": str(output),
         "refused": str(refused),
+        "undefined": str(undefined),
         "inputs": ports.inputs,
         "outputs": ports.outputs,
         "patience": patience,
@@ -263,12 +274,14 @@ def run_cocotb(
                 elif ended:
                     break
                 elif time.monotonic() - heard > silence:
-                    raise SimulationError(f"{simulator} said nothing for {silence:g} s: does the design have a combinational loop?")
+                    raise CoreError(f"The core kept {simulator} busy with one cycle for {silence:g} s: is there a combinational loop?")
                 else:
                     time.sleep(0.02)
         except BaseException:
             stop(process)
             raise
+    if undefined.exists():
+        raise CoreError(undefined.read_text(encoding="utf-8"))
     if refused.exists():
         raise SimulationError(f"Module {ports.top} cannot be run as a core: {refused.read_text(encoding='utf-8')}")
     if not receiver.done:

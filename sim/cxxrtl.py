@@ -144,7 +144,7 @@ def run_cxxrtl(
     patience: int = 100_000,
     waves: Path | None = None,
     progress: Callable[[Outcome], None] | None = None,
-    silence: float = 120.0,
+    silence: float = 90.0,
 ) -> Outcome:
     """Run a program on a compiled core.
 
@@ -161,8 +161,10 @@ def run_cxxrtl(
 
     Raises
     ------
+    CoreError
+        If the core makes no progress.
     SimulationError
-        If the core lacks a port, makes no progress, or the simulation crashes.
+        If it lacks a port, or the simulation crashes.
     """
     directory = model.parent
     program.save(directory / "program.bin")

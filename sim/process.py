@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sim.error import SimulationError
+from sim.error import CoreError, SimulationError
 
 __all__ = ["call", "child_environment", "read_while_alive", "stamped", "stop", "tail"]
 
@@ -73,11 +73,11 @@ def call(
 
 
 def read_while_alive(process: subprocess.Popen, receive: Callable[[bytes], None], *, silence: float) -> int:
-    """Give on what a process writes to its pipe until it ends; return its exit code.
+    """Give on what a simulator writes to its pipe until it ends; return its exit code.
 
     Raises
     ------
-    SimulationError
+    CoreError
         If it stays silent for ``silence`` seconds.
     """
     assert process.stdout is not None
@@ -93,7 +93,7 @@ def read_while_alive(process: subprocess.Popen, receive: Callable[[bytes], None]
                     receive(data)
                     heard = time.monotonic()
                 elif time.monotonic() - heard > silence:
-                    raise SimulationError(f"The simulator said nothing for {silence:g} s: does the design have a combinational loop?")
+                    raise CoreError(f"The core kept the simulator busy with one cycle for {silence:g} s: is there a combinational loop?")
     except BaseException:
         stop(process)
         raise

@@ -37,7 +37,9 @@ class Options:
     progress : callable or None
         Is told now and then how far the run is.
     timeout : float
-        Seconds for each tool of a build, and of silence in a run.
+        Seconds for each tool of a build.
+    silence : float
+        Seconds after which a simulator that does not report is given up.
     """
 
     stalls: Stalls | None = None
@@ -46,6 +48,7 @@ class Options:
     notify: Callable[[str], None] | None = None
     progress: Callable[[Outcome], None] | None = None
     timeout: float = 1800.0
+    silence: float = 90.0
 
 
 def check_verilog(verilog: Path, ports: Ports) -> None:
@@ -135,7 +138,7 @@ def simulate(
 
         build_options: dict[str, Any] = {"waves": options.waves is not None, "notify": options.notify, "timeout": options.timeout}
         model = build_cxxrtl(hardware, ports, directory, **build_options)
-        return run_cxxrtl(model, ports, program, feed, silence=options.timeout, **common)
+        return run_cxxrtl(model, ports, program, feed, silence=options.silence, **common)
     from sim.cocotb_sim import build_cocotb, plain_place, run_cocotb
 
     with plain_place(directory) as place:
@@ -148,4 +151,4 @@ def simulate(
             notify=options.notify,
             timeout=options.timeout,
         )
-        return run_cocotb(ports, program, feed, place, simulator=simulator, silence=options.timeout, **common)
+        return run_cocotb(ports, program, feed, place, simulator=simulator, silence=options.silence, **common)

@@ -81,6 +81,25 @@ def test_faults_of_the_verilog_give_one_clear_error(tmp_path, core, simulator):
         run(path, tmp_path / "stuck", simulator, patience=500)
 
 
+def test_undefined_bits_are_the_cores_fault(tmp_path, core):
+    path = tmp_path / "core.v"
+    path.write_text(re.sub(r"assign request__ready = [^;]*;", "assign request__ready = 1'hx;", core[1]))
+    with pytest.raises(CoreError, match=r"^The core shows undefined bits at its port request__ready: X$"):
+        run(path, tmp_path / "build", "icarus")
+
+
+@pytest.mark.parametrize("simulator", ["cxxrtl", "icarus"])
+def test_a_combinational_loop_is_given_up(tmp_path, core, simulator):
+    path = tmp_path / "core.v"
+    path.write_text(
+        re.sub(
+            r"assign request__ready = [^;]*;", "wire spin; assign spin = ~spin | ~request__valid; assign request__ready = spin;", core[1]
+        )
+    )
+    with pytest.raises(CoreError, match=r"^The core kept .* busy with one cycle for 2 s: is there a combinational loop\?$"):
+        run(path, tmp_path / "build", simulator, silence=2)
+
+
 def test_faults_that_need_no_simulator(tmp_path):
     path = tmp_path / "core.v"
     path.write_text("// module mgd_mock_core\nmodule other(); endmodule\n")
@@ -104,8 +123,8 @@ def test_a_crash_gives_one_clear_error(tmp_path, core, monkeypatch):
     with pytest.raises(SimulationError, match=r"(?s)^The simulation of mgd_mock_core crashed with exit code -11; the end of .*it broke$"):
         run(path, tmp_path, "cxxrtl")
     model.write_text("#!/bin/sh\nsleep 60\n")
-    with pytest.raises(SimulationError, match=r"^The simulator said nothing for 1 s: does the design have a combinational loop\?$"):
-        run(path, tmp_path, "cxxrtl", timeout=1)
+    with pytest.raises(CoreError, match=r"^The core kept the simulator busy with one cycle for 1 s: is there a combinational loop\?$"):
+        run(path, tmp_path, "cxxrtl", silence=1)
 
 
 @pytest.mark.parametrize(
