@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -52,22 +54,22 @@ class Drain(wiring.Component):
         m = Module()
         spec, slot = self.spec, self.slot
         width = spec.accumulator_width
-        waiting = Signal.like(self.accumulators, reset_less=True)
+        waiting = [Signal(width, name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
         left = Signal(range(spec.hardware.lanes + 1))
         pass_ends = Signal()
-        m.d.sync += waiting.eq(waiting >> width)
+        m.d.sync += [mine.eq(following) for mine, following in pairwise(waiting)]
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)
         with m.If(slot.last & slot.forward):
             m.d.sync += [
-                waiting.eq(self.accumulators),
+                *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting)),
                 left.eq(active_lanes(spec, slot)),
                 self.neuron.second.eq(slot.second),
                 self.neuron.layer.eq(slot.layer),
                 pass_ends.eq(slot.tail & (slot.layer == len(spec.network.layers) - 1)),
             ]
         m.d.comb += [
-            self.z.eq(waiting[:width]),
+            self.z.eq(waiting[0]),
             self.neuron.valid.eq(left != 0),
             self.neuron.last.eq((left == 1) & pass_ends),
         ]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Tally"]
+__all__ = ["Tally", "count_ones"]
+
+
+def count_ones(bits: list[Value]) -> Value:
+    """Number of set bits, by a tree of adders."""
+    middle = len(bits) // 2
+    return bits[0] if len(bits) == 1 else count_ones(bits[:middle]) + count_ones(bits[middle:])
 
 
 class Tally(wiring.Component):
@@ -41,7 +47,7 @@ class Tally(wiring.Component):
         taken = Signal(self.inputs)
         m.d.sync += taken.eq(self.i)
         ones = Signal(range(self.inputs + 1))
-        m.d.sync += ones.eq(sum((taken[lane] for lane in range(1, self.inputs)), taken[0]))
+        m.d.sync += ones.eq(count_ones(list(taken)))
         total = Signal(unsigned(self.width + 1))
         m.d.comb += total.eq(self.o + ones)
         with m.If(self.clear):

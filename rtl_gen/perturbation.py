@@ -25,8 +25,7 @@ def sign_layout(spec: DesignSpec) -> data.StructLayout:
 
 def leap(generator: Trinomial, state) -> Cat:
     """The state of a generator one word later, from bits b[t] … b[t + degree − 1]: one gate for each bit drawn."""
-    fresh = Cat(state[i] ^ state[i + 1] for i in range(generator.outputs))
-    return Cat(state[generator.outputs :], fresh)
+    return Cat(state[generator.outputs :], state[: generator.outputs] ^ state[1 : generator.outputs + 1])
 
 
 class _Tracked(NamedTuple):
