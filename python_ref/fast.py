@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from python_ref.batch import accumulate, batchable
 from python_ref.cost import correct, cost
 from python_ref.datasets import SampleOrder
 from python_ref.fast_float import Curve
@@ -37,6 +38,9 @@ __all__ = ["Result", "evaluate", "train", "write_trace"]
 
 BLOCK_BYTES = 1 << 22
 """About as large as the signs, the random words or the observables of a block of steps get."""
+
+QUIET_STEPS, MOST_AT_ONCE = 100, 512
+"""Steps without an update that are worth taking at once, and as many as are: below, the compiled loop is faster."""
 
 _FLOOR, _HALF_UP, _HALF_EVEN, _STOCHASTIC = range(4)
 _ROUNDINGS = {
@@ -490,10 +494,10 @@ def _answer(plan, y, first):
 
 @_compiled
 def _run(
-    net, plan, theta, gradient, momentum, z, y, in_force, due, inputs, targets, indices, signs, exponents, packed, n, counters,
+    net, plan, theta, gradient, momentum, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
     limits, costs, changes, judged, crcs, signatures, shown,
 ):  # fmt: skip
-    """The steps from n on, as many as there are ``exponents``; ``judged`` gets 0 or 1 where a sample was judged, else −1."""
+    """The steps from n on, as many as ``judged`` has room for, with one exponent; it gets 0 or 1 where a sample was judged, else −1."""
     first_p, first_x, start, updates = n // plan.tau_p, n // plan.tau_x, n, 0
     product = np.empty(net.n_out[0], dtype=np.int64)
     widest = net.n_in.max() + 1
@@ -505,7 +509,7 @@ def _run(
     )
     signing = signatures.shape[0] > 0
     stale = True
-    for step in range(exponents.size):
+    for step in range(judged.size):
         n = start + step
         new = due or n % plan.tau_x == 0
         sample = indices[n // plan.tau_x - first_x]
@@ -544,7 +548,7 @@ def _run(
                 _copy(shown.activation[row, number], y[number])
         position = updates * plan.slots * plan.word_bits
         _learn(
-            net, plan, theta, gradient, momentum, s, x, y[0], change, exponents[step], updating, packed, position, counters, room, crcs,
+            net, plan, theta, gradient, momentum, s, x, y[0], change, exponent, updating, packed, position, counters, room, crcs,
             signing, shown, row,
         )  # fmt: skip
         if signing:
@@ -724,97 +728,161 @@ def train(
     ValueError
         If an array does not fit the network, or if signatures are wanted of a state that lost them.
     """
-    signing = spec.hardware.signature and (signatures or observe is not None)
-    if signing and state.signature is None:
-        raise ValueError("Signatures of the state must be known, not left out earlier; clear them, or train with signatures throughout")
-    inputs, targets, n_samples = np.asarray(inputs), np.asarray(targets), len(inputs)
-    wanted = {"Inputs": (inputs, spec.network.n_in), "Targets": (targets, spec.network.n_out)}
-    for name, (array, size) in wanted.items():
-        if array.shape != (n_samples, size):
-            raise ValueError(f"{name} must be of shape ({n_samples}, {size}), not {array.shape!r}")
-    net, plan = _describe(spec)
-    kind = np.int32 if max(form.width for form in (spec.formats.weight, spec.formats.input, spec.formats.activation)) < 32 else np.int64
-    inputs, targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
-    sign_source, word_source = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
-    theta, gradient, momentum = state.parameters.astype(kind), state.gradient.copy(), state.momentum.copy()
-    z, y = np.stack((state.baseline.preactivation,) * 2), np.stack((state.baseline.activation,) * 2).astype(kind)
-    in_force, counters = np.array([state.baseline.cost, 0]), state.counters.copy()
-    crcs = np.array(state.signature or INITIAL, dtype=np.int64) ^ 0xFFFFFFFF
-    history: list[np.ndarray] = []
-    n, updates, due, last = state.steps, state.updates, state.due, state.steps + steps
-    per_step = [spec.quantities / plan.tau_p, plan.slots * plan.word_bits / plan.tau_t / 8, 40 + 8 * values_per_step(spec) * bool(observe)]
-    block_steps = max(1, min(1 << 16, int(BLOCK_BYTES / max(per_step))))
-    changes_of_rate = np.array([start for start, _ in spec.schedule.learning_rate], dtype=np.int64)
-    exponents_of_rate = np.array([spec.exponent_at(start) for start in changes_of_rate.tolist()], dtype=np.int64)
+    machine = _Machine(spec, state, inputs, targets, order, signatures, observe)
+    last = state.steps + steps
     record_every = max(1, steps // 50) if record_every is None else record_every
     rows: list[tuple[float, ...]] = []
-    window, evaluations = np.zeros(3), 0
-
-    while n < last:
-        stop = min(last, n + block_steps, (n // record_every + 1) * record_every)
-        length, first_p, first_x = stop - n, n // plan.tau_p, n // plan.tau_x
-        signs = sign_source.block(first_p, (stop - 1) // plan.tau_p + 1 - first_p)
-        taken = (stop - 1) // plan.tau_x + 1 - first_x
-        indices = (
-            order.indices(first_x, taken)
-            if isinstance(order, SampleOrder)
-            else np.asarray(order[first_x : first_x + taken], dtype=np.int64)
-        )
-        if len(indices) < taken or indices.min() < 0 or indices.max() >= n_samples:
-            raise ValueError(
-                f"Order must name a sample from 0 to {n_samples - 1} for each of the numbers {first_x} to {first_x + taken - 1}"
-            )
-        exponents = exponents_of_rate[np.searchsorted(changes_of_rate, np.arange(n, stop), side="right") - 1]
-        packed = word_source.packed(updates, stop // plan.tau_t - n // plan.tau_t)
-        costs, changes, judged = np.empty((length, 2), dtype=np.int64), np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int64)
-        signed, shown = np.empty((length if signing else 0, 2), dtype=np.int64), _room(spec, length if observe else 0, kind)
-        updates += _run(
-            net, plan, theta, gradient, momentum, z, y, in_force, due, inputs, targets, indices, signs, exponents, packed, n, counters,
-            COUNTER_LIMITS, costs, changes, judged, crcs, signed, shown,
-        )  # fmt: skip
-        if signatures:
-            history.append(signed)
-        if observe:
-            seen = signs[np.arange(n, stop) // plan.tau_p - first_p]
-            observe(_observables(spec, shown, costs, changes, seen, signed))
-        steps_of_block = np.arange(n, stop)
-        baselines = (judged >= 0) | (steps_of_block % plan.tau_t == 0) | spec.two_sided
-        evaluations += length + int(np.count_nonzero(baselines))
-        window += np.count_nonzero(judged >= 0), np.count_nonzero(judged == 1), costs[judged >= 0, 0].sum()
-        n, due = stop, False
-        if n % record_every == 0 or n == last:
-            online = (
-                (window[1] / window[0], math.ldexp(window[2] / window[0], -spec.cost_format.fraction_bits))
-                if window[0]
-                else (math.nan,) * 2
-            )
-            window[:] = 0
-            evaluated = evaluate(spec, theta.astype(np.int64), *evaluation) if evaluation is not None else (math.nan,) * 2
-            rows.append((n, evaluations, updates * spec.network.n_parameters, *online, *evaluated))
+    history: list[np.ndarray] = []
+    evaluations, judged, right, total = 0, 0, 0, 0
+    while machine.n < last:
+        block = machine.run(min(last, (machine.n // record_every + 1) * record_every))
+        history.append(block.signatures)
+        fresh = block.judged >= 0
+        evaluations += block.passes
+        judged, right = judged + int(np.count_nonzero(fresh)), right + int(np.count_nonzero(block.judged == 1))
+        total += int(block.costs[fresh, 0].sum())
+        if machine.n % record_every == 0 or machine.n == last:
+            online = (right / judged, math.ldexp(total / judged, -spec.cost_format.fraction_bits)) if judged else (math.nan, math.nan)
+            judged, right, total = 0, 0, 0
+            evaluated = evaluate(spec, machine.theta.astype(np.int64), *evaluation) if evaluation is not None else (math.nan, math.nan)
+            rows.append((machine.n, evaluations, machine.updates * spec.network.n_parameters, *online, *evaluated))
             if progress is not None:
-                progress(n)
+                progress(machine.n)
             if until is not None and evaluated[0] >= until:
                 break
     columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.empty(0)] * len(fields(Curve))
     curve = Curve(*(column.astype(np.int64) for column in columns[:3]), *(column.astype(np.float64) for column in columns[3:]))
-    after = replace(
-        state,
-        steps=n,
-        updates=updates,
-        due=due,
-        parameters=theta.astype(np.int64),
-        gradient=gradient,
-        momentum=momentum,
-        baseline=Pass(z[0].copy(), y[0].astype(np.int64), int(in_force[0]), 0),
-        counters=counters,
-        signature=(int(crcs[0]) ^ 0xFFFFFFFF, int(crcs[1]) ^ 0xFFFFFFFF)
-        if signing or not spec.hardware.signature or n == state.steps
-        else None,
-    )
-    return Result(after, evaluations, curve, np.concatenate(history) if history else np.empty((0, 2), dtype=np.int64))
+    return Result(machine.state(), evaluations, curve, np.concatenate(history) if history else np.empty((0, 2), dtype=np.int64))
 
 
-def _room(spec: DesignSpec, steps: int, kind: type) -> _Shown:
+class _Block(NamedTuple):
+    """What a block of steps found: C of pass 0 and 1, who was judged, signatures (if kept), passes run."""
+
+    costs: np.ndarray
+    judged: np.ndarray
+    signatures: np.ndarray
+    passes: int
+
+
+class _Machine:
+    """A machine in motion: the arrays that the compiled loop changes in place, and the streams that feed it."""
+
+    def __init__(
+        self,
+        spec: DesignSpec,
+        state: State,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        order: SampleOrder | np.ndarray,
+        signatures: bool,
+        observe: Callable[[dict[str, np.ndarray]], None] | None,
+    ) -> None:
+        self.signing = spec.hardware.signature and (signatures or observe is not None)
+        if self.signing and state.signature is None:
+            raise ValueError("Signatures of the state must be known, not left out earlier; clear them, or train with signatures throughout")
+        count = len(inputs)
+        for name, array, size in (("Inputs", inputs, spec.network.n_in), ("Targets", targets, spec.network.n_out)):
+            if np.shape(array) != (count, size):
+                raise ValueError(f"{name} must be of shape ({count}, {size}), not {np.shape(array)!r}")
+        forms = spec.formats
+        kind = np.int32 if max(form.width for form in (forms.weight, forms.input, forms.activation)) < 32 else np.int64
+        self.spec, self.start, self.order, self.observe = spec, state, order, observe
+        self.net, self.plan = _describe(spec)
+        self.inputs, self.targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
+        self.signs, self.words = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
+        self.theta, self.gradient, self.momentum = state.parameters.astype(kind), state.gradient.copy(), state.momentum.copy()
+        self.z = np.stack((state.baseline.preactivation,) * 2)
+        self.y = np.stack((state.baseline.activation,) * 2).astype(kind)
+        self.in_force, self.counters = np.array([state.baseline.cost, 0]), state.counters.copy()
+        self.crcs = np.array(state.signature or INITIAL, dtype=np.int64) ^ 0xFFFFFFFF
+        self.n, self.updates, self.due = state.steps, state.updates, state.due
+        self.changes = [step for step, _ in spec.schedule.learning_rate]
+        self.at_once = batchable(spec) and not self.signing and observe is None
+        shown = 8 * values_per_step(spec) if observe else 0
+        bytes_per_step = max(40 + shown, spec.quantities / self.plan.tau_p, self.plan.slots * self.plan.word_bits / self.plan.tau_t / 8)
+        self.block_steps = max(1, min(1 << 16, int(BLOCK_BYTES / bytes_per_step)))
+
+    def run(self, limit: int) -> _Block:
+        """The next steps, at most to step ``limit``."""
+        n, tau_t = self.n, self.plan.tau_t
+        stop = min(limit, n + self.block_steps, *(change for change in self.changes if change > n))
+        quiet = n // tau_t * tau_t + tau_t - 1 - n  # steps before the next with an update
+        block = None
+        if self.at_once and quiet >= QUIET_STEPS:
+            stop = min(stop, n + quiet, n + MOST_AT_ONCE)
+            block = self._run_at_once(stop)
+        elif self.at_once and tau_t > QUIET_STEPS:
+            stop = min(stop, n + quiet + 1)
+        return block or self._run_one_by_one(stop)
+
+    def _fed(self, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Samples, by their number from that of this step on, and sign vectors likewise."""
+        tau_x, tau_p = self.plan.tau_x, self.plan.tau_p
+        first, count = self.n // tau_x, (stop - 1) // tau_x + 1 - self.n // tau_x
+        order = self.order
+        indices = (
+            order.indices(first, count) if isinstance(order, SampleOrder) else np.asarray(order[first : first + count], dtype=np.int64)
+        )
+        if len(indices) < count or indices.min() < 0 or indices.max() >= len(self.inputs):
+            raise ValueError(
+                f"Order must name a sample from 0 to {len(self.inputs) - 1} for each of the numbers {first} to {first + count - 1}"
+            )
+        return indices, self.signs.block(self.n // tau_p, (stop - 1) // tau_p + 1 - self.n // tau_p)
+
+    def _run_one_by_one(self, stop: int) -> _Block:
+        n, plan, spec, length = self.n, self.plan, self.spec, stop - self.n
+        indices, signs = self._fed(stop)
+        packed = self.words.packed(self.updates, stop // plan.tau_t - n // plan.tau_t)
+        costs, changes, judged = np.empty((length, 2), dtype=np.int64), np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int64)
+        signed = np.empty((length if self.signing else 0, 2), dtype=np.int64)
+        shown = _room(spec, length if self.observe else 0, self.theta.dtype)
+        self.updates += _run(
+            self.net, plan, self.theta, self.gradient, self.momentum, self.z, self.y, self.in_force, self.due, self.inputs, self.targets,
+            indices, signs, spec.exponent_at(n), packed, n, self.counters, COUNTER_LIMITS, costs, changes, judged, self.crcs, signed, shown,
+        )  # fmt: skip
+        steps = np.arange(n, stop)
+        if self.observe:
+            self.observe(_observables(spec, shown, costs, changes, signs[steps // plan.tau_p - n // plan.tau_p], signed))
+        self.n, self.due = stop, False
+        baselines = (judged >= 0) | (steps % plan.tau_t == 0) | spec.two_sided
+        return _Block(costs, judged, signed, length + int(np.count_nonzero(baselines)))
+
+    def _run_at_once(self, stop: int) -> _Block | None:
+        steps = np.arange(self.n, stop)
+        indices, signs = self._fed(stop)
+        indices, signs = (
+            indices[steps // self.plan.tau_x - self.n // self.plan.tau_x],
+            signs[steps // self.plan.tau_p - self.n // self.plan.tau_p],
+        )
+        found = accumulate(self.spec, self.state(), self.inputs, self.targets, indices, signs)
+        if found is None:
+            return None
+        after, costs, judged = found
+        self.gradient, self.counters = after.gradient, after.counters
+        self.z[0], self.y[0], self.in_force[0] = after.baseline.preactivation, after.baseline.activation, after.baseline.cost
+        baselines = (judged >= 0) | (steps % self.plan.tau_t == 0) | self.spec.two_sided
+        self.n, self.due = stop, False
+        return _Block(costs, judged, np.empty((0, 2), dtype=np.int64), len(steps) + int(np.count_nonzero(baselines)))
+
+    def state(self) -> State:
+        """The machine at rest, as the plain page has it."""
+        kept = self.signing or not self.spec.hardware.signature or self.n == self.start.steps
+        forward, learned = (int(crc) ^ 0xFFFFFFFF for crc in self.crcs)
+        return State(
+            self.start.seed,
+            self.n,
+            self.updates,
+            self.due,
+            self.theta.astype(np.int64),
+            self.gradient.copy(),
+            self.momentum.copy(),
+            Pass(self.z[0].copy(), self.y[0].astype(np.int64), int(self.in_force[0]), 0),
+            self.counters.copy(),
+            ((forward, learned) if self.signing else self.start.signature) if kept else None,
+        )
+
+
+def _room(spec: DesignSpec, steps: int, kind: np.dtype) -> _Shown:
     neurons, parameters = spec.network.n_neurons, spec.network.n_parameters
     return _Shown(
         np.empty((steps, 2, neurons), dtype=np.int64),

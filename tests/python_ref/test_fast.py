@@ -1,7 +1,7 @@
 """The compiled machine equals the plain one, bit for bit."""
 
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_ref import fast
+from python_ref.batch import batchable
 from python_ref.machine import State, initial_state, sample_number, step
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.number import Fixed
+from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import probes
 from tests.designs import random_design, random_parameters, random_samples
 
@@ -95,3 +97,20 @@ def test_signatures_that_were_left_out_are_not_made_up():
         step(spec, unsigned, (inputs[0], targets[0]))
     cleared = fast.train(spec, unsigned.with_clear(), inputs, targets, order, 10, signatures=True)
     assert cleared.state.signature == tuple(cleared.signatures[-1].tolist())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_quiet_steps_at_once_leave_no_seam(monkeypatch, seed):
+    rng = random.Random(seed)
+    spec = replace(random_design(rng, kinds=[Kind.NODE], signature=False), hardware=Hardware(3, True, False))
+    spec = replace(spec, schedule=replace(spec.schedule, update_period=40))
+    assert batchable(spec)
+    state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
+    order = np.arange(400) % 6
+    one_by_one = fast.train(spec, state, inputs, targets, order, 400)
+    monkeypatch.setattr(fast, "QUIET_STEPS", 5)
+    at_once = fast.train(spec, state, inputs, targets, order, 400)
+    assert_same(at_once.state, one_by_one.state, spec)
+    assert at_once.evaluations == one_by_one.evaluations
+    for column in fields(fast.Curve):
+        np.testing.assert_array_equal(getattr(at_once.curve, column.name), getattr(one_by_one.curve, column.name), err_msg=column.name)

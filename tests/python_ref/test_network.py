@@ -14,7 +14,7 @@ from tests.oracle import Oracle
 
 
 @pytest.mark.parametrize("function", Activation)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(10))
 def test_an_activation_equals_the_oracle_over_every_preactivation(function, seed):
     rng = random.Random(seed)
     spec = random_design(rng, activations=[function])

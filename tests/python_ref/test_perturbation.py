@@ -55,6 +55,15 @@ def test_signs_equal_the_oracle_in_any_order(seed):
     np.testing.assert_array_equal(source.block(3, 5), [source.signs(p) for p in range(3, 8)])
 
 
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("lanes", [62, 63, 126, 127, 252, 253])
+def test_wide_arrays_take_bits_from_several_generators(kind, lanes):
+    spec = design((1, lanes + 2), kind, LfsrCode(), lanes)
+    oracle, source = Oracle(spec, [0] * spec.network.n_parameters, 3), SignSource(spec, 3)
+    for p in (0, 1, 5):
+        assert source.signs(p).tolist() == [oracle.sign(key, p) for key in (oracle.neurons if spec.node else oracle.keys)]
+
+
 @settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_stochastic_words_equal_the_oracle(seed):
