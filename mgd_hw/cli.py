@@ -7,6 +7,7 @@ standard output, and everything else to standard error. Nothing heavy is importe
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -166,6 +167,8 @@ def demo(out: Path | None, as_json: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program ``mgd-hw``."""
+    if not os.environ.get("MGD_HW_DEBUG"):
+        warnings.simplefilter("ignore")  # meant for developers of what we use
     commands.main(args=None if arguments is None else list(arguments), prog_name="mgd-hw")
 
 

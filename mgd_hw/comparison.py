@@ -278,7 +278,7 @@ class _Forecast:
                 total += (left - fraction * running) * (self.spent[name] + seconds * running) / done
             elif left:
                 measured = False
-        if not total:
+        if total < 1.0 and not measured:
             return ""
         shown = f"{total / 60:.0f} min" if total >= 100 else f"{total:.0f} s"
         return f"about {shown} left" if measured else f"more than {shown} left"

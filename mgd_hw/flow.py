@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -476,8 +476,8 @@ class Synthesised(Result):
     ----------
     design, digest : str
         Name of the design, digest of its structure.
-    target : str
-        FPGA family.
+    target, device : str
+        The part, and what its maker calls it.
     lanes : int
         Lanes.
     lut, ff, dsp, bram : int
@@ -485,13 +485,21 @@ class Synthesised(Result):
     memory_bits : int
         Bits of all memories.
     cycles_per_step : float
-        Of a step with two passes.
+        On average over the schedule.
+    cycles_one_pass, cycles_two_passes : int
+        Of a step with one pass and with two.
     fits : bool
-        Whether the family's device has as many of each.
+        Whether the part has as much of everything.
+    over : dict of str to int
+        By how much the part is exceeded, by kind.
+    predicted_lanes : int
+        The most lanes that would fit, as predicted from this synthesis.
     limits : dict of str to int
-        What the device has.
+        What the part has.
+    limits_source : str
+        Where that stands.
     components : dict of str to dict
-        The same counts by component.
+        The counts of each component, synthesised apart.
     seconds : float
         It took.
     """
@@ -499,6 +507,7 @@ class Synthesised(Result):
     design: str
     digest: str
     target: str
+    device: str
     lanes: int
     lut: int
     ff: int
@@ -506,8 +515,13 @@ class Synthesised(Result):
     bram: int
     memory_bits: int
     cycles_per_step: float
+    cycles_one_pass: int
+    cycles_two_passes: int
     fits: bool
+    over: dict[str, int]
+    predicted_lanes: int
     limits: dict[str, int]
+    limits_source: str
     components: dict[str, dict[str, int]]
     seconds: float
 
@@ -534,31 +548,30 @@ def synth(
     directory = _place(design, out)
     from boards.synth import synthesise
 
+    began = time.perf_counter()
     with staged(directory) as folder, _tools():
         listener.say(f"Generating {design.name}.")
-        manifest = _emit(spec, folder)
-        listener.say(f"Synthesising for {target}; Yosys prepares itself for a minute when it runs for the first time.")
-        began = time.perf_counter()
-        found = synthesise(spec, target, folder)
-        cycles = manifest["cycles"]["step_two_passes"]
-        result = Synthesised(
-            spec.name,
-            spec.digest,
-            target,
-            spec.hardware.lanes,
-            found.lut,
-            found.ff,
-            found.dsp,
-            found.bram,
-            found.memory_bits,
-            cycles,
-            found.fits,
-            plain(found.limits),
-            plain(found.components),
-            time.perf_counter() - began,
-        )
+        _emit(spec, folder)
+        listener.say(f"Synthesising for {target}.")
+        with _named(design):
+            found = synthesise(spec, target, folder, notify=listener.say)
+        names = [each.name for each in fields(Synthesised) if hasattr(found, each.name)]
+        shares = {name: getattr(found, name) for name in names} | {"components": plain(found.to_json()["components"])}
+        seconds = time.perf_counter() - began
+        result = Synthesised(design=spec.name, digest=spec.digest, seconds=seconds, **shares)
         _write_json(folder / "synth.json", result)
     return result
+
+
+@contextmanager
+def _named(design: Design) -> Iterator[None]:
+    """Turn a complaint about a design into one that names its file."""
+    from python_ref.spec.error import DesignError
+
+    try:
+        yield
+    except DesignError as error:
+        raise UserError(error.reason, error.remedy, file=design.path, key=error.key, value=error.value) from None
 
 
 # -- doctor -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,10 @@ def _generated(console: Console, result: Generated) -> None:
         console.print(table)
     for sentence in result.advice:
         console.print(f"Note: {escape(sentence)}", soft_wrap=True)
-    console.print(f"Wrote {escape(', '.join(result.files))} to {escape(str(result.directory))}", soft_wrap=True)
+    plain_files = [name for name in result.files if "/" not in name]
+    folders = Counter(name.partition("/")[0] for name in result.files if "/" in name)
+    listed = [*plain_files, *(f"{folder}/ ({count} files)" for folder, count in folders.items())]
+    console.print(f"Wrote {escape(', '.join(listed))} to {escape(str(result.directory))}", soft_wrap=True)
 
 
 def _cosimulated(console: Console, result: Cosimulated) -> None:
@@ -124,18 +128,31 @@ def _comparison(console: Console, result: Comparison) -> None:
 
 
 def _synthesised(console: Console, result: Synthesised) -> None:
-    console.print(f"[bold]{escape(result.design)}[/bold] for {result.target}, {result.lanes} lanes")
+    console.print(f"[bold]{escape(result.design)}[/bold] for {result.target} ({result.device}), {result.lanes} lanes")
     table = _table("", "LUTs", "flip-flops", "DSPs", "block RAMs")
     kinds = ("lut", "ff", "dsp", "bram")
     for name, counts in result.components.items():
         table.add_row(escape(name), *(f"{counts.get(kind, 0):,}" for kind in kinds))
-    table.add_row("[bold]all[/bold]", *(f"{getattr(result, kind):,}" for kind in kinds))
-    table.add_row("the device has", *(f"{result.limits[kind]:,}" if kind in result.limits else "–" for kind in kinds))
+    table.add_row("[bold]as one[/bold]", *(f"{getattr(result, kind):,}" for kind in kinds))
+    table.add_row("the part has", *(f"{result.limits[kind]:,}" if result.limits.get(kind) else "–" for kind in kinds))
     console.print(table)
     console.print(
-        f"{result.memory_bits:,} memory bits; {result.cycles_per_step:,.0f} cycles per step of two passes; {result.seconds:.1f} s"
+        f"{result.memory_bits:,} memory bits; {result.cycles_per_step:,.1f} cycles per step ({result.cycles_one_pass:,} with one pass, "
+        f"{result.cycles_two_passes:,} with two); {result.seconds:.1f} s",
+        soft_wrap=True,
     )
-    console.print("[bold green]It fits.[/bold green]" if result.fits else "[bold red]It does not fit.[/bold red]")
+    lanes = f"{result.predicted_lanes} {'lane' if result.predicted_lanes == 1 else 'lanes'}"
+    if result.fits:
+        console.print(f"[bold green]It fits.[/bold green] At most {lanes} would, as predicted from this.")
+    else:
+        excess = ", ".join(f"{count:,} {kind}" for kind, count in result.over.items())
+        way_out = (
+            f"Take hardware.lanes = {result.predicted_lanes}, as predicted from this." if result.predicted_lanes else "Take a larger part."
+        )
+        if "learned_signature" in result.components:
+            saved = sum(result.components[name].get("lut", 0) for name in ("forward_signature", "learned_signature"))
+            way_out = f"hardware.signature = false saves about {saved:,} LUTs. {way_out}"
+        console.print(f"[bold red]It does not fit:[/bold red] {excess} too many. {way_out}", soft_wrap=True)
 
 
 def _demonstrated(console: Console, result: Demonstrated) -> None:

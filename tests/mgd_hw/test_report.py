@@ -50,7 +50,11 @@ def chapters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Chapter, ...]:
     different = flow.Cosimulated(
         "xor", "d", "cxxrtl", "design.v", "m", 9, 79, 711, 5, None, "step <3> & so on", {"sign": 5}, "stuck", 9, 1.0, 0.1
     )
-    synthesised = flow.Synthesised("xor", "d", "ice40-up5k", 4, 900, 800, 5, 4, 1234, 47, False, {"lut": 5280}, {}, 3.0)
+    counts = {"lut": 5280, "ff": 5280, "dsp": 8, "bram": 30}
+    parts = {"lanes": {"lut": 400, "ff": 300}}
+    synthesised = flow.Synthesised(
+        "xor", "d", "ice40-up5k", "UP5K", 4, 900, 800, 9, 4, 1234, 47.0, 25, 47, False, {"dsp": 1}, 3, counts, "a data sheet", parts, 3.0
+    )
     return (
         Chapter("XOR", design.text, generated, cosimulated, compared, synthesised),
         Chapter("Another <b>", design.text, generated, different),
