@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from python_ref import fast
 from python_ref.batch import batchable
+from python_ref.cost import correct, cost
 from python_ref.machine import State, initial_state, sample_number, step
+from python_ref.network import forward
 from python_ref.spec.design import DesignSpec, Hardware
+from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import probes
@@ -114,3 +117,74 @@ def test_quiet_steps_at_once_leave_no_seam(monkeypatch, seed):
     assert at_once.evaluations == one_by_one.evaluations
     for column in fields(fast.Curve):
         np.testing.assert_array_equal(getattr(at_once.curve, column.name), getattr(one_by_one.curve, column.name), err_msg=column.name)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_evaluation_equals_single_passes(seed):
+    rng = random.Random(seed)
+    spec = random_design(rng)
+    parameters, (inputs, targets) = random_parameters(rng, spec), random_samples(rng, spec, 30)
+    outputs = np.stack([forward(spec, parameters, x)[1][-spec.network.n_out :] for x in inputs])
+    accuracy, mean = fast.evaluate(spec, parameters, inputs, targets)
+    assert accuracy == np.mean(correct(spec, outputs, targets))
+    assert mean == pytest.approx(float(spec.cost_format.to_real(cost(outputs, targets)).mean()), rel=1e-12)
+
+
+def test_sums_beyond_float64_are_evaluated_exactly():
+    rng = random.Random(1)
+    spec = random_design(rng, kinds=[Kind.NODE], max_layers=1, activations=[Activation.IDENTITY])
+    formats = replace(spec.formats, weight=Fixed(True, 2, 40), input=Fixed(True, 2, 14), activation=Fixed(True, 6, 8), cost_change=None)
+    spec = replace(spec, formats=replace(formats, gradient=Fixed(True, 4, 16)))
+    assert spec.preactivation_format(0).width > 54
+    parameters, (inputs, targets) = random_parameters(rng, spec), random_samples(rng, spec, 200)
+    outputs = np.stack([forward(spec, parameters, x)[1] for x in inputs])
+    exact = float(spec.cost_format.to_real(cost(outputs, targets)).mean())
+    assert fast.evaluate(spec, parameters, inputs, targets)[1] == pytest.approx(exact, rel=1e-12)
+
+
+def test_the_curve_says_what_happened():
+    rng = random.Random(8)
+    spec = random_design(rng)
+    spec = replace(spec, schedule=replace(spec.schedule, sample_period=2))
+    state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
+    order, told, plain, rows = np.arange(60) % 6, [], state, []
+    result = fast.train(spec, state, inputs, targets, order, 50, record_every=20, evaluation=(inputs, targets), progress=told.append)
+    seen: list[tuple[int, int]] = []
+    evaluations = 0
+    for n in range(50):
+        before, sample = plain.counters[2], (inputs[order[n // 2]], targets[order[n // 2]])
+        baseline = plain.due or n % 2 == 0 or n % spec.schedule.update_period == 0
+        plain, observed = step(spec, plain, sample)
+        evaluations += 1 + (spec.two_sided or baseline)
+        if n % 2 == 0:
+            seen.append((plain.counters[2] - before, int(observed["cost"][0])))
+        if n + 1 in (20, 40, 50):
+            right, costs = np.array(seen).T
+            online = right.mean(), float(spec.cost_format.to_real(costs).mean())
+            rows.append((n + 1, evaluations, plain.counters[3], *online, *fast.evaluate(spec, plain.parameters, inputs, targets)))
+            seen = []
+    assert told == [20, 40, 50]
+    assert result.evaluations == evaluations
+    np.testing.assert_allclose([getattr(result.curve, column.name) for column in fields(fast.Curve)], np.array(rows).T, rtol=1e-12)
+
+
+def test_a_run_stops_when_it_is_good_enough():
+    rng = random.Random(8)
+    spec = random_design(rng)
+    state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
+    result = fast.train(spec, state, inputs, targets, np.arange(60) % 6, 50, record_every=20, evaluation=(inputs, targets), until=0.0)
+    assert result.state.steps == 20
+    assert result.curve.steps.tolist() == [20]
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    rng = random.Random(9)
+    spec = random_design(rng)
+    state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
+    with pytest.raises(ValueError, match=r"^Inputs must be of shape \(6, \d+\), not "):
+        fast.train(spec, state, np.hstack((inputs, inputs)), targets, np.zeros(10), 5)
+    with pytest.raises(ValueError, match=r"^Targets must be of shape \(6, \d+\), not "):
+        fast.train(spec, state, inputs, targets[:5], np.zeros(10), 5)
+    for order in (np.full(50, 6), np.full(50, -1), np.zeros(1)):
+        with pytest.raises(ValueError, match=r"^Order must name a sample from 0 to 5 for each of the numbers "):
+            fast.train(spec, state, inputs, targets, order, 49)
