@@ -1,0 +1,171 @@
+"""The cycle contract: what the components say of their cycles is what simulation counts, and what the formulas say."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from mgd_hw.config import load, shipped
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.perturbation import Kind
+from python_ref.spec.registers import Command, register_map
+from rtl_gen.core import Core, contract
+from tests.designs import random_design
+
+STEPS = 8
+
+
+def due_passes(spec: DesignSpec, n: int) -> int:
+    """Passes of step n."""
+    schedule = spec.schedule
+    return 2 if spec.two_sided or n % schedule.sample_period == 0 or n % schedule.update_period == 0 else 1
+
+
+def formula(spec: DesignSpec, depth: int) -> tuple[int, int]:
+    """N, and the cycles of a pass: N + Σ max(0, D − (groups − 1)·L) over all layers but the last."""
+    lanes, sizes = spec.hardware.lanes, spec.network.sizes
+    slots = added = 0
+    for number, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        groups = (n_out + lanes - 1) // lanes
+        slots += groups * (n_in + 1 if groups == 1 else max(n_in + 1, lanes))
+        if number < len(sizes) - 2:
+            added += max(0, depth - (groups - 1) * lanes)
+    return slots, slots + added
+
+
+def record(spec: DesignSpec, steps: int) -> tuple[Core, np.ndarray]:
+    """Train with samples always there, and note the sequencer's slot of every cycle: a row of ``FIELDS``."""
+    core, addresses = Core(spec), register_map(spec)
+    slot, rows = core.sequencer.slot, []
+
+    async def host(ctx):
+        writes = [("command", Command.CLEAR), ("command", Command.RESTART), ("count", steps), ("command", Command.TRAIN)]
+        for name, value in writes:
+            ctx.set(core.request.payload, {"write": 1, "address": addresses[name].address, "data": int(value)})
+            ctx.set(core.request.valid, 1)
+            await ctx.tick().until(core.request.ready)
+        ctx.set(core.request.valid, 0)
+        while not ctx.get(core.busy):
+            await ctx.tick()
+        while ctx.get(core.busy):
+            rows.append([ctx.get(slot[name]) for name in FIELDS])
+            assert len(rows) < 10**6
+            await ctx.tick()
+
+    async def samples(ctx):
+        ctx.set(core.sample.valid, 1)
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(host)
+    simulator.add_testbench(samples)
+    simulator.run()
+    return core, np.array(rows)
+
+
+FIELDS = ("begin", "valid", "real", "correlate", "perturb", "second", "forward", "tail", "layer")
+
+
+def check(spec: DesignSpec, steps: int = STEPS) -> None:
+    core, rows = record(spec, steps)
+    told = core.contract
+    assert (told.slots, told.pass_cycles) == formula(spec, told.depth)
+    column = {name: rows[:, number] for number, name in enumerate(FIELDS)}
+    begins = np.flatnonzero(column["begin"])
+    passes = [due_passes(spec, n) for n in range(steps)]
+    first_of_step = np.cumsum([0, *passes])  # the flushing pass begins where one more step would
+    assert len(begins) == sum(passes) + 1
+    # Every step takes what the contract says, whether its first pass correlates, updates, or neither; the last flushes.
+    assert np.diff(begins[first_of_step]).tolist()[:-1] == [told.step_cycles(count) for count in passes][:-1]
+    for number, place in enumerate(begins):
+        kind = {name: int(column[name][place]) for name in ("correlate", "perturb", "second", "forward")}
+        step = int(np.searchsorted(first_of_step, number, side="right")) - 1
+        first, flush = number in first_of_step, step == steps
+        second = not flush and (passes[step] == 1 or not first)
+        assert kind == {
+            "correlate": int(first and step > 0),
+            "perturb": int(not flush and (second or spec.two_sided)),
+            "second": int(second),
+            "forward": int(not flush),
+        }
+        end = begins[number + 1] if number + 1 < len(begins) else len(rows)
+        assert column["valid"][place:end].sum() == told.slots
+        assert column["real"][place:end].sum() == spec.layout.words
+        if not flush and passes[step] == 2 and first:
+            assert end - place == told.pass_cycles + told.gap
+    both = [n for n in range(steps - 1) if passes[n] == 2]
+    for n in both:
+        span = slice(begins[first_of_step[n]], begins[first_of_step[n + 1]])
+        tails = np.array([placed.last_lanes for placed in spec.layout.layers])[column["layer"][span]]
+        visits = (np.where(column["tail"][span], tails, spec.hardware.lanes) * column["real"][span]).sum()
+        assert visits / (spec.hardware.lanes * (span.stop - span.start)) == pytest.approx(told.busy_lanes)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name == "mnist" else []) for name in shipped()])
+def test_shipped_designs_keep_the_contract(name):
+    spec = load(name).spec
+    check(spec, 3 if spec.layout.slots > 100 else 8)
+
+
+@pytest.mark.parametrize("part", range(12))
+def test_random_designs_keep_the_contract(part):
+    check(random_design(random.Random(part), max_layers=4, signature=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(100, 160))
+def test_more_random_designs_keep_the_contract(part):
+    check(random_design(random.Random(part), max_layers=4, max_lanes=20, signature=False))
+
+
+def test_pass_cycles_equal_the_formula():
+    for seed in range(60):
+        spec = random_design(random.Random(seed), max_size=30, max_layers=5, max_lanes=24)
+        told = contract(spec)
+        assert (told.slots, told.pass_cycles) == formula(spec, told.depth)
+        assert told.slots == spec.layout.slots
+        assert told.step_cycles(2) - told.step_cycles(1) == told.pass_cycles + told.gap
+        assert told.run_cycles([2, 1, 1]) == told.step_cycles(2) + 2 * told.step_cycles(1)
+
+
+def of_sizes(spec: DesignSpec, *sizes: int, lanes: int, kind: Kind | None = None) -> DesignSpec:
+    """A design with another network and array."""
+    perturbation = spec.perturbation if kind is None else replace(spec.perturbation, kind=kind)
+    return replace(
+        spec,
+        network=replace(spec.network, sizes=sizes),
+        hardware=replace(spec.hardware, lanes=lanes),
+        perturbation=perturbation,
+    )
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_wait_is_the_neurons_of_the_last_group_and_a_constant(kind):
+    digits = load("digits").spec
+    constants = {contract(of_sizes(digits, 64, 32, n_out, lanes=8, kind=kind)).wait - n_out for n_out in range(1, 9)}
+    assert len(constants) == 1
+    depths = {contract(of_sizes(digits, 64, hidden, 5, lanes=lanes, kind=kind)).depth for hidden in (1, 9, 32) for lanes in (1, 5, 40)}
+    assert len(depths) == 1
+
+
+def test_large_layers_keep_their_lanes_busy():
+    """≥ 95 % where N is ≥ 20 times what is added and n_out are multiples of L."""
+    digits, held = load("digits").spec, 0
+    for sizes in ((64, 32, 8), (64, 64, 16), (200, 40, 8), (784, 32, 8), (49, 64, 64, 16), (784, 96, 8)):
+        for lanes in (1, 2, 4, 8):
+            told = contract(of_sizes(digits, *sizes, lanes=lanes))
+            added = 2 * (told.pass_cycles - told.slots) + told.gap + told.wait
+            if 2 * told.slots >= 20 * added:
+                held += 1
+                assert told.busy_lanes >= 0.95
+    assert held >= 12
+
+
+def test_digits_on_eight_lanes(capsys):
+    told = contract(of_sizes(load("digits").spec, 64, 32, 10, lanes=8))
+    with capsys.disabled():
+        print(f"\n64-32-10 on 8 lanes: N = {told.slots}, D = {told.depth}, T = {told.wait}; {told.step_cycles(2)} cycles per two-pass step")
+    assert told.slots == 4 * 65 + 2 * 33
+    assert told.step_cycles(2) <= 680
