@@ -177,7 +177,7 @@ class LaneArray(wiring.Component):
         # Registered once for all lanes: a lane's multiplier has no register of its own for them.
         x = delayed(m, self.x, 1, "x")
         load = delayed(m, perturbed.first, 1, "load")
-        hidden = delayed(m, perturbed.layer != 0, 1, "hidden")
+        hidden = perturbed.layer.any()
         for number, lane in enumerate(self.lanes):
             m.d.comb += [
                 lane.negative.eq(self.replay.negative[number]),

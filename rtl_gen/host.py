@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -140,16 +140,22 @@ class HostPort(wiring.Component):
             **{name: getattr(self, name) for name in self.read_only},
             "signature": self.signatures,
         }
+        words: dict[int, ValueLike] = {}
+        for name, register in registers.items():
+            if "r" in register.access:
+                value = Value.cast(values[name])
+                for word in range(register.words):
+                    words[register.address + word] = value if register.words == 1 else value[32 * word : 32 * word + 32]
         with m.If(self.response.valid & self.response.ready):
             m.d.sync += self.response.valid.eq(0)
         with m.If(when):
-            m.d.sync += [self.response.valid.eq(1), self.response.payload.eq(0)]
-            with m.Switch(held.address):
-                for name, register in registers.items():
-                    if "r" not in register.access:
-                        continue
-                    value = values[name]
-                    for word in range(register.words):
-                        part = value if register.words == 1 else value[32 * word : 32 * word + 32]
-                        with m.Case(register.address + word):
-                            m.d.sync += self.response.payload.eq(part)
+            m.d.sync += [self.response.valid.eq(1), self.response.payload.eq(chosen(words, held.address))]
+
+
+def chosen(words: dict[int, ValueLike], index: Value) -> Value:
+    """The word at an index, 0 where there is none: a tree of two-way choices, which takes less than a decoder of all."""
+    level = dict(words)
+    for place in range(len(index)):
+        pairs = sorted({number >> 1 for number in level})
+        level = {pair: Mux(index[place], level.get(2 * pair + 1, 0), level.get(2 * pair, 0)) for pair in pairs}
+    return Value.cast(level[0])

@@ -32,10 +32,10 @@ class Product(wiring.Component):
 
 
 class MultiplyAccumulate(wiring.Component):
-    """o ← load ? c : o + a·b, with a register for a: one UP5K DSP and no logic around it.
+    """o ← load ? c : o + a·b, with registers for a and c: one UP5K DSP and no logic around it.
 
     A block of its own, so that synthesis finds it whole. Beyond 32 bits, what a DSP accumulates, only the product is
-    one. ``a`` is taken a cycle before ``b``, ``c`` and ``load``, which come from registers that all lanes share.
+    one. ``a`` and ``c`` are taken a cycle before ``b`` and ``load``, which come from registers that all lanes share.
 
     Parameters
     ----------
@@ -56,9 +56,10 @@ class MultiplyAccumulate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # The register has a's own width and the product all bits that it can have: only so are both found in the DSP.
+        # A register has its operand's own width and the product all bits that it can have: only so are they found in the DSP.
         a = Signal.like(self.a, name="a_registered", reset_less=True)
-        m.d.sync += a.eq(self.a)
+        c = Signal.like(self.c, name="c_registered", reset_less=True)
+        m.d.sync += [a.eq(self.a), c.eq(self.c)]
         total = Signal(signed(self.width), reset_less=True)
         if self.width > self.WIDEST:
             m.submodules.product = multiplier = Product(self.a.shape(), self.b.shape())
@@ -68,7 +69,7 @@ class MultiplyAccumulate(wiring.Component):
             a_wide, b_wide = Signal(signed(max(16, len(a)))), Signal(signed(max(16, len(self.b) + 1)))
             m.d.comb += [a_wide.eq(a), b_wide.eq(self.b)]
             product = a_wide * b_wide
-        m.d.sync += total.eq(Mux(self.load, self.c, total + product))
+        m.d.sync += total.eq(Mux(self.load, c, total + product))
         m.d.comb += self.o.eq(total)
         return m
 
@@ -129,8 +130,10 @@ class Lane(wiring.Component):
         The replayed sign, at 1.
     live_negative, live_active : In(1)
         The live sign with its direction, at ``parameter``; inactive where nothing is perturbed.
-    load, hidden : In(1)
-        The slot is a bias; its layer reads activations, not inputs. A cycle after ``parameter``.
+    load : In(1)
+        The slot is a bias. A cycle after ``parameter``.
+    hidden : In(1)
+        Its layer reads activations, not inputs. At ``parameter``.
     x : In
         The operand, a cycle after ``parameter``.
     accumulator : Out
@@ -272,20 +275,24 @@ class Lane(wiring.Component):
         spec = self.spec
         low, high = spec.parameter_limits
         difference = Signal(signed(len(old) + 2), reset_less=True)
-        before = Signal.like(self.parameter, reset_less=True)
-        m.d.sync += [difference.eq(old - Mux(active, u, 0)), before.eq(old)]
+        moved, at_low, at_high = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            difference.eq(old - Mux(active, u, 0)),
+            moved.eq(active & u.any()),
+            at_low.eq(old == low),
+            at_high.eq(old == high),
+        ]
         # The margin is a power of two, or nothing: only the places above it are compared.
         places = spec.formats.weight.fraction_bits + spec.perturbation.amplitude_log2 if not spec.node else 0
         above = shift(difference, -places)
         too_high = above > high if spec.node else above >= (high + 1) >> places
         too_low = above < low if spec.node else above < low >> places
         limited = Mux(too_high, high, Mux(too_low, low, difference))
-        after = Signal.like(self.parameter)
-        m.d.comb += after.eq(limited)
+        # What moves, changes, but for what is pushed against the limit where it stands.
         m.d.sync += [
-            self.parameter.eq(after),
+            self.parameter.eq(limited),
             self.weight_outside.eq(too_high | too_low),
-            self.changed.eq(after != before),
+            self.changed.eq(moved & ~(too_high & at_high) & ~(too_low & at_low)),
         ]
 
     def _perturb(self, m):
@@ -299,16 +306,12 @@ class Lane(wiring.Component):
         if delta:
             with m.If(self.live_active):
                 m.d.comb += a.eq(Mux(self.live_negative, self.parameter - delta, self.parameter + delta))
-        bias = Signal(shape_of(weight), reset_less=True)
-        m.d.sync += bias.eq(a)
         fractions = spec.formats.input.fraction_bits, spec.formats.activation.fraction_bits
-        preload = Mux(self.hidden, shift(bias, fractions[1]), shift(bias, fractions[0]))
+        preload = Mux(self.hidden, shift(a, fractions[1]), shift(a, fractions[0]))
         if spec.node:
             deltas = [spec.amplitude_raw(spec.preactivation_format(n).fraction_bits) for n in range(len(spec.network.layers))]
-            negative, active = Signal(), Signal()
-            m.d.sync += [negative.eq(self.live_negative), active.eq(self.live_active)]
             step = Mux(self.hidden, deltas[-1], deltas[0])
-            preload = preload + Mux(active, Mux(negative, -step, step), 0)
+            preload = preload + Mux(self.live_active, Mux(self.live_negative, -step, step), 0)
         # An operator's result, so that no constant bit reaches into the block, where it would break up the DSP.
         m.d.comb += mac.c.eq(preload | Const(0, signed(spec.accumulator_width)))
         m.d.comb += [mac.a.eq(a), mac.b.eq(self.x), mac.load.eq(self.load), self.accumulator.eq(mac.o)]

@@ -29,7 +29,7 @@ class Conductor(wiring.Component):
     count : In(32)
         Steps of a run.
     loaded : In(1)
-        The host wrote a parameter: the next step needs a new baseline.
+        The host wrote a parameter: the next step takes a new sample and a new baseline.
     perturbation_period, sample_period, update_period : In
         τ_p, τ_x, τ_θ.
     available, take : In(1), Out(1)
@@ -77,16 +77,18 @@ class Conductor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        remaining = Signal(32)
+        finished = Signal(32)
         stopping, inferring, pending, complete, flushing = Signal(), Signal(), Signal(), Signal(), Signal()
         first_pass, second, follows = Signal(), Signal(), Signal()
         left = Signal(range(max(2, self.gap)))
         need_baseline, need_sample = Signal(init=1), Signal(init=1)
-        phase = {name: Signal(range(MAX_PERIOD + 1), name=f"{name}_phase") for name in ("perturbation", "sample", "update")}
-        ends = {name: phase[name] + 1 >= getattr(self, f"{name}_period") for name in phase}
+        # The number of the step within its period, from 1, and whether it is the period's first.
+        place = {name: Signal(range(MAX_PERIOD + 1), init=1, name=f"{name}_place") for name in ("perturbation", "sample", "update")}
+        begins = {name: Signal(init=1, name=f"{name}_begins") for name in ("sample", "update")}
+        ends = {name: place[name] >= getattr(self, f"{name}_period") for name in place}
 
-        sample_due = inferring | need_sample | (phase["sample"] == 0)
-        baseline_due = sample_due | need_baseline | (phase["update"] == 0) | spec.two_sided
+        sample_due = inferring | need_sample | begins["sample"]
+        baseline_due = sample_due | need_baseline | begins["update"] | spec.two_sided
         m.d.comb += [
             self.training.eq(~inferring),
             self.forward.eq(~flushing),
@@ -121,7 +123,7 @@ class Conductor(wiring.Component):
 
         def end_step():
             """Count the step that has ended; what it measured is pending."""
-            m.d.sync += remaining.eq(remaining - 1)
+            m.d.sync += finished.eq(finished + 1)
             with m.If(inferring):
                 m.d.sync += [need_sample.eq(1), need_baseline.eq(1)]
             with m.Else():
@@ -138,17 +140,17 @@ class Conductor(wiring.Component):
             with m.If(self.two_passes | inferring):
                 m.d.sync += self.old_buffer.eq(self.buffer)
 
-        for name in phase:
-            with m.If(self.restart):
-                m.d.sync += phase[name].eq(0)
-            with m.Elif(self.advance):
-                m.d.sync += phase[name].eq(Mux(ends[name], 0, phase[name] + 1))
+        with m.If(self.advance):
+            m.d.sync += [place[name].eq(Mux(ends[name], 1, place[name] + 1)) for name in place]
+            m.d.sync += [begins[name].eq(ends[name]) for name in begins]
+        with m.If(self.restart):
+            m.d.sync += [signal.eq(1) for signal in (*place.values(), *begins.values())]
         with m.If(self.complete_stb):
             m.d.sync += complete.eq(1)
         with m.If(self.stop & self.busy):
             m.d.sync += stopping.eq(1)
         with m.If(self.loaded):
-            m.d.sync += need_baseline.eq(1)
+            m.d.sync += [need_baseline.eq(1), need_sample.eq(1)]
         with m.If(self.restart):
             m.d.sync += [need_baseline.eq(1), need_sample.eq(1), self.steps.eq(0), self.updates.eq(0)]
         with m.If(self.learned_stb & self.update):
@@ -158,8 +160,8 @@ class Conductor(wiring.Component):
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += self.busy.eq(0)
-                m.d.sync += [remaining.eq(self.count), inferring.eq(self.infer), stopping.eq(0), flushing.eq(0)]
-                with m.If((self.train | self.infer) & (self.count != 0)):
+                m.d.sync += [finished.eq(0), inferring.eq(self.infer), stopping.eq(0), flushing.eq(0)]
+                with m.If((self.train | self.infer) & self.count.any()):
                     m.next = "Await sample"
             with m.State("Await sample"):
                 m.d.comb += self.starved.eq(sample_due & ~self.available)
@@ -184,14 +186,14 @@ class Conductor(wiring.Component):
                     m.next = "Await cost"
             with m.State("Gap"):
                 m.d.sync += left.eq(left - 1)
-                with m.If(left == 0):
+                with m.If(~left.any()):
                     start_second()
                     m.next = "Pass"
             with m.State("Await cost"), m.If(complete | self.complete_stb):
                 end_step()
                 m.next = "Settle"
             with m.State("Settle"):
-                with m.If((remaining == 0) | stopping):
+                with m.If((finished == self.count) | stopping):
                     m.next = "Flush"
                 with m.Else():
                     take_or_wait()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import crc, wiring
-from amaranth.lib.crc import catalog
+import zlib
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["Signature", "fold"]
@@ -47,16 +48,23 @@ class Signature(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.processor = processor = crc.Processor(crc.Parameters(catalog.CRC32_ISO_HDLC, data_width=32))
         word, valid = Signal(32, reset_less=True), Signal()
         m.d.sync += valid.eq(self.stb.any())
         for number in range(len(self.widths)):
             with m.If(self.stb[number]):
                 m.d.sync += word.eq(fold(getattr(self, f"payload{number}")))
-        m.d.comb += [
-            processor.start.eq(self.clear),
-            processor.valid.eq(valid),
-            processor.data.eq(word),
-            self.crc.eq(processor.crc),
-        ]
+        # The register holds the complement of the signature, as CRC-32 is defined.
+        state = Signal(32, init=-1)
+        mixed = Signal(32)
+        m.d.comb += [mixed.eq(state ^ word), self.crc.eq(~state)]
+        with m.If(self.clear):
+            m.d.sync += state.eq(-1)
+        with m.Elif(valid):
+            m.d.sync += state.eq(Cat(Cat(mixed[i] for i in taps).xor() for taps in _taps()))
         return m
+
+
+def _taps() -> list[list[int]]:
+    """Bits of register XOR word whose sum is each bit of the register after the word; zlib tells: the CRC is linear."""
+    columns = [zlib.crc32((1 << bit).to_bytes(4, "little"), 0xFFFFFFFF) ^ 0xFFFFFFFF for bit in range(32)]
+    return [[bit for bit in range(32) if columns[bit] >> row & 1] for row in range(32)]
