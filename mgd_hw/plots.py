@@ -38,7 +38,7 @@ def learning(result: Comparison, form: str) -> bytes:
 
     settings: dict[Any, object] = {"svg.hashsalt": f"{result.design}-{result.digest}", "svg.fonttype": "path", "font.size": 10}
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+        figure = Figure(figsize=(9.6, 4.1), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2)
         for name, style in _STYLES.items():
@@ -53,9 +53,9 @@ def learning(result: Comparison, form: str) -> bytes:
             right.set_yscale("log")
         for axes in (left, right):
             axes.grid(color="#dddddd", linewidth=0.6)
-            axes.set_xscale("symlog", linthresh=1000)
+            axes.set_xscale("log")
             axes.spines[["top", "right"]].set_visible(False)
-        left.legend(loc="lower right", fontsize=9)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
         content = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else {"Software": None}
         figure.savefig(content, format=form, dpi=150, metadata=metadata)
