@@ -31,7 +31,7 @@ class Options:
     patience : int
         Cycles without any progress after which the run is given up.
     waves : Path or None
-        File of waves to write: VCD, but for Verilator and Icarus FST.
+        File of waves to write: FST with Icarus, VCD with the others.
     notify : callable or None
         Is told what the user waits for, in words.
     progress : callable or None
@@ -52,12 +52,12 @@ class Options:
 
 
 def check_verilog(verilog: Path, ports: Ports) -> None:
-    """Refuse a file that is not there or has no module of the core's name.
+    """Refuse a file that is not there, or has no module of the core's name with the names of its ports.
 
     Raises
     ------
     SimulationError
-        Naming the modules it has instead.
+        Naming what is missing.
     """
     import re
 
@@ -70,6 +70,12 @@ def check_verilog(verilog: Path, ports: Ports) -> None:
     names = [escaped or plain for escaped, plain in modules]
     if ports.top not in names:
         raise SimulationError(f"{verilog} must have a module {ports.top}, and has {', '.join(names[:8]) or 'none at all'}")
+    header = re.search(rf"\bmodule\s+\\?{re.escape(ports.top)}(?=[\s(#])[^;]*;", text)
+    found = set(re.findall(r"[A-Za-z_][\w$]*", header[0] if header else ""))
+    for direction, expected in (("input", ports.inputs), ("output", ports.outputs)):
+        for name in expected:
+            if name not in found:
+                raise SimulationError(f"Module {ports.top} cannot be run as a core: the module has no {direction} {name}")
 
 
 def simulate(

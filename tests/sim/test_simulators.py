@@ -68,12 +68,14 @@ def test_faults_of_the_verilog_give_one_clear_error(tmp_path, core, simulator):
     path.write_text(text.replace("probe_word", "probe_wort"))
     with pytest.raises(SimulationError, match=r"^Module mgd_mock_core cannot be run as a core: the module has no output probe_word$"):
         run(path, tmp_path / "port", simulator)
-    path.write_text(text.replace("[40:0] request__payload", "[39:0] request__payload"))
-    with pytest.raises(SimulationError, match=r"cannot be run as a core: the module's port request__payload must have 41 bits, not 40$"):
-        run(path, tmp_path / "width", simulator)
     path.write_text(re.sub(r"assign sample__ready = [^;]*;", "assign sample__ready = ;", text))
     with pytest.raises(SimulationError, match=r"core\.v"):
         run(path, tmp_path / "syntax", simulator)
+    if simulator == "verilator":
+        return  # the bench is the same as with Icarus, and the build takes long
+    path.write_text(text.replace("[40:0] request__payload", "[39:0] request__payload"))
+    with pytest.raises(SimulationError, match=r"cannot be run as a core: the module's port request__payload must have 41 bits, not 40$"):
+        run(path, tmp_path / "width", simulator)
     path.write_text(re.sub(r"assign request__ready = [^;]*;", "assign request__ready = 1'h0;", text))
     with pytest.raises(
         CoreError, match=r"^The core made no progress for 500 cycles: in cycle \d+ the host waits for it to accept the write of 0x1 to"
@@ -162,7 +164,7 @@ def test_a_missing_tool_is_named_with_its_remedy(tmp_path, core, monkeypatch, si
     assert {path.name for path in tmp_path.iterdir()} <= {"core.v", "build"}
 
 
-@pytest.mark.parametrize("simulator", OUTSIDE)
+@pytest.mark.parametrize("simulator", [pytest.param(name, marks=pytest.mark.slow if name == "verilator" else ()) for name in OUTSIDE])
 def test_waves_are_an_option(tmp_path, core, simulator):
     path = tmp_path / "core.v"
     path.write_text(core[1])
