@@ -34,7 +34,7 @@ from python_ref.spec.probes import COUNTERS, probes, values_per_step
 from python_ref.spec.tables import activation_table
 from python_ref.trace import Header, Run, TraceWriter
 
-__all__ = ["Result", "evaluate", "train", "write_trace"]
+__all__ = ["Result", "evaluate", "exact_matmul", "train", "write_trace"]
 
 BLOCK_BYTES = 1 << 22
 """About as large as the signs, the random words or the observables of a block of steps get."""
@@ -666,7 +666,7 @@ def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targe
     for first in range(0, len(inputs), 4096):
         x, wanted = inputs[first : first + 4096], targets[first : first + 4096]
         for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
-            z = _matmul(x, weights.T, spec.preactivation_format(number).width) + (
+            z = exact_matmul(x, weights.T, spec.preactivation_format(number).width) + (
                 biases << np.int64(spec.operand_format(number).fraction_bits)
             )
             x, _ = activate(spec, spec.network.layers[number].activation, z, spec.preactivation_format(number))
@@ -675,7 +675,7 @@ def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targe
     return right / len(inputs), math.ldexp(total / len(inputs), -spec.cost_format.fraction_bits)
 
 
-def _matmul(a: np.ndarray, b: np.ndarray, width: int) -> np.ndarray:
+def exact_matmul(a: np.ndarray, b: np.ndarray, width: int) -> np.ndarray:
     """The product of integer matrices whose every sum of |a·b| is below 2^(width − 1); exact in float64 up to 2⁵³."""
     return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64) if width <= 54 else a @ b
 

@@ -14,7 +14,6 @@ from python_ref.cost import correct, cost
 from python_ref.machine import State, initial_state, sample_number, step
 from python_ref.network import forward
 from python_ref.spec.design import DesignSpec, Hardware
-from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import probes
@@ -130,16 +129,13 @@ def test_evaluation_equals_single_passes(seed):
     assert mean == pytest.approx(float(spec.cost_format.to_real(cost(outputs, targets)).mean()), rel=1e-12)
 
 
-def test_sums_beyond_float64_are_evaluated_exactly():
-    rng = random.Random(1)
-    spec = random_design(rng, kinds=[Kind.NODE], max_layers=1, activations=[Activation.IDENTITY])
-    formats = replace(spec.formats, weight=Fixed(True, 2, 40), input=Fixed(True, 2, 14), activation=Fixed(True, 6, 8), cost_change=None)
-    spec = replace(spec, formats=replace(formats, gradient=Fixed(True, 4, 16)))
-    assert spec.preactivation_format(0).width > 54
-    parameters, (inputs, targets) = random_parameters(rng, spec), random_samples(rng, spec, 200)
-    outputs = np.stack([forward(spec, parameters, x)[1] for x in inputs])
-    exact = float(spec.cost_format.to_real(cost(outputs, targets)).mean())
-    assert fast.evaluate(spec, parameters, inputs, targets)[1] == pytest.approx(exact, rel=1e-12)
+def test_products_beyond_float64_are_exact():
+    """Sums of |a·b| up to 2⁵³, which BLAS holds, and beyond, where it would drop the last bits."""
+    for width in (30, 52, 53, 54, 55, 56, 60, 63):
+        low, high = (1 << (width - 2)) - 3, (1 << (width - 2)) - 1
+        a, b = np.array([[low, high], [high, high], [-high, 1 - low]]), np.array([[1, 1], [1, -1]])
+        expected = [[int(x) * int(p) + int(y) * int(q) for p, q in b.T] for x, y in a]
+        assert fast.exact_matmul(a, b, width).tolist() == expected, width
 
 
 def test_the_curve_says_what_happened():
