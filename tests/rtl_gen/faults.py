@@ -1,0 +1,171 @@
+"""Faults planted in the hardware, for checks that must see them: one line of its source is changed before a core is built."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.network import Activation, Network
+from python_ref.spec.number import Fixed, Rounding
+from python_ref.spec.optimizer import Momentum
+from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.schedule import Difference, Schedule
+
+__all__ = ["DESIGNS", "FAULTS", "Fault", "planted"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line of the hardware's source, and what it is changed into.
+
+    Attributes
+    ----------
+    name : str
+        What is wrong.
+    where : str
+        Module, and function or method: ``perturbation:RandomSigns.elaborate``.
+    right, wrong : str
+        Text, found once, and what takes its place.
+    design : str
+        Name of the design in which it is planted.
+    """
+
+    name: str
+    where: str
+    right: str
+    wrong: str
+    design: str
+
+
+def planted(fault: Fault, patch: Callable[[Any, str, Any], None]) -> None:
+    """Change the hardware.
+
+    Parameters
+    ----------
+    fault : Fault
+        What to change.
+    patch : callable
+        Sets an attribute of an object, such as ``monkeypatch.setattr``.
+    """
+    module_name, path = fault.where.split(":")
+    __import__(f"rtl_gen.{module_name}")
+    module = sys.modules[f"rtl_gen.{module_name}"]
+    owner: Any = module
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    source = textwrap.dedent(inspect.getsource(inspect.unwrap(getattr(owner, name))))
+    assert source.count(fault.right) == 1, f"{fault.where} must have {fault.right!r} once, not {source.count(fault.right)} times"
+    scope = dict(vars(module)) | {"Rounding": Rounding}
+    exec(compile(source.replace(fault.right, fault.wrong), f"<{fault.name}>", "exec"), scope)
+    original = getattr(owner, name)
+    holders = [owner] if parents else [m for key, m in sys.modules.items() if key.startswith("rtl_gen.") and getattr(m, name, None) is original]
+    for holder in holders:
+        patch(holder, name, scope[name])
+
+
+def _design(name: str, sizes: tuple[int, ...], lanes: int, kind: Kind, **changes: Any) -> DesignSpec:
+    """A small design that learns fast enough for its parameters to move in a dozen steps."""
+    two_sided = changes.get("difference") is Difference.TWO_SIDED
+    formats = Formats(
+        input=Fixed(False, 0, 4),
+        weight=Fixed(True, 2, 8),
+        activation=Fixed(True, 3, 7),
+        table=Fixed(True, 3, 4),
+        weight_cast=Cast(changes.get("rounding", Rounding.HALF_EVEN)),
+    )
+    schedule = {key: changes[key] for key in ("perturbation_period", "sample_period", "update_period", "difference") if key in changes}
+    return DesignSpec(
+        name,
+        Network(sizes, changes.get("hidden", Activation.RELU), changes.get("output", Activation.IDENTITY)),
+        Perturbation(kind, changes.get("code", LfsrCode()), -3, 5),
+        Schedule(changes.get("rates", ((0, -5 + two_sided),)), **schedule),
+        **({"optimizer": changes["optimizer"]} if "optimizer" in changes else {}),
+        formats=changes.get("formats", formats),
+        hardware=Hardware(lanes, changes.get("gradient_memory")),
+    )
+
+
+def _narrow(spec: DesignSpec) -> DesignSpec:
+    """The design with casts that saturate often."""
+    tight = Fixed(True, 1, 5)
+    formats = replace(spec.formats, weight=Fixed(True, 1, 5), activation=tight, cost_change=Fixed(True, 1, 6), gradient=Fixed(True, 0, 8))
+    return replace(spec, formats=formats, schedule=replace(spec.schedule, learning_rate=((0, -1),)))
+
+
+def _even(spec: DesignSpec) -> DesignSpec:
+    """The design with a broadcast that is rounded to the nearest, and often half-way."""
+    formats = replace(spec.formats, gradient=Fixed(True, 2, 9), gradient_cast=Cast(Rounding.HALF_EVEN))
+    return replace(spec, formats=formats)
+
+
+DESIGNS: dict[str, DesignSpec] = {
+    spec.name: spec
+    for spec in (
+        _design("node", (3, 4, 2), 2, Kind.NODE),
+        _design("weight", (2, 7, 2), 4, Kind.WEIGHT),
+        _design("random_rounding", (3, 4, 1), 4, Kind.WEIGHT, rounding=Rounding.STOCHASTIC, hidden=Activation.TANH),
+        _design("two_sided", (3, 3, 2), 2, Kind.NODE, difference=Difference.TWO_SIDED, perturbation_period=2),
+        _design("accumulating", (3, 3, 2), 3, Kind.WEIGHT, update_period=3, sample_period=2, perturbation_period=2),
+        _design("momentum", (3, 3, 2), 3, Kind.NODE, optimizer=Momentum(2), update_period=2, rates=((0, -5), (5, -7))),
+        _design("long", (16, 3), 2, Kind.NODE),
+        _design("walsh", (3, 3, 2), 2, Kind.WEIGHT, code=WalshCode()),
+        _design("sequential", (2, 3, 2), 2, Kind.NODE, code=SequentialCode()),
+        _narrow(_design("narrow", (3, 4, 3), 4, Kind.WEIGHT, update_period=2)),
+        _even(_design("node_even", (3, 4, 2), 2, Kind.NODE)),
+        _narrow(_design("narrow_node", (3, 4, 3), 2, Kind.NODE, hidden=Activation.IDENTITY)),
+    )
+}
+
+FAULTS = (
+    Fault("another trinomial", "perturbation:leap", "state[1 : generator.outputs + 1]", "state[2 : generator.outputs + 2]", "node"),
+    Fault("odd vectors not inverted", "perturbation:RandomSigns.elaborate", " ^ parity.replicate(generator.outputs)", "", "node"),
+    Fault(
+        "signs replayed one word late",
+        "perturbation:RandomSigns._states",
+        "[live.eq(first), replay.eq(first)]",
+        "[live.eq(first), replay.eq(leap(generator, first))]",
+        "weight",
+    ),
+    Fault("signs replayed from the wrong vector", "perturbation:RandomSigns._states", "m.d.comb += replay_now.eq(held)", "pass", "two_sided"),
+    Fault("the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | self.live_slot.second & ", "~fresh & ", "two_sided"),
+    Fault("padding draws no signs", "perturbation:_SignPorts._draws", "else slot.valid", "else slot.real", "weight"),
+    Fault("Walsh rows counted from 0", "perturbation:CountedSigns.elaborate", "(now + lane + 1)", "(now + lane)", "walsh"),
+    Fault("one quantity too many", "perturbation:CountedSigns.elaborate", "p == quantities - 1", "p == quantities", "sequential"),
+    Fault("random words stand still", "perturbation:StochasticWords.elaborate", "state.eq(leap(self.generator, state))", "state.eq(state)", "random_rounding"),
+    Fault("biases not written", "array:LaneArray._memories", "slots[write].correlate & when", "slots[write].correlate & when & ~slots[write].first", "weight"),
+    Fault("Δ of the wrong sign in the minus pass", "array:LaneArray._data", "minus_pass = perturbed.second & spec.two_sided", "minus_pass = 0", "two_sided"),
+    Fault("perturbed where nothing is", "array:LaneArray._data", "self.live.active[number] & perturbed.perturb", "self.live.active[number]", "node"),
+    Fault("idle lanes counted", "array:LaneArray._count", "which & mask", "which", "sequential"),
+    Fault("activations rounded down", "activation:ActivationUnit._apply", "- narrow.fraction_bits, cast.rounding)", "- narrow.fraction_bits, Rounding.FLOOR)", "node"),
+    Fault("ReLU lets a negative pass", "activation:ActivationUnit._apply", "Mux(aligned < 0, 0, aligned)", "aligned", "node"),
+    Fault("saturates one short", "fixed:limit", "(target.min, target.max)", "(target.min + 1, target.max)", "narrow_node"),
+    Fault("a sticky bit is lost", "broadcast:Scaler.elaborate", "moved = moved | shifted", "moved = moved & ~shifted", "node_even"),
+    Fault("a stale activation is correlated", "operands:Operands._bank", "~self.old_bank ^ (self.two_passes & second)", "~self.old_bank", "node"),
+    Fault("old sample overwritten", "operands:SampleLoader.elaborate", "free = free & (filling != self.old_buffer)", "pass", "node"),
+    Fault(
+        "cost judged by the next sample",
+        "operands:Operands._targets",
+        "_pick([b * n_out for b in range(buffers)], self.buffer)",
+        "_pick([(b + 1) % buffers * n_out for b in range(buffers)], self.buffer)",
+        "weight",
+    ),
+    Fault("update after the first step of a period", "schedule:Conductor.elaborate", 'self.update.eq(ends["update"])', 'self.update.eq(~ends["update"])', "accumulating"),
+    Fault("baseline kept over an update", "schedule:Conductor.elaborate", "sample_due | need_baseline | begins[\"update\"]", "sample_due | need_baseline", "accumulating"),
+    Fault("the rate is not followed", "broadcast:Broadcast.elaborate", "spec.exponents[1] - self.exponent", "spec.exponents[1] - spec.exponent_at(0)", "momentum"),
+    Fault("remembered while the multiplier squares", "broadcast:Broadcast._reuse", "Mux(repeat, read.data, fresh)", "fresh", "long"),
+    Fault("updated with the wrong sign", "lane:Lane._update", "old - Mux(active, u, 0)", "old + Mux(active, u, 0)", "accumulating"),
+    Fault("G not cleared", "lane:Lane._correlate", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
+    Fault("m decays twice as fast", "lane:Lane._decay", "- target.fraction_bits - k)", "- target.fraction_bits - k + 1)", "momentum"),
+    Fault("θ + Δ may overflow", "lane:Lane._update", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),
+    Fault("C̃ of the wrong sign", "cost:CostUnit.elaborate", "self.cost0 - self.total if spec.two_sided", "self.cost0 - self.total if not spec.two_sided", "node"),
+    Fault("the last of equals wins", "cost:Judge.elaborate", "self.y > best_y", "self.y >= best_y", "narrow"),
+    Fault("a count is short by one", "counter:Tally.elaborate", "taken.eq(self.i)", "taken.eq(self.i[1:])", "weight"),
+    Fault("the signature skips a word", "signature:fold", "range(32, len(payload), 32)", "range(64, len(payload), 32)", "accumulating"),
+)

@@ -1,0 +1,47 @@
+"""The check can fail: every planted fault is a mismatch for the ordinary comparison, which knows nothing of them."""
+
+import random
+
+import numpy as np
+import pytest
+
+from python_ref.spec.design import DesignSpec
+from python_ref.trace import Run, Trace, write_reference
+from rtl_gen.core import Core
+from sim.compare import compare
+from sim.cosim import cosim, record_hardware
+from sim.ports import Ports
+from sim.simulators import Options
+from tests.designs import random_samples
+from tests.rtl_gen.faults import DESIGNS, FAULTS, planted
+
+STEPS = 16
+
+
+def a_run(spec: DesignSpec) -> Run:
+    """A run whose parameters, inputs and targets are spread over their ranges."""
+    rng = random.Random(1)
+    inputs, targets = random_samples(rng, spec, 6)
+    low, high = spec.parameter_limits
+    parameters = np.array([rng.randint(low // 2, high // 2) for _ in range(spec.network.n_parameters)])
+    return Run(spec, parameters, inputs, targets, np.arange(STEPS) % 6, STEPS, 4)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_without_a_fault_nothing_differs(name, tmp_path):
+    run = a_run(DESIGNS[name])
+    result = cosim(run, Core(run.spec), tmp_path, simulator="amaranth", options=Options(patience=2_000))
+    assert result.equal, result
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_a_mismatch(fault, tmp_path, monkeypatch):
+    run = a_run(DESIGNS[fault.design])
+    write_reference(run, tmp_path / "reference")
+    planted(fault, monkeypatch.setattr)
+    options = Options(patience=2_000)
+    _, failure = record_hardware(
+        run, Core(run.spec), Ports.of(run.spec), tmp_path / "hardware", tmp_path, simulator="amaranth", options=options
+    )
+    found = compare(run.spec, Trace.open(tmp_path / "reference"), Trace.open(tmp_path / "hardware"))
+    assert found.mismatches > 0, failure

@@ -1,0 +1,74 @@
+"""Lines of the emitted Verilog changed at random: the ordinary comparison sees those that matter."""
+
+import random
+import re
+
+import pytest
+
+from rtl_gen.emit import emit_verilog
+from sim.cosim import cosim
+from sim.error import SimulationError
+from sim.simulators import Options
+from tests.rtl_gen.faults import DESIGNS
+from tests.rtl_gen.test_faults import a_run
+
+MUTANTS = 6
+SEEN = 0.6
+"""Least share that must be seen; the others are equivalent, or touch only what these runs never need."""
+
+OPERATORS = {" + ": " - ", " - ": " + ", " & ": " | ", " | ": " & ", " ^ ": " & ", " == ": " != ", " < ": " >= ", " > ": " <= ", "~": ""}
+
+
+def mutated(text: str, rng: random.Random) -> tuple[str, str]:
+    """The Verilog with one line changed: an operator, a constant, or two signals; and the change in words."""
+    lines = text.splitlines(keepends=True)
+    start = next(number for number, line in enumerate(lines) if "_core(" in line and line.startswith("module"))
+    while True:
+        number = rng.randrange(start, len(lines))
+        line = lines[number]
+        if "=" not in line or re.match(r"\s*(reg|wire|input|output|initial|module|if|case|end)\b", line):
+            continue
+        left, equals, right = line.partition("<=" if "<=" in line else "=")
+        kind = rng.choice(("operator", "constant", "signals"))
+        changed = right
+        if kind == "operator":
+            found = [operator for operator in OPERATORS if operator in right]
+            if found:
+                operator = rng.choice(found)
+                changed = right.replace(operator, OPERATORS[operator], 1)
+        elif kind == "constant":
+            constants = list(re.finditer(r"\d+'(s?)h([0-9a-f]+)", right))
+            if constants:
+                chosen = rng.choice(constants)
+                value = int(chosen[2], 16) ^ 1
+                changed = right[: chosen.start(2)] + f"{value:x}" + right[chosen.end(2) :]
+        else:
+            names = sorted(set(re.findall(r"\\[^ ]+ |\b[a-z_$][\w$]*\b(?!')", re.sub(r"\d+'s?[hbd][0-9a-fxz]+", "", right))))
+            if len(names) > 1:
+                first, second = rng.sample(names, 2)
+                changed = right.replace(first, second, 1)
+        if changed != right:
+            lines[number] = left + equals + changed
+            return "".join(lines), f"{line.strip()}  ->  {lines[number].strip()}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["node", "weight", "two_sided", "accumulating"])
+def test_changed_verilog_is_seen(name, tmp_path, capsys):
+    run, rng = a_run(DESIGNS[name]), random.Random(name)
+    text = emit_verilog(run.spec)
+    survivors, seen = [], 0
+    for number in range(MUTANTS):
+        changed, what = mutated(text, rng)
+        place = tmp_path / str(number)
+        place.mkdir()
+        (place / "design.v").write_text(changed, encoding="utf-8")
+        try:
+            equal = cosim(run, place / "design.v", place, simulator="cxxrtl", options=Options(patience=2_000, timeout=120)).equal
+        except SimulationError:  # such as a loop of gates
+            equal = False
+        seen += not equal
+        survivors += [what] if equal else []
+    with capsys.disabled():
+        print(f"\n{name}: {seen} of {MUTANTS} changes seen; not these:", *survivors, sep="\n  ")
+    assert seen >= SEEN * MUTANTS
