@@ -62,6 +62,16 @@ def _generated(console: Console, result: Generated) -> None:
         for row in result.derived:
             table.add_row(escape(row.key), escape(row.value), escape(row.why))
         console.print(table)
+    cycles = result.manifest["cycles"]
+    table = _table("cycles", "", "", numbers=False)
+    for name, value, meaning in (
+        ("pass", cycles["pass_cycles"], f"N = {cycles['slots']} slots, D = {cycles['depth']}; correlating and updating or not"),
+        ("wait", cycles["wait"], "T, from a step's last slot to the next step's first"),
+        ("step of one pass", cycles["step_one_pass"], "no new baseline"),
+        ("step of two passes", cycles["step_two_passes"], f"{100 * cycles['busy_lanes']:.1f} % of the lanes' cycles at a synapse"),
+    ):
+        table.add_row(name, f"{value:,}", meaning)
+    console.print(table)
     for sentence in result.advice:
         console.print(f"Note: {escape(sentence)}", soft_wrap=True)
     plain_files = [name for name in result.files if "/" not in name]
