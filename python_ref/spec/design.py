@@ -286,8 +286,13 @@ class DesignSpec:
         return self.formats.cost_change or self.cost_difference_format
 
     def product_format(self, operand: Fixed | None) -> Fixed:
-        """Exact format of C̃·x for an operand, or of C̃ alone (None)."""
-        return self.cost_change_format if operand is None else self.cost_change_format * operand
+        """Exact format of C̃·x for an operand, 1 included, which is a bias's; or of C̃ alone (None)."""
+        change = self.cost_change_format
+        if operand is None:
+            return change
+        one = 1 << operand.fraction_bits
+        ends = [c * x for c in (change.min, change.max) for x in (operand.min, max(operand.max, one))]
+        return Fixed.covering(min(ends), max(ends), change.fraction_bits + operand.fraction_bits)
 
     @property
     def gradient_format(self) -> Fixed:
@@ -456,9 +461,26 @@ class DesignSpec:
                     f"2^{high} times the cost change takes {most} bits in the gradient's fraction, more than {MAX_BITS}",
                     "Take a smaller rate, or fewer fraction bits in formats.gradient.",
                 )
+        for key, source, target in self._casts():
+            if source.width + max(0, target.fraction_bits - source.fraction_bits) > MAX_BITS:
+                raise DesignError(
+                    key, str(target), f"what is cast to it, {source}, exceeds {MAX_BITS} bits in its fraction", "Take fewer fraction bits."
+                )
         for key, value in (("formats.gradient", self.gradient_format), ("formats.cost_change", self.cost_change_format)):
             if not value.signed:
                 raise DesignError(key, str(value), "it has negative values", "Take a signed format.")
+
+    def _casts(self) -> list[tuple[str, Fixed, Fixed]]:
+        """Key, source and target of every cast but the broadcast's."""
+        found = [("formats.cost_change", self.cost_difference_format, self.cost_change_format)]
+        for number, layer in enumerate(self.network.layers):
+            found.append(("formats.activation", self.preactivation_format(number), self.formats.activation))
+            if layer.activation.tabulated:
+                found.append(("formats.table", self.preactivation_format(number), self.formats.table))
+        if isinstance(self.optimizer, Momentum):
+            found.append(("optimizer.format", self.momentum_sum_format, self.momentum_format))
+        found.append(("formats.weight", self.update_source_format, self.update_format))
+        return found
 
     def _check_casts(self) -> None:
         for name in ("activation", "cost_change", "gradient"):

@@ -101,7 +101,7 @@ class Fixed:
         if low > high:
             raise ValueError(f"Range must not be empty, not {low} to {high}")
         signed = low < 0
-        width = max(1, high.bit_length() + signed, (~low).bit_length() + 1 if signed else 0)
+        width = max(1, max(high, 0).bit_length() + signed, (~low).bit_length() + 1 if signed else 0)
         return cls(signed, width - fraction_bits, fraction_bits)
 
     def __str__(self) -> str:
