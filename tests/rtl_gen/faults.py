@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import random
 import sys
 import textwrap
 from collections.abc import Callable
@@ -65,7 +64,9 @@ def planted(fault: Fault, patch: Callable[[Any, str, Any], None]) -> None:
     scope = dict(vars(module)) | {"Rounding": Rounding}
     exec(compile(source.replace(fault.right, fault.wrong), f"<{fault.name}>", "exec"), scope)
     original = getattr(owner, name)
-    holders = [owner] if parents else [m for key, m in sys.modules.items() if key.startswith("rtl_gen.") and getattr(m, name, None) is original]
+    holders = (
+        [owner] if parents else [m for key, m in sys.modules.items() if key.startswith("rtl_gen.") and getattr(m, name, None) is original]
+    )
     for holder in holders:
         patch(holder, name, scope[name])
 
@@ -133,21 +134,61 @@ FAULTS = (
         "[live.eq(first), replay.eq(leap(generator, first))]",
         "weight",
     ),
-    Fault("signs replayed from the wrong vector", "perturbation:RandomSigns._states", "m.d.comb += replay_now.eq(held)", "pass", "two_sided"),
-    Fault("the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | self.live_slot.second & ", "~fresh & ", "two_sided"),
+    Fault(
+        "signs replayed from the wrong vector", "perturbation:RandomSigns._states", "m.d.comb += replay_now.eq(held)", "pass", "two_sided"
+    ),
+    Fault(
+        "the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | self.live_slot.second & ", "~fresh & ", "two_sided"
+    ),
     Fault("padding draws no signs", "perturbation:_SignPorts._draws", "else slot.valid", "else slot.real", "weight"),
     Fault("Walsh rows counted from 0", "perturbation:CountedSigns.elaborate", "(now + lane + 1)", "(now + lane)", "walsh"),
     Fault("one quantity too many", "perturbation:CountedSigns.elaborate", "p == quantities - 1", "p == quantities", "sequential"),
-    Fault("random words stand still", "perturbation:StochasticWords.elaborate", "state.eq(leap(self.generator, state))", "state.eq(state)", "random_rounding"),
-    Fault("biases not written", "array:LaneArray._memories", "slots[write].correlate & when", "slots[write].correlate & when & ~slots[write].first", "weight"),
-    Fault("Δ of the wrong sign in the minus pass", "array:LaneArray._data", "minus_pass = perturbed.second & spec.two_sided", "minus_pass = 0", "two_sided"),
-    Fault("perturbed where nothing is", "array:LaneArray._data", "self.live.active[number] & perturbed.perturb", "self.live.active[number]", "node"),
+    Fault(
+        "random words stand still",
+        "perturbation:StochasticWords.elaborate",
+        "state.eq(leap(self.generator, state))",
+        "state.eq(state)",
+        "random_rounding",
+    ),
+    Fault(
+        "biases not written",
+        "array:LaneArray._memories",
+        "slots[write].correlate & when",
+        "slots[write].correlate & when & ~slots[write].first",
+        "weight",
+    ),
+    Fault(
+        "Δ of the wrong sign in the minus pass",
+        "array:LaneArray._data",
+        "minus_pass = perturbed.second & spec.two_sided",
+        "minus_pass = 0",
+        "two_sided",
+    ),
+    Fault(
+        "perturbed where nothing is",
+        "array:LaneArray._data",
+        "self.live.active[number] & perturbed.perturb",
+        "self.live.active[number]",
+        "node",
+    ),
     Fault("idle lanes counted", "array:LaneArray._count", "which & mask", "which", "sequential"),
-    Fault("activations rounded down", "activation:ActivationUnit._apply", "- narrow.fraction_bits, cast.rounding)", "- narrow.fraction_bits, Rounding.FLOOR)", "node"),
+    Fault(
+        "activations rounded down",
+        "activation:ActivationUnit._apply",
+        "- narrow.fraction_bits, cast.rounding)",
+        "- narrow.fraction_bits, Rounding.FLOOR)",
+        "node",
+    ),
     Fault("ReLU lets a negative pass", "activation:ActivationUnit._apply", "Mux(aligned < 0, 0, aligned)", "aligned", "node"),
     Fault("saturates one short", "fixed:limit", "(target.min, target.max)", "(target.min + 1, target.max)", "narrow_node"),
     Fault("a sticky bit is lost", "broadcast:Scaler.elaborate", "moved = moved | shifted", "moved = moved & ~shifted", "node_even"),
-    Fault("a stale activation is correlated", "operands:Operands._bank", "~self.old_bank ^ (self.two_passes & second)", "~self.old_bank", "node"),
+    Fault(
+        "a stale activation is correlated",
+        "operands:Operands._bank",
+        "~self.old_bank ^ (self.two_passes & second)",
+        "~self.old_bank",
+        "node",
+    ),
     Fault("old sample overwritten", "operands:SampleLoader.elaborate", "free = free & (filling != self.old_buffer)", "pass", "node"),
     Fault(
         "cost judged by the next sample",
@@ -156,15 +197,39 @@ FAULTS = (
         "_pick([(b + 1) % buffers * n_out for b in range(buffers)], self.buffer)",
         "weight",
     ),
-    Fault("update after the first step of a period", "schedule:Conductor.elaborate", 'self.update.eq(ends["update"])', 'self.update.eq(~ends["update"])', "accumulating"),
-    Fault("baseline kept over an update", "schedule:Conductor.elaborate", "sample_due | need_baseline | begins[\"update\"]", "sample_due | need_baseline", "accumulating"),
-    Fault("the rate is not followed", "broadcast:Broadcast.elaborate", "spec.exponents[1] - self.exponent", "spec.exponents[1] - spec.exponent_at(0)", "momentum"),
+    Fault(
+        "update after the first step of a period",
+        "schedule:Conductor.elaborate",
+        'self.update.eq(ends["update"])',
+        'self.update.eq(~ends["update"])',
+        "accumulating",
+    ),
+    Fault(
+        "baseline kept over an update",
+        "schedule:Conductor.elaborate",
+        'sample_due | need_baseline | begins["update"]',
+        "sample_due | need_baseline",
+        "accumulating",
+    ),
+    Fault(
+        "the rate is not followed",
+        "broadcast:Broadcast.elaborate",
+        "spec.exponents[1] - self.exponent",
+        "spec.exponents[1] - spec.exponent_at(0)",
+        "momentum",
+    ),
     Fault("remembered while the multiplier squares", "broadcast:Broadcast._reuse", "Mux(repeat, read.data, fresh)", "fresh", "long"),
     Fault("updated with the wrong sign", "lane:Lane._update", "old - Mux(active, u, 0)", "old + Mux(active, u, 0)", "accumulating"),
     Fault("G not cleared", "lane:Lane._correlate", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
     Fault("m decays twice as fast", "lane:Lane._decay", "- target.fraction_bits - k)", "- target.fraction_bits - k + 1)", "momentum"),
     Fault("θ + Δ may overflow", "lane:Lane._update", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),
-    Fault("C̃ of the wrong sign", "cost:CostUnit.elaborate", "self.cost0 - self.total if spec.two_sided", "self.cost0 - self.total if not spec.two_sided", "node"),
+    Fault(
+        "C̃ of the wrong sign",
+        "cost:CostUnit.elaborate",
+        "self.cost0 - self.total if spec.two_sided",
+        "self.cost0 - self.total if not spec.two_sided",
+        "node",
+    ),
     Fault("the last of equals wins", "cost:Judge.elaborate", "self.y > best_y", "self.y >= best_y", "narrow"),
     Fault("a count is short by one", "counter:Tally.elaborate", "taken.eq(self.i)", "taken.eq(self.i[1:])", "weight"),
     Fault("the signature skips a word", "signature:fold", "range(32, len(payload), 32)", "range(64, len(payload), 32)", "accumulating"),

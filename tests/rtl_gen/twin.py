@@ -207,7 +207,9 @@ def shown_events(
         hardware = directory / "design.v"
         hardware.write_text(emit_verilog(spec), encoding="utf-8")
     options = Options(stalls=stalls, patience=5_000)
-    outcome = simulate(hardware, ports, program, lambda event, new: rows[event].append(new), directory, simulator=simulator, options=options)
+    outcome = simulate(
+        hardware, ports, program, lambda event, new: rows[event].append(new), directory, simulator=simulator, options=options
+    )
     return (
         {event: {field.name: unpack(np.concatenate(rows[event]), field) for field in ports.events[event]} for event in EVENTS},
         outcome,

@@ -1,0 +1,98 @@
+"""The cost unit and the judge equal the reference over random passes."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.cost import correct, cost
+from python_ref.spec.design import Cast
+from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
+from python_ref.spec.schedule import Difference
+from rtl_gen.cost import CostUnit, Judge
+from rtl_gen.counter import Tally
+from rtl_gen.slot import delayed
+from tests.rtl_gen.bench import cycles
+from tests.rtl_gen.faults import DESIGNS
+
+
+def design(n_out, two_sided=False, fraction=4):
+    base = DESIGNS["node"]
+    formats = replace(
+        base.formats,
+        activation=Fixed(True, 3, fraction),
+        cost_change=Fixed(True, 3, 5),
+        cost_change_cast=Cast(Rounding.HALF_EVEN, Overflow.SATURATE),
+    )
+    schedule = replace(base.schedule, difference=Difference.TWO_SIDED if two_sided else Difference.ONE_SIDED)
+    return replace(base, network=replace(base.network, sizes=(3, n_out)), formats=formats, schedule=schedule)
+
+
+class Squared(wiring.Component):
+    """A cost unit with a multiplier of two cycles."""
+
+    def __init__(self, spec):
+        self.unit = CostUnit(spec)
+        ports = ("stb", "last", "second", "y", "target", "cost0", "cost1", "cost_change", "outside", "cost_stb")
+        super().__init__({name: self.unit.signature.members[name] for name in ports})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit = unit = self.unit
+        m.d.comb += unit.square.eq(delayed(m, unit.error * unit.error, 2, "square"))
+        for name, member in self.signature.members.items():
+            mine, its = getattr(self, name), getattr(unit, name)
+            m.d.comb += its.eq(mine) if member.flow == In else mine.eq(its)
+            assert member.flow in (In, Out)
+        return m
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("n_out", [1, 2, 5])
+def test_costs_and_their_change_equal_the_reference(n_out, two_sided):
+    spec, rng = design(n_out, two_sided), random.Random(n_out)
+    form = spec.formats.activation
+    stimuli, ends, costs = [], [], []
+    for number in range(60):
+        outputs, targets = (np.array([rng.randint(form.min, form.max) >> rng.randrange(6) for _ in range(n_out)]) for _ in range(2))
+        costs.append(int(cost(outputs, targets)))
+        for k in range(n_out):
+            stimuli += [{"stb": 0}] * rng.choice((0, 0, 2))
+            stimuli.append({"stb": 1, "last": int(k == n_out - 1), "second": number % 2, "y": int(outputs[k]), "target": int(targets[k])})
+        ends.append(len(stimuli) - 1)
+        stimuli += [{"stb": 0}] * CostUnit.latency
+    found = cycles(Squared(spec), stimuli, ("cost0", "cost1", "cost_change", "outside", "cost_stb"), extra=CostUnit.latency)
+    assert [n - CostUnit.cost_latency for n, row in enumerate(found) if row["cost_stb"]] == ends
+    for number in range(0, 60, 2):
+        row = found[ends[number + 1] + CostUnit.latency]
+        first, second = costs[number : number + 2]
+        assert (row["cost0"], row["cost1"]) == (first, second)
+        change, outside = cast_raw(
+            first - second if two_sided else second - first,
+            spec.cost_difference_format,
+            spec.cost_change_format,
+            Rounding.HALF_EVEN,
+            Overflow.SATURATE,
+        )
+        assert (row["cost_change"], row["outside"]) == (int(change), bool(outside))
+
+
+@pytest.mark.parametrize("fraction", [1, 4])
+@pytest.mark.parametrize("n_out", [1, 2, 4])
+def test_the_judge_equals_the_reference_ties_included(n_out, fraction):
+    spec, rng = design(n_out, fraction=fraction), random.Random(n_out)
+    half = 1 << fraction - 1
+    stimuli, right = [], 0
+    for _ in range(300):
+        outputs, targets = (np.array([half + rng.randint(-2, 2) for _ in range(n_out)]) for _ in range(2))
+        right += int(correct(spec, outputs, targets))
+        for k in range(n_out):
+            stimuli.append({"stb": 1, "last": int(k == n_out - 1), "y": int(outputs[k]), "target": int(targets[k])})
+            stimuli += [{"stb": 0, "last": 1, "y": 3}] * rng.choice((0, 0, 1))
+    stimuli.append({"stb": 0})
+    assert cycles(Judge(spec), stimuli, ("correct",), extra=Tally.latency + 1)[-1]["correct"] == right
+    assert 0 < right < 300

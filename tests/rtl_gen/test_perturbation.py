@@ -1,0 +1,167 @@
+"""Signs and words as the hardware draws them: against a shift register that shifts by one, and against the reference."""
+
+import random
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from python_ref.perturbation import SignSource, StochasticSource
+from python_ref.spec.design import Hardware
+from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode, WalshCode
+from python_ref.spec.schedule import Difference
+from rtl_gen.perturbation import StochasticWords, sign_source
+from rtl_gen.sequencer import Sequencer
+from tests.oracle import serial_bits
+from tests.rtl_gen.bench import cycles
+from tests.rtl_gen.faults import DESIGNS
+
+FLAGS = ("valid", "real", "first", "last", "tail", "begin", "correlate", "perturb", "second")
+
+
+def design(kind, code, lanes, period, two_sided, sizes=(2, 5, 3)):
+    """A design of these signs."""
+    base = DESIGNS["node"]
+    schedule = replace(base.schedule, perturbation_period=period, difference=Difference.TWO_SIDED if two_sided else Difference.ONE_SIDED)
+    return replace(
+        base,
+        network=replace(base.network, sizes=sizes),
+        perturbation=replace(base.perturbation, kind=kind, code=code),
+        schedule=schedule,
+        hardware=Hardware(lanes),
+    )
+
+
+def slots(spec, *, correlate, perturb, second):
+    """The slots of a pass, written down from the layout rather than by the sequencer."""
+    layers, found = spec.layout.layers, []
+    for number, placed in enumerate(layers):
+        for group in range(placed.groups):
+            for k in range(placed.group_slots):
+                slot = {
+                    "valid": 1,
+                    "real": int(k < placed.group_words),
+                    "first": int(k == 0),
+                    "last": int(k == placed.group_words - 1),
+                    "tail": int(group == placed.groups - 1),
+                    "begin": int(number == group == k == 0),
+                    "layer": number,
+                    "correlate": correlate,
+                    "perturb": perturb,
+                    "second": second,
+                }
+                found.append(slot)
+    return found
+
+
+def serial_signs(spec, p):
+    """Signs of the slots of sign vector p by slot and lane, from bit-serial streams."""
+    lanes, draws = spec.hardware.lanes, spec.draws
+    columns = []
+    for generator in spec.perturbation.code.generators(lanes):
+        count = generator.outputs * draws * (p + 1)
+        bits = list(islice(serial_bits(generator.degree, spec.perturbation.seed, generator.stream), count))
+        columns.append(np.array(bits[generator.outputs * draws * p :]).reshape(draws, generator.outputs))
+    negative = np.concatenate(columns, axis=1) ^ (p & 1)
+    return 1 - 2 * negative
+
+
+def steps_of_signs(spec, steps, restart_at=None):
+    """Live signs of the perturbed passes, and replayed signs of each step, as rows by slot and lane; driven like a core does."""
+    source, stimuli, marks = sign_source(spec), [{"restart": 1}], []
+    idle = {f"{which}_slot.{flag}": 0 for which in ("live", "replay") for flag in FLAGS}
+
+    def run(which, slot_list, label):
+        for slot in slot_list:
+            marks.append((len(stimuli) + 1, which, label, slot))
+            stimuli.append({**idle, "restart": 0, "advance": 0} | {f"{which}_slot.{name}": value for name, value in slot.items()})
+
+    done = 0
+    for n in range(steps):
+        if n == restart_at:
+            stimuli.append({**idle, "advance": 0, "restart": 1})
+            done = 0
+        # Pass 0 of a step correlates the step before, at other slots than its own live signs; both streams are independent.
+        if done:
+            run("replay", slots(spec, correlate=1, perturb=0, second=0), n - 1)
+        if spec.two_sided:
+            run("live", slots(spec, correlate=0, perturb=1, second=0), n)
+        run("live", slots(spec, correlate=0, perturb=1, second=1), n)
+        done += 1
+        stimuli.append({**idle, "restart": 0, "advance": 1, "fresh": int(done % spec.schedule.perturbation_period == 0)})
+    stimuli.append({**idle, "advance": 0})
+    outputs = [f"{which}.{part}" for which in ("live", "replay") for part in ("negative", "active")]
+    found = cycles(source, stimuli, outputs, extra=2)
+    lanes = np.arange(spec.hardware.lanes)
+    passes = {}
+    for cycle, which, label, slot in marks:
+        negative, active = (
+            [row >> int(lane) & 1 for lane in lanes] for row in (found[cycle][f"{which}.negative"], found[cycle][f"{which}.active"])
+        )
+        signs = np.array(active) * (1 - 2 * np.array(negative))
+        passes.setdefault((which, label, slot["second"]), []).append((slot, signs))
+    return passes
+
+
+def check(spec, steps=7, restart_at=None):
+    """RTL equals reference, live and replayed."""
+    layout, reference = spec.layout, SignSource(spec)
+    passes = steps_of_signs(spec, steps, restart_at)
+    assert len(passes) == steps * (2 if spec.two_sided else 1) + steps - 1 - (restart_at is not None)
+    for (_, label, _), rows in passes.items():
+        n = label - restart_at if restart_at is not None and label >= restart_at else label
+        p = n // spec.schedule.perturbation_period
+        expected = reference.signs(p)
+        real = [signs for slot, signs in rows if slot["real"]]
+        drawn = np.array(real)[layout.parameter_word, layout.parameter_lane]
+        np.testing.assert_array_equal(drawn, expected[layout.parameter_neuron] if spec.node else expected)
+        if isinstance(spec.perturbation.code, LfsrCode):
+            draws = [signs for slot, signs in rows if slot["first"] or not spec.node]
+            np.testing.assert_array_equal(np.array(draws), serial_signs(spec, p))
+
+
+@pytest.mark.parametrize("lanes", [1, 62, 63, 126, 127, 200])
+@pytest.mark.parametrize("kind", Kind)
+def test_random_signs_equal_a_serial_shift_register(kind, lanes):
+    check(design(kind, LfsrCode(), lanes, 1, False, sizes=(2, 5, 3) if lanes == 1 else (1, 201)), steps=4)
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("period", [1, 2, 3])
+@pytest.mark.parametrize("code", [LfsrCode(), WalshCode(), SequentialCode()], ids=lambda code: code.name)
+@pytest.mark.parametrize("kind", Kind)
+def test_signs_are_held_rewound_replayed_and_restarted(kind, code, period, two_sided):
+    check(design(kind, code, 4, period, two_sided), steps=9, restart_at=5)
+
+
+@pytest.mark.parametrize("lanes", [2, 5])
+def test_stochastic_words_equal_the_reference(lanes):
+    base = DESIGNS["random_rounding"]
+    spec = replace(base, hardware=Hardware(lanes))
+    words, stimuli, marks = StochasticWords(spec), [{"restart": 1}], []
+    rng, updates = random.Random(lanes), 0
+    for _ in range(12):
+        update, correlate = rng.randrange(2), rng.randrange(2)
+        for slot in slots(spec, correlate=correlate, perturb=0, second=0):
+            if slot["real"] and update and correlate:
+                marks.append((len(stimuli) + 1, updates))
+            stimuli.append({"restart": 0, "update": update} | {f"slot.{name}": value for name, value in slot.items()})
+        updates += update and correlate
+    found = cycles(words, stimuli, ("word",), extra=2)
+    reference = StochasticSource(spec)
+    expected = np.concatenate([reference.words(update) for update in range(updates)])
+    assert [found[cycle]["word"] for cycle, _ in marks] == expected.tolist()
+
+
+def test_slots_written_down_are_those_of_the_sequencer():
+    for name in ("node", "weight", "accumulating", "long"):
+        spec = DESIGNS[name]
+        sequencer = Sequencer(spec, depth=6)
+        stimuli = [{"start": 1, "correlate": 1, "perturb": 0, "second": 1, "forward": 1}, {"start": 0}]
+        outputs = [f"slot.{flag}" for flag in (*FLAGS, "layer")] + ["done"]
+        found = cycles(sequencer, stimuli, outputs, extra=sequencer.pass_cycles + 4)
+        expected = slots(spec, correlate=1, perturb=0, second=1)
+        shown = [{key.removeprefix("slot."): value for key, value in row.items() if key != "done"} for row in found if row["slot.valid"]]
+        assert shown == expected
+        assert [n for n, row in enumerate(found) if row["done"]] == [sequencer.pass_cycles]
