@@ -17,7 +17,7 @@ from rtl_gen.fixed import limit, round_value, shift
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import by_layer, delayed, slot_layout
 
-__all__ = ["Broadcast", "Scaler", "operand_shape"]
+__all__ = ["Broadcast", "Multiplier", "Scaler", "factors", "operand_shape"]
 
 
 def operand_shape(spec: DesignSpec):
@@ -26,6 +26,45 @@ def operand_shape(spec: DesignSpec):
     is_signed = any(f.signed for f in formats)
     width = max(max(f.width + (is_signed and not f.signed), f.fraction_bits + 1 + is_signed) for f in formats)
     return signed(width) if is_signed else unsigned(width)
+
+
+def factors(spec: DesignSpec) -> tuple[int, int]:
+    """Widths of the auxiliary multiplier's factors: C̃ and x, or an error twice."""
+    error = spec.error_format.width
+    if not spec.node:
+        return error, error
+    operand = operand_shape(spec)
+    return max(spec.cost_change_format.width, error), max(operand.width + (not operand.signed), error)
+
+
+class Multiplier(wiring.Component):
+    """o = a·b, with registers for the factors and the product; a block of its own, so that a DSP takes the registers too.
+
+    Parameters
+    ----------
+    a, b : int
+        Widths of the factors, signed.
+    """
+
+    latency = 2
+
+    WIDEST = 16
+    """Widest factor for which it is one UP5K DSP."""
+
+    def __init__(self, a: int, b: int):
+        super().__init__({"a": In(signed(a)), "b": In(signed(b)), "o": Out(signed(a + b))})
+
+    def elaborate(self, platform):
+        m = Module()
+        a = Signal.like(self.a, name="a_registered", reset_less=True)
+        b = Signal.like(self.b, name="b_registered", reset_less=True)
+        # As in a lane's multiply-accumulate: all bits that the DSP's product has.
+        widest = max(self.WIDEST, len(a), len(b))
+        a_wide, b_wide = Signal(signed(widest)), Signal(signed(widest))
+        product = Signal(signed(2 * widest), reset_less=True)
+        m.d.comb += [a_wide.eq(a), b_wide.eq(b), self.o.eq(product)]
+        m.d.sync += [a.eq(self.a), b.eq(self.b), product.eq(a_wide * b_wide)]
+        return m
 
 
 class Scaler(wiring.Component):
@@ -65,15 +104,23 @@ class Scaler(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Two places of the amount a cycle, one for rounding, one for the limits."""
-        return -(-(self.amounts - 1).bit_length() // 2) + 2
+        """Two places of the amount a cycle, one for rounding where there is any, one for the limits."""
+        return self._shift_latency + self._rounds + 1
+
+    @property
+    def _shift_latency(self) -> int:
+        return -(-(self.amounts - 1).bit_length() // 2)
+
+    @property
+    def _rounds(self) -> bool:
+        return self.cast.rounding is not Rounding.FLOOR
 
     def elaborate(self, platform):
         m = Module()
         # Two places more than the value has: a guard place and the place that stands for all that was shifted out.
-        exact = self.cast.rounding is not Rounding.FLOOR
+        exact = self._rounds
         value, amount = shift(self.i, max(0, -self.dropped) + 2 * exact), self.amount
-        for stage in range(self.latency - 2):
+        for stage in range(self._shift_latency):
             shifted = value
             for place in (2 * stage, 2 * stage + 1):
                 if place < len(amount):
@@ -87,9 +134,11 @@ class Scaler(wiring.Component):
             left = Signal.like(amount, name=f"amount{stage}", reset_less=True)
             m.d.sync += [register.eq(shifted), left.eq(amount)]
             value, amount = register, left
-        rounded_value = round_value(value, max(0, self.dropped) + 2 * exact, self.cast.rounding)
-        rounded = Signal(rounded_value.shape(), reset_less=True)
-        m.d.sync += rounded.eq(rounded_value)
+        rounded = round_value(value, max(0, self.dropped) + 2 * exact, self.cast.rounding)
+        if exact:
+            register = Signal(rounded.shape(), name="rounded", reset_less=True)
+            m.d.sync += register.eq(rounded)
+            rounded = register
         limited, outside = limit(rounded, self.target, self.cast.overflow)
         m.d.sync += [self.o.eq(limited), self.outside.eq(outside)]
         return m
@@ -133,6 +182,7 @@ class Broadcast(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
+        self.factors = factors(spec)
         layers = range(len(spec.network.layers))
         products = [spec.product_format(spec.operand_format(layer) if spec.node else None) for layer in layers]
         low, high = spec.exponents
@@ -174,7 +224,7 @@ class Broadcast(wiring.Component):
 
     @property
     def _product_latency(self) -> int:
-        return 3 if self.spec.node else 0
+        return 1 + Multiplier.latency if self.spec.node else 0
 
     @property
     def latency(self) -> int:
@@ -216,20 +266,20 @@ class Broadcast(wiring.Component):
         spec = self.spec
         error = self.error
         if not spec.node:
-            a = Signal.like(error, reset_less=True)
-            m.d.sync += [a.eq(error), self.square.eq(a * a)]
+            m.submodules.multiplier = multiplier = Multiplier(*self.factors)
+            m.d.comb += [multiplier.a.eq(error), multiplier.b.eq(error), self.square.eq(multiplier.o)]
             return self.cost_change
         operand = operand_shape(spec)
         x = Signal(operand)
         ones = by_layer([1 << spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers))], slots[1].layer)
         m.d.comb += x.eq(Mux(slots[1].first, ones, self.old_x))
-        a = Signal(signed(max(len(self.cost_change), len(error))), reset_less=True)
-        b = Signal(signed(max(operand.width + (not operand.signed), len(error))), reset_less=True)
-        m.d.sync += [a.eq(Mux(self.error_stb, error, self.cost_change)), b.eq(Mux(self.error_stb, error, x))]
-        product = Signal(signed(len(a) + len(b)), reset_less=True)
-        m.d.sync += product.eq(a * b)
-        m.d.comb += self.square.eq(product)
-        return product
+        m.submodules.multiplier = multiplier = Multiplier(*self.factors)
+        m.d.comb += [
+            multiplier.a.eq(Mux(self.error_stb, error, self.cost_change)),
+            multiplier.b.eq(Mux(self.error_stb, error, x)),
+            self.square.eq(multiplier.o),
+        ]
+        return multiplier.o
 
     def _reuse(self, m, g, outside, slot):
         """Remember g of the last layer's first group for its other groups, so that the multiplier is free for the cost."""

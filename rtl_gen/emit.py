@@ -17,6 +17,7 @@ from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
+from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.core import Core, contract
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.operands import sample_width
@@ -31,7 +32,8 @@ SCRIPT = "synth.ys"
 
 def kept_modules(spec: DesignSpec) -> tuple[str, ...]:
     """Patterns of the modules that synthesis must keep whole, so that each becomes one DSP block."""
-    return ("*.mac",) if spec.accumulator_width <= MultiplyAccumulate.WIDEST else ("*.mac.product",)
+    lanes = "*.mac" if spec.accumulator_width <= MultiplyAccumulate.WIDEST else "*.mac.product"
+    return (lanes, "*.multiplier") if max(factors(spec)) <= Multiplier.WIDEST else (lanes,)
 
 
 class Bare(wiring.Component):

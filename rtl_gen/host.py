@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed, unsigned
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -79,16 +82,18 @@ class HostPort(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         registers = register_map(self.spec)
-        held = Signal(request_layout)
+        # A request stands until it is taken, in its last cycle, so that it need not be kept.
+        held = self.request.payload
         age = Signal(range(self.request_cycles))
         writing, writable = Signal(), Signal()
         at = {name: held.address == register.address for name, register in registers.items()}
-        with m.If(age != 0):
-            m.d.sync += age.eq(Mux(age == self.request_cycles - 1, 0, age + 1))
-        with m.If((age == 0) & self.request.valid & ~self.response.valid):
-            m.d.comb += self.request.ready.eq(1)
-            m.d.sync += [held.eq(self.request.payload), age.eq(1)]
+        last = age == self.request_cycles - 1
+        with m.If(age.any()):
+            m.d.sync += age.eq(Mux(last, 0, age + 1))
+        with m.Elif(self.request.valid & ~self.response.valid):
+            m.d.sync += age.eq(1)
         m.d.comb += [
+            self.request.ready.eq(last),
             writing.eq((age == 1) & held.write),
             writable.eq(writing & ~self.busy),
             self.data.eq(held.data),
@@ -111,11 +116,11 @@ class HostPort(wiring.Component):
                 m.d.sync += setting.eq(held.data)
         with m.If(writable & at["select"]):
             m.d.sync += [self.lane.eq(held.data[:16]), self.memory.eq(held.data[16:18])]
-        last_use = (age == self.request_cycles - 1) & at["data"] & ~self.busy
+        last_use = last & at["data"] & ~self.busy
         with m.If(last_use):
             m.d.sync += self.address.eq(self.address + 1)
 
-        self._answer(m, registers, settings, held, (age == self.request_cycles - 2) & ~held.write)
+        self._answer(m, registers, settings, held.address, last & ~held.write)
         return m
 
     def _command(self, m, writing, writable, addressed, value):
@@ -128,7 +133,7 @@ class HostPort(wiring.Component):
             m.d.comb += strobe.eq(writable & addressed & (value == command))
         m.d.comb += self.stop.eq(writing & addressed & (value == Command.STOP))
 
-    def _answer(self, m, registers, settings, held, when):
+    def _answer(self, m, registers, settings, address, when):
         """Answer a read with the word at its address; 0 where there is none."""
         digest = int(self.spec.digest, 16)
         values: dict[str, Value] = {
@@ -140,22 +145,29 @@ class HostPort(wiring.Component):
             **{name: getattr(self, name) for name in self.read_only},
             "signature": self.signatures,
         }
-        words: dict[int, ValueLike] = {}
+        words: dict[int, Value] = {}
         for name, register in registers.items():
             if "r" in register.access:
                 value = Value.cast(values[name])
                 for word in range(register.words):
                     words[register.address + word] = value if register.words == 1 else value[32 * word : 32 * word + 32]
+        word = self._chosen(m, words, address)
         with m.If(self.response.valid & self.response.ready):
             m.d.sync += self.response.valid.eq(0)
         with m.If(when):
-            m.d.sync += [self.response.valid.eq(1), self.response.payload.eq(chosen(words, held.address))]
+            m.d.sync += [self.response.valid.eq(1), self.response.payload.eq(word)]
 
+    @staticmethod
+    def _chosen(m, words, address):
+        """The word at an address, 0 where there is none, a cycle later.
 
-def chosen(words: dict[int, ValueLike], index: Value) -> Value:
-    """The word at an index, 0 where there is none: a tree of two-way choices, which takes less than a decoder of all."""
-    level = dict(words)
-    for place in range(len(index)):
-        pairs = sorted({number >> 1 for number in level})
-        level = {pair: Mux(index[place], level.get(2 * pair + 1, 0), level.get(2 * pair, 0)) for pair in pairs}
-    return Value.cast(level[0])
+        Words are chosen from by pairs into registers that are cleared unless theirs is the address, which takes no logic.
+        """
+        pairs = []
+        for number in sorted({place >> 1 for place in words}):
+            pair = Signal(32, name=f"pair{number}")
+            m.d.sync += pair.eq(0)
+            with m.If(address[1:] == number):
+                m.d.sync += pair.eq(Mux(address[0], words.get(2 * number + 1, 0), words.get(2 * number, 0)))
+            pairs.append(pair)
+        return reduce(or_, pairs)

@@ -104,8 +104,9 @@ class Sequencer(wiring.Component):
         valid = Signal()
         real = Signal()
         fan_in = by_layer([p.layer.n_in for p in placed], layer)
-        m.d.comb += valid.eq(running & (k < slots))
         m.d.comb += real.eq(running & (k <= fan_in))
+        padded = any(p.group_slots > p.group_words for p in placed)
+        m.d.comb += valid.eq(running & (k < slots) if padded else real)
         m.d.sync += [
             self.slot.valid.eq(valid),
             self.slot.real.eq(real),
