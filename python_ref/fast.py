@@ -918,7 +918,9 @@ def _observables(
 def write_trace(run: Run, directory: Path, *, first: int = 0) -> State:
     """Compute a run and write its trace from step ``first`` on; the state after the last step."""
     with TraceWriter(directory, Header.of(run, "python_ref.fast", first=first), run.spec) as writer:
-        state = train(run.spec, run.initial_state(), run.inputs, run.targets, run.order, min(first, run.steps), signatures=True).state
+        before = train(run.spec, run.initial_state(), run.inputs, run.targets, run.order, min(first, run.steps), signatures=True)
+        state = before.state
+        writer.skip(before.signatures)
         return train(
             run.spec, state, run.inputs, run.targets, run.order, run.steps - state.steps, record_every=run.steps + 1, observe=writer.extend
         ).state

@@ -5,7 +5,7 @@ TRACE`` computes the reference trace of a run in a process of its own.
 
 A run holds ``run.json`` (design, seed, steps) and ``run.npz`` (arrays). A trace holds ``header.json`` and
 ``block_00000.npz``, …: each observable's name with an array whose leading axis is the step, in the narrowest integer type that
-holds its format.
+holds its format. Of the steps before its first, ``signatures.npy`` keeps the running signatures.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from python_ref.spec.probes import Probe, probes, values_per_step
 from python_ref.spec.serial import from_dict, to_dict
 
 __all__ = ["Header", "Run", "Trace", "TraceWriter", "check_comparable", "main", "narrowest", "write_reference"]
+
+SIGNATURES = "signatures.npy"
 
 BLOCK_BYTES = 1 << 23
 """About as large as a block gets."""
@@ -188,9 +190,11 @@ class TraceWriter:
         self._types = {probe.name: narrowest(probe) for probe in probes(spec)}
         self._block_steps = max(1, BLOCK_BYTES // (4 * values_per_step(spec)))
         self._pending: list[Mapping[str, np.ndarray]] = []
+        self._signatures: list[np.ndarray] = []
         self._blocks = 0
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "header.json").unlink(missing_ok=True)
+        for name in ("header.json", SIGNATURES):
+            (directory / name).unlink(missing_ok=True)
         for stale in directory.glob("block_*.npz"):
             stale.unlink()
 
@@ -200,6 +204,10 @@ class TraceWriter:
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None:
             self.close()
+
+    def skip(self, signatures: np.ndarray) -> None:
+        """Record no more than the signatures of consecutive steps before the first (shape (steps, 2))."""
+        self._signatures.append(np.asarray(signatures, dtype=np.uint32).reshape(-1, 2))
 
     def append(self, observed: Mapping[str, np.ndarray]) -> None:
         """Record one step: every observable by name, raw."""
@@ -215,6 +223,8 @@ class TraceWriter:
     def close(self) -> Header:
         """Write what is pending and the header."""
         self._flush()
+        if self._signatures:
+            np.save(self.directory / SIGNATURES, np.concatenate(self._signatures))
         (self.directory / "header.json").write_text(json.dumps(asdict(self.header), indent=1), encoding="utf-8")
         return self.header
 
@@ -283,6 +293,11 @@ class Trace:
             for offset in range(len(block["counter"])):
                 yield first + offset, {name: values[offset] for name, values in block.items()}
 
+    def signatures(self) -> np.ndarray:
+        """Running signatures (uint32, shape (steps, 2)) of the steps before the first; no rows where none were kept."""
+        path = self.directory / SIGNATURES
+        return np.load(path, allow_pickle=False) if path.exists() else np.empty((0, 2), dtype=np.uint32)
+
     def read(self) -> dict[str, np.ndarray]:
         """All observables (leading axis: steps); for traces that fit memory."""
         blocks = [block for _, block in self.blocks()]
@@ -297,6 +312,8 @@ def write_reference(run: Run, directory: Path, *, first: int = 0) -> State:
             state, observed = step(run.spec, state, run.sample(number))
             if number >= first:
                 writer.append(observed)
+            elif run.spec.hardware.signature:
+                writer.skip(observed["signature"])
     return state
 
 

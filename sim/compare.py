@@ -59,7 +59,7 @@ class Comparison:
     steps : int
         Steps of the reference.
     compared : int
-        Values compared: observables × steps.
+        Values compared: observables × steps, and two signatures for each step before.
     mismatches : int
         Those that differ; a value that the hardware does not have differs.
     first : Difference or None
@@ -138,7 +138,7 @@ def _aligned(left: Trace, right: Trace) -> Iterator[tuple[dict[str, np.ndarray],
 
 
 def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> Comparison:
-    """Compare every value of every step.
+    """Compare every value of every step, and of the steps before the traces' first the running signatures, where kept.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> Comparison:
     found = probes(spec)
     moments = {probe.name: _moments(spec, probe) for probe in found}
     counts = dict.fromkeys((probe.name for probe in found), 0)
-    first: Difference | None = None
+    skipped, first = _compare_signatures(reference.signatures(), hardware.signatures())
     step = reference.header.first
     for mine, theirs in _aligned(reference, hardware):
         unequal = {probe.name: mine[probe.name] != theirs[probe.name] for probe in found}
@@ -174,13 +174,28 @@ def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> Comparison:
     missing = reference.header.steps - hardware.header.steps
     for probe in found:
         counts[probe.name] += missing * probe.size
+    if skipped:
+        counts["signature"] += skipped
     return Comparison(
         reference.header.steps,
-        reference.header.steps * values_per_step(spec),
+        reference.header.steps * values_per_step(spec) + reference.signatures().size,
         sum(counts.values()),
         first,
         {name: count for name, count in counts.items() if count},
     )
+
+
+def _compare_signatures(mine: np.ndarray, theirs: np.ndarray) -> tuple[int, Difference | None]:
+    """Number of signatures that differ or that the hardware lacks, and the first that differs."""
+    common = min(len(mine), len(theirs))
+    where = np.argwhere(mine[:common] != theirs[:common])
+    mismatches = len(where) + 2 * (len(mine) - common)
+    if not len(where):
+        return mismatches, None
+    step, index = (int(value) for value in where[0])
+    expected, found = int(mine[step, index]), int(theirs[step, index])
+    place = ("forward", "learned")[index]
+    return mismatches, Difference(step, "signature", (index,), place, expected, found, float(expected), float(found))
 
 
 def _first(

@@ -92,7 +92,7 @@ def record_hardware(
 ) -> tuple[Outcome, str | None]:
     """Run the hardware and write its trace from step ``first`` on; return what else the run showed, and what was wrong.
 
-    The trace ends early where the core breaks down.
+    Of the steps before, the trace has the signatures. It ends early where the core breaks down.
     """
     spec = run.spec
     program = training_program(spec, run.parameters, run.inputs, run.targets, run.order, run.steps, seed=run.seed)
@@ -103,7 +103,9 @@ def record_hardware(
 
         def drain() -> None:
             while decoder.ready and decoder.steps < first:
-                decoder.skip(first - decoder.steps)
+                signatures = decoder.skip(first - decoder.steps)
+                if spec.hardware.signature:
+                    writer.skip(signatures)
             while decoder.ready and decoder.steps < run.steps:
                 limit = max(1, _DRAIN_WORDS // (spec.layout.words * ports.payload_words("word")))
                 block = decoder.take(min(limit, run.steps - decoder.steps))
@@ -186,7 +188,7 @@ def cosim(
     options : Options or None
         How to simulate.
     first : int
-        First step to compare; those before are run all the same.
+        First step to compare in full; of those before only the running signatures are compared, if the core keeps them.
     fast_reference : bool
         Whether the compiled model is the reference, rather than the plain one.
     steps_done : callable or None

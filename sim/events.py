@@ -117,16 +117,20 @@ class Decoder:
             raise ValueError("Complete steps must be taken first")
         return ", ".join(f"{count} of {event}" for event, count in self._counts.items() if count)
 
-    def skip(self, limit: int) -> int:
-        """Drop complete steps, ``limit`` of them at most, without unpacking what was learned; return how many."""
+    def skip(self, limit: int) -> np.ndarray:
+        """Drop complete steps, ``limit`` of them at most, without unpacking what was learned.
+
+        Returns
+        -------
+        array of int64, shape (steps, 2)
+            The running signatures of these steps; no columns where the core keeps none.
+        """
         steps = self._sound(min(limit, self.ready))
-        if steps:
-            self._passes(baseline_due(self.spec, np.arange(self.steps, self.steps + steps)))
-            self._take("word", steps * self.spec.layout.words)
-            self._take("step", steps)
-            self._take("learned", steps)
-            self.steps += steps
-        return steps
+        self._passes(baseline_due(self.spec, np.arange(self.steps, self.steps + steps)))
+        self._take("word", steps * self.spec.layout.words)
+        rows = {event: self._take(event, steps) for event in ("step", "learned")}
+        self.steps += steps
+        return self._signatures(rows) if self.spec.hardware.signature else np.empty((steps, 0), dtype=np.int64)
 
     def take(self, limit: int | None = None) -> dict[str, np.ndarray]:
         """The observables of the complete steps, ``limit`` of them at most.
@@ -225,5 +229,8 @@ class Decoder:
         cost_change = self._values("step", rows["step"], "cost_change")
         result = {"cost_change": cost_change, "counter": np.stack(columns, axis=1)}
         if self.spec.hardware.signature:
-            result["signature"] = np.stack([self._values(event, rows[event], "signature")[:, 0] for event in rows], axis=1)
+            result["signature"] = self._signatures(rows)
         return result
+
+    def _signatures(self, rows: dict[str, np.ndarray]) -> np.ndarray:
+        return np.concatenate([self._values(event, rows[event], "signature") for event in ("step", "learned")], axis=1)

@@ -44,7 +44,11 @@ def stamped(directory: Path, verilog: Path, *settings: object) -> tuple[bool, Ca
     if stamp.exists() and stamp.read_text(encoding="utf-8") == key:
         return True, lambda: None
     stamp.unlink(missing_ok=True)
-    return False, lambda: stamp.write_text(key, encoding="utf-8") and None
+
+    def done() -> None:
+        stamp.write_text(key, encoding="utf-8")
+
+    return False, done
 
 
 def call(

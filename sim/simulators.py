@@ -142,7 +142,11 @@ def simulate(
     if simulator == "cxxrtl":
         from sim.cxxrtl import build_cxxrtl, run_cxxrtl
 
-        build_options: dict[str, Any] = {"waves": options.waves is not None, "notify": options.notify, "timeout": options.timeout}
+        build_options: dict[str, Any] = {
+            "waves": options.waves is not None,
+            "notify": options.notify,
+            "timeout": options.timeout,
+        }
         model = build_cxxrtl(hardware, ports, directory, **build_options)
         return run_cxxrtl(model, ports, program, feed, silence=options.silence, **common)
     from sim.cocotb_sim import build_cocotb, plain_place, run_cocotb

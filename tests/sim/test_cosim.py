@@ -85,13 +85,19 @@ def test_the_first_difference_is_the_first_in_time(tmp_path):
     assert str(result.first_difference).startswith("step 2, activation[0, 4] (pass 0, layer 0, neuron 4): the reference has ")
 
 
-def test_a_window_compares_only_its_steps(tmp_path):
+@pytest.mark.parametrize("fast", [False, True])
+def test_before_a_window_only_signatures_are_compared(tmp_path, fast):
     spec = DESIGNS["one-sided"]
     run = a_run(spec, 9)
     found = reference(run)
     core = MockCore(spec, events(spec, found), answers=stored_answers(spec, found))
-    result = cosim(run, core, tmp_path, simulator="amaranth", first=7)
-    assert result.equal and result.compared == 2 * values_per_step(spec)
+    result = cosim(run, core, tmp_path, simulator="amaranth", first=7, fast_reference=fast)
+    assert result.equal and result.compared == 2 * values_per_step(spec) + 7 * 2
+    found["signature"][3, 1] ^= 1
+    found["parameter"][3, 0] ^= 1
+    result = cosim(run, MockCore(spec, events(spec, found)), tmp_path, simulator="amaranth", first=7, fast_reference=fast)
+    assert result.mismatches == 1
+    assert str(result.first_difference).startswith("step 3, signature[1] (learned): the reference has ")
 
 
 def test_a_core_that_stops_short_is_unequal(tmp_path):
