@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def formula(spec: DesignSpec, depth: int) -> tuple[int, int]:
     """N, and the cycles of a pass: N + Σ max(0, D − (groups − 1)·L) over all layers but the last."""
     lanes, sizes = spec.hardware.lanes, spec.network.sizes
     slots = added = 0
-    for number, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (n_in, n_out) in enumerate(pairwise(sizes)):
         groups = (n_out + lanes - 1) // lanes
         slots += groups * (n_in + 1 if groups == 1 else max(n_in + 1, lanes))
         if number < len(sizes) - 2:
@@ -109,7 +110,7 @@ def test_shipped_designs_keep_the_contract(name):
     check(spec, 3 if spec.layout.slots > 100 else 8)
 
 
-@pytest.mark.parametrize("part", range(12))
+@pytest.mark.parametrize("part", range(8))
 def test_random_designs_keep_the_contract(part):
     check(random_design(random.Random(part), max_layers=4, signature=False))
 
@@ -121,7 +122,7 @@ def test_more_random_designs_keep_the_contract(part):
 
 
 def test_pass_cycles_equal_the_formula():
-    for seed in range(60):
+    for seed in range(30):
         spec = random_design(random.Random(seed), max_size=30, max_layers=5, max_lanes=24)
         told = contract(spec)
         assert (told.slots, told.pass_cycles) == formula(spec, told.depth)

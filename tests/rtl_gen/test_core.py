@@ -30,10 +30,10 @@ def drawn(part: int, seed: int) -> random.Random:
     return random.Random(f"{part}:{seed}")
 
 
-def train_equals_model(rng: random.Random, **where) -> None:
+def train_equals_model(rng: random.Random, tell=note, **where) -> None:
     """RTL equals reference, over ``STEPS`` steps of a random design with random stalls."""
     spec = random_design(rng)
-    note(repr(spec))
+    tell(repr(spec))
 
     def life(twin: Twin) -> None:
         twin.prepare(seed)
@@ -60,15 +60,15 @@ def test_training_equals_the_model_for_200_designs(part, seed):
     train_equals_model(drawn(part, seed))
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(3))
 def test_emitted_verilog_equals_the_model(part, tmp_path):
-    train_equals_model(drawn(part, 0), simulator="cxxrtl", directory=tmp_path)
+    train_equals_model(drawn(part, 0), print, simulator="cxxrtl", directory=tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(100, 155))
 def test_emitted_verilog_equals_the_model_for_55_designs(part, tmp_path):
-    train_equals_model(drawn(part, 0), simulator="cxxrtl", directory=tmp_path)
+    train_equals_model(drawn(part, 0), print, simulator="cxxrtl", directory=tmp_path)
 
 
 def constant_rate(spec: DesignSpec) -> DesignSpec:
