@@ -1,0 +1,343 @@
+"""The pages say what the code does: links, tables, examples, refusals, formulas, and the patch that adds an activation."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mgd_hw import keys
+from mgd_hw.config import load, parse, shipped
+from mgd_hw.errors import UserError
+from python_ref import datasets
+from python_ref.spec import design as spec_design
+from python_ref.spec import network, number, schedule
+from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.events import EVENTS
+from python_ref.spec.number import Rounding
+from python_ref.spec.optimizer import Momentum
+from python_ref.spec.probes import COUNTERS, probes
+from python_ref.spec.registers import Command, register_map
+from rtl_gen.core import contract
+from tests.designs import random_design
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
+PACKAGES = ("python_ref", "rtl_gen", "sim", "boards", "mgd_hw")
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def section(text: str, title: str) -> str:
+    """What stands under a heading, of the second level, up to the next of these."""
+    match = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert match, f"no section {title!r}"
+    return match[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of all tables, heads and rules left out."""
+    found, head = [], True
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            head = True
+            continue
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if set(line) <= set("|-: "):
+            head = False
+        elif not head:
+            found.append(cells)
+    return found
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """Of the headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+# -- All pages --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        found = page.parent / name if name else page
+        assert found.is_file(), target
+        assert ROOT in found.resolve().parents, target
+        assert not anchor or anchor in anchors(found.read_text(encoding="utf-8")), target
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    readme = PAGES[0].read_text(encoding="utf-8")
+    for page in PAGES[1:]:
+        assert f"(docs/{page.name})" in readme
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_no_machine_and_leave_nothing_open(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"/(?:home|root|tmp|work|usr|mnt|Users)/|https?://\S*(?:index|registry|proxy|localhost)", text)
+    assert not re.findall(r"\b(?:TODO|FIXME|TBD|XXX)\b", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_named_on_pages_exist(page: Path) -> None:
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL))
+    for span in spans:
+        if re.fullmatch(rf"(?:{'|'.join((*PACKAGES, 'tests', 'docs'))})/[\w./]*", span):
+            assert (ROOT / span).exists(), span
+        elif re.fullmatch(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+", span):
+            parts = span.split(".")
+            names = [ROOT.joinpath(*parts[:end]) for end in range(len(parts), 0, -1)]
+            assert any(name.is_dir() or name.with_suffix(".py").is_file() for name in names[:2]), span
+
+
+def test_images_are_small_pictures() -> None:
+    for image in (DOCS / "images").iterdir():
+        assert image.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert image.stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page.read_text(encoding="utf-8"), "python"):
+        exec(compile(block, str(page), "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_toml_examples_are_designs(page: Path) -> None:
+    for block in blocks(page.read_text(encoding="utf-8"), "toml"):
+        parse(block, "example.toml")
+
+
+# -- The machine ------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_registers() -> None:
+    shown = [row for row in rows(text_of("machine.md")) if len(row) == 5 and row[1].startswith("0x")]
+    registers = register_map(load("xor").spec).values()
+    assert shown == [[f"`{r.name}`", f"0x{r.address:02X}", str(r.words), r.access, r.meaning] for r in registers]
+
+
+def test_the_table_of_commands() -> None:
+    shown = [row[0] for row in rows(section(text_of("machine.md"), "The host's view")) if len(row) == 2 and row[0][0].isdigit()]
+    assert shown == [f"{int(command)} {command.name.lower()}" for command in Command]
+
+
+def test_events_and_saturation_counters_are_named() -> None:
+    page = text_of("machine.md")
+    assert [row[0] for row in rows(section(page, "Events and signatures"))] == [f"`{event}`" for event in EVENTS]
+    casts = {row[0] for row in rows(section(page, "Numbers"))}
+    assert set(SATURATION_KINDS) <= casts
+
+
+def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
+    """The cycle contract, computed from the words of docs/machine.md."""
+    sizes, lanes, momentum = spec.network.sizes, spec.hardware.lanes, isinstance(spec.optimizer, Momentum)
+    plain = not spec.gradient_memory and not momentum
+    groups = [-(-n_out // lanes) for n_out in sizes[1:]]
+    slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
+    n = sum(count * each for count, each in zip(groups, slots, strict=True))
+    d = 6
+    m = sizes[-1] - (groups[-1] - 1) * lanes
+    padding = slots[-1] - (sizes[-2] + 1)
+    a = 12 if momentum else 5 if plain else 9
+    low, high = spec.exponents
+    fractions = {spec.operand_format(layer).fraction_bits for layer in range(len(sizes) - 1)}
+    amounts = high - low + 1 + (max(fractions) - min(fractions) if spec.node else 0)
+    w = (amounts - 1).bit_length()
+    b = (
+        -(-w // 2)
+        + (spec.formats.gradient_cast.rounding is not Rounding.FLOOR)
+        + 3 * spec.node
+        + (spec.node and groups[-1] > 1)
+        + 2 * plain
+    )
+    return {
+        "slots": n,
+        "depth": d,
+        "pass_cycles": n + sum(max(0, d - (count - 1) * lanes) for count in groups[:-1]),
+        "wait": max(2, m + a + b + 8 - spec.node - padding),
+    }
+
+
+def test_the_cycle_contract_is_the_page_s() -> None:
+    rng = random.Random(1)
+    specs = [load(name).spec for name in shipped()] + [random_design(rng, max_lanes=6) for _ in range(60)]
+    for spec in specs:
+        built = contract(spec)
+        assert {name: getattr(built, name) for name in ("slots", "depth", "pass_cycles", "wait")} == cycles_as_the_page_has_them(spec), spec
+        assert built.step_cycles(2) == 2 * built.pass_cycles + built.gap + built.wait
+
+
+def test_cycles_of_shipped_designs() -> None:
+    shown = [row for row in rows(section(text_of("machine.md"), "The cycle contract")) if len(row) == 7]
+    built = []
+    for name in shipped():
+        spec = load(name).spec
+        found = contract(spec)
+        figures = (spec.hardware.lanes, found.slots, found.pass_cycles, found.wait, found.step_cycles(2))
+        built.append([f"`{name}`", *(f"{figure:,}" for figure in figures), f"{100 * found.busy_lanes:.0f} %"])
+    assert sorted(shown) == built, "\n".join(f"| {' | '.join(row)} |" for row in built)
+
+
+# -- What is compared -------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_observables() -> None:
+    shown = {
+        name
+        for row in rows(section(text_of("verification.md"), "What a co-simulation compares"))
+        for name in re.findall(r"`(\w+)`", row[0])
+    }
+    rng, every = random.Random(2), set()
+    while len(every) < 11:
+        every |= {probe.name for probe in probes(random_design(rng))}
+    assert shown == every
+    assert f"| {len(COUNTERS)}: " in text_of("verification.md")
+    assert f"saturations of {len(SATURATION_KINDS)} kinds" in text_of("verification.md")
+
+
+# -- What is refused --------------------------------------------------------------------------------------------------
+
+
+def test_limits() -> None:
+    limits = {row[0]: (row[1], row[2]) for row in rows(section(text_of("refused.md"), "Limits"))}
+    expected = {
+        "layers": network.MAX_LAYERS,
+        "inputs, and neurons of a layer": network.MAX_NEURONS,
+        "weights and biases": network.MAX_PARAMETERS,
+        "lanes": spec_design.MAX_LANES,
+        "τ_p, τ_x, τ_θ, in steps": schedule.MAX_PERIOD,
+        "bits of a format, and of any intermediate": number.MAX_BITS,
+        "bits of the address of an activation table": spec_design.MAX_TABLE_BITS,
+        "entries of a learning-rate list": keys.MAX_RATES,
+        "inputs of the task parity": datasets.MAX_PARITY_BITS,
+    }
+    for what, most in expected.items():
+        assert limits.pop(what)[1] == str(most), what
+    written = {
+        "log₂ Δ": 'perturbation.amplitude = "2^{}"',
+        "log₂ η": "schedule.learning_rate = {}",
+        "momentum's k": 'optimizer.name = "momentum"\noptimizer.k = {}',
+    }
+    for what, line in written.items():
+        low, high = (int(value) for value in limits.pop(what))
+        for value in (low - 1, high + 1):
+            with pytest.raises(UserError, match=rf"(?:between|from) (?:2\^)?{low} (?:and|to) (?:2\^)?{high}\b"):
+                parse(f'data.task = "xor"\n{line.format(value)}\n', "x.toml")
+    assert limits.pop("seeds") == ("0", "2^63 - 1")
+    assert keys.MAX_SEED == 2**63 - 1
+    assert not limits
+
+
+REFUSED = rows(section(text_of("refused.md"), "Combinations, by key"))
+
+
+@pytest.mark.parametrize("written, key, reason", REFUSED, ids=[f"{number} {row[1]}" for number, row in enumerate(REFUSED)])
+def test_combinations_are_refused(written: str, key: str, reason: str) -> None:
+    lines = re.findall(r"`([^`]+)`", written)
+    if not any(line.startswith("data.task") for line in lines):
+        lines.append('data.task = "xor"')
+    text = "\n".join(lines) + "\n"
+    tomllib.loads(text)
+    with pytest.raises(UserError) as caught:
+        parse(text, "x.toml")
+    assert f"`{caught.value.key}`" == key
+    assert caught.value.reason == reason
+    assert caught.value.remedy
+
+
+def test_the_message_that_is_shown() -> None:
+    shown = re.search(r"^    (letters\.toml: .*)$", text_of("refused.md"), re.MULTILINE)
+    with pytest.raises(UserError) as caught:
+        parse('data.task = "nist7x7"\nnetwork.output = "tanh"\nformats.activation = "UQ2.10"\n', "letters.toml")
+    assert shown and str(caught.value) == shown[1]
+
+
+# -- The patch --------------------------------------------------------------------------------------------------------
+
+
+def apply(patch: str, root: Path) -> None:
+    """Apply hunks that say their context, not their line: each must match exactly one place."""
+    for part in re.split(r"^--- ", patch, flags=re.MULTILINE)[1:]:
+        name, _, hunks = part.partition("\n")
+        path = root / name
+        text = path.read_text(encoding="utf-8")
+        for hunk in re.split(r"^@@\n", hunks, flags=re.MULTILINE)[1:]:
+            lines = hunk.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            new = "".join(line[1:] for line in lines if line[0] in " +")
+            assert text.count(old) == 1, f"{name}: {text.count(old)} places have\n{old}"
+            text = text.replace(old, new)
+        path.write_text(text, encoding="utf-8")
+
+
+TRIAL = """
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from mgd_hw.config import parse
+from mgd_hw.data import load
+from mgd_hw.flow import run_of
+from python_ref import backprop, fast, fast_float
+from python_ref.float_machine import activate
+from python_ref.machine import initial_state
+from python_ref.spec.network import Activation
+from python_ref.spec.number import Fixed
+from python_ref.spec.tables import activation_table
+from rtl_gen.core import Core
+from sim.cosim import cosim
+
+address, value = Fixed(True, 4, 3), Fixed(True, 2, 10)
+table = activation_table(Activation.SOFTSIGN, address, value)
+inputs = np.arange(address.min, address.max + 1)
+assert np.abs(table[inputs & 127] / 1024 - activate(Activation.SOFTSIGN, inputs / 8)).max() <= 1 / 2048
+
+text = 'network.layers = [2, 3, 1]\\nnetwork.hidden = "softsign"\\nnetwork.output = "softsign"\\ndata.task = "xor"\\nhardware.lanes = 2\\n'
+design = parse(text, "softsign.toml")
+spec, run = design.spec, run_of(design, load(design.data), 8)
+assert backprop.defined(spec)
+with tempfile.TemporaryDirectory() as folder:
+    result = cosim(run, Core(spec), Path(folder), simulator="amaranth")
+assert result.equal and result.compared, result
+
+trained = fast.train(spec, initial_state(spec, run.parameters), run.inputs, run.targets, run.order, 8).state
+assert trained.steps == 8
+start = spec.formats.weight.to_real(run.parameters)
+samples = load(design.data).train
+fast_float.train(spec, start, samples.inputs, samples.targets, load(design.data).order, 8)
+gradient = backprop.true_gradient(spec, start, samples.inputs, samples.targets)
+assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
+print("trained")
+"""
+
+
+def test_the_patch_that_adds_an_activation(tmp_path: Path) -> None:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    apply("".join(blocks(text_of("extending.md"), "diff")), tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", TRIAL], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "trained", done.stderr[-3000:]
