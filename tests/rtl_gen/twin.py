@@ -202,8 +202,9 @@ def shown_events(
     """What a core shows: by event and field, shape (events, elements)."""
     ports = Ports.of(spec)
     rows: dict[str, list[np.ndarray]] = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in EVENTS}
-    hardware = core or Core(spec)
-    if simulator != "amaranth":
+    if simulator == "amaranth":
+        hardware = core or Core(spec)
+    else:
         hardware = directory / "design.v"
         hardware.write_text(emit_verilog(spec), encoding="utf-8")
     options = Options(stalls=stalls, patience=5_000)
