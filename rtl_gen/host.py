@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import zip_longest
 from operator import or_
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
@@ -10,6 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import MAGIC, Command, Memory, register_map
 from python_ref.spec.schedule import MAX_PERIOD
 
@@ -151,11 +153,20 @@ class HostPort(wiring.Component):
                 value = Value.cast(values[name])
                 for word in range(register.words):
                     words[register.address + word] = value if register.words == 1 else value[32 * word : 32 * word + 32]
+        for name, word in self._zeros:
+            del words[registers[name].address + word]
         word = self._chosen(m, words, address)
         with m.If(self.response.valid & self.response.ready):
             m.d.sync += self.response.valid.eq(0)
         with m.If(when):
             m.d.sync += [self.response.valid.eq(1), self.response.payload.eq(word)]
+
+    @property
+    def _zeros(self) -> list[tuple[str, int]]:
+        """Words of registers that are 0 in every core of this design."""
+        built = {"gradient": not self.spec.plain, "momentum": isinstance(self.spec.optimizer, Momentum)}
+        zeros = [(f"saturated_{kind}", 0) for kind, is_built in built.items() if not is_built]
+        return zeros + ([("cost", 1), ("cost", 3)] if self.spec.cost_format.width <= 32 else [])
 
     @staticmethod
     def _chosen(m, words, address):
@@ -163,11 +174,16 @@ class HostPort(wiring.Component):
 
         Words are chosen from by pairs into registers that are cleared unless theirs is the address, which takes no logic.
         """
+        # Words of like length go together, so that few bits of a pair have nothing to be chosen from.
+        order = sorted(words, key=lambda number: (-len(words[number]), number))
         pairs = []
-        for number in sorted({place >> 1 for place in words}):
-            pair = Signal(32, name=f"pair{number}")
-            m.d.sync += pair.eq(0)
-            with m.If(address[1:] == number):
-                m.d.sync += pair.eq(Mux(address[0], words.get(2 * number + 1, 0), words.get(2 * number, 0)))
+        for one, other in zip_longest(order[::2], order[1::2]):
+            pair = Signal(32, name=f"pair{one}")
+            value, mine = words[one], address == one
+            if other is not None:
+                place = ((one ^ other) & -(one ^ other)).bit_length() - 1
+                zero, unit = (one, other) if other >> place & 1 else (other, one)
+                value, mine = Mux(address[place], words[unit], words[zero]), mine | (address == other)
+            m.d.sync += pair.eq(Mux(mine, value, 0))
             pairs.append(pair)
         return reduce(or_, pairs)

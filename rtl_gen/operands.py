@@ -74,7 +74,7 @@ class SampleLoader(wiring.Component):
         buffers, n_in, n_out = spec.sample_buffers, spec.network.n_in, spec.network.n_out
         filling = Signal(range(buffers))
         full = Signal(range(buffers + 1))
-        index = Signal(range(max(n_in, n_out)))
+        index = Signal(range(max(2, n_in, n_out)))
         targets = Signal()
 
         def after(buffer):
@@ -198,7 +198,7 @@ class Operands(wiring.Component):
         banks = 2 if spec.node else 1
         m.submodules.activations = store = memory.Memory(shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[])
         write = store.write_port()
-        index = Signal(range(hidden))
+        index = Signal(range(max(2, hidden)))
         is_hidden = self.neuron.valid & (self.neuron.layer != len(spec.network.layers) - 1)
         with m.If(is_hidden):
             m.d.sync += index.eq(Mux(index == hidden - 1, 0, index + 1))
@@ -241,7 +241,7 @@ class Operands(wiring.Component):
         buffers, n_out = spec.sample_buffers, spec.network.n_out
         m.submodules.targets = store = memory.Memory(shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[])
         write, read = store.write_port(), store.read_port()
-        index = Signal(range(n_out))
+        index = Signal(range(max(2, n_out)))
         neuron = self.target_neuron
         with m.If(neuron.valid & (neuron.layer == len(spec.network.layers) - 1)):
             m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))

@@ -205,7 +205,7 @@ class CountedSigns(_SignPorts):
             phase = Signal(WalshCode.phase_bits(quantities), name="phase")
             _, phases = self.track_steps(m, phase, lambda p: p + 1)
         else:
-            phase = Signal(range(quantities), name="phase")
+            phase = Signal(range(max(2, quantities)), name="phase")
             _, phases = self.track_steps(m, phase, lambda p: Mux(p == quantities - 1, 0, p + 1))
         for which, slot, draw, p, signs in (
             ("live", self.live_slot, self.draw_live, phases.live, self.live),

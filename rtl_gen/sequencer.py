@@ -73,8 +73,8 @@ class Sequencer(wiring.Component):
         running = Signal()
         kind = Signal(4)
         layer = Signal.like(self.slot.layer)
-        group = Signal(range(max(p.groups for p in placed)))
-        k = Signal(range(max(p.group_slots + self.bubble(n) for n, p in enumerate(placed))))
+        group = Signal(range(max(2, *(p.groups for p in placed))))
+        k = Signal(range(max(p.group_slots + self.bubble(n) for n, p in enumerate(placed)) + 1))  # so that k ≤ n_in can be false
 
         tail = Signal()
         last_cycle = Signal()
