@@ -146,13 +146,16 @@ def _check_end(run: Run, decoder: Decoder, outcome: Outcome, last: dict[str, np.
     except StopIteration:
         return f"The core answered {len(outcome.responses)} reads, and was asked more"
     shown = dict(zip(COUNTERS, last["counter"].tolist(), strict=True))
+    if spec.hardware.signature:
+        forward, learned = last["signature"].tolist()
+        shown["signature"] = forward | learned << 32
     updated = run.steps % spec.schedule.update_period == 0
     for name, value in shown.items():
         if counters[name] != value:
             return f"The host reads {counters[name]} from register {name}, and the core showed {value} in the last step"
     for memory, values in memories.items():
         expected = last[memory.name.lower()] if not (memory is Memory.GRADIENT and updated) else np.zeros_like(values)
-        wrong = np.flatnonzero(values != expected)
+        wrong = np.flatnonzero((values ^ expected) & 0xFFFFFFFF)
         if len(wrong):
             where = f"{memory.name.lower()} {wrong[0]}"
             return f"The host reads raw {values[wrong[0]]} from {where}, and the core showed {expected[wrong[0]]} after the last step"

@@ -126,8 +126,9 @@ def _check_values(spec: DesignSpec, memory: Memory, values: np.ndarray) -> np.nd
         raise ValueError(
             f"Values of {memory.name} must be {spec.network.n_parameters} raw integers, not {array.dtype} of shape {array.shape}"
         )
-    if array.size and (array.min() < target.min or array.max() > target.max):
-        raise ValueError(f"Values of {memory.name} must fit {target}, not {array.min()} to {array.max()}")
+    low, high = (max(target.min, -(1 << 31)), min(target.max, (1 << 31) - 1)) if target.signed else (0, target.max)
+    if array.size and (array.min() < low or array.max() > high):
+        raise ValueError(f"Values of {memory.name} must lie between {low} and {high}, not {array.min()} to {array.max()}")
     return array.astype(np.int64)
 
 
@@ -176,7 +177,10 @@ def load_parameters(spec: DesignSpec, link: Link, parameters: np.ndarray) -> Non
 
 
 def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:
-    """Read a memory of every lane: raw (int64, shape (P,)), in the canonical order of parameters."""
+    """Read a memory of every lane: raw (int64, shape (P,)), in the canonical order of parameters.
+
+    Of a format wider than 32 bits, the low 32, sign-extended: the register ``data`` has no more.
+    """
     layout, target = spec.layout, memories(spec)[memory]
     data = register_map(spec)["data"].address
     words = np.empty((spec.hardware.lanes, layout.words), dtype=np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
+from python_ref.spec.registers import Link, Memory
 from sim import host
 
 __all__ = ["MAGIC", "Op", "Program", "ProgramLink", "ReplayLink", "read_results", "sample_table", "training_program"]
@@ -199,9 +200,7 @@ def training_program(
     return link.program(table, order)
 
 
-def read_results(spec: DesignSpec, link: object) -> tuple[dict[str, int], dict]:
-    """Counters by name, and contents of the memories by :class:`~python_ref.spec.registers.Memory`."""
-    return (
-        host.read_counters(spec, link),  # type: ignore[arg-type]
-        {memory: host.read_memory(spec, link, memory) for memory in host.memories(spec)},  # type: ignore[arg-type]
-    )
+def read_results(spec: DesignSpec, link: Link) -> tuple[dict[str, int], dict[Memory, np.ndarray]]:
+    """Counters and ``signature`` by name, and contents of the memories."""
+    counters = host.read_counters(spec, link) | {"signature": host.read_register(spec, link, "signature")}
+    return counters, {memory: host.read_memory(spec, link, memory) for memory in host.memories(spec)}

@@ -214,6 +214,8 @@ class StoredLink:
         for name, value in zip(COUNTERS, last["counter"].tolist(), strict=True):
             for i in range(register_map(spec)[name].words):
                 self.registers[register_map(spec)[name].address + i] = value >> 32 * i & 0xFFFFFFFF
+        for i, word in enumerate(last["signature"].tolist()):
+            self.registers[register_map(spec)["signature"].address + i] = word
         self.names = {register.address: name for name, register in register_map(spec).items()}
         self.spec = spec
         self.answers: list[int] = []
