@@ -309,7 +309,7 @@ def cosim(
             listener.say(f"Generating {design.name}.")
             _emit(spec, folder)
         hardware = given or folder / VERILOG
-        name = f"{spec.name}_waves.{'vcd' if simulator == 'cxxrtl' else 'fst'}"
+        name = f"{spec.name}_waves.{'fst' if simulator == 'icarus' else 'vcd'}"
         options = Options(waves=folder / name if waves else None, notify=listener.say)
         title = f"Simulating {spec.name} with {simulator}"
         listener.say(f"{title}, {steps:,} steps, beside the model in a process of its own.")

@@ -37,7 +37,7 @@ def design(
     amplitude_log2=-10,
     rate=0,
     periods=(1, 1, 1),
-    optimizer=Sgd(),  # noqa: B008
+    optimizer=Sgd(),
 ):
     spec = DesignSpec(
         "net",
