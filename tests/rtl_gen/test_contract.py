@@ -48,6 +48,8 @@ def record(spec: DesignSpec, steps: int) -> tuple[Core, np.ndarray]:
             ctx.set(core.request.valid, 1)
             await ctx.tick().until(core.request.ready)
         ctx.set(core.request.valid, 0)
+
+    async def recorder(ctx):  # a command takes effect some cycles before its request is taken
         while not ctx.get(core.busy):
             await ctx.tick()
         while ctx.get(core.busy):
@@ -62,6 +64,7 @@ def record(spec: DesignSpec, steps: int) -> tuple[Core, np.ndarray]:
     simulator.add_clock(1e-6)
     simulator.add_testbench(host)
     simulator.add_testbench(samples)
+    simulator.add_testbench(recorder)
     simulator.run()
     return core, np.array(rows)
 
