@@ -1,9 +1,15 @@
 """Hypothesis draws the same examples in continuous integration, and takes its time everywhere: examples here simulate machines."""
 
 import os
+import shutil
 
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_report_header():
+    """Say whether Icarus, which no package brings, is tested as well."""
+    return f"Icarus Verilog: {shutil.which('iverilog') or 'not installed, and so not tested'}"
