@@ -24,6 +24,9 @@ MAX_LANES = 256
 MAX_TABLE_BITS = 14
 """Widest address of an activation table."""
 
+WORD_BITS = 32
+"""Bits of a word of the host's registers, and so the widest word of a lane's memories."""
+
 SATURATION_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
 """The casts whose saturations are counted, in the order of their counters. What one counts: values of existing neurons
 (activation), one value per step (cost_change), values as seen by existing parameters (the others)."""
@@ -302,10 +305,11 @@ class DesignSpec:
 
     @property
     def momentum_format(self) -> Fixed:
-        """Format of m: the user's, or the gradient's with k more integer bits."""
+        """Format of m: the user's, or the gradient's with k more integer bits, within a word of the host."""
         assert isinstance(self.optimizer, Momentum)
         gradient = self.gradient_format
-        return self.optimizer.format or Fixed(True, gradient.integer_bits + self.optimizer.k, gradient.fraction_bits)
+        integer_bits = gradient.integer_bits + self.optimizer.k
+        return self.optimizer.format or Fixed(True, integer_bits, min(gradient.fraction_bits, max(1, WORD_BITS - integer_bits)))
 
     @property
     def momentum_sum_format(self) -> Fixed:
@@ -466,9 +470,23 @@ class DesignSpec:
                 raise DesignError(
                     key, str(target), f"what is cast to it, {source}, exceeds {MAX_BITS} bits in its fraction", "Take fewer fraction bits."
                 )
+        for key, stored in self._stored():
+            if stored.width > WORD_BITS:
+                raise DesignError(
+                    key,
+                    str(stored),
+                    f"the host reads and writes memories by words of {WORD_BITS} bits, and it has {stored.width}",
+                    "Take fewer bits.",
+                )
         for key, value in (("formats.gradient", self.gradient_format), ("formats.cost_change", self.cost_change_format)):
             if not value.signed:
                 raise DesignError(key, str(value), "it has negative values", "Take a signed format.")
+
+    def _stored(self) -> list[tuple[str, Fixed]]:
+        """Key and format of what each memory of a lane holds."""
+        found = [("formats.weight", self.formats.weight)]
+        found += [("formats.gradient", self.gradient_format)] if self.gradient_memory else []
+        return found + ([("optimizer.format", self.momentum_format)] if isinstance(self.optimizer, Momentum) else [])
 
     def _casts(self) -> list[tuple[str, Fixed, Fixed]]:
         """Key, source and target of every cast but the broadcast's."""
