@@ -196,6 +196,6 @@ def test_mnist_begins_to_be_told_apart():
         with pytest.raises(UserError, match="MGD_DATA"):
             load_data(load("mnist").data)
         return
-    result = compared("mnist", 1, 100_000)
-    assert result.fixed.accuracy_mean >= 0.75
-    assert abs(result.fixed_less_float.mean) <= 0.03
+    result = compared("mnist", 1, 300_000)
+    assert result.fixed.accuracy_mean >= 0.8
+    assert result.fixed_less_float.mean >= -0.03, "one seed, early: the formats' limits rather help at so high a rate"
