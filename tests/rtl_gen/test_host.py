@@ -5,6 +5,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import MAGIC, Command, register_map
 from rtl_gen.host import HostPort
 from tests.rtl_gen.faults import DESIGNS
@@ -52,6 +53,14 @@ class Bench:
         return value
 
 
+def possible(spec, shown):
+    """Bits that a core of the design can show there: what it does not have reads 0."""
+    absent = {"saturated_gradient": spec.plain, "saturated_momentum": not isinstance(spec.optimizer, Momentum)}
+    if shown == "cost" and spec.cost_format.width <= 32:
+        return 0xFFFFFFFF << 64 | 0xFFFFFFFF
+    return 0 if absent.get(shown) else -1
+
+
 @pytest.mark.parametrize("name", ["node", "accumulating", "momentum"])
 def test_every_register(name):
     bench, rng = Bench(name), random.Random(name)
@@ -75,7 +84,7 @@ def test_every_register(name):
         assert await bench.read(ctx, "select") == 2 << 16 | lane
         assert (ctx.get(port.lane), ctx.get(port.memory)) == (lane, 2)
         for shown, width in port.read_only.items():
-            value = rng.getrandbits(width)
+            value = rng.getrandbits(width) & possible(spec, shown)
             ctx.set(getattr(port, shown), value)
             register = "signature" if shown == "signatures" else shown
             words = [await bench.read(ctx, register, word) for word in range(bench.registers[register].words)]
