@@ -210,11 +210,11 @@ def _run(part: Part, top: str, directory: Path, name: str, kept: tuple[str, ...]
         f"write_json {name}.json",
     ]
     run_yosys(commands, directory, name=name, notify=notify)
-    memory = json.loads((directory / f"{name}_memory.json").read_text(encoding="utf-8"))
-    netlist = directory / f"{name}.json"
-    found = json.loads(netlist.read_text(encoding="utf-8"))
-    netlist.unlink()  # tens of megabytes that the script can write again
-    return found, memory["design"]["num_memory_bits"]
+    written = {}
+    for file in (f"{name}.json", f"{name}_memory.json"):
+        written[file] = json.loads((directory / file).read_text(encoding="utf-8"))
+        (directory / file).unlink()  # tens of megabytes that the script can write again
+    return written[f"{name}.json"], written[f"{name}_memory.json"]["design"]["num_memory_bits"]
 
 
 # -- Counting ---------------------------------------------------------------------------------------------------------

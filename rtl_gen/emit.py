@@ -72,7 +72,7 @@ def emit_verilog(spec: DesignSpec) -> str:
 
 
 # What `verilator -Wall` would say of how Yosys writes Verilog, not of the design. What finds mistakes stays on: LATCH, UNOPTFLAT,
-# MULTIDRIVEN, UNDRIVEN, WIDTHTRUNC and all others.
+# MULTIDRIVEN, UNDRIVEN, WIDTHTRUNC and all others; two drivers of a net are found by Yosys.
 _LINT = """\
 // For verilator -Wall. Off is what tells of the way a netlist is written as Verilog:
 /* verilator lint_off DECLFILENAME */   // all modules are in one file
