@@ -66,10 +66,11 @@ def test_every_observable_equals_the_plain_machine(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_wide_formats_equal_the_plain_machine(seed):
-    """Beyond 32 bits the parameters are kept in 64."""
+    """From 32 bits on, the widest that a memory may have, the parameters are kept in 64."""
     rng = random.Random(seed)
     spec = random_design(rng, max_size=4)
-    forms = replace(spec.formats, weight=Fixed(True, 6, 28), gradient=None, cost_change=Fixed(True, 4, 12), input=Fixed(True, 2, 6))
+    forms = replace(spec.formats, weight=Fixed(True, 6, 26), gradient=Fixed(True, 2, 30), cost_change=Fixed(True, 4, 12))
+    forms = replace(forms, input=Fixed(True, 2, 6))
     rates = tuple((n, rate - 6) for n, rate in spec.schedule.learning_rate)
     spec = replace(spec, formats=replace(forms, activation=Fixed(True, 3, 8)), schedule=replace(spec.schedule, learning_rate=rates))
     check(spec, rng, 25)
