@@ -464,7 +464,7 @@ class _Builder:
         self.get("formats.cost_change", None, "exact difference of two costs", spec.cost_change_format)
         self.get("formats.gradient", None, "range of a weight, 8 fraction bits more", spec.gradient_format)
         if isinstance(spec.optimizer, Momentum):
-            self.get("optimizer.format", None, "the gradient's, with k more integer bits", spec.momentum_format)
+            self.get("optimizer.format", None, "the gradient's, with k more integer bits, within 32", spec.momentum_format)
 
     def compare(self, spec: DesignSpec, task: str) -> CompareSpec:
         period = spec.schedule.update_period

@@ -305,7 +305,7 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
     ),
     ("optimizer", "name", _choices(OPTIMIZERS), '"sgd"', "θ ← θ − G, or with momentum θ ← θ − m.", _one_of({n: n for n in OPTIMIZERS})),
     ("optimizer", "k", "whole number, 1 to 12", "3", "Momentum only: m decays by 2⁻ᵏ per update.", _whole(1, 12, 3)),
-    ("optimizer", "format", "format", "gradient's, with k more integer bits", "Momentum only: format of m.", _format),
+    ("optimizer", "format", "format", "gradient's, with k more integer bits, within 32", "Momentum only: format of m.", _format),
     (
         "optimizer",
         "rounding",

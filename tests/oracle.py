@@ -92,7 +92,10 @@ class Oracle:
         self.plain = not self.memory and self.momentum_k is None
         self.g_format = f.gradient or Fixed(True, f.weight.integer_bits, f.weight.fraction_bits + 8)
         if self.momentum_k is not None:
-            self.m_format = spec.optimizer.format or Fixed(True, self.g_format.integer_bits + self.momentum_k, self.g_format.fraction_bits)
+            whole, fraction = self.g_format.integer_bits + self.momentum_k, self.g_format.fraction_bits
+            while whole + fraction > 32 and fraction > 1:  # a memory's word is the host's
+                fraction -= 1
+            self.m_format = spec.optimizer.format or Fixed(True, whole, fraction)
         # Where neurons and synapses sit: (lane, slot) by (layer, neuron, synapse), synapse 0 being the bias.
         self.place, self.words_of_pass, self.group_of, slot, group = {}, [], {}, 0, 0
         for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):

@@ -28,7 +28,7 @@ class Momentum:
     k : int
         Decay, 1 to 12.
     format : Fixed or None
-        Of m; None derives it: the gradient's with k more integer bits.
+        Of m; None derives it: the gradient's with k more integer bits, within 32.
     rounding, overflow : Rounding, Overflow
         Of cast_m. STOCHASTIC is allowed here.
     """
