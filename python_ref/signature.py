@@ -39,12 +39,10 @@ def event_words(fields: tuple[EventField, ...], values: Mapping[str, np.ndarray]
         By field: shape (events,), or (events, lanes) for what is per lane.
     """
     words = np.zeros(len(next(iter(values.values()))), dtype=np.uint32)
-    offset = 0
     for field in fields:
         columns = values[field.name].reshape(len(words), field.count)
         for element in range(field.count):
-            words ^= fold(columns[:, element], field.width, offset)
-            offset += field.width
+            words ^= fold(columns[:, element], field.width, field.offset + element * field.width)
     return words
 
 

@@ -16,7 +16,7 @@ from rtl_gen.broadcast import Broadcast
 from rtl_gen.cost import CostUnit, Judge
 from rtl_gen.counter import Tally
 from rtl_gen.host import HostPort, request_layout
-from rtl_gen.operands import Operands, sample_width
+from rtl_gen.operands import Operands
 from rtl_gen.perturbation import StochasticWords, sign_source
 from rtl_gen.probe import EVENTS, event_layouts
 from rtl_gen.schedule import Conductor
@@ -108,7 +108,7 @@ class Core(wiring.Component):
             {
                 "request": In(stream.Signature(request_layout)),
                 "response": Out(stream.Signature(32)),
-                "sample": In(stream.Signature(sample_width(spec))),
+                "sample": In(stream.Signature(spec.sample_width)),
                 "busy": Out(1),
                 "probe_stb": Out(len(EVENTS)),
                 **{f"probe_{event}": Out(events[event]) for event in EVENTS},

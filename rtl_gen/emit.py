@@ -21,7 +21,6 @@ from python_ref.spec.tables import activation_table
 from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.core import Core, contract
 from rtl_gen.lane import MultiplyAccumulate
-from rtl_gen.operands import sample_width
 from rtl_gen.probe import event_tables
 
 __all__ = ["Bare", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
@@ -122,7 +121,7 @@ def manifest(spec: DesignSpec) -> dict:
             "rst": "synchronous, active high",
             "request": {"write": 1, "address": 8, "data": 32},
             "response": {"data": 32},
-            "sample": {"word": sample_width(spec), "words": [network.n_in, network.n_out]},
+            "sample": {"word": spec.sample_width, "words": [network.n_in, network.n_out]},
             "busy": 1,
         },
         "events": event_tables(spec),

@@ -12,12 +12,7 @@ from rtl_gen.broadcast import operand_shape
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import by_layer, slot_layout
 
-__all__ = ["Operands", "SampleLoader", "sample_width"]
-
-
-def sample_width(spec: DesignSpec) -> int:
-    """Bits of a word of the sample stream."""
-    return max(spec.formats.input.width, spec.formats.activation.width)
+__all__ = ["Operands", "SampleLoader"]
 
 
 def _pick(values: list[int], index) -> Array:
@@ -36,7 +31,7 @@ class SampleLoader(wiring.Component):
 
     Members
     -------
-    sample : In(stream.Signature(sample_width(spec)))
+    sample : In(stream.Signature(spec.sample_width))
         Raw inputs of a sample, then its raw targets.
     take : In(1)
         Make the oldest full buffer the present one.
@@ -53,7 +48,7 @@ class SampleLoader(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         buffers, n_in, n_out = spec.sample_buffers, spec.network.n_in, spec.network.n_out
-        width = sample_width(spec)
+        width = spec.sample_width
         super().__init__(
             {
                 "sample": In(stream.Signature(width)),
@@ -118,7 +113,7 @@ class Operands(wiring.Component):
 
     Members
     -------
-    sample : In(stream.Signature(sample_width(spec)))
+    sample : In(stream.Signature(spec.sample_width))
         Samples, as for the loader, with ``take``, ``available``.
     old_buffer, old_bank : In
         Where the operands being correlated lie (node perturbation).
@@ -143,7 +138,7 @@ class Operands(wiring.Component):
         operand = operand_shape(spec)
         slot, neuron = slot_layout(spec), neuron_layout(spec)
         ports = {
-            "sample": In(stream.Signature(sample_width(spec))),
+            "sample": In(stream.Signature(spec.sample_width)),
             "take": In(1),
             "available": Out(1),
             "buffer": Out(range(spec.sample_buffers)),

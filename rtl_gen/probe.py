@@ -34,11 +34,5 @@ def event_layouts(spec: DesignSpec) -> dict[str, data.StructLayout]:
 
 def event_tables(spec: DesignSpec) -> dict[str, list[dict]]:
     """The layouts as plain tables for a manifest: name, offset, width, signed, count of each field."""
-    tables: dict[str, list[dict]] = {}
-    for event, fields in event_fields(spec).items():
-        rows, offset = [], 0
-        for field in fields:
-            rows.append({"name": field.name, "offset": offset, "width": field.width, "signed": field.signed, "count": field.count})
-            offset += field.width * field.count
-        tables[event] = rows
-    return tables
+    shown = ("name", "offset", "width", "signed", "count")
+    return {event: [{name: getattr(field, name) for name in shown} for field in fields] for event, fields in event_fields(spec).items()}

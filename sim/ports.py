@@ -43,14 +43,11 @@ class Ports:
     @classmethod
     def of(cls, spec: DesignSpec) -> Ports:
         """The ports of a design's core."""
-        events = {}
-        for event, packed in event_fields(spec).items():
-            placed, offset = [], 0
-            for field in packed:
-                placed.append(Field(field.name, offset, field.width, field.signed, field.count))
-                offset += field.width * field.count
-            events[event] = tuple(placed)
-        return cls(f"{spec.module}_core", max(spec.formats.input.width, spec.formats.activation.width), events)
+        events = {
+            event: tuple(Field(field.name, field.offset, field.width, field.signed, field.count) for field in fields)
+            for event, fields in event_fields(spec).items()
+        }
+        return cls(f"{spec.module}_core", spec.sample_width, events)
 
     def payload_width(self, event: str) -> int:
         """Bits of an event's payload."""

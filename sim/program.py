@@ -147,7 +147,7 @@ def sample_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> n
     targets : array of int, shape (samples, n_out)
         Raw, in its activation format.
     """
-    width = max(spec.formats.input.width, spec.formats.activation.width)
+    width = spec.sample_width
     inputs = _raw("Inputs", inputs, spec.network.n_in, spec.formats.input)
     targets = _raw("Targets", targets, spec.network.n_out, spec.formats.activation)
     if len(inputs) != len(targets):

@@ -205,6 +205,11 @@ class DesignSpec:
         """Samples the core holds: the present one, the next, and in node perturbation the one being correlated."""
         return 3 if self.node else 2
 
+    @property
+    def sample_width(self) -> int:
+        """Bits of a word of the sample stream."""
+        return max(self.formats.input.width, self.formats.activation.width)
+
     @cached_property
     def digest(self) -> str:
         """Digest of the structure: all that is built in; not periods, rates, seeds, or where the parameters start."""

@@ -6,7 +6,8 @@ them, the simulation that records them, and the model that computes their signat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
@@ -21,7 +22,7 @@ EVENTS = ("neuron", "cost", "step", "word", "learned")
 
 @dataclass(frozen=True)
 class EventField:
-    """A field of a payload; fields follow each other without gaps, the first in the lowest bits.
+    """A field of a payload.
 
     Attributes
     ----------
@@ -35,6 +36,8 @@ class EventField:
         Elements, one after the other; with more than one, one for each lane.
     per_lane : bool
         Whether there is an element for each lane.
+    offset : int
+        Lowest bit of the first element.
     """
 
     name: str
@@ -42,10 +45,20 @@ class EventField:
     signed: bool = False
     count: int = 1
     per_lane: bool = False
+    offset: int = 0
 
 
 def _of(name: str, form: Fixed, lanes: int | None = None) -> EventField:
     return EventField(name, form.width, form.signed, lanes or 1, lanes is not None)
+
+
+def _packed(fields: Iterable[EventField]) -> tuple[EventField, ...]:
+    """Fields one after the other without gaps, the first in the lowest bits."""
+    placed, offset = [], 0
+    for field in fields:
+        placed.append(replace(field, offset=offset))
+        offset += field.width * field.count
+    return tuple(placed)
 
 
 def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
@@ -71,7 +84,7 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
         word.append(_of("momentum", spec.momentum_format, lanes))
     word.append(_of("parameter", spec.formats.weight, lanes))
     signature = (EventField("signature", 32),) if spec.hardware.signature else ()
-    return {
+    fields: dict[str, tuple[EventField, ...]] = {
         "neuron": (
             EventField("pass", 1),
             EventField("preactivation", spec.accumulator_width, True),
@@ -95,8 +108,10 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
             *signature,
         ),
     }
+    return {event: _packed(row) for event, row in fields.items()}
 
 
 def cost_fields(spec: DesignSpec) -> tuple[EventField, ...]:
     """What the forward signature takes of a step besides its neurons: C of pass 0 and 1, and C̃, packed like a payload."""
-    return (_of("cost0", spec.cost_format), _of("cost1", spec.cost_format), _of("cost_change", spec.cost_change_format))
+    formats = {"cost0": spec.cost_format, "cost1": spec.cost_format, "cost_change": spec.cost_change_format}
+    return _packed(_of(name, form) for name, form in formats.items())
