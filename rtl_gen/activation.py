@@ -14,7 +14,7 @@ from python_ref.spec.number import Overflow
 from python_ref.spec.tables import activation_table
 from rtl_gen.fixed import limit, round_value, shift
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import active_lanes, by_layer, slot_layout
+from rtl_gen.slot import active_lanes, by_layer, in_last_layer, slot_layout
 
 __all__ = ["ActivationUnit", "Drain", "neuron_layout"]
 
@@ -66,7 +66,7 @@ class Drain(wiring.Component):
                 left.eq(active_lanes(spec, slot)),
                 self.neuron.second.eq(slot.second),
                 self.neuron.layer.eq(slot.layer),
-                pass_ends.eq(slot.tail & (slot.layer == len(spec.network.layers) - 1)),
+                pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
             ]
         m.d.comb += [
             self.z.eq(waiting[0]),

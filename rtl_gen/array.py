@@ -15,7 +15,7 @@ from rtl_gen.counter import Tally
 from rtl_gen.lane import Lane
 from rtl_gen.perturbation import sign_layout
 from rtl_gen.probe import event_layouts, shape_of
-from rtl_gen.slot import active_lanes, delayed, ends_pass, slot_layout
+from rtl_gen.slot import active_lanes, delayed, ends_pass, pipeline, slot_layout
 
 __all__ = ["LaneArray"]
 
@@ -50,8 +50,8 @@ class LaneArray(wiring.Component):
         The pass's last word is written and counted.
     writes, changed, saturated_* : Out
         Counters.
-    host : memory access while the core is idle: ``host_select`` (lane and memory), ``host_address``, ``host_data``,
-        ``host_write``, ``host_read_data`` two cycles after the address.
+    host_* : access to the lanes' memories, in force while ``host_mode`` is high, when the core is idle: ``host_lane``, ``host_memory``,
+        ``host_address``, ``host_data``, ``host_write``; ``host_read_data`` two cycles after the address.
     clear : In(1)
         Counters to 0.
     """
@@ -106,17 +106,10 @@ class LaneArray(wiring.Component):
         """Cycles from ``slot`` to ``drain_slot``."""
         return self.timing.accumulator
 
-    @property
-    def write_latency(self) -> int:
-        """Cycles from a parameter's read address to its write: the least length of a pass is one more."""
-        return self.timing.parameter
-
     def elaborate(self, platform):
         m = Module()
         timing = self.timing
-        slots = [self.slot]
-        for stage in range(timing.accumulator + 4):
-            slots.append(delayed(m, slots[-1], 1, f"slot{stage + 1}"))
+        slots = pipeline(m, self.slot, timing.accumulator + 4)
         m.d.comb += [
             self.live_slot.eq(slots[timing.parameter - 1]),
             self.operand_slot.eq(slots[self.operand_latency]),

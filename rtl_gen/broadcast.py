@@ -15,7 +15,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed, Rounding
 from rtl_gen.fixed import limit, round_value, shift
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import by_layer, delayed, slot_layout
+from rtl_gen.slot import by_layer, delayed, in_last_layer, pipeline, slot_layout
 
 __all__ = ["Broadcast", "Multiplier", "Scaler", "factors", "operand_shape"]
 
@@ -235,9 +235,7 @@ class Broadcast(wiring.Component):
         m = Module()
         spec = self.spec
         m.submodules.scaler = scaler = self.scaler
-        slots = [self.slot]
-        for stage in range(self.latency):
-            slots.append(delayed(m, slots[-1], 1, f"slot{stage + 1}"))
+        slots = pipeline(m, self.slot, self.latency)
         m.d.comb += self.slot_o.eq(slots[-1])
 
         product = self._multiply(m, slots)
@@ -265,19 +263,18 @@ class Broadcast(wiring.Component):
         """C̃·x of a slot three cycles after it, or C̃ itself in weight perturbation; and the square of an error."""
         spec = self.spec
         error = self.error
+        m.submodules.multiplier = multiplier = Multiplier(*self.factors)
+        m.d.comb += self.square.eq(multiplier.o)
         if not spec.node:
-            m.submodules.multiplier = multiplier = Multiplier(*self.factors)
-            m.d.comb += [multiplier.a.eq(error), multiplier.b.eq(error), self.square.eq(multiplier.o)]
+            m.d.comb += [multiplier.a.eq(error), multiplier.b.eq(error)]
             return self.cost_change
         operand = operand_shape(spec)
         x = Signal(operand)
         ones = by_layer([1 << spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers))], slots[1].layer)
         m.d.comb += x.eq(Mux(slots[1].first, ones, self.old_x))
-        m.submodules.multiplier = multiplier = Multiplier(*self.factors)
         m.d.comb += [
             multiplier.a.eq(Mux(self.error_stb, error, self.cost_change)),
             multiplier.b.eq(Mux(self.error_stb, error, x)),
-            self.square.eq(multiplier.o),
         ]
         return multiplier.o
 
@@ -295,7 +292,7 @@ class Broadcast(wiring.Component):
         m.d.comb += [
             write.addr.eq(word),
             write.data.eq(Cat(g, outside)),
-            write.en.eq(slot.real & slot.correlate & (slot.layer == len(spec.network.layers) - 1) & ~slot.repeat),
+            write.en.eq(slot.real & slot.correlate & in_last_layer(spec, slot) & ~slot.repeat),
             read.addr.eq(word),
         ]
         m.d.sync += [fresh.eq(Cat(g, outside)), repeat.eq(slot.repeat)]

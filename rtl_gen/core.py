@@ -22,7 +22,7 @@ from rtl_gen.probe import EVENTS, event_layouts
 from rtl_gen.schedule import Conductor
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.signature import Signature
-from rtl_gen.slot import delayed
+from rtl_gen.slot import delayed, in_last_layer
 
 __all__ = ["Contract", "Core", "contract"]
 
@@ -231,7 +231,6 @@ class Core(wiring.Component):
 
     def _connect_neurons(self, m, *, conductor, array, drain, activation, operands, cost, judge, broadcast, saturated_activation, **_):
         """Accumulators to activations, back as operands, and on to the cost."""
-        final = len(self.spec.network.layers) - 1
         neuron = activation.neuron_o
         output = Signal()
         m.d.comb += [
@@ -243,7 +242,7 @@ class Core(wiring.Component):
             operands.y.eq(activation.y),
             # A target is read one cycle before its output is there.
             operands.target_neuron.eq(delayed(m, drain.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
-            output.eq(neuron.valid & (neuron.layer == final)),
+            output.eq(neuron.valid & in_last_layer(self.spec, neuron)),
             cost.stb.eq(output),
             cost.last.eq(neuron.last),
             cost.second.eq(neuron.second),

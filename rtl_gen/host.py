@@ -24,7 +24,7 @@ request_layout = data.StructLayout({"write": unsigned(1), "address": unsigned(8)
 class HostPort(wiring.Component):
     """Registers and commands; see :mod:`python_ref.spec.registers` for what each means.
 
-    Requests are taken one every ``request_cycles`` cycles. Writes while the core is busy are dropped, but for the
+    A request must stand until it is taken, ``request_cycles`` cycles after it came. Writes while the core is busy are dropped, but for the
     command STOP.
 
     Members
@@ -35,11 +35,15 @@ class HostPort(wiring.Component):
         Commands; a parameter was written.
     count, exponent, *_period : Out
         Settings.
-    stream_en, stream_data : Out
-        A word for the seeded states.
-    lane, memory, address, write_en, write_data, read_data : Out but the last
-        Access to the lanes' memories; ``read_data`` two cycles after the address.
-    counters : In
+    data : Out(32)
+        The request's word.
+    stream_en : Out(1)
+        It is the next of the seeded states.
+    lane, memory, address, write_en, read_data : Out but the last
+        Access to the lanes' memories, where it is written; ``read_data`` two cycles after the address.
+    busy : In(1)
+        The core runs.
+    status, steps, cost, … : In
         Values of the read-only registers, by name.
     """
 

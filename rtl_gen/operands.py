@@ -10,7 +10,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.activation import neuron_layout
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import by_layer, slot_layout
+from rtl_gen.slot import by_layer, in_last_layer, slot_layout
 
 __all__ = ["Operands", "SampleLoader"]
 
@@ -194,7 +194,7 @@ class Operands(wiring.Component):
         m.submodules.activations = store = memory.Memory(shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[])
         write = store.write_port()
         index = Signal(range(max(2, hidden)))
-        is_hidden = self.neuron.valid & (self.neuron.layer != len(spec.network.layers) - 1)
+        is_hidden = self.neuron.valid & ~in_last_layer(spec, self.neuron)
         with m.If(is_hidden):
             m.d.sync += index.eq(Mux(index == hidden - 1, 0, index + 1))
         m.d.comb += [
@@ -238,7 +238,7 @@ class Operands(wiring.Component):
         write, read = store.write_port(), store.read_port()
         index = Signal(range(max(2, n_out)))
         neuron = self.target_neuron
-        with m.If(neuron.valid & (neuron.layer == len(spec.network.layers) - 1)):
+        with m.If(neuron.valid & in_last_layer(spec, neuron)):
             m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
         m.d.comb += [
             write.addr.eq(loader.address),

@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["active_lanes", "by_layer", "delayed", "ends_pass", "slot_layout"]
+__all__ = ["active_lanes", "by_layer", "delayed", "ends_pass", "in_last_layer", "pipeline", "slot_layout"]
 
 
 def slot_layout(spec: DesignSpec) -> data.StructLayout:
@@ -51,9 +51,22 @@ def by_layer(values: list[int], layer: Value) -> Value:
     return Array([Const(value, width) for value in values])[layer]
 
 
+def pipeline(m: Module, slot, stages: int) -> list:
+    """A slot now, and in each of the ``stages`` cycles after."""
+    slots = [slot]
+    for stage in range(stages):
+        slots.append(delayed(m, slots[-1], 1, f"slot{stage + 1}"))
+    return slots
+
+
+def in_last_layer(spec: DesignSpec, item) -> Value:
+    """Whether a slot, or a neuron, is of the network's last layer."""
+    return item.layer == len(spec.network.layers) - 1
+
+
 def ends_pass(spec: DesignSpec, slot) -> Value:
     """Whether a slot is the last real one of its pass."""
-    return slot.last & slot.tail & (slot.layer == len(spec.network.layers) - 1)
+    return slot.last & slot.tail & in_last_layer(spec, slot)
 
 
 def active_lanes(spec: DesignSpec, slot) -> Value:

@@ -146,11 +146,6 @@ class Layout:
         return np.repeat(np.arange(self.network.n_neurons), counts)
 
     @cached_property
-    def parameter_layer(self) -> np.ndarray:
-        """Layer of each parameter."""
-        return np.repeat(np.arange(len(self.layers)), [layer.n_parameters for layer in self.network.layers])
-
-    @cached_property
     def neuron_group(self) -> np.ndarray:
         """Group of the pass, counted over all layers, of each neuron."""
         return np.concatenate([p.first_group + np.arange(p.layer.n_out) // self.lanes for p in self.layers])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.perturbation import LfsrCode, stochastic_generator
 
 __all__ = ["MAGIC", "Command", "Link", "Memory", "Register", "Status", "register_map", "stream_words"]
 
@@ -79,8 +80,6 @@ class Register:
 
 def stream_words(spec: DesignSpec) -> int:
     """32-bit words of the seeded states: the sign generators in order, then the stochastic one; each rounded up to whole words."""
-    from python_ref.spec.perturbation import LfsrCode, stochastic_generator
-
     code = spec.perturbation.code
     degrees = [g.degree for g in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
     degrees += [stochastic_generator(spec.stochastic_bits).degree] if spec.stochastic_bits else []

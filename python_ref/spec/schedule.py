@@ -68,8 +68,3 @@ class Schedule:
     def rate_at(self, step: int) -> int:
         """log₂ η at a step."""
         return next(rate for start, rate in reversed(self.learning_rate) if start <= step)
-
-    @property
-    def passes(self) -> int:
-        """Most passes of a step; each step of either difference has at most two."""
-        return 2
