@@ -28,7 +28,6 @@ def test_the_designs_are_those_it_names():
 def test_ratios_are_those_of_the_rates():
     model, products = measure_batches(128)
     assert products.ratio == pytest.approx(model.steps_per_second / products.steps_per_second)
-    assert products.ratio < 1, "numpy's products are part of what the model does"
 
 
 def test_one_object_on_standard_output(capsys):
