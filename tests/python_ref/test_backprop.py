@@ -1,7 +1,6 @@
 """The true gradient against differences of the cost, and the baseline's training."""
 
 import cmath
-import time
 
 import numpy as np
 import pytest
@@ -108,12 +107,12 @@ def test_digits_reach_96_percent(digits):
     """64-32-10, 10 seeds, the defaults: the baseline of the comparison."""
     train, test = digits
     spec = design((64, 32, 10), Activation.RELU, Activation.IDENTITY, Scheme.HE)
-    accuracies, start = [], time.perf_counter()
+    accuracies = []
     for seed in range(10):
         result = backprop.train(spec, initial_parameters(spec, seed), train.inputs, train.targets, seed)
         accuracies.append(evaluate(spec, result.parameters, test.inputs, test.targets)[0])
+        assert result.evaluations == Options().epochs_for(len(train)) * len(train)
     assert np.mean(accuracies) >= 0.96, accuracies
-    assert time.perf_counter() - start < 120
 
 
 @pytest.mark.parametrize(
