@@ -1,5 +1,7 @@
 """Parts: what their cells are, and how much they have."""
 
+import json
+
 import pytest
 
 from boards.target import TARGETS, Resources, target
@@ -47,3 +49,60 @@ def test_resources_add_kind_by_kind():
 def test_an_unknown_target_is_refused_by_name():
     with pytest.raises(ValueError, match=r"^Target must be one of ice40-up5k, .*, not 'asic'$"):
         target("asic")
+
+
+# -- What the parts have, as place and route counts it ----------------------------------------------------------------
+
+EMPTY = {"modules": {"top": {"attributes": {"top": f"{1:032b}"}, "ports": {}, "cells": {}, "netnames": {}}}}
+"""A netlist of nothing: of which a part has all that it has left."""
+
+GOWIN = {
+    "lut": ("LUT4", 1),
+    "ff": ("DFF", 1),
+    "dsp": ("MULT18X18", 1),
+    "bram": ("BSRAM", 1),
+    "carry": ("ALU", 1),
+    "lutram": ("RAM16SDP4", 4),
+}
+COUNTED = {
+    "ice40-up5k": (
+        "ice40",
+        ["--up5k", "--package", "sg48"],
+        {
+            "lut": ("ICESTORM_LC", 1),
+            "ff": ("ICESTORM_LC", 1),
+            "dsp": ("ICESTORM_DSP", 1),
+            "bram": ("ICESTORM_RAM", 1),
+            "spram": ("ICESTORM_SPRAM", 1),
+        },
+    ),
+    "ecp5-85k": (
+        "ecp5",
+        ["--85k", "--package", "CABGA381"],
+        {
+            "lut": ("TRELLIS_COMB", 1),
+            "ff": ("TRELLIS_FF", 1),
+            "dsp": ("MULT18X18D", 1),
+            "bram": ("DP16KD", 1),
+            "lutram": ("TRELLIS_RAMW", TARGETS["ecp5-85k"].kind_of("TRELLIS_DPR16X4")[1]),
+        },
+    ),
+    "gowin-gw1nr9": ("himbaechel_gowin", ["--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"], GOWIN),
+    "gowin-gw2ar18": ("himbaechel_gowin", ["--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C"], GOWIN),
+}
+"""Flavour of nextpnr, its options, and its name for a kind of resource, with how many of ours one of it is."""
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_part_has_what_nextpnr_counts(name, tmp_path, monkeypatch):
+    flavour, options, kinds = COUNTED[name]
+    package = pytest.importorskip(f"yowasp_nextpnr_{flavour}", reason="pip install '.[boards]' brings place and route")
+    monkeypatch.chdir(tmp_path)  # what is WebAssembly finds files where it runs
+    (tmp_path / "top.json").write_text(json.dumps(EMPTY), encoding="utf-8")
+    run = getattr(package, f"run_nextpnr_{flavour}")
+    assert not run([*options, "--json", "top.json", "--report", "report.json", "--freq", "12", "--quiet"])
+    counted = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["utilization"]
+    found = {kind: counted[theirs]["available"] * times for kind, (theirs, times) in kinds.items()}
+    capacity = TARGETS[name].capacity
+    assert found == {kind: getattr(capacity, kind) for kind in found}
+    assert capacity.logic == capacity.lut
