@@ -119,15 +119,23 @@ def cosim(
 @click.option(
     "--start", type=click.Path(path_type=Path), metavar="FILE", help="Start from the parameters in this npz, not from random ones."
 )
+@click.option("--validate", is_flag=True, help="Judge by samples kept from training (data.validation_fraction), not by the test samples.")
 @_options("out", "json")
 def compare(
-    design: str, seeds: int | None, steps: int | None, save: Path | None, start: Path | None, out: Path | None, as_json: bool
+    design: str,
+    seeds: int | None,
+    steps: int | None,
+    save: Path | None,
+    start: Path | None,
+    validate: bool,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare float MGD, fixed MGD (the hardware's bits) and back-propagation on the same data."""
     with _terminal(as_json) as terminal:
         from mgd_hw import flow
 
-        result = flow.compare(design, seeds=seeds, steps=steps, save=save, start=start, out=out, listener=terminal)
+        result = flow.compare(design, seeds=seeds, steps=steps, save=save, start=start, validate=validate, out=out, listener=terminal)
         terminal.finish(result, interrupted=result.interrupted)
 
 

@@ -77,7 +77,7 @@ class Training(Result):
     seed : int
         Of parameters, signs and order.
     accuracy, cost : float
-        On the test samples, at the end; the cost is C/n_out.
+        On the samples it is judged by, at the end; the cost is C/n_out.
     seconds : float
         It took.
     evaluations, writes : int
@@ -139,12 +139,12 @@ class Model(Result):
 
     @property
     def accuracy_mean(self) -> float:
-        """Mean test accuracy over seeds."""
+        """Mean accuracy over seeds."""
         return self._mean("accuracy")
 
     @property
     def accuracy_std(self) -> float:
-        """Standard deviation of the test accuracy over seeds (n − 1); 0 for one seed."""
+        """Standard deviation of the accuracy over seeds (n − 1); 0 for one seed."""
         return self._std("accuracy")
 
     @property
@@ -154,7 +154,7 @@ class Model(Result):
 
     @property
     def cost_mean(self) -> float:
-        """Mean of C/n_out on the test samples."""
+        """Mean of C/n_out on the samples it is judged by."""
         return self._mean("cost")
 
     @property
@@ -234,12 +234,14 @@ class Comparison(Result):
         Name of the design, digest of its structure.
     source : str
         The data and their split.
+    judged_by : str
+        The samples that accuracies and costs are of: "test" or "validation".
     steps, seeds : int
         Steps of MGD; runs finished by all models.
     float, fixed, backprop : Model
         Results.
     fixed_less_float, float_less_backprop : Paired
-        Differences of test accuracy, seed by seed.
+        Differences of accuracy, seed by seed.
     agreement : Agreement or None
         Of the gradient; None where there is none.
     interrupted : bool
@@ -249,6 +251,7 @@ class Comparison(Result):
     design: str
     digest: str
     source: str
+    judged_by: str
     steps: int
     seeds: int
     float: Model
@@ -296,6 +299,7 @@ def compare(
     seeds: int,
     steps: int,
     start: np.ndarray | None = None,
+    judged_by: str = "test",
     listener: Listener | None = None,
 ) -> Comparison:
     """Train all models from the same parameters, in the same order of samples, once per seed.
@@ -312,6 +316,8 @@ def compare(
         Of MGD.
     start : array of float64, shape (P,), or None
         Initial parameters of every run, in place of random ones.
+    judged_by : str
+        What the samples in ``data.test`` are: "test" or "validation".
     listener : Listener or None
         Told of progress.
 
@@ -355,6 +361,7 @@ def compare(
         spec.name,
         spec.digest,
         data.source,
+        judged_by,
         steps,
         min(len(runs[name]) for name in models),
         found["float"],

@@ -349,6 +349,7 @@ class _Builder:
                 "data.target_values", (-1.0, 1.0) if bipolar else (0.0, 1.0), f"the output is {network.output.value}" if bipolar else None
             ),
             test_fraction=get("data.test_fraction", facts.test_fraction),
+            validation_fraction=get("data.validation_fraction", 0.0),
             split_seed=get("data.split_seed", 0),
             stratify=get("data.stratify", False),
             train_samples=get("data.train_samples", None),

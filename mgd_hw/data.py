@@ -14,7 +14,6 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,8 +109,10 @@ class DataSpec:
         Target of the wrong classes and of the right one.
     test_fraction : float or None
         Part of the samples kept for testing; 0 tests on the training samples; None is the file's own split.
+    validation_fraction : float
+        Part of the training samples that is kept for choosing settings when :func:`load` is asked to.
     split_seed : int
-        Of the choice of test samples.
+        Of the choice of test and validation samples.
     stratify : bool
         Whether each class keeps its share.
     train_samples, test_samples : int or None
@@ -131,6 +132,7 @@ class DataSpec:
     scaling: Scaling = Scaling.RANGE
     target_values: tuple[float, float] = (0.0, 1.0)
     test_fraction: float | None = 0.0
+    validation_fraction: float = 0.0
     split_seed: int = 0
     stratify: bool = False
     train_samples: int | None = None
@@ -155,7 +157,7 @@ class Data:
     Attributes
     ----------
     train, test : Samples
-        The parts; the same if nothing was kept for testing.
+        To train with, and to judge by: the test samples, or those kept for validation. The same if nothing was kept.
     order : SampleOrder
         How training visits its part.
     source : str
@@ -189,8 +191,16 @@ class _Raw:
     where: str = ""
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, *, validate: bool = False) -> Data:
     """Read or generate the samples of a design.
+
+    Parameters
+    ----------
+    spec : DataSpec
+        What the design file says of them.
+    validate : bool
+        Whether to judge by samples taken out of the training part, so that settings can be chosen without a look at the
+        test samples. Otherwise they are trained with.
 
     Raises
     ------
@@ -208,6 +218,10 @@ def load(spec: DataSpec) -> Data:
         )
     targets = _targets(spec, raw)
     train, test, split = _split(spec, raw)
+    if validate:
+        train, test, purpose = *_validation(spec, raw, train), "to validate, the test samples left alone"
+    else:
+        purpose = "to test"
     if spec.train_samples is not None:
         train = train[: spec.train_samples]
     if spec.test_samples is not None:
@@ -215,7 +229,7 @@ def load(spec: DataSpec) -> Data:
     inputs = _scaled(spec, raw, train)
     parts = [Samples(inputs[part], targets[part]) for part in (train, test)]
     order = SampleOrder(len(parts[0]), spec.shuffle, spec.shuffle_seed)
-    return Data(parts[0], parts[1], order, f"{raw.source}; {len(train):,} to train, {len(test):,} to test ({split})")
+    return Data(parts[0], parts[1], order, f"{raw.source}; {len(train):,} to train, {len(test):,} {purpose} ({split})")
 
 
 # -- From raw samples to ours -----------------------------------------------------------------------------------------
@@ -253,16 +267,35 @@ def _split(spec: DataSpec, raw: _Raw) -> tuple[np.ndarray, np.ndarray, str]:
     everything = np.random.default_rng(spec.split_seed).permutation(n)
     if fraction == 0:
         return np.arange(n), np.arange(n), "testing on what was trained"
-    if spec.stratify and raw.answers.ndim == 1:
-        groups: Iterable[np.ndarray] = (everything[raw.answers[everything] == label] for label in np.unique(raw.answers))
-        chosen = np.concatenate([group[: math.ceil(fraction * len(group))] for group in groups])
-        test = everything[np.isin(everything, chosen)]
-    else:
-        test = everything[: math.ceil(fraction * n)]
+    test = _share(spec, raw, everything, fraction)
     train = everything[~np.isin(everything, test)]
     if not len(train):
         raise spec.wrong(f"of {n} samples none is left to train with", "Take a smaller fraction.", "data.test_fraction", spec.test_fraction)
     return train, test, f"seed {spec.split_seed}" + (", stratified" if spec.stratify else "")
+
+
+def _validation(spec: DataSpec, raw: _Raw, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Training indices without those kept for validation, and these."""
+    key = "data.validation_fraction"
+    if spec.validation_fraction == 0:
+        raise spec.wrong("nothing is kept for validation", "Write validation_fraction = 0.2, say, in [data].", key, 0)
+    shuffled = np.random.default_rng([spec.split_seed, 1]).permutation(train)
+    kept = _share(spec, raw, shuffled, spec.validation_fraction)
+    rest = train[~np.isin(train, kept)]
+    if not len(rest):
+        reason = f"of {len(train)} training samples none is left to train with"
+        raise spec.wrong(reason, "Take a smaller fraction.", key, spec.validation_fraction)
+    return rest, kept
+
+
+def _share(spec: DataSpec, raw: _Raw, shuffled: np.ndarray, fraction: float) -> np.ndarray:
+    """The first part of shuffled indices, or where the design wants it the first of every class."""
+    if not spec.stratify or raw.answers.ndim != 1:
+        return shuffled[: math.ceil(fraction * len(shuffled))]
+    labels = raw.answers[shuffled]
+    groups = (shuffled[labels == label] for label in np.unique(labels))
+    chosen = np.concatenate([group[: math.ceil(fraction * len(group))] for group in groups])
+    return shuffled[np.isin(shuffled, chosen)]
 
 
 def _scaled(spec: DataSpec, raw: _Raw, train: np.ndarray) -> np.ndarray:

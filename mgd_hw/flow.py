@@ -426,6 +426,7 @@ def compare(
     steps: int | None = None,
     save: Path | None = None,
     start: Path | None = None,
+    validate: bool = False,
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Comparison:
@@ -439,6 +440,9 @@ def compare(
         Runs and their length; None: as the design file says.
     save, start : path or None
         npz to write the fixed model's parameters of the first seed to; npz to start from.
+    validate : bool
+        Whether to train without the validation samples (``data.validation_fraction``) and to judge by them: to choose
+        settings without a look at the test samples.
     out : path or None
         Directory for compare.json and learning.png.
     listener : Listener or None
@@ -456,7 +460,9 @@ def compare(
         check_file(Path(save), "--save")
     parameters = None if start is None else read_parameters(design.spec, Path(start))
     check_length(design, steps)
-    result = comparison.compare(design, load_data(design.data), seeds=seeds, steps=steps, start=parameters, listener=listener)
+    data = load_data(design.data, validate=validate)
+    judged_by = "validation" if validate else "test"
+    result = comparison.compare(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, listener=listener)
     with staged(directory) as folder:
         _write_json(folder / "compare.json", result)
         (folder / "learning.png").write_bytes(learning(result, "png"))

@@ -46,8 +46,8 @@ def learning(result: Comparison, form: str) -> bytes:
             if model.runs:
                 _draw(left, model, "accuracy", *style, scale=100.0)
                 _draw(right, model, "cost", *style, scale=1.0)
-        left.set(xlabel="samples evaluated (forward passes)", ylabel="test accuracy (%)", title="Accuracy")
-        right.set(xlabel="samples evaluated (forward passes)", ylabel="C / outputs", title="Cost on the test samples")
+        left.set(xlabel="samples evaluated (forward passes)", ylabel=f"{result.judged_by} accuracy (%)", title="Accuracy")
+        right.set(xlabel="samples evaluated (forward passes)", ylabel="C / outputs", title=f"Cost on the {result.judged_by} samples")
         costs = [run.curve["cost"] for name in _STYLES for run in getattr(result, name).runs]
         if costs and all((values > 0).all() for values in costs) and max(map(np.max, costs)) < math.inf:
             right.set_yscale("log")

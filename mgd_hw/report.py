@@ -57,7 +57,7 @@ def _picture(comparison: Comparison) -> str:
         for title, model in (("float MGD", comparison.float), ("fixed MGD", comparison.fixed), ("back-propagation", comparison.backprop))
         if model.runs
     )
-    described = f"Test accuracy and cost over the samples evaluated. At the end: {results}."
+    described = f"{comparison.judged_by.capitalize()} accuracy and cost over the samples evaluated. At the end: {results}."
     return svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
 
 

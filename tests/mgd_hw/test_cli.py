@@ -294,6 +294,13 @@ def test_compare_starts_where_it_was_saved() -> None:
     assert json.loads(result.stdout)["fixed"]["accuracy_mean"] == 1.0
 
 
+def test_compare_judges_by_validation_samples() -> None:
+    result = run("compare", "digits", "--seeds", "1", "--steps", "100", "--validate", "--json")
+    found = json.loads(result.stdout)
+    assert found["judged_by"] == "validation" and "288 to validate" in found["source"]
+    assert "nothing is kept for validation" in fails(2, "compare", "xor", "--validate")
+
+
 def test_compare_refuses_files_of_parameters() -> None:
     assert re.fullmatch(
         r"none\.npz: --start: it cannot be read as npz \(No such file or directory\)\. .*",

@@ -12,6 +12,7 @@ import pytest
 from mgd_hw.config import parse
 from mgd_hw.data import Data, DataSpec, Scaling, load
 from mgd_hw.errors import UserError
+from python_ref.datasets import Samples
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -81,6 +82,36 @@ def test_stratified_split_keeps_shares(tmp_path: Path) -> None:
     counts = np.bincount(data.test.labels), np.bincount(data.train.labels)
     assert (abs(counts[0] - counts[1]) <= 1).all()
     assert len(data.train) + len(data.test) == 1797
+
+
+def test_validation_samples_come_out_of_the_training_part(tmp_path: Path) -> None:
+    text = '[data]\ntask = "digits"\nvalidation_fraction = 0.2\n'
+    spec = parse(text, tmp_path / "design.toml").data
+    whole, kept = load(spec), load(spec, validate=True)
+    assert whole.digest == read(tmp_path, '[data]\ntask = "digits"\n').digest, "the key alone changes nothing"
+    assert (len(kept.train), len(kept.test), len(whole.test)) == (1149, 288, 360)
+
+    def rows(samples: Samples) -> set[bytes]:
+        return {row.tobytes() for row in samples.inputs}
+
+    assert rows(kept.train) | rows(kept.test) == rows(whole.train)
+    assert not (rows(kept.train) | rows(kept.test)) & rows(whole.test)
+    assert not rows(kept.train) & rows(kept.test)
+    assert kept.order.n_samples == 1149
+    assert "1,149 to train, 288 to validate, the test samples left alone (seed 0)" in kept.source
+    shares = load(parse(text + "stratify = true\n", tmp_path / "design.toml").data, validate=True)
+    assert (abs(np.bincount(shares.test.labels) / np.bincount(shares.train.labels) - 0.25) < 0.02).all()
+
+
+def test_validation_needs_samples(tmp_path: Path) -> None:
+    spec = parse('[data]\ntask = "xor"\n', tmp_path / "design.toml").data
+    with pytest.raises(
+        UserError, match=r"data\.validation_fraction = 0: nothing is kept for validation\. Write validation_fraction = 0\.2"
+    ):
+        load(spec, validate=True)
+    spec = parse('[data]\ntask = "xor"\nvalidation_fraction = 0.8\n', tmp_path / "design.toml").data
+    with pytest.raises(UserError, match=r"of 4 training samples none is left to train with"):
+        load(spec, validate=True)
 
 
 def test_random_fits_any_network(tmp_path: Path) -> None:
