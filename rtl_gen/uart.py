@@ -1,0 +1,145 @@
+"""A serial line: 8 bits, no parity, one stop bit, lowest bit first."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.frames import ESCAPE, FLAG, INVERTED
+
+__all__ = ["Receiver", "Transmitter"]
+
+BITS = 8
+
+
+def _check_divisor(divisor: int) -> int:
+    if not isinstance(divisor, int) or isinstance(divisor, bool) or divisor < 1:
+        raise ValueError(f"Divisor must be a whole number of cycles per bit, from 1 (4 on a real line), not {divisor!r}")
+    return divisor
+
+
+class Receiver(wiring.Component):
+    """Takes bytes off a line.
+
+    A start is a fall of the line; each bit is sampled once, in the cycle nearest to its middle. Where the sender has another clock, 4
+    cycles per bit bear a difference of 2 % between both.
+
+    Parameters
+    ----------
+    divisor : int
+        Cycles per bit; below 4 only where the sender has the same clock.
+
+    Members
+    -------
+    i : In(1)
+        The line, in step with the clock.
+    data : Out(8)
+        A byte, while ``stb``.
+    stb : Out(1)
+        It came.
+    error : Out(1)
+        A byte came without its stop bit.
+    """
+
+    def __init__(self, divisor: int):
+        self.divisor = _check_divisor(divisor)
+        super().__init__({"i": In(1, init=1), "data": Out(BITS), "stb": Out(1), "error": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        first = self.divisor + (self.divisor - 1) // 2 - 1
+        wait = Signal(range(first + 1))
+        # A one goes ahead of the bits, and has come through when the stop bit is next.
+        shifted = Signal(BITS + 1, reset_less=True)
+        receiving, before = Signal(), Signal(init=1)
+        m.d.sync += before.eq(self.i)
+        m.d.comb += self.data.eq(shifted[1:])
+        with m.If(~receiving):
+            m.d.sync += [wait.eq(first), shifted.eq(1 << BITS), receiving.eq(before & ~self.i)]
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        with m.Else():
+            m.d.sync += wait.eq(self.divisor - 1)
+            with m.If(shifted[0]):
+                m.d.sync += receiving.eq(0)
+                m.d.comb += [self.stb.eq(self.i), self.error.eq(~self.i)]
+            with m.Else():
+                m.d.sync += shifted.eq(Cat(shifted[1:], self.i))
+        return m
+
+
+class Transmitter(wiring.Component):
+    """Puts bytes on a line, stuffed as frames are.
+
+    A byte is shifted in bit by bit, lowest first, while the transmitter is ready, and then sent; an escape goes ahead of it where it
+    must.
+
+    Parameters
+    ----------
+    divisor : int
+        Cycles per bit.
+
+    Members
+    -------
+    shift, bit : In(1)
+        Take a bit of the next byte.
+    send : In(1)
+        Send the byte.
+    flag : In(1)
+        Send a flag.
+    ready : Out(1)
+        Nothing is being sent.
+    o : Out(1)
+        The line.
+    """
+
+    def __init__(self, divisor: int):
+        self.divisor = _check_divisor(divisor)
+        super().__init__({"shift": In(1), "bit": In(1), "send": In(1), "flag": In(1), "ready": Out(1), "o": Out(1, init=1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        byte = Signal(BITS, reset_less=True)
+        place = Signal(range(BITS + 2))
+        wait = Signal(range(self.divisor))
+        sending, flag, escape, escaped = Signal(), Signal(), Signal(), Signal()
+        special, literal = Signal(), Signal()
+        m.d.comb += [
+            self.ready.eq(~sending),
+            special.eq((byte == FLAG) | (byte == ESCAPE)),
+            literal.eq(Mux(flag, _bit_of(FLAG, place), _bit_of(ESCAPE, place))),
+        ]
+
+        def begin():
+            return [place.eq(0), wait.eq(self.divisor - 1), self.o.eq(0)]
+
+        def next_bit():
+            with m.If(flag | escape):
+                m.d.sync += self.o.eq(literal)
+            with m.Else():
+                m.d.sync += [self.o.eq(byte[0] ^ (escaped & _bit_of(INVERTED, place))), byte.eq(byte[1:])]
+
+        with m.If(self.shift):
+            m.d.sync += byte.eq(Cat(byte[1:], self.bit))
+        with m.If(~sending), m.If(self.send | self.flag):
+            m.d.sync += [sending.eq(1), flag.eq(self.flag), escape.eq(special & ~self.flag), escaped.eq(0), *begin()]
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        with m.Else():
+            m.d.sync += [place.eq(place + 1), wait.eq(self.divisor - 1)]
+            with m.If(place < BITS):
+                next_bit()
+            with m.Elif(place == BITS):
+                m.d.sync += self.o.eq(1)
+            with m.Elif(escape):
+                m.d.sync += [escape.eq(0), escaped.eq(1), *begin()]
+            with m.Else():
+                m.d.sync += sending.eq(0)
+        return m
+
+
+def _bit_of(byte, place):
+    """Bit number ``place`` of a constant."""
+    chosen = [place == number for number in range(BITS) if byte >> number & 1]
+    return Cat(chosen).any()
