@@ -172,13 +172,17 @@ def _tools(verilog: Path | None = None) -> Iterator[None]:
     """Turn a missing or broken tool below into a message; ``verilog`` is the user's file, if that is what it works on."""
     from rtl_gen.yosys import ToolError as MissingTool
     from rtl_gen.yosys import YosysError
-    from sim.error import SimulationError
+    from sim.error import SimulationError, VerilogError
 
     try:
         yield
     except MissingTool as error:
         raise ToolError(f"{error.tool}: {error.reason}", f"{error.remedy} `mgd-hw doctor` looks for every tool.") from error
     except SimulationError as error:
+        if verilog is not None and isinstance(error, VerilogError):
+            line = f"line {error.line}: " if error.line else ""
+            reason = f"it is refused: {line}{error.reason.rstrip('.')}"
+            raise UserError(reason, "Mend the file, or leave --verilog out.", file=verilog, key="--verilog") from error
         if verilog is not None:
             reason = f"it cannot be simulated: {_last_line(error)}"
             raise UserError(reason, "Mend the file, or leave --verilog out.", file=verilog, key="--verilog") from error

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sim.cxxrtl import find_compiler
-from sim.error import CoreError, SimulationError, ToolError
+from sim.error import CoreError, SimulationError, ToolError, VerilogError
 from sim.frames import Receiver
 from sim.ports import Ports
 from sim.process import call, child_environment, stamped, stop, tail
@@ -157,8 +157,10 @@ def build_cocotb(
 
     Raises
     ------
+    VerilogError
+        If the simulator refuses the file.
     SimulationError
-        If the simulator refuses it.
+        If it breaks down.
     ToolError
         If a tool is missing.
     """
@@ -198,15 +200,10 @@ def build_cocotb(
     log = directory / "build.log"
     job = _job(simulator, "build", arguments)
     if call([sys.executable, "-c", _CHILD], directory, log, timeout=timeout, env=env, stdin=job) != 0:
-        raise SimulationError(f"{simulator} refused {verilog}: {_reason(log)}")
+        text = log.read_text(encoding="utf-8", errors="replace")
+        refused = VerilogError.from_log(text, source.name, verilog)
+        raise refused or SimulationError(f"{simulator} could not build {verilog}; the end of {log}:\n{tail(log)}")
     done()
-
-
-def _reason(log: Path) -> str:
-    """What a simulator's log gives as its reason."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    said = [line for line in lines if line.startswith("%Error") or ": error:" in line or ": syntax error" in line]
-    return f"{said[0]} (all of it in {log})" if said else f"the end of {log}:\n{tail(log)}"
 
 
 def run_cocotb(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from rtl_gen.yosys import YosysError, find_yosys, run_yosys, yosys_share
-from sim.error import SimulationError, ToolError
+from sim.error import SimulationError, ToolError, VerilogError
 from sim.frames import Receiver
 from sim.ports import Ports
 from sim.process import read_while_alive, stamped, stop, tail
@@ -72,8 +72,10 @@ def build_cxxrtl(
 
     Raises
     ------
+    VerilogError
+        If Yosys refuses the file.
     SimulationError
-        If Yosys or the compiler refuses it.
+        If it or the compiler breaks down.
     ToolError
         If one of them is missing.
     """
@@ -97,7 +99,8 @@ def build_cxxrtl(
     try:
         run_yosys(script, directory, name="cxxrtl", package=package, notify=notify, timeout=timeout)
     except YosysError as error:
-        raise SimulationError(f"{verilog} could not be translated. {error}") from error
+        refused = VerilogError.from_log(str(error), source, verilog)
+        raise refused or SimulationError(f"{verilog} could not be translated. {error}") from error
     common = [
         *compiler,
         "-std=c++17",

@@ -236,6 +236,15 @@ def test_cosim_refuses_files_that_are_no_verilog() -> None:
     said = fails(2, "cosim", "xor", "--verilog", "other.v", "-o", "out")
     assert re.match(r"other\.v: --verilog: it cannot be simulated: .*mgd_xor_core", said)
     assert not Path("out").exists()
+    flow.generate("xor", Path("made"))
+    lines = Path("made/design.v").read_text().splitlines(keepends=True)
+    number = next(number for number, line in enumerate(lines) if "cost0 - total" in line)
+    lines[number] = lines[number].replace("- total", "- (total")
+    Path("mine.v").write_text("".join(lines))
+    assert re.fullmatch(
+        rf"mine\.v: --verilog: it is refused: line {number + 1}: syntax error, .*\. Mend the file, or leave --verilog out\.",
+        fails(2, "cosim", "xor", "--verilog", "mine.v", "-o", "out"),
+    )
 
 
 def test_cosim_that_differs_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from amaranth.back import verilog
 from mock_core import DESIGNS, MockCore, checksum, events, observables
 from test_amaranth_sim import prepared
 
-from sim.error import CoreError, SimulationError, ToolError
+from sim.error import CoreError, SimulationError, ToolError, VerilogError
 from sim.events import Decoder
 from sim.ports import Ports
 from sim.program import Op, Program
@@ -71,9 +71,15 @@ def test_faults_of_the_verilog_give_one_clear_error(tmp_path, core, simulator):
     path.write_text(text.replace("probe_word", "probe_wort"))
     with pytest.raises(SimulationError, match=r"^Module mgd_mock_core cannot be run as a core: the module has no output probe_word$"):
         run(path, tmp_path / "port", simulator)
-    path.write_text(re.sub(r"assign sample__ready = [^;]*;", "assign sample__ready = ;", text))
-    with pytest.raises(SimulationError, match=r"core\.v"):
-        run(path, tmp_path / "syntax", simulator)
+    mine = tmp_path / "mine.v"
+    mine.write_text(re.sub(r"assign sample__ready = [^;]*;", "assign sample__ready = ;", text))
+    line = 1 + next(number for number, line in enumerate(mine.read_text().splitlines()) if "sample__ready = ;" in line)
+    with pytest.raises(VerilogError, match=rf"^{re.escape(str(mine))}:{line}: syntax error") as caught:
+        run(mine, tmp_path / "syntax", simulator)
+    assert caught.value.line == line
+    mine.write_text(re.sub(r"endmodule", "  nothing_of_this_name inner();\nendmodule", text, count=1))
+    with pytest.raises(VerilogError, match=rf"^{re.escape(str(mine))}.*nothing_of_this_name"):
+        run(mine, tmp_path / "module", simulator)
     if simulator == "verilator":
         return  # the bench is the same as with Icarus, and the build takes long
     path.write_text(text.replace("[40:0] request__payload", "[39:0] request__payload"))
