@@ -21,10 +21,12 @@ from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["CompareSpec", "Derived", "Design", "find", "load", "parse", "shipped", "shipped_folder"]
+__all__ = ["DSP_ACCUMULATOR", "CompareSpec", "Derived", "Design", "find", "load", "parse", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
 """Bytes of the largest design file that is read."""
+DSP_ACCUMULATOR = 32
+"""Bits that the multiplier block of a small FPGA, the iCE40 UP5K, accumulates by itself."""
 
 
 # -- Reading ----------------------------------------------------------------------------------------------------------
@@ -271,6 +273,7 @@ class _Builder:
         optimizer = self.optimizer()
         schedule = self.schedule(network, perturbation, optimizer)
         spec = DesignSpec(name, network, perturbation, schedule, optimizer, formats_known, self.hardware(network, schedule))
+        spec = self.within_accumulator(spec)
         self.note_formats(spec)
         return Design(self.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived))
 
@@ -459,6 +462,25 @@ class _Builder:
                 Derived("hardware.gradient_memory", str(schedule.update_period > 1).lower(), f"update_period = {schedule.update_period}")
             )
         return Hardware(self.get("hardware.lanes", min(6, widest), why), memory, self.get("hardware.signature", True))
+
+    def within_accumulator(self, spec: DesignSpec) -> DesignSpec:
+        """Take a fraction bit from a format that was left out, if just that keeps the sums within a multiplier block."""
+        for name in ("activation", "weight"):
+            if spec.accumulator_width <= DSP_ACCUMULATOR:
+                break
+            key, wide = f"formats.{name}", getattr(spec.formats, name)
+            narrow = replace(wide, fraction_bits=wide.fraction_bits - 1)
+            if key in self.values:
+                continue
+            try:
+                found = replace(spec, formats=replace(spec.formats, **{name: narrow}))
+            except DesignError:  # an amplitude that the file gives may need the bit
+                continue
+            if found.accumulator_width <= DSP_ACCUMULATOR:
+                why = f"a bit less than {wide}, so that sums stay within {DSP_ACCUMULATOR} bits"
+                self.derived = [Derived(key, str(narrow), why) if row.key == key else row for row in self.derived]
+                return found
+        return spec
 
     def note_formats(self, spec: DesignSpec) -> None:
         """Note the formats that the spec derives by itself."""

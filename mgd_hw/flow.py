@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.config import Derived, Design, load
+from mgd_hw.config import DSP_ACCUMULATOR, Derived, Design, load
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
@@ -145,21 +145,18 @@ def _emit(spec: DesignSpec, folder: Path) -> dict[str, Any]:
     return found
 
 
-ICE40_ACCUMULATOR = 32
-"""Bits that an iCE40 UP5K's multiplier accumulates by itself."""
-
-
 def advice(spec: DesignSpec) -> tuple[str, ...]:
     """What a user should know of a design, in sentences."""
     said = []
-    excess = spec.accumulator_width - ICE40_ACCUMULATOR
+    excess = spec.accumulator_width - DSP_ACCUMULATOR
     if excess > 0:
         weight = spec.formats.weight
+        bits = "bit" if excess == 1 else "bits"
         narrow = replace(weight, fraction_bits=max(1, weight.fraction_bits - excess))
         said.append(
-            f"The accumulator needs {spec.accumulator_width} bits; beyond {ICE40_ACCUMULATOR} an iCE40 UP5K builds it from logic, "
-            f'about 68 LUTs a lane. formats.weight = "{narrow}" would bring it back, or {excess} bits less in formats.input or '
-            "formats.activation, whichever feeds the widest layer."
+            f"The accumulator needs {spec.accumulator_width} bits; beyond {DSP_ACCUMULATOR} an iCE40 UP5K builds it from logic, "
+            f'about 68 LUTs a lane. formats.weight = "{narrow}" would bring it back, or {excess} {bits} less in '
+            "formats.input or formats.activation, whichever feeds the widest layer."
         )
     idle = spec.hardware.lanes - max(spec.network.sizes[1:])
     if idle > 0:

@@ -323,12 +323,13 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         "Inputs: raw = round(x·2^f), kept within the format.",
         _format,
     ),
-    ("formats", "weight", "format, signed", '"SQ4.12"', "Weights and biases.", _format),
+    ("formats", "weight", "format, signed", '"SQ4.12", or "SQ4.11" if only that keeps sums within 32 bits', "Weights and biases.", _format),
     (
         "formats",
         "activation",
         "format",
-        "10 fraction bits; signed if an activation has negative values; 4 integer bits, or 2 if all of them are bounded",
+        "10 fraction bits, or 9 if that keeps sums within 32 bits; signed if an activation has negative values; 4 integer bits, "
+        "or 2 if all of them are bounded",
         "Every neuron's output, and the targets.",
         _format,
     ),

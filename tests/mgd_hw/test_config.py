@@ -11,9 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mgd_hw import config
-from mgd_hw.config import find, load, parse, shipped
+from mgd_hw.cli import TASKS
+from mgd_hw.config import DSP_ACCUMULATOR, find, load, parse, shipped
 from mgd_hw.errors import UserError
+from mgd_hw.flow import advice
 from mgd_hw.keys import KEYS, SECTIONS
+from mgd_hw.starters import starter
 from python_ref.spec.network import Activation, Scheme
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
@@ -73,6 +76,7 @@ def test_every_key_is_read() -> None:
         "data.scaling": '"range"',
         "data.target_values": "[-0.5, 0.5]",
         "data.test_fraction": "0.3",
+        "data.validation_fraction": "0.3",
         "data.stratify": "true",
         "data.shuffle": "false",
         "compare.backprop_rate": "0.01",
@@ -164,8 +168,49 @@ def test_nothing_is_derived_that_was_given() -> None:
     ],
 )
 def test_activation_format_follows_from_the_activations(hidden: Activation, output: Activation, expected: Fixed) -> None:
-    text = f'[network]\nlayers = [3, 4, 2]\nhidden = "{hidden.value}"\noutput = "{output.value}"\n'
+    text = f'[network]\nlayers = [3, 2, 2]\nhidden = "{hidden.value}"\noutput = "{output.value}"\n'
     assert parse(text, "a.toml").spec.formats.activation == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "given", "activation", "weight", "bits"),
+    [
+        ([4, 5, 3], "", "SQ4.10", "SQ4.12", 32),  # fits as it is
+        ([4, 8, 3], "", "SQ4.9", "SQ4.12", 32),
+        ([4, 8, 3], 'activation = "SQ4.10"', "SQ4.10", "SQ4.11", 32),
+        ([4, 8, 3], 'weight = "SQ4.12"', "SQ4.9", "SQ4.12", 32),
+        ([4, 8, 3], 'activation = "SQ4.10"\nweight = "SQ4.12"', "SQ4.10", "SQ4.12", 33),  # what is given stays
+        ([300, 3], "", "SQ4.10", "SQ4.11", 32),  # the inputs are what is widest
+        ([64, 32, 10], "", "SQ4.10", "SQ4.12", 35),  # one bit does not help
+    ],
+)
+def test_a_bit_is_taken_where_it_keeps_sums_in_a_multiplier(layers: list[int], given: str, activation: str, weight: str, bits: int) -> None:
+    design = parse(f"[network]\nlayers = {layers}\n[formats]\n{given}\n", "a.toml")
+    assert (str(design.spec.formats.activation), str(design.spec.formats.weight)) == (activation, weight)
+    assert design.spec.accumulator_width == bits
+    noted = {row.key: row.value for row in design.derived}
+    for key, value in (("formats.activation", activation), ("formats.weight", weight)):
+        assert noted.get(key, value) == value
+    assert len(noted) == len(design.derived)
+
+
+@pytest.mark.parametrize("name", [*shipped(), *TASKS])
+def test_what_is_written_for_a_user_stays_in_a_multiplier(name: str, tmp_path: Path) -> None:
+    """The shipped designs, and what `mgd-hw new` writes of its own."""
+    if name in shipped():
+        design = load(name)
+    else:
+        for path, text in starter("mine", name, tmp_path, None).items():
+            path.write_text(text, encoding="utf-8")
+        design = load(tmp_path / "mine.toml")
+    assert design.spec.accumulator_width <= DSP_ACCUMULATOR
+    assert not advice(design.spec)
+
+
+def test_the_advice_counts_bits() -> None:
+    text = '[network]\nlayers = {}\n[formats]\nactivation = "SQ4.10"\nweight = "SQ4.12"\n'
+    assert "or 1 bit less in" in advice(parse(text.format([4, 8, 3]), "a.toml").spec)[0]
+    assert "or 3 bits less in" in advice(parse(text.format([64, 32, 10]), "a.toml").spec)[0]
 
 
 def test_targets_of_bipolar_outputs_are_bipolar() -> None:
