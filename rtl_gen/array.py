@@ -11,10 +11,10 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import Memory
 from rtl_gen.broadcast import operand_shape
-from rtl_gen.counter import Tally
 from rtl_gen.lane import Lane
 from rtl_gen.perturbation import sign_layout
 from rtl_gen.probe import event_layouts, shape_of
+from rtl_gen.registers import count_ones
 from rtl_gen.slot import active_lanes, delayed, ends_pass, pipeline, slot_layout
 
 __all__ = ["LaneArray"]
@@ -47,16 +47,15 @@ class LaneArray(wiring.Component):
     word_stb, word_event : Out
         A word was correlated: what :func:`rtl_gen.probe.event_layouts` says.
     learned_stb : Out(1)
-        The pass's last word is written and counted.
-    writes, changed, saturated_* : Out
-        Counters.
+        The pass's last word is written, and what it counts was shown in the cycle before.
+    writes, changed, saturated_* : Out(range(L + 1))
+        To be counted in this cycle, existing lanes only.
     host_* : access to the lanes' memories, in force while ``host_mode`` is high, when the core is idle: ``host_lane``, ``host_memory``,
         ``host_address``, ``host_data``, ``host_write``; ``host_read_data`` two cycles after the address.
-    clear : In(1)
-        Counters to 0.
     """
 
-    KINDS = ("broadcast", "gradient", "momentum", "update", "weight")
+    count_latency = 2
+    """Cycles from a word's parameter until it is counted."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -78,9 +77,7 @@ class LaneArray(wiring.Component):
             "word_stb": Out(1),
             "word_event": Out(event_layouts(spec)["word"]),
             "learned_stb": Out(1),
-            "writes": Out(48),
-            "changed": Out(48),
-            **{f"saturated_{kind}": Out(32) for kind in self.KINDS},
+            **{name: Out(range(count + 1)) for name in self.counts},
             "host_lane": In(range(max(2, count))),
             "host_memory": In(2),
             "host_address": In(range(max(2, spec.layout.words))),
@@ -88,13 +85,19 @@ class LaneArray(wiring.Component):
             "host_data": In(32),
             "host_write": In(1),
             "host_read_data": Out(32),
-            "clear": In(1),
         }
         if spec.plain:
             ports |= {"minus": In(self.lanes[0].minus_u.shape()), "update_outside": In(1)}
         elif spec.stochastic_bits:
             ports |= {"word_slot": Out(slot), "word": In(spec.stochastic_bits)}
         super().__init__(ports)
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """Names of what it counts."""
+        kinds = ["broadcast", "update", "weight", *([] if self.spec.plain else ["gradient"])]
+        kinds += ["momentum"] if isinstance(self.spec.optimizer, Momentum) else []
+        return ("writes", "changed", *(f"saturated_{kind}" for kind in kinds))
 
     @property
     def operand_latency(self) -> int:
@@ -207,30 +210,37 @@ class LaneArray(wiring.Component):
         count = active_lanes(spec, slot)
         mask = Signal(spec.hardware.lanes)
         m.d.comb += mask.eq(Cat(count > lane for lane in range(spec.hardware.lanes)))
-        every = (1 << spec.hardware.lanes) - 1
 
         def flags(name, valid_at):
-            return delayed(m, Cat(getattr(lane, name) for lane in self.lanes), stage - valid_at, f"{name}s")
+            """Existing lanes of which it is true."""
+            which = delayed(m, Cat(getattr(lane, name) for lane in self.lanes), stage - valid_at, f"{name}s")
+            return which & mask
 
-        def one(value, valid_at, name):
-            return Mux(delayed(m, value, stage - valid_at, name), every, 0)
+        def all_if(value, valid_at, name):
+            """All existing lanes, or none."""
+            return delayed(m, value, stage - valid_at, name)
 
-        rows = [
-            ("changed", flags("changed", stage), updated, 48),
-            ("writes", every, updated, 48),
-            ("saturated_weight", flags("weight_outside", stage), updated, 32),
-            ("saturated_broadcast", one(self.broadcast_outside, 1, "broadcast_outside"), correlated, 32),
-        ]
+        rows = {
+            "changed": (flags("changed", stage), updated),
+            "writes": (None, updated),
+            "saturated_weight": (flags("weight_outside", stage), updated),
+            "saturated_broadcast": (None, correlated & all_if(self.broadcast_outside, 1, "broadcast_outside")),
+        }
         if spec.plain:
-            rows.append(("saturated_update", one(self.update_outside, 1, "update_outside"), updated, 32))
+            rows["saturated_update"] = (None, updated & all_if(self.update_outside, 1, "update_outside"))
         else:
-            rows.append(("saturated_update", flags("update_outside", timing.update), updated, 32))
-            rows.append(("saturated_gradient", flags("gradient_outside", timing.gradient), correlated, 32))
+            rows["saturated_update"] = (flags("update_outside", timing.update), updated)
+            rows["saturated_gradient"] = (flags("gradient_outside", timing.gradient), correlated)
         if isinstance(spec.optimizer, Momentum):
-            rows.append(("saturated_momentum", flags("momentum_outside", timing.momentum), updated, 32))
-        for name, which, when, width in rows:
-            m.submodules[name] = tally = Tally(spec.hardware.lanes, width)
-            m.d.comb += [tally.i.eq(Mux(when, which & mask, 0)), tally.clear.eq(self.clear), getattr(self, name).eq(tally.o)]
+            rows["saturated_momentum"] = (flags("momentum_outside", timing.momentum), updated)
+        for name, (which, when) in rows.items():
+            if which is None:
+                number = Mux(when, count, 0)
+            else:
+                taken = Signal(spec.hardware.lanes, name=f"{name}_taken")
+                m.d.comb += taken.eq(Mux(when, which, 0))
+                number = count_ones(list(taken))
+            m.d.sync += getattr(self, name).eq(number)
 
     def _show(self, m, slots):
         """The events of a correlating pass."""
@@ -255,5 +265,5 @@ class LaneArray(wiring.Component):
                 shown["momentum"] = Mux(self.update, decayed, kept)
             with m.If(count > number):
                 m.d.comb += [event[name][number].eq(value) for name, value in shown.items()]
-        counted = slots[stage + Tally.latency]
+        counted = slots[stage + self.count_latency]
         m.d.comb += self.learned_stb.eq(ends_pass(spec, counted) & counted.correlate)

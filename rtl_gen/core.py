@@ -14,8 +14,7 @@ from rtl_gen.activation import ActivationUnit, Drain
 from rtl_gen.array import LaneArray
 from rtl_gen.broadcast import Broadcast
 from rtl_gen.cost import CostUnit, Judge
-from rtl_gen.counter import Tally
-from rtl_gen.host import HostPort, request_layout
+from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import StochasticWords, sign_source
 from rtl_gen.probe import EVENTS, event_layouts
@@ -178,8 +177,7 @@ class Core(wiring.Component):
             "cost": CostUnit(spec),
             "judge": Judge(spec),
             "host": HostPort(spec),
-            "saturated_activation": Tally(1, 32),
-            "saturated_cost_change": Tally(1, 32),
+            "registers": register_file(spec),
         }
         if spec.stochastic_bits:
             blocks["words"] = StochasticWords(spec)
@@ -222,14 +220,13 @@ class Core(wiring.Component):
             operands.take.eq(conductor.take),
             conductor.available.eq(operands.available),
             conductor.buffer.eq(operands.buffer),
-            conductor.learned_stb.eq(array.learned_stb),
         ]
         if spec.plain:
             m.d.comb += [array.minus.eq(broadcast.minus), array.update_outside.eq(broadcast.update_outside)]
         if spec.node:
             m.d.comb += [operands.old_slot.eq(sequencer.slot), broadcast.old_x.eq(operands.old_x)]
 
-    def _connect_neurons(self, m, *, conductor, array, drain, activation, operands, cost, judge, broadcast, saturated_activation, **_):
+    def _connect_neurons(self, m, *, conductor, array, drain, activation, operands, cost, judge, broadcast, registers, **_):
         """Accumulators to activations, back as operands, and on to the cost."""
         neuron = activation.neuron_o
         output = Signal()
@@ -255,7 +252,7 @@ class Core(wiring.Component):
             broadcast.error_stb.eq(cost.error_stb),
             broadcast.error.eq(cost.error),
             cost.square.eq(broadcast.square),
-            saturated_activation.i.eq(neuron.valid & conductor.training & activation.outside),
+            registers.i_saturated_activation.eq(neuron.valid & conductor.training & activation.outside),
         ]
         # The next step's first slot comes as early as its broadcast, which waits for C̃, allows.
         ends_step = output & neuron.last & (neuron.second | ~conductor.training)
@@ -276,21 +273,18 @@ class Core(wiring.Component):
             m.d.comb += [source.restart.eq(host.restart), source.load_en.eq(host.stream_en), source.load_data.eq(word)]
             word = source.load_o
 
-    def _connect_host(self, m, *, host, conductor, array, judge, cost, broadcast, saturated_activation, saturated_cost_change, **_):
-        """Registers, commands and counters."""
+    def _connect_host(self, m, *, host, conductor, array, operands, judge, cost, broadcast, registers, **_):
+        """Commands, settings, memories and registers."""
         wiring.connect(m, wiring.flipped(self.request), host.request)
         wiring.connect(m, wiring.flipped(self.response), host.response)
-        cycles = Signal(48)
-        with m.If(conductor.busy & ~conductor.starved):
-            m.d.sync += cycles.eq(cycles + 1)
-        with m.If(host.clear):
-            m.d.sync += cycles.eq(0)
-        m.d.comb += [getattr(conductor, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count")]
+        m.d.comb += [getattr(conductor, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count_en")]
         m.d.comb += [
             getattr(conductor, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
         ]
         m.d.comb += [
+            conductor.count.eq(host.data),
             conductor.loaded.eq(host.load),
+            operands.discard.eq(host.discard),
             broadcast.exponent.eq(host.exponent),
             array.host_lane.eq(host.lane),
             array.host_memory.eq(host.memory),
@@ -301,36 +295,43 @@ class Core(wiring.Component):
             host.read_data.eq(array.host_read_data),
             host.busy.eq(conductor.busy),
             host.status.eq(Cat(conductor.busy, conductor.starved)),
-            host.steps.eq(conductor.steps),
-            host.updates.eq(conductor.updates),
-            host.correct.eq(judge.correct),
-            host.writes.eq(array.writes),
-            host.changed.eq(array.changed),
-            host.cycles.eq(cycles),
-            host.cost.eq(cost.cost0 | cost.cost1 << 64),
-            host.cost_change.eq(cost.cost_change),
-            host.saturated_activation.eq(saturated_activation.o),
-            host.saturated_cost_change.eq(saturated_cost_change.o),
+            registers.en.eq(host.file_en),
+            registers.address.eq(host.file_address),
+            registers.clear.eq(host.clear),
+            registers.restart.eq(host.restart),
+            registers.running.eq(conductor.busy),
+            host.file_data.eq(registers.o),
+            host.settled.eq(registers.settled),
+            registers.i_steps.eq(conductor.advance),
+            registers.i_correct.eq(judge.correct),
+            registers.i_cycles.eq(conductor.busy & ~conductor.starved),
+            registers.i_cost0.eq(cost.cost0),
+            registers.i_cost1.eq(cost.cost1),
+            registers.i_cost_change.eq(cost.cost_change),
             self.busy.eq(conductor.busy),
         ]
-        m.d.comb += [getattr(host, f"saturated_{kind}").eq(getattr(array, f"saturated_{kind}")) for kind in LaneArray.KINDS]
-        m.d.comb += [counter.clear.eq(host.clear) for counter in (array, judge, saturated_activation, saturated_cost_change)]
+        m.d.comb += [getattr(registers, f"i_{name}").eq(getattr(array, name)) for name in array.counts]
 
-    def _connect_probes(self, m, *, conductor, array, activation, cost, judge, host, saturated_activation, saturated_cost_change, **_):
+    def _connect_probes(self, m, *, conductor, array, activation, cost, host, registers, **_):
         """Events as :mod:`rtl_gen.probe` describes them, and their signatures."""
         neuron = activation.neuron_o
         training = conductor.training
         change_stb = delayed(m, cost.cost_stb & cost.cost_second, CostUnit.latency - CostUnit.cost_latency, "change_stb", reset_less=False)
-        m.d.comb += saturated_cost_change.i.eq(change_stb & cost.outside)
-        step_stb = delayed(m, change_stb, Tally.latency, "step_stb", reset_less=False)
+        # A step is shown when its signature is there, which takes as long as the counts; what it learned, when its update is counted.
+        step_stb = delayed(m, change_stb & training, Signature.latency, "step_stb", reset_less=False)
+        learned_stb = delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)
+        m.d.comb += [
+            registers.i_saturated_cost_change.eq(change_stb & cost.outside),
+            registers.i_updates.eq(array.learned_stb & conductor.update),
+            conductor.learned_stb.eq(learned_stb),
+        ]
         strobes = {
             "neuron": neuron.valid & training,
             "cost": cost.cost_stb & training,
-            "step": step_stb & training,
+            "step": step_stb,
             "word": array.word_stb,
-            "learned": array.learned_stb,
+            "learned": learned_stb,
         }
-        updates = conductor.updates + conductor.update
         m.d.comb += [
             self.probe_stb.eq(Cat(strobes[event] for event in EVENTS)),
             self.probe_neuron["pass"].eq(neuron.second),
@@ -339,31 +340,27 @@ class Core(wiring.Component):
             self.probe_cost["pass"].eq(cost.cost_second),
             self.probe_cost.cost.eq(cost.total),
             self.probe_step.cost_change.eq(cost.cost_change),
-            self.probe_step.correct.eq(judge.correct),
-            self.probe_step.saturated_activation.eq(saturated_activation.o),
-            self.probe_step.saturated_cost_change.eq(saturated_cost_change.o),
             self.probe_word.eq(array.word_event),
-            self.probe_learned.steps.eq(conductor.steps),
-            self.probe_learned.updates.eq(updates),
-            self.probe_learned.writes.eq(array.writes),
-            self.probe_learned.changed.eq(array.changed),
         ]
-        m.d.comb += [self.probe_learned[f"saturated_{kind}"].eq(getattr(array, f"saturated_{kind}")) for kind in LaneArray.KINDS]
+        built = {counter.name for counter in registers.counters}
+        for event in (self.probe_step, self.probe_learned):
+            for name in event.shape().members:
+                if name in built:
+                    m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
         if not self.spec.hardware.signature:
-            m.d.comb += host.signatures.eq(0)
             return
         costs = Cat(cost.cost0, cost.cost1, cost.cost_change)
         forward = [(strobes["neuron"], self.probe_neuron), (change_stb & training, costs)]
-        for number, (name, events, shown) in enumerate(
-            (("forward", forward, self.probe_step), ("learned", [(strobes["word"], self.probe_word)], self.probe_learned))
+        for name, events, shown in (
+            ("forward_signature", forward, self.probe_step),
+            ("learned_signature", [(strobes["word"], self.probe_word)], self.probe_learned),
         ):
             payloads = [Value.cast(payload) for _, payload in events]
-            signature = Signature(tuple(len(payload) for payload in payloads))
-            m.submodules[f"{name}_signature"] = signature
+            m.submodules[name] = signature = Signature(tuple(len(payload) for payload in payloads))
             m.d.comb += [
                 signature.stb.eq(Cat(stb for stb, _ in events)),
                 signature.clear.eq(host.clear),
-                host.signatures[32 * number : 32 * number + 32].eq(signature.crc),
+                getattr(registers, f"i_{name}").eq(signature.crc),
                 shown.signature.eq(signature.crc),
             ]
             m.d.comb += [getattr(signature, f"payload{i}").eq(payload) for i, payload in enumerate(payloads)]

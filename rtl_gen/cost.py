@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.counter import Tally
 from rtl_gen.fixed import limit, round_value
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import delayed
@@ -101,7 +100,7 @@ class CostUnit(wiring.Component):
 
 
 class Judge(wiring.Component):
-    """Counts correct answers: the largest output where the largest target is, or one output on its target's side of ½.
+    """Tells correct answers: the largest output where the largest target is, or one output on its target's side of ½.
 
     Of equal values the first counts.
 
@@ -111,22 +110,18 @@ class Judge(wiring.Component):
         An output to be judged is valid; it is the pass's last.
     y, target : In
         The output and its target.
-    clear : In(1)
-        Count to 0.
-    correct : Out(32)
-        The count.
+    correct : Out(1)
+        The pass's answer is right: for one cycle, the one after its last output.
     """
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         y = shape_of(spec.formats.activation)
-        super().__init__({"stb": In(1), "last": In(1), "y": In(y), "target": In(y), "clear": In(1), "correct": Out(32)})
+        super().__init__({"stb": In(1), "last": In(1), "y": In(y), "target": In(y), "correct": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        m.submodules.tally = tally = Tally(1, 32)
-        m.d.comb += [tally.clear.eq(self.clear), self.correct.eq(tally.o)]
         if spec.network.n_out == 1:
             fraction = spec.formats.activation.fraction_bits
             half = 1 << (fraction - 1) if fraction > 0 else 1
@@ -142,5 +137,5 @@ class Judge(wiring.Component):
                     m.d.sync += best_y.eq(self.y)
                 with m.If(better_target):
                     m.d.sync += best_target.eq(self.target)
-        m.d.comb += tally.i.eq(self.stb & self.last & right)
+        m.d.sync += self.correct.eq(self.stb & self.last & right)
         return m

@@ -35,6 +35,8 @@ class SampleLoader(wiring.Component):
         Raw inputs of a sample, then its raw targets.
     take : In(1)
         Make the oldest full buffer the present one.
+    discard : In(1)
+        Drop what is loaded and not taken. Never with ``take``.
     available : Out(1)
         There is one.
     buffer : Out
@@ -53,6 +55,7 @@ class SampleLoader(wiring.Component):
             {
                 "sample": In(stream.Signature(width)),
                 "take": In(1),
+                "discard": In(1),
                 "available": Out(1),
                 "buffer": Out(range(buffers), init=buffers - 1),
                 "old_buffer": In(range(buffers)),
@@ -100,6 +103,8 @@ class SampleLoader(wiring.Component):
         with m.If(self.take):
             m.d.sync += self.buffer.eq(after(self.buffer))
         m.d.sync += full.eq(full + complete - self.take)
+        with m.If(self.discard):
+            m.d.sync += [index.eq(0), targets.eq(0), filling.eq(after(self.buffer)), full.eq(0)]
         return m
 
 
@@ -114,7 +119,7 @@ class Operands(wiring.Component):
     Members
     -------
     sample : In(stream.Signature(spec.sample_width))
-        Samples, as for the loader, with ``take``, ``available``.
+        Samples, as for the loader, with ``take``, ``discard``, ``available``.
     old_buffer, old_bank : In
         Where the operands being correlated lie (node perturbation).
     two_passes : In(1)
@@ -140,6 +145,7 @@ class Operands(wiring.Component):
         ports = {
             "sample": In(stream.Signature(spec.sample_width)),
             "take": In(1),
+            "discard": In(1),
             "available": Out(1),
             "buffer": Out(range(spec.sample_buffers)),
             "two_passes": In(1),
@@ -163,6 +169,7 @@ class Operands(wiring.Component):
         wiring.connect(m, wiring.flipped(self.sample), loader.sample)
         m.d.comb += [
             loader.take.eq(self.take),
+            loader.discard.eq(self.discard),
             self.available.eq(loader.available),
             self.buffer.eq(loader.buffer),
             loader.old_buffer.eq(self.old_buffer),

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
+from python_ref.spec.registers import phase_bits
 from rtl_gen.slot import active_lanes, slot_layout
 
 __all__ = ["CountedSigns", "RandomSigns", "StochasticWords", "leap", "sign_layout", "sign_source"]
@@ -91,8 +92,8 @@ class _SignPorts(wiring.Component):
         """Whether the replay slot draws signs."""
         return self._draws(self.replay_slot) & self.replay_slot.correlate
 
-    def track_steps(self, m, p, following):
-        """Follow p, or a function of it, for the step under way and for the one being correlated.
+    def track_steps(self, m, p, following, first):
+        """Follow p, or a function of it, for the step under way and for the one being correlated, from ``first`` on.
 
         Returns
         -------
@@ -106,34 +107,53 @@ class _SignPorts(wiring.Component):
             with m.If(self.fresh):
                 m.d.sync += p.eq(following(p))
         with m.If(self.restart):
-            m.d.sync += [p.eq(0), tracked.replay.eq(0), fresh.eq(1)]
+            m.d.sync += [p.eq(first), tracked.replay.eq(first), fresh.eq(1)]
         return fresh, tracked
+
+    def chain(self, m, registers):
+        """Connect registers of seeded states: the last takes the words that are loaded, and each gives its own to the one before."""
+        word = self.load_data
+        for register in reversed(registers):
+            m.d.comb += [register.load_en.eq(self.load_en), register.load_data.eq(word)]
+            word = register.load_o
+        m.d.comb += self.load_o.eq(word)
 
 
 class SeedRegister(wiring.Component):
-    """Seeded state of a generator, loaded 32 bits at a time, the low word first; reset to the design's seed.
+    """A starting state, loaded 32 bits at a time, the low word first.
+
+    Parameters
+    ----------
+    width : int
+        Of the state.
+    init : int
+        State after a reset.
 
     Members
     -------
     load_en, load_data, load_o
         Shift a word in at the top; what falls out at the bottom goes to the register before in the chain.
-    state : Out(degree)
+    state : Out(width)
         The state.
     """
 
-    def __init__(self, generator: Trinomial, seed: int):
-        self.generator = generator
-        self.seed = seed
-        self.words = -(-generator.degree // 32)
-        super().__init__({"load_en": In(1), "load_data": In(32), "load_o": Out(32), "state": Out(generator.degree)})
+    def __init__(self, width: int, init: int = 0):
+        self.width = width
+        self.init = init
+        super().__init__({"load_en": In(1), "load_data": In(32), "load_o": Out(32), "state": Out(width)})
+
+    @classmethod
+    def of(cls, generator: Trinomial, seed: int) -> SeedRegister:
+        """Of a generator; after a reset its state is the seed's."""
+        return cls(generator.degree, generator.seed_state(seed))
 
     def elaborate(self, platform):
         m = Module()
-        stored = Signal(32 * self.words, init=self.generator.seed_state(self.seed))
+        # A single word is the first of its chain, where nothing passes on.
+        stored = Signal(self.width if self.width <= 32 else 32 * -(-self.width // 32), init=self.init)
         with m.If(self.load_en):
             m.d.sync += stored.eq(Cat(stored[32:], self.load_data))
-        m.d.comb += self.load_o.eq(stored[:32])
-        m.d.comb += self.state.eq(stored)
+        m.d.comb += [self.load_o.eq(stored[:32]), self.state.eq(stored)]
         return m
 
 
@@ -146,10 +166,11 @@ class RandomSigns(_SignPorts):
 
     def elaborate(self, platform):
         m = Module()
-        fresh, odd = self.track_steps(m, Signal(name="odd"), lambda odd: ~odd)
+        m.submodules.phase = phase = SeedRegister(phase_bits(self.spec))
+        fresh, odd = self.track_steps(m, Signal(name="odd"), lambda odd: ~odd, phase.state)
         chain = []
         for number, generator in enumerate(self.spec.perturbation.code.generators(self.spec.hardware.lanes)):
-            m.submodules[f"seed{number}"] = seed = SeedRegister(generator, self.spec.perturbation.seed)
+            m.submodules[f"seed{number}"] = seed = SeedRegister.of(generator, self.spec.perturbation.seed)
             chain.append(seed)
             live, replay = self._states(m, generator, seed.state, fresh, str(number))
             lanes = slice(126 * number, 126 * number + generator.outputs)
@@ -160,12 +181,7 @@ class RandomSigns(_SignPorts):
                 with m.If(draw):
                     m.d.sync += signs.negative[lanes].eq(bits[: generator.outputs] ^ parity.replicate(generator.outputs))
         m.d.comb += [self.live.active.eq(-1), self.replay.active.eq(-1)]
-
-        word = self.load_data
-        for seed in reversed(chain):
-            m.d.comb += [seed.load_en.eq(self.load_en), seed.load_data.eq(word)]
-            word = seed.load_o
-        m.d.comb += self.load_o.eq(word)
+        self.chain(m, [phase, *chain])
         return m
 
     def _states(self, m, generator, first, fresh, name):
@@ -201,12 +217,13 @@ class CountedSigns(_SignPorts):
         m = Module()
         quantities = self.spec.quantities
         walsh = isinstance(self.spec.perturbation.code, WalshCode)
-        if walsh:
-            phase = Signal(WalshCode.phase_bits(quantities), name="phase")
-            _, phases = self.track_steps(m, phase, lambda p: p + 1)
-        else:
-            phase = Signal(range(max(2, quantities)), name="phase")
-            _, phases = self.track_steps(m, phase, lambda p: Mux(p == quantities - 1, 0, p + 1))
+        m.submodules.first_phase = first = SeedRegister(phase_bits(self.spec))
+        self.chain(m, [first])
+
+        def following(p):
+            return p + 1 if walsh else Mux(p == quantities - 1, 0, p + 1)
+
+        _, phases = self.track_steps(m, Signal(phase_bits(self.spec), name="phase"), following, first.state)
         for which, slot, draw, p, signs in (
             ("live", self.live_slot, self.draw_live, phases.live, self.live),
             ("replay", self.replay_slot, self.draw_replay, phases.replay, self.replay),
@@ -223,7 +240,6 @@ class CountedSigns(_SignPorts):
                         m.d.sync += signs.active[lane].eq(now + lane == p)
         if walsh:
             m.d.comb += [self.live.active.eq(-1), self.replay.active.eq(-1)]
-        m.d.comb += self.load_o.eq(self.load_data)
         return m
 
 
@@ -269,7 +285,7 @@ class StochasticWords(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.seed = seed = SeedRegister(self.generator, self.spec.perturbation.seed)
+        m.submodules.seed = seed = SeedRegister.of(self.generator, self.spec.perturbation.seed)
         m.d.comb += [seed.load_en.eq(self.load_en), seed.load_data.eq(self.load_data), self.load_o.eq(seed.load_o)]
         state = Signal(self.generator.degree)
         with m.If(self.slot.valid & self.slot.correlate & self.update):

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from python_ref.perturbation import BitStream
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
-from python_ref.spec.perturbation import LfsrCode, stochastic_generator
+from python_ref.spec.perturbation import LfsrCode, SequentialCode, stochastic_generator
 from python_ref.spec.probes import COUNTERS
-from python_ref.spec.registers import MAGIC, Command, Link, Memory, register_map
+from python_ref.spec.registers import MAGIC, Command, Link, Memory, phase_bits, register_map
 
 __all__ = [
     "check_identity",
@@ -67,8 +68,8 @@ def check_identity(spec: DesignSpec, link: Link) -> None:
         raise ValueError(f"The core's digest must be {spec.digest}, not {digest}: it was built from another design")
 
 
-def seed_words(spec: DesignSpec, seed: int | None = None) -> list[int]:
-    """What register ``stream`` takes: the seeded states, the sign generators' in order, then the stochastic one's.
+def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list[int]:
+    """What register ``stream`` takes: what is kept of p, the states of the sign generators in order, the stochastic one's.
 
     Parameters
     ----------
@@ -76,17 +77,36 @@ def seed_words(spec: DesignSpec, seed: int | None = None) -> list[int]:
         The design.
     seed : int or None
         Seed; None takes the design's.
+    step : int
+        The step that a core is to go on from, at which all periods begin.
+
+    Raises
+    ------
+    ValueError
+        If a period is under way at that step.
     """
+    schedule = spec.schedule
+    for name in ("perturbation_period", "sample_period", "update_period"):
+        if step % getattr(schedule, name):
+            raise ValueError(f"Step must be a multiple of the {name.replace('_', ' ')} {getattr(schedule, name)}, not {step}")
     seed = spec.perturbation.seed if seed is None else seed
-    code = spec.perturbation.code
-    generators = list(code.generators(spec.hardware.lanes)) if isinstance(code, LfsrCode) else []
-    generators += [stochastic_generator(spec.stochastic_bits)] if spec.stochastic_bits else []
-    return [g.seed_state(seed) >> 32 * i & 0xFFFFFFFF for g in generators for i in range(-(-g.degree // 32))]
+    code, p, update = spec.perturbation.code, step // schedule.perturbation_period, step // schedule.update_period
+    drawn = [(generator, p * spec.draws) for generator in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
+    phase = p % spec.quantities if isinstance(code, SequentialCode) else p & (1 << phase_bits(spec)) - 1
+    states = [(phase, phase_bits(spec))]
+    states += [(BitStream(generator, seed).state(draws * generator.outputs), generator.degree) for generator, draws in drawn]
+    if spec.stochastic_bits:
+        generator = stochastic_generator(spec.stochastic_bits)
+        states.append((BitStream(generator, seed).state(update * spec.layout.slots * generator.outputs), generator.degree))
+    return [state >> 32 * word & 0xFFFFFFFF for state, width in states for word in range(-(-width // 32))]
 
 
-def restart(spec: DesignSpec, link: Link, seed: int | None = None) -> None:
-    """Put the streams to their seeded states and the run to step 0; memories stay."""
-    for word in seed_words(spec, seed):
+def restart(spec: DesignSpec, link: Link, seed: int | None = None, step: int = 0) -> None:
+    """Put the streams to where they are at a step, the first of a run, at which all periods begin; memories stay.
+
+    The core counts its steps and updates from there.
+    """
+    for word in seed_words(spec, seed, step):
         write_register(spec, link, "stream", word)
     write_register(spec, link, "command", Command.RESTART)
 

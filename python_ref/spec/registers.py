@@ -1,7 +1,8 @@
 """The host's view of a core: its registers, its commands, and the protocol every link to it speaks.
 
 All data are 32-bit words. A quantity wider than that takes consecutive addresses, its low word first; signed quantities
-are sign-extended. Writes take effect only while the core is idle, but for the command STOP.
+are sign-extended. Writes take effect only while the core is idle, but for the command STOP. Counts and costs that are read
+while it runs may be behind by some tens of cycles; once it is idle, the first request is answered when all has been counted.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
-from python_ref.spec.perturbation import LfsrCode, stochastic_generator
+from python_ref.spec.perturbation import LfsrCode, WalshCode, stochastic_generator
 
-__all__ = ["MAGIC", "Command", "Link", "Memory", "Register", "Status", "register_map", "stream_words"]
+__all__ = ["MAGIC", "Command", "Link", "Memory", "Register", "Status", "adjustable_periods", "phase_bits", "register_map", "stream_words"]
 
 MAGIC = 0x4D474431
 """What register ``magic`` reads as: "MGD1"."""
@@ -31,9 +32,12 @@ class Command(enum.IntEnum):
     STOP = 3
     """End a run at the next step boundary, flushed."""
     RESTART = 4
-    """Streams to the seeded states, step and update counts to 0, G and m left as they are, sample and baseline due."""
+    """Streams and p to the seeded states, all periods begun anew, step and update counts to 0, G and m left as they are, sample
+    and baseline due."""
     CLEAR = 5
     """Counters to 0: correct, writes, changed, saturations, cycles and signatures."""
+    DISCARD = 6
+    """Drop what was loaded of samples that are not yet taken: the stream's next word is the first of a sample."""
 
 
 class Memory(enum.IntEnum):
@@ -78,12 +82,31 @@ class Register:
     meaning: str
 
 
-def stream_words(spec: DesignSpec) -> int:
-    """32-bit words of the seeded states: the sign generators in order, then the stochastic one; each rounded up to whole words."""
+def phase_bits(spec: DesignSpec) -> int:
+    """Bits of p that a core keeps: its parity for random signs, p mod 2^m for Walsh functions, p mod P for sequential ones."""
     code = spec.perturbation.code
-    degrees = [g.degree for g in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
-    degrees += [stochastic_generator(spec.stochastic_bits).degree] if spec.stochastic_bits else []
-    return sum(-(-degree // 32) for degree in degrees)
+    if isinstance(code, LfsrCode):
+        return 1
+    return WalshCode.phase_bits(spec.quantities) if isinstance(code, WalshCode) else max(1, (spec.quantities - 1).bit_length())
+
+
+def stream_words(spec: DesignSpec) -> int:
+    """32-bit words of the seeded states: what a core keeps of p, the sign generators in order, then the stochastic one; each
+    rounded up to whole words."""
+    code = spec.perturbation.code
+    widths = [phase_bits(spec)]
+    widths += [g.degree for g in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
+    widths += [stochastic_generator(spec.stochastic_bits).degree] if spec.stochastic_bits else []
+    return sum(-(-width // 32) for width in widths)
+
+
+def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
+    """Names of the period registers that a core has; the others are 1 for good, and writes to them are dropped.
+
+    τ_p is adjustable where the design has τ_p > 1, since only then the signs' state is held; τ_θ where there is a gradient memory.
+    """
+    built = {"perturbation_period": spec.holds_signs, "sample_period": True, "update_period": spec.gradient_memory}
+    return frozenset(name for name, is_built in built.items() if is_built)
 
 
 def register_map(spec: DesignSpec) -> dict[str, Register]:
@@ -92,14 +115,14 @@ def register_map(spec: DesignSpec) -> dict[str, Register]:
         ("magic", 0x00, 1, "r", "0x4D474431"),
         ("digest", 0x01, 2, "r", "digest of the structure"),
         ("status", 0x03, 1, "r", "bit 0 busy, bit 1 waiting for a sample"),
-        ("command", 0x04, 1, "w", "1 train, 2 infer, 3 stop, 4 restart, 5 clear counters"),
-        ("count", 0x05, 1, "rw", "steps of the next run"),
-        ("exponent", 0x06, 1, "rw", "e = log2(η/Δ), or log2(η/2Δ) where two-sided; signed, within what was built"),
-        ("perturbation_period", 0x07, 1, "rw", "τ_p in steps, from 1"),
-        ("sample_period", 0x08, 1, "rw", "τ_x in steps, from 1"),
-        ("update_period", 0x09, 1, "rw", "τ_θ in steps, from 1; only 1 without a gradient memory"),
-        ("select", 0x0A, 1, "rw", "lane (bits 0 to 15) and memory (bits 16 and up: 0 parameter, 1 gradient, 2 momentum)"),
-        ("address", 0x0B, 1, "rw", "word in the selected memory"),
+        ("command", 0x04, 1, "w", "1 train, 2 infer, 3 stop, 4 restart, 5 clear counters, 6 discard samples"),
+        ("count", 0x05, 1, "w", "steps of the next run, which counts them down: after a stop, those that are left"),
+        ("exponent", 0x06, 1, "w", "e = log2(η/Δ), or log2(η/2Δ) where two-sided; signed, within what was built"),
+        ("perturbation_period", 0x07, 1, "w", "τ_p in steps, from 1; as built where the design has τ_p = 1; in force from RESTART"),
+        ("sample_period", 0x08, 1, "w", "τ_x in steps, from 1; in force from RESTART"),
+        ("update_period", 0x09, 1, "w", "τ_θ in steps, from 1; only 1 without a gradient memory; in force from RESTART"),
+        ("select", 0x0A, 1, "w", "lane (bits 0 to 15) and memory (bits 16 and up: 0 parameter, 1 gradient, 2 momentum)"),
+        ("address", 0x0B, 1, "w", "word in the selected memory"),
         ("data", 0x0C, 1, "rw", "the addressed word; then address counts up by one"),
         ("stream", 0x0D, 1, "w", "next word of the seeded states, shifted in; all of them, first word first, then RESTART"),
         ("steps", 0x10, 1, "r", "steps since RESTART"),
@@ -110,7 +133,7 @@ def register_map(spec: DesignSpec) -> dict[str, Register]:
         ("cycles", 0x18, 2, "r", "cycles in runs, waits for samples excepted"),
         *((f"saturated_{kind}", 0x20 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS)),
         ("cost", 0x28, 4, "r", "C of pass 0, then of pass 1, two words each"),
-        ("cost_change", 0x2C, 2, "r", "C̃ of the last step"),
+        ("cost_change", 0x2C, 1 if spec.cost_change_format.width <= 32 else 2, "r", "C̃ of the last step, signed"),
         ("signature", 0x30, 2, "r", "running CRC-32 of the forward observables, then of the learned ones"),
     ]
     return {row[0]: Register(*row) for row in rows}

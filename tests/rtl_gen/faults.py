@@ -171,7 +171,7 @@ FAULTS = (
         "self.live.active[number]",
         "node",
     ),
-    Fault("idle lanes counted", "array:LaneArray._count", "which & mask", "which", "sequential"),
+    Fault("idle lanes counted", "array:LaneArray._count", "return which & mask", "return which", "sequential"),
     Fault(
         "activations rounded down",
         "activation:ActivationUnit._apply",
@@ -200,15 +200,15 @@ FAULTS = (
     Fault(
         "update after the first step of a period",
         "schedule:Conductor.elaborate",
-        'self.update.eq(ends["update"])',
-        'self.update.eq(~ends["update"])',
+        'periods["update"].ends)',
+        '~periods["update"].ends)',
         "accumulating",
     ),
     Fault(
         "baseline kept over an update",
         "schedule:Conductor.elaborate",
-        'sample_due | need_baseline | begins["update"]',
-        "sample_due | need_baseline",
+        'sample_due | state.needs_baseline | periods["update"].begins',
+        "sample_due | state.needs_baseline",
         "accumulating",
     ),
     Fault(
@@ -231,6 +231,14 @@ FAULTS = (
         "node",
     ),
     Fault("the last of equals wins", "cost:Judge.elaborate", "self.y > best_y", "self.y >= best_y", "narrow"),
-    Fault("a count is short by one", "counter:Tally.elaborate", "taken.eq(self.i)", "taken.eq(self.i[1:])", "weight"),
+    Fault("a lane is not counted", "array:LaneArray._count", "count_ones(list(taken))", "count_ones(list(taken)[1:])", "weight"),
+    Fault(
+        "what comes during a visit is lost",
+        "registers:RegisterFile._take",
+        'waiting[each].eq(0 if each.word else getattr(self, f"i_{each.of.name}"))',
+        "waiting[each].eq(0)",
+        "weight",
+    ),
+    Fault("counts are cleared, not added to", "registers:RegisterFile._take", "keeps.eq(~cleared)", "keeps.eq(0)", "node"),
     Fault("the signature skips a word", "signature:fold", "range(32, len(payload), 32)", "range(64, len(payload), 32)", "accumulating"),
 )

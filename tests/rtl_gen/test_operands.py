@@ -63,3 +63,48 @@ def test_samples_arrive_whole_and_in_order(name, pattern):
     simulator.run()
     size = n_in + n_out
     assert taken == [words[size * number : size * (number + 1)] for number in range(SAMPLES)]
+
+
+@pytest.mark.parametrize("name", ["node", "weight"])
+def test_what_is_discarded_is_gone_and_the_next_word_is_a_samples_first(name):
+    spec = DESIGNS[name]
+    n_in, n_out = spec.network.n_in, spec.network.n_out
+    size = n_in + n_out
+    for sent in range(1, 2 * size):
+        loader, inputs, targets = SampleLoader(spec), {}, {}
+
+        async def bench(ctx, loader=loader, inputs=inputs, targets=targets, sent=sent):
+            async def send(values):
+                for value in values:
+                    ctx.set(loader.sample.valid, 1)
+                    ctx.set(loader.sample.payload, value)
+                    while True:
+                        ready = ctx.get(loader.sample.ready)
+                        for enable, store in ((loader.input_en, inputs), (loader.target_en, targets)):
+                            if ctx.get(enable):
+                                store[ctx.get(loader.address)] = value
+                        await ctx.tick()
+                        if ready:
+                            break
+                ctx.set(loader.sample.valid, 0)
+
+            ctx.set(loader.old_buffer, spec.sample_buffers - 1)
+            whole = min(sent, size * (spec.sample_buffers - 1))
+            await send([0] * whole)
+            ctx.set(loader.discard, 1)
+            await ctx.tick()
+            ctx.set(loader.discard, 0)
+            assert not ctx.get(loader.available)
+            await send(range(1, size + 1))
+            assert ctx.get(loader.available)
+            ctx.set(loader.take, 1)
+            await ctx.tick()
+            now = ctx.get(loader.buffer)
+            assert [inputs[now * n_in + i] for i in range(n_in)] == list(range(1, n_in + 1))
+            assert [targets[now * n_out + i] for i in range(n_out)] == list(range(n_in + 1, size + 1))
+            assert not ctx.get(loader.available)
+
+        simulator = Simulator(loader)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(bench)
+        simulator.run()

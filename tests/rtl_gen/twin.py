@@ -15,7 +15,7 @@ from python_ref.machine import State, initial_state, step
 from python_ref.network import forward
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import COUNTERS
-from python_ref.spec.registers import Command, Memory
+from python_ref.spec.registers import Command, Memory, register_map
 from rtl_gen.core import Core
 from rtl_gen.emit import emit_verilog
 from sim import host
@@ -114,6 +114,14 @@ class Twin:
         seed = self.spec.perturbation.seed if seed is None else seed
         self.state = replace(self.state, seed=seed, steps=0, updates=0, due=True, counters=counters)
 
+    def resume(self) -> None:
+        """Let the core forget where the run is, and tell it: the model goes on as if nothing had happened."""
+        host.restart(self.spec, self.link, 0)
+        host.restart(self.spec, self.link, step=self.steps)
+        self.link.wait_idle()
+        counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
+        self.state = replace(self.state, counters=counters)
+
     def read(self, name: str) -> int:
         """Read a register."""
         return host.read_register(self.spec, self.link, name)
@@ -139,7 +147,8 @@ class Twin:
             np.testing.assert_array_equal(values, learned[memory], err_msg=memory.name)
         if self.history:
             assert costs[0] == self.costs[0] | self.costs[1] << 64
-            assert costs[1] == int(self.history[-1][0]["cost_change"][0]) & (1 << 64) - 1
+            width = 32 * register_map(self.spec)["cost_change"].words
+            assert costs[1] == int(self.history[-1][0]["cost_change"][0]) & (1 << width) - 1
         forward_signature, learned_signature = self.state.signature
         assert costs[2] == forward_signature | learned_signature << 32
 

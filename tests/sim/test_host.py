@@ -32,9 +32,18 @@ def test_the_states_of_the_streams_are_the_seeded_ones():
     words = host.seed_words(spec, 77)
     assert len(words) == stream_words(spec)
     (signs,) = spec.perturbation.code.generators(spec.hardware.lanes)
-    assert words[0] | words[1] << 32 == signs.seed_state(77)
-    assert words[2] | words[3] << 32 == stochastic_generator(spec.stochastic_bits).seed_state(77)
+    assert words[0] == 0
+    assert words[1] | words[2] << 32 == signs.seed_state(77)
+    assert words[3] | words[4] << 32 == stochastic_generator(spec.stochastic_bits).seed_state(77)
     assert host.seed_words(spec) == host.seed_words(spec, spec.perturbation.seed)
+
+
+def test_a_run_goes_on_only_where_all_periods_begin():
+    spec = DESIGNS["momentum"]
+    assert len(host.seed_words(spec, step=12)) == stream_words(spec)
+    for step, name, period in ((6, "sample period", 4), (4, "update period", 6)):
+        with pytest.raises(ValueError, match=rf"^Step must be a multiple of the {name} {period}, not {step}$"):
+            host.seed_words(spec, step=step)
 
 
 @pytest.mark.parametrize("name", ["momentum", "two-sided", "more-lanes-than-neurons"])
