@@ -20,6 +20,7 @@ from python_ref.spec.registers import Command, Memory, register_map, stream_word
 from python_ref.spec.tables import activation_table
 from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.core import Core, contract
+from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.probe import event_tables
 
@@ -153,19 +154,20 @@ def manifest(spec: DesignSpec) -> dict:
 
 
 def memory_bits(spec: DesignSpec) -> int:
-    """Bits of all memories a core has, tables included."""
-    network, words, lanes = spec.network, spec.layout.words, spec.hardware.lanes
+    """Bits of all memories a core has, tables included. A memory has two words at least."""
+    network, buffers = spec.network, spec.sample_buffers
     activation = spec.formats.activation.width
     per_word = spec.formats.weight.width
     per_word += spec.gradient_format.width if spec.gradient_memory else 0
     per_word += spec.momentum_format.width if isinstance(spec.optimizer, Momentum) else 0
-    bits = lanes * words * per_word
-    bits += spec.sample_buffers * (network.n_in * spec.formats.input.width + network.n_out * activation)
-    bits += (2 if spec.node else 1) * network.n_hidden * activation
+    bits = spec.hardware.lanes * max(2, spec.layout.words) * per_word
+    bits += max(2, buffers * network.n_in) * spec.formats.input.width + max(2, buffers * network.n_out) * activation
+    bits += max(2, (2 if spec.node else 1) * network.n_hidden) * activation if network.n_hidden else 0
     last = spec.layout.layers[-1]
     bits += last.group_words * (spec.gradient_format.width + 1) if spec.node and last.groups > 1 else 0
     tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
-    return bits + len(tables) * (activation << spec.formats.table.width)
+    bits += len(tables) * (activation << spec.formats.table.width)
+    return bits + 32 * file_depth(spec)
 
 
 def memory_image(spec: DesignSpec, parameters: np.ndarray) -> dict[str, str]:

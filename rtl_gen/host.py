@@ -12,13 +12,14 @@ from python_ref.spec.registers import MAGIC, Command, Memory, adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.registers import Capture, Counter, RegisterFile
 
-__all__ = ["HostPort", "register_file", "request_layout"]
+__all__ = ["HostPort", "file_depth", "register_file", "request_layout"]
 
 request_layout = data.StructLayout({"write": unsigned(1), "address": unsigned(8), "data": unsigned(32)})
 """A request: write or read a 32-bit word of a register. A read is answered by one word, in order."""
 
 
-def _file_depth(spec: DesignSpec) -> int:
+def file_depth(spec: DesignSpec) -> int:
+    """Words of the memory that holds a core's registers."""
     return 1 << max(register.address + register.words - 1 for register in register_map(spec).values()).bit_length()
 
 
@@ -51,7 +52,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
         captures += [Capture("forward_signature", at["signature"]), Capture("learned_signature", at["signature"] + 1)]
     digest = int(spec.digest, 16)
     contents = {at["magic"]: MAGIC, at["digest"]: digest & 0xFFFFFFFF, at["digest"] + 1: digest >> 32}
-    return RegisterFile(counters, captures, contents, depth=_file_depth(spec))
+    return RegisterFile(counters, captures, contents, depth=file_depth(spec))
 
 
 class HostPort(wiring.Component):
@@ -93,7 +94,7 @@ class HostPort(wiring.Component):
         self.spec = spec
         period = range(MAX_PERIOD + 1)
         strobes = ("train", "infer", "stop", "restart", "clear", "discard", "load", "count_en", "stream_en", "write_en", "file_en")
-        self.file_depth = _file_depth(spec)
+        self.file_depth = file_depth(spec)
         super().__init__(
             {
                 "request": In(stream.Signature(request_layout)),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,6 +24,11 @@ def count_ones(bits: list[Value]) -> Value:
     """Number of set bits, by a tree of adders."""
     middle = len(bits) // 2
     return bits[0] if len(bits) == 1 else count_ones(bits[:middle]) + count_ones(bits[middle:])
+
+
+def _chosen(values: list[int], index: Signal) -> Value:
+    """A constant by its index, as logic: of an array, Yosys would make a memory."""
+    return reduce(or_, (Mux(index == number, value, 0) for number, value in enumerate(values)))
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ class RegisterFile(wiring.Component):
         # A word is read.
         visit, place = Signal(range(len(self.visits))), Signal.like(read.addr)
         m.d.comb += [
-            place.eq(Array([Const(each.address, len(place)) for each in self.visits])[visit]),
+            place.eq(_chosen([each.address for each in self.visits], visit)),
             read.addr.eq(Mux(self.en, self.address, place)),
         ]
         with m.If(~self.en):
@@ -202,7 +209,7 @@ class RegisterFile(wiring.Component):
 
         # Its low half grows, then its high half; then it is written. A count of one word stops at its end.
         low, high, total = Signal(17, reset_less=True), Signal(32, reset_less=True), Signal(33, reset_less=True)
-        wraps = Array([Const(each.wraps, 1) for each in self.visits])[fetched]
+        wraps = _chosen([each.wraps for each in self.visits], fetched)
         m.d.sync += [
             low.eq(old[:16] + grown[:16]),
             high.eq(Cat(old[16:], grown[16:])),
