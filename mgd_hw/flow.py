@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mgd_hw.report import Chapter
     from python_ref.spec.design import DesignSpec
     from python_ref.trace import Run
+    from sim.cosim import CosimResult
 
 __all__ = ["Generated", "New", "advice", "compare", "cosim", "demo", "doctor", "generate", "new", "read", "run_of", "synth"]
 
@@ -324,27 +325,22 @@ def cosim(
                 fast_reference=fast,
                 steps_done=lambda done: listener.progress(title, done, steps, f"step {done:,}"),
             )
-        result = Cosimulated(
-            found.design,
-            found.digest,
-            simulator,
-            str(given or directory / hardware.name),
-            "python_ref.fast" if fast else "python_ref.machine",
-            steps,
-            values_per_step(spec),
-            found.compared,
-            found.mismatches,
-            found.first_difference,
-            str(found.first_difference or ""),
-            found.by_observable,
-            found.failure or "",
-            found.cycles,
-            found.cycles_per_step,
-            found.seconds,
-            directory / name if waves and (folder / name).exists() else None,
+        result = _reported(
+            found,
+            verilog=str(given or directory / hardware.name),
+            reference="python_ref.fast" if fast else "python_ref.machine",
+            observables=values_per_step(spec),
+            waves=directory / name if waves and (folder / name).exists() else None,
         )
         _write_json(folder / "cosim.json", result)
     return result
+
+
+def _reported(found: CosimResult, **more: Any) -> Cosimulated:
+    """What came of a co-simulation, in a user's words, with what only the flow knows."""
+    same = {each.name: getattr(found, each.name) for each in fields(Cosimulated) if hasattr(found, each.name)}
+    words = {"failure": found.failure or "", "first_difference_text": str(found.first_difference or "")}
+    return Cosimulated(**(same | words | more))
 
 
 def _write_json(path: Path, result: Result) -> None:

@@ -6,6 +6,7 @@ could saturate on the way is left to the machine that goes step by step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -67,61 +68,81 @@ def accumulate(
     x, target = inputs[indices].astype(np.float64), targets[indices]
     product = _dense(spec, 0, x if len(rows) == len(x) else x[rows], parts[0])
 
-    def run(first_layer: np.ndarray, direction: int, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """z and y (shape (runs, neurons)) and saturations (shape (runs,)) of passes perturbed by direction·shift·Δ."""
-        z_all: list[np.ndarray] = []
-        y_all: list[np.ndarray] = []
-        saturated, first = np.zeros(len(first_layer), dtype=np.int64), 0
-        for number, layer in enumerate(spec.network.layers):
-            source = spec.preactivation_format(number)
-            z = first_layer if number == 0 else _dense(spec, number, y_all[-1], parts[number])
-            z = z + direction * spec.amplitude_raw(source.fraction_bits) * shift[:, first : first + layer.n_out]
-            y, outside = activate(spec, layer.activation, z, source)
-            z_all.append(z)
-            y_all.append(y)
-            saturated += np.count_nonzero(outside, axis=1)
-            first += layer.n_out
-        return np.hstack(z_all), np.hstack(y_all), saturated
-
     wide = signs.astype(np.int64)
     if spec.two_sided:
-        passes = [run(product[row], +1, wide), run(product[row], -1, wide)]
+        passes = [_passes(spec, parts, product[row], direction * wide) for direction in (+1, -1)]
         counted["saturated_activation"] = int(passes[0][2].sum() + passes[1][2].sum())
     else:
-        z, y, saturated = run(product, 0, wide[rows])
-        passes = [(z[row], y[row], saturated[row]), run(product[row], +1, wide)]
+        z, y, saturated = _passes(spec, parts, product, np.zeros_like(wide[rows]))
+        passes = [(z[row], y[row], saturated[row]), _passes(spec, parts, product[row], wide)]
         counted["saturated_activation"] = int(saturated[0 if baseline_due else 1 :].sum() + passes[1][2].sum())
     costs = np.column_stack([cost(y[:, -n_out:], target) for _, y, _ in passes])
     difference = costs[:, 0] - costs[:, 1] if spec.two_sided else costs[:, 1] - costs[:, 0]
     cast = spec.formats.cost_change_cast
     change, outside = cast_raw(difference, spec.cost_difference_format, spec.cost_change_format, cast.rounding, cast.overflow)
     counted["saturated_cost_change"] = int(np.count_nonzero(outside))
-
-    gradient, first, operand = [], 0, x
-    for number, ((weights, biases), layer) in enumerate(zip(split_parameters(spec, state.gradient), spec.network.layers, strict=True)):
-        broadcast, beyond, total = _broadcast(spec, number, change, operand, spec.exponent_at(state.steps))
-        if beyond and spec.formats.gradient_cast.overflow is Overflow.WRAP:
-            return None
-        counted["saturated_broadcast"] += beyond * layer.n_out
-        before = np.column_stack((biases, weights)).astype(np.float64)
-        if (np.abs(before) + total).max() > spec.gradient_format.max:
-            return None
-        own = slice(first, first + layer.n_out)
-        gradient.append((before + signs[:, own].T.astype(np.float64) @ broadcast).astype(np.int64).ravel())
-        operand, first = passes[0][1][:, own], first + layer.n_out
-
+    correlated = _correlated(spec, state, change, x, passes[0][1], signs)
+    if correlated is None:
+        return None
+    gradient, counted["saturated_broadcast"] = correlated
     judged = np.where(new, correct(spec, passes[0][1][:, -n_out:], target), -1)
     counted["correct"], counted["steps"] = int(np.count_nonzero(judged == 1)), len(n)
     after = replace(
         state,
         steps=state.steps + len(n),
         due=False,
-        gradient=np.concatenate(gradient),
+        gradient=gradient,
         baseline=Pass(passes[0][0][-1], passes[0][1][-1], int(costs[-1, 0]), 0),
         counters=np.minimum(state.counters + [counted[name] for name in COUNTERS], COUNTER_LIMITS),
         signature=None if spec.hardware.signature else state.signature,
     )
     return after, costs, judged
+
+
+def _passes(
+    spec: DesignSpec, parts: Sequence[tuple[np.ndarray, np.ndarray]], first_layer: np.ndarray, shift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """z and y (shape (runs, neurons)) and saturations (shape (runs,)) of passes.
+
+    ``first_layer`` holds the first layer's pre-activations before a perturbation (shape (runs, n_out)); neurons are perturbed by
+    ``shift`` times Δ (shape (runs, neurons)).
+    """
+    z_all: list[np.ndarray] = []
+    y_all: list[np.ndarray] = []
+    saturated, first = np.zeros(len(first_layer), dtype=np.int64), 0
+    for number, layer in enumerate(spec.network.layers):
+        source = spec.preactivation_format(number)
+        z = first_layer if number == 0 else _dense(spec, number, y_all[-1], parts[number])
+        z = z + spec.amplitude_raw(source.fraction_bits) * shift[:, first : first + layer.n_out]
+        y, outside = activate(spec, layer.activation, z, source)
+        z_all.append(z)
+        y_all.append(y)
+        saturated += np.count_nonzero(outside, axis=1)
+        first += layer.n_out
+    return np.hstack(z_all), np.hstack(y_all), saturated
+
+
+def _correlated(
+    spec: DesignSpec, state: State, change: np.ndarray, x: np.ndarray, y: np.ndarray, signs: np.ndarray
+) -> tuple[np.ndarray, int] | None:
+    """G after all steps (int64, shape (P,), canonical order), and saturated broadcasts; None where the order of steps might matter.
+
+    ``change`` is C̃ of each step (shape (steps,)), ``x`` and ``y`` the inputs and the activations of pass 0 (shapes (steps, n_in) and
+    (steps, neurons)).
+    """
+    gradient, saturated, first, operand = [], 0, 0, x
+    for number, ((weights, biases), layer) in enumerate(zip(split_parameters(spec, state.gradient), spec.network.layers, strict=True)):
+        broadcast, beyond, total = _broadcast(spec, number, change, operand, spec.exponent_at(state.steps))
+        if beyond and spec.formats.gradient_cast.overflow is Overflow.WRAP:
+            return None
+        saturated += beyond * layer.n_out
+        before = np.column_stack((biases, weights)).astype(np.float64)
+        if (np.abs(before) + total).max() > spec.gradient_format.max:
+            return None
+        own = slice(first, first + layer.n_out)
+        gradient.append((before + signs[:, own].T.astype(np.float64) @ broadcast).astype(np.int64).ravel())
+        operand, first = y[:, own], first + layer.n_out
+    return np.concatenate(gradient), saturated
 
 
 def _dense(spec: DesignSpec, number: int, x: np.ndarray, part: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -241,6 +241,24 @@ class Result:
     curve: Curve
 
 
+def _check_shapes(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, order: SampleOrder) -> None:
+    """Refuse arrays that do not fit the network or the order."""
+    network = spec.network
+    for name, found, wanted in (
+        ("Parameters", np.shape(parameters), (network.n_parameters,)),
+        ("Inputs", inputs.shape, (order.n_samples, network.n_in)),
+        ("Targets", targets.shape, (order.n_samples, network.n_out)),
+    ):
+        if found != wanted:
+            raise ValueError(f"{name} must be of shape {wanted}, not {found!r}")
+
+
+def _block_end(spec: DesignSpec, n: int, steps: int, record_every: int, block_steps: int) -> int:
+    """Where steps from ``n`` on must pause: at the end, for a record, for the next signs, for another rate."""
+    changes = [start for start, _ in spec.schedule.learning_rate if start > n]
+    return min(steps, (n // record_every + 1) * record_every, (n // block_steps + 1) * block_steps, *changes)
+
+
 def train(
     spec: DesignSpec,
     parameters: np.ndarray,
@@ -287,13 +305,7 @@ def train(
     """
     network, schedule = spec.network, spec.schedule
     inputs, targets = (np.require(table, np.float32, ["C", "W"]) for table in (inputs, targets))
-    for name, found, wanted in (
-        ("Parameters", np.shape(parameters), (network.n_parameters,)),
-        ("Inputs", inputs.shape, (order.n_samples, network.n_in)),
-        ("Targets", targets.shape, (order.n_samples, network.n_out)),
-    ):
-        if found != wanted:
-            raise ValueError(f"{name} must be of shape {wanted}, not {found!r}")
+    _check_shapes(spec, parameters, inputs, targets, order)
     stored = storage_order(spec)
     theta = np.array(parameters, dtype=np.float64)[stored]
     gradient, momentum = np.zeros_like(theta), np.zeros_like(theta)
@@ -315,8 +327,7 @@ def train(
         return canonical
 
     while n < steps:
-        changes = [start for start, _ in schedule.learning_rate if start > n]
-        stop = min(steps, (n // record_every + 1) * record_every, (n // block_steps + 1) * block_steps, *changes)
+        stop = _block_end(spec, n, steps, record_every, block_steps)
         signs = sign_block(spec, seed, n // block_steps)[n % block_steps // periods[0] :]
         first = n // periods[1]
         indices = order.indices(first, (stop - 1) // periods[1] - first + 1)

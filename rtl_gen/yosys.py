@@ -122,9 +122,20 @@ def run_yosys(
     package = package or find_yosys()
     script = directory / f"{name}.ys"
     script.write_text("".join(f"{command}\n" for command in commands), encoding="utf-8")
+    log, code = _run_child([sys.executable, "-c", _CHILDREN[package], script.name], directory, notify, timeout)
+    (directory / f"{name}.log").write_text(log, encoding="utf-8")
+    if code is None:
+        raise YosysError(f"Yosys took longer than {timeout:g} s for {script}")
+    if code != 0:
+        raise YosysError(f"Yosys ended with {code} in {script}:\n" + "".join(log.splitlines(keepends=True)[-12:]))
+    return log
+
+
+def _run_child(command: Sequence[str], directory: Path, notify: Callable[[str], None] | None, timeout: float) -> tuple[str, int | None]:
+    """What a command printed, and its exit code; None if it was ended after ``timeout`` seconds."""
     # The environment is the user's, but for the variables by which a Python process would find other modules than ours.
     process = subprocess.Popen(
-        [sys.executable, "-c", _CHILDREN[package], script.name],
+        command,
         cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -157,10 +168,4 @@ def run_yosys(
     finally:
         alarm.cancel()
         process.stdout.close()
-    log = "".join(lines)
-    (directory / f"{name}.log").write_text(log, encoding="utf-8")
-    if late.is_set():
-        raise YosysError(f"Yosys took longer than {timeout:g} s for {script}")
-    if process.returncode != 0:
-        raise YosysError(f"Yosys ended with {process.returncode} in {script}:\n" + "".join(lines[-12:]))
-    return log
+    return "".join(lines), None if late.is_set() else process.returncode

@@ -62,90 +62,111 @@ def run_amaranth(
     SimulationError
         If it lacks a port.
     """
-    from amaranth.hdl import Value
     from amaranth.sim import Simulator
 
     names = ("request", "response", "sample", "busy", "probe_stb", *(f"probe_{event}" for event in EVENTS))
     missing = [name for name in names if not hasattr(component, name)]
     if missing:
         raise SimulationError(f"The component {type(component).__name__} must have the ports of a core, and lacks {', '.join(missing)}")
-    request, response, sample = component.request, component.response, component.sample
-    request_payload = Value.cast(request.payload)
-    sample_payload = Value.cast(sample.payload)
-    response_payload = Value.cast(response.payload)
-    payloads = [Value.cast(getattr(component, f"probe_{event}")) for event in EVENTS]
-    stb = Value.cast(component.probe_stb)
-    words = program.words()
-    told = progress
-    outcome = outcome or Outcome()
-    found: list[list[int]] = [[] for _ in EVENTS]
-
-    def flush(number: int) -> None:
-        if found[number]:
-            event = EVENTS[number]
-            feed(event, pack(found[number], ports.payload_words(event)))
-            found[number].clear()
-
-    async def bench(ctx: Any) -> None:
-        chance = random.Random(stalls.seed) if stalls else None
-        word, idle, ops = next(words, None), 0, _Host(program)
-        requesting, offering = False, False
-        while True:
-            if not requesting:
-                requesting = ops.payload is not None and not (chance and chance.random() < stalls.share)  # type: ignore[union-attr]
-            if not offering:
-                offering = word is not None and not (chance and chance.random() < stalls.share)  # type: ignore[union-attr]
-            taking = not (chance and chance.random() < stalls.share)  # type: ignore[union-attr]
-            ctx.set(request.valid, requesting)
-            if requesting:
-                ctx.set(request_payload, ops.payload)
-            ctx.set(sample.valid, offering)
-            if offering:
-                ctx.set(sample_payload, word)
-            ctx.set(response.ready, taking)
-            progress = False
-            if strobes := ctx.get(stb):
-                progress = True
-                for number, payload in enumerate(payloads):
-                    if strobes >> number & 1:
-                        found[number].append(ctx.get(payload))
-                        if len(found[number]) >= _BLOCK:
-                            flush(number)
-            busy = ctx.get(component.busy)
-            outcome.busy_cycles += busy
-            requested = requesting and ctx.get(request.ready)
-            responded = taking and ctx.get(response.valid)
-            if responded:
-                outcome.responses.append(ctx.get(response_payload))
-            if offering and ctx.get(sample.ready):
-                word, offering, progress = next(words, None), False, True
-                outcome.samples += 1
-            await ctx.tick()
-            outcome.cycles += 1
-            if told is not None and outcome.cycles % _BLOCK == 0:
-                told(outcome)
-            progress |= ops.advance(requested, responded, busy)
-            if requested:
-                requesting = False
-            if ops.done:
-                break
-            idle = 0 if progress else idle + 1
-            if idle > patience:
-                for number in range(len(EVENTS)):
-                    flush(number)
-                raise CoreError(outcome.stuck(program, ops.index, patience))
-        for number in range(len(EVENTS)):
-            flush(number)
-
+    bench = _Bench(component, ports, program, feed, outcome or Outcome(), stalls, patience, progress)
     simulator = Simulator(component)
     simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
+    simulator.add_testbench(bench.run)
     if waves is None:
         simulator.run()
     else:
         with simulator.write_vcd(str(waves)):
             simulator.run()
-    return outcome
+    return bench.outcome
+
+
+class _Bench:
+    """Drives the streams of a core for a program, and gathers what it shows. Arguments are those of :func:`run_amaranth`."""
+
+    def __init__(
+        self,
+        component: Any,
+        ports: Ports,
+        program: Program,
+        feed: Callable[[str, np.ndarray], None],
+        outcome: Outcome,
+        stalls: Stalls | None,
+        patience: int,
+        progress: Callable[[Outcome], None] | None,
+    ) -> None:
+        from amaranth.hdl import Value
+
+        self.component, self.ports, self.program, self.feed, self.outcome = component, ports, program, feed, outcome
+        self.patience, self.progress = patience, progress
+        self._request = Value.cast(component.request.payload)
+        self._sample = Value.cast(component.sample.payload)
+        self._response = Value.cast(component.response.payload)
+        self._stb = Value.cast(component.probe_stb)
+        self._payloads = [Value.cast(getattr(component, f"probe_{event}")) for event in EVENTS]
+        self._found: list[list[int]] = [[] for _ in EVENTS]
+        self._chance = random.Random(stalls.seed) if stalls else None
+        self._share = stalls.share if stalls else 0.0
+
+    def _stalled(self) -> bool:
+        """Whether a stream stalls, drawn anew with every call."""
+        return self._chance is not None and self._chance.random() < self._share
+
+    def _flush(self, number: int) -> None:
+        """Hand on the events of a kind."""
+        if self._found[number]:
+            event = EVENTS[number]
+            self.feed(event, pack(self._found[number], self.ports.payload_words(event)))
+            self._found[number].clear()
+
+    def _observe(self, ctx: Any) -> bool:
+        """Gather the events of a cycle; return whether there were any."""
+        strobes = ctx.get(self._stb)
+        for number, payload in enumerate(self._payloads):
+            if strobes >> number & 1:
+                self._found[number].append(ctx.get(payload))
+                if len(self._found[number]) >= _BLOCK:
+                    self._flush(number)
+        return bool(strobes)
+
+    async def run(self, ctx: Any) -> None:
+        """The whole program, a cycle at a time: drive, look, and take note of what was exchanged."""
+        core, outcome, host, words = self.component, self.outcome, _Host(self.program), self.program.words()
+        word, idle, requesting, offering = next(words, None), 0, False, False
+        while not host.done:
+            requesting = requesting or (host.payload is not None and not self._stalled())
+            offering = offering or (word is not None and not self._stalled())
+            taking = not self._stalled()
+            ctx.set(core.request.valid, requesting)
+            if requesting:
+                ctx.set(self._request, host.payload)
+            ctx.set(core.sample.valid, offering)
+            if offering:
+                ctx.set(self._sample, word)
+            ctx.set(core.response.ready, taking)
+            progress = self._observe(ctx)
+            busy = ctx.get(core.busy)
+            outcome.busy_cycles += busy
+            requested = requesting and ctx.get(core.request.ready)
+            responded = taking and ctx.get(core.response.valid)
+            if responded:
+                outcome.responses.append(ctx.get(self._response))
+            if offering and ctx.get(core.sample.ready):
+                word, offering, progress = next(words, None), False, True
+                outcome.samples += 1
+            await ctx.tick()
+            outcome.cycles += 1
+            if self.progress is not None and outcome.cycles % _BLOCK == 0:
+                self.progress(outcome)
+            progress |= host.advance(requested, responded, busy)
+            if requested:
+                requesting = False
+            idle = 0 if progress or host.done else idle + 1
+            if idle > self.patience:
+                break
+        for number in range(len(EVENTS)):
+            self._flush(number)
+        if not host.done:
+            raise CoreError(outcome.stuck(self.program, host.index, self.patience))
 
 
 class _Host:

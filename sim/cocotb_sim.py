@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -262,29 +262,22 @@ def run_cocotb(
         "timescale": _TIMESCALE,
     }
     receiver = Receiver(ports, program, feed, patience, outcome)
-    command = [sys.executable, "-c", _CHILD]
     with log.open("wb") as errors, output.open("rb") as frames:
         process = subprocess.Popen(
-            command, cwd=directory, env=env, stdin=subprocess.PIPE, stdout=errors, stderr=subprocess.STDOUT, start_new_session=True
+            [sys.executable, "-c", _CHILD],
+            cwd=directory,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=errors,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             assert process.stdin is not None
             process.stdin.write(_job(simulator, "test", arguments).encode())
             process.stdin.close()
-            heard = time.monotonic()
-            while True:
-                ended = process.poll() is not None
-                if data := frames.read(1 << 22):
-                    receiver.receive(data)
-                    heard = time.monotonic()
-                    if progress is not None:
-                        progress(receiver.outcome)
-                elif ended:
-                    break
-                elif time.monotonic() - heard > silence:
-                    raise CoreError(f"The core kept {simulator} busy with one cycle for {silence:g} s: is there a combinational loop?")
-                else:
-                    time.sleep(0.02)
+            if not _follow(process, frames, receiver, progress, silence):
+                raise CoreError(f"The core kept {simulator} busy with one cycle for {silence:g} s: is there a combinational loop?")
         except BaseException:
             stop(process)
             raise
@@ -297,6 +290,26 @@ def run_cocotb(
     if waves is not None:
         _keep_waves(directory, waves)
     return receiver.outcome
+
+
+def _follow(
+    process: subprocess.Popen, frames: BinaryIO, receiver: Receiver, progress: Callable[[Outcome], None] | None, silence: float
+) -> bool:
+    """Take in what a bench writes until its process ends; return False as soon as it was silent for ``silence`` seconds."""
+    heard = time.monotonic()
+    while True:
+        ended = process.poll() is not None
+        if data := frames.read(1 << 22):
+            receiver.receive(data)
+            heard = time.monotonic()
+            if progress is not None:
+                progress(receiver.outcome)
+        elif ended:
+            return True
+        elif time.monotonic() - heard > silence:
+            return False
+        else:
+            time.sleep(0.02)
 
 
 def _keep_waves(directory: Path, waves: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +89,37 @@ def build_cxxrtl(
         (directory / stale).unlink(missing_ok=True)
     source = "core.sv" if verilog.suffix == ".sv" else "core.v"
     shutil.copyfile(verilog, directory / source)
+    _translate(source, verilog, ports, directory, package, waves=waves, notify=notify, timeout=timeout)
+    common = [
+        *compiler,
+        "-std=c++17",
+        optimize,
+        "-w",
+        "-DCXXRTL_NDEBUG",  # a read beyond the end of a memory gives 0 and does not abort
+        f"-I{yosys_share(package) / 'include/backends/cxxrtl/runtime'}",
+        "-I.",
+        *(["-DWAVES", "-DCXXRTL_INCLUDE_VCD_CAPI_IMPL"] if waves else []),
+    ]
+    model = [*common, "-c", "-o", "model.o", "-DCXXRTL_INCLUDE_CAPI_IMPL", "model.cc"]
+    driver = [*common, "-c", "-o", "driver.o", str(_DRIVER)]
+    _compile((model, driver), verilog, directory, "compile", timeout)
+    _compile(([*common, "-o", "model", "model.o", "driver.o"],), verilog, directory, "link", timeout)
+    done()
+    return directory / "model"
+
+
+def _translate(
+    source: str,
+    verilog: Path,
+    ports: Ports,
+    directory: Path,
+    package: str,
+    *,
+    waves: bool,
+    notify: Callable[[str], None] | None,
+    timeout: float,
+) -> None:
+    """Make ``model.cc`` of ``source``, the copy of ``verilog`` in ``directory``."""
     script = [
         f"read_verilog {'-sv ' if source.endswith('.sv') else ''}{source}",
         f"hierarchy -check -top {ports.top}",
@@ -101,40 +132,26 @@ def build_cxxrtl(
     except YosysError as error:
         refused = VerilogError.from_log(str(error), source, verilog)
         raise refused or SimulationError(f"{verilog} could not be translated. {error}") from error
-    common = [
-        *compiler,
-        "-std=c++17",
-        optimize,
-        "-w",
-        "-DCXXRTL_NDEBUG",  # a read beyond the end of a memory gives 0 and does not abort
-        f"-I{yosys_share(package) / 'include/backends/cxxrtl/runtime'}",
-        "-I.",
-        *(["-DWAVES", "-DCXXRTL_INCLUDE_VCD_CAPI_IMPL"] if waves else []),
-    ]
-    jobs = [
-        ["-c", "-o", "model.o", "-DCXXRTL_INCLUDE_CAPI_IMPL", "model.cc"],
-        ["-c", "-o", "driver.o", str(_DRIVER)],
-        ["-o", "model", "model.o", "driver.o"],
-    ]
-    for number, group in enumerate((jobs[:2], jobs[2:])):
-        log = directory / f"compile{number}.log"
-        with log.open("wb") as output:
-            children = [
-                subprocess.Popen([*common, *job], cwd=directory, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-                for job in group
-            ]
-            try:
-                failed = [child for child in children if child.wait(timeout=timeout)]
-            except BaseException as error:
-                for child in children:
-                    stop(child)
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}") from None
-                raise
-        if failed:
-            raise SimulationError(f"The C++ compiler refused the translation of {verilog}; the end of {log}:\n{tail(log)}")
-    done()
-    return directory / "model"
+
+
+def _compile(commands: Sequence[list[str]], verilog: Path, directory: Path, name: str, timeout: float) -> None:
+    """Run commands of the C++ compiler side by side, their output in the log ``name``."""
+    log = directory / f"{name}.log"
+    with log.open("wb") as output:
+        children = [
+            subprocess.Popen(command, cwd=directory, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+            for command in commands
+        ]
+        try:
+            failed = [child for child in children if child.wait(timeout=timeout)]
+        except BaseException as error:
+            for child in children:
+                stop(child)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}") from None
+            raise
+    if failed:
+        raise SimulationError(f"The C++ compiler refused the translation of {verilog}; the end of {log}:\n{tail(log)}")
 
 
 def run_cxxrtl(

@@ -122,7 +122,7 @@ def simulate(
     options, outcome = options or Options(), outcome or Outcome()
     if simulator not in SIMULATORS:
         raise ValueError(f"Simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
-    common: dict[str, Any] = {
+    run: dict[str, Any] = {
         "outcome": outcome,
         "stalls": options.stalls,
         "patience": options.patience,
@@ -134,31 +134,19 @@ def simulate(
 
         if isinstance(hardware, Path):
             raise ValueError("Simulator amaranth must be given the component, not a file of Verilog")
-        return run_amaranth(hardware, ports, program, feed, **common)
+        return run_amaranth(hardware, ports, program, feed, **run)
     if not isinstance(hardware, Path):
         raise ValueError(f"Simulator {simulator} must be given a file of Verilog, not {hardware!r}")
     check_verilog(hardware, ports)
     directory.mkdir(parents=True, exist_ok=True)
+    run["silence"] = options.silence
+    build: dict[str, Any] = {"waves": options.waves is not None, "notify": options.notify, "timeout": options.timeout}
     if simulator == "cxxrtl":
         from sim.cxxrtl import build_cxxrtl, run_cxxrtl
 
-        build_options: dict[str, Any] = {
-            "waves": options.waves is not None,
-            "notify": options.notify,
-            "timeout": options.timeout,
-        }
-        model = build_cxxrtl(hardware, ports, directory, **build_options)
-        return run_cxxrtl(model, ports, program, feed, silence=options.silence, **common)
+        return run_cxxrtl(build_cxxrtl(hardware, ports, directory, **build), ports, program, feed, **run)
     from sim.cocotb_sim import build_cocotb, plain_place, run_cocotb
 
     with plain_place(directory) as place:
-        build_cocotb(
-            hardware,
-            ports,
-            place,
-            simulator=simulator,
-            waves=options.waves is not None,
-            notify=options.notify,
-            timeout=options.timeout,
-        )
-        return run_cocotb(ports, program, feed, place, simulator=simulator, silence=options.silence, **common)
+        build_cocotb(hardware, ports, place, simulator=simulator, **build)
+        return run_cocotb(ports, program, feed, place, simulator=simulator, **run)
