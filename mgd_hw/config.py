@@ -197,7 +197,7 @@ def _toml(path: Path, text: str) -> dict:
         elif match:
             place = f"line {text.count(chr(10)) + 1}, the end of the file"
         else:
-            place = "somewhere"
+            place, said = "a number", "it has more digits than are read"
         raise UserError(f"{place} is not TOML: {said}", "See https://toml.io, or start from what `mgd-hw new` writes.", file=path) from None
 
 

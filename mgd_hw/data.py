@@ -27,7 +27,9 @@ __all__ = ["TASKS", "Data", "DataSpec", "Scaling", "Task", "csv_shape", "load"]
 LARGEST_DATA = 4 << 30
 """Bytes of the largest data file that is read."""
 MAX_CLASSES = 4096
-"""Most classes of a csv file."""
+"""Most classes of a file."""
+LARGEST_VALUE = 1e30
+"""Largest size of an input or target: the models hold them as float32."""
 RANDOM_SAMPLES = 256
 """Samples of the task ``random``."""
 
@@ -216,6 +218,12 @@ def load(spec: DataSpec, *, validate: bool = False) -> Data:
             f"Begin network.layers with {raw.inputs.shape[1]}.",
             key="network.layers",
         )
+    for name, table in (("an input", raw.inputs), ("a target", raw.answers)):
+        beyond = np.argwhere(np.abs(table.astype(np.float64)) > LARGEST_VALUE)
+        if len(beyond):
+            value = float(table[tuple(beyond[0])])
+            reason = f"{raw.where}: {name} of sample {beyond[0][0] + 1} is {value:g}, beyond ±{LARGEST_VALUE:g}"
+            raise spec.wrong(reason, "Scale the values.")
     targets = _targets(spec, raw)
     train, test, split = _split(spec, raw)
     if validate:
@@ -548,6 +556,9 @@ def _npz_part(x: np.ndarray, y: np.ndarray, x_name: str, y_name: str, wrong) -> 
     if y.ndim == 1 and (y != np.floor(y)).any():
         row = int(np.flatnonzero(y != np.floor(y))[0])
         raise wrong(f"{y_name}: the label of sample {row + 1} is {y[row]:g}, not a whole number")
+    if y.ndim == 1 and (y.astype(np.float64) >= MAX_CLASSES).any():
+        row = int(np.argmax(y.astype(np.float64) >= MAX_CLASSES))
+        raise wrong(f"{y_name}: the label of sample {row + 1} is {y[row]:g}, and there are at most {MAX_CLASSES} classes")
     return x.reshape(len(x), -1), y.astype(np.int64) if y.ndim == 1 else y.astype(np.float64)
 
 

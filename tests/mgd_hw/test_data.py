@@ -133,6 +133,29 @@ def test_limits_take_the_first(tmp_path: Path) -> None:
     assert (data.train.inputs == whole.train.inputs[:100]).all()
 
 
+# -- Values out of all proportion --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scaling", ["column", "range", "none"])
+def test_values_beyond_the_models_are_refused(tmp_path: Path, scaling: str) -> None:
+    (tmp_path / "d.csv").write_text("1,2,0\n3,-1e300,2\n")
+    said = refused(tmp_path, CSV + f'scaling = "{scaling}"\n')
+    assert re.search(r"data\.path: .*d\.csv: an input of sample 2 is -1e\+300, beyond ±1e\+30\. Scale the values\.$", said)
+
+
+def test_targets_beyond_the_models_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.ones((4, 2)), y=np.full((4, 3), 1e300))
+    said = refused(tmp_path, '[network]\nlayers = [2, 3]\n[data]\ntask = "npz"\npath = "d.npz"\n')
+    assert "a target of sample 1 is 1e+300, beyond ±1e+30" in said
+
+
+@pytest.mark.parametrize("label", [2**64 - 1, 1e30, 2**62, 4096])
+def test_labels_beyond_all_classes_are_refused(tmp_path: Path, label: float) -> None:
+    np.savez(tmp_path / "d.npz", x=np.ones((2, 2)), y=np.array([0, label], dtype=np.uint64 if isinstance(label, int) else float))
+    said = refused(tmp_path, '[network]\nlayers = [2, 3]\n[data]\ntask = "npz"\npath = "d.npz"\n')
+    assert f"the label of sample 2 is {label:g}, and there are at most 4096 classes" in said
+
+
 # -- csv --------------------------------------------------------------------------------------------------------------
 
 
