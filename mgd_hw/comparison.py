@@ -17,9 +17,9 @@ from mgd_hw.results import Result
 from python_ref import backprop
 from python_ref.datasets import SampleOrder, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
-from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.design import SATURATION_KINDS, WORD_BITS, DesignSpec
 from python_ref.spec.error import DesignError
-from python_ref.spec.number import MAX_BITS, Fixed
+from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Sgd
 from python_ref.spec.probes import COUNTERS
 
@@ -518,8 +518,8 @@ def _warm_up(design: Design, data: Data) -> None:
 def _agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     """Sum both models' estimates at fixed parameters, and compare their direction with the true gradient's.
 
-    A gradient memory and a period longer than the sum keep the parameters where they are; the formats are the design's,
-    but for room above.
+    A gradient memory and a period longer than the sum keep the parameters where they are. The formats are the design's, but that G has
+    room above for as many steps as a word of the host allows; so many are taken at a time.
     """
     from python_ref import fast, fast_float
     from python_ref.machine import initial_state
@@ -528,24 +528,29 @@ def _agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))
     try:
         still = _frozen(spec, steps)
-    except DesignError:  # no room for the sum in 63 bits
+    except DesignError:  # no room for a sum
         return None
     start = spec.formats.weight.to_real(raw)
     train_part, order = data.train, data.order
     moved = fast_float.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
     summing = replace(still, schedule=replace(still.schedule, update_period=steps + 1))
-    state = fast.train(summing, initial_state(summing, raw), *quantise(summing, train_part), order, steps).state
+    samples, state = quantise(summing, train_part), initial_state(summing, raw)
+    total, at_once = np.zeros(len(raw)), 1 << max(0, summing.gradient_format.integer_bits - spec.gradient_format.integer_bits)
+    while state.steps < steps:
+        state = fast.train(summing, state, *samples, order, min(at_once, steps - state.steps)).state
+        total += state.gradient
+        state = replace(state, gradient=np.zeros_like(state.gradient))
     visited = order.indices(0, -(-steps // spec.schedule.sample_period))
     gradient = backprop.true_gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
     single = math.sqrt(steps / (steps + spec.quantities - 1))
-    return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(state.gradient.astype(float), gradient), single)
+    return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)
 
 
 def _frozen(spec: DesignSpec, steps: int) -> DesignSpec:
-    """The design with a gradient memory wide enough to sum for ``steps`` steps at its first learning rate."""
+    """The design with a gradient memory of whole words, and no update for ``steps`` steps, at its first learning rate."""
     gradient = spec.gradient_format
-    room = min(gradient.integer_bits + 16, MAX_BITS - 2 - gradient.fraction_bits)
-    formats = replace(spec.formats, gradient=Fixed(True, room, gradient.fraction_bits))
+    fraction = min(gradient.fraction_bits, WORD_BITS - gradient.integer_bits)
+    formats = replace(spec.formats, gradient=Fixed(True, min(gradient.integer_bits + 16, WORD_BITS - fraction), fraction))
     schedule = replace(spec.schedule, learning_rate=spec.schedule.learning_rate[:1], update_period=steps)
     return replace(spec, schedule=schedule, optimizer=Sgd(), formats=formats, hardware=replace(spec.hardware, gradient_memory=True))
 

@@ -35,6 +35,9 @@ def check_directory(directory: Path, option: str = "-o") -> Path:
         raise UserError("it is not a path", "Name a directory.", key=option, value=value)
     try:
         place = _nearest(directory)
+        longest = os.pathconf(place if place.is_dir() else place.parent, "PC_NAME_MAX")
+        if any(len(os.fsencode(part)) > longest for part in directory.parts):
+            raise UserError(f"a name in it has more than {longest} bytes", "Name another directory.", key=option, value=value)
         if not place.is_dir():
             what = "it is a file" if place == directory else f"{place} is a file"
             raise UserError(f"{what}, not a directory", "Name another directory.", key=option, value=value)

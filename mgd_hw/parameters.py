@@ -44,6 +44,8 @@ def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np
     for number, layer in enumerate(spec.network.layers, 1):
         wanted |= {f"layer{number}.weight": (layer.n_out, layer.n_in), f"layer{number}.bias": (layer.n_out,)}
     try:
+        with zipfile.ZipFile(path):
+            pass
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in wanted if name in arrays.files}
             extra = sorted(name for name in arrays.files if name.startswith("layer") and name not in wanted)

@@ -16,7 +16,7 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode, WalshCode
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["MAX_LANES", "SATURATION_KINDS", "Cast", "DesignSpec", "Formats", "Hardware", "canonical"]
+__all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware", "canonical"]
 
 MAX_LANES = 256
 """Most lanes a design may have."""
