@@ -232,6 +232,8 @@ class Cosimulated(Result):
         Cycles per step; seconds that it all took.
     waves : Path or None
         The waveform file.
+    changed_lines, first_changed_line : int
+        Lines in which a file of the user's is not the Verilog of the design, and the first of them, counted from 1; else 0.
     """
 
     design: str
@@ -251,6 +253,8 @@ class Cosimulated(Result):
     cycles_per_step: float
     seconds: float
     waves: Path | None = None
+    changed_lines: int = 0
+    first_changed_line: int = 0
 
     ALSO = ("equal",)
 
@@ -294,7 +298,7 @@ def cosim(
     """
     from mgd_hw.data import load as load_data
     from python_ref.spec.probes import values_per_step
-    from rtl_gen.emit import VERILOG
+    from rtl_gen.emit import VERILOG, emit_verilog
     from sim.cosim import cosim as run_both
     from sim.simulators import Options
 
@@ -325,12 +329,15 @@ def cosim(
                 fast_reference=fast,
                 steps_done=lambda done: listener.progress(title, done, steps, f"step {done:,}"),
             )
+        changed, first_changed = (0, 0) if given is None else _changed_lines(given, emit_verilog(spec))
         result = _reported(
             found,
             verilog=str(given or directory / hardware.name),
             reference="python_ref.fast" if fast else "python_ref.machine",
             observables=values_per_step(spec),
             waves=directory / name if waves and (folder / name).exists() else None,
+            changed_lines=changed,
+            first_changed_line=first_changed,
         )
         _write_json(folder / "cosim.json", result)
     return result
@@ -341,6 +348,21 @@ def _reported(found: CosimResult, **more: Any) -> Cosimulated:
     same = {each.name: getattr(found, each.name) for each in fields(Cosimulated) if hasattr(found, each.name)}
     words = {"failure": found.failure or "", "first_difference_text": str(found.first_difference or "")}
     return Cosimulated(**(same | words | more))
+
+
+def _changed_lines(given: Path, generated: str) -> tuple[int, int]:
+    """How many lines of a file are not those generated, and the first of them, from 1; (0, 0) if it is the same but for blanks."""
+    ours = [line.strip() for line in generated.splitlines()]
+    theirs = [line.strip() for line in given.read_text(encoding="utf-8", errors="replace").splitlines()]
+    pairs = list(zip(ours, theirs, strict=False))
+    different = [number for number, (one, other) in enumerate(pairs, 1) if one != other]
+    if len(ours) == len(theirs):
+        return len(different), different[0] if different else 0
+    same_start = different[0] - 1 if different else len(pairs)
+    same_end = 0
+    while same_end < len(pairs) - same_start and ours[-1 - same_end] == theirs[-1 - same_end]:
+        same_end += 1
+    return max(len(ours), len(theirs)) - same_start - same_end, same_start + 1
 
 
 def _write_json(path: Path, result: Result) -> None:

@@ -87,6 +87,14 @@ def _cosimulated(console: Console, result: Cosimulated) -> None:
         console.print(
             f"[bold green]Equal[/bold green]: {what}, bit for bit ({escape(result.simulator)} against {result.reference}).", soft_wrap=True
         )
+        if result.changed_lines:
+            lines = "1 line" if result.changed_lines == 1 else f"{result.changed_lines:,} lines"
+            console.print(
+                f"Note: {escape(result.verilog)} is not the Verilog of this design: it differs in {lines}, from line "
+                f"{result.first_changed_line} on. To this run that made no difference: such a line may drive nothing, or do what these "
+                "steps never came to.",
+                soft_wrap=True,
+            )
     else:
         console.print(f"[bold red]Different[/bold red]: {result.mismatches:,} of {what}.", soft_wrap=True)
         if result.first_difference_text:

@@ -271,6 +271,38 @@ def test_cosim_that_differs_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None
     assert found["mismatches"] == 5
 
 
+def test_a_change_that_makes_no_difference_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sim import cosim as simulation
+
+    def equal(*_: object, **__: object) -> simulation.CosimResult:
+        return simulation.CosimResult("xor", "d", "cxxrtl", 9, 693, 0, None, {}, None, 99, 11.0, 0.1)
+
+    monkeypatch.setattr(simulation, "cosim", equal)
+    flow.generate("xor", Path("made"))
+    text = Path("made/design.v").read_text()
+    monkeypatch.setattr("rtl_gen.emit.emit_verilog", lambda _: text)
+    lines = text.splitlines(keepends=True)
+    cases = {
+        text: (0, 0),
+        text.replace("\n  assign", "\n\tassign"): (0, 0),
+        "".join([*lines[:99], "// other\n", *lines[100:]]): (1, 100),
+        "".join([*lines[:99], "// more\n", "// more\n", *lines[99:]]): (2, 100),
+        "".join([*lines[:99], *lines[100:]]): (1, 100),
+        text + "// end\n": (1, len(lines) + 1),
+        "".join([*lines[:9], "// a\n", *lines[10:99], "// b\n", *lines[100:]]): (2, 10),
+    }
+    for changed, expected in cases.items():
+        Path("mine.v").write_text(changed)
+        result = run("cosim", "xor", "--steps", "9", "--verilog", "mine.v", "-o", "out", "--json")
+        assert result.exit_code == 0
+        found = json.loads(result.stdout)
+        assert (found["changed_lines"], found["first_changed_line"]) == expected
+    said = run("cosim", "xor", "--steps", "9", "--verilog", "mine.v", "-o", "out").stdout
+    assert "Note: mine.v is not the Verilog of this design: it differs in 2 lines, from line 10 on." in said
+    found = json.loads(run("cosim", "xor", "--steps", "9", "-o", "out", "--json").stdout)
+    assert found["changed_lines"] == 0
+
+
 def test_cosim_longer_than_the_disk_is_refused() -> None:
     said = fails(2, "cosim", "mnist" if os.environ.get("MGD_DATA") else "digits", "--steps", "1000000000")
     assert re.fullmatch(r"--steps = 1000000000: the traces of so many steps take .* GB, and .* GB free\. .*", said)
