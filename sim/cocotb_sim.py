@@ -263,19 +263,8 @@ def run_cocotb(
     }
     receiver = Receiver(ports, program, feed, patience, outcome)
     with log.open("wb") as errors, output.open("rb") as frames:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD],
-            cwd=directory,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=errors,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = _start(_job(simulator, "test", arguments), directory, env, errors)
         try:
-            assert process.stdin is not None
-            process.stdin.write(_job(simulator, "test", arguments).encode())
-            process.stdin.close()
             if not _follow(process, frames, receiver, progress, silence):
                 raise CoreError(f"The core kept {simulator} busy with one cycle for {silence:g} s: is there a combinational loop?")
         except BaseException:
@@ -290,6 +279,23 @@ def run_cocotb(
     if waves is not None:
         _keep_waves(directory, waves)
     return receiver.outcome
+
+
+def _start(job: str, directory: Path, env: dict[str, str], errors: BinaryIO) -> subprocess.Popen:
+    """The process of cocotb's runner, told what to do."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CHILD],
+        cwd=directory,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=errors,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(job.encode())
+    process.stdin.close()
+    return process
 
 
 def _follow(
