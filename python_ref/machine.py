@@ -166,29 +166,15 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     words = _stochastic_words(spec, state.seed).words(state.updates) if update_due else np.zeros(layout.words, dtype=np.int64)
 
     # The correlation, and the update when it is due.
-    parameters, gradient, momentum = state.parameters, state.gradient, state.momentum
-    if spec.plain:
-        g, outside = _cast(g, spec.gradient_format, spec.update_format, spec.formats.weight_cast, words)
-        update, counted["update"] = s * g[layout.parameter_word], int(layout.word_lanes @ outside)
-    else:
-        gradient = gradient + s * g[layout.parameter_word]
-        gradient, counted["gradient"] = _saturate(gradient, spec.gradient_format.min, spec.gradient_format.max)
-        source, word = gradient, words[layout.parameter_word]
-        if update_due and isinstance(spec.optimizer, Momentum):
-            momentum, outside = _decay(spec, spec.optimizer, momentum, gradient, word)
-            source, counted["momentum"] = momentum, int(np.count_nonzero(outside))
-        if update_due:
-            update, outside = _cast(source, spec.update_source_format, spec.update_format, spec.formats.weight_cast, word)
-            counted["update"] = int(np.count_nonzero(outside))
-    if update_due:
-        parameters, counted["weight"] = _saturate(parameters - update, *spec.parameter_limits)
+    learned = _learn(spec, state, s, g, words, update_due)
+    counted |= learned.saturated
 
     added = {
         "steps": 1,
         "updates": int(update_due),
         "correct": int(new_sample and correct(spec, first.activation[-spec.network.n_out :], targets)),
         "writes": update_due * spec.network.n_parameters,
-        "changed": int(np.count_nonzero(parameters != state.parameters)),
+        "changed": int(np.count_nonzero(learned.parameters != state.parameters)),
         **{f"saturated_{kind}": counted.get(kind, 0) for kind in SATURATION_KINDS},
     }
     counters = np.minimum(state.counters + [added[name] for name in COUNTERS], COUNTER_LIMITS)
@@ -197,32 +183,77 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         "activation": np.stack((first.activation, second.activation)),
         "cost": np.array((first.cost, second.cost)),
         "cost_change": np.array((int(change),)),
-        "broadcast": g,
+        "broadcast": learned.broadcast,
         "sign": s,
-        "gradient": gradient,
-        "momentum": momentum,
-        "parameter": parameters,
+        "gradient": learned.gradient,
+        "momentum": learned.momentum,
+        "parameter": learned.parameters,
         "counter": counters,
     }
-    signature = state.signature
-    if spec.hardware.signature:
-        if signature is None:
-            raise ValueError("Signatures of the state must be known, not left out earlier; clear them, or train with signatures throughout")
-        signature = extend(spec, signature, observed, (0, 1) if baseline_due else (1,))
-        observed["signature"] = np.array(signature)
+    signature = _sign(spec, state.signature, observed, (0, 1) if baseline_due else (1,))
     after = replace(
         state,
         steps=n + 1,
         updates=state.updates + update_due,
         due=False,
-        parameters=parameters,
-        gradient=np.zeros_like(gradient) if update_due else gradient,
-        momentum=momentum,
+        parameters=learned.parameters,
+        gradient=np.zeros_like(learned.gradient) if update_due else learned.gradient,
+        momentum=learned.momentum,
         baseline=replace(first, saturated=0),
         counters=counters,
         signature=signature,
     )
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """What a correlation left: what was broadcast (g, or u without a gradient memory), G before it is cleared, m, θ, and how many were
+    out of range, by kind."""
+
+    broadcast: np.ndarray
+    gradient: np.ndarray
+    momentum: np.ndarray
+    parameters: np.ndarray
+    saturated: dict[str, int]
+
+
+def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: np.ndarray, update_due: bool) -> _Learned:
+    """G ← saturate(G + s·g); when the update is due m ← cast_m(m − m·2⁻ᵏ + G), θ ← saturate(θ − u), u = cast_weight(G) or cast_weight(m).
+
+    Without a gradient memory u = cast_weight(g), rounded once before the sign: θ ← saturate(θ − s·u).
+    """
+    layout, cast = spec.layout, spec.formats.weight_cast
+    parameters, gradient, momentum, saturated = state.parameters, state.gradient, state.momentum, {}
+    if spec.plain:
+        g, outside = _cast(g, spec.gradient_format, spec.update_format, cast, words)
+        update, saturated["update"] = s * g[layout.parameter_word], int(layout.word_lanes @ outside)
+    else:
+        gradient = gradient + s * g[layout.parameter_word]
+        gradient, saturated["gradient"] = _saturate(gradient, spec.gradient_format.min, spec.gradient_format.max)
+        source, word = gradient, words[layout.parameter_word]
+        if update_due and isinstance(spec.optimizer, Momentum):
+            momentum, outside = _decay(spec, spec.optimizer, momentum, gradient, word)
+            source, saturated["momentum"] = momentum, int(np.count_nonzero(outside))
+        if update_due:
+            update, outside = _cast(source, spec.update_source_format, spec.update_format, cast, word)
+            saturated["update"] = int(np.count_nonzero(outside))
+    if update_due:
+        parameters, saturated["weight"] = _saturate(parameters - update, *spec.parameter_limits)
+    return _Learned(g, gradient, momentum, parameters, saturated)
+
+
+def _sign(
+    spec: DesignSpec, signature: tuple[int, int] | None, observed: dict[str, np.ndarray], passes: tuple[int, ...]
+) -> tuple[int, int] | None:
+    """The running signatures after a step, which join what is observed, if the design keeps them."""
+    if not spec.hardware.signature:
+        return signature
+    if signature is None:
+        raise ValueError("Signatures of the state must be known, not left out earlier; clear them, or train with signatures throughout")
+    signature = extend(spec, signature, observed, passes)
+    observed["signature"] = np.array(signature)
+    return signature
 
 
 def _cast(raw: np.ndarray | int, source: Fixed, target: Fixed, cast: Cast, word: np.ndarray | int = 0) -> tuple[np.ndarray, np.ndarray]:
