@@ -259,6 +259,48 @@ def _block_end(spec: DesignSpec, n: int, steps: int, record_every: int, block_st
     return min(steps, (n // record_every + 1) * record_every, (n // block_steps + 1) * block_steps, *changes)
 
 
+class _Recorder:
+    """Keeps the rows of a curve.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    log : array of float64, shape (5,)
+        What the compiled loop sums up: samples judged, those answered right, their cost, passes, updates.
+    evaluation : (inputs, targets) or None
+        Samples to evaluate at every record.
+    """
+
+    def __init__(self, spec: DesignSpec, log: np.ndarray, evaluation: tuple[np.ndarray, np.ndarray] | None) -> None:
+        self._spec = spec
+        self._log = log
+        self._evaluation = evaluation
+        self._before = log.copy()
+        self._rows: list[tuple[float, ...]] = []
+
+    def record(self, n: int, parameters: np.ndarray) -> float:
+        """Add the row of step ``n``; the accuracy of the parameters, NaN where none is evaluated."""
+        judged, right, cost = (self._log - self._before)[:3]
+        self._before = self._log.copy()
+        online = (right / judged, cost / judged) if judged else (math.nan, math.nan)
+        evaluated = evaluate(self._spec, parameters, *self._evaluation) if self._evaluation is not None else (math.nan, math.nan)
+        self._rows.append((n, self._log[3], self._log[4] * self._spec.network.n_parameters, *online, *evaluated))
+        return evaluated[0]
+
+    def curve(self) -> Curve:
+        """All rows."""
+        columns = [np.array(column) for column in zip(*self._rows, strict=True)] or [np.empty(0)] * len(fields(Curve))
+        return Curve(*(column.astype(np.int64) for column in columns[:3]), *(column.astype(np.float64) for column in columns[3:]))
+
+
+def _canonical(theta: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """θ in canonical order, of θ as it is stored."""
+    canonical = np.empty_like(theta)
+    canonical[stored] = theta
+    return canonical
+
+
 def train(
     spec: DesignSpec,
     parameters: np.ndarray,
@@ -318,13 +360,7 @@ def train(
     functions = np.array([_CODES[layer.activation] for layer in network.layers], dtype=np.int64)
     record_every = max(1, steps // 50) if record_every is None else record_every
     block_steps = block_length(spec) * periods[0]
-    rows: list[tuple[float, ...]] = []
-    window, n = np.zeros(5), 0
-
-    def trained() -> np.ndarray:
-        canonical = np.empty_like(theta)
-        canonical[stored] = theta
-        return canonical
+    recorder, n = _Recorder(spec, log, evaluation), 0
 
     while n < steps:
         stop = _block_end(spec, n, steps, record_every, block_steps)
@@ -338,15 +374,9 @@ def train(
         )  # fmt: skip
         n = stop
         if n % record_every == 0 or n == steps:
-            judged, right, cost = (log - window)[:3]
-            window = log.copy()
-            online = (right / judged, cost / judged) if judged else (math.nan, math.nan)
-            evaluated = evaluate(spec, trained(), *evaluation) if evaluation is not None else (math.nan, math.nan)
-            rows.append((n, log[3], log[4] * network.n_parameters, *online, *evaluated))
+            accuracy = recorder.record(n, _canonical(theta, stored))
             if progress is not None:
                 progress(n)
-            if until is not None and evaluated[0] >= until:
+            if until is not None and accuracy >= until:
                 break
-    columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.empty(0)] * len(fields(Curve))
-    curve = Curve(*(column.astype(np.int64) for column in columns[:3]), *(column.astype(np.float64) for column in columns[3:]))
-    return Result(trained(), n, int(log[3]), int(log[4]) * network.n_parameters, curve)
+    return Result(_canonical(theta, stored), n, int(log[3]), int(log[4]) * network.n_parameters, recorder.curve())

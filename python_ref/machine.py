@@ -145,17 +145,9 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     s = signs[layout.parameter_neuron].astype(np.int64) if spec.node else signs.astype(np.int64)
 
     # The measurement: two passes, or one where the baseline in force still holds.
-    def measure(direction: int) -> Pass:
-        z, y, saturated = forward(spec, state.parameters, inputs, sign=signs, direction=direction)
-        return Pass(z, y, int(cost(y[-spec.network.n_out :], targets)), saturated)
-
     baseline_due = spec.two_sided or new_sample or n % schedule.update_period == 0
-    if spec.two_sided:
-        first, second = measure(+1), measure(-1)
-        difference = first.cost - second.cost
-    else:
-        first, second = measure(0) if baseline_due else state.baseline, measure(+1)
-        difference = second.cost - first.cost
+    first, second = _measure(spec, state, sample, signs, baseline_due)
+    difference = first.cost - second.cost if spec.two_sided else second.cost - first.cost
     counted = {"activation": first.saturated + second.saturated}
     change, outside = _cast(difference, spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast)
     counted["cost_change"] = int(outside)
@@ -204,6 +196,18 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         signature=signature,
     )
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
+
+
+def _measure(spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, baseline_due: bool) -> tuple[Pass, Pass]:
+    """C₀, or the one in force, and C₊; two-sided, C₊ and C₋."""
+
+    def measured(direction: int) -> Pass:
+        z, y, saturated = forward(spec, state.parameters, sample[0], sign=signs, direction=direction)
+        return Pass(z, y, int(cost(y[-spec.network.n_out :], sample[1])), saturated)
+
+    if spec.two_sided:
+        return measured(+1), measured(-1)
+    return measured(0) if baseline_due else state.baseline, measured(+1)
 
 
 @dataclass(frozen=True, eq=False)
