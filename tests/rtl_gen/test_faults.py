@@ -18,13 +18,13 @@ from tests.rtl_gen.faults import DESIGNS, FAULTS, planted
 STEPS = 16
 
 
-def a_run(spec: DesignSpec) -> Run:
+def a_run(spec: DesignSpec, steps: int = STEPS, samples: int = 6) -> Run:
     """A run whose parameters, inputs and targets are spread over their ranges."""
     rng = random.Random(1)
-    inputs, targets = random_samples(rng, spec, 6)
+    inputs, targets = random_samples(rng, spec, samples)
     low, high = spec.parameter_limits
     parameters = np.array([rng.randint(low // 2, high // 2) for _ in range(spec.network.n_parameters)])
-    return Run(spec, parameters, inputs, targets, np.arange(STEPS) % 6, STEPS, 4)
+    return Run(spec, parameters, inputs, targets, np.arange(steps) % samples, steps, 4)
 
 
 @pytest.mark.parametrize("name", DESIGNS)
