@@ -1,0 +1,331 @@
+# amaranth: UnusedElaboratable=no
+"""The same network without learning, of the same blocks: what learning costs is the difference.
+
+Lanes, parameter memories, sequencer, operands, drain, activation and judge are there; signs, broadcast, correlation, update,
+the cost and its change, the second banks and the operands that wait for a correlation are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from rtl_gen.activation import ActivationUnit, Drain
+from rtl_gen.broadcast import operand_shape
+from rtl_gen.cost import Judge
+from rtl_gen.fixed import shift
+from rtl_gen.lane import MultiplyAccumulate
+from rtl_gen.operands import Operands
+from rtl_gen.probe import shape_of
+from rtl_gen.sequencer import Sequencer
+from rtl_gen.slot import delayed, ends_pass, in_last_layer, pipeline, slot_layout
+
+__all__ = ["Forward", "InferenceArray", "InferenceCore", "InferenceLane"]
+
+
+class Forward(DesignSpec):
+    """A design as its forward pass sees it: nothing is perturbed, and nothing waits to be correlated.
+
+    So that the blocks that learning and inference share come out as inference needs them. It is never read back as a design.
+    """
+
+    node = False
+
+    def __post_init__(self) -> None:
+        """Nothing: the design was checked as it is."""
+
+    @classmethod
+    def of(cls, spec: DesignSpec) -> Forward:
+        """That of a design."""
+        return cls(**{each.name: getattr(spec, each.name) for each in fields(spec)})
+
+    @property
+    def sample_buffers(self) -> int:
+        """Samples the core holds: the present one and the next."""
+        return 2
+
+    def amplitude_raw(self, fraction_bits: int) -> int:
+        """Nothing is perturbed."""
+        return 0
+
+
+class InferenceLane(wiring.Component):
+    """A lane that does not learn: a memory and a multiply-accumulate.
+
+    Members
+    -------
+    read : In
+        Address of a word; its parameter reaches the multiplier a cycle later.
+    load, hidden : In(1)
+        The word is a bias, two cycles after its address; its layer reads activations, not inputs, one cycle after it.
+    x : In
+        The operand, two cycles after the address.
+    accumulator : Out
+        Three cycles after the address.
+    write, write_en, data : In
+        The host's write.
+    parameter : Out
+        The word read, a cycle after its address.
+    """
+
+    latency = 1 + MultiplyAccumulate.latency
+    """Cycles from ``read`` to ``accumulator``."""
+
+    def __init__(self, spec: Forward):
+        self.spec = spec
+        words = range(max(2, spec.layout.words))
+        weight = shape_of(spec.formats.weight)
+        super().__init__(
+            {
+                "read": In(words),
+                "load": In(1),
+                "hidden": In(1),
+                "x": In(operand_shape(spec)),
+                "accumulator": Out(signed(spec.accumulator_width)),
+                "write": In(words),
+                "write_en": In(1),
+                "data": In(weight),
+                "parameter": Out(weight),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        m.submodules.parameters = store = memory.Memory(shape=self.parameter.shape(), depth=max(2, spec.layout.words), init=[])
+        write, read = store.write_port(), store.read_port()
+        m.submodules.mac = mac = MultiplyAccumulate(self.parameter.shape(), self.x.shape(), spec.accumulator_width)
+        bias = [shift(self.parameter, form.fraction_bits) for form in (spec.formats.input, spec.formats.activation)]
+        m.d.comb += [
+            read.addr.eq(self.read),
+            write.addr.eq(self.write),
+            write.data.eq(self.data),
+            write.en.eq(self.write_en),
+            self.parameter.eq(read.data),
+            mac.a.eq(self.parameter),
+            mac.b.eq(self.x),
+            mac.load.eq(self.load),
+            # An operator's result, as in a lane that learns.
+            mac.c.eq(Mux(self.hidden, bias[1], bias[0]) | Const(0, signed(spec.accumulator_width))),
+            self.accumulator.eq(mac.o),
+        ]
+        return m
+
+
+class InferenceArray(wiring.Component):
+    """L lanes in step.
+
+    Members
+    -------
+    slot : In(slot_layout(spec))
+        The slot; its operand is ``x``, two cycles later.
+    x : In
+        The operand.
+    drain_slot, accumulators : Out
+        The slot when the accumulators hold its product.
+    host_* : access to the lanes' memories while ``host_mode`` is high: ``host_lane``, ``host_address``, ``host_data``,
+        ``host_write``; ``host_read_data`` two cycles after the address.
+    """
+
+    _read = 1
+    latency = _read + InferenceLane.latency
+    """Cycles from ``slot`` to ``drain_slot``."""
+
+    def __init__(self, spec: Forward):
+        self.spec = spec
+        self.lanes = [InferenceLane(spec) for _ in range(spec.hardware.lanes)]
+        slot, count = slot_layout(spec), spec.hardware.lanes
+        super().__init__(
+            {
+                "slot": In(slot),
+                "x": In(operand_shape(spec)),
+                "drain_slot": Out(slot),
+                "accumulators": Out(count * spec.accumulator_width),
+                "host_lane": In(range(max(2, count))),
+                "host_address": In(range(max(2, spec.layout.words))),
+                "host_mode": In(1),
+                "host_data": In(32),
+                "host_write": In(1),
+                "host_read_data": Out(32),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        slots = pipeline(m, self.slot, self.latency)
+        read, at_lane = slots[self._read], slots[Operands.latency]
+        address = Signal(range(max(2, self.spec.layout.words)))
+        with m.If(read.real):
+            m.d.sync += address.eq(Mux(ends_pass(self.spec, read), 0, address + 1))
+        x, load = delayed(m, self.x, 1, "x"), delayed(m, at_lane.first, 1, "load")
+        chosen = Signal(32)
+        for number, lane in enumerate(self.lanes):
+            m.submodules[f"lane{number}"] = lane
+            m.d.comb += [
+                lane.read.eq(Mux(self.host_mode, self.host_address, address)),
+                lane.load.eq(load),
+                lane.hidden.eq(at_lane.layer.any()),
+                lane.x.eq(x),
+                lane.write.eq(self.host_address),
+                lane.write_en.eq(self.host_write & (self.host_lane == number)),
+                lane.data.eq(self.host_data),
+            ]
+            with m.If(self.host_lane == number):
+                m.d.comb += chosen.eq(lane.parameter)
+        m.d.sync += self.host_read_data.eq(chosen)
+        m.d.comb += [self.drain_slot.eq(slots[self.latency]), self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))]
+        return m
+
+
+class InferenceConductor(wiring.Component):
+    """Runs samples through the network, one after the other.
+
+    Members
+    -------
+    infer, count : In(1), In(32)
+        Take so many samples.
+    available, take : In(1), Out(1)
+        There is a sample; make it the present one.
+    start : Out(1)
+        To the sequencer.
+    complete : In(1)
+        The last output of the pass.
+    busy : Out(1)
+        A run is under way.
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                **{name: In(1) for name in ("infer", "available", "complete")},
+                **{name: Out(1) for name in ("take", "start", "busy")},
+                "count": In(32),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        left = Signal(32)
+        m.d.comb += self.busy.eq(1)
+        with m.FSM():
+            with m.State("Idle"):
+                m.d.comb += self.busy.eq(0)
+                m.d.sync += left.eq(self.count)
+                with m.If(self.infer & self.count.any()):
+                    m.next = "Await sample"
+            with m.State("Await sample"), m.If(self.available):
+                m.d.comb += self.take.eq(1)
+                m.d.sync += left.eq(left - 1)
+                m.next = "Begin pass"
+            with m.State("Begin pass"):
+                m.d.comb += self.start.eq(1)
+                m.next = "Await outputs"
+            with m.State("Await outputs"), m.If(self.complete):
+                with m.If(left.any()):
+                    m.next = "Await sample"
+                with m.Else():
+                    m.next = "Idle"
+        return m
+
+
+class InferenceCore(wiring.Component):
+    """A network that has learned: samples in, outputs and verdicts out.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design; of it all that concerns learning is left out.
+
+    Members
+    -------
+    sample : In(stream)
+        Raw inputs of a sample, then its raw targets, word by word.
+    infer, count : In(1), In(32)
+        Take so many samples.
+    busy : Out(1)
+        A run is under way.
+    y_stb, y : Out
+        An output of the network, one by one in their order.
+    saturated, correct : Out(1)
+        An activation was out of range; the answer is right. To be counted in this cycle.
+    host_* : as the array's, in force while the core is not busy.
+
+    Attributes
+    ----------
+    pass_cycles : int
+        From a pass's first slot to the cycle after its last: the learning core's, since D is the same.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = forward = Forward.of(spec)
+        self.array = InferenceArray(forward)
+        self.activation = ActivationUnit(forward)
+        # As in the core that learns: an activation is written one cycle after it is valid, and the sequencer has two slots anyway.
+        depth = InferenceArray.latency + Drain.latency + ActivationUnit.latency + 1 - 2
+        self.sequencer = Sequencer(forward, depth=depth)
+        self.pass_cycles = self.sequencer.pass_cycles
+        host = {name: member for name, member in self.array.signature.members.items() if name.startswith("host_") and name != "host_mode"}
+        super().__init__(
+            {
+                "sample": In(stream.Signature(forward.sample_width)),
+                "infer": In(1),
+                "count": In(32),
+                **{name: Out(1) for name in ("busy", "y_stb", "saturated", "correct")},
+                "y": Out(shape_of(forward.formats.activation)),
+                **host,
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, array, activation, sequencer = self.spec, self.array, self.activation, self.sequencer
+        conductor, operands, drain, judge = InferenceConductor(), Operands(spec), Drain(spec), Judge(spec)
+        blocks = {
+            "conductor": conductor,
+            "sequencer": sequencer,
+            "array": array,
+            "operands": operands,
+            "drain": drain,
+            "activation": activation,
+            "judge": judge,
+        }
+        for name, block in blocks.items():
+            setattr(m.submodules, name, block)
+        wiring.connect(m, wiring.flipped(self.sample), operands.sample)
+        neuron = activation.neuron_o
+        m.d.comb += [
+            conductor.infer.eq(self.infer),
+            conductor.count.eq(self.count),
+            conductor.available.eq(operands.available),
+            conductor.complete.eq(self.y_stb & neuron.last),
+            sequencer.start.eq(conductor.start),
+            sequencer.forward.eq(1),
+            operands.take.eq(conductor.take),
+            operands.slot.eq(sequencer.slot),
+            array.slot.eq(sequencer.slot),
+            array.x.eq(operands.x),
+            drain.slot.eq(array.drain_slot),
+            drain.accumulators.eq(array.accumulators),
+            activation.neuron.eq(drain.neuron),
+            activation.z.eq(drain.z),
+            operands.neuron.eq(neuron),
+            operands.y.eq(activation.y),
+            operands.target_neuron.eq(delayed(m, drain.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
+            judge.stb.eq(self.y_stb),
+            judge.last.eq(neuron.last),
+            judge.y.eq(activation.y),
+            judge.target.eq(operands.target),
+            self.y_stb.eq(neuron.valid & in_last_layer(spec, neuron)),
+            self.y.eq(activation.y),
+            self.saturated.eq(neuron.valid & activation.outside),
+            self.correct.eq(judge.correct),
+            self.busy.eq(conductor.busy),
+            array.host_mode.eq(~conductor.busy),
+            self.host_read_data.eq(array.host_read_data),
+        ]
+        m.d.comb += [getattr(array, f"host_{name}").eq(getattr(self, f"host_{name}")) for name in ("lane", "address", "data", "write")]
+        return m
