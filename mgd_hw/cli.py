@@ -21,6 +21,7 @@ __all__ = ["commands", "main"]
 
 TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "csv")
 SIMULATORS = ("verilator", "icarus", "cxxrtl")
+NETLISTS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18")
 TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
 
 
@@ -91,21 +92,40 @@ def generate(design: str, out: Path | None, as_json: bool) -> None:
 @commands.command()
 @_options("design")
 @click.option("--steps", type=click.IntRange(1, 10**9), default=200, show_default=True, help="Steps of training.")
-@click.option("--simulator", type=click.Choice(SIMULATORS), default="cxxrtl", show_default=True, help="What runs the Verilog.")
+@click.option("--simulator", type=click.Choice(SIMULATORS), help="What runs the Verilog.  [default: cxxrtl; verilator for a netlist]")
 @click.option("--waves", is_flag=True, help="Keep a waveform file of the simulation.")
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Of parameters, signs and order of samples.  [default: the design's]")
 @click.option(
     "--verilog", type=click.Path(path_type=Path), metavar="FILE", help="Simulate this file in place of the Verilog just generated."
 )
+@click.option("--netlist", type=click.Choice(NETLISTS), help="Synthesise for this part, and simulate the netlist, cell by cell.")
 @_options("out", "json")
 def cosim(
-    design: str, steps: int, simulator: str, waves: bool, seed: int | None, verilog: Path | None, out: Path | None, as_json: bool
+    design: str,
+    steps: int,
+    simulator: str | None,
+    waves: bool,
+    seed: int | None,
+    verilog: Path | None,
+    netlist: str | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Train the Verilog in a simulator, and compare every observable of every step with the model, bit for bit."""
     with _terminal(as_json) as terminal:
         from mgd_hw import flow
 
-        result = flow.cosim(design, steps=steps, simulator=simulator, waves=waves, seed=seed, verilog=verilog, out=out, listener=terminal)
+        result = flow.cosim(
+            design,
+            steps=steps,
+            simulator=simulator,
+            waves=waves,
+            seed=seed,
+            verilog=verilog,
+            netlist=netlist,
+            out=out,
+            listener=terminal,
+        )
         terminal.finish(result, failed=not result.equal)
 
 

@@ -234,6 +234,10 @@ class Cosimulated(Result):
         The waveform file.
     changed_lines, first_changed_line : int
         Lines in which a file of the user's is not the Verilog of the design, and the first of them, counted from 1; else 0.
+    netlist : str
+        The part whose netlist it was; "" for the Verilog as generated.
+    not_covered : tuple of str
+        What a netlist's simulation leaves unproven, in sentences.
     """
 
     design: str
@@ -255,6 +259,8 @@ class Cosimulated(Result):
     waves: Path | None = None
     changed_lines: int = 0
     first_changed_line: int = 0
+    netlist: str = ""
+    not_covered: tuple[str, ...] = ()
 
     ALSO = ("equal",)
 
@@ -268,10 +274,11 @@ def cosim(
     design: str | Path | Design,
     *,
     steps: int = 200,
-    simulator: str = "cxxrtl",
+    simulator: str | None = None,
     waves: bool = False,
     seed: int | None = None,
     verilog: Path | None = None,
+    netlist: str | None = None,
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Cosimulated:
@@ -283,20 +290,23 @@ def cosim(
         Design.
     steps : int
         Steps of training.
-    simulator : str
-        "verilator", "icarus" or "cxxrtl".
+    simulator : str or None
+        "verilator", "icarus" or "cxxrtl"; None takes cxxrtl, or verilator for a netlist, which it compiles faster.
     waves : bool
         Whether to keep a waveform file.
     seed : int or None
         Of parameters, signs and order of samples, in place of the design's own.
     verilog : path or None
         A file to simulate in place of the Verilog just generated.
+    netlist : str or None
+        A part for which the core is synthesised, and whose netlist is simulated in place of its Verilog.
     out : path or None
         Directory for cosim.json, the Verilog and the waves.
     listener : Listener or None
         Told of progress.
     """
     from mgd_hw.data import load as load_data
+    from mgd_hw.netlists import SIMULATOR, check_netlist, simulable
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import VERILOG, emit_verilog
     from sim.cosim import cosim as run_both
@@ -306,6 +316,8 @@ def cosim(
     design = read(design) if seed is None else read(design).with_seed(seed)
     spec = design.spec
     directory = _place(design, out)
+    check_netlist(netlist, verilog)
+    simulator = simulator or (SIMULATOR if netlist else "cxxrtl")
     given = None if verilog is None else _verilog_file(Path(verilog))
     _check_disk(directory, spec, steps)
     run = run_of(design, load_data(design.data), steps)
@@ -314,7 +326,11 @@ def cosim(
         if given is None:
             listener.say(f"Generating {design.name}.")
             _emit(spec, folder)
-        hardware = given or folder / VERILOG
+        hardware, not_covered = given or folder / VERILOG, tuple[str, ...]()
+        if netlist is not None:
+            with _named(design):
+                hardware, made = simulable(spec, netlist, folder, listener)
+            not_covered = made.models.not_covered
         name = f"{spec.name}_waves.{'fst' if simulator == 'icarus' else 'vcd'}"
         options = Options(waves=folder / name if waves else None, notify=listener.say)
         title = f"Simulating {spec.name} with {simulator}"
@@ -338,6 +354,8 @@ def cosim(
             waves=directory / name if waves and (folder / name).exists() else None,
             changed_lines=changed,
             first_changed_line=first_changed,
+            netlist=netlist or "",
+            not_covered=not_covered,
         )
         _write_json(folder / "cosim.json", result)
     return result

@@ -105,6 +105,10 @@ def _cosimulated(console: Console, result: Cosimulated) -> None:
             listed = ", ".join(f"{name} {count:,}" for name, count in result.by_observable.items())
             console.print(f"By observable: {escape(listed)}", soft_wrap=True)
     console.print(speed)
+    if result.netlist:
+        console.print(f"The netlist for {result.netlist}. Not covered:")
+        for sentence in result.not_covered:
+            console.print(f"- {escape(sentence)}", soft_wrap=True)
     if result.waves:
         console.print(f"Waves: {escape(str(result.waves))}", soft_wrap=True)
 
