@@ -85,6 +85,8 @@ class Part:
         Yosys's command, but for ``-top``.
     cells : Cells
         Its cells; of those that join the outputs of look-up tables nothing is counted.
+    block_byte : int
+        Bits of a block memory's word that one write enable covers.
     keeps_mac : bool
         Whether a multiply-accumulate is one DSP block, if synthesis keeps its module whole.
     source : str
@@ -98,6 +100,7 @@ class Part:
     synthesis: str
     cells: Cells
     source: str
+    block_byte: int = 9
     keeps_mac: bool = False
 
     @property
@@ -106,8 +109,21 @@ class Part:
         return self.capacity.bram * max(depth * width for depth, width in self.block_shapes)
 
     def blocks(self, depth: int, width: int) -> int:
-        """Least number of block memories of one shape that make a memory."""
-        return min(-(-depth // each_depth) * -(-width // each_width) for each_depth, each_width in self.block_shapes)
+        """Least number of block memories of one shape that make a memory.
+
+        As Yosys packs it: what is deeper than a block is cut into pieces that stand side by side, each with a write enable of
+        its own.
+        """
+
+        def number(each_depth: int, each_width: int) -> int:
+            pieces = -(-depth // each_depth)
+            if pieces == 1:
+                return -(-width // each_width)
+            if each_width < self.block_byte:
+                return pieces * -(-width // each_width)
+            return -(-pieces * -(-width // self.block_byte) * self.block_byte // each_width)
+
+        return min(number(*shape) for shape in self.block_shapes)
 
     def kind_of(self, cell: str) -> tuple[str, float]:
         """Kind and weight of a cell's type: ("", 0) for what takes no place, "other" for what is not known."""
@@ -205,6 +221,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
                 "synth_ice40 -dsp -device u",
                 _ICE40,
                 "Lattice FPGA-DS-02008, iCE40 UltraPlus Family Data Sheet, as nextpnr-ice40 counts it",
+                block_byte=1,
                 keeps_mac=True,
             ),
             Part(

@@ -172,6 +172,16 @@ def synth(design: str, target: str, out: Path | None, as_json: bool) -> None:
 
 
 @commands.command()
+@_options("design", "json")
+def fit(design: str, as_json: bool) -> None:
+    """Predict, before any synthesis, which FPGAs the design fits, with how many lanes, and what it takes."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import fitting
+
+        terminal.finish(fitting.fit(design))
+
+
+@commands.command()
 @_options("json")
 def doctor(as_json: bool) -> None:
     """Say which tools were found, which are missing, and what to do about it."""

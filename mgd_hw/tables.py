@@ -18,6 +18,7 @@ from mgd_hw.results import Result
 if TYPE_CHECKING:
     from mgd_hw.comparison import Comparison
     from mgd_hw.doctor import Doctor
+    from mgd_hw.fitting import Fitted
     from mgd_hw.flow import Cosimulated, Demonstrated, Generated, New, Synthesised
 
 __all__ = ["show", "show_on"]
@@ -177,6 +178,34 @@ def _synthesised(console: Console, result: Synthesised) -> None:
         console.print(f"[bold red]It does not fit:[/bold red] {excess} too many. {way_out}", soft_wrap=True)
 
 
+def _fitted(console: Console, result: Fitted) -> None:
+    lanes = f"{result.lanes} {'lane' if result.lanes == 1 else 'lanes'}"
+    console.print(f"[bold]{escape(result.design)}[/bold], {lanes}, with its serial line; predicted, nothing was synthesised")
+    table = _table("part", "fits", "most lanes", "LUTs", "± mean, worst", "flip-flops", "DSPs", "block RAMs")
+    for name, part in result.parts.items():
+        error = part["error"]["lut"]
+        table.add_row(
+            name,
+            "[bold green]yes[/bold green]" if part["fits"] else "[bold red]no[/bold red]",
+            str(part["most_lanes"]),
+            f"{part['lut']:,} / {part['limits']['lut']:,}",
+            f"{100 * error['mean']:.0f} %, {100 * error['worst']:.0f} %",
+            *(f"{part[kind]:,} / {part['limits'].get(kind, 0):,}" for kind in ("ff", "dsp", "bram")),
+        )
+    console.print(table)
+    for name, part in result.parts.items():
+        if part["over"]:
+            excess = ", ".join(f"{count:,} {kind}" for kind, count in part["over"].items())
+            way_out = f"; hardware.lanes = {part['most_lanes']} would fit" if part["most_lanes"] else ""
+            console.print(f"{name}: {excess} too many{way_out}.", soft_wrap=True)
+    console.print(f"{result.memory_bits:,} memory bits; {result.cycles_per_step:,.1f} cycles per step, exactly", soft_wrap=True)
+    builds = min(part["designs"] for part in result.parts.values())
+    stale = "" if result.current else " The generator has changed since: run python -m boards.fit_calibrate."
+    console.print(
+        f"Errors are those for designs the model had not seen, {builds} or more per part, {result.calibrated}.{stale}", soft_wrap=True
+    )
+
+
 def _demonstrated(console: Console, result: Demonstrated) -> None:
     for chapter in result.designs:
         console.print(f"\n[bold]— {escape(chapter.title)} —[/bold]")
@@ -201,6 +230,7 @@ _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "Cosimulated": _cosimulated,
     "Comparison": _comparison,
     "Synthesised": _synthesised,
+    "Fitted": _fitted,
     "Demonstrated": _demonstrated,
     "Doctor": _doctor,
 }

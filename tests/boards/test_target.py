@@ -33,7 +33,16 @@ def test_cells_are_known_by_the_longest_beginning(name, cell, kind, weight):
 
 @pytest.mark.parametrize(
     ("name", "depth", "width", "blocks"),
-    [("ice40-up5k", 256, 16, 1), ("ice40-up5k", 257, 16, 2), ("ice40-up5k", 456, 15, 2), ("xc7", 1024, 18, 1), ("xc7", 1025, 18, 2)],
+    [
+        ("ice40-up5k", 256, 16, 1),
+        ("ice40-up5k", 257, 16, 2),
+        ("ice40-up5k", 456, 15, 2),
+        ("xc7", 1024, 18, 1),
+        ("xc7", 1025, 18, 2),
+        ("ice40-up5k", 2351, 11, 7),
+        ("ice40-up5k", 627, 17, 4),
+        ("ecp5-85k", 2351, 11, 3),
+    ],
 )
 def test_blocks_of_a_memory(name, depth, width, blocks):
     assert TARGETS[name].blocks(depth, width) == blocks

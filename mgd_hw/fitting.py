@@ -1,0 +1,79 @@
+"""``fit``: which parts a design fits, known before any synthesis."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgd_hw.config import Design
+from mgd_hw.results import Result, plain
+
+__all__ = ["Fitted", "fit"]
+
+
+@dataclass(frozen=True)
+class Fitted(Result):
+    """Which parts a design fits.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, digest of its structure.
+    lanes : int
+        L.
+    cycles_per_step : float
+        On average over the schedule; exact.
+    memory_bits : int
+        Bits of all memories.
+    parts : dict of str to dict
+        By part: ``fits``, ``over``, ``most_lanes``, what is taken of each kind, ``limits``, ``error`` of the predictions against real
+        builds, ``designs``, how many these were.
+    calibrated : str
+        When the predictor was fitted to real builds.
+    current : bool
+        Whether the generator is still the one it was fitted to.
+    seconds : float
+        It took.
+    """
+
+    design: str
+    digest: str
+    lanes: int
+    cycles_per_step: float
+    memory_bits: int
+    parts: dict[str, dict[str, Any]]
+    calibrated: str
+    current: bool
+    seconds: float
+
+
+def fit(design: str | Path | Design) -> Fitted:
+    """Predict which parts a design fits, with how many lanes, and what it takes of each.
+
+    Raises
+    ------
+    UserError
+        If the design cannot be built at all.
+    """
+    from boards.fit import calibration, parts
+    from boards.fit import fit as predict
+    from mgd_hw.flow import read
+
+    began = time.perf_counter()
+    design = read(design)
+    found = {name: predict(design.spec, name) for name in parts()}
+    calibrated, current = calibration()
+    one = next(iter(found.values()))
+    return Fitted(
+        design=design.name,
+        digest=design.spec.digest,
+        lanes=design.spec.hardware.lanes,
+        cycles_per_step=one.cycles_per_step,
+        memory_bits=one.memory_bits,
+        parts={name: plain(each.to_json()) for name, each in found.items()},  # type: ignore[misc]
+        calibrated=calibrated,
+        current=current,
+        seconds=time.perf_counter() - began,
+    )
