@@ -20,7 +20,7 @@ from sim.process import read_while_alive, stamped, stop, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
-__all__ = ["build_cxxrtl", "find_compiler", "run_cxxrtl"]
+__all__ = ["build_cxxrtl", "build_model", "find_compiler", "run_cxxrtl"]
 
 _DRIVER = Path(__file__).with_name("cxxrtl_driver.cc")
 
@@ -51,14 +51,37 @@ def build_cxxrtl(
     notify: Callable[[str], None] | None = None,
     timeout: float = 1800.0,
 ) -> Path:
-    """Translate and compile a core; return the program that simulates it. A folder that has it already is left as it is.
+    """Translate and compile a core; return the program that simulates it. Parameters and errors are those of :func:`build_model`.
+
+    Parameters
+    ----------
+    ports : Ports
+        Name of its module.
+    """
+    return build_model(verilog, ports.top, _DRIVER, directory, waves=waves, optimize=optimize, notify=notify, timeout=timeout)
+
+
+def build_model(
+    verilog: Path,
+    top: str,
+    driver: Path,
+    directory: Path,
+    *,
+    waves: bool = False,
+    optimize: str = "-O1",
+    notify: Callable[[str], None] | None = None,
+    timeout: float = 1800.0,
+) -> Path:
+    """Translate and compile a module; return the program that simulates it. A folder that has it already is left as it is.
 
     Parameters
     ----------
     verilog : Path
-        The core's file.
-    ports : Ports
-        Name of its module.
+        The module's file.
+    top : str
+        Its name.
+    driver : Path
+        The C++ program around it.
     directory : Path
         Where to build; its path may have spaces.
     waves : bool
@@ -82,14 +105,14 @@ def build_cxxrtl(
     package, compiler = find_yosys(), find_compiler()
     directory.mkdir(parents=True, exist_ok=True)
     version = importlib.metadata.version(package.replace("_", "-"))
-    current, done = stamped(directory, verilog, ports.top, waves, optimize, compiler, package, version, _DRIVER.read_text(encoding="utf-8"))
+    current, done = stamped(directory, verilog, top, waves, optimize, compiler, package, version, driver.read_text(encoding="utf-8"))
     if current:
         return directory / "model"
     for stale in ("model", "model.o", "driver.o", "model.cc", "model.h"):
         (directory / stale).unlink(missing_ok=True)
     source = "core.sv" if verilog.suffix == ".sv" else "core.v"
     shutil.copyfile(verilog, directory / source)
-    _translate(source, verilog, ports, directory, package, waves=waves, notify=notify, timeout=timeout)
+    _translate(source, verilog, top, directory, package, waves=waves, notify=notify, timeout=timeout)
     common = [
         *compiler,
         "-std=c++17",
@@ -101,8 +124,8 @@ def build_cxxrtl(
         *(["-DWAVES", "-DCXXRTL_INCLUDE_VCD_CAPI_IMPL"] if waves else []),
     ]
     model = [*common, "-c", "-o", "model.o", "-DCXXRTL_INCLUDE_CAPI_IMPL", "model.cc"]
-    driver = [*common, "-c", "-o", "driver.o", str(_DRIVER)]
-    _compile((model, driver), verilog, directory, "compile", timeout)
+    around = [*common, "-c", "-o", "driver.o", str(driver)]
+    _compile((model, around), verilog, directory, "compile", timeout)
     _compile(([*common, "-o", "model", "model.o", "driver.o"],), verilog, directory, "link", timeout)
     done()
     return directory / "model"
@@ -111,7 +134,7 @@ def build_cxxrtl(
 def _translate(
     source: str,
     verilog: Path,
-    ports: Ports,
+    top: str,
     directory: Path,
     package: str,
     *,
@@ -122,7 +145,7 @@ def _translate(
     """Make ``model.cc`` of ``source``, the copy of ``verilog`` in ``directory``."""
     script = [
         f"read_verilog {'-sv ' if source.endswith('.sv') else ''}{source}",
-        f"hierarchy -check -top {ports.top}",
+        f"hierarchy -check -top {top}",
         # A third less to compile, at the price of inner names. `opt` would make loops of the memories' enables: half as fast.
         *(() if waves else ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")),
         f"write_cxxrtl {'-g4' if waves else '-g3'} -header model.cc",
