@@ -44,7 +44,9 @@ class Pins:
     busy: str | None = "busy"
 
 
-def build_virtual(verilog: Path, top: str, directory: Path, *, notify: Callable[[str], None] | None = None, timeout: float = 1800.0) -> Path:
+def build_virtual(
+    verilog: Path, top: str, directory: Path, *, notify: Callable[[str], None] | None = None, timeout: float = 1800.0
+) -> Path:
     """Translate and compile a design; return the program for :class:`VirtualBoard`. A folder that has it already is left as it is.
 
     Parameters

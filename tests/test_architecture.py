@@ -19,7 +19,7 @@ ALLOWED = {
     "python_ref": {"python_ref", "numpy"},
     "rtl_gen": {"rtl_gen", "python_ref.spec", "numpy", "amaranth"},
     "sim": {"sim", "python_ref", "rtl_gen", "numpy", "amaranth", "cocotb", "cocotb_tools"},
-    "boards": {"boards", "python_ref.spec", "rtl_gen", "numpy", "amaranth", "amaranth_boards"},
+    "boards": {"boards", "python_ref.spec", "rtl_gen", "numpy", "amaranth", "amaranth_boards", "serial"},
     "mgd_hw": {*PACKAGES, "numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "sklearn"},
 }
 """What each package may import, beside the standard library."""

@@ -216,25 +216,25 @@ class Decoder:
 
     def __init__(self) -> None:
         self.damaged = 0
-        self._content = bytearray()
-        self._escaped = False
+        self._stuffed = b""
         self._synchronised = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take more bytes; yield the contents, complete with these, whose checksum is right."""
-        for byte in data:
-            if byte == FLAG:
-                content, self._content, self._escaped = bytes(self._content), bytearray(), False
-                if _is_right(content):
-                    yield content
-                elif content and self._synchronised:
-                    self.damaged += 1
-                self._synchronised = True
-            elif byte == ESCAPE:
-                self._escaped = True
-            else:
-                self._content.append(byte ^ INVERTED if self._escaped else byte)
-                self._escaped = False
+        *ended, self._stuffed = (self._stuffed + data).split(bytes((FLAG,)))
+        for each in ended:
+            content = _unescaped(each)
+            if _is_right(content):
+                yield content
+            elif content and self._synchronised:
+                self.damaged += 1
+            self._synchronised = True
+
+
+def _unescaped(data: bytes) -> bytes:
+    """What stood between two flags, without its escapes."""
+    plain, *escaped = data.split(bytes((ESCAPE,)))
+    return plain + b"".join(bytes((part[0] ^ INVERTED,)) + part[1:] for part in escaped if part)
 
 
 def write_payload(writes: Sequence[tuple[int, int]]) -> bytes:
