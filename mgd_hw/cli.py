@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -157,6 +157,42 @@ def compare(
 
         result = flow.compare(design, seeds=seeds, steps=steps, save=save, start=start, validate=validate, out=out, listener=terminal)
         terminal.finish(result, interrupted=result.interrupted)
+
+
+@commands.command()
+@_options("design")
+@click.option("--link", required=True, metavar="LINK", help="virtual, serial:DEVICE such as serial:/dev/ttyUSB1, or tcp:HOST:PORT.")
+@click.option("--steps", type=click.IntRange(1, 10**9), required=True, help="Steps of training, those before a checkpoint included.")
+@click.option("--verify", is_flag=True, help="Run the fixed model beside the core, and compare the two block by block and at the end.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an earlier run.")
+@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Of parameters, signs and order of samples.  [default: the design's]")
+@click.option("--start", type=click.Path(path_type=Path), metavar="FILE", help="Start from the parameters in this npz.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the parameters learned, as npz.")
+@click.option("--baud", type=click.IntRange(300, 10**8), default=3_000_000, show_default=True, help="Bits per second of a serial line.")
+@click.option("--divisor", type=click.IntRange(1, 1 << 16), default=4, show_default=True, help="Cycles per bit of a virtual board's line.")
+@click.option("--clock", type=click.FloatRange(0, min_open=True), metavar="MHZ", help="Of the board's core, to tell what limits.")
+@click.option("--verilog", type=click.Path(path_type=Path), metavar="FILE", help="A file for the virtual board to run.")
+@_options("out", "json")
+def train(design: str, clock: float | None, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Train a core on a board, or on a virtual one; go on after an interrupt; compare with the model, bit for bit."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        result = flow.train(design, clock=None if clock is None else 1e6 * clock, out=out, listener=terminal, **options)
+        terminal.finish(result, interrupted=result.interrupted, failed=not result.equal)
+
+
+@commands.command()
+@_options("design")
+@click.option("--divisor", type=click.IntRange(1, 1 << 16), default=4, show_default=True, help="Cycles per bit of its line.")
+@click.option("--verilog", type=click.Path(path_type=Path), metavar="FILE", help="Run this file in place of the Verilog just generated.")
+@_options("out", "json")
+def virtual(design: str, divisor: int, verilog: Path | None, out: Path | None, as_json: bool) -> None:
+    """Run a board made of software until it is interrupted; its serial port is printed."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        flow.serve(design, terminal.show, divisor=divisor, verilog=verilog, out=out, listener=terminal)
 
 
 @commands.command()

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -28,11 +28,27 @@ if TYPE_CHECKING:
     from mgd_hw.data import Data
     from mgd_hw.doctor import Doctor
     from mgd_hw.report import Chapter
+    from mgd_hw.training import Served, Trained
     from python_ref.spec.design import DesignSpec
     from python_ref.trace import Run
     from sim.cosim import CosimResult
 
-__all__ = ["Generated", "New", "advice", "compare", "cosim", "demo", "doctor", "generate", "new", "read", "run_of", "synth"]
+__all__ = [
+    "Generated",
+    "New",
+    "advice",
+    "compare",
+    "cosim",
+    "demo",
+    "doctor",
+    "generate",
+    "new",
+    "read",
+    "run_of",
+    "serve",
+    "synth",
+    "train",
+]
 
 
 def read(design: str | Path | Design) -> Design:
@@ -506,6 +522,119 @@ def compare(
     if save is not None and result.fixed.runs:
         write_parameters(design.spec, result.fixed.runs[0].parameters, Path(save))
     return result
+
+
+# -- train, virtual ---------------------------------------------------------------------------------------------------
+
+
+def train(
+    design: str | Path | Design,
+    *,
+    link: str,
+    steps: int,
+    verify: bool = False,
+    resume: bool = False,
+    seed: int | None = None,
+    start: Path | None = None,
+    save: Path | None = None,
+    baud: int = 3_000_000,
+    divisor: int = 4,
+    clock: float | None = None,
+    verilog: Path | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Trained:
+    """Train a core at the end of a link, and read everything back.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    link : str
+        "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
+    steps : int
+        Steps of training, those before a checkpoint included.
+    verify : bool
+        Whether the fixed model runs beside the core, and is compared with it.
+    resume : bool
+        Whether to go on from the checkpoint.
+    seed : int or None
+        Of parameters, signs and order of samples, in place of the design's own.
+    start, save : path or None
+        npz to start from; npz to write the parameters to.
+    baud : int
+        Bits per second of a serial line.
+    divisor : int
+        Cycles per bit of a virtual board's line.
+    clock : float or None
+        Of the core, in hertz.
+    verilog : path or None
+        A file for the virtual board, in place of the Verilog just generated.
+    out : path or None
+        Directory for train.json and the checkpoint.
+    listener : Listener or None
+        Told of progress.
+    """
+    from mgd_hw.data import load as load_data
+    from mgd_hw.parameters import read_parameters, write_parameters
+    from mgd_hw.training import train_over_link
+    from python_ref.parameters import quantise_parameters
+
+    listener = listener or Silent()
+    design = read(design) if seed is None else read(design).with_seed(seed)
+    directory = _place(design, out)
+    if save is not None:
+        check_file(Path(save), "--save")
+    given = None if verilog is None else _verilog_file(Path(verilog))
+    parameters = None if start is None else read_parameters(design.spec, Path(start))
+    data = load_data(design.data)
+    run = run_of(design, data, steps)
+    if parameters is not None:
+        run = replace(run, parameters=quantise_parameters(design.spec, parameters))
+    with _tools(given):
+        result, learned = train_over_link(
+            design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor, clock=clock,
+            verilog=given, listener=listener,
+        )  # fmt: skip
+    with staged(directory) as folder:
+        _write_json(folder / "train.json", result)
+    if save is not None:
+        write_parameters(design.spec, learned / 2.0**design.spec.formats.weight.fraction_bits, Path(save))
+    return result
+
+
+def serve(
+    design: str | Path | Design,
+    ready: Callable[[Served], None],
+    *,
+    divisor: int = 4,
+    verilog: Path | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> None:
+    """Run a virtual board until a signal ends it.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    ready : callable
+        Is told of the board when it runs.
+    divisor : int
+        Cycles per bit of its line.
+    verilog : path or None
+        A file to run in place of the Verilog just generated.
+    out : path or None
+        Directory to build it in.
+    listener : Listener or None
+        Told of progress.
+    """
+    from mgd_hw.training import serve as run_board
+
+    design = read(design)
+    given = None if verilog is None else _verilog_file(Path(verilog))
+    with _tools(given):
+        run_board(design, divisor=divisor, directory=_place(design, out), listener=listener or Silent(), verilog=given, ready=ready)
 
 
 # -- synth ------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mgd_hw.doctor import Doctor
     from mgd_hw.fitting import Fitted
     from mgd_hw.flow import Cosimulated, Demonstrated, Generated, New, Synthesised
+    from mgd_hw.training import Served, Trained
 
 __all__ = ["show", "show_on"]
 
@@ -206,6 +207,34 @@ def _fitted(console: Console, result: Fitted) -> None:
     )
 
 
+def _trained(console: Console, result: Trained) -> None:
+    console.print(f"[bold]{escape(result.design)}[/bold], {result.steps:,} steps over {escape(result.link)}", soft_wrap=True)
+    if result.verify and result.equal:
+        console.print(f"[bold green]Equal[/bold green]: {result.verified:,} values compared with the model, bit for bit.")
+    elif result.verify:
+        console.print(f"[bold red]Different[/bold red]: {result.mismatches:,} of {result.verified:,} values compared with the model.")
+        console.print(f"First: {escape(result.first_difference_text)}", soft_wrap=True)
+    console.print(f"Accuracy {_percent(result.accuracy)} of the test samples, cost C/n {_number(result.cost)}")
+    table = _table("", "steps/s", "")
+    table.add_row("through the link", _number(result.steps_per_second), f"{result.seconds:,.1f} s")
+    clock = "" if math.isnan(result.clock_hz) else f" at {result.clock_hz / 1e6:.3g} MHz"
+    table.add_row("the core alone", _number(result.core_steps_per_second), f"{_number(result.cycles_per_step, 6)} cycles per step{clock}")
+    console.print(table)
+    console.print(
+        f"Line: {result.bytes_sent:,} bytes out, {result.bytes_received:,} in; {result.frames:,} frames, {result.frames_repeated:,} "
+        f"repeated; {result.link_errors:,} errors, all mended",
+        soft_wrap=True,
+    )
+    if result.advice:
+        console.print(f"Note: {escape(result.advice)}", soft_wrap=True)
+    console.print(f"Checkpoint: {escape(str(result.checkpoint))}, step {result.checkpoint_step:,}", soft_wrap=True)
+
+
+def _served(console: Console, result: Served) -> None:
+    console.print(f"[bold]{escape(result.design)}[/bold] listens at {escape(result.port)}; Ctrl-C ends it.", soft_wrap=True)
+    console.print(f"mgd-hw train {escape(result.design)} --link {escape(result.link)} --steps 1000", soft_wrap=True)
+
+
 def _demonstrated(console: Console, result: Demonstrated) -> None:
     for chapter in result.designs:
         console.print(f"\n[bold]— {escape(chapter.title)} —[/bold]")
@@ -232,5 +261,7 @@ _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "Synthesised": _synthesised,
     "Fitted": _fitted,
     "Demonstrated": _demonstrated,
+    "Trained": _trained,
+    "Served": _served,
     "Doctor": _doctor,
 }

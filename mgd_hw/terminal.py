@@ -124,6 +124,15 @@ class Terminal:
             self.say("Interrupted; what was finished is kept.")
         self._result = result, INTERRUPTED if interrupted else 1 if failed else code
 
+    def show(self, result: Result) -> None:
+        """A result at once, of a command that goes on; with ``as_json`` still on standard output."""
+        self._clear()
+        self._guard.__exit__(None, None, None)
+        self._print(result)
+        sys.stdout.flush()
+        self._guard = _only_ours(self.as_json)
+        self._guard.__enter__()
+
     def say(self, text: str) -> None:
         """A line."""
         self._clear()

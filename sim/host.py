@@ -18,6 +18,7 @@ from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import MAGIC, Command, Link, Memory, phase_bits, register_map
 
 __all__ = [
+    "canonical",
     "check_identity",
     "clear_counters",
     "clear_memory",
@@ -201,15 +202,21 @@ def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:
 
     Of a format wider than 32 bits, the low 32, sign-extended: the register ``data`` has no more.
     """
-    layout, target = spec.layout, memories(spec)[memory]
+    layout = spec.layout
     data = register_map(spec)["data"].address
     words = np.empty((spec.hardware.lanes, layout.words), dtype=np.int64)
     for lane in range(spec.hardware.lanes):
         write_register(spec, link, "select", memory << 16 | lane)
         write_register(spec, link, "address", 0)
         words[lane] = [link.read(data) for _ in range(layout.words)]
+    return canonical(spec, memory, words)
+
+
+def canonical(spec: DesignSpec, memory: Memory, words: np.ndarray) -> np.ndarray:
+    """The values (int64, shape (P,)) of a memory's words (int64, shape (lanes, words)), unsigned as they are read."""
+    layout = spec.layout
     values = words[layout.parameter_lane, layout.parameter_word]
-    return values - ((values >> 31 & 1) << 32) if target.signed else values
+    return values - ((values >> 31 & 1) << 32) if memories(spec)[memory].signed else values
 
 
 def read_counters(spec: DesignSpec, link: Link) -> dict[str, int]:
