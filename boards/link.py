@@ -468,7 +468,7 @@ class SerialLink:
         self._again: deque[_Question] = deque()
         self._next = 0
         self._doubt: _Sent | None = None
-        self._checking = False
+        self._checked: _Sent | None = None
         self._heard = self._moved = self._asked = time.monotonic()
         self._wait = 0.0
 
@@ -612,10 +612,10 @@ class SerialLink:
         """The device has the first so many frames under way, and something came that is not the next."""
         for sent in list(self._under_way)[:ahead]:
             sent.received = True
-        checking, self._checking = self._checking, False
+        checked, self._checked = self._checked, None
         if ahead == len(self._under_way):
             self._doubt = None
-        elif checking:
+        elif any(sent is checked for sent in list(self._under_way)[ahead:]):
             self._go_back()
         else:
             # Told before the frame can have come there, or because it did not: that is asked once it must have.
@@ -662,7 +662,7 @@ class SerialLink:
         now = time.monotonic()
         self._pace.due(now, len(_NO_FRAME))
         self._out(_NO_FRAME)
-        self._asked, self._checking = now, True
+        self._asked, self._checked = now, self._under_way[-1]
 
     # -- the beginning -------------------------------------------------------------------------------------------------
 

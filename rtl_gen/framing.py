@@ -108,19 +108,20 @@ class FrameReceiver(wiring.Component):
         write, start, read = (Signal(range(RING_BYTES), name=name) for name in ("write", "start", "read"))
         flag, escape, escaped, taken, full = (Signal(name=name) for name in ("flag", "escape", "escaped", "taken", "full"))
         some, bad, is_next, is_reset = (Signal(name=name) for name in ("some", "bad", "is_next", "is_reset"))
-        good, accept = Signal(), Signal()
+        good, accept, overflown = Signal(), Signal(), Signal()
         byte = Signal(BITS)
         m.d.comb += [
             flag.eq(self.stb & (self.data == FLAG)),
             escape.eq(self.stb & (self.data == ESCAPE)),
             taken.eq(self.stb & ~flag & ~escape),
             byte.eq(self.data ^ Mux(escaped, INVERTED, 0)),
-            full.eq(write + 1 == read),
+            full.eq((write + 1)[: len(write)] == read),
             put.addr.eq(write),
             put.data.eq(byte),
             put.en.eq(taken),
             good.eq(flag & checksum.right & ~bad),
-            accept.eq(good & is_next & ~is_reset),
+            # A reset needs no room: it is what frees a device whose ring is full for good.
+            accept.eq(good & is_next & ~is_reset & ~overflown),
             self.reset.eq(good & is_reset),
             self.refused.eq(flag & some & ~accept & ~self.reset),
         ]
@@ -131,7 +132,7 @@ class FrameReceiver(wiring.Component):
         with m.If(taken):
             m.d.sync += some.eq(1)
             with m.If(full):
-                m.d.sync += bad.eq(1)
+                m.d.sync += overflown.eq(1)
             with m.Else():
                 m.d.sync += write.eq(write + 1)
             with m.If(~some):
@@ -139,7 +140,7 @@ class FrameReceiver(wiring.Component):
         with m.If(self.error):
             m.d.sync += [some.eq(1), bad.eq(1)]
         with m.If(flag):
-            m.d.sync += [some.eq(0), bad.eq(0)]
+            m.d.sync += [some.eq(0), bad.eq(0), overflown.eq(0)]
             with m.If(accept):
                 m.d.sync += [start.eq(write), self.expected.eq(self.expected + 1)]
             with m.Else():
@@ -362,7 +363,9 @@ class FrameSender(wiring.Component):
         refused, reset, is_reset, own = (Signal(name=name) for name in ("refused", "reset", "is_reset", "own"))
         part = Signal(Part)
         place, count = Signal(range(BITS)), Signal(range(CHECK_BYTES))
-        header = Cat(Mux(own, self.expected, self.number), own, is_reset)
+        # Kept, since the next frame may come while its number is being sent.
+        told = Signal.like(self.number)
+        header = Cat(told, own, is_reset)
         m.d.comb += [
             self.o.eq(line.o),
             line.bit.eq(Mux(part == Part.HEADER, header.bit_select(place, 1), Mux(part == Part.DATA, self.bit, checksum.o))),
@@ -373,6 +376,7 @@ class FrameSender(wiring.Component):
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += [line.flag.eq(line.ready & (refused | reset | self.answer)), checksum.clear.eq(1)]
+                m.d.sync += told.eq(Mux(refused | reset, self.expected, self.number))
                 m.d.sync += [own.eq(refused | reset), is_reset.eq(reset), part.eq(Part.HEADER)]
                 with m.If(line.flag):
                     m.d.sync += [refused.eq(0), reset.eq(0)]
