@@ -1,0 +1,161 @@
+"""The codes s as rows of a table without end: row p, one entry per perturbed quantity; any part of it, regenerated, never stored.
+
+E(sᵢ·sⱼ) over the rows is 0 for i ≠ j. E(sᵢ²) is :attr:`Code.power`: 1 but for the sequential code, in which each quantity has its
+turn in one row of D. So C̃·s/Δ is on average the gradient times that power, and *summed* over D sequential rows it is the gradient,
+as everywhere in this project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from python_ref.perturbation import BitStream
+from python_ref.spec.perturbation import Trinomial
+
+__all__ = ["CODES", "Code", "RandomCode", "SequentialCode", "SinusoidalCode", "WalshCode"]
+
+
+class Code(Protocol):
+    """A perturbation code.
+
+    Attributes
+    ----------
+    name : str
+        In a design file.
+    """
+
+    name: ClassVar[str]
+
+    def power(self, quantities: int) -> float:
+        """Mean of sᵢ² over the rows."""
+        ...
+
+    def period(self, quantities: int) -> int | None:
+        """Rows after which it repeats; None if it is not meant to."""
+        ...
+
+    def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """s of rows ``first`` … ``first + count − 1``, quantities ``start`` … ``stop − 1`` of all (int8 or float64, shape (count,
+        stop − start))."""
+        ...
+
+
+@lru_cache(maxsize=32)
+def _stream(seed: int) -> BitStream:
+    return BitStream(Trinomial(127, 64, "signs"), seed)
+
+
+@dataclass(frozen=True)
+class RandomCode:
+    """Signs ±1 from the hardware's generator, x¹²⁷ + x + 1: bit p·D + i is that of quantity i in row p; 1 means −1, and odd rows
+    are inverted.
+
+    The inversion makes the recurrence's own correlation of three signs alternate, so that a one-sided difference averages it out.
+
+    Parameters
+    ----------
+    seed : int
+        Of the generator.
+    """
+
+    seed: int = 1
+
+    name: ClassVar[str] = "random"
+
+    def power(self, quantities: int) -> float:
+        """1"""
+        return 1.0
+
+    def period(self, quantities: int) -> None:
+        """None: 2¹²⁷ bits."""
+
+    def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """int8, ±1."""
+        stop, stream = quantities if stop is None else stop, _stream(self.seed)
+        width, signs = stop - start, np.empty((count, stop - start), np.int8)
+        if width == quantities:
+            np.copyto(signs, stream.bits(first * quantities, count * quantities).reshape(count, quantities), casting="unsafe")
+        else:
+            for row in range(count):
+                np.copyto(signs[row], stream.bits((first + row) * quantities + start, width), casting="unsafe")
+        turned = 1 - 2 * (np.arange(first, first + count) & 1).astype(np.int8)[:, None]  # +1 in even rows, −1 in odd ones
+        signs *= -2 * turned
+        signs += turned
+        return signs
+
+
+@dataclass(frozen=True)
+class WalshCode:
+    """Signs ±1: −1 where the parity of ((i + 1) AND (p mod 2ᵐ)) is odd, 2ᵐ the smallest power of two above D. Row 0 of the matrix
+    is not used."""
+
+    name: ClassVar[str] = "walsh"
+
+    def power(self, quantities: int) -> float:
+        """1"""
+        return 1.0
+
+    def period(self, quantities: int) -> int:
+        """2ᵐ"""
+        return 1 << quantities.bit_length()
+
+    def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """int8, ±1."""
+        phase = (np.arange(first, first + count, dtype=np.int64) % self.period(quantities))[:, None]
+        odd = np.arange(start + 1, (quantities if stop is None else stop) + 1, dtype=np.int64) & phase
+        for shift in (32, 16, 8, 4, 2, 1):
+            odd ^= odd >> shift
+        return (1 - 2 * (odd & 1)).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class SequentialCode:
+    """One quantity at a time: +1 for number p mod D, 0 for the others."""
+
+    name: ClassVar[str] = "sequential"
+
+    def power(self, quantities: int) -> float:
+        """1/D"""
+        return 1.0 / quantities
+
+    def period(self, quantities: int) -> int:
+        """D"""
+        return quantities
+
+    def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """int8, 0 or 1."""
+        turn = np.arange(first, first + count, dtype=np.int64)[:, None] % quantities
+        return (np.arange(start, quantities if stop is None else stop) == turn).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class SinusoidalCode:
+    """s = √2·sin(2π·(i + 1)·p/T), T = 2·(D + 1): orthogonal over a period, mean square 1, and odd in p, so that it collects no
+    curvature."""
+
+    name: ClassVar[str] = "sinusoidal"
+
+    def power(self, quantities: int) -> float:
+        """1"""
+        return 1.0
+
+    def period(self, quantities: int) -> int:
+        """T"""
+        return 2 * (quantities + 1)
+
+    def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """float64, −√2 to √2."""
+        turns = self.period(quantities)
+        p = np.arange(first, first + count, dtype=np.int64)[:, None] % turns
+        index = np.arange(start + 1, (quantities if stop is None else stop) + 1, dtype=np.int64)
+        return np.sqrt(2.0) * np.sin(2 * np.pi * (index * p % turns) / turns)
+
+
+CODES: dict[str, type[RandomCode] | type[WalshCode] | type[SequentialCode] | type[SinusoidalCode]] = {
+    code.name: code for code in (RandomCode, WalshCode, SequentialCode, SinusoidalCode)
+}
+"""The codes by name."""
