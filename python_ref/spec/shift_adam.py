@@ -1,0 +1,170 @@
+"""Adam for hardware: its division and its square root are shifts, found by the leading one of v.
+
+With G the accumulated gradient, m and v the memories, all raw integers in formats of their own:
+
+1. m ← cast_m(m − m·2^−k₁ + G·2^−k₁) and v ← cast_v(v − v·2^−k₂ + G²·2^−k₂), so β₁ = 1 − 2^−k₁ and β₂ = 1 − 2^−k₂.
+2. E = ⌊log₂ v⌋, the place of the leading one; of v = 0 that of its last place, which stands for Adam's ε.
+3. h = ⌊(E + 1)/2⌋, so that √v/2ʰ lies in [√½, √2).
+4. c = 1; ``refined``, c follows from what the bit behind the leading one tells of √v/2ʰ: 1¼ below √0.75, 1⅛ from there to 1, ⅞ from
+1 to √1.5,
+   ¾ from there on. c·2^−h is then within 12.5 % of 1/√v, in place of 41.4 %, for one addition.
+5. u = cast_weight(m·c·2^(r − h + b)), r = log₂ η; θ ← saturate(θ − u).
+
+b, the correction of the bias, is the same for all parameters and depends on the number of the update only: the whole number nearest to
+log₂(√(1 − β₂ᵗ)/(1 − β₁ᵗ)), t counted from 1; 0 without.
+
+Kingma & Ba, ICLR 2015, algorithm 1, of which step 2 to 4 depart. The multiplications left are the square of G; everything else
+moves and adds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+from python_ref.spec.error import DesignError
+from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
+
+__all__ = ["ShiftAdam"]
+
+
+@lru_cache(maxsize=4096)
+def _bias_shift(k1: int, k2: int, update: int) -> int:
+    """The whole number nearest to log₂(√(1 − β₂ᵗ)/(1 − β₁ᵗ)): x² = (1 − β₂ᵗ)/(1 − β₁ᵗ)², and b where 2^(2b − 1) ≤ x² < 2^(2b + 1)."""
+    t = update + 1
+    if t >= 64 << max(k1, k2):  # both powers are below 2⁻⁶⁴, and x² nearer to 1 than to a boundary
+        return 0
+    bits = 256 + t.bit_length()  # the powers as multiples of 2^−bits, each too small by at most t of these: far from deciding
+    powers = []
+    for k in (k1, k2):
+        power, base, rest = 1 << bits, (1 << bits) - (1 << (bits - k)), t
+        while rest:
+            power = power * base >> bits if rest & 1 else power
+            base, rest = base * base >> bits, rest >> 1
+        powers.append(power)
+    square = Fraction(((1 << bits) - powers[1]) << bits, ((1 << bits) - powers[0]) ** 2)
+    b = 0
+    while square < Fraction(2) ** (2 * b - 1):
+        b -= 1
+    while square >= Fraction(2) ** (2 * b + 1):
+        b += 1
+    return b
+
+
+@dataclass(frozen=True)
+class ShiftAdam:
+    """Adam with shifts for its division and its root.
+
+    Parameters
+    ----------
+    gradient, weight : Fixed
+        Of G and of θ; signed.
+    rate_log2 : int
+        r = log₂ η.
+    k1, k2 : int
+        Decays: β = 1 − 2⁻ᵏ. 3 and 10 are nearest to the usual 0.9 and 0.999.
+    momentum, square : Fixed or None
+        Of m (signed) and of v (unsigned). None derives them: m as G with k₁ more fraction bits, v with k₂ more than G² has, each
+        within 32 bits.
+    refined : bool
+        Whether the bit behind the leading one is looked at.
+    corrected : bool
+        Whether the bias is corrected.
+    rounding : Rounding
+        Of the cast into u. STOCHASTIC is allowed.
+
+    Raises
+    ------
+    DesignError
+        If a number is out of bounds, or an intermediate has more than 63 bits.
+    """
+
+    gradient: Fixed
+    weight: Fixed
+    rate_log2: int
+    k1: int = 3
+    k2: int = 10
+    momentum: Fixed | None = None
+    square: Fixed | None = None
+    refined: bool = True
+    corrected: bool = True
+    rounding: Rounding = Rounding.STOCHASTIC
+    overflow: Overflow = Overflow.SATURATE
+
+    name = "shift-adam"
+
+    def __post_init__(self) -> None:
+        for name, k in (("k1", self.k1), ("k2", self.k2)):
+            if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 12:
+                raise DesignError(f"optimizer.{name}", k, "it must be a whole number from 1 to 12", "Take 3 for k1 and 10 for k2, say.")
+        if not -48 <= self.rate_log2 <= 16:
+            raise DesignError(
+                "schedule.learning_rate", self.rate_log2, "log2 of the learning rate must lie between -48 and 16", "Take -10."
+            )
+        for key, value, signed in (
+            ("formats.gradient", self.gradient, True),
+            ("formats.weight", self.weight, True),
+            ("optimizer.format", self.m, True),
+            ("optimizer.square_format", self.v, False),
+        ):
+            if value.signed is not signed:
+                raise DesignError(key, str(value), f"it must be {'signed' if signed else 'unsigned'}", "Take the other kind of format.")
+        try:
+            _ = self.m_sum, self.v_sum, self.move
+        except ValueError as error:
+            reason = f"an intermediate of Adam exceeds {MAX_BITS} bits ({error})"
+            raise DesignError("formats.gradient", str(self.gradient), reason, "Take narrower formats.") from error
+
+    @property
+    def m(self) -> Fixed:
+        """Format of m."""
+        g = self.gradient
+        return self.momentum or Fixed(True, g.integer_bits, min(g.fraction_bits + self.k1, max(1, 32 - g.integer_bits)))
+
+    @property
+    def v(self) -> Fixed:
+        """Format of v."""
+        g = self.gradient
+        integer = max(1, 2 * g.integer_bits - 1)
+        return self.square or Fixed(False, integer, min(2 * g.fraction_bits + self.k2, max(1, 32 - integer)))
+
+    @property
+    def m_sum(self) -> Fixed:
+        """Exact format of m − m·2^−k₁ + G·2^−k₁."""
+        return self.m - self.m.scaled(-self.k1) + self.gradient.scaled(-self.k1)
+
+    @property
+    def v_sum(self) -> Fixed:
+        """Exact format of v − v·2^−k₂ + G²·2^−k₂."""
+        square = Fixed.covering(0, self.gradient.min**2, 2 * self.gradient.fraction_bits)
+        return self.v - self.v.scaled(-self.k2) + square.scaled(-self.k2)
+
+    @property
+    def roots(self) -> tuple[int, int]:
+        """Least and greatest h."""
+        last, first = -self.v.fraction_bits, self.v.integer_bits - 1
+        return (last + 1) // 2, (first + 1) // 2
+
+    @property
+    def move(self) -> Fixed:
+        """Exact format of m·c·2^(r − h), whatever h: its last place is that of the greatest h, three bits below where it is refined."""
+        least, greatest = self.roots
+        below = 3 * self.refined
+        fraction = self.m.fraction_bits - self.rate_log2 + greatest + below
+        largest = (abs(self.m.min) << (greatest - least)) * (10 if self.refined else 1)
+        return Fixed.covering(-largest, largest, fraction)
+
+    def bias_shift(self, update: int) -> int:
+        """b of an update, counted from 0."""
+        return _bias_shift(self.k1, self.k2, update) if self.corrected else 0
+
+    @property
+    def beta1(self) -> Fraction:
+        """β₁."""
+        return 1 - Fraction(1, 1 << self.k1)
+
+    @property
+    def beta2(self) -> Fraction:
+        """β₂."""
+        return 1 - Fraction(1, 1 << self.k2)
