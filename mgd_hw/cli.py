@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["commands", "main"]
 
 TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "csv")
+DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
 SIMULATORS = ("verilator", "icarus", "cxxrtl")
 NETLISTS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18")
 TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
@@ -215,6 +216,18 @@ def fit(design: str, as_json: bool) -> None:
         from mgd_hw import fitting
 
         terminal.finish(fitting.fit(design))
+
+
+@commands.command()
+@click.argument("task", type=click.Choice(DATA_SETS))
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to.  [default: your cache, where designs find it]")
+@_options("json")
+def fetch(task: str, out: Path | None, as_json: bool) -> None:
+    """Download the images of MNIST, Fashion-MNIST or CIFAR-10, checked against their published checksums."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        terminal.finish(flow.fetch(task, out, listener=terminal))
 
 
 @commands.command()

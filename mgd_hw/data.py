@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import math
 import os
+import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ TASKS = {
     "digits": Task(64, (10,), (64, 32, 10), test_fraction=0.2),
     "mnist": Task(784, (10,), (784, 32, 10), test_fraction=None, takes_path=True),
     "fashion-mnist": Task(784, (10,), (784, 32, 10), test_fraction=None, takes_path=True),
+    "cifar-10": Task(3072, (10,), (3072, 32, 10), test_fraction=None, takes_path=True),
     "idx": Task(test_fraction=None, needs_path=True, takes_path=True),
     "csv": Task(scaling=Scaling.COLUMN, test_fraction=0.2, needs_path=True, takes_path=True),
     "npz": Task(scaling=Scaling.COLUMN, test_fraction=None, needs_path=True, takes_path=True),
@@ -566,30 +568,46 @@ def _npz_part(x: np.ndarray, y: np.ndarray, x_name: str, y_name: str, wrong) -> 
 
 _SOURCE_OF_IMAGES = (
     "Put mnist.npz (fashion_mnist.npz) or the four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
-    "t10k-labels-idx1-ubyte, each also as .gz) into a folder, and name it with data.path or the environment variable MGD_DATA."
+    "t10k-labels-idx1-ubyte, each also as .gz; `mgd-hw fetch` downloads them) into a folder, and name it with data.path or the "
+    "environment variable MGD_DATA."
+)
+_SOURCE_OF_CIFAR = (
+    "Put cifar-10-binary.tar.gz, unpacked or not, or cifar_10.npz (`mgd-hw fetch` downloads the first) into a folder, and name it with "
+    "data.path or the environment variable MGD_DATA."
 )
 
 
+def _fetched(task: str) -> Path | None:
+    """Where `mgd-hw fetch` has put a data set, if it has."""
+    from mgd_hw.download import SOURCES, cached
+
+    if task not in SOURCES:
+        return None
+    try:
+        place = cached(task)
+    except ImportError:
+        return None
+    return place if all((place / name).is_file() for name in SOURCES[task].files) else None
+
+
 def _images(spec: DataSpec) -> _Raw:
-    """The MNIST family from a folder or an npz file."""
-    given = spec.path
-    key = "data.path"
-    if given is None:
-        if not os.environ.get("MGD_DATA", "").strip():
-            raise spec.wrong(
-                f"the images of {spec.task} are not shipped, and neither data.path nor MGD_DATA says where they are",
-                _SOURCE_OF_IMAGES,
-                "data.task",
-                spec.task,
-            )
+    """The MNIST family and CIFAR-10 from a folder or an npz file."""
+    given, key = spec.path, "data.path"
+    way_out = _SOURCE_OF_CIFAR if spec.task == "cifar-10" else _SOURCE_OF_IMAGES
+    if given is None and os.environ.get("MGD_DATA", "").strip():
         given, key = Path(os.environ["MGD_DATA"]).expanduser(), "MGD_DATA"
+    elif given is None:
+        given = _fetched(spec.task)
+        if given is None:
+            reason = f"the images of {spec.task} are not shipped, and neither data.path nor MGD_DATA says where they are"
+            raise spec.wrong(reason, way_out, "data.task", spec.task)
     try:
         if given.is_file():
             raw = _read_npz(given)
         elif given.is_dir():
             raw = _folder(spec, given, key)
         else:
-            raise spec.wrong("there is no such folder", _SOURCE_OF_IMAGES, key, str(given))
+            raise spec.wrong("there is no such folder", way_out, key, str(given))
     except OSError as error:
         raise spec.wrong(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", key, str(given)) from None
     return raw
@@ -604,6 +622,8 @@ def _folder(spec: DataSpec, folder: Path, key: str) -> _Raw:
         for name in names:
             if (place / name).is_file():
                 return _read_npz(place / name)
+    if spec.task == "cifar-10":
+        return _cifar(spec, folders, key)
     for place in folders:
         if _idx_file(place, "train", "images", 3):
             return _read_idx(place)
@@ -660,6 +680,40 @@ def _idx_array(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=head).reshape(sizes)
 
 
+# -- CIFAR-10 ---------------------------------------------------------------------------------------------------------
+
+_CIFAR_FILES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+_CIFAR_RECORD = 1 + 3 * 32 * 32
+"""A label, then red, green and blue, each row by row."""
+
+
+def _cifar(spec: DataSpec, folders: list[Path], key: str) -> _Raw:
+    """The binary version of CIFAR-10, from its archive or unpacked; nothing is unpickled, and nothing unpacked on the disk."""
+    for folder in folders:
+        for place in (folder, folder / "cifar-10-batches-bin"):
+            if all((place / name).is_file() for name in _CIFAR_FILES):
+                return _cifar_records([(place / name).read_bytes() for name in _CIFAR_FILES], place)
+        archive = folder / "cifar-10-binary.tar.gz"
+        if archive.is_file():
+            try:
+                with tarfile.open(archive, "r:gz") as packed:
+                    members = [packed.extractfile(f"cifar-10-batches-bin/{name}") for name in _CIFAR_FILES]
+                    return _cifar_records([b"" if member is None else member.read() for member in members], archive)
+            except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
+                raise UserError(f"it cannot be read ({error})", "Fetch the file again.", file=archive) from None
+    raise spec.wrong("the folder has neither cifar_10.npz nor cifar-10-binary.tar.gz", _SOURCE_OF_CIFAR, key, str(folders[0]))
+
+
+def _cifar_records(contents: list[bytes], where: Path) -> _Raw:
+    for name, content in zip(_CIFAR_FILES, contents, strict=True):
+        if not content or len(content) % _CIFAR_RECORD:
+            raise UserError(f"{name} has {len(content):,} bytes, not a multiple of {_CIFAR_RECORD:,}", "Fetch it again.", file=where)
+    records = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, _CIFAR_RECORD)
+    n_train = len(records) - len(contents[-1]) // _CIFAR_RECORD
+    source = f"{len(records):,} images of CIFAR-10"
+    return _Raw(records[:, 1:], records[:, 0].astype(np.int64), source, n_train, (0.0, 255.0), str(where))
+
+
 _SOURCES = {
     "xor": _generated,
     "parity": _generated,
@@ -671,4 +725,5 @@ _SOURCES = {
     "idx": _images,
     "mnist": _images,
     "fashion-mnist": _images,
+    "cifar-10": _images,
 }

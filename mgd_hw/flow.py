@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
     from mgd_hw.doctor import Doctor
+    from mgd_hw.download import Fetched
     from mgd_hw.report import Chapter
     from mgd_hw.training import Served, Trained
     from python_ref.spec.design import DesignSpec
@@ -41,6 +42,7 @@ __all__ = [
     "cosim",
     "demo",
     "doctor",
+    "fetch",
     "generate",
     "new",
     "read",
@@ -744,6 +746,16 @@ def _named(design: Design) -> Iterator[None]:
         yield
     except DesignError as error:
         raise UserError(error.reason, error.remedy, file=design.path, key=error.key, value=error.value) from None
+
+
+# -- fetch ------------------------------------------------------------------------------------------------------------
+
+
+def fetch(task: str, directory: Path | None = None, *, listener: Listener | None = None) -> Fetched:
+    """Download a public data set; see :func:`mgd_hw.download.fetch`."""
+    from mgd_hw.download import fetch as download
+
+    return download(task, directory, listener=listener)
 
 
 # -- doctor -----------------------------------------------------------------------------------------------------------

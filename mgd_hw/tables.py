@@ -18,6 +18,7 @@ from mgd_hw.results import Result
 if TYPE_CHECKING:
     from mgd_hw.comparison import Comparison
     from mgd_hw.doctor import Doctor
+    from mgd_hw.download import Fetched
     from mgd_hw.fitting import Fitted
     from mgd_hw.flow import Cosimulated, Demonstrated, Generated, New, Synthesised
     from mgd_hw.training import Served, Trained
@@ -244,6 +245,10 @@ def _demonstrated(console: Console, result: Demonstrated) -> None:
     console.print(f"\nWrote {escape(str(result.directory / 'report.html'))} and report.json in {result.seconds:.0f} s", soft_wrap=True)
 
 
+def _fetched(console: Console, result: Fetched) -> None:
+    console.print(f"{escape(', '.join(result.files))} in {escape(str(result.directory))}", soft_wrap=True)
+
+
 def _doctor(console: Console, result: Doctor) -> None:
     table = _table("tool", "version", "needed for", "remedy", numbers=False)
     for tool in result.tools:
@@ -261,6 +266,7 @@ _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "Synthesised": _synthesised,
     "Fitted": _fitted,
     "Demonstrated": _demonstrated,
+    "Fetched": _fetched,
     "Trained": _trained,
     "Served": _served,
     "Doctor": _doctor,
