@@ -327,6 +327,8 @@ def compare(
         If it was interrupted before one model finished a run; later, what there is is returned.
     """
     listener = listener or Silent()
+    if design.software.asks:
+        return _compare_software(design, data, seeds=seeds, steps=steps, start=start, judged_by=judged_by, listener=listener)
     spec = design.spec
     listener.say("Compiling the fast models; only the first run after an installation takes long.")
     _warm_up(design, data)
@@ -370,6 +372,65 @@ def compare(
         _paired(found["fixed"], found["float"]),
         _paired(found["float"], found["backprop"]),
         agreement,
+        interrupted,
+    )
+
+
+def _compare_software(
+    design: Design, data: Data, *, seeds: int, steps: int, start: np.ndarray | None, judged_by: str, listener: Listener
+) -> Comparison:
+    """The same for a design that no hardware does: there is no fixed model of it."""
+    from mgd_hw.software import ONLY_SOFTWARE, has_slopes
+    from mgd_hw.software_runs import train_backprop, train_mgd
+    from python_ref.spec.design import digest_of
+
+    spec = design.spec
+    models = ("float", "backprop") if has_slopes(design) else ("float",)
+    runs: dict[str, list[Training]] = {name: [] for name in MODELS}
+    forecast, interrupted = _Forecast(seeds, models), False
+    try:
+        for number in range(seeds):
+            seed = spec.network.initial.seed + number
+            own = design.with_seed(seed) if number else design
+            dense = design.software.architecture == "dense"
+            raw = _start(own.spec, seed, start) if dense else None
+            order = replace(data.order, seed=data.order.seed + number)
+            signs = own.spec.perturbation.seed
+            for name in models:
+                begun = time.perf_counter()
+
+                def progress(fraction: float, name: str = name, begun: float = begun, number: int = number) -> None:
+                    note = forecast.note(name, fraction, time.perf_counter() - begun)
+                    listener.progress(f"{_TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
+
+                if name == "float":
+                    run = train_mgd(own, data, signs, order, steps, raw, progress)
+                else:
+                    run = train_backprop(own, data, seed, raw, progress)
+                runs[name].append(run)
+                forecast.finish(name, time.perf_counter() - begun)
+    except KeyboardInterrupt:
+        interrupted = True
+        if not any(runs.values()):
+            raise
+    key, value = design.software.asks[0]
+    notes = {"fixed": f"no fixed model: {ONLY_SOFTWARE[key]} has no hardware yet ({key} = {value})"}
+    if len(models) == 1:
+        notes["backprop"] = "back-propagation is not defined for the activation sign, which has no slope"
+    found = {name: Model(tuple(runs[name]), notes.get(name, "")) for name in MODELS}
+    return Comparison(
+        spec.name,
+        digest_of({"spec": spec, "software": design.software}),
+        data.source,
+        judged_by,
+        steps,
+        min(len(runs[name]) for name in models),
+        found["float"],
+        found["fixed"],
+        found["backprop"],
+        _paired(found["fixed"], found["float"]),
+        _paired(found["float"], found["backprop"]),
+        None,
         interrupted,
     )
 

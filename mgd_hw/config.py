@@ -13,18 +13,20 @@ from typing import Any
 from mgd_hw.data import TASKS, DataSpec, Scaling
 from mgd_hw.errors import UserError
 from mgd_hw.keys import KEYS, SECTIONS, Wrong
+from mgd_hw.software import ARCHITECTURES, ONLY_SOFTWARE, OPTIMIZER_KEYS, Software
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.network import Activation, Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
-from python_ref.spec.perturbation import CODES, Kind, Perturbation
+from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
 __all__ = ["DSP_ACCUMULATOR", "CompareSpec", "Derived", "Design", "find", "load", "parse", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
 """Bytes of the largest design file that is read."""
+_ONE_RATE = 'Write one whole number, such as -9, or learning.decay = "cosine".'
 DSP_ACCUMULATOR = 32
 """Bits that the multiplier block of a small FPGA, the iCE40 UP5K, accumulates by itself."""
 
@@ -70,6 +72,8 @@ class Design:
         Defaults of a comparison.
     derived : tuple of Derived
         What followed from the rest.
+    software : Software
+        What no hardware does. Of a network that is not dense, that of the spec has the inputs and outputs, and nothing else.
     """
 
     path: Path
@@ -78,6 +82,7 @@ class Design:
     data: DataSpec
     compare: CompareSpec
     derived: tuple[Derived, ...]
+    software: Software = Software()
 
     @property
     def name(self) -> str:
@@ -275,7 +280,7 @@ class _Builder:
         spec = DesignSpec(name, network, perturbation, schedule, optimizer, formats_known, self.hardware(network, schedule))
         spec = self.within_accumulator(spec)
         self.note_formats(spec)
-        return Design(self.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived))
+        return Design(self.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived), self.software())
 
     def name(self) -> str:
         stem = re.sub(r"[^A-Za-z0-9_]", "_", self.path.stem)[:64] or "design"
@@ -291,7 +296,7 @@ class _Builder:
             raise self.refuse(
                 "data.task", "it was left out, and the ending of data.path does not say it", 'Add task = "mnist", say, to [data].'
             )
-        if "data.task" not in self.values and "network.layers" not in self.values:
+        if not {"data.task", "network.layers", "network.architecture"} & self.values.keys():
             raise self.refuse(
                 "network.layers",
                 "it was left out, and so was data.task, from which it would follow",
@@ -299,8 +304,68 @@ class _Builder:
             )
         return str(self.get("data.task", "random", "no task was given: noise, enough to generate, co-simulate and synthesise"))
 
+    def software(self) -> Software:
+        """What no hardware does, all keys of which are checked against each other."""
+        given, get = self.values, self.get
+        for key in ("learning.smoothing", "device.weight_limit", "device.stochastic"):
+            needs = {"learning.smoothing": ("learning.cost", "cross-entropy")}.get(key, ("device.weight_step", None))
+            if key in given and (needs[0] not in given or needs[1] not in (None, given[needs[0]])):
+                shown = needs[0] + (f' = "{needs[1]}"' if needs[1] else "")
+                raise self.refuse(key, f"only {shown} has it", f"Remove it, or give {shown}.", given[key])
+        name = str(get("optimizer.name", "sgd"))
+        found = Software(
+            architecture=str(get("network.architecture", "dense")),
+            width=get("network.width", 1),
+            code=str(get("perturbation.code", "lfsr")),
+            apart=get("perturbation.apart", False),
+            optimizer=name,
+            options=tuple((key, given[f"optimizer.{key}"]) for key in OPTIMIZER_KEYS[name] if f"optimizer.{key}" in given),
+            batch=get("learning.batch", 1),
+            repeats=get("learning.repeats", 1),
+            cost=str(get("learning.cost", "squared-error")),
+            smoothing=get("learning.smoothing", 0.0),
+            normalise=get("learning.normalise", False),
+            decay=str(get("learning.decay", "constant")),
+            precision=str(get("learning.precision", "float64")),
+            device=tuple((key.removeprefix("device."), value) for key, value in given.items() if key.startswith("device.")),
+        )
+        built: dict[str, tuple] = {
+            "network.architecture": ("dense",),
+            "perturbation.code": tuple(CODES),
+            "optimizer.name": ("sgd", "momentum"),
+            "learning.batch": (1,),
+            "learning.repeats": (1,),
+            "learning.cost": ("squared-error",),
+            "learning.decay": ("constant",),
+        }
+        asks = tuple((key, given[key]) for key in ONLY_SOFTWARE if key in given and given[key] not in built.get(key, (False, 0.0)))
+        if asks and len(get("schedule.learning_rate", ((0, 0),))) > 1:
+            key, value = "schedule.learning_rate", [list(pair) for pair in given["schedule.learning_rate"]]
+            raise self.refuse(key, f"a list of rates is the hardware's, and {ONLY_SOFTWARE[asks[0][0]]} has none", _ONE_RATE, value)
+        return replace(found, asks=asks)
+
+    def convolutional(self, architecture: str, task: str) -> Network:
+        """Inputs and outputs of a network whose layers are fixed."""
+        ends = ARCHITECTURES[architecture]
+        assert ends is not None
+        for key in ("network.layers", "network.hidden", "network.output", "network.scheme"):
+            if key in self.values:
+                reason = f'network.architecture = "{architecture}" says what it is'
+                raise self.refuse(key, reason, "Remove it.", self.values[key])
+        facts = TASKS[task]
+        if (facts.inputs is not None and facts.inputs != ends[0]) or (facts.outputs and ends[1] not in facts.outputs):
+            reason = f'it has {ends[0]} inputs and {ends[1]} outputs, and data.task = "{task}" has not'
+            raise self.refuse("network.architecture", reason, "Take another task, or another network.", architecture)
+        return Network(ends, initial=Initialization(scale=self.get("network.scale", 1.0), seed=self.get("network.seed", 1)))
+
     def network(self, task: str) -> Network:
         usual = TASKS[task].layers
+        architecture = str(self.get("network.architecture", "dense"))
+        if architecture != "dense":
+            return self.convolutional(architecture, task)
+        if "network.width" in self.values:
+            reason = "a dense network says how wide it is in network.layers"
+            raise self.refuse("network.width", reason, "Remove it, or give network.architecture.", self.values["network.width"])
         if "network.layers" not in self.values and usual is None:
             raise self.refuse(
                 "network.layers",
@@ -418,35 +483,43 @@ class _Builder:
         why = "the usual" if amplitude == -6 else "the last place of what is perturbed"
         return Perturbation(
             kind,
-            CODES[str(self.get("perturbation.code", "lfsr"))](),
+            CODES.get(str(self.get("perturbation.code", "lfsr")), LfsrCode)(),
             self.get("perturbation.amplitude", amplitude, why, f"2^{amplitude}"),
             self.get("perturbation.seed", 1),
         )
 
     def optimizer(self) -> Sgd | Momentum:
-        if self.get("optimizer.name", "sgd") == "momentum":
-            given = {
-                name: self.values[f"optimizer.{name}"]
-                for name in ("k", "format", "rounding", "overflow")
-                if f"optimizer.{name}" in self.values
-            }
-            return Momentum(**given)
-        for name in ("k", "format", "rounding", "overflow"):
-            if f"optimizer.{name}" in self.values:
-                raise self.refuse(f"optimizer.{name}", 'only optimizer.name = "momentum" has it', 'Remove it, or write name = "momentum".')
-        return Sgd()
+        """The optimiser of the machine; one that no machine has is in :meth:`software`."""
+        chosen = str(self.get("optimizer.name", "sgd"))
+        for name in dict.fromkeys(key for keys in OPTIMIZER_KEYS.values() for key in keys):
+            if f"optimizer.{name}" in self.values and name not in OPTIMIZER_KEYS[chosen]:
+                owners = " or ".join(f'"{owner}"' for owner, keys in OPTIMIZER_KEYS.items() if name in keys)
+                raise self.refuse(f"optimizer.{name}", f"only optimizer.name = {owners} has it", f"Remove it, or write name = {owners}.")
+        if chosen != "momentum":
+            return Sgd()
+        return Momentum(
+            **{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS["momentum"] if f"optimizer.{name}" in self.values}
+        )
 
     def schedule(self, network: Network, perturbation: Perturbation, optimizer: Sgd | Momentum) -> Schedule:
         period = self.get("schedule.update_period", 1)
         fan_in = max(network.sizes[:-1])
         quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
         decay = optimizer.k if isinstance(optimizer, Momentum) else 0
+        chosen = str(self.get("optimizer.name", "sgd"))
         # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
         rate = -math.ceil(math.log2(2 * (0.3 * fan_in + 1) * (quantities + period))) - decay
         rate = max(-48, rate)
+        usual = {"adam": -9, "shift-adam": -9, "sign": -9}.get(chosen)
+        if usual is not None:
+            fixed = self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)
+            return self.periods(fixed, period)
         why = f"fan-in {fan_in}, {quantities} perturbed quantities, τ_θ = {period}" + (f", momentum's k = {decay}" if decay else "")
+        return self.periods(self.get("schedule.learning_rate", ((0, rate),), why, rate), period)
+
+    def periods(self, learning_rate: tuple[tuple[int, int], ...], period: int) -> Schedule:
         return Schedule(
-            learning_rate=self.get("schedule.learning_rate", ((0, rate),), why, rate),
+            learning_rate=learning_rate,
             perturbation_period=self.get("schedule.perturbation_period", 1),
             sample_period=self.get("schedule.sample_period", 1),
             update_period=period,

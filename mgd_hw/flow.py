@@ -58,6 +58,15 @@ def read(design: str | Path | Design) -> Design:
     return design if isinstance(design, Design) else load(design)
 
 
+def _built(design: str | Path | Design) -> Design:
+    """The same, known to ask for nothing that no hardware does."""
+    from mgd_hw.software import check_hardware
+
+    found = read(design)
+    check_hardware(found)
+    return found
+
+
 def _place(design: Design, out: Path | None) -> Path:
     """The directory for results, known to be writable."""
     return check_directory(FOLDER / design.name if out is None else Path(out))
@@ -145,7 +154,7 @@ def generate(design: str | Path | Design, out: Path | None = None, *, listener: 
         If the design cannot be built, or the directory not be written to.
     """
     listener = listener or Silent()
-    design = read(design)
+    design = _built(design)
     directory = _place(design, out)
     listener.say(f"Generating {design.name}.")
     with staged(directory) as folder, _tools():
@@ -331,7 +340,7 @@ def cosim(
     from sim.simulators import Options
 
     listener = listener or Silent()
-    design = read(design) if seed is None else read(design).with_seed(seed)
+    design = _built(design) if seed is None else _built(design).with_seed(seed)
     spec = design.spec
     directory = _place(design, out)
     check_netlist(netlist, verilog)
@@ -717,7 +726,7 @@ def synth(
         Told of progress.
     """
     listener = listener or Silent()
-    design = read(design)
+    design = _built(design)
     spec = design.spec
     directory = _place(design, out)
     from boards.synth import synthesise

@@ -11,9 +11,9 @@ from enum import Enum
 from typing import Any
 
 from mgd_hw.data import TASKS, Scaling
+from mgd_hw.software import ARCHITECTURES, OPTIMIZER_KEYS
 from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Activation, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind
 from python_ref.spec.schedule import MAX_PERIOD, Difference
 
@@ -222,6 +222,10 @@ _PERIOD, _SEED = "whole number, 1 to 2^24 - 1", "whole number, 0 to 2^63 - 1"
 _STEPS = _whole(1, MAX_PERIOD, 1)
 _A_SEED = _whole(0, MAX_SEED, 1)
 _COUNT = _whole(1, 1 << 24, 10_000)
+_COUNTED = "whole number, 1 to 2^24"
+_COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
+_CODES = (*CODES, "sinusoidal")
+_SOFTWARE = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
 _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
     (
         "",
@@ -248,6 +252,15 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         _one_of(_ACTIVATIONS),
     ),
     ("network", "output", _choices(_ACTIVATIONS), '"identity"', "Activation of the last layer.", _one_of(_ACTIVATIONS)),
+    (
+        "network",
+        "architecture",
+        _choices(ARCHITECTURES),
+        '"dense"',
+        "The network: dense layers, or one of the convolutional ones of the papers, whose layers are fixed. All but dense: software only.",
+        _one_of({name: name for name in ARCHITECTURES}),
+    ),
+    ("network", "width", "whole number, 1 to 256", "1", "How many times as many channels a convolutional network has.", _whole(1, 256, 4)),
     ("network", "seed", _SEED, "1", "Of the initial parameters.", _A_SEED),
     (
         "network",
@@ -270,10 +283,18 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
     (
         "perturbation",
         "code",
-        _choices(CODES),
+        _choices(dict.fromkeys(_CODES)),
         '"lfsr"',
-        "The signs: random ±1, Walsh-Hadamard rows, or one quantity at a time.",
-        _one_of({name: name for name in CODES}),
+        "The signs: random ±1, Walsh-Hadamard rows, one quantity at a time; or sinusoids, in software only.",
+        _one_of({name: name for name in _CODES}),
+    ),
+    (
+        "perturbation",
+        "apart",
+        "true or false",
+        "false",
+        "Whether each layer is perturbed in a pass of its own, so that it sees no noise of the others." + _SOFTWARE,
+        _boolean,
     ),
     (
         "perturbation",
@@ -303,8 +324,22 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
         _rates,
     ),
-    ("optimizer", "name", _choices(OPTIMIZERS), '"sgd"', "θ ← θ − G, or with momentum θ ← θ − m.", _one_of({n: n for n in OPTIMIZERS})),
-    ("optimizer", "k", "whole number, 1 to 12", "3", "Momentum only: m decays by 2⁻ᵏ per update.", _whole(1, 12, 3)),
+    (
+        "optimizer",
+        "name",
+        _choices(OPTIMIZER_KEYS),
+        '"sgd"',
+        "θ ← θ − G, or with momentum θ ← θ − m. The others are software only; shift-adam is Adam whose division and root are shifts.",
+        _one_of({name: name for name in OPTIMIZER_KEYS}),
+    ),
+    ("optimizer", "k", "whole number, 1 to 12", "3", "Momentum, nesterov: m decays by 2⁻ᵏ per update.", _whole(1, 12, 3)),
+    ("optimizer", "beta1", "number, 0 to 0.9999", "0.9", "Adam only: β₁.", _real(0, 0.9999, 0.9)),
+    ("optimizer", "beta2", "number, 0 to 0.999999", "0.999", "Adam only: β₂.", _real(0, 0.999999, 0.999)),
+    ("optimizer", "epsilon", "number, 0 to 1", "1e-8", "Adam only: ε.", _real(0, 1, 1e-8)),
+    ("optimizer", "corrected", "true or false", "true", "Adam, shift-adam: whether the bias of m and v is corrected.", _boolean),
+    ("optimizer", "k1", "whole number, 1 to 12", "3", "Shift-adam only: β₁ = 1 − 2^−k₁.", _whole(1, 12, 3)),
+    ("optimizer", "k2", "whole number, 1 to 12", "10", "Shift-adam only: β₂ = 1 − 2^−k₂.", _whole(1, 12, 10)),
+    ("optimizer", "refined", "true or false", "true", "Shift-adam only: whether the bit behind the leading one is looked at.", _boolean),
     ("optimizer", "format", "format", "gradient's, with k more integer bits, within 32", "Momentum only: format of m.", _format),
     (
         "optimizer",
@@ -376,6 +411,79 @@ _ROWS += [
     ),
     ("hardware", "memory", '"block"', '"block"', "Where parameters live: dual-port block memory.", _memory),
     ("hardware", "signature", "true or false", "true", "Whether the core keeps running checksums of its observables.", _boolean),
+    ("learning", "batch", _COUNTED, "1", "Samples of a step, each with a perturbation of its own." + _SOFTWARE, _COUNT),
+    (
+        "learning",
+        "repeats",
+        _COUNTED,
+        "1",
+        "Perturbations of each sample in a step; one unperturbed pass serves them all." + _SOFTWARE,
+        _COUNT,
+    ),
+    (
+        "learning",
+        "cost",
+        _choices(dict.fromkeys(_COSTS)),
+        '"squared-error"',
+        "C = Σ(y − y*)²; its mean over the outputs; or the cross-entropy of softmax(y). All but the first: software only.",
+        _one_of({name: name for name in _COSTS}),
+    ),
+    ("learning", "smoothing", "number, 0 to 0.99", "0", "Cross-entropy only: label smoothing.", _real(0, 0.99, 0.1)),
+    (
+        "learning",
+        "normalise",
+        "true or false",
+        "false",
+        "Whether the mean of G over τ_θ is made as long as the true gradient (Oripov et al. 2025)." + _SOFTWARE,
+        _boolean,
+    ),
+    (
+        "learning",
+        "decay",
+        '"constant" or "cosine"',
+        '"constant"',
+        "Whether the rate falls along half a cosine, to a hundredth at the end of the run; cosine is software only.",
+        _one_of({"constant": "constant", "cosine": "cosine"}),
+    ),
+    (
+        "learning",
+        "precision",
+        '"float32" or "float64"',
+        '"float64"',
+        "Of the float model of a design that is software only.",
+        _one_of({"float32": "float32", "float64": "float64"}),
+    ),
+    (
+        "device",
+        "activation_variation",
+        "number, 0 to 4",
+        "0",
+        "a: every neuron is L·f(k·(z − x₀)) + y₀ with L, k ~ 1 + a·N(0, 1) and x₀, y₀ ~ a·N(0, 1) (McCaughan et al. 2023).",
+        _real(0, 4, 0.1),
+    ),
+    ("device", "cost_noise", "number, 0 to 1000", "0", "Standard deviation of noise on every measured cost.", _real(0, 1000, 0.001)),
+    ("device", "update_noise", "number, 0 to 1000", "0", "Standard deviation of noise on every written parameter.", _real(0, 1000, 0.001)),
+    ("device", "weight_step", "number above 0, to 1", "none", "Parameters are multiples of it.", _real(1e-12, 1, 0.0625)),
+    ("device", "weight_limit", "number, 0.001 to 1024", "8", "Largest size of such a parameter.", _real(0.001, 1024, 2)),
+    (
+        "device",
+        "stochastic",
+        "true or false",
+        "false",
+        "Whether such parameters are rounded stochastically, else to the nearest.",
+        _boolean,
+    ),
+    (
+        "device",
+        "endurance",
+        "whole number, 1 to 10^12",
+        "without end",
+        "Writes that change a cell until it keeps its value for ever.",
+        _whole(1, 10**12, 100_000),
+    ),
+    ("device", "fading", "number, 0 to 1", "0", "Part of a parameter that is lost in each step.", _real(0, 1, 1e-6)),
+    ("device", "wander", "number, 0 to 1", "0", "Standard deviation of a parameter's random walk in each step.", _real(0, 1, 1e-6)),
+    ("device", "seed", _SEED, "1", "Of all random numbers of the devices.", _A_SEED),
     (
         "data",
         "task",

@@ -9,7 +9,7 @@ __all__ = ["page"]
 
 _SECTIONS = {
     "": "At the top of the file",
-    "network": "Dense layers, and where their parameters start.",
+    "network": "Dense layers or a network of the papers, and where its parameters start.",
     "perturbation": "What is perturbed, by how much, by which signs.",
     "schedule": "When things happen. Steps count from 0.",
     "optimizer": "What turns the accumulated gradient G into a change of the parameters.",
@@ -17,6 +17,8 @@ _SECTIONS = {
     "formats.rounding": "What each narrowing does with the bits it drops. Only updates may be rounded stochastically.",
     "formats.overflow": "What each narrowing does with a value that does not fit.",
     "hardware": "The array of lanes.",
+    "learning": "How the float side learns, beyond what hardware does.",
+    "device": "What imperfect hardware would do to it, each effect by itself; applied to the float model, in software only.",
     "data": "What is learned.",
     "compare": "What `mgd-hw compare` does when its options do not say.",
 }
@@ -80,7 +82,9 @@ for training. Or `x_train`, `y_train`, `x_test`, `y_test`. Images are flattened;
 
 **MNIST and its relatives**: the folder in `data.path`, or in the environment variable `MGD_DATA`, holds `mnist.npz`
 (`fashion_mnist.npz`) or the four IDX files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`,
-`t10k-labels-idx1-ubyte`, each also as `.gz`. Task `idx` takes any such folder, of any image size and number of classes.
+`t10k-labels-idx1-ubyte`, each also as `.gz`. `mgd-hw fetch mnist` (`fashion-mnist`, `cifar-10`) downloads what was published,
+checks it, and keeps it where designs find it; nothing is downloaded otherwise. Task `idx` takes any such folder, of any image size
+and number of classes.
 
 With one output there are two classes, and the answer is 1 where y ≥ ½; with more, the largest output wins, the lowest index first.
 

@@ -138,10 +138,12 @@ def _comparison(console: Console, result: Comparison) -> None:
         if not math.isnan(paired.mean):
             spread = "" if math.isnan(paired.interval) else f" ± {100 * paired.interval:.2f}"
             console.print(f"{title}, seed by seed: {100 * paired.mean:+.2f}{spread} points (95 %)")
-    if result.backprop.note:
-        console.print(escape(result.backprop.note))
+    for model in (result.fixed, result.backprop):
+        if model.note:
+            console.print(escape(model.note), soft_wrap=True)
     saturated = {kind: count for kind, count in result.fixed.saturations.items() if count}
-    console.print("Saturations of the fixed model: " + (", ".join(f"{kind} {count:,}" for kind, count in saturated.items()) or "none"))
+    if result.fixed.runs:
+        console.print("Saturations of the fixed model: " + (", ".join(f"{kind} {count:,}" for kind, count in saturated.items()) or "none"))
     if result.agreement:
         found = result.agreement
         console.print(

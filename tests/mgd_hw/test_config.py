@@ -80,11 +80,39 @@ def test_every_key_is_read() -> None:
         "data.stratify": "true",
         "data.shuffle": "false",
         "compare.backprop_rate": "0.01",
+        "perturbation.apart": "true",
+        "optimizer.beta1": "0.5",
+        "optimizer.beta2": "0.5",
+        "optimizer.epsilon": "0.1",
+        "optimizer.corrected": "false",
+        "optimizer.refined": "false",
+        "learning.cost": '"mean-squared-error"',
+        "learning.smoothing": "0.3",
+        "learning.normalise": "true",
+        "learning.decay": '"cosine"',
+        "learning.precision": '"float32"',
+        "device.activation_variation": "0.5",
+        "device.weight_step": "0.5",
+        "device.stochastic": "true",
+        "device.fading": "0.5",
+        "device.wander": "0.5",
+    }
+    adam, shift = base.replace('"momentum"', '"adam"'), base.replace('"momentum"', '"shift-adam"')
+    images = '[network]\narchitecture = "fashion-2025"\n[data]\ntask = "npz"\npath = "x.npz"\n'
+    bases = {
+        **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), adam),
+        **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), shift),
+        **dict.fromkeys(("device.weight_limit", "device.stochastic"), base + "[device]\nweight_step = 0.25\n"),
+        "learning.smoothing": base + '[learning]\ncost = "cross-entropy"\n',
+        "network.width": images,
     }
     plain = parse(base, "base.toml")
     for key in KEYS:
         if key.dotted == "hardware.memory":
             continue  # one value so far
+        if key.dotted == "network.architecture":
+            assert parse(images, "base.toml").software.architecture == "fashion-2025"
+            continue  # it replaces the layers
         value = others.get(
             key.dotted, '"floor"' if key.section == "formats.rounding" else '"wrap"' if key.section == "formats.overflow" else "7"
         )
@@ -94,9 +122,13 @@ def test_every_key_is_read() -> None:
         if key.dotted == "data.label":
             changed = changed.replace('"npz"', '"csv"')
             other, reference = parse(changed, "base.toml"), parse(base.replace('"npz"', '"csv"'), "base.toml")
+        elif key.dotted in bases:
+            other = parse(_with(bases[key.dotted], key.section, key.name, value), "base.toml")
+            reference = parse(bases[key.dotted], "base.toml")
         else:
             other, reference = parse(changed, "base.toml"), plain
-        assert (other.spec, other.data, other.compare) != (reference.spec, reference.data, reference.compare), key.dotted
+        said = [(design.spec, design.data, design.compare, design.software) for design in (other, reference)]
+        assert said[0] != said[1], key.dotted
 
 
 def _with(text: str, section: str, name: str, value: str) -> str:
@@ -366,7 +398,7 @@ REFUSED = [
     (XOR + "label = 3\n", r'a\.toml: data\.label = 3: data\.task = "xor" takes none\. .*'),
     ('[network]\nlayers=[2, 2]\n[data]\ntask = "csv"\n', r'a\.toml: data\.path: it was left out, and data\.task = "csv" needs it\. .*'),
     ('[network]\nlayers=[2, 2]\n[data]\npath = "images"\n', r"a\.toml: data\.task: it was left out, and the ending of data\.path .*"),
-    (XOR + "[optimizer]\nk = 3\n", r'a\.toml: optimizer\.k: only optimizer\.name = "momentum" has it\. .*'),
+    (XOR + "[optimizer]\nk = 3\n", r'a\.toml: optimizer\.k: only optimizer\.name = "momentum" or "nesterov" has it\. .*'),
     (
         XOR + "[schedule]\nupdate_period = 4\n[hardware]\ngradient_memory = false\n",
         r"a\.toml: schedule\.update_period = 4: a core without .*",

@@ -1,0 +1,226 @@
+"""What a design file may ask for that no hardware does yet: `mgd-hw compare` and `mgd-hw diagnose` run it, everything else refuses
+it by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mgd_hw.errors import UserError
+from python_ref.spec.network import Activation
+from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.perturbation import SequentialCode, WalshCode
+
+if TYPE_CHECKING:
+    from mgd_hw.config import Design
+    from python_ref.learning.estimators import Estimator
+    from python_ref.learning.layers import Sequential
+    from python_ref.learning.learner import Learner
+    from python_ref.learning.objectives import CrossEntropy, SquaredError
+
+__all__ = ["ARCHITECTURES", "ONLY_SOFTWARE", "OPTIMIZER_KEYS", "Software", "check_hardware", "learner", "network", "objective", "start"]
+
+ARCHITECTURES: dict[str, tuple[int, int] | None] = {
+    "dense": None,
+    "fashion-2023": (784, 10),
+    "cifar-2023": (3072, 10),
+    "fashion-2025": (784, 10),
+}
+"""The networks by name; inputs and outputs of those whose layers are fixed."""
+
+OPTIMIZER_KEYS = {
+    "sgd": (),
+    "momentum": ("k", "format", "rounding", "overflow"),
+    "nesterov": ("k",),
+    "adam": ("beta1", "beta2", "epsilon", "corrected"),
+    "sign": (),
+    "shift-adam": ("k1", "k2", "refined", "corrected"),
+}
+"""The optimisers by name, and the keys that each has."""
+
+ONLY_SOFTWARE = {
+    "network.architecture": "this network",
+    "perturbation.code": "this code",
+    "perturbation.apart": "perturbing each layer apart",
+    "optimizer.name": "this optimiser",
+    "learning.batch": "a batch of samples in one step",
+    "learning.repeats": "several perturbations of a sample in one step",
+    "learning.cost": "this cost",
+    "learning.normalise": "this normalisation",
+    "learning.decay": "this decay of the rate",
+    "device.activation_variation": "a device model",
+    "device.cost_noise": "a device model",
+    "device.update_noise": "a device model",
+    "device.weight_step": "a device model",
+    "device.endurance": "a device model",
+    "device.fading": "a device model",
+    "device.wander": "a device model",
+}
+"""What has no hardware, in words, by the key that asks for it."""
+
+
+@dataclass(frozen=True)
+class Software:
+    """What a design asks for beyond the machine of its spec; the defaults are that machine.
+
+    Attributes
+    ----------
+    architecture, width : str, int
+        The network; of one whose layers are fixed, how many times as many channels.
+    code, apart : str, bool
+        The perturbation: its code, and whether each layer is perturbed in a pass of its own.
+    optimizer, options : str, dict
+        The optimiser, and those of its keys that were given.
+    batch, repeats : int
+        Samples of a step; perturbations of each.
+    cost, smoothing : str, float
+        "squared-error", "mean-squared-error" or "cross-entropy"; label smoothing.
+    normalise, decay, precision : bool, str, str
+        The normalisation of 2025; "constant" or "cosine"; "float32" or "float64".
+    device : dict
+        The keys of [device] that were given.
+    asks : tuple of (str, object)
+        Key and value of everything that no hardware does.
+    """
+
+    architecture: str = "dense"
+    width: int = 1
+    code: str = "lfsr"
+    apart: bool = False
+    optimizer: str = "sgd"
+    options: tuple[tuple[str, Any], ...] = ()
+    batch: int = 1
+    repeats: int = 1
+    cost: str = "squared-error"
+    smoothing: float = 0.0
+    normalise: bool = False
+    decay: str = "constant"
+    precision: str = "float64"
+    device: tuple[tuple[str, Any], ...] = ()
+    asks: tuple[tuple[str, Any], ...] = ()
+
+
+def check_hardware(design: Design) -> None:
+    """Refuse what no hardware does.
+
+    Raises
+    ------
+    UserError
+        If the design asks for such a thing; it names the first.
+    """
+    for key, value in design.software.asks:
+        shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": "lfsr, walsh or sequential"}
+        change = f"Take {shown[key]}" if key in shown else "Remove it"
+        reason = f"{ONLY_SOFTWARE[key]} has no hardware yet"
+        remedy = f"`mgd-hw compare` and `mgd-hw diagnose` run it. {change} to build the design."
+        raise UserError(reason, remedy, file=design.path, key=key, value=value)
+
+
+def network(design: Design) -> Sequential:
+    """The design's network, with its neurons' variation."""
+    from dataclasses import replace
+
+    from python_ref.learning.layers import Variation
+    from python_ref.learning.networks import NETWORKS, of_design
+
+    software, device = design.software, dict(design.software.device)
+    ideal = of_design(design.spec.network) if software.architecture == "dense" else NETWORKS[software.architecture](software.width)
+    spread = device.get("activation_variation", 0.0)
+    return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal
+
+
+def objective(design: Design) -> SquaredError | CrossEntropy:
+    """The design's cost."""
+    from python_ref.learning.objectives import CrossEntropy, SquaredError
+
+    software = design.software
+    if software.cost == "cross-entropy":
+        return CrossEntropy(software.smoothing)
+    return SquaredError(software.cost == "mean-squared-error")
+
+
+def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarray:
+    """θ to start from, in the design's precision; of a dense network the hardware's own, ``raw``, if it is given."""
+    kind, spec = np.dtype(design.software.precision).type, design.spec
+    if design.software.architecture == "dense" and raw is not None:
+        return spec.formats.weight.to_real(raw).astype(kind)
+    return network(design).initial(seed, spec.network.initial.scale, kind=kind)
+
+
+def _estimator(design: Design, seed: int) -> Estimator:
+    from python_ref.learning import codes
+    from python_ref.learning.estimators import NodePerturbation, WeightPerturbation
+    from python_ref.learning.passes import Measured
+
+    spec, software = design.spec, design.software
+    code: codes.Code
+    match spec.perturbation.code:
+        case _ if software.code == "sinusoidal":
+            code = codes.SinusoidalCode()
+        case WalshCode():
+            code = codes.WalshCode()
+        case SequentialCode():
+            code = codes.SequentialCode()
+        case _:
+            code = codes.RandomCode(seed)
+    more = (code, 2.0**spec.perturbation.amplitude_log2, spec.two_sided, software.apart, software.repeats)
+    if spec.node:
+        return NodePerturbation(network(design), objective(design), *more)
+    return WeightPerturbation(Measured(network(design), objective(design)), *more, groups=None)
+
+
+def learner(design: Design, steps: int, seed: int | None = None) -> Learner:
+    """How the design learns for ``steps`` steps; the rate is that of step 0."""
+    from python_ref.learning import devices as d
+    from python_ref.learning import optimizers as o
+    from python_ref.learning.learner import Constant, HalfCosine, Learner
+    from python_ref.learning.shift import ShiftedAdam
+    from python_ref.spec.shift_adam import ShiftAdam
+
+    spec, software, options = design.spec, design.software, dict(design.software.options)
+    schedule, rate = spec.schedule, 2.0 ** spec.schedule.rate_at(0)
+    beta = 1.0 - 2.0 ** -options.get("k", spec.optimizer.k if isinstance(spec.optimizer, Momentum) else 3)
+    rule: o.Optimizer
+    match software.optimizer:
+        case "adam":
+            rule = o.Adam(rate, **options)
+        case "shift-adam":
+            rule = ShiftedAdam(ShiftAdam(spec.gradient_format, spec.formats.weight, schedule.rate_at(0), **options), spec.perturbation.seed)
+        case "nesterov":
+            rule = o.Nesterov(rate, beta)
+        case "sign":
+            rule = o.SignDescent(rate)
+        case _:
+            rule = o.Plain(rate) if isinstance(spec.optimizer, Sgd) else o.Momentum(rate, beta)
+    given = dict(software.device)
+    own = given.get("seed", 1)
+    pieces: list[d.Device] = []
+    if given.get("cost_noise"):
+        pieces.append(d.CostNoise(given["cost_noise"], own))
+    if given.get("update_noise"):
+        pieces.append(d.UpdateNoise(given["update_noise"], own))
+    if "weight_step" in given:
+        pieces.append(d.Quantisation(given["weight_step"], given.get("weight_limit", 8.0), given.get("stochastic", False), own))
+    if "endurance" in given:
+        pieces.append(d.Endurance(given["endurance"]))
+    if given.get("fading") or given.get("wander"):
+        pieces.append(d.Drift(given.get("fading", 0.0), given.get("wander", 0.0), own))
+    return Learner(
+        _estimator(design, spec.perturbation.seed if seed is None else seed),
+        rule,
+        software.batch,
+        schedule.perturbation_period,
+        schedule.sample_period,
+        schedule.update_period,
+        tuple(pieces),
+        HalfCosine(steps, 0.01) if software.decay == "cosine" else Constant(),
+        software.normalise,
+    )
+
+
+def has_slopes(design: Design) -> bool:
+    """Whether the network can be propagated back."""
+    layers: Any = network(design).layers
+    return all(getattr(layer, "activation", None) is not Activation.SIGN for layer in layers)
