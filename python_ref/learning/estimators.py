@@ -131,7 +131,8 @@ class NodePerturbation:
     """Perturb pre-activations; the error at a node is C̃·s/Δ, and a synapse's gradient that error times its own input.
 
     A batch costs three products: the unperturbed pass, the perturbed one, in which the first layer's product is not done again, and the
-    correlation. Each sample has its own perturbation: sample b of perturbation p, repeat r, takes row (p·repeats + r)·B + b of the code.
+    correlation; a repeat costs no more than a perturbed pass, since one product correlates them all (one-sided). Each sample has
+    its own perturbation: sample b of perturbation p, repeat r, takes row (p·repeats + r)·B + b of the code.
 
     Parameters
     ----------
@@ -209,7 +210,8 @@ class NodePerturbation:
             outputs, trace = self.network.trace(theta, inputs)
             base = Base(np.empty(0) if self.two_sided else read(self.objective.costs(outputs, targets)), trace, outputs)
             evaluations += 0 if self.two_sided else batch
-        gradient: np.ndarray | None = None
+        gradient = np.zeros(total(self.parameters), theta.dtype)
+        errors = np.zeros((self.quantities, 0 if self.two_sided else batch), theta.dtype).T
         changes, costs = [], [] if self.two_sided else [base.costs]
         for repeat in range(self.repeats):
             shift = self._shift((p * self.repeats + repeat) * (1 if self.shared else batch), batch, theta.dtype)
@@ -222,12 +224,15 @@ class NodePerturbation:
                     span, evaluations = 2 * self.amplitude, evaluations + batch
                     costs += [plus, origin]
                 change = plus - origin
-                scale = change / theta.dtype.type(span * self.amplitude * batch * self.repeats)  # part holds sΔ, not s
-                errors = (part.T * scale.astype(theta.dtype, copy=False)).T
-                found = self.network.correlate(trace if self.two_sided else base.trace, errors)
-                gradient = found if gradient is None else gradient + found
                 changes.append(change)
-        assert gradient is not None
+                scale = (change / (span * self.amplitude * batch * self.repeats)).astype(theta.dtype)  # part holds sΔ, not s
+                part.T[...] *= scale
+                if self.two_sided:
+                    gradient += self.network.correlate(trace, part)
+                else:  # all of them see the same inputs: one product does
+                    errors[:, self.quantities - part.shape[1] :] += part
+        if not self.two_sided:
+            gradient = self.network.correlate(base.trace, errors)
         kept = None if self.two_sided else base
         return Estimate(gradient, np.concatenate(changes), float(np.mean(np.concatenate(costs))), kept, evaluations)
 
