@@ -150,7 +150,7 @@ def _measured(designs: int, deadline: float, work: Path) -> list[dict[str, Any]]
     return sorted(rows, key=lambda row: (row["family"], row["design"]))
 
 
-def _solve(x: np.ndarray, y: np.ndarray, ridge: float = 1e-3) -> np.ndarray:
+def _solve(x: np.ndarray, y: np.ndarray, ridge: float = 0.03) -> np.ndarray:
     """Coefficients, none negative, that predict y with the least relative error: every feature takes logic, and gives none back."""
     scale = np.maximum(np.abs(x).max(axis=0), 1e-9)
     a, b = x / scale * (y.mean() / y[:, None]), np.full(len(y), y.mean())

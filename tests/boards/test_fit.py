@@ -1,0 +1,161 @@
+"""Prediction before synthesis: rules for memories and multipliers, a fitted model for logic, and errors that are honest."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from boards import fit_calibrate
+from boards.fit import FAMILIES, Memory, calibration, family_of, features, fit, memories, multipliers, on_blocks, parts, predicted
+from boards.fit_calibrate import design, fitted, synthesised
+from boards.synth import cycles_per_step, over
+from boards.target import TARGETS
+from python_ref.spec.frames import RING_BYTES
+from rtl_gen.emit import memory_bits
+from tests.boards.test_synth import WIDE, shipped_digits
+from tests.boards.test_synth import design as small
+from tests.designs import random_design
+
+UP5K, ECP5, GOWIN = (TARGETS[name] for name in ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_memories_are_all_there(seed):
+    spec = random_design(random.Random(f"memories {seed}"))
+    tables = len({layer.activation for layer in spec.network.layers if layer.activation.tabulated})
+    bits = sum(memory.count * memory.bits for memory in memories(spec) if not memory.fixed)
+    bits += tables * (spec.formats.activation.width << spec.formats.table.width)
+    assert bits == memory_bits(spec) + 8 * RING_BYTES
+    assert all(memory.width <= spec.formats.activation.width for memory in memories(spec) if memory.fixed)
+
+
+@pytest.mark.parametrize(
+    ("part", "depth", "width", "blocks"),
+    [
+        # As Yosys 0.70 placed them: what is too small for a block is in look-up tables or flip-flops.
+        (UP5K, 8, 9, 0),
+        (UP5K, 9, 9, 1),
+        (UP5K, 627, 17, 4),
+        (ECP5, 121, 11, 0),
+        (ECP5, 216, 5, 1),
+        (ECP5, 84, 17, 1),
+        (GOWIN, 216, 5, 0),
+        (GOWIN, 84, 17, 1),
+        (ECP5, 2351, 11, 3),
+    ],
+)
+def test_a_memory_takes_blocks_where_they_are_cheaper(part, depth, width, blocks):
+    assert Memory("some", depth, width).blocks(part) == blocks
+
+
+def test_a_table_that_is_small_is_logic_and_each_read_port_needs_a_copy():
+    assert Memory("table", 64, 10, fixed=True).blocks(UP5K) == 0
+    assert Memory("table", 512, 8, fixed=True).blocks(UP5K) == 1
+    assert Memory("inputs", 18, 9, reads=2).blocks(UP5K) == 2
+
+
+def test_multipliers_are_one_for_each_lane_and_one_for_all():
+    assert multipliers(shipped_digits(), UP5K) == 7
+    assert multipliers(shipped_digits(lanes=20), ECP5) == 21
+    wide = small(lanes=2, **WIDE)
+    assert multipliers(wide, UP5K) > 3
+
+
+def test_the_most_lanes_fit_and_one_more_would_not():
+    spec = shipped_digits()
+    for name in parts():
+        found = fit(spec, name)
+        assert found.fits == (not over(found.taken, TARGETS[name]))
+        if found.most_lanes and found.most_lanes < min(32, TARGETS[name].capacity.dsp):
+            more = replace(spec, hardware=replace(spec.hardware, lanes=found.most_lanes + 1))
+            assert over(predicted(more, TARGETS[name]), TARGETS[name])
+        assert found.cycles_per_step == cycles_per_step(spec)
+        assert found.taken.bram == on_blocks(spec, TARGETS[name])
+        assert {
+            "target",
+            "fits",
+            "most_lanes",
+            "lut",
+            "ff",
+            "dsp",
+            "bram",
+            "memory_bits",
+            "cycles_per_step",
+            "error",
+        } <= found.to_json().keys()
+
+
+def test_what_does_not_fit_is_said_by_how_much():
+    found = fit(small((784, 32, 10), lanes=8), "ice40-up5k")
+    assert not found.fits
+    assert found.over["bram"] == found.taken.bram - UP5K.capacity.bram
+    assert found.most_lanes == 0
+
+
+def test_every_part_has_a_model_with_its_errors():
+    assert set(parts()) == set(TARGETS)
+    assert calibration()[0]
+    for name in parts():
+        found = fit(shipped_digits(), name)
+        assert found.designs >= 20
+        for kind in ("lut", "ff", "logic"):
+            assert 0 < found.error[kind]["mean"] <= found.error[kind]["worst"] < 1
+        for kind in ("bram", "dsp"):
+            assert 0.9 <= found.error[kind]["exact"] <= 1
+
+
+# -- Calibration ------------------------------------------------------------------------------------------------------
+
+
+def test_designs_are_seeded_and_various():
+    some = [design(number) for number in range(30)]
+    assert [spec.digest for spec in some] == [design(number).digest for number in range(30)]
+    assert len({spec.digest for spec in some}) == 30
+    assert {spec.node for spec in some} == {spec.gradient_memory for spec in some} == {False, True}
+    assert len({spec.hardware.lanes for spec in some}) >= 6
+
+
+def made_up(noise=0.0, designs=24, odd=None):
+    """Rows of designs whose counts are exactly linear in their features, or nearly; one of them may be odd."""
+    rng, rows = random.Random(3), []
+    for number in range(designs):
+        spec = design(number)
+        named = features(spec, UP5K)
+        count = 500 * named["core"] + 40 * named["lanes"] + 2 * named["lanes: weight"] + 100 * named["node perturbation"]
+        count = round(count * (1 + noise * rng.uniform(-1, 1)) * (3 if number == odd else 1))
+        rows.append({"design": number, "family": "ice40", "lut": count, "ff": count, "logic": count, "blocks": []})
+        rows[-1] |= {"bram": on_blocks(spec, UP5K), "dsp": multipliers(spec, UP5K)}
+    return rows
+
+
+def test_a_linear_world_is_predicted_and_errors_are_of_designs_not_seen():
+    exact, noisy, odd = (fitted(rows, "ice40")["error"]["lut"] for rows in (made_up(), made_up(noise=0.2), made_up(odd=5)))
+    assert exact["worst"] < 0.15
+    assert exact["mean"] < noisy["mean"]
+    assert odd["worst"] > 0.4, "a design unlike all others is predicted badly by a model that has not seen it"
+
+
+def test_no_feature_gives_logic_back():
+    for kind, found in fitted(made_up(noise=0.3), "ice40")["coefficients"].items():
+        assert found and min(found.values()) > 0, kind
+
+
+def test_a_rule_that_is_wrong_is_told(monkeypatch):
+    rows = made_up(designs=3)
+    assert list(fit_calibrate._wrong(rows)) == []
+    rows[1]["bram"] += 1
+    assert next(fit_calibrate._wrong(rows)).startswith("design 1, ice40: bram ")
+    assert fitted(rows, "ice40")["error"]["bram"] == {"exact": round(2 / 3, 4), "worst": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [names[0] for names in FAMILIES.values()])
+def test_a_real_build_is_as_predicted(name, tmp_path):
+    spec, part = design(1000), TARGETS[name]
+    found = synthesised(spec, part, tmp_path)
+    expected, error = predicted(spec, part), fit(spec, name).error
+    assert (expected.bram, expected.dsp) == (found["bram"], found["dsp"])
+    assert expected.lut == pytest.approx(found["lut"], rel=1.5 * error["lut"]["worst"])
+    assert family_of(part) in FAMILIES
+    assert np.isfinite(list(features(spec, part).values())).all()
