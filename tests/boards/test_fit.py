@@ -116,7 +116,7 @@ def test_designs_are_seeded_and_various():
     assert len({spec.hardware.lanes for spec in some}) >= 6
 
 
-def made_up(noise=0.0, designs=24, odd=None):
+def made_up(noise=0.0, designs=64, odd=None):
     """Rows of designs whose counts are exactly linear in their features, or nearly; one of them may be odd."""
     rng, rows = random.Random(3), []
     for number in range(designs):
