@@ -291,6 +291,8 @@ class Fit:
         Whether the part has as much of everything.
     over : dict of str to int
         By how much the part is exceeded, by kind.
+    close : bool
+        Whether the predictions are nearer to what the part has than they are exact, on average: only synthesis can tell.
     lanes, most_lanes : int
         L, and the most that fit, 0 if none do.
     taken, capacity : Resources
@@ -311,6 +313,7 @@ class Fit:
     device: str
     fits: bool
     over: dict[str, int]
+    close: bool
     lanes: int
     most_lanes: int
     taken: Resources
@@ -327,6 +330,7 @@ class Fit:
             "device": self.device,
             "fits": self.fits,
             "over": dict(self.over),
+            "close": self.close,
             "lanes": self.lanes,
             "most_lanes": self.most_lanes,
             **self.taken.to_json(),
@@ -355,6 +359,7 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
         device=part.device,
         fits=not excess,
         over=excess,
+        close=_close(taken, part, measured["error"]),
         lanes=spec.hardware.lanes,
         most_lanes=_most_lanes(spec, part),
         taken=taken,
@@ -364,6 +369,16 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
         error=measured["error"],
         designs=measured["designs"],
     )
+
+
+def _close(taken: Resources, part: Part, error: Mapping[str, Any]) -> bool:
+    """Whether the answer would be another one if every prediction were off by its mean error, the wrong way."""
+
+    def off(sign: int) -> Resources:
+        changed = {kind: ceil(getattr(taken, kind) * (1 + sign * error[kind]["mean"])) for kind in ("lut", "ff", "logic")}
+        return replace(taken, **changed)
+
+    return bool(over(off(1), part)) != bool(over(off(-1), part))
 
 
 def _most_lanes(spec: DesignSpec, part: Part) -> int:

@@ -28,8 +28,8 @@ class Fitted(Result):
     memory_bits : int
         Bits of all memories.
     parts : dict of str to dict
-        By part: ``fits``, ``over``, ``most_lanes``, what is taken of each kind, ``limits``, ``error`` of the predictions against real
-        builds, ``designs``, how many these were.
+        By part: ``fits``, ``over``, ``close`` (too close to tell), ``most_lanes``, what is taken of each kind, ``limits``, ``error``
+        of the predictions against real builds, ``designs``, how many these were.
     calibrated : str
         When the predictor was fitted to real builds.
     current : bool

@@ -190,7 +190,7 @@ def _fitted(console: Console, result: Fitted) -> None:
         error = part["error"]["lut"]
         table.add_row(
             name,
-            "[bold green]yes[/bold green]" if part["fits"] else "[bold red]no[/bold red]",
+            "perhaps" if part["close"] else "[bold green]yes[/bold green]" if part["fits"] else "[bold red]no[/bold red]",
             str(part["most_lanes"]),
             f"{part['lut']:,} / {part['limits']['lut']:,}",
             f"{100 * error['mean']:.0f} %, {100 * error['worst']:.0f} %",
@@ -201,7 +201,7 @@ def _fitted(console: Console, result: Fitted) -> None:
         if part["over"]:
             excess = ", ".join(f"{count:,} {kind}" for kind, count in part["over"].items())
             way_out = f"; hardware.lanes = {part['most_lanes']} would fit" if part["most_lanes"] else ""
-            console.print(f"{name}: {excess} too many{way_out}.", soft_wrap=True)
+            console.print(f"{name}: {excess} too many{', within the error' if part['close'] else ''}{way_out}.", soft_wrap=True)
     console.print(f"{result.memory_bits:,} memory bits; {result.cycles_per_step:,.1f} cycles per step, exactly", soft_wrap=True)
     builds = min(part["designs"] for part in result.parts.values())
     stale = "" if result.current else " The generator has changed since: run python -m boards.fit_calibrate."

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from boards import fit_calibrate
-from boards.fit import FAMILIES, Memory, calibration, family_of, features, fit, memories, multipliers, on_blocks, parts, predicted
+from boards.fit import FAMILIES, Memory, _close, calibration, family_of, features, fit, memories, multipliers, on_blocks, parts, predicted
 from boards.fit_calibrate import design, fitted, synthesised
 from boards.synth import cycles_per_step, over
-from boards.target import TARGETS
+from boards.target import TARGETS, Resources
 from python_ref.spec.frames import RING_BYTES
 from rtl_gen.emit import memory_bits
 from tests.boards.test_synth import WIDE, shipped_digits
@@ -91,6 +91,14 @@ def test_what_does_not_fit_is_said_by_how_much():
     assert not found.fits
     assert found.over["bram"] == found.taken.bram - UP5K.capacity.bram
     assert found.most_lanes == 0
+
+
+def test_what_is_too_close_to_tell_is_said():
+    error = {kind: {"mean": 0.1} for kind in ("lut", "ff", "logic")}
+    limit = UP5K.capacity.logic
+    for logic, close in ((0.85, False), (0.95, True), (1.05, True), (1.2, False)):
+        assert _close(Resources(logic=round(limit * logic)), UP5K, error) is close
+    assert not _close(Resources(logic=limit, bram=31), UP5K, error), "what is known exactly settles it"
 
 
 def test_every_part_has_a_model_with_its_errors():
