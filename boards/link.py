@@ -468,7 +468,7 @@ class SerialLink:
         self._again: deque[_Question] = deque()
         self._next = 0
         self._doubt: _Sent | None = None
-        self._checked: _Sent | None = None
+        self._checks: deque[_Sent] = deque(maxlen=2)
         self._heard = self._moved = self._asked = time.monotonic()
         self._wait = 0.0
 
@@ -612,7 +612,8 @@ class SerialLink:
         """The device has the first so many frames under way, and something came that is not the next."""
         for sent in list(self._under_way)[:ahead]:
             sent.received = True
-        checked, self._checked = self._checked, None
+        # Of two checks, this may be the answer to the first.
+        checked = self._checks.popleft() if self._checks else None
         if ahead == len(self._under_way):
             self._doubt = None
         elif any(sent is checked for sent in list(self._under_way)[ahead:]):
@@ -642,6 +643,7 @@ class SerialLink:
         self.statistics.refused += 1
         self.statistics.repeated += len(missing)
         self._doubt = None
+        self._checks.clear()
         self._shorten()
         self._transmit(missing)
 
@@ -662,7 +664,8 @@ class SerialLink:
         now = time.monotonic()
         self._pace.due(now, len(_NO_FRAME))
         self._out(_NO_FRAME)
-        self._asked, self._checked = now, self._under_way[-1]
+        self._asked = now
+        self._checks.append(self._under_way[-1])
 
     # -- the beginning -------------------------------------------------------------------------------------------------
 

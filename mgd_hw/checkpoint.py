@@ -88,6 +88,8 @@ class Checkpoint:
             If there is none, or it is another run's.
         """
         try:
+            with zipfile.ZipFile(path):
+                pass
             with np.load(path, allow_pickle=False) as arrays:
                 found = cls(
                     int(arrays["step"]),

@@ -377,7 +377,7 @@ class FrameSender(wiring.Component):
             with m.State("Idle"):
                 m.d.comb += [line.flag.eq(line.ready & (refused | reset | self.answer)), checksum.clear.eq(1)]
                 m.d.sync += told.eq(Mux(refused | reset, self.expected, self.number))
-                m.d.sync += [own.eq(refused | reset), is_reset.eq(reset), part.eq(Part.HEADER)]
+                m.d.sync += [own.eq(refused | reset), is_reset.eq(reset), part.eq(Part.HEADER), count.eq(0)]
                 with m.If(line.flag):
                     m.d.sync += [refused.eq(0), reset.eq(0)]
                     m.next = "Fill"
@@ -390,7 +390,7 @@ class FrameSender(wiring.Component):
                 m.d.comb += line.send.eq(1)
                 m.next = "Next"
             with m.State("Next"):
-                m.d.comb += self.answering.eq((part == Part.DATA) & ~reset)
+                m.d.comb += self.answering.eq((part == Part.DATA) & ~own & ~reset)
                 with m.If(reset):
                     m.next = "Idle"
                 with m.Elif(part == Part.HEADER):

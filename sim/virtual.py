@@ -142,11 +142,9 @@ class VirtualBoard:
             raise SimulationError(f"The virtual board ended with exit code {self._process.returncode}: {tail(self._log, 3)}")
 
     def close(self) -> tuple[int, float]:
-        """End it; return the cycles and the seconds in which it was awake, 0 if it broke down."""
-        if self.alive:
-            self._process.terminate()
+        """End it; return the cycles and the seconds in which it was awake, 0 if it broke down. Once is enough, twice does no harm."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._process.stdin.close()  # which it watches
         self._process.wait()
         words = tail(self._log, 1).split()
         self._log.unlink(missing_ok=True)

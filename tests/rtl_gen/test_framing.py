@@ -48,6 +48,20 @@ def test_a_number_is_told_whole_though_it_changes_meanwhile(before, after):
     assert told <= {before, after} and before in told
 
 
+def test_an_answer_begins_only_after_what_the_device_says_of_itself():
+    inputs = [{"refused": 1, "expected": 5, "answer": 0}, {"refused": 0}, {"answer": 1}]
+    rows = cycles(FrameSender(1), inputs, ("answering",), extra=200)
+    begun = next(number for number, row in enumerate(rows) if row["answering"])
+    assert begun >= BYTE_CYCLES * len(stuffed([Reply(Answer.EXPECT, 5).content()])), "that was sent whole before"
+
+
+def test_a_reset_is_answered_whole_whatever_it_cuts_short():
+    for when in range(1, 120, 3):
+        inputs = [{"refused": 1, "expected": 5}, {"refused": 0}, *[{}] * when, {"reset": 1, "expected": 0}, {"reset": 0}]
+        line = [row["o"] for row in cycles(FrameSender(1), inputs, ("o",), extra=240)]
+        assert [Reply.of(content) for content in Decoder().feed(bytes_of(line))][-1] == Reply(Answer.RESET, 0), when
+
+
 def bytes_of(line):
     """Bytes on a line of one cycle per bit."""
     found, place = bytearray(), 0
@@ -56,5 +70,5 @@ def bytes_of(line):
         found.append(sum(bit << number for number, bit in enumerate(line[start + 1 : start + 9])))
         assert line[start + 9] == 1, "a byte must have a stop bit"
         place = start + 10
-    assert found[0] == found[-1] == FLAG
+    assert found[0] == FLAG
     return bytes(found)
