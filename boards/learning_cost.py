@@ -8,12 +8,13 @@ saturations and writes too.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from boards.synth import count
+from boards.synth import KEPT, count
 from boards.target import Part, Resources
 from python_ref.spec.design import DesignSpec
 
@@ -36,8 +37,9 @@ class LearningCost:
     lanes : int
         L of both.
     components : dict of str to Resources
-        Of the core that learns less the same block of the core that does not, each synthesised apart from the others, the
-        largest first: who is responsible. Their sum is more than the difference, since logic that blocks share counts in each.
+        Of the core that learns less the same block of the core that does not ("lanes" are all lanes, "array" what they share),
+        each synthesised apart from the others, the largest first: who is responsible. Their sum is more than the difference,
+        since logic that blocks share counts in each.
     """
 
     inference: Resources
@@ -140,8 +142,8 @@ def _counted(
     from rtl_gen.emit import kept_modules
     from rtl_gen.yosys import run_yosys
 
-    apart = "*" if blocks else None
-    kept = [*(kept_modules(spec) if part.keeps_mac else ()), *(f"{prefix}{block}*" for block in ([apart] if apart else EXCLUDED))]
+    apart = ("",) if blocks else EXCLUDED
+    kept = [*(kept_modules(spec) if part.keeps_mac else ()), *(f"{prefix}{block}*" for block in apart)]
     file = f"{name}_{'blocks' if blocks else 'whole'}"
     commands = [
         f"read_verilog {name}.v",
@@ -157,7 +159,8 @@ def _counted(
     (directory / f"{file}.json").unlink()
     found: dict[str, Resources] = {}
     for path, resources in count(netlist, top, part).items():
-        block = path.removeprefix("core").removeprefix(".").split(".")[0]
+        inside = path.removeprefix("core").removeprefix(".")
+        block = KEPT if re.match(r"array\.lane\d+", inside) else inside.split(".")[0] or "core"
         if block not in EXCLUDED:
-            found[block or "core"] = found.get(block or "core", Resources()) + resources
+            found[block] = found.get(block, Resources()) + resources
     return found

@@ -33,7 +33,7 @@ def test_per_lane_everything_shared_is_in_it():
 def test_digits(tmp_path):
     found = learning_cost(shipped_digits(), UP5K, tmp_path)
     assert found.difference.dsp == 1
-    assert {"array", "broadcast", "signs", "cost"} <= set(found.components)
+    assert {"lanes", "array", "broadcast", "signs", "cost"} <= set(found.components)
     assert not {"host", "registers"} & set(found.components)
     assert list(found.components.values()) == sorted(found.components.values(), key=lambda taken: -taken.lut)
     assert found.difference.lut <= sum(taken.lut for taken in found.components.values())
