@@ -106,7 +106,7 @@ def test_every_part_has_a_model_with_its_errors():
     assert calibration()[0]
     for name in parts():
         found = fit(shipped_digits(), name)
-        assert found.designs >= 20
+        assert found.designs >= 16
         for kind in ("lut", "ff", "logic"):
             assert 0 < found.error[kind]["mean"] <= found.error[kind]["worst"] < 1
         for kind in ("bram", "dsp"):
