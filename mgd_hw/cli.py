@@ -161,6 +161,20 @@ def compare(
 
 
 @commands.command()
+@_options("design", "out", "json")
+def diagnose(design: str, out: Path | None, as_json: bool) -> None:
+    """Say which of amplitude, integration time, learning rate or format stands in the way of learning, and what to try.
+
+    Exit code 1 if something does.
+    """
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        result = flow.diagnose(design, out=out, listener=terminal)
+        terminal.finish(result, failed=not result.good)
+
+
+@commands.command()
 @_options("design")
 @click.option("--link", required=True, metavar="LINK", help="virtual, serial:DEVICE such as serial:/dev/ttyUSB1, or tcp:HOST:PORT.")
 @click.option("--steps", type=click.IntRange(1, 10**9), required=True, help="Steps of training, those before a checkpoint included.")

@@ -26,6 +26,7 @@ from mgd_hw.results import Result, plain
 if TYPE_CHECKING:
     from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
+    from mgd_hw.diagnosis import Diagnosis
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
     from mgd_hw.report import Chapter
@@ -41,6 +42,7 @@ __all__ = [
     "compare",
     "cosim",
     "demo",
+    "diagnose",
     "doctor",
     "fetch",
     "generate",
@@ -535,6 +537,32 @@ def compare(
     return result
 
 
+# -- diagnose ---------------------------------------------------------------------------------------------------------
+
+
+def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: Listener | None = None) -> Diagnosis:
+    """Measure what stands in the way of learning, at the initial parameters, and say what to try; write diagnose.json.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    out : path or None
+        Directory for diagnose.json.
+    listener : Listener or None
+        Told of progress.
+    """
+    from mgd_hw.data import load as load_data
+    from mgd_hw.diagnosis import diagnose as measure
+
+    design = read(design)
+    directory = _place(design, out)
+    result = measure(design, load_data(design.data), listener=listener)
+    with staged(directory) as folder:
+        _write_json(folder / "diagnose.json", result)
+    return result
+
+
 # -- train, virtual ---------------------------------------------------------------------------------------------------
 
 
@@ -592,7 +620,7 @@ def train(
     from python_ref.parameters import quantise_parameters
 
     listener = listener or Silent()
-    design = read(design) if seed is None else read(design).with_seed(seed)
+    design = _built(design) if seed is None else _built(design).with_seed(seed)
     directory = _place(design, out)
     if save is not None:
         check_file(Path(save), "--save")
@@ -642,7 +670,7 @@ def serve(
     """
     from mgd_hw.training import serve as run_board
 
-    design = read(design)
+    design = _built(design)
     given = None if verilog is None else _verilog_file(Path(verilog))
     with _tools(given):
         run_board(design, divisor=divisor, directory=_place(design, out), listener=listener or Silent(), verilog=given, ready=ready)

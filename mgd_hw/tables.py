@@ -17,6 +17,7 @@ from mgd_hw.results import Result
 
 if TYPE_CHECKING:
     from mgd_hw.comparison import Comparison
+    from mgd_hw.diagnosis import Diagnosis
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
     from mgd_hw.fitting import Fitted
@@ -247,6 +248,34 @@ def _demonstrated(console: Console, result: Demonstrated) -> None:
     console.print(f"\nWrote {escape(str(result.directory / 'report.html'))} and report.json in {result.seconds:.0f} s", soft_wrap=True)
 
 
+def _diagnosed(console: Console, result: Diagnosis) -> None:
+    console.print(f"[bold]{escape(result.design)}[/bold]: {escape(result.source)}", soft_wrap=True)
+    table = _table("measured at the initial parameters", "")
+    rows = (
+        ("perturbed quantities D, perturbations in an update K", f"{result.quantities:,}, {result.perturbations:,}"),
+        ("cosine of G to the true gradient", _number(result.cosine)),
+        ("expected of a single sample, √(K/(K + D − 1))", _number(result.cosine_expected)),
+        ("C̃: signal, noise", f"{_number(result.signal)}, {_number(result.noise)}"),
+        ("C̃: signal to noise", "no noise" if math.isnan(result.signal_to_noise) else _number(result.signal_to_noise)),
+        ("C̃: curvature over slope", _number(result.curvature)),
+        ("an update: gain by slope, loss by curvature and noise", f"{_number(result.gain)}, {_number(result.loss)}"),
+        ("parameters changed per write", _percent(result.changed)),
+    )
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    saturated = {kind: share for kind, share in result.saturations.items() if share}
+    if result.saturations:
+        console.print("Saturations: " + (", ".join(f"{kind} {100 * share:.2g} %" for kind, share in saturated.items()) or "none"))
+    for finding in result.findings:
+        said = f"{finding.said[:1].upper()}{finding.said[1:]}."
+        console.print(
+            f"[bold]{escape(finding.what)}[/bold] ({escape(finding.key)}): {escape(said)} {escape(finding.remedy)}", soft_wrap=True
+        )
+    if not result.findings:
+        console.print("Nothing stands in the way of learning.")
+
+
 def _fetched(console: Console, result: Fetched) -> None:
     console.print(f"{escape(', '.join(result.files))} in {escape(str(result.directory))}", soft_wrap=True)
 
@@ -268,6 +297,7 @@ _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "Synthesised": _synthesised,
     "Fitted": _fitted,
     "Demonstrated": _demonstrated,
+    "Diagnosis": _diagnosed,
     "Fetched": _fetched,
     "Trained": _trained,
     "Served": _served,
