@@ -211,7 +211,7 @@ class NodePerturbation:
             base = Base(np.empty(0) if self.two_sided else read(self.objective.costs(outputs, targets)), trace, outputs)
             evaluations += 0 if self.two_sided else batch
         gradient = np.zeros(total(self.parameters), theta.dtype)
-        errors = np.zeros((self.quantities, 0 if self.two_sided else batch), theta.dtype).T
+        errors: np.ndarray | None = None
         changes, costs = [], [] if self.two_sided else [base.costs]
         for repeat in range(self.repeats):
             shift = self._shift((p * self.repeats + repeat) * (1 if self.shared else batch), batch, theta.dtype)
@@ -229,9 +229,11 @@ class NodePerturbation:
                 part.T[...] *= scale
                 if self.two_sided:
                     gradient += self.network.correlate(trace, part)
-                else:  # all of them see the same inputs: one product does
+                elif errors is None:  # all of them see the same inputs: one product does
+                    errors = part
+                else:
                     errors[:, self.quantities - part.shape[1] :] += part
-        if not self.two_sided:
+        if errors is not None:
             gradient = self.network.correlate(base.trace, errors)
         kept = None if self.two_sided else base
         return Estimate(gradient, np.concatenate(changes), float(np.mean(np.concatenate(costs))), kept, evaluations)

@@ -446,7 +446,7 @@ class Sequential:
             error = errors.T[start : start + int(np.prod(place.nodes))]
             weights = self._weights(place, found)
             error = error.reshape(weights.shape[0], -1)
-            weights[:, 1:] = error @ place.layer.unfold(record.x).T
+            np.matmul(error, place.layer.unfold(record.x).T, out=weights[:, 1:])
             weights[:, 0] = error.sum(axis=1)
         return found
 
