@@ -51,6 +51,10 @@ def _options(*names: str) -> Callable[[Callable], Callable]:
     known = {
         "design": click.argument("design"),
         "json": click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to standard error."),
+        "clock": click.option(
+            "--clock", type=click.FloatRange(1, 1000), metavar="MHZ", help="Clock of the core.  [default: the board's, or the highest met]"
+        ),
+        "baud": click.option("--baud", type=click.IntRange(9600, 20_000_000), help="Rate of the serial line.  [default: the board's]"),
         "out": click.option(
             "-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.  [default: mgd-hw-out/DESIGN]"
         ),
@@ -81,13 +85,41 @@ def new(name: str, task: str, data: Path | None, force: bool, as_json: bool) -> 
 
 
 @commands.command()
-@_options("design", "out", "json")
-def generate(design: str, out: Path | None, as_json: bool) -> None:
+@_options("design")
+@click.option("--board", metavar="NAME", help="The whole top level for this board, or for that of a file NAME.toml.")
+@_options("clock", "baud", "out", "json")
+def generate(design: str, board: str | None, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
     """Write Verilog, memory contents, manifest.json and a synthesis script; say what was derived."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
+        from mgd_hw import building, flow
 
-        terminal.finish(flow.generate(design, out, listener=terminal))
+        if board is None:
+            terminal.finish(flow.generate(design, out, listener=terminal))
+        else:
+            terminal.finish(building.generate(design, board, clock=clock, baud=baud, out=out, listener=terminal))
+
+
+@commands.command()
+@_options("json")
+def boards(as_json: bool) -> None:
+    """List the boards: part, clock, multipliers, memories, link, and what fits."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import building
+
+        terminal.finish(building.boards())
+
+
+@commands.command()
+@_options("design")
+@click.option("--board", metavar="NAME", required=True, help="A board of `mgd-hw boards`, or the path of a file of your own.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs of place and route; the fastest is taken.")
+@_options("clock", "baud", "out", "json")
+def build(design: str, board: str, seeds: int, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
+    """Build a bitstream: Yosys, nextpnr from several seeds, timing, pack; write build.json."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import building
+
+        terminal.finish(building.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=terminal))
 
 
 @commands.command()

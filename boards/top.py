@@ -1,0 +1,270 @@
+# amaranth: UnusedElaboratable=no
+"""The top level of a board: a core at the end of its serial line, its clock, its reset, and a light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from amaranth.back import verilog
+from amaranth.hdl import C, ClockDomain, ClockSignal, Instance, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import In, Out
+
+from boards.board import Board
+from boards.pll import Clock, clocks
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import DesignError
+from rtl_gen.emit import cleaned
+from rtl_gen.linked import LinkedCore
+
+__all__ = ["BoardTop", "Plan", "emit_top", "plan", "plan_below", "top_module"]
+
+LARGEST_ERROR = Fraction(15, 1000)
+"""Of the rate of the serial line; receiver and sender together bear 2 %."""
+
+LEAST_DIVISOR = 4
+"""Cycles per bit of a line whose other end has a clock of its own."""
+
+START_US = 15
+"""Microseconds of reset after configuration: an iCE40's block memories read wrong in the first 3."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A board's clock and line.
+
+    Attributes
+    ----------
+    board : Board
+        The board.
+    clock : Clock
+        Of the core.
+    baud : int
+        Of the line, as the host is told.
+    divisor : int
+        Cycles per bit.
+    """
+
+    board: Board
+    clock: Clock
+    baud: int
+    divisor: int
+
+
+def _divisor(mhz: Fraction, baud: int) -> int | None:
+    """Cycles per bit; None if there are too few, or the rate would be too wrong."""
+    exact = mhz * 1_000_000 / baud
+    divisor = round(exact)
+    fits = divisor >= LEAST_DIVISOR and abs(exact / divisor - 1) <= LARGEST_ERROR
+    return divisor if fits else None
+
+
+def plan(board: Board, *, mhz: Fraction | None = None, baud: int | None = None) -> Plan:
+    """The clock a user asks for, as near as the PLL comes to it, with the line's divisor.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    mhz : Fraction or None
+        Of the core's clock; None takes the board's own.
+    baud : int or None
+        Of the line; None takes the board's own.
+
+    Raises
+    ------
+    DesignError
+        If the board cannot make that clock within 1 %, or the line's rate from it.
+    """
+    wanted, rate = mhz or board.core_mhz, baud or board.baud
+    if rate > board.max_baud:
+        raise DesignError("--baud", rate, f"{board.chip or board.name} bears at most {board.max_baud:,}", "Take a lower rate.")
+    possible = clocks(board)
+    near = sorted(possible, key=lambda each: abs(each - wanted))
+    if abs(near[0] / wanted - 1) > Fraction(1, 100):
+        low, high = float(min(possible)), float(max(possible))
+        raise DesignError(
+            "--clock", float(wanted), f"{board.name} makes {low:g} to {high:g} MHz, nearest {float(near[0]):g}", "Take one of those."
+        )
+    divisor = _divisor(near[0], rate)
+    if divisor is None:
+        fitting = [each for each in near if _divisor(each, rate) is not None]
+        ways = f"Take --clock {float(fitting[0]):g}, or another --baud." if fitting else "Take a lower --baud."
+        raise DesignError(
+            "--baud",
+            rate,
+            f"at {float(near[0]):g} MHz a bit is {float(near[0]) * 1e6 / rate:.2f} cycles, which is not within 1.5 % of a whole number "
+            f"from {LEAST_DIVISOR}",
+            ways,
+        )
+    return Plan(board, possible[near[0]], rate, divisor)
+
+
+def plan_below(board: Board, mhz: float, baud: int | None = None) -> Plan | None:
+    """The highest clock of at most so many MHz from which the line's rate can be made; None if there is none."""
+    rate = baud or board.baud
+    for each, clock in reversed(clocks(board).items()):
+        divisor = _divisor(each, rate)
+        if each <= mhz and divisor is not None:
+            return Plan(board, clock, rate, divisor)
+    return None
+
+
+class BoardTop(wiring.Component):
+    """A core on a board.
+
+    Reset is held until the PLL has locked and :data:`START_US` have passed, and while the button is pressed.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    plan : Plan
+        Board, clock, and rate of the line.
+
+    Members
+    -------
+    clk : In(1)
+        The board's clock.
+    rx, tx : In(1), Out(1)
+        The serial line.
+    led : Out(1)
+        Shines while a run is under way.
+    button : In(1)
+        Resets everything; only if the board has one.
+    """
+
+    def __init__(self, spec: DesignSpec, plan: Plan):
+        self.spec = spec
+        self.plan = plan
+        self.linked = LinkedCore(spec, divisor=plan.divisor)
+        members = {"clk": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)}
+        if "button" in plan.board.pins:
+            members["button"] = In(1)
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        pins = self.plan.board.pins
+        sync = m.domains.sync = ClockDomain("sync")
+        m.domains.start = ClockDomain("start", reset_less=True)
+        m.d.comb += ClockSignal("start").eq(sync.clk)
+        locked, ready, held = Signal(), Signal(), Signal(init=1)
+        if self.plan.clock.settings:
+            m.submodules.pll = _PLLS[self.plan.board.pll](self.plan, self.clk, sync.clk, locked)
+        else:
+            m.d.comb += [sync.clk.eq(self.clk), locked.eq(1)]
+        pressed = self.button ^ pins["button"].inverted if "button" in pins else C(0)
+        m.submodules.ready = FFSynchronizer(locked & ~pressed, ready, o_domain="start", init=0)
+        count = Signal(range(ceil(START_US * self.plan.clock.mhz)))
+        m.d.start += held.eq(~count.all())
+        with m.If(~ready):
+            m.d.start += count.eq(0)
+        with m.Elif(~count.all()):
+            m.d.start += count.eq(count + 1)
+        linked = m.submodules.linked = self.linked
+        m.d.comb += [
+            sync.rst.eq(held),
+            linked.rx.eq(self.rx),
+            self.tx.eq(linked.tx),
+            self.led.eq(linked.busy ^ pins["led"].inverted),
+        ]
+        return m
+
+
+def _ice40(plan, source, output, locked):
+    widths = {"DIVR": 4, "DIVF": 7, "DIVQ": 3, "FILTER_RANGE": 3}
+    parameters = {f"p_{name}": C(value, widths[name]) for name, value in plan.clock.settings.items()}
+    kind, pin = ("SB_PLL40_PAD", "i_PACKAGEPIN") if plan.board.pll == "ice40-pad" else ("SB_PLL40_CORE", "i_REFERENCECLK")
+    return Instance(
+        kind,
+        p_FEEDBACK_PATH="SIMPLE",
+        p_PLLOUT_SELECT="GENCLK",
+        **parameters,
+        **{pin: source},
+        i_RESETB=C(1),
+        i_BYPASS=C(0),
+        o_PLLOUTGLOBAL=output,
+        o_LOCK=locked,
+    )
+
+
+def _ecp5(plan, source, output, locked):
+    settings = plan.clock.settings
+    return Instance(
+        "EHXPLLL",
+        a_FREQUENCY_PIN_CLKI=f"{float(plan.board.clock_mhz):g}",
+        a_FREQUENCY_PIN_CLKOP=f"{float(plan.clock.mhz):g}",
+        a_ICP_CURRENT="12",
+        a_LPF_RESISTOR="8",
+        a_MFG_ENABLE_FILTEROPAMP="1",
+        a_MFG_GMCREF_SEL="2",
+        p_FEEDBK_PATH="CLKOP",
+        p_CLKOP_ENABLE="ENABLED",
+        p_CLKOP_CPHASE=settings["CLKOP_DIV"] // 2,
+        p_CLKOP_FPHASE=0,
+        **{f"p_{name}": value for name, value in settings.items()},
+        i_CLKI=source,
+        i_CLKFB=output,
+        i_RST=C(0),
+        i_STDBY=C(0),
+        i_PHASESEL0=C(0),
+        i_PHASESEL1=C(0),
+        i_PHASEDIR=C(1),
+        i_PHASESTEP=C(1),
+        i_PHASELOADREG=C(1),
+        i_PLLWAKESYNC=C(0),
+        i_ENCLKOP=C(0),
+        o_CLKOP=output,
+        o_LOCK=locked,
+    )
+
+
+def _gowin(plan, source, output, locked):
+    unused = {"RESET": 1, "RESET_P": 1, "CLKFB": 1, "FBDSEL": 6, "IDSEL": 6, "ODSEL": 6, "PSDA": 4, "DUTYDA": 4, "FDLY": 4}
+    return Instance(
+        "rPLL",
+        p_FCLKIN=f"{float(plan.board.clock_mhz):g}",
+        **{f"p_{name}": value for name, value in plan.clock.settings.items()},
+        **{f"i_{name}": C(0, width) for name, width in unused.items()},
+        i_CLKIN=source,
+        o_CLKOUT=output,
+        o_LOCK=locked,
+    )
+
+
+def _xc7(plan, source, output, locked):
+    feedback = Signal()
+    return Instance(
+        "PLLE2_BASE",
+        p_CLKIN1_PERIOD=float(1000 / plan.board.clock_mhz),
+        **{f"p_{name}": value for name, value in plan.clock.settings.items()},
+        i_CLKIN1=source,
+        i_CLKFBIN=feedback,
+        o_CLKFBOUT=feedback,
+        i_RST=C(0),
+        i_PWRDWN=C(0),
+        o_CLKOUT0=output,
+        o_LOCKED=locked,
+    )
+
+
+_PLLS = {"ice40-pad": _ice40, "ice40-core": _ice40, "ecp5": _ecp5, "gowin": _gowin, "xc7": _xc7}
+
+
+def top_module(spec: DesignSpec) -> str:
+    """Name of the top level's module."""
+    return f"{spec.module}_top"
+
+
+def emit_top(spec: DesignSpec, plan: Plan) -> str:
+    """The Verilog of a board's top level. Same design and plan, same text."""
+    text = verilog.convert(BoardTop(spec, plan), name=top_module(spec), emit_src=False, strip_internal_attrs=True)
+    header = (
+        f"// {spec.name} on {plan.board.name}: {float(plan.clock.mhz):g} MHz, serial line of {plan.baud:,} baud, "
+        f"{plan.divisor} cycles per bit; written by mgd-hw.\n// Structure {spec.digest}.\n"
+    )
+    return header + cleaned(text)

@@ -1,0 +1,98 @@
+"""Boards' files: their pins against amaranth-boards, and what is refused."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from boards.board import Board, board_files, read_board
+from boards.constraints import constraints
+from python_ref.spec.error import DesignError
+
+PLATFORMS = {
+    "icebreaker": ("icebreaker", "ICEBreakerPlatform"),
+    "ulx3s-85f": ("ulx3s", "ULX3S_85F_Platform"),
+    "tang-nano-9k": ("tang_nano_9k", "TangNano9kPlatform"),
+    "arty-a7-35t": ("arty_a7", "ArtyA7_35Platform"),
+}
+BUTTONS = {"ulx3s-85f": ("button_fire", 0), "arty-a7-35t": ("rst", 0)}
+NAMES = tuple(board_files())
+
+
+def board(name: str) -> Board:
+    return read_board(board_files()[name])
+
+
+def oracle(name: str) -> dict[str, tuple[str, bool]]:
+    """Pin and inversion of each port, as amaranth-boards has them."""
+    module, platform = PLATFORMS[name]
+    kind = getattr(importlib.import_module(f"amaranth_boards.{module}"), platform)
+    by_name = {(each.name, each.number): each for each in kind.resources}
+    uart = {each.name: each.ios[0] for each in by_name["uart", 0].ios if hasattr(each, "ios")}
+    found = {"clk": by_name[kind.default_clk, 0].ios[0], "rx": uart["rx"], "tx": uart["tx"]}
+    found |= {"led": by_name["led", 1 if name == "icebreaker" else 0].ios[0], "button": by_name[BUTTONS.get(name, ("button", 0))].ios[0]}
+    return {port: (pins.names[0], pins.invert) for port, pins in found.items()}
+
+
+def frequency(name: str) -> float:
+    module, platform = PLATFORMS[name]
+    kind = getattr(importlib.import_module(f"amaranth_boards.{module}"), platform)
+    return next(each for each in kind.resources if each.name == kind.default_clk).clock.frequency
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_pins_are_those_of_amaranth_boards(name: str) -> None:
+    """tx and rx are the FPGA's in both."""
+    ours = board(name)
+    assert {port: (pin.pin, pin.inverted) for port, pin in ours.pins.items()} == oracle(name)
+    assert float(ours.clock_mhz) * 1e6 == frequency(name)
+
+
+def test_every_board_but_one_has_an_oracle() -> None:
+    assert set(NAMES) - set(PLATFORMS) == {"tang-nano-20k"}  # its source is cited in its file
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_constraints_name_every_pin_once(name: str) -> None:
+    ours = board(name)
+    ending, text = constraints(ours)
+    assert ending == {"ice40": "pcf", "ecp5": "lpf", "gowin": "cst", "xc7": "xdc"}[ours.family]
+    for port, pin in ours.pins.items():
+        forms = {
+            "pcf": rf"^set_io( -pullup yes)? {port} {pin.pin}$",
+            "lpf": rf'^LOCATE COMP "{port}" SITE "{pin.pin}";$',
+            "cst": rf'^IO_LOC "{port}" {pin.pin};$',
+            "xdc": rf"PACKAGE_PIN {pin.pin} .*\[get_ports {port}\]$",
+        }
+        assert len(re.findall(forms[ending], text, re.MULTILINE)) == 1
+    if ending != "cst":
+        assert re.search(r"(set_frequency clk 12|FREQUENCY PORT \"clk\" 25 MHZ|create_clock -name clk -period 10\.000)", text)
+
+
+EDITS = {
+    "unknown key": ('chip = "FTDI FT2232H"', 'chips = "FTDI"', r"^link\.chips = 'FTDI': there is no such key\. Did you mean link\.chip\?"),
+    "part": ('"ice40-up5k"', '"ice40-hx8k"', r"^part = 'ice40-hx8k': it must be one of ice40-up5k, ecp5-85k"),
+    "type": ("mhz = 12\n", 'mhz = "12"\n', r"^clock\.mhz = '12': it must be a number of MHz"),
+    "missing pin": ('rx = "6"\n', "", r"^link\.rx = None: it was left out, and every board needs it"),
+    "missing package": ('package = "sg48"\n', "", r"^device\.package = None: it was left out, and boards with ice40-up5k need it"),
+    "pin twice": ('tx = "9"', 'tx = "6"', r"^link\.tx = '6': it is also link\.rx"),
+    "pin": ('tx = "9"', 'tx = "9 10"', r"^link\.tx = '9 10': it must be the name of a pin"),
+    "pll": ('"ice40-pad"', '"ecp5"', r"^clock\.pll = 'ecp5': ice40-up5k has no such PLL\. Write one of ice40-pad, ice40-core"),
+    "baud": ("baud = 3_000_000", "baud = 15_000_000", r"^link\.baud = 15000000: it is more than link\.max_baud"),
+    "flag": ("inverted = true", "inverted = 1", r"^led\.inverted = 1: it must be true or false"),
+    "table": ('[led]\npin = "37"\ninverted = true', 'led = "37"', r"^led = '37': there is no such key"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_is_wrong_with_a_file_is_named(edit: str, tmp_path: Path) -> None:
+    old, new, message = EDITS[edit]
+    text = board_files()["icebreaker"].read_text(encoding="utf-8")
+    assert old in text
+    text = new + "\n" + text.replace(old, "") if edit == "table" else text.replace(old, new, 1)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(DesignError, match=message):
+        read_board(tmp_path / "mine.toml")

@@ -1,0 +1,80 @@
+"""Top levels of boards: clocks and lines that are refused, and what is emitted."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import pytest
+
+from boards.board import Board, board_files, read_board
+from boards.top import emit_top, plan, plan_below
+from mgd_hw.config import load
+from python_ref.spec.error import DesignError
+
+
+def board(name: str = "icebreaker") -> Board:
+    return read_board(board_files()[name])
+
+
+@pytest.mark.parametrize("name", board_files())
+def test_every_board_has_a_plan(name: str) -> None:
+    found = plan(board(name))
+    assert found.divisor >= 4
+    exact = float(found.clock.mhz) * 1e6 / found.baud
+    assert abs(exact / found.divisor - 1) <= 0.015
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mhz": Fraction(1000)}, r"^--clock = 1000\.0: icebreaker makes 12 to 27\d\S* MHz, nearest"),
+        ({"mhz": Fraction(14)}, r"^--clock = 14\.0: icebreaker makes"),
+        ({"mhz": Fraction(28), "baud": 3_000_000}, r"^--baud = 3000000: at 28\.125 MHz a bit is 9\.38 cycles, .* Take --clock"),
+        ({"mhz": Fraction(12), "baud": 4_000_000}, r"^--baud = 4000000: at 12 MHz a bit is 3\.00 cycles"),
+        ({"baud": 13_000_000}, r"^--baud = 13000000: FTDI FT2232H bears at most 12,000,000\. Take a lower rate\."),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(DesignError, match=message):
+        plan(board(), **options)
+
+
+@pytest.mark.parametrize("mhz", [12.0, 17.3, 28.4, 33.0, 61.2])
+def test_below_is_the_highest_that_fits(mhz: float) -> None:
+    found = plan_below(board(), mhz)
+    assert found is not None and found.clock.mhz <= mhz
+    for step in range(1, 40):  # no clock of the PLL between it and the bound gives the rate
+        higher = found.clock.mhz + Fraction(step, 16)
+        if higher <= mhz and (nearest := plan_or_none(higher)) is not None:
+            assert nearest.clock.mhz <= found.clock.mhz or nearest.clock.mhz > mhz
+
+
+def plan_or_none(mhz: Fraction):
+    try:
+        return plan(board(), mhz=mhz)
+    except DesignError:
+        return None
+
+
+def test_nothing_below_what_can_be_made() -> None:
+    assert plan_below(board(), 11.9) is None
+
+
+def test_top_level_is_the_same_every_time_and_names_the_pll() -> None:
+    spec = load("xor").spec
+    text = emit_top(spec, plan(board()))
+    assert text == emit_top(spec, plan(board()))
+    top = re.search(r"module mgd_xor_top\((.*?)\);(.*?)endmodule", text, re.DOTALL)
+    assert top is not None
+    assert {name.strip() for name in top[1].split(",")} == {"clk", "rx", "tx", "led", "button"}
+    assert "SB_PLL40_PAD #(" in top[2] and ".DIVF(7'h4f)" in top[2]
+
+
+@pytest.mark.parametrize(("name", "cell"), [("ulx3s-85f", "EHXPLLL"), ("tang-nano-9k", "rPLL")])
+def test_other_families_have_their_own_pll(name: str, cell: str) -> None:
+    assert f"{cell} #(" in emit_top(load("xor").spec, plan(board(name)))
+
+
+def test_no_pll_where_the_pin_has_the_clock() -> None:
+    assert "PLL" not in emit_top(load("xor").spec, plan(board("arty-a7-35t")))
