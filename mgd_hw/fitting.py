@@ -30,6 +30,8 @@ class Fitted(Result):
     parts : dict of str to dict
         By part: ``fits``, ``over``, ``close`` (too close to tell), ``most_lanes``, what is taken of each kind, ``limits``, ``error``
         of the predictions against real builds, ``designs``, how many these were.
+    boards : dict of str to str
+        The part of each board that is shipped, by the board's name.
     calibrated : str
         When the predictor was fitted to real builds.
     current : bool
@@ -44,6 +46,7 @@ class Fitted(Result):
     cycles_per_step: float
     memory_bits: int
     parts: dict[str, dict[str, Any]]
+    boards: dict[str, str]
     calibrated: str
     current: bool
     seconds: float
@@ -57,6 +60,7 @@ def fit(design: str | Path | Design) -> Fitted:
     UserError
         If the design cannot be built at all.
     """
+    from boards.board import board_files, read_board
     from boards.fit import calibration, parts
     from boards.fit import fit as predict
     from mgd_hw.flow import read
@@ -73,6 +77,7 @@ def fit(design: str | Path | Design) -> Fitted:
         cycles_per_step=one.cycles_per_step,
         memory_bits=one.memory_bits,
         parts={name: plain(each.to_json()) for name, each in found.items()},  # type: ignore[misc]
+        boards={name: read_board(path).part.name for name, path in sorted(board_files().items())},
         calibrated=calibrated,
         current=current,
         seconds=time.perf_counter() - began,

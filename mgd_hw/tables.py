@@ -204,6 +204,7 @@ def _fitted(console: Console, result: Fitted) -> None:
             excess = ", ".join(f"{count:,} {kind}" for kind, count in part["over"].items())
             way_out = f"; hardware.lanes = {part['most_lanes']} would fit" if part["most_lanes"] else ""
             console.print(f"{name}: {excess} too many{', within the error' if part['close'] else ''}{way_out}.", soft_wrap=True)
+    console.print("Boards: " + ", ".join(f"{escape(board)} ({part})" for board, part in result.boards.items()), soft_wrap=True)
     console.print(f"{result.memory_bits:,} memory bits; {result.cycles_per_step:,.1f} cycles per step, exactly", soft_wrap=True)
     builds = min(part["designs"] for part in result.parts.values())
     stale = "" if result.current else " The generator has changed since: run python -m boards.fit_calibrate."

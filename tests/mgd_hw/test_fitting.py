@@ -20,6 +20,7 @@ def test_every_part_is_named_with_its_error() -> None:
     assert set(said["parts"]) == set(cli.TARGETS)
     for part in said["parts"].values():
         assert {"fits", "most_lanes", "lut", "ff", "dsp", "bram", "limits", "error", "designs"} <= part.keys()
+    assert set(said["boards"].values()) <= set(said["parts"]) and said["boards"]["icebreaker"] == "ice40-up5k"
     assert said["cycles_per_step"] > 0 and said["memory_bits"] > 0 and said["calibrated"]
 
 
