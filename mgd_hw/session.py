@@ -132,6 +132,8 @@ class Session:
         Whether to end at the next occasion.
     reconnect : float
         Seconds for which a link that is lost is waited for.
+    block_steps : int or None
+        Steps of a block; None: as many as take about a second.
 
     Attributes
     ----------
@@ -163,6 +165,7 @@ class Session:
     listener: Listener = field(default_factory=Silent)
     stopping: Callable[[], bool] = lambda: False
     reconnect: float = 60.0
+    block_steps: int | None = None
 
     def __post_init__(self) -> None:
         spec = self.run.spec
@@ -293,7 +296,7 @@ class Session:
 
     def _block_steps(self) -> int:
         """Steps of the next block; one ends wherever all periods do."""
-        wanted, period = max(1, int(self._rate * BLOCK_SECONDS)) if self._rate else 16, self.period
+        wanted, period = self.block_steps or (max(1, int(self._rate * BLOCK_SECONDS)) if self._rate else 16), self.period
         to_boundary = period - self.done % period
         wanted = to_boundary + (wanted - to_boundary) // period * period if wanted > to_boundary else min(wanted, to_boundary)
         return min(wanted, self.run.steps - self.done)

@@ -125,7 +125,7 @@ def test_a_link_that_comes_back_goes_on(board, run, learned, tmp_path):
             pass
 
     connect = opened(board, run, wire=lambda port: Wire(port, Noise(), pulled))
-    session = Session(run, connect, tmp_path / "checkpoint.npz", model=Model(run), listener=Listener())
+    session = Session(run, connect, tmp_path / "checkpoint.npz", model=Model(run), listener=Listener(), block_steps=16)
     session.train()
     assert session.outages == 2 and len(said) == 2
     assert said[0] == "The port is gone (Input/output error). Training goes on from step 0 when the link is back."
@@ -152,7 +152,7 @@ def test_a_link_that_stays_away_is_told(board, run, tmp_path):
 
 def test_an_interrupt_keeps_what_was_trained(board, run, learned, tmp_path):
     path, asked = tmp_path / "checkpoint.npz", []
-    session = Session(run, opened(board, run), path, stopping=lambda: len(asked) > 1 or bool(asked.append(1)))
+    session = Session(run, opened(board, run), path, stopping=lambda: len(asked) > 1 or bool(asked.append(1)), block_steps=16)
     session.train()
     assert session.interrupted and 0 < session.done < STEPS
     assert Checkpoint.read(path, RunDigest(run)).step == session.done
