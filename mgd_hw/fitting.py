@@ -64,9 +64,11 @@ def fit(design: str | Path | Design) -> Fitted:
     from boards.fit import calibration, parts
     from boards.fit import fit as predict
     from mgd_hw.flow import read
+    from mgd_hw.software import check_hardware
 
     began = time.perf_counter()
     design = read(design)
+    check_hardware(design)
     found = {name: predict(design.spec, name) for name in parts()}
     calibrated, current = calibration()
     one = next(iter(found.values()))

@@ -12,6 +12,7 @@ from mgd_hw.comparison import compare
 from mgd_hw.config import load, parse
 from mgd_hw.data import load as load_data
 from mgd_hw.errors import UserError
+from mgd_hw.fitting import fit
 from mgd_hw.software import ONLY_SOFTWARE, learner, network
 from python_ref.learning.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
 
@@ -47,7 +48,7 @@ def test_every_ask_is_tried() -> None:
 def test_refused_by_name_and_compared(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     design = parse(text_of(key, ASKS[key]), "a.toml")
-    for command in (flow.generate, flow.cosim, flow.synth):
+    for command in (flow.generate, flow.cosim, flow.synth, fit):
         with pytest.raises(
             UserError, match=r"^a\.toml: .* has no hardware yet\. `mgd-hw compare` and `mgd-hw diagnose` run it\."
         ) as caught:
