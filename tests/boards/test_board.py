@@ -96,3 +96,12 @@ def test_what_is_wrong_with_a_file_is_named(edit: str, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     with pytest.raises(DesignError, match=message):
         read_board(tmp_path / "mine.toml")
+
+
+def test_the_file_in_the_documentation_is_a_board(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    (tmp_path / "my_board.toml").write_text(example[1], encoding="utf-8")
+    assert read_board(tmp_path / "my_board.toml").name == "my_board"
+    assert all(f"`{name}`" in text for name in NAMES)
