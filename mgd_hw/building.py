@@ -23,6 +23,7 @@ from mgd_hw.results import Result, plain
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.build import Built, TooLarge
+    from boards.learning_cost import LearningCost
     from boards.target import Part
     from boards.top import Plan
     from python_ref.spec.design import DesignSpec
@@ -249,6 +250,11 @@ class Build(Result):
         Of the link: rate, cycles per bit, bytes of a sample.
     link_steps_per_second : float
         Steps for which the link brings samples.
+    inference_only, learning : dict of str to int
+        What the same network without learning takes of the part, and the core that learns: same lanes, same recipe, counted after
+        synthesis; host port, registers, signatures and link are excluded from both.
+    learning_lut_per_lane : float
+        Look-up tables between the two, all that is shared included, per lane.
     stages : dict of str to float
         Seconds of each stage.
     history : tuple of str
@@ -287,6 +293,9 @@ class Build(Result):
     divisor: int
     sample_bytes: int
     link_steps_per_second: float
+    inference_only: dict[str, int]
+    learning: dict[str, int]
+    learning_lut_per_lane: float
     stages: dict[str, float]
     history: tuple[str, ...]
     seconds: float
@@ -342,10 +351,22 @@ def build(
             (folder / "placement.svg").write_bytes(placement(built.placement, f"{design.name} on {on.title}"))
         described = _manifest(design.spec, built.plan)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        result = _result(design.spec, built, directory, time.perf_counter() - began)
+        cost, seconds = _learning_cost(design.spec, on.part, folder / "learning", listener)
+        built.seconds["learning cost"] = seconds
+        result = _result(design.spec, built, cost, directory, time.perf_counter() - began)
         text = json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         (folder / "build.json").write_text(text + "\n", encoding="utf-8")
     return result
+
+
+def _learning_cost(spec: DesignSpec, part: Part, folder: Path, listener: Listener) -> tuple[LearningCost, float]:
+    """What learning costs, and the seconds it took to tell."""
+    from boards.learning_cost import learning_cost
+
+    listener.say("Synthesising the same network without learning, to compare.")
+    began = time.perf_counter()
+    folder.mkdir()
+    return learning_cost(spec, part, folder, by_component=False, notify=listener.say), time.perf_counter() - began
 
 
 def _tidy(folder: Path, seeds: int) -> None:
@@ -365,7 +386,7 @@ def _visits_per_step(spec: DesignSpec) -> Fraction:
     return passes * spec.network.n_parameters
 
 
-def _result(spec: DesignSpec, built: Built, directory: Path, seconds: float) -> Build:
+def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path, seconds: float) -> Build:
     from boards.synth import cycles_per_step
     from python_ref.spec.frames import sample_bytes
 
@@ -407,6 +428,9 @@ def _result(spec: DesignSpec, built: Built, directory: Path, seconds: float) -> 
         divisor=planned.divisor,
         sample_bytes=sample_bytes(spec),
         link_steps_per_second=planned.baud / 10 / sample_bytes(spec) * spec.schedule.sample_period,
+        inference_only=cost.inference.to_json(),
+        learning=cost.learning.to_json(),
+        learning_lut_per_lane=cost.lut_per_lane,
         stages=dict(built.seconds),
         history=built.history,
         seconds=seconds,

@@ -329,6 +329,11 @@ def _build(console: Console, result: Build) -> None:
         f"synapses per second, {result.ceiling_percent:.1f} % of the part's ceiling",
         soft_wrap=True,
     )
+    console.print(
+        f"Learning, host and link apart: {result.learning['lut']:,} LUTs, and {result.inference_only['lut']:,} for inference only: "
+        f"{result.learning_lut_per_lane:.0f} per lane, all that is shared included",
+        soft_wrap=True,
+    )
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.stages.items())
     console.print(f"{stages}; {result.seconds:.1f} s in all", soft_wrap=True)
     if result.bitstream is not None:
