@@ -14,7 +14,7 @@ from python_ref.spec.number import Overflow
 from python_ref.spec.tables import activation_table
 from rtl_gen.fixed import limit, round_value, shift
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import active_lanes, by_layer, in_last_layer, slot_layout
+from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, slot_layout
 
 __all__ = ["ActivationUnit", "Drain", "neuron_layout"]
 
@@ -30,14 +30,15 @@ class Drain(wiring.Component):
     Members
     -------
     slot : In(slot_layout(spec))
-        The slot whose product the accumulators hold.
+        The slot, a cycle before the accumulators hold its product.
     accumulators : In
         Of all lanes, lane 0 lowest.
     neuron, z : Out
-        A pre-activation with its neuron, from one cycle later on.
+        A pre-activation with its neuron, from two cycles later on.
     """
 
-    latency = 1
+    latency = 2
+    """Cycles from ``slot``: it is qualified, then the accumulators are taken."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -52,15 +53,16 @@ class Drain(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spec, slot = self.spec, self.slot
-        width = spec.accumulator_width
+        spec, slot = self.spec, delayed(m, self.slot, 1, "slot")
+        width, take = spec.accumulator_width, Signal()
+        m.d.sync += take.eq(self.slot.last & self.slot.forward)
         waiting = [Signal(width, name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
         left = Signal(range(spec.hardware.lanes + 1))
         pass_ends = Signal()
         m.d.sync += [mine.eq(following) for mine, following in pairwise(waiting)]
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)
-        with m.If(slot.last & slot.forward):
+        with m.If(take):
             m.d.sync += [
                 *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting)),
                 left.eq(active_lanes(spec, slot)),
@@ -89,7 +91,8 @@ class ActivationUnit(wiring.Component):
         The cast was out of range.
     """
 
-    latency = 2
+    latency = 3
+    """Alignment, rounding, limits or table."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -113,13 +116,17 @@ class ActivationUnit(wiring.Component):
         fraction = max(fractions)
         # One binary point for all layers: only the first can differ, since its inputs have a format of their own.
         aligned = Signal(signed(max(spec.preactivation_format(n).width + fraction - fractions[n] for n in range(len(layers)))))
-        m.d.comb += aligned.eq(Mux(self.neuron.layer == 0, shift(self.z, fraction - fractions[0]), shift(self.z, fraction - fractions[-1])))
+        clipped = by_layer([layer.activation is Activation.RELU for layer in layers], self.neuron.layer) & (self.z < 0)
+        places = Mux(self.neuron.layer == 0, shift(self.z, fraction - fractions[0]), shift(self.z, fraction - fractions[-1]))
+        m.d.sync += aligned.eq(Mux(clipped, 0, places))
 
-        neuron, z = Signal.like(self.neuron), Signal.like(self.z, reset_less=True)
-        m.d.sync += [neuron.eq(self.neuron), z.eq(self.z), self.neuron_o.eq(neuron), self.z_o.eq(z)]
+        neuron = delayed(m, self.neuron, self.latency - 1, "neuron", reset_less=False)
+        m.d.sync += [self.neuron_o.eq(neuron), self.z_o.eq(delayed(m, self.z, self.latency - 1, "z"))]
 
-        used = sorted({layer.activation for layer in layers}, key=lambda a: a.value)
-        function = by_layer([used.index(layer.activation) for layer in layers], neuron.layer)
+        # A ReLU is the identity by now.
+        functions = [Activation.IDENTITY if layer.activation is Activation.RELU else layer.activation for layer in layers]
+        used = sorted(set(functions), key=lambda a: a.value)
+        function = by_layer([used.index(each) for each in functions], neuron.layer)
         chosen = Signal.like(function)
         m.d.sync += chosen.eq(function)
         with m.Switch(chosen):
@@ -130,7 +137,7 @@ class ActivationUnit(wiring.Component):
         return m
 
     def _apply(self, m, activation, aligned, fraction):
-        """One activation: its value and whether it was out of range, both two cycles later."""
+        """One activation: its value and whether it was out of range, both two cycles later than what is aligned."""
         formats = self.spec.formats
         target, cast = formats.activation, formats.activation_cast
         name = activation.value
@@ -142,8 +149,7 @@ class ActivationUnit(wiring.Component):
             m.d.sync += [negative.eq(aligned < 0), y.eq(Mux(negative, -one, one))]
             return y, outside
         narrow = formats.table if activation.tabulated else target
-        value = Mux(aligned < 0, 0, aligned) if activation is Activation.RELU else aligned
-        rounded_value = round_value(value, fraction - narrow.fraction_bits, cast.rounding)
+        rounded_value = round_value(aligned, fraction - narrow.fraction_bits, cast.rounding)
         rounded = Signal(rounded_value.shape(), name=f"{name}_rounded", reset_less=True)
         m.d.sync += rounded.eq(rounded_value)
         limited, is_outside = limit(rounded, narrow, Overflow.SATURATE if activation.tabulated else cast.overflow)

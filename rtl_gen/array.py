@@ -14,8 +14,8 @@ from rtl_gen.broadcast import operand_shape
 from rtl_gen.lane import Lane
 from rtl_gen.perturbation import sign_layout
 from rtl_gen.probe import event_layouts, shape_of
-from rtl_gen.registers import count_ones
-from rtl_gen.slot import active_lanes, delayed, ends_pass, pipeline, slot_layout
+from rtl_gen.registers import count_latency, count_ones
+from rtl_gen.slot import active_lanes, ahead_layout, delayed, ends_pass, pipeline, slot_layout
 
 __all__ = ["LaneArray"]
 
@@ -40,10 +40,10 @@ class LaneArray(wiring.Component):
         The random word, a cycle after its slot (with a gradient memory or momentum).
     update : In(1)
         An update is due in the correlating pass.
-    operand_slot, x : Out, In
-        The slot when its input's address must stand; the input two cycles later.
+    operand_slot, operand_ahead, x : Out, Out, In
+        The slot when its input's address must stand, and what comes after it; the input two cycles later.
     drain_slot, accumulators : Out
-        The slot when the accumulators hold its product.
+        The slot, a cycle before the accumulators hold its product.
     word_stb, word_event : Out
         A word was correlated: what :func:`rtl_gen.probe.event_layouts` says.
     learned_stb : Out(1)
@@ -51,11 +51,9 @@ class LaneArray(wiring.Component):
     writes, changed, saturated_* : Out(range(L + 1))
         To be counted in this cycle, existing lanes only.
     host_* : access to the lanes' memories, in force while ``host_mode`` is high, when the core is idle: ``host_lane``, ``host_memory``,
-        ``host_address``, ``host_data``, ``host_write``; ``host_read_data`` two cycles after the address.
+        ``host_address``, ``host_data``, which must stand in the cycle after ``host_write`` as well; ``host_read_data`` two cycles after the
+        address.
     """
-
-    count_latency = 2
-    """Cycles from a word's parameter until it is counted."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -71,6 +69,7 @@ class LaneArray(wiring.Component):
             "live": In(sign_layout(spec)),
             "update": In(1),
             "operand_slot": Out(slot),
+            "operand_ahead": Out(ahead_layout(spec)),
             "x": In(operand_shape(spec)),
             "drain_slot": Out(slot),
             "accumulators": Out(unsigned(count * spec.accumulator_width)),
@@ -107,16 +106,22 @@ class LaneArray(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``slot`` to ``drain_slot``."""
-        return self.timing.accumulator
+        return self.timing.accumulator - 1
+
+    @property
+    def count_latency(self) -> int:
+        """Cycles from a word's parameter until it is counted."""
+        return count_latency(self.spec.hardware.lanes) + 1
 
     def elaborate(self, platform):
         m = Module()
         timing = self.timing
-        slots = pipeline(m, self.slot, timing.accumulator + 4)
+        slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
         m.d.comb += [
             self.live_slot.eq(slots[timing.parameter - 1]),
             self.operand_slot.eq(slots[self.operand_latency]),
-            self.drain_slot.eq(slots[timing.accumulator]),
+            *(self.operand_ahead[name].eq(slots[self.operand_latency - 1][name]) for name in self.operand_ahead.shape().members),
+            self.drain_slot.eq(slots[self.latency]),
         ]
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
@@ -147,15 +152,16 @@ class LaneArray(wiring.Component):
         for name, number, read, write, when in rows:
             read_address = self._address(m, slots[read], f"{name}_read")
             write_address = self._address(m, slots[write], f"{name}_write")
-            enable = slots[write].real & slots[write].correlate & when
+            enable = Signal(name=f"{name}_write_en")
+            m.d.sync += enable.eq(slots[write - 1].real & slots[write - 1].correlate & when)
             chosen = self.host_memory == number
             for lane_number, lane in enumerate(self.lanes):
                 m.d.comb += [
                     getattr(lane, f"{name}_read").eq(Mux(self.host_mode, self.host_address, read_address)),
                     getattr(lane, f"{name}_write").eq(Mux(self.host_mode, self.host_address, write_address)),
                     getattr(lane, f"{name}_en").eq(enable),
-                    getattr(lane, f"host_{name}_en").eq(self.host_write & chosen & (self.host_lane == lane_number)),
                 ]
+                m.d.sync += getattr(lane, f"host_{name}_en").eq(self.host_write & chosen & (self.host_lane == lane_number))
             with m.If(chosen), m.Switch(self.host_lane):
                 for lane_number, lane in enumerate(self.lanes):
                     with m.Case(lane_number):
@@ -204,12 +210,15 @@ class LaneArray(wiring.Component):
         """Saturations, writes and changes, counted over existing lanes beside the parameter."""
         spec, timing = self.spec, self.timing
         stage = timing.parameter
-        slot = slots[stage]
-        correlated = slot.real & slot.correlate
-        updated = correlated & self.update
-        count = active_lanes(spec, slot)
-        mask = Signal(spec.hardware.lanes)
-        m.d.comb += mask.eq(Cat(count > lane for lane in range(spec.hardware.lanes)))
+        slot = slots[stage - 1]
+        correlated, updated = Signal(), Signal()
+        count = Signal(range(spec.hardware.lanes + 1))
+        m.d.sync += [
+            correlated.eq(slot.real & slot.correlate),
+            updated.eq(slot.real & slot.correlate & self.update),
+            count.eq(active_lanes(spec, slot)),
+        ]
+        mask = self._existing(m, slot)
 
         def flags(name, valid_at):
             """Existing lanes of which it is true."""
@@ -235,12 +244,18 @@ class LaneArray(wiring.Component):
             rows["saturated_momentum"] = (flags("momentum_outside", timing.momentum), updated)
         for name, (which, when) in rows.items():
             if which is None:
-                number = Mux(when, count, 0)
+                number = delayed(m, Mux(when, count, 0), count_latency(spec.hardware.lanes), name)
             else:
                 taken = Signal(spec.hardware.lanes, name=f"{name}_taken")
                 m.d.comb += taken.eq(Mux(when, which, 0))
-                number = count_ones(list(taken))
-            m.d.sync += getattr(self, name).eq(number)
+                number = count_ones(m, list(taken), name)
+            m.d.comb += getattr(self, name).eq(number)
+
+    def _existing(self, m, slot):
+        """Lanes that have a neuron, one cycle after the slot."""
+        mask = Signal(self.spec.hardware.lanes)
+        m.d.sync += mask.eq(Cat(active_lanes(self.spec, slot) > lane for lane in range(self.spec.hardware.lanes)))
+        return mask
 
     def _show(self, m, slots):
         """The events of a correlating pass."""
@@ -251,7 +266,7 @@ class LaneArray(wiring.Component):
         event = self.word_event
         m.d.comb += event.broadcast.eq(delayed(m, self.broadcast, stage - 1, "broadcast"))
         replay = delayed(m, self.replay, stage - 1, "replay")
-        count = active_lanes(spec, slot)
+        mask = self._existing(m, slots[stage - 1])
         for number, lane in enumerate(self.lanes):
             shown = {
                 "sign": Mux(replay.active[number], Mux(replay.negative[number], -1, 1), 0),
@@ -263,7 +278,7 @@ class LaneArray(wiring.Component):
                 kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - 1, f"old_momentum{number}")
                 decayed = delayed(m, lane.momentum, stage - timing.momentum, f"momentum{number}")
                 shown["momentum"] = Mux(self.update, decayed, kept)
-            with m.If(count > number):
+            with m.If(mask[number]):
                 m.d.comb += [event[name][number].eq(value) for name, value in shown.items()]
         counted = slots[stage + self.count_latency]
         m.d.comb += self.learned_stb.eq(ends_pass(spec, counted) & counted.correlate)

@@ -12,10 +12,10 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.number import Fixed, Rounding
+from python_ref.spec.number import Fixed, Overflow, Rounding
 from rtl_gen.fixed import limit, round_value, shift
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import by_layer, delayed, in_last_layer, pipeline, slot_layout
+from rtl_gen.slot import NEVER_COLLIDES, by_layer, delayed, in_last_layer, pipeline, slot_layout
 
 __all__ = ["Broadcast", "Multiplier", "Scaler", "factors", "operand_shape"]
 
@@ -240,10 +240,10 @@ class Broadcast(wiring.Component):
 
         product = self._multiply(m, slots)
         # The amount belongs to the cycle in which the product enters the scaler.
-        entry = slots[self._product_latency]
+        before = slots[max(0, self._product_latency - 1)]
         amount = Signal(range(max(2, scaler.amounts)))
+        m.d.sync += amount.eq(spec.exponents[1] - self.exponent + by_layer(self.offsets, before.layer))
         m.d.comb += [
-            amount.eq(spec.exponents[1] - self.exponent + by_layer(self.offsets, entry.layer)),
             scaler.i.eq(product),
             scaler.amount.eq(amount),
         ]
@@ -251,7 +251,7 @@ class Broadcast(wiring.Component):
         stage = self._product_latency + scaler.latency
         g, outside = scaler.o, scaler.outside
         if self.reuses:
-            g, outside = self._reuse(m, g, outside, slots[stage])
+            g, outside = self._reuse(m, g, outside, slots[stage - 1], slots[stage])
             stage += 1
         if spec.plain:
             self._cast_weight(m, g, outside, slots, stage)
@@ -278,26 +278,28 @@ class Broadcast(wiring.Component):
         ]
         return multiplier.o
 
-    def _reuse(self, m, g, outside, slot):
+    def _reuse(self, m, g, outside, before, slot):
         """Remember g of the last layer's first group for its other groups, so that the multiplier is free for the cost."""
         spec = self.spec
-        m.submodules.reuse = store = memory.Memory(shape=unsigned(len(g) + 1), depth=spec.layout.layers[-1].group_words, init=[])
+        m.submodules.reuse = store = memory.Memory(
+            shape=unsigned(len(g) + 1), depth=spec.layout.layers[-1].group_words, init=[], attrs=NEVER_COLLIDES
+        )
         write, read = store.write_port(), store.read_port()
         word = Signal(range(spec.layout.layers[-1].group_words))
-        fresh = Signal(len(g) + 1, reset_less=True)
+        fresh, remembered = Signal(len(g) + 1, reset_less=True), Signal(len(g) + 1, reset_less=True)
         repeat = Signal()
-        with m.If(slot.real):
-            m.d.sync += word.eq(Mux(slot.last, 0, word + 1))
-        # In other layers the write is harmless: a word is written again before it is read.
+        with m.If(before.real):
+            m.d.sync += word.eq(Mux(before.last, 0, word + 1))
+        # A word is read a cycle before it is needed, so that no logic follows the memory; it was written a group earlier.
         m.d.comb += [
-            write.addr.eq(word),
+            write.addr.eq(delayed(m, word, 1, "word")),
             write.data.eq(Cat(g, outside)),
             write.en.eq(slot.real & slot.correlate & in_last_layer(spec, slot) & ~slot.repeat),
             read.addr.eq(word),
         ]
-        m.d.sync += [fresh.eq(Cat(g, outside)), repeat.eq(slot.repeat)]
+        m.d.sync += [fresh.eq(Cat(g, outside)), remembered.eq(read.data), repeat.eq(slot.repeat)]
         chosen = Signal(len(g) + 1)
-        m.d.comb += chosen.eq(Mux(repeat, read.data, fresh))
+        m.d.comb += chosen.eq(Mux(repeat, remembered, fresh))
         return chosen[:-1].as_signed(), chosen[-1]
 
     def _cast_weight(self, m, g, outside, slots, stage):
@@ -310,9 +312,15 @@ class Broadcast(wiring.Component):
         rounded = Signal(rounded_value.shape(), reset_less=True)
         m.d.sync += rounded.eq(rounded_value)
         u, update_outside = limit(rounded, target, cast.overflow)
+        # −u is formed beside the limits, not behind them.
+        minus = Signal.like(self.minus, name="negated")
+        if cast.overflow is Overflow.SATURATE:
+            m.d.comb += minus.eq(Mux(update_outside, Mux(rounded[-1], -target.min, -target.max), -rounded))
+        else:
+            m.d.comb += minus.eq(-u)
         entry = slots[stage + 1]
         m.d.sync += [self.o.eq(0), self.minus.eq(0)]
         with m.If(entry.correlate & self.update):
-            m.d.sync += [self.o.eq(u), self.minus.eq(-u)]
+            m.d.sync += [self.o.eq(u), self.minus.eq(minus)]
         m.d.sync += self.update_outside.eq(update_outside)
         m.d.comb += self.outside.eq(delayed(m, outside, 2, "g_outside"))

@@ -100,7 +100,7 @@ class Core(wiring.Component):
         self.spec = spec
         self.broadcast = Broadcast(spec)
         self.array = LaneArray(spec)
-        self.sequencer = Sequencer(spec, depth=self._depth())
+        self.sequencer = Sequencer(spec, depth=self._depth(), gap=self._gap())
         self.contract = self._contract()
         events = event_layouts(spec)
         super().__init__(
@@ -120,7 +120,7 @@ class Core(wiring.Component):
 
     @property
     def _neuron_latency(self) -> int:
-        """From the slot at the drain to its group's first activation."""
+        """From ``drain_slot`` to the group's first activation."""
         return Drain.latency + ActivationUnit.latency
 
     def _depth(self) -> int:
@@ -136,17 +136,28 @@ class Core(wiring.Component):
     @property
     def _begin_latency(self) -> int:
         """From the conductor's notice that the step is complete to the next step's first slot."""
-        return 3 + self.sequencer.latency
+        return Conductor.begin_latency + 1 + self.sequencer.latency
+
+    @property
+    def _complete_lead(self) -> int:
+        """Cycles from a step's last pre-activation until the conductor may know: the next step's first slot comes as early as its
+        broadcast, which waits for C̃, allows."""
+        return max(0, ActivationUnit.latency + CostUnit.latency - self._change_lead - self._begin_latency)
+
+    def _gap(self) -> int:
+        """Between two passes: parameters are written before they are read, and the lanes are drained."""
+        first, last = self.spec.layout.layers[0], self.spec.layout.layers[-1]
+        written = self.array.timing.parameter - self.array.timing.parameter_read + 1
+        cycles = Sequencer(self.spec, depth=self._depth()).pass_cycles
+        return max(0, written - cycles, last.last_lanes - first.group_words - (last.group_slots - last.group_words))
 
     def _contract(self) -> Contract:
         spec = self.spec
-        first, last = spec.layout.layers[0], spec.layout.layers[-1]
+        last = spec.layout.layers[-1]
         padding = last.group_slots - last.group_words
-        cycles = self.sequencer.pass_cycles
-        written = self.array.timing.parameter - self.array.timing.parameter_read + 1
-        gap = max(0, written - cycles, last.last_lanes - first.group_words - padding)
-        to_neuron = self.broadcast.latency + self.array.latency + self._neuron_latency + last.last_lanes - 1
-        wait = max(2, to_neuron + CostUnit.latency - self._change_lead - 1 - padding)
+        cycles, gap = self.sequencer.pass_cycles, self.sequencer.gap
+        to_drain = self.broadcast.latency + self.array.latency + Drain.latency + last.last_lanes - 1
+        wait = max(Conductor.begin_latency, to_drain + self._complete_lead + self._begin_latency - 1 - padding)
         visits = spec.network.n_parameters * 2
         total = spec.hardware.lanes * (2 * cycles + gap + wait)
         return Contract(
@@ -156,7 +167,7 @@ class Core(wiring.Component):
             gap=gap,
             wait=wait,
             correlate_latency=self.broadcast.latency + 1,
-            accumulate_latency=self.broadcast.latency + self.array.latency,
+            accumulate_latency=self.broadcast.latency + self.array.timing.accumulator,
             busy_lanes=visits / total,
         )
 
@@ -166,7 +177,7 @@ class Core(wiring.Component):
         m = Module()
         spec = self.spec
         blocks = {
-            "conductor": Conductor(spec, gap=self.contract.gap),
+            "conductor": Conductor(spec),
             "sequencer": self.sequencer,
             "signs": sign_source(spec),
             "broadcast": self.broadcast,
@@ -195,7 +206,8 @@ class Core(wiring.Component):
         spec = self.spec
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
         m.d.comb += [
-            getattr(sequencer, name).eq(getattr(conductor, name)) for name in ("start", "correlate", "perturb", "second", "forward")
+            getattr(sequencer, name).eq(getattr(conductor, name))
+            for name in ("start", "again", "correlate", "perturb", "second", "forward")
         ]
         m.d.comb += [
             conductor.done.eq(sequencer.done),
@@ -213,6 +225,7 @@ class Core(wiring.Component):
             signs.advance.eq(conductor.advance),
             signs.fresh.eq(conductor.fresh),
             operands.slot.eq(array.operand_slot),
+            operands.ahead.eq(array.operand_ahead),
             array.x.eq(operands.x),
             operands.two_passes.eq(conductor.two_passes),
             operands.old_buffer.eq(conductor.old_buffer),
@@ -224,7 +237,11 @@ class Core(wiring.Component):
         if spec.plain:
             m.d.comb += [array.minus.eq(broadcast.minus), array.update_outside.eq(broadcast.update_outside)]
         if spec.node:
-            m.d.comb += [operands.old_slot.eq(sequencer.slot), broadcast.old_x.eq(operands.old_x)]
+            m.d.comb += [
+                operands.old_slot.eq(sequencer.slot),
+                operands.old_ahead.eq(sequencer.ahead),
+                broadcast.old_x.eq(operands.old_x),
+            ]
 
     def _connect_neurons(self, m, *, conductor, array, drain, activation, operands, cost, judge, broadcast, registers, **_):
         """Accumulators to activations, back as operands, and on to the cost."""
@@ -254,10 +271,9 @@ class Core(wiring.Component):
             cost.square.eq(broadcast.square),
             registers.i_saturated_activation.eq(neuron.valid & conductor.training & activation.outside),
         ]
-        # The next step's first slot comes as early as its broadcast, which waits for C̃, allows.
-        ends_step = output & neuron.last & (neuron.second | ~conductor.training)
-        lead = CostUnit.latency - self._change_lead - self._begin_latency
-        m.d.comb += conductor.complete_stb.eq(delayed(m, ends_step, lead, "complete", reset_less=False))
+        left = drain.neuron
+        ends_step = left.valid & left.last & (left.second | ~conductor.training)
+        m.d.comb += conductor.complete_stb.eq(delayed(m, ends_step, self._complete_lead, "complete", reset_less=False))
 
     def _connect_streams(self, m, blocks):
         """Random words to whoever rounds with them; seeded states and restarts to all streams."""
@@ -289,7 +305,8 @@ class Core(wiring.Component):
             array.host_lane.eq(host.lane),
             array.host_memory.eq(host.memory),
             array.host_address.eq(host.address),
-            array.host_mode.eq(~conductor.busy),
+            # The lanes' memories are the host's from a cycle after a run, to some cycles before the next one's first slot.
+            array.host_mode.eq(delayed(m, ~conductor.busy, 1, "host_mode", reset_less=False)),
             array.host_data.eq(host.data),
             array.host_write.eq(host.write_en),
             host.read_data.eq(array.host_read_data),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,7 +33,7 @@ class CostUnit(wiring.Component):
         A pass's cost is valid in ``cost[cost_second]`` from the next cycle, and in ``total`` now: ``cost_latency`` cycles
         after its last output.
     total, cost0, cost1 : Out
-        The cost just finished; the cost of pass 0 and of pass 1.
+        The cost just finished, with ``cost_stb``; the cost of pass 0 and of pass 1.
     cost_change, outside : Out
         C̃ and whether its cast was out of range, ``latency`` cycles after the last output of pass 1.
     """
@@ -69,13 +69,11 @@ class CostUnit(wiring.Component):
         spec = self.spec
         m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
 
-        first = Signal(init=1)
-        with m.If(self.stb):
-            m.d.sync += first.eq(self.last)
-        square_stb = delayed(m, self.stb, 3, "square_stb", reset_less=False)
-        square_first = delayed(m, first, 3, "square_first")
-        with m.If(square_stb):
-            m.d.sync += self.total.eq(Mux(square_first, 0, self.total) + self.square)
+        # A pass has two slots at least, so that its last output and the next one's first do not follow at once.
+        with m.If(delayed(m, self.stb, 3, "square_stb", reset_less=False)):
+            m.d.sync += self.total.eq(self.total + self.square)
+        with m.If(self.cost_stb):
+            m.d.sync += self.total.eq(0)
 
         m.d.comb += [
             self.cost_stb.eq(delayed(m, self.stb & self.last, self.cost_latency, "cost_stb", reset_less=False)),
@@ -111,8 +109,11 @@ class Judge(wiring.Component):
     y, target : In
         The output and its target.
     correct : Out(1)
-        The pass's answer is right: for one cycle, the one after its last output.
+        The pass's answer is right: for one cycle, ``latency`` cycles after its last output.
     """
+
+    latency = 2
+    """The outputs are registered, then compared."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -122,20 +123,26 @@ class Judge(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
+        stb, last = delayed(m, self.stb, 1, "stb", reset_less=False), delayed(m, self.last, 1, "last")
+        y, target = delayed(m, self.y, 1, "y"), delayed(m, self.target, 1, "target")
         if spec.network.n_out == 1:
             fraction = spec.formats.activation.fraction_bits
             half = 1 << (fraction - 1) if fraction > 0 else 1
-            right = (self.y >= half) == (self.target >= half)
+            right = (y >= half) == (target >= half)
         else:
             first, agree = Signal(init=1), Signal()
-            best_y, best_target = Signal.like(self.y), Signal.like(self.target)
-            better_y, better_target = first | (self.y > best_y), first | (self.target > best_target)
+            # The complements of the best so far, so that a sum, with nothing in front of it, compares.
+            wide = signed(len(y) + 1)
+            below_y, below_target = Signal(wide), Signal(wide)
+            signed_y, signed_target = Signal(wide), Signal(wide)
+            m.d.comb += [signed_y.eq(y), signed_target.eq(target)]
+            better_y, better_target = first | (signed_y + below_y >= 0), first | (signed_target + below_target >= 0)
             right = (better_y & better_target) | (~better_y & ~better_target & agree)
-            with m.If(self.stb):
-                m.d.sync += [first.eq(self.last), agree.eq(right)]
+            with m.If(stb):
+                m.d.sync += [first.eq(last), agree.eq(right)]
                 with m.If(better_y):
-                    m.d.sync += best_y.eq(self.y)
+                    m.d.sync += below_y.eq(~signed_y)
                 with m.If(better_target):
-                    m.d.sync += best_target.eq(self.target)
-        m.d.sync += self.correct.eq(self.stb & self.last & right)
+                    m.d.sync += below_target.eq(~signed_target)
+        m.d.sync += self.correct.eq(stb & last & right)
         return m

@@ -16,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.frames import CHECK_BYTES, ESCAPE, FLAG, INVERTED, MAX_PAYLOAD, RING_BYTES, SALT, SEQUENCE, Kind, checked
 from rtl_gen.host import request_layout
+from rtl_gen.slot import NEVER_COLLIDES
 from rtl_gen.uart import Transmitter
 
 __all__ = ["Checksum", "Executor", "FrameReceiver", "FrameSender", "Framing"]
@@ -76,7 +77,7 @@ class FrameReceiver(wiring.Component):
     Members
     -------
     data, stb, error : In
-        From the line, as :class:`~rtl_gen.uart.Receiver` gives it; at most one byte in 9 cycles.
+        From the line, as :class:`~rtl_gen.uart.Receiver` gives it; at most one byte in 10 cycles.
     expected : Out
         Number of the next frame.
     refused : Out(1)
@@ -102,39 +103,45 @@ class FrameReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.ring = ring = memory.Memory(shape=unsigned(BITS), depth=RING_BYTES, init=[])
+        m.submodules.ring = ring = memory.Memory(shape=unsigned(BITS), depth=RING_BYTES, init=[], attrs=NEVER_COLLIDES)
         m.submodules.checksum = checksum = Checksum()
         put, get = ring.write_port(), ring.read_port()
-        write, start, read = (Signal(range(RING_BYTES), name=name) for name in ("write", "start", "read"))
+        write, after, start, read = (Signal(range(RING_BYTES), name=name) for name in ("write", "after", "start", "read"))
         flag, escape, escaped, taken, full = (Signal(name=name) for name in ("flag", "escape", "escaped", "taken", "full"))
         some, bad, is_next, is_reset = (Signal(name=name) for name in ("some", "bad", "is_next", "is_reset"))
-        good, accept, overflown = Signal(), Signal(), Signal()
+        good, accept, right, overflown = Signal(), Signal(), Signal(), Signal()
         byte = Signal(BITS)
         m.d.comb += [
-            flag.eq(self.stb & (self.data == FLAG)),
-            escape.eq(self.stb & (self.data == ESCAPE)),
-            taken.eq(self.stb & ~flag & ~escape),
             byte.eq(self.data ^ Mux(escaped, INVERTED, 0)),
-            full.eq((write + 1)[: len(write)] == read),
             put.addr.eq(write),
             put.data.eq(byte),
             put.en.eq(taken),
-            good.eq(flag & checksum.right & ~bad),
+            good.eq(flag & right & ~bad),
             # A reset needs no room: it is what frees a device whose ring is full for good.
             accept.eq(good & is_next & ~is_reset & ~overflown),
             self.reset.eq(good & is_reset),
             self.refused.eq(flag & some & ~accept & ~self.reset),
         ]
+        # A byte, and what there is to compare, is looked at in the cycle after it came; the next comes much later.
+        is_flag, is_escape = self.data == FLAG, self.data == ESCAPE
+        m.d.sync += [
+            flag.eq(self.stb & is_flag),
+            escape.eq(self.stb & is_escape),
+            taken.eq(self.stb & ~is_flag & ~is_escape),
+            right.eq(checksum.right),
+            after.eq(write + 1),
+            full.eq(after == read),
+        ]
         m.d.comb += checksum.clear.eq(flag)
         self._check(m, checksum, taken, byte)
-        with m.If(self.stb):
+        with m.If(flag | escape | taken):
             m.d.sync += escaped.eq(escape)
         with m.If(taken):
             m.d.sync += some.eq(1)
             with m.If(full):
                 m.d.sync += overflown.eq(1)
             with m.Else():
-                m.d.sync += write.eq(write + 1)
+                m.d.sync += write.eq(after)
             with m.If(~some):
                 m.d.sync += [is_next.eq(byte[: len(self.expected)] == self.expected), is_reset.eq(byte[len(self.expected) :] == Kind.RESET)]
         with m.If(self.error):
@@ -222,28 +229,32 @@ class Executor(wiring.Component):
         address, data = len(payload.address), len(payload.data)
         word = Signal(max(address + data, self.spec.sample_width), reset_less=True)
         kind, rest, place, count = Signal(2), Signal(range(MAX_PAYLOAD + 1)), Signal(range(BITS)), Signal(range(len(word)))
+        byte, before_last, ends, single, empty = Signal(BITS, reset_less=True), Signal.like(count), Signal(), Signal(), Signal()
         target, padded = self._sample_words(m, kind)
         widths = {"input": self.spec.formats.input.width, "target": self.spec.formats.activation.width}
         bits = Mux(kind == Kind.WRITE, address + data, Mux(kind == Kind.READ, address, Mux(target, widths["target"], widths["input"])))
         entries = {address + data - 1: ~kind[1], widths["input"] - 1: kind[1] & ~target}
         entries[widths["target"] - 1] = entries.get(widths["target"] - 1, 0) | kind[1] & target
         shift, whole, done_byte, take = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [before_last.eq(bits - 2), single.eq(bits == 1), empty.eq(rest == 0)]
+        with m.If(shift):
+            m.d.sync += ends.eq(count == before_last)
         m.d.comb += [
             payload.address.eq(word[data : data + address]),
             payload.data.eq(word[:data]),
             payload.write.eq(kind == Kind.WRITE),
             self.sample.payload.eq(word),
             self.bit.eq(word[0]),
-            whole.eq(count == bits - 1),
+            whole.eq(ends | single),
             # What follows the last word of a sample in its byte is padding.
             done_byte.eq((place == BITS - 1) | (whole & padded)),
             content.ready.eq(take),
         ]
         with m.If(shift | self.shift):
-            entering = content.payload.bit_select(place, 1)
-            above = [*word[1:], entering]
-            m.d.sync += word.eq(Cat(Mux(entries[i], entering, bit) if i in entries else bit for i, bit in enumerate(above)))
+            above = [*word[1:], byte[0]]
+            m.d.sync += word.eq(Cat(Mux(entries[i], byte[0], bit) if i in entries else bit for i, bit in enumerate(above)))
 
+        m.d.sync += [self.answer.eq(0), self.close.eq(0), self.data.eq(0)]
         with m.FSM():
             with m.State("Header"):
                 m.d.comb += take.eq(1)
@@ -256,27 +267,30 @@ class Executor(wiring.Component):
                 with m.If(content.valid):
                     m.next = "Begin"
             with m.State("Begin"):
-                m.d.comb += self.answer.eq(kind == Kind.READ)
-                with m.If(~self.answer | self.answering):
+                m.d.sync += self.answer.eq((kind == Kind.READ) & ~self.answering)
+                with m.If((kind != Kind.READ) | self.answering):
                     m.next = "Fetch"
             with m.State("Fetch"):
-                with m.If(rest == 0):
+                m.d.comb += take.eq(~empty)
+                m.d.sync += byte.eq(content.payload)
+                with m.If(empty):
                     m.next = "Skip"
                 with m.Elif(content.valid):
+                    m.d.sync += rest.eq(rest - 1)
                     m.next = "Shift"
             with m.State("Shift"):
-                m.d.comb += [shift.eq(1), take.eq(done_byte)]
-                m.d.sync += [place.eq(Mux(done_byte, 0, place + 1)), count.eq(Mux(whole, 0, count + 1)), rest.eq(rest - done_byte)]
+                m.d.comb += shift.eq(1)
+                m.d.sync += [place.eq(Mux(done_byte, 0, place + 1)), count.eq(Mux(whole, 0, count + 1)), byte.eq(byte[1:])]
                 with m.If(whole):
+                    m.d.sync += [self.sample.valid.eq(kind[1]), self.request.valid.eq(~kind[1])]
                     m.next = "Offer"
                 with m.Elif(done_byte):
                     m.next = "Fetch"
-            with m.State("Offer"):
-                m.d.comb += [self.sample.valid.eq(kind[1]), self.request.valid.eq(~kind[1])]
-                with m.If(self.request.valid & self.request.ready & (kind == Kind.READ)):
+            with m.State("Offer"), m.If((self.sample.valid & self.sample.ready) | (self.request.valid & self.request.ready)):
+                m.d.sync += [self.sample.valid.eq(0), self.request.valid.eq(0)]
+                m.next = "Resume"
+                with m.If(kind == Kind.READ):
                     m.next = "Response"
-                with m.Elif(Mux(kind[1], self.sample.ready, self.request.ready)):
-                    m.next = "Resume"
             with m.State("Resume"):
                 m.next = "Fetch"
                 with m.If(place != 0):
@@ -287,7 +301,7 @@ class Executor(wiring.Component):
                     m.d.sync += word[: len(self.response.payload)].eq(self.response.payload)
                     m.next = "Answer"
             with m.State("Answer"):
-                m.d.comb += self.data.eq(1)
+                m.d.sync += self.data.eq(1)
                 with m.If(self.shift):
                     last = count == len(self.response.payload) - 1
                     m.d.sync += count.eq(Mux(last, 0, count + 1))
@@ -300,7 +314,7 @@ class Executor(wiring.Component):
                     with m.If(place == CHECK_BYTES - 1):
                         m.next = "Close"
             with m.State("Close"):
-                m.d.comb += [self.answer.eq(1), self.close.eq(1)]
+                m.d.sync += [self.answer.eq(~self.closed), self.close.eq(~self.closed)]
                 with m.If(self.closed):
                     m.next = "Header"
         return m
@@ -360,34 +374,36 @@ class FrameSender(wiring.Component):
         m = Module()
         m.submodules.line = line = Transmitter(self.divisor)
         m.submodules.checksum = checksum = Checksum()
-        refused, reset, is_reset, own = (Signal(name=name) for name in ("refused", "reset", "is_reset", "own"))
+        refused, reset, own, asked = (Signal(name=name) for name in ("refused", "reset", "own", "asked"))
         part = Signal(Part)
         place, count = Signal(range(BITS)), Signal(range(CHECK_BYTES))
-        # Kept, since the next frame may come while its number is being sent.
-        told = Signal.like(self.number)
-        header = Cat(told, own, is_reset)
+        header = Signal(BITS, reset_less=True)
         m.d.comb += [
             self.o.eq(line.o),
-            line.bit.eq(Mux(part == Part.HEADER, header.bit_select(place, 1), Mux(part == Part.DATA, self.bit, checksum.o))),
+            line.bit.eq(Mux(part == Part.HEADER, header[0], Mux(part == Part.DATA, self.bit, checksum.o))),
             checksum.bit.eq(line.bit ^ (part == Part.CHECKSUM)),
             checksum.en.eq(line.shift),
             self.shift.eq(line.shift & (part == Part.DATA)),
         ]
+        m.d.sync += [asked.eq(0), line.flag.eq(0), line.send.eq(0)]
         with m.FSM():
             with m.State("Idle"):
-                m.d.comb += [line.flag.eq(line.ready & (refused | reset | self.answer)), checksum.clear.eq(1)]
-                m.d.sync += told.eq(Mux(refused | reset, self.expected, self.number))
-                m.d.sync += [own.eq(refused | reset), is_reset.eq(reset), part.eq(Part.HEADER), count.eq(0)]
-                with m.If(line.flag):
-                    m.d.sync += [refused.eq(0), reset.eq(0)]
+                m.d.comb += checksum.clear.eq(1)
+                m.d.sync += asked.eq(refused | reset | self.answer)
+                # Kept, since the next frame may come while its number is being sent.
+                m.d.sync += [own.eq(refused | reset), part.eq(Part.HEADER), count.eq(0)]
+                m.d.sync += header.eq(Cat(Mux(refused | reset, self.expected, self.number), refused | reset, reset))
+                with m.If(line.ready & asked):
+                    m.d.sync += [line.flag.eq(1), refused.eq(0), reset.eq(0)]
                     m.next = "Fill"
-            with m.State("Fill"), m.If(line.ready):
-                m.d.comb += line.shift.eq(1)
-                m.d.sync += place.eq(place + 1)
-                with m.If(place == BITS - 1):
-                    m.next = "Send"
+            with m.State("Fill"):
+                m.d.sync += line.shift.eq(line.ready & ~line.flag & ~line.shift)
+                with m.If(line.shift):
+                    m.d.sync += [place.eq(place + 1), header.eq(header[1:])]
+                    with m.If(place == BITS - 1):
+                        m.next = "Send"
             with m.State("Send"):
-                m.d.comb += line.send.eq(1)
+                m.d.sync += line.send.eq(1)
                 m.next = "Next"
             with m.State("Next"):
                 m.d.comb += self.answering.eq((part == Part.DATA) & ~own & ~reset)
@@ -407,7 +423,8 @@ class FrameSender(wiring.Component):
                     with m.If(count == CHECK_BYTES - 1):
                         m.next = "End"
             with m.State("End"), m.If(line.ready):
-                m.d.comb += [line.flag.eq(1), self.closed.eq(~own)]
+                m.d.sync += line.flag.eq(1)
+                m.d.comb += self.closed.eq(~own)
                 m.next = "Idle"
         with m.If(self.refused):
             m.d.sync += refused.eq(1)

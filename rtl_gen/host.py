@@ -59,7 +59,8 @@ class HostPort(wiring.Component):
     """Registers and commands; see :mod:`python_ref.spec.registers` for what each means.
 
     A request must stand until it is taken, ``request_cycles`` cycles after it came, or after all that a run counted is in the register
-    file. Writes while the core is busy are dropped, but for the command STOP.
+    file. It is decoded while it stands, and acts two cycles after it came. Writes while the core is busy are dropped, but for the command
+    STOP.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ class HostPort(wiring.Component):
         The core runs; its status.
     """
 
-    request_cycles = 1 + RegisterFile.latency
+    request_cycles = 2 + RegisterFile.latency
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -125,22 +126,25 @@ class HostPort(wiring.Component):
         age = Signal(range(self.request_cycles + 1))
         first, last = age == 1, age == self.request_cycles
         writing, writable = Signal(), Signal()
-        at = {name: held.address == register.address for name, register in registers.items()}
+        at = {name: Signal(name=f"at_{name}") for name in registers}
+        m.d.sync += [at[name].eq(held.address == register.address) for name, register in registers.items()]
         with m.If(age.any()):
             m.d.sync += age.eq(Mux(last, 0, age + 1))
         with m.Elif(self.request.valid & ~self.response.valid & (self.settled | self.busy)):
             m.d.sync += age.eq(1)
         m.d.comb += [
             self.request.ready.eq(last),
-            writing.eq(first & held.write),
-            writable.eq(writing & ~self.busy),
             self.data.eq(held.data),
             self.write_en.eq(writable & at["data"]),
             self.load.eq(self.write_en & (self.memory == Memory.PARAMETER)),
             self.stream_en.eq(writable & at["stream"]),
             self.count_en.eq(writable & at["count"]),
-            self.file_en.eq(first & ~held.write),
             self.file_address.eq(held.address),
+        ]
+        m.d.sync += [
+            self.file_en.eq(first & ~held.write),
+            writing.eq(first & held.write),
+            writable.eq(first & held.write & ~self.busy),
         ]
         self._command(m, writing, writable, at["command"], held.data)
         for name in ("exponent", "address", *sorted(adjustable_periods(self.spec))):
@@ -158,9 +162,13 @@ class HostPort(wiring.Component):
         return m
 
     def _command(self, m, writing, writable, addressed, value):
+        short, bits = Signal(), max(Command).bit_length()
+        m.d.sync += short.eq(value[bits:] == 0)
         for command in Command:
             when = writing if command is Command.STOP else writable
-            m.d.comb += getattr(self, command.name.lower()).eq(when & addressed & (value == command))
+            given = Signal(name=f"is_{command.name.lower()}")
+            m.d.sync += given.eq(short & (value[:bits] == command))
+            m.d.comb += getattr(self, command.name.lower()).eq(when & addressed & given)
 
     def _answer(self, at, address):
         """The word at an address; 0 where there is none."""

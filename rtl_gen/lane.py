@@ -15,6 +15,7 @@ from python_ref.spec.optimizer import Momentum
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fixed import limit, round_value, shift
 from rtl_gen.probe import shape_of
+from rtl_gen.slot import NEVER_COLLIDES
 
 __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
 
@@ -230,7 +231,9 @@ class Lane(wiring.Component):
 
     def _memory(self, m, name, value, read_address, write_address, enable):
         """A memory of the lane, one word per slot that is not padding; the read value."""
-        m.submodules[f"{name}s"] = store = memory.Memory(shape=value.shape(), depth=max(2, self.spec.layout.words), init=[])
+        m.submodules[f"{name}s"] = store = memory.Memory(
+            shape=value.shape(), depth=max(2, self.spec.layout.words), init=[], attrs=NEVER_COLLIDES
+        )
         write, read = store.write_port(), store.read_port()
         host_en = getattr(self, f"host_{name}_en")
         m.d.comb += [

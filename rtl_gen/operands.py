@@ -10,7 +10,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.activation import neuron_layout
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import by_layer, in_last_layer, slot_layout
+from rtl_gen.slot import NEVER_COLLIDES, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
 
 __all__ = ["Operands", "SampleLoader"]
 
@@ -73,7 +73,8 @@ class SampleLoader(wiring.Component):
         filling = Signal(range(buffers))
         full = Signal(range(buffers + 1))
         index = Signal(range(max(2, n_in, n_out)))
-        targets = Signal()
+        targets, is_open = Signal(), Signal()
+        ends = Signal(init=n_in == 1)  # the word is the last of the inputs, or of the targets
 
         def after(buffer):
             return Mux(buffer == buffers - 1, 0, buffer + 1)
@@ -84,10 +85,12 @@ class SampleLoader(wiring.Component):
         transfer = Signal()
         complete = Signal()
         bases = Mux(targets, _pick([b * n_out for b in range(buffers)], filling), _pick([b * n_in for b in range(buffers)], filling))
+        # A buffer that is free remains so until it is full, or all is discarded.
+        m.d.sync += is_open.eq(free & (full < buffers - 1) & ~complete & ~self.discard)
         m.d.comb += [
-            self.sample.ready.eq(free & (full < buffers - 1)),
+            self.sample.ready.eq(is_open),
             transfer.eq(self.sample.valid & self.sample.ready),
-            complete.eq(transfer & targets & (index == n_out - 1)),
+            complete.eq(transfer & targets & ends),
             self.input_en.eq(transfer & ~targets),
             self.target_en.eq(transfer & targets),
             self.address.eq(bases + index),
@@ -95,16 +98,16 @@ class SampleLoader(wiring.Component):
             self.available.eq(full != 0),
         ]
         with m.If(transfer):
-            m.d.sync += index.eq(index + 1)
-            with m.If(~targets & (index == n_in - 1)):
-                m.d.sync += [index.eq(0), targets.eq(1)]
+            m.d.sync += [index.eq(index + 1), ends.eq(Mux(targets, index == n_out - 2, index == n_in - 2))]
+            with m.If(ends):
+                m.d.sync += [index.eq(0), targets.eq(~targets), ends.eq(Mux(targets, n_in == 1, n_out == 1))]
         with m.If(complete):
-            m.d.sync += [index.eq(0), targets.eq(0), filling.eq(after(filling))]
+            m.d.sync += filling.eq(after(filling))
         with m.If(self.take):
             m.d.sync += self.buffer.eq(after(self.buffer))
         m.d.sync += full.eq(full + complete - self.take)
         with m.If(self.discard):
-            m.d.sync += [index.eq(0), targets.eq(0), filling.eq(after(self.buffer)), full.eq(0)]
+            m.d.sync += [index.eq(0), targets.eq(0), ends.eq(n_in == 1), filling.eq(after(self.buffer)), full.eq(0)]
         return m
 
 
@@ -124,10 +127,10 @@ class Operands(wiring.Component):
         Where the operands being correlated lie (node perturbation).
     two_passes : In(1)
         The step has both passes; they write to different banks.
-    slot, x : In, Out
-        A slot, and its operand two cycles later.
-    old_slot, old_x : In, Out
-        A slot, and the operand being correlated one cycle later (node perturbation).
+    slot, ahead, x : In, In, Out
+        A slot, the next one's layer and pass, and the slot's operand two cycles later.
+    old_slot, old_ahead, old_x : In, In, Out
+        The same, with the operand being correlated one cycle later (node perturbation).
     neuron, y : In
         A neuron's activation to be written.
     target_neuron, target : In, Out
@@ -150,6 +153,7 @@ class Operands(wiring.Component):
             "buffer": Out(range(spec.sample_buffers)),
             "two_passes": In(1),
             "slot": In(slot),
+            "ahead": In(ahead_layout(spec)),
             "x": Out(operand),
             "neuron": In(neuron),
             "y": In(shape_of(spec.formats.activation)),
@@ -159,7 +163,7 @@ class Operands(wiring.Component):
             "old_bank": In(1),
         }
         if spec.node:
-            ports |= {"old_slot": In(slot), "old_x": Out(operand)}
+            ports |= {"old_slot": In(slot), "old_ahead": In(ahead_layout(spec)), "old_x": Out(operand)}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -175,16 +179,20 @@ class Operands(wiring.Component):
             loader.old_buffer.eq(self.old_buffer),
         ]
         buffers = spec.sample_buffers
-        m.submodules.inputs = inputs = memory.Memory(shape=shape_of(spec.formats.input), depth=max(2, buffers * spec.network.n_in), init=[])
+        m.submodules.inputs = inputs = memory.Memory(
+            shape=shape_of(spec.formats.input), depth=max(2, buffers * spec.network.n_in), init=[], attrs=NEVER_COLLIDES
+        )
         write = inputs.write_port()
-        m.d.comb += [write.addr.eq(loader.address), write.data.eq(loader.data), write.en.eq(loader.input_en)]
+        address, word = delayed(m, loader.address, 1, "loaded_address"), delayed(m, loader.data, 1, "loaded_word")
+        m.d.comb += [write.addr.eq(address), write.data.eq(word), write.en.eq(delayed(m, loader.input_en, 1, "input_en", reset_less=False))]
         activations = self._activations(m)
-        self._targets(m, loader)
+        self._targets(m, address, word, delayed(m, loader.target_en, 1, "target_en", reset_less=False))
 
-        data = self._fetch(m, "new", inputs, activations, self.slot, self.buffer, self._bank(self.slot.second))
+        data = self._fetch(m, "new", inputs, activations, self.slot, self.ahead, self.buffer, self._bank(self.ahead.second))
         m.d.sync += self.x.eq(data)
         if spec.node:
-            m.d.comb += self.old_x.eq(self._fetch(m, "old", inputs, activations, self.old_slot, self.old_buffer, self.old_bank))
+            old = self._fetch(m, "old", inputs, activations, self.old_slot, self.old_ahead, self.old_buffer, self.old_bank)
+            m.d.comb += self.old_x.eq(old)
         return m
 
     def _bank(self, second):
@@ -198,7 +206,9 @@ class Operands(wiring.Component):
         if not hidden:
             return None
         banks = 2 if spec.node else 1
-        m.submodules.activations = store = memory.Memory(shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[])
+        m.submodules.activations = store = memory.Memory(
+            shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[], attrs=NEVER_COLLIDES
+        )
         write = store.write_port()
         index = Signal(range(max(2, hidden)))
         is_hidden = self.neuron.valid & ~in_last_layer(spec, self.neuron)
@@ -211,16 +221,19 @@ class Operands(wiring.Component):
         ]
         return store
 
-    def _fetch(self, m, name, inputs, activations, slot, buffer, bank):
+    def _fetch(self, m, name, inputs, activations, slot, ahead, buffer, bank):
         """Operand of a slot, one cycle after it."""
         spec = self.spec
         n_in, hidden = spec.network.n_in, spec.network.n_hidden
         address = Signal(range(max(2, spec.sample_buffers * n_in, 2 * hidden)), name=f"{name}_address")
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in range(1, len(spec.network.layers)))]
-        base = Mux(
-            slot.layer == 0,
-            _pick([b * n_in for b in range(spec.sample_buffers)], buffer),
-            by_layer(offsets, slot.layer) + Mux(bank, hidden, 0),
+        base = Signal.like(address, name=f"{name}_base")
+        m.d.sync += base.eq(
+            Mux(
+                ahead.layer == 0,
+                _pick([b * n_in for b in range(spec.sample_buffers)], buffer),
+                by_layer(offsets, ahead.layer) + Mux(bank, hidden, 0),
+            )
         )
         with m.If(slot.real):
             m.d.sync += address.eq(Mux(slot.first, base, address + 1))
@@ -237,20 +250,22 @@ class Operands(wiring.Component):
                 m.d.comb += data.eq(read.data)
         return data
 
-    def _targets(self, m, loader):
+    def _targets(self, m, address, word, enable):
         """The memory of targets; an output's target is read a cycle ahead of its activation."""
         spec = self.spec
         buffers, n_out = spec.sample_buffers, spec.network.n_out
-        m.submodules.targets = store = memory.Memory(shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[])
+        m.submodules.targets = store = memory.Memory(
+            shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[], attrs=NEVER_COLLIDES
+        )
         write, read = store.write_port(), store.read_port()
         index = Signal(range(max(2, n_out)))
         neuron = self.target_neuron
         with m.If(neuron.valid & in_last_layer(spec, neuron)):
             m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
         m.d.comb += [
-            write.addr.eq(loader.address),
-            write.data.eq(loader.data),
-            write.en.eq(loader.target_en),
+            write.addr.eq(address),
+            write.data.eq(word),
+            write.en.eq(enable),
             read.addr.eq(_pick([b * n_out for b in range(buffers)], self.buffer) + index),
             self.target.eq(read.data),
         ]

@@ -17,13 +17,35 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.slot import delayed
 
-__all__ = ["Capture", "Counter", "RegisterFile", "count_ones"]
+__all__ = ["Capture", "Counter", "RegisterFile", "count_latency", "count_ones"]
 
 
-def count_ones(bits: list[Value]) -> Value:
-    """Number of set bits, by a tree of adders."""
-    middle = len(bits) // 2
-    return bits[0] if len(bits) == 1 else count_ones(bits[:middle]) + count_ones(bits[middle:])
+BITS_A_CYCLE, SUMS_A_CYCLE = 8, 4
+"""What is counted, and added up, in one cycle."""
+
+
+def count_latency(number: int) -> int:
+    """Cycles that it takes to count so many bits."""
+    sums, cycles = -(-number // BITS_A_CYCLE), 1
+    while sums > 1:
+        sums, cycles = -(-sums // SUMS_A_CYCLE), cycles + 1
+    return cycles
+
+
+def count_ones(m: Module, bits: list[Value], name: str) -> Value:
+    """Number of set bits, ``count_latency`` cycles later: by a tree of adders with a register behind every few."""
+    values, fan_in = bits, BITS_A_CYCLE
+    for cycle in range(count_latency(len(bits))):
+        sums = [_total(values[first : first + fan_in]) for first in range(0, len(values), fan_in)]
+        registers = [Signal(each.shape(), name=f"{name}_{cycle}_{number}", reset_less=True) for number, each in enumerate(sums)]
+        m.d.sync += [register.eq(each) for register, each in zip(registers, sums, strict=True)]
+        values, fan_in = registers, SUMS_A_CYCLE
+    return values[0]
+
+
+def _total(values: list[Value]) -> Value:
+    middle = len(values) // 2
+    return values[0] if len(values) == 1 else _total(values[:middle]) + _total(values[middle:])
 
 
 def _chosen(values: list[int], index: Signal) -> Value:
@@ -98,7 +120,7 @@ class _Visit:
 class RegisterFile(wiring.Component):
     """Counters and captures in a memory of 32-bit words.
 
-    In each cycle a visit starts: the word is read, what it grows by is added in two halves, and it is written, four cycles later.
+    In each cycle a visit starts: its address is registered, the word is read, what it grows by is added in two halves, and it is written.
     To read a word takes the place of a visit.
 
     Parameters
@@ -139,7 +161,7 @@ class RegisterFile(wiring.Component):
         be more than a word.
     """
 
-    latency = 2
+    latency = 3
 
     _carry_latency = 4
     """Visits from that of a low word to the first that finds its carry."""
@@ -192,24 +214,25 @@ class RegisterFile(wiring.Component):
 
         # A word is read.
         visit, place = Signal(range(len(self.visits))), Signal.like(read.addr)
-        m.d.comb += [
-            place.eq(_chosen([each.address for each in self.visits], visit)),
-            read.addr.eq(Mux(self.en, self.address, place)),
-        ]
+        m.d.sync += place.eq(Mux(self.en, self.address, _chosen([each.address for each in self.visits], visit)))
+        m.d.comb += read.addr.eq(place)
         with m.If(~self.en):
             m.d.sync += visit.eq(Mux(visit == len(self.visits) - 1, 0, visit + 1))
-        fetched, valid = delayed(m, visit, 1, "fetched"), delayed(m, ~self.en, 1, "valid", reset_less=False)
+        turns, drops, voids = self._turns(m, delayed(m, visit, 1, "visited"), delayed(m, self.en, 1, "reads"), clearing, restarting)
 
         # It is registered, with what it grows by; a capture is all growth.
         old, grown = Signal(32, reset_less=True), Signal(32, reset_less=True)
-        keeps, waiting = Signal(init=1), self._count(m)
-        taken = self._take(m, fetched, valid, clearing, restarting, waiting, keeps, grown)
-        m.d.sync += old.eq(Mux(keeps | ~valid, read.data, 0))
+        waiting = self._count(m, turns)
+        m.d.sync += [old.eq(read.data), grown.eq(reduce(or_, self._growth(turns, waiting)))]
+        with m.If(drops):
+            m.d.sync += old.eq(0)
+        with m.If(voids):
+            m.d.sync += grown.eq(0)
         m.d.comb += self.o.eq(old)
 
         # Its low half grows, then its high half; then it is written. A count of one word stops at its end.
         low, high, total = Signal(17, reset_less=True), Signal(32, reset_less=True), Signal(33, reset_less=True)
-        wraps = _chosen([each.wraps for each in self.visits], fetched)
+        wraps = {each: delayed(m, turns[each], 3, f"{each.of.name}_wraps") for each in self.visits if each.wraps}
         m.d.sync += [
             low.eq(old[:16] + grown[:16]),
             high.eq(Cat(old[16:], grown[16:])),
@@ -217,35 +240,50 @@ class RegisterFile(wiring.Component):
         ]
         m.d.comb += [
             write.addr.eq(delayed(m, place, 4, "place")),
-            write.data.eq(total[:32] | (total[32] & ~delayed(m, wraps, 3, "wraps")).replicate(32)),
-            write.en.eq(delayed(m, valid, 3, "written", reset_less=False)),
+            write.data.eq(total[:32] | (total[32] & ~Cat(wraps.values()).any()).replicate(32)),
+            write.en.eq(delayed(m, ~self.en, 5, "written", reset_less=False)),
         ]
-        for each in self.visits:
-            if each.wraps:
-                with m.If(write.en & total[32] & (write.addr == each.address)):
-                    m.d.sync += waiting[_Visit(each.of, 1)].eq(1)
+        for each, now in wraps.items():
+            with m.If(now & total[32]):
+                m.d.sync += waiting[_Visit(each.of, 1)].eq(1)
+        taken = {each: Mux(turns[each] & ~voids, count, 0) for each, count in waiting.items()}
         self._show(m, write, waiting, taken)
         return m
+
+    def _turns(self, m, visit, reads, clearing, restarting) -> tuple[dict[_Visit, Signal], Signal, Signal]:
+        """Whose word has been read, one cycle later; whether it is dropped, and whether what it would grow by is as well."""
+        turns = {each: Signal(name=f"{each.of.name}_turn{each.word}") for each in self.visits}
+        drops, voids = Signal(), Signal()
+        shown = _chosen([isinstance(each.of, Capture) for each in self.visits], visit)
+        restarts = _chosen([isinstance(each.of, Counter) and each.of.restarts for each in self.visits], visit)
+        cleared = Mux(restarts, restarting, clearing)
+        m.d.sync += [
+            *(turn.eq(~reads & (visit == number)) for number, turn in enumerate(turns.values())),
+            drops.eq(~reads & (shown | cleared)),
+            voids.eq(~reads & ~shown & cleared),
+        ]
+        return turns, drops, voids
 
     def _settle(self, m):
         """Whether counts are being cleared: those of ``clear``, those of ``restart``."""
         enough = 2 * self.rotation
-        waited = Signal(range(enough + 1))
+        waited, ended = Signal(range(enough + 1)), Signal()
         clearing, restarting = Signal(init=1), Signal(init=1)
-        m.d.comb += self.settled.eq(waited == enough)
-        with m.If(self.settled):
-            m.d.sync += [clearing.eq(0), restarting.eq(0)]
-        with m.Else():
+        m.d.comb += ended.eq(waited == enough)
+        m.d.sync += self.settled.eq(ended)
+        with m.If(~ended):
             m.d.sync += waited.eq(waited + 1)
+        with m.If(ended):  # a cycle before anything may be counted
+            m.d.sync += [clearing.eq(0), restarting.eq(0)]
         with m.If(self.clear):
             m.d.sync += clearing.eq(1)
         with m.If(self.restart):
             m.d.sync += restarting.eq(1)
         with m.If(self.running | self.clear | self.restart):
-            m.d.sync += waited.eq(0)
+            m.d.sync += [waited.eq(0), self.settled.eq(0)]
         return clearing, restarting
 
-    def _count(self, m) -> dict[_Visit, Signal]:
+    def _count(self, m, turns) -> dict[_Visit, Signal]:
         """What waits for the next visit of each counter's words: counts, and carries."""
         waiting = {}
         for each in self.visits:
@@ -253,29 +291,18 @@ class RegisterFile(wiring.Component):
                 counter = each.of
                 most = 1 if each.word else 3 * counter.most if counter.rare else counter.most * self.rotation
                 waiting[each] = Signal(range(most + 1), name=f"{counter.name}_waiting{each.word}")
-                if not each.word:
-                    m.d.sync += waiting[each].eq(waiting[each] + getattr(self, f"i_{counter.name}"))
+                left = Mux(turns[each], 0, waiting[each])
+                m.d.sync += waiting[each].eq(left if each.word else left + getattr(self, f"i_{counter.name}"))
         return waiting
 
-    def _take(self, m, fetched, valid, clearing, restarting, waiting, keeps, grown) -> dict[_Visit, Signal]:
-        """Choose what the visited word grows by, and whether it keeps what it has; tell what is taken of each count."""
-        taken = {}
-        with m.Switch(fetched):
-            for number, each in enumerate(self.visits):
-                with m.Case(number):
-                    if isinstance(each.of, Capture):
-                        shown = getattr(self, f"i_{each.of.name}")
-                        m.d.comb += keeps.eq(0)
-                        m.d.sync += grown.eq(shown[32 * each.word : 32 * each.word + 32])
-                        continue
-                    taken[each] = Signal.like(waiting[each], name=f"{each.of.name}_taken{each.word}")
-                    cleared = restarting if each.of.restarts else clearing
-                    m.d.comb += keeps.eq(~cleared)
-                    m.d.sync += grown.eq(Mux(cleared, 0, waiting[each]))
-                    with m.If(valid):
-                        m.d.comb += taken[each].eq(Mux(cleared, 0, waiting[each]))
-                        m.d.sync += waiting[each].eq(0 if each.word else getattr(self, f"i_{each.of.name}"))
-        return taken
+    def _growth(self, turns, waiting) -> list[Value]:
+        """What each visited word grows by; 0 for all that are not."""
+        grown = []
+        for each, turn in turns.items():
+            first = 32 * each.word
+            value = waiting[each] if isinstance(each.of, Counter) else getattr(self, f"i_{each.of.name}")[first : first + 32]
+            grown.append(Mux(turn, value, 0))
+        return grown
 
     def _show(self, m, write, waiting, taken):
         """Counts as they are: what was written, what is on its way there, and what waits."""

@@ -32,7 +32,7 @@ class Period(wiring.Component):
     restart : In(1)
         The next step is a period's first.
     begins, ends : Out(1)
-        The step under way is the period's first, or last.
+        The step under way is the period's first, or last; right two cycles after ``advance`` or ``restart``.
     """
 
     def __init__(self, *, init: int, adjustable: bool):
@@ -45,41 +45,72 @@ class Period(wiring.Component):
         if not self.adjustable:
             m.d.comb += [self.begins.eq(1), self.ends.eq(1)]
             return m
-        left, begins = Signal(range(MAX_PERIOD + 1), init=self.init), Signal(init=1)
-        m.d.comb += [self.begins.eq(begins), self.ends.eq(left == 1)]
+        left = Signal(range(MAX_PERIOD + 1), init=self.init)
+        begins, ends = Signal(init=1), Signal(init=self.init == 1)
+        m.d.comb += [self.begins.eq(begins), self.ends.eq(ends)]
+        m.d.sync += ends.eq(left == 1)
         with m.If(self.advance):
-            m.d.sync += [left.eq(Mux(self.ends, self.length, left - 1)), begins.eq(self.ends)]
+            m.d.sync += [left.eq(Mux(ends, self.length, left - 1)), begins.eq(ends)]
         with m.If(self.restart):
             m.d.sync += [left.eq(self.length), begins.eq(1)]
+        return m
+
+
+class _Countdown(wiring.Component):
+    """The steps that are left of a run, counted in two halves.
+
+    Members
+    -------
+    en, i : In(1), In(32)
+        Set the count.
+    down : In(1)
+        Count down by one, if there is one left; not in the two cycles after another.
+    none : Out(1)
+        None is left; right two cycles after a change.
+    """
+
+    def __init__(self):
+        super().__init__({"en": In(1), "i": In(32), "down": In(1), "none": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        half = len(self.i) // 2
+        low, high = Signal(half), Signal(half)
+        none_low, none_high = Signal(init=1), Signal(init=1)
+        m.d.sync += [none_low.eq(low == 0), none_high.eq(high == 0)]
+        m.d.comb += self.none.eq(none_low & none_high)
+        with m.If(self.down):
+            m.d.sync += low.eq(low - 1)
+            with m.If(none_low):
+                m.d.sync += high.eq(high - 1)
+        with m.If(self.en):
+            m.d.sync += [low.eq(self.i[:half]), high.eq(self.i[half:])]
         return m
 
 
 class _State:
     """Registers of the conductor."""
 
-    def __init__(self, gap: int):
-        self.left = Signal(32)
-        self.stopping, self.inferring, self.flushing = Signal(), Signal(), Signal()
-        self.pending, self.complete = Signal(), Signal()
-        self.first_pass, self.second, self.follows = Signal(), Signal(), Signal()
-        self.gap_left = Signal(range(max(2, gap)))
+    def __init__(self):
+        self.stopping, self.inferring, self.pending, self.complete = Signal(), Signal(), Signal(), Signal()
         self.needs_baseline, self.needs_sample = Signal(init=1), Signal(init=1)
+        self.sample_due, self.baseline_due, self.ends = Signal(), Signal(), Signal()
 
 
 class Conductor(wiring.Component):
     """Runs steps: a sample when it is due, one or two passes, the wait for the cost; and a flushing pass at the end.
 
+    Every decision is a register before it is acted upon.
+
     Parameters
     ----------
     spec : DesignSpec
         The design.
-    gap : int
-        Cycles between the passes of a step, which only tiny networks need.
 
     Members
     -------
     train, infer, stop, restart : In(1)
-        Commands; the first two take as many steps as ``count`` said last.
+        Commands; the first two take as many steps as ``count`` said last, some cycles before.
     count_en, count : In(1), In(32)
         Set the steps of the next run; a run counts them down.
     loaded : In(1)
@@ -88,10 +119,10 @@ class Conductor(wiring.Component):
         τ_p, τ_x, τ_θ; taken where a period begins.
     available, take : In(1), Out(1)
         There is a sample; make it the present one.
-    start, correlate, perturb, second, forward, done : Out(1) but the last
-        To the sequencer.
+    start, again, correlate, perturb, second, forward, done : Out(1) but the last
+        To the sequencer: start a pass; let another follow; of which kind the next is.
     complete_stb : In(1)
-        The outputs of a step's last pass are judged; the next step may begin two cycles later.
+        The outputs of a step's last pass are on their way; the next step may begin ``begin_latency`` cycles later.
     learned_stb : In(1)
         A correlating pass is written, and counted.
     update : Out(1)
@@ -106,12 +137,18 @@ class Conductor(wiring.Component):
         A run is under way; it waits for a sample.
     """
 
-    def __init__(self, spec: DesignSpec, *, gap: int):
+    begin_latency = 5
+    """Cycles from ``complete_stb`` to the ``start`` of the next step: it is noticed, the step and then the periods counted, what is due
+    settled, and the next step begun."""
+
+    update_latency = 2
+    """Cycles from ``complete_stb`` until ``update``, ``old_bank`` and ``old_buffer`` are those of the step that has ended."""
+
+    def __init__(self, spec: DesignSpec):
         self.spec = spec
-        self.gap = gap
         period, buffers = range(MAX_PERIOD + 1), range(spec.sample_buffers)
         strobes = ("train", "infer", "stop", "restart", "count_en", "loaded", "available", "done", "complete_stb", "learned_stb")
-        to_passes = ("take", "start", "correlate", "perturb", "second", "forward", "update", "advance", "fresh")
+        to_passes = ("take", "start", "again", "correlate", "perturb", "second", "forward", "update", "advance", "fresh")
         flags = (*to_passes, "two_passes", "judge", "training", "old_bank", "busy", "starved")
         super().__init__(
             {
@@ -126,7 +163,8 @@ class Conductor(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spec, state = self.spec, _State(self.gap)
+        spec, state = self.spec, _State()
+        m.submodules.left = left = _Countdown()
         periods = {}
         for name in ("perturbation", "sample", "update"):
             init, adjustable = getattr(spec.schedule, f"{name}_period"), f"{name}_period" in adjustable_periods(spec)
@@ -141,14 +179,18 @@ class Conductor(wiring.Component):
             sample_due.eq(state.inferring | state.needs_sample | periods["sample"].begins),
             baseline_due.eq(sample_due | state.needs_baseline | periods["update"].begins | spec.two_sided),
             self.training.eq(~state.inferring),
-            self.forward.eq(~state.flushing),
-            self.perturb.eq(~state.flushing & ~state.inferring & (self.second | spec.two_sided)),
-            self.correlate.eq(state.pending & state.first_pass & ~state.follows),
-            self.second.eq(state.second | state.follows),
+            left.en.eq(self.count_en),
+            left.i.eq(self.count),
+        ]
+        m.d.sync += [
+            state.sample_due.eq(sample_due),
+            state.baseline_due.eq(baseline_due),
+            state.ends.eq(state.stopping | left.none),
+            self.advance.eq(0),
             self.fresh.eq(periods["perturbation"].ends),
         ]
         self._notice(m, state)
-        self._run(m, state, sample_due, baseline_due, periods["update"].ends)
+        self._run(m, state, left, periods["update"].ends)
         return m
 
     def _notice(self, m, state):
@@ -159,97 +201,90 @@ class Conductor(wiring.Component):
             m.d.sync += state.stopping.eq(1)
         with m.If(self.loaded | self.restart):
             m.d.sync += [state.needs_baseline.eq(1), state.needs_sample.eq(1)]
-        with m.If(self.count_en):
-            m.d.sync += state.left.eq(self.count)
 
-    def _run(self, m, state, sample_due, baseline_due, update_ends):
+    def _run(self, m, state, left, update_ends):
         """The states of a run."""
-
-        def start_second():
-            """Start pass 1 in this very cycle."""
-            m.d.comb += [state.follows.eq(1), self.start.eq(1)]
-
-        def take_or_wait():
-            """Begin the next step, once its sample is there."""
-            with m.If(~sample_due | self.available):
-                m.d.comb += self.take.eq(sample_due)
-                self._begin_step(m, state, sample_due, baseline_due)
-                m.next = "Begin step"
-            with m.Else():
-                m.next = "Await sample"
-
+        m.d.sync += [self.start.eq(0), self.take.eq(0)]
         m.d.comb += self.busy.eq(1)
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += self.busy.eq(0)
-                m.d.sync += [state.inferring.eq(self.infer), state.stopping.eq(0), state.flushing.eq(0)]
-                with m.If((self.train | self.infer) & state.left.any()):
-                    m.next = "Await sample"
-            with m.State("Await sample"):
-                m.d.comb += self.starved.eq(sample_due & ~self.available)
-                with m.If(state.stopping):
-                    m.next = "Flush"
-                with m.Else():
-                    take_or_wait()
-            with m.State("Begin step"):
-                m.d.comb += self.start.eq(1)
-                m.next = "Pass"
-            with m.State("Pass"), m.If(self.done):
-                m.d.sync += state.first_pass.eq(0)
-                with m.If(state.first_pass):
-                    m.d.sync += state.pending.eq(0)
-                with m.If(self.two_passes & ~state.second):
-                    m.d.sync += [state.second.eq(1), state.gap_left.eq(max(0, self.gap - 1))]
-                    if self.gap:
-                        m.next = "Gap"
-                    else:
-                        start_second()
-                with m.Else():
-                    m.next = "Await cost"
-            with m.State("Gap"):
-                m.d.sync += state.gap_left.eq(state.gap_left - 1)
-                with m.If(~state.gap_left.any()):
-                    start_second()
-                    m.next = "Pass"
-            with m.State("Await cost"), m.If(state.complete | self.complete_stb):
-                self._end_step(m, state, update_ends)
+                m.d.sync += state.stopping.eq(0)
+                with m.If(self.train | self.infer):
+                    m.d.sync += state.inferring.eq(self.infer)
+                    with m.If(~state.ends):
+                        m.next = "Settle"
+            with m.State("Count"):
                 m.next = "Settle"
             with m.State("Settle"):
-                with m.If(~state.left.any() | state.stopping):
+                m.next = "Await sample"
+            with m.State("Await sample"):
+                m.d.comb += self.starved.eq(state.sample_due & ~self.available)
+                with m.If(state.ends):
                     m.next = "Flush"
-                with m.Else():
-                    take_or_wait()
+                with m.Elif(~state.sample_due | self.available):
+                    self._begin_step(m, state)
+                    m.next = "Begin step"
+            with m.State("Begin step"):
+                self._prepare_second(m, state)
+                m.next = "Pass"
+            with m.State("Pass"), m.If(self.done):
+                m.d.sync += self.again.eq(0)
+                with m.If(~self.again):
+                    m.next = "Await cost"
+            with m.State("Await cost"), m.If(state.complete):
+                m.d.comb += left.down.eq(1)
+                self._end_step(m, state, update_ends)
+                m.next = "Count"
             with m.State("Flush"):
-                m.d.sync += [state.flushing.eq(1), state.first_pass.eq(1), state.second.eq(0)]
+                m.d.sync += [self.correlate.eq(1), self.perturb.eq(0), self.second.eq(0), self.forward.eq(0)]
                 with m.If(state.pending):
-                    m.next = "Begin flush"
+                    m.d.sync += [self.start.eq(1), state.complete.eq(0)]
+                    m.next = "Finish"
                 with m.Else():
                     m.next = "Idle"
-            with m.State("Begin flush"):
-                m.d.comb += self.start.eq(1)
-                m.next = "Finish"
-            with m.State("Finish"), m.If(self.learned_stb):
-                m.d.sync += state.pending.eq(0)
+            with m.State("Finish"):  # what is learned may be there before the last padding has passed, or after
+                with m.If(self.learned_stb):
+                    m.d.sync += state.pending.eq(0)
+                with m.If(self.done):
+                    m.d.sync += state.complete.eq(1)
+                with m.If(state.complete & ~state.pending):
+                    m.next = "Rest"
+            with m.State("Rest"):  # the last slot is on its way from the sequencer
                 m.next = "Idle"
 
-    def _begin_step(self, m, state, sample_due, baseline_due):
-        """Settle what the next step does."""
+    def _begin_step(self, m, state):
+        """Settle what the next step does, and start its first pass."""
+        second, training = ~state.baseline_due, ~state.inferring
         m.d.sync += [
-            self.two_passes.eq(baseline_due & ~state.inferring),
-            state.second.eq(~baseline_due),
-            self.judge.eq(sample_due),
-            state.first_pass.eq(1),
+            self.take.eq(state.sample_due),
+            self.judge.eq(state.sample_due),
+            self.two_passes.eq(~second & training),
+            self.again.eq(~second & training),
+            self.correlate.eq(state.pending),
+            self.perturb.eq(training & (second | self.spec.two_sided)),
+            self.second.eq(second),
+            self.forward.eq(1),
+            self.start.eq(1),
             state.complete.eq(0),
+        ]
+
+    def _prepare_second(self, m, state):
+        """The pass that follows the first, where one does; the first is of its kind by now, and takes what is pending."""
+        m.d.sync += [
+            self.correlate.eq(0),
+            self.perturb.eq(~state.inferring),
+            self.second.eq(1),
+            state.pending.eq(0),
         ]
 
     def _end_step(self, m, state, update_ends):
         """Count the step that has ended; what it measured is pending."""
-        m.d.sync += state.left.eq(state.left - 1)
         with m.If(state.inferring):
             m.d.sync += [state.needs_sample.eq(1), state.needs_baseline.eq(1)]
         with m.Else():
-            m.d.comb += self.advance.eq(1)
             m.d.sync += [
+                self.advance.eq(1),
                 state.pending.eq(1),
                 self.update.eq(update_ends),
                 state.needs_sample.eq(0),

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.slot import by_layer, slot_layout
+from rtl_gen.slot import ahead_layout, by_layer, slot_layout
 
 __all__ = ["Sequencer"]
 
@@ -16,8 +16,8 @@ class Sequencer(wiring.Component):
     """Issues the slots of a pass, one per cycle.
 
     A pass starts in the cycle after ``start`` and takes ``pass_cycles`` cycles; ``done`` is high in the last of them,
-    when ``start`` may be given again. Between a layer and the next it waits until the first input of the next is
-    written.
+    when ``start`` may be given again. Where ``again`` is high in that cycle, another pass starts without it; then the pass takes
+    ``gap`` cycles more. Between a layer and the next it waits until the first input of the next is written.
 
     Parameters
     ----------
@@ -26,32 +26,41 @@ class Sequencer(wiring.Component):
     depth : int
         D: slots by which the first read of a layer must follow the last slot of the layer before, beyond the two
         that follow anyway, so that a neuron is written when it is read.
+    gap : int
+        Cycles between a pass and one that follows ``again``.
 
     Members
     -------
     start : In(1)
         Start a pass of the kind given by ``correlate``, ``perturb``, ``second`` and ``forward`` in the same cycle.
+    again : In(1)
+        Start another in the last cycle of this one, of the kind given then; steady from two cycles after ``start`` to that cycle.
     done : Out(1)
         Last cycle of the pass.
     slot : Out(slot_layout(spec))
         The slot, ``latency`` cycles after it was counted.
+    ahead : Out(ahead_layout(spec))
+        Of the slot that comes a cycle later.
     """
 
-    latency = 1
-    """Cycles from the count to ``slot``."""
+    latency = 2
+    """Cycles from the count to ``slot``: it is compared, then qualified."""
 
-    def __init__(self, spec: DesignSpec, *, depth: int):
+    def __init__(self, spec: DesignSpec, *, depth: int, gap: int = 0):
         self.spec = spec
         self.depth = depth
+        self.gap = gap
         super().__init__(
             {
                 "start": In(1),
+                "again": In(1),
                 "correlate": In(1),
                 "perturb": In(1),
                 "second": In(1),
                 "forward": In(1),
                 "done": Out(1),
                 "slot": Out(slot_layout(spec)),
+                "ahead": Out(ahead_layout(spec)),
             }
         )
 
@@ -69,56 +78,60 @@ class Sequencer(wiring.Component):
         m = Module()
         placed = self.spec.layout.layers
         final = len(placed) - 1
+        last_cycles = [p.group_slots + self.bubble(n) - 1 for n, p in enumerate(placed)]
 
-        running = Signal()
-        kind = Signal(4)
+        running, kind = Signal(), Signal(4)
         layer = Signal.like(self.slot.layer)
         group = Signal(range(max(2, *(p.groups for p in placed))))
-        k = Signal(range(max(p.group_slots + self.bubble(n) for n, p in enumerate(placed)) + 1))  # so that k ≤ n_in can be false
+        k = Signal(range(max(*last_cycles, last_cycles[-1] + self.gap) + 2))  # so that k ≤ n_in can be false
 
-        tail = Signal()
-        last_cycle = Signal()
-        slots = by_layer([p.group_slots for p in placed], layer)
-        cycles = by_layer([p.group_slots + self.bubble(n) - 1 for n, p in enumerate(placed)], layer)
+        # What a cycle is the last of is found in the cycle before, which is of the same group: it has two cycles at least.
+        tail, closes, last_cycle, begins = Signal(), Signal(), Signal(), Signal()
+        before_last = Mux(
+            tail,
+            by_layer([cycle - 1 for cycle in last_cycles], layer) + Mux(self.again & (layer == final), self.gap, 0),
+            by_layer([p.group_slots - 2 for p in placed], layer),
+        )
         m.d.comb += [
             tail.eq(group == by_layer([p.groups - 1 for p in placed], layer)),
-            last_cycle.eq(k == Mux(tail, cycles, by_layer([p.group_slots - 1 for p in placed], layer))),
-            self.done.eq(running & last_cycle & tail & (layer == final)),
+            self.done.eq(last_cycle & closes),
+            begins.eq(self.start | (self.done & self.again)),
         ]
+        m.d.sync += [last_cycle.eq(running & (k == before_last)), closes.eq(tail & (layer == final))]
 
         with m.If(running):
             m.d.sync += k.eq(k + 1)
-            with m.If(last_cycle):
-                m.d.sync += k.eq(0)
-                m.d.sync += group.eq(group + 1)
-                with m.If(tail):
-                    m.d.sync += group.eq(0)
-                    m.d.sync += layer.eq(layer + 1)
+        with m.If(last_cycle):
+            m.d.sync += [k.eq(0), group.eq(group + 1)]
+            with m.If(tail):
+                m.d.sync += [group.eq(0), layer.eq(Mux(closes, 0, layer + 1))]
         with m.If(self.done):
             m.d.sync += running.eq(0)
-            m.d.sync += layer.eq(0)
-        with m.If(self.start):
-            m.d.sync += running.eq(1)
-            m.d.sync += kind.eq(Cat(self.correlate, self.perturb, self.second, self.forward))
-
-        valid = Signal()
-        real = Signal()
-        fan_in = by_layer([p.layer.n_in for p in placed], layer)
-        m.d.comb += real.eq(running & (k <= fan_in))
-        padded = any(p.group_slots > p.group_words for p in placed)
-        m.d.comb += valid.eq(running & (k < slots) if padded else real)
-        m.d.sync += [
-            self.slot.valid.eq(valid),
-            self.slot.real.eq(real),
-            self.slot.first.eq(running & (k == 0)),
-            self.slot.last.eq(running & (k == fan_in)),
-            self.slot.tail.eq(tail),
-            self.slot.repeat.eq((layer == final) & (group != 0)),
-            self.slot.begin.eq(running & (k == 0) & (group == 0) & (layer == 0)),
-            self.slot.correlate.eq(kind[0]),
-            self.slot.perturb.eq(kind[1]),
-            self.slot.second.eq(kind[2]),
-            self.slot.forward.eq(kind[3]),
-            self.slot.layer.eq(layer),
-        ]
+        with m.If(begins):
+            m.d.sync += [running.eq(1), kind.eq(Cat(self.correlate, self.perturb, self.second, self.forward))]
+        self._tell(m, running, kind, layer, group, k, tail)
         return m
+
+    def _tell(self, m, running, kind, layer, group, k, tail):
+        """The slot of a count, two cycles later."""
+        placed = self.spec.layout.layers
+        counted, within = Signal.like(self.slot), Signal()
+        fan_in = by_layer([p.layer.n_in for p in placed], layer)
+        # A last group that is not padded may be followed by cycles that are no slots.
+        padded = any(p.group_slots > p.group_words for p in placed)
+        slots = by_layer([p.group_slots for p in placed], layer)
+        m.d.sync += [
+            within.eq(running),
+            counted.real.eq(k <= fan_in),
+            counted.valid.eq(k < slots if padded else k <= fan_in),
+            counted.first.eq(k == 0),
+            counted.last.eq(k == fan_in),
+            counted.tail.eq(tail),
+            counted.repeat.eq((layer == len(placed) - 1) & (group != 0)),
+            counted.begin.eq((k == 0) & (group == 0) & (layer == 0)),
+            Cat(counted.correlate, counted.perturb, counted.second, counted.forward).eq(kind),
+            counted.layer.eq(layer),
+        ]
+        qualified = ("valid", "real", "first", "last", "begin")
+        m.d.sync += [self.slot.eq(counted), *(self.slot[name].eq(counted[name] & within) for name in qualified)]
+        m.d.comb += [self.ahead[name].eq(counted[name]) for name in self.ahead.shape().members]

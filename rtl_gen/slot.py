@@ -7,7 +7,12 @@ from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["active_lanes", "by_layer", "delayed", "ends_pass", "in_last_layer", "pipeline", "slot_layout"]
+__all__ = ["NEVER_COLLIDES", "active_lanes", "ahead_layout", "by_layer", "delayed", "ends_pass", "in_last_layer", "pipeline", "slot_layout"]
+
+
+NEVER_COLLIDES = {"no_rw_check": 1}
+"""Attribute of a memory of which no word that matters is read in the cycle in which it is written: synthesis would make the memory's
+outputs right for that case, at the price of a register and a multiplexer a bit."""
 
 
 def slot_layout(spec: DesignSpec) -> data.StructLayout:
@@ -32,6 +37,12 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
     return data.StructLayout(
         {**{name: unsigned(1) for name in flags}, "layer": unsigned(max(1, (len(spec.network.layers) - 1).bit_length()))}
     )
+
+
+def ahead_layout(spec: DesignSpec) -> data.StructLayout:
+    """Of a slot that is still a cycle away: its layer, and whether its pass is pass 1."""
+    layout = slot_layout(spec)
+    return data.StructLayout({name: layout[name].shape for name in ("layer", "second")})
 
 
 def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True):

@@ -35,7 +35,7 @@ class Receiver(wiring.Component):
     i : In(1)
         The line, in step with the clock.
     data : Out(8)
-        A byte, while ``stb``.
+        A byte, while ``stb`` and in the cycle after.
     stb : Out(1)
         It came.
     error : Out(1)
@@ -52,15 +52,17 @@ class Receiver(wiring.Component):
         wait = Signal(range(first + 1))
         # A one goes ahead of the bits, and has come through when the stop bit is next.
         shifted = Signal(BITS + 1, reset_less=True)
-        receiving, before = Signal(), Signal(init=1)
+        receiving, due, before = Signal(), Signal(), Signal(init=1)
         m.d.sync += before.eq(self.i)
         m.d.comb += self.data.eq(shifted[1:])
         with m.If(~receiving):
-            m.d.sync += [wait.eq(first), shifted.eq(1 << BITS), receiving.eq(before & ~self.i)]
-        with m.Elif(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
+            m.d.sync += [wait.eq(first), due.eq(first == 0), receiving.eq(before & ~self.i)]
+            with m.If(before & ~self.i):
+                m.d.sync += shifted.eq(1 << BITS)
+        with m.Elif(~due):
+            m.d.sync += [wait.eq(wait - 1), due.eq(wait == 1)]
         with m.Else():
-            m.d.sync += wait.eq(self.divisor - 1)
+            m.d.sync += [wait.eq(self.divisor - 1), due.eq(self.divisor == 1)]
             with m.If(shifted[0]):
                 m.d.sync += receiving.eq(0)
                 m.d.comb += [self.stb.eq(self.i), self.error.eq(~self.i)]

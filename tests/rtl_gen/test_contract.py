@@ -13,6 +13,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.registers import Command, register_map
 from rtl_gen.core import Core, contract
+from rtl_gen.schedule import Conductor
 from tests.designs import random_design
 
 STEPS = 8
@@ -152,6 +153,14 @@ def test_the_wait_is_the_neurons_of_the_last_group_and_a_constant(kind):
     assert len(constants) == 1
     depths = {contract(of_sizes(digits, 64, hidden, 5, lanes=lanes, kind=kind)).depth for hidden in (1, 9, 32) for lanes in (1, 5, 40)}
     assert len(depths) == 1
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_wait_is_never_shorter_than_the_conductor_needs(kind):
+    """Where neurons leave while the last group is padded, C̃ may be there before the pass has ended."""
+    spec = of_sizes(load("digits").spec, 2, 25, lanes=24, kind=kind)
+    assert contract(spec).wait == Conductor.begin_latency
+    check(spec)
 
 
 def test_large_layers_keep_their_lanes_busy():
