@@ -126,13 +126,13 @@ class InferenceArray(wiring.Component):
     x : In
         The operand.
     drain_slot, accumulators : Out
-        The slot when the accumulators hold its product.
+        The slot, a cycle before the accumulators hold its product.
     host_* : access to the lanes' memories while ``host_mode`` is high: ``host_lane``, ``host_address``, ``host_data``,
         ``host_write``; ``host_read_data`` two cycles after the address.
     """
 
     _read = 1
-    latency = _read + InferenceLane.latency
+    latency = _read + InferenceLane.latency - 1
     """Cycles from ``slot`` to ``drain_slot``."""
 
     def __init__(self, spec: Forward):
@@ -306,6 +306,7 @@ class InferenceCore(wiring.Component):
             sequencer.forward.eq(1),
             operands.take.eq(conductor.take),
             operands.slot.eq(sequencer.slot),
+            operands.ahead.eq(sequencer.ahead),
             array.slot.eq(sequencer.slot),
             array.x.eq(operands.x),
             drain.slot.eq(array.drain_slot),
