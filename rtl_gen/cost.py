@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -69,11 +69,11 @@ class CostUnit(wiring.Component):
         spec = self.spec
         m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
 
-        # A pass has two slots at least, so that its last output and the next one's first do not follow at once.
+        # The first square of a pass may follow the last of the pass before at once.
+        sum_so_far = Mux(self.cost_stb, 0, self.total)
+        m.d.sync += self.total.eq(sum_so_far)
         with m.If(delayed(m, self.stb, 3, "square_stb", reset_less=False)):
-            m.d.sync += self.total.eq(self.total + self.square)
-        with m.If(self.cost_stb):
-            m.d.sync += self.total.eq(0)
+            m.d.sync += self.total.eq(sum_so_far + self.square)
 
         m.d.comb += [
             self.cost_stb.eq(delayed(m, self.stb & self.last, self.cost_latency, "cost_stb", reset_less=False)),

@@ -193,7 +193,7 @@ class InferenceConductor(wiring.Component):
     start : Out(1)
         To the sequencer.
     complete : In(1)
-        The last output of the pass.
+        The last output of the pass is judged.
     busy : Out(1)
         A run is under way.
     """
@@ -301,7 +301,7 @@ class InferenceCore(wiring.Component):
             conductor.infer.eq(self.infer),
             conductor.count.eq(self.count),
             conductor.available.eq(operands.available),
-            conductor.complete.eq(self.y_stb & neuron.last),
+            conductor.complete.eq(delayed(m, self.y_stb & neuron.last, Judge.latency, "complete", reset_less=False)),
             sequencer.start.eq(conductor.start),
             sequencer.forward.eq(1),
             operands.take.eq(conductor.take),

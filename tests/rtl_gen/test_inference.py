@@ -54,10 +54,10 @@ def infer(core, parameters, inputs, targets, stalls):
                 found["outputs"].append(ctx.get(core.y))
             found["correct"] += ctx.get(core.correct)
             found["saturated"] += ctx.get(core.saturated)
-            if ctx.get(core.sequencer.slot.begin):
+            if ctx.get(core.sequencer.start):  # a pass starts in the cycle after
                 began = cycle
             if ctx.get(core.sequencer.done):
-                found["passes"].append(cycle - began + 2)  # a slot is shown one cycle after it is counted
+                found["passes"].append(cycle - began)
             await ctx.tick()
             ctx.set(core.infer, 0)
             if not ctx.get(core.busy):
