@@ -116,7 +116,7 @@ class FrameReceiver(wiring.Component):
             put.addr.eq(write),
             put.data.eq(byte),
             put.en.eq(taken),
-            good.eq(flag & right & ~bad),
+            good.eq(flag & right),
             # A reset needs no room: it is what frees a device whose ring is full for good.
             accept.eq(good & is_next & ~is_reset & ~overflown),
             self.reset.eq(good & is_reset),
@@ -128,7 +128,7 @@ class FrameReceiver(wiring.Component):
             flag.eq(self.stb & is_flag),
             escape.eq(self.stb & is_escape),
             taken.eq(self.stb & ~is_flag & ~is_escape),
-            right.eq(checksum.right),
+            right.eq(checksum.right & ~bad),
             after.eq(write + 1),
             full.eq(after == read),
         ]
@@ -236,6 +236,9 @@ class Executor(wiring.Component):
         entries = {address + data - 1: ~kind[1], widths["input"] - 1: kind[1] & ~target}
         entries[widths["target"] - 1] = entries.get(widths["target"] - 1, 0) | kind[1] & target
         shift, whole, done_byte, take = Signal(), Signal(), Signal(), Signal()
+        # What the sender says is heard a cycle later; it waits for that.
+        shifted, answering, closed = Signal(), Signal(), Signal()
+        m.d.sync += [shifted.eq(self.shift), answering.eq(self.answering), closed.eq(self.closed)]
         m.d.sync += [before_last.eq(bits - 2), single.eq(bits == 1), empty.eq(rest == 0)]
         with m.If(shift):
             m.d.sync += ends.eq(count == before_last)
@@ -250,7 +253,7 @@ class Executor(wiring.Component):
             done_byte.eq((place == BITS - 1) | (whole & padded)),
             content.ready.eq(take),
         ]
-        with m.If(shift | self.shift):
+        with m.If(shift | shifted):
             above = [*word[1:], byte[0]]
             m.d.sync += word.eq(Cat(Mux(entries[i], byte[0], bit) if i in entries else bit for i, bit in enumerate(above)))
 
@@ -267,8 +270,8 @@ class Executor(wiring.Component):
                 with m.If(content.valid):
                     m.next = "Begin"
             with m.State("Begin"):
-                m.d.sync += self.answer.eq((kind == Kind.READ) & ~self.answering)
-                with m.If((kind != Kind.READ) | self.answering):
+                m.d.sync += self.answer.eq((kind == Kind.READ) & ~answering)
+                with m.If((kind != Kind.READ) | answering):
                     m.next = "Fetch"
             with m.State("Fetch"):
                 m.d.comb += take.eq(~empty)
@@ -302,7 +305,7 @@ class Executor(wiring.Component):
                     m.next = "Answer"
             with m.State("Answer"):
                 m.d.sync += self.data.eq(1)
-                with m.If(self.shift):
+                with m.If(shifted):
                     last = count == len(self.response.payload) - 1
                     m.d.sync += count.eq(Mux(last, 0, count + 1))
                     with m.If(last):
@@ -314,8 +317,8 @@ class Executor(wiring.Component):
                     with m.If(place == CHECK_BYTES - 1):
                         m.next = "Close"
             with m.State("Close"):
-                m.d.sync += [self.answer.eq(~self.closed), self.close.eq(~self.closed)]
-                with m.If(self.closed):
+                m.d.sync += [self.answer.eq(~closed), self.close.eq(~closed)]
+                with m.If(closed):
                     m.next = "Header"
         return m
 
@@ -404,6 +407,8 @@ class FrameSender(wiring.Component):
                         m.next = "Send"
             with m.State("Send"):
                 m.d.sync += line.send.eq(1)
+                m.next = "Settle"
+            with m.State("Settle"):  # until the executor has heard of the byte's last bit
                 m.next = "Next"
             with m.State("Next"):
                 m.d.comb += self.answering.eq((part == Part.DATA) & ~own & ~reset)
@@ -425,6 +430,8 @@ class FrameSender(wiring.Component):
             with m.State("End"), m.If(line.ready):
                 m.d.sync += line.flag.eq(1)
                 m.d.comb += self.closed.eq(~own)
+                m.next = "Leave"
+            with m.State("Leave"):  # until it has heard of the end
                 m.next = "Idle"
         with m.If(self.refused):
             m.d.sync += refused.eq(1)
@@ -475,7 +482,9 @@ class Framing(wiring.Component):
         m = Module()
         receiver, executor, sender = FrameReceiver(), Executor(self.spec), FrameSender(self.divisor)
         m.submodules.receiver, m.submodules.sender = receiver, sender
-        m.submodules.executor = ResetInserter(receiver.reset)(executor)
+        reset = Signal()
+        m.d.sync += reset.eq(receiver.reset)
+        m.submodules.executor = ResetInserter(reset)(executor)
         wiring.connect(m, receiver.content, executor.content)
         for name in ("request", "response", "sample"):
             wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(executor, name))

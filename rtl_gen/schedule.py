@@ -79,10 +79,13 @@ class _Countdown(wiring.Component):
         none_low, none_high = Signal(init=1), Signal(init=1)
         m.d.sync += [none_low.eq(low == 0), none_high.eq(high == 0)]
         m.d.comb += self.none.eq(none_low & none_high)
+        # The high half follows a cycle later, while the low one is far from none.
+        borrows = Signal()
+        m.d.sync += borrows.eq(self.down & none_low)
         with m.If(self.down):
             m.d.sync += low.eq(low - 1)
-            with m.If(none_low):
-                m.d.sync += high.eq(high - 1)
+        with m.If(borrows):
+            m.d.sync += high.eq(high - 1)
         with m.If(self.en):
             m.d.sync += [low.eq(self.i[:half]), high.eq(self.i[half:])]
         return m
