@@ -452,7 +452,9 @@ def _failures(design: Design, board: Board) -> Iterator[None]:
     except MissingTool as error:
         raise ToolError(f"{error.tool}: {error.reason}", f"{error.remedy} `mgd-hw doctor` looks for every tool.") from None
     except ToolFailed as error:
-        raise ToolError(f"{error.tool} failed: {' / '.join(error.lines)}", "Its log says more with MGD_HW_DEBUG=1.") from error
+        raise ToolError(
+            f"{error.tool} failed: {' / '.join(error.lines)}", "These are its last lines; `mgd-hw doctor` looks for every tool."
+        ) from error
     except YosysError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ToolError(f"Yosys failed: {lines[-1].rstrip('.')}", "`mgd-hw doctor` looks for every tool.") from error
