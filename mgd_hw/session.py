@@ -235,19 +235,23 @@ class Session:
             except LinkLost as error:
                 failures = 0 if self.mark.step > marked else failures + 1
                 if self.stopping():
-                    self.interrupted = True
-                    self.done = self.mark.step
+                    self._fall_back()
                     return
                 if failures > 5:
                     raise LinkLost(f"{error}; and that {failures} times since step {self.mark.step:,}") from error
                 self.listener.say(f"{error}. Training goes on from step {self.mark.step:,} when the link is back.")
             again = self._wait_for_link()
             if again is None:
-                self.interrupted = True
-                self.done = self.mark.step
+                self._fall_back()
                 return
             link = again
             self.outages += 1
+
+    def _fall_back(self) -> None:
+        """End where the last checkpoint is, with what it keeps."""
+        self.interrupted = True
+        self.done = self.mark.step
+        self.final = dict(self.mark.memories)
 
     def _wait_for_link(self) -> SerialLink | None:
         """The link, opened again; None if told to stop before."""
