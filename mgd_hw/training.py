@@ -317,7 +317,6 @@ def _trained(session: Session, link: str, design: Design) -> None:
     """Run a session; its failures as messages."""
     from boards.link import CoreStuck, LinkLost, PortError
 
-    kept = f" Steps up to {session.mark.step:,} are kept; --resume goes on from there." if session.mark.step else ""
     try:
         session.train()
     except PortError as error:
