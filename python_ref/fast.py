@@ -27,6 +27,7 @@ from python_ref.parameters import split_parameters
 from python_ref.perturbation import SignSource, StochasticSource
 from python_ref.signature import INITIAL
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
+from python_ref.spec.events import POLYNOMIAL
 from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum
@@ -61,19 +62,6 @@ _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
 _ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _MOMENTUM, _UPDATE, _WEIGHT = (
     COUNTERS.index(f"saturated_{kind}") for kind in SATURATION_KINDS
 )
-
-
-def _crc_tables() -> np.ndarray:
-    """Row r: what a byte with r zero bytes behind it contributes to the CRC-32 of zlib (int64, shape (4, 256))."""
-    rows = [np.arange(256)]
-    for _ in range(8):
-        rows[0] = (rows[0] >> 1) ^ np.where(rows[0] & 1, 0xEDB88320, 0)
-    for _ in range(3):
-        rows.append((rows[-1] >> 8) ^ rows[0][rows[-1] & 255])
-    return np.array(rows, dtype=np.int64)
-
-
-_CRC = _crc_tables()
 
 
 class _Cast(NamedTuple):
@@ -375,27 +363,26 @@ def _folded(value, width, offset):
 
 
 @_compiled
-def _crc(crc, word):
-    """CRC-32 (inverted) after a word, four bytes at once."""
-    crc ^= word
-    return _CRC[3, crc & 255] ^ _CRC[2, (crc >> 8) & 255] ^ _CRC[1, (crc >> 16) & 255] ^ _CRC[0, crc >> 24]
+def _sign(register, word):
+    """A signature's register after a word."""
+    return (register >> 1) ^ (POLYNOMIAL * (register & 1)) ^ word
 
 
 @_compiled
-def _sign_neurons(plan, crc, number, z, y):
+def _sign_neurons(plan, register, number, z, y):
     for o in range(z.size):
-        crc = _crc(crc, number ^ _folded(z[o], plan.z_width, 1) ^ _folded(np.int64(y[o]), plan.y_width, 1 + plan.z_width))
-    return crc
+        register = _sign(register, number ^ _folded(z[o], plan.z_width, 1) ^ _folded(np.int64(y[o]), plan.y_width, 1 + plan.z_width))
+    return register
 
 
 @_compiled
-def _sign_costs(plan, crc, costs, change):
+def _sign_costs(plan, register, costs, change):
     word = _folded(costs[0], plan.cost_width, 0) ^ _folded(costs[1], plan.cost_width, plan.cost_width)
-    return _crc(crc, word ^ _folded(change, plan.change_width, 2 * plan.cost_width))
+    return _sign(register, word ^ _folded(change, plan.change_width, 2 * plan.cost_width))
 
 
 @_compiled
-def _sign_words(plan, crc, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, momentum):
+def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, momentum):
     """The words of a group of ``count`` neurons; ``at`` and ``s_at`` are where its parameters and signs begin."""
     width = broadcast.size
     for k in range(width):
@@ -411,13 +398,13 @@ def _sign_words(plan, crc, broadcast, count, at, s, s_at, s_stride, s_step, thet
                 word ^= _folded(momentum[i], plan.m_width, offset + lane * plan.m_width)
                 offset += plan.lanes * plan.m_width
             word ^= _folded(np.int64(theta[i]), plan.theta_width, offset + lane * plan.theta_width)
-        crc = _crc(crc, word)
-    return crc
+        register = _sign(register, word)
+    return register
 
 
 @_compiled
 def _learn(
-    net, plan, theta, gradient, momentum, s, x, y_all, change, exponent, updating, packed, position, counters, room, crcs, signing,
+    net, plan, theta, gradient, momentum, s, x, y_all, change, exponent, updating, packed, position, counters, room, registers, signing,
     shown, row,
 ):  # fmt: skip
     """Broadcast, correlate, and update when it is due.
@@ -461,7 +448,7 @@ def _learn(
                 sent = room[3][:width]
                 for k in range(width):
                     sent[k] = u[k] if plan.plain else g[k]
-                crcs[1] = _sign_words(plan, crcs[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, momentum)
+                registers[1] = _sign_words(plan, registers[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, momentum)
             if updating and not plan.plain:
                 for i in range(at, at + count * width):
                     gradient[i] = 0
@@ -495,7 +482,7 @@ def _answer(plan, y, first):
 @_compiled
 def _run(
     net, plan, theta, gradient, momentum, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
-    limits, costs, changes, judged, crcs, signatures, shown,
+    limits, costs, changes, judged, registers, signatures, shown,
 ):  # fmt: skip
     """The steps from n on, as many as ``judged`` has room for, with one exponent; it gets 0 or 1 where a sample was judged, else −1."""
     first_p, first_x, start, updates = n // plan.tau_p, n // plan.tau_x, n, 0
@@ -526,7 +513,7 @@ def _run(
             counters[_ACTIVATION] += _pass(net, plan, theta, s, direction, x, product, z[number], y[number])
             in_force[number] = _cost(y[number], target)
             if signing:
-                crcs[0] = _sign_neurons(plan, crcs[0], number, z[number], y[number])
+                registers[0] = _sign_neurons(plan, registers[0], number, z[number], y[number])
         costs[step, 0], costs[step, 1] = in_force[0], in_force[1]
         change = in_force[0] - in_force[1] if plan.two_sided else in_force[1] - in_force[0]
         judged[step] = -1
@@ -538,7 +525,7 @@ def _run(
         change = _fit(change, plan.change)
         changes[step] = change
         if signing:
-            crcs[0] = _sign_costs(plan, crcs[0], in_force, change)
+            registers[0] = _sign_costs(plan, registers[0], in_force, change)
 
         updating = (n + 1) % plan.tau_t == 0
         row = step if shown.counter.shape[0] else -1
@@ -548,11 +535,11 @@ def _run(
                 _copy(shown.activation[row, number], y[number])
         position = updates * plan.slots * plan.word_bits
         _learn(
-            net, plan, theta, gradient, momentum, s, x, y[0], change, exponent, updating, packed, position, counters, room, crcs,
+            net, plan, theta, gradient, momentum, s, x, y[0], change, exponent, updating, packed, position, counters, room, registers,
             signing, shown, row,
         )  # fmt: skip
         if signing:
-            signatures[step, 0], signatures[step, 1] = crcs[0] ^ 0xFFFFFFFF, crcs[1] ^ 0xFFFFFFFF
+            signatures[step, 0], signatures[step, 1] = registers[0] ^ 0xFFFFFFFF, registers[1] ^ 0xFFFFFFFF
         counters[_STEPS] += 1
         for i in range(limits.size):
             counters[i] = min(counters[i], limits[i])
@@ -794,7 +781,7 @@ class _Machine:
         self.z = np.stack((state.baseline.preactivation,) * 2)
         self.y = np.stack((state.baseline.activation,) * 2).astype(kind)
         self.in_force, self.counters = np.array([state.baseline.cost, 0]), state.counters.copy()
-        self.crcs = np.array(state.signature or INITIAL, dtype=np.int64) ^ 0xFFFFFFFF
+        self.registers = np.array(state.signature or INITIAL, dtype=np.int64) ^ 0xFFFFFFFF
         self.n, self.updates, self.due = state.steps, state.updates, state.due
         self.changes = [step for step, _ in spec.schedule.learning_rate]
         self.at_once = batchable(spec) and not self.signing and observe is None
@@ -838,7 +825,8 @@ class _Machine:
         shown = _room(spec, length if self.observe else 0, self.theta.dtype)
         self.updates += _run(
             self.net, plan, self.theta, self.gradient, self.momentum, self.z, self.y, self.in_force, self.due, self.inputs, self.targets,
-            indices, signs, spec.exponent_at(n), packed, n, self.counters, COUNTER_LIMITS, costs, changes, judged, self.crcs, signed, shown,
+            indices, signs, spec.exponent_at(n), packed, n, self.counters, COUNTER_LIMITS, costs, changes, judged, self.registers, signed,
+            shown,
         )  # fmt: skip
         steps = np.arange(n, stop)
         if self.observe:
@@ -867,7 +855,7 @@ class _Machine:
     def state(self) -> State:
         """The machine at rest, as the plain page has it."""
         kept = self.signing or not self.spec.hardware.signature or self.n == self.start.steps
-        forward, learned = (int(crc) ^ 0xFFFFFFFF for crc in self.crcs)
+        forward, learned = (int(register) ^ 0xFFFFFFFF for register in self.registers)
         return State(
             self.start.seed,
             self.n,

@@ -377,7 +377,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 signature.stb.eq(Cat(stb for stb, _ in events)),
                 signature.clear.eq(host.clear),
-                getattr(registers, f"i_{name}").eq(signature.crc),
-                shown.signature.eq(signature.crc),
+                getattr(registers, f"i_{name}").eq(signature.o),
+                shown.signature.eq(signature.o),
             ]
             m.d.comb += [getattr(signature, f"payload{i}").eq(payload) for i, payload in enumerate(payloads)]

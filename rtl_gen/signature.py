@@ -1,12 +1,12 @@
-"""Running signatures: CRC-32 of everything a core computes, so that long runs can be compared step by step."""
+"""Running signatures of everything a core computes, so that long runs can be compared step by step."""
 
 from __future__ import annotations
 
-import zlib
-
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.events import POLYNOMIAL
 
 __all__ = ["Signature", "fold"]
 
@@ -20,7 +20,7 @@ def fold(payload: Value) -> Value:
 
 
 class Signature(wiring.Component):
-    """CRC-32 (ISO-HDLC, zlib's) over the folded payloads of events, each a little-endian 32-bit word.
+    """Signature, as :mod:`python_ref.signature` defines it, of the folded payloads of events.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Signature(wiring.Component):
         Its payload.
     clear : In(1)
         Start over.
-    crc : Out(32)
+    o : Out(32)
         The signature, ``latency`` cycles later.
     """
 
@@ -44,7 +44,7 @@ class Signature(wiring.Component):
     def __init__(self, widths: tuple[int, ...]):
         self.widths = widths
         ports = {f"payload{number}": In(width) for number, width in enumerate(widths)}
-        super().__init__({"stb": In(len(widths)), **ports, "clear": In(1), "crc": Out(32)})
+        super().__init__({"stb": In(len(widths)), **ports, "clear": In(1), "o": Out(32)})
 
     def elaborate(self, platform):
         m = Module()
@@ -53,18 +53,10 @@ class Signature(wiring.Component):
         for number in range(len(self.widths)):
             with m.If(self.stb[number]):
                 m.d.sync += word.eq(fold(getattr(self, f"payload{number}")))
-        # The register holds the complement of the signature, as CRC-32 is defined.
         state = Signal(32, init=-1)
-        mixed = Signal(32)
-        m.d.comb += [mixed.eq(state ^ word), self.crc.eq(~state)]
+        m.d.comb += self.o.eq(~state)
         with m.If(self.clear):
             m.d.sync += state.eq(-1)
         with m.Elif(valid):
-            m.d.sync += state.eq(Cat(Cat(mixed[i] for i in taps).xor() for taps in _taps()))
+            m.d.sync += state.eq(state[1:] ^ word ^ (state[0].replicate(32) & POLYNOMIAL))
         return m
-
-
-def _taps() -> list[list[int]]:
-    """Bits of register XOR word whose sum is each bit of the register after the word; zlib tells: the CRC is linear."""
-    columns = [zlib.crc32((1 << bit).to_bytes(4, "little"), 0xFFFFFFFF) ^ 0xFFFFFFFF for bit in range(32)]
-    return [[bit for bit in range(32) if columns[bit] >> row & 1] for row in range(32)]

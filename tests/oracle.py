@@ -61,19 +61,21 @@ def narrow(value: Fraction, target: Fixed, rounding: str, overflow: str, random:
     return n / Fraction(2) ** target.fraction_bits, outside
 
 
-def signed_by_events(crc: int, payloads: list[list[tuple[int, int]]]) -> int:
-    """CRC-32 after events, bit by bit: each payload, fields of (raw value, width) from the lowest bit up, is folded to 32 bits."""
-    crc ^= 0xFFFFFFFF
-    for fields in payloads:
+def signed_by_events(signature: int, payloads: list[list[tuple[int, int]]]) -> int:
+    """Signature after events: each payload, fields of (raw value, width) from the lowest bit up, is folded to 32 bits, and lies one place
+    behind the one before; what all of them leave when CRC-32's polynomial, its lowest bit the highest power, divides them."""
+    dividend = signature ^ 0xFFFFFFFF
+    for place, fields in enumerate(payloads, 1):
         packed = offset = 0
         for value, width in fields:
             packed |= value % 2**width << offset
             offset += width
         while packed >> 32:
             packed = packed >> 32 ^ packed % 2**32
-        for bit in range(32):
-            crc = crc >> 1 ^ 0xEDB88320 * ((crc ^ packed >> bit) & 1)
-    return crc ^ 0xFFFFFFFF
+        dividend ^= packed << place
+    for place in range(len(payloads)):
+        dividend ^= (0xEDB88320 << 1 | 1) << place if dividend >> place & 1 else 0
+    return dividend >> len(payloads) ^ 0xFFFFFFFF
 
 
 class Oracle:
@@ -286,7 +288,7 @@ class Oracle:
             )
         kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
         return {
-            "signature": [Fraction(crc) for crc in self.signature],
+            "signature": [Fraction(each) for each in self.signature],
             "preactivation": [done[0][key] for done in (first, second) for key in self.neurons],
             "activation": [done[1][key] for done in (first, second) for key in self.neurons],
             "cost": [first[2], second[2]],

@@ -13,11 +13,14 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
 
-__all__ = ["EVENTS", "EventField", "cost_fields", "event_fields"]
+__all__ = ["EVENTS", "POLYNOMIAL", "EventField", "cost_fields", "event_fields"]
 
 EVENTS = ("neuron", "cost", "step", "word", "learned")
 """The kinds of events; bit i of the port ``probe_stb`` is the strobe of ``EVENTS[i]``, whose payload is port
 ``probe_`` + name, valid in the cycle of its strobe."""
+
+POLYNOMIAL = 0xEDB88320
+"""Of the signatures: that of CRC-32, its highest power in the lowest bit."""
 
 
 @dataclass(frozen=True)

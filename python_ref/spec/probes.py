@@ -81,7 +81,7 @@ def probes(spec: DesignSpec) -> tuple[Probe, ...]:
     found.append(Probe("parameter", (p,), (spec.formats.weight,), "θ after this step, by parameter"))
     found.append(Probe("counter", (len(COUNTERS),), (count,), "counters after this step", COUNTERS))
     if spec.hardware.signature:
-        meaning = "running CRC-32 of neurons and costs, and of the words of correlating passes, after this step"
+        meaning = "running signature of neurons and costs, and of the words of correlating passes, after this step"
         found.append(Probe("signature", (2,), (Fixed(False, 32, 0),), meaning, ("forward", "learned")))
     return tuple(found)
 
