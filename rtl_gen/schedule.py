@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
+from rtl_gen.slot import delayed
 
 __all__ = ["Conductor", "Period"]
 
@@ -46,13 +47,13 @@ class Period(wiring.Component):
             m.d.comb += [self.begins.eq(1), self.ends.eq(1)]
             return m
         left = Signal(range(MAX_PERIOD + 1), init=self.init)
+        fewer = Signal.like(left, init=self.init - 1)
         begins, ends = Signal(init=1), Signal(init=self.init == 1)
         m.d.comb += [self.begins.eq(begins), self.ends.eq(ends)]
-        m.d.sync += ends.eq(left == 1)
-        with m.If(self.advance):
-            m.d.sync += [left.eq(Mux(ends, self.length, left - 1)), begins.eq(ends)]
-        with m.If(self.restart):
-            m.d.sync += [left.eq(self.length), begins.eq(1)]
+        # One step fewer is known before it is asked for, so that no carry stands in front of what is chosen.
+        m.d.sync += [fewer.eq(left - 1), ends.eq(left == 1)]
+        with m.If(self.advance | self.restart):
+            m.d.sync += [left.eq(Mux(self.restart | ends, self.length, fewer)), begins.eq(self.restart | ends)]
         return m
 
 
@@ -64,7 +65,7 @@ class _Countdown(wiring.Component):
     en, i : In(1), In(32)
         Set the count.
     down : In(1)
-        Count down by one, if there is one left; not in the two cycles after another.
+        Count down by one, if there is one left; not in the cycle after another.
     none : Out(1)
         None is left; right two cycles after a change.
     """
@@ -75,28 +76,39 @@ class _Countdown(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         half = len(self.i) // 2
-        low, high = Signal(half), Signal(half)
-        none_low, none_high = Signal(init=1), Signal(init=1)
-        m.d.sync += [none_low.eq(low == 0), none_high.eq(high == 0)]
-        m.d.comb += self.none.eq(none_low & none_high)
-        # The high half follows a cycle later, while the low one is far from none.
-        borrows = Signal()
-        m.d.sync += borrows.eq(self.down & none_low)
-        with m.If(self.down):
-            m.d.sync += low.eq(low - 1)
-        with m.If(borrows):
-            m.d.sync += high.eq(high - 1)
-        with m.If(self.en):
-            m.d.sync += [low.eq(self.i[:half]), high.eq(self.i[half:])]
+        borrows, nones = self.down, []
+        for name, value in (("low", self.i[:half]), ("high", self.i[half:])):
+            left, fewer, none = Signal(half, name=name), Signal(half, name=f"{name}_fewer"), Signal(init=1, name=f"no_{name}")
+            m.d.sync += [fewer.eq(left - 1), none.eq(left == 0)]
+            with m.If(self.en | borrows):
+                m.d.sync += left.eq(Mux(self.en, value, fewer))
+            borrows = self.down & none
+            nones.append(none)
+        m.d.comb += self.none.eq(Cat(nones).all())
         return m
 
 
-class _State:
-    """Registers of the conductor."""
+class _Run:
+    """Where a run is: one bit a state, so that whatever a state does hangs on one register.
+
+    Idle, then for each step: settle what is due, await a sample, decide, start a pass, pass, await the cost, count; at the end flush,
+    finish, rest.
+    """
+
+    STATES = ("settle", "await_sample", "decide", "start", "run_pass", "await_cost", "count", "flush", "finish", "rest")
+
+    def __init__(self):
+        self.idle = Signal(init=1)
+        for name in self.STATES:
+            setattr(self, name, Signal(name=name))
+
+
+class _Known:
+    """What the conductor knows while it runs."""
 
     def __init__(self):
         self.stopping, self.inferring, self.pending, self.complete = Signal(), Signal(), Signal(), Signal()
-        self.needs_baseline, self.needs_sample = Signal(init=1), Signal(init=1)
+        self.needs_all = Signal(init=1)  # a new sample and a new baseline
         self.sample_due, self.baseline_due, self.ends = Signal(), Signal(), Signal()
 
 
@@ -140,11 +152,11 @@ class Conductor(wiring.Component):
         A run is under way; it waits for a sample.
     """
 
-    begin_latency = 5
+    begin_latency = 6
     """Cycles from ``complete_stb`` to the ``start`` of the next step: it is noticed, the step and then the periods counted, what is due
-    settled, and the next step begun."""
+    settled, and the next step decided and begun."""
 
-    update_latency = 2
+    update_latency = 3
     """Cycles from ``complete_stb`` until ``update``, ``old_bank`` and ``old_buffer`` are those of the step that has ended."""
 
     def __init__(self, spec: DesignSpec):
@@ -166,134 +178,101 @@ class Conductor(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        spec, state = self.spec, _State()
+        run, known = _Run(), _Known()
+        commands = {
+            name: delayed(m, getattr(self, name), 1, name, reset_less=False) for name in ("train", "infer", "stop", "restart", "loaded")
+        }
         m.submodules.left = left = _Countdown()
+        m.d.comb += [
+            left.en.eq(delayed(m, self.count_en, 1, "count_en", reset_less=False)),
+            left.i.eq(self.count),
+            left.down.eq(run.await_cost & known.complete),
+            self.busy.eq(~run.idle),
+            self.starved.eq(run.await_sample & known.sample_due & ~self.available),
+            self.training.eq(~known.inferring),
+        ]
+        periods = self._periods(m, commands["restart"])
+        self._follow(m, run, known, commands)
+        self._settle(m, run, known, commands, periods, left)
+        self._decide(m, run, known)
+        self._count(m, run, known, periods)
+        return m
+
+    def _periods(self, m, restart):
+        """The three periods."""
         periods = {}
         for name in ("perturbation", "sample", "update"):
-            init, adjustable = getattr(spec.schedule, f"{name}_period"), f"{name}_period" in adjustable_periods(spec)
+            init, adjustable = getattr(self.spec.schedule, f"{name}_period"), f"{name}_period" in adjustable_periods(self.spec)
             m.submodules[name] = period = periods[name] = Period(init=init, adjustable=adjustable)
             m.d.comb += [
                 period.length.eq(getattr(self, f"{name}_period")),
                 period.advance.eq(self.advance),
-                period.restart.eq(self.restart),
+                period.restart.eq(restart),
             ]
-        sample_due, baseline_due = Signal(), Signal()
-        m.d.comb += [
-            sample_due.eq(state.inferring | state.needs_sample | periods["sample"].begins),
-            baseline_due.eq(sample_due | state.needs_baseline | periods["update"].begins | spec.two_sided),
-            self.training.eq(~state.inferring),
-            left.en.eq(self.count_en),
-            left.i.eq(self.count),
-        ]
+        m.d.sync += self.fresh.eq(periods["perturbation"].ends)
+        return periods
+
+    def _follow(self, m, run, known, commands):
+        """From state to state."""
+        begins = run.idle & (commands["train"] | commands["infer"]) & ~known.ends
+        goes_on = ~known.sample_due | self.available
+        ends_passes = run.run_pass & self.done & ~self.again
+        finished = known.complete & ~known.pending
         m.d.sync += [
-            state.sample_due.eq(sample_due),
-            state.baseline_due.eq(baseline_due),
-            state.ends.eq(state.stopping | left.none),
-            self.advance.eq(0),
-            self.fresh.eq(periods["perturbation"].ends),
+            run.idle.eq((run.idle & ~begins) | (run.flush & ~known.pending) | run.rest),
+            run.settle.eq(begins | run.count),
+            run.await_sample.eq(run.settle | (run.await_sample & ~known.ends & ~goes_on)),
+            run.decide.eq(run.await_sample & ~known.ends & goes_on),
+            run.start.eq(run.decide),
+            run.run_pass.eq(run.start | (run.run_pass & ~ends_passes)),
+            run.await_cost.eq(ends_passes | (run.await_cost & ~known.complete)),
+            run.count.eq(run.await_cost & known.complete),
+            run.flush.eq(run.await_sample & known.ends),
+            # What is learned may be there before the last padding has passed, or after.
+            run.finish.eq((run.flush & known.pending) | (run.finish & ~finished)),
+            run.rest.eq(run.finish & finished),  # the last slot is on its way from the sequencer
         ]
-        self._notice(m, state)
-        self._run(m, state, left, periods["update"].ends)
-        return m
 
-    def _notice(self, m, state):
-        """What comes at any time."""
-        with m.If(self.complete_stb):
-            m.d.sync += state.complete.eq(1)
-        with m.If(self.stop & self.busy):
-            m.d.sync += state.stopping.eq(1)
-        with m.If(self.loaded | self.restart):
-            m.d.sync += [state.needs_baseline.eq(1), state.needs_sample.eq(1)]
-
-    def _run(self, m, state, left, update_ends):
-        """The states of a run."""
-        m.d.sync += [self.start.eq(0), self.take.eq(0)]
-        m.d.comb += self.busy.eq(1)
-        with m.FSM():
-            with m.State("Idle"):
-                m.d.comb += self.busy.eq(0)
-                m.d.sync += state.stopping.eq(0)
-                with m.If(self.train | self.infer):
-                    m.d.sync += state.inferring.eq(self.infer)
-                    with m.If(~state.ends):
-                        m.next = "Settle"
-            with m.State("Count"):
-                m.next = "Settle"
-            with m.State("Settle"):
-                m.next = "Await sample"
-            with m.State("Await sample"):
-                m.d.comb += self.starved.eq(state.sample_due & ~self.available)
-                with m.If(state.ends):
-                    m.next = "Flush"
-                with m.Elif(~state.sample_due | self.available):
-                    self._begin_step(m, state)
-                    m.next = "Begin step"
-            with m.State("Begin step"):
-                self._prepare_second(m, state)
-                m.next = "Pass"
-            with m.State("Pass"), m.If(self.done):
-                m.d.sync += self.again.eq(0)
-                with m.If(~self.again):
-                    m.next = "Await cost"
-            with m.State("Await cost"), m.If(state.complete):
-                m.d.comb += left.down.eq(1)
-                self._end_step(m, state, update_ends)
-                m.next = "Count"
-            with m.State("Flush"):
-                m.d.sync += [self.correlate.eq(1), self.perturb.eq(0), self.second.eq(0), self.forward.eq(0)]
-                with m.If(state.pending):
-                    m.d.sync += [self.start.eq(1), state.complete.eq(0)]
-                    m.next = "Finish"
-                with m.Else():
-                    m.next = "Idle"
-            with m.State("Finish"):  # what is learned may be there before the last padding has passed, or after
-                with m.If(self.learned_stb):
-                    m.d.sync += state.pending.eq(0)
-                with m.If(self.done):
-                    m.d.sync += state.complete.eq(1)
-                with m.If(state.complete & ~state.pending):
-                    m.next = "Rest"
-            with m.State("Rest"):  # the last slot is on its way from the sequencer
-                m.next = "Idle"
-
-    def _begin_step(self, m, state):
-        """Settle what the next step does, and start its first pass."""
-        second, training = ~state.baseline_due, ~state.inferring
+    def _settle(self, m, run, known, commands, periods, left):
+        """What is due, and what comes at any time."""
+        sample_due = known.inferring | known.needs_all | periods["sample"].begins
         m.d.sync += [
-            self.take.eq(state.sample_due),
-            self.judge.eq(state.sample_due),
-            self.two_passes.eq(~second & training),
-            self.again.eq(~second & training),
-            self.correlate.eq(state.pending),
-            self.perturb.eq(training & (second | self.spec.two_sided)),
-            self.second.eq(second),
-            self.forward.eq(1),
-            self.start.eq(1),
-            state.complete.eq(0),
+            known.sample_due.eq(sample_due),
+            known.baseline_due.eq(sample_due | periods["update"].begins | self.spec.two_sided),
+            known.ends.eq(known.stopping | left.none),
+            known.stopping.eq(~run.idle & (commands["stop"] | known.stopping)),
+            known.needs_all.eq(commands["loaded"] | commands["restart"] | Mux(run.count, known.inferring, known.needs_all)),
+            known.complete.eq(self.complete_stb | (run.finish & self.done) | (known.complete & ~run.decide & ~run.flush)),
+            known.pending.eq((run.count & ~known.inferring) | (known.pending & ~run.start & ~(run.finish & self.learned_stb))),
         ]
+        with m.If(run.idle & (commands["train"] | commands["infer"])):
+            m.d.sync += known.inferring.eq(commands["infer"])
 
-    def _prepare_second(self, m, state):
-        """The pass that follows the first, where one does; the first is of its kind by now, and takes what is pending."""
+    def _decide(self, m, run, known):
+        """What the next pass does: the first of a step; the one that may follow it, once that has started; the one that flushes."""
+        first, training = run.decide, ~known.inferring
         m.d.sync += [
-            self.correlate.eq(0),
-            self.perturb.eq(~state.inferring),
-            self.second.eq(1),
-            state.pending.eq(0),
+            self.start.eq(first | (run.flush & known.pending)),
+            self.take.eq(first & known.sample_due),
+            self.again.eq(Mux(first, known.baseline_due & training, self.again & ~self.done)),
         ]
-
-    def _end_step(self, m, state, update_ends):
-        """Count the step that has ended; what it measured is pending."""
-        with m.If(state.inferring):
-            m.d.sync += [state.needs_sample.eq(1), state.needs_baseline.eq(1)]
-        with m.Else():
+        with m.If(first):
+            m.d.sync += [self.judge.eq(known.sample_due), self.two_passes.eq(known.baseline_due & training)]
+        with m.If(first | run.start | run.flush):
             m.d.sync += [
-                self.advance.eq(1),
-                state.pending.eq(1),
-                self.update.eq(update_ends),
-                state.needs_sample.eq(0),
-                state.needs_baseline.eq(0),
+                self.correlate.eq((first & known.pending) | run.flush),
+                self.perturb.eq(training & (run.start | (first & (~known.baseline_due | self.spec.two_sided)))),
+                self.second.eq(run.start | (first & ~known.baseline_due)),
+                self.forward.eq(~run.flush),
             ]
-            with m.If(self.two_passes):
-                m.d.sync += self.old_bank.eq(~self.old_bank)
-        with m.If(self.two_passes | state.inferring):
+
+    def _count(self, m, run, known, periods):
+        """Count the step that has ended; what it measured is pending."""
+        m.d.sync += self.advance.eq(run.await_cost & known.complete & ~known.inferring)
+        with m.If(run.count):
+            m.d.sync += [
+                self.update.eq(periods["update"].ends),
+                self.old_bank.eq(self.old_bank ^ self.two_passes),
+            ]
+        with m.If(run.count & (self.two_passes | known.inferring)):
             m.d.sync += self.old_buffer.eq(self.buffer)

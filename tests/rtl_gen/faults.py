@@ -199,16 +199,16 @@ FAULTS = (
     ),
     Fault(
         "update after the first step of a period",
-        "schedule:Conductor.elaborate",
+        "schedule:Conductor._count",
         'periods["update"].ends)',
         '~periods["update"].ends)',
         "accumulating",
     ),
     Fault(
         "baseline kept over an update",
-        "schedule:Conductor.elaborate",
-        'sample_due | state.needs_baseline | periods["update"].begins',
-        "sample_due | state.needs_baseline",
+        "schedule:Conductor._settle",
+        'sample_due | periods["update"].begins',
+        "sample_due",
         "accumulating",
     ),
     Fault(
