@@ -10,13 +10,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.registers import stream_widths
 from rtl_gen.activation import ActivationUnit, Drain
 from rtl_gen.array import LaneArray
 from rtl_gen.broadcast import Broadcast
 from rtl_gen.cost import CostUnit, Judge
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.operands import Operands
-from rtl_gen.perturbation import StochasticWords, sign_source
+from rtl_gen.perturbation import Beats, StochasticWords, sign_source
 from rtl_gen.probe import EVENTS, event_layouts
 from rtl_gen.schedule import Conductor
 from rtl_gen.sequencer import Sequencer
@@ -276,18 +277,18 @@ class Core(wiring.Component):
         m.d.comb += conductor.complete_stb.eq(delayed(m, ends_step, self._complete_lead, "complete", reset_less=False))
 
     def _connect_streams(self, m, blocks):
-        """Random words to whoever rounds with them; seeded states and restarts to all streams."""
+        """Random words to whoever rounds with them; what the host loads to all streams."""
         host, signs, broadcast, array = (blocks[name] for name in ("host", "signs", "broadcast", "array"))
-        word = host.data
         streams = [signs]
         if self.spec.stochastic_bits:
             words = blocks["words"]
             taker = broadcast if self.spec.plain else array
             m.d.comb += [words.slot.eq(taker.word_slot), taker.word.eq(words.word), words.update.eq(blocks["conductor"].update)]
             streams.append(words)
-        for source in reversed(streams):
-            m.d.comb += [source.restart.eq(host.restart), source.load_en.eq(host.stream_en), source.load_data.eq(word)]
-            word = source.load_o
+        m.submodules.beats = beats = Beats(sum(stream_widths(self.spec)))
+        m.d.comb += [beats.en.eq(host.stream_en), beats.data.eq(host.data), beats.restart.eq(host.restart), signs.restart.eq(host.restart)]
+        m.d.comb += Cat(source.load for source in streams).eq(beats.beat)
+        m.d.comb += [source.load_en.eq(beats.beat_en) for source in streams]
 
     def _connect_host(self, m, *, host, conductor, array, operands, judge, cost, broadcast, registers, **_):
         """Commands, settings, memories and registers."""

@@ -80,7 +80,7 @@ class HostPort(wiring.Component):
     data : Out(32)
         The request's word.
     stream_en : Out(1)
-        It is the next of the seeded states.
+        It is the next of the streams' states.
     lane, memory, address, write_en, read_data : Out but the last
         Access to the lanes' memories, where it is written; ``read_data`` two cycles after the address.
     file_en, file_address, file_data, settled : Out, Out, In, In

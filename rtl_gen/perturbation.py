@@ -16,7 +16,7 @@ from python_ref.spec.perturbation import LfsrCode, SequentialCode, Trinomial, Wa
 from python_ref.spec.registers import phase_bits
 from rtl_gen.slot import active_lanes, slot_layout
 
-__all__ = ["CountedSigns", "RandomSigns", "StochasticWords", "leap", "sign_layout", "sign_source"]
+__all__ = ["Beats", "CountedSigns", "RandomSigns", "StochasticWords", "leap", "sign_layout", "sign_source"]
 
 
 def sign_layout(spec: DesignSpec) -> data.StructLayout:
@@ -24,9 +24,13 @@ def sign_layout(spec: DesignSpec) -> data.StructLayout:
     return data.StructLayout({"negative": unsigned(spec.hardware.lanes), "active": unsigned(spec.hardware.lanes)})
 
 
-def leap(generator: Trinomial, state) -> Cat:
-    """The state of a generator one word later, from bits b[t] … b[t + degree − 1]: one gate for each bit drawn."""
-    return Cat(state[generator.outputs :], state[: generator.outputs] ^ state[1 : generator.outputs + 1])
+def leap(generator: Trinomial, state, load_en=0, load=0) -> Cat:
+    """The state of a generator one word later, from bits b[t] … b[t + degree − 1]: one gate for each bit drawn.
+
+    With ``load_en`` the bits that come in at the top are those of ``load``.
+    """
+    drawn = state[: generator.outputs] ^ state[1 : generator.outputs + 1]
+    return Cat(state[generator.outputs :], Mux(load_en, load, drawn)[: generator.outputs])
 
 
 class _Tracked(NamedTuple):
@@ -52,18 +56,24 @@ class _SignPorts(wiring.Component):
         A step has ended: its signs are the next to be replayed.
     fresh : In(1)
         With ``advance``: the next step takes a new sign vector (p counts up).
+    load_en, load : In(1), In(load_width)
+        Take p and push bits into the live and the replay states, at their tops: the fields of a beat, p lowest.
     restart : In(1)
-        Back to p = 0 and the seeded states.
-    load_en, load_data : In(1), In(32)
-        Shift a word into the seeded states, the generators one after the other.
-    load_o : Out(32)
-        What falls out at the far end, for the next stream in the chain.
+        With what was loaded, the next step is the first of a sign vector.
+
+    Attributes
+    ----------
+    load_width : int
+        Bits of a beat: those of p, and for each generator as many as it draws at once.
     """
 
     latency = 1
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
+        code = spec.perturbation.code
+        self.generators = code.generators(spec.hardware.lanes) if isinstance(code, LfsrCode) else ()
+        self.load_width = phase_bits(spec) + sum(generator.outputs for generator in self.generators)
         super().__init__(
             {
                 "live_slot": In(slot_layout(spec)),
@@ -74,8 +84,7 @@ class _SignPorts(wiring.Component):
                 "fresh": In(1),
                 "restart": In(1),
                 "load_en": In(1),
-                "load_data": In(32),
-                "load_o": Out(32),
+                "load": In(self.load_width),
             }
         )
 
@@ -92,8 +101,8 @@ class _SignPorts(wiring.Component):
         """Whether the replay slot draws signs."""
         return self._draws(self.replay_slot) & self.replay_slot.correlate
 
-    def track_steps(self, m, p, following, first):
-        """Follow p, or a function of it, for the step under way and for the one being correlated, from ``first`` on.
+    def track_steps(self, m, p, following):
+        """Follow p, or a function of it, for the step under way and for the one being correlated, from what is loaded on.
 
         Returns
         -------
@@ -106,54 +115,55 @@ class _SignPorts(wiring.Component):
             m.d.sync += [tracked.replay.eq(p), fresh.eq(self.fresh)]
             with m.If(self.fresh):
                 m.d.sync += p.eq(following(p))
+        with m.If(self.load_en):
+            m.d.sync += [p.eq(self.load), tracked.replay.eq(self.load)]
         with m.If(self.restart):
-            m.d.sync += [p.eq(first), tracked.replay.eq(first), fresh.eq(1)]
+            m.d.sync += fresh.eq(1)
         return fresh, tracked
 
-    def chain(self, m, registers):
-        """Connect registers of seeded states: the last takes the words that are loaded, and each gives its own to the one before."""
-        word = self.load_data
-        for register in reversed(registers):
-            m.d.comb += [register.load_en.eq(self.load_en), register.load_data.eq(word)]
-            word = register.load_o
-        m.d.comb += self.load_o.eq(word)
 
+class Beats(wiring.Component):
+    """Gathers the words of a beat: p, and for each generator as many bits of its state as it draws at once.
 
-class SeedRegister(wiring.Component):
-    """A starting state, loaded 32 bits at a time, the low word first.
+    So states are loaded by the same wires by which they go on, and no logic is needed for it.
 
     Parameters
     ----------
     width : int
-        Of the state.
-    init : int
-        State after a reset.
+        Bits of a beat, from one word or as many as hold them.
 
     Members
     -------
-    load_en, load_data, load_o
-        Shift a word in at the top; what falls out at the bottom goes to the register before in the chain.
-    state : Out(width)
-        The state.
+    en, data : In(1), In(32)
+        A word; ``data`` must stand in the cycle after as well.
+    restart : In(1)
+        The next word is a beat's first.
+    beat_en, beat : Out(1), Out(width)
+        A beat, the cycle after its last word came.
     """
 
-    def __init__(self, width: int, init: int = 0):
+    def __init__(self, width: int):
         self.width = width
-        self.init = init
-        super().__init__({"load_en": In(1), "load_data": In(32), "load_o": Out(32), "state": Out(width)})
+        super().__init__({"en": In(1), "data": In(32), "restart": In(1), "beat_en": Out(1), "beat": Out(width)})
 
-    @classmethod
-    def of(cls, generator: Trinomial, seed: int) -> SeedRegister:
-        """Of a generator; after a reset its state is the seed's."""
-        return cls(generator.degree, generator.seed_state(seed))
+    @property
+    def words(self) -> int:
+        """Words of a beat."""
+        return -(-self.width // 32)
 
     def elaborate(self, platform):
         m = Module()
-        # A single word is the first of its chain, where nothing passes on.
-        stored = Signal(self.width if self.width <= 32 else 32 * -(-self.width // 32), init=self.init)
-        with m.If(self.load_en):
-            m.d.sync += stored.eq(Cat(stored[32:], self.load_data))
-        m.d.comb += [self.load_o.eq(stored[:32]), self.state.eq(stored)]
+        if self.words == 1:
+            m.d.sync += self.beat_en.eq(self.en)
+            m.d.comb += self.beat.eq(self.data)
+            return m
+        kept, number = Signal(32 * self.words), Signal(range(self.words))
+        with m.If(self.en):
+            m.d.sync += [kept.eq(Cat(kept[32:], self.data)), number.eq(Mux(number == self.words - 1, 0, number + 1))]
+        with m.If(self.restart):
+            m.d.sync += number.eq(0)
+        m.d.sync += self.beat_en.eq(self.en & (number == self.words - 1))
+        m.d.comb += self.beat.eq(kept)
         return m
 
 
@@ -166,13 +176,11 @@ class RandomSigns(_SignPorts):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.phase = phase = SeedRegister(phase_bits(self.spec))
-        fresh, odd = self.track_steps(m, Signal(name="odd"), lambda odd: ~odd, phase.state)
-        chain = []
-        for number, generator in enumerate(self.spec.perturbation.code.generators(self.spec.hardware.lanes)):
-            m.submodules[f"seed{number}"] = seed = SeedRegister.of(generator, self.spec.perturbation.seed)
-            chain.append(seed)
-            live, replay = self._states(m, generator, seed.state, fresh, str(number))
+        fresh, odd = self.track_steps(m, Signal(name="odd"), lambda odd: ~odd)
+        place = 1
+        for number, generator in enumerate(self.generators):
+            live, replay = self._states(m, generator, self.load[place : place + generator.outputs], fresh, str(number))
+            place += generator.outputs
             lanes = slice(126 * number, 126 * number + generator.outputs)
             for bits, parity, draw, signs in (
                 (live, odd.live, self.draw_live, self.live),
@@ -181,10 +189,9 @@ class RandomSigns(_SignPorts):
                 with m.If(draw):
                     m.d.sync += signs.negative[lanes].eq(bits[: generator.outputs] ^ parity.replicate(generator.outputs))
         m.d.comb += [self.live.active.eq(-1), self.replay.active.eq(-1)]
-        self.chain(m, [phase, *chain])
         return m
 
-    def _states(self, m, generator, first, fresh, name):
+    def _states(self, m, generator, pushed, fresh, name):
         """The live and replay states of a generator, as they are for the present slots."""
         live, replay = (Signal(generator.degree, name=f"{which}{name}") for which in ("live", "replay"))
         live_now, replay_now = Signal.like(live), Signal.like(replay)
@@ -201,12 +208,9 @@ class RandomSigns(_SignPorts):
         elif self.spec.two_sided:
             with m.If(begin & self.live_slot.second):
                 m.d.comb += live_now.eq(replay)
-        with m.If(self.draw_live):
-            m.d.sync += live.eq(leap(generator, live_now))
-        with m.If(self.draw_replay):
-            m.d.sync += replay.eq(leap(generator, replay_now))
-        with m.If(self.restart):
-            m.d.sync += [live.eq(first), replay.eq(first)]
+        for draw, state, now in ((self.draw_live, live, live_now), (self.draw_replay, replay, replay_now)):
+            with m.If(draw | self.load_en):
+                m.d.sync += state.eq(leap(generator, now, self.load_en, pushed))
         return live_now, replay_now
 
 
@@ -217,13 +221,11 @@ class CountedSigns(_SignPorts):
         m = Module()
         quantities = self.spec.quantities
         walsh = isinstance(self.spec.perturbation.code, WalshCode)
-        m.submodules.first_phase = first = SeedRegister(phase_bits(self.spec))
-        self.chain(m, [first])
 
         def following(p):
             return p + 1 if walsh else Mux(p == quantities - 1, 0, p + 1)
 
-        _, phases = self.track_steps(m, Signal(phase_bits(self.spec), name="phase"), following, first.state)
+        _, phases = self.track_steps(m, Signal(phase_bits(self.spec), name="phase"), following)
         for which, slot, draw, p, signs in (
             ("live", self.live_slot, self.draw_live, phases.live, self.live),
             ("replay", self.replay_slot, self.draw_replay, phases.replay, self.replay),
@@ -262,8 +264,13 @@ class StochasticWords(wiring.Component):
         An update is due in the correlating pass.
     word : Out(spec.stochastic_bits)
         The word.
-    restart, load_en, load_data, load_o
-        As for the signs.
+    load_en, load : In(1), In(load_width)
+        Push bits into the state, at its top.
+
+    Attributes
+    ----------
+    load_width : int
+        Bits that it draws at once.
     """
 
     latency = 1
@@ -271,26 +278,23 @@ class StochasticWords(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.generator = stochastic_generator(spec.stochastic_bits)
+        self.load_width = self.generator.outputs
         super().__init__(
             {
                 "slot": In(slot_layout(spec)),
                 "update": In(1),
                 "word": Out(spec.stochastic_bits),
-                "restart": In(1),
                 "load_en": In(1),
-                "load_data": In(32),
-                "load_o": Out(32),
+                "load": In(self.load_width),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.seed = seed = SeedRegister.of(self.generator, self.spec.perturbation.seed)
-        m.d.comb += [seed.load_en.eq(self.load_en), seed.load_data.eq(self.load_data), self.load_o.eq(seed.load_o)]
-        state = Signal(self.generator.degree)
-        with m.If(self.slot.valid & self.slot.correlate & self.update):
+        state, draw = Signal(self.generator.degree), Signal()
+        m.d.comb += draw.eq(self.slot.valid & self.slot.correlate & self.update)
+        with m.If(draw):
             m.d.sync += self.word.eq(state[: self.generator.outputs])
-            m.d.sync += state.eq(leap(self.generator, state))
-        with m.If(self.restart):
-            m.d.sync += state.eq(seed.state)
+        with m.If(draw | self.load_en):
+            m.d.sync += state.eq(leap(self.generator, state, self.load_en, self.load))
         return m

@@ -15,7 +15,7 @@ from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.perturbation import LfsrCode, SequentialCode, stochastic_generator
 from python_ref.spec.probes import COUNTERS
-from python_ref.spec.registers import MAGIC, Command, Link, Memory, phase_bits, register_map
+from python_ref.spec.registers import MAGIC, Command, Link, Memory, phase_bits, register_map, stream_beats, stream_widths
 
 __all__ = [
     "canonical",
@@ -70,7 +70,9 @@ def check_identity(spec: DesignSpec, link: Link) -> None:
 
 
 def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list[int]:
-    """What register ``stream`` takes: what is kept of p, the states of the sign generators in order, the stochastic one's.
+    """What register ``stream`` takes, beat by beat: what is kept of p, and the next bits of each generator's state, the low ones first.
+
+    Of a state that is not a whole number of its beats, the first is filled up with 0, which falls out again.
 
     Parameters
     ----------
@@ -93,13 +95,22 @@ def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list
     seed = spec.perturbation.seed if seed is None else seed
     code, p, update = spec.perturbation.code, step // schedule.perturbation_period, step // schedule.update_period
     drawn = [(generator, p * spec.draws) for generator in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
-    phase = p % spec.quantities if isinstance(code, SequentialCode) else p & (1 << phase_bits(spec)) - 1
-    states = [(phase, phase_bits(spec))]
-    states += [(BitStream(generator, seed).state(draws * generator.outputs), generator.degree) for generator, draws in drawn]
     if spec.stochastic_bits:
-        generator = stochastic_generator(spec.stochastic_bits)
-        states.append((BitStream(generator, seed).state(update * spec.layout.slots * generator.outputs), generator.degree))
-    return [state >> 32 * word & 0xFFFFFFFF for state, width in states for word in range(-(-width // 32))]
+        drawn.append((stochastic_generator(spec.stochastic_bits), update * spec.layout.slots))
+    beats, widths = stream_beats(spec), stream_widths(spec)
+    phase = p % spec.quantities if isinstance(code, SequentialCode) else p & (1 << phase_bits(spec)) - 1
+    columns = [phase << (beats - 1) * widths[0]]
+    for generator, draws in drawn:
+        state = BitStream(generator, seed).state(draws * generator.outputs)
+        columns.append(state << beats * generator.outputs - generator.degree)
+    words = []
+    for beat in range(beats):
+        packed, place = 0, 0
+        for column, width in zip(columns, widths, strict=True):
+            packed |= (column >> beat * width & (1 << width) - 1) << place
+            place += width
+        words += [packed >> first & 0xFFFFFFFF for first in range(0, place, 32)]
+    return words
 
 
 def restart(spec: DesignSpec, link: Link, seed: int | None = None, step: int = 0) -> None:

@@ -15,7 +15,20 @@ from typing import Protocol
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.perturbation import LfsrCode, WalshCode, stochastic_generator
 
-__all__ = ["MAGIC", "Command", "Link", "Memory", "Register", "Status", "adjustable_periods", "phase_bits", "register_map", "stream_words"]
+__all__ = [
+    "MAGIC",
+    "Command",
+    "Link",
+    "Memory",
+    "Register",
+    "Status",
+    "adjustable_periods",
+    "phase_bits",
+    "register_map",
+    "stream_beats",
+    "stream_widths",
+    "stream_words",
+]
 
 MAGIC = 0x4D474431
 """What register ``magic`` reads as: "MGD1"."""
@@ -32,8 +45,8 @@ class Command(enum.IntEnum):
     STOP = 3
     """End a run at the next step boundary, flushed."""
     RESTART = 4
-    """Streams and p to the seeded states, all periods begun anew, step and update counts to 0, G and m left as they are, sample
-    and baseline due."""
+    """p and the streams go on from what was written to ``stream``, all periods begun anew, step and update counts to 0, G and m left
+    as they are, sample and baseline due."""
     CLEAR = 5
     """Counters to 0: correct, writes, changed, saturations, cycles and signatures."""
     DISCARD = 6
@@ -90,14 +103,27 @@ def phase_bits(spec: DesignSpec) -> int:
     return WalshCode.phase_bits(spec.quantities) if isinstance(code, WalshCode) else max(1, (spec.quantities - 1).bit_length())
 
 
-def stream_words(spec: DesignSpec) -> int:
-    """32-bit words of the seeded states: what a core keeps of p, the sign generators in order, then the stochastic one; each
-    rounded up to whole words."""
+def stream_widths(spec: DesignSpec) -> tuple[int, ...]:
+    """Bits of a beat of register ``stream`` that each stream takes: what a core keeps of p, the sign generators in order, then the
+    stochastic one. A generator takes as many as it draws at once."""
     code = spec.perturbation.code
     widths = [phase_bits(spec)]
-    widths += [g.degree for g in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
-    widths += [stochastic_generator(spec.stochastic_bits).degree] if spec.stochastic_bits else []
-    return sum(-(-width // 32) for width in widths)
+    widths += [generator.outputs for generator in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
+    widths += [stochastic_generator(spec.stochastic_bits).outputs] if spec.stochastic_bits else []
+    return tuple(widths)
+
+
+def stream_beats(spec: DesignSpec) -> int:
+    """Beats that fill every generator's state: each pushes its bits in at the top."""
+    code = spec.perturbation.code
+    generators = list(code.generators(spec.hardware.lanes)) if isinstance(code, LfsrCode) else []
+    generators += [stochastic_generator(spec.stochastic_bits)] if spec.stochastic_bits else []
+    return max((-(-generator.degree // generator.outputs) for generator in generators), default=1)
+
+
+def stream_words(spec: DesignSpec) -> int:
+    """32-bit words of all beats: each beat is rounded up to whole words, the bits of the first stream lowest."""
+    return stream_beats(spec) * -(-sum(stream_widths(spec)) // 32)
 
 
 def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
@@ -124,7 +150,7 @@ def register_map(spec: DesignSpec) -> dict[str, Register]:
         ("select", 0x0A, 1, "w", "lane (bits 0 to 15) and memory (bits 16 and up: 0 parameter, 1 gradient, 2 momentum)"),
         ("address", 0x0B, 1, "w", "word in the selected memory"),
         ("data", 0x0C, 1, "rw", "the addressed word; then address counts up by one"),
-        ("stream", 0x0D, 1, "w", "next word of the seeded states, shifted in; all of them, first word first, then RESTART"),
+        ("stream", 0x0D, 1, "w", "next word of the streams' states, shifted in at once; all of them, first word first, then RESTART"),
         ("steps", 0x10, 1, "r", "steps since RESTART"),
         ("updates", 0x11, 1, "r", "updates since RESTART"),
         ("correct", 0x12, 1, "r", "correct answers"),

@@ -10,9 +10,11 @@ import pytest
 from python_ref.perturbation import SignSource, StochasticSource
 from python_ref.spec.design import Hardware
 from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode, WalshCode
+from python_ref.spec.registers import stream_beats, stream_widths
 from python_ref.spec.schedule import Difference
-from rtl_gen.perturbation import StochasticWords, sign_source
+from rtl_gen.perturbation import Beats, StochasticWords, sign_source
 from rtl_gen.sequencer import Sequencer
+from sim import host
 from tests.oracle import serial_bits
 from tests.rtl_gen.bench import cycles
 from tests.rtl_gen.faults import DESIGNS
@@ -67,9 +69,25 @@ def serial_signs(spec, p):
     return 1 - 2 * negative
 
 
+def beats(spec):
+    """What fills the streams' states, as it comes from the words that the host writes."""
+    words = [random.Random(1).getrandbits(32) for _ in range(-(-sum(stream_widths(spec)) // 32) - 1)]  # of a load that broke off
+    block = Beats(sum(stream_widths(spec)))
+    stimuli = [{"en": 1, "restart": 0, "data": word} for word in words] + [{"en": 0, "restart": 1}]
+    for word in host.seed_words(spec):
+        stimuli += [{"en": 1, "restart": 0, "data": word}, {"en": 0}]
+    found = cycles(block, stimuli, ("beat_en", "beat"), extra=1)
+    shown = [row["beat"] for row in found[len(words) + 1 :] if row["beat_en"]]
+    assert len(shown) == stream_beats(spec)
+    return shown
+
+
 def steps_of_signs(spec, steps, restart_at=None):
     """Live signs of the perturbed passes, and replayed signs of each step, as rows by slot and lane; driven like a core does."""
-    source, stimuli, marks = sign_source(spec), [{"restart": 1}], []
+    source, marks = sign_source(spec), []
+    loads = [{"load_en": 1, "load": beat & (1 << source.load_width) - 1} for beat in beats(spec)]
+    loads += [{"load_en": 0, "restart": 1}, {"restart": 0}]
+    stimuli = loads.copy()
     idle = {f"{which}_slot.{flag}": 0 for which in ("live", "replay") for flag in FLAGS}
 
     def run(which, slot_list, label):
@@ -80,7 +98,7 @@ def steps_of_signs(spec, steps, restart_at=None):
     done = 0
     for n in range(steps):
         if n == restart_at:
-            stimuli.append({**idle, "advance": 0, "restart": 1})
+            stimuli += [{**idle, "advance": 0}, *loads]
             done = 0
         # Pass 0 of a step correlates the step before, at other slots than its own live signs; both streams are independent.
         if done:
@@ -139,14 +157,16 @@ def test_signs_are_held_rewound_replayed_and_restarted(kind, code, period, two_s
 def test_stochastic_words_equal_the_reference(lanes):
     base = DESIGNS["random_rounding"]
     spec = replace(base, hardware=Hardware(lanes))
-    words, stimuli, marks = StochasticWords(spec), [{"restart": 1}], []
+    words, marks = StochasticWords(spec), []
+    place = sum(stream_widths(spec)) - words.load_width
+    stimuli = [{"load_en": 1, "load": beat >> place} for beat in beats(spec)]
     rng, updates = random.Random(lanes), 0
     for _ in range(12):
         update, correlate = rng.randrange(2), rng.randrange(2)
         for slot in slots(spec, correlate=correlate, perturb=0, second=0):
             if slot["real"] and update and correlate:
                 marks.append((len(stimuli) + 1, updates))
-            stimuli.append({"restart": 0, "update": update} | {f"slot.{name}": value for name, value in slot.items()})
+            stimuli.append({"load_en": 0, "update": update} | {f"slot.{name}": value for name, value in slot.items()})
         updates += update and correlate
     found = cycles(words, stimuli, ("word",), extra=2)
     reference = StochasticSource(spec)

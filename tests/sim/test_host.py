@@ -5,7 +5,7 @@ import pytest
 from mock_core import DESIGNS, StoredLink, observables
 
 from python_ref.spec.perturbation import stochastic_generator
-from python_ref.spec.registers import Command, Memory, register_map, stream_words
+from python_ref.spec.registers import Command, Memory, register_map, stream_beats, stream_words
 from sim import host
 from sim.program import Op, ProgramLink, ReplayLink, sample_table, training_program
 
@@ -30,11 +30,17 @@ def test_runs_end_where_the_rate_changes():
 def test_the_states_of_the_streams_are_the_seeded_ones():
     spec = DESIGNS["momentum"]
     words = host.seed_words(spec, 77)
-    assert len(words) == stream_words(spec)
+    assert len(words) == stream_words(spec) == stream_beats(spec)
     (signs,) = spec.perturbation.code.generators(spec.hardware.lanes)
-    assert words[0] == 0
-    assert words[1] | words[2] << 32 == signs.seed_state(77)
-    assert words[3] | words[4] << 32 == stochastic_generator(spec.stochastic_bits).seed_state(77)
+    place = 1
+    assert not any(word & 1 for word in words)
+    for generator in (signs, stochastic_generator(spec.stochastic_bits)):
+        state = 0
+        for word in words:  # pushed in at the top
+            pushed = word >> place & (1 << generator.outputs) - 1
+            state = (state | pushed << generator.degree) >> generator.outputs
+        assert state == generator.seed_state(77)
+        place += generator.outputs
     assert host.seed_words(spec) == host.seed_words(spec, spec.perturbation.seed)
 
 
