@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import partial
@@ -170,12 +170,10 @@ def synthesise(
     whole = kept_modules(spec) if part.keeps_mac else ()
     modules = components_of(text, spec) if by_component else {}
     run = partial(_run, part, spec.module, directory, notify=notify)
-    with ThreadPoolExecutor(2) as pool:
-        as_one = pool.submit(run, "synth_whole", whole)
-        apart = pool.submit(run, "synth_components", (*whole, *modules)) if modules else None
-        netlist, memory_bits = as_one.result()
-        total = sum(count(netlist, spec.module, part).values(), Resources())
-        components = _components(count(apart.result()[0], spec.module, part), spec) if apart is not None else {}
+    kept = {"synth_whole": whole} | ({"synth_components": (*whole, *modules)} if modules else {})
+    (netlist, memory_bits), *apart = _at_once([partial(run, name, each) for name, each in kept.items()])
+    total = sum(count(netlist, spec.module, part).values(), Resources())
+    components = _components(count(apart[0][0], spec.module, part), spec) if apart else {}
     cycles = contract(spec)
     return SynthResult(
         target=part.name,
@@ -192,6 +190,20 @@ def synthesise(
         over=over(total, part),
         predicted_lanes=fitting_lanes(spec, part, total, components.get(KEPT, Resources())),
     )
+
+
+def _at_once(runs: Sequence[Callable[[], tuple]]) -> list[tuple]:
+    """What runs of Yosys return, each in a thread; when one fails, or the user interrupts, none is left running."""
+    from rtl_gen.child import end_all
+
+    with ThreadPoolExecutor(len(runs)) as pool:
+        futures = [pool.submit(run) for run in runs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in futures if future.done()]
+        finally:
+            while wait(futures, timeout=0.1).not_done:  # one may have been about to start
+                end_all()
 
 
 def _run(part: Part, top: str, directory: Path, name: str, kept: tuple[str, ...], *, notify: Callable[[str], None] | None) -> tuple:

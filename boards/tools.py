@@ -7,17 +7,15 @@ of which there is no package.
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtl_gen.child import end, shielded
 from rtl_gen.yosys import ToolError
 
 __all__ = ["EXTRA", "Job", "ToolFailed", "find_tool", "run_jobs"]
@@ -152,7 +150,8 @@ def run_jobs(
         while waiting or running:
             while waiting and len(running) < at_once:
                 number = waiting.pop(0)
-                running[number] = _start(commands[number], jobs[number], folder), time.perf_counter()
+                with shielded():
+                    running[number] = _start(commands[number], jobs[number], folder), time.perf_counter()
             time.sleep(0.05)
             for number, (process, began) in list(running.items()):
                 job = jobs[number]
@@ -166,8 +165,7 @@ def run_jobs(
                     if done is not None:
                         done(len(jobs) - len(waiting) - len(running))
     finally:
-        for process, _ in running.values():
-            _kill(process)
+        end(*(process for process, _ in running.values()))
     return tuple(seconds)
 
 
@@ -197,9 +195,3 @@ def _check(job: Job, code: int, folder: Path) -> None:
     errors = [line for line in lines if line.startswith("ERROR")]
     shown = (errors or lines)[-_LAST_LINES:] or [f"it wrote no {', '.join(missing)}"]
     raise ToolFailed(job.tool, code, shown)
-
-
-def _kill(process: subprocess.Popen) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

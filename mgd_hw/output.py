@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mgd_hw.errors import UserError
+from rtl_gen.child import shielded
 
 __all__ = ["check_directory", "check_file", "staged", "write_file"]
 
@@ -79,18 +80,14 @@ def staged(directory: Path, option: str = "-o") -> Iterator[Path]:
     """
     check_directory(directory, option)
     made = [place for place in (directory, *directory.absolute().parents) if not place.exists()]
+    temporary = None
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".mgd-hw-", dir=directory))
-        try:
-            yield temporary
-            for source in sorted(temporary.iterdir()):
-                target = directory / source.name
-                if target.is_dir() and not target.is_symlink():
-                    shutil.rmtree(target)
-                source.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with shielded():
+            directory.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".mgd-hw-", dir=directory))
+        yield temporary
+        with shielded():
+            _move(temporary, directory)
     except OSError as error:
         if error.filename is not None and str(error.filename).startswith(str(directory)):
             raise UserError(
@@ -98,9 +95,21 @@ def staged(directory: Path, option: str = "-o") -> Iterator[Path]:
             ) from error
         raise
     finally:
-        for place in made:
-            with suppress(OSError):
-                place.rmdir()
+        with shielded():
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+            for place in made:
+                with suppress(OSError):
+                    place.rmdir()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move what is in one folder into another, in the place of what has the same name there."""
+    for path in sorted(source.iterdir()):
+        old = target / path.name
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
+        path.replace(old)
 
 
 def write_file(path: Path, content: str | bytes, option: str = "-o") -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.errors import UserError
+from mgd_hw.interrupts import interruptible
 
 if TYPE_CHECKING:
     from mgd_hw.results import Result
@@ -72,7 +73,7 @@ def _only_ours(active: bool) -> Iterator[None]:
 
 
 class Terminal:
-    """A listener that shows progress, and prints a result at the end; used as a context.
+    """A listener that shows progress, and prints a result at the end; used as a context, within which signals interrupt.
 
     Parameters
     ----------
@@ -86,18 +87,21 @@ class Terminal:
         self.as_json = as_json
         self.debug = debug
         self._guard = _only_ours(as_json)
+        self._signals = interruptible()
         self._live = sys.stderr.isatty()
         self._shown = ""
         self._last = 0.0
         self._result: tuple[Result, int] | None = None
 
     def __enter__(self) -> Terminal:
+        self._signals.__enter__()
         self._guard.__enter__()
         return self
 
     def __exit__(self, kind: type | None, problem: BaseException | None, trace: object) -> None:
         self._clear()
         self._guard.__exit__(None, None, None)
+        self._signals.__exit__(None, None, None)
         code = 0
         if isinstance(problem, KeyboardInterrupt):
             fail("Interrupted; nothing was kept.", self.as_json)

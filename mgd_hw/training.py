@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
 from mgd_hw.results import Result
+from rtl_gen.child import ENDING
 
 if TYPE_CHECKING:
     from boards.link import SerialLink
@@ -188,7 +189,7 @@ def virtual_board(design: Design, divisor: int, directory: Path, listener: Liste
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the second of them interrupts at once."""
+    """An event that what asks to end sets (:data:`rtl_gen.child.ENDING`); the second of them interrupts at once."""
     asked = threading.Event()
 
     def handle(number: int, frame: object) -> None:
@@ -199,7 +200,10 @@ def _signals() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, handle)
     try:
         yield asked
     finally:

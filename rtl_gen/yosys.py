@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from rtl_gen.child import child, end
 
 __all__ = ["ToolError", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
 
@@ -133,39 +133,28 @@ def run_yosys(
 
 def _run_child(command: Sequence[str], directory: Path, notify: Callable[[str], None] | None, timeout: float) -> tuple[str, int | None]:
     """What a command printed, and its exit code; None if it was ended after ``timeout`` seconds."""
-    # The environment is the user's, but for the variables by which a Python process would find other modules than ours.
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    late = threading.Event()
-
-    def give_up() -> None:
-        late.set()
-        os.killpg(process.pid, signal.SIGKILL)
-
-    alarm = threading.Timer(timeout, give_up)
-    alarm.daemon = True
-    alarm.start()
     lines = []
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            lines.append(line)
-            if notify is not None and line.startswith("Preparing to run "):
-                notify("Yosys is compiled for this machine, which takes about a minute and happens once")
-        process.wait()
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-    finally:
-        alarm.cancel()
-        process.stdout.close()
+    late = threading.Event()
+    # The environment is the user's, but for the variables by which a Python process would find other modules than ours.
+    with child(
+        command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+
+        def give_up() -> None:
+            late.set()
+            end(process)
+
+        alarm = threading.Timer(timeout, give_up)
+        alarm.daemon = True
+        alarm.start()
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if notify is not None and line.startswith("Preparing to run "):
+                    notify("Yosys is compiled for this machine, which takes about a minute and happens once")
+            process.wait()
+        finally:
+            alarm.cancel()
+            process.stdout.close()
     return "".join(lines), None if late.is_set() else process.returncode

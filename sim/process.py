@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from rtl_gen.child import child
 from sim.error import CoreError, SimulationError
 
 __all__ = ["call", "child_environment", "read_while_alive", "stamped", "stop", "tail"]
@@ -61,18 +62,14 @@ def call(
     SimulationError
         If it takes longer than ``timeout`` seconds.
     """
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=directory, env=env, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    with (
+        log.open("wb") as output,
+        child(command, cwd=directory, env=env, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
         try:
             process.communicate(stdin.encode(), timeout=timeout)
         except subprocess.TimeoutExpired:
-            stop(process)
             raise SimulationError(f"{Path(command[0]).name} took longer than {timeout:g} s; its log is {log}") from None
-        except BaseException:
-            stop(process)
-            raise
     return process.returncode
 
 
