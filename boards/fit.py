@@ -293,6 +293,9 @@ class Fit:
         By how much the part is exceeded, by kind.
     close : bool
         Whether the predictions are nearer to what the part has than they are exact, on average: only synthesis can tell.
+    surely_over : dict of str to int
+        By how much the part is exceeded, by kind, if every prediction is too high by the worst that was ever seen; if that is not
+        empty, synthesis need not be asked.
     lanes, most_lanes : int
         L, and the most that fit, 0 if none do.
     taken, capacity : Resources
@@ -314,6 +317,7 @@ class Fit:
     fits: bool
     over: dict[str, int]
     close: bool
+    surely_over: dict[str, int]
     lanes: int
     most_lanes: int
     taken: Resources
@@ -331,6 +335,7 @@ class Fit:
             "fits": self.fits,
             "over": dict(self.over),
             "close": self.close,
+            "surely_over": dict(self.surely_over),
             "lanes": self.lanes,
             "most_lanes": self.most_lanes,
             **self.taken.to_json(),
@@ -360,6 +365,7 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
         fits=not excess,
         over=excess,
         close=_close(taken, part, measured["error"]),
+        surely_over=over(_off(taken, measured["error"], "worst", -1), part),
         lanes=spec.hardware.lanes,
         most_lanes=_most_lanes(spec, part),
         taken=taken,
@@ -373,12 +379,15 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
 
 def _close(taken: Resources, part: Part, error: Mapping[str, Any]) -> bool:
     """Whether the answer would be another one if every prediction were off by its mean error, the wrong way."""
+    return bool(over(_off(taken, error, "mean", 1), part)) != bool(over(_off(taken, error, "mean", -1), part))
 
-    def off(sign: int) -> Resources:
-        changed = {kind: ceil(getattr(taken, kind) * (1 + sign * error[kind]["mean"])) for kind in ("lut", "ff", "logic")}
-        return replace(taken, **changed)
 
-    return bool(over(off(1), part)) != bool(over(off(-1), part))
+def _off(taken: Resources, error: Mapping[str, Any], which: str, sign: int) -> Resources:
+    """What is taken if the predictions are off by an error: "mean" of them, or the "worst", which the rules have one of too."""
+    changed = {kind: ceil(getattr(taken, kind) * (1 + sign * error[kind][which])) for kind in ("lut", "ff", "logic")}
+    if which == "worst":
+        changed |= {kind: getattr(taken, kind) + sign * error[kind]["worst"] for kind in ("dsp", "bram")}
+    return replace(taken, **changed)
 
 
 def _most_lanes(spec: DesignSpec, part: Part) -> int:

@@ -39,6 +39,8 @@ CEILINGS = {
 }
 """Most synapse visits per second of each part, and how that was reckoned."""
 
+_UNVERIFIED = "nothing here places and routes this part, so that its clock is not verified"
+
 
 # -- Boards -----------------------------------------------------------------------------------------------------------
 
@@ -59,10 +61,11 @@ class BoardRow(Result):
         What makes a serial line of USB.
     baud : int
         Its rate.
-    lanes : int
-        Most lanes that the multipliers allow, one of them left for learning.
+    designs : dict of str to dict
+        By shipped design, the largest first, what `mgd-hw fit` predicts for the part: ``fits``, ``close`` (too close to tell), and
+        ``most_lanes``.
     largest : str
-        The largest shipped design whose memories fit; "" if none.
+        The largest shipped design that fits; "" if none.
     bitstream : bool
         Whether bitstreams can be built here.
     source : str
@@ -78,7 +81,7 @@ class BoardRow(Result):
     memory_kbit: int
     link: str
     baud: int
-    lanes: int
+    designs: dict[str, dict[str, int]]
     largest: str
     bitstream: bool
     source: str
@@ -92,32 +95,32 @@ class Boards(Result):
 
 
 def boards() -> Boards:
-    """The boards that come with the package, and what fits them by multipliers and memory."""
+    """The boards that come with the package, and what fits them, as `mgd-hw fit` predicts it."""
     from boards.board import board_files, read_board
+    from boards.fit import fit
     from rtl_gen.emit import memory_bits
 
-    specs = [load(name).spec for name in shipped()]
-    sized = sorted(((memory_bits(spec), spec.name) for spec in specs), reverse=True)
+    specs = sorted((load(name).spec for name in shipped()), key=memory_bits, reverse=True)
     rows = []
     for path in board_files().values():
         board = read_board(path)
         part = board.part
-        largest = next((name for bits, name in sized if bits <= part.block_bits), "")
+        found = {spec.name: fit(spec, part.name) for spec in specs}
         rows.append(
             BoardRow(
-                board.name,
-                board.title,
-                part.device,
-                float(board.clock_mhz),
-                float(board.core_mhz),
-                part.capacity.dsp,
-                part.block_bits // 1024,
-                board.chip,
-                board.baud,
-                part.capacity.dsp - 1,
-                largest,
-                board.builds,
-                board.source,
+                name=board.name,
+                title=board.title,
+                part=part.device,
+                clock_mhz=float(board.clock_mhz),
+                core_mhz=float(board.core_mhz),
+                multipliers=part.capacity.dsp,
+                memory_kbit=part.block_bits // 1024,
+                link=board.chip,
+                baud=board.baud,
+                designs={name: {"fits": of.fits, "close": of.close, "most_lanes": of.most_lanes} for name, of in found.items()},
+                largest=next((name for name, of in found.items() if of.fits), ""),
+                bitstream=board.builds,
+                source=board.source,
             )
         )
     return Boards(tuple(rows))
@@ -181,6 +184,7 @@ def generate(
         from boards.top import plan
 
         listener.say(f"Generating {design.name} for {on.name}.")
+        _check_fit(design, on)
         planned = plan(on, mhz=_mhz(clock), baud=baud)
         files = write_sources(design.spec, planned, folder)
         described = _manifest(design.spec, planned)
@@ -229,7 +233,7 @@ class Build(Result):
     utilisation : dict of str to dict
         Places used, and available, as place and route counts them.
     clock_mhz : float
-        What the bitstream runs at.
+        What the bitstream runs at; where there is none, what the top level is written for.
     frequency_mhz, frequency_min_mhz, frequency_max_mhz : float or None
         What timing analysis allows: median, least and most over the seeds.
     frequencies_mhz : tuple of float
@@ -240,10 +244,15 @@ class Build(Result):
         Runs of place and route, and the one of the bitstream.
     limited_by : str
         From where to where the longest path goes.
-    cycles_per_step, steps_per_second : float
-        Of the core, at its clock.
-    visits_per_second, ceiling, ceiling_percent : float
-        Synapses visited per second at its clock, the most the part could, and the share.
+    cycles_per_step : float
+        Of the core.
+    steps_per_second, visits_per_second, ceiling_percent : float or None
+        Of the core at ``clock_mhz``: steps, synapses visited, and these as a share of the most the part could; None where no tool
+        has verified that clock.
+    unverified : str
+        Why they are None; "" if they are not.
+    ceiling : float
+        Synapses that the part could visit per second.
     ceiling_source : str
         How the ceiling was reckoned.
     baud, divisor, sample_bytes : int
@@ -284,10 +293,11 @@ class Build(Result):
     best_seed: int
     limited_by: str
     cycles_per_step: float
-    steps_per_second: float
-    visits_per_second: float
+    steps_per_second: float | None
+    visits_per_second: float | None
+    unverified: str
     ceiling: float
-    ceiling_percent: float
+    ceiling_percent: float | None
     ceiling_source: str
     baud: int
     divisor: int
@@ -343,6 +353,7 @@ def build(
     with staged(directory) as folder, _failures(design, on):
         from boards.build import build_board
 
+        _check_fit(design, on)
         built = build_board(design.spec, on, folder, seeds=seeds, mhz=_mhz(clock), baud=baud, say=listener.say, progress=listener.progress)
         _tidy(folder, seeds)
         if built.placement:
@@ -419,10 +430,11 @@ def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path,
         best_seed=built.best + 1 if found else 0,
         limited_by=f"from {longest.start} to {longest.end}" if longest and longest.start else "",
         cycles_per_step=cycles,
-        steps_per_second=hertz / cycles,
-        visits_per_second=visits,
+        steps_per_second=hertz / cycles if found else None,
+        visits_per_second=visits if found else None,
+        unverified="" if found else _UNVERIFIED,
         ceiling=ceiling,
-        ceiling_percent=100 * visits / ceiling,
+        ceiling_percent=100 * visits / ceiling if found else None,
         ceiling_source=ceiling_source,
         baud=planned.baud,
         divisor=planned.divisor,
@@ -470,6 +482,22 @@ def _failures(design: Design, board: Board) -> Iterator[None]:
         raise UserError(error.reason, error.remedy, file=file, key=error.key, value=error.value) from None
 
 
+def _check_fit(design: Design, board: Board) -> None:
+    """Refuse what is too large by more than any error of the prediction, before any tool runs.
+
+    Raises
+    ------
+    UserError
+        It says by how much of what, and how many lanes, or which boards, would do.
+    """
+    from boards.fit import fit
+
+    found = fit(design.spec, board.part.name)
+    if found.surely_over:
+        over = {kind: number for kind, number in found.over.items() if kind in found.surely_over}
+        raise _refusal(design, board.part, over, found.most_lanes, "by prediction, its link included, ")
+
+
 def _too_large(design: Design, part: Part, error: TooLarge) -> UserError:
     """By how much of what, and how many lanes would fit."""
     import tempfile
@@ -479,8 +507,24 @@ def _too_large(design: Design, part: Part, error: TooLarge) -> UserError:
 
     with tempfile.TemporaryDirectory() as work:
         shares = synthesise(design.spec, part.name, Path(work)).components.get("lanes", Resources())
-    fitting = fitting_lanes(design.spec, part, error.taken, shares)
-    excess = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in error.excess.items())
-    remedy = f"Take hardware.lanes = {fitting}, as predicted from this." if fitting else "Take a larger board, or smaller layers."
-    reason = f"it does not fit {part.name}: with its link it takes {excess}"
+    return _refusal(design, part, error.excess, fitting_lanes(design.spec, part, error.taken, shares), "with its link ")
+
+
+def _refusal(design: Design, part: Part, excess: dict[str, int], lanes: int, how: str) -> UserError:
+    taken = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in excess.items())
+    if lanes:
+        remedy = f"Take hardware.lanes = {lanes}, as predicted from this."
+    else:
+        larger = ", ".join(row.name for row in _boards_for(design))
+        remedy = f"Take {larger}, or smaller layers." if larger else "Take smaller layers: no board that is known has so much."
+    reason = f"it does not fit {part.name}: {how}it takes {taken}"
     return UserError(reason, remedy, file=design.path, key="hardware.lanes", value=design.spec.hardware.lanes)
+
+
+def _boards_for(design: Design) -> tuple[Board, ...]:
+    """The boards that a design fits, as predicted, of those that come with the package and have bitstreams."""
+    from boards.board import board_files, read_board
+    from boards.fit import fit
+
+    known = [read_board(path) for path in board_files().values()]
+    return tuple(board for board in known if board.builds and fit(design.spec, board.part.name).fits)

@@ -28,8 +28,9 @@ class Fitted(Result):
     memory_bits : int
         Bits of all memories.
     parts : dict of str to dict
-        By part: ``fits``, ``over``, ``close`` (too close to tell), ``most_lanes``, what is taken of each kind, ``limits``, ``error``
-        of the predictions against real builds, ``designs``, how many these were.
+        By part: ``fits``, ``over``, ``close`` (too close to tell), ``surely_over`` (so much too large that it is refused without
+        synthesis), ``most_lanes``, what is taken of each kind, ``limits``, ``error`` of the predictions against real builds,
+        ``designs``, how many these were.
     boards : dict of str to str
         The part of each board that is shipped, by the board's name.
     calibrated : str

@@ -292,8 +292,10 @@ def _doctor(console: Console, result: Doctor) -> None:
 
 
 def _boards(console: Console, result: Boards) -> None:
-    table = _table("board", "part", "clock (core), MHz", "multipliers", "RAM, kbit", "link, Mbaud", "lanes", "largest design")
+    table = _table("board", "part", "clock (core), MHz", "multipliers", "RAM, kbit", "link, Mbaud", "fits, with so many lanes")
     for row in result.boards:
+        fitting = {name: of for name, of in row.designs.items() if of["fits"] or of["close"]}
+        shown = ", ".join(f"{name} {of['most_lanes']}{'?' if of['close'] else ''}" for name, of in fitting.items())
         table.add_row(
             row.name,
             row.part,
@@ -301,11 +303,21 @@ def _boards(console: Console, result: Boards) -> None:
             str(row.multipliers),
             f"{row.memory_kbit:,}",
             f"{row.link.split()[-1]}, {row.baud / 1e6:g}",
-            f"≤ {row.lanes}",
-            (row.largest or "–") + ("" if row.bitstream else "*"),
+            shown + ("" if row.bitstream else " *"),
         )
     console.print(table)
-    console.print("What fits is judged by multipliers and memory alone; `mgd-hw build` tells the rest. * synthesis only.")
+    console.print("What fits is predicted as by `mgd-hw fit`; ? is too close to tell before synthesis. * synthesis only, no bitstream.")
+
+
+def _rates(result: Build) -> str:
+    cycles = f"{result.cycles_per_step:,.1f} cycles per step"
+    link = f"through the link of {result.baud:,} baud {result.link_steps_per_second:,.0f}"
+    if result.steps_per_second is None or result.visits_per_second is None or result.ceiling_percent is None:
+        return f"{cycles}; {link} steps per second. UNVERIFIED at {result.clock_mhz:g} MHz: {result.unverified}."
+    return (
+        f"At {result.clock_mhz:g} MHz: {cycles}, {result.steps_per_second:,.0f} steps per second ({link}), "
+        f"{result.visits_per_second / 1e6:,.0f} million synapses per second, {result.ceiling_percent:.1f} % of the part's ceiling"
+    )
 
 
 def _build(console: Console, result: Build) -> None:
@@ -323,12 +335,7 @@ def _build(console: Console, result: Build) -> None:
             f"{result.frequency_max_mhz:.2f}), limited {result.limited_by}; by {escape(result.frequency_source)}",
             soft_wrap=True,
         )
-    console.print(
-        f"At {result.clock_mhz:g} MHz: {result.cycles_per_step:,.1f} cycles per step, {result.steps_per_second:,.0f} steps per second "
-        f"({result.link_steps_per_second:,.0f} through the link of {result.baud:,} baud), {result.visits_per_second / 1e6:,.0f} million "
-        f"synapses per second, {result.ceiling_percent:.1f} % of the part's ceiling",
-        soft_wrap=True,
-    )
+    console.print(_rates(result), soft_wrap=True)
     console.print(
         f"Learning, host and link apart: {result.learning['lut']:,} LUTs, and {result.inference_only['lut']:,} for inference only: "
         f"{result.learning_lut_per_lane:.0f} per lane, all that is shared included",

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from boards.board import board_files
 from mgd_hw import building
-from mgd_hw.config import load
+from mgd_hw.cli import commands
+from mgd_hw.config import load, shipped
 from mgd_hw.errors import UserError
+from mgd_hw.fitting import fit
+from mgd_hw.tables import _rates
 
 
 def test_boards_are_listed_with_what_fits() -> None:
+    """As ``mgd-hw fit`` has it: mnist's memories go into a Tang Nano 9K bit by bit, but not block by block."""
     rows = {row.name: row for row in building.boards().boards}
     assert set(rows) == set(board_files())
     assert rows["ulx3s-85f"].largest == "mnist" and rows["icebreaker"].largest == "digits"
+    for name in shipped():
+        found = fit(name)
+        for board, part in found.boards.items():
+            assert rows[board].designs[name] == {key: found.parts[part][key] for key in ("fits", "close", "most_lanes")}
+    shown = CliRunner().invoke(commands, ["boards"])
+    assert shown.exit_code == 0 and "? is too close to tell" in shown.stdout
     assert [name for name, row in rows.items() if not row.bitstream] == ["arty-a7-35t"]
 
 
@@ -54,6 +67,43 @@ def test_a_clock_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--clock = 14\.0: icebreaker makes 12 to"):
         building.generate("xor", "icebreaker", clock=14.0, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("command", ["build", "generate"])
+def test_what_cannot_fit_is_refused_before_any_tool_runs(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it must not run")
+
+    monkeypatch.setattr("rtl_gen.yosys.run_yosys", never)
+    monkeypatch.setattr("boards.build.run_yosys", never)
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(commands, [command, "mnist", "--board", "tang-nano-9k"])
+    assert said.exit_code == 2, said.output
+    (line,) = [line for line in said.stderr.splitlines() if line.startswith("mgd-hw: ")]
+    assert re.search(
+        r"mnist\.toml: hardware\.lanes = \d+: it does not fit gowin-gw1nr9: by prediction, its link included, it takes "
+        r"\d+ more bram than its 26\. Take .*ulx3s-85f.*, or smaller layers\.$",
+        line,
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_no_rate_is_quoted_at_a_clock_that_nothing_verified(tmp_path: Path) -> None:
+    found = building.build("xor", "arty-a7-35t", out=tmp_path)
+    assert found.bitstream is None and found.frequency_mhz is None
+    assert (found.steps_per_second, found.visits_per_second, found.ceiling_percent) == (None, None, None)
+    assert found.unverified.startswith("nothing here places and routes this part")
+    assert json.loads((tmp_path / "build.json").read_text())["steps_per_second"] is None
+
+
+def test_an_unverified_clock_is_shown_as_such() -> None:
+    of = dataclasses.fields(building.Build)
+    rates = {"clock_mhz": 100.0, "cycles_per_step": 49.0, "baud": 2_000_000, "link_steps_per_second": 5.0, "unverified": "so it is"}
+    result = building.Build(**{**{each.name: None for each in of}, **rates})
+    assert _rates(result) == (
+        "49.0 cycles per step; through the link of 2,000,000 baud 5 steps per second. UNVERIFIED at 100 MHz: so it is."
+    )
 
 
 @pytest.mark.slow
