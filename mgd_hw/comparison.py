@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ from python_ref.spec.probes import COUNTERS
 if TYPE_CHECKING:
     from python_ref.fast_float import Curve
 
-__all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "compare"]
+__all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "compare", "trainers_of", "warm_up"]
 
 MODELS = ("float", "fixed", "backprop")
 """What is compared."""
@@ -331,7 +332,7 @@ def compare(
         return _compare_software(design, data, seeds=seeds, steps=steps, start=start, judged_by=judged_by, listener=listener)
     spec = design.spec
     listener.say("Compiling the fast models; only the first run after an installation takes long.")
-    _warm_up(design, data)
+    warm_up(design, data)
     defined = backprop.defined(spec)
     models = MODELS if defined else MODELS[:2]
     forecast = _Forecast(seeds, models)
@@ -339,9 +340,7 @@ def compare(
     interrupted = False
     try:
         for number in range(seeds):
-            seed = spec.network.initial.seed + number
-            seeded = design.with_seed(seed).spec if number else spec
-            task = _Task(design, seeded, data, seed, number, steps, _start(seeded, seed, start))
+            trainers = trainers_of(design, data, number, steps, start)
             for name in models:
                 begun = time.perf_counter()
 
@@ -350,7 +349,7 @@ def compare(
                     listener.progress(f"{_TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
 
                 progress(0.0)
-                runs[name].append(_TRAINERS[name](task, progress))
+                runs[name].append(trainers[name](progress))
                 forecast.finish(name, time.perf_counter() - begun)
     except KeyboardInterrupt:
         interrupted = True
@@ -381,7 +380,6 @@ def _compare_software(
 ) -> Comparison:
     """The same for a design that no hardware does: there is no fixed model of it."""
     from mgd_hw.software import ONLY_SOFTWARE, has_slopes
-    from mgd_hw.software_runs import train_backprop, train_mgd
     from python_ref.spec.design import digest_of
 
     spec = design.spec
@@ -390,12 +388,7 @@ def _compare_software(
     forecast, interrupted = _Forecast(seeds, models), False
     try:
         for number in range(seeds):
-            seed = spec.network.initial.seed + number
-            own = design.with_seed(seed) if number else design
-            dense = design.software.architecture == "dense"
-            raw = _start(own.spec, seed, start) if dense else None
-            order = replace(data.order, seed=data.order.seed + number)
-            signs = own.spec.perturbation.seed
+            trainers = trainers_of(design, data, number, steps, start)
             for name in models:
                 begun = time.perf_counter()
 
@@ -403,11 +396,7 @@ def _compare_software(
                     note = forecast.note(name, fraction, time.perf_counter() - begun)
                     listener.progress(f"{_TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
 
-                if name == "float":
-                    run = train_mgd(own, data, signs, order, steps, raw, progress)
-                else:
-                    run = train_backprop(own, data, seed, raw, progress)
-                runs[name].append(run)
+                runs[name].append(trainers[name](progress))
                 forecast.finish(name, time.perf_counter() - begun)
     except KeyboardInterrupt:
         interrupted = True
@@ -560,7 +549,42 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
 _TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed, "backprop": _train_backprop}
 
 
-def _warm_up(design: Design, data: Data) -> None:
+def trainers_of(
+    design: Design, data: Data, number: int, steps: int, start: np.ndarray | None = None
+) -> dict[str, Callable[[Progress], Training]]:
+    """What trains each model that there is of a design, from its seed number ``number``.
+
+    Parameters
+    ----------
+    design, data : Design, Data
+        What learns what.
+    number : int
+        Seed number k is the design's own plus k; number 0 leaves everything as the design file says.
+    steps : int
+        Of MGD.
+    start : array of float64, shape (P,), or None
+        Initial parameters, in place of random ones.
+    """
+    spec, seed = design.spec, design.spec.network.initial.seed + number
+    own = design.with_seed(seed) if number else design
+    if not design.software.asks:
+        task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
+        names = MODELS if backprop.defined(spec) else MODELS[:2]
+        return {name: partial(_TRAINERS[name], task) for name in names}
+    from mgd_hw.software import has_slopes
+    from mgd_hw.software_runs import train_backprop, train_mgd
+
+    raw = _start(own.spec, seed, start) if design.software.architecture == "dense" else None
+    order = replace(data.order, seed=data.order.seed + number)
+    found: dict[str, Callable[[Progress], Training]] = {
+        "float": partial(train_mgd, own, data, own.spec.perturbation.seed, order, steps, raw)
+    }
+    if has_slopes(design):
+        found["backprop"] = partial(train_backprop, own, data, seed, raw)
+    return found
+
+
+def warm_up(design: Design, data: Data) -> None:
     """Compile what is compiled, so that no run's time includes it."""
     from python_ref import fast, fast_float
     from python_ref.machine import initial_state
