@@ -255,6 +255,35 @@ def synth(design: str, target: str, out: Path | None, as_json: bool) -> None:
 
 
 @commands.command()
+@click.argument("design", required=False)
+@click.option("--vary", multiple=True, metavar="KEY=V1,V2", help="A key of the design file, and values for it; may be given again.")
+@click.option("--seeds", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Runs of each combination.")
+@click.option("--steps", type=click.IntRange(1, 10**9), help="Steps of training.  [default: the design's]")
+@click.option("--backprop", is_flag=True, help="Train back-propagation as well.")
+@click.option("--validate", is_flag=True, help="Judge by samples kept from training (data.validation_fraction), not by the test samples.")
+@click.option("--target", "targets", type=click.Choice(TARGETS), multiple=True, help="Synthesise cores for this part; may be given again.")
+@click.option("--board", "boards", metavar="NAME", multiple=True, help="The same for a board's part, and at its clock; may be given again.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes on this machine.  [default: one for each core]")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler, such as tcp://127.0.0.1:8786.")
+@click.option("--best", metavar="CONDITION", help='Print the best design that satisfies this, such as "accuracy>0.9 and lut<5000".')
+@click.option("--minimize", metavar="COLUMN", help="What the best has least of, such as lut.")
+@click.option("--maximize", metavar="COLUMN", help="What the best has most of.  [default: accuracy]")
+@click.option("--dry-run", is_flag=True, help="Show the plan and how long it would take, and stop there.")
+@_options("out", "json")
+def sweep(design: str | None, vary: tuple[str, ...], out: Path | None, as_json: bool, **options: Any) -> None:
+    """Train DESIGN with all combinations of some keys' values; an interrupted sweep goes on when the command is given again.
+
+    Without DESIGN, --best chooses from the last sweep in the folder.
+    """
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+        from mgd_hw.sweep.vary import read_axes
+
+        result: Any = flow.sweep(design, read_axes(vary), out=out, listener=terminal, **options)
+        terminal.finish(result, interrupted=getattr(result, "interrupted", False), failed=bool(getattr(result, "failed", 0)))
+
+
+@commands.command()
 @_options("design", "json")
 def fit(design: str, as_json: bool) -> None:
     """Predict, before any synthesis, which FPGAs the design fits, with how many lanes, and what it takes."""

@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["DSP_ACCUMULATOR", "CompareSpec", "Derived", "Design", "find", "load", "parse", "shipped", "shipped_folder"]
+__all__ = ["DSP_ACCUMULATOR", "CompareSpec", "Derived", "Design", "find", "load", "parse", "read_values", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
 """Bytes of the largest design file that is read."""
@@ -184,6 +185,24 @@ def parse(text: str, path: str | Path) -> Design:
     except DesignError as error:
         left_out = "" if error.key in values else " (a value that was left out and derived)"
         raise UserError(f"{error.reason}{left_out}", error.remedy, file=path, key=error.key, value=error.value) from None
+
+
+def read_values(values: Mapping[str, object], where: str) -> dict[str, Any]:
+    """What values of dotted keys mean; ``where`` is what messages say they stand in.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, or does not take its value.
+    """
+    tree: dict[str, Any] = {}
+    for dotted, value in values.items():
+        *sections, name = dotted.split(".")
+        table = tree
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[name] = value
+    return _collect(Path(where), tree)
 
 
 def _toml(path: Path, text: str) -> dict:

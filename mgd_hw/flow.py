@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
     from mgd_hw.report import Chapter
+    from mgd_hw.sweep.run import SweepPlan, Swept
     from mgd_hw.training import Served, Trained
     from python_ref.spec.design import DesignSpec
     from python_ref.trace import Run
@@ -50,6 +51,7 @@ __all__ = [
     "read",
     "run_of",
     "serve",
+    "sweep",
     "synth",
     "train",
 ]
@@ -783,6 +785,79 @@ def _named(design: Design) -> Iterator[None]:
         yield
     except DesignError as error:
         raise UserError(error.reason, error.remedy, file=design.path, key=error.key, value=error.value) from None
+
+
+# -- sweep ------------------------------------------------------------------------------------------------------------
+
+
+def sweep(
+    design: str | Path | Design | None,
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    seeds: int = 1,
+    steps: int | None = None,
+    backprop: bool = False,
+    validate: bool = False,
+    targets: Sequence[str] = (),
+    boards: Sequence[str] = (),
+    workers: int | None = None,
+    scheduler: str | None = None,
+    best: str | None = None,
+    minimize: str | None = None,
+    maximize: str | None = None,
+    dry_run: bool = False,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Swept | SweepPlan:
+    """Train a design with all combinations of some keys' values, each from several seeds; go on where an earlier sweep ended.
+
+    Parameters
+    ----------
+    design : path, name or Design, or None
+        Design; None runs nothing, and chooses from what the last sweep in ``out`` found.
+    vary : dict or None
+        Values, as TOML has them, by dotted key.
+    seeds : int
+        Runs of each combination; seed number k is the design's own plus k.
+    steps : int or None
+        Of MGD; None: as the design says.
+    backprop : bool
+        Whether back-propagation is trained too.
+    validate : bool
+        Whether runs are judged by samples kept from training (``data.validation_fraction``), not by the test samples.
+    targets, boards : sequence of str
+        Parts, and boards with theirs, for which each core is synthesised; without any, what it takes is predicted.
+    workers : int or None
+        Processes on this machine; None: one for each core.
+    scheduler : str or None
+        Address of a Dask scheduler, whose workers do it instead.
+    best : str or None
+        A condition such as "accuracy>0.9 and lut<5000"; of the designs that satisfy it the best is told.
+    minimize, maximize : str or None
+        The column that the best has the least or the most of; without, the accuracy is largest.
+    dry_run : bool
+        Whether to tell the plan, and how long it would take, and do nothing.
+    out : path or None
+        Directory for the journal, rows.csv, rows.parquet, sweep.json and pareto.svg.
+    listener : Listener or None
+        Told of progress.
+
+    Raises
+    ------
+    UserError
+        If a key, a value or every combination is refused; if another sweep is at work in the directory; if it cannot be written to.
+    """
+    from mgd_hw.sweep import run
+
+    if design is None:
+        if vary:
+            raise UserError("a design is varied, and none is named", "Name it first: mgd-hw sweep DESIGN --vary …", key="--vary")
+        return run.choose(FOLDER if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
+    return run.sweep(
+        read(design), vary or {}, seeds=seeds, steps=steps, backprop=backprop, validate=validate, targets=targets, boards=boards,
+        workers=workers, scheduler=scheduler, condition=best, minimize=minimize, maximize=maximize, dry_run=dry_run, out=out,
+        listener=listener,
+    )  # fmt: skip
 
 
 # -- fetch ------------------------------------------------------------------------------------------------------------

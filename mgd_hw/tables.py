@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mgd_hw.download import Fetched
     from mgd_hw.fitting import Fitted
     from mgd_hw.flow import Cosimulated, Demonstrated, Generated, New, Synthesised
+    from mgd_hw.sweep.run import SweepPlan, Swept
     from mgd_hw.training import Served, Trained
 
 __all__ = ["show", "show_on"]
@@ -349,6 +350,49 @@ def _build(console: Console, result: Build) -> None:
         console.print(f"Wrote Verilog and constraints to {escape(str(result.directory))}; this board's bitstreams are its maker's tool's.")
 
 
+def _sweep_plan(console: Console, result: SweepPlan) -> None:
+    console.print(f"[bold]{escape(result.design)}[/bold], to {escape(str(result.directory))}", soft_wrap=True)
+    for sentence in result.sentences():
+        console.print(escape(sentence), soft_wrap=True)
+
+
+MOST_DESIGNS = 30
+"""Designs of a sweep in a table; of more, only those that no other beats."""
+
+
+def _swept(console: Console, result: Swept) -> None:
+    if result.best is not None:
+        console.print(result.best.commented(), end="", markup=False, soft_wrap=True)
+        return
+    console.print(
+        f"[bold]{escape(result.design)}[/bold]: {result.runs:,} runs of {result.combinations:,} combinations, {result.refused:,} of these "
+        f"refused; {result.finished_now:,} jobs done now",
+        soft_wrap=True,
+    )
+    shown = result.found if len(result.found) <= MOST_DESIGNS else tuple(each for each in result.found if each.unbeaten)[:MOST_DESIGNS]
+    table = _table(*result.vary, "accuracy", "± std", "runs", "LUTs", "memory bits", "steps/s", "part", "unbeaten")
+    for each in shown:
+        figures = each.figures
+        accuracy, deviation = figures.get("accuracy"), figures.get("accuracy_std")
+        table.add_row(
+            *(escape(str(each.vary[key])) for key in result.vary),
+            _percent(math.nan if accuracy is None else accuracy),
+            _percent(math.nan if deviation is None else deviation),
+            str(each.runs),
+            *("–" if figures.get(name) is None else f"{figures[name]:,.0f}" for name in ("lut", "memory_bits", "steps_per_second")),
+            figures.get("target", "–"),
+            "*" if each.unbeaten else "",
+        )
+    console.print(table)
+    if len(shown) < len(result.found):
+        console.print(f"Of {len(result.found):,} designs {len(shown)} that no other beats; rows.csv has all.")
+    for sentence in (*result.notes, *(f"Failed: {why}" for why in result.failures)):
+        console.print(escape(sentence), soft_wrap=True)
+    if result.failed:
+        console.print(f"{result.failed:,} jobs failed; give the same command again to try them again.")
+    console.print(f"Wrote {escape(', '.join(result.files))} to {escape(str(result.directory))}", soft_wrap=True)
+
+
 _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "New": _new,
     "Boards": _boards,
@@ -363,5 +407,7 @@ _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "Fetched": _fetched,
     "Trained": _trained,
     "Served": _served,
+    "Swept": _swept,
+    "SweepPlan": _sweep_plan,
     "Doctor": _doctor,
 }

@@ -20,14 +20,18 @@ ALLOWED = {
     "rtl_gen": {"rtl_gen", "python_ref.spec", "numpy", "amaranth"},
     "sim": {"sim", "python_ref", "rtl_gen", "numpy", "amaranth", "cocotb", "cocotb_tools"},
     "boards": {"boards", "python_ref.spec", "rtl_gen", "numpy", "amaranth", "amaranth_boards", "serial"},
-    "mgd_hw": {*PACKAGES, "numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pooch", "sklearn"},
+    "mgd_hw": {
+        *PACKAGES,
+        *("numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pooch", "sklearn"),
+        *("tomlkit", "distributed", "pyarrow"),
+    },
 }
 """What each package may import, beside the standard library."""
 
 COMPILED = {"python_ref/fast.py", "python_ref/fast_float.py"}
 """The modules of python_ref that may import numba."""
 
-HEAVY = {"numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb", "pooch"}
+HEAVY = {"numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb", "pooch", "tomlkit", "distributed", "pyarrow"}
 """What may be imported only where it is used: it takes longer than the command line may."""
 
 

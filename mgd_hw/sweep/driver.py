@@ -1,0 +1,208 @@
+"""The driver of a sweep: hands jobs out, writes down what comes back, and knows how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from mgd_hw.errors import UserError
+from mgd_hw.listener import Listener
+from mgd_hw.sweep.crew import Crew, Lost
+from mgd_hw.sweep.estimate import Estimate, shown
+from mgd_hw.sweep.jobs import FAILED, Job, Row
+from mgd_hw.sweep.journal import Journal
+from mgd_hw.sweep.plan import REFUSAL, Combination, Plan
+
+__all__ = ["Outcome", "Planned", "drive", "pending"]
+
+CHUNK_SECONDS = 0.3
+"""About as long as the jobs take that a worker is given at once."""
+MAX_CHUNK = 200
+"""Most of them."""
+STRIKES = 3
+"""So often may the worker of a job die, the last time with nothing else under way, before the job is to blame."""
+
+Planned = tuple[Combination, Job]
+
+
+@dataclass
+class Outcome:
+    """What came of the jobs that were done now.
+
+    Attributes
+    ----------
+    rows : Counter
+        By status.
+    seconds : float
+        It took.
+    worked : float
+        Seconds of all workers together.
+    interrupted : bool
+        Whether it was ended early.
+    lost : int
+        Jobs given again after the death of a worker.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    worked: float = 0.0
+    interrupted: bool = False
+    lost: int = 0
+
+
+def pending(plan: Plan, finished: set[str]) -> Iterator[Planned]:
+    """The jobs that are still to be done, each once."""
+    seen: set[str] = set()
+    for combination, job in plan.jobs():
+        if job.key not in finished and job.key not in seen:
+            seen.add(job.key)
+            yield combination, job
+
+
+def begin(plan: Plan, journal: Journal) -> None:
+    """Write down the plan, and the combinations that it refuses."""
+
+    def entries() -> Iterator[tuple[str, int]]:
+        for each in plan.refused:
+            yield plan.refusal_key(each), each.number
+        for combination, job in plan.jobs():
+            yield job.key, combination.number
+
+    request = plan.request
+    notes: dict[str, Any] = {"text": request.design.text, "path": str(request.design.path), "keys": [axis.key for axis in request.axes]}
+    notes["places"] = [[place.target, place.board, place.clock_mhz, place.synthesise] for place in request.places]
+    notes |= {"combinations": len(plan.combinations), "refused": len(plan.refused)}
+    journal.plan(entries(), notes)
+    journal.add((Row(plan.refusal_key(each), "refused", str(each.refused), 0.0, {}), REFUSAL, plan.about(each)) for each in plan.refused)
+
+
+class _Work:
+    """What is to be done: first come, first served; what a worker died of comes again, and at last alone.
+
+    Parameters
+    ----------
+    jobs : iterator of (Combination, Job)
+        All of it.
+    """
+
+    def __init__(self, jobs: Iterator[Planned]) -> None:
+        self._jobs = jobs
+        self._again: deque[Planned] = deque()
+        self._suspects: deque[Planned] = deque()
+        self._strikes: Counter[str] = Counter()
+
+    def take(self, count: int, idle: bool) -> list[Planned]:
+        """Up to ``count`` jobs; of those under suspicion one, and only while nothing else is done."""
+        if self._again:
+            return [self._again.popleft()]
+        if taken := list(islice(self._jobs, count)):
+            return taken
+        return [self._suspects.popleft()] if self._suspects and idle else []
+
+    def lost(self, chunk: list[Planned]) -> list[Planned]:
+        """Take back what a dead worker had; what comes back is to blame for too many deaths."""
+        blamed = []
+        for planned in chunk:
+            key = planned[1].key
+            self._strikes[key] += 1
+            if self._strikes[key] >= STRIKES:
+                blamed.append(planned)
+            else:
+                (self._again if self._strikes[key] < STRIKES - 1 else self._suspects).append(planned)
+        return blamed
+
+
+def drive(plan: Plan, crew: Crew, journal: Journal, estimate: Estimate, finished: set[str], listener: Listener) -> Outcome:
+    """Have all jobs done that are not, and write each row when it is there.
+
+    Raises
+    ------
+    UserError
+        If the journal cannot be written, or nobody can do a job.
+    """
+    outcome, begun = Outcome(), time.perf_counter()
+    work = _Work(pending(plan, finished))
+    given: dict[Future[list[Row]], list[Planned]] = {}
+    clock = _Clock(plan, estimate, finished, listener)
+
+    def write(chunk: list[Planned], rows: list[Row]) -> None:
+        named = [(row, job.kind, plan.about(each, job.number if job.steps else None)) for (each, job), row in zip(chunk, rows, strict=True)]
+        journal.add(named)
+        for (each, job), row in zip(chunk, rows, strict=True):
+            outcome.rows[row.status] += 1
+            outcome.worked += row.seconds
+            clock.finished(each, job, row.seconds)
+
+    try:
+        while True:
+            _hand_out(work, crew, given, clock.chunk, plan.version)
+            if not given:
+                break
+            done, _ = wait(given, timeout=1.0, return_when=FIRST_COMPLETED)
+            for future in done:
+                chunk = given.pop(future)
+                try:
+                    write(chunk, crew.result(future))
+                except Lost as lost:
+                    blamed = work.lost(chunk)
+                    outcome.lost += len(chunk) - len(blamed)
+                    write(blamed, [Row(job.key, FAILED, f"{lost}, {STRIKES} times", 0.0, {}) for _, job in blamed])
+                    _check_alive(outcome)
+            clock.tell()
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    outcome.seconds = time.perf_counter() - begun
+    return outcome
+
+
+def _hand_out(work: _Work, crew: Crew, given: dict[Future[list[Row]], list[Planned]], chunk: Callable[[], int], version: str) -> None:
+    """Keep every worker busy, and one piece of work waiting for each."""
+    most = 2 * max(1, crew.size())
+    while len(given) < most and (taken := work.take(chunk(), idle=not given)):
+        given[crew.submit([job for _, job in taken], version)] = taken
+
+
+def _check_alive(outcome: Outcome) -> None:
+    """Give up if workers die before any has finished a job."""
+    if not outcome.rows["done"] and outcome.rows[FAILED] >= STRIKES:
+        raise UserError(
+            "workers die before they finish a run",
+            'Give them more memory, or take fewer with --workers. A script needs `if __name__ == "__main__":` around the call.',
+            key="--workers",
+        )
+
+
+class _Clock:
+    """How long a job takes, and how much time is left: by what was predicted for each, and how fast that came to pass."""
+
+    def __init__(self, plan: Plan, estimate: Estimate, finished: set[str], listener: Listener) -> None:
+        self.listener, self.estimate = listener, estimate
+        left = [estimate.seconds(each, job) for each, job in pending(plan, finished)]
+        self.count, self.done = len(left), 0
+        self.total, self.spent = sum(left), 0.0
+        self.worked, self.begun = 0.0, time.perf_counter()
+
+    def finished(self, combination: Combination, job: Job, seconds: float) -> None:
+        self.done += 1
+        self.spent += self.estimate.seconds(combination, job)
+        self.worked += seconds
+
+    def chunk(self) -> int:
+        """Jobs to give at once."""
+        if not self.done:
+            return 1
+        mean = max(self.worked / self.done, 1e-6)
+        return max(1, min(MAX_CHUNK, int(CHUNK_SECONDS / mean)))
+
+    def tell(self) -> None:
+        """Of the progress."""
+        note = f"{self.done:,} of {self.count:,} jobs"
+        if self.spent and self.done < self.count:
+            left = (self.total - self.spent) / self.spent * (time.perf_counter() - self.begun)
+            note += f", about {shown(left)} left"
+        self.listener.progress("Sweep", self.spent, self.total, note)

@@ -1,0 +1,406 @@
+"""A sweep from what is asked for to what came of it: plan, estimate, runs, export, choice."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mgd_hw.config import Design, parse
+from mgd_hw.errors import UserError
+from mgd_hw.listener import Listener, Silent
+from mgd_hw.output import FOLDER, check_directory
+from mgd_hw.results import Result
+from mgd_hw.sweep.choice import Found, best, read_condition, summary
+from mgd_hw.sweep.crew import crew_of
+from mgd_hw.sweep.driver import Outcome, begin, drive, pending
+from mgd_hw.sweep.estimate import estimate, shown
+from mgd_hw.sweep.jobs import DONE, FAILED, FIT, REFUSED, SYNTH, TRAIN
+from mgd_hw.sweep.journal import JOURNAL, Journal
+from mgd_hw.sweep.plan import DEFAULT_BOARD, MODELS, Place, Plan, make_plan
+from mgd_hw.sweep.vary import Editor, nearest, paths_made_absolute
+
+__all__ = ["Best", "SweepPlan", "Swept", "choose", "sweep"]
+
+
+@dataclass(frozen=True)
+class Best(Result):
+    """The design that wins.
+
+    Attributes
+    ----------
+    condition, key : str
+        What it satisfies, and what is smallest or largest of it.
+    largest : bool
+        Whether it is largest.
+    satisfy : int
+        Designs that satisfy the condition.
+    of : int
+        Designs in all.
+    found : Found
+        Its values and figures.
+    text : str
+        Its design file.
+    """
+
+    condition: str
+    key: str
+    largest: bool
+    satisfy: int
+    of: int
+    found: Found
+    text: str
+
+    def commented(self) -> str:
+        """The design file, and at its top why it is this one."""
+        figures = self.found.figures
+        shares = [f"{name} {figures[name]:.6g}" for name in BEST_SHOWS if isinstance(figures.get(name), (int, float))]
+        condition = f", {self.condition}" if self.condition else ""
+        said = [
+            f"Of {_count(self.of, 'design')}{condition} ({self.satisfy:,}): the {'largest' if self.largest else 'smallest'} {self.key}.",
+            f"{', '.join(shares)}; {_count(self.found.runs, 'run')}",
+        ]
+        return "".join(f"# {line}\n" for line in said) + self.text
+
+
+@dataclass(frozen=True)
+class SweepPlan(Result):
+    """What a sweep would do.
+
+    Attributes
+    ----------
+    design, directory : str, Path
+        Its name; where results go.
+    vary : dict
+        Values of each key.
+    seeds, combinations, runs : int
+        Seeds of each combination, combinations that are allowed, runs of all of them.
+    steps : tuple of int
+        Of a run, smallest and largest.
+    models : tuple of str
+        What is trained.
+    cores : int
+        Cores to be judged, each once.
+    places : tuple of Place
+        What for.
+    refused : tuple of (dict, str)
+        Combinations that are not, and why.
+    finished : int
+        Jobs that an earlier sweep did already.
+    jobs, workers : int
+        Jobs to do, and how many at a time.
+    seconds : float
+        Expected.
+    """
+
+    design: str
+    directory: Path
+    vary: dict[str, tuple]
+    seeds: int
+    combinations: int
+    runs: int
+    steps: tuple[int, int]
+    models: tuple[str, ...]
+    cores: int
+    places: tuple[Place, ...]
+    refused: tuple[tuple[dict[str, Any], str], ...]
+    finished: int
+    jobs: int
+    workers: int
+    seconds: float
+
+    def sentences(self) -> tuple[str, ...]:
+        """The plan in words."""
+        steps = " to ".join(f"{count:,}" for count in dict.fromkeys(self.steps))
+        said = [
+            f"{_count(self.runs, 'run')}: {_count(self.combinations, 'combination')} × {_count(self.seeds, 'seed')}, {steps} steps each "
+            f"({' and '.join(self.models)})."
+        ]
+        for place in self.places:
+            how = "synthesised" if place.synthesise else "predicted"
+            said.append(f"Cores are {how} for {place.target}; steps per second are those at the {place.clock_mhz:g} MHz of {place.board}.")
+        for values, why in self.refused[:MOST_SHOWN]:
+            said.append(f"Refused: {', '.join(f'{key} = {value}' for key, value in values.items())}: {why}")
+        if len(self.refused) > MOST_SHOWN:
+            said.append(f"Refused as well: {len(self.refused) - MOST_SHOWN:,} more, which the rows name.")
+        if self.finished:
+            said.append(f"{self.finished:,} of {self.finished + self.jobs:,} jobs are done already.")
+        if self.jobs:
+            said.append(f"About {shown(self.seconds)} on {_count(self.workers, 'worker')}, by a few short runs.")
+        return tuple(said)
+
+
+BEST_SHOWS = ("accuracy", "accuracy_std", "lut", "memory_bits", "steps_per_second")
+"""Figures that stand at the top of the best design's file."""
+MOST_SHOWN = 10
+"""Refused combinations that a plan names."""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+@dataclass(frozen=True)
+class Swept(Result):
+    """What came of a sweep.
+
+    Attributes
+    ----------
+    design : str
+        Its name.
+    directory : Path
+        Where everything is.
+    files : tuple of str
+        Names there, the journal's apart.
+    vary : tuple of str
+        The keys that were varied.
+    combinations, refused : int
+        In all, and of these refused.
+    runs, finished_now, failed : int
+        Runs that are there; jobs that were done this time; jobs that broke, and are tried again the next time.
+    given_again : int
+        Jobs that were done again because their worker died.
+    failures : tuple of str
+        Why jobs broke, each reason once.
+    found : tuple of Found
+        By combination, and by part.
+    best : Best or None
+        The design that wins, if it was asked for.
+    seconds, worked : float
+        It took; of all workers together.
+    interrupted : bool
+        Whether it was ended early.
+    notes : tuple of str
+        What else there is to know, in sentences.
+    """
+
+    design: str
+    directory: Path
+    files: tuple[str, ...]
+    vary: tuple[str, ...]
+    combinations: int
+    refused: int
+    runs: int
+    finished_now: int
+    failed: int
+    given_again: int
+    failures: tuple[str, ...]
+    found: tuple[Found, ...]
+    best: Best | None
+    seconds: float
+    worked: float
+    interrupted: bool
+    notes: tuple[str, ...] = ()
+
+
+def sweep(
+    design: Design,
+    vary: Mapping[str, Sequence[Any]],
+    *,
+    seeds: int = 1,
+    steps: int | None = None,
+    backprop: bool = False,
+    validate: bool = False,
+    targets: Sequence[str] = (),
+    boards: Sequence[str] = (),
+    workers: int | None = None,
+    scheduler: str | None = None,
+    condition: str | None = None,
+    minimize: str | None = None,
+    maximize: str | None = None,
+    dry_run: bool = False,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Swept | SweepPlan:
+    """See :func:`mgd_hw.flow.sweep`."""
+    listener = listener or Silent()
+    wanted = _wanted(condition, minimize, maximize)
+    models = MODELS if backprop else MODELS[:2]
+    places = _places(targets, boards)
+    directory = check_directory(FOLDER / design.name / "sweep" if out is None else Path(out))
+    plan = make_plan(design, vary, seeds=seeds, steps=steps, models=models, validate=validate, places=places, listener=listener)
+    if dry_run:
+        return _dry(plan, directory, scheduler, workers, listener)
+    with Journal(directory, write=True) as journal:
+        begin(plan, journal)
+        outcome = _work(plan, journal, directory, scheduler, workers, listener)
+        return _result(plan, journal, directory, outcome, wanted)
+
+
+def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, listener: Listener) -> SweepPlan:
+    """What would be done; nothing is written."""
+    finished: set[str] = set()
+    if (directory / JOURNAL).is_file():
+        with Journal(directory, write=False) as journal:
+            finished = journal.finished()
+    crew = crew_of(scheduler, workers, listener)
+    try:
+        return _planned(plan, directory, finished, crew.size(), estimate(plan, listener))
+    finally:
+        crew.close()
+
+
+def _work(plan: Plan, journal: Journal, directory: Path, scheduler: str | None, workers: int | None, listener: Listener) -> Outcome:
+    """Tell the plan, and do what is not done."""
+    finished = journal.finished()
+    if next(pending(plan, finished), None) is None:
+        listener.say("Everything is done already.")
+        return Outcome()
+    crew = crew_of(scheduler, workers, listener)
+    try:
+        expected = estimate(plan, listener)
+        for sentence in _planned(plan, directory, finished, crew.size(), expected).sentences():
+            listener.say(sentence)
+        return drive(plan, crew, journal, expected, finished, listener)
+    finally:
+        crew.close()
+
+
+def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expected: Any) -> SweepPlan:
+    request = plan.request
+    jobs, cores, every, seconds = 0, set(), set(), 0.0
+    for _, job in plan.jobs():
+        every.add(job.key)
+        if job.kind != TRAIN:
+            cores.add(job.key)
+    for combination, job in pending(plan, finished):
+        jobs += 1
+        seconds += expected.seconds(combination, job)
+    steps = [each.steps for each in plan.allowed]
+    keys = [axis.key for axis in request.axes]
+    return SweepPlan(
+        request.design.name,
+        directory,
+        {axis.key: axis.values for axis in request.axes},
+        request.seeds,
+        len(plan.allowed),
+        plan.runs,
+        (min(steps), max(steps)),
+        request.models,
+        len(cores),
+        request.places,
+        tuple((dict(zip(keys, each.values, strict=True)), str(each.refused)) for each in plan.refused),
+        len(every) - jobs,
+        jobs,
+        workers,
+        seconds / max(1, min(workers, jobs)),
+    )
+
+
+def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
+    """What cores are judged for: the parts and boards that are named, by synthesis; else one board, by prediction."""
+    from boards.board import board_files, read_board
+    from boards.target import TARGETS
+    from mgd_hw.building import board_of
+
+    known = [read_board(path) for path in board_files().values()]
+    found: dict[str, Place] = {}
+    for name in boards:
+        board = board_of(name)
+        if board.part.name in found:
+            raise UserError(f"{found[board.part.name].board} has the same part", "Name one of them.", key="--board", value=name)
+        found[board.part.name] = Place(board.part.name, board.name, float(board.core_mhz), True)
+    for name in targets:
+        if name not in TARGETS:
+            raise UserError("there is no such part", f"{nearest(name, TARGETS)}Known: {', '.join(TARGETS)}.", key="--target", value=name)
+        board = next(board for board in known if board.part.name == name)
+        found.setdefault(name, Place(name, board.name, float(board.core_mhz), True))
+    if not found:
+        board = next(board for board in known if board.name == DEFAULT_BOARD)
+        found[board.part.name] = Place(board.part.name, board.name, float(board.core_mhz), False)
+    return tuple(found.values())
+
+
+# -- Results ----------------------------------------------------------------------------------------------------------
+
+Wanted = tuple[Any, str, bool]
+"""Condition, column, whether its largest value wins."""
+
+
+def _wanted(condition: str | None, minimize: str | None, maximize: str | None) -> Wanted | None:
+    """What the best design is, if it is asked for; without a column, the most accurate."""
+    if minimize is not None and maximize is not None:
+        raise UserError("--minimize is given too", "Give one of them.", key="--maximize", value=maximize)
+    if condition is None and minimize is None and maximize is None:
+        return None
+    return read_condition(condition or ""), minimize or maximize or "accuracy", minimize is None
+
+
+def _result(plan: Plan, journal: Journal, directory: Path, outcome: Outcome, wanted: Wanted | None) -> Swept:
+    from mgd_hw.sweep.export import export
+
+    found = summary(journal, plan.request.places)
+    counted = [row.status for _, row, _ in journal.planned(TRAIN)]
+    failures = [f"{_text(about['vary'])}: {row.message}" for _, row, about in journal.planned(TRAIN, SYNTH) if row.status == FAILED]
+    result = Swept(
+        design=plan.request.design.name,
+        directory=directory,
+        files=(),
+        vary=tuple(axis.key for axis in plan.request.axes),
+        combinations=len(plan.combinations),
+        refused=len(plan.refused),
+        runs=counted.count(DONE),
+        finished_now=outcome.rows[DONE],
+        failed=len(failures),
+        given_again=outcome.lost,
+        failures=tuple(dict.fromkeys(failures))[:MOST_SHOWN],
+        found=found,
+        best=None,
+        seconds=outcome.seconds,
+        worked=outcome.worked,
+        interrupted=outcome.interrupted,
+        notes=_notes(journal),
+    )
+    files = export(journal, directory, found, result.to_json())
+    chosen = None if wanted is None or outcome.interrupted else _best(found, journal, wanted)
+    return replace(result, files=files, best=chosen)
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in values.items()) or "the design"
+
+
+def _notes(journal: Journal) -> tuple[str, ...]:
+    """What was not to be had, in sentences: cores that cannot be judged, and Parquet."""
+    said = list(dict.fromkeys(row.message for _, row, _ in journal.planned(FIT, SYNTH) if row.status == REFUSED))
+    if importlib.util.find_spec("pyarrow") is None:
+        said.append("rows.parquet was not written: pip install 'mgd-hw[sweep]' brings pyarrow.")
+    return tuple(said[:MOST_SHOWN])
+
+
+def _best(found: Sequence[Found], journal: Journal, wanted: Wanted) -> Best:
+    """The best design, as a design file that can be put anywhere."""
+    condition, key, largest = wanted
+    chosen = best(found, condition, key, largest)
+    notes = journal.notes()
+    path = Path(notes["path"])
+    editor = Editor(notes["text"], notes["keys"])
+    text = paths_made_absolute(editor.edited([chosen.vary[name] for name in notes["keys"]]), path)
+    parse(text, path)
+    return Best(condition.text, key, largest, sum(condition.holds(each) for each in found), len(found), chosen, text)
+
+
+def choose(directory: Path, *, condition: str | None = None, minimize: str | None = None, maximize: str | None = None) -> Swept:
+    """The best design of the last sweep in a folder; nothing is run.
+
+    Raises
+    ------
+    UserError
+        If there was none, or no design satisfies the condition.
+    """
+    wanted = _wanted(condition, minimize, maximize) or (read_condition(""), "accuracy", True)
+    with Journal(directory, write=False) as journal:
+        notes = journal.notes()
+        places = [Place(target, board, clock, synthesise) for target, board, clock, synthesise in notes["places"]]
+        found = summary(journal, places)
+        if not found:
+            raise UserError("no run of its last sweep is finished", "Give the sweep's command again.", key="-o", value=str(directory))
+        runs = sum(row.status == DONE for _, row, _ in journal.planned(TRAIN))
+        chosen = _best(found, journal, wanted)
+        name = parse(notes["text"], notes["path"]).name
+        keys, combinations = tuple(notes["keys"]), notes["combinations"]
+        return Swept(
+            name, directory, (), keys, combinations, notes["refused"], runs, 0, 0, 0, (), found, chosen, 0.0, 0.0, False, _notes(journal)
+        )
