@@ -49,6 +49,7 @@ def commands(debug: bool) -> None:
 def _options(*names: str) -> Callable[[Callable], Callable]:
     """The options that several commands share."""
     known = {
+        "of_board": click.option("--board", metavar="NAME", help="Tell the seconds that a run takes on this board (see mgd-hw boards)."),
         "design": click.argument("design"),
         "json": click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to standard error."),
         "clock": click.option(
@@ -173,22 +174,13 @@ def cosim(
     "--start", type=click.Path(path_type=Path), metavar="FILE", help="Start from the parameters in this npz, not from random ones."
 )
 @click.option("--validate", is_flag=True, help="Judge by samples kept from training (data.validation_fraction), not by the test samples.")
-@_options("out", "json")
-def compare(
-    design: str,
-    seeds: int | None,
-    steps: int | None,
-    save: Path | None,
-    start: Path | None,
-    validate: bool,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+@_options("of_board", "out", "json")
+def compare(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Compare float MGD, fixed MGD (the hardware's bits) and back-propagation on the same data."""
     with _terminal(as_json) as terminal:
         from mgd_hw import flow
 
-        result = flow.compare(design, seeds=seeds, steps=steps, save=save, start=start, validate=validate, out=out, listener=terminal)
+        result = flow.compare(design, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted)
 
 
@@ -219,7 +211,7 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
 @click.option("--divisor", type=click.IntRange(1, 1 << 16), default=4, show_default=True, help="Cycles per bit of a virtual board's line.")
 @click.option("--clock", type=click.FloatRange(0, min_open=True), metavar="MHZ", help="Of the board's core, to tell what limits.")
 @click.option("--verilog", type=click.Path(path_type=Path), metavar="FILE", help="A file for the virtual board to run.")
-@_options("out", "json")
+@_options("of_board", "out", "json")
 def train(design: str, clock: float | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """Train a core on a board, or on a virtual one; go on after an interrupt; compare with the model, bit for bit."""
     with _terminal(as_json) as terminal:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mgd_hw.config import Design
+from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd
 from mgd_hw.data import Data
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result
@@ -25,6 +26,7 @@ from python_ref.spec.optimizer import Sgd
 from python_ref.spec.probes import COUNTERS
 
 if TYPE_CHECKING:
+    from boards.board import Board
     from python_ref.fast_float import Curve
 
 __all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "compare", "trainers_of", "warm_up"]
@@ -112,10 +114,13 @@ class Model(Result):
         By seed.
     note : str
         Why there are none, if there are none.
+    costs : Costs or None
+        Of one run; None if there are none.
     """
 
     runs: tuple[Training, ...]
     note: str = ""
+    costs: Costs | None = None
 
     ALSO = (
         "accuracy_mean",
@@ -301,6 +306,7 @@ def compare(
     steps: int,
     start: np.ndarray | None = None,
     judged_by: str = "test",
+    board: Board | None = None,
     listener: Listener | None = None,
 ) -> Comparison:
     """Train all models from the same parameters, in the same order of samples, once per seed.
@@ -319,6 +325,8 @@ def compare(
         Initial parameters of every run, in place of random ones.
     judged_by : str
         What the samples in ``data.test`` are: "test" or "validation".
+    board : Board or None
+        What the hardware's seconds are of.
     listener : Listener or None
         Told of progress.
 
@@ -356,7 +364,7 @@ def compare(
         if not any(runs.values()):
             raise
     note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
-    found = {name: Model(tuple(runs[name]), note if name == "backprop" else "") for name in MODELS}
+    found = {name: _model(design, runs[name], name, steps, note if name == "backprop" else "", board) for name in MODELS}
     agreement = _agreement(design, data, _start(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
     return Comparison(
         spec.name,
@@ -406,7 +414,7 @@ def _compare_software(
     notes = {"fixed": f"no fixed model: {ONLY_SOFTWARE[key]} has no hardware yet ({key} = {value})"}
     if len(models) == 1:
         notes["backprop"] = "back-propagation is not defined for the activation sign, which has no slope"
-    found = {name: Model(tuple(runs[name]), notes.get(name, "")) for name in MODELS}
+    found = {name: _model(design, runs[name], name, steps, notes.get(name, "")) for name in MODELS}
     return Comparison(
         spec.name,
         digest_of({"spec": spec, "software": design.software}),
@@ -422,6 +430,21 @@ def _compare_software(
         None,
         interrupted,
     )
+
+
+def _model(design: Design, runs: list[Training], name: str, steps: int, note: str, board: Board | None = None) -> Model:
+    """All runs of a model, and what one of them costs."""
+    if not runs:
+        return Model((), note)
+    evaluations, writes = (round(np.mean([getattr(run, what) for run in runs])) for what in ("evaluations", "writes"))
+    if name == "backprop":
+        return Model(tuple(runs), note, costs_of_backprop(design, evaluations, writes))
+    saturations = float(np.mean([sum(run.saturations.values()) for run in runs])) if name == "fixed" else math.nan
+    fixed = name == "fixed"
+    costs = costs_of_mgd(
+        design, steps, fixed=fixed, evaluations=evaluations, writes=writes, saturations=saturations, board=board if fixed else None
+    )
+    return Model(tuple(runs), note, costs)
 
 
 _TITLES = {"float": "float MGD", "fixed": "fixed MGD", "backprop": "back-propagation"}

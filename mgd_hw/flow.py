@@ -24,6 +24,7 @@ from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_fil
 from mgd_hw.results import Result, plain
 
 if TYPE_CHECKING:
+    from boards.board import Board
     from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
     from mgd_hw.diagnosis import Diagnosis
@@ -484,6 +485,15 @@ def check_length(design: Design, steps: int) -> None:
         )
 
 
+def _board(name: str | None) -> Board | None:
+    """The board of that name or file, if one is named."""
+    if name is None:
+        return None
+    from mgd_hw.building import board_of
+
+    return board_of(name)
+
+
 # -- compare ----------------------------------------------------------------------------------------------------------
 
 
@@ -495,6 +505,7 @@ def compare(
     save: Path | None = None,
     start: Path | None = None,
     validate: bool = False,
+    board: str | None = None,
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Comparison:
@@ -511,6 +522,8 @@ def compare(
     validate : bool
         Whether to train without the validation samples (``data.validation_fraction``) and to judge by them: to choose
         settings without a look at the test samples.
+    board : str or None
+        A board, by name or file, of which the hardware's seconds are told.
     out : path or None
         Directory for compare.json and learning.png.
     listener : Listener or None
@@ -528,9 +541,10 @@ def compare(
         check_file(Path(save), "--save")
     parameters = None if start is None else read_parameters(design.spec, Path(start))
     check_length(design, steps)
+    on = _board(board)
     data = load_data(design.data, validate=validate)
     judged_by = "validation" if validate else "test"
-    result = comparison.compare(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, listener=listener)
+    result = comparison.compare(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, listener=listener)
     with staged(directory) as folder:
         _write_json(folder / "compare.json", result)
         (folder / "learning.png").write_bytes(learning(result, "png"))
@@ -582,6 +596,7 @@ def train(
     divisor: int = 4,
     clock: float | None = None,
     verilog: Path | None = None,
+    board: str | None = None,
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Trained:
@@ -611,6 +626,8 @@ def train(
         Of the core, in hertz.
     verilog : path or None
         A file for the virtual board, in place of the Verilog just generated.
+    board : str or None
+        A board, by name or file, of which the hardware's seconds are told.
     out : path or None
         Directory for train.json and the checkpoint.
     listener : Listener or None
@@ -626,7 +643,7 @@ def train(
     directory = _place(design, out)
     if save is not None:
         check_file(Path(save), "--save")
-    given = None if verilog is None else _verilog_file(Path(verilog))
+    given, on = None if verilog is None else _verilog_file(Path(verilog)), _board(board)
     parameters = None if start is None else read_parameters(design.spec, Path(start))
     data = load_data(design.data)
     run = run_of(design, data, steps)
@@ -635,7 +652,7 @@ def train(
     with _tools(given):
         result, learned = train_over_link(
             design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor, clock=clock,
-            verilog=given, listener=listener,
+            verilog=given, board=on, listener=listener,
         )  # fmt: skip
     with staged(directory) as folder:
         _write_json(folder / "train.json", result)

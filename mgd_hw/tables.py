@@ -18,6 +18,7 @@ from mgd_hw.results import Result
 if TYPE_CHECKING:
     from mgd_hw.building import Boards, Build
     from mgd_hw.comparison import Comparison
+    from mgd_hw.costs import Costs
     from mgd_hw.diagnosis import Diagnosis
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
@@ -53,6 +54,50 @@ def _table(*columns: str, numbers: bool = True) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if numbers and number else "left", overflow="fold")
     return table
+
+
+def _scaled(value: float, unit: str) -> str:
+    """A quantity with the prefix that makes it readable."""
+    if math.isnan(value) or not value:
+        return "–" if math.isnan(value) else f"0 {unit}"
+    power = max(-4, min(0, math.floor(math.log10(abs(value)) / 3)))
+    return f"{value / 1000.0**power:,.3g} {['p', 'n', 'µ', 'm', ''][power + 4]}{unit}"
+
+
+def _costs(console: Console, rows: list[tuple[str, Costs | None]]) -> None:
+    """What a run of each model costs; the estimate of its energy in a table of its own, with what it is worth."""
+    found = [(title, costs) for title, costs in rows if costs is not None]
+    if not found:
+        return
+    boards = sorted({costs.board for _, costs in found if costs.board})
+    table = _table("costs of a run", "steps", "cycles", *(f"on {board}" for board in boards), "multiply-adds", "saturations")
+    for title, costs in found:
+        table.add_row(
+            title,
+            f"{costs.steps:,}",
+            "–" if costs.cycles is None else f"{costs.cycles:,}",
+            *(_scaled(costs.hardware_seconds, "s") for _ in boards),
+            f"{costs.multiply_accumulates:,}",
+            "–" if math.isnan(costs.saturations) else f"{costs.saturations:,.0f}",
+        )
+    console.print(table)
+    for costs in (costs for _, costs in found if costs.board):
+        console.print(
+            f"On {costs.board}: {_scaled(costs.core_seconds, 's')} in the core at {costs.clock_hz / 1e6:g} MHz, "
+            f"{_scaled(costs.line_seconds, 's')} for its samples on the line; both go on at once",
+            soft_wrap=True,
+        )
+    table = _table("energy, estimated", "numbers", "arithmetic", "memory", "both", "all in the design's widths")
+    for title, costs in found:
+        energy, narrow = costs.energy, costs.energy_fixed
+        table.add_row(
+            title,
+            energy.numbers,
+            *(_scaled(value, "J") for value in (energy.arithmetic_joules, energy.memory_joules, energy.joules)),
+            "–" if narrow is None else _scaled(narrow.joules, "J"),
+        )
+    console.print(table)
+    console.print("Operations counted, at the energies of 45 nm (Horowitz, ISSCC 2014): of the arithmetic, not of an FPGA.", soft_wrap=True)
 
 
 def _new(console: Console, result: New) -> None:
@@ -123,7 +168,8 @@ def _comparison(console: Console, result: Comparison) -> None:
     console.print(f"[bold]{escape(result.design)}[/bold]: {escape(result.source)}", soft_wrap=True)
     console.print(f"{result.steps:,} steps of MGD, {result.seeds} {'seed' if result.seeds == 1 else 'seeds'}")
     table = _table("", "accuracy", "± std", "95 % interval", "cost C/n", "evaluations", "writes", "seconds")
-    for title, model in (("float MGD", result.float), ("fixed MGD", result.fixed), ("back-propagation", result.backprop)):
+    models = [("float MGD", result.float), ("fixed MGD", result.fixed), ("back-propagation", result.backprop)]
+    for title, model in models:
         if not model.runs:
             continue
         table.add_row(
@@ -137,6 +183,7 @@ def _comparison(console: Console, result: Comparison) -> None:
             f"{model.seconds:.1f}",
         )
     console.print(table)
+    _costs(console, [(title, model.costs) for title, model in models])
     for title, paired in (("fixed less float", result.fixed_less_float), ("float less back-propagation", result.float_less_backprop)):
         if not math.isnan(paired.mean):
             spread = "" if math.isnan(paired.interval) else f" ± {100 * paired.interval:.2f}"
@@ -227,6 +274,7 @@ def _trained(console: Console, result: Trained) -> None:
     clock = "" if math.isnan(result.clock_hz) else f" at {result.clock_hz / 1e6:.3g} MHz"
     table.add_row("the core alone", _number(result.core_steps_per_second), f"{_number(result.cycles_per_step, 6)} cycles per step{clock}")
     console.print(table)
+    _costs(console, [("the core", result.costs)])
     console.print(
         f"Line: {result.bytes_sent:,} bytes out, {result.bytes_received:,} in; {result.frames:,} frames, {result.frames_repeated:,} "
         f"repeated; {result.link_errors:,} errors, all mended",

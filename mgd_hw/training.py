@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mgd_hw.costs import Costs, costs_of_mgd
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
 from mgd_hw.results import Result
 from rtl_gen.child import ENDING
 
 if TYPE_CHECKING:
+    from boards.board import Board
     from boards.link import SerialLink
     from mgd_hw.config import Design
     from mgd_hw.session import Session
@@ -83,6 +85,8 @@ class Trained(Result):
         Where it goes on with --resume.
     checkpoint_step : int
         At which step.
+    costs : Costs
+        Of all steps so far.
     """
 
     design: str
@@ -117,6 +121,7 @@ class Trained(Result):
     interrupted: bool
     checkpoint: Path
     checkpoint_step: int
+    costs: Costs
 
     ALSO = ("equal",)
 
@@ -240,6 +245,7 @@ def train_over_link(
     divisor: int,
     clock: float | None,
     verilog: Path | None,
+    board: Board | None = None,
     listener: Listener,
 ) -> tuple[Trained, Any]:
     """Train, and read everything back.
@@ -263,15 +269,15 @@ def train_over_link(
         listener.say("Compiling the model, unless that is done.")
     model = Model(run) if verify else None
     path = directory / CHECKPOINT
-    hertz, board = clock or math.nan, None
+    hertz = clock or math.nan
     try:
         with _signals() as asked:
             if link == VIRTUAL:
-                with virtual_board(design, divisor, directory, listener, verilog) as board:
-                    connect = _connector(f"serial:{board.port}", baud, design, statistics)
+                with virtual_board(design, divisor, directory, listener, verilog) as virtual:
+                    connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
                     session = _session(run, connect, path, resume, model, listener, asked, reconnect=0.0)
                     _trained(session, link, design)
-                    cycles, seconds = board.close()
+                    cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
@@ -281,7 +287,7 @@ def train_over_link(
         if model is not None:
             model.close()
     cycles_per_bit = divisor if link == VIRTUAL else hertz / baud
-    return _result(session, design, data, link, statistics, hertz, cycles_per_bit), session.final["parameter"]
+    return _result(session, design, data, link, statistics, hertz, cycles_per_bit, board), session.final["parameter"]
 
 
 def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callable[[], SerialLink]:
@@ -339,7 +345,9 @@ def _trained(session: Session, link: str, design: Design) -> None:
         raise UserError(str(error).rstrip("."), remedy, key="--link", value=link) from None
 
 
-def _result(session: Session, design: Design, data: Any, link: str, statistics: Any, hertz: float, divisor: float) -> Trained:
+def _result(
+    session: Session, design: Design, data: Any, link: str, statistics: Any, hertz: float, divisor: float, board: Board | None
+) -> Trained:
     from python_ref.datasets import quantise
     from python_ref.fast import evaluate
     from python_ref.spec.frames import sample_bytes
@@ -348,6 +356,8 @@ def _result(session: Session, design: Design, data: Any, link: str, statistics: 
     accuracy, cost = evaluate(spec, session.final["parameter"], *quantise(spec, data.test))
     per_step = session.cycles / session.trained if session.trained else math.nan
     on_line = session.sent / session.samples if session.samples else math.nan
+    counters = session.totals()
+    saturations = sum(count for name, count in counters.items() if name.startswith("saturated_"))
     return Trained(
         design=design.name,
         digest=spec.digest,
@@ -376,11 +386,12 @@ def _result(session: Session, design: Design, data: Any, link: str, statistics: 
         core_steps_per_second=hertz / per_step,
         sample_bytes=sample_bytes(spec),
         sample_line_bytes=on_line,
-        counters=session.totals(),
+        counters=counters,
         advice=_advice(spec.schedule.sample_period, on_line * 10 * divisor, per_step),
         interrupted=session.interrupted,
         checkpoint=session.path,
         checkpoint_step=session.mark.step,
+        costs=costs_of_mgd(design, session.done, fixed=True, writes=counters["writes"], saturations=saturations, board=board),
     )
 
 
