@@ -19,6 +19,7 @@ from mgd_hw.flow import Generated, advice, read
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, staged
 from mgd_hw.results import Result, plain
+from mgd_hw.timeline import timeline_of
 
 if TYPE_CHECKING:
     from boards.board import Board
@@ -92,6 +93,10 @@ class Boards(Result):
     """All boards."""
 
     boards: tuple[BoardRow, ...]
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "boards"."""
+        return {"boards": [row.to_json() for row in self.boards]}
 
 
 def boards() -> Boards:
@@ -191,7 +196,8 @@ def generate(
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     clocked = Derived("--clock", f"{float(planned.clock.mhz):g} MHz", f"{planned.baud:,} baud are {planned.divisor} cycles per bit")
     derived = (*design.derived, clocked)
-    return Generated(design.name, design.spec.digest, directory, (*files, "manifest.json"), derived, advice(design.spec), described)
+    files, timeline = (*files, "manifest.json"), timeline_of(design.spec)
+    return Generated(design.name, design.spec.digest, directory, files, derived, advice(design.spec), described, timeline)
 
 
 def _mhz(clock: float | None) -> Fraction | None:
@@ -310,6 +316,10 @@ class Build(Result):
     history: tuple[str, ...]
     seconds: float
     directory: Path = field(default=Path())
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "result", and "utilisation"."""
+        return {**super().tables(), "utilisation": [{"kind": kind, **counts} for kind, counts in self.utilisation.items()]}
 
 
 def build(

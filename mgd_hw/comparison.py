@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from mgd_hw.config import Design
 from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd
 from mgd_hw.data import Data
 from mgd_hw.listener import Listener, Silent
-from mgd_hw.results import Result
+from mgd_hw.results import Result, plain
 from python_ref import backprop
 from python_ref.datasets import SampleOrder, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from boards.board import Board
     from python_ref.fast_float import Curve
 
-__all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "compare", "trainers_of", "warm_up"]
+__all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "agreement", "compare", "trainers_of", "warm_up"]
 
 MODELS = ("float", "fixed", "backprop")
 """What is compared."""
@@ -268,6 +268,22 @@ class Comparison(Result):
     agreement: Agreement | None
     interrupted: bool = False
 
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "runs", by model and seed; "costs", by model; "curve", by model, seed and point."""
+        runs, costs, curve = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
+        for name in MODELS:
+            model = getattr(self, name)
+            if model.costs is not None:
+                costs.append({"design": self.design, "model": name, **model.costs.rows()[0]})
+            for run in model.runs:
+                of_run = {"design": self.design, "model": name, "seed": run.seed}
+                saturations = sum(run.saturations.values()) if name == "fixed" else None
+                keys = ("accuracy", "cost", "evaluations", "writes", "seconds")
+                runs.append({**of_run, **{key: plain(getattr(run, key)) for key in keys}, "saturations": saturations})
+                columns = {key: plain(values) for key, values in run.curve.items()}
+                curve += [{**of_run, **dict(zip(columns, point, strict=True))} for point in zip(*columns.values(), strict=True)]
+        return {"runs": runs, "costs": costs, "curve": curve}
+
 
 class _Forecast:
     """The time that is left, from what was measured."""
@@ -365,7 +381,7 @@ def compare(
             raise
     note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
     found = {name: _model(design, runs[name], name, steps, note if name == "backprop" else "", board) for name in MODELS}
-    agreement = _agreement(design, data, _start(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
+    agreed = agreement(design, data, _start(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
     return Comparison(
         spec.name,
         spec.digest,
@@ -378,7 +394,7 @@ def compare(
         found["backprop"],
         _paired(found["fixed"], found["float"]),
         _paired(found["float"], found["backprop"]),
-        agreement,
+        agreed,
         interrupted,
     )
 
@@ -623,8 +639,8 @@ def warm_up(design: Design, data: Data) -> None:
 # -- The gradient -----------------------------------------------------------------------------------------------------
 
 
-def _agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
-    """Sum both models' estimates at fixed parameters, and compare their direction with the true gradient's.
+def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
+    """Sum both models' estimates at the raw parameters ``raw``, and compare their direction with the true gradient's.
 
     A gradient memory and a period longer than the sum keep the parameters where they are. The formats are the design's, but that G has
     room above for as many steps as a word of the host allows; so many are taken at a time.

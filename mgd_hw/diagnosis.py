@@ -129,6 +129,10 @@ class Diagnosis(Result):
 
     ALSO = ("good", "signal_to_noise")
 
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "result", and "findings"."""
+        return {**super().tables(), "findings": [finding.to_json() for finding in self.findings]}
+
     @property
     def good(self) -> bool:
         """Whether nothing was found."""

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mgd_hw.results import Result
 
@@ -57,6 +58,10 @@ class Doctor(Result):
     tools: tuple[Tool, ...]
 
     ALSO = ("good",)
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "tools"."""
+        return {"tools": [tool.to_json() for tool in self.tools]}
 
     @property
     def good(self) -> bool:

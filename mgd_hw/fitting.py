@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mgd_hw.config import Design
-from mgd_hw.results import Result, plain
+from mgd_hw.results import Result, flat, plain
 
 __all__ = ["Fitted", "fit"]
 
@@ -51,6 +51,10 @@ class Fitted(Result):
     calibrated: str
     current: bool
     seconds: float
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "parts"."""
+        return {"parts": [{"design": self.design, "part": name, **flat(part)} for name, part in self.parts.items()]}
 
 
 def fit(design: str | Path | Design) -> Fitted:

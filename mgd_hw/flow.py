@@ -22,14 +22,17 @@ from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
 from mgd_hw.results import Result, plain
+from mgd_hw.timeline import Timeline, timeline_of
 
 if TYPE_CHECKING:
     from boards.board import Board
+    from mgd_hw.building import Boards, Build
     from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
     from mgd_hw.diagnosis import Diagnosis
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
+    from mgd_hw.fitting import Fitted
     from mgd_hw.report import Chapter
     from mgd_hw.sweep.run import SweepPlan, Swept
     from mgd_hw.training import Served, Trained
@@ -41,12 +44,15 @@ __all__ = [
     "Generated",
     "New",
     "advice",
+    "boards",
+    "build",
     "compare",
     "cosim",
     "demo",
     "diagnose",
     "doctor",
     "fetch",
+    "fit",
     "generate",
     "new",
     "read",
@@ -139,6 +145,8 @@ class Generated(Result):
         What a user should know of it.
     manifest : dict
         manifest.json.
+    timeline : Timeline or None
+        The cycles of one step.
     """
 
     design: str
@@ -148,6 +156,13 @@ class Generated(Result):
     derived: tuple[Derived, ...]
     advice: tuple[str, ...]
     manifest: dict[str, Any]
+    timeline: Timeline | None = None
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "derived", what the file left out; "cycles"; "spans" of a step."""
+        cycles = [{"quantity": name, "cycles": value} for name, value in self.manifest.get("cycles", {}).items()]
+        derived = [{"key": row.key, "value": row.value, "why": row.why} for row in self.derived]
+        return {"derived": derived, "cycles": cycles, "spans": self.timeline.rows() if self.timeline else []}
 
 
 def generate(design: str | Path | Design, out: Path | None = None, *, listener: Listener | None = None) -> Generated:
@@ -165,7 +180,8 @@ def generate(design: str | Path | Design, out: Path | None = None, *, listener: 
     with staged(directory) as folder, _tools():
         manifest = _emit(design.spec, folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
-    return Generated(design.name, design.spec.digest, directory, files, design.derived, advice(design.spec), manifest)
+    timeline = timeline_of(design.spec)
+    return Generated(design.name, design.spec.digest, directory, files, design.derived, advice(design.spec), manifest, timeline)
 
 
 def _emit(spec: DesignSpec, folder: Path) -> dict[str, Any]:
@@ -755,6 +771,11 @@ class Synthesised(Result):
     components: dict[str, dict[str, int]]
     seconds: float
 
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "result", and "components"."""
+        components = [{"component": name, **counts} for name, counts in self.components.items()]
+        return {**super().tables(), "components": components}
+
 
 def synth(
     design: str | Path | Design, *, target: str = "ice40-up5k", out: Path | None = None, listener: Listener | None = None
@@ -877,6 +898,39 @@ def sweep(
     )  # fmt: skip
 
 
+# -- boards, build, fit -----------------------------------------------------------------------------------------------
+
+
+def boards() -> Boards:
+    """The boards that come with the package; see :func:`mgd_hw.building.boards`."""
+    from mgd_hw.building import boards as known
+
+    return known()
+
+
+def build(
+    design: str | Path | Design,
+    board: str,
+    *,
+    seeds: int = 3,
+    clock: float | None = None,
+    baud: int | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Build:
+    """Build a bitstream for a board; see :func:`mgd_hw.building.build`."""
+    from mgd_hw.building import build as build_bitstream
+
+    return build_bitstream(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=listener)
+
+
+def fit(design: str | Path | Design) -> Fitted:
+    """Predict which parts a design fits; see :func:`mgd_hw.fitting.fit`."""
+    from mgd_hw.fitting import fit as predict
+
+    return predict(design)
+
+
 # -- fetch ------------------------------------------------------------------------------------------------------------
 
 
@@ -922,6 +976,18 @@ class Demonstrated(Result):
     seconds: float
 
     ALSO = ("good",)
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "designs": what was found of each."""
+        parts = ("cosimulated", "compared", "synthesised")
+        rows = []
+        for chapter in self.designs:
+            row: dict[str, Any] = {"design": chapter.generated.design, "digest": chapter.generated.digest}
+            for name in parts:
+                part = getattr(chapter, name)
+                row |= {} if part is None else {f"{name}.{key}": value for key, value in Result.tables(part)["result"][0].items()}
+            rows.append(row)
+        return {"designs": rows}
 
     @property
     def good(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the verbs of :mod:`mgd_hw.flow` return: frozen, typed, and one JSON object each."""
+"""What the verbs of :mod:`mgd_hw.flow` return: frozen, typed, one JSON object each, printed, drawn and tabulated on demand."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["Result", "plain"]
+from mgd_hw.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+__all__ = ["Result", "flat", "plain"]
 
 
 def plain(value: object) -> object:
@@ -38,10 +45,86 @@ def plain(value: object) -> object:
     raise TypeError(f"Value must be plain data, not {value!r}")
 
 
+def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
+    """The single values of plain data, those of inner objects by dotted names; lists are left out."""
+    found: dict[str, Any] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            found |= flat(item, f"{prefix}{name}.")
+        elif not isinstance(item, list):
+            found[prefix + name] = item
+    return found
+
+
 class Result:
-    """Base of the results; a subclass is a frozen dataclass, and may add to what it says of itself."""
+    """Base of the results; a subclass is a frozen dataclass, and may add to what it says of itself.
+
+    ``str()`` of it is what the command line prints; a notebook shows the same.
+    """
 
     def to_json(self) -> dict:
         """Its fields, and the properties named in ``ALSO``, as plain data."""
         names = [each.name for each in fields(self) if each.repr]  # type: ignore[arg-type]
         return {name: plain(getattr(self, name)) for name in (*names, *getattr(self, "ALSO", ()))}
+
+    def __str__(self) -> str:
+        from mgd_hw.tables import text
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        from mgd_hw.tables import html
+
+        return html(self)
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Its tables by name, as rows of plain values; the first is what :meth:`rows` gives if none is named."""
+        return {"result": [flat(self.to_json())]}
+
+    def rows(self, table: str | None = None) -> list[dict[str, Any]]:
+        """The rows of one of its tables.
+
+        Parameters
+        ----------
+        table : str or None
+            Its name, see :meth:`tables`; None takes the first.
+
+        Raises
+        ------
+        UserError
+            If there is no such table.
+        """
+        found = self.tables()
+        if table is None:
+            return next(iter(found.values()))
+        if table not in found:
+            raise UserError(f"{type(self).__name__} has no such table", f"It has: {', '.join(found)}.", key="table", value=table)
+        return found[table]
+
+    def frame(self, table: str | None = None) -> DataFrame:
+        """The same as a data frame of pandas, which is optional.
+
+        Raises
+        ------
+        UserError
+            If pandas is not there, or no such table.
+        """
+        rows = self.rows(table)
+        try:
+            import pandas
+        except ImportError:
+            remedy = "Run `pip install 'mgd-hw[notebook]'`, or take .rows(), which has the same."
+            raise UserError("a data frame needs pandas, which is not installed", remedy) from None
+        return pandas.DataFrame(rows)
+
+    def plot(self) -> Figure:
+        """A picture of it, as a figure of matplotlib; ``savefig`` writes it, and a notebook shows it.
+
+        Raises
+        ------
+        UserError
+            If there is nothing to draw.
+        """
+        from mgd_hw.plots import figure_of
+
+        return figure_of(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 import sys
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mgd_hw.sweep.run import SweepPlan, Swept
     from mgd_hw.training import Served, Trained
 
-__all__ = ["show", "show_on"]
+__all__ = ["html", "show", "show_on", "text"]
 
 
 def show(result: Result) -> None:
@@ -38,7 +39,30 @@ def show(result: Result) -> None:
 
 def show_on(console: Console, result: Result) -> None:
     """Print a result on a console."""
-    _SHOW[type(result).__name__](console, result)
+    _SHOW.get(type(result).__name__, _plainly)(console, result)
+
+
+def text(result: Result, width: int = 110) -> str:
+    """What a person reads of a result, without colours."""
+    written = io.StringIO()
+    show_on(Console(file=written, width=width, highlight=False, color_system=None), result)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def html(result: Result) -> str:
+    """The same for a notebook."""
+    console = Console(file=io.StringIO(), width=120, highlight=False, record=True, color_system="truecolor")
+    show_on(console, result)
+    return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.3">{code}</pre>').strip()
+
+
+def _plainly(console: Console, result: Result) -> None:
+    """A part of a result, by its single values."""
+    console.print(f"[bold]{type(result).__name__}[/bold]")
+    table = _table("", "", numbers=False)
+    for name, value in result.rows("result" if "result" in result.tables() else None)[0].items():
+        table.add_row(escape(name), escape(f"{value:.6g}" if isinstance(value, float) else str(value)))
+    console.print(table)
 
 
 def _percent(value: float) -> str:

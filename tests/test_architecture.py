@@ -22,7 +22,7 @@ ALLOWED = {
     "boards": {"boards", "python_ref.spec", "rtl_gen", "numpy", "amaranth", "amaranth_boards", "serial"},
     "mgd_hw": {
         *PACKAGES,
-        *("numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pooch", "sklearn"),
+        *("numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pandas", "pooch", "sklearn"),
         *("tomlkit", "distributed", "pyarrow"),
     },
 }
@@ -31,7 +31,10 @@ ALLOWED = {
 COMPILED = {"python_ref/fast.py", "python_ref/fast_float.py"}
 """The modules of python_ref that may import numba."""
 
-HEAVY = {"numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb", "pooch", "tomlkit", "distributed", "pyarrow"}
+HEAVY = {
+    *("numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb", "pandas", "pooch"),
+    *("tomlkit", "distributed", "pyarrow"),
+}
 """What may be imported only where it is used: it takes longer than the command line may."""
 
 

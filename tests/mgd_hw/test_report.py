@@ -13,6 +13,7 @@ from mgd_hw import comparison, flow
 from mgd_hw.config import load
 from mgd_hw.data import load as load_data
 from mgd_hw.report import Chapter, html, write
+from tests.mgd_hw.made import COSIMULATED, DIFFERENT, SYNTHESISED
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
 
@@ -46,18 +47,9 @@ def chapters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Chapter, ...]:
     out = tmp_path_factory.mktemp("out")
     generated = flow.generate(design, out)
     compared = comparison.compare(design, load_data(design.data), seeds=2, steps=200)
-    cosimulated = flow.Cosimulated("xor", "d", "cxxrtl", "design.v", "python_ref.machine", 9, 79, 711, 0, None, "", {}, "", 99, 11.0, 0.1)
-    different = flow.Cosimulated(
-        "xor", "d", "cxxrtl", "design.v", "m", 9, 79, 711, 5, None, "step <3> & so on", {"sign": 5}, "stuck", 9, 1.0, 0.1
-    )
-    counts = {"lut": 5280, "ff": 5280, "dsp": 8, "bram": 30}
-    parts = {"lanes": {"lut": 400, "ff": 300}}
-    synthesised = flow.Synthesised(
-        "xor", "d", "ice40-up5k", "UP5K", 4, 900, 800, 9, 4, 1234, 47.0, 25, 47, False, {"dsp": 1}, 3, counts, "a data sheet", parts, 3.0
-    )
     return (
-        Chapter("XOR", design.text, generated, cosimulated, compared, synthesised),
-        Chapter("Another <b>", design.text, generated, different),
+        Chapter("XOR", design.text, generated, COSIMULATED, compared, SYNTHESISED),
+        Chapter("Another <b>", design.text, generated, DIFFERENT),
     )
 
 

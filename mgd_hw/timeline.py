@@ -1,0 +1,76 @@
+"""When the core does what in one step: its cycle contract, laid out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mgd_hw.costs import step_contract
+from mgd_hw.results import Result
+from python_ref.spec.design import DesignSpec
+
+__all__ = ["Span", "Timeline", "timeline_of"]
+
+FORWARD, LEARN, COST = "network", "learning", "cost"
+"""What goes on: the lanes multiply and accumulate; the same lanes correlate and update; the outputs drain, and C̃ is formed."""
+
+
+@dataclass(frozen=True)
+class Span(Result):
+    """Some cycles of a step.
+
+    Attributes
+    ----------
+    what : str
+        "network", "learning" or "cost".
+    name : str
+        What is done in them.
+    first, cycles : int
+        The first of them, and how many.
+    """
+
+    what: str
+    name: str
+    first: int
+    cycles: int
+
+
+@dataclass(frozen=True)
+class Timeline(Result):
+    """One step of two passes that has its sample.
+
+    Attributes
+    ----------
+    design : str
+        Name of the design.
+    cycles : int
+        Of the step.
+    spans : tuple of Span
+        In the order in which they begin; those of "network" and "cost" follow one another, and what is between them is the wait for
+        a layer's last activations.
+    """
+
+    design: str
+    cycles: int
+    spans: tuple[Span, ...]
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Its spans."""
+        return {"spans": [span.to_json() for span in self.spans]}
+
+
+def timeline_of(spec: DesignSpec) -> Timeline:
+    """The timeline of a design's step of two passes: its contract, by layer."""
+    contract, spans, cycle = step_contract(spec), [], 0
+    titles = ("+ pass", "− pass") if spec.two_sided else ("baseline", "+ pass")
+    for number, title in enumerate(titles):
+        if not number:
+            spans.append(Span(LEARN, "step n − 1: correlate and update", 0, contract.pass_cycles))
+        for layer, placed in enumerate(spec.layout.layers, 1):
+            slots = placed.groups * placed.group_slots
+            spans.append(Span(FORWARD, f"{title}, layer {layer}", cycle, slots))
+            last = placed is spec.layout.layers[-1]
+            cycle += slots + (0 if last else max(0, contract.depth - (placed.groups - 1) * spec.hardware.lanes))
+        cycle += 0 if number else contract.gap
+    spans.append(Span(COST, "outputs drain, cost, C̃", cycle, contract.wait))
+    return Timeline(spec.name, cycle + contract.wait, tuple(sorted(spans, key=lambda span: span.first)))
