@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from boards.multipliers import multipliers as product
 from boards.synth import cycles_per_step, over
 from boards.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec
@@ -162,31 +163,17 @@ def on_blocks(spec: DesignSpec, part: Part) -> int:
     return sum(memory.count * memory.blocks(part) for memory in memories(spec))
 
 
-_FACTORS: Mapping[str, tuple[int, int, int]] = {"ice40": (16, 16, 11), "ecp5": (18, 18, 11), "gowin": (18, 18, 18), "xc7": (25, 18, 11)}
-"""Widest signed factors of a multiplier, and the widest product that is made of logic where it is what is left of a wider one."""
+_WIDEST: Mapping[str, int] = {"ice40": 16, "ecp5": 18, "gowin": 18, "xc7": 25}
+"""Widest signed factor of one multiplier."""
 
 
 def multipliers(spec: DesignSpec, part: Part) -> int:
-    """Multipliers: one for each lane and one for all, more where factors are wider than the part's."""
+    """Multipliers: one for each lane and one for all, more where factors are wider than the part's, half where Gowin's are narrow."""
     from rtl_gen.broadcast import factors, operand_shape
 
-    widest = _FACTORS[family_of(part)]
-    operand = operand_shape(spec)
-    x = operand.width + (not operand.signed)
-
-    def pieces(factor: int, limit: int, other: int) -> int:
-        """Pieces of a factor that are multiplied by multipliers; all but the last are unsigned, a bit narrower."""
-        number = 1
-        while factor > limit:
-            factor -= limit - 1
-            number += 1
-        return number - (number > 1 and (factor <= 2 or factor + other <= widest[2]))
-
-    def blocks(a: int, b: int) -> int:
-        a, b = max(a, b), min(a, b)
-        return pieces(a, widest[0], b) * pieces(b, widest[1], a)
-
-    return spec.hardware.lanes * blocks(spec.formats.weight.width, x) + blocks(*factors(spec))
+    family, operand = family_of(part), operand_shape(spec)
+    lane = product(family, spec.formats.weight.width, operand.width + (not operand.signed))
+    return ceil(spec.hardware.lanes * lane + product(family, *factors(spec)))
 
 
 # -- The model of the logic -------------------------------------------------------------------------------------------
@@ -221,7 +208,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "lanes: accumulator": lanes * accumulator,
         "lanes: accumulator, node perturbation": lanes * accumulator * spec.node,
         "lanes: accumulator beyond a multiplier's": lanes * accumulator * (accumulator > 32),
-        "lanes: weight beyond a multiplier's": lanes * weight * (weight > _FACTORS[family_of(part)][0]),
+        "lanes: weight beyond a multiplier's": lanes * weight * (weight > _WIDEST[family_of(part)]),
         "lanes: gradient": 0 if spec.plain else lanes * gradient,
         "lanes: gradient memory": lanes * gradient * spec.gradient_memory,
         "lanes: momentum": lanes * momentum,
