@@ -7,9 +7,11 @@ request, a sample word and an answer.
 from __future__ import annotations
 
 import zlib
+from functools import reduce
+from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, unsigned
-from amaranth.lib import enum, memory, stream, wiring
+from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, ValueLike, unsigned
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
@@ -24,12 +26,17 @@ __all__ = ["Checksum", "Executor", "FrameReceiver", "FrameSender", "Framing"]
 BITS = 8
 
 
-class Part(enum.Enum, shape=2):  # type: ignore[call-arg]
-    """Of an answer."""
+def _states(first: str, *others: str) -> dict[str, Signal]:
+    """A register for each state, exactly one of them high: which state it is takes no logic to know."""
+    return {name: Signal(name=f"at_{name.lower()}", init=name == first) for name in (first, *others)}
 
-    HEADER = 0
-    DATA = 1
-    CHECKSUM = 2
+
+def _move(m: Module, at: dict[str, Signal], moves: list[tuple[str, ValueLike, str]]):
+    """From one state to another when a condition holds; the conditions of moves from the same state exclude each other."""
+    for name, here in at.items():
+        entered = [at[source] & condition for source, condition, target in moves if target == name]
+        left = [condition for source, condition, _ in moves if source == name]
+        m.d.sync += here.eq(Cat(entered).any() | here & ~Cat(left).any())
 
 
 class Checksum(wiring.Component):
@@ -108,29 +115,27 @@ class FrameReceiver(wiring.Component):
         put, get = ring.write_port(), ring.read_port()
         write, after, start, read = (Signal(range(RING_BYTES), name=name) for name in ("write", "after", "start", "read"))
         flag, escape, escaped, taken, full = (Signal(name=name) for name in ("flag", "escape", "escaped", "taken", "full"))
-        some, bad, is_next, is_reset = (Signal(name=name) for name in ("some", "bad", "is_next", "is_reset"))
-        good, accept, right, overflown = Signal(), Signal(), Signal(), Signal()
+        some, bad, is_next, is_reset, overflown = (Signal(name=name) for name in ("some", "bad", "is_next", "is_reset", "overflown"))
+        right, ended, accept, drop = (Signal(name=name) for name in ("right", "ended", "accept", "drop"))
         byte = Signal(BITS)
-        m.d.comb += [
-            byte.eq(self.data ^ Mux(escaped, INVERTED, 0)),
-            put.addr.eq(write),
-            put.data.eq(byte),
-            put.en.eq(taken),
-            good.eq(flag & right),
-            # A reset needs no room: it is what frees a device whose ring is full for good.
-            accept.eq(good & is_next & ~is_reset & ~overflown),
-            self.reset.eq(good & is_reset),
-            self.refused.eq(flag & some & ~accept & ~self.reset),
-        ]
-        # A byte, and what there is to compare, is looked at in the cycle after it came; the next comes much later.
+        m.d.comb += [byte.eq(self.data ^ Mux(escaped, INVERTED, 0)), put.addr.eq(write), put.data.eq(byte), put.en.eq(taken)]
+        # A byte, and what there is to compare, is looked at in the cycle after it came, a frame in the one after that; the next comes
+        # much later.
         is_flag, is_escape = self.data == FLAG, self.data == ESCAPE
+        # A reset needs no room: it is what frees a device whose ring is full for good.
+        in_order, whole_reset = is_next & ~is_reset & ~overflown & ~bad, is_reset & ~bad
         m.d.sync += [
             flag.eq(self.stb & is_flag),
             escape.eq(self.stb & is_escape),
             taken.eq(self.stb & ~is_flag & ~is_escape),
-            right.eq(checksum.right & ~bad),
+            right.eq(checksum.right),
             after.eq(write + 1),
             full.eq(after == read),
+            ended.eq(flag),
+            accept.eq(flag & right & in_order),
+            drop.eq(flag & ~(right & in_order)),
+            self.reset.eq(flag & right & whole_reset),
+            self.refused.eq(flag & some & ~(right & (in_order | whole_reset))),
         ]
         m.d.comb += checksum.clear.eq(flag)
         self._check(m, checksum, taken, byte)
@@ -146,15 +151,15 @@ class FrameReceiver(wiring.Component):
                 m.d.sync += [is_next.eq(byte[: len(self.expected)] == self.expected), is_reset.eq(byte[len(self.expected) :] == Kind.RESET)]
         with m.If(self.error):
             m.d.sync += [some.eq(1), bad.eq(1)]
-        with m.If(flag):
+        with m.If(ended):
             m.d.sync += [some.eq(0), bad.eq(0), overflown.eq(0)]
-            with m.If(accept):
-                m.d.sync += [start.eq(write), self.expected.eq(self.expected + 1)]
-            with m.Else():
-                m.d.sync += write.eq(start)
+        with m.If(accept):
+            m.d.sync += [start.eq(write), self.expected.eq(self.expected + 1)]
+        with m.If(drop):
+            m.d.sync += write.eq(start)
         self._offer(m, get, start, read)
         with m.If(self.reset):
-            m.d.sync += [write.eq(0), start.eq(0), read.eq(0), self.expected.eq(0), self.content.valid.eq(0)]
+            m.d.sync += [write.eq(0), start.eq(0), self.expected.eq(0)]
         return m
 
     @staticmethod
@@ -168,12 +173,15 @@ class FrameReceiver(wiring.Component):
             m.d.sync += [shifted.eq(shifted[1:]), left.eq(left - 1)]
 
     def _offer(self, m, get, start, read):
-        """Bytes of good frames out of the ring, each at most every other cycle."""
-        content = self.content
+        """Bytes of good frames out of the ring, each at most every fourth cycle."""
+        content, taken, moved, some = self.content, Signal(), Signal(), Signal()
+        takes = content.valid & content.ready
         m.d.comb += [get.addr.eq(read), content.payload.eq(get.data)]
-        m.d.sync += content.valid.eq((read != start) & ~(content.valid & content.ready))
-        with m.If(content.valid & content.ready):
+        m.d.sync += [taken.eq(takes), moved.eq(taken), some.eq(read != start), content.valid.eq(some & ~(takes | taken | moved))]
+        with m.If(taken):
             m.d.sync += read.eq(read + 1)
+        with m.If(self.reset):
+            m.d.sync += [read.eq(0), some.eq(0), content.valid.eq(0)]
 
 
 class Executor(wiring.Component):
@@ -225,113 +233,115 @@ class Executor(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        payload, content = self.request.payload, self.content
-        address, data = len(payload.address), len(payload.data)
-        word = Signal(max(address + data, self.spec.sample_width), reset_less=True)
-        kind, rest, place, count = Signal(2), Signal(range(MAX_PAYLOAD + 1)), Signal(range(BITS)), Signal(range(len(word)))
-        byte, before_last, ends, single, empty = Signal(BITS, reset_less=True), Signal.like(count), Signal(), Signal(), Signal()
-        target, padded = self._sample_words(m, kind)
-        widths = {"input": self.spec.formats.input.width, "target": self.spec.formats.activation.width}
-        bits = Mux(kind == Kind.WRITE, address + data, Mux(kind == Kind.READ, address, Mux(target, widths["target"], widths["input"])))
-        entries = {address + data - 1: ~kind[1], widths["input"] - 1: kind[1] & ~target}
-        entries[widths["target"] - 1] = entries.get(widths["target"] - 1, 0) | kind[1] & target
-        shift, whole, done_byte, take = Signal(), Signal(), Signal(), Signal()
-        # What the sender says is heard a cycle later; it waits for that.
-        shifted, answering, closed = Signal(), Signal(), Signal()
-        m.d.sync += [shifted.eq(self.shift), answering.eq(self.answering), closed.eq(self.closed)]
-        m.d.sync += [before_last.eq(bits - 2), single.eq(bits == 1), empty.eq(rest == 0)]
-        with m.If(shift):
-            m.d.sync += ends.eq(count == before_last)
+        at = _states("Header", "Count", "Begin", "Fetch", "Shift", "Offer", "Resume", "Response", "Answer", "Skip", "Close")
+        content, response = self.content, self.response
+        kind, rest, empty, place, fourth = Signal(2), Signal(range(MAX_PAYLOAD + 1)), Signal(), Signal(range(BITS)), Signal(2)
+        word, byte = self._shift(m, at, kind)
+        is_read, idle = kind == Kind.READ, ~(self.sample.valid | self.request.valid)
+        target, padded = self._sample_words(m, at["Offer"] & idle & kind[1], kind)
+        self._begin_word(m, at, kind, target, word)
+        # A one goes ahead of a word's bits.
+        whole, end_of_byte = word[0], place == BITS - 1
+        answered, fetched = self.shift & end_of_byte, content.valid & ~empty
         m.d.comb += [
-            payload.address.eq(word[data : data + address]),
-            payload.data.eq(word[:data]),
-            payload.write.eq(kind == Kind.WRITE),
-            self.sample.payload.eq(word),
-            self.bit.eq(word[0]),
-            whole.eq(ends | single),
-            # What follows the last word of a sample in its byte is padding.
-            done_byte.eq((place == BITS - 1) | (whole & padded)),
-            content.ready.eq(take),
+            content.ready.eq(at["Header"] | at["Count"] | at["Skip"] | at["Fetch"] & ~empty),
+            response.ready.eq(at["Response"]),
+            self.answer.eq(at["Begin"] & is_read | at["Close"]),
+            self.data.eq(at["Answer"]),
+            self.close.eq(at["Close"]),
         ]
-        with m.If(shift | shifted):
-            above = [*word[1:], byte[0]]
-            m.d.sync += word.eq(Cat(Mux(entries[i], byte[0], bit) if i in entries else bit for i, bit in enumerate(above)))
-
-        m.d.sync += [self.answer.eq(0), self.close.eq(0), self.data.eq(0)]
-        with m.FSM():
-            with m.State("Header"):
-                m.d.comb += take.eq(1)
-                m.d.sync += Cat(self.number, kind).eq(content.payload)
-                with m.If(content.valid):
-                    m.next = "Count"
-            with m.State("Count"):
-                m.d.comb += take.eq(1)
-                m.d.sync += rest.eq(content.payload)
-                with m.If(content.valid):
-                    m.next = "Begin"
-            with m.State("Begin"):
-                m.d.sync += self.answer.eq((kind == Kind.READ) & ~answering)
-                with m.If((kind != Kind.READ) | answering):
-                    m.next = "Fetch"
-            with m.State("Fetch"):
-                m.d.comb += take.eq(~empty)
-                m.d.sync += byte.eq(content.payload)
-                with m.If(empty):
-                    m.next = "Skip"
-                with m.Elif(content.valid):
-                    m.d.sync += rest.eq(rest - 1)
-                    m.next = "Shift"
-            with m.State("Shift"):
-                m.d.comb += shift.eq(1)
-                m.d.sync += [place.eq(Mux(done_byte, 0, place + 1)), count.eq(Mux(whole, 0, count + 1)), byte.eq(byte[1:])]
-                with m.If(whole):
-                    m.d.sync += [self.sample.valid.eq(kind[1]), self.request.valid.eq(~kind[1])]
-                    m.next = "Offer"
-                with m.Elif(done_byte):
-                    m.next = "Fetch"
-            with m.State("Offer"), m.If((self.sample.valid & self.sample.ready) | (self.request.valid & self.request.ready)):
-                m.d.sync += [self.sample.valid.eq(0), self.request.valid.eq(0)]
-                m.next = "Resume"
-                with m.If(kind == Kind.READ):
-                    m.next = "Response"
-            with m.State("Resume"):
-                m.next = "Fetch"
-                with m.If(place != 0):
-                    m.next = "Shift"
-            with m.State("Response"):
-                m.d.comb += self.response.ready.eq(1)
-                with m.If(self.response.valid):
-                    m.d.sync += word[: len(self.response.payload)].eq(self.response.payload)
-                    m.next = "Answer"
-            with m.State("Answer"):
-                m.d.sync += self.data.eq(1)
-                with m.If(shifted):
-                    last = count == len(self.response.payload) - 1
-                    m.d.sync += count.eq(Mux(last, 0, count + 1))
-                    with m.If(last):
-                        m.next = "Fetch"
-            with m.State("Skip"):
-                m.d.comb += take.eq(1)
-                with m.If(content.valid):
-                    m.d.sync += place.eq(Mux(place == CHECK_BYTES - 1, 0, place + 1))
-                    with m.If(place == CHECK_BYTES - 1):
-                        m.next = "Close"
-            with m.State("Close"):
-                m.d.sync += [self.answer.eq(~closed), self.close.eq(~closed)]
-                with m.If(closed):
-                    m.next = "Header"
+        m.d.sync += empty.eq(rest == 0)
+        with m.If(at["Header"]):
+            m.d.sync += Cat(self.number, kind).eq(content.payload)
+        with m.If(at["Count"]):
+            m.d.sync += rest.eq(content.payload)
+        with m.Elif(at["Fetch"] & fetched):
+            m.d.sync += rest.eq(rest - 1)
+        with m.If(at["Fetch"]):
+            m.d.sync += byte.eq(content.payload)
+        with m.If(at["Shift"] | self.shift):
+            m.d.sync += place.eq(place + 1)
+        with m.If(at["Shift"] & whole & padded):  # What follows the last word of a sample in its byte.
+            m.d.sync += place.eq(0)
+        with m.If(answered | at["Skip"] & content.valid):
+            m.d.sync += fourth.eq(fourth + 1)
+        self._offer(m, at["Shift"] & whole, kind)
+        _move(
+            m,
+            at,
+            [
+                ("Header", content.valid, "Count"),
+                ("Count", content.valid, "Begin"),
+                ("Begin", ~is_read | self.answering, "Fetch"),
+                ("Fetch", empty, "Skip"),
+                ("Fetch", fetched, "Shift"),
+                ("Shift", whole, "Offer"),
+                ("Shift", ~whole & end_of_byte, "Fetch"),
+                ("Offer", idle & is_read, "Response"),
+                ("Offer", idle & ~is_read, "Resume"),
+                ("Resume", place == 0, "Fetch"),
+                ("Resume", place != 0, "Shift"),
+                ("Response", response.valid, "Answer"),
+                ("Answer", answered & fourth.all(), "Resume"),
+                ("Skip", content.valid & fourth.all(), "Close"),
+                ("Close", self.closed, "Header"),
+            ],
+        )
         return m
 
-    def _sample_words(self, m, kind):
+    def _shift(self, m, at, kind):
+        """The word, which is the end of a request, of a sample's word, or of what is left of an answer; and the byte behind it."""
+        payload, address, data = self.request.payload, len(self.request.payload.address), len(self.request.payload.data)
+        shifted = Signal(max(address + data, self.spec.sample_width) + BITS, reset_less=True)
+        word, byte = shifted[:-BITS], shifted[-BITS:]
+        with m.If(at["Shift"] | self.shift):
+            m.d.sync += shifted.eq(shifted[1:])
+        with m.If(at["Response"]):
+            m.d.sync += word.eq(Cat(self.response.payload, shifted[len(self.response.payload) + 1 :]))
+        m.d.comb += [
+            Cat(payload.data, payload.address).eq(word[-address - data :]),
+            payload.write.eq(kind == Kind.WRITE),
+            self.bit.eq(word[0]),
+        ]
+        return word, byte
+
+    def _begin_word(self, m, at, kind, target, word):
+        """An empty word, but for a one as many places from its end as it will have bits; a sample's may go on in the next frame."""
+        payload, formats = self.request.payload, self.spec.formats
+        address, data = len(payload.address), len(payload.data)
+        begun = Signal()
+        with m.If(at["Shift"]):
+            m.d.sync += begun.eq(kind[1] & ~word[0])
+        lengths = [
+            (kind == Kind.WRITE, address + data),
+            (kind == Kind.READ, address),
+            (kind[1] & ~target, formats.input.width),
+            (kind[1] & target, formats.activation.width),
+        ]
+        with m.If(at["Resume"] | at["Begin"] & ~(kind[1] & begun)):
+            m.d.sync += word.eq(reduce(or_, (Mux(condition, C(1 << length - 1, len(word)), 0) for condition, length in lengths)))
+        bits = [word[-form.width :] for form in (formats.input, formats.activation)]
+        low = min(len(each) for each in bits)
+        m.d.comb += self.sample.payload.eq(Cat(Mux(target, bits[1][:low], bits[0][:low]), max(bits, key=len)[low:]))
+
+    def _sample_words(self, m, advance, kind):
         """Whether the next word of the sample stream is a target, and the last of its sample."""
         n_in, n_out = self.spec.network.n_in, self.spec.network.n_out
-        index, target, last = Signal(range(max(2, n_in, n_out))), Signal(), Signal()
-        m.d.comb += last.eq(target & (index == n_out - 1) & kind[1])
-        with m.If(self.sample.valid & self.sample.ready):
+        index, target, at_end = Signal(range(max(2, n_in, n_out))), Signal(), Signal()
+        m.d.sync += at_end.eq(index == Mux(target, n_out - 1, n_in - 1))
+        with m.If(advance):
             m.d.sync += index.eq(index + 1)
-            with m.If(Mux(target, index == n_out - 1, index == n_in - 1)):
+            with m.If(at_end):
                 m.d.sync += [index.eq(0), target.eq(~target)]
-        return target, last
+        return target, target & at_end & kind[1]
+
+    def _offer(self, m, whole, kind):
+        """A whole word to the core."""
+        for port, chosen in ((self.sample, kind[1]), (self.request, ~kind[1])):
+            with m.If(whole):
+                m.d.sync += port.valid.eq(chosen)
+            with m.If(port.valid & port.ready):
+                m.d.sync += port.valid.eq(0)
 
 
 class FrameSender(wiring.Component):
@@ -377,66 +387,59 @@ class FrameSender(wiring.Component):
         m = Module()
         m.submodules.line = line = Transmitter(self.divisor)
         m.submodules.checksum = checksum = Checksum()
+        at = _states("Idle", "Fill", "Send", "Next", "End")
         refused, reset, own, asked = (Signal(name=name) for name in ("refused", "reset", "own", "asked"))
-        part = Signal(Part)
+        # Of an answer: its header, then its data, then its checksum.
+        in_data, checking = Signal(), Signal()
         place, count = Signal(range(BITS)), Signal(range(CHECK_BYTES))
         header = Signal(BITS, reset_less=True)
+        begin, filled = line.ready & asked, line.shift & (place == BITS - 1)
+        ends_data, last = in_data & (own | self.close), checking & (count == CHECK_BYTES - 1)
         m.d.comb += [
             self.o.eq(line.o),
-            line.bit.eq(Mux(part == Part.HEADER, header[0], Mux(part == Part.DATA, self.bit, checksum.o))),
-            checksum.bit.eq(line.bit ^ (part == Part.CHECKSUM)),
+            # The header is empty once it has gone.
+            line.bit.eq(header[0] | (in_data & self.bit) | (checking & checksum.o)),
+            line.send.eq(at["Send"]),
+            checksum.bit.eq(line.bit ^ checking),
             checksum.en.eq(line.shift),
-            self.shift.eq(line.shift & (part == Part.DATA)),
+            checksum.clear.eq(at["Idle"]),
+            self.shift.eq(line.shift & in_data),
+            self.answering.eq(at["Next"] & in_data & ~own & ~reset),
+            self.closed.eq(at["End"] & line.ready & ~own),
         ]
-        m.d.sync += [asked.eq(0), line.flag.eq(0), line.send.eq(0)]
-        with m.FSM():
-            with m.State("Idle"):
-                m.d.comb += checksum.clear.eq(1)
-                m.d.sync += asked.eq(refused | reset | self.answer)
-                # Kept, since the next frame may come while its number is being sent.
-                m.d.sync += [own.eq(refused | reset), part.eq(Part.HEADER), count.eq(0)]
-                m.d.sync += header.eq(Cat(Mux(refused | reset, self.expected, self.number), refused | reset, reset))
-                with m.If(line.ready & asked):
-                    m.d.sync += [line.flag.eq(1), refused.eq(0), reset.eq(0)]
-                    m.next = "Fill"
-            with m.State("Fill"):
-                m.d.sync += line.shift.eq(line.ready & ~line.flag & ~line.shift)
-                with m.If(line.shift):
-                    m.d.sync += [place.eq(place + 1), header.eq(header[1:])]
-                    with m.If(place == BITS - 1):
-                        m.next = "Send"
-            with m.State("Send"):
-                m.d.sync += line.send.eq(1)
-                m.next = "Settle"
-            with m.State("Settle"):  # until the executor has heard of the byte's last bit
-                m.next = "Next"
-            with m.State("Next"):
-                m.d.comb += self.answering.eq((part == Part.DATA) & ~own & ~reset)
-                with m.If(reset):
-                    m.next = "Idle"
-                with m.Elif(part == Part.HEADER):
-                    m.d.sync += part.eq(Part.DATA)
-                with m.Elif(part == Part.DATA):
-                    with m.If(~own & self.data):
-                        m.next = "Fill"
-                    with m.Elif(own | self.close):
-                        m.d.sync += part.eq(Part.CHECKSUM)
-                        m.next = "Fill"
-                with m.Else():
-                    m.d.sync += count.eq(count + 1)
-                    m.next = "Fill"
-                    with m.If(count == CHECK_BYTES - 1):
-                        m.next = "End"
-            with m.State("End"), m.If(line.ready):
-                m.d.sync += line.flag.eq(1)
-                m.d.comb += self.closed.eq(~own)
-                m.next = "Leave"
-            with m.State("Leave"):  # until it has heard of the end
-                m.next = "Idle"
+        m.d.sync += [
+            asked.eq(at["Idle"] & (refused | reset | self.answer)),
+            line.flag.eq((at["Idle"] & begin) | (at["End"] & line.ready)),
+            line.shift.eq(at["Fill"] & line.ready & ~line.flag & ~line.shift),
+        ]
+        with m.If(at["Idle"]):
+            # Kept, since the next frame may come while its number is being sent.
+            m.d.sync += header.eq(Cat(Mux(refused | reset, self.expected, self.number), refused | reset, reset))
+            m.d.sync += [own.eq(refused | reset), in_data.eq(0), checking.eq(0), count.eq(0)]
+        with m.If(line.shift):
+            m.d.sync += [place.eq(place + 1), header.eq(header[1:])]
+        with m.If(at["Next"]):
+            m.d.sync += [in_data.eq(~checking & ~ends_data), checking.eq(checking | ends_data), count.eq(count + checking)]
+        with m.If(at["Idle"] & begin):
+            m.d.sync += [refused.eq(0), reset.eq(0)]
         with m.If(self.refused):
             m.d.sync += refused.eq(1)
         with m.If(self.reset):
             m.d.sync += reset.eq(1)
+        _move(
+            m,
+            at,
+            [
+                ("Idle", begin, "Fill"),
+                ("Fill", filled, "Send"),
+                ("Send", C(1), "Next"),
+                ("Next", (in_data & self.data) | ends_data | (checking & ~last), "Fill"),
+                ("Next", last, "End"),
+                ("End", line.ready, "Idle"),
+            ],
+        )
+        with m.If(at["Next"] & reset):
+            m.d.sync += [here.eq(name == "Idle") for name, here in at.items()]
         return m
 
 

@@ -105,27 +105,24 @@ class Transmitter(wiring.Component):
         byte = Signal(BITS, reset_less=True)
         place = Signal(range(BITS + 2))
         wait = Signal(range(self.divisor))
-        sending, flag, escape, escaped = Signal(), Signal(), Signal(), Signal()
-        special, literal = Signal(), Signal()
-        m.d.comb += [
-            self.ready.eq(~sending),
-            special.eq((byte == FLAG) | (byte == ESCAPE)),
-            literal.eq(Mux(flag, _bit_of(FLAG, place), _bit_of(ESCAPE, place))),
-        ]
+        # Literal is a flag or an escape: not of the byte.
+        sending, flag, literal, escaped = Signal(), Signal(), Signal(), Signal()
+        special, escape = Signal(), literal & ~flag
+        m.d.comb += [self.ready.eq(~sending), special.eq((byte == FLAG) | (byte == ESCAPE))]
 
         def begin():
             return [place.eq(0), wait.eq(self.divisor - 1), self.o.eq(0)]
 
         def next_bit():
-            with m.If(flag | escape):
-                m.d.sync += self.o.eq(literal)
+            with m.If(literal):
+                m.d.sync += self.o.eq(Mux(flag, _bit_of(FLAG, place), _bit_of(ESCAPE, place)))
             with m.Else():
                 m.d.sync += [self.o.eq(byte[0] ^ (escaped & _bit_of(INVERTED, place))), byte.eq(byte[1:])]
 
         with m.If(self.shift):
             m.d.sync += byte.eq(Cat(byte[1:], self.bit))
         with m.If(~sending), m.If(self.send | self.flag):
-            m.d.sync += [sending.eq(1), flag.eq(self.flag), escape.eq(special & ~self.flag), escaped.eq(0), *begin()]
+            m.d.sync += [sending.eq(1), flag.eq(self.flag), literal.eq(self.flag | special), escaped.eq(0), *begin()]
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         with m.Else():
@@ -135,7 +132,7 @@ class Transmitter(wiring.Component):
             with m.Elif(place == BITS):
                 m.d.sync += self.o.eq(1)
             with m.Elif(escape):
-                m.d.sync += [escape.eq(0), escaped.eq(1), *begin()]
+                m.d.sync += [literal.eq(0), escaped.eq(1), *begin()]
             with m.Else():
                 m.d.sync += sending.eq(0)
         return m
