@@ -81,6 +81,8 @@ class VirtualBoard:
         Cycles per bit of the line: those that the design was built for.
     pins : Pins
         Names of its ports.
+    patience : float
+        Seconds without a byte from a host after which it sleeps, though a run is under way; a driver that lives asks more often.
 
     Attributes
     ----------
@@ -93,7 +95,7 @@ class VirtualBoard:
         If the design lacks a port.
     """
 
-    def __init__(self, program: Path, divisor: int, pins: Pins | None = None) -> None:
+    def __init__(self, program: Path, divisor: int, pins: Pins | None = None, *, patience: float = 10.0) -> None:
         import tty
 
         self.program = program
@@ -107,7 +109,7 @@ class VirtualBoard:
             self._log = program.with_name(f"board-{board}-{os.getpid()}.log")
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [str(program.resolve()), str(board), str(divisor), *names],
+                    [str(program.resolve()), str(board), str(divisor), f"{patience:g}", *names],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,

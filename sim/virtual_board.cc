@@ -1,10 +1,11 @@
 // A board made of software: a design that CXXRTL has translated, its serial line at a pseudo-terminal.
 //
-//   model TERMINAL DIVISOR CLK RST RX TX BUSY
+//   model TERMINAL DIVISOR PATIENCE CLK RST RX TX BUSY
 //
-// TERMINAL is the file descriptor of the controlling side; DIVISOR the cycles per bit of the line; the others are the names of the
-// ports, "-" for a port that the design has not. The board runs until it is told to end, or until standard input is closed. It
-// sleeps while nothing happens: no byte on the line either way, no run under way (a design without BUSY never sleeps).
+// TERMINAL is the file descriptor of the controlling side; DIVISOR the cycles per bit of the line; PATIENCE is in seconds; the others
+// are the names of the ports, "-" for a port that the design has not. The board runs until it is told to end, or until standard input
+// is closed. It sleeps while nothing happens: no byte on the line either way, and no run under way; or while a run is, of which nobody
+// has asked for PATIENCE: its driver has died, and the run waits for samples. The next byte wakes it, and it goes on.
 //
 // The last line on standard error is "cycles N seconds S": those in which it was awake.
 
@@ -121,18 +122,19 @@ void stop(int) { stopping = 1; }
 }  // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 8)
-        fail("usage: model TERMINAL DIVISOR CLK RST RX TX BUSY");
+    if (argc != 9)
+        fail("usage: model TERMINAL DIVISOR PATIENCE CLK RST RX TX BUSY");
     const int terminal = std::atoi(argv[1]), divisor = std::atoi(argv[2]);
+    const double patience = std::atof(argv[3]);
     struct sigaction action = {};
     action.sa_handler = stop;
     sigaction(SIGTERM, &action, nullptr);
     sigaction(SIGINT, &action, nullptr);
     fcntl(terminal, F_SETFL, fcntl(terminal, F_GETFL) | O_NONBLOCK);
     cxxrtl_handle design = cxxrtl_create(cxxrtl_design_create());
-    Port clk = find_port(design, argv[3], CXXRTL_INPUT), rst = find_port(design, argv[4], CXXRTL_INPUT);
-    Port rx = find_port(design, argv[5], CXXRTL_INPUT), tx = find_port(design, argv[6], CXXRTL_OUTPUT);
-    Port busy = find_port(design, argv[7], CXXRTL_OUTPUT);
+    Port clk = find_port(design, argv[4], CXXRTL_INPUT), rst = find_port(design, argv[5], CXXRTL_INPUT);
+    Port rx = find_port(design, argv[6], CXXRTL_INPUT), tx = find_port(design, argv[7], CXXRTL_OUTPUT);
+    Port busy = find_port(design, argv[8], CXXRTL_OUTPUT);
 
     rx.set(1);
     rst.set(1);
@@ -169,15 +171,17 @@ int main(int argc, char **argv) {
     uint64_t cycles = 0, quiet = 0;
     double awake = 0;
     using Clock = std::chrono::steady_clock;
-    auto since = Clock::now();
+    auto since = Clock::now(), heard = since;
     auto rest = [&] { awake += std::chrono::duration<double>(Clock::now() - since).count(); };
     for (uint64_t batch = 0; !stopping; batch++) {
         if (to.data == to.end) {
             ssize_t got = read(terminal, buffer, sizeof buffer);
             to.data = buffer;
             to.end = buffer + (got > 0 ? got : 0);
+            if (got > 0)
+                heard = Clock::now();
         }
-        bool alive = to.busy() || from.busy() || !answers.empty() || busy.is() || argv[7][0] == '-';
+        bool alive = to.busy() || from.busy() || !answers.empty() || busy.is() || argv[8][0] == '-';
         for (int n = 0; n < BATCH; n++) {
             rx.set(to.step());
             cycle();
@@ -195,14 +199,17 @@ int main(int argc, char **argv) {
                 break;
             answers.erase(answers.begin(), answers.begin() + put);
         }
-        bool sleeps = quiet > QUIET;
-        if (sleeps || batch % LOOK == 0) {
-            pollfd watched[2] = {{terminal, POLLIN, 0}, {0, POLLIN, 0}};
+        bool looks = batch % LOOK == 0;
+        bool deserted = looks && std::chrono::duration<double>(Clock::now() - heard).count() > patience;
+        bool sleeps = quiet > QUIET || (deserted && !to.busy() && !from.busy());
+        if (sleeps || looks) {
+            const short events = answers.empty() ? POLLIN : POLLIN | POLLOUT;  // what nobody has read goes on when somebody does
+            pollfd watched[2] = {{terminal, events, 0}, {0, POLLIN, 0}};
             if (sleeps)
                 rest();
             poll(watched, 2, sleeps ? -1 : 0);
             if (sleeps)
-                since = Clock::now();
+                since = heard = Clock::now();
             char ignored[64];
             if (watched[1].revents && read(0, ignored, sizeof ignored) <= 0)
                 break;
