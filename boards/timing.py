@@ -41,10 +41,17 @@ class Timing:
 
 
 def component(cell: str) -> str:
-    """The component that a cell or net of a flat netlist is of: a block of the core, "lanes", "link", or "clock and reset"."""
-    name = re.sub(r"\$\d+", "", cell).removeprefix("linked.")
+    """What a cell or net of a flat netlist is of: a block of the core, "lanes", "link", "pins", "clock and reset", or "place and route"
+    for what nextpnr adds of its own."""
+    name = re.sub(r"\$\d+", "", cell).removeprefix("$gbuf_")  # a buffer is of what drives it
+    if re.match(r"\$nextpnr|\$PACKER|GSR$", name):
+        return "place and route"
+    if re.search(r"\$(sb|tr)_io$|_[IO]BUF_[IO]$", name):
+        return "pins"
+    inside_link = name.startswith("linked.") or re.match(r"[rt]x(_|$)", name) is not None
+    name = name.removeprefix("linked.")
     if not name.startswith("core."):
-        return "link" if name.startswith(("uart.", "framing.", "synchronizer.")) or cell.startswith("linked.") else "clock and reset"
+        return "link" if inside_link or name.startswith(("uart.", "framing.", "synchronizer.")) else "clock and reset"
     inside = name.removeprefix("core.")
     if re.match(r"array\.lane\d+", inside):
         return "lanes"

@@ -58,8 +58,19 @@ def test_nextpnr() -> None:
         ("linked.core.array$7.live", "array"),
         ("linked.core.busy", "core"),
         ("linked.uart.wait", "link"),
-        ("$nextpnr_ICESTORM_LC_4", "clock and reset"),
+        ("$nextpnr_ICESTORM_LC_4", "place and route"),  # names as nextpnr's three programs write them
+        ("$PACKER_VCC_DRV", "place and route"),
+        ("$gbuf_$PACKER_GND_NET_$glb_clk", "place and route"),
+        ("GSR", "place and route"),
+        ("$gbuf_linked.core.broadcast$14.amount_SB_DFFESR_Q_E_SB_LUT4_O_I3_SB_LUT4_I2_7_O_$glb_ce", "broadcast"),
+        ("$gbuf_linked.framing.receiver.content__valid_SB_DFFSR_Q_D_SB_LUT4_O_I0[1]_$glb_sr", "link"),
+        ("tx_SB_LUT4_O_I3_SB_DFFESR_Q_D_SB_LUT4_O_LC", "link"),
+        ("rx$sb_io", "pins"),
+        ("clk$tr_io", "pins"),
+        ("led_OBUF_O", "pins"),
         ("count_SB_DFF_Q", "clock and reset"),
+        ("ready.stage0_SB_LUT4_I3_LC", "clock and reset"),
+        ("pll_PLL", "clock and reset"),
     ],
 )
 def test_component(cell: str, name: str) -> None:
