@@ -8,12 +8,16 @@ __all__ = ["constraints"]
 
 
 def constraints(board: Board) -> tuple[str, str]:
-    """Ending of the file (pcf, lpf, cst, xdc), and what it says: every pin, and the clock of the board."""
+    """Ending of the file (pcf, lpf, cst, xdc), and what it says: every pin.
+
+    The clock stands in an xdc alone. nextpnr would derive the core's from what a PLL makes of it, and that would count, not the goal
+    that a build sets with ``--freq``.
+    """
     ending, write_pin, clock = _FORMS[board.family]
     lines = [f"# {board.title}: {board.source}" if ending in ("pcf", "lpf", "xdc") else f"// {board.title}: {board.source}"]
     lines += [write_pin(port, pin) for port, pin in board.pins.items()]
     if clock:
-        lines.append(clock.format(mhz=f"{float(board.clock_mhz):g}", period=f"{float(1000 / board.clock_mhz):.3f}"))
+        lines.append(clock.format(period=f"{float(1000 / board.clock_mhz):.3f}"))
     return ending, "".join(f"{line}\n" for line in lines)
 
 
@@ -37,8 +41,8 @@ def _xdc(port: str, pin: Pin) -> str:
 
 
 _FORMS = {
-    "ice40": ("pcf", _pcf, "set_frequency clk {mhz}"),
-    "ecp5": ("lpf", _lpf, 'FREQUENCY PORT "clk" {mhz} MHZ;'),
+    "ice40": ("pcf", _pcf, ""),
+    "ecp5": ("lpf", _lpf, ""),
     "gowin": ("cst", _cst, ""),
     "xc7": ("xdc", _xdc, "create_clock -name clk -period {period} [get_ports clk]"),
 }

@@ -68,8 +68,8 @@ def test_constraints_name_every_pin_once(name: str) -> None:
             "xdc": rf"PACKAGE_PIN {pin.pin} .*\[get_ports {port}\]$",
         }
         assert len(re.findall(forms[ending], text, re.MULTILINE)) == 1
-    if ending != "cst":
-        assert re.search(r"(set_frequency clk 12|FREQUENCY PORT \"clk\" 25 MHZ|create_clock -name clk -period 10\.000)", text)
+    assert ("create_clock -name clk -period 10.000 " in text) == (ending == "xdc")
+    assert not re.search(r"(?i)frequency", text), "it would overrule the goal of a build"
 
 
 EDITS = {
