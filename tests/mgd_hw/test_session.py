@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boards.link import LinkLost, SerialLink, Statistics, open_port
+from boards.link import LinkLost, PortError, SerialLink, Statistics, open_port
 from mgd_hw.checkpoint import Checkpoint, RunDigest
 from mgd_hw.config import load
 from mgd_hw.data import load as load_data
@@ -162,6 +162,33 @@ def test_an_interrupt_keeps_what_was_trained(board, run, learned, tmp_path):
     assert going_on.done == STEPS and not going_on.mismatches, going_on.difference
     np.testing.assert_array_equal(going_on.final["parameter"], learned.parameters)
     assert going_on.totals()["writes"] == learned.counters[3]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "while the link is waited for"])
+def test_a_link_that_dies_with_an_interrupt_leaves_the_last_checkpoint(board, run, tmp_path, monkeypatch, late):
+    """What the core has trained since then is beyond reach: steps, parameters and memories are those of the checkpoint."""
+    monkeypatch.setattr("mgd_hw.session.MARK_SECONDS", 0.0)
+    path, pulled, asked = tmp_path / "checkpoint.npz", [], []
+
+    def connect():
+        if pulled:
+            asked.append("while waiting")
+            raise PortError("there is no port", "Plug the board in.")
+        return opened(board, run, wire=lambda port: Wire(port, Noise(), lambda: bool(pulled)))()
+
+    def stopping():
+        if session.done > session.mark.step > 0:
+            pulled.append("the plug")
+        return bool(asked if late else pulled)
+
+    session = Session(run, connect, path, stopping=stopping, block_steps=16)
+    session.train()
+    kept = Checkpoint.read(path, RunDigest(run))
+    assert session.interrupted and session.done == kept.step > 0
+    assert session.final.keys() == kept.memories.keys()
+    for name, values in kept.memories.items():
+        np.testing.assert_array_equal(session.final[name], values)
+    assert bool(asked) == late
 
 
 def test_a_checkpoint_is_of_its_run(board, run, tmp_path):
