@@ -28,7 +28,7 @@ ALLOWED = {
 }
 """What each package may import, beside the standard library."""
 
-COMPILED = {"python_ref/fast.py", "python_ref/fast_float.py"}
+COMPILED = {"python_ref/fast.py", "python_ref/fast_float.py", "python_ref/learning/signs.py"}
 """The modules of python_ref that may import numba."""
 
 HEAVY = {

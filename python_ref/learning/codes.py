@@ -18,6 +18,9 @@ from python_ref.spec.perturbation import Trinomial
 
 __all__ = ["CODES", "Code", "RandomCode", "SequentialCode", "SinusoidalCode", "WalshCode"]
 
+BLOCK_SIGNS = 1 << 16
+"""Signs of parameters that are held at once where they come by rows."""
+
 
 class Code(Protocol):
     """A perturbation code.
@@ -42,6 +45,30 @@ class Code(Protocol):
         """s of rows ``first`` … ``first + count − 1``, quantities ``start`` … ``stop − 1`` of all (int8 or float64, shape (count,
         stop − start))."""
         ...
+
+    def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
+        """out = source + value·s, of the quantities from ``start`` on (both of shape (n,) and one type; they may be the same array)."""
+        ...
+
+    def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
+        """out[i, b] += values[b]·s of quantity ``start + i`` in row ``row + b`` (shapes (n, B) and (B,), one type)."""
+        ...
+
+
+class _ByRows:
+    """Spends signs row by row, a block at a time, so that the memory they take does not depend on the network."""
+
+    def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
+        """See :class:`Code`."""
+        for first in range(0, len(out), BLOCK_SIGNS):
+            part = slice(first, min(first + BLOCK_SIGNS, len(out)))
+            s = self.rows(row, 1, quantities, start + part.start, start + part.stop)[0]  # type: ignore[attr-defined]
+            out[part] = source[part] + s * out.dtype.type(value)
+
+    def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
+        """See :class:`Code`."""
+        s = self.rows(row, len(values), quantities, start, start + len(out))  # type: ignore[attr-defined]
+        out += s.T.astype(out.dtype) * values
 
 
 @lru_cache(maxsize=32)
@@ -87,9 +114,22 @@ class RandomCode:
         signs += turned
         return signs
 
+    def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
+        """See :class:`Code`; compiled, from 127 words at a time."""
+        from python_ref.learning.signs import sign_stream
+
+        sign_stream(self.seed).add(row * quantities + start, -value if row & 1 else value, source, out)
+
+    def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
+        """See :class:`Code`; compiled."""
+        from python_ref.learning.signs import sign_stream
+
+        turned = values * (1 - 2 * (np.arange(row, row + len(values)) & 1)).astype(values.dtype)
+        sign_stream(self.seed).spread(row * quantities + start, quantities, turned, out)
+
 
 @dataclass(frozen=True)
-class WalshCode:
+class WalshCode(_ByRows):
     """Signs ±1: −1 where the parity of ((i + 1) AND (p mod 2ᵐ)) is odd, 2ᵐ the smallest power of two above D. Row 0 of the matrix
     is not used."""
 
@@ -113,7 +153,7 @@ class WalshCode:
 
 
 @dataclass(frozen=True)
-class SequentialCode:
+class SequentialCode(_ByRows):
     """One quantity at a time: +1 for number p mod D, 0 for the others."""
 
     name: ClassVar[str] = "sequential"
@@ -133,7 +173,7 @@ class SequentialCode:
 
 
 @dataclass(frozen=True)
-class SinusoidalCode:
+class SinusoidalCode(_ByRows):
     """s = √2·sin(2π·(i + 1)·p/T), T = 2·(D + 1): orthogonal over a period, mean square 1, and odd in p, so that it collects no
     curvature."""
 

@@ -12,7 +12,7 @@ What comes out is the *unbiased* estimate mean(s·C̃/Δ) of the gradient of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Protocol
@@ -23,9 +23,6 @@ from python_ref.learning.codes import Code, RandomCode
 from python_ref.learning.passes import Block, Measurable, NodePass, Objective, total
 
 __all__ = ["Base", "Estimate", "Estimator", "NodePerturbation", "WeightPerturbation", "cosine_expected", "length_expected", "normalised"]
-
-BLOCK_SIGNS = 1 << 16
-"""Signs of parameters regenerated at once: the memory they take does not depend on the network."""
 
 Instrument = Callable[[np.ndarray], np.ndarray]
 """What stands between a cost and its measured value (shapes (B,)); noise."""
@@ -63,6 +60,10 @@ class Estimate:
     cost: float
     base: Base | None
     evaluations: int
+
+
+Parts = tuple[tuple[int, int], ...]
+"""How many blocks, one after the other, are perturbed together in passes of their own, and how often each sample is."""
 
 
 class Estimator(Protocol):
@@ -126,6 +127,77 @@ def _same(costs: np.ndarray) -> np.ndarray:
     return costs
 
 
+class _Readings:
+    """The costs that are read in one step, and the differences that they make: one-sided or two-sided is said here and nowhere else.
+
+    Parameters
+    ----------
+    amplitude, two_sided : float, bool
+        Of the differences.
+    instrument : callable or None
+        What every cost goes through.
+    """
+
+    def __init__(self, amplitude: float, two_sided: bool, instrument: Instrument | None) -> None:
+        self.sides = (1.0, -1.0) if two_sided else (1.0,)
+        self._span = len(self.sides) * amplitude
+        self._instrument = instrument or _same
+        self._changes: list[np.ndarray] = []
+        self._costs: list[np.ndarray] = []
+        self.evaluations = 0
+
+    def read(self, costs: np.ndarray) -> np.ndarray:
+        """A measured cost of each sample."""
+        self.evaluations += len(costs)
+        return self._instrument(costs)
+
+    def known(self, base: Base) -> Base:
+        """Count the unperturbed measurement in force among the costs of this step."""
+        self._costs.append(base.costs)
+        return base
+
+    def slope(self, cost: Callable[[float], np.ndarray], origin: np.ndarray | None, *, mean: bool = False) -> np.ndarray:
+        """C̃/Δ, or C̃/2Δ, of each sample, of what ``cost`` is with +sΔ (1.0) and −sΔ (−1.0); or C₊ − ``origin``.
+
+        C̃ is noted as it is, or as its mean.
+        """
+        found = [self.read(cost(side)) for side in self.sides]
+        if len(found) == 2:
+            self._costs += found
+            origin = found[1]
+        assert origin is not None
+        change = found[0] - origin
+        self._changes.append(change.mean(keepdims=True) if mean else change)
+        return change / self._span
+
+    def estimate(self, gradient: np.ndarray, base: Base | None) -> Estimate:
+        """What there is to say of the step."""
+        kept = None if len(self.sides) == 2 else base
+        return Estimate(gradient, np.concatenate(self._changes), float(np.mean(np.concatenate(self._costs))), kept, self.evaluations)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Quantities ``start`` … ``stop − 1``, perturbed together ``repeats`` times."""
+
+    start: int
+    stop: int
+    repeats: int
+
+
+def _parts(blocks: Sequence[Block], apart: bool, repeats: int, parts: Parts | None) -> list[_Part]:
+    """What is perturbed in a pass of its own: everything, each block, or as ``parts`` has it."""
+    together = parts or ([(1, repeats)] * len(blocks) if apart else [(len(blocks), repeats)])
+    ends = [0, *np.cumsum([block.size for block in blocks]).tolist()]
+    lasts = np.cumsum([count for count, _ in together]).tolist()
+    return [_Part(ends[last - count], ends[last], often) for last, (count, often) in zip(lasts, together, strict=True)]
+
+
+def _check_parts(parts: Parts | None, blocks: int) -> None:
+    if parts is not None and (sum(count for count, _ in parts) != blocks or min(min(part) for part in parts) < 1):
+        raise ValueError(f"Parts must be positive and have {blocks} blocks together, as the network has, not {parts!r}")
+
+
 @dataclass(frozen=True)
 class NodePerturbation:
     """Perturb pre-activations; the error at a node is C̃·s/Δ, and a synapse's gradient that error times its own input.
@@ -152,6 +224,17 @@ class NodePerturbation:
         Perturbations of each sample; one unperturbed pass serves them all.
     shared : bool
         Whether all samples of a batch take the same row, as a machine does that has one perturbation per step.
+    sparing : bool
+        Whether nodes on which the output does not depend are left unperturbed: a ReLU below zero, a pixel that a pool passes over.
+        They add nothing to C̃, and nothing but noise to the gradient. A node needs to know no more than its own activation.
+    parts : Parts or None
+        In place of ``apart`` and ``repeats``: layers with few nodes may be perturbed apart from those with many, and more often, so that
+        the noise of these does not bury them.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, or the network cannot tell which nodes to spare.
     """
 
     network: NodePass
@@ -162,9 +245,14 @@ class NodePerturbation:
     apart: bool = False
     repeats: int = 1
     shared: bool = False
+    sparing: bool = False
+    parts: Parts | None = None
 
     def __post_init__(self) -> None:
         _check(self.amplitude, self.repeats)
+        _check_parts(self.parts, 0 if self.parts is None else len(self.network.nodes))
+        if self.sparing and not hasattr(self.network, "awake"):
+            raise ValueError(f"A network must have a method awake for nodes to be spared, and {type(self.network).__name__} has none")
 
     @property
     def parameters(self) -> tuple[Block, ...]:
@@ -176,24 +264,14 @@ class NodePerturbation:
         """N, the network's nodes."""
         return total(self.network.nodes)
 
-    def _shift(self, row: int, batch: int, kind: np.dtype) -> np.ndarray:
-        """sΔ of a batch (shape (B, N)), stored node by node."""
-        signs = self.code.rows(row, 1 if self.shared else batch, self.quantities)
-        shift = np.empty((self.quantities, batch), kind)
-        np.multiply(signs.T, kind.type(self.amplitude), out=shift, casting="unsafe")
-        return shift.T
-
-    def _parts(self, shift: np.ndarray) -> list[np.ndarray]:
-        """The perturbations of as many passes: everything, or layer by layer; of the last nodes only, where the others are zero."""
-        if not self.apart:
-            return [shift]
-        found, first = [], 0
-        for block in self.network.nodes:
-            alone = np.zeros((shift.shape[1] - first, shift.shape[0]), shift.dtype)
-            alone[: block.size] = shift.T[first : first + block.size]
-            found.append(alone.T)
-            first += block.size
-        return found
+    def _spread(self, row: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
+        """out[i, b] += values[b]·s of node ``start + i``: of sample b's row, or of the one that all share."""
+        if self.shared:
+            s = np.zeros((len(out), 1), out.dtype)
+            self.code.spread(row, self.quantities, start, np.ones(1, out.dtype), s)
+            out += s * values
+        else:
+            self.code.spread(row, self.quantities, start, values, out)
 
     def estimate(
         self,
@@ -205,45 +283,62 @@ class NodePerturbation:
         instrument: Instrument | None = None,
     ) -> Estimate:
         """See :class:`Estimator`."""
-        read, batch, evaluations = instrument or _same, len(inputs), 0
-        if base is None:
-            outputs, trace = self.network.trace(theta, inputs)
-            base = Base(np.empty(0) if self.two_sided else read(self.objective.costs(outputs, targets)), trace, outputs)
-            evaluations += 0 if self.two_sided else batch
-        gradient = np.zeros(total(self.parameters), theta.dtype)
-        errors: np.ndarray | None = None
-        changes, costs = [], [] if self.two_sided else [base.costs]
-        for repeat in range(self.repeats):
-            shift = self._shift((p * self.repeats + repeat) * (1 if self.shared else batch), batch, theta.dtype)
-            for part in self._parts(shift):
-                outputs, trace = self.network.trace(theta, inputs, part, base.trace)
-                plus, origin, span = read(self.objective.costs(outputs, targets)), base.costs, self.amplitude
-                evaluations += batch
-                if self.two_sided:
-                    origin = read(self.objective.costs(self.network.trace(theta, inputs, -part, base.trace)[0], targets))
-                    span, evaluations = 2 * self.amplitude, evaluations + batch
-                    costs += [plus, origin]
-                change = plus - origin
-                changes.append(change)
-                scale = (change / (span * self.amplitude * batch * self.repeats)).astype(theta.dtype)  # part holds sΔ, not s
-                part.T[...] *= scale
-                if self.two_sided:
-                    gradient += self.network.correlate(trace, part)
-                elif errors is None:  # all of them see the same inputs: one product does
-                    errors = part
-                else:
-                    errors[:, self.quantities - part.shape[1] :] += part
-        if errors is not None:
-            gradient = self.network.correlate(base.trace, errors)
-        kept = None if self.two_sided else base
-        return Estimate(gradient, np.concatenate(changes), float(np.mean(np.concatenate(costs))), kept, evaluations)
+        readings, batch, kind = _Readings(self.amplitude, self.two_sided, instrument), len(inputs), theta.dtype
+        base = base or self._unperturbed(theta, inputs, targets, readings)
+        if not self.two_sided:
+            readings.known(base)
+        awake = self.network.awake(base.trace).T if self.sparing else None  # type: ignore[attr-defined]
+        gradient, errors = np.zeros(total(self.parameters), kind), np.zeros((self.quantities, batch), kind)
+        parts = _parts(self.network.nodes, self.apart, self.repeats, self.parts)
+        most = max(part.repeats for part in parts)
+        for repeat in range(most):
+            row = (p * most + repeat) * (1 if self.shared else batch)
+            for start, stop, often in ((part.start, part.stop, part.repeats) for part in parts if repeat < part.repeats):
+                shift = np.zeros((self.quantities - start, batch), kind)  # of the nodes before there is nothing to compute
+                self._spread(row, start, np.full(batch, self.amplitude, kind), shift[: stop - start])
+                if awake is not None:
+                    shift *= awake[start:]
+                slopes, trace = self._slopes(theta, inputs, targets, shift, base, readings)
+                self._spread(row, start, (slopes / (batch * often)).astype(kind), errors[start:stop])
+                if self.two_sided:  # the inputs of its + pass are its own; one-sided, one product serves all that were measured
+                    gradient += self._correlate(trace, errors, awake, start)
+                    errors[start:stop] = 0
+        if not self.two_sided:
+            gradient = self._correlate(base.trace, errors, awake, 0)
+        return readings.estimate(gradient, base)
+
+    def _unperturbed(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, readings: _Readings) -> Base:
+        """Its cost is read where a difference needs it, and counted where nodes are spared by what it shows."""
+        outputs, trace = self.network.trace(theta, inputs)
+        if not self.two_sided:
+            return Base(readings.read(self.objective.costs(outputs, targets)), trace, outputs)
+        readings.evaluations += len(inputs) if self.sparing else 0
+        return Base(np.empty(0), trace, outputs)
+
+    def _slopes(
+        self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, shift: np.ndarray, base: Base, readings: _Readings
+    ) -> tuple[np.ndarray, Any]:
+        """C̃/Δ of each sample, and the trace of the + pass."""
+        traces = []
+
+        def cost(side: float) -> np.ndarray:
+            outputs, trace = self.network.trace(theta, inputs, shift.T if side > 0 else -shift.T, base.trace)
+            traces.append(trace)
+            return self.objective.costs(outputs, targets)
+
+        return readings.slope(cost, None if self.two_sided else base.costs), traces[0]
+
+    def _correlate(self, trace: Any, errors: np.ndarray, awake: np.ndarray | None, start: int) -> np.ndarray:
+        """Error times input, of the nodes from ``start`` on."""
+        return self.network.correlate(trace, (errors[start:] if awake is None else errors[start:] * awake[start:]).T)
 
 
 @dataclass(frozen=True)
 class WeightPerturbation:
     """Perturb every parameter; its gradient is C̃·s/Δ. Works on anything that has a cost.
 
-    Signs are regenerated, a block at a time, when parameters are moved and again when C̃ is correlated; no more than a block is ever held.
+    Signs are regenerated when parameters are moved and again when C̃ is correlated; random ones, out of 127 words at a time, in a
+    compiled loop.
 
     Parameters
     ----------
@@ -262,6 +357,8 @@ class WeightPerturbation:
     groups : int or None
         Into how many groups of samples one after the other a batch is divided, each with its own perturbation: group g of perturbation p,
         repeat r, takes row (p·repeats + r)·groups + g of the code. None: each sample is a group.
+    parts : Parts or None
+        In place of ``apart`` and ``repeats``.
     """
 
     problem: Measurable
@@ -271,9 +368,11 @@ class WeightPerturbation:
     apart: bool = False
     repeats: int = 1
     groups: int | None = 1
+    parts: Parts | None = None
 
     def __post_init__(self) -> None:
         _check(self.amplitude, self.repeats)
+        _check_parts(self.parts, 0 if self.parts is None else len(self.parameters))
         if self.groups is not None and self.groups < 1:
             raise ValueError(f"Number of groups must be positive, not {self.groups!r}")
 
@@ -287,29 +386,6 @@ class WeightPerturbation:
         """P, the parameters."""
         return total(self.problem.parameters)
 
-    def _blocks(self, start: int, stop: int) -> list[slice]:
-        return [slice(first, min(first + BLOCK_SIGNS, stop)) for first in range(start, stop, BLOCK_SIGNS)]
-
-    def _move(self, theta: np.ndarray, row: int, direction: float, start: int, stop: int, moved: np.ndarray) -> np.ndarray:
-        """θ + direction·Δ·s from ``start`` to ``stop``, into ``moved``."""
-        delta = theta.dtype.type(direction * self.amplitude)
-        for part in self._blocks(start, stop):
-            signs = self.code.rows(row, 1, self.quantities, part.start, part.stop)[0]
-            np.multiply(signs, delta, out=moved[part], casting="unsafe")
-            moved[part] += theta[part]
-        return moved
-
-    def _correlate(self, gradient: np.ndarray, row: int, value: float, start: int, stop: int) -> None:
-        for part in self._blocks(start, stop):
-            signs = self.code.rows(row, 1, self.quantities, part.start, part.stop)[0]
-            gradient[part] += signs * gradient.dtype.type(value)
-
-    def _ranges(self) -> list[tuple[int, int]]:
-        if not self.apart:
-            return [(0, self.quantities)]
-        ends = np.cumsum([block.size for block in self.problem.parameters]).tolist()
-        return list(zip([0, *ends[:-1]], ends, strict=True))
-
     def estimate(
         self,
         theta: np.ndarray,
@@ -320,31 +396,28 @@ class WeightPerturbation:
         instrument: Instrument | None = None,
     ) -> Estimate:
         """See :class:`Estimator`."""
-        read, batch = instrument or _same, len(inputs)
+        readings, batch = _Readings(self.amplitude, self.two_sided, instrument), len(inputs)
         groups = batch if self.groups is None else min(self.groups, batch)
-        evaluations, gradient, changes, costs = 0, np.zeros_like(theta), [], []
         if base is None and not self.two_sided:
-            base, evaluations = Base(read(self.problem.costs(theta, inputs, targets))), batch
+            base = Base(readings.read(self.problem.costs(theta, inputs, targets)))
         if base is not None:
-            costs.append(base.costs)
-        ends = np.linspace(0, batch, groups + 1).astype(int)
-        for repeat in range(self.repeats):
+            readings.known(base)
+        gradient, moved, ends = np.zeros_like(theta), theta.copy(), np.linspace(0, batch, groups + 1).astype(int)
+        parts = _parts(self.parameters, self.apart, self.repeats, self.parts)
+        most = max(part.repeats for part in parts)
+        for repeat in range(most):
             for group, own in enumerate(map(slice, ends[:-1], ends[1:])):
-                row = (p * self.repeats + repeat) * groups + group
-                x, y = inputs[own], targets[own]
-                for start, stop in self._ranges():
-                    moved = self._move(theta, row, +1.0, start, stop, theta.copy())
-                    plus, span = read(self.problem.costs(moved, x, y)), self.amplitude
-                    evaluations += len(x)
-                    if self.two_sided:
-                        origin = read(self.problem.costs(self._move(theta, row, -1.0, start, stop, moved), x, y))
-                        span, evaluations = 2 * self.amplitude, evaluations + len(x)
-                        costs += [plus, origin]
-                    else:
-                        assert base is not None
-                        origin = base.costs[own]
-                    change = plus - origin
-                    self._correlate(gradient, row, float(change.sum(dtype=np.float64)) / (span * batch * self.repeats), start, stop)
-                    changes.append(change.mean(keepdims=True))
-        kept = None if self.two_sided else base
-        return Estimate(gradient, np.concatenate(changes), float(np.mean(np.concatenate(costs))), kept, evaluations)
+                row = (p * most + repeat) * groups + group
+                origin = None if base is None else base.costs[own]
+                for start, stop, often in ((part.start, part.stop, part.repeats) for part in parts if repeat < part.repeats):
+                    part = slice(start, stop)
+
+                    def cost(side: float, row: int = row, own: slice = own, part: slice = part) -> np.ndarray:
+                        self.code.add(row, self.quantities, part.start, side * self.amplitude, theta[part], moved[part])
+                        return self.problem.costs(moved, inputs[own], targets[own])
+
+                    slopes = readings.slope(cost, origin, mean=True)
+                    value = float(slopes.sum(dtype=np.float64)) / (batch * often)
+                    self.code.add(row, self.quantities, start, value, gradient[part], gradient[part])
+                    moved[part] = theta[part]
+        return readings.estimate(gradient, base)

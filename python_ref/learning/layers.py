@@ -450,6 +450,20 @@ class Sequential:
             weights[:, 0] = error.sum(axis=1)
         return found
 
+    def awake(self, trace: list[_Record]) -> np.ndarray:
+        """Which nodes (bool, shape (B, N)) can change the output: those with a slope, and of a pool's pixels the largest."""
+        found = np.ones((self.n_nodes, trace[0].x.shape[-1]), dtype=bool)
+        for place, record, after in zip(self._places, trace, [*trace[1:], None], strict=True):
+            if place.nodes is None:
+                continue
+            own = found[place.node : place.node + int(np.prod(place.nodes))].reshape(record.y.shape)
+            if place.layer.activation in _SLOPES:
+                own &= _slope(place.layer.activation, record.y, self._part(place)) != 0
+            following = self._places[self._places.index(place) + 1].layer if after is not None else None
+            if after is not None and isinstance(following, Pool):
+                own &= following.backward(after.x, after.y, np.ones(after.y.shape, np.float32)) != 0
+        return found.T
+
     # -- The true gradient: for baselines and diagnosis -------------------------------------------------------------
 
     def gradient(self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-__all__ = ["OPTIMIZERS", "Adam", "Momentum", "Nesterov", "Optimizer", "Plain", "SignDescent"]
+__all__ = ["OPTIMIZERS", "Adam", "Layered", "Momentum", "Nesterov", "Optimizer", "Plain", "SignDescent"]
 
 Memory = tuple[np.ndarray, ...]
 """What an optimiser keeps per parameter (arrays of shape (P,)): the memories that hardware would need."""
@@ -155,6 +155,48 @@ class SignDescent:
             return np.sign(gradient) * kind(rate), ()
         m = memory[0] * kind(self.beta) + gradient * kind(1 - self.beta)
         return np.sign(m) * kind(rate), (m,)
+
+
+@dataclass(frozen=True)
+class Layered:
+    """A rule whose rate is multiplied, from one range of parameters to the next: those with the noisier gradient move more slowly.
+
+    Parameters
+    ----------
+    rule : Optimizer
+        The rule.
+    factors : tuple of (int, float)
+        Numbers of parameters, and the factor of each.
+
+    Raises
+    ------
+    ValueError
+        If a number of parameters is not positive.
+    """
+
+    rule: Optimizer
+    factors: tuple[tuple[int, float], ...]
+
+    name: ClassVar[str] = "layered"
+
+    def __post_init__(self) -> None:
+        if not self.factors or min(count for count, _ in self.factors) < 1:
+            raise ValueError(f"Numbers of parameters must be positive, not {self.factors!r}")
+
+    @property
+    def rate(self) -> float:
+        """The rule's."""
+        return self.rule.rate
+
+    def initial(self, theta: np.ndarray) -> Memory:
+        """What the rule keeps."""
+        return self.rule.initial(theta)
+
+    def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
+        """The rule's, times the factors."""
+        move, kept = self.rule.step(memory, gradient, update, rate)
+        counts, factors = zip(*self.factors, strict=True)
+        return move * np.repeat(np.array(factors, move.dtype), counts), kept
 
 
 OPTIMIZERS: dict[str, type[Plain] | type[Momentum] | type[Nesterov] | type[Adam] | type[SignDescent]] = {

@@ -7,8 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from python_ref.learning import estimators
-from python_ref.learning.codes import Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode
+from python_ref.learning.codes import BLOCK_SIGNS, Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode
 from python_ref.learning.estimators import (
     Estimator,
     NodePerturbation,
@@ -174,9 +173,12 @@ class _Flat:
         return np.full(len(inputs), theta[0], theta.dtype)
 
 
-def test_signs_take_memory_that_does_not_grow() -> None:
+@pytest.mark.parametrize("code", [RandomCode(), WalshCode(), SequentialCode()], ids=lambda code: code.name)
+def test_signs_take_memory_that_does_not_grow(code: Code) -> None:
+    """Random signs: two windows of 127 words, whatever the network; others a block. A byte per parameter would be 2 MB more."""
+
     def peak(size: int) -> int:
-        each, theta = WeightPerturbation(_Flat(size)), np.zeros(size, np.float32)
+        each, theta = WeightPerturbation(_Flat(size), code), np.zeros(size, np.float32)
         each.estimate(theta, np.zeros((1, 1)), np.zeros((1, 1)), 0)
         tracemalloc.start()
         each.estimate(theta, np.zeros((1, 1)), np.zeros((1, 1)), 0)
@@ -184,8 +186,37 @@ def test_signs_take_memory_that_does_not_grow() -> None:
         tracemalloc.stop()
         return found - 2 * theta.nbytes  # the moved parameters and the gradient
 
-    few, many = 4 * estimators.BLOCK_SIGNS, 40 * estimators.BLOCK_SIGNS
-    assert peak(many) < peak(few) + 0.1 * many, "a byte per parameter would be 10 times as much"
+    few, many = 4 * BLOCK_SIGNS, 40 * BLOCK_SIGNS
+    assert peak(many) < peak(few) + 0.1 * many
+    if isinstance(code, RandomCode):
+        assert peak(many) < 30_000
+
+
+def test_sparing_leaves_out_what_cannot_matter() -> None:
+    """Nodes below zero of a ReLU, and pixels that a pool passes over: those whose true error is zero. The rest is less noisy, and right."""
+    relu = Activation.RELU
+    network = Sequential((1, 6, 6), (Convolution(2), Pool(), Convolution(3, relu), Dense(6, relu), Dense(3, Activation.IDENTITY)))
+    random = np.random.default_rng(1)
+    theta, x, t = network.initial(2), random.random((5, 36)), np.eye(3)[random.integers(3, size=5)]
+    _, trace = network.trace(theta, x)
+    errors, step = np.zeros((5, network.n_nodes)), 1e-6
+    for node in range(network.n_nodes):
+        shift = np.zeros((5, network.n_nodes))
+        shift[:, node] = step
+        errors[:, node] = COST.costs(network.trace(theta, x, shift)[0], t) - COST.costs(network.trace(theta, x, -shift)[0], t)
+    assert np.array_equal(network.awake(trace), errors != 0)
+    true = network.gradient(theta, x, lambda y: COST.slopes(y, t))[0] / 5
+    wide, lean = (
+        [
+            NodePerturbation(network, COST, RandomCode(1), 1e-5, sparing=sparing, repeats=40).estimate(theta, x, t, p).gradient
+            for p in range(9)
+        ]
+        for sparing in (False, True)
+    )
+    assert np.mean([cosine(each, true) for each in lean]) > np.mean([cosine(each, true) for each in wide]) + 0.03
+    everything = SequentialCode()
+    found = NodePerturbation(network, COST, everything, 1e-6, sparing=True, shared=True, repeats=network.n_nodes).estimate(theta, x, t, 0)
+    assert found.gradient * network.n_nodes == pytest.approx(true, abs=1e-4 * np.linalg.norm(true))
 
 
 @pytest.mark.parametrize("kind", [NodePerturbation, WeightPerturbation])
@@ -195,3 +226,33 @@ def test_what_is_refused(kind: type) -> None:
         kind(*first, amplitude=0.0)
     with pytest.raises(ValueError, match=r"^Perturbations per sample must be positive"):
         kind(*first, repeats=0)
+
+
+@pytest.mark.parametrize("two_sided", [False, True], ids=["one-sided", "two-sided"])
+def test_parts_are_measured_apart(two_sided: bool) -> None:
+    """As if the other layers did not exist; each part counts as often as it is measured."""
+    theta, x, t, true = example(IMAGE)
+    each = NodePerturbation(IMAGE, COST, SequentialCode(), 1e-5, two_sided, shared=True, parts=((1, 2), (2, 8)))
+    found = each.estimate(theta, x, t, 9)  # rows 72 to 79 of the code: the eight nodes of the second part, and none of the first
+    assert found.evaluations == (20 if two_sided else 11)
+    assert np.array_equal(found.changes != 0, [False, True, False, *[True] * 7])
+    halves = slice(0, IMAGE.parameters[0].size), slice(IMAGE.parameters[0].size, None)
+    for many in (
+        NodePerturbation(IMAGE, COST, RandomCode(1), 1e-4, two_sided, parts=((1, 1200), (2, 300))),
+        WeightPerturbation(Measured(IMAGE, COST), RandomCode(1), 1e-4, two_sided, parts=((1, 400), (2, 1600))),
+    ):
+        mean = many.estimate(theta, x, t, 0).gradient
+        for half in halves:
+            assert np.linalg.norm(mean[half] - true[half]) < 0.5 * np.linalg.norm(true[half])
+
+
+def test_parts_that_are_not_the_networks() -> None:
+    for kind, first in ((NodePerturbation, (DENSE, COST)), (WeightPerturbation, (Measured(DENSE, COST),))):
+        for parts in (((1, 1),), ((3, 1),), ((2, 0),)):
+            with pytest.raises(ValueError, match=r"^Parts must be positive and have 2 blocks together, as the network has, not \(\("):
+                kind(*first, parts=parts)
+
+
+def test_a_network_that_cannot_tell_what_to_spare() -> None:
+    with pytest.raises(ValueError, match=r"^A network must have a method awake for nodes to be spared, and object has none"):
+        NodePerturbation(object(), COST, sparing=True)  # type: ignore[arg-type]
