@@ -8,13 +8,18 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from mgd_hw.data import DataSpec, load
 from python_ref.datasets import Samples
+
+if TYPE_CHECKING:
+    from python_ref.learning.passes import ForwardPass
 
 __all__ = ["main"]
 
@@ -88,64 +93,108 @@ def fashion(
 @main.command()
 @click.option("--seed", default=1, help="Of parameters, signs and order.")
 @click.option("--batch", default=1000, help="Samples of a step.")
-@click.option("--repeats", default=16, help="Perturbations of each.")
+@click.option("--parts", type=_Parts(), default="1x8,2x8", help="Layers perturbed together, and how often in a step.")
+@click.option("--sparing/--all-nodes", default=True, help="Leave alone what is below zero.")
 @click.option("--delta", default=0.01, help="Amplitude.")
 @click.option("--rate", default=0.002, help="Of Adam, at the start; it falls to zero along half a cosine.")
-@click.option("--steps", default=1600, help="Steps.")
+@click.option("--steps", default=1500, help="Steps.")
 @click.option("--every", default=100, help="Steps between evaluations of all test images; these are not counted.")
-def mnist(seed: int, batch: int, repeats: int, delta: float, rate: float, steps: int, every: int) -> None:
+@click.option("--exact", is_flag=True, help="By back-propagation instead: the same network, cost, batches, optimiser and steps.")
+def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate: float, steps: int, every: int, exact: bool) -> None:
     """MNIST by node perturbation of 784-1024-256-10: 1,068,810 parameters."""
     from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import NodePerturbation
+    from python_ref.learning.estimators import Estimator, Exact, NodePerturbation
     from python_ref.learning.networks import dense
     from python_ref.learning.objectives import CrossEntropy
     from python_ref.learning.optimizers import Adam
     from python_ref.spec.network import Activation
 
-    network = dense((784, 1024, 256, 10), Activation.RELU)
-    estimator = NodePerturbation(network, CrossEntropy(0.1), RandomCode(seed), delta, repeats=repeats)
-    _run("mnist", network, estimator, Adam(rate), seed, batch, steps, every, None, decay=True)
+    network, cost = dense((784, 1024, 256, 10), Activation.RELU), CrossEntropy(0.1)
+    estimator: Estimator = NodePerturbation(network, cost, RandomCode(seed), delta, sparing=sparing, parts=parts)
+    _run("mnist", network, Exact(network, cost) if exact else estimator, Adam(rate), seed, batch, steps, every, None, decay=True)
+
+
+@main.command()
+@click.option("--kind", type=click.Choice(("node", "weight")), default="node", help="What is perturbed.")
+@click.option("--seeds", default=11, help="Runs.")
+@click.option("--batch", default=1, help="Samples of a step.")
+@click.option("--delta", default=0.01, help="Amplitude.")
+@click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
+@click.option("--rate", default=0.01, help="Its rate.")
+@click.option("--two-sided", is_flag=True, help="Two-sided differences.")
+@click.option("--variation", default=0.0, help="Spread a of each neuron's sigmoid.")
+@click.option("--centred/--plain-inputs", default=True, help="Take the mean image off each image.")
+@click.option("--steps", default=100_000, help="At most.")
+@click.option("--every", default=500, help="Steps between evaluations of all images.")
+@click.option("--until", default=0.95, help="Accuracy to reach.")
+def nist(
+    kind: str, seeds: int, batch: int, delta: float, rule: str, rate: float, two_sided: bool, variation: float,
+    centred: bool, steps: int, every: int, until: float,
+) -> None:  # fmt: skip
+    """NIST7x7, 49-4-4 sigmoids, mean squared error: median of steps to an accuracy."""
+    from dataclasses import replace
+
+    from python_ref.datasets import SampleOrder, nist7x7
+    from python_ref.learning.codes import RandomCode
+    from python_ref.learning.estimators import Estimator, NodePerturbation, WeightPerturbation
+    from python_ref.learning.layers import Variation
+    from python_ref.learning.learner import Learner, train
+    from python_ref.learning.networks import dense
+    from python_ref.learning.objectives import SquaredError
+    from python_ref.learning.optimizers import Adam, Plain
+    from python_ref.learning.passes import Measured
+    from python_ref.spec.network import Activation
+
+    data, found, evaluations, began = nist7x7(), [], [], time.process_time()
+    inputs = data.inputs - data.inputs.mean(axis=0) if centred else data.inputs
+    for seed in range(1, seeds + 1):
+        network = dense((49, 4, 4), Activation.SIGMOID, Activation.SIGMOID)
+        if variation:
+            network = replace(network, variation=Variation.draw(network.n_nodes, variation, seed))
+        cost, code = SquaredError(mean=True), RandomCode(seed)
+        estimator: Estimator = NodePerturbation(network, cost, code, delta, two_sided)
+        if kind == "weight":
+            estimator = WeightPerturbation(Measured(network, cost), code, delta, two_sided, groups=None)
+        result = train(
+            Learner(estimator, {"adam": Adam, "plain": Plain}[rule](rate), batch),
+            network.initial(seed),
+            inputs,
+            data.targets,
+            SampleOrder(len(data), True, seed),
+            steps,
+            evaluation=partial(_accuracy, network, inputs, data.targets),
+            record_every=every,
+            until=until,
+        )
+        reached = result.curve.accuracy[-1] >= until
+        found.append(result.state.steps if reached else None)
+        evaluations.append(result.state.evaluations)
+        print(f"seed {seed}: {found[-1]}, {100 * result.curve.accuracy[-1]:.1f} %", file=sys.stderr, flush=True)
+    known = sorted(steps if each is None else each for each in found)
+    told = {
+        "arguments": sys.argv[1:],
+        "steps": found,
+        "median_steps": known[len(known) // 2],
+        "median_evaluations": sorted(evaluations)[len(evaluations) // 2],
+        "processor_seconds": round(time.process_time() - began, 1),
+    }
+    print(json.dumps(told))
 
 
 @main.command()
 @click.option("--batch", default=1000, help="Samples of a step.")
 @click.option("--rounds", default=10, help="Times that each is done; the fastest counts.")
 def speed(batch: int, rounds: int) -> None:
-    """Node perturbation of 784-1024-256-10: processor time of a step against a forward pass, and against its products alone."""
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import NodePerturbation
-    from python_ref.learning.networks import dense
-    from python_ref.learning.objectives import CrossEntropy
-    from python_ref.spec.network import Activation
+    """784-1024-256-10: processor time of a step, against a forward pass, against its products alone, and against PyTorch."""
+    from mgd_hw.speed import compare_speed
 
-    network, random = dense((784, 1024, 256, 10), Activation.RELU), np.random.default_rng(0)
-    theta, x = network.initial(1, kind=np.float32), random.random((batch, 784), dtype=np.float32)
-    t = np.eye(10, dtype=np.float32)[random.integers(10, size=batch)]
-    estimator = NodePerturbation(network, CrossEntropy(0.1), RandomCode(1))
-    w, values = [random.random(block.shape, dtype=np.float32)[:, 1:] for block in network.parameters], [x.T]
-    for each in w:
-        values.append(each @ values[-1])
+    print(json.dumps(compare_speed(batch, rounds)))
 
-    def products() -> None:
-        """As many as a step needs: all layers, all but the first again, and all correlations."""
-        for each, value in zip((*w, *w[1:]), (*values[:-1], *values[1:-1]), strict=True):
-            each @ value
-        for error, value in zip(values[1:], values, strict=False):
-            error @ value.T
 
-    def fastest(work) -> float:
-        found = []
-        for _ in range(rounds):
-            began = time.process_time()
-            work()
-            found.append(time.process_time() - began)
-        return min(found)
+def _accuracy(network: ForwardPass, inputs: np.ndarray, targets: np.ndarray, theta: np.ndarray) -> float:
+    from python_ref.learning.learner import evaluate
 
-    steps = iter(range(1 << 30))
-    forward = fastest(lambda: network.forward(theta, x))
-    step, alone = fastest(lambda: estimator.estimate(theta, x, t, next(steps))), fastest(products)
-    told = {"forward": forward, "step": step, "products": alone, "step_over_forward": step / forward, "products_over_step": alone / step}
-    print(json.dumps({name: round(value, 4) for name, value in told.items()}))
+    return evaluate(network, theta, inputs, targets, batch=4000)[0]
 
 
 def _run(task, network, estimator, optimizer, seed, batch, steps, every, until, *, decay) -> None:

@@ -15,14 +15,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from python_ref.learning.codes import Code, RandomCode
-from python_ref.learning.passes import Block, Measurable, NodePass, Objective, total
+from python_ref.learning.passes import Block, ForwardPass, Measurable, NodePass, Objective, total
 
-__all__ = ["Base", "Estimate", "Estimator", "NodePerturbation", "WeightPerturbation", "cosine_expected", "length_expected", "normalised"]
+__all__ = [
+    "Base",
+    "Differentiable",
+    "Estimate",
+    "Estimator",
+    "Exact",
+    "NodePerturbation",
+    "Parts",
+    "WeightPerturbation",
+    "cosine_expected",
+    "length_expected",
+    "normalised",
+]
 
 Instrument = Callable[[np.ndarray], np.ndarray]
 """What stands between a cost and its measured value (shapes (B,)); noise."""
@@ -419,5 +431,52 @@ class WeightPerturbation:
                     slopes = readings.slope(cost, origin, mean=True)
                     value = float(slopes.sum(dtype=np.float64)) / (batch * often)
                     self.code.add(row, self.quantities, start, value, gradient[part], gradient[part])
-                    moved[part] = theta[part]
+                    if len(parts) > 1:
+                        moved[part] = theta[part]
         return readings.estimate(gradient, base)
+
+
+class Differentiable(ForwardPass, Protocol):
+    """A network that can be propagated back."""
+
+    def gradient(self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """∂/∂θ of Σ over samples of C (shape (P,)), and the outputs (shape (B, n_out)); ``slopes`` gives ∂C/∂y of these."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Back-propagation in an estimator's place: the true gradient of a batch's mean cost, to compare a learner with.
+
+    Parameters
+    ----------
+    network : Differentiable
+        Network.
+    objective : Objective
+        Its cost.
+    """
+
+    network: Differentiable
+    objective: Objective
+
+    amplitude: ClassVar[float] = 0.0
+    quantities: ClassVar[int] = 1
+
+    @property
+    def parameters(self) -> tuple[Block, ...]:
+        """The network's."""
+        return self.network.parameters
+
+    def estimate(
+        self,
+        theta: np.ndarray,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        p: int,
+        base: Base | None = None,
+        instrument: Instrument | None = None,
+    ) -> Estimate:
+        """See :class:`Estimator`; ``changes`` is empty, and a pass back is not counted."""
+        gradient, outputs = self.network.gradient(theta, inputs, lambda y: self.objective.slopes(y, targets))
+        cost = float(self.objective.costs(outputs, targets).mean(dtype=np.float64))
+        return Estimate(gradient / theta.dtype.type(len(inputs)), np.empty(0), cost, None, len(inputs))

@@ -24,13 +24,14 @@ __all__ = ["Convolution", "Dense", "Layer", "Pool", "Sequential", "Shape", "Vari
 Shape = tuple[int, ...]
 """Of a sample's array: (n,), or (channels, height, width)."""
 
-_FUNCTIONS: dict[Activation, Callable[[np.ndarray], np.ndarray]] = {
-    Activation.RELU: lambda z: np.maximum(z, z.dtype.type(0)),
-    Activation.SIGMOID: lambda z: (np.tanh(z * z.dtype.type(0.5)) + z.dtype.type(1)) * z.dtype.type(0.5),
-    Activation.TANH: np.tanh,
-    Activation.IDENTITY: lambda z: z,
-    Activation.SIGN: lambda z: np.where(z >= 0, z.dtype.type(1), z.dtype.type(-1)),
+_FUNCTIONS: dict[Activation, Callable[[np.ndarray, np.ndarray | None], np.ndarray]] = {
+    Activation.RELU: lambda z, out: np.maximum(z, z.dtype.type(0), out=out),
+    Activation.SIGMOID: lambda z, out: (np.tanh(z * z.dtype.type(0.5)) + z.dtype.type(1)) * z.dtype.type(0.5),
+    Activation.TANH: lambda z, out: np.tanh(z, out=out),
+    Activation.IDENTITY: lambda z, out: z,
+    Activation.SIGN: lambda z, out: np.where(z >= 0, z.dtype.type(1), z.dtype.type(-1)),
 }
+"""f of z; into ``out``, which may be z itself, where that saves memory."""
 _SLOPES: dict[Activation, Callable[[np.ndarray], np.ndarray]] = {
     Activation.RELU: lambda y: (y > 0).astype(y.dtype),
     Activation.SIGMOID: lambda y: y * (1 - y),
@@ -70,11 +71,11 @@ class Variation:
         return Variation(*cut)
 
 
-def _activate(function: Activation, z: np.ndarray, variation: Variation | None) -> np.ndarray:
+def _activate(function: Activation, z: np.ndarray, variation: Variation | None, out: np.ndarray | None = None) -> np.ndarray:
     if variation is None:
-        return _FUNCTIONS[function](z)
+        return _FUNCTIONS[function](z, out)
     kind = z.dtype
-    ideal = _FUNCTIONS[function](variation.gain.astype(kind) * (z - variation.offset.astype(kind)))
+    ideal = _FUNCTIONS[function](variation.gain.astype(kind) * (z - variation.offset.astype(kind)), None)
     return variation.scale.astype(kind) * ideal + variation.shift.astype(kind)
 
 
@@ -406,13 +407,13 @@ class Sequential:
                     record = base[number]  # type: ignore[index]
                 else:
                     record = self._pass(place, theta, x, base[number] if same else None)  # type: ignore[index]
-                    z, size = record.z, int(np.prod(place.nodes))
+                    z, own, size = record.z, None, int(np.prod(place.nodes))
                     assert z is not None
                     if shifted:
                         assert shift is not None
-                        z = z + shift.T[place.node - first : place.node - first + size].reshape(z.shape)
+                        z = own = z + shift.T[place.node - first : place.node - first + size].reshape(z.shape)
                         moved = True
-                    record = record._replace(y=_activate(place.layer.activation, z, self._part(place)))
+                    record = record._replace(y=_activate(place.layer.activation, z, self._part(place), own))
             records.append(record)
             x = record.y
         return x.reshape(-1, x.shape[-1]).T, records

@@ -10,6 +10,7 @@ import pytest
 from python_ref.learning.codes import BLOCK_SIGNS, Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode
 from python_ref.learning.estimators import (
     Estimator,
+    Exact,
     NodePerturbation,
     WeightPerturbation,
     cosine_expected,
@@ -251,6 +252,14 @@ def test_parts_that_are_not_the_networks() -> None:
         for parts in (((1, 1),), ((3, 1),), ((2, 0),)):
             with pytest.raises(ValueError, match=r"^Parts must be positive and have 2 blocks together, as the network has, not \(\("):
                 kind(*first, parts=parts)
+
+
+def test_back_propagation_in_an_estimators_place() -> None:
+    theta, x, t, true = example(IMAGE)
+    found = Exact(IMAGE, COST).estimate(theta, np.repeat(x, 3, 0), np.repeat(t, 3, 0), 0)
+    assert found.gradient == pytest.approx(true)
+    assert found.cost == pytest.approx(COST.costs(IMAGE.forward(theta, x), t)[0])
+    assert found.evaluations == 3
 
 
 def test_a_network_that_cannot_tell_what_to_spare() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from python_ref.learning.optimizers import OPTIMIZERS, Adam, Momentum, Nesterov, Optimizer, Plain, SignDescent
+from python_ref.learning.optimizers import OPTIMIZERS, Adam, Layered, Momentum, Nesterov, Optimizer, Plain, SignDescent
 
 GRADIENTS = np.random.default_rng(0).standard_normal((30, 5))
 
@@ -79,3 +79,16 @@ def test_each_finds_the_bottom_of_a_bowl(kind: type) -> None:
         move, memory = rule.step(memory, np.array([2.0, 0.5]) * theta, update, rule.rate)
         theta = theta - move
     assert np.abs(theta).max() < 0.05
+
+
+def test_a_rate_for_each_range_of_parameters() -> None:
+    whole, layered = Adam(0.1), Layered(Adam(0.1), ((2, 0.5), (3, 1.0)))
+    assert layered.rate == 0.1
+    memory, other = whole.initial(GRADIENTS[0]), layered.initial(GRADIENTS[0])
+    for update, gradient in enumerate(GRADIENTS):
+        move, memory = whole.step(memory, gradient, update, 0.1)
+        found, other = layered.step(other, gradient, update, 0.1)
+        assert found == pytest.approx(move * [0.5, 0.5, 1, 1, 1])
+    for factors in ((), ((0, 1.0),)):
+        with pytest.raises(ValueError, match=r"^Numbers of parameters must be positive, not \("):
+            Layered(Adam(), factors)
