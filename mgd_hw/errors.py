@@ -60,6 +60,14 @@ class UserError(Exception):
         parts = [part for part in (self.file, place, reason) if part]
         super().__init__(": ".join(part.replace("\n", " ") for part in parts) + ". " + remedy)
 
+    def __reduce__(self) -> tuple:
+        """So that it comes back whole from another process."""
+        return _again, (type(self), self.reason, self.remedy, self.file, self.key, self.value)
+
+
+def _again(kind: type[UserError], reason: str, remedy: str, file: str | None, key: str | None, value: object) -> UserError:
+    return kind(reason, remedy, file=file, key=key, value=value)
+
 
 class ToolError(UserError):
     """A tool is missing, or broke for a reason that is not the design's."""

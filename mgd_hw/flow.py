@@ -890,7 +890,7 @@ def sweep(
     if design is None:
         if vary:
             raise UserError("a design is varied, and none is named", "Name it first: mgd-hw sweep DESIGN --vary …", key="--vary")
-        return run.choose(FOLDER if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
+        return run.choose(run.latest() if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
     return run.sweep(
         read(design), vary or {}, seeds=seeds, steps=steps, backprop=backprop, validate=validate, targets=targets, boards=boards,
         workers=workers, scheduler=scheduler, condition=best, minimize=minimize, maximize=maximize, dry_run=dry_run, out=out,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,10 +20,10 @@ from mgd_hw.sweep.jobs import Job, Row, run_jobs, single_threaded
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Cluster", "Crew", "Local", "Lost", "crew_of"]
+__all__ = ["PATIENCE", "Cluster", "Crew", "Local", "Lost", "crew_of"]
 
-PATIENCE = 30
-"""Seconds to wait for a scheduler, and for its first worker."""
+TIMEOUT, PATIENCE = 10, 30
+"""Seconds to wait for a scheduler, and for a worker where there is none."""
 
 
 class Lost(Exception):
@@ -147,9 +148,11 @@ class Cluster:
             reason, remedy = "Dask is not installed", "pip install 'mgd-hw[sweep]' brings it; without --scheduler it is not needed."
             raise ToolError(reason, remedy, key="--scheduler", value=address) from None
         self.address = address
-        distributed.config.logging_config = None  # type: ignore[attr-defined]
+        for name in list(logging.root.manager.loggerDict):
+            if name.split(".")[0] == "distributed":
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # what there is to say, we say
         try:
-            self._client: Client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+            self._client: Client = distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError, ImportError) as error:
             said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
             reason = f"there is no Dask scheduler to be reached ({said})"
@@ -166,34 +169,48 @@ class Cluster:
 
     def size(self) -> int:
         """Threads of all workers there are at present."""
-        return sum(self._client.nthreads().values())
+        with self._reached():
+            return sum(self._client.nthreads().values())
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Turn a scheduler that went away into a message."""
+        from concurrent.futures import CancelledError
+
+        try:
+            yield
+        except (CancelledError, OSError, TimeoutError, RuntimeError) as error:
+            if "deserializ" in str(error):
+                raise self._cannot(error) from error
+            reason = f"the scheduler went away; what was finished is kept ({type(error).__name__})"
+            raise UserError(reason, "Start it, and give the same command again.", key="--scheduler", value=self.address) from error
 
     def submit(self, jobs: Sequence[Job], version: str) -> Future[list[Row]]:
         """By a worker."""
-        return self._pool.submit(run_jobs, jobs, version)
+        with self._reached():
+            return self._pool.submit(run_jobs, jobs, version)
 
     def result(self, future: Future[list[Row]]) -> list[Row]:
         """What came of jobs."""
-        from concurrent.futures import CancelledError
-
         from distributed import KilledWorker
 
         try:
-            return future.result()
+            with self._reached():
+                return future.result()
         except KilledWorker as error:
             raise Lost("every worker that did it died") from error
         except (ImportError, AttributeError) as error:
-            reason = f"its workers cannot do a run ({type(error).__name__}: {error})"
-            raise UserError(reason, "Install mgd-hw on every worker.", key="--scheduler", value=self.address) from error
-        except (CancelledError, OSError) as error:
-            reason = "the scheduler went away; the rows that were finished are kept"
-            raise UserError(reason, "Start it, and give the same command again.", key="--scheduler", value=self.address) from error
+            raise self._cannot(error) from error
+
+    def _cannot(self, error: BaseException) -> UserError:
+        reason = f"its workers cannot do a run ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        return UserError(reason, "Install mgd-hw on every worker.", key="--scheduler", value=self.address)
 
     def close(self) -> None:
         """Forget what was not finished, and leave the cluster."""
         pool: Any = getattr(self, "_pool", None)
         with suppress(Exception):  # whatever it has to say, we are leaving
             if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(wait=False)
         with suppress(Exception):
             self._client.close(timeout=2)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener
-from mgd_hw.sweep.crew import Crew, Lost
+from mgd_hw.sweep.crew import PATIENCE, Crew, Lost
 from mgd_hw.sweep.estimate import Estimate, shown
 from mgd_hw.sweep.jobs import FAILED, Job, Row
 from mgd_hw.sweep.journal import Journal
@@ -128,7 +128,7 @@ def drive(plan: Plan, crew: Crew, journal: Journal, estimate: Estimate, finished
     outcome, begun = Outcome(), time.perf_counter()
     work = _Work(pending(plan, finished))
     given: dict[Future[list[Row]], list[Planned]] = {}
-    clock = _Clock(plan, estimate, finished, listener)
+    clock, deserted = _Clock(plan, estimate, finished, listener), 0.0
 
     def write(chunk: list[Planned], rows: list[Row]) -> None:
         named = [(row, job.kind, plan.about(each, job.number if job.steps else None)) for (each, job), row in zip(chunk, rows, strict=True)]
@@ -144,6 +144,7 @@ def drive(plan: Plan, crew: Crew, journal: Journal, estimate: Estimate, finished
             if not given:
                 break
             done, _ = wait(given, timeout=1.0, return_when=FIRST_COMPLETED)
+            deserted = _check_deserted(crew, deserted, listener) if not done else 0.0
             for future in done:
                 chunk = given.pop(future)
                 try:
@@ -165,6 +166,18 @@ def _hand_out(work: _Work, crew: Crew, given: dict[Future[list[Row]], list[Plann
     most = 2 * max(1, crew.size())
     while len(given) < most and (taken := work.take(chunk(), idle=not given)):
         given[crew.submit([job for _, job in taken], version)] = taken
+
+
+def _check_deserted(crew: Crew, since: float, listener: Listener) -> float:
+    """Since when there has been no worker, 0 if there is one; give up if none comes."""
+    if crew.size():
+        return 0.0
+    if not since:
+        listener.say(f"All workers are gone; waiting {PATIENCE} s for others.")
+    elif time.monotonic() - since > PATIENCE:
+        reason = "all workers are gone; what was finished is kept"
+        raise UserError(reason, "Start some, and give the same command again.", key="--scheduler")
+    return since or time.monotonic()
 
 
 def _check_alive(outcome: Outcome) -> None:

@@ -257,7 +257,6 @@ class _Checker:
 
     def _checked(self, number: int, values: tuple[Any, ...], design: Design) -> Combination:
         from mgd_hw.flow import check_length
-        from python_ref.spec.design import digest_of
 
         request, spec = self.request, design.spec
         steps = request.steps or design.compare.steps
@@ -272,8 +271,8 @@ class _Checker:
             number,
             values,
             pickle.dumps(light),
-            digest_of(_hashable(described | ({"backprop": backprop} if "backprop" in request.models else {}))),
-            digest_of([spec.digest, list(periods), design.software.asks]),
+            _digest(described | ({"backprop": backprop} if "backprop" in request.models else {})),
+            _digest([spec.digest, periods, design.software.asks]),
             spec.digest,
             spec.network.initial.seed,
             steps,
@@ -309,8 +308,8 @@ class _Checker:
         return self._files[spec.path]
 
 
-def _hashable(value: dict[str, Any]) -> object:
-    """The same, of plain values: a canonical description has no paths."""
+def _digest(value: object) -> str:
+    """Of a canonical description, in which what is not plain, such as a path, is text."""
     from python_ref.spec.design import canonical
 
-    return json.loads(json.dumps(canonical(value), default=str))
+    return hashlib.sha256(json.dumps(canonical(value), sort_keys=True, default=str).encode()).hexdigest()

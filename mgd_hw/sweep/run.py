@@ -14,7 +14,7 @@ from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory
 from mgd_hw.results import Result
 from mgd_hw.sweep.choice import Found, best, read_condition, summary
-from mgd_hw.sweep.crew import crew_of
+from mgd_hw.sweep.crew import Crew, crew_of
 from mgd_hw.sweep.driver import Outcome, begin, drive, pending
 from mgd_hw.sweep.estimate import estimate, shown
 from mgd_hw.sweep.jobs import DONE, FAILED, FIT, REFUSED, SYNTH, TRAIN
@@ -134,6 +134,8 @@ class SweepPlan(Result):
 
 BEST_SHOWS = ("accuracy", "accuracy_std", "lut", "memory_bits", "steps_per_second")
 """Figures that stand at the top of the best design's file."""
+SUBFOLDER = "sweep"
+"""Where results go when no directory is named, in the design's folder."""
 MOST_SHOWN = 10
 """Refused combinations that a plan names."""
 
@@ -219,14 +221,18 @@ def sweep(
     wanted = _wanted(condition, minimize, maximize)
     models = MODELS if backprop else MODELS[:2]
     places = _places(targets, boards)
-    directory = check_directory(FOLDER / design.name / "sweep" if out is None else Path(out))
+    directory = check_directory(FOLDER / design.name / SUBFOLDER if out is None else Path(out))
     plan = make_plan(design, vary, seeds=seeds, steps=steps, models=models, validate=validate, places=places, listener=listener)
     if dry_run:
         return _dry(plan, directory, scheduler, workers, listener)
-    with Journal(directory, write=True) as journal:
-        begin(plan, journal)
-        outcome = _work(plan, journal, directory, scheduler, workers, listener)
-        return _result(plan, journal, directory, outcome, wanted)
+    crew = crew_of(scheduler, workers, listener)
+    try:
+        with Journal(directory, write=True) as journal:
+            begin(plan, journal)
+            outcome = _work(plan, journal, directory, crew, listener)
+            return _result(plan, journal, directory, outcome, wanted)
+    finally:
+        crew.close()
 
 
 def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, listener: Listener) -> SweepPlan:
@@ -242,20 +248,16 @@ def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None
         crew.close()
 
 
-def _work(plan: Plan, journal: Journal, directory: Path, scheduler: str | None, workers: int | None, listener: Listener) -> Outcome:
+def _work(plan: Plan, journal: Journal, directory: Path, crew: Crew, listener: Listener) -> Outcome:
     """Tell the plan, and do what is not done."""
     finished = journal.finished()
     if next(pending(plan, finished), None) is None:
         listener.say("Everything is done already.")
         return Outcome()
-    crew = crew_of(scheduler, workers, listener)
-    try:
-        expected = estimate(plan, listener)
-        for sentence in _planned(plan, directory, finished, crew.size(), expected).sentences():
-            listener.say(sentence)
-        return drive(plan, crew, journal, expected, finished, listener)
-    finally:
-        crew.close()
+    expected = estimate(plan, listener)
+    for sentence in _planned(plan, directory, finished, crew.size(), expected).sentences():
+        listener.say(sentence)
+    return drive(plan, crew, journal, expected, finished, listener)
 
 
 def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expected: Any) -> SweepPlan:
@@ -380,6 +382,20 @@ def _best(found: Sequence[Found], journal: Journal, wanted: Wanted) -> Best:
     text = paths_made_absolute(editor.edited([chosen.vary[name] for name in notes["keys"]]), path)
     parse(text, path)
     return Best(condition.text, key, largest, sum(condition.holds(each) for each in found), len(found), chosen, text)
+
+
+def latest(folder: Path = FOLDER) -> Path:
+    """Where the last sweep is, of those that named no folder.
+
+    Raises
+    ------
+    UserError
+        If there was none.
+    """
+    found = sorted(folder.glob(f"*/{SUBFOLDER}/{JOURNAL}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"no sweep is in {folder}", "Name the folder of one with -o, or a DESIGN to sweep.", key="-o")
+    return found[-1].parent
 
 
 def choose(directory: Path, *, condition: str | None = None, minimize: str | None = None, maximize: str | None = None) -> Swept:

@@ -88,7 +88,9 @@ def _pieces(key: str, text: str) -> list[str]:
 
 def _value(key: str, text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"] if "\n" not in text and "#" not in text else text
+        found = tomllib.loads(f"value = {text}")
+        if len(found) == 1:
+            return found["value"]
     except (ValueError, RecursionError):
         if re.fullmatch(BARE, text):
             return text
