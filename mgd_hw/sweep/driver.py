@@ -14,7 +14,7 @@ from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener
 from mgd_hw.sweep.crew import PATIENCE, Crew, Lost
 from mgd_hw.sweep.estimate import Estimate, shown
-from mgd_hw.sweep.jobs import FAILED, Job, Row
+from mgd_hw.sweep.jobs import DONE, FAILED, REFUSED, Job, Row
 from mgd_hw.sweep.journal import Journal
 from mgd_hw.sweep.plan import REFUSAL, Combination, Plan
 
@@ -78,7 +78,7 @@ def begin(plan: Plan, journal: Journal) -> None:
     notes["places"] = [[place.target, place.board, place.clock_mhz, place.synthesise] for place in request.places]
     notes |= {"combinations": len(plan.combinations), "refused": len(plan.refused)}
     journal.plan(entries(), notes)
-    journal.add((Row(plan.refusal_key(each), "refused", str(each.refused), 0.0, {}), REFUSAL, plan.about(each)) for each in plan.refused)
+    journal.add((Row(plan.refusal_key(each), REFUSED, str(each.refused), 0.0, {}), REFUSAL, plan.about(each)) for each in plan.refused)
 
 
 class _Work:
@@ -153,7 +153,7 @@ def drive(plan: Plan, crew: Crew, journal: Journal, estimate: Estimate, finished
                     blamed = work.lost(chunk)
                     outcome.lost += len(chunk) - len(blamed)
                     write(blamed, [Row(job.key, FAILED, f"{lost}, {STRIKES} times", 0.0, {}) for _, job in blamed])
-                    _check_alive(outcome)
+                    _check_alive(outcome, crew.size())
             clock.tell()
     except KeyboardInterrupt:
         outcome.interrupted = True
@@ -180,9 +180,9 @@ def _check_deserted(crew: Crew, since: float, listener: Listener) -> float:
     return since or time.monotonic()
 
 
-def _check_alive(outcome: Outcome) -> None:
-    """Give up if workers die before any has finished a job."""
-    if not outcome.rows["done"] and outcome.rows[FAILED] >= STRIKES:
+def _check_alive(outcome: Outcome, size: int) -> None:
+    """Give up if all workers died some times, and none has finished a job."""
+    if not outcome.rows[DONE] and outcome.lost > 2 * STRIKES * size:
         raise UserError(
             "workers die before they finish a run",
             'Give them more memory, or take fewer with --workers. A script needs `if __name__ == "__main__":` around the call.',

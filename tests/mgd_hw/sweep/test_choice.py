@@ -112,13 +112,8 @@ def test_a_summary_takes_means_over_seeds_and_gives_the_core_to_each(tmp_path: P
         journal.add([(Row("x", DONE, "", 1.0, {"target": "part", "lut": 100, "cycles_per_step": 1000.0}), "synth", {})])
         journal.add([(Row("y", REFUSED, "no", 1.0, {}), "synth", {})])
         one, two, three = summary(journal, places)
-    assert (one.combination, one.vary, one.runs, one.figures["accuracy"], one.figures["cost"]) == (
-        0,
-        {"k": "a"},
-        2,
-        pytest.approx(0.7),
-        2.0,
-    )
+    assert (one.combination, one.vary, one.runs) == (0, {"k": "a"}, 2)
+    assert (one.figures["accuracy"], one.figures["cost"]) == (pytest.approx(0.7), 2.0)
     assert one.figures["accuracy_std"] == pytest.approx(np.std([0.5, 0.9], ddof=1))
     assert (one.figures["lut"], one.figures["board"], one.figures["steps_per_second"]) == (100, "board", 10_000.0)
     assert (two.runs, two.figures["lut"], "accuracy_std" in two.figures) == (1, 100, False)
