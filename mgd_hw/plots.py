@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mgd_hw.flow import Cosimulated, Demonstrated, Generated, Synthesised
     from mgd_hw.observation import Observed, Values
     from mgd_hw.results import Result
+    from mgd_hw.sweep.run import Swept
     from mgd_hw.timeline import Timeline
     from mgd_hw.training import Trained
 
@@ -303,6 +304,14 @@ def _of_demonstrated(result: Demonstrated) -> Figure:
     return _learning(next(chapter.compared for chapter in reversed(result.designs) if chapter.compared))
 
 
+def _of_swept(result: Swept) -> Figure:
+    from mgd_hw.sweep.picture import pareto
+
+    if not result.found:
+        raise UserError("there is nothing to draw: no run is finished", "Give the sweep's command again.", key="plot")
+    return pareto(result.found)
+
+
 _DRAWN: dict[str, Callable[[Any], Figure]] = {
     "Build": _of_build,
     "Comparison": _learning,
@@ -312,6 +321,7 @@ _DRAWN: dict[str, Callable[[Any], Figure]] = {
     "Fitted": _of_fitted,
     "Generated": _of_generated,
     "Observed": directions,
+    "Swept": _of_swept,
     "Synthesised": _of_synthesised,
     "Timeline": timeline,
     "Trained": _of_trained,

@@ -47,8 +47,8 @@ class Found(Result):
     runs : int
         Runs that finished.
     figures : dict
-        Mean of each numeric column over the runs; ``accuracy_std`` and ``accuracy_interval`` (half of the 95 % interval of the mean);
-        what the core takes; ``steps_per_second`` at the board's clock.
+        Mean of each numeric column over the runs; of the accuracy also ``accuracy_min``, ``accuracy_max``, ``accuracy_std`` and
+        ``accuracy_interval`` (half of the 95 % interval of the mean); what the core takes; ``steps_per_second`` at the board's clock.
     unbeaten : bool
         Whether none is at least as good in accuracy, size and speed, and better in one of them.
     """
@@ -58,6 +58,11 @@ class Found(Result):
     runs: int
     figures: dict[str, Any]
     unbeaten: bool = False
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """One row: keys, figures, and the rest."""
+        row = {"combination": self.combination, **self.vary, "runs": self.runs, **self.figures, "unbeaten": self.unbeaten}
+        return {"result": [row]}
 
     def value(self, name: str) -> Any:
         """A varied key's value, or a figure; None if there is none."""
@@ -103,6 +108,8 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [row[name] for row in rows if row.get(name) is not None]
         found[name] = float(np.mean(values)) if values else None
     accuracies = np.array([row["accuracy"] for row in rows if row.get("accuracy") is not None])
+    if len(accuracies):
+        found |= {"accuracy_min": float(accuracies.min()), "accuracy_max": float(accuracies.max())}
     if len(accuracies) > 1:
         found["accuracy_std"] = float(np.std(accuracies, ddof=1))
         found["accuracy_interval"] = interval(accuracies)

@@ -39,6 +39,7 @@ def rows_of(journal: Journal) -> Iterator[dict[str, Any]]:
 
 def export(journal: Journal, directory: Path, found: Sequence[Found], described: dict[str, Any]) -> tuple[str, ...]:
     """Write rows.csv, rows.parquet if pyarrow is there, sweep.json and pareto.svg; return their names."""
+    from mgd_hw.plots import saved
     from mgd_hw.sweep.picture import pareto
 
     columns = list(dict.fromkeys(name for row in rows_of(journal) for name in row))
@@ -51,7 +52,7 @@ def export(journal: Journal, directory: Path, found: Sequence[Found], described:
         text = json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
         (folder / "sweep.json").write_text(text + "\n", encoding="utf-8")
         if found:
-            (folder / "pareto.svg").write_bytes(pareto(found))
+            (folder / "pareto.svg").write_bytes(saved(pareto(found), "svg", "mgd-hw-sweep"))
         return tuple(sorted(path.name for path in folder.iterdir()))
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mgd_hw.errors import UserError
 
 if TYPE_CHECKING:
+    from mgd_hw.comparison import Training
     from mgd_hw.config import Design
     from mgd_hw.data import Data, DataSpec
 
@@ -171,8 +172,19 @@ def _train(job: Job) -> dict[str, Any]:
         if not head or model == "fixed":
             head = {"model": model, "accuracy": values["accuracy"], "cost": values["cost"]}
         columns |= {f"{model}_{name}": value for name, value in values.items()} | {f"{model}_seconds": found.seconds}
+        columns |= {f"{model}_{name}": value for name, value in _costs(design, job.steps, model, found).items()}
         columns |= {f"saturated_{kind}": count for kind, count in found.saturations.items()}
     return head | columns
+
+
+def _costs(design: Design, steps: int, model: str, found: Training) -> dict[str, Any]:
+    """What the run cost: cycles of the core, and joules by counting operations (:mod:`mgd_hw.costs`)."""
+    from mgd_hw.costs import costs_of_backprop, costs_of_mgd
+
+    if model == "backprop":
+        return {"joules": costs_of_backprop(design, found.evaluations, found.writes).energy.joules}
+    costs = costs_of_mgd(design, steps, fixed=model == "fixed", evaluations=found.evaluations, writes=found.writes)
+    return ({} if costs.cycles is None else {"cycles": costs.cycles}) | {"joules": costs.energy.joules}
 
 
 def _plain(value: float) -> float | int | None:

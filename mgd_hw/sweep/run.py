@@ -196,6 +196,10 @@ class Swept(Result):
     interrupted: bool
     notes: tuple[str, ...] = ()
 
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Its designs; every run stands in rows.csv and rows.parquet."""
+        return {"designs": [each.rows()[0] for each in self.found]}
+
 
 def sweep(
     design: Design,
