@@ -276,6 +276,23 @@ def sweep(design: str | None, vary: tuple[str, ...], out: Path | None, as_json: 
 
 
 @commands.command()
+@_options("design")
+@click.option("--proof", type=click.IntRange(1, 10**9), default=200, show_default=True, help="Steps of co-simulation.")
+@click.option("--seeds", type=click.IntRange(1, 1000), help="Runs to compare.  [default: the design's]")
+@click.option("--steps", type=click.IntRange(1, 10**9), help="Steps of a run.  [default: the design's]")
+@click.option("--target", type=click.Choice(TARGETS), default="ice40-up5k", show_default=True, help="FPGA family of the synthesis.")
+@click.option("--board", metavar="NAME", default="icebreaker", show_default=True, help="Board of which the seconds of a run are told.")
+@_options("out", "json")
+def report(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Do all of it with a design, and show it in one page: report.html."""
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        result = flow.report(design, out=out, listener=terminal, **options)
+        terminal.finish(result, failed=not result.good)
+
+
+@commands.command()
 @_options("design", "json")
 def fit(design: str, as_json: bool) -> None:
     """Predict, before any synthesis, which FPGAs the design fits, with how many lanes, and what it takes."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
     from mgd_hw.fitting import Fitted
-    from mgd_hw.report import Chapter
+    from mgd_hw.report import Chapter, Reported
     from mgd_hw.sweep.run import SweepPlan, Swept
     from mgd_hw.training import Served, Trained
     from python_ref.spec.design import DesignSpec
@@ -56,6 +56,7 @@ __all__ = [
     "generate",
     "new",
     "read",
+    "report",
     "run_of",
     "serve",
     "sweep",
@@ -1005,7 +1006,7 @@ def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demons
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.report import Chapter, write
+    from mgd_hw.report import write
 
     listener = listener or Silent()
     directory = check_directory(FOLDER / "demo" if out is None else Path(out))
@@ -1013,14 +1014,108 @@ def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demons
     chapters = []
     for number, (name, (title, cosim_steps, seeds, steps)) in enumerate(DEMONSTRATED.items(), 1):
         listener.say(f"[{number} of {len(DEMONSTRATED)}] {title}")
-        design, place = read(name), directory / name
-        generated = generate(design, place, listener=listener)
-        cosimulated = cosim(design, steps=cosim_steps, out=place, listener=listener)
-        compared = compare(design, seeds=seeds, steps=steps, out=place, listener=listener)
-        if compared.interrupted:
-            raise KeyboardInterrupt
-        synthesised = synth(design, out=place, listener=listener)
-        chapters.append(Chapter(title, design.text, generated, cosimulated, compared, synthesised))
+        plan = _Plan(cosim_steps, seeds, steps, "ice40-up5k", "icebreaker")
+        chapters.append(_chapter(read(name), name, title, plan, directory / name, listener))
     with staged(directory) as folder:
         write(folder, "mgd-hw demo", tuple(chapters))
     return Demonstrated(directory, tuple(chapters), time.perf_counter() - began)
+
+
+# -- report -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a chapter of a report shows: steps of the proof, seeds and steps of the comparison, a part and a board."""
+
+    proof: int
+    seeds: int
+    steps: int
+    target: str
+    board: str
+
+
+def _chapter(design: Design, called: str, title: str, plan: _Plan, place: Path, listener: Listener) -> Chapter:
+    """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
+    from mgd_hw.data import load as load_data
+    from mgd_hw.observation import observe
+    from mgd_hw.provenance import provenance
+    from mgd_hw.report import Chapter
+
+    generated = generate(design, place, listener=listener)
+    cosimulated = cosim(design, steps=plan.proof, out=place, listener=listener)
+    compared = compare(design, seeds=plan.seeds, steps=plan.steps, board=plan.board, out=place, listener=listener)
+    if compared.interrupted:
+        raise KeyboardInterrupt
+    data = load_data(design.data)
+    listener.say("Looking at the numbers of a run.")
+    observed = observe(design, data, steps=plan.steps, listener=listener)
+    synthesised = synth(design, target=plan.target, out=place, listener=listener)
+    commands = (
+        f"mgd-hw generate {called}",
+        f"mgd-hw cosim {called} --steps {plan.proof}",
+        f"mgd-hw compare {called} --seeds {plan.seeds} --steps {plan.steps} --board {plan.board}",
+        f"mgd-hw synth {called} --target {plan.target}",
+        f"mgd-hw report {called} --proof {plan.proof} --seeds {plan.seeds} --steps {plan.steps} --target {plan.target} "
+        f"--board {plan.board}",
+    )
+    built, placement = _found_build(design, place)
+    origin = provenance(design, data, commands, plan.seeds)
+    return Chapter(title, design.text, generated, cosimulated, compared, synthesised, observed, origin, built, placement)
+
+
+def _found_build(design: Design, place: Path) -> tuple[dict[str, Any] | None, str]:
+    """build.json and the picture of the latest bitstream of the very same design, where ``build`` leaves them; (None, "") without one."""
+    found = [*(FOLDER / design.name).glob("*/build.json"), *place.glob("*/build.json")]
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            built = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(built, dict) and built.get("digest") == design.spec.digest:
+            picture = path.with_name("placement.svg")
+            return built, picture.read_text(encoding="utf-8") if picture.is_file() else ""
+    return None, ""
+
+
+def report(
+    design: str | Path | Design,
+    *,
+    proof: int = 200,
+    seeds: int | None = None,
+    steps: int | None = None,
+    target: str = "ice40-up5k",
+    board: str = "icebreaker",
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Reported:
+    """Generate, co-simulate, compare, look at the numbers and synthesise; write report.html and report.json.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    proof : int
+        Steps of co-simulation.
+    seeds, steps : int or None
+        Of the comparison; None: as the design file says.
+    target : str
+        Part of the synthesis.
+    board : str
+        Of which the hardware's seconds are told.
+    out : path or None
+        Directory for everything. A bitstream that `mgd-hw build` left in it, or where it leaves them, is shown.
+    listener : Listener or None
+        Told of progress.
+    """
+    from mgd_hw.report import Reported, write
+
+    listener, called = listener or Silent(), str(design.path if isinstance(design, Design) else design)
+    design, began = _built(design), time.perf_counter()
+    directory, _ = _place(design, out), _board(board)
+    plan = _Plan(proof, seeds or design.compare.seeds, steps or design.compare.steps, target, board)
+    check_length(design, plan.steps)
+    chapter = _chapter(design, called, design.name, plan, directory, listener)
+    with staged(directory) as folder:
+        write(folder, f"mgd-hw report: {design.name}", (chapter,))
+    return Reported(directory, chapter, time.perf_counter() - began)

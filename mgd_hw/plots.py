@@ -159,11 +159,14 @@ def histogram(values: Values) -> Figure:
     with _style():
         figure = _figure(COLUMN, 2.5)
         axes = _plain_axes(
-            figure, xlabel="magnitude, by its highest bit", ylabel="values (%)", title=f"{values.name.capitalize()}: {values.format}"
+            figure,
+            xlabel="magnitude, by its highest bit",
+            ylabel="values (%)",
+            title=f"{values.name[:1].upper()}{values.name[1:]}: {values.format}",
         )
         for left, width in ((first, values.idle_low), (first + bits - values.idle_high, values.idle_high)):
             if width:
-                axes.axvspan(left - 0.5, left + width - 0.5, facecolor="#eeeeee", edgecolor="#999999", hatch="////", linewidth=0)
+                axes.axvspan(left - 0.5, left + width - 0.5, facecolor="#eeeeee", edgecolor=GREY, hatch="////", linewidth=0)
         axes.bar(places, shares, width=0.85, color=BLUE)
         axes.bar([first - 1.5], [100.0 * values.zero / max(1, values.count)], width=0.85, color=GREY)
         every = max(1, -(-bits // 6))
@@ -177,14 +180,16 @@ def histogram(values: Values) -> Figure:
 def energies(result: Comparison) -> Figure:
     """The estimated energy of a run of each model, arithmetic and memory."""
     found = [(name, getattr(result, name).costs) for name in _STYLES if getattr(result, name).costs is not None]
+    most = max((costs.energy.joules for _, costs in found), default=0.0)
+    scale, unit = next(((scale, unit) for scale, unit in ((1.0, "J"), (1e3, "mJ"), (1e6, "µJ")) if most * scale >= 1), (1e9, "nJ"))
     with _style():
         figure = _figure(COLUMN, 2.4)
-        axes = _plain_axes(figure, xlabel="energy of a run, estimated (mJ)", title="Energy of the operations, 45 nm")
+        axes = _plain_axes(figure, xlabel=f"energy of a run, estimated ({unit})", title="Energy of the operations, 45 nm")
         labels = [f"{_STYLES[name][0].partition(' (')[0]}, {costs.energy.numbers}" for name, costs in found]
-        arithmetic = np.array([1e3 * costs.energy.arithmetic_joules for _, costs in found])
-        memory = np.array([1e3 * costs.energy.memory_joules for _, costs in found])
+        arithmetic = np.array([scale * costs.energy.arithmetic_joules for _, costs in found])
+        memory = np.array([scale * costs.energy.memory_joules for _, costs in found])
         axes.barh(labels, arithmetic, color=BLUE, label="arithmetic")
-        axes.barh(labels, memory, left=arithmetic, color="#9ecae9", hatch="////", edgecolor="white", label="memory")
+        axes.barh(labels, memory, left=arithmetic, color="white", hatch="////", edgecolor=BLUE, label="memory")
         axes.invert_yaxis()
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
@@ -197,14 +202,13 @@ def timeline(result: Timeline) -> Figure:
     """The cycles of one step."""
     from mgd_hw.timeline import COST, FORWARD, LEARN
 
-    rows = {FORWARD: (2, BLUE, ""), LEARN: (1, "#e69f00", "////"), COST: (0, GREEN, "....")}
+    rows = {FORWARD: (2, BLUE, ""), LEARN: (1, ORANGE, "////"), COST: (0, GREEN, "....")}
     with _style():
         figure = _figure(COLUMN, 2.5)
         axes = _plain_axes(figure, xlabel="cycle", title=f"One step of two passes: {result.cycles:,} cycles")
-        for number, span in enumerate(span for span in result.spans):
+        for span in result.spans:
             row, colour, hatch = rows[span.what]
-            alpha = 0.55 if span.what == FORWARD and number % 2 else 1.0
-            axes.broken_barh([(span.first, span.cycles)], (row - 0.38, 0.76), facecolor=colour, alpha=alpha, hatch=hatch, edgecolor="white")
+            axes.broken_barh([(span.first, span.cycles)], (row - 0.38, 0.76), facecolor=colour, hatch=hatch, edgecolor="white")
         axes.set_yticks([2, 1, 0], ["network", "learning\nof step n − 1", "cost"])
         axes.set_xlim(0, result.cycles)
         half = max((span.first for span in result.spans if span.what == FORWARD and span.name.endswith("layer 1")), default=0)
@@ -222,9 +226,9 @@ def resources(components: Mapping[str, Mapping[str, int]], title: str) -> Figure
         figure = _figure(COLUMN, 1.3 + 0.24 * len(names))
         axes = _plain_axes(figure, title=title, xlabel="cells")
         place = np.arange(len(names))
-        for offset, kind, colour, hatch in ((-0.2, "lut", BLUE, ""), (0.2, "ff", "#9ecae9", "////")):
+        for offset, kind, colour, hatch in ((-0.2, "lut", BLUE, ""), (0.2, "ff", "white", "////")):
             counts = [counted.get(kind, 0) for counted in components.values()]
-            axes.barh(place + offset, counts, height=0.38, color=colour, hatch=hatch, edgecolor="white", label=_RESOURCES[kind])
+            axes.barh(place + offset, counts, height=0.38, color=colour, hatch=hatch, edgecolor=BLUE, label=_RESOURCES[kind])
         axes.set_yticks(place, names)
         axes.invert_yaxis()
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False)

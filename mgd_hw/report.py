@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,10 @@ from mgd_hw.results import Result
 if TYPE_CHECKING:
     from mgd_hw.comparison import Comparison
     from mgd_hw.flow import Cosimulated, Generated, Synthesised
+    from mgd_hw.observation import Observed
+    from mgd_hw.provenance import Provenance
 
-__all__ = ["Chapter", "html", "write"]
+__all__ = ["Chapter", "Reported", "html", "write"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,12 @@ class Chapter(Result):
         Of the chapter.
     text : str
         The design file.
-    generated, cosimulated, compared, synthesised : results of :mod:`mgd_hw.flow`, or None
+    generated, cosimulated, compared, synthesised, observed, provenance : results, or None
         Its parts.
+    built : dict or None
+        build.json of a bitstream of the same design.
+    placement : str
+        The picture of that, as svg; "" without one.
     """
 
     title: str
@@ -37,6 +42,10 @@ class Chapter(Result):
     cosimulated: Cosimulated | None = None
     compared: Comparison | None = None
     synthesised: Synthesised | None = None
+    observed: Observed | None = None
+    provenance: Provenance | None = None
+    built: dict[str, Any] | None = None
+    placement: str = field(default="", repr=False)
 
     @property
     def cycles(self) -> dict[str, Any]:
@@ -44,36 +53,43 @@ class Chapter(Result):
         return self.generated.manifest.get("cycles", {})
 
 
-def _picture(comparison: Comparison) -> str:
-    """The learning curves as an SVG element that stands in a page: no head, a description for those who cannot see it."""
-    from mgd_hw.plots import learning
+@dataclass(frozen=True)
+class Reported(Result):
+    """A report of one design.
 
-    svg = learning(comparison, "svg").decode("utf-8")
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
-    results = ", ".join(
-        f"{title} {100 * model.accuracy_mean:.1f} %"
-        for title, model in (("float MGD", comparison.float), ("fixed MGD", comparison.fixed), ("back-propagation", comparison.backprop))
-        if model.runs
-    )
-    described = f"{comparison.judged_by.capitalize()} accuracy and cost over the samples evaluated. At the end: {results}."
-    return svg.replace("<svg", f'<svg role="img" aria-label="{described}"', 1)
+    Attributes
+    ----------
+    directory : Path
+        Where report.html and report.json are.
+    chapter : Chapter
+        What they show.
+    seconds : float
+        It all took.
+    """
+
+    directory: Path
+    chapter: Chapter
+    seconds: float
+
+    ALSO = ("good",)
+
+    @property
+    def good(self) -> bool:
+        """Whether the core is equal to its model, as far as that was looked at."""
+        return self.chapter.cosimulated is None or self.chapter.cosimulated.equal
 
 
 def html(title: str, chapters: tuple[Chapter, ...]) -> str:
     """The page: one file, no network, no script."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
+
+    from mgd_hw.report_sections import sections
 
     environment = Environment(
         loader=PackageLoader("mgd_hw", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["percent"] = lambda value: "–" if value is None or value != value else f"{100 * value:.2f} %"
-    environment.filters["number"] = lambda value: "–" if value is None or value != value else f"{value:,.4g}"
-    environment.filters["whole"] = lambda value: "–" if value is None or value != value else f"{value:,.0f}"
-    pictures = {chapter.title: Markup(_picture(chapter.compared)) for chapter in chapters if chapter.compared}
-    return environment.get_template("report.html.j2").render(title=title, chapters=chapters, pictures=pictures)
+    found = [(f"design-{number}", chapter, sections(chapter, f"design-{number}")) for number, chapter in enumerate(chapters, 1)]
+    return environment.get_template("report.html.j2").render(title=title, chapters=found)
 
 
 def write(directory: Path, title: str, chapters: tuple[Chapter, ...]) -> None:

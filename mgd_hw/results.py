@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-__all__ = ["Result", "flat", "plain"]
+__all__ = ["Result", "flat", "plain", "scaled"]
 
 
 def plain(value: object) -> object:
@@ -54,6 +54,14 @@ def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
         elif not isinstance(item, list):
             found[prefix + name] = item
     return found
+
+
+def scaled(value: float, unit: str) -> str:
+    """A quantity with the prefix that makes it readable."""
+    if math.isnan(value) or not value:
+        return "–" if math.isnan(value) else f"0 {unit}"
+    power = max(-4, min(0, math.floor(math.log10(abs(value)) / 3)))
+    return f"{value / 1000.0**power:,.3g} {['p', 'n', 'µ', 'm', ''][power + 4]}{unit}"
 
 
 class Result:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mgd_hw.results import Result
+from mgd_hw.results import Result, scaled
 
 if TYPE_CHECKING:
     from mgd_hw.building import Boards, Build
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mgd_hw.download import Fetched
     from mgd_hw.fitting import Fitted
     from mgd_hw.flow import Cosimulated, Demonstrated, Generated, New, Synthesised
+    from mgd_hw.report import Reported
     from mgd_hw.sweep.run import SweepPlan, Swept
     from mgd_hw.training import Served, Trained
 
@@ -80,14 +81,6 @@ def _table(*columns: str, numbers: bool = True) -> Table:
     return table
 
 
-def _scaled(value: float, unit: str) -> str:
-    """A quantity with the prefix that makes it readable."""
-    if math.isnan(value) or not value:
-        return "–" if math.isnan(value) else f"0 {unit}"
-    power = max(-4, min(0, math.floor(math.log10(abs(value)) / 3)))
-    return f"{value / 1000.0**power:,.3g} {['p', 'n', 'µ', 'm', ''][power + 4]}{unit}"
-
-
 def _costs(console: Console, rows: list[tuple[str, Costs | None]]) -> None:
     """What a run of each model costs; the estimate of its energy in a table of its own, with what it is worth."""
     found = [(title, costs) for title, costs in rows if costs is not None]
@@ -100,15 +93,15 @@ def _costs(console: Console, rows: list[tuple[str, Costs | None]]) -> None:
             title,
             f"{costs.steps:,}",
             "–" if costs.cycles is None else f"{costs.cycles:,}",
-            *(_scaled(costs.hardware_seconds, "s") for _ in boards),
+            *(scaled(costs.hardware_seconds, "s") for _ in boards),
             f"{costs.multiply_accumulates:,}",
             "–" if math.isnan(costs.saturations) else f"{costs.saturations:,.0f}",
         )
     console.print(table)
     for costs in (costs for _, costs in found if costs.board):
         console.print(
-            f"On {costs.board}: {_scaled(costs.core_seconds, 's')} in the core at {costs.clock_hz / 1e6:g} MHz, "
-            f"{_scaled(costs.line_seconds, 's')} for its samples on the line; both go on at once",
+            f"On {costs.board}: {scaled(costs.core_seconds, 's')} in the core at {costs.clock_hz / 1e6:g} MHz, "
+            f"{scaled(costs.line_seconds, 's')} for its samples on the line; both go on at once",
             soft_wrap=True,
         )
     table = _table("energy, estimated", "numbers", "arithmetic", "memory", "both", "all in the design's widths")
@@ -117,8 +110,8 @@ def _costs(console: Console, rows: list[tuple[str, Costs | None]]) -> None:
         table.add_row(
             title,
             energy.numbers,
-            *(_scaled(value, "J") for value in (energy.arithmetic_joules, energy.memory_joules, energy.joules)),
-            "–" if narrow is None else _scaled(narrow.joules, "J"),
+            *(scaled(value, "J") for value in (energy.arithmetic_joules, energy.memory_joules, energy.joules)),
+            "–" if narrow is None else scaled(narrow.joules, "J"),
         )
     console.print(table)
     console.print("Operations counted, at the energies of 45 nm (Horowitz, ISSCC 2014): of the arithmetic, not of an FPGA.", soft_wrap=True)
@@ -323,6 +316,13 @@ def _demonstrated(console: Console, result: Demonstrated) -> None:
     console.print(f"\nWrote {escape(str(result.directory / 'report.html'))} and report.json in {result.seconds:.0f} s", soft_wrap=True)
 
 
+def _reported(console: Console, result: Reported) -> None:
+    for part in (result.chapter.cosimulated, result.chapter.compared, result.chapter.synthesised):
+        if part is not None:
+            show_on(console, part)
+    console.print(f"\nWrote {escape(str(result.directory / 'report.html'))} and report.json in {result.seconds:.0f} s", soft_wrap=True)
+
+
 def _diagnosed(console: Console, result: Diagnosis) -> None:
     console.print(f"[bold]{escape(result.design)}[/bold]: {escape(result.source)}", soft_wrap=True)
     table = _table("measured at the initial parameters", "")
@@ -478,6 +478,7 @@ _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "Diagnosis": _diagnosed,
     "Fetched": _fetched,
     "Trained": _trained,
+    "Reported": _reported,
     "Served": _served,
     "Swept": _swept,
     "SweepPlan": _sweep_plan,

@@ -1,6 +1,16 @@
-"""Results made by hand, of what takes long to do."""
+"""Results made by hand, of what takes long to do, and the chapters of a report that has everything."""
 
-from mgd_hw import flow
+from pathlib import Path
+
+from boards.build import Placed
+from mgd_hw import comparison, flow
+from mgd_hw.building import board_of
+from mgd_hw.config import load
+from mgd_hw.data import load as load_data
+from mgd_hw.observation import observe
+from mgd_hw.plots import placement
+from mgd_hw.provenance import provenance
+from mgd_hw.report import Chapter
 
 COSIMULATED = flow.Cosimulated("xor", "d", "cxxrtl", "design.v", "python_ref.machine", 9, 79, 711, 0, None, "", {}, "", 99, 11.0, 0.1)
 DIFFERENT = flow.Cosimulated(
@@ -8,5 +18,25 @@ DIFFERENT = flow.Cosimulated(
 )
 SYNTHESISED = flow.Synthesised(
     "xor", "d", "ice40-up5k", "UP5K", 4, 900, 800, 9, 4, 1234, 47.0, 25, 47, False, {"dsp": 1}, 3,
-    {"lut": 5280, "ff": 5280, "dsp": 8, "bram": 30}, "a data sheet", {"lanes": {"lut": 400, "ff": 300}}, 3.0,
+    {"lut": 5280, "ff": 5280, "dsp": 8, "bram": 30}, "a data sheet", {"lanes": {"lut": 400, "ff": 300}, "host": {"lut": 50, "ff": 60}}, 3.0,
 )  # fmt: skip
+BUILT = {
+    "board": "icebreaker", "frequency_mhz": 41.5, "seeds": 3, "clock_mhz": 30.0, "steps_per_second": 1e5, "link_steps_per_second": 2e4,
+    "utilisation": {"ICESTORM_LC": {"used": 900, "available": 5280}},
+}  # fmt: skip
+
+
+def chapters(out: Path) -> tuple[Chapter, Chapter]:
+    """A chapter with every section, and one that has only what went wrong, and a title that must be escaped."""
+    design = load("xor")
+    data = load_data(design.data)
+    generated = flow.generate(design, out)
+    compared = comparison.compare(design, data, seeds=2, steps=200, board=board_of("icebreaker"))
+    observed = observe(design, data, steps=200, points=4, window=8)
+    origin = provenance(design, data, ("mgd-hw cosim xor --steps 9",), 2)
+    cells = [Placed(name, "lut", x, y, 0) for x, y, name in ((1, 2, "lanes"), (3, 4, "host"), (5, 6, "lanes"))]
+    picture = placement(cells, "xor").decode("utf-8")
+    return (
+        Chapter("XOR", design.text, generated, COSIMULATED, compared, SYNTHESISED, observed, origin, BUILT, picture),
+        Chapter("Another <b>", design.text, generated, DIFFERENT),
+    )
