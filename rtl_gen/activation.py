@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.network import Activation
 from python_ref.spec.number import Overflow
 from python_ref.spec.tables import activation_table
-from rtl_gen.fixed import limit, round_value, shift
+from rtl_gen.cast import cast_in_two, jam
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, slot_layout
 
@@ -57,23 +57,21 @@ class Drain(wiring.Component):
         width, take = spec.accumulator_width, Signal()
         m.d.sync += take.eq(self.slot.last & self.slot.forward)
         waiting = [Signal(width, name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
-        left = Signal(range(spec.hardware.lanes + 1))
+        there = Signal(spec.hardware.lanes)
         pass_ends = Signal()
-        m.d.sync += [mine.eq(following) for mine, following in pairwise(waiting)]
-        with m.If(left != 0):
-            m.d.sync += left.eq(left - 1)
+        m.d.sync += [there.eq(there >> 1), *(mine.eq(following) for mine, following in pairwise(waiting))]
         with m.If(take):
             m.d.sync += [
                 *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting)),
-                left.eq(active_lanes(spec, slot)),
+                there.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
                 self.neuron.second.eq(slot.second),
                 self.neuron.layer.eq(slot.layer),
                 pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
             ]
         m.d.comb += [
             self.z.eq(waiting[0]),
-            self.neuron.valid.eq(left != 0),
-            self.neuron.last.eq((left == 1) & pass_ends),
+            self.neuron.valid.eq(there[0]),
+            self.neuron.last.eq(there[0] & ~there[1:2].any() & pass_ends),
         ]
         return m
 
@@ -114,11 +112,15 @@ class ActivationUnit(wiring.Component):
         layers = spec.network.layers
         fractions = [spec.preactivation_format(n).fraction_bits for n in range(len(layers))]
         fraction = max(fractions)
-        # One binary point for all layers: only the first can differ, since its inputs have a format of their own.
-        aligned = Signal(signed(max(spec.preactivation_format(n).width + fraction - fractions[n] for n in range(len(layers)))))
+        # One binary point for all layers: only the first can differ, since its inputs have a format of their own. Of what no cast
+        # will keep, one bit remains.
+        width = max(spec.preactivation_format(n).width + fraction - fractions[n] for n in range(len(layers)))
+        kept = max(spec.formats.table.fraction_bits, spec.formats.activation.fraction_bits) + 2
+        jammed = max(0, min(fraction - kept, width - 2))
+        aligned = Signal(signed(width - jammed), reset_less=True)
         clipped = by_layer([layer.activation is Activation.RELU for layer in layers], self.neuron.layer) & (self.z < 0)
-        places = Mux(self.neuron.layer == 0, shift(self.z, fraction - fractions[0]), shift(self.z, fraction - fractions[-1]))
-        m.d.sync += aligned.eq(Mux(clipped, 0, places))
+        first, others = (jam(self.z.shift_left(fraction - each), jammed) for each in (fractions[0], fractions[-1]))
+        m.d.sync += aligned.eq(Mux(clipped, 0, Mux(self.neuron.layer == 0, first, others)))
 
         neuron = delayed(m, self.neuron, self.latency - 1, "neuron", reset_less=False)
         m.d.sync += [self.neuron_o.eq(neuron), self.z_o.eq(delayed(m, self.z, self.latency - 1, "z"))]
@@ -131,7 +133,7 @@ class ActivationUnit(wiring.Component):
         m.d.sync += chosen.eq(function)
         with m.Switch(chosen):
             for number, activation in enumerate(used):
-                y, outside = self._apply(m, activation, aligned, fraction)
+                y, outside = self._apply(m, activation, aligned, fraction - jammed)
                 with m.Case(number):
                     m.d.comb += [self.y.eq(y), self.outside.eq(outside)]
         return m
@@ -149,10 +151,9 @@ class ActivationUnit(wiring.Component):
             m.d.sync += [negative.eq(aligned < 0), y.eq(Mux(negative, -one, one))]
             return y, outside
         narrow = formats.table if activation.tabulated else target
-        rounded_value = round_value(aligned, fraction - narrow.fraction_bits, cast.rounding)
-        rounded = Signal(rounded_value.shape(), name=f"{name}_rounded", reset_less=True)
-        m.d.sync += rounded.eq(rounded_value)
-        limited, is_outside = limit(rounded, narrow, Overflow.SATURATE if activation.tabulated else cast.overflow)
+        overflow = Overflow.SATURATE if activation.tabulated else cast.overflow
+        dropped = fraction - narrow.fraction_bits
+        limited, is_outside, *_ = cast_in_two(m, aligned, dropped, narrow, cast.rounding, overflow, name)
         m.d.sync += outside.eq(is_outside)
         if not activation.tabulated:
             m.d.sync += y.eq(limited)

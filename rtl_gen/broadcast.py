@@ -13,7 +13,8 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from rtl_gen.fixed import limit, round_value, shift
+from rtl_gen.cast import cast_in_two
+from rtl_gen.fixed import limit, shift
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NEVER_COLLIDES, by_layer, delayed, in_last_layer, pipeline, slot_layout
 
@@ -134,12 +135,11 @@ class Scaler(wiring.Component):
             left = Signal.like(amount, name=f"amount{stage}", reset_less=True)
             m.d.sync += [register.eq(shifted), left.eq(amount)]
             value, amount = register, left
-        rounded = round_value(value, max(0, self.dropped) + 2 * exact, self.cast.rounding)
+        dropped = max(0, self.dropped) + 2 * exact
         if exact:
-            register = Signal(rounded.shape(), name="rounded", reset_less=True)
-            m.d.sync += register.eq(rounded)
-            rounded = register
-        limited, outside = limit(rounded, self.target, self.cast.overflow)
+            limited, outside, *_ = cast_in_two(m, value, dropped, self.target, self.cast.rounding, self.cast.overflow, "cast")
+        else:
+            limited, outside = limit(shift(value, -dropped), self.target, self.cast.overflow)
         m.d.sync += [self.o.eq(limited), self.outside.eq(outside)]
         return m
 
@@ -308,14 +308,12 @@ class Broadcast(wiring.Component):
         source, target, cast = spec.gradient_format, spec.update_format, spec.formats.weight_cast
         if spec.stochastic_bits:
             m.d.comb += self.word_slot.eq(slots[stage - 1])
-        rounded_value = round_value(g, source.fraction_bits - target.fraction_bits, cast.rounding, self.word if spec.stochastic_bits else 0)
-        rounded = Signal(rounded_value.shape(), reset_less=True)
-        m.d.sync += rounded.eq(rounded_value)
-        u, update_outside = limit(rounded, target, cast.overflow)
+        dropped, word = source.fraction_bits - target.fraction_bits, self.word if spec.stochastic_bits else 0
+        u, update_outside, rounded, negative = cast_in_two(m, g, dropped, target, cast.rounding, cast.overflow, "u", word)
         # −u is formed beside the limits, not behind them.
         minus = Signal.like(self.minus, name="negated")
         if cast.overflow is Overflow.SATURATE:
-            m.d.comb += minus.eq(Mux(update_outside, Mux(rounded[-1], -target.min, -target.max), -rounded))
+            m.d.comb += minus.eq(Mux(update_outside, Mux(negative, -target.min, -target.max), -rounded))
         else:
             m.d.comb += minus.eq(-u)
         entry = slots[stage + 1]

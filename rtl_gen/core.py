@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -301,7 +301,7 @@ class Core(wiring.Component):
         m.d.comb += [
             conductor.count.eq(host.data),
             conductor.loaded.eq(host.load),
-            operands.discard.eq(host.discard),
+            operands.discard.eq(delayed(m, host.discard, 1, "discard", reset_less=False)),
             broadcast.exponent.eq(host.exponent),
             array.host_lane.eq(host.lane),
             array.host_memory.eq(host.memory),
@@ -323,7 +323,7 @@ class Core(wiring.Component):
             registers.i_steps.eq(conductor.advance),
             registers.i_correct.eq(judge.correct),
             registers.i_cycles.eq(conductor.busy & ~conductor.starved),
-            registers.i_cost0.eq(cost.cost0),
+            registers.i_cost0.eq(Mux(cost.known, cost.cost0, 0)),
             registers.i_cost1.eq(cost.cost1),
             registers.i_cost_change.eq(cost.cost_change),
             self.busy.eq(conductor.busy),

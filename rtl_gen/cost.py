@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.fixed import limit, round_value
+from rtl_gen.cast import cast_in_two
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import delayed
 
@@ -33,7 +33,9 @@ class CostUnit(wiring.Component):
         A pass's cost is valid in ``cost[cost_second]`` from the next cycle, and in ``total`` now: ``cost_latency`` cycles
         after its last output.
     total, cost0, cost1 : Out
-        The cost just finished, with ``cost_stb``; the cost of pass 0 and of pass 1.
+        The cost just finished, with ``cost_stb``; the cost of pass 0, once it is ``known``, and of pass 1.
+    known : Out(1)
+        There was a pass 0.
     cost_change, outside : Out
         C̃ and whether its cast was out of range, ``latency`` cycles after the last output of pass 1.
     """
@@ -58,6 +60,7 @@ class CostUnit(wiring.Component):
                 "cost_second": Out(1),
                 "total": Out(cost),
                 "cost0": Out(cost),
+                "known": Out(1),
                 "cost1": Out(cost),
                 "cost_change": Out(shape_of(spec.cost_change_format)),
                 "outside": Out(1),
@@ -79,19 +82,24 @@ class CostUnit(wiring.Component):
             self.cost_stb.eq(delayed(m, self.stb & self.last, self.cost_latency, "cost_stb", reset_less=False)),
             self.cost_second.eq(delayed(m, self.second, self.cost_latency, "cost_second")),
         ]
+        # The complement of C₀, so that a sum, with nothing in front of it, subtracts.
+        below0 = Signal(signed(len(self.cost0) + 1))
+        m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]
         with m.If(self.cost_stb):
             with m.If(self.cost_second):
                 m.d.sync += self.cost1.eq(self.total)
             with m.Else():
-                m.d.sync += self.cost0.eq(self.total)
+                m.d.sync += below0.eq(Cat(~self.total, 1))
 
         source, target, cast = spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast
-        difference = Signal(shape_of(source), reset_less=True)
-        m.d.sync += difference.eq(self.cost0 - self.total if spec.two_sided else self.total - self.cost0)
-        rounded_value = round_value(difference, source.fraction_bits - target.fraction_bits, cast.rounding)
-        rounded = Signal(rounded_value.shape(), reset_less=True)
-        m.d.sync += rounded.eq(rounded_value)
-        limited, outside = limit(rounded, target, cast.overflow)
+        less = Signal(shape_of(source), reset_less=True)
+        if spec.two_sided:
+            m.d.sync += less.eq(self.total + below0)  # one less than C₋ − C₊: the complement of C₊ − C₋
+        else:
+            m.d.sync += less.eq((Cat(1, self.total) + Cat(1, below0).as_signed()) >> 1)
+        difference = ~less if spec.two_sided else less
+        dropped = source.fraction_bits - target.fraction_bits
+        limited, outside, *_ = cast_in_two(m, difference, dropped, target, cast.rounding, cast.overflow, "change")
         with m.If(delayed(m, self.cost_stb & self.cost_second, 2, "change_stb", reset_less=False)):
             m.d.sync += [self.cost_change.eq(limited), self.outside.eq(outside)]
         return m

@@ -65,7 +65,7 @@ class _Countdown(wiring.Component):
     en, i : In(1), In(32)
         Set the count.
     down : In(1)
-        Count down by one, if there is one left; not in the cycle after another.
+        Count down by one, if there is one left; not in the two cycles after another.
     none : Out(1)
         None is left; right two cycles after a change.
     """
@@ -76,15 +76,16 @@ class _Countdown(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         half = len(self.i) // 2
-        borrows, nones = self.down, []
-        for name, value in (("low", self.i[:half]), ("high", self.i[half:])):
-            left, fewer, none = Signal(half, name=name), Signal(half, name=f"{name}_fewer"), Signal(init=1, name=f"no_{name}")
+        low_ends, borrows, ends = Signal(init=1), Signal(), []
+        # The high half follows a cycle later, while the low one is far from none.
+        m.d.sync += borrows.eq(self.down & low_ends)
+        for value, down, none in ((self.i[:half], self.down, low_ends), (self.i[half:], borrows, Signal(init=1))):
+            left, fewer = Signal(half), Signal(half)
             m.d.sync += [fewer.eq(left - 1), none.eq(left == 0)]
-            with m.If(self.en | borrows):
+            with m.If(self.en | down):
                 m.d.sync += left.eq(Mux(self.en, value, fewer))
-            borrows = self.down & none
-            nones.append(none)
-        m.d.comb += self.none.eq(Cat(nones).all())
+            ends.append(none)
+        m.d.comb += self.none.eq(Cat(ends).all())
         return m
 
 

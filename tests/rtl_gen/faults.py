@@ -175,12 +175,12 @@ FAULTS = (
     Fault(
         "activations rounded down",
         "activation:ActivationUnit._apply",
-        "- narrow.fraction_bits, cast.rounding)",
-        "- narrow.fraction_bits, Rounding.FLOOR)",
+        "narrow, cast.rounding, overflow",
+        "narrow, Rounding.FLOOR, overflow",
         "node",
     ),
-    Fault("ReLU lets a negative pass", "activation:ActivationUnit.elaborate", "Mux(clipped, 0, places)", "places", "node"),
-    Fault("saturates one short", "fixed:limit", "(target.min, target.max)", "(target.min + 1, target.max)", "narrow_node"),
+    Fault("ReLU lets a negative pass", "activation:ActivationUnit.elaborate", "Mux(clipped, 0, ", "Mux(0, 0, ", "node"),
+    Fault("saturates one short", "cast:cast_in_two", "(target.min, target.max)", "(target.min + 1, target.max)", "narrow_node"),
     Fault("a sticky bit is lost", "broadcast:Scaler.elaborate", "moved = moved | shifted", "moved = moved & ~shifted", "node_even"),
     Fault(
         "a stale activation is correlated",
@@ -226,8 +226,8 @@ FAULTS = (
     Fault(
         "C̃ of the wrong sign",
         "cost:CostUnit.elaborate",
-        "self.cost0 - self.total if spec.two_sided",
-        "self.cost0 - self.total if not spec.two_sided",
+        "~less if spec.two_sided",
+        "~less if not spec.two_sided",
         "node",
     ),
     Fault("the last of equals wins", "cost:Judge.elaborate", "signed_y + below_y >= 0", "signed_y + below_y >= -1", "narrow"),
