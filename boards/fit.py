@@ -282,7 +282,7 @@ class Fit:
         Whether the predictions are nearer to what the part has than they are exact, on average: only synthesis can tell.
     surely_over : dict of str to int
         By how much the part is exceeded, by kind, if every prediction is too high by the worst that was ever seen; if that is not
-        empty, synthesis need not be asked.
+        empty, synthesis need not be asked. Of logic nothing is said here while the model is of another generator.
     lanes, most_lanes : int
         L, and the most that fit, 0 if none do.
     taken, capacity : Resources
@@ -352,7 +352,7 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
         fits=not excess,
         over=excess,
         close=_close(taken, part, measured["error"]),
-        surely_over=over(_off(taken, measured["error"], "worst", -1), part),
+        surely_over=_surely_over(taken, part, measured["error"]),
         lanes=spec.hardware.lanes,
         most_lanes=_most_lanes(spec, part),
         taken=taken,
@@ -367,6 +367,13 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
 def _close(taken: Resources, part: Part, error: Mapping[str, Any]) -> bool:
     """Whether the answer would be another one if every prediction were off by its mean error, the wrong way."""
     return bool(over(_off(taken, error, "mean", 1), part)) != bool(over(_off(taken, error, "mean", -1), part))
+
+
+def _surely_over(taken: Resources, part: Part, error: Mapping[str, Any]) -> dict[str, int]:
+    """What is exceeded, whatever the error of the predictions; by what is known of the generator as it is."""
+    _, current = calibration()
+    kinds = ("lut", "ff", "logic", "dsp", "bram") if current else ("dsp", "bram")
+    return {kind: number for kind, number in over(_off(taken, error, "worst", -1), part).items() if kind in kinds}
 
 
 def _off(taken: Resources, error: Mapping[str, Any], which: str, sign: int) -> Resources:

@@ -49,6 +49,16 @@ def test_a_memory_takes_blocks_where_they_are_cheaper(part, depth, width, blocks
     assert Memory("some", depth, width).blocks(part) == blocks
 
 
+@pytest.mark.parametrize("current", [True, False])
+def test_what_is_surely_too_large(monkeypatch, current):
+    """Blocks and multipliers are counted by rules; logic is predicted, and only for the generator that the model is of."""
+    monkeypatch.setattr("boards.fit.calibration", lambda: ("2026-01-01", current))
+    assert fit(shipped_digits(), "ice40-up5k").surely_over == {}
+    large = fit(shipped_digits(lanes=32), "ice40-up5k")
+    assert set(large.over) >= {"lut", "logic", "dsp", "bram"}
+    assert set(large.surely_over) & {"lut", "logic", "dsp", "bram"} == ({"lut", "logic", "dsp", "bram"} if current else {"dsp", "bram"})
+
+
 def test_a_table_that_is_small_is_logic_and_each_read_port_needs_a_copy():
     assert Memory("table", 64, 10, fixed=True).blocks(UP5K) == 0
     assert Memory("table", 512, 8, fixed=True).blocks(UP5K) == 1
