@@ -250,7 +250,6 @@ def build_board(
         If a tool is missing, or fails.
     """
     planned = plan(board, mhz=mhz, baud=baud)
-    goal = planned.clock.mhz  # of every build, or place and route would take its ease at a lower clock
     check_memory(spec, board.part)
     _find_tools(spec, board)
     history: list[str] = []
@@ -259,7 +258,7 @@ def build_board(
         total = _synthesise(spec, planned, folder, seeds, say, seconds)
         if not board.builds:
             return Built(planned, total, {}, (), 0, SOURCES["xc7"], "", (), seconds)
-        timings, used = _place(board, goal, folder, seeds, say, progress, seconds)
+        timings, used = _place(planned, folder, seeds, say, progress, seconds)
         best = max(range(seeds), key=lambda number: timings[number].mhz)
         reached = timings[best].mhz
         if reached >= planned.clock.mhz:
@@ -318,12 +317,13 @@ def counted(netlist: dict[str, Any], top: str, part: Part) -> Resources:
 
 
 def _place(
-    board: Board, goal: Fraction, folder: Path, seeds: int, say: Callable, progress: Callable, seconds: dict[str, float]
+    planned: Plan, folder: Path, seeds: int, say: Callable, progress: Callable, seconds: dict[str, float]
 ) -> tuple[tuple[Timing, ...], tuple[dict[str, tuple[int, int]], ...]]:
     """Place and route from every seed: timing and use of each."""
+    board = planned.board
     say(f"Placing and routing from {seeds} {'seed' if seeds == 1 else 'seeds'}.")
     began = time.perf_counter()
-    jobs = [place_job(board, goal, seed) for seed in range(1, seeds + 1)]
+    jobs = [place_job(board, planned.clock.mhz, seed) for seed in range(1, seeds + 1)]
     run_jobs(jobs, folder, notify=say, done=lambda ended: progress("Place and route", ended, seeds))
     _add(seconds, "place and route", began)
     began = time.perf_counter()

@@ -113,6 +113,8 @@ def test_xor_becomes_a_bitstream(name: str, tmp_path: Path) -> None:
     assert found.bitstream is not None and found.bitstream.stat().st_size > 10_000
     assert found.frequency_max_mhz is not None and found.clock_mhz <= found.frequency_max_mhz
     assert json.loads((tmp_path / "build.json").read_text())["digest"] == load("xor").spec.digest
+    (clock,) = json.loads((tmp_path / "seed1.report.json").read_text())["fmax"].values()
+    assert clock["constraint"] == pytest.approx(found.clock_mhz, abs=0.01), "the goal of the build counts"
     assert (tmp_path / "placement.svg").read_text().startswith("<?xml")
     assert not list(tmp_path.glob(".mgd-hw-*"))
 
