@@ -211,7 +211,7 @@ def load_parameters(spec: DesignSpec, link: Link, parameters: np.ndarray) -> Non
 def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:
     """Read a memory of every lane: raw (int64, shape (P,)), in the canonical order of parameters.
 
-    Of a format wider than 32 bits, the low 32, sign-extended: the register ``data`` has no more.
+    Its words are whole: a design whose memories are wider than the register ``data`` is refused (:data:`python_ref.spec.design.WORD_BITS`).
     """
     layout = spec.layout
     data = register_map(spec)["data"].address
