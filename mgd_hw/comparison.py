@@ -429,7 +429,10 @@ def _compare_software(
     key, value = design.software.asks[0]
     notes = {"fixed": f"no fixed model: {ONLY_SOFTWARE[key]} has no hardware yet ({key} = {value})"}
     if len(models) == 1:
-        notes["backprop"] = "back-propagation is not defined for the activation sign, which has no slope"
+        what = "the activation sign, which has no slope"
+        if design.software.outside is not None:
+            what = "a forward pass outside, of which nothing is known but its cost"
+        notes["backprop"] = f"back-propagation is not defined for {what}"
     found = {name: _model(design, runs[name], name, steps, notes.get(name, "")) for name in MODELS}
     return Comparison(
         spec.name,

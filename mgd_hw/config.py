@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 from mgd_hw.data import TASKS, DataSpec, Scaling
 from mgd_hw.errors import UserError
 from mgd_hw.keys import KEYS, SECTIONS, Wrong
-from mgd_hw.software import ARCHITECTURES, ONLY_SOFTWARE, OPTIMIZER_KEYS, Software
+from mgd_hw.software import ARCHITECTURES, CLASHES, ONLY_SOFTWARE, OPTIMIZER_KEYS, Outside, Software
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.network import Activation, Initialization, Network, Scheme
@@ -288,6 +289,7 @@ class _Builder:
         return UserError(reason, remedy, file=self.path, key=key, value=value)
 
     def design(self) -> Design:
+        self.check_software()
         name = self.name()
         task = self.task()
         network = self.network(task)
@@ -326,11 +328,6 @@ class _Builder:
     def software(self) -> Software:
         """What no hardware does, all keys of which are checked against each other."""
         given, get = self.values, self.get
-        for key in ("learning.smoothing", "device.weight_limit", "device.stochastic"):
-            needs = {"learning.smoothing": ("learning.cost", "cross-entropy")}.get(key, ("device.weight_step", None))
-            if key in given and (needs[0] not in given or needs[1] not in (None, given[needs[0]])):
-                shown = needs[0] + (f' = "{needs[1]}"' if needs[1] else "")
-                raise self.refuse(key, f"only {shown} has it", f"Remove it, or give {shown}.", given[key])
         name = str(get("optimizer.name", "sgd"))
         found = Software(
             architecture=str(get("network.architecture", "dense")),
@@ -346,6 +343,11 @@ class _Builder:
             normalise=get("learning.normalise", False),
             decay=str(get("learning.decay", "constant")),
             precision=str(get("learning.precision", "float64")),
+            sparing=get("learning.sparing", False),
+            form=str(get("learning.form", "discrete")),
+            highpass=get("learning.highpass", 10.0),
+            lowpass=get("learning.lowpass", 100.0),
+            outside=self.outside(),
             device=tuple((key.removeprefix("device."), value) for key, value in given.items() if key.startswith("device.")),
         )
         built: dict[str, tuple] = {
@@ -356,12 +358,52 @@ class _Builder:
             "learning.repeats": (1,),
             "learning.cost": ("squared-error",),
             "learning.decay": ("constant",),
+            "learning.form": ("discrete",),
         }
         asks = tuple((key, given[key]) for key in ONLY_SOFTWARE if key in given and given[key] not in built.get(key, (False, 0.0)))
         if asks and len(get("schedule.learning_rate", ((0, 0),))) > 1:
             key, value = "schedule.learning_rate", [list(pair) for pair in given["schedule.learning_rate"]]
             raise self.refuse(key, f"a list of rates is the hardware's, and {ONLY_SOFTWARE[asks[0][0]]} has none", _ONE_RATE, value)
         return replace(found, asks=asks)
+
+    def check_software(self) -> None:
+        """Refuse keys that need another, or that do not go with it."""
+        given = self.values
+        analog = dict.fromkeys(("learning.highpass", "learning.lowpass"), ("learning.form", "analog"))
+        outside = {f"outside.{key}": ("outside.command", None) for key in ("parameters", "frames", "timeout")}
+        needed: dict[str, tuple[str, object]] = {"learning.smoothing": ("learning.cost", "cross-entropy"), **analog, **outside}
+        needed |= dict.fromkeys(("device.weight_limit", "device.stochastic"), ("device.weight_step", None))
+        for key, (other, value) in needed.items():
+            if key in given and (other not in given or value not in (None, given[other])):
+                shown = other + (f' = "{value}"' if value else "")
+                raise self.refuse(key, f"only {shown} has it", f"Remove it, or give {shown}.", given[key])
+        off = {"learning.form": "discrete"}
+        for key, (other, shown, why) in CLASHES.items():
+            if key in given and other in given and given[other] != off.get(other):
+                raise self.refuse(key, f"it does not go with {shown}: {why}", f"Remove it, or {other}.")
+        weight = given.get("perturbation.kind", Kind.NODE) is Kind.WEIGHT
+        for key in ("learning.form", "outside.command"):
+            if key in given and given[key] != off.get(key) and not weight:
+                raise self.refuse(key, "only parameters can be perturbed there", 'Write kind = "weight" in [perturbation].', given[key])
+        if given.get("learning.sparing") and weight:
+            raise self.refuse("learning.sparing", "only nodes can be spared", 'Remove it, or write kind = "node" in [perturbation].', True)
+
+    def outside(self) -> Outside | None:
+        """A forward pass outside."""
+        if "outside.command" not in self.values:
+            return None
+        command = str(self.values["outside.command"])
+        try:
+            words = tuple(shlex.split(command))
+        except ValueError:
+            words = ()
+        if not words:
+            raise self.refuse("outside.command", "its quotation marks do not match", 'Write command = "python chip.py", say.', command)
+        if "outside.parameters" not in self.values:
+            reason = "it was left out, and nothing else says how many parameters the forward pass has"
+            raise self.refuse("outside.parameters", reason, "Write parameters = 25, say, in [outside].")
+        get = self.get
+        return Outside(words, get("outside.parameters", 0), get("outside.frames", False), get("outside.timeout", 10.0))
 
     def convolutional(self, architecture: str, task: str) -> Network:
         """Inputs and outputs of a network whose layers are fixed."""

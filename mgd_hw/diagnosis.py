@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result
-from mgd_hw.software import has_slopes, learner, network, objective, start
+from mgd_hw.software import has_slopes, learner, network, objective, opened, start
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import SATURATION_KINDS
@@ -30,6 +29,7 @@ from python_ref.spec.probes import COUNTERS
 
 if TYPE_CHECKING:
     from python_ref.learning.learner import Learner
+    from python_ref.learning.passes import Measurable
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 
@@ -159,12 +159,14 @@ def diagnose(design: Design, data: Data, *, listener: Listener | None = None) ->
     listener = listener or Silent()
     samples = data.train.take(data.order.indices(0, min(SAMPLES, len(data.train))))
     raw = quantise_parameters(design.spec, initial_parameters(design.spec)) if design.software.architecture == "dense" else None
-    machine, theta = learner(design, design.compare.steps), start(design, design.spec.network.initial.seed, raw).astype(np.float64)
-    listener.say("Measuring C̃.")
-    signal, curvature = _odd_and_even(machine, theta, samples)
+    theta = start(design, design.spec.network.initial.seed, raw).astype(np.float64)
+    with opened(design) as problem:
+        machine = learner(design, design.compare.steps, problem)
+        listener.say("Measuring C̃.")
+        signal, curvature = _odd_and_even(machine, theta, samples)
+        listener.say("Trying updates.")
+        tried = _try_updates(design, machine, problem, theta, data)
     noise = math.hypot(_noise_of_devices(design, machine), 0.0 if design.software.asks else _noise_of_formats(design, raw, samples))
-    listener.say("Trying updates.")
-    tried = _try_updates(design, machine, theta, data)
     saturations: dict[str, float] = {}
     changed = math.nan
     if not design.software.asks:
@@ -245,20 +247,21 @@ def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) 
     return float(np.sqrt(np.mean(np.square(off))))
 
 
-def _try_updates(design: Design, machine: Learner, theta: np.ndarray, data: Data) -> dict[str, float]:
+def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: np.ndarray, data: Data) -> dict[str, float]:
     """What updates at θ do to the mean cost of the samples they are made of and of others; none is kept."""
     from python_ref.learning import devices
+    from python_ref.learning.estimators import Exact
 
-    net, cost = network(design), objective(design)
-    known, period = has_slopes(design), machine.update_period
+    exact = Exact(network(design), objective(design)) if has_slopes(design) else None
+    period = machine.update_period
     taken = min(period, MOST_STEPS)
     count = max(1, -(-taken // machine.sample_period)) * machine.batch
     memory, cosines, gains, losses = machine.optimizer.initial(theta), [], [], []
     order, rate = data.order, machine.optimizer.rate
     judged = data.train.take(order.indices(0, min(4 * SAMPLES, len(data.train))))
     x_all, t_all = judged.inputs.astype(np.float64), judged.targets.astype(np.float64)
-    before = float(cost.costs(net.forward(theta, x_all), t_all).mean())
-    overall = net.gradient(theta, x_all, lambda y: cost.slopes(y, t_all))[0] / len(x_all) if known else None
+    before = float(problem.costs(theta, x_all, t_all).mean())
+    overall = exact.estimate(theta, x_all, t_all, 0).gradient if exact else None
     for update in range(UPDATES):
         total = np.zeros_like(theta)
         chosen = data.train.take(order.indices(update * count, count))
@@ -273,9 +276,8 @@ def _try_updates(design: Design, machine: Learner, theta: np.ndarray, data: Data
                 return devices.measure(machine.devices, costs, step, next(number))
 
             total += machine.estimator.estimate(theta, x, t, step // machine.perturbation_period, None, instrument).gradient
-        if known:
-            slopes = partial(cost.slopes, targets=chosen.targets.astype(np.float64))
-            true = net.gradient(theta, chosen.inputs.astype(np.float64), slopes)[0]
+        if exact:
+            true = exact.estimate(theta, chosen.inputs.astype(np.float64), chosen.targets.astype(np.float64), 0).gradient
             cosines.append(float(total @ true / max(np.linalg.norm(total) * np.linalg.norm(true), 1e-300)))
         total *= period / taken
         if machine.normalise:
@@ -286,7 +288,7 @@ def _try_updates(design: Design, machine: Learner, theta: np.ndarray, data: Data
         if update < UPDATES // 2 and memory:
             continue  # what an optimiser keeps has to settle
         with np.errstate(all="ignore"):
-            after = float(cost.costs(net.forward(theta - move, x_all), t_all).mean())
+            after = float(problem.costs(theta - move, x_all, t_all).mean())
         slope = float(overall @ move) if overall is not None else before - after
         gains.append(slope)
         losses.append(after - before + slope)
@@ -294,7 +296,7 @@ def _try_updates(design: Design, machine: Learner, theta: np.ndarray, data: Data
     loss = loss if math.isfinite(loss) else math.inf
     updates = design.compare.steps / period
     return {
-        "cosine": float(np.mean(cosines)) if known else math.nan,
+        "cosine": float(np.mean(cosines)) if exact else math.nan,
         "gain": gain,
         "loss": loss,
         "before": before,

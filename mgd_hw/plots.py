@@ -94,9 +94,11 @@ def _draw(axes: Axes, model: Model, quantity: str, label: str, colour: str, dash
 def _learning_axes(axes: Axes, result: Comparison, quantity: str) -> None:
     for name, style in _STYLES.items():
         model = getattr(result, name)
-        if model.runs:
+        if model.runs and not np.isnan(model.runs[0].curve[quantity]).all():  # a forward pass outside tells no accuracy
             _draw(axes, model, quantity, *style, scale=100.0 if quantity == "accuracy" else 1.0)
-    axes.set(xlabel="samples evaluated (forward passes)", xscale="log")
+    axes.set(xlabel="samples evaluated (forward passes)")
+    if axes.lines:
+        axes.set_xscale("log")
     if quantity == "accuracy":
         axes.set(ylabel=f"{result.judged_by} accuracy (%)", title="Accuracy")
     else:
@@ -114,7 +116,7 @@ def _learning(result: Comparison) -> Figure:
         left, right = figure.subplots(1, 2)
         _learning_axes(left, result, "accuracy")
         _learning_axes(right, result, "cost")
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+        figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return figure
 
 

@@ -3,6 +3,8 @@ it by name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,29 @@ from python_ref.spec.perturbation import SequentialCode, WalshCode
 
 if TYPE_CHECKING:
     from mgd_hw.config import Design
+    from python_ref.learning.analog import AnalogLearner
+    from python_ref.learning.codes import Code
     from python_ref.learning.estimators import Estimator
     from python_ref.learning.layers import Sequential
     from python_ref.learning.learner import Learner
     from python_ref.learning.objectives import CrossEntropy, SquaredError
+    from python_ref.learning.passes import Measurable
 
-__all__ = ["ARCHITECTURES", "ONLY_SOFTWARE", "OPTIMIZER_KEYS", "Software", "check_hardware", "learner", "network", "objective", "start"]
+__all__ = [
+    "ARCHITECTURES",
+    "CLASHES",
+    "ONLY_SOFTWARE",
+    "OPTIMIZER_KEYS",
+    "Outside",
+    "Software",
+    "analog_learner",
+    "check_hardware",
+    "learner",
+    "network",
+    "objective",
+    "opened",
+    "start",
+]
 
 ARCHITECTURES: dict[str, tuple[int, int] | None] = {
     "dense": None,
@@ -41,6 +60,8 @@ OPTIMIZER_KEYS = {
 """The optimisers by name, and the keys that each has."""
 
 ONLY_SOFTWARE = {
+    "outside.command": "a forward pass outside",
+    "learning.form": "this form",
     "network.architecture": "this network",
     "perturbation.code": "this code",
     "perturbation.apart": "perturbing each layer apart",
@@ -50,6 +71,7 @@ ONLY_SOFTWARE = {
     "learning.cost": "this cost",
     "learning.normalise": "this normalisation",
     "learning.decay": "this decay of the rate",
+    "learning.sparing": "sparing nodes",
     "device.activation_variation": "a device model",
     "device.cost_noise": "a device model",
     "device.update_noise": "a device model",
@@ -59,6 +81,61 @@ ONLY_SOFTWARE = {
     "device.wander": "a device model",
 }
 """What has no hardware, in words, by the key that asks for it."""
+
+_ANALOG = 'learning.form = "analog"', "filters take the place of differences, sums and optimisers"
+_OUTSIDE = "outside.command", "of a forward pass outside nothing is known but its cost"
+CLASHES = {
+    **dict.fromkeys(
+        (
+            "perturbation.apart",
+            "schedule.difference",
+            "schedule.update_period",
+            "optimizer.name",
+            "learning.repeats",
+            "learning.normalise",
+            "learning.decay",
+            "device.cost_noise",
+            "device.update_noise",
+            "device.weight_step",
+            "device.endurance",
+            "device.fading",
+            "device.wander",
+        ),
+        ("learning.form", *_ANALOG),
+    ),
+    **dict.fromkeys(
+        (
+            "network.architecture",
+            "network.hidden",
+            "network.output",
+            "network.scheme",
+            "learning.cost",
+            "device.activation_variation",
+        ),
+        ("outside.command", *_OUTSIDE),
+    ),
+}
+"""Keys that do not go with another one: that key, what it is called, and why."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A forward pass in another process.
+
+    Attributes
+    ----------
+    command : tuple of str
+        Program and arguments; it runs in the folder of the design file.
+    parameters : int
+        P.
+    frames, timeout : bool, float
+        Its protocol, and seconds that it may take to answer; see :mod:`python_ref.learning.outside`.
+    """
+
+    command: tuple[str, ...]
+    parameters: int
+    frames: bool = False
+    timeout: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +156,12 @@ class Software:
         "squared-error", "mean-squared-error" or "cross-entropy"; label smoothing.
     normalise, decay, precision : bool, str, str
         The normalisation of 2025; "constant" or "cosine"; "float32" or "float64".
+    sparing : bool
+        Whether nodes that cannot change the output are left unperturbed.
+    form, highpass, lowpass : str, float, float
+        "discrete" or "analog"; the time constants of the analog form, in steps.
+    outside : Outside or None
+        A forward pass in place of the network.
     device : dict
         The keys of [device] that were given.
     asks : tuple of (str, object)
@@ -98,6 +181,11 @@ class Software:
     normalise: bool = False
     decay: str = "constant"
     precision: str = "float64"
+    sparing: bool = False
+    form: str = "discrete"
+    highpass: float = 10.0
+    lowpass: float = 100.0
+    outside: Outside | None = None
     device: tuple[tuple[str, Any], ...] = ()
     asks: tuple[tuple[str, Any], ...] = ()
 
@@ -141,38 +229,78 @@ def objective(design: Design) -> SquaredError | CrossEntropy:
     return SquaredError(software.cost == "mean-squared-error")
 
 
+@contextmanager
+def opened(design: Design) -> Iterator[Measurable]:
+    """What has a cost: the network, or the process of a forward pass outside, which runs as long as this is open.
+
+    Raises
+    ------
+    UserError
+        If the process does not do what it should.
+    """
+    from python_ref.learning.outside import OutsideError, Process
+    from python_ref.learning.passes import Measured
+
+    outside = design.software.outside
+    if outside is None:
+        yield Measured(network(design), objective(design))
+        return
+    more: dict[str, Any] = {"frames": outside.frames, "timeout": outside.timeout, "folder": design.path.parent}
+    try:
+        with Process(outside.command, outside.parameters, **more) as chip:
+            yield chip
+    except OutsideError as error:
+        reason, _, remedy = str(error).rstrip(".").rpartition(". ")
+        raise UserError(reason, f"{remedy}.", file=design.path, key="outside.command", value=" ".join(outside.command)) from error
+
+
 def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarray:
-    """θ to start from, in the design's precision; of a dense network the hardware's own, ``raw``, if it is given."""
-    kind, spec = np.dtype(design.software.precision).type, design.spec
+    """θ to start from, in the design's precision; of a dense network the hardware's own, ``raw``, if it is given; of a forward pass
+    outside uniform in ±scale/2 (McCaughan et al. 2023)."""
+    kind, spec, outside = np.dtype(design.software.precision).type, design.spec, design.software.outside
+    if outside is not None:
+        random = np.random.Generator(np.random.PCG64(seed))
+        return (spec.network.initial.scale * random.uniform(-0.5, 0.5, outside.parameters)).astype(kind)
     if design.software.architecture == "dense" and raw is not None:
         return spec.formats.weight.to_real(raw).astype(kind)
     return network(design).initial(seed, spec.network.initial.scale, kind=kind)
 
 
-def _estimator(design: Design, seed: int) -> Estimator:
+def _code(design: Design, seed: int) -> Code:
     from python_ref.learning import codes
+
+    match design.spec.perturbation.code:
+        case _ if design.software.code == "sinusoidal":
+            return codes.SinusoidalCode()
+        case WalshCode():
+            return codes.WalshCode()
+        case SequentialCode():
+            return codes.SequentialCode()
+        case _:
+            return codes.RandomCode(seed)
+
+
+def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
     from python_ref.learning.estimators import NodePerturbation, WeightPerturbation
-    from python_ref.learning.passes import Measured
 
     spec, software = design.spec, design.software
-    code: codes.Code
-    match spec.perturbation.code:
-        case _ if software.code == "sinusoidal":
-            code = codes.SinusoidalCode()
-        case WalshCode():
-            code = codes.WalshCode()
-        case SequentialCode():
-            code = codes.SequentialCode()
-        case _:
-            code = codes.RandomCode(seed)
-    more = (code, 2.0**spec.perturbation.amplitude_log2, spec.two_sided, software.apart, software.repeats)
+    more = (_code(design, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided, software.apart, software.repeats)
     if spec.node:
-        return NodePerturbation(network(design), objective(design), *more)
-    return WeightPerturbation(Measured(network(design), objective(design)), *more, groups=None)
+        return NodePerturbation(network(design), objective(design), *more, sparing=software.sparing)
+    return WeightPerturbation(problem, *more, groups=None)
 
 
-def learner(design: Design, steps: int, seed: int | None = None) -> Learner:
-    """How the design learns for ``steps`` steps; the rate is that of step 0."""
+def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLearner:
+    """How a design of the analog form learns."""
+    from python_ref.learning.analog import AnalogLearner
+
+    spec, software, schedule = design.spec, design.software, design.spec.schedule
+    times = software.highpass, software.lowpass, schedule.perturbation_period
+    return AnalogLearner(problem, _code(design, seed), 2.0**spec.perturbation.amplitude_log2, 2.0 ** schedule.rate_at(0), *times)
+
+
+def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
+    """How the design learns for ``steps`` steps what :func:`opened` gave; the rate is that of step 0."""
     from python_ref.learning import devices as d
     from python_ref.learning import optimizers as o
     from python_ref.learning.learner import Constant, HalfCosine, Learner
@@ -208,7 +336,7 @@ def learner(design: Design, steps: int, seed: int | None = None) -> Learner:
     if given.get("fading") or given.get("wander"):
         pieces.append(d.Drift(given.get("fading", 0.0), given.get("wander", 0.0), own))
     return Learner(
-        _estimator(design, spec.perturbation.seed if seed is None else seed),
+        _estimator(design, spec.perturbation.seed if seed is None else seed, problem),
         rule,
         software.batch,
         schedule.perturbation_period,
@@ -222,5 +350,7 @@ def learner(design: Design, steps: int, seed: int | None = None) -> Learner:
 
 def has_slopes(design: Design) -> bool:
     """Whether the network can be propagated back."""
+    if design.software.outside is not None:
+        return False
     layers: Any = network(design).layers
     return all(getattr(layer, "activation", None) is not Activation.SIGN for layer in layers)

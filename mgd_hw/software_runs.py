@@ -7,29 +7,40 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from mgd_hw.comparison import RECORDS, Training
 from mgd_hw.config import Design
 from mgd_hw.data import Data
-from mgd_hw.software import learner, network, objective, start
+from mgd_hw.software import analog_learner, learner, network, objective, opened, start
 from python_ref.datasets import SampleOrder, Samples
+from python_ref.learning.passes import Measurable
 
 __all__ = ["train_backprop", "train_mgd"]
+
+JUDGED = 250
+"""Samples that a forward pass outside judges at once."""
 
 Progress = Callable[[float], None]
 
 
-def _judge(design: Design, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
+def _judge(design: Design, problem: Measurable, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
+    """Accuracy, NaN of a forward pass outside, which tells none; and mean cost."""
     from python_ref.learning.learner import evaluate
 
-    return evaluate(network(design), theta, samples.inputs, samples.targets, objective(design).costs)
+    if design.software.outside is None:
+        return evaluate(network(design), theta, samples.inputs, samples.targets, objective(design).costs)
+    parts = [slice(first, first + JUDGED) for first in range(0, len(samples), JUDGED)]
+    costs = [problem.costs(theta, samples.inputs[part], samples.targets[part]) for part in parts]
+    return math.nan, float(np.concatenate(costs).mean(dtype=np.float64))
 
 
 def _reported(design: Design, cost: float) -> float:
     """C/n of a squared error, as everywhere; any other cost as it is."""
-    return cost / design.spec.network.n_out if design.software.cost == "squared-error" else cost
+    squared = design.software.cost == "squared-error" and design.software.outside is None
+    return cost / design.spec.network.n_out if squared else cost
 
 
 def train_mgd(
@@ -52,32 +63,82 @@ def train_mgd(
     progress : callable
         Told of the part that is done.
     """
-    from python_ref.learning.learner import initial_state, step
-
-    machine, theta = learner(design, steps, seed), start(design, seed, raw)
-    state, every, rows, begun = initial_state(machine, theta), max(1, steps // RECORDS), [], time.perf_counter()
-    inputs = data.train.inputs.astype(theta.dtype)
-    targets = data.train.targets.astype(theta.dtype)
-    x = y = np.empty(0)
-    while state.steps < steps:
-        if state.steps % machine.sample_period == 0:
-            chosen = order.indices(state.steps // machine.sample_period * machine.batch, machine.batch)
-            x, y = inputs[chosen], targets[chosen]
-        with np.errstate(all="ignore"):  # a run that diverges is told of by its cost
-            state, _ = step(machine, state, x, y)
-            if state.steps % every == 0 or state.steps == steps:
-                accuracy, cost = _judge(design, state.theta, data.test)
-                rows.append((state.steps, state.evaluations, accuracy, _reported(design, cost)))
-                progress(state.steps / steps)
-    seconds = time.perf_counter() - begun
-    names = ("steps", "evaluations", "accuracy", "cost")
+    theta, begun = start(design, seed, raw), time.perf_counter()
+    inputs, targets = (table.astype(theta.dtype) for table in (data.train.inputs, data.train.targets))
+    batch, period, rows = design.software.batch, design.spec.schedule.sample_period, []
+    every, x, y = max(1, steps // RECORDS), np.empty(0), np.empty(0)
+    with opened(design) as problem, np.errstate(all="ignore"):  # a run that diverges is told of by its cost
+        machine = _machine(design, problem, steps, seed, theta)
+        for done in range(steps):
+            if done % period == 0:
+                chosen = order.indices(done // period * batch, batch)
+                x, y = inputs[chosen], targets[chosen]
+            machine.step(x, y)
+            if (done + 1) % every == 0 or done + 1 == steps:
+                accuracy, cost = _judge(design, problem, machine.theta, data.test)
+                rows.append((done + 1, machine.evaluations, accuracy, _reported(design, cost)))
+                progress((done + 1) / steps)
+    seconds, names = time.perf_counter() - begun, ("steps", "evaluations", "accuracy", "cost")
     curve = dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
-    return Training(seed, rows[-1][2], rows[-1][3], seconds, state.evaluations, state.writes, {}, curve, state.theta.astype(np.float64))
+    last, writes = machine.theta.astype(np.float64), machine.writes
+    return Training(seed, rows[-1][2], rows[-1][3], seconds, machine.evaluations, writes, {}, curve, last)
+
+
+class _Machine(Protocol):
+    """Something that learns, a step at a time."""
+
+    theta: np.ndarray
+    evaluations: int
+    writes: int
+
+    def step(self, x: np.ndarray, y: np.ndarray) -> None: ...
+
+
+class _Discrete:
+    """The learner of a design."""
+
+    def __init__(self, design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> None:
+        from python_ref.learning.learner import initial_state
+
+        self._learner = learner(design, steps, problem, seed)
+        self._state = initial_state(self._learner, theta)
+        self.theta, self.evaluations, self.writes = theta, 0, 0
+
+    def step(self, x: np.ndarray, y: np.ndarray) -> None:
+        from python_ref.learning.learner import step
+
+        self._state, _ = step(self._learner, self._state, x, y)
+        self.theta, self.evaluations, self.writes = self._state.theta, self._state.evaluations, self._state.writes
+
+
+class _Analog:
+    """The analog form of a design: a measurement and a write of every parameter in each step."""
+
+    def __init__(self, design: Design, problem: Measurable, seed: int, theta: np.ndarray) -> None:
+        from python_ref.learning.analog import initial_state
+
+        self._learner = analog_learner(design, seed, problem)
+        self._state = initial_state(self._learner, theta)
+        self.theta, self.evaluations, self.writes = theta, 0, 0
+
+    def step(self, x: np.ndarray, y: np.ndarray) -> None:
+        from python_ref.learning.analog import step
+
+        self._state = step(self._learner, self._state, x, y)
+        self.theta = self._state.theta
+        self.evaluations, self.writes = self.evaluations + len(x), self.writes + self.theta.size
+
+
+def _machine(design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> _Machine:
+    if design.software.form == "analog":
+        return _Analog(design, problem, seed, theta)
+    return _Discrete(design, problem, steps, seed, theta)
 
 
 def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None, progress: Progress) -> Training:
     """Adam on exact gradients; its rate falls along half a cosine, as that of every baseline here."""
     from python_ref.learning.optimizers import Adam
+    from python_ref.learning.passes import Measured
 
     settings, net, cost = design.compare, network(design), objective(design)
     theta, random, begun = start(design, seed, raw), np.random.Generator(np.random.PCG64(seed)), time.perf_counter()
@@ -97,7 +158,7 @@ def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None
             move, memory = rule.step(memory, gradient / theta.dtype.type(len(chosen)), update, rate)
             theta, update = theta - move, update + 1
         if (epoch + 1) % max(1, epochs // RECORDS) == 0 or epoch + 1 == epochs:
-            accuracy, found = _judge(design, theta, data.test)
+            accuracy, found = _judge(design, Measured(net, cost), theta, data.test)
             rows.append(((epoch + 1) * len(inputs), accuracy, _reported(design, found)))
         progress((epoch + 1) / epochs)
     seconds, names = time.perf_counter() - begun, ("evaluations", "accuracy", "cost")

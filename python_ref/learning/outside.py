@@ -23,6 +23,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -101,6 +102,8 @@ class Process:
         Whether it speaks *frames*; else *lines*.
     timeout : float
         Seconds that it may take to answer.
+    folder : path or None
+        Where it runs; None: here.
 
     Raises
     ------
@@ -108,7 +111,9 @@ class Process:
         If it cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], size: int, *, frames: bool = False, timeout: float = 10.0) -> None:
+    def __init__(
+        self, command: Sequence[str], size: int, *, frames: bool = False, timeout: float = 10.0, folder: Path | None = None
+    ) -> None:
         self.command = tuple(command)
         self.size = size
         self.frames = frames
@@ -116,7 +121,7 @@ class Process:
         self._who = f"The process {' '.join(self.command)[:80]!r}"
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         try:
-            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said)
+            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, cwd=folder)
         except (OSError, ValueError) as error:
             self._said.close()
             raise OutsideError(f"{self._who} cannot be started ({error}). Give the command of a program.") from None

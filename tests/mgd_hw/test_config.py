@@ -92,12 +92,19 @@ def test_every_key_is_read() -> None:
         "learning.decay": '"cosine"',
         "learning.precision": '"float32"',
         "device.activation_variation": "0.5",
+        "learning.sparing": "true",
+        "learning.form": '"analog"',
+        "outside.command": '"other y"',
+        "outside.frames": "true",
         "device.weight_step": "0.5",
         "device.stochastic": "true",
         "device.fading": "0.5",
         "device.wander": "0.5",
     }
     adam, shift = base.replace('"momentum"', '"adam"'), base.replace('"momentum"', '"shift-adam"')
+    weight = '[perturbation]\nkind = "weight"\n'
+    analog = base.replace('[optimizer]\nname = "momentum"\n', "") + weight + '[learning]\nform = "analog"\n'
+    outside = base + weight + '[outside]\ncommand = "x"\nparameters = 9\n'
     images = '[network]\narchitecture = "fashion-2025"\n[data]\ntask = "npz"\npath = "x.npz"\n'
     bases = {
         **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), adam),
@@ -105,6 +112,9 @@ def test_every_key_is_read() -> None:
         **dict.fromkeys(("device.weight_limit", "device.stochastic"), base + "[device]\nweight_step = 0.25\n"),
         "learning.smoothing": base + '[learning]\ncost = "cross-entropy"\n',
         "network.width": images,
+        "learning.form": base.replace('name = "momentum"\n', "") + weight,
+        **dict.fromkeys(("learning.highpass", "learning.lowpass"), analog),
+        **{f"outside.{key}": outside for key in ("command", "parameters", "frames", "timeout")},
     }
     plain = parse(base, "base.toml")
     for key in KEYS:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from click.testing import CliRunner
 from mgd_hw.cli import commands
 from mgd_hw.config import parse
 from mgd_hw.data import load as load_data
-from mgd_hw.diagnosis import Diagnosis, diagnose
+from mgd_hw.diagnosis import Diagnosis, _judge, diagnose
 
 DIGITS: dict[str, dict] = {
     "network": {"layers": [64, 32, 10]},
@@ -157,3 +159,19 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told["findings"][0]["what"] == "learning rate"
     shown = CliRunner().invoke(commands, ["diagnose", "d.toml"])
     assert "learning rate (schedule.learning_rate): The learning rate 2^-3 is too large" in shown.stdout
+
+
+def test_a_machine_whose_losses_are_all_zero() -> None:
+    """No curvature anywhere: no ratio is taken to nothing, and a rate is only ever called too small."""
+    design = parse('[data]\ntask = "xor"\n', "a.toml")
+    zeros = dict.fromkeys(("cosine", "signal", "noise", "curvature", "gain", "loss", "changed"), 0.0)
+    numbers = {**zeros, "cosine_expected": 1.0, "changed": 1.0, "signal": 0.1}
+    still = Diagnosis("a", "xor", 5, 1, saturations={}, findings=(), **numbers)
+    assert not _judge(design, still, {"reach": 0.0, "before": 0.0}), "nothing is gained nor lost: that says nothing of the rate"
+    assert not _judge(design, replace(still, signal=0.1, gain=0.1), {"reach": math.inf, "before": 0.0}), "there was nothing to gain"
+    slow = _judge(design, replace(still, gain=1e-9), {"reach": 1e-6, "before": 1.0})
+    assert [(each.key, re.search(r"is too (\w+)", each.said)[1]) for each in slow] == [("schedule.learning_rate", "small")]  # type: ignore[index]
+    rate = int(re.search(r"learning_rate = (-?\d+)", slow[0].remedy)[1])  # type: ignore[index]
+    assert design.spec.schedule.rate_at(0) < rate <= design.spec.schedule.rate_at(0) + 30
+    dead = _judge(design, replace(still, signal=0.0, curvature=math.inf), {"reach": 0.0, "before": 1.0})
+    assert [each.what for each in dead] == ["network"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from mgd_hw import flow
 from mgd_hw.comparison import compare
 from mgd_hw.config import load, parse
 from mgd_hw.data import load as load_data
+from mgd_hw.diagnosis import diagnose
 from mgd_hw.errors import UserError
 from mgd_hw.fitting import fit
-from mgd_hw.software import ONLY_SOFTWARE, learner, network
+from mgd_hw.software import CLASHES, ONLY_SOFTWARE, learner, network, opened
 from python_ref.learning.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
 
 DIGITS = '[data]\ntask = "digits"\ntest_samples = 200\n'
@@ -26,6 +28,7 @@ ASKS = {
     "learning.cost": '"mean-squared-error"',
     "learning.normalise": "true",
     "learning.decay": '"cosine"',
+    "learning.sparing": "true",
     "device.activation_variation": "0.1",
     "device.cost_noise": "0.001",
     "device.update_noise": "0.001",
@@ -41,7 +44,7 @@ def text_of(key: str, value: str, more: str = "") -> str:
 
 
 def test_every_ask_is_tried() -> None:
-    assert set(ASKS) | {"network.architecture"} == set(ONLY_SOFTWARE)
+    assert set(ASKS) | {"network.architecture", "learning.form", "outside.command"} == set(ONLY_SOFTWARE)
 
 
 @pytest.mark.parametrize("key", ASKS)
@@ -92,7 +95,8 @@ def test_the_pieces_are_those_asked_for() -> None:
         "weight_step = 0.5\nweight_limit = 2\nstochastic = true\nendurance = 9\nfading = 0.01\nwander = 0.02\nseed = 3\n"
     )
     design = parse(text + DIGITS, "a.toml")
-    machine = learner(design, 100)
+    with opened(design) as problem:
+        machine = learner(design, 100, problem)
     wanted = (CostNoise(0.1, 3), UpdateNoise(0.2, 3), Quantisation(0.5, 2.0, True, 3), Endurance(9), Drift(0.01, 0.02, 3))
     assert machine.devices == wanted
     assert machine.batch == 7
@@ -114,3 +118,95 @@ def test_a_convolutional_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert result.float.writes_mean == 5 * 520
     with pytest.raises(UserError, match=r'network\.architecture = "fashion-2025": this network has no hardware yet'):
         flow.generate(file)
+
+
+CHIP = """
+import json, math, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    w, answer = asked["parameters"], []
+    for x, t in zip(asked["inputs"], asked["targets"]):
+        h = [math.tanh(w[3 * i] + w[3 * i + 1] * x[0] + w[3 * i + 2] * x[1]) for i in range(2)]
+        answer.append((math.tanh(w[6] + w[7] * h[0] + w[8] * h[1]) - t[0]) ** 2)
+    print(json.dumps({"costs": answer}), flush=True)
+"""
+LOOP = (
+    'perturbation.kind = "weight"\noutside.command = "python chip.py"\noutside.parameters = 9\nlearning.batch = 4\n'
+    'schedule.learning_rate = -2\n[data]\ntask = "xor"\n'
+)
+
+
+def test_a_chip_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a command runs it, from another folder: it learns, judged by its cost; nothing else is known of it, nor built."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "chip.py").write_text(CHIP, encoding="utf-8")
+    (tmp_path / "there" / "a.toml").write_text(LOOP.replace('"python ', f'"{sys.executable} '), encoding="utf-8")
+    result = flow.compare("there/a.toml", seeds=1, steps=300)
+    run = result.float.runs[0]
+    assert np.isnan(run.accuracy)
+    assert run.curve["cost"][-1] < 0.8 * run.curve["cost"][0]
+    assert result.float.evaluations_mean == 300 * 4 * 2
+    assert not result.backprop.runs
+    assert "a forward pass outside" in result.backprop.note and "a forward pass outside" in result.fixed.note
+    found = flow.diagnose("there/a.toml")
+    assert found.quantities == 9 and np.isnan(found.cosine) and found.signal > 0
+    with pytest.raises(UserError, match=r"outside\.command = .*: a forward pass outside has no hardware yet"):
+        flow.generate("there/a.toml")
+
+
+def test_a_chip_that_fails_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chip.py").write_text("raise SystemExit('no chip there')", encoding="utf-8")
+    design = parse(LOOP.replace('"python ', f'"{sys.executable} '), tmp_path / "a.toml")
+    for work in (lambda: compare(design, load_data(design.data), seeds=1, steps=3), lambda: diagnose(design, load_data(design.data))):
+        with pytest.raises(UserError, match=r"a\.toml: outside\.command = .*ended with exit code 1: no chip there\. Mend it") as caught:
+            work()
+        assert caught.value.key == "outside.command"
+
+
+def test_the_analog_form(tmp_path: Path) -> None:
+    text = (
+        'perturbation.kind = "weight"\nperturbation.code = "sinusoidal"\nlearning.form = "analog"\nlearning.lowpass = 20\n'
+        'learning.batch = 4\nschedule.learning_rate = -2\n[network]\nlayers = [2, 4, 1]\nhidden = "tanh"\noutput = "sigmoid"\n'
+        '[data]\ntask = "xor"\n'
+    )
+    design = parse(text + "[compare]\nbackprop_epochs = 1\n", tmp_path / "a.toml")
+    result = compare(design, load_data(design.data), seeds=1, steps=2_000)
+    assert result.float.accuracy_mean == 1.0
+    assert result.float.evaluations_mean == 2_000 * 4
+    assert result.float.writes_mean == 2_000 * 17
+    slow = parse(text.replace("= 20", "= 1e9"), tmp_path / "a.toml")
+    assert compare(slow, load_data(slow.data), seeds=1, steps=300).float.accuracy_mean < 1.0, "a low-pass so slow lets nothing through"
+    assert diagnose(design, load_data(design.data)).quantities == 17
+
+
+@pytest.mark.parametrize("key", CLASHES)
+def test_what_does_not_go_together(key: str) -> None:
+    other, shown, _ = CLASHES[key]
+    value = {
+        "schedule.difference": '"two-sided"', "schedule.update_period": "2", "network.architecture": '"fashion-2025"',
+        "network.hidden": '"tanh"', "network.output": '"tanh"', "network.scheme": '"he"', "device.endurance": "5",
+    } | ASKS  # fmt: skip
+    text = LOOP if other == "outside.command" else 'perturbation.kind = "weight"\nlearning.form = "analog"\n[data]\ntask = "xor"\n'
+    with pytest.raises(UserError, match=r"it does not go with .*: .*\. Remove it, or ") as caught:
+        parse(f"{key} = {value[key]}\n{text}", "a.toml")
+    assert (caught.value.key, shown in str(caught.value)) == (key, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ('learning.form = "analog"', "learning.form", "only parameters can be perturbed there"),
+        ("learning.highpass = 5", "learning.highpass", 'only learning.form = "analog" has it'),
+        ('learning.sparing = true\nperturbation.kind = "weight"', "learning.sparing", "only nodes can be spared"),
+        ("outside.parameters = 5", "outside.parameters", "only outside.command has it"),
+        ('outside.command = "x"\nperturbation.kind = "weight"', "outside.parameters", "it was left out"),
+        ('outside.command = "x \'y"\nperturbation.kind = "weight"', "outside.command", "its quotation marks do not match"),
+        ('outside.command = "x"\noutside.parameters = 5', "outside.command", "only parameters can be perturbed there"),
+    ],
+)
+def test_what_is_missing_or_too_much(text: str, key: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason) as caught:
+        parse(f'{text}\n[data]\ntask = "xor"\n', "a.toml")
+    assert caught.value.key == key

@@ -87,6 +87,23 @@ def test_one_clear_message(tmp_path: Path, text: str, message: str) -> None:
     assert chip._process.poll() is not None, "nothing is left running"
 
 
+def test_a_process_that_failed_is_stopped_even_if_nobody_closes_it(tmp_path: Path) -> None:
+    """Whoever catches the message, and is in no ``with``, must not be left with a process that goes on."""
+    chip = Process(program(tmp_path, "input(); print('hello', flush=True); import time; time.sleep(60)"), 3, timeout=20)
+    with pytest.raises(OutsideError, match="answered 'hello'"):
+        chip.costs(np.zeros(3), X, T)
+    assert chip._process.returncode is not None
+    assert chip._said.closed
+
+
+def test_a_process_that_answers_is_stopped_at_the_end(tmp_path: Path) -> None:
+    with Process(program(tmp_path, LINES + "import time; time.sleep(60)\n"), 3) as chip:
+        chip.costs(np.zeros(3), X, T)
+        assert chip._process.poll() is None
+    assert chip._process.returncode is not None, "it was asked, and did not, and was stopped"
+    assert chip._said.closed
+
+
 @pytest.mark.parametrize("answer", [b"\xff\xff\xff\xff", b"\x02\x00", b"\x04\x00\x00\x00abc"])
 def test_frames_that_cannot_be(tmp_path: Path, answer: bytes) -> None:
     text = f"import sys; sys.stdin.buffer.read(16); sys.stdout.buffer.write({answer!r}); sys.stdout.flush(); sys.exit(3)"
