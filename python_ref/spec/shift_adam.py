@@ -63,7 +63,7 @@ class ShiftAdam:
     rate_log2 : int
         r = log₂ η.
     k1, k2 : int
-        Decays: β = 1 − 2⁻ᵏ. 3 and 10 are nearest to the usual 0.9 and 0.999.
+        Decays: β = 1 − 2⁻ᵏ. 3 and 10 are nearest to the usual 0.9 and 0.999. With k₁ = 0 m is G, and needs no memory.
     momentum, square : Fixed or None
         Of m (signed) and of v (unsigned). None derives them: m as G with k₁ more fraction bits, v with k₂ more than G² has, each
         within 32 bits.
@@ -95,9 +95,10 @@ class ShiftAdam:
     name = "shift-adam"
 
     def __post_init__(self) -> None:
-        for name, k in (("k1", self.k1), ("k2", self.k2)):
-            if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 12:
-                raise DesignError(f"optimizer.{name}", k, "it must be a whole number from 1 to 12", "Take 3 for k1 and 10 for k2, say.")
+        for name, k, least in (("k1", self.k1, 0), ("k2", self.k2, 1)):
+            if not isinstance(k, int) or isinstance(k, bool) or not least <= k <= 12:
+                reason = f"it must be a whole number from {least} to 12"
+                raise DesignError(f"optimizer.{name}", k, reason, "Take 3 for k1 and 10 for k2, say.")
         if not -48 <= self.rate_log2 <= 16:
             raise DesignError(
                 "schedule.learning_rate", self.rate_log2, "log2 of the learning rate must lie between -48 and 16", "Take -10."

@@ -64,7 +64,7 @@ FORMATS = st.builds(Fixed, st.just(True), st.integers(1, 4), st.integers(4, 12))
         FORMATS,
         FORMATS,
         st.integers(-12, 2),
-        st.integers(1, 5),
+        st.integers(0, 5),
         st.integers(1, 8),
         st.none() | st.builds(Fixed, st.just(True), st.integers(1, 4), st.integers(4, 16)),
         st.none() | st.builds(Fixed, st.just(False), st.integers(1, 4), st.integers(4, 20)),
@@ -135,9 +135,23 @@ def test_it_learns_about_as_fast_as_adam() -> None:
     assert left["leading one"] < 1.7 * left["adam"]
 
 
+def test_without_momentum() -> None:
+    """k₁ = 0: m is G in every bit, and an update depends on no earlier gradient but by v."""
+    spec = ShiftAdam(Fixed(True, 2, 14), Fixed(True, 4, 12), -4, k1=0, rounding=Rounding.HALF_EVEN)
+    assert (spec.m, spec.beta1) == (spec.gradient, 0)
+    m, v = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for update, g in enumerate(np.random.default_rng(1).integers(-20_000, 20_000, (20, 3))):
+        moved = step(spec, m, v, g, update)
+        assert np.array_equal(moved.m, g)
+        other = step(spec, m + 77, v, g, update)
+        assert np.array_equal(moved.update, other.update)
+        m, v = moved.m, moved.v
+
+
 def test_what_is_refused() -> None:
     for wrong, message in (
-        ({"k1": 0}, r"^optimizer\.k1"),
+        ({"k1": -1}, r"^optimizer\.k1"),
+        ({"k2": 0}, r"^optimizer\.k2"),
         ({"square": Fixed(True, 4, 4)}, r"^optimizer\.square_format"),
         ({"momentum": Fixed(False, 4, 4)}, r"^optimizer\.format"),
         ({"rate_log2": -60}, r"^schedule\.learning_rate"),
