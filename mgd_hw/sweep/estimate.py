@@ -79,9 +79,8 @@ def _time(plan: Plan, combination: Combination) -> _Timed | None:
         from mgd_hw.data import load
         from python_ref.backprop import Options
 
-        epochs = Options(design.compare.backprop_epochs, design.compare.backprop_batch, design.compare.backprop_rate).epochs_for(
-            len(load(design.data, validate=plan.request.validate).train)
-        )
+        samples = len(load(design.data, validate=plan.request.validate).train)
+        epochs = Options(epochs=design.compare.backprop_epochs, batch=design.compare.backprop_batch).epochs_for(samples)
         design = replace(design, compare=replace(design.compare, backprop_epochs=1))
     pickled = pickle.dumps(design)
 

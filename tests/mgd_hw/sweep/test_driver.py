@@ -29,6 +29,7 @@ class Threads:
         self.dies, self.workers = dies, workers
         self.did: Counter[str] = Counter()
         self.together: list[int] = []
+        self.beside: dict[str, list[int]] = {}
         self._busy, self._lock = 0, threading.Lock()
         self._pool = ThreadPoolExecutor(workers)
 
@@ -43,6 +44,8 @@ class Threads:
     def _do(self, jobs: Sequence[Job]) -> list[Row]:
         try:
             self.together.append(self._busy)
+            for job in jobs:
+                self.beside.setdefault(job.key, []).append(self._busy)
             if sum(self.dies(job) for job in jobs):
                 raise Lost("it died")
             self.did.update(job.key for job in jobs)
@@ -93,19 +96,19 @@ def test_what_a_dead_worker_had_is_done_again(tmp_path: Path) -> None:
     assert outcome.lost > 0
 
 
-def test_a_job_that_kills_is_found_out_and_the_others_are_done(tmp_path: Path) -> None:
+def test_jobs_that_kill_are_found_out_and_the_others_are_done(tmp_path: Path) -> None:
     made = plan(20)
-    killer = [job.key for _, job in made.jobs()][7]
-    crew = Threads(lambda job: job.key == killer)
+    killers = {job.key for _, job in list(made.jobs())[7:10]}
+    crew = Threads(lambda job: job.key in killers)
     outcome, rows = run(tmp_path, crew, made)
-    assert rows.pop(killer).status == FAILED
-    assert {row.status for row in rows.values()} == {DONE}
-    assert len(rows) == 39
-    assert outcome.rows == {DONE: 39, FAILED: 1}
-    assert crew.together[-1] == 1, "the last time it was alone"
+    assert {key for key, row in rows.items() if row.status == FAILED} == killers
+    assert len(rows) == 40
+    assert outcome.rows == {DONE: 37, FAILED: 3}
+    assert [len(crew.beside[key]) for key in killers] == [STRIKES] * 3
+    assert [crew.beside[key][-1] for key in killers] == [1] * 3, "the last time each was alone"
     outcome, rows = run(tmp_path, Threads(), made)
-    assert outcome.rows == {DONE: 1}, "the next sweep tries it again"
-    assert rows[killer].status == DONE
+    assert outcome.rows == {DONE: 3}, "the next sweep tries them again"
+    assert {row.status for row in rows.values()} == {DONE}
 
 
 def test_workers_that_all_die_end_it(tmp_path: Path) -> None:

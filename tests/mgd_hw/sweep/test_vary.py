@@ -143,6 +143,13 @@ def test_any_way_to_write_a_file_can_be_edited(text: str) -> None:
         assert (str(design.spec.formats.weight), design.spec.network.initial.seed) == (f"SQ4.1{number}", number)
 
 
+def test_a_text_that_the_library_gets_wrong_loses_its_comments_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = load("xor").text
+    monkeypatch.setattr("tomlkit.TOMLDocument.as_string", lambda _: text)
+    for lanes in (1, 3):
+        assert parse(Editor(text, ["hardware.lanes"]).edited([lanes]), "x.toml").spec.hardware.lanes == lanes
+
+
 def test_paths_are_found_from_anywhere(tmp_path) -> None:
     text = '[data]\npath = "mine.csv" # mine\n'
     made = paths_made_absolute(text, tmp_path / "design.toml")
