@@ -116,11 +116,27 @@ def test_images_are_small_pictures() -> None:
         assert image.stat().st_size < 200_000
 
 
-@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page.name != "tutorial.md"], ids=lambda page: page.name)
 def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for block in blocks(page.read_text(encoding="utf-8"), "python"):
         exec(compile(block, str(page), "exec"), {})
+
+
+COMPILED = ("flow.cosim(", 'link="virtual"')
+"""What makes a block of the tutorial take long: it compiles the core."""
+
+
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["but what is compiled", "whole"])
+def test_the_tutorial_runs(whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blocks one after the other, each with what those before have left."""
+    monkeypatch.chdir(tmp_path)
+    found, shared = blocks(text_of("tutorial.md"), "python"), dict[str, object]()
+    for word in COMPILED:
+        assert any(word in block for block in found)
+    for block in found:
+        if whole or not any(word in block for word in COMPILED):
+            exec(compile(block, "tutorial.md", "exec"), shared)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "boards.md"], ids=lambda page: page.name)
