@@ -150,7 +150,7 @@ def memories(spec: DesignSpec) -> tuple[Memory, ...]:
         # A place that is the same in all rows is not kept.
         varying = int(np.bitwise_or.reduce(rows ^ rows[0])) & ((1 << activation) - 1)
         found.append(Memory(f"{table.value}_table", len(rows), max(1, varying.bit_count()), fixed=True))
-    return (*found, Memory("words", file_depth(spec), 32), Memory("ring", RING_BYTES, 8))
+    return (*found, Memory("words", 2 * file_depth(spec), 16), Memory("ring", RING_BYTES, 8))
 
 
 def family_of(part: Part) -> str:

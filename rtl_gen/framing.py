@@ -10,7 +10,7 @@ import zlib
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, ValueLike, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, ResetInserter, Signal, Value, ValueLike, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
@@ -114,9 +114,9 @@ class FrameReceiver(wiring.Component):
         m.submodules.checksum = checksum = Checksum()
         put, get = ring.write_port(), ring.read_port()
         write, after, start, read = (Signal(range(RING_BYTES), name=name) for name in ("write", "after", "start", "read"))
-        flag, escape, escaped, taken, full = (Signal(name=name) for name in ("flag", "escape", "escaped", "taken", "full"))
+        flag, escape, escaped, taken = (Signal(name=name) for name in ("flag", "escape", "escaped", "taken"))
         some, bad, is_next, is_reset, overflown = (Signal(name=name) for name in ("some", "bad", "is_next", "is_reset", "overflown"))
-        right, ended, accept, drop = (Signal(name=name) for name in ("right", "ended", "accept", "drop"))
+        right, ended, accept, drop, free = Signal(), Signal(), Signal(), Signal(), Signal(2)
         byte = Signal(BITS)
         m.d.comb += [byte.eq(self.data ^ Mux(escaped, INVERTED, 0)), put.addr.eq(write), put.data.eq(byte), put.en.eq(taken)]
         # A byte, and what there is to compare, is looked at in the cycle after it came, a frame in the one after that; the next comes
@@ -130,7 +130,7 @@ class FrameReceiver(wiring.Component):
             taken.eq(self.stb & ~is_flag & ~is_escape),
             right.eq(checksum.right),
             after.eq(write + 1),
-            full.eq(after == read),
+            free.eq(_differ(after, read)),
             ended.eq(flag),
             accept.eq(flag & right & in_order),
             drop.eq(flag & ~(right & in_order)),
@@ -143,7 +143,7 @@ class FrameReceiver(wiring.Component):
             m.d.sync += escaped.eq(escape)
         with m.If(taken):
             m.d.sync += some.eq(1)
-            with m.If(full):
+            with m.If(~free.any()):
                 m.d.sync += overflown.eq(1)
             with m.Else():
                 m.d.sync += write.eq(after)
@@ -174,14 +174,25 @@ class FrameReceiver(wiring.Component):
 
     def _offer(self, m, get, start, read):
         """Bytes of good frames out of the ring, each at most every fourth cycle."""
-        content, taken, moved, some = self.content, Signal(), Signal(), Signal()
+        content, taken, moved, left = self.content, Signal(), Signal(), Signal(2)
         takes = content.valid & content.ready
         m.d.comb += [get.addr.eq(read), content.payload.eq(get.data)]
-        m.d.sync += [taken.eq(takes), moved.eq(taken), some.eq(read != start), content.valid.eq(some & ~(takes | taken | moved))]
+        m.d.sync += [
+            taken.eq(takes),
+            moved.eq(taken),
+            left.eq(_differ(read, start)),
+            content.valid.eq(left.any() & ~(takes | taken | moved)),
+        ]
         with m.If(taken):
             m.d.sync += read.eq(read + 1)
         with m.If(self.reset):
-            m.d.sync += [read.eq(0), some.eq(0), content.valid.eq(0)]
+            m.d.sync += [read.eq(0), left.eq(0), content.valid.eq(0)]
+
+
+def _differ(first: Signal, second: Signal) -> Value:
+    """Whether the lower halves of two numbers differ, and the upper ones."""
+    middle = len(first) // 2
+    return Cat(first[:middle] != second[:middle], first[middle:] != second[middle:])
 
 
 class Executor(wiring.Component):

@@ -10,7 +10,8 @@ from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import MAGIC, Command, Memory, adjustable_periods, register_map
 from python_ref.spec.schedule import MAX_PERIOD
-from rtl_gen.registers import Capture, Counter, RegisterFile
+from rtl_gen.registers import HALF, Capture, Counter, RegisterFile
+from rtl_gen.slot import delayed
 
 __all__ = ["HostPort", "file_depth", "register_file", "request_layout"]
 
@@ -58,9 +59,9 @@ def register_file(spec: DesignSpec) -> RegisterFile:
 class HostPort(wiring.Component):
     """Registers and commands; see :mod:`python_ref.spec.registers` for what each means.
 
-    A request must stand until it is taken, ``request_cycles`` cycles after it came, or after all that a run counted is in the register
-    file. It is decoded while it stands, and acts two cycles after it came. Writes while the core is busy are dropped, but for the command
-    STOP.
+    A request must stand until it is taken: a write ``request_cycles`` cycles after it came, or after all that a run counted is in the
+    register file; a read when the file has found the word. It is decoded while it stands, and acts three cycles after it came, a setting
+    a cycle later. Writes while the core is busy are dropped, but for the command STOP.
 
     Parameters
     ----------
@@ -83,13 +84,13 @@ class HostPort(wiring.Component):
         It is the next of the streams' states.
     lane, memory, address, write_en, read_data : Out but the last
         Access to the lanes' memories, where it is written; ``read_data`` two cycles after the address.
-    file_en, file_address, file_data, settled : Out, Out, In, In
+    file_en, file_address, file_data, file_low, file_high, settled : Out, Out, In, In, In, In
         The register file.
     busy, status : In
         The core runs; its status.
     """
 
-    request_cycles = 2 + RegisterFile.latency
+    request_cycles = 6
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -113,64 +114,66 @@ class HostPort(wiring.Component):
                 "data": Out(32),
                 "read_data": In(32),
                 "file_address": Out(range(self.file_depth)),
-                "file_data": In(32),
+                "file_data": In(HALF),
+                "file_low": In(1),
+                "file_high": In(1),
                 "settled": In(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        registers = register_map(self.spec)
         # A request stands until it is taken, in its last cycle, so that it need not be kept.
-        held = self.request.payload
-        age = Signal(range(self.request_cycles + 1))
-        first, last = age == 1, age == self.request_cycles
+        held, response = self.request.payload, self.response
+        begin, standing, last = Signal(), Signal(), Signal()
+        m.d.comb += begin.eq(self.request.valid & ~standing & ~response.valid & (self.settled | self.busy))
+        first = delayed(m, begin, 1, "first", reset_less=False)
         writing, writable = Signal(), Signal()
-        at = {name: Signal(name=f"at_{name}") for name in registers}
-        m.d.sync += [at[name].eq(held.address == register.address) for name, register in registers.items()]
-        with m.If(age.any()):
-            m.d.sync += age.eq(Mux(last, 0, age + 1))
-        with m.Elif(self.request.valid & ~self.response.valid & (self.settled | self.busy)):
-            m.d.sync += age.eq(1)
-        m.d.comb += [
-            self.request.ready.eq(last),
-            self.data.eq(held.data),
-            self.write_en.eq(writable & at["data"]),
-            self.load.eq(self.write_en & (self.memory == Memory.PARAMETER)),
-            self.stream_en.eq(writable & at["stream"]),
-            self.count_en.eq(writable & at["count"]),
-            self.file_address.eq(held.address),
-        ]
         m.d.sync += [
+            standing.eq(begin | standing & ~last),
             self.file_en.eq(first & ~held.write),
             writing.eq(first & held.write),
             writable.eq(first & held.write & ~self.busy),
         ]
-        self._command(m, writing, writable, at["command"], held.data)
-        for name in ("exponent", "address", *sorted(adjustable_periods(self.spec))):
-            with m.If(writable & at[name]):
-                m.d.sync += getattr(self, name).eq(held.data)
-        with m.If(writable & at["select"]):
-            m.d.sync += [self.lane.eq(held.data[:16]), self.memory.eq(held.data[16:18])]
-        with m.If(last & at["data"] & ~self.busy):
-            m.d.sync += self.address.eq(self.address + 1)
+        registers, outside = register_map(self.spec), Signal()
+        at = {name: Signal(name=f"at_{name}") for name in registers}
+        m.d.sync += [at[name].eq(held.address == register.address) for name, register in registers.items()]
+        m.d.sync += outside.eq(held.address >= self.file_depth)
+        self._write(m, writing, writable, at, held.data)
 
-        with m.If(self.response.valid & self.response.ready):
-            m.d.sync += self.response.valid.eq(0)
-        with m.If(last & ~held.write):
-            m.d.sync += [self.response.valid.eq(1), self.response.payload.eq(self._answer(at, held.address))]
+        # A write is taken some cycles after it has acted, a read with its answer.
+        written = delayed(m, writing, self.request_cycles - 3, "written", reset_less=False)
+        ends, counts = written | self.file_low, Signal()
+        m.d.sync += [last.eq(ends), counts.eq(ends & at["data"] & ~self.busy)]
+        with m.If(counts):
+            m.d.sync += self.address.eq(self.address + 1)
+        m.d.comb += [self.request.ready.eq(last), self.data.eq(held.data), self.file_address.eq(held.address)]
+        halves = [response.payload[:HALF], response.payload[HALF:]]
+        read = [Mux(at["data"], self.read_data[:HALF], 0) | Mux(at["status"], self.status, 0), Mux(at["data"], self.read_data[HALF:], 0)]
+        for there, half, value in zip((self.file_low, self.file_high), halves, read, strict=True):
+            with m.If(there):
+                m.d.sync += half.eq(Mux(outside, 0, self.file_data) | value)
+        with m.If(response.valid & response.ready):
+            m.d.sync += response.valid.eq(0)
+        with m.If(self.file_high):
+            m.d.sync += response.valid.eq(1)
         return m
 
-    def _command(self, m, writing, writable, addressed, value):
+    def _write(self, m, writing, writable, at, value):
+        """Strobes and settings, a cycle after ``writable``."""
         short, bits = Signal(), max(Command).bit_length()
-        m.d.sync += short.eq(value[bits:] == 0)
+        m.d.sync += [
+            short.eq(value[bits:] == 0),
+            self.write_en.eq(writable & at["data"]),
+            self.load.eq(writable & at["data"] & (self.memory == Memory.PARAMETER)),
+            self.stream_en.eq(writable & at["stream"]),
+            self.count_en.eq(writable & at["count"]),
+        ]
         for command in Command:
             when = writing if command is Command.STOP else writable
-            given = Signal(name=f"is_{command.name.lower()}")
-            m.d.sync += given.eq(short & (value[:bits] == command))
-            m.d.comb += getattr(self, command.name.lower()).eq(when & addressed & given)
-
-    def _answer(self, at, address):
-        """The word at an address; 0 where there is none."""
-        in_file = Mux(address >= self.file_depth, 0, self.file_data)
-        return Mux(at["data"], self.read_data, Mux(at["status"], self.status, in_file))
+            m.d.sync += getattr(self, command.name.lower()).eq(when & at["command"] & short & (value[:bits] == command))
+        settings = {name: [(name, value)] for name in ("exponent", "address", *sorted(adjustable_periods(self.spec)))}
+        settings["select"] = [("lane", value[:16]), ("memory", value[16:18])]
+        for register, parts in settings.items():
+            with m.If(delayed(m, writable & at[register], 1, f"sets_{register}")):
+                m.d.sync += [getattr(self, name).eq(part) for name, part in parts]

@@ -1,7 +1,7 @@
-"""The registers that count and show: words of one memory, visited in turn, with one adder for all of them.
+"""The registers that count and show: words of one memory, visited in turn, with one narrow adder for all of them.
 
 A counter in flip-flops takes a logic cell for each of its bits, and more to be read. Here it is a word of memory, and in
-logic only what it counts between two visits.
+logic only what it counts between two visits; and of a word, one half is at work at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.slot import delayed
+from rtl_gen.slot import NEVER_COLLIDES, delayed
 
 __all__ = ["Capture", "Counter", "RegisterFile", "count_latency", "count_ones"]
 
@@ -53,6 +53,16 @@ def _chosen(values: list[int], index: Signal) -> Value:
     return reduce(or_, (Mux(index == number, value, 0) for number, value in enumerate(values)))
 
 
+HALF = 16
+"""Bits of what is read, added to and written in a cycle."""
+
+SLOTS = 4
+"""Cycles of a visit: halves of 64 bits; or those of 32, and the same once more if the count is at its end."""
+
+RARE = 7
+"""Times that what is rare may come between two visits."""
+
+
 @dataclass(frozen=True)
 class Counter:
     """A count of 32 bits that stops at its end, or of 64 bits.
@@ -66,9 +76,9 @@ class Counter:
     most : int
         The most that it counts in a cycle.
     rare : bool
-        Whether it counts no more than three times ``most`` between two visits.
+        Whether it counts no more than :data:`RARE` times ``most`` between two visits.
     wide : bool
-        Whether it has 64 bits, the high word at the address after.
+        Whether it has 64 bits, the high word at the address after; the low one's is even.
     restarts : bool
         Whether ``restart`` clears it, rather than ``clear``.
     """
@@ -90,38 +100,26 @@ class Capture:
     name : str
         Name.
     address : int
-        Of its first word.
+        Of its first word; even where it has two.
     width : int
-        Bits; 32 of them to a word, the low ones first.
+        Bits, up to 64; 32 of them to a word, the low ones first.
     """
 
     name: str
     address: int
     width: int = 32
 
-
-@dataclass(frozen=True)
-class _Visit:
-    """A word, and which word of a counter or a capture it is."""
-
-    of: Counter | Capture
-    word: int
-
     @property
-    def address(self) -> int:
-        return self.of.address + self.word
-
-    @property
-    def wraps(self) -> bool:
-        """Whether it is a low word, whose carry goes to the high one."""
-        return isinstance(self.of, Counter) and self.of.wide and not self.word
+    def wide(self) -> bool:
+        return self.width > 32
 
 
 class RegisterFile(wiring.Component):
     """Counters and captures in a memory of 32-bit words.
 
-    In each cycle a visit starts: its address is registered, the word is read, what it grows by is added in two halves, and it is written.
-    To read a word takes the place of a visit.
+    Each is visited in turn, for :data:`SLOTS` cycles. In each of them a half of it is read; a cycle later it is registered, with what it
+    grows by; then it is added to, with the carry of the half before; then it is written. A word is read for the host while one is visited
+    that needs two cycles.
 
     Parameters
     ----------
@@ -147,9 +145,11 @@ class RegisterFile(wiring.Component):
     settled : Out(1)
         All that was counted is in the memory.
     en, address : In
-        Read a word.
-    o : Out(32)
-        The word, ``latency`` cycles after ``en``.
+        Read a word; the address stands until it is there.
+    o : Out(16)
+        Half of it.
+    low, high : Out(1)
+        Which half is there: in one cycle the low one, in the next the high one.
     count_<counter> : Out
         The count, one cycle after the last of it: the memory's word and all that is on the way to it. It is there to be observed, and
         takes a counter's worth of logic if anything in a device hangs on it.
@@ -157,21 +157,16 @@ class RegisterFile(wiring.Component):
     Raises
     ------
     ValueError
-        If the words are so few that the carry of a low word would be late for its high word, or what comes between two visits can
-        be more than a word.
+        If there is nothing to visit while another is written, if a word of two has an odd address, if a word would never be read, or
+        if what comes between two visits can be more than a word.
     """
-
-    latency = 3
-
-    _carry_latency = 4
-    """Visits from that of a low word to the first that finds its carry."""
 
     def __init__(self, counters: Iterable[Counter], captures: Iterable[Capture], contents: Mapping[int, int], *, depth: int):
         self.counters = tuple(counters)
         self.captures = tuple(captures)
         self.contents = dict(contents)
         self.depth = depth
-        self.visits = self._order()
+        self.visits = (*self.counters, *self.captures)
         self._check()
         super().__init__(
             {
@@ -180,21 +175,19 @@ class RegisterFile(wiring.Component):
                 **{name: In(1) for name in ("clear", "restart", "running", "en")},
                 "settled": Out(1),
                 "address": In(range(depth)),
-                "o": Out(32),
+                "o": Out(HALF),
+                "low": Out(1),
+                "high": Out(1),
                 **{f"count_{counter.name}": Out(64 if counter.wide else 32) for counter in self.counters},
             }
         )
 
-    def _order(self) -> tuple[_Visit, ...]:
-        """Low words, those of wide counters first, then captures, then high words."""
-        low = [_Visit(counter, 0) for counter in sorted(self.counters, key=lambda counter: not counter.wide)]
-        shown = [_Visit(capture, word) for capture in self.captures for word in range(-(-capture.width // 32))]
-        high = [_Visit(counter, 1) for counter in self.counters if counter.wide]
-        if len(low) + len(shown) < self._carry_latency:
-            raise ValueError(f"Words must be at least {self._carry_latency} besides high words, not {len(low) + len(shown)}")
-        return (*low, *shown, *high)
-
     def _check(self):
+        if len(self.visits) < 2 or all(each.wide for each in self.visits):
+            raise ValueError("Registers must be two or more, one of them of 32 bits, so that there is time to write and to read")
+        for each in self.visits:
+            if each.wide and each.address % 2:
+                raise ValueError(f"A register of two words must have an even address, not {each.address} ({each.name})")
         for counter in self.counters:
             if counter.most * self.rotation >= 1 << 32:
                 most = (1 << 32) // self.rotation
@@ -202,77 +195,88 @@ class RegisterFile(wiring.Component):
 
     @property
     def rotation(self) -> int:
-        """The most cycles from a visit of a word to the next, where no more than every fourth cycle reads a word."""
-        return len(self.visits) * 4 // 3 + 2
+        """Cycles from a visit to the next of the same."""
+        return len(self.visits) * SLOTS
 
     def elaborate(self, platform):
         m = Module()
         words = [self.contents.get(address, 0) for address in range(self.depth)]
-        m.submodules.words = store = memory.Memory(shape=32, depth=self.depth, init=words)
+        halves = [word >> HALF * half & (1 << HALF) - 1 for word in words for half in range(2)]
+        m.submodules.words = store = memory.Memory(shape=HALF, depth=len(halves), init=halves, attrs=NEVER_COLLIDES)
         write, read = store.write_port(), store.read_port()
-        clearing, restarting = self._settle(m)
+        slot = Signal(range(SLOTS))
+        m.d.sync += slot.eq(slot + 1)
+        base, wide, turns, coming = self._visit(m, slot)
+        reads = self._read(m, slot, wide)
+        m.d.comb += read.addr.eq(Mux(reads, Cat(slot[0], self.address), _half(base, wide, slot)))
 
-        # A word is read.
-        visit, place = Signal(range(len(self.visits))), Signal.like(read.addr)
-        m.d.sync += place.eq(Mux(self.en, self.address, _chosen([each.address for each in self.visits], visit)))
-        m.d.comb += read.addr.eq(place)
-        with m.If(~self.en):
-            m.d.sync += visit.eq(Mux(visit == len(self.visits) - 1, 0, visit + 1))
-        turns, drops, voids = self._turns(m, delayed(m, visit, 1, "visited"), delayed(m, self.en, 1, "reads"), clearing, restarting)
-
-        # It is registered, with what it grows by; a capture is all growth.
-        old, grown = Signal(32, reset_less=True), Signal(32, reset_less=True)
-        waiting = self._count(m, turns)
-        m.d.sync += [old.eq(read.data), grown.eq(reduce(or_, self._growth(turns, waiting)))]
-        with m.If(drops):
+        # The half that was read is registered, with what it grows by; a capture is all growth.
+        old, grown, kept = Signal(HALF, reset_less=True), Signal(HALF, reset_less=True), Signal()
+        taken = {each: delayed(m, turn & (slot == 0), 1, f"{each.name}_taken", reset_less=False) for each, turn in coming.items()}
+        waiting = self._count(m, taken)
+        drops = self._drop(m, slot, coming, *self._settle(m, taken[self.visits[0]]))
+        m.d.sync += [kept.eq(reads), old.eq(read.data), grown.eq(self._growth(m, slot, turns, taken, waiting))]
+        with m.If(drops & ~kept):
             m.d.sync += old.eq(0)
-        with m.If(voids):
-            m.d.sync += grown.eq(0)
         m.d.comb += self.o.eq(old)
 
-        # Its low half grows, then its high half; then it is written. A count of one word stops at its end.
-        low, high, total = Signal(17, reset_less=True), Signal(32, reset_less=True), Signal(33, reset_less=True)
-        wraps = {each: delayed(m, turns[each], 3, f"{each.of.name}_wraps") for each in self.visits if each.wraps}
-        m.d.sync += [
-            low.eq(old[:16] + grown[:16]),
-            high.eq(Cat(old[16:], grown[16:])),
-            total.eq(Cat(low[:16], high[:16] + high[16:] + low[16])),
-        ]
+        # They are added; then their sum is written: three cycles after the half was read. A count at its end is written again, all ones.
+        total, carry = Signal(HALF + 1, reset_less=True), Signal()
+        written, written_wide, begun, ended = Signal.like(base), Signal(), Signal(), Signal()
+        m.d.comb += carry.eq(total[HALF] & (slot != 2))
+        m.d.sync += total.eq(old + grown + carry)
+        with m.If(~written_wide & ~slot[1]):
+            m.d.sync += total.eq(-1)
+        with m.If(slot == 2):
+            m.d.sync += [written.eq(base), written_wide.eq(wide), begun.eq(1)]
+        with m.If(slot == 0):
+            m.d.sync += ended.eq(total[HALF] & ~written_wide)
         m.d.comb += [
-            write.addr.eq(delayed(m, place, 4, "place")),
-            write.data.eq(total[:32] | (total[32] & ~Cat(wraps.values()).any()).replicate(32)),
-            write.en.eq(delayed(m, ~self.en, 5, "written", reset_less=False)),
+            write.addr.eq(_half(written, written_wide, (slot + 1)[:2])),
+            write.data.eq(total[:HALF]),
+            write.en.eq(begun & (ended | written_wide | ~(slot[0] ^ slot[1]))),
         ]
-        for each, now in wraps.items():
-            with m.If(now & total[32]):
-                m.d.sync += waiting[_Visit(each.of, 1)].eq(1)
-        taken = {each: Mux(turns[each] & ~voids, count, 0) for each, count in waiting.items()}
-        self._show(m, write, waiting, taken)
+        self._show(m, write, taken, waiting)
         return m
 
-    def _turns(self, m, visit, reads, clearing, restarting) -> tuple[dict[_Visit, Signal], Signal, Signal]:
-        """Whose word has been read, one cycle later; whether it is dropped, and whether what it would grow by is as well."""
-        turns = {each: Signal(name=f"{each.of.name}_turn{each.word}") for each in self.visits}
-        drops, voids = Signal(), Signal()
-        shown = _chosen([isinstance(each.of, Capture) for each in self.visits], visit)
-        restarts = _chosen([isinstance(each.of, Counter) and each.of.restarts for each in self.visits], visit)
-        cleared = Mux(restarts, restarting, clearing)
-        m.d.sync += [
-            *(turn.eq(~reads & (visit == number)) for number, turn in enumerate(turns.values())),
-            drops.eq(~reads & (shown | cleared)),
-            voids.eq(~reads & ~shown & cleared),
-        ]
-        return turns, drops, voids
+    def _visit(self, m, slot):
+        """The address of what is visited, and whether it has two words; whose half has been read, and whose will be next."""
+        last = len(self.visits) - 1
+        number = Signal(range(last + 1), init=1)
+        base, wide = Signal(range(self.depth), init=self.visits[0].address), Signal(init=self.visits[0].wide)
+        turns = {each: Signal(name=f"{each.name}_turn", init=each is self.visits[-1]) for each in self.visits}
+        with m.If(slot == SLOTS - 1):
+            m.d.sync += [
+                number.eq(Mux(number == last, 0, number + 1)),
+                base.eq(_chosen([each.address for each in self.visits], number)),
+                wide.eq(_chosen([each.wide for each in self.visits], number)),
+            ]
+        with m.If(slot == 0):
+            m.d.sync += Cat(turns.values()).eq(Cat(turns.values()).rotate_left(1))
+        return base, wide, turns, dict(zip(turns, Cat(turns.values()).rotate_left(1), strict=True))
 
-    def _settle(self, m):
+    def _read(self, m, slot, wide):
+        """Whether a half is read for the host, as one is in the last slots of what needs only the first."""
+        asked, reads = Signal(), Signal()
+        with m.If(slot == SLOTS - 1):
+            m.d.sync += reads.eq(0)
+        with m.If((slot == 1) & asked & ~wide):
+            m.d.sync += [reads.eq(1), asked.eq(0)]
+        with m.If(self.en):
+            m.d.sync += asked.eq(1)
+        m.d.comb += self.low.eq(delayed(m, reads & (slot == 2), 2, "low", reset_less=False))
+        m.d.sync += self.high.eq(self.low)
+        return reads
+
+    def _settle(self, m, turned):
         """Whether counts are being cleared: those of ``clear``, those of ``restart``."""
-        enough = 2 * self.rotation
-        waited, ended = Signal(range(enough + 1)), Signal()
+        rotations, ended = Signal(2), Signal()
         clearing, restarting = Signal(init=1), Signal(init=1)
-        m.d.comb += ended.eq(waited == enough)
+        # Two whole ones: what waits is counted, then it is cleared.
+        m.d.comb += ended.eq(rotations == 3)
         m.d.sync += self.settled.eq(ended)
-        with m.If(~ended):
-            m.d.sync += waited.eq(waited + 1)
+        with m.If(turned & ~ended):
+            m.d.sync += rotations.eq(rotations + 1)
         with m.If(ended):  # a cycle before anything may be counted
             m.d.sync += [clearing.eq(0), restarting.eq(0)]
         with m.If(self.clear):
@@ -280,42 +284,60 @@ class RegisterFile(wiring.Component):
         with m.If(self.restart):
             m.d.sync += restarting.eq(1)
         with m.If(self.running | self.clear | self.restart):
-            m.d.sync += [waited.eq(0), self.settled.eq(0)]
+            m.d.sync += [rotations.eq(0), self.settled.eq(0)]
         return clearing, restarting
 
-    def _count(self, m, turns) -> dict[_Visit, Signal]:
-        """What waits for the next visit of each counter's words: counts, and carries."""
+    def _drop(self, m, slot, coming, clearing, restarting) -> Value:
+        """Whether what was in the memory is not added to."""
+        shown, restarts = Signal(), Signal()
+        with m.If(slot == 0):
+            m.d.sync += [
+                shown.eq(Cat(coming[each] for each in self.captures).any()),
+                restarts.eq(Cat(coming[each] for each in self.counters if each.restarts).any()),
+            ]
+        return shown | Mux(restarts, restarting, clearing)
+
+    def _count(self, m, taken) -> dict[Counter, Signal]:
+        """What each counter has counted since it was taken."""
         waiting = {}
-        for each in self.visits:
-            if isinstance(each.of, Counter):
-                counter = each.of
-                most = 1 if each.word else 3 * counter.most if counter.rare else counter.most * self.rotation
-                waiting[each] = Signal(range(most + 1), name=f"{counter.name}_waiting{each.word}")
-                left = Mux(turns[each], 0, waiting[each])
-                m.d.sync += waiting[each].eq(left if each.word else left + getattr(self, f"i_{counter.name}"))
+        for each in self.counters:
+            most = RARE * each.most if each.rare else each.most * self.rotation
+            waiting[each] = Signal(range(most + 1), name=f"{each.name}_waiting")
+            counted = getattr(self, f"i_{each.name}")
+            m.d.sync += waiting[each].eq(Mux(taken[each], counted, waiting[each] + counted))
         return waiting
 
-    def _growth(self, turns, waiting) -> list[Value]:
-        """What each visited word grows by; 0 for all that are not."""
-        grown = []
-        for each, turn in turns.items():
-            first = 32 * each.word
-            value = waiting[each] if isinstance(each.of, Counter) else getattr(self, f"i_{each.of.name}")[first : first + 32]
-            grown.append(Mux(turn, value, 0))
-        return grown
+    def _growth(self, m, slot, turns, taken, waiting) -> Value:
+        """What the half of this cycle grows by. A word is taken at once: its high half comes a cycle later."""
+        low, high, kept = [], [], Signal(HALF, reset_less=True)
+        for each in self.visits:
+            value = waiting[each] if isinstance(each, Counter) else getattr(self, f"i_{each.name}")
+            words = [taken[each]]
+            if len(value) > 2 * HALF:
+                words.append(delayed(m, turns[each] & (slot == 2), 1, f"{each.name}_again", reset_less=False))
+            for number, now in enumerate(words):
+                first, second = (value[HALF * half : HALF * (half + 1)] for half in (2 * number, 2 * number + 1))
+                low.append(Mux(now, first, 0))
+                high.append(Mux(now, second, 0))
+        m.d.sync += kept.eq(reduce(or_, high))
+        return reduce(or_, low) | kept
 
-    def _show(self, m, write, waiting, taken):
+    def _show(self, m, write, taken, waiting):
         """Counts as they are: what was written, what is on its way there, and what waits."""
-        parts: dict[_Visit, Value] = {}
-        for each, count in waiting.items():
-            written = Signal(32, name=f"{each.of.name}_written{each.word}")
-            coming = Signal.like(taken[each], name=f"{each.of.name}_coming{each.word}")
-            with m.If(write.en & (write.addr == each.address)):
-                m.d.sync += [written.eq(write.data), coming.eq(0)]
-            with m.If(taken[each].any()):
-                m.d.sync += coming.eq(taken[each])
-            parts[each] = written + coming + count
-        for counter in self.counters:
-            low = parts[_Visit(counter, 0)]
-            total = low + (parts[_Visit(counter, 1)] << 32) if counter.wide else Mux(low[32:].any(), 0xFFFFFFFF, low)
-            m.d.comb += getattr(self, f"count_{counter.name}").eq(total)
+        for each in self.counters:
+            halves, written = (Signal(64 if each.wide else 32, name=f"{each.name}_{name}") for name in ("halves", "written"))
+            coming = Signal.like(waiting[each], name=f"{each.name}_coming")
+            for half in range(len(halves) // HALF):
+                with m.If(write.en & (write.addr == 2 * each.address + half)):
+                    m.d.sync += halves[HALF * half : HALF * (half + 1)].eq(write.data)
+            with m.If(delayed(m, taken[each], SLOTS + 2, f"{each.name}_shown")):
+                m.d.sync += [written.eq(halves), coming.eq(0)]
+            with m.If(taken[each]):
+                m.d.sync += coming.eq(waiting[each])
+            total = written + coming + waiting[each]
+            m.d.comb += getattr(self, f"count_{each.name}").eq(total if each.wide else Mux(total[32:].any(), 0xFFFFFFFF, total))
+
+
+def _half(address: Value, wide: Value, number: Value) -> Value:
+    """Address of a half; where there are only two, they come twice."""
+    return Cat(number[0], address[0] | (wide & number[1]), address[1:])

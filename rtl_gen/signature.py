@@ -53,9 +53,11 @@ class Signature(wiring.Component):
         for number in range(len(self.widths)):
             with m.If(self.stb[number]):
                 m.d.sync += word.eq(fold(getattr(self, f"payload{number}")))
-        state = Signal(32, init=-1)
+        # It begins a cycle after a reset.
+        state, begin = Signal(32, init=-1, reset_less=True), Signal(init=1)
         m.d.comb += self.o.eq(~state)
-        with m.If(self.clear):
+        m.d.sync += begin.eq(self.clear)
+        with m.If(begin):
             m.d.sync += state.eq(-1)
         with m.Elif(valid):
             m.d.sync += state.eq(state[1:] ^ word ^ (state[0].replicate(32) & POLYNOMIAL))

@@ -106,12 +106,12 @@ class Transmitter(wiring.Component):
         place = Signal(range(BITS + 2))
         wait = Signal(range(self.divisor))
         # Literal is a flag or an escape: not of the byte.
-        sending, flag, literal, escaped = Signal(), Signal(), Signal(), Signal()
+        sending, flag, literal, escaped, due = Signal(), Signal(), Signal(), Signal(), Signal()
         special, escape = Signal(), literal & ~flag
         m.d.comb += [self.ready.eq(~sending), special.eq((byte == FLAG) | (byte == ESCAPE))]
 
         def begin():
-            return [place.eq(0), wait.eq(self.divisor - 1), self.o.eq(0)]
+            return [place.eq(0), wait.eq(self.divisor - 1), due.eq(self.divisor == 1), self.o.eq(0)]
 
         def next_bit():
             with m.If(literal):
@@ -123,10 +123,10 @@ class Transmitter(wiring.Component):
             m.d.sync += byte.eq(Cat(byte[1:], self.bit))
         with m.If(~sending), m.If(self.send | self.flag):
             m.d.sync += [sending.eq(1), flag.eq(self.flag), literal.eq(self.flag | special), escaped.eq(0), *begin()]
-        with m.Elif(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
+        with m.Elif(~due):
+            m.d.sync += [wait.eq(wait - 1), due.eq(wait == 1)]
         with m.Else():
-            m.d.sync += [place.eq(place + 1), wait.eq(self.divisor - 1)]
+            m.d.sync += [place.eq(place + 1), wait.eq(self.divisor - 1), due.eq(self.divisor == 1)]
             with m.If(place < BITS):
                 next_bit()
             with m.Elif(place == BITS):

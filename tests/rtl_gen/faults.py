@@ -235,10 +235,10 @@ FAULTS = (
     Fault(
         "what comes during a visit is lost",
         "registers:RegisterFile._count",
-        'left if each.word else left + getattr(self, f"i_{counter.name}")',
-        'left if each.word else Mux(turns[each], 0, left + getattr(self, f"i_{counter.name}"))',
+        "Mux(taken[each], counted, waiting[each] + counted)",
+        "Mux(taken[each], 0, waiting[each] + counted)",
         "weight",
     ),
-    Fault("counts are cleared, not added to", "registers:RegisterFile._turns", "(shown | cleared)", "1", "node"),
+    Fault("counts are cleared, not added to", "registers:RegisterFile._drop", "shown | Mux(restarts, restarting, clearing)", "1", "node"),
     Fault("the signature skips a word", "signature:fold", "range(32, len(payload), 32)", "range(64, len(payload), 32)", "accumulating"),
 )

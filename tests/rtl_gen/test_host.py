@@ -22,7 +22,7 @@ class Port(wiring.Component):
 
     def __init__(self, spec):
         self.host, self.file = HostPort(spec), register_file(spec)
-        inside = ("file_en", "file_address", "file_data", "settled")
+        inside = ("file_en", "file_address", "file_data", "file_low", "file_high", "settled")
         ports = {name: member for name, member in self.host.signature.members.items() if name not in inside}
         ports |= {name: member for name, member in self.file.signature.members.items() if name.startswith("i_")}
         super().__init__(ports)
@@ -44,6 +44,8 @@ class Port(wiring.Component):
             file.restart.eq(host.restart),
             file.running.eq(self.busy),
             host.file_data.eq(file.o),
+            host.file_low.eq(file.low),
+            host.file_high.eq(file.high),
             host.settled.eq(file.settled),
         ]
         return m
