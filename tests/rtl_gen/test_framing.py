@@ -1,10 +1,27 @@
 """The device's side of the frames, block by block, in the corners that a whole core comes to too seldom."""
 
-import pytest
+import random
 
-from python_ref.spec.frames import FLAG, RING_BYTES, Answer, Decoder, Frame, Kind, Reply, stuffed
-from rtl_gen.framing import FrameReceiver, FrameSender
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from python_ref.spec.frames import (
+    FLAG,
+    RING_BYTES,
+    Answer,
+    Decoder,
+    Frame,
+    Kind,
+    Reply,
+    pack_samples,
+    sample_bytes,
+    stuffed,
+    write_payload,
+)
+from rtl_gen.framing import Executor, FrameReceiver, FrameSender
 from tests.rtl_gen.bench import cycles
+from tests.rtl_gen.faults import DESIGNS
 
 BYTE_CYCLES = 10
 
@@ -72,3 +89,66 @@ def bytes_of(line):
         place = start + 10
     assert found[0] == FLAG
     return bytes(found)
+
+
+@pytest.mark.parametrize("patience", [1, 3, 8])
+def test_what_comes_out_of_the_ring_is_what_was_sent(patience):
+    rng = random.Random(patience)
+    frames = [Frame(Kind.SAMPLES, number, rng.randbytes(rng.randint(0, 9))) for number in range(12)]
+    line = stuffed(frame.content() for frame in frames)
+    inputs = [given for byte in line for given in ({"stb": 1, "data": byte}, *[{"stb": 0}] * (BYTE_CYCLES - 1))]
+    inputs += [{}] * 150 * patience
+    inputs = [given | {"content.ready": rng.randrange(patience) == 0} for given in inputs]
+    rows = cycles(FrameReceiver(), inputs, ("content.valid", "content.payload"))
+    taken = [row["content.payload"] for row, given in zip(rows, inputs, strict=True) if row["content.valid"] and given["content.ready"]]
+    assert bytes(taken) == b"".join(frame.content() for frame in frames)
+
+
+@pytest.mark.parametrize("name", ["weight", "long"])
+def test_samples_are_cut_anywhere_and_requests_come_between(name):
+    """Words that are no bytes, and samples that are no whole bytes, in frames of any length; requests where a word is whole."""
+    spec, rng = DESIGNS[name], random.Random(name)
+    executor, samples = Executor(spec), 6
+    row = spec.network.n_in + spec.network.n_out
+    words = np.array([[rng.getrandbits(spec.sample_width) for _ in range(row)] for _ in range(samples)])
+    packed, size = pack_samples(spec, words), sample_bytes(spec)
+    frames, at, writes = [], 0, []
+    while at < len(packed):
+        if at % size == 0:
+            writes.append((rng.randrange(256), rng.getrandbits(32)))
+            frames.append(Frame(Kind.WRITE, len(frames), write_payload(writes[-1:])))
+        end = min(at + rng.randint(1, size), len(packed), at - at % size + size)
+        frames.append(Frame(Kind.SAMPLES, len(frames), packed[at:end]))
+        at = end
+    found_words, found_writes = [], []
+
+    async def send(ctx):
+        for byte in b"".join(frame.content() for frame in frames):
+            ctx.set(executor.content.payload, byte)
+            ctx.set(executor.content.valid, 1)
+            await ctx.tick().until(executor.content.ready)
+            ctx.set(executor.content.valid, 0)
+            await ctx.tick().repeat(rng.randint(1, 3))
+
+    async def take(ctx):
+        async for _, _, close, *streams in ctx.tick().sample(
+            executor.close, *(part for port in (executor.sample, executor.request) for part in (port.valid & port.ready, port.payload))
+        ):
+            ctx.set(executor.closed, close and rng.randrange(2))
+            ctx.set(executor.sample.ready, rng.randrange(2))
+            ctx.set(executor.request.ready, rng.randrange(2))
+            if streams[0]:
+                found_words.append(streams[1])
+            if streams[2]:
+                found_writes.append((streams[3].address, streams[3].data))
+
+    simulator = Simulator(executor)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(send)
+    simulator.add_testbench(take, background=True)
+    simulator.run()
+    widths = [spec.formats.input.width] * spec.network.n_in + [spec.formats.activation.width] * spec.network.n_out
+    masks = np.array([(1 << width) - 1 for width in widths] * samples)
+    assert found_writes == writes
+    assert len(found_words) == words.size
+    assert np.array_equal(np.array(found_words) & masks, words.ravel() & masks)
