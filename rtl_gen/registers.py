@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -166,7 +166,7 @@ class RegisterFile(wiring.Component):
         self.captures = tuple(captures)
         self.contents = dict(contents)
         self.depth = depth
-        self.visits = (*self.counters, *self.captures)
+        self.visits: tuple[Counter | Capture, ...] = (*self.counters, *self.captures)
         self._check()
         super().__init__(
             {
@@ -309,7 +309,9 @@ class RegisterFile(wiring.Component):
 
     def _growth(self, m, slot, turns, taken, waiting) -> Value:
         """What the half of this cycle grows by. A word is taken at once: its high half comes a cycle later."""
-        low, high, kept = [], [], Signal(HALF, reset_less=True)
+        low: list[tuple[Value, Value]] = []
+        high: list[tuple[Value, Value]] = []
+        kept = Signal(HALF, reset_less=True)
         for each in self.visits:
             value = waiting[each] if isinstance(each, Counter) else getattr(self, f"i_{each.name}")
             words = [taken[each]]
@@ -317,10 +319,10 @@ class RegisterFile(wiring.Component):
                 words.append(delayed(m, turns[each] & (slot == 2), 1, f"{each.name}_again", reset_less=False))
             for number, now in enumerate(words):
                 first, second = (value[HALF * half : HALF * (half + 1)] for half in (2 * number, 2 * number + 1))
-                low.append(Mux(now, first, 0))
-                high.append(Mux(now, second, 0))
-        m.d.sync += kept.eq(reduce(or_, high))
-        return reduce(or_, low) | kept
+                low.append((now, first))
+                high.append((now, second))
+        m.d.sync += kept.eq(_selected(high))
+        return _selected([(C(1), kept), *reversed(low)])
 
     def _show(self, m, write, taken, waiting):
         """Counts as they are: what was written, what is on its way there, and what waits."""
@@ -336,6 +338,11 @@ class RegisterFile(wiring.Component):
                 m.d.sync += coming.eq(waiting[each])
             total = written + coming + waiting[each]
             m.d.comb += getattr(self, f"count_{each.name}").eq(total if each.wide else Mux(total[32:].any(), 0xFFFFFFFF, total))
+
+
+def _selected(halves: list[tuple[Value, Value]]) -> Value:
+    """Those whose condition holds, OR: bit by bit, so that it is a tree."""
+    return Cat(Cat(now & half[bit] for now, half in halves if bit < len(half)).any() for bit in range(HALF))
 
 
 def _half(address: Value, wide: Value, number: Value) -> Value:
