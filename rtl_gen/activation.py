@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.network import Activation
 from python_ref.spec.number import Overflow
+from python_ref.spec.perturbation import SequentialCode
 from python_ref.spec.tables import activation_table
 from rtl_gen.cast import cast_in_two, jam
+from rtl_gen.fixed import plus_or_minus
+from rtl_gen.perturbation import sign_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, slot_layout
 
@@ -33,8 +36,10 @@ class Drain(wiring.Component):
         The slot, a cycle before the accumulators hold its product.
     accumulators : In
         Of all lanes, lane 0 lowest.
+    live : In(sign_layout(spec))
+        Signs of the lanes, with the accumulators (node perturbation).
     neuron, z : Out
-        A pre-activation with its neuron, from two cycles later on.
+        A pre-activation, perturbed, with its neuron, from two cycles later on.
     """
 
     latency = 2
@@ -42,14 +47,15 @@ class Drain(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        super().__init__(
-            {
-                "slot": In(slot_layout(spec)),
-                "accumulators": In(unsigned(spec.hardware.lanes * spec.accumulator_width)),
-                "neuron": Out(neuron_layout(spec)),
-                "z": Out(signed(spec.accumulator_width)),
-            }
-        )
+        ports = {
+            "slot": In(slot_layout(spec)),
+            "accumulators": In(unsigned(spec.hardware.lanes * spec.accumulator_width)),
+            "neuron": Out(neuron_layout(spec)),
+            "z": Out(signed(spec.accumulator_width)),
+        }
+        if spec.node:
+            ports["live"] = In(sign_layout(spec))
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
@@ -59,10 +65,12 @@ class Drain(wiring.Component):
         waiting = [Signal(width, name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
         there = Signal(spec.hardware.lanes)
         pass_ends = Signal()
-        m.d.sync += [there.eq(there >> 1), *(mine.eq(following) for mine, following in pairwise(waiting))]
+        leaves = Mux(take, self.accumulators.word_select(0, width), waiting[1] if len(waiting) > 1 else waiting[0])
+        m.d.sync += [there.eq(there >> 1), *(mine.eq(following) for mine, following in pairwise(waiting[1:]))]
+        m.d.sync += waiting[0].eq(self._perturbed(m, leaves.as_signed()) if spec.node else leaves)
         with m.If(take):
             m.d.sync += [
-                *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting)),
+                *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting) if lane),
                 there.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
                 self.neuron.second.eq(slot.second),
                 self.neuron.layer.eq(slot.layer),
@@ -74,6 +82,28 @@ class Drain(wiring.Component):
             self.neuron.last.eq(there[0] & ~there[1:2].any() & pass_ends),
         ]
         return m
+
+    def _perturbed(self, m, z):
+        """z + sΔ of the neuron that leaves: one adder for all lanes. Its sign is there a cycle before it leaves."""
+        spec, slot = self.spec, self.slot
+        second = slot.second & spec.two_sided
+        # What differs among the lanes is in a sequential code whether there is a sign, else which.
+        is_sequential = isinstance(spec.perturbation.code, SequentialCode)
+        marks = Signal(spec.hardware.lanes, reset_less=True)
+        perturb, minus, hidden = (Signal(name=name, reset_less=True) for name in ("perturb", "minus", "hidden"))
+        m.d.sync += marks.eq(marks[1:])
+        with m.If(slot.last):
+            m.d.sync += [
+                marks.eq(self.live.active if is_sequential else self.live.negative ^ second.replicate(len(marks))),
+                perturb.eq(slot.perturb),
+                minus.eq(second),
+                hidden.eq(slot.layer.any()),
+            ]
+        active, negative = (perturb & marks[0], minus) if is_sequential else (perturb, marks[0])
+        places = [spec.preactivation_format(n).fraction_bits + spec.perturbation.amplitude_log2 for n in (0, len(spec.network.layers) - 1)]
+        low = min(places)
+        steps = [Const(1 << place - low, signed(2 + max(places) - low)) for place in places]
+        return Cat(z[:low], plus_or_minus(z.shift_right(low), Mux(hidden, steps[1], steps[0]), negative, active))
 
 
 class ActivationUnit(wiring.Component):

@@ -32,10 +32,11 @@ class LaneArray(wiring.Component):
     -------
     slot : In(slot_layout(spec))
         The slot, a cycle before its broadcast and replayed signs are valid.
-    broadcast, minus : In
-        g, or u and −u, and whether their casts were out of range.
+    broadcast : In
+        g, or u, and whether its casts were out of range.
     replay, live : In(sign_layout(spec))
-        Signs of the step being correlated, a cycle after ``slot``; of the step under way, a cycle after ``live_slot``.
+        Signs of the step being correlated, a cycle after ``slot``; of the step under way, a cycle after ``live_slot`` (weight
+        perturbation; in node perturbation they stand beside the accumulators, where they are not the lanes' concern).
     word_slot, word : Out, In
         The random word, a cycle after its slot (with a gradient memory or momentum).
     update : In(1)
@@ -51,8 +52,8 @@ class LaneArray(wiring.Component):
     writes, changed, saturated_* : Out(range(L + 1))
         To be counted in this cycle, existing lanes only.
     host_* : access to the lanes' memories, in force while ``host_mode`` is high, when the core is idle: ``host_lane``, ``host_memory``,
-        ``host_address``, ``host_data``, which must stand in the cycle after ``host_write`` as well; ``host_read_data`` two cycles after the
-        address.
+        ``host_address``, ``host_data``, which must stand from two cycles before ``host_write`` to the cycle after it; ``host_read_data``
+        two cycles after the address.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -66,7 +67,6 @@ class LaneArray(wiring.Component):
             "broadcast_outside": In(1),
             "replay": In(sign_layout(spec)),
             "live_slot": Out(slot),
-            "live": In(sign_layout(spec)),
             "update": In(1),
             "operand_slot": Out(slot),
             "operand_ahead": Out(ahead_layout(spec)),
@@ -85,8 +85,10 @@ class LaneArray(wiring.Component):
             "host_write": In(1),
             "host_read_data": Out(32),
         }
+        if not spec.node:
+            ports |= {"live": In(sign_layout(spec))}
         if spec.plain:
-            ports |= {"minus": In(self.lanes[0].minus_u.shape()), "update_outside": In(1)}
+            ports |= {"update_outside": In(1)}
         elif spec.stochastic_bits:
             ports |= {"word_slot": Out(slot), "word": In(spec.stochastic_bits)}
         super().__init__(ports)
@@ -118,7 +120,7 @@ class LaneArray(wiring.Component):
         timing = self.timing
         slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
         m.d.comb += [
-            self.live_slot.eq(slots[timing.parameter - 1]),
+            self.live_slot.eq(slots[self.latency if self.spec.node else timing.parameter - 1]),
             self.operand_slot.eq(slots[self.operand_latency]),
             *(self.operand_ahead[name].eq(slots[self.operand_latency - 1][name]) for name in self.operand_ahead.shape().members),
             self.drain_slot.eq(slots[self.latency]),
@@ -152,30 +154,34 @@ class LaneArray(wiring.Component):
         for name, number, read, write, when in rows:
             read_address = self._address(m, slots[read], f"{name}_read")
             write_address = self._address(m, slots[write], f"{name}_write")
-            enable = Signal(name=f"{name}_write_en")
-            m.d.sync += enable.eq(slots[write - 1].real & slots[write - 1].correlate & when)
+            enable = slots[write - 1].real & slots[write - 1].correlate & when
             chosen = self.host_memory == number
             for lane_number, lane in enumerate(self.lanes):
                 m.d.comb += [
                     getattr(lane, f"{name}_read").eq(Mux(self.host_mode, self.host_address, read_address)),
                     getattr(lane, f"{name}_write").eq(Mux(self.host_mode, self.host_address, write_address)),
-                    getattr(lane, f"{name}_en").eq(enable),
                 ]
-                m.d.sync += getattr(lane, f"host_{name}_en").eq(self.host_write & chosen & (self.host_lane == lane_number))
+                written = self.host_write & chosen & (self.host_lane == lane_number)
+                m.d.sync += getattr(lane, f"{name}_en").eq(enable | written)
             with m.If(chosen), m.Switch(self.host_lane):
                 for lane_number, lane in enumerate(self.lanes):
                     with m.Case(lane_number):
                         m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
         m.d.sync += self.host_read_data.eq(read_data)
         if spec.gradient_memory:
-            m.d.comb += [lane.gradient_clear.eq(updates) for lane in self.lanes]
-        m.d.comb += [lane.host_data.eq(self.host_data) for lane in self.lanes]
+            m.d.comb += [lane.gradient_clear.eq(updates & ~self.host_mode) for lane in self.lanes]
+        word = Signal(32, name="host_word")
+        m.d.sync += word.eq(Mux(self.host_mode, self.host_data, 0))
+        m.d.comb += [lane.host_word.eq(word) for lane in self.lanes]
+        m.d.comb += [lane.host_mode.eq(self.host_mode) for lane in self.lanes]
 
     def _data(self, m, slots):
         """Broadcast, signs, operand and random words to the lanes."""
         spec, timing = self.spec, self.timing
         perturbed = slots[timing.parameter]
         minus_pass = perturbed.second & spec.two_sided
+        slot = slots[timing.update - 1]
+        counted = self._existing(m, slot, slot.real & slot.correlate & self.update)
         # Registered once for all lanes: a lane's multiplier has no register of its own for them.
         x = delayed(m, self.x, 1, "x")
         load = delayed(m, perturbed.first, 1, "load")
@@ -184,14 +190,18 @@ class LaneArray(wiring.Component):
             m.d.comb += [
                 lane.negative.eq(self.replay.negative[number]),
                 lane.active.eq(self.replay.active[number]),
-                lane.live_negative.eq(self.live.negative[number] ^ minus_pass),
-                lane.live_active.eq(self.live.active[number] & perturbed.perturb),
+                lane.counted.eq(counted[number]),
                 lane.load.eq(load),
                 lane.hidden.eq(hidden),
                 lane.x.eq(x),
             ]
+            if not spec.node:
+                m.d.comb += [
+                    lane.live_negative.eq(self.live.negative[number] ^ minus_pass),
+                    lane.live_active.eq(self.live.active[number] & perturbed.perturb),
+                ]
             if spec.plain:
-                m.d.comb += [lane.u.eq(self.broadcast), lane.minus_u.eq(self.minus)]
+                m.d.comb += lane.u.eq(self.broadcast)
             else:
                 entry = slots[timing.update - 1]
                 m.d.comb += [lane.g.eq(self.broadcast), lane.update_en.eq(entry.real & entry.correlate & self.update)]
@@ -230,9 +240,9 @@ class LaneArray(wiring.Component):
             return delayed(m, value, stage - valid_at, name)
 
         rows = {
-            "changed": (flags("changed", stage), updated),
+            "changed": (Cat(lane.changed for lane in self.lanes), 1),
             "writes": (None, updated),
-            "saturated_weight": (flags("weight_outside", stage), updated),
+            "saturated_weight": (Cat(lane.weight_outside for lane in self.lanes), 1),
             "saturated_broadcast": (None, correlated & all_if(self.broadcast_outside, 1, "broadcast_outside")),
         }
         if spec.plain:
@@ -251,10 +261,10 @@ class LaneArray(wiring.Component):
                 number = count_ones(m, list(taken), name)
             m.d.comb += getattr(self, name).eq(number)
 
-    def _existing(self, m, slot):
-        """Lanes that have a neuron, one cycle after the slot."""
+    def _existing(self, m, slot, when=1):
+        """Lanes that have a neuron, one cycle after the slot; none where not ``when``."""
         mask = Signal(self.spec.hardware.lanes)
-        m.d.sync += mask.eq(Cat(active_lanes(self.spec, slot) > lane for lane in range(self.spec.hardware.lanes)))
+        m.d.sync += mask.eq(Mux(when, Cat(active_lanes(self.spec, slot) > lane for lane in range(self.spec.hardware.lanes)), 0))
         return mask
 
     def _show(self, m, slots):

@@ -12,7 +12,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.number import Fixed, Rounding
 from rtl_gen.cast import cast_in_two
 from rtl_gen.fixed import limit, shift
 from rtl_gen.probe import shape_of
@@ -174,8 +174,6 @@ class Broadcast(wiring.Component):
         The slot, a cycle before ``o`` is valid: ``latency`` cycles after ``slot``.
     o : Out
         g, or u; 0 in a pass that does not correlate.
-    minus : Out
-        −u (without a gradient memory only).
     outside, update_outside : Out(1)
         Whether cast_gradient, and cast_weight, was out of range; with ``o``.
     """
@@ -216,8 +214,7 @@ class Broadcast(wiring.Component):
         if spec.node:
             ports["old_x"] = In(operand)
         if spec.plain:
-            weight = shape_of(spec.formats.weight)
-            ports |= {"minus": Out(signed(weight.width + 1)), "update_outside": Out(1)}
+            ports |= {"update_outside": Out(1)}
             if spec.stochastic_bits:
                 ports |= {"word": In(spec.stochastic_bits), "word_slot": Out(slot_layout(spec))}
         super().__init__(ports)
@@ -303,22 +300,14 @@ class Broadcast(wiring.Component):
         return chosen[:-1].as_signed(), chosen[-1]
 
     def _cast_weight(self, m, g, outside, slots, stage):
-        """u = cast_weight(g) two cycles later, and −u; both 0 where nothing is updated."""
+        """u = cast_weight(g) two cycles later; 0 where nothing is updated."""
         spec = self.spec
         source, target, cast = spec.gradient_format, spec.update_format, spec.formats.weight_cast
         if spec.stochastic_bits:
             m.d.comb += self.word_slot.eq(slots[stage - 1])
         dropped, word = source.fraction_bits - target.fraction_bits, self.word if spec.stochastic_bits else 0
-        u, update_outside, rounded, negative = cast_in_two(m, g, dropped, target, cast.rounding, cast.overflow, "u", word)
-        # −u is formed beside the limits, not behind them.
-        minus = Signal.like(self.minus, name="negated")
-        if cast.overflow is Overflow.SATURATE:
-            m.d.comb += minus.eq(Mux(update_outside, Mux(negative, -target.min, -target.max), -rounded))
-        else:
-            m.d.comb += minus.eq(-u)
+        u, update_outside, *_ = cast_in_two(m, g, dropped, target, cast.rounding, cast.overflow, "u", word)
         entry = slots[stage + 1]
-        m.d.sync += [self.o.eq(0), self.minus.eq(0)]
-        with m.If(entry.correlate & self.update):
-            m.d.sync += [self.o.eq(u), self.minus.eq(minus)]
+        m.d.sync += self.o.eq(Mux(entry.correlate & self.update, u, 0))
         m.d.sync += self.update_outside.eq(update_outside)
         m.d.comb += self.outside.eq(delayed(m, outside, 2, "g_outside"))

@@ -202,7 +202,7 @@ class Core(wiring.Component):
         self._connect_probes(m, **blocks)
         return m
 
-    def _connect_passes(self, m, *, conductor, sequencer, signs, broadcast, array, operands, cost, **_):
+    def _connect_passes(self, m, *, conductor, sequencer, signs, broadcast, array, operands, cost, drain, **_):
         """Slots down the pipeline, and what meets them."""
         spec = self.spec
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
@@ -220,7 +220,6 @@ class Core(wiring.Component):
             array.broadcast_outside.eq(broadcast.outside),
             array.update.eq(conductor.update),
             array.replay.eq(signs.replay),
-            array.live.eq(signs.live),
             signs.replay_slot.eq(array.slot),
             signs.live_slot.eq(array.live_slot),
             signs.advance.eq(conductor.advance),
@@ -236,13 +235,16 @@ class Core(wiring.Component):
             conductor.buffer.eq(operands.buffer),
         ]
         if spec.plain:
-            m.d.comb += [array.minus.eq(broadcast.minus), array.update_outside.eq(broadcast.update_outside)]
+            m.d.comb += array.update_outside.eq(broadcast.update_outside)
         if spec.node:
             m.d.comb += [
                 operands.old_slot.eq(sequencer.slot),
                 operands.old_ahead.eq(sequencer.ahead),
                 broadcast.old_x.eq(operands.old_x),
+                drain.live.eq(signs.live),
             ]
+        else:
+            m.d.comb += array.live.eq(signs.live)
 
     def _connect_neurons(self, m, *, conductor, array, drain, activation, operands, cost, judge, broadcast, registers, **_):
         """Accumulators to activations, back as operands, and on to the cost."""

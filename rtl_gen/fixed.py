@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Mux, Value, ValueLike
+from amaranth.hdl import Cat, Const, Mux, Value, ValueLike
 
 from python_ref.spec.number import Fixed, Overflow, Rounding
 
-__all__ = ["does_not_fit", "limit", "round_value", "shift"]
+__all__ = ["does_not_fit", "limit", "plus_or_minus", "round_value", "shift"]
 
 
 def shift(value: Value, places: int) -> Value:
@@ -70,3 +70,23 @@ def limit(value: Value, target: Fixed, overflow: Overflow) -> tuple[Value, Value
     if len(kept) < target.width:
         return (kept.as_signed() if target.signed and kept.shape().signed else kept), outside
     return (kept.as_signed() if target.signed else kept.as_unsigned()), outside
+
+
+def plus_or_minus(value: Value, addend: Value, minus: Value, active: ValueLike = 1) -> Value:
+    """``value + addend``, or ``value − addend`` with ``minus``, or ``value`` where not ``active``; exact.
+
+    One adder: what is subtracted is inverted, and the carry that this takes comes in at its low end.
+
+    Parameters
+    ----------
+    value, addend : Value
+        Signed.
+    minus, active : Value
+        One bit each.
+    """
+    minus, active, bits = Value.cast(minus), Value.cast(active), addend.as_unsigned()
+    if not (isinstance(active, Const) and active.value):
+        bits, minus = bits & active.replicate(len(bits)), minus & active
+    inverted = (bits ^ minus.replicate(len(bits))).as_signed()
+    # The place below the sum's lowest makes the carry.
+    return (Cat(Const(1, 1), value).as_signed() + Cat(minus, inverted).as_signed())[1:].as_signed()

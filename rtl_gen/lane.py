@@ -5,7 +5,7 @@ Every lane does the same in the same cycle; what that is, the array's control sa
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Overflow
 from python_ref.spec.optimizer import Momentum
 from rtl_gen.broadcast import operand_shape
-from rtl_gen.fixed import limit, round_value, shift
+from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NEVER_COLLIDES
 
@@ -121,16 +121,17 @@ class Lane(wiring.Component):
 
     Members
     -------
-    All times are those of :class:`LaneTiming`; ``host_*`` serve the host while the core is idle.
+    All times are those of :class:`LaneTiming`; ``host_*`` serve the host while the core is idle, in host mode: its word is what every
+    memory is given to write, two cycles later. Otherwise the word is 0.
 
-    u, minus_u : In
-        The update and its negative, at ``update`` (without a gradient memory; 0 where nothing is updated).
+    u : In
+        The update, at ``update`` (without a gradient memory; 0 where nothing is updated).
     g : In
         The broadcast, at 1 (otherwise).
     negative, active : In(1)
         The replayed sign, at 1.
     live_negative, live_active : In(1)
-        The live sign with its direction, at ``parameter``; inactive where nothing is perturbed.
+        The live sign with its direction, at ``parameter``; inactive where nothing is perturbed (weight perturbation).
     load : In(1)
         The slot is a bias. A cycle after ``parameter``.
     hidden : In(1)
@@ -141,8 +142,12 @@ class Lane(wiring.Component):
         At ``accumulator``.
     parameter, gradient, momentum : Out
         θ, G before it is cleared, and m, each when valid.
-    *_outside, changed : Out(1)
-        What the counters count, each with its value.
+    counted : In(1)
+        The parameter is written, and a neuron's. At ``update``.
+    weight_outside, changed : Out(1)
+        A parameter that is counted was out of range, or changes; with the parameter.
+    *_outside : Out(1)
+        Other casts that were out of range, each with its value.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -154,24 +159,25 @@ class Lane(wiring.Component):
         ports = {
             "negative": In(1),
             "active": In(1),
-            "live_negative": In(1),
-            "live_active": In(1),
             "load": In(1),
             "hidden": In(1),
             "x": In(operand_shape(spec)),
             "accumulator": Out(signed(spec.accumulator_width)),
             "parameter": Out(weight),
+            "counted": In(1),
             "weight_outside": Out(1),
             "changed": Out(1),
             "parameter_read": In(words),
             "parameter_write": In(words),
             "parameter_en": In(1),
-            "host_data": In(32),
-            "host_parameter_en": In(1),
+            "host_mode": In(1),
+            "host_word": In(32),
             "host_parameter": Out(weight),
         }
+        if not spec.node:
+            ports |= {"live_negative": In(1), "live_active": In(1)}
         if spec.plain:
-            ports |= {"u": In(weight), "minus_u": In(signed(weight.width + 1))}
+            ports |= {"u": In(weight)}
         else:
             gradient = shape_of(spec.gradient_format)
             ports |= {
@@ -189,7 +195,6 @@ class Lane(wiring.Component):
                 "gradient_write": In(words),
                 "gradient_en": In(1),
                 "gradient_clear": In(1),
-                "host_gradient_en": In(1),
                 "host_gradient": Out(gradient),
             }
         if self.momentum_built:
@@ -199,7 +204,6 @@ class Lane(wiring.Component):
                 "momentum_en": In(1),
                 "momentum": Out(shape_of(spec.momentum_format)),
                 "momentum_outside": Out(1),
-                "host_momentum_en": In(1),
                 "host_momentum": Out(shape_of(spec.momentum_format)),
             }
             if spec.stochastic_bits:
@@ -211,7 +215,8 @@ class Lane(wiring.Component):
         spec = self.spec
         read = self._memory(m, "parameter", self.parameter, self.parameter_read, self.parameter_write, self.parameter_en)
         if spec.plain:
-            self._update(m, read, Mux(self.negative, self.minus_u, self.u), self.active)
+            # θ − s·u
+            self._update(m, read, self.u, ~self.negative, self.active)
         else:
             source, rounding, overflow = self.gradient, spec.formats.weight_cast.rounding, spec.formats.weight_cast.overflow
             self._correlate(m)
@@ -225,7 +230,7 @@ class Lane(wiring.Component):
             limited, outside = limit(rounded, spec.update_format, overflow)
             u = Signal(shape_of(spec.update_format))
             m.d.sync += [u.eq(Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
-            self._update(m, read, u, 1)
+            self._update(m, read, u, Const(1, 1), Const(1, 1))
         self._perturb(m)
         return m
 
@@ -235,28 +240,36 @@ class Lane(wiring.Component):
             shape=value.shape(), depth=max(2, self.spec.layout.words), init=[], attrs=NEVER_COLLIDES
         )
         write, read = store.write_port(), store.read_port()
-        host_en = getattr(self, f"host_{name}_en")
         m.d.comb += [
             read.addr.eq(read_address),
             write.addr.eq(write_address),
-            write.data.eq(Mux(host_en, self.host_data[: len(value)], value)),
-            write.en.eq(enable | host_en),
+            write.data.eq(value),
+            write.en.eq(enable),
             getattr(self, f"host_{name}").eq(read.data),
         ]
         return read.data
 
+    def _hold(self, m, name, value, narrowed, outside):
+        """The register from which a memory is written takes what ``value`` is narrowed to. In host mode the value is 0, and the host's
+        word takes that way too: it costs no place of a multiplexer."""
+        register = getattr(self, name)
+        with m.If(self.host_mode):
+            m.d.sync += value.eq(0)
+        m.d.sync += register.eq(narrowed.as_unsigned() ^ self.host_word[: len(register)])
+        if f"{name}_outside" in self.signature.members:
+            m.d.sync += getattr(self, f"{name}_outside").eq(outside)
+
     def _correlate(self, m):
         """G ← saturate(G + s·g), valid at ``gradient``; cleared in memory by an update."""
         spec = self.spec
-        step = Mux(self.active, Mux(self.negative, -self.g, self.g), 0)
+        old = Const(0, signed(1))
         if spec.gradient_memory:
             cleared = Signal.like(self.gradient)
             m.d.comb += cleared.eq(Mux(self.gradient_clear, 0, self.gradient))
-            step = step + self._memory(m, "gradient", cleared, self.gradient_read, self.gradient_write, self.gradient_en)
-        total = Signal(step.shape(), reset_less=True)
-        m.d.sync += total.eq(step)
-        limited, outside = limit(total, spec.gradient_format, Overflow.SATURATE)
-        m.d.sync += [self.gradient.eq(limited), self.gradient_outside.eq(outside)]
+            old = self._memory(m, "gradient", cleared, self.gradient_read, self.gradient_write, self.gradient_en)
+        total = Signal(signed(len(self.g) + 1), reset_less=True)
+        m.d.sync += total.eq(plus_or_minus(old, self.g, self.negative, self.active))
+        self._hold(m, "gradient", total, *limit(total, spec.gradient_format, Overflow.SATURATE))
 
     def _decay(self, m):
         """m ← cast_m(m − m·2⁻ᵏ + G), valid at ``momentum``."""
@@ -270,51 +283,53 @@ class Lane(wiring.Component):
         rounded_value = round_value(total, dropped, spec.optimizer.rounding, self.momentum_word if spec.stochastic_bits else 0)
         rounded = Signal(rounded_value.shape(), reset_less=True)
         m.d.sync += rounded.eq(rounded_value)
-        limited, outside = limit(rounded, target, spec.optimizer.overflow)
-        m.d.sync += [self.momentum.eq(limited), self.momentum_outside.eq(outside)]
+        self._hold(m, "momentum", rounded, *limit(rounded, target, spec.optimizer.overflow))
 
-    def _update(self, m, old, u, active):
-        """θ ← saturate(θ − u), valid at ``parameter``."""
+    def _update(self, m, old, u, minus, active):
+        """θ ← saturate(θ ± u), valid at ``parameter``."""
         spec = self.spec
         low, high = spec.parameter_limits
-        difference = Signal(signed(len(old) + 2), reset_less=True)
-        moved, at_low, at_high = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        difference = Signal(signed(len(old) + 1), reset_less=True)
+        at_limit, counted, moved = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        magnitude = old[:-1] ^ old[-1].replicate(len(old) - 1)
         m.d.sync += [
-            difference.eq(old - Mux(active, u, 0)),
-            moved.eq(active & u.any()),
-            at_low.eq(old == low),
-            at_high.eq(old == high),
+            difference.eq(plus_or_minus(old, u, minus, active)),
+            # Both limits, since the low one is the other's complement.
+            at_limit.eq(magnitude == high),
+            counted.eq(self.counted),
+            moved.eq(self.counted & active & u.any()),
         ]
         # The margin is a power of two, or nothing: only the places above it are compared.
         places = spec.formats.weight.fraction_bits + spec.perturbation.amplitude_log2 if not spec.node else 0
-        above = shift(difference, -places)
-        too_high = above > high if spec.node else above >= (high + 1) >> places
-        too_low = above < low if spec.node else above < low >> places
-        limited = Mux(too_high, high, Mux(too_low, low, difference))
-        # What moves, changes, but for what is pushed against the limit where it stands.
+        outside = Signal()
+        if spec.node:
+            m.d.comb += outside.eq(difference[-1] ^ difference[-2])
+        else:
+            above = shift(difference, -places)
+            m.d.comb += outside.eq((above >= (high + 1) >> places) | (above < low >> places))
+        limited = Mux(outside, Mux(difference[-1], low, high), difference)[: len(old)]
+        self._hold(m, "parameter", difference, limited, outside)
         m.d.sync += [
-            self.parameter.eq(limited),
-            self.weight_outside.eq(too_high | too_low),
-            self.changed.eq(moved & ~(too_high & at_high) & ~(too_low & at_low)),
+            self.weight_outside.eq(counted & outside),
+            # What moves, changes, but for what is pushed against the limit where it stands.
+            self.changed.eq(moved & ~(outside & at_limit)),
         ]
 
     def _perturb(self, m):
-        """Weight and preload of the multiplier: θ + sΔ, or the bias in its place with sΔ added."""
+        """Weight and preload of the multiplier: θ, or θ + sΔ, as it is and as the bias in its place."""
         spec = self.spec
         weight = spec.formats.weight
-        delta = spec.amplitude_raw(weight.fraction_bits) if not spec.node else 0
         m.submodules.mac = mac = MultiplyAccumulate(shape_of(weight), self.x.shape(), spec.accumulator_width)
         a = Signal(shape_of(weight))
-        m.d.comb += a.eq(self.parameter)
-        if delta:
-            with m.If(self.live_active):
-                m.d.comb += a.eq(Mux(self.live_negative, self.parameter - delta, self.parameter + delta))
+        if spec.node:
+            m.d.comb += a.eq(self.parameter)
+        else:
+            place = weight.fraction_bits + spec.perturbation.amplitude_log2
+            one = Const(1, signed(2))
+            moved = plus_or_minus(self.parameter.shift_right(place), one, self.live_negative, self.live_active)
+            m.d.comb += a.eq(Cat(self.parameter[:place], moved))
         fractions = spec.formats.input.fraction_bits, spec.formats.activation.fraction_bits
         preload = Mux(self.hidden, shift(a, fractions[1]), shift(a, fractions[0]))
-        if spec.node:
-            deltas = [spec.amplitude_raw(spec.preactivation_format(n).fraction_bits) for n in range(len(spec.network.layers))]
-            step = Mux(self.hidden, deltas[-1], deltas[0])
-            preload = preload + Mux(self.live_active, Mux(self.live_negative, -step, step), 0)
         # An operator's result, so that no constant bit reaches into the block, where it would break up the DSP.
         m.d.comb += mac.c.eq(preload | Const(0, signed(spec.accumulator_width)))
         m.d.comb += [mac.a.eq(a), mac.b.eq(self.x), mac.load.eq(self.load), self.accumulator.eq(mac.o)]

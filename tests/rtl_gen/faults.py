@@ -128,10 +128,10 @@ FAULTS = (
     Fault("another trinomial", "perturbation:leap", "state[1 : generator.outputs + 1]", "state[2 : generator.outputs + 2]", "node"),
     Fault("odd vectors not inverted", "perturbation:RandomSigns.elaborate", " ^ parity.replicate(generator.outputs)", "", "node"),
     Fault(
-        "signs replayed one word late",
+        "every other word replayed",
         "perturbation:RandomSigns._states",
-        "[live.eq(first), replay.eq(first)]",
-        "[live.eq(first), replay.eq(leap(generator, first))]",
+        "(self.draw_replay, replay, replay_now)",
+        "(self.draw_replay, replay, Mux(self.load_en, replay_now, leap(generator, replay_now)))",
         "weight",
     ),
     Fault(
@@ -146,8 +146,8 @@ FAULTS = (
     Fault(
         "random words stand still",
         "perturbation:StochasticWords.elaborate",
-        "state.eq(leap(self.generator, state))",
-        "state.eq(state)",
+        "with m.If(draw | self.load_en)",
+        "with m.If(self.load_en)",
         "random_rounding",
     ),
     Fault(
@@ -159,9 +159,9 @@ FAULTS = (
     ),
     Fault(
         "Δ of the wrong sign in the minus pass",
-        "array:LaneArray._data",
-        "minus_pass = perturbed.second & spec.two_sided",
-        "minus_pass = 0",
+        "activation:Drain._perturbed",
+        "second = slot.second & spec.two_sided",
+        "second = Const(0, 1)",
         "two_sided",
     ),
     Fault(
@@ -169,9 +169,13 @@ FAULTS = (
         "array:LaneArray._data",
         "self.live.active[number] & perturbed.perturb",
         "self.live.active[number]",
-        "node",
+        "weight",
     ),
-    Fault("idle lanes counted", "array:LaneArray._count", "return which & mask", "return which", "sequential"),
+    Fault("a neuron of a plain pass is perturbed", "activation:Drain._perturbed", "perturb.eq(slot.perturb)", "perturb.eq(1)", "node"),
+    Fault("the next group's signs", "array:LaneArray.elaborate", "slots[self.latency if", "slots[self.latency - 2 if", "node"),
+    Fault("idle lanes counted", "array:LaneArray._existing", "active_lanes(self.spec, slot) > lane", "1 > 0", "sequential"),
+    Fault("−u without its carry", "fixed:plus_or_minus", "Cat(minus, inverted)", "Cat(Const(0, 1), inverted)", "node"),
+    Fault("what stays at its limit is called changed", "lane:Lane._update", "~(outside & at_limit)", "1", "narrow_node"),
     Fault(
         "activations rounded down",
         "activation:ActivationUnit._apply",
@@ -219,7 +223,7 @@ FAULTS = (
         "momentum",
     ),
     Fault("remembered while the multiplier squares", "broadcast:Broadcast._reuse", "Mux(repeat, remembered, fresh)", "fresh", "long"),
-    Fault("updated with the wrong sign", "lane:Lane._update", "old - Mux(active, u, 0)", "old + Mux(active, u, 0)", "accumulating"),
+    Fault("updated with the wrong sign", "lane:Lane._update", "(old, u, minus, active)", "(old, u, ~minus, active)", "accumulating"),
     Fault("G not cleared", "lane:Lane._correlate", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
     Fault("m decays twice as fast", "lane:Lane._decay", "- target.fraction_bits - k)", "- target.fraction_bits - k + 1)", "momentum"),
     Fault("θ + Δ may overflow", "lane:Lane._update", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),

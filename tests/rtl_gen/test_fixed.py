@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Module, Signal, signed, unsigned
 
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
-from rtl_gen.fixed import limit, round_value
+from rtl_gen.fixed import limit, plus_or_minus, round_value
 from tests.oracle import narrow
 from tests.rtl_gen.bench import settled
 
@@ -62,3 +62,20 @@ def test_stochastic_casts_equal_the_reference_for_every_word(source):
         values, outside = cast_raw(every[:, None], source, target, rounding, overflow, words[None, :])
         np.testing.assert_array_equal(got[:, :, number, 0], np.broadcast_to(values, (len(every), 64)), err_msg=str(target))
         np.testing.assert_array_equal(got[:, :, number, 1], np.broadcast_to(outside, (len(every), 64)), err_msg=str(target))
+
+
+@pytest.mark.parametrize("widths", [(4, 4), (5, 2), (2, 5), (1, 3)])
+def test_plus_or_minus_is_exact(widths):
+    m, a, both = Module(), Signal(signed(widths[0])), Signal(widths[1] + 2)
+    o, always = Signal(signed(max(widths) + 2)), Signal(signed(max(widths) + 2))
+    minus, active, b = both[0], both[1], both[2:].as_signed()
+    m.d.comb += [o.eq(plus_or_minus(a, b, minus, active)), always.eq(plus_or_minus(a, b, minus))]
+    every = range(-(1 << widths[0] - 1), 1 << widths[0] - 1)
+    got = settled(m, a, every, [o, always], (both, range(4 << widths[1])))
+    expected = []
+    for value in every:
+        for given in range(4 << widths[1]):
+            raw = given >> 2
+            addend = (raw - (raw >> widths[1] - 1 << widths[1])) * (1 - 2 * (given & 1))
+            expected.append([value + addend * (given >> 1 & 1), value + addend])
+    assert got == expected
