@@ -140,7 +140,7 @@ class BoardTop(wiring.Component):
     def __init__(self, spec: DesignSpec, plan: Plan):
         self.spec = spec
         self.plan = plan
-        self.linked = LinkedCore(spec, divisor=plan.divisor)
+        self.linked = LinkedCore(spec, divisor=plan.divisor, core_domain="start")
         members = {"clk": In(1), "rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)}
         if "button" in plan.board.pins:
             members["button"] = In(1)

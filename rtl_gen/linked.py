@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.back import verilog
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import DomainRenamer, Module, ResetInserter, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -27,6 +27,9 @@ class LinkedCore(wiring.Component):
         The design.
     divisor : int
         Cycles per bit of the line: at least 4 where the host has a clock of its own.
+    core_domain : str
+        Domain of the core: ``sync``, or one with the same clock and no reset, so that all of the core's registers hang on one register
+        that resets them. It is held for a cycle more than ``sync`` is.
 
     Members
     -------
@@ -45,9 +48,10 @@ class LinkedCore(wiring.Component):
         Frames to the core's streams, and back.
     """
 
-    def __init__(self, spec: DesignSpec, *, divisor: int):
+    def __init__(self, spec: DesignSpec, *, divisor: int, core_domain: str = "sync"):
         self.spec = spec
         self.divisor = divisor
+        self.core_domain = core_domain
         self.core = Core(spec)
         self.uart = Receiver(divisor)
         self.framing = Framing(spec, divisor)
@@ -58,9 +62,9 @@ class LinkedCore(wiring.Component):
         core, uart, framing = self.core, self.uart, self.framing
         m.submodules.uart, m.submodules.framing = uart, framing
         # A cycle later, so that no logic stands in front of the reset of all registers.
-        reset = Signal()
-        m.d.sync += reset.eq(framing.reset)
-        m.submodules.core = ResetInserter(reset)(core)
+        reset = Signal(reset_less=True)
+        m.d.sync += reset.eq(framing.reset | ResetSignal())
+        m.submodules.core = DomainRenamer(self.core_domain)(ResetInserter(reset)(core))
         m.submodules.synchronizer = FFSynchronizer(self.rx, uart.i, init=1)
         m.d.comb += [getattr(framing, name).eq(getattr(uart, name)) for name in ("data", "stb", "error")]
         for name in ("request", "response", "sample"):
