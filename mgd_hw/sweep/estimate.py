@@ -6,10 +6,14 @@ import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mgd_hw.listener import Listener
 from mgd_hw.sweep.jobs import DONE, FIT, SYNTH, TRAIN, Job, run_jobs
 from mgd_hw.sweep.plan import Combination, Plan
+
+if TYPE_CHECKING:
+    from mgd_hw.config import Design
 
 __all__ = ["Estimate", "estimate", "shown"]
 
@@ -17,6 +21,8 @@ TIMED = 3
 """Combinations that are timed."""
 SHORT, LONG, ENOUGH = 50, 400, 0.1
 """Steps of the shortest run that is timed and of the first longer one; seconds that the last takes at least."""
+EPOCHS = 5
+"""Of back-propagation, that are timed."""
 NOMINAL = {FIT: 0.02, SYNTH: 20.0}
 """Seconds that a job takes that is no run, until one was seen."""
 
@@ -72,39 +78,43 @@ def estimate(plan: Plan, listener: Listener) -> Estimate:
 
 def _time(plan: Plan, combination: Combination) -> _Timed | None:
     """Time one combination; None if it does not run."""
-    design = pickle.loads(combination.design)
-    epochs = 0
-    models = plan.request.models
-    if "backprop" in models:  # one epoch stands for all
-        from mgd_hw.data import load
-        from python_ref.backprop import Options
-
-        samples = len(load(design.data, validate=plan.request.validate).train)
-        epochs = Options(epochs=design.compare.backprop_epochs, batch=design.compare.backprop_batch).epochs_for(samples)
-        design = replace(design, compare=replace(design.compare, backprop_epochs=1))
-    pickled = pickle.dumps(design)
-
-    def seconds(steps: int, *models: str) -> float | None:
-        job = Job("", TRAIN, pickled, 0, steps, models, plan.request.validate)
-        begun = time.perf_counter()
-        (row,) = run_jobs([job], plan.version)
-        return time.perf_counter() - begun if row.status == DONE else None
-
-    mgd = [model for model in models if model != "backprop"]
-    once = 0.0
-    if epochs:
-        once = (seconds(1, "backprop") or 0.0) * epochs
-    if not mgd:
-        return _Timed(combination.work, once, 0.0)
-    if seconds(1, *mgd) is None:  # and what is to be compiled, is
+    design: Design = pickle.loads(combination.design)
+    mgd = tuple(model for model in plan.request.models if model != "backprop")
+    if mgd and _seconds(plan, design, mgd, 1) is None:  # and what is to be compiled, is
         return None
+    once = _backprop(plan, design) if "backprop" in plan.request.models else 0.0
     least = min(SHORT, combination.steps)
-    first, steps, last = seconds(least, *mgd) or 0.0, least, 0.0
-    while steps < combination.steps and last < ENOUGH:
+    first = (_seconds(plan, design, mgd, least) or 0.0) if mgd else 0.0
+    steps, last = least, 0.0
+    while mgd and steps < combination.steps and last < ENOUGH:
         steps = min(combination.steps, LONG if steps == least else 8 * steps)
-        last = seconds(steps, *mgd) or 0.0
+        last = _seconds(plan, design, mgd, steps) or 0.0
     per_step = max(0.0, last - first) / (steps - least) if steps > least else 0.0
     return _Timed(combination.work, once + max(0.0, first - per_step * least), per_step)
+
+
+def _backprop(plan: Plan, design: Design) -> float:
+    """Seconds of back-propagation, from a few epochs."""
+    from mgd_hw.data import load
+    from python_ref.backprop import Options
+
+    def seconds(epochs: int) -> float:
+        shorter = replace(design, compare=replace(design.compare, backprop_epochs=epochs))
+        return _seconds(plan, shorter, ("backprop",), 1) or 0.0
+
+    samples = len(load(design.data, validate=plan.request.validate).train)
+    epochs = Options(epochs=design.compare.backprop_epochs, batch=design.compare.backprop_batch).epochs_for(samples)
+    seconds(1)  # what is loaded, is
+    few, more = seconds(1), seconds(1 + EPOCHS)
+    return few + max(0.0, more - few) / EPOCHS * (epochs - 1)
+
+
+def _seconds(plan: Plan, design: Design, models: tuple[str, ...], steps: int) -> float | None:
+    """Of one run, here; None if it breaks."""
+    job = Job("", TRAIN, pickle.dumps(design), 0, steps, models, plan.request.validate)
+    begun = time.perf_counter()
+    (row,) = run_jobs([job], plan.version)
+    return time.perf_counter() - begun if row.status == DONE else None
 
 
 def shown(seconds: float) -> str:
