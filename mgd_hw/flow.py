@@ -8,6 +8,7 @@ given before long work starts, and returns a frozen result with ``.to_json()``. 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
 import time
@@ -1042,7 +1043,7 @@ def _chapter(design: Design, called: str, title: str, plan: _Plan, place: Path, 
     from mgd_hw.provenance import provenance
     from mgd_hw.report import Chapter
 
-    generated = generate(design, place, listener=listener)
+    called, generated = shlex.quote(called), generate(design, place, listener=listener)
     cosimulated = cosim(design, steps=plan.proof, out=place, listener=listener)
     compared = compare(design, seeds=plan.seeds, steps=plan.steps, board=plan.board, out=place, listener=listener)
     if compared.interrupted:

@@ -13,6 +13,7 @@ from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result
+from python_ref.backprop import defined
 from python_ref.datasets import quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
@@ -244,7 +245,7 @@ def observe(
         if moment > state.steps:
             state = train(spec, state, *samples, data.order, moment - state.steps).state
         moments.append(state.steps)
-        found = agreement(design, data, state.parameters)
+        found = agreement(design, data, state.parameters) if defined(spec) else None
         if found is not None:
             directions.append(Direction(state.steps, found.cosine_float, found.cosine_fixed))
         ahead = min(window, steps - state.steps)

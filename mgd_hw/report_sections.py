@@ -221,9 +221,8 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
     columns = ("model", "accuracy", "± std", "95 % interval", "cost, C/outputs", "± std", "seconds of all runs")
     yield Table(f"Results on the {found.judged_by} samples", columns, rows)
     if not _missing(found.fixed_less_float.mean):
-        yield Paragraph(
-            f"{percent(found.fixed_less_float.mean)} (± {percent(found.fixed_less_float.interval)})", "Fixed less float, seed by seed:"
-        )
+        spread = "" if _missing(found.fixed_less_float.interval) else f" ± {100 * found.fixed_less_float.interval:.2f}"
+        yield Paragraph(f"{100 * found.fixed_less_float.mean:+.2f}{spread} points (95 %).", "Fixed less float, seed by seed:")
     for model in (found.fixed, found.backprop):
         if model.note:
             yield Paragraph(f"{model.note[:1].upper()}{model.note[1:]}.")
@@ -415,7 +414,8 @@ def _placement(chapter: Chapter, identifier: str) -> Iterator[Block]:
     found = chapter.built
     if found is None:
         return
-    rate = "not known" if found["frequency_mhz"] is None else f"{number(found['frequency_mhz'])} MHz, median of {found['seeds']} seeds"
+    seeds = "one seed" if found["seeds"] == 1 else f"median of {found['seeds']} seeds"
+    rate = "not known" if found["frequency_mhz"] is None else f"{number(found['frequency_mhz'])} MHz, {seeds}"
     yield Paragraph(
         f"A bitstream for {found['board']}: timing allows {rate}; at its {number(found['clock_mhz'])} MHz the core makes "
         f"{whole(found['steps_per_second'])} steps per second, and {whole(found['link_steps_per_second'])} through its link."

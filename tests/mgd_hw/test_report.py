@@ -10,8 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from mgd_hw import flow, plots
+from mgd_hw.cli import commands
 from mgd_hw.config import load
 from mgd_hw.report import Chapter, html, write
 from mgd_hw.report_sections import inline, sections
@@ -175,6 +177,43 @@ def test_files_are_written(chapters: tuple[Chapter, ...], text: str, tmp_path: P
     assert found["designs"][1]["cosimulated"]["mismatches"] == 5
     assert "placement" not in found["designs"][0]
     assert (tmp_path / "report.html").read_text() == text, "the same chapters, another page"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a compiler and without synthesis, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(flow, "cosim", lambda design, **options: made.COSIMULATED)
+    monkeypatch.setattr(flow, "synth", lambda design, **options: made.SYNTHESISED)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_leaves_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A design without slopes, whose name a shell would split."""
+    Path("my net.toml").write_text('name = "s"\nnetwork.layers = [2, 3, 1]\nnetwork.output = "sign"\ndata.task = "xor"\n')
+    command = ["report", "my net.toml", "--seeds", "1", "--steps", "60", "-o", "out", "--json"]
+    result = CliRunner().invoke(commands, command)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["good"] and found["chapter"]["observed"]["directions"] == []
+    assert found["chapter"]["provenance"]["commands"][2] == "mgd-hw compare 'my net.toml' --seeds 1 --steps 60 --board icebreaker"
+    page = Page(Path("out/report.html").read_text())
+    assert page.headings.count(2) == 1 and "gradient point" not in Path("out/report.html").read_text()
+    monkeypatch.setattr(flow, "cosim", lambda design, **options: made.DIFFERENT)
+    assert CliRunner().invoke(commands, command).exit_code == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_refuses_before_it_works() -> None:
+    for arguments, said in (
+        (["xor", "--board", "icebraker"], "Did you mean icebreaker?"),
+        (["x.toml"], "this optimiser has no hardware yet"),
+        (["nothing"], "nothing"),
+    ):
+        Path("x.toml").write_text('data.task = "xor"\noptimizer.name = "adam"\n')
+        result = CliRunner().invoke(commands, ["report", *arguments])
+        assert result.exit_code == 2 and said in result.stderr, result.output
+        assert not Path("mgd-hw-out").exists()
 
 
 def test_a_build_of_the_same_design_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
