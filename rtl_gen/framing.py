@@ -270,12 +270,11 @@ class Executor(wiring.Component):
             m.d.sync += rest.eq(rest - 1)
         with m.If(at["Fetch"]):
             m.d.sync += byte.eq(content.payload)
-        with m.If(at["Shift"] | self.shift):
-            m.d.sync += place.eq(place + 1)
-        with m.If(at["Shift"] & whole & padded):  # What follows the last word of a sample in its byte.
-            m.d.sync += place.eq(0)
-        with m.If(answered | at["Skip"] & content.valid):
-            m.d.sync += fourth.eq(fourth + 1)
+        m.d.sync += [
+            # Behind the last word of a sample, what follows in its byte is nothing.
+            place.eq(Mux(at["Shift"] & whole & padded, 0, place + (at["Shift"] | self.shift))),
+            fourth.eq(fourth + (answered | (at["Skip"] & content.valid))),
+        ]
         self._offer(m, at["Shift"] & whole, kind)
         _move(
             m,
@@ -349,10 +348,7 @@ class Executor(wiring.Component):
     def _offer(self, m, whole, kind):
         """A whole word to the core."""
         for port, chosen in ((self.sample, kind[1]), (self.request, ~kind[1])):
-            with m.If(whole):
-                m.d.sync += port.valid.eq(chosen)
-            with m.If(port.valid & port.ready):
-                m.d.sync += port.valid.eq(0)
+            m.d.sync += port.valid.eq((whole & chosen) | (port.valid & ~port.ready))
 
 
 class FrameSender(wiring.Component):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -153,17 +153,14 @@ class HostPort(wiring.Component):
         for there, half, value in zip((self.file_low, self.file_high), halves, read, strict=True):
             with m.If(there):
                 m.d.sync += half.eq(Mux(outside, 0, self.file_data) | value)
-        with m.If(response.valid & response.ready):
-            m.d.sync += response.valid.eq(0)
-        with m.If(self.file_high):
-            m.d.sync += response.valid.eq(1)
+        m.d.sync += response.valid.eq(self.file_high | (response.valid & ~response.ready))
         return m
 
     def _write(self, m, writing, writable, at, value):
         """Strobes and settings, a cycle after ``writable``."""
-        short, bits = Signal(), max(Command).bit_length()
+        short, bits = Signal(2), max(Command).bit_length()
         m.d.sync += [
-            short.eq(value[bits:] == 0),
+            short.eq(Cat(value[bits:HALF] == 0, value[HALF:] == 0)),
             self.write_en.eq(writable & at["data"]),
             self.load.eq(writable & at["data"] & (self.memory == Memory.PARAMETER)),
             self.stream_en.eq(writable & at["stream"]),
@@ -171,7 +168,7 @@ class HostPort(wiring.Component):
         ]
         for command in Command:
             when = writing if command is Command.STOP else writable
-            m.d.sync += getattr(self, command.name.lower()).eq(when & at["command"] & short & (value[:bits] == command))
+            m.d.sync += getattr(self, command.name.lower()).eq(when & at["command"] & short.all() & (value[:bits] == command))
         settings = {name: [(name, value)] for name in ("exponent", "address", *sorted(adjustable_periods(self.spec)))}
         settings["select"] = [("lane", value[:16]), ("memory", value[16:18])]
         for register, parts in settings.items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -212,7 +212,8 @@ class RegisterFile(wiring.Component):
 
         # The half that was read is registered, with what it grows by; a capture is all growth.
         old, grown, kept = Signal(HALF, reset_less=True), Signal(HALF, reset_less=True), Signal()
-        taken = {each: delayed(m, turn & (slot == 0), 1, f"{each.name}_taken", reset_less=False) for each, turn in coming.items()}
+        ahead = {each: SLOTS - 1 if isinstance(each, Capture) else 0 for each in self.visits}
+        taken = {each: delayed(m, turn & (slot == ahead[each]), 1, f"{each.name}_taken", reset_less=False) for each, turn in coming.items()}
         waiting = self._count(m, taken)
         drops = self._drop(m, slot, coming, *self._settle(m, taken[self.visits[0]]))
         m.d.sync += [kept.eq(reads), old.eq(read.data), grown.eq(self._growth(m, slot, turns, taken, waiting))]
@@ -270,21 +271,19 @@ class RegisterFile(wiring.Component):
 
     def _settle(self, m, turned):
         """Whether counts are being cleared: those of ``clear``, those of ``restart``."""
-        rotations, ended = Signal(2), Signal()
+        rotations, ended, again = Signal(2), Signal(), Signal()
         clearing, restarting = Signal(init=1), Signal(init=1)
+        begin = self.running | self.clear | self.restart
         # Two whole ones: what waits is counted, then it is cleared.
-        m.d.comb += ended.eq(rotations == 3)
-        m.d.sync += self.settled.eq(ended)
-        with m.If(turned & ~ended):
-            m.d.sync += rotations.eq(rotations + 1)
-        with m.If(ended):  # a cycle before anything may be counted
-            m.d.sync += [clearing.eq(0), restarting.eq(0)]
-        with m.If(self.clear):
-            m.d.sync += clearing.eq(1)
-        with m.If(self.restart):
-            m.d.sync += restarting.eq(1)
-        with m.If(self.running | self.clear | self.restart):
-            m.d.sync += [rotations.eq(0), self.settled.eq(0)]
+        m.d.comb += ended.eq((rotations == 3) & ~again)
+        m.d.sync += [
+            again.eq(begin),
+            self.settled.eq(ended & ~begin),
+            # Until a cycle before anything may be counted.
+            clearing.eq(self.clear | (clearing & ~ended)),
+            restarting.eq(self.restart | (restarting & ~ended)),
+            rotations.eq(Mux(again, 0, rotations + (turned & (rotations != 3)))),
+        ]
         return clearing, restarting
 
     def _drop(self, m, slot, coming, clearing, restarting) -> Value:
@@ -308,21 +307,16 @@ class RegisterFile(wiring.Component):
         return waiting
 
     def _growth(self, m, slot, turns, taken, waiting) -> Value:
-        """What the half of this cycle grows by. A word is taken at once: its high half comes a cycle later."""
-        low: list[tuple[Value, Value]] = []
-        high: list[tuple[Value, Value]] = []
-        kept = Signal(HALF, reset_less=True)
-        for each in self.visits:
-            value = waiting[each] if isinstance(each, Counter) else getattr(self, f"i_{each.name}")
-            words = [taken[each]]
-            if len(value) > 2 * HALF:
-                words.append(delayed(m, turns[each] & (slot == 2), 1, f"{each.name}_again", reset_less=False))
-            for number, now in enumerate(words):
-                first, second = (value[HALF * half : HALF * (half + 1)] for half in (2 * number, 2 * number + 1))
-                low.append((now, first))
-                high.append((now, second))
-        m.d.sync += kept.eq(_selected(high))
-        return _selected([(C(1), kept), *reversed(low)])
+        """What the half of this cycle grows by. A word is taken at once, of a capture a cycle ahead: its high half comes a cycle later."""
+        shown, kept = Signal(2 * HALF, reset_less=True), Signal(HALF, reset_less=True)
+        words = [Mux(taken[each], getattr(self, f"i_{each.name}")[: 2 * HALF], 0) for each in self.captures]
+        for each in self.captures:
+            if each.wide:
+                again = delayed(m, turns[each] & (slot == 1), 1, f"{each.name}_again", reset_less=False)
+                words.append(Mux(again, getattr(self, f"i_{each.name}")[2 * HALF :], 0))
+        low, high = ([Mux(taken[each], count[first : first + HALF], 0) for each, count in waiting.items()] for first in (0, HALF))
+        m.d.sync += [shown.eq(reduce(or_, words, 0)), kept.eq(reduce(or_, high, shown[HALF:]))]
+        return reduce(or_, low, shown[:HALF] | kept)
 
     def _show(self, m, write, taken, waiting):
         """Counts as they are: what was written, what is on its way there, and what waits."""
@@ -338,11 +332,6 @@ class RegisterFile(wiring.Component):
                 m.d.sync += coming.eq(waiting[each])
             total = written + coming + waiting[each]
             m.d.comb += getattr(self, f"count_{each.name}").eq(total if each.wide else Mux(total[32:].any(), 0xFFFFFFFF, total))
-
-
-def _selected(halves: list[tuple[Value, Value]]) -> Value:
-    """Those whose condition holds, OR: bit by bit, so that it is a tree."""
-    return Cat(Cat(now & half[bit] for now, half in halves if bit < len(half)).any() for bit in range(HALF))
 
 
 def _half(address: Value, wide: Value, number: Value) -> Value:
