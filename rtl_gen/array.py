@@ -167,7 +167,7 @@ class LaneArray(wiring.Component):
                 for lane_number, lane in enumerate(self.lanes):
                     with m.Case(lane_number):
                         m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
-        m.d.sync += self.host_read_data.eq(read_data)
+        m.d.comb += self.host_read_data.eq(delayed(m, read_data, 1, "host_read_data"))
         if spec.gradient_memory:
             m.d.comb += [lane.gradient_clear.eq(updates & ~self.host_mode) for lane in self.lanes]
         word = Signal(32, name="host_word")

@@ -290,14 +290,15 @@ class Lane(wiring.Component):
         spec = self.spec
         low, high = spec.parameter_limits
         difference = Signal(signed(len(old) + 1), reset_less=True)
-        at_limit, counted, moved = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        nonzero, counted = Signal(reset_less=True), Signal(reset_less=True)
+        # Whether θ is at a limit, three places at a time: both limits are one, since the low one is the other's complement.
         magnitude = old[:-1] ^ old[-1].replicate(len(old) - 1)
+        at_limit = Signal(-(-len(magnitude) // 3), reset_less=True)
         m.d.sync += [
             difference.eq(plus_or_minus(old, u, minus, active)),
-            # Both limits, since the low one is the other's complement.
-            at_limit.eq(magnitude == high),
-            counted.eq(self.counted),
-            moved.eq(self.counted & active & u.any()),
+            at_limit.eq(Cat(magnitude[first : first + 3] == (high >> first & 7) for first in range(0, len(magnitude), 3))),
+            counted.eq(self.counted & active),
+            nonzero.eq(u.any()),
         ]
         # The margin is a power of two, or nothing: only the places above it are compared.
         places = spec.formats.weight.fraction_bits + spec.perturbation.amplitude_log2 if not spec.node else 0
@@ -312,7 +313,7 @@ class Lane(wiring.Component):
         m.d.sync += [
             self.weight_outside.eq(counted & outside),
             # What moves, changes, but for what is pushed against the limit where it stands.
-            self.changed.eq(moved & ~(outside & at_limit)),
+            self.changed.eq(counted & nonzero & ~(outside & at_limit.all())),
         ]
 
     def _perturb(self, m):

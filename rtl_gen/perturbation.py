@@ -193,12 +193,12 @@ class RandomSigns(_SignPorts):
 
     def _states(self, m, generator, pushed, fresh, name):
         """The live and replay states of a generator, as they are for the present slots."""
-        live, replay = (Signal(generator.degree, name=f"{which}{name}") for which in ("live", "replay"))
+        live, replay = (Signal(generator.degree, name=f"{which}{name}", reset_less=True) for which in ("live", "replay"))
         live_now, replay_now = Signal.like(live), Signal.like(replay)
         m.d.comb += [live_now.eq(live), replay_now.eq(replay)]
         begin = self.live_slot.begin & self.live_slot.perturb
         if self.spec.holds_signs:
-            held = Signal(generator.degree, name=f"held{name}")
+            held = Signal(generator.degree, name=f"held{name}", reset_less=True)
             with m.If(begin & (~fresh | self.live_slot.second & self.spec.two_sided)):
                 m.d.comb += live_now.eq(held)
             with m.Elif(begin):
@@ -291,7 +291,7 @@ class StochasticWords(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        state, draw = Signal(self.generator.degree), Signal()
+        state, draw = Signal(self.generator.degree, reset_less=True), Signal()
         m.d.comb += draw.eq(self.slot.valid & self.slot.correlate & self.update)
         with m.If(draw):
             m.d.sync += self.word.eq(state[: self.generator.outputs])

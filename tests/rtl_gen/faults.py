@@ -175,7 +175,7 @@ FAULTS = (
     Fault("the next group's signs", "array:LaneArray.elaborate", "slots[self.latency if", "slots[self.latency - 2 if", "node"),
     Fault("idle lanes counted", "array:LaneArray._existing", "active_lanes(self.spec, slot) > lane", "1 > 0", "sequential"),
     Fault("−u without its carry", "fixed:plus_or_minus", "Cat(minus, inverted)", "Cat(Const(0, 1), inverted)", "node"),
-    Fault("what stays at its limit is called changed", "lane:Lane._update", "~(outside & at_limit)", "1", "narrow_node"),
+    Fault("what stays at its limit is called changed", "lane:Lane._update", "~(outside & at_limit.all())", "1", "narrow_node"),
     Fault(
         "activations rounded down",
         "activation:ActivationUnit._apply",
