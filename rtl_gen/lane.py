@@ -228,9 +228,10 @@ class Lane(wiring.Component):
             rounded = Signal(rounded_value.shape(), reset_less=True)
             m.d.sync += rounded.eq(rounded_value)
             limited, outside = limit(rounded, spec.update_format, overflow)
-            u = Signal(shape_of(spec.update_format))
-            m.d.sync += [u.eq(Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
-            self._update(m, read, u, Const(1, 1), Const(1, 1))
+            # Its inverse is held: the adder takes it as it is.
+            inverse = Signal(shape_of(spec.update_format), reset_less=True)
+            m.d.sync += [inverse.eq(~Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
+            self._update(m, read, ~inverse, Const(1, 1), Const(1, 1))
         self._perturb(m)
         return m
 
