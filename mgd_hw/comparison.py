@@ -359,26 +359,7 @@ def compare(
     warm_up(design, data)
     defined = backprop.defined(spec)
     models = MODELS if defined else MODELS[:2]
-    forecast = _Forecast(seeds, models)
-    runs: dict[str, list[Training]] = {name: [] for name in MODELS}
-    interrupted = False
-    try:
-        for number in range(seeds):
-            trainers = trainers_of(design, data, number, steps, start)
-            for name in models:
-                begun = time.perf_counter()
-
-                def progress(fraction: float, name: str = name, begun: float = begun, number: int = number) -> None:
-                    note = forecast.note(name, fraction, time.perf_counter() - begun)
-                    listener.progress(f"{_TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
-
-                progress(0.0)
-                runs[name].append(trainers[name](progress))
-                forecast.finish(name, time.perf_counter() - begun)
-    except KeyboardInterrupt:
-        interrupted = True
-        if not any(runs.values()):
-            raise
+    runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
     note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
     found = {name: _model(design, runs[name], name, steps, note if name == "backprop" else "", board) for name in MODELS}
     agreed = agreement(design, data, _start(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
@@ -399,6 +380,37 @@ def compare(
     )
 
 
+def _train_all(
+    models: tuple[str, ...], seeds: int, trainers: Callable[[int], dict[str, Callable[[Progress], Training]]], listener: Listener
+) -> tuple[dict[str, list[Training]], bool]:
+    """Runs of each model, seed by seed, and whether they were interrupted; ``trainers`` gives what trains each from a number of seed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was interrupted before one model finished a run.
+    """
+    forecast, runs = _Forecast(seeds, models), {name: list[Training]() for name in MODELS}
+    try:
+        for number in range(seeds):
+            train = trainers(number)
+            for name in models:
+                begun = time.perf_counter()
+
+                def progress(fraction: float, name: str = name, begun: float = begun, number: int = number) -> None:
+                    note = forecast.note(name, fraction, time.perf_counter() - begun)
+                    listener.progress(f"{_TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
+
+                progress(0.0)
+                runs[name].append(train[name](progress))
+                forecast.finish(name, time.perf_counter() - begun)
+    except KeyboardInterrupt:
+        if not any(runs.values()):
+            raise
+        return runs, True
+    return runs, False
+
+
 def _compare_software(
     design: Design, data: Data, *, seeds: int, steps: int, start: np.ndarray | None, judged_by: str, listener: Listener
 ) -> Comparison:
@@ -408,24 +420,7 @@ def _compare_software(
 
     spec = design.spec
     models = ("float", "backprop") if has_slopes(design) else ("float",)
-    runs: dict[str, list[Training]] = {name: [] for name in MODELS}
-    forecast, interrupted = _Forecast(seeds, models), False
-    try:
-        for number in range(seeds):
-            trainers = trainers_of(design, data, number, steps, start)
-            for name in models:
-                begun = time.perf_counter()
-
-                def progress(fraction: float, name: str = name, begun: float = begun, number: int = number) -> None:
-                    note = forecast.note(name, fraction, time.perf_counter() - begun)
-                    listener.progress(f"{_TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
-
-                runs[name].append(trainers[name](progress))
-                forecast.finish(name, time.perf_counter() - begun)
-    except KeyboardInterrupt:
-        interrupted = True
-        if not any(runs.values()):
-            raise
+    runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
     key, value = design.software.asks[0]
     notes = {"fixed": f"no fixed model: {ONLY_SOFTWARE[key]} has no hardware yet ({key} = {value})"}
     if len(models) == 1:

@@ -70,29 +70,24 @@ class Momentum:
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
         """η·m"""
-        kind = gradient.dtype.type
-        m = memory[0] * kind(self.beta) + gradient
-        return m * kind(rate), (m,)
+        m = self._mixed(memory[0], gradient)
+        return m * m.dtype.type(rate), (m,)
+
+    def _mixed(self, m: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """β·m + G"""
+        return m * gradient.dtype.type(self.beta) + gradient
 
 
 @dataclass(frozen=True)
-class Nesterov:
+class Nesterov(Momentum):
     """m ← β·m + G; θ ← θ − η·(β·m + G): Nesterov's momentum as Sutskever et al., ICML 2013, write it, θ being the point looked ahead to."""
-
-    rate: float = 0.01
-    beta: float = 0.9
 
     name: ClassVar[str] = "nesterov"
 
-    def initial(self, theta: np.ndarray) -> Memory:
-        """m = 0"""
-        return (np.zeros_like(theta),)
-
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
         """η·(β·m + G)"""
-        kind = gradient.dtype.type
-        m = memory[0] * kind(self.beta) + gradient
-        return (m * kind(self.beta) + gradient) * kind(rate), (m,)
+        m = self._mixed(memory[0], gradient)
+        return self._mixed(m, gradient) * m.dtype.type(rate), (m,)
 
 
 @dataclass(frozen=True)

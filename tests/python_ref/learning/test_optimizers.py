@@ -20,12 +20,12 @@ def by_loop(rule: Optimizer, gradients: list[float]) -> list[float]:
         match rule:
             case Plain():
                 move = g
-            case Momentum():
-                m = rule.beta * m + g
-                move = m
             case Nesterov():
                 m = rule.beta * m + g
                 move = rule.beta * m + g
+            case Momentum():
+                m = rule.beta * m + g
+                move = m
             case SignDescent():
                 m = rule.beta * m + (1 - rule.beta) * g
                 move = math.copysign(1, m)
