@@ -182,6 +182,49 @@ def nist(
 
 
 @main.command()
+@click.option("--width", default=4, help="n of the network of 2025.")
+@click.option("--updates", default=40, help="Of back-propagation (Adam, 0.002, batches of 100) before it is measured.")
+@click.option("--seed", default=1, help="Of parameters and signs.")
+def signal(width: int, updates: int, seed: int) -> None:
+    """Fashion-MNIST: |gradient|² over the mean |estimate|², per million evaluations, layer by layer: what limits whom."""
+    from python_ref.learning.codes import RandomCode
+    from python_ref.learning.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
+    from python_ref.learning.networks import fashion_2025
+    from python_ref.learning.objectives import CrossEntropy
+    from python_ref.learning.optimizers import Adam
+    from python_ref.learning.passes import Measured
+
+    network, cost, code = fashion_2025(width), CrossEntropy(0.1), RandomCode(seed)
+    learning, _ = _images("fashion-mnist")
+    inputs, targets = (learning.inputs - learning.inputs.mean(axis=0)).astype(np.float32), learning.targets.astype(np.float32)
+    exact, rule, random = Exact(network, cost), Adam(0.002), np.random.default_rng(0)
+    theta = network.initial(seed, kind=np.float32)
+    memory = rule.initial(theta)
+    for update in range(updates):
+        chosen = random.integers(len(inputs), size=100)
+        move, memory = rule.step(memory, exact.estimate(theta, inputs[chosen], targets[chosen], 0).gradient, update, rule.rate)
+        theta = theta - move
+    parts = [slice(first, first + 500) for first in range(0, 5000, 500)]
+    true = np.mean([exact.estimate(theta, inputs[part], targets[part], 0).gradient for part in parts], axis=0)
+    ends = [0, *np.cumsum([block.size for block in network.parameters]).tolist()]
+    layers = {block.name: slice(*ends[n : n + 2]) for n, block in enumerate(network.parameters)}
+    estimators: dict[str, Estimator] = {
+        "node": NodePerturbation(network, cost, code, repeats=8),
+        "node, sparing": NodePerturbation(network, cost, code, repeats=8, sparing=True),
+        "node, parts": NodePerturbation(network, cost, code, sparing=True, parts=((6, 1), (3, 12))),
+        "weight, groups of 10": WeightPerturbation(Measured(network, cost), code, 0.001, repeats=8, groups=10),
+    }
+    told: dict[str, dict[str, float]] = {}
+    for name, estimator in estimators.items():
+        found = [estimator.estimate(theta, inputs[:100], targets[:100], p) for p in range(4)]
+        share = {
+            layer: np.sum(true[own] ** 2) / np.mean([np.sum(each.gradient[own] ** 2) for each in found]) for layer, own in layers.items()
+        }
+        told[name] = {layer: round(float(value) * 1e6 / found[0].evaluations, 2) for layer, value in share.items()}
+    print(json.dumps({"arguments": sys.argv[1:], "per_million_evaluations": told}))
+
+
+@main.command()
 @click.option("--batch", default=1000, help="Samples of a step.")
 @click.option("--rounds", default=10, help="Times that each is done; the fastest counts.")
 def speed(batch: int, rounds: int) -> None:
