@@ -39,11 +39,8 @@ class Drain(wiring.Component):
     live : In(sign_layout(spec))
         Signs of the lanes, with the accumulators (node perturbation).
     neuron, z : Out
-        A pre-activation, perturbed, with its neuron, from two cycles later on.
+        A pre-activation, perturbed, with its neuron, from ``latency(spec)`` cycles later on.
     """
-
-    latency = 2
-    """Cycles from ``slot``: it is qualified, then the accumulators are taken."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -57,6 +54,11 @@ class Drain(wiring.Component):
             ports["live"] = In(sign_layout(spec))
         super().__init__(ports)
 
+    @staticmethod
+    def latency(spec: DesignSpec) -> int:
+        """Cycles from ``slot``: it is qualified, then the accumulators are taken; in node perturbation, the first is perturbed."""
+        return 2 + spec.node
+
     def elaborate(self, platform):
         m = Module()
         spec, slot = self.spec, delayed(m, self.slot, 1, "slot")
@@ -65,26 +67,24 @@ class Drain(wiring.Component):
         waiting = [Signal(width, name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
         there = Signal(spec.hardware.lanes)
         pass_ends = Signal()
-        leaves = Mux(take, self.accumulators.word_select(0, width), waiting[1] if len(waiting) > 1 else waiting[0])
-        m.d.sync += [there.eq(there >> 1), *(mine.eq(following) for mine, following in pairwise(waiting[1:]))]
-        m.d.sync += waiting[0].eq(self._perturbed(m, leaves.as_signed()) if spec.node else leaves)
+        neuron = Signal.like(self.neuron, name="first")
+        m.d.sync += [there.eq(there >> 1), *(mine.eq(following) for mine, following in pairwise(waiting))]
         with m.If(take):
             m.d.sync += [
-                *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting) if lane),
+                *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting)),
                 there.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
-                self.neuron.second.eq(slot.second),
-                self.neuron.layer.eq(slot.layer),
+                neuron.second.eq(slot.second),
+                neuron.layer.eq(slot.layer),
                 pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
             ]
-        m.d.comb += [
-            self.z.eq(waiting[0]),
-            self.neuron.valid.eq(there[0]),
-            self.neuron.last.eq(there[0] & ~there[1:2].any() & pass_ends),
-        ]
+        z = waiting[0].as_signed()
+        m.d.comb += [neuron.valid.eq(there[0]), neuron.last.eq(there[0] & ~there[1:2].any() & pass_ends)]
+        domain = m.d.sync if spec.node else m.d.comb
+        domain += [self.z.eq(self._perturbed(m, z) if spec.node else z), self.neuron.eq(neuron)]
         return m
 
     def _perturbed(self, m, z):
-        """z + sΔ of the neuron that leaves: one adder for all lanes. Its sign is there a cycle before it leaves."""
+        """z + sΔ of the neuron that leaves: one adder for all lanes. Its sign is there when it waits for nothing else."""
         spec, slot = self.spec, self.slot
         second = slot.second & spec.two_sided
         # What differs among the lanes is in a sequential code whether there is a sign, else which.
@@ -99,7 +99,9 @@ class Drain(wiring.Component):
                 minus.eq(second),
                 hidden.eq(slot.layer.any()),
             ]
-        active, negative = (perturb & marks[0], minus) if is_sequential else (perturb, marks[0])
+        chosen = (perturb & marks[0], minus) if is_sequential else (perturb, marks[0])
+        active, negative = (delayed(m, each, 1, name) for each, name in zip(chosen, ("active", "negative"), strict=True))
+        hidden = delayed(m, hidden, 1, "hidden")
         places = [spec.preactivation_format(n).fraction_bits + spec.perturbation.amplitude_log2 for n in (0, len(spec.network.layers) - 1)]
         low = min(places)
         steps = [Const(1 << place - low, signed(2 + max(places) - low)) for place in places]

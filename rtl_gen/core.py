@@ -122,7 +122,7 @@ class Core(wiring.Component):
     @property
     def _neuron_latency(self) -> int:
         """From ``drain_slot`` to the group's first activation."""
-        return Drain.latency + ActivationUnit.latency
+        return Drain.latency(self.spec) + ActivationUnit.latency
 
     def _depth(self) -> int:
         """D."""
@@ -157,7 +157,7 @@ class Core(wiring.Component):
         last = spec.layout.layers[-1]
         padding = last.group_slots - last.group_words
         cycles, gap = self.sequencer.pass_cycles, self.sequencer.gap
-        to_drain = self.broadcast.latency + self.array.latency + Drain.latency + last.last_lanes - 1
+        to_drain = self.broadcast.latency + self.array.latency + Drain.latency(spec) + last.last_lanes - 1
         wait = max(Conductor.begin_latency, to_drain + self._complete_lead + self._begin_latency - 1 - padding)
         visits = spec.network.n_parameters * 2
         total = spec.hardware.lanes * (2 * cycles + gap + wait)

@@ -265,7 +265,7 @@ class InferenceCore(wiring.Component):
         self.array = InferenceArray(forward)
         self.activation = ActivationUnit(forward)
         # As in the core that learns: an activation is written one cycle after it is valid, and the sequencer has two slots anyway.
-        depth = InferenceArray.latency + Drain.latency + ActivationUnit.latency + 1 - 2
+        depth = InferenceArray.latency + Drain.latency(spec) + ActivationUnit.latency + 1 - 2
         self.sequencer = Sequencer(forward, depth=depth)
         self.pass_cycles = self.sequencer.pass_cycles
         host = {name: member for name, member in self.array.signature.members.items() if name.startswith("host_") and name != "host_mode"}

@@ -55,7 +55,9 @@ def test_a_group_leaves_the_lanes_one_by_one():
     stimuli = [group | {"slot.layer": 0}, *[{"slot.last": 0}] * 3, group | {"slot.layer": 1}, *[{"slot.last": 0}] * 4]
     stimuli += [group | {"slot.forward": 0}, {"slot.last": 0}]
     found = cycles(Drain(spec), stimuli, ("neuron.valid", "neuron.last", "neuron.layer", "z"), extra=6)
-    shown = [(n - Drain.latency, row["z"], row["neuron.layer"], row["neuron.last"]) for n, row in enumerate(found) if row["neuron.valid"]]
+    shown = [
+        (n - Drain.latency(spec), row["z"], row["neuron.layer"], row["neuron.last"]) for n, row in enumerate(found) if row["neuron.valid"]
+    ]
     assert shown == [(0, 7, 0, 0), (1, -3, 0, 0), (2, 2, 0, 0), (3, -1, 0, 0), (4, 7, 1, 0), (5, -3, 1, 1)]
 
 
