@@ -185,7 +185,7 @@ class ActivationUnit(wiring.Component):
         narrow = formats.table if activation.tabulated else target
         overflow = Overflow.SATURATE if activation.tabulated else cast.overflow
         dropped = fraction - narrow.fraction_bits
-        limited, is_outside, *_ = cast_in_two(m, aligned, dropped, narrow, cast.rounding, overflow, name)
+        limited, is_outside = cast_in_two(m, aligned, dropped, narrow, cast.rounding, overflow, name)
         m.d.sync += outside.eq(is_outside)
         if not activation.tabulated:
             m.d.sync += y.eq(limited)

@@ -137,7 +137,7 @@ class Scaler(wiring.Component):
             value, amount = register, left
         dropped = max(0, self.dropped) + 2 * exact
         if exact:
-            limited, outside, *_ = cast_in_two(m, value, dropped, self.target, self.cast.rounding, self.cast.overflow, "cast")
+            limited, outside = cast_in_two(m, value, dropped, self.target, self.cast.rounding, self.cast.overflow, "cast")
         else:
             limited, outside = limit(shift(value, -dropped), self.target, self.cast.overflow)
         m.d.sync += [self.o.eq(limited), self.outside.eq(outside)]
@@ -306,7 +306,7 @@ class Broadcast(wiring.Component):
         if spec.stochastic_bits:
             m.d.comb += self.word_slot.eq(slots[stage - 1])
         dropped, word = source.fraction_bits - target.fraction_bits, self.word if spec.stochastic_bits else 0
-        u, update_outside, *_ = cast_in_two(m, g, dropped, target, cast.rounding, cast.overflow, "u", word)
+        u, update_outside = cast_in_two(m, g, dropped, target, cast.rounding, cast.overflow, "u", word)
         entry = slots[stage + 1]
         m.d.sync += self.o.eq(Mux(entry.correlate & self.update, u, 0))
         m.d.sync += self.update_outside.eq(update_outside)

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from rtl_gen.fixed import does_not_fit, round_value, shift
 
-__all__ = ["Narrowed", "cast_in_two", "jam"]
-
-
-class Narrowed(NamedTuple):
-    """What became of a value.
-
-    Attributes
-    ----------
-    value : Value
-        The raw integer in the target's format, with its signedness.
-    outside : Value
-        Whether it was out of range (1 bit).
-    rounded : Value
-        The low bits of the rounded value, which are all of it where it was not.
-    negative : Value
-        Whether it was negative (1 bit).
-    """
-
-    value: Value
-    outside: Value
-    rounded: Value
-    negative: Value
+__all__ = ["cast_in_two", "jam"]
 
 
 def jam(value: Value, dropped: int) -> Value:
@@ -65,7 +42,7 @@ def _to_nearest(value: Value, dropped: int, rounding: Rounding) -> Value:
 
 def cast_in_two(
     m: Module, value: Value, dropped: int, target: Fixed, rounding: Rounding, overflow: Overflow, name: str, word: ValueLike = 0
-) -> Narrowed:
+) -> tuple[Value, Value]:
     """Round, register, and bring into the target.
 
     A value so far outside that no rounding brings it back is found while it is rounded, and only its low bits are.
@@ -89,8 +66,8 @@ def cast_in_two(
 
     Returns
     -------
-    Narrowed
-        One cycle later.
+    (Value, Value)
+        One cycle later: the raw integer in ``target``, with its signedness, and whether it was out of range (1 bit).
     """
     exact = value if value.shape().signed else Cat(value, 0).as_signed()
     places = target.width + (not target.signed) + 1  # a floor that takes more is outside, wherever it is rounded to
@@ -117,4 +94,4 @@ def cast_in_two(
     if overflow is Overflow.SATURATE:
         low, high = (Const(end & ((1 << target.width) - 1), target.width) for end in (target.min, target.max))
         chosen = Mux(outside, Mux(is_negative, low, high), kept)
-    return Narrowed(chosen.as_signed() if target.signed else chosen, outside, rounded, is_negative)
+    return (chosen.as_signed() if target.signed else chosen), outside

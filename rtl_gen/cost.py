@@ -99,7 +99,7 @@ class CostUnit(wiring.Component):
             m.d.sync += less.eq((Cat(1, self.total) + Cat(1, below0).as_signed()) >> 1)
         difference = ~less if spec.two_sided else less
         dropped = source.fraction_bits - target.fraction_bits
-        limited, outside, *_ = cast_in_two(m, difference, dropped, target, cast.rounding, cast.overflow, "change")
+        limited, outside = cast_in_two(m, difference, dropped, target, cast.rounding, cast.overflow, "change")
         with m.If(delayed(m, self.cost_stb & self.cost_second, 2, "change_stb", reset_less=False)):
             m.d.sync += [self.cost_change.eq(limited), self.outside.eq(outside)]
         return m

@@ -51,9 +51,7 @@ def test_every_cast_over_two_cycles_equals_the_reference(source, stochastic):
         for rounding in (Rounding.STOCHASTIC,) if stochastic else EXACT:
             for overflow in Overflow:
                 dropped = source.fraction_bits - target.fraction_bits
-                value, outside, *_ = cast_in_two(
-                    m, raw, dropped, target, rounding, overflow, f"{rounding.value}{overflow.value}{number}", word
-                )
+                value, outside = cast_in_two(m, raw, dropped, target, rounding, overflow, f"{rounding.value}{overflow.value}{number}", word)
                 o, out = Signal(shape(target)), Signal()
                 m.d.comb += [o.eq(value), out.eq(outside)]
                 casts.append((target, rounding, overflow))
