@@ -90,8 +90,8 @@ class Costs(Result):
         Of MGD; of back-propagation, updates.
     evaluations : int
         Samples propagated forward; by back-propagation, each of them back as well.
-    multiply_accumulates : int
-        Of the network's synapses, forward and back.
+    multiply_accumulates : int or None
+        Of the network's synapses, forward and back; None where no operations are counted.
     writes : int
         Parameters written.
     saturations : float
@@ -105,14 +105,14 @@ class Costs(Result):
     core_seconds, line_seconds : float
         Of the core at that clock; of the samples on the board's line. Both go on at once.
     energy : Energy
-        In the numbers of the model.
+        In the numbers of the model; NaN where no operations are counted: of a forward pass outside, and of an analog core, which has none.
     energy_fixed : Energy or None
         The same operations in the widths of the design's formats; None for a design that no hardware does.
     """
 
     steps: int
     evaluations: int
-    multiply_accumulates: int
+    multiply_accumulates: int | None
     writes: int
     saturations: float
     cycles: int | None
@@ -327,8 +327,10 @@ def costs_of_mgd(
     board : Board or None
         What the seconds are of.
     """
-    spec, software, layers, work = design.spec, design.software, _layers(design), _Work()
-    core = not software.asks
+    spec, software = design.spec, design.software
+    if software.outside is not None or software.form == "analog":
+        return _uncounted(design, steps, evaluations, writes)
+    layers, work, core = _layers(design), _Work(), not software.asks
     one, two = passes(spec, steps)
     runs = evaluations if evaluations is not None else one + 2 * two
     updates, samples = steps // spec.schedule.update_period, -(-steps // spec.schedule.sample_period)
@@ -357,6 +359,16 @@ def costs_of_mgd(
         work.energy("fixed" if fixed else "float32"),
         work.energy("fixed") if core else None,
     )
+
+
+def _uncounted(design: Design, steps: int, evaluations: int | None, writes: int | None) -> Costs:
+    """Of a run whose operations nobody knows."""
+    nothing = Energy("uncounted", 0, 0, 0, math.nan, math.nan)
+    updates = steps // design.spec.schedule.update_period
+    written = updates * design.spec.network.n_parameters if writes is None else writes
+    one, two = passes(design.spec, steps)
+    runs = one + 2 * two if evaluations is None else evaluations
+    return Costs(steps, runs, None, written, math.nan, None, "", math.nan, math.nan, math.nan, nothing)
 
 
 def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:

@@ -94,7 +94,7 @@ def _costs(console: Console, rows: list[tuple[str, Costs | None]]) -> None:
             f"{costs.steps:,}",
             "–" if costs.cycles is None else f"{costs.cycles:,}",
             *(scaled(costs.hardware_seconds, "s") for _ in boards),
-            f"{costs.multiply_accumulates:,}",
+            "–" if costs.multiply_accumulates is None else f"{costs.multiply_accumulates:,}",
             "–" if math.isnan(costs.saturations) else f"{costs.saturations:,.0f}",
         )
     console.print(table)

@@ -12,6 +12,7 @@ import pytest
 
 from mgd_hw import flow
 from mgd_hw.building import board_of
+from mgd_hw.comparison import Model, Training
 from mgd_hw.config import Design, parse
 from mgd_hw.costs import _Work, costs_of_backprop, costs_of_mgd, passes, step_contract
 from mgd_hw.data import load as load_data
@@ -198,6 +199,18 @@ def test_of_a_network_that_no_hardware_does() -> None:
     costs, other = costs_of_mgd(design, 10, fixed=False, evaluations=300), costs_of_backprop(design, 300, 0)
     assert costs.cycles is None and costs.energy_fixed is None and costs.energy.joules > 0
     assert 2 * costs.multiply_accumulates < other.multiply_accumulates < 3 * costs.multiply_accumulates
+
+
+@pytest.mark.parametrize("asked", ['learning.form = "analog"\n', 'outside.command = "chip"\noutside.parameters = 25\n'])
+def test_what_nobody_counts_is_left_open(asked: str) -> None:
+    """Neither an analog core nor a forward pass outside has operations that we know."""
+    design = parse(f'data.task = "xor"\nperturbation.kind = "weight"\n{asked}', "x.toml")
+    costs = costs_of_mgd(design, 10, fixed=False, evaluations=20, writes=7)
+    assert (costs.steps, costs.evaluations, costs.writes) == (10, 20, 7)
+    assert costs.multiply_accumulates is None and math.isnan(costs.energy.joules)
+    assert costs.to_json()["energy"]["joules"] is None
+    shown = str(Model((Training(1, 0.5, 0.5, 1.0, 20, 7),), costs=costs))
+    assert "costs.energy.joules" in shown
 
 
 def test_seconds_of_a_board() -> None:
