@@ -18,7 +18,7 @@ from mgd_hw.errors import ToolError, UserError
 from mgd_hw.flow import Generated, advice, read
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, staged
-from mgd_hw.results import Result, plain
+from mgd_hw.results import Result, flat, plain
 from mgd_hw.timeline import timeline_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Boards(Result):
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """ "boards"."""
-        return {"boards": [row.to_json() for row in self.boards]}
+        return {"boards": [flat(row.to_json()) for row in self.boards]}
 
 
 def boards() -> Boards:
