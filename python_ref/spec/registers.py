@@ -30,8 +30,8 @@ __all__ = [
     "stream_words",
 ]
 
-MAGIC = 0x4D474431
-"""What register ``magic`` reads as: "MGD1"."""
+MAGIC = 0x4D474432
+"""What register ``magic`` reads as: "MGD2"."""
 
 
 class Command(enum.IntEnum):
@@ -138,7 +138,7 @@ def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
 def register_map(spec: DesignSpec) -> dict[str, Register]:
     """The registers of a core, by name, in the order of their addresses."""
     rows = [
-        ("magic", 0x00, 1, "r", "0x4D474431"),
+        ("magic", 0x00, 1, "r", "0x4D474432"),
         ("digest", 0x01, 2, "r", "digest of the structure"),
         ("status", 0x03, 1, "r", "bit 0 busy, bit 1 waiting for a sample"),
         ("command", 0x04, 1, "w", "1 train, 2 infer, 3 stop, 4 restart, 5 clear counters, 6 discard samples"),

@@ -82,7 +82,7 @@ def test_memories_are_read_as_they_were_written(name):
 
 def test_a_core_is_known_by_its_identity():
     spec = DESIGNS["one-sided"]
-    good = [0x4D474431, int(spec.digest, 16) & 0xFFFFFFFF, int(spec.digest, 16) >> 32]
+    good = [0x4D474432, int(spec.digest, 16) & 0xFFFFFFFF, int(spec.digest, 16) >> 32]
     host.check_identity(spec, ReplayLink(good))
     with pytest.raises(ValueError, match=r"^Register magic must read 0x4d474431, not 0x00000000: there is no core "):
         host.check_identity(spec, ReplayLink([0, *good[1:]]))
