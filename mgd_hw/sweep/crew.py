@@ -144,6 +144,7 @@ class Cluster:
     def __init__(self, address: str, listener: Listener) -> None:
         try:
             import distributed
+            from distributed.comm import parse_address, registry
         except ImportError:
             reason, remedy = "Dask is not installed", "pip install 'mgd-hw[sweep]' brings it; without --scheduler it is not needed."
             raise ToolError(reason, remedy, key="--scheduler", value=address) from None
@@ -152,6 +153,7 @@ class Cluster:
             if name.split(".")[0] == "distributed":
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # what there is to say, we say
         try:
+            registry.get_backend(parse_address(address)[0])  # before a thread is started for an address of no known kind
             self._client: Client = distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError, ImportError) as error:
             said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
