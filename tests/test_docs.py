@@ -173,7 +173,7 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
     n = sum(count * each for count, each in zip(groups, slots, strict=True))
-    d = 7
+    d = 7 + spec.node
     m = sizes[-1] - (groups[-1] - 1) * lanes
     padding = slots[-1] - (sizes[-2] + 1)
     a = 12 if momentum else 5 if plain else 9
@@ -192,7 +192,7 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
         "slots": n,
         "depth": d,
         "pass_cycles": n + sum(max(0, d - (count - 1) * lanes) for count in groups[:-1]),
-        "wait": max(5, m + a + b + 9 - spec.node - padding),
+        "wait": max(5, m + a + b + 9 - padding),
     }
 
 

@@ -115,7 +115,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("two_sided", (3, 3, 2), 2, Kind.NODE, difference=Difference.TWO_SIDED, perturbation_period=2),
         _design("accumulating", (3, 3, 2), 3, Kind.WEIGHT, update_period=3, sample_period=2, perturbation_period=2),
         _design("momentum", (3, 3, 2), 3, Kind.NODE, optimizer=Momentum(2), update_period=2, rates=((0, -5), (5, -7))),
-        _design("long", (16, 3), 2, Kind.NODE),
+        _design("long", (24, 3), 2, Kind.NODE),
         _design("walsh", (3, 3, 2), 2, Kind.WEIGHT, code=WalshCode()),
         _design("sequential", (2, 3, 2), 2, Kind.NODE, code=SequentialCode()),
         _narrow(_design("narrow", (3, 4, 3), 4, Kind.WEIGHT, update_period=2)),

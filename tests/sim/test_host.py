@@ -84,7 +84,7 @@ def test_a_core_is_known_by_its_identity():
     spec = DESIGNS["one-sided"]
     good = [0x4D474432, int(spec.digest, 16) & 0xFFFFFFFF, int(spec.digest, 16) >> 32]
     host.check_identity(spec, ReplayLink(good))
-    with pytest.raises(ValueError, match=r"^Register magic must read 0x4d474431, not 0x00000000: there is no core "):
+    with pytest.raises(ValueError, match=r"^Register magic must read 0x4d474432, not 0x00000000: there is no core "):
         host.check_identity(spec, ReplayLink([0, *good[1:]]))
     with pytest.raises(ValueError, match=rf"^The core's digest must be {spec.digest}, not [0-9a-f]{{16}}: "):
         host.check_identity(spec, ReplayLink([good[0], good[1] ^ 1, good[2]]))
