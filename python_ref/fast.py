@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from python_ref.batch import accumulate, batchable
+from python_ref.compiled import compiled
 from python_ref.cost import correct, cost
 from python_ref.datasets import SampleOrder
 from python_ref.fast_float import Curve
@@ -145,12 +145,7 @@ class _Shown(NamedTuple):
     counter: np.ndarray
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile, and keep the result on disk where that is possible."""
-    try:
-        return numba.njit(cache=True, error_model="numpy")(function)
-    except RuntimeError:  # numba finds no directory that it could write
-        return numba.njit(error_model="numpy")(function)
+_compiled = compiled(error_model="numpy")
 
 
 @_compiled

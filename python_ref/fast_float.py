@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
 
-import numba
 import numpy as np
 
+from python_ref.compiled import compiled
 from python_ref.datasets import SampleOrder
 from python_ref.float_machine import block_length, evaluate, sign_block, storage_order
 from python_ref.spec.design import DesignSpec
@@ -34,12 +33,7 @@ _CODES = {
 }
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile, and keep the result on disk where that is possible."""
-    try:
-        return numba.njit(cache=True)(function)
-    except RuntimeError:  # numba finds no directory that it could write
-        return numba.njit(function)
+_compiled = compiled()
 
 
 @_compiled

@@ -28,8 +28,8 @@ ALLOWED = {
 }
 """What each package may import, beside the standard library."""
 
-COMPILED = {"python_ref/fast.py", "python_ref/fast_float.py", "python_ref/learning/signs.py"}
-"""The modules of python_ref that may import numba."""
+COMPILED = {"python_ref/compiled.py"}
+"""The module of python_ref that may import numba."""
 
 HEAVY = {
     *("numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb", "pandas", "pooch"),

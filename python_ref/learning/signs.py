@@ -7,13 +7,11 @@ parameters, and correlates as many signs, out of one kilobyte. A set bit means â
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
-import numba
 import numpy as np
 
+from python_ref.compiled import compiled
 from python_ref.perturbation import BitStream
 from python_ref.spec.perturbation import Trinomial
 
@@ -27,12 +25,7 @@ FARTHEST = 1 << 20
 """Words that are sooner rolled over than leapt over."""
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile, and keep the result on disk where that is possible."""
-    try:
-        return numba.njit(cache=True, error_model="numpy")(function)
-    except RuntimeError:  # numba finds no directory that it could write
-        return numba.njit(error_model="numpy")(function)
+_compiled = compiled(error_model="numpy")
 
 
 @_compiled
