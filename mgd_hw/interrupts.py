@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from rtl_gen.child import ENDING
+from rtl_gen.child import handling
 
 __all__ = ["interruptible"]
 
@@ -20,15 +19,5 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Within it, whatever asks the process to end raises KeyboardInterrupt; what is ignored, as under ``nohup``, stays ignored."""
-    if threading.current_thread() is not threading.main_thread():
+    with handling(_interrupt, lambda old: old in (signal.SIG_DFL, signal.default_int_handler)):
         yield
-        return
-    before = {number: signal.getsignal(number) for number in ENDING}
-    try:
-        for number, handler in before.items():
-            if handler in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, _interrupt)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

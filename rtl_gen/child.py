@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
-__all__ = ["ENDING", "child", "end", "end_all", "shielded"]
+__all__ = ["ENDING", "child", "end", "end_all", "handling", "shielded"]
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a process to end: Ctrl-C, the polite request, and a terminal that was closed."""
@@ -19,21 +20,38 @@ _running: set[subprocess.Popen] = set()
 
 
 @contextmanager
-def shielded() -> Iterator[None]:
-    """Within it no signal interrupts: one that comes is obeyed after it. For what must not be left half-done, and is soon done."""
+def handling(handler: Callable[[int, FrameType | None], None], replaces: Callable[[Any], bool]) -> Iterator[None]:
+    """Within it a handler hears the signals of :data:`ENDING`; afterwards all is as before. Of use in the main thread alone.
+
+    Parameters
+    ----------
+    handler : callable
+        What hears them.
+    replaces : callable
+        Whether it takes the place of a handler that there is.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
     before = {number: signal.getsignal(number) for number in ENDING}
     try:
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, lambda number, frame: came.append(number))
+        for number, old in before.items():
+            if replaces(old):
+                signal.signal(number, handler)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Within it no signal interrupts: one that comes is obeyed after it. For what must not be left half-done, and is soon done."""
+    came: list[int] = []
+    try:
+        with handling(lambda number, frame: came.append(number), lambda old: old is not signal.SIG_IGN):
+            yield
+    finally:
         if came:
             signal.raise_signal(came[0])
 
@@ -65,7 +83,7 @@ def end(*processes: subprocess.Popen) -> None:
     """End processes that lead sessions, with all their children; those that have ended already do no harm."""
     with shielded():
         for process in processes:
-            if process.poll() is None:
+            if process.returncode is None:  # one that ended, but was not waited for, keeps its number, and may have left children
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
         for process in processes:

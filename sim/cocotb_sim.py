@@ -18,11 +18,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from rtl_gen.child import end
 from sim.cxxrtl import find_compiler
 from sim.error import CoreError, SimulationError, ToolError, VerilogError
 from sim.frames import Receiver
 from sim.ports import Ports
-from sim.process import call, child_environment, stamped, stop, tail
+from sim.process import call, child_environment, stamped, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -268,7 +269,7 @@ def run_cocotb(
             if not _follow(process, frames, receiver, progress, silence):
                 raise CoreError(f"The core kept {simulator} busy with one cycle for {silence:g} s: is there a combinational loop?")
         except BaseException:
-            stop(process)
+            end(process)
             raise
     if undefined.exists():
         raise CoreError(undefined.read_text(encoding="utf-8"))

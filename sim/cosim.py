@@ -15,11 +15,12 @@ import numpy as np
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Memory
 from python_ref.trace import Header, Run, Trace, TraceWriter
+from rtl_gen.child import end
 from sim.compare import Difference, compare
 from sim.error import CoreError, SimulationError
 from sim.events import Decoder
 from sim.ports import Ports
-from sim.process import child_environment, stop, tail
+from sim.process import child_environment, tail
 from sim.program import ReplayLink, read_results, training_program
 from sim.run import Outcome
 from sim.simulators import Options, simulate
@@ -264,5 +265,4 @@ class _Reference:
 
     def close(self) -> None:
         """End the process if it still runs."""
-        if self._process.poll() is None:
-            stop(self._process)
+        end(self._process)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from rtl_gen.child import end
 from rtl_gen.yosys import YosysError, find_yosys, run_yosys, yosys_share
 from sim.error import SimulationError, ToolError, VerilogError
 from sim.frames import Receiver
 from sim.ports import Ports
-from sim.process import read_while_alive, stamped, stop, tail
+from sim.process import read_while_alive, stamped, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -168,8 +169,7 @@ def _compile(commands: Sequence[list[str]], verilog: Path, directory: Path, name
         try:
             failed = [child for child in children if child.wait(timeout=timeout)]
         except BaseException as error:
-            for child in children:
-                stop(child)
+            end(*children)
             if isinstance(error, subprocess.TimeoutExpired):
                 raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}") from None
             raise

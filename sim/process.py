@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import selectors
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rtl_gen.child import child
+from rtl_gen.child import child, end
 from sim.error import CoreError, SimulationError
 
-__all__ = ["call", "child_environment", "read_while_alive", "stamped", "stop", "tail"]
-
-
-def stop(process: subprocess.Popen) -> None:
-    """End a process that was started in a session of its own, with all its children."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+__all__ = ["call", "child_environment", "read_while_alive", "stamped", "tail"]
 
 
 def tail(path: Path, lines: int = 15) -> str:
@@ -96,7 +87,7 @@ def read_while_alive(process: subprocess.Popen, receive: Callable[[bytes], None]
                 elif time.monotonic() - heard > silence:
                     raise CoreError(f"The core kept the simulator busy with one cycle for {silence:g} s: is there a combinational loop?")
     except BaseException:
-        stop(process)
+        end(process)
         raise
     finally:
         process.stdout.close()

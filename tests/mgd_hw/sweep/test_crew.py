@@ -22,7 +22,8 @@ from mgd_hw.sweep.crew import Cluster, Local, Lost, crew_of
 from mgd_hw.sweep.jobs import FAILED, Job, run_jobs, version
 from mgd_hw.sweep.journal import Journal
 from mgd_hw.sweep.run import Swept
-from sim.process import child_environment, stop
+from rtl_gen.child import end
+from sim.process import child_environment
 
 NOTHING = Job("key", "nothing", b"")
 """A job of no kind: its row says so, and nothing heavy is imported."""
@@ -147,7 +148,7 @@ class Dask:
 
     def kill(self, name: str) -> None:
         """SIGKILL."""
-        stop(self.processes.pop(name))
+        end(self.processes.pop(name))
 
 
 @pytest.fixture
