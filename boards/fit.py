@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from boards.multipliers import multipliers as product
+from boards.multipliers import widest_factor
 from boards.synth import cycles_per_step, over
 from boards.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec
@@ -163,10 +164,6 @@ def on_blocks(spec: DesignSpec, part: Part) -> int:
     return sum(memory.count * memory.blocks(part) for memory in memories(spec))
 
 
-_WIDEST: Mapping[str, int] = {"ice40": 16, "ecp5": 18, "gowin": 18, "xc7": 25}
-"""Widest signed factor of one multiplier."""
-
-
 def multipliers(spec: DesignSpec, part: Part) -> int:
     """Multipliers: one for each lane and one for all, more where factors are wider than the part's, half where Gowin's are narrow."""
     from rtl_gen.broadcast import factors, operand_shape
@@ -208,7 +205,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "lanes: accumulator": lanes * accumulator,
         "lanes: accumulator, node perturbation": lanes * accumulator * spec.node,
         "lanes: accumulator beyond a multiplier's": lanes * accumulator * (accumulator > 32),
-        "lanes: weight beyond a multiplier's": lanes * weight * (weight > _WIDEST[family_of(part)]),
+        "lanes: weight beyond a multiplier's": lanes * weight * (weight > widest_factor(family_of(part))),
         "lanes: gradient": 0 if spec.plain else lanes * gradient,
         "lanes: gradient memory": lanes * gradient * spec.gradient_memory,
         "lanes: momentum": lanes * momentum,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["multipliers"]
+__all__ = ["multipliers", "widest_factor"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ _KINDS: Mapping[str, tuple[_Kind, ...]] = {
     "xc7": (_Kind(1, (25, 18), narrowest_product=9, headroom=1),),
 }
 """Kinds of multipliers in the order in which they are tried, by family: the constants of Yosys's ``synth_…`` commands."""
+
+
+def widest_factor(family: str) -> int:
+    """Bits of the widest signed factor of one multiplier."""
+    return max(kind.widest[0] for kind in _KINDS[family] if kind.size <= 1)
 
 
 def multipliers(family: str, a: int, b: int) -> float:

@@ -391,12 +391,9 @@ def fitting_lanes(spec: DesignSpec, part: Part, total: Resources, lanes_taken: R
 
 
 def cycles_per_step(spec: DesignSpec) -> float:
-    """Cycles of a step, on average over the design's schedule: one-sided, the baseline is due with every new sample and update."""
+    """Cycles of a step, on average over the design's schedule."""
     from rtl_gen.core import contract
 
-    cycles, schedule = contract(spec), spec.schedule
-    if spec.two_sided:
-        return float(cycles.step_cycles(2))
-    sample, update = schedule.sample_period, schedule.update_period
-    due = Fraction(1, sample) + Fraction(1, update) - Fraction(1, lcm(sample, update))
-    return float(due * cycles.step_cycles(2) + (1 - due) * cycles.step_cycles(1))
+    cycles, steps = contract(spec), lcm(spec.schedule.sample_period, spec.schedule.update_period)
+    one, two = spec.schedule.passes(steps)
+    return float(Fraction(one * cycles.step_cycles(1) + two * cycles.step_cycles(2), steps))

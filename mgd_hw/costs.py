@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mgd_hw.config import Design
     from rtl_gen.core import Contract
 
-__all__ = ["ENERGY_SOURCE", "Costs", "Energy", "costs_of_backprop", "costs_of_mgd", "passes", "step_contract"]
+__all__ = ["ENERGY_SOURCE", "Costs", "Energy", "costs_of_backprop", "costs_of_mgd", "step_contract"]
 
 ENERGY_SOURCE = (
     "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, pp. 10-14, figure 1.1.9: 45 nm, 0.9 V; "
@@ -144,15 +144,6 @@ def step_contract(spec: DesignSpec) -> Contract:
 
         _contracts[spec.digest] = contract(spec)
     return _contracts[spec.digest]
-
-
-def passes(spec: DesignSpec, steps: int) -> tuple[int, int]:
-    """Steps of a run from step 0 that take one pass, and those that take two (docs/machine.md: when the baseline is due)."""
-    if spec.two_sided:
-        return 0, steps
-    sample, update = spec.schedule.sample_period, spec.schedule.update_period
-    two = -(-steps // sample) - (-steps // update) - -(-steps // math.lcm(sample, update))
-    return steps - two, two
 
 
 def _seconds(spec: DesignSpec, steps: int, cycles: int, board: Board | None) -> tuple[str, float, float, float]:
@@ -331,7 +322,7 @@ def costs_of_mgd(
     if software.outside is not None or software.form == "analog":
         return _uncounted(design, steps, evaluations, writes)
     layers, work, core = _layers(design), _Work(), not software.asks
-    one, two = passes(spec, steps)
+    one, two = spec.schedule.passes(steps)
     runs = evaluations if evaluations is not None else one + 2 * two
     updates, samples = steps // spec.schedule.update_period, -(-steps // spec.schedule.sample_period)
     parameters, n_out = sum(layer.parameters for layer in layers), layers[-1].n_out
@@ -366,7 +357,7 @@ def _uncounted(design: Design, steps: int, evaluations: int | None, writes: int 
     nothing = Energy("uncounted", 0, 0, 0, math.nan, math.nan)
     updates = steps // design.spec.schedule.update_period
     written = updates * design.spec.network.n_parameters if writes is None else writes
-    one, two = passes(design.spec, steps)
+    one, two = design.spec.schedule.passes(steps)
     runs = one + 2 * two if evaluations is None else evaluations
     return Costs(steps, runs, None, written, math.nan, None, "", math.nan, math.nan, math.nan, nothing)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from math import lcm
 
 from python_ref.spec.error import DesignError
 
@@ -64,6 +65,15 @@ class Schedule:
         for _, rate in self.learning_rate:
             if not -48 <= rate <= 16:
                 raise DesignError("schedule.learning_rate", shown, "log2 of the learning rate must lie between -48 and 16", "Take -8, say.")
+
+    def passes(self, steps: int) -> tuple[int, int]:
+        """Steps of a run from step 0 that take one pass, and those that take two: all two-sided ones, and where the baseline is due,
+        with every new sample and after every update."""
+        if self.difference is Difference.TWO_SIDED:
+            return 0, steps
+        sample, update = self.sample_period, self.update_period
+        two = -(-steps // sample) - (-steps // update) - -(-steps // lcm(sample, update))
+        return steps - two, two
 
     def rate_at(self, step: int) -> int:
         """log₂ η at a step."""

@@ -14,7 +14,7 @@ from mgd_hw import flow
 from mgd_hw.building import board_of
 from mgd_hw.comparison import Model, Training
 from mgd_hw.config import Design, parse
-from mgd_hw.costs import _Work, costs_of_backprop, costs_of_mgd, passes, step_contract
+from mgd_hw.costs import _Work, costs_of_backprop, costs_of_mgd, step_contract
 from mgd_hw.data import load as load_data
 from python_ref.datasets import quantise
 from python_ref.machine import initial_state, sample_number, step
@@ -170,7 +170,7 @@ def test_passes_and_writes_are_those_of_the_model(case: str) -> None:
     costs = costs_of_mgd(design, STEPS, fixed=True)
     assert costs.writes == observed["counter"][3]
     due = [n % spec.schedule.sample_period == 0 or n % spec.schedule.update_period == 0 for n in range(STEPS)]
-    assert passes(spec, STEPS) == ((0, STEPS) if spec.two_sided else (due.count(False), due.count(True)))
+    assert spec.schedule.passes(STEPS) == ((0, STEPS) if spec.two_sided else (due.count(False), due.count(True)))
     assert costs.cycles == sum(step_contract(spec).step_cycles(1 + (each or spec.two_sided)) for each in due)
 
 
