@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import pickle
 import tempfile
@@ -156,6 +155,7 @@ def _nothing(_: float) -> None:
 
 def _train(job: Job) -> dict[str, Any]:
     from mgd_hw.comparison import trainers_of
+    from mgd_hw.results import plain
 
     design = _design(job.design)
     _compiled()
@@ -168,7 +168,7 @@ def _train(job: Job) -> dict[str, Any]:
             continue
         found = trainers[model](_nothing)
         names = ("accuracy", "cost", "evaluations", "writes")
-        values = {name: _plain(getattr(found, name)) for name in names}
+        values = {name: plain(getattr(found, name)) for name in names}
         if not head or model == "fixed":
             head = {"model": model, "accuracy": values["accuracy"], "cost": values["cost"]}
         columns |= {f"{model}_{name}": value for name, value in values.items()} | {f"{model}_seconds": found.seconds}
@@ -185,10 +185,6 @@ def _costs(design: Design, steps: int, model: str, found: Training) -> dict[str,
         return {"joules": costs_of_backprop(design, found.evaluations, found.writes).energy.joules}
     costs = costs_of_mgd(design, steps, fixed=model == "fixed", evaluations=found.evaluations, writes=found.writes)
     return ({} if costs.cycles is None else {"cycles": costs.cycles}) | {"joules": costs.energy.joules}
-
-
-def _plain(value: float) -> float | int | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fit(job: Job) -> dict[str, Any]:
