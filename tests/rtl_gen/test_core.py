@@ -73,8 +73,9 @@ def test_emitted_verilog_equals_the_model_for_55_designs(part, tmp_path):
 
 
 def constant_rate(spec: DesignSpec) -> DesignSpec:
-    """The design with its first rate for ever."""
-    return replace(spec, schedule=replace(spec.schedule, learning_rate=spec.schedule.learning_rate[:1]))
+    """The design with its largest rate for ever, with which its updates reach a parameter's last place as before."""
+    largest = max(rate for _, rate in spec.schedule.learning_rate)
+    return replace(spec, schedule=replace(spec.schedule, learning_rate=((0, largest),)))
 
 
 def random_memory(rng: random.Random, spec: DesignSpec, memory: Memory) -> np.ndarray:
