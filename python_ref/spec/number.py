@@ -233,6 +233,7 @@ def cast_raw(
     outside = out_of_range(rounded, target)
     if overflow is Overflow.SATURATE:
         return np.clip(rounded, target.min, target.max), outside
-    low_bits = np.int64((1 << target.width) - 1)
-    wrapped = rounded & low_bits
-    return (wrapped - ((wrapped >> np.int64(target.width - 1)) << np.int64(target.width)) if target.signed else wrapped), outside
+    if not target.signed:
+        return rounded & np.int64((1 << target.width) - 1), outside
+    above = np.int64(64 - target.width)
+    return rounded << above >> above, outside
