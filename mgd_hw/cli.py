@@ -21,6 +21,7 @@ __all__ = ["commands", "main"]
 
 TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "csv")
 DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
+PAPER_FIGURES = ("fig3", "fig4", "fig5", "fig6", "table2")
 SIMULATORS = ("verilator", "icarus", "cxxrtl")
 NETLISTS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18")
 TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
@@ -272,6 +273,39 @@ def sweep(design: str | None, vary: tuple[str, ...], out: Path | None, as_json: 
         from mgd_hw.sweep.vary import read_axes
 
         result: Any = flow.sweep(design, read_axes(vary), out=out, listener=terminal, **options)
+        terminal.finish(result, interrupted=getattr(result, "interrupted", False), failed=bool(getattr(result, "failed", 0)))
+
+
+class _Widths(click.ParamType):
+    """Whole numbers between commas, such as 1,2,4."""
+
+    name = "widths"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        try:
+            return value if isinstance(value, tuple) else tuple(int(each) for each in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not like 1,2,4: widths of the network.", param, ctx)
+
+
+@commands.command()
+@click.argument("figure", type=click.Choice(PAPER_FIGURES))
+@click.option("--n", type=_Widths(), metavar="N1,N2", help="Widths of the network: 439n² + 71n + 10 parameters.  [default: the figure's]")
+@click.option("--seeds", type=click.IntRange(1, 1000), help="Runs of each setting.  [default: the figure's]")
+@click.option("--iterations", type=click.IntRange(1, 10**9), help="The most that a run takes.  [default: the figure's]")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes.  [default: one for each core]")
+@click.option("--dry-run", is_flag=True, help="Show the plan and how long it would take, and stop there.")
+@_options("json")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.  [default: mgd-hw-out/paper]")
+def paper(figure: str, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Run a figure of the 2025 paper on Fashion-MNIST at a size of your choice, and draw the published points beside it.
+
+    Give the same command again after an interrupt: it goes on after the runs that were finished.
+    """
+    with _terminal(as_json) as terminal:
+        from mgd_hw import flow
+
+        result: Any = flow.paper(figure, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=getattr(result, "interrupted", False), failed=bool(getattr(result, "failed", 0)))
 
 

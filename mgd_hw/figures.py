@@ -9,24 +9,17 @@ import json
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
-from mgd_hw.data import DataSpec, load
-from python_ref.datasets import Samples
+from mgd_hw.paper.fashion import images
 
 if TYPE_CHECKING:
     from python_ref.learning.passes import ForwardPass
 
 __all__ = ["main"]
-
-
-def _images(task: str) -> tuple[Samples, Samples]:
-    data = load(DataSpec(task, 784, 10, Path("figures"), test_fraction=None))
-    return data.train, data.test
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -72,22 +65,12 @@ def fashion(
     ease: float, two_sided: bool, steps: int, every: int, until: float,
 ) -> None:  # fmt: skip
     """Fashion-MNIST, network of 2025: sample evaluations to an accuracy. Published, node: 277 k (n = 4), 210 k (n = 8) batches of 100."""
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import Estimator, NodePerturbation, WeightPerturbation
+    from mgd_hw.paper.fashion import Settings, learner_of
     from python_ref.learning.networks import fashion_2025
-    from python_ref.learning.objectives import CrossEntropy
-    from python_ref.learning.optimizers import Adam, Layered, Plain
-    from python_ref.learning.passes import Measured
 
-    network, cost, code = fashion_2025(width), CrossEntropy(0.1), RandomCode(seed)
-    estimator: Estimator
-    if kind == "node":
-        estimator = NodePerturbation(network, cost, code, delta, two_sided, sparing=sparing, parts=parts)
-    else:
-        estimator = WeightPerturbation(Measured(network, cost), code, delta, two_sided, groups=groups or None, parts=parts)
-    factors = tuple((block.size, ease if block.name.startswith("conv") else 1.0) for block in network.parameters)
-    optimizer = Layered({"adam": Adam, "plain": Plain}[rule](rate), factors)
-    _run("fashion-mnist", network, estimator, optimizer, seed, batch, steps, every, until, decay=False)
+    network, settings = fashion_2025(width), Settings(kind, batch, parts, sparing, groups, delta, rule, rate, ease, two_sided)
+    learner = learner_of(settings, network, seed)
+    _run("fashion-mnist", network, learner.estimator, learner.optimizer, seed, batch, steps, every, until, decay=False)
 
 
 @main.command()
@@ -195,7 +178,7 @@ def signal(width: int, updates: int, seed: int) -> None:
     from python_ref.learning.passes import Measured
 
     network, cost, code = fashion_2025(width), CrossEntropy(0.1), RandomCode(seed)
-    learning, _ = _images("fashion-mnist")
+    learning, _ = images("fashion-mnist")
     inputs, targets = (learning.inputs - learning.inputs.mean(axis=0)).astype(np.float32), learning.targets.astype(np.float32)
     exact, rule, random = Exact(network, cost), Adam(0.002), np.random.default_rng(0)
     theta = network.initial(seed, kind=np.float32)
@@ -245,7 +228,7 @@ def _run(task, network, estimator, optimizer, seed, batch, steps, every, until, 
     from python_ref.datasets import SampleOrder
     from python_ref.learning.learner import Constant, HalfCosine, Learner, evaluate, train
 
-    learning, test = _images(task)
+    learning, test = images(task)
     mean = learning.inputs.mean(axis=0)
     inputs, judged = learning.inputs - mean, test.inputs - mean
     began, spent = time.perf_counter(), time.process_time()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
     from mgd_hw.fitting import Fitted
+    from mgd_hw.paper.run import PaperFigure, PaperPlan
     from mgd_hw.report import Chapter, Reported
     from mgd_hw.sweep.run import SweepPlan, Swept
     from mgd_hw.training import Served, Trained
@@ -56,6 +57,7 @@ __all__ = [
     "fit",
     "generate",
     "new",
+    "paper",
     "read",
     "report",
     "run_of",
@@ -898,6 +900,51 @@ def sweep(
         workers=workers, scheduler=scheduler, condition=best, minimize=minimize, maximize=maximize, dry_run=dry_run, out=out,
         listener=listener,
     )  # fmt: skip
+
+
+# -- paper ------------------------------------------------------------------------------------------------------------
+
+
+def paper(
+    figure: str,
+    *,
+    n: Sequence[int] | None = None,
+    seeds: int | None = None,
+    iterations: int | None = None,
+    workers: int | None = None,
+    dry_run: bool = False,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> PaperFigure | PaperPlan:
+    """Run a figure of Oripov et al., APL Machine Learning 3, 026107 (2025), on Fashion-MNIST; go on where an earlier call ended.
+
+    Parameters
+    ----------
+    figure : str
+        "fig3", "fig4", "fig5", "fig6" or "table2".
+    n : sequence of int or None
+        Widths of the network; None, here and below: as the figure has them by default.
+    seeds : int or None
+        Runs of each setting.
+    iterations : int or None
+        The most that a run takes; one that ends without what it was to reach is a lower bound.
+    workers : int or None
+        Processes; None: one for each core.
+    dry_run : bool
+        Whether to tell the plan, and how long it would take at most, and do nothing.
+    out : path or None
+        Directory for the journal and for the figure, as json, svg and pdf.
+    listener : Listener or None
+        Told of progress.
+
+    Raises
+    ------
+    UserError
+        If there is no such figure, a number is out of range, the images are not there, or the directory cannot be written to.
+    """
+    from mgd_hw.paper import run
+
+    return run.paper(figure, n=n, seeds=seeds, iterations=iterations, workers=workers, dry_run=dry_run, out=out, listener=listener)
 
 
 # -- boards, build, fit -----------------------------------------------------------------------------------------------

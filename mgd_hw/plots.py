@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mgd_hw.fitting import Fitted
     from mgd_hw.flow import Cosimulated, Demonstrated, Generated, Synthesised
     from mgd_hw.observation import Observed, Values
+    from mgd_hw.paper.run import PaperFigure
     from mgd_hw.results import Result
     from mgd_hw.sweep.run import Swept
     from mgd_hw.timeline import Timeline
@@ -318,6 +319,14 @@ def _of_swept(result: Swept) -> Figure:
     return pareto(result.found)
 
 
+def _of_paper(result: PaperFigure) -> Figure:
+    from mgd_hw.paper.picture import draw
+
+    if not result.points:
+        raise UserError("there is nothing to draw: no run is finished", "Give the same command again.", key="plot")
+    return draw(result)
+
+
 _DRAWN: dict[str, Callable[[Any], Figure]] = {
     "Build": _of_build,
     "Comparison": _learning,
@@ -327,6 +336,7 @@ _DRAWN: dict[str, Callable[[Any], Figure]] = {
     "Fitted": _of_fitted,
     "Generated": _of_generated,
     "Observed": directions,
+    "PaperFigure": _of_paper,
     "Swept": _of_swept,
     "Synthesised": _of_synthesised,
     "Timeline": timeline,

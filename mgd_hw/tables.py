@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mgd_hw.download import Fetched
     from mgd_hw.fitting import Fitted
     from mgd_hw.flow import Cosimulated, Demonstrated, Generated, New, Synthesised
+    from mgd_hw.paper.run import PaperFigure, PaperPlan
     from mgd_hw.report import Reported
     from mgd_hw.sweep.run import SweepPlan, Swept
     from mgd_hw.training import Served, Trained
@@ -465,6 +466,36 @@ def _swept(console: Console, result: Swept) -> None:
     console.print(f"Wrote {escape(', '.join(result.files))} to {escape(str(result.directory))}", soft_wrap=True)
 
 
+def _paper_plan(console: Console, result: PaperPlan) -> None:
+    console.print(f"[bold]{result.figure}[/bold], to {escape(str(result.directory))}", soft_wrap=True)
+    for sentence in result.sentences():
+        console.print(escape(sentence), soft_wrap=True)
+
+
+def _paper(console: Console, result: PaperFigure) -> None:
+    console.print(f"[bold]{result.figure}[/bold]: {result.title}; {result.runs:,} runs, {result.finished_now:,} of them done now")
+    theirs = {(each.series, each.quantity, each.n, each.period): each.value for each in result.published}
+    periodic = any(each.period for each in result.published)
+
+    def number(value: float | None, quantity: str) -> str:
+        return "–" if value is None else f"{100 * value:.1f} %" if quantity == "accuracy" else f"{value:,.0f}"
+
+    table = _table("series", "n", "τ_θ", "what", "median", "least", "most", "reached", "published")
+    for each in result.points:
+        median = number(each.median, each.quantity) if each.beyond is None or each.reached else f"> {number(each.beyond, each.quantity)}"
+        known = theirs.get((each.series, each.quantity, each.n, each.period if periodic else 0))
+        table.add_row(
+            each.series, str(each.n), str(each.period), each.quantity, median, number(each.low, each.quantity),
+            number(each.high, each.quantity), f"{each.reached} of {each.seeds}", number(known, each.quantity),
+        )  # fmt: skip
+    console.print(table)
+    for sentence in (*result.notes, *(f"Failed: {why}" for why in result.failures)):
+        console.print(escape(sentence), soft_wrap=True)
+    if result.missing or result.failed:
+        console.print(f"{result.missing + result.failed:,} runs are left; give the same command again.")
+    console.print(f"Wrote {escape(', '.join(result.files))} to {escape(str(result.directory))}", soft_wrap=True)
+
+
 _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "New": _new,
     "Boards": _boards,
@@ -482,5 +513,7 @@ _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "Served": _served,
     "Swept": _swept,
     "SweepPlan": _sweep_plan,
+    "PaperFigure": _paper,
+    "PaperPlan": _paper_plan,
     "Doctor": _doctor,
 }

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener
 from mgd_hw.sweep.crew import PATIENCE, Crew, Lost
-from mgd_hw.sweep.estimate import Estimate, shown
+from mgd_hw.sweep.estimate import shown
 from mgd_hw.sweep.jobs import DONE, FAILED, REFUSED, Job, Row
 from mgd_hw.sweep.journal import Journal
-from mgd_hw.sweep.plan import REFUSAL, Combination, Plan
+from mgd_hw.sweep.plan import REFUSAL, Plan
 
 __all__ = ["Outcome", "Planned", "drive", "pending"]
 
@@ -24,10 +24,40 @@ CHUNK_SECONDS = 0.3
 """About as long as the jobs take that a worker is given at once."""
 MAX_CHUNK = 200
 """Most of them."""
+PRIOR = 0.1
+"""Share of all work that counts as done at the predicted pace, when the time left is told."""
+LEAST_LEFT = 0.1
+"""Share of the work ahead that is taken to be left, however long jobs have been under way."""
 STRIKES = 3
 """So often may the worker of a job die, the last time with nothing else under way, before the job is to blame."""
 
-Planned = tuple[Combination, Job]
+Planned = tuple[Any, Job]
+"""What a job is for, and the job."""
+
+
+class Jobs(Protocol):
+    """Jobs, each once or again, of a plan: :class:`~mgd_hw.sweep.plan.Plan`, or a figure's."""
+
+    @property
+    def version(self) -> str:
+        """Of the package that every worker is to have."""
+        ...
+
+    def jobs(self) -> Iterator[Planned]:
+        """All of them."""
+        ...
+
+    def about(self, each: Any, number: int | None = None) -> dict[str, Any]:
+        """What a row says of what its job was for."""
+        ...
+
+
+class Estimates(Protocol):
+    """How long jobs take."""
+
+    def seconds(self, each: Any, job: Job) -> float:
+        """Of one worker."""
+        ...
 
 
 @dataclass
@@ -55,7 +85,7 @@ class Outcome:
     lost: int = 0
 
 
-def pending(plan: Plan, finished: set[str]) -> Iterator[Planned]:
+def pending(plan: Jobs, finished: set[str]) -> Iterator[Planned]:
     """The jobs that are still to be done, each once."""
     seen: set[str] = set()
     for combination, job in plan.jobs():
@@ -117,8 +147,10 @@ class _Work:
         return blamed
 
 
-def drive(plan: Plan, crew: Crew, journal: Journal, estimate: Estimate, finished: set[str], listener: Listener) -> Outcome:
-    """Have all jobs done that are not, and write each row when it is there.
+def drive(
+    plan: Jobs, crew: Crew, journal: Journal, estimate: Estimates, finished: set[str], listener: Listener, task: str = "Sweep"
+) -> Outcome:
+    """Have all jobs done that are not, and write each row when it is there; progress is that of ``task``.
 
     Raises
     ------
@@ -128,7 +160,7 @@ def drive(plan: Plan, crew: Crew, journal: Journal, estimate: Estimate, finished
     outcome, begun = Outcome(), time.perf_counter()
     work = _Work(pending(plan, finished))
     given: dict[Future[list[Row]], list[Planned]] = {}
-    clock, deserted = _Clock(plan, estimate, finished, listener), 0.0
+    clock, deserted = _Clock(plan, estimate, finished, listener, task), 0.0
 
     def write(chunk: list[Planned], rows: list[Row]) -> None:
         named = [(row, job.kind, plan.about(each, job.number if job.steps else None)) for (each, job), row in zip(chunk, rows, strict=True)]
@@ -154,7 +186,7 @@ def drive(plan: Plan, crew: Crew, journal: Journal, estimate: Estimate, finished
                     outcome.lost += len(chunk) - len(blamed)
                     write(blamed, [Row(job.key, FAILED, f"{lost}, {STRIKES} times", 0.0, {}) for _, job in blamed])
                     _check_alive(outcome, crew.size())
-            clock.tell()
+            clock.tell(crew.size())
     except KeyboardInterrupt:
         outcome.interrupted = True
     outcome.seconds = time.perf_counter() - begun
@@ -193,14 +225,14 @@ def _check_alive(outcome: Outcome, size: int) -> None:
 class _Clock:
     """How long a job takes, and how much time is left: by what was predicted for each, and how fast that came to pass."""
 
-    def __init__(self, plan: Plan, estimate: Estimate, finished: set[str], listener: Listener) -> None:
-        self.listener, self.estimate = listener, estimate
+    def __init__(self, plan: Jobs, estimate: Estimates, finished: set[str], listener: Listener, task: str) -> None:
+        self.listener, self.estimate, self.task = listener, estimate, task
         left = [estimate.seconds(each, job) for each, job in pending(plan, finished)]
         self.count, self.done = len(left), 0
         self.total, self.spent = sum(left), 0.0
         self.worked, self.begun = 0.0, time.perf_counter()
 
-    def finished(self, combination: Combination, job: Job, seconds: float) -> None:
+    def finished(self, combination: Any, job: Job, seconds: float) -> None:
         self.done += 1
         self.spent += self.estimate.seconds(combination, job)
         self.worked += seconds
@@ -212,10 +244,20 @@ class _Clock:
         mean = max(self.worked / self.done, 1e-6)
         return max(1, min(MAX_CHUNK, int(CHUNK_SECONDS / mean)))
 
-    def tell(self) -> None:
+    def left(self, workers: int, elapsed: float) -> float:
+        """Seconds left: the work that is left at the pace of what was done, but for what is under way already.
+
+        The pace is how much longer jobs took than was predicted; as long as few are done, it is mostly taken to be 1.
+        """
+        prior = PRIOR * self.total
+        ahead = (self.total - self.spent) * (self.worked + prior) / (self.spent + prior)
+        under_way = max(0.0, elapsed * workers - self.worked)
+        return max(ahead - under_way, LEAST_LEFT * ahead) / workers
+
+    def tell(self, workers: int) -> None:
         """Of the progress."""
         note = f"{self.done:,} of {self.count:,} jobs"
-        if self.spent and self.done < self.count:
-            left = (self.total - self.spent) / self.spent * (time.perf_counter() - self.begun)
-            note += f", about {shown(left)} left"
-        self.listener.progress("Sweep", self.spent, self.total, note)
+        if self.total and self.done < self.count:
+            at_once = max(1, min(workers, self.count - self.done))
+            note += f", about {shown(self.left(at_once, time.perf_counter() - self.begun))} left"
+        self.listener.progress(self.task, self.spent, self.total, note)

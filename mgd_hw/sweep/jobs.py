@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from mgd_hw.config import Design
     from mgd_hw.data import Data, DataSpec
 
-__all__ = ["DONE", "FAILED", "REFUSED", "Job", "Row", "run_jobs", "single_threaded", "version"]
+__all__ = ["DONE", "FAILED", "PAPER", "REFUSED", "Job", "Row", "run_jobs", "single_threaded", "version"]
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 """What became of a job: its row has results; the design does not allow it; it broke, and may be tried again."""
-TRAIN, FIT, SYNTH = "train", "fit", "synth"
-"""Kinds of jobs: a run; what the core takes, as predicted; the same from Yosys."""
+TRAIN, FIT, SYNTH, PAPER = "train", "fit", "synth", "paper"
+"""Kinds of jobs: a run; what the core takes, as predicted; the same from Yosys; a run of a figure of the paper."""
 
 
 def version() -> str:
@@ -48,9 +48,9 @@ class Job:
     key : str
         Who it is: the same of the same job in any sweep.
     kind : str
-        "train", "fit" or "synth".
+        "train", "fit", "synth" or "paper".
     design : bytes
-        The design, pickled once for all its jobs.
+        The design, pickled once for all its jobs; of a figure of the paper, its run.
     number : int
         Seed number k; the seed is the design's own plus k.
     steps : int
@@ -212,4 +212,10 @@ def _common(found: Any) -> dict[str, Any]:
     return {"memory_bits": found.memory_bits, "fits": found.fits, "cycles_per_step": found.cycles_per_step}
 
 
-_KINDS = {TRAIN: _train, FIT: _fit, SYNTH: _synth}
+def _paper(job: Job) -> dict[str, Any]:
+    from mgd_hw.paper.tasks import perform
+
+    return perform(pickle.loads(job.design))
+
+
+_KINDS = {TRAIN: _train, FIT: _fit, SYNTH: _synth, PAPER: _paper}

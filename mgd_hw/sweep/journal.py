@@ -19,7 +19,7 @@ from mgd_hw.sweep.jobs import DONE, REFUSED, Row
 
 __all__ = ["JOURNAL", "Entry", "Journal"]
 
-JOURNAL, LOCK = "sweep.sqlite", ".sweep.lock"
+JOURNAL = "sweep.sqlite"
 FORMAT = 1
 """Of the tables below."""
 _TABLES = """
@@ -51,12 +51,15 @@ class Journal:
         If another sweep writes there, or the file is none of ours.
     """
 
+    FILE, LOCK, WHAT = JOURNAL, ".sweep.lock", "sweep"
+    """Names of the files; what it is the journal of."""
+
     def __init__(self, directory: Path, *, write: bool) -> None:
-        self.path = directory / JOURNAL
+        self.path = directory / self.FILE
         self._lock: sqlite3.Connection | None = None
         if not write and not self.path.is_file():
             raise UserError(
-                "there is no sweep in this folder", "Run one first, or name its folder with -o.", key="-o", value=str(directory)
+                f"there is no {self.WHAT} in this folder", "Run one first, or name its folder with -o.", key="-o", value=str(directory)
             )
         with self._failures():
             if write:
@@ -70,14 +73,14 @@ class Journal:
                 raise
 
     def _locked(self, directory: Path) -> sqlite3.Connection:
-        lock = sqlite3.connect(directory / LOCK, isolation_level=None, timeout=0)
+        lock = sqlite3.connect(directory / self.LOCK, isolation_level=None, timeout=0)
         try:
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             lock.close()
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            reason = f"another sweep{self._other()} is at work in this folder"
+            reason = f"another {self.WHAT}{self._other()} is at work in this folder"
             raise UserError(reason, "Wait for its end, or name another folder.", key="-o", value=str(directory)) from None
         return lock
 
@@ -92,7 +95,7 @@ class Journal:
         found = self._rows.execute("PRAGMA user_version").fetchone()[0]
         tables = self._rows.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if found not in ((0, FORMAT) if write and not tables else (FORMAT,)):
-            reason = "it is not the journal of a sweep, or that of another version"
+            reason = f"it is not the journal of a {self.WHAT}, or that of another version"
             raise UserError(reason, "Name another folder with -o.", file=self.path)
         if write:
             self._rows.execute("PRAGMA journal_mode = WAL")
@@ -109,7 +112,7 @@ class Journal:
             code = getattr(error, "sqlite_errorcode", None)
             said = getattr(error, "strerror", None) or str(error)
             if code == sqlite3.SQLITE_NOTADB:
-                reason = "it is not the journal of a sweep"
+                reason = f"it is not the journal of a {self.WHAT}"
                 raise UserError(reason, "Name another folder with -o.", file=self.path) from None
             raise UserError(
                 f"the journal cannot be written ({said})",
@@ -168,6 +171,13 @@ class Journal:
                 "columns = excluded.columns, finished = excluded.finished WHERE rows.status = 'failed'",
                 values,
             )
+
+    def of_kind(self, kind: str) -> Iterator[tuple[Row, dict[str, Any]]]:
+        """All rows of a kind, whether the last plan has them or not, each with what it is about."""
+        query = "SELECT key, status, message, seconds, columns, about FROM rows WHERE kind = ?"
+        with self._failures():
+            for key, status, message, seconds, columns, about in self._rows.execute(query, (kind,)):
+                yield Row(key, status, message, seconds, json.loads(columns)), json.loads(about)
 
     def notes(self) -> dict[str, Any]:
         """What was noted beside the plan."""

@@ -23,7 +23,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few images of noise in place of those of MNIST."""
     random = np.random.default_rng(1)
     samples = Samples(random.random((30, 784)), np.eye(10)[random.integers(10, size=30)])
-    monkeypatch.setattr(figures, "_images", lambda task: (samples, samples))
+    monkeypatch.setattr(figures, "images", lambda task: (samples, samples))
 
 
 @pytest.mark.parametrize(

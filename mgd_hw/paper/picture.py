@@ -1,0 +1,146 @@
+"""The figure: ours and theirs on the same axes, at the width of a column, told apart by markers and lines, not by colour alone."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.paper.published import parameters_of
+from mgd_hw.paper.tasks import COSINE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mgd_hw.paper.run import PaperFigure, Point
+
+__all__ = ["COLUMN", "FORMATS", "draw", "saved"]
+
+COLUMN, POINTS = 3.4, 7.5
+"""Inches of a column; size of the letters."""
+FORMATS = ("svg", "pdf")
+LOOKS = {  # of a series: name, colour (Okabe & Ito), marker, line
+    "weight": ("weight", "#0072B2", "o", "-"),
+    "node": ("node", "#D55E00", "s", "--"),
+    "backprop": ("back-propagation", "#009E73", "^", ":"),
+    "plain": ("plain", "#0072B2", "o", "-"),
+    "adam": ("Adam", "#D55E00", "s", "--"),
+}
+LABELS = {
+    ("fig3", "iterations"): f"iterations to cosine {COSINE:g}",
+    ("fig4", "iterations"): "iterations to 80 %",
+    ("fig5", "iterations"): "iterations to 80 %",
+    ("fig5", "writes"): "writes of each parameter to 80 %",
+    ("fig6", "updates"): "updates to 80 %",
+    ("table2", "accuracy"): "best test accuracy (%)",
+}
+
+
+def draw(result: PaperFigure) -> Figure:
+    """A panel for each quantity. Filled markers are our medians, with a line over the range of the seeds and a dot for each; hollow ones
+    are published; an arrow upwards stands for runs that ended before they reached it."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    quantities = list(dict.fromkeys(each.quantity for each in result.points))
+    settings: dict[Any, object] = {"font.size": POINTS, "svg.fonttype": "path", "pdf.fonttype": 42, "axes.linewidth": 0.6}
+    with matplotlib.rc_context(settings):
+        figure = Drawing(figsize=(COLUMN, 0.5 + 2.3 * len(quantities)), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(len(quantities), 1, squeeze=False, sharex=True)[:, 0]
+        for axes, quantity in zip(panels, quantities, strict=True):
+            _panel(axes, result, quantity)
+        panels[-1].set_xlabel("τ_θ (iterations)" if result.figure == "fig5" else "parameters of the network")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=POINTS - 0.5, frameon=False, columnspacing=1.2)
+        figure.canvas.draw()
+    return figure
+
+
+def _panel(axes: Axes, result: PaperFigure, quantity: str) -> None:
+    share = quantity == "accuracy"
+    axes.set_xscale("log")
+    if not share:
+        axes.set_yscale("log")
+    axes.set_ylabel(LABELS[result.figure, quantity])
+    axes.grid(alpha=0.3, linewidth=0.4)
+    axes.spines[["top", "right"]].set_visible(False)
+    series = list(dict.fromkeys([*(each.series for each in result.points), *(each.series for each in result.published)]))
+    for shift, name in enumerate(series):
+        ours = [each for each in result.points if (each.series, each.quantity) == (name, quantity)]
+        _ours(axes, ours, name, result.figure == "fig5", 100.0 if share else 1.0, 1 + 0.06 * (shift - (len(series) - 1) / 2))
+        label, colour, marker, line = LOOKS[name]
+        theirs = [each for each in result.published if (each.series, each.quantity) == (name, quantity)]
+        if theirs:
+            axes.plot(
+                [each.period if result.figure == "fig5" else each.parameters for each in theirs],
+                [each.value * (100.0 if share else 1.0) for each in theirs],
+                line, marker=marker, color=colour, markerfacecolor="white", markersize=4, linewidth=0.8, alpha=0.9,
+                label=f"{label}, paper" + (f" (n = {theirs[0].n})" if len({each.n for each in theirs}) == 1 else ""),
+                gid=f"paper-{name}",
+            )  # fmt: skip
+    if result.figure == "fig3":
+        _theory(axes, result)
+
+
+def _ours(axes: Axes, points: list[Point], name: str, by_period: bool, scale: float, shift: float) -> None:
+    """Our points of a series; those of different series with the same x a little apart."""
+    label, colour, marker, _ = LOOKS[name]
+    first = True
+    for n in sorted({each.n for each in points}):
+        own = [each for each in points if each.n == n]
+        for each in own:
+            x = (each.period if by_period else each.parameters) * shift
+            named = f"{label}, ours" + (f" (n = {n})" if by_period else "") if first or (by_period and each is own[0]) else None
+            first = False
+            if each.median is not None and each.low is not None and each.high is not None:
+                values = [value * scale for value in each.values]
+                axes.plot([x, x], [each.low * scale, each.high * scale], "-", color="black", linewidth=0.9, zorder=3, gid="spread")
+                axes.plot([x] * len(values), values, ".", color="black", markersize=2, zorder=5, gid="seeds")
+                look: dict[str, Any] = {
+                    "color": colour,
+                    "markeredgecolor": "black",
+                    "markeredgewidth": 0.5,
+                    "markersize": 5,
+                    "linestyle": "none",
+                }
+                axes.plot(x, each.median * scale, marker=marker, zorder=4, label=named, gid="median", **look)
+                named = None
+            if each.beyond is not None:
+                _arrow(axes, x, each.beyond * scale, name, named)
+                place: dict[str, Any] = {"textcoords": "offset points", "xytext": (4, 1), "fontsize": 7}
+                axes.annotate(f"{each.reached}/{each.seeds}", (x, each.beyond * scale), **place)
+
+
+def _arrow(axes: Axes, x: float, y: float, name: str, named: str | None) -> None:
+    """A lower bound: a flat bar, and an arrow up from it."""
+    label, colour, _, _ = LOOKS[name]
+    said = f"{label}, ours: more than" if named else None
+    axes.plot(x, y, "_", color=colour, markersize=7, markeredgewidth=1.4, zorder=4, linestyle="none", gid="bound", label=said)
+    arrow = {"arrowstyle": "<|-", "color": colour, "linewidth": 0.9}
+    axes.annotate("", (x, y), xytext=(0, 14), textcoords="offset points", arrowprops=arrow)
+
+
+def _theory(axes: Axes, result: PaperFigure) -> None:
+    """Cosine √(K/(K + D − 1)), so K = (D − 1)·c²/(1 − c²): of all parameters at once, and of each layer apart where it was computed."""
+    factor = COSINE**2 / (1 - COSINE**2)
+    widths = [*(each.n for each in result.points), *(each.n for each in result.published)]
+    sizes = [parameters_of(n) for n in sorted({min(widths), *range(min(widths), max(widths) + 1)})]
+    axes.plot(sizes, [(size - 1) * factor for size in sizes], "-", color="0.6", linewidth=1.2, zorder=1, label="theory, weights at once")
+    own = sorted((each.parameters, each.expected) for each in result.points if each.expected is not None)
+    if own:
+        axes.plot(*zip(*own, strict=True), "-.", color="0.35", linewidth=1.0, zorder=1, label="theory, layers apart")
+
+
+def saved(result: PaperFigure) -> dict[str, bytes]:
+    """The figure as SVG and PDF, by format; the same bytes of the same result."""
+    import matplotlib
+
+    figure, found = draw(result), {}
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "mgd-hw", "pdf.fonttype": 42}):
+        for kind in FORMATS:
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else {"CreationDate": None})
+            found[kind] = content.getvalue()
+    return found

@@ -1,0 +1,217 @@
+"""Which runs a figure consists of: its defaults, what the user chose instead, and the jobs that come of both."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mgd_hw.errors import UserError
+from mgd_hw.paper.fashion import Settings
+from mgd_hw.paper.tasks import COSINE, Task, identity, perform
+from mgd_hw.sweep.jobs import PAPER, Job
+
+__all__ = ["FIGURES", "Calibration", "Figure", "PaperJobs", "calibrate", "tasks_of"]
+
+APART = ((1, 1),) * 9
+"""Every layer of the nine perturbed in a pass of its own, as in the paper."""
+NODE, WEIGHT = Settings(), Settings(kind="weight", parts=None, groups=10, rate=0.002, ease=1.0)
+BACKPROP = Settings(kind="exact", parts=None, rate=0.005, ease=1.0)
+MOST_WIDTH, MOST_SEEDS, MOST_ITERATIONS = 64, 1000, 10**9
+TIMED_STEPS, TIMED_PERTURBATIONS = 4, 128
+"""What a calibration does of a run."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, or table, and the runs it has if nothing else is asked for.
+
+    Attributes
+    ----------
+    name, title : str
+        Of it.
+    measure : str
+        See :class:`~mgd_hw.paper.tasks.Task`.
+    quantities : tuple of str
+        What is drawn of a run.
+    series : dict
+        Settings of each.
+    n : tuple of int
+        Widths.
+    seeds, iterations : int
+        Runs of each; the most that one takes.
+    every : int
+        Iterations between looks at the test images, about.
+    periods : tuple of int
+        τ_θ, where it is varied.
+    """
+
+    name: str
+    title: str
+    measure: str
+    quantities: tuple[str, ...]
+    series: Mapping[str, Settings]
+    n: tuple[int, ...]
+    seeds: int
+    iterations: int
+    every: int = 350
+    periods: tuple[int, ...] = ()
+
+
+_APART = {kind: Settings(kind=kind, parts=APART, sparing=False, groups=0, delta=1e-4) for kind in ("weight", "node")}
+_THREE = {"weight": WEIGHT, "node": NODE, "backprop": BACKPROP}
+_PERIODIC = {"weight": Settings(kind="weight", parts=None, groups=1, rule="plain", rate=0.2, ease=1.0, normalise=True)}
+_EXACTLY = replace(NODE, batch=1000)
+_RULES = {"plain": replace(_EXACTLY, rule="plain", rate=0.2, ease=1.0), "adam": replace(_EXACTLY, rate=0.005)}
+
+FIGURES: dict[str, Figure] = {
+    each.name: each
+    for each in (
+        Figure("fig3", "Iterations to a gradient", "cosine", ("iterations",), _APART, (1, 2, 4), 3, 100_000),
+        Figure("fig4", "Iterations to 80 % test accuracy", "goal", ("iterations",), _THREE, (1, 4), 2, 10_000),
+        Figure("fig5", "Iterations, writes to 80 %", "goal", ("iterations", "writes"), _PERIODIC, (1,), 1, 6000, 1000, (1, 10, 100)),
+        Figure("fig6", "Updates to 80 %", "goal", ("updates",), _RULES, (4,), 2, 14_000, 350),
+        Figure("table2", "Best test accuracy", "best", ("accuracy",), _THREE, (1, 4), 2, 4000),
+    )
+}  # fmt: skip
+"""The figures by name. Their default runs end within minutes on two cores; most published runs are a hundred times as long."""
+
+
+def tasks_of(
+    figure: str, n: Sequence[int] | None = None, seeds: int | None = None, iterations: int | None = None
+) -> tuple[Figure, tuple[Task, ...]]:
+    """A figure with what was chosen in place of its defaults, and its runs: all from the first seed, then from the next.
+
+    Raises
+    ------
+    UserError
+        If there is no such figure, or a number is out of range.
+    """
+    if figure not in FIGURES:
+        raise UserError("there is no such figure", f"Known: {', '.join(FIGURES)}.", key="figure", value=figure)
+    of = FIGURES[figure]
+    widths = of.n if n is None else tuple(dict.fromkeys(n))
+    _check("--n", widths, MOST_WIDTH)
+    if not widths:
+        raise UserError("no width is named", "Give some, such as 1,2,4.", key="--n")
+    of = replace(of, n=widths, seeds=of.seeds if seeds is None else seeds, iterations=of.iterations if iterations is None else iterations)
+    _check("--seeds", (of.seeds,), MOST_SEEDS)
+    _check("--iterations", (of.iterations,), MOST_ITERATIONS)
+    found = []
+    for seed in range(1, of.seeds + 1):
+        for width in of.n:
+            for series, settings in of.series.items():
+                for period in of.periods or (settings.update_period,):
+                    task = Task(of.measure, series, width, seed, of.iterations, replace(settings, update_period=period))
+                    every = max(1, round(of.every / task.of_steps(1)))
+                    found.append(replace(task, every=-(-every // period) * period))
+    return of, tuple(found)
+
+
+def _check(key: str, values: Iterable[int], most: int) -> None:
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise UserError(f"it is not a number from 1 to {most:,}", "Give one that is.", key=key, value=value)
+
+
+@dataclass(frozen=True, eq=False)
+class PaperJobs:
+    """The jobs of a figure, as :func:`mgd_hw.sweep.driver.drive` wants them.
+
+    Attributes
+    ----------
+    tasks : tuple of Task
+        Runs.
+    data, version : str
+        Digest of the images; version of this package, and of the worker's.
+    known : dict
+        Keys of finished runs that reached what they were to, and the iterations that they took, by who they are.
+    """
+
+    tasks: tuple[Task, ...]
+    data: str
+    version: str
+    known: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+
+    def jobs(self) -> Iterator[tuple[Task, Job]]:
+        """Every job, with its run."""
+        for task in self.tasks:
+            yield task, Job(self.key(task), PAPER, pickle.dumps(task), task.seed, task.steps())
+
+    def key(self, task: Task) -> str:
+        """Of a run: that of a finished one, if this one would go the same way and end where that did."""
+        if task.measure != "best":
+            key, took = self.known.get(self.identity(task), ("", 0.0))
+            if key and took <= task.iterations:
+                return key
+        return identity(task, self.data, self.version)
+
+    def identity(self, task: Task) -> str:
+        """Of a run, whatever it is limited to."""
+        return identity(task, self.data, self.version, limited=False)
+
+    def about(self, task: Task, number: int | None = None) -> dict[str, Any]:
+        """What a row says of its run."""
+        return {"identity": self.identity(task), "measure": task.measure, "series": task.series, "n": task.n, "seed": task.seed} | {
+            "iterations": task.iterations, "period": task.settings.update_period, "version": self.version,
+        }  # fmt: skip
+
+
+@dataclass
+class Calibration:
+    """Seconds of one worker that runs are expected to take, at most; by what was measured of some of each kind.
+
+    Attributes
+    ----------
+    rates : dict
+        Of series, width and τ_θ: seconds to begin and for each iteration, and the iterations expected of a gradient (else None).
+    """
+
+    rates: dict[tuple[str, int, int], tuple[float, float, float | None]] = field(default_factory=dict)
+
+    def seconds(self, task: Task, job: Job) -> float:
+        """Of a run."""
+        fixed, each, expected = self.rates.get(_kind(task), (0.0, 1e-3, None))
+        return fixed + each * min(task.iterations, expected or task.iterations)
+
+
+def _kind(task: Task) -> tuple[str, int, int]:
+    return task.series, task.n, task.settings.update_period
+
+
+def calibrate(tasks: Iterable[Task]) -> Calibration:
+    """Time a few steps of one run of each kind; what is compiled, or loaded, is before."""
+    found = Calibration()
+    first = {_kind(task): task for task in reversed(list(tasks))}
+    periods: dict[tuple[str, int], tuple[float, float, float | None]] = {}
+    for kind, task in first.items():
+        if kind[:2] not in periods:  # τ_θ costs nothing
+            periods[kind[:2]] = _time_cosine(task) if task.measure == "cosine" else _time_steps(task)
+        found.rates[kind] = periods[kind[:2]]
+    return found
+
+
+def _time_cosine(task: Task) -> tuple[float, float, float | None]:
+    """From so many perturbations follows how many it takes: 1/cos² − 1 falls as one over their number."""
+    perform(replace(task, iterations=8))
+    begun = time.perf_counter()
+    done = perform(replace(task, iterations=TIMED_PERTURBATIONS))
+    seconds = (time.perf_counter() - begun) / done["iterations"]
+    expected = done["iterations"] * (1 / max(done["cosine"], 1e-3) ** 2 - 1) * COSINE**2 / (1 - COSINE**2)
+    return 0.0, seconds, expected
+
+
+def _time_steps(task: Task) -> tuple[float, float, None]:
+    def seconds(steps: int) -> float:
+        one = replace(task, measure="best", every=10**9, iterations=max(1, round(task.of_steps(steps) + 0.5)))
+        begun = time.perf_counter()
+        perform(one)
+        return time.perf_counter() - begun
+
+    seconds(1)  # what is compiled, is
+    short, long = seconds(1), seconds(1 + TIMED_STEPS)
+    step = max(1e-6, (long - short) / TIMED_STEPS)
+    look = max(0.0, short - step)  # a look at the test images, mostly
+    return look, (step + look / task.every) / task.of_steps(1), None
