@@ -1,0 +1,102 @@
+"""The figures of the paper: no run is dropped, a bound is never a value, a finished run is not done again. On a few images of noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from mgd_hw.cli import PAPER_FIGURES, commands
+from mgd_hw.paper import run
+from mgd_hw.paper.picture import POINTS, draw
+from mgd_hw.paper.published import parameters_of, published
+from mgd_hw.paper.request import FIGURES, tasks_of
+from mgd_hw.paper.run import points_of
+from mgd_hw.paper.tasks import first_crossing
+from mgd_hw.sweep.jobs import DONE, Row
+from tests.mgd_hw.sweep.inline import Inline
+
+
+@pytest.fixture(autouse=True)
+def _few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(1)
+    x, y = random.integers(256, size=(60, 28, 28), dtype=np.uint8), random.integers(10, size=60)
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "fashion_mnist.npz", x=x, y=y, n_train=40)
+    monkeypatch.setenv("MGD_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "crew_of", lambda *_: Inline())
+
+
+def paper(*arguments: str) -> Result:
+    return CliRunner().invoke(commands, ["paper", *arguments])
+
+
+def test_runs_that_fall_short_are_bounds_and_are_not_done_again() -> None:
+    arguments = ("fig3", "--n", "1", "--seeds", "2", "--iterations", "16", "-o", "out", "--json")
+    first = paper(*arguments)
+    assert first.exit_code == 0, first.output
+    told = json.loads(first.stdout)
+    assert (told["runs"], told["finished_now"], told["files"]) == (4, 4, ["fig3.json", "fig3.pdf", "fig3.svg"])
+    assert [(each["series"], each["median"], each["beyond"], each["lower_bound"]) for each in told["points"]] == [
+        ("weight", None, 16.0, True),
+        ("node", None, 16.0, True),
+    ]
+    again = json.loads(paper(*arguments).stdout)
+    assert (again["finished_now"], again["points"]) == (0, told["points"])
+    more = json.loads(paper("fig3", "--n", "1", "--seeds", "3", "--iterations", "16", "-o", "out", "--json").stdout)
+    assert (more["runs"], more["finished_now"]) == (6, 2)
+
+
+def test_every_point_is_drawn_and_a_bound_never_as_a_value() -> None:
+    of, tasks = tasks_of("fig3", (1,), 3)
+    rows = [(500, True), (700, True), (900, False)]
+    done = [
+        (task, Row(str(n), DONE, "", 1.0, {"reached": reached, "iterations": count}))
+        for n, (task, (count, reached)) in enumerate(zip([each for each in tasks if each.series == "weight"], rows, strict=True))
+    ]
+    (point,) = points_of(of, done)
+    assert (point.median, point.reached, point.seeds, point.beyond) == (600, 2, 3, 900)
+    result = run.PaperFigure("fig3", "", Path(), (), (1,), 3, 900, 3, 3, 0, 0, (), (point,), published("fig3"), (), 0.0, False)
+    (axes,) = draw(result).axes
+    drawn = {name: [list(line.get_ydata()) for line in axes.lines if line.get_gid() == name] for name in ("median", "seeds", "bound")}
+    assert drawn == {"median": [[600]], "seeds": [[500, 700]], "bound": [[900]]}
+    theirs = [line for line in axes.lines if str(line.get_gid()).startswith("paper-")]
+    assert sum(len(line.get_ydata()) for line in theirs) == len(published("fig3"))
+    assert len({(line.get_marker(), line.get_linestyle()) for line in theirs}) == len(theirs)
+    assert POINTS >= 7
+    assert axes.get_xlabel() and axes.get_ylabel()
+
+
+def test_first_crossing_follows_the_law() -> None:
+    random, true = np.random.default_rng(2), np.ones(200)
+
+    def mean(p: int, count: int) -> np.ndarray:
+        s = random.choice((-1.0, 1.0), (count, 200))
+        return (s * (s @ true)[:, None]).mean(axis=0)
+
+    done, cosine = first_crossing(mean, true, 10**6)
+    assert cosine >= 0.95
+    assert done == pytest.approx(0.95**2 / (1 - 0.95**2) * 199, rel=0.2)
+
+
+def test_published_points() -> None:
+    assert [parameters_of(n) for n in (1, 24, 64)] == [520, 254_578, 1_802_698]
+    assert set(FIGURES) == set(PAPER_FIGURES)
+    assert all(published(name) and all(each.sources for each in published(name)) for name in FIGURES)
+    assert {each.n for name in FIGURES for each in published(name)} == {1, 4, 8, 16, 24, 32, 64}
+
+
+@pytest.mark.parametrize("arguments", [("fig9",), ("fig3", "--n", "1,x"), ("fig3", "--n", "0"), ("fig3", "--n", "65")])
+def test_what_is_refused(arguments: tuple[str, ...]) -> None:
+    assert paper(*arguments).exit_code == 2
+
+
+def test_a_plan_writes_nothing() -> None:
+    done = paper("table2", "--n", "1", "--seeds", "1", "--iterations", "2", "--dry-run", "-o", "out", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["jobs"] == 3
+    assert not Path("out").exists()
