@@ -214,8 +214,8 @@ def test_cores_are_synthesised_for_every_part() -> None:
     result = sweep("xor", "--vary", "hardware.lanes=1,2", *parts, "--steps", "3", "-o", "out", "--json")
     assert result.exit_code == 0, result.stderr
     table = rows()
-    assert [(row["hardware.lanes"], row["board"], row["area_by"]) for row in table] == [
-        (lanes, board, "synthesis") for lanes in "12" for board in ("icebreaker", "ulx3s-85f")
+    assert [(row["hardware.lanes"], row["target"], row["area_by"]) for row in table] == [
+        (lanes, target, "synthesis") for lanes in "12" for target in ("ice40-up5k", "ecp5-85k")
     ]
     assert len({row["lut"] for row in table}) == 4
 
