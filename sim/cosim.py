@@ -29,6 +29,8 @@ __all__ = ["CosimResult", "cosim", "record_hardware"]
 
 _DRAIN_WORDS = 1 << 21
 """32-bit words of events that may wait before they are unpacked."""
+_TOO_MANY = 4
+"""Times as many, or steps' worth, are left only by a core that does not end."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def record_hardware(
     spec = run.spec
     program = training_program(spec, run.parameters, run.inputs, run.targets, run.order, run.steps, seed=run.seed)
     decoder = Decoder(spec, ports)
+    step_words = spec.layout.words * ports.payload_words("word")
     last: dict[str, np.ndarray] = {}
     outcome, failure = Outcome(), None
     with TraceWriter(trace, Header.of(run, f"sim.{simulator}", first=first), spec) as writer:
@@ -108,7 +111,7 @@ def record_hardware(
                 if spec.hardware.signature:
                     writer.skip(signatures)
             while decoder.ready and decoder.steps < run.steps:
-                limit = max(1, _DRAIN_WORDS // (spec.layout.words * ports.payload_words("word")))
+                limit = max(1, _DRAIN_WORDS // step_words)
                 block = decoder.take(min(limit, run.steps - decoder.steps))
                 last.update({name: values[-1] for name, values in block.items()})
                 writer.extend(block)
@@ -119,6 +122,10 @@ def record_hardware(
             decoder.feed(event, rows)
             if decoder.pending > _DRAIN_WORDS:
                 drain()
+            if decoder.pending > _TOO_MANY * max(_DRAIN_WORDS, step_words):
+                raise CoreError(
+                    f"The core goes on and on: it showed {decoder.steps} complete steps of {run.steps}, and then what they do not have"
+                )
 
         try:
             simulate(hardware, ports, program, feed, build, outcome, simulator=simulator, options=options)

@@ -110,6 +110,17 @@ def test_a_core_that_stops_short_is_unequal(tmp_path):
     assert result.mismatches == 2 * values_per_step(spec)
 
 
+def test_a_core_that_goes_on_and_on_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("sim.cosim._DRAIN_WORDS", 64)
+    spec = DESIGNS["one-sided"]
+    run = a_run(spec)
+    shown = events(spec, reference(run))
+    neuron = next(event for event in shown if event[0] == "neuron")
+    result = cosim(run, MockCore(spec, [*shown, *1000 * [neuron]], hang=True), tmp_path, simulator="amaranth")
+    assert not result.equal
+    assert result.failure.startswith("The core goes on and on: it showed ")
+
+
 def test_a_missing_pass_is_a_failure(tmp_path):
     spec = DESIGNS["momentum"]
     run = a_run(spec)
