@@ -40,7 +40,7 @@ def run(path, directory, simulator, **options):
     return decoder.take(), outcome
 
 
-@pytest.mark.parametrize("simulator", OUTSIDE)
+@pytest.mark.parametrize("simulator", [pytest.param(name, marks=pytest.mark.slow if name == "verilator" else ()) for name in OUTSIDE])
 def test_every_simulator_shows_the_same(tmp_path, core, simulator):
     found, text = core
     directory = tmp_path / ("a folder with spaces" if simulator != "verilator" else "folder")
