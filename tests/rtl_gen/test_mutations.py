@@ -12,13 +12,17 @@ import pytest
 from rtl_gen.emit import emit_verilog
 from sim.cosim import cosim
 from sim.error import SimulationError
+from sim.run import Stalls
 from sim.simulators import Options
 from tests.rtl_gen.faults import DESIGNS
 from tests.rtl_gen.test_faults import a_run
 
-MUTANTS = 6
+MUTANTS = 8
 SEEN = 0.6
 """Least share that must be seen; the others are equivalent, or touch only what these runs never need."""
+
+STALLS = Stalls(1, 0.3)
+"""So that what waits for the host is needed as well."""
 
 OPERATORS = {" + ": " - ", " - ": " + ", " & ": " | ", " | ": " & ", " ^ ": " & ", " == ": " != ", " < ": " >= ", " > ": " <= ", "~": ""}
 
@@ -91,6 +95,7 @@ def mutated(text: str, rng: random.Random) -> tuple[str, str]:
 def test_changed_verilog_is_seen(name, tmp_path, capsys):
     run, rng = a_run(DESIGNS[name], steps=100, samples=25), random.Random(name)
     text = emit_verilog(run.spec)
+    options = Options(patience=2_000, timeout=120, stalls=STALLS)
     survivors, seen = [], 0
     for number in range(MUTANTS):
         changed, what = mutated(text, rng)
@@ -98,7 +103,7 @@ def test_changed_verilog_is_seen(name, tmp_path, capsys):
         place.mkdir()
         (place / "design.v").write_text(changed, encoding="utf-8")
         try:
-            equal = cosim(run, place / "design.v", place, simulator="cxxrtl", options=Options(patience=2_000, timeout=120)).equal
+            equal = cosim(run, place / "design.v", place, simulator="cxxrtl", options=options).equal
         except SimulationError:  # such as a loop of gates
             equal = False
         seen += not equal
