@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -180,11 +180,7 @@ class PaperFigure(Result):
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Our points, and the published ones."""
         ours = [{name: value for name, value in each.to_json().items() if name != "values"} for each in self.points]
-        theirs = [
-            {"series": each.series, "quantity": each.quantity, "n": each.n, "parameters": each.parameters, "period": each.period}
-            | {"value": each.value, "sources": ", ".join(each.sources)}
-            for each in self.published
-        ]
+        theirs = [asdict(each) | {"sources": ", ".join(each.sources)} for each in self.published]
         return {"points": ours, "published": theirs}
 
 
@@ -337,8 +333,6 @@ def _notes(of: Figure, done: Sequence[tuple[Task, Row]]) -> tuple[str, ...]:
 
 def _written(result: PaperFigure) -> PaperFigure:
     """The result, with its files in its folder."""
-    from dataclasses import replace
-
     from mgd_hw.paper.picture import FORMATS, saved
 
     names = [f"{result.figure}.json"] + ([f"{result.figure}.{kind}" for kind in FORMATS] if result.points else [])
