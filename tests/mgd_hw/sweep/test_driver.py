@@ -175,3 +175,23 @@ def test_progress_is_told_with_the_time_left(tmp_path: Path) -> None:
     assert shares[-1] == pytest.approx(1.0)
     assert told[-1][2] == "4,000 of 4,000 jobs"
     assert any("left" in note for _, _, note in told)
+
+
+def test_the_time_left_follows_what_was_predicted_and_then_what_came_to_pass() -> None:
+    plan = make_plan(load("xor"), {}, seeds=10, steps=1, models=("fixed",), validate=False, places=())
+
+    class TenSeconds:
+        def seconds(self, each: object, job: Job) -> float:
+            return 10.0
+
+    def clock(done: int, seconds: float) -> driver._Clock:
+        found = driver._Clock(plan, TenSeconds(), set(), Silent(), "Sweep")
+        for each, job in list(plan.jobs())[:done]:
+            found.finished(each, job, seconds)
+        return found
+
+    assert clock(0, 0.0).left(2, 0.0) == 50.0
+    assert clock(0, 0.0).left(2, 10.0) == 40.0, "two jobs are under way"
+    assert clock(5, 10.0).left(1, 50.0) == 50.0
+    assert 90.0 < clock(5, 20.0).left(1, 100.0) < 100.0, "twice as long as predicted"
+    assert clock(9, 10.0).left(1, 1e6) == 1.0, "a job that takes long is never over"
