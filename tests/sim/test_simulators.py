@@ -22,6 +22,8 @@ SPEC, STEPS = DESIGNS["momentum"], 7
 PRESENT = [name for name in SIMULATORS if name != "icarus" or shutil.which("iverilog")]
 """Icarus is the one simulator that does not come with the package; the report's header says when it is not there."""
 OUTSIDE = [name for name in PRESENT if name != "amaranth"]
+QUICK = [pytest.param(name, marks=pytest.mark.slow if name == "verilator" else ()) for name in OUTSIDE]
+"""The same; Verilator, which takes long to build, only in the slow suite."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def run(path, directory, simulator, **options):
     return decoder.take(), outcome
 
 
-@pytest.mark.parametrize("simulator", [pytest.param(name, marks=pytest.mark.slow if name == "verilator" else ()) for name in OUTSIDE])
+@pytest.mark.parametrize("simulator", QUICK)
 def test_every_simulator_shows_the_same(tmp_path, core, simulator):
     found, text = core
     directory = tmp_path / ("a folder with spaces" if simulator != "verilator" else "folder")
@@ -174,7 +176,7 @@ def test_a_missing_tool_is_named_with_its_remedy(tmp_path, core, monkeypatch, si
     assert {path.name for path in tmp_path.iterdir()} <= {"core.v", "build"}
 
 
-@pytest.mark.parametrize("simulator", [pytest.param(name, marks=pytest.mark.slow if name == "verilator" else ()) for name in OUTSIDE])
+@pytest.mark.parametrize("simulator", QUICK)
 def test_waves_are_an_option(tmp_path, core, simulator):
     path = tmp_path / "core.v"
     path.write_text(core[1])
