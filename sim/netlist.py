@@ -54,8 +54,7 @@ def with_models(
         f"hierarchy -check -top {top} -purge_lib",
         "proc",
         "flatten",
-        "opt_expr",
-        "opt_merge",
+        "opt",  # all of it: ports that a memory's mode does not use would be left, without an address, which Verilator refuses
         "clean -purge",
         f"tee -q -o {name}.json stat -json",
         f"write_verilog -noattr {name}.v",
