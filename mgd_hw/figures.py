@@ -57,12 +57,13 @@ def _pair(text: str) -> tuple[int, int]:
 @click.option("--rate", default=0.002, help="Its rate.")
 @click.option("--ease", default=0.1, help="Factor on the rate of the convolutions.")
 @click.option("--two-sided", is_flag=True, help="Two-sided differences.")
+@click.option("--decay", is_flag=True, help="The rate falls to zero along half a cosine, over all steps.")
 @click.option("--steps", default=20_000, help="At most.")
 @click.option("--every", default=100, help="Steps between evaluations of all test images; these are not counted.")
 @click.option("--until", default=0.8, help="Test accuracy to reach.")
 def fashion(
     width: int, kind: str, seed: int, batch: int, parts: tuple, sparing: bool, groups: int, delta: float, rule: str, rate: float,
-    ease: float, two_sided: bool, steps: int, every: int, until: float,
+    ease: float, two_sided: bool, decay: bool, steps: int, every: int, until: float,
 ) -> None:  # fmt: skip
     """Fashion-MNIST, network of 2025: sample evaluations to an accuracy. Published, node: 277 k (n = 4), 210 k (n = 8) batches of 100."""
     from mgd_hw.paper.fashion import Settings, learner_of
@@ -70,7 +71,7 @@ def fashion(
 
     network, settings = fashion_2025(width), Settings(kind, batch, parts, sparing, groups, delta, rule, rate, ease, two_sided)
     learner = learner_of(settings, network, seed)
-    _run("fashion-mnist", network, learner.estimator, learner.optimizer, seed, batch, steps, every, until, decay=False)
+    _run("fashion-mnist", network, learner.estimator, learner.optimizer, seed, batch, steps, every, until, decay=decay)
 
 
 @main.command()
