@@ -15,7 +15,7 @@ from typing import Any
 from mgd_hw.data import TASKS, DataSpec, Scaling
 from mgd_hw.errors import UserError
 from mgd_hw.keys import KEYS, SECTIONS, Wrong
-from mgd_hw.software import ARCHITECTURES, CLASHES, ONLY_SOFTWARE, OPTIMIZER_KEYS, Outside, Software
+from mgd_hw.software import ARCHITECTURES, CLASHES, ONLY_SOFTWARE, OPTIMIZER_KEYS, Outside, Software, layer_count
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.network import Activation, Initialization, Network, Scheme
@@ -293,6 +293,7 @@ class _Builder:
         name = self.name()
         task = self.task()
         network = self.network(task)
+        self.check_layers(network)
         data = self.data(task, network)
         formats_known = self.formats(network, data)
         perturbation = self.perturbation(network, formats_known)
@@ -344,6 +345,9 @@ class _Builder:
             decay=str(get("learning.decay", "constant")),
             precision=str(get("learning.precision", "float64")),
             sparing=get("learning.sparing", False),
+            parts=get("learning.parts", None),
+            groups=get("learning.groups", None),
+            layer_factors=get("learning.layer_factors", None),
             form=str(get("learning.form", "discrete")),
             highpass=get("learning.highpass", 10.0),
             lowpass=get("learning.lowpass", 100.0),
@@ -378,7 +382,7 @@ class _Builder:
                 shown = other + (f' = "{value}"' if value else "")
                 raise self.refuse(key, f"only {shown} has it", f"Remove it, or give {shown}.", given[key])
         off = {"learning.form": "discrete"}
-        for key, (other, shown, why) in CLASHES.items():
+        for key, other, shown, why in CLASHES:
             if key in given and other in given and given[other] != off.get(other):
                 raise self.refuse(key, f"it does not go with {shown}: {why}", f"Remove it, or {other}.")
         weight = given.get("perturbation.kind", Kind.NODE) is Kind.WEIGHT
@@ -387,6 +391,29 @@ class _Builder:
                 raise self.refuse(key, "only parameters can be perturbed there", 'Write kind = "weight" in [perturbation].', given[key])
         if given.get("learning.sparing") and weight:
             raise self.refuse("learning.sparing", "only nodes can be spared", 'Remove it, or write kind = "node" in [perturbation].', True)
+        groups, batch = given.get("learning.groups"), given.get("learning.batch", 1)
+        if groups is not None and not weight:
+            reason = "in node perturbation each sample has a perturbation of its own"
+            raise self.refuse("learning.groups", reason, 'Remove it, or write kind = "weight" in [perturbation].', groups)
+        if groups is not None and groups > batch:
+            raise self.refuse(
+                "learning.groups", f"a batch has {batch} samples", "Give at most so many, or a larger learning.batch.", groups
+            )
+        if "learning.layer_factors" in given and given.get("optimizer.name") == "shift-adam":
+            reason = "the rate of shift-adam is a shift"
+            raise self.refuse(
+                "learning.layer_factors", reason, "Remove it, or take another optimiser.", list(given["learning.layer_factors"])
+            )
+
+    def check_layers(self, network: Network) -> None:
+        """Refuse what is given for other layers than the network has."""
+        for key, count in (("learning.parts", lambda value: sum(together for together, _ in value)), ("learning.layer_factors", len)):
+            if key in self.values:
+                value, there = self.values[key], layer_count(str(self.get("network.architecture", "dense")), network)
+                if count(value) != there:
+                    shown = [list(each) if isinstance(each, tuple) else each for each in value]
+                    reason = f"it is for {count(value)} layers, and the network has {there}"
+                    raise self.refuse(key, reason, "Say something of every layer.", shown)
 
     def outside(self) -> Outside | None:
         """A forward pass outside."""

@@ -111,6 +111,27 @@ def _sizes(value: object) -> tuple[int, ...]:
     return tuple(value)
 
 
+def _parts(value: object) -> tuple[tuple[int, int], ...]:
+    form = "it must be a list of pairs of whole numbers from 1: how many layers are perturbed together, and how often"
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_LAYERS:
+        raise Wrong(form, _PARTS_REMEDY)
+    for pair in value:
+        whole = isinstance(pair, list) and len(pair) == 2 and all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
+        if not whole or not 1 <= pair[0] <= MAX_LAYERS or not 1 <= pair[1] <= 1 << 24:
+            raise Wrong(form, _PARTS_REMEDY)
+    return tuple((together, often) for together, often in value)
+
+
+_PARTS_REMEDY = "Write [[1, 1], [2, 8]], say: the first layer once, the next two together eight times."
+
+
+def _factors(value: object) -> tuple[float, ...]:
+    number = _real(0, 1024, 1)
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_LAYERS:
+        raise Wrong("it must be a list of numbers, one for each layer", "Write [0.1, 1.0], say.")
+    return tuple(number(each) for each in value)
+
+
 def _power_of_two(value: object) -> int:
     """log₂ of "2^-6", or of a number that is a power of two."""
     if isinstance(value, str) and (match := re.fullmatch(r"\s*2\s*(?:\^|\*\*)\s*([+-]?\d{1,3})\s*", value)):
@@ -467,6 +488,31 @@ _ROWS += [
         "false",
         "Node perturbation only: whether nodes that cannot change the output are left unperturbed." + _SOFTWARE,
         _boolean,
+    ),
+    (
+        "learning",
+        "parts",
+        "list of [layers, times]",
+        "all layers together",
+        "How many layers, one after the other, are perturbed together, and how often each sample is, in place of `repeats` and "
+        "`perturbation.apart`." + _SOFTWARE,
+        _parts,
+    ),
+    (
+        "learning",
+        "groups",
+        _COUNTED,
+        "the batch",
+        "Weight perturbation only: into how many groups of samples a batch is divided, each with a perturbation of its own." + _SOFTWARE,
+        _COUNT,
+    ),
+    (
+        "learning",
+        "layer_factors",
+        "list of numbers, 0 to 1024",
+        "1 for each layer",
+        "Factors on the rate, one for each layer: those with the noisier gradient may move more slowly." + _SOFTWARE,
+        _factors,
     ),
     (
         "learning",

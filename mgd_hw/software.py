@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from python_ref.learning.learner import Learner
     from python_ref.learning.objectives import CrossEntropy, SquaredError
     from python_ref.learning.passes import Measurable
+    from python_ref.spec.network import Network
 
 __all__ = [
     "ARCHITECTURES",
@@ -34,6 +35,7 @@ __all__ = [
     "Software",
     "analog_learner",
     "check_hardware",
+    "layer_count",
     "learner",
     "network",
     "objective",
@@ -72,6 +74,9 @@ ONLY_SOFTWARE = {
     "learning.normalise": "this normalisation",
     "learning.decay": "this decay of the rate",
     "learning.sparing": "sparing nodes",
+    "learning.parts": "perturbing layers in parts",
+    "learning.groups": "a perturbation for a group of samples",
+    "learning.layer_factors": "a rate for each layer",
     "device.activation_variation": "a device model",
     "device.cost_noise": "a device model",
     "device.update_noise": "a device model",
@@ -82,40 +87,21 @@ ONLY_SOFTWARE = {
 }
 """What has no hardware, in words, by the key that asks for it."""
 
-_ANALOG = 'learning.form = "analog"', "filters take the place of differences, sums and optimisers"
-_OUTSIDE = "outside.command", "of a forward pass outside nothing is known but its cost"
-CLASHES = {
-    **dict.fromkeys(
-        (
-            "perturbation.apart",
-            "schedule.difference",
-            "schedule.update_period",
-            "optimizer.name",
-            "learning.repeats",
-            "learning.normalise",
-            "learning.decay",
-            "device.cost_noise",
-            "device.update_noise",
-            "device.weight_step",
-            "device.endurance",
-            "device.fading",
-            "device.wander",
-        ),
-        ("learning.form", *_ANALOG),
-    ),
-    **dict.fromkeys(
-        (
-            "network.architecture",
-            "network.hidden",
-            "network.output",
-            "network.scheme",
-            "learning.cost",
-            "device.activation_variation",
-        ),
-        ("outside.command", *_OUTSIDE),
-    ),
-}
-"""Keys that do not go with another one: that key, what it is called, and why."""
+_ANALOG = (
+    "perturbation.apart", "schedule.difference", "schedule.update_period", "optimizer.name", "learning.repeats", "learning.normalise",
+    "learning.decay", "learning.parts", "learning.groups", "learning.layer_factors", "device.cost_noise", "device.update_noise",
+    "device.weight_step", "device.endurance", "device.fading", "device.wander",
+)  # fmt: skip
+_OUTSIDE = (
+    "network.architecture", "network.hidden", "network.output", "network.scheme", "learning.cost", "learning.parts",
+    "learning.layer_factors", "device.activation_variation",
+)  # fmt: skip
+CLASHES = (
+    *((key, "learning.form", 'learning.form = "analog"', "filters take the place of differences, sums and optimisers") for key in _ANALOG),
+    *((key, "outside.command", "outside.command", "of a forward pass outside nothing is known but its cost") for key in _OUTSIDE),
+    *((key, "learning.parts", "learning.parts", "parts say it themselves") for key in ("perturbation.apart", "learning.repeats")),
+)
+"""Keys that do not go with another one: key, that other one, what it is called, and why."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +144,12 @@ class Software:
         The normalisation of 2025; "constant" or "cosine"; "float32" or "float64".
     sparing : bool
         Whether nodes that cannot change the output are left unperturbed.
+    parts : tuple of (int, int) or None
+        How many layers are perturbed together, and how often.
+    groups : int or None
+        Groups of a batch, each with a perturbation of its own; None: each sample is one.
+    layer_factors : tuple of float or None
+        Factors on the rate, one for each layer.
     form, highpass, lowpass : str, float, float
         "discrete" or "analog"; the time constants of the analog form, in steps.
     outside : Outside or None
@@ -182,6 +174,9 @@ class Software:
     decay: str = "constant"
     precision: str = "float64"
     sparing: bool = False
+    parts: tuple[tuple[int, int], ...] | None = None
+    groups: int | None = None
+    layer_factors: tuple[float, ...] | None = None
     form: str = "discrete"
     highpass: float = 10.0
     lowpass: float = 100.0
@@ -217,6 +212,13 @@ def network(design: Design) -> Sequential:
     ideal = of_design(design.spec.network) if software.architecture == "dense" else NETWORKS[software.architecture](software.width)
     spread = device.get("activation_variation", 0.0)
     return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal
+
+
+def layer_count(architecture: str, spec: Network) -> int:
+    """How many layers with parameters a network has."""
+    from python_ref.learning.networks import NETWORKS
+
+    return len(spec.layers) if architecture == "dense" else len(NETWORKS[architecture](1).parameters)
 
 
 def objective(design: Design) -> SquaredError | CrossEntropy:
@@ -286,8 +288,8 @@ def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
     spec, software = design.spec, design.software
     more = (_code(design, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided, software.apart, software.repeats)
     if spec.node:
-        return NodePerturbation(network(design), objective(design), *more, sparing=software.sparing)
-    return WeightPerturbation(problem, *more, groups=None)
+        return NodePerturbation(network(design), objective(design), *more, sparing=software.sparing, parts=software.parts)
+    return WeightPerturbation(problem, *more, groups=software.groups, parts=software.parts)
 
 
 def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLearner:
@@ -322,6 +324,9 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
             rule = o.SignDescent(rate)
         case _:
             rule = o.Plain(rate) if isinstance(spec.optimizer, Sgd) else o.Momentum(rate, beta)
+    if software.layer_factors is not None:
+        sizes = [block.size for block in problem.parameters]
+        rule = o.Layered(rule, tuple(zip(sizes, software.layer_factors, strict=True)))
     given = dict(software.device)
     own = given.get("seed", 1)
     pieces: list[d.Device] = []

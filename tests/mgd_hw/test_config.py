@@ -93,6 +93,9 @@ def test_every_key_is_read() -> None:
         "learning.precision": '"float32"',
         "device.activation_variation": "0.5",
         "learning.sparing": "true",
+        "learning.parts": "[[1, 2], [1, 1]]",
+        "learning.groups": "1",
+        "learning.layer_factors": "[0.5, 1]",
         "learning.form": '"analog"',
         "outside.command": '"other y"',
         "outside.frames": "true",
@@ -113,6 +116,7 @@ def test_every_key_is_read() -> None:
         "learning.smoothing": base + '[learning]\ncost = "cross-entropy"\n',
         "network.width": images,
         "learning.form": base.replace('name = "momentum"\n', "") + weight,
+        "learning.groups": base + weight,
         **dict.fromkeys(("learning.highpass", "learning.lowpass"), analog),
         **{f"outside.{key}": outside for key in ("command", "parameters", "frames", "timeout")},
     }

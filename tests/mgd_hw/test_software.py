@@ -15,8 +15,10 @@ from mgd_hw.data import load as load_data
 from mgd_hw.diagnosis import diagnose
 from mgd_hw.errors import UserError
 from mgd_hw.fitting import fit
-from mgd_hw.software import CLASHES, ONLY_SOFTWARE, learner, network, opened
+from mgd_hw.software import CLASHES, ONLY_SOFTWARE, learner, network, opened, start
+from python_ref.datasets import SampleOrder
 from python_ref.learning.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
+from python_ref.learning.learner import train
 
 DIGITS = '[data]\ntask = "digits"\ntest_samples = 200\n'
 ASKS = {
@@ -29,6 +31,9 @@ ASKS = {
     "learning.normalise": "true",
     "learning.decay": '"cosine"',
     "learning.sparing": "true",
+    "learning.parts": "[[1, 2], [1, 1]]",
+    "learning.groups": "1",
+    "learning.layer_factors": "[0.5, 1]",
     "device.activation_variation": "0.1",
     "device.cost_noise": "0.001",
     "device.update_noise": "0.001",
@@ -40,6 +45,7 @@ ASKS = {
 
 
 def text_of(key: str, value: str, more: str = "") -> str:
+    more += 'perturbation.kind = "weight"\n' if key == "learning.groups" else ""
     return f"{key} = {value}\n{more}{DIGITS}"
 
 
@@ -103,6 +109,24 @@ def test_the_pieces_are_those_asked_for() -> None:
     variation = network(design).variation
     assert variation is not None
     assert 0.1 < np.std(variation.gain) < 0.5
+
+
+def test_parts_and_a_rate_for_each_layer() -> None:
+    """As the estimator and the optimiser have them: evaluations are counted by parts, and a layer of factor 0 stays."""
+    more = "learning.parts = [[1, 3], [1, 5]]\nlearning.layer_factors = [0, 1]\nlearning.batch = 4\n"
+    for kind, groups in (("node", ""), ("weight", "learning.groups = 2\n")):
+        design = parse(f'perturbation.kind = "{kind}"\n{groups}{more}{DIGITS}', "a.toml")
+        data = load_data(design.data).train
+        with opened(design) as problem:
+            machine = learner(design, 10, problem)
+            assert getattr(machine.estimator, "parts", None) == ((1, 3), (1, 5))
+            theta = start(design, 1)
+            result = train(machine, theta, data.inputs, data.targets, SampleOrder(len(data), True, 1), 10)
+            moved = result.state.theta != theta
+            first = problem.parameters[0].size
+        assert result.state.evaluations == 10 * 4 * (1 + 3 + 5), kind
+        assert not moved[:first].any() and moved[first:].mean() > 0.5, kind
+        assert getattr(machine.estimator, "groups", 2) == 2, kind
 
 
 def test_a_convolutional_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,14 +205,17 @@ def test_the_analog_form(tmp_path: Path) -> None:
     assert diagnose(design, load_data(design.data)).quantities == 17
 
 
-@pytest.mark.parametrize("key", CLASHES)
-def test_what_does_not_go_together(key: str) -> None:
-    other, shown, _ = CLASHES[key]
+@pytest.mark.parametrize(("key", "other", "shown"), [clash[:3] for clash in CLASHES])
+def test_what_does_not_go_together(key: str, other: str, shown: str) -> None:
     value = {
         "schedule.difference": '"two-sided"', "schedule.update_period": "2", "network.architecture": '"fashion-2025"',
         "network.hidden": '"tanh"', "network.output": '"tanh"', "network.scheme": '"he"', "device.endurance": "5",
     } | ASKS  # fmt: skip
-    text = LOOP if other == "outside.command" else 'perturbation.kind = "weight"\nlearning.form = "analog"\n[data]\ntask = "xor"\n'
+    text = {
+        "outside.command": LOOP,
+        "learning.form": 'perturbation.kind = "weight"\nlearning.form = "analog"\n[data]\ntask = "xor"\n',
+        "learning.parts": f"learning.parts = [[1, 2]]\n{DIGITS}",
+    }[other]
     with pytest.raises(UserError, match=r"it does not go with .*: .*\. Remove it, or ") as caught:
         parse(f"{key} = {value[key]}\n{text}", "a.toml")
     assert (caught.value.key, shown in str(caught.value)) == (key, True)
@@ -200,6 +227,13 @@ def test_what_does_not_go_together(key: str) -> None:
         ('learning.form = "analog"', "learning.form", "only parameters can be perturbed there"),
         ("learning.highpass = 5", "learning.highpass", 'only learning.form = "analog" has it'),
         ('learning.sparing = true\nperturbation.kind = "weight"', "learning.sparing", "only nodes can be spared"),
+        ("learning.parts = [[1, 1], [2, 4]]", "learning.parts", r"= \[\[1, 1\], \[2, 4\]\]: it is for 3 layers, and the network has 2"),
+        ("learning.parts = [[2, 0]]", "learning.parts", "it must be a list of pairs of whole numbers from 1"),
+        ("learning.layer_factors = [1]", "learning.layer_factors", r"= \[1\.0\]: it is for 1 layers, and the network has 2"),
+        ("learning.layer_factors = 1", "learning.layer_factors", "it must be a list of numbers, one for each layer"),
+        ('learning.layer_factors = [1, 1]\noptimizer.name = "shift-adam"', "learning.layer_factors", "the rate of shift-adam is a shift"),
+        ("learning.groups = 1", "learning.groups", "each sample has a perturbation of its own"),
+        ('learning.groups = 3\nlearning.batch = 2\nperturbation.kind = "weight"', "learning.groups", "a batch has 2 samples"),
         ("outside.parameters = 5", "outside.parameters", "only outside.command has it"),
         ('outside.command = "x"\nperturbation.kind = "weight"', "outside.parameters", "it was left out"),
         ('outside.command = "x \'y"\nperturbation.kind = "weight"', "outside.command", "its quotation marks do not match"),
