@@ -1,12 +1,14 @@
 """The device's side of the frames, block by block, in the corners that a whole core comes to too seldom."""
 
 import random
+import zlib
 
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
 from python_ref.spec.frames import (
+    ESCAPE,
     FLAG,
     RING_BYTES,
     Answer,
@@ -50,6 +52,52 @@ def test_a_frame_without_room_is_refused():
     found = received(frames)
     assert found[-1]["expected"] == 3
     assert [row["refused"] for row in found].count(1) == 1
+
+
+def test_damaged_doubled_and_skipped_frames_are_refused():
+    """What a receiver says to each of a line's faults, in the midst of good frames: only these come out, each once, in order."""
+    rng = random.Random(7)
+
+    def flip(content, place):
+        return bytes(byte ^ (1 << rng.randrange(8)) * (number == place) for number, byte in enumerate(content))
+
+    good = [Frame(Kind.WRITE, number, bytes((FLAG, ESCAPE, number, FLAG ^ 0x20, number * 9))) for number in range(5)]
+    contents = [frame.content() for frame in good]
+    script = [
+        (contents[0], True),
+        *[(flip(contents[1], place), False) for place in range(len(contents[1]))],
+        (contents[0], False),  # doubled
+        (contents[2], False),  # number 1 was lost
+        (contents[1][:-1], False),
+        (contents[1][:3] + contents[1][4:], False),
+        (contents[1] + b"\0", False),
+        (contents[1], True),
+        (contents[1][1:], False),
+        (zlib.crc32(b"").to_bytes(4, "little"), False),  # its checksum would be right, but for the salt
+        (flip(Frame(Kind.RESET, 0).content(), 2), False),
+        (contents[2], True),
+        (contents[3], None),  # whole, but between two of its bytes came one without its stop bit
+        (contents[3], True),
+        (contents[4], True),
+    ]
+    inputs, said = [{"content.ready": 1}], []
+    for content, kept in script:
+        line = stuffed([content])
+        for number, byte in enumerate(line):
+            wait = [{"stb": 0, "error": 0}] * (BYTE_CYCLES - 1)
+            inputs += [{"error": 1}, *wait] if kept is None and number == 4 else []
+            inputs += [{"data": byte, "stb": 1}, *wait]
+        inputs += [{}] * 20
+        said.append((len(inputs), kept))
+    rows = cycles(FrameReceiver(), inputs, ("content.valid", "content.payload", "refused", "reset", "expected"), extra=200)
+    assert not any(row["reset"] for row in rows)
+    begin, expected = 0, 0
+    for end, kept in said:
+        expected += kept is True
+        assert sum(row["refused"] for row in rows[begin:end]) == (kept is not True), (begin, kept)
+        assert rows[end]["expected"] == expected
+        begin = end
+    assert bytes(row["content.payload"] for row in rows if row["content.valid"]) == b"".join(contents)
 
 
 @pytest.mark.parametrize(("before", "after"), [(7, 8), (63, 0), (31, 32)])
