@@ -32,8 +32,8 @@ def heard(divisor, levels):
 @pytest.mark.parametrize("difference", [-0.02, 0.0, 0.02])
 def test_bytes_from_another_clock(divisor, difference):
     rng = random.Random(f"{divisor} {difference}")
-    for phase in (0.0, 0.33, 0.66, 0.99):
-        sent = [0x00, 0xFF, 0x55, 0xAA, *rng.randbytes(20)]
+    for phase in (0.1, 0.6):
+        sent = [0x00, 0xFF, 0x55, 0xAA, *rng.randbytes(16)]
         frames = [(byte, 1, rng.choice((0, 0, 1, 3))) for byte in sent]
         assert heard(divisor, a_line(frames, divisor * (1 + difference), phase)) == sent
 
