@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from python_ref.learning.estimators import Estimator, Parts
     from python_ref.learning.layers import Sequential
     from python_ref.learning.learner import Learner
+    from python_ref.learning.objectives import CrossEntropy
 
-__all__ = ["TOGETHER_OF_NODES", "Images", "Settings", "centred", "estimator_of", "images", "learner_of"]
+__all__ = ["TOGETHER_OF_NODES", "Images", "Settings", "centred", "cost_of_figures", "estimator_of", "images", "learner_of"]
 
 TOGETHER_OF_NODES = ((6, 1), (3, 12))
 """The six convolutions perturbed together once per sample and step, and the three dense layers twelve times (docs/scale.md)."""
@@ -115,14 +116,20 @@ def centred(where: str) -> Images:
     return Images(inputs, targets, judged, answers, sha.hexdigest()[:16])
 
 
+def cost_of_figures() -> CrossEntropy:
+    """Cross-entropy, a tenth of each target spread over all answers."""
+    from python_ref.learning.objectives import CrossEntropy
+
+    return CrossEntropy(0.1)
+
+
 def estimator_of(settings: Settings, network: Sequential, seed: int) -> Estimator:
     """What measures its gradient."""
     from python_ref.learning.codes import RandomCode
     from python_ref.learning.estimators import Exact, NodePerturbation, WeightPerturbation
-    from python_ref.learning.objectives import CrossEntropy
     from python_ref.learning.passes import Measured
 
-    cost, code, each = CrossEntropy(0.1), RandomCode(seed), settings
+    cost, code, each = cost_of_figures(), RandomCode(seed), settings
     if each.kind == "exact":
         return Exact(network, cost)
     if each.kind == "node":

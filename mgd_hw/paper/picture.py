@@ -123,14 +123,17 @@ def _arrow(axes: Axes, x: float, y: float, name: str, named: str | None) -> None
 
 
 def _theory(axes: Axes, result: PaperFigure) -> None:
-    """Cosine √(K/(K + D − 1)), so K = (D − 1)·c²/(1 − c²): of all parameters at once, and of each layer apart where it was computed."""
+    """Of all weights at once, cosine √(K/(K + D − 1)), so K = (D − 1)·c²/(1 − c²); of each layer apart what was computed of our runs."""
     factor = COSINE**2 / (1 - COSINE**2)
     widths = [*(each.n for each in result.points), *(each.n for each in result.published)]
     sizes = [parameters_of(n) for n in sorted({min(widths), *range(min(widths), max(widths) + 1)})]
     axes.plot(sizes, [(size - 1) * factor for size in sizes], "-", color="0.6", linewidth=1.2, zorder=1, label="theory, weights at once")
-    own = sorted((each.parameters, each.expected) for each in result.points if each.expected is not None)
-    if own:
-        axes.plot(*zip(*own, strict=True), "-.", color="0.35", linewidth=1.0, zorder=1, label="theory, layers apart")
+    for series in dict.fromkeys(each.series for each in result.points):
+        label, colour, _, _ = LOOKS[series]
+        own = sorted((each.parameters, each.expected) for each in result.points if each.series == series and each.expected is not None)
+        look: dict[str, Any] = {"color": colour, "linewidth": 1.0, "zorder": 1, "marker": "x", "markersize": 4}
+        if own:
+            axes.plot(*zip(*own, strict=True), "-.", label=f"{label}, theory", gid=f"theory-{series}", **look)
 
 
 def saved(result: PaperFigure) -> dict[str, bytes]:

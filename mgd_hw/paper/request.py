@@ -10,7 +10,7 @@ from typing import Any
 
 from mgd_hw.errors import UserError
 from mgd_hw.paper.fashion import Settings
-from mgd_hw.paper.tasks import COSINE, Task, identity, perform
+from mgd_hw.paper.tasks import Task, expected, identity, pace, perform
 from mgd_hw.sweep.jobs import PAPER, Job
 
 __all__ = ["FIGURES", "Calibration", "Figure", "PaperJobs", "calibrate", "tasks_of"]
@@ -20,8 +20,8 @@ APART = ((1, 1),) * 9
 NODE, WEIGHT = Settings(), Settings(kind="weight", parts=None, groups=10, rate=0.002, ease=1.0)
 BACKPROP = Settings(kind="exact", parts=None, rate=0.005, ease=1.0)
 MOST_WIDTH, MOST_SEEDS, MOST_ITERATIONS = 64, 1000, 10**9
-TIMED_STEPS, TIMED_PERTURBATIONS = 4, 128
-"""What a calibration does of a run."""
+TIMED_PERTURBATIONS = 128
+"""What a calibration does of a run to a gradient."""
 
 
 @dataclass(frozen=True)
@@ -161,57 +161,45 @@ class PaperJobs:
 
 @dataclass
 class Calibration:
-    """Seconds of one worker that runs are expected to take, at most; by what was measured of some of each kind.
+    """Seconds of one worker that runs are expected to take; by what was measured of some of each kind.
 
     Attributes
     ----------
     rates : dict
-        Of series, width and τ_θ: seconds to begin and for each iteration, and the iterations expected of a gradient (else None).
+        Of series and width: seconds to begin and end, and for each iteration.
+    gradients : dict
+        Iterations that runs to a gradient take by theory; of other runs that is not known before.
     """
 
-    rates: dict[tuple[str, int, int], tuple[float, float, float | None]] = field(default_factory=dict)
+    rates: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
+    gradients: dict[Task, float] = field(default_factory=dict)
 
     def seconds(self, task: Task, job: Job) -> float:
         """Of a run."""
-        fixed, each, expected = self.rates.get(_kind(task), (0.0, 1e-3, None))
-        return fixed + each * min(task.iterations, expected or task.iterations)
-
-
-def _kind(task: Task) -> tuple[str, int, int]:
-    return task.series, task.n, task.settings.update_period
+        fixed, each = self.rates.get((task.series, task.n), (0.0, 1e-3))
+        return fixed + each * min(task.iterations, self.gradients.get(task, task.iterations))
 
 
 def calibrate(tasks: Iterable[Task]) -> Calibration:
-    """Time a few steps of one run of each kind; what is compiled, or loaded, is before."""
+    """Time a little of one run of each kind; τ_θ costs nothing."""
     found = Calibration()
-    first = {_kind(task): task for task in reversed(list(tasks))}
-    periods: dict[tuple[str, int], tuple[float, float, float | None]] = {}
-    for kind, task in first.items():
-        if kind[:2] not in periods:  # τ_θ costs nothing
-            periods[kind[:2]] = _time_cosine(task) if task.measure == "cosine" else _time_steps(task)
-        found.rates[kind] = periods[kind[:2]]
+    for task in tasks:
+        kind = task.series, task.n
+        if kind not in found.rates:
+            found.rates[kind] = _time_cosine(task) if task.measure == "cosine" else _time_steps(task)
+        if task.measure == "cosine":
+            found.gradients[task] = expected(task)
     return found
 
 
-def _time_cosine(task: Task) -> tuple[float, float, float | None]:
-    """From so many perturbations follows how many it takes: 1/cos² − 1 falls as one over their number."""
-    perform(replace(task, iterations=8))
+def _time_cosine(task: Task) -> tuple[float, float]:
+    perform(replace(task, iterations=8))  # what is compiled, is
     begun = time.perf_counter()
     done = perform(replace(task, iterations=TIMED_PERTURBATIONS))
-    seconds = (time.perf_counter() - begun) / done["iterations"]
-    expected = done["iterations"] * (1 / max(done["cosine"], 1e-3) ** 2 - 1) * COSINE**2 / (1 - COSINE**2)
-    return 0.0, seconds, expected
+    return 0.0, (time.perf_counter() - begun) / done["iterations"]
 
 
-def _time_steps(task: Task) -> tuple[float, float, None]:
-    def seconds(steps: int) -> float:
-        one = replace(task, measure="best", every=10**9, iterations=max(1, round(task.of_steps(steps) + 0.5)))
-        begun = time.perf_counter()
-        perform(one)
-        return time.perf_counter() - begun
-
-    seconds(1)  # what is compiled, is
-    short, long = seconds(1), seconds(1 + TIMED_STEPS)
-    step = max(1e-6, (long - short) / TIMED_STEPS)
-    look = max(0.0, short - step)  # a look at the test images, mostly
-    return look, (step + look / task.every) / task.of_steps(1), None
+def _time_steps(task: Task) -> tuple[float, float]:
+    """A look at the end is there in any case."""
+    found = pace(task)
+    return found.look, (found.step + found.look / task.every) / task.of_steps(1)

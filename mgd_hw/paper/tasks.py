@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgd_hw.paper.fashion import Settings, centred, estimator_of, learner_of
+from mgd_hw.paper.fashion import Settings, centred, cost_of_figures, estimator_of, learner_of
 
 if TYPE_CHECKING:
     from python_ref.learning.estimators import Estimator
+    from python_ref.learning.layers import Sequential
 
-__all__ = ["COSINE", "GOAL", "PAPER_BATCH", "Task", "identity", "perform"]
+__all__ = ["COSINE", "GOAL", "PAPER_BATCH", "Pace", "Task", "expected", "identity", "pace", "perform"]
 
 COSINE = 0.95
 """Of the mean estimate to the true gradient: where a gradient counts as known."""
@@ -32,6 +33,8 @@ PAPER_BATCH = 100
 """Images of an iteration."""
 FINEST, SHARE = 8, 128
 """Perturbations between two looks at the cosine, at first; later one part in so many of those made, or twice that."""
+TIMED_STEPS, TIMED_SECONDS, TIMED_IMAGES = 16, 0.5, 500
+"""What is timed of a run: so many steps, or as many as take so long; so many test images."""
 NAMED = {"exact": "backprop"}
 
 
@@ -94,21 +97,29 @@ def perform(task: Task) -> dict[str, Any]:
 
 
 def _cosine(task: Task) -> dict[str, Any]:
+    network, theta, x, y = _start(task)
+    true = estimator_of(replace(task.settings, kind="exact"), network, task.seed).estimate(theta, x, y, 0).gradient
+    estimate = estimator_of(task.settings, network, task.seed)
+    done, cosine = first_crossing(lambda p, count: _mean(estimate, theta, x, y, p, count), true, task.iterations)
+    return {"reached": cosine >= COSINE, "iterations": done, "cosine": cosine, "expected": expected(task)}
+
+
+def _start(task: Task) -> tuple[Sequential, np.ndarray, np.ndarray, np.ndarray]:
+    """Network, initial parameters, the image and its target, of a run to a gradient."""
     from python_ref.datasets import SampleOrder
     from python_ref.learning.networks import fashion_2025
 
     data, network = centred(os.environ.get("MGD_DATA", "")), fashion_2025(task.n)
-    theta = network.initial(task.seed)
     image = SampleOrder(len(data.inputs), True, task.seed).indices(0, 1)
-    x, y = data.inputs[image].astype(np.float64), data.targets[image].astype(np.float64)
-    true = estimator_of(replace(task.settings, kind="exact"), network, task.seed).estimate(theta, x, y, 0).gradient
-    estimate = estimator_of(task.settings, network, task.seed)
-    done, cosine = first_crossing(lambda p, count: _mean(estimate, theta, x, y, p, count), true, task.iterations)
-    sizes = [block.size for block in network.parameters]
-    parts = np.split(true, np.cumsum(sizes)[:-1])
-    alone = sum(float(part @ part) * (size - 1) for part, size in zip(parts, sizes, strict=True)) / float(true @ true)
-    expected = COSINE**2 / (1 - COSINE**2) * alone if task.settings.kind == "weight" else None
-    return {"reached": cosine >= COSINE, "iterations": done, "cosine": cosine, "expected": expected}
+    return network, network.initial(task.seed), data.inputs[image].astype(np.float64), data.targets[image].astype(np.float64)
+
+
+def expected(task: Task) -> float:
+    """Perturbations that a run to a gradient takes by theory."""
+    from mgd_hw.paper.theory import perturbations_expected
+
+    network, theta, x, y = _start(task)
+    return perturbations_expected(task.settings.kind, network, theta, x, lambda outputs: cost_of_figures().slopes(outputs, y), COSINE)
 
 
 def _mean(estimator: Estimator, theta: np.ndarray, x: np.ndarray, y: np.ndarray, p: int, count: int) -> np.ndarray:
@@ -160,6 +171,40 @@ def _train(task: Task) -> dict[str, Any]:
         "evaluations": state.evaluations,
         "accuracy": float(accuracy.max()),
     }
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a run goes.
+
+    Attributes
+    ----------
+    step, look : float
+        Seconds of a step, and of a look at all test images.
+    """
+
+    step: float
+    look: float
+
+
+def pace(task: Task) -> Pace:
+    """Time a few steps and the judgement of a few test images, each apart, once what is compiled is compiled."""
+    from python_ref.learning.learner import evaluate, initial_state, step
+    from python_ref.learning.networks import fashion_2025
+
+    data, network, batch = centred(os.environ.get("MGD_DATA", "")), fashion_2025(task.n), task.settings.batch
+    learner = learner_of(task.settings, network, task.seed)
+    state = initial_state(learner, network.initial(task.seed, kind=np.float32))
+    taken: list[float] = []
+    while len(taken) <= TIMED_STEPS and sum(taken[1:]) < TIMED_SECONDS:
+        begun = time.perf_counter()
+        state, _ = step(learner, state, data.inputs[:batch], data.targets[:batch])
+        taken.append(time.perf_counter() - begun)
+    few = data.judged[:TIMED_IMAGES]
+    begun = time.perf_counter()
+    evaluate(network, state.theta, few, data.answers[: len(few)])
+    look = (time.perf_counter() - begun) * len(data.judged) / len(few)
+    return Pace(sum(taken[1:]) / len(taken[1:]), look)
 
 
 def _accuracy(evaluate: Callable, network: Any, inputs: np.ndarray, targets: np.ndarray, theta: np.ndarray) -> float:

@@ -9,7 +9,7 @@ then stands well above its last place, 2⁻²⁴ of C. In float64 everything is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -477,16 +477,30 @@ class Sequential:
         """
         outputs, records = self.trace(theta, inputs)
         found = np.zeros(self.n_parameters, theta.dtype)
+        for place, error, windows in self._backward(theta, records, slopes(outputs)):
+            own = self._weights(place, found)
+            own[:, 1:], own[:, 0] = error @ windows.T, error.sum(axis=1)
+        return found, outputs
+
+    def errors(
+        self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each layer with parameters, last to first: ∂C/∂z (shape (neurons, positions·B)) and the inputs that a neuron has at each
+        position (shape (k, positions·B)), until the next layer is asked for."""
+        outputs, records = self.trace(theta, inputs)
+        for _, error, windows in self._backward(theta, records, slopes(outputs)):
+            yield error, windows
+
+    def _backward(self, theta: np.ndarray, records: list[_Record], slopes: np.ndarray) -> Iterator[tuple[_Place, np.ndarray, np.ndarray]]:
         last = records[-1].y
-        error = np.ascontiguousarray(slopes(outputs).T).reshape(last.shape)
+        error = np.ascontiguousarray(slopes.T).reshape(last.shape)
         for place, record in reversed(list(zip(self._places, records, strict=True))):
             if place.nodes is None:
                 error = place.layer.backward(record.x, record.y, error.reshape(record.y.shape))
                 continue
             error = error.reshape(record.y.shape) * _slope(place.layer.activation, record.y, self._part(place))
-            weights, own = self._weights(place, theta), self._weights(place, found)
+            weights = self._weights(place, theta)
             flat = error.reshape(weights.shape[0], -1)
-            own[:, 1:], own[:, 0] = flat @ place.layer.unfold(record.x).T, flat.sum(axis=1)
+            yield place, flat, place.layer.unfold(record.x)
             if place.parameter:
                 error = place.layer.fold(weights[:, 1:].T @ flat, place.shape)
-        return found, outputs
