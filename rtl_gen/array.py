@@ -103,7 +103,7 @@ class LaneArray(wiring.Component):
     @property
     def operand_latency(self) -> int:
         """Cycles from ``slot`` to ``operand_slot``."""
-        return self.timing.parameter - 2
+        return self.timing.weight - 2
 
     @property
     def latency(self) -> int:
@@ -182,10 +182,9 @@ class LaneArray(wiring.Component):
         minus_pass = perturbed.second & spec.two_sided
         slot = slots[timing.update - 1]
         counted = self._existing(m, slot, slot.real & slot.correlate & self.update)
-        # Registered once for all lanes: a lane's multiplier has no register of its own for them.
-        x = delayed(m, self.x, 1, "x")
-        load = delayed(m, perturbed.first, 1, "load")
-        hidden = perturbed.layer.any()
+        weighed = slots[timing.weight]
+        load = delayed(m, weighed.first, 1, "load")
+        hidden = weighed.layer.any()
         for number, lane in enumerate(self.lanes):
             m.d.comb += [
                 lane.negative.eq(self.replay.negative[number]),
@@ -193,7 +192,7 @@ class LaneArray(wiring.Component):
                 lane.counted.eq(counted[number]),
                 lane.load.eq(load),
                 lane.hidden.eq(hidden),
-                lane.x.eq(x),
+                lane.x.eq(self.x),
             ]
             if not spec.node:
                 m.d.comb += [

@@ -63,7 +63,7 @@ class InferenceLane(wiring.Component):
     load, hidden : In(1)
         The word is a bias, two cycles after its address; its layer reads activations, not inputs, one cycle after it.
     x : In
-        The operand, two cycles after the address.
+        The operand, a cycle after the address.
     accumulator : Out
         Three cycles after the address.
     write, write_en, data : In
@@ -161,7 +161,7 @@ class InferenceArray(wiring.Component):
         address = Signal(range(max(2, self.spec.layout.words)))
         with m.If(read.real):
             m.d.sync += address.eq(Mux(ends_pass(self.spec, read), 0, address + 1))
-        x, load = delayed(m, self.x, 1, "x"), delayed(m, at_lane.first, 1, "load")
+        load = delayed(m, at_lane.first, 1, "load")
         chosen = Signal(32)
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
@@ -169,7 +169,7 @@ class InferenceArray(wiring.Component):
                 lane.read.eq(Mux(self.host_mode, self.host_address, address)),
                 lane.load.eq(load),
                 lane.hidden.eq(at_lane.layer.any()),
-                lane.x.eq(x),
+                lane.x.eq(self.x),
                 lane.write.eq(self.host_address),
                 lane.write_en.eq(self.host_write & (self.host_lane == number)),
                 lane.data.eq(self.host_data),

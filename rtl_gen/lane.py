@@ -21,22 +21,26 @@ __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
 
 
 class Product(wiring.Component):
-    """o = a·b, combinational: a block of its own, so that synthesis gives it one DSP and leaves the sum outside."""
+    """o = a·b, a cycle later: a block of its own, so that synthesis gives it one DSP and leaves the sum outside."""
 
     def __init__(self, a, b):
         super().__init__({"a": In(a), "b": In(b), "o": Out(signed(a.width + b.width + (not b.signed)))})
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.o.eq(self.a * self.b)
+        # A register has all bits that the product has, and no more: only so is it found in the DSP.
+        product = Signal.like(self.o, name="held", reset_less=True)
+        m.d.sync += product.eq(self.a * self.b)
+        m.d.comb += self.o.eq(product)
         return m
 
 
 class MultiplyAccumulate(wiring.Component):
-    """o ← load ? c : o + a·b, with registers for a and c: one UP5K DSP and no logic around it.
+    """o ← load ? c : o + a·b, with registers for the product and c: one UP5K DSP and no logic around it.
 
     A block of its own, so that synthesis finds it whole. Beyond 32 bits, what a DSP accumulates, only the product is
-    one. ``a`` and ``c`` are taken a cycle before ``b`` and ``load``, which come from registers that all lanes share.
+    one. No part has to multiply and add in one cycle, so that a DSP which only multiplies is as fast. ``load`` is
+    taken a cycle after ``a``, ``b`` and ``c``; all come from registers.
 
     Parameters
     ----------
@@ -57,20 +61,11 @@ class MultiplyAccumulate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # A register has its operand's own width and the product all bits that it can have: only so are they found in the DSP.
-        a = Signal.like(self.a, name="a_registered", reset_less=True)
+        m.submodules.product = product = Product(self.a.shape(), self.b.shape())
+        m.d.comb += [product.a.eq(self.a), product.b.eq(self.b)]
         c = Signal.like(self.c, name="c_registered", reset_less=True)
-        m.d.sync += [a.eq(self.a), c.eq(self.c)]
         total = Signal(signed(self.width), reset_less=True)
-        if self.width > self.WIDEST:
-            m.submodules.product = multiplier = Product(self.a.shape(), self.b.shape())
-            m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(self.b)]
-            product = multiplier.o
-        else:
-            a_wide, b_wide = Signal(signed(max(16, len(a)))), Signal(signed(max(16, len(self.b) + 1)))
-            m.d.comb += [a_wide.eq(a), b_wide.eq(self.b)]
-            product = a_wide * b_wide
-        m.d.sync += total.eq(Mux(self.load, c, total + product))
+        m.d.sync += [c.eq(self.c), total.eq(Mux(self.load, c, total + product.o))]
         m.d.comb += self.o.eq(total)
         return m
 
@@ -87,7 +82,9 @@ class LaneTiming:
     update : int
         u is valid (with the parameter read beside it).
     parameter : int
-        θ, updated, is valid: it is written and goes to the multiplier.
+        θ, updated, is valid: it is written.
+    weight : int
+        The weight, θ or in weight perturbation θ + sΔ, goes to the multiplier.
     accumulator : int
         The accumulator holds the slot's product.
     """
@@ -98,7 +95,8 @@ class LaneTiming:
         self.momentum = 6
         self.update = 1 if spec.plain else 8 if momentum else 5
         self.parameter = self.update + 2
-        self.accumulator = self.parameter + MultiplyAccumulate.latency
+        self.weight = self.parameter if spec.node else self.parameter + 1
+        self.accumulator = self.weight + MultiplyAccumulate.latency
 
     @property
     def parameter_read(self) -> int:
@@ -133,11 +131,11 @@ class Lane(wiring.Component):
     live_negative, live_active : In(1)
         The live sign with its direction, at ``parameter``; inactive where nothing is perturbed (weight perturbation).
     load : In(1)
-        The slot is a bias. A cycle after ``parameter``.
+        The slot is a bias. A cycle after ``weight``.
     hidden : In(1)
-        Its layer reads activations, not inputs. At ``parameter``.
+        Its layer reads activations, not inputs. At ``weight``.
     x : In
-        The operand, a cycle after ``parameter``.
+        The operand, at ``weight``.
     accumulator : Out
         At ``accumulator``.
     parameter, gradient, momentum : Out
@@ -322,14 +320,14 @@ class Lane(wiring.Component):
         spec = self.spec
         weight = spec.formats.weight
         m.submodules.mac = mac = MultiplyAccumulate(shape_of(weight), self.x.shape(), spec.accumulator_width)
-        a = Signal(shape_of(weight))
+        a = Signal(shape_of(weight), reset_less=True)
         if spec.node:
             m.d.comb += a.eq(self.parameter)
         else:
             place = weight.fraction_bits + spec.perturbation.amplitude_log2
             one = Const(1, signed(2))
             moved = plus_or_minus(self.parameter.shift_right(place), one, self.live_negative, self.live_active)
-            m.d.comb += a.eq(Cat(self.parameter[:place], moved))
+            m.d.sync += a.eq(Cat(self.parameter[:place], moved))
         fractions = spec.formats.input.fraction_bits, spec.formats.activation.fraction_bits
         preload = Mux(self.hidden, shift(a, fractions[1]), shift(a, fractions[0]))
         # An operator's result, so that no constant bit reaches into the block, where it would break up the DSP.

@@ -177,7 +177,7 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     d = 7 + spec.node
     m = sizes[-1] - (groups[-1] - 1) * lanes
     padding = slots[-1] - (sizes[-2] + 1)
-    a = 12 if momentum else 5 if plain else 9
+    a = (12 if momentum else 5 if plain else 9) + (not spec.node)
     low, high = spec.exponents
     fractions = {spec.operand_format(layer).fraction_bits for layer in range(len(sizes) - 1)}
     amounts = high - low + 1 + (max(fractions) - min(fractions) if spec.node else 0)

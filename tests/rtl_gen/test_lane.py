@@ -23,9 +23,9 @@ def test_sums_of_products(a, b, width):
             total = preload if k == 0 else total + first * second
             stimuli.append((first, second, preload, int(k == 0)))
             expected.append((total + (1 << width - 1)) % (1 << width) - (1 << width - 1))
-    # a and c come a cycle before b and load.
-    rows = [{"a": row[0], "c": row[2]} for row in stimuli] + [{}]
+    # What loads comes a cycle after the rest.
+    rows = [{"a": row[0], "b": row[1], "c": row[2]} for row in stimuli] + [{}]
     for place, row in enumerate(stimuli):
-        rows[place + 1] |= {"b": row[1], "load": row[3]}
+        rows[place + 1] |= {"load": row[3]}
     found = cycles(MultiplyAccumulate(a, b, width), rows, ("o",), extra=1)
     assert [row["o"] for row in found[MultiplyAccumulate.latency :]] == expected
