@@ -6,6 +6,7 @@ Counted in *sample evaluations*, forward passes of one sample. Images come from 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from functools import partial
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from mgd_hw.paper.fashion import images
+from mgd_hw.paper.fashion import centred
 
 if TYPE_CHECKING:
     from python_ref.learning.passes import ForwardPass
@@ -179,8 +180,8 @@ def signal(width: int, updates: int, seed: int) -> None:
     from python_ref.learning.passes import Measured
 
     network, cost, code = fashion_2025(width), CrossEntropy(0.1), RandomCode(seed)
-    learning, _ = images("fashion-mnist")
-    inputs, targets = (learning.inputs - learning.inputs.mean(axis=0)).astype(np.float32), learning.targets.astype(np.float32)
+    data = centred(os.environ.get("MGD_DATA", ""))
+    inputs, targets = data.inputs, data.targets
     exact, rule, random = Exact(network, cost), Adam(0.002), np.random.default_rng(0)
     theta = network.initial(seed, kind=np.float32)
     memory = rule.initial(theta)
@@ -229,18 +230,16 @@ def _run(task, network, estimator, optimizer, seed, batch, steps, every, until, 
     from python_ref.datasets import SampleOrder
     from python_ref.learning.learner import Constant, HalfCosine, Learner, evaluate, train
 
-    learning, test = images(task)
-    mean = learning.inputs.mean(axis=0)
-    inputs, judged = learning.inputs - mean, test.inputs - mean
+    data = centred(os.environ.get("MGD_DATA", ""), task)
     began, spent = time.perf_counter(), time.process_time()
     result = train(
         Learner(estimator, optimizer, batch, decay=HalfCosine(steps) if decay else Constant()),
         network.initial(seed, kind=np.float32),
-        inputs,
-        learning.targets,
-        SampleOrder(len(inputs), True, seed),
+        data.inputs,
+        data.targets,
+        SampleOrder(len(data.inputs), True, seed),
         steps,
-        evaluation=lambda theta: evaluate(network, theta, judged, test.targets)[0],
+        evaluation=lambda theta: evaluate(network, theta, data.judged, data.answers)[0],
         record_every=every,
         until=until,
         progress=lambda n, accuracy: print(

@@ -83,7 +83,7 @@ def images(task: str) -> tuple[Samples, Samples]:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Fashion-MNIST without the mean training image (float32).
+    """Fashion-MNIST, or what else is asked for, without the mean training image (float32).
 
     Attributes
     ----------
@@ -101,11 +101,11 @@ class Images:
 
 
 @lru_cache(maxsize=1)
-def centred(where: str) -> Images:
+def centred(where: str, task: str = "fashion-mnist") -> Images:
     """The images, kept by the process; ``where`` is the value of MGD_DATA, so that other images are not taken for them."""
     import hashlib
 
-    train, test = images("fashion-mnist")
+    train, test = images(task)
     mean = train.inputs.mean(axis=0)
     given = train.inputs - mean, train.targets, test.inputs - mean, test.targets
     inputs, targets, judged, answers = (np.ascontiguousarray(table, np.float32) for table in given)

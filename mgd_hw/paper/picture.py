@@ -51,7 +51,7 @@ def draw(result: PaperFigure) -> Figure:
         panels = figure.subplots(len(quantities), 1, squeeze=False, sharex=True)[:, 0]
         for axes, quantity in zip(panels, quantities, strict=True):
             _panel(axes, result, quantity)
-        panels[-1].set_xlabel("τ_θ (iterations)" if result.figure == "fig5" else "parameters of the network")
+        panels[-1].set_xlabel("τ_θ (iterations; ours: batches)" if result.figure == "fig5" else "parameters of the network")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=POINTS - 0.5, frameon=False, columnspacing=1.2)
         figure.canvas.draw()

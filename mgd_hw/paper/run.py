@@ -18,7 +18,7 @@ from mgd_hw.paper.request import Calibration, Figure, PaperJobs, calibrate, task
 from mgd_hw.paper.tasks import NAMED, Task
 from mgd_hw.results import Result
 from mgd_hw.sweep.crew import Crew, crew_of
-from mgd_hw.sweep.driver import Outcome, drive, pending
+from mgd_hw.sweep.driver import Outcome, carry_out, pending
 from mgd_hw.sweep.estimate import shown
 from mgd_hw.sweep.jobs import DONE, FAILED, PAPER, Row, version
 from mgd_hw.sweep.journal import Journal
@@ -95,8 +95,8 @@ class PaperPlan(Result):
         Runs of each; the most that one takes.
     finished, jobs, workers : int
         Runs that are done already; runs to do, and how many at a time.
-    seconds : float
-        Expected at most.
+    seconds, at_most : float
+        Expected, by theory or by what such runs took before; if every run takes all that it may.
     """
 
     figure: str
@@ -110,6 +110,7 @@ class PaperPlan(Result):
     jobs: int
     workers: int
     seconds: float
+    at_most: float
 
     def sentences(self) -> tuple[str, ...]:
         """The plan in words."""
@@ -121,7 +122,9 @@ class PaperPlan(Result):
         if self.finished:
             said.append(f"{self.finished:,} of them are done already.")
         if self.jobs:
-            said.append(f"At most about {shown(self.seconds)} on {self.workers} workers, by what a few steps of each took just now.")
+            about, most = shown(self.seconds), shown(self.at_most)
+            time = f"At most about {most}" if about == most else f"About {about}, and at most {most},"
+            said.append(f"{time} on {self.workers} workers, by what a few steps of each took just now.")
         return tuple(said)
 
 
@@ -228,41 +231,38 @@ def _jobs(tasks: tuple[Task, ...], data: str, journal: Journal | None) -> PaperJ
 
 def _dry(of: Figure, tasks: tuple[Task, ...], data: str, directory: Path, workers: int | None, listener: Listener) -> PaperPlan:
     """What would be done; nothing is written."""
-    jobs, finished = _jobs(tasks, data, None), set()
-    if (directory / PaperJournal.FILE).is_file():
-        with PaperJournal(directory, write=False) as journal:
-            jobs, finished = _jobs(tasks, data, journal), journal.finished()
-    return _planned(of, jobs, finished, directory, workers or os.cpu_count() or 1, _calibrated(jobs, finished, listener))
+    with PaperJournal.of(directory) as journal:
+        jobs, finished = _jobs(tasks, data, journal), set() if journal is None else journal.finished()
+    return _planned(of, jobs, finished, directory, workers or os.cpu_count() or 1, _calibrated(of, jobs, finished, listener))
 
 
-def _calibrated(jobs: PaperJobs, finished: set[str], listener: Listener) -> Calibration:
+def _calibrated(of: Figure, jobs: PaperJobs, finished: set[str], listener: Listener) -> Calibration:
     left = [task for task, _ in pending(jobs, finished)]
     if left:
         listener.say("Timing a few steps of each kind of run, to tell how long it will take.")
-    return calibrate(left)
+    return calibrate(left, of.typical)
 
 
 def _planned(of: Figure, jobs: PaperJobs, finished: set[str], directory: Path, workers: int, expected: Calibration) -> PaperPlan:
-    left = [expected.seconds(task, job) for task, job in pending(jobs, finished)]
+    left = [task for task, _ in pending(jobs, finished)]
     at_once = max(1, min(workers, len(left)))
-    seconds = max([sum(left) / at_once, *left]) if left else 0.0
+
+    def seconds(each: Iterable[float]) -> float:
+        """Of all together; one alone is not divided."""
+        known = list(each)
+        return max([sum(known) / at_once, *known], default=0.0)
+
+    about, most = seconds(map(expected.seconds, left)), seconds(map(expected.most, left))
     done = len(jobs.tasks) - len(left)
-    return PaperPlan(of.name, directory, of.n, of.periods, tuple(of.series), of.seeds, of.iterations, done, len(left), at_once, seconds)
+    return PaperPlan(of.name, directory, of.n, of.periods, tuple(of.series), of.seeds, of.iterations, done, len(left), at_once, about, most)
 
 
 def _work(of: Figure, jobs: PaperJobs, journal: Journal, directory: Path, crew: Crew, listener: Listener) -> Outcome:
-    """Tell the plan, and do what is not done."""
-    finished = journal.finished()
-    if next(pending(jobs, finished), None) is None:
-        listener.say("Everything is done already.")
-        return Outcome()
-    try:
-        expected = _calibrated(jobs, finished, listener)
-    except KeyboardInterrupt:
-        return Outcome(interrupted=True)
-    for sentence in _planned(of, jobs, finished, directory, crew.size(), expected).sentences():
-        listener.say(sentence)
-    return drive(jobs, crew, journal, expected, finished, listener, of.name)
+    def prepare(finished: set[str], workers: int) -> tuple[Calibration, tuple[str, ...]]:
+        expected = _calibrated(of, jobs, finished, listener)
+        return expected, _planned(of, jobs, finished, directory, workers, expected).sentences()
+
+    return carry_out(jobs, crew, journal, prepare, listener, of.name)
 
 
 # -- Results ----------------------------------------------------------------------------------------------------------
@@ -321,8 +321,8 @@ def _notes(of: Figure, done: Sequence[tuple[Task, Row]]) -> tuple[str, ...]:
     short = sum(not row.columns["reached"] for _, row in done)
     if short:
         said.append(
-            f"{short} of {len(done)} runs did not reach it within {of.iterations:,} iterations: lower bounds, drawn as arrows; "
-            "--iterations widens them."
+            f"{short} of {len(done)} runs did not reach it within the iterations that they were given: lower bounds, drawn as arrows; "
+            "--iterations gives more."
         )
     known = {each.n for each in published(of.name)}
     if missing := [n for n in of.n if n not in known]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +18,7 @@ from mgd_hw.sweep.jobs import DONE, FAILED, REFUSED, Job, Row
 from mgd_hw.sweep.journal import Journal
 from mgd_hw.sweep.plan import REFUSAL, Plan
 
-__all__ = ["Outcome", "Planned", "drive", "pending"]
+__all__ = ["Estimates", "Outcome", "Planned", "carry_out", "drive", "pending"]
 
 CHUNK_SECONDS = 0.3
 """About as long as the jobs take that a worker is given at once."""
@@ -109,6 +109,31 @@ def begin(plan: Plan, journal: Journal) -> None:
     notes |= {"combinations": len(plan.combinations), "refused": len(plan.refused)}
     journal.plan(entries(), notes)
     journal.add((Row(plan.refusal_key(each), REFUSED, str(each.refused), 0.0, {}), REFUSAL, plan.about(each)) for each in plan.refused)
+
+
+def carry_out(
+    plan: Jobs,
+    crew: Crew,
+    journal: Journal,
+    prepare: Callable[[set[str], int], tuple[Estimates, Iterable[str]]],
+    listener: Listener,
+    task: str = "Sweep",
+) -> Outcome:
+    """Tell the plan, and have done what is not.
+
+    ``prepare`` is given the finished jobs and the number of workers; it tells how long the others take, and the plan in sentences.
+    """
+    finished = journal.finished()
+    if next(pending(plan, finished), None) is None:
+        listener.say("Everything is done already.")
+        return Outcome()
+    try:
+        expected, sentences = prepare(finished, crew.size())
+    except KeyboardInterrupt:
+        return Outcome(interrupted=True)
+    for sentence in sentences:
+        listener.say(sentence)
+    return drive(plan, crew, journal, expected, finished, listener, task)
 
 
 class _Work:

@@ -72,6 +72,16 @@ class Journal:
                 self.close()
                 raise
 
+    @classmethod
+    @contextmanager
+    def of(cls, directory: Path) -> Iterator[Journal | None]:
+        """The journal of a folder, to read; None where there is none yet."""
+        if not (directory / cls.FILE).is_file():
+            yield None
+            return
+        with cls(directory, write=False) as journal:
+            yield journal
+
     def _locked(self, directory: Path) -> sqlite3.Connection:
         lock = sqlite3.connect(directory / self.LOCK, isolation_level=None, timeout=0)
         try:

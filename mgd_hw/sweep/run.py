@@ -15,7 +15,7 @@ from mgd_hw.output import FOLDER, check_directory
 from mgd_hw.results import Result
 from mgd_hw.sweep.choice import Found, best, read_condition, summary
 from mgd_hw.sweep.crew import Crew, crew_of
-from mgd_hw.sweep.driver import Outcome, begin, drive, pending
+from mgd_hw.sweep.driver import Estimates, Outcome, begin, carry_out, pending
 from mgd_hw.sweep.estimate import estimate, shown
 from mgd_hw.sweep.jobs import DONE, FAILED, FIT, REFUSED, SYNTH, TRAIN
 from mgd_hw.sweep.journal import JOURNAL, Journal
@@ -241,10 +241,8 @@ def sweep(
 
 def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, listener: Listener) -> SweepPlan:
     """What would be done; nothing is written."""
-    finished: set[str] = set()
-    if (directory / JOURNAL).is_file():
-        with Journal(directory, write=False) as journal:
-            finished = journal.finished()
+    with Journal.of(directory) as journal:
+        finished = set() if journal is None else journal.finished()
     crew = crew_of(scheduler, workers, listener)
     try:
         return _planned(plan, directory, finished, crew.size(), estimate(plan, listener))
@@ -253,18 +251,14 @@ def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None
 
 
 def _work(plan: Plan, journal: Journal, directory: Path, crew: Crew, listener: Listener) -> Outcome:
-    """Tell the plan, and do what is not done."""
-    finished = journal.finished()
-    if next(pending(plan, finished), None) is None:
-        listener.say("Everything is done already.")
-        return Outcome()
-    expected = estimate(plan, listener)
-    for sentence in _planned(plan, directory, finished, crew.size(), expected).sentences():
-        listener.say(sentence)
-    return drive(plan, crew, journal, expected, finished, listener)
+    def prepare(finished: set[str], workers: int) -> tuple[Estimates, tuple[str, ...]]:
+        expected = estimate(plan, listener)
+        return expected, _planned(plan, directory, finished, workers, expected).sentences()
+
+    return carry_out(plan, crew, journal, prepare, listener)
 
 
-def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expected: Any) -> SweepPlan:
+def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expected: Estimates) -> SweepPlan:
     request = plan.request
     jobs, cores, every, seconds = 0, set(), set(), 0.0
     for _, job in plan.jobs():

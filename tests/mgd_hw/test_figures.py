@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from mgd_hw import figures, speed
+from mgd_hw.paper import fashion
 from python_ref.datasets import Samples
 
 
@@ -19,11 +21,14 @@ def run(*arguments: str) -> dict:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A few images of noise in place of those of MNIST."""
     random = np.random.default_rng(1)
     samples = Samples(random.random((30, 784)), np.eye(10)[random.integers(10, size=30)])
-    monkeypatch.setattr(figures, "images", lambda task: (samples, samples))
+    monkeypatch.setattr(fashion, "images", lambda task: (samples, samples))
+    fashion.centred.cache_clear()
+    yield
+    fashion.centred.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,6 @@ import pytest
 from mgd_hw.paper import request
 from mgd_hw.paper.request import calibrate, tasks_of
 from mgd_hw.paper.tasks import Pace, Task
-from mgd_hw.sweep.jobs import PAPER, Job
-
-JOB = Job("", PAPER, b"")
 
 
 def test_a_run_is_its_steps_its_looks_and_the_look_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,17 +19,26 @@ def test_a_run_is_its_steps_its_looks_and_the_look_at_its_end(monkeypatch: pytes
         return Pace(0.5, 3.0)
 
     monkeypatch.setattr(request, "pace", pace)
-    _, tasks = tasks_of("fig5", (1, 2), 2, 2000)
-    found = calibrate(tasks)
-    assert timed == {("weight", 1): 1, ("weight", 2): 1}, "once for each kind, whatever τ_θ is"
+    _, tasks = tasks_of("fig5", (1, 2), 2, 2100)
+    found = calibrate(tasks, {})
+    assert timed == {("node", 1): 1, ("node", 2): 1}, "once for each kind, whatever τ_θ is"
     for task in tasks:
-        assert found.seconds(task, JOB) == pytest.approx(0.5 * task.steps() + 3.0 * task.steps() / task.every + 3.0)
+        assert found.seconds(task) == pytest.approx(0.5 * task.steps() + 3.0 * task.steps() / task.every + 3.0)
 
 
 def test_a_gradient_takes_what_theory_says_or_all_that_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "perform", lambda task: {"iterations": task.iterations})
     monkeypatch.setattr(request, "expected", lambda task: 100.0 * task.seed)
     _, tasks = tasks_of("fig3", (1,), 3, 250)
-    found = calibrate(tasks)
+    found = calibrate(tasks, {})
     found.rates = dict.fromkeys(found.rates, (0.0, 2.0))
-    assert {task.seed: found.seconds(task, JOB) for task in tasks} == {1: 200, 2: 400, 3: 500}
+    assert {task.seed: found.seconds(task) for task in tasks} == {1: 200, 2: 400, 3: 500}
+
+
+def test_what_such_runs_took_before_is_expected_and_all_that_they_may_is_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "pace", lambda task: Pace(0.0, 0.0))
+    _, tasks = tasks_of("fig4", (1,), 1, 1000)
+    found = calibrate(tasks, {("node", 1, 1): 300, ("backprop", 1, 1): 5000})
+    found.rates = dict.fromkeys(found.rates, (1.0, 2.0))
+    assert {task.series: found.seconds(task) for task in tasks} == {"weight": 2001, "node": 601, "backprop": 2001}
+    assert {found.most(task) for task in tasks} == {2001}
