@@ -23,6 +23,9 @@ __all__ = ["train_backprop", "train_mgd"]
 JUDGED = 250
 """Samples that a forward pass outside judges at once."""
 
+FEWEST = 10
+"""Records of a run, if judging more often would take longer than learning."""
+
 Progress = Callable[[float], None]
 
 
@@ -66,7 +69,8 @@ def train_mgd(
     theta, begun = start(design, seed, raw), time.perf_counter()
     inputs, targets = (table.astype(theta.dtype) for table in (data.train.inputs, data.train.targets))
     batch, period, rows = design.software.batch, design.spec.schedule.sample_period, []
-    every, x, y = max(1, steps // RECORDS), np.empty(0), np.empty(0)
+    records = max(FEWEST, min(RECORDS, steps * batch // max(1, len(data.test))))
+    every, x, y = max(1, steps // records), np.empty(0), np.empty(0)
     with opened(design) as problem, np.errstate(all="ignore"):  # a run that diverges is told of by its cost
         machine = _machine(design, problem, steps, seed, theta)
         for done in range(steps):

@@ -16,6 +16,7 @@ from mgd_hw.diagnosis import diagnose
 from mgd_hw.errors import UserError
 from mgd_hw.fitting import fit
 from mgd_hw.software import CLASHES, ONLY_SOFTWARE, learner, network, opened, start
+from mgd_hw.software_runs import train_mgd
 from python_ref.datasets import SampleOrder
 from python_ref.learning.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
 from python_ref.learning.learner import train
@@ -244,3 +245,12 @@ def test_what_is_missing_or_too_much(text: str, key: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason) as caught:
         parse(f'{text}\n[data]\ntask = "xor"\n', "a.toml")
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize(("steps", "batch", "records"), [(40, 1, 10), (40, 100, 20), (40, 1000, 40), (100, 1000, 50), (3, 1, 3)])
+def test_judging_takes_no_longer_than_learning(steps: int, batch: int, records: int) -> None:
+    """But for ten records; 200 test samples are judged each time."""
+    design = parse(f'learning.batch = {batch}\nlearning.cost = "mean-squared-error"\n{DIGITS}', "a.toml")
+    run = train_mgd(design, load_data(design.data), 1, SampleOrder(1437, True, 1), steps, None, lambda _: None)
+    assert len(run.curve["steps"]) == records
+    assert run.curve["steps"][-1] == steps
