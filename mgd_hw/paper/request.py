@@ -10,7 +10,7 @@ from typing import Any
 
 from mgd_hw.errors import UserError
 from mgd_hw.paper.fashion import Settings
-from mgd_hw.paper.tasks import Task, expected, identity, pace, perform
+from mgd_hw.paper.tasks import Pace, Task, expected, identity, pace, perform
 from mgd_hw.sweep.jobs import PAPER, Job
 
 __all__ = ["FIGURES", "Calibration", "Figure", "PaperJobs", "calibrate", "tasks_of"]
@@ -81,7 +81,7 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "fig5", "Iterations, writes to 80 %", "goal", ("iterations", "writes"), {"node": NODE}, (4,), 1, 40_000, periods=(1, 10, 100)
         ),
-        Figure("fig6", "Updates to 80 %", "goal", ("updates",), _RULES, (4,), 3, 400, updates=10),
+        Figure("fig6", "Updates to 80 %", "goal", ("updates",), _RULES, (4,), 2, 400, updates=10),
         Figure("table2", "Best test accuracy", "best", ("accuracy",), _THREE, (1, 4), 2, 2000, updates=100),
     )
 }
@@ -176,13 +176,13 @@ class Calibration:
 
     Attributes
     ----------
-    rates : dict
-        Of series and width: seconds to begin and end, and for each iteration.
+    paces : dict
+        Of series and width; of runs to a gradient a step is a perturbation.
     iterations : dict
         What runs are expected to take, where something is known of it: by theory, or by runs of before.
     """
 
-    rates: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
+    paces: dict[tuple[str, int], Pace] = field(default_factory=dict)
     iterations: dict[Task, float] = field(default_factory=dict)
 
     def seconds(self, task: Task, job: Job | None = None) -> float:
@@ -194,8 +194,11 @@ class Calibration:
         return self._seconds(task, task.iterations)
 
     def _seconds(self, task: Task, iterations: float) -> float:
-        fixed, each = self.rates.get((task.series, task.n), (0.0, 1e-3))
-        return fixed + each * iterations
+        """Its steps and looks, and the look at its end that is there in any case."""
+        own = self.paces.get((task.series, task.n), Pace(1e-3, 0.0))
+        if task.measure == "cosine":
+            return own.step * iterations
+        return own.look + (own.step + own.look / task.every) * iterations / task.of_steps(1)
 
 
 def calibrate(tasks: Iterable[Task], typical: Mapping[tuple[str, int, int], int]) -> Calibration:
@@ -203,8 +206,8 @@ def calibrate(tasks: Iterable[Task], typical: Mapping[tuple[str, int, int], int]
     found = Calibration()
     for task in tasks:
         kind = task.series, task.n
-        if kind not in found.rates:
-            found.rates[kind] = _time_cosine(task) if task.measure == "cosine" else _time_steps(task)
+        if kind not in found.paces:
+            found.paces[kind] = _perturbing(task) if task.measure == "cosine" else pace(task)
         if task.measure == "cosine":
             found.iterations[task] = expected(task)
         elif (known := typical.get((*kind, task.settings.update_period))) is not None:
@@ -212,14 +215,8 @@ def calibrate(tasks: Iterable[Task], typical: Mapping[tuple[str, int, int], int]
     return found
 
 
-def _time_cosine(task: Task) -> tuple[float, float]:
+def _perturbing(task: Task) -> Pace:
     perform(replace(task, iterations=8))  # what is compiled, is
     begun = time.perf_counter()
     done = perform(replace(task, iterations=TIMED_PERTURBATIONS))
-    return 0.0, (time.perf_counter() - begun) / done["iterations"]
-
-
-def _time_steps(task: Task) -> tuple[float, float]:
-    """A look at the end is there in any case."""
-    found = pace(task)
-    return found.look, (found.step + found.look / task.every) / task.of_steps(1)
+    return Pace((time.perf_counter() - begun) / done["iterations"], 0.0)

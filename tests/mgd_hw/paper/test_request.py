@@ -31,14 +31,13 @@ def test_a_gradient_takes_what_theory_says_or_all_that_it_may(monkeypatch: pytes
     monkeypatch.setattr(request, "expected", lambda task: 100.0 * task.seed)
     _, tasks = tasks_of("fig3", (1,), 3, 250)
     found = calibrate(tasks, {})
-    found.rates = dict.fromkeys(found.rates, (0.0, 2.0))
+    found.paces = dict.fromkeys(found.paces, Pace(2.0, 0.0))
     assert {task.seed: found.seconds(task) for task in tasks} == {1: 200, 2: 400, 3: 500}
 
 
 def test_what_such_runs_took_before_is_expected_and_all_that_they_may_is_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "pace", lambda task: Pace(0.0, 0.0))
+    monkeypatch.setattr(request, "pace", lambda task: Pace(2.0 * task.of_steps(1), 0.0))
     _, tasks = tasks_of("fig4", (1,), 1, 1000)
     found = calibrate(tasks, {("node", 1, 1): 300, ("backprop", 1, 1): 5000})
-    found.rates = dict.fromkeys(found.rates, (1.0, 2.0))
-    assert {task.series: found.seconds(task) for task in tasks} == {"weight": 2001, "node": 601, "backprop": 2001}
-    assert {found.most(task) for task in tasks} == {2001}
+    assert {task.series: found.seconds(task) for task in tasks} == {"weight": 2000, "node": 600, "backprop": 2000}
+    assert {found.most(task) for task in tasks} == {2000}

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,7 @@ from mgd_hw.paper.request import FIGURES, tasks_of
 from mgd_hw.paper.run import points_of
 from mgd_hw.paper.tasks import first_crossing
 from mgd_hw.sweep.jobs import DONE, Row
+from sim.process import child_environment
 from tests.mgd_hw.sweep.inline import Inline
 
 
@@ -100,3 +106,50 @@ def test_a_plan_writes_nothing() -> None:
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["jobs"] == 3
     assert not Path("out").exists()
+
+
+# -- What goes wrong --------------------------------------------------------------------------------------------------
+
+
+def started(*arguments: str) -> subprocess.Popen:
+    """The program itself, in a session of its own."""
+    command = [sys.executable, "-m", "mgd_hw", "paper", *arguments]
+    return subprocess.Popen(
+        command, env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def kept() -> list[tuple[str, str, str]]:
+    """Key, status and columns but for time, of the rows that are in the journal."""
+    try:
+        with closing(sqlite3.connect("out/paper.sqlite")) as journal:
+            rows = journal.execute("SELECT key, status, columns FROM rows ORDER BY key").fetchall()
+    except sqlite3.Error:
+        return []
+    return [(key, status, json.dumps(json.loads(columns) | {"processor_seconds": 0})) for key, status, columns in rows]
+
+
+def test_a_figure_that_is_killed_in_a_run_goes_on() -> None:
+    """Nothing is lost, nothing doubled; at the end it is as if it had been left alone."""
+    arguments = ("fig3", "--n", "1", "--seeds", "4", "--iterations", "512", "--workers", "1", "--json")
+    with started(*arguments, "-o", "out") as process:
+        end = time.monotonic() + 300
+        while len(kept()) < 3:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        second = paper(*arguments, "-o", "out")
+        assert second.exit_code == 2
+        assert f"another figure of the paper, process {process.pid}, is at work in this folder" in second.stderr
+        process.kill()
+    before = kept()
+    assert 3 <= len(before) < 8, "the kill came in the middle"
+    again = paper(*arguments, "-o", "out")
+    assert again.exit_code == 0, again.output
+    found = json.loads(again.stdout)
+    assert (found["runs"], found["finished_now"], found["failed"], found["missing"]) == (8, 8 - len(before), 0, 0)
+    after = kept()
+    assert len(after) == 8
+    assert set(before) < set(after)
+    alone = json.loads(paper(*arguments, "-o", "alone").stdout)
+    assert found["points"] == alone["points"]
