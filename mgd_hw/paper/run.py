@@ -317,7 +317,7 @@ def points_of(of: Figure, done: Iterable[tuple[Task, Row]]) -> tuple[Point, ...]
 
 
 def _notes(of: Figure, done: Sequence[tuple[Task, Row]]) -> tuple[str, ...]:
-    said = []
+    said = [of.note] if of.note else []
     short = sum(not row.columns["reached"] for _, row in done)
     if short:
         said.append(
