@@ -153,17 +153,17 @@ class BoardTop(wiring.Component):
         m.domains.start = ClockDomain("start", reset_less=True)
         m.d.comb += ClockSignal("start").eq(sync.clk)
         locked, ready, held = Signal(), Signal(), Signal(init=1)
+        count = Signal(range(2 * ceil(START_US * self.plan.clock.mhz)))  # its highest bit ends it: nothing is compared
         if self.plan.clock.settings:
             m.submodules.pll = _PLLS[self.plan.board.pll](self.plan, self.clk, sync.clk, locked)
         else:
             m.d.comb += [sync.clk.eq(self.clk), locked.eq(1)]
         pressed = self.button ^ pins["button"].inverted if "button" in pins else C(0)
         m.submodules.ready = FFSynchronizer(locked & ~pressed, ready, o_domain="start", init=0)
-        count = Signal(range(ceil(START_US * self.plan.clock.mhz)))
-        m.d.start += held.eq(~count.all())
+        m.d.start += held.eq(~count[-1])
         with m.If(~ready):
             m.d.start += count.eq(0)
-        with m.Elif(~count.all()):
+        with m.Elif(~count[-1]):
             m.d.start += count.eq(count + 1)
         linked = m.submodules.linked = self.linked
         m.d.comb += [

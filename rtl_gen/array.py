@@ -12,7 +12,7 @@ from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import Memory
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.lane import Lane
-from rtl_gen.perturbation import sign_layout
+from rtl_gen.perturbation import DRAW_LATENCY, sign_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
 from rtl_gen.slot import active_lanes, ahead_layout, delayed, ends_pass, pipeline, slot_layout
@@ -35,10 +35,10 @@ class LaneArray(wiring.Component):
     broadcast : In
         g, or u, and whether its casts were out of range.
     replay, live : In(sign_layout(spec))
-        Signs of the step being correlated, a cycle after ``slot``; of the step under way, a cycle after ``live_slot`` (weight
+        Signs of the step being correlated, a cycle after ``slot``; of the step under way, two cycles after ``live_slot`` (weight
         perturbation; in node perturbation they stand beside the accumulators, where they are not the lanes' concern).
     word_slot, word : Out, In
-        The random word, a cycle after its slot (with a gradient memory or momentum).
+        The random word, two cycles after its slot (with a gradient memory or momentum).
     update : In(1)
         An update is due in the correlating pass.
     operand_slot, operand_ahead, x : Out, Out, In
@@ -120,7 +120,7 @@ class LaneArray(wiring.Component):
         timing = self.timing
         slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
         m.d.comb += [
-            self.live_slot.eq(slots[self.latency if self.spec.node else timing.parameter - 1]),
+            self.live_slot.eq(slots[(self.latency + 1 if self.spec.node else timing.parameter) - DRAW_LATENCY]),
             self.operand_slot.eq(slots[self.operand_latency]),
             *(self.operand_ahead[name].eq(slots[self.operand_latency - 1][name]) for name in self.operand_ahead.shape().members),
             self.drain_slot.eq(slots[self.latency]),
@@ -208,7 +208,7 @@ class LaneArray(wiring.Component):
             return
         # The word is valid when the first stochastic cast rounds: that of m, or of u.
         momentum = isinstance(spec.optimizer, Momentum)
-        m.d.comb += self.word_slot.eq(slots[timing.gradient if momentum else timing.gradient - 1])
+        m.d.comb += self.word_slot.eq(slots[(timing.gradient + 1 if momentum else timing.gradient) - DRAW_LATENCY])
         update_word = delayed(m, self.word, 2, "update_word") if momentum else self.word
         for lane in self.lanes:
             m.d.comb += lane.update_word.eq(update_word)
@@ -289,5 +289,5 @@ class LaneArray(wiring.Component):
                 shown["momentum"] = Mux(self.update, decayed, kept)
             with m.If(mask[number]):
                 m.d.comb += [event[name][number].eq(value) for name, value in shown.items()]
-        counted = slots[stage + self.count_latency]
-        m.d.comb += self.learned_stb.eq(ends_pass(spec, counted) & counted.correlate)
+        counted = slots[stage + self.count_latency - 1]
+        m.d.sync += self.learned_stb.eq(ends_pass(spec, counted) & counted.correlate)

@@ -15,6 +15,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed, Rounding
 from rtl_gen.cast import cast_in_two
 from rtl_gen.fixed import limit, shift
+from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NEVER_COLLIDES, by_layer, delayed, in_last_layer, pipeline, slot_layout
 
@@ -165,13 +166,15 @@ class Broadcast(wiring.Component):
     update : In(1)
         An update is due.
     word : In
-        Random word, valid one cycle after ``word_slot``.
+        Random word, valid two cycles after ``word_slot``.
     word_slot : Out
-        The slot, a cycle before its random word is used.
+        The slot, two cycles before its random word is used.
     error, error_stb : In
         An output's error; ``square`` is its square two cycles later. Never given while products are formed.
     slot_o : Out(slot_layout(spec))
         The slot, a cycle before ``o`` is valid: ``latency`` cycles after ``slot``.
+    slot_ahead : Out
+        The slot, a cycle before ``slot_o``.
     o : Out
         g, or u; 0 in a pass that does not correlate.
     outside, update_outside : Out(1)
@@ -208,6 +211,7 @@ class Broadcast(wiring.Component):
             "error": In(error),
             "square": Out(2 * error.width),
             "slot_o": Out(slot_layout(spec)),
+            "slot_ahead": Out(slot_layout(spec)),
             "outside": Out(1),
             "o": Out(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
         }
@@ -233,7 +237,7 @@ class Broadcast(wiring.Component):
         spec = self.spec
         m.submodules.scaler = scaler = self.scaler
         slots = pipeline(m, self.slot, self.latency)
-        m.d.comb += self.slot_o.eq(slots[-1])
+        m.d.comb += [self.slot_o.eq(slots[-1]), self.slot_ahead.eq(slots[-2])]
 
         product = self._multiply(m, slots)
         # The amount belongs to the cycle in which the product enters the scaler.
@@ -304,7 +308,7 @@ class Broadcast(wiring.Component):
         spec = self.spec
         source, target, cast = spec.gradient_format, spec.update_format, spec.formats.weight_cast
         if spec.stochastic_bits:
-            m.d.comb += self.word_slot.eq(slots[stage - 1])
+            m.d.comb += self.word_slot.eq(slots[stage - DRAW_LATENCY])
         dropped, word = source.fraction_bits - target.fraction_bits, self.word if spec.stochastic_bits else 0
         u, update_outside = cast_in_two(m, g, dropped, target, cast.rounding, cast.overflow, "u", word)
         entry = slots[stage + 1]

@@ -220,7 +220,7 @@ class Core(wiring.Component):
             array.broadcast_outside.eq(broadcast.outside),
             array.update.eq(conductor.update),
             array.replay.eq(signs.replay),
-            signs.replay_slot.eq(array.slot),
+            signs.replay_slot.eq(broadcast.slot_ahead),
             signs.live_slot.eq(array.live_slot),
             signs.advance.eq(conductor.advance),
             signs.fresh.eq(conductor.fresh),

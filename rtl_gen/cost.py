@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from rtl_gen.cast import cast_in_two
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import delayed
+from rtl_gen.slot import delayed, either
 
 __all__ = ["CostUnit", "Judge"]
 
@@ -72,16 +72,18 @@ class CostUnit(wiring.Component):
         spec = self.spec
         m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
 
-        # The first square of a pass may follow the last of the pass before at once.
-        sum_so_far = Mux(self.cost_stb, 0, self.total)
-        m.d.sync += self.total.eq(sum_so_far)
-        with m.If(delayed(m, self.stb, 3, "square_stb", reset_less=False)):
-            m.d.sync += self.total.eq(sum_so_far + self.square)
-
-        m.d.comb += [
-            self.cost_stb.eq(delayed(m, self.stb & self.last, self.cost_latency, "cost_stb", reset_less=False)),
-            self.cost_second.eq(delayed(m, self.second, self.cost_latency, "cost_second")),
-        ]
+        # The first square of a pass may follow the last of the pass before at once, but where neurons of other layers leave between.
+        square_stb = delayed(m, self.stb, self.cost_latency - 1, "square_stb", reset_less=False)
+        if len(spec.network.layers) > 1:
+            with m.If(square_stb):
+                m.d.sync += self.total.eq(self.total + self.square)
+            with m.If(self.cost_stb):
+                m.d.sync += self.total.eq(0)
+        else:
+            sum_so_far = Mux(self.cost_stb, 0, self.total)
+            m.d.sync += self.total.eq(Mux(square_stb, sum_so_far + self.square, sum_so_far))
+        m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, self.cost_latency, "cost_stb", reset_less=False))
+        m.d.comb += self.cost_second.eq(delayed(m, self.second, self.cost_latency, "cost_second"))
         # The complement of C₀, so that a sum, with nothing in front of it, subtracts.
         below0 = Signal(signed(len(self.cost0) + 1))
         m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]
@@ -120,8 +122,8 @@ class Judge(wiring.Component):
         The pass's answer is right: for one cycle, ``latency`` cycles after its last output.
     """
 
-    latency = 2
-    """The outputs are registered, then compared."""
+    latency = 3
+    """The outputs are registered, then compared, then judged."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -131,26 +133,34 @@ class Judge(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        stb, last = delayed(m, self.stb, 1, "stb", reset_less=False), delayed(m, self.last, 1, "last")
-        y, target = delayed(m, self.y, 1, "y"), delayed(m, self.target, 1, "target")
+        ends = delayed(m, self.stb & self.last, 2, "ends", reset_less=False)
         if spec.network.n_out == 1:
+            y, target = delayed(m, self.y, 2, "y"), delayed(m, self.target, 2, "target")
             fraction = spec.formats.activation.fraction_bits
             half = 1 << (fraction - 1) if fraction > 0 else 1
             right = (y >= half) == (target >= half)
         else:
-            first, agree = Signal(init=1), Signal()
-            # The complements of the best so far, so that a sum, with nothing in front of it, compares.
-            wide = signed(len(y) + 1)
-            below_y, below_target = Signal(wide), Signal(wide)
-            signed_y, signed_target = Signal(wide), Signal(wide)
-            m.d.comb += [signed_y.eq(y), signed_target.eq(target)]
-            better_y, better_target = first | (signed_y + below_y >= 0), first | (signed_target + below_target >= 0)
-            right = (better_y & better_target) | (~better_y & ~better_target & agree)
-            with m.If(stb):
-                m.d.sync += [first.eq(last), agree.eq(right)]
-                with m.If(better_y):
-                    m.d.sync += below_y.eq(~signed_y)
-                with m.If(better_target):
-                    m.d.sync += below_target.eq(~signed_target)
-        m.d.sync += self.correct.eq(stb & last & right)
+            agree, begins = Signal(), Signal(init=1)
+            m.d.sync += begins.eq(self.stb & self.last)
+            better_y, better_target = (self._better(m, each, begins, name) for each, name in ((self.y, "y"), (self.target, "target")))
+            right = Mux(better_y ^ better_target, 0, better_y | agree)
+            m.d.sync += agree.eq(right)
+        m.d.sync += self.correct.eq(ends & right)
         return m
+
+    def _better(self, m, value, begins, name):
+        """Whether a value, two cycles later, is more than all that were judged before it in its pass; of the first it is true.
+
+        Both are counted from less than any value, which stands for none, and of the value the complement is held, so that a sum, with
+        nothing in front of it, compares.
+        """
+        width = len(value) + 1
+        above = Signal(width, name=f"above_{name}", reset_less=True)
+        best = Signal(width, name=f"best_{name}")
+        m.d.sync += above.eq(~Mux(self.stb, value + (1 << width - 1), 0))
+        better = Signal(name=f"better_{name}")
+        m.d.comb += better.eq(~(Cat(1, best) + Cat(1, above))[-1])
+        m.d.sync += best.eq(either(better, ~above, best))
+        with m.If(begins):
+            m.d.sync += best.eq(0)
+        return delayed(m, better, 1, f"better_{name}", reset_less=False)

@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.frames import CHECK_BYTES, ESCAPE, FLAG, INVERTED, MAX_PAYLOAD, RING_BYTES, SALT, SEQUENCE, Kind, checked
 from rtl_gen.host import request_layout
-from rtl_gen.slot import NEVER_COLLIDES
+from rtl_gen.slot import NEVER_COLLIDES, either
 from rtl_gen.uart import Transmitter
 
 __all__ = ["Checksum", "Executor", "FrameReceiver", "FrameSender", "Framing"]
@@ -246,13 +246,14 @@ class Executor(wiring.Component):
         m = Module()
         at = _states("Header", "Count", "Begin", "Fetch", "Shift", "Offer", "Resume", "Response", "Answer", "Skip", "Close")
         content, response = self.content, self.response
-        kind, rest, empty, place, fourth = Signal(2), Signal(range(MAX_PAYLOAD + 1)), Signal(), Signal(range(BITS)), Signal(2)
+        kind, rest, empty, fourth = Signal(2), Signal(range(MAX_PAYLOAD + 1)), Signal(), Signal(2)
+        place = Signal(BITS, init=1)  # a bit that goes round, so that it takes no logic to know where it is
         word, byte = self._shift(m, at, kind)
         is_read, idle = kind == Kind.READ, ~(self.sample.valid | self.request.valid)
         target, padded = self._sample_words(m, at["Offer"] & idle & kind[1], kind)
         self._begin_word(m, at, kind, target, word)
         # A one goes ahead of a word's bits.
-        whole, end_of_byte = word[0], place == BITS - 1
+        whole, end_of_byte = word[0], place[-1]
         answered, fetched = self.shift & end_of_byte, content.valid & ~empty
         m.d.comb += [
             content.ready.eq(at["Header"] | at["Count"] | at["Skip"] | at["Fetch"] & ~empty),
@@ -271,10 +272,11 @@ class Executor(wiring.Component):
         with m.If(at["Fetch"]):
             m.d.sync += byte.eq(content.payload)
         m.d.sync += [
-            # Behind the last word of a sample, what follows in its byte is nothing.
-            place.eq(Mux(at["Shift"] & whole & padded, 0, place + (at["Shift"] | self.shift))),
             fourth.eq(fourth + (answered | (at["Skip"] & content.valid))),
         ]
+        # Behind the last word of a sample, what follows in its byte is nothing.
+        moved = either(at["Shift"] | self.shift, place.rotate_left(1), place)
+        m.d.sync += place.eq(either(at["Shift"] & whole & padded, C(place.init, BITS), moved))
         self._offer(m, at["Shift"] & whole, kind)
         _move(
             m,
@@ -289,8 +291,8 @@ class Executor(wiring.Component):
                 ("Shift", ~whole & end_of_byte, "Fetch"),
                 ("Offer", idle & is_read, "Response"),
                 ("Offer", idle & ~is_read, "Resume"),
-                ("Resume", place == 0, "Fetch"),
-                ("Resume", place != 0, "Shift"),
+                ("Resume", place[0], "Fetch"),
+                ("Resume", ~place[0], "Shift"),
                 ("Response", response.valid, "Answer"),
                 ("Answer", answered & fourth.all(), "Resume"),
                 ("Skip", content.valid & fourth.all(), "Close"),
@@ -398,10 +400,11 @@ class FrameSender(wiring.Component):
         refused, reset, own, asked = (Signal(name=name) for name in ("refused", "reset", "own", "asked"))
         # Of an answer: its header, then its data, then its checksum.
         in_data, checking = Signal(), Signal()
-        place, count = Signal(range(BITS)), Signal(range(CHECK_BYTES))
+        place, count, full, final = Signal(range(BITS)), Signal(range(CHECK_BYTES)), Signal(), Signal()
         header = Signal(BITS, reset_less=True)
-        begin, filled = line.ready & asked, line.shift & (place == BITS - 1)
-        ends_data, last = in_data & (own | self.close), checking & (count == CHECK_BYTES - 1)
+        begin, filled = line.ready & asked, line.shift & full
+        takes = at["Fill"] & line.ready & ~line.flag & ~line.shift
+        ends_data, last = in_data & (own | self.close), checking & final
         m.d.comb += [
             self.o.eq(line.o),
             # The header is empty once it has gone.
@@ -410,14 +413,17 @@ class FrameSender(wiring.Component):
             checksum.bit.eq(line.bit ^ checking),
             checksum.en.eq(line.shift),
             checksum.clear.eq(at["Idle"]),
-            self.shift.eq(line.shift & in_data),
             self.answering.eq(at["Next"] & in_data & ~own & ~reset),
             self.closed.eq(at["End"] & line.ready & ~own),
         ]
         m.d.sync += [
             asked.eq(at["Idle"] & (refused | reset | self.answer)),
             line.flag.eq((at["Idle"] & begin) | (at["End"] & line.ready)),
-            line.shift.eq(at["Fill"] & line.ready & ~line.flag & ~line.shift),
+            line.shift.eq(takes),
+            self.shift.eq(takes & in_data),
+            # Both are looked at no sooner than two cycles after they change.
+            full.eq(place == BITS - 1),
+            final.eq(count == CHECK_BYTES - 1),
         ]
         with m.If(at["Idle"]):
             # Kept, since the next frame may come while its number is being sent.

@@ -5,7 +5,7 @@ No sign is ever stored: the replay stream draws them a second time.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
@@ -14,9 +14,13 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
 from python_ref.spec.registers import phase_bits
-from rtl_gen.slot import active_lanes, slot_layout
+from rtl_gen.slot import active_lanes, delayed, slot_layout
 
-__all__ = ["Beats", "CountedSigns", "RandomSigns", "StochasticWords", "leap", "sign_layout", "sign_source"]
+__all__ = ["DRAW_LATENCY", "Beats", "CountedSigns", "RandomSigns", "StochasticWords", "leap", "sign_layout", "sign_source"]
+
+
+DRAW_LATENCY = 2
+"""Cycles from a slot to its signs, or its random word: whether it draws is registered, then what is drawn."""
 
 
 def sign_layout(spec: DesignSpec) -> data.StructLayout:
@@ -33,23 +37,31 @@ def leap(generator: Trinomial, state, load_en=0, load=0) -> Cat:
     return Cat(state[generator.outputs :], Mux(load_en, load, drawn)[: generator.outputs])
 
 
-class _Tracked(NamedTuple):
-    """A quantity of the step under way, and of the one being correlated."""
+class _Drawing(NamedTuple):
+    """A slot; whether it draws signs; whether a generator goes on, since it does or since its state is loaded."""
 
-    live: Signal
-    replay: Signal
+    slot: Any
+    signs: Signal
+    advances: Signal
+
+
+class _Tracked(NamedTuple):
+    """What there is of the step under way, and of the one being correlated."""
+
+    live: Any
+    replay: Any
 
 
 class _SignPorts(wiring.Component):
     """What every source of signs has.
 
-    Both outputs are registered: signs for a slot are valid one cycle after the slot is at ``live_slot`` or
-    ``replay_slot``. In node perturbation they hold for the whole group.
+    Whether a slot draws is registered, and so are both outputs: signs for a slot are valid two cycles after the slot is at
+    ``live_slot`` or ``replay_slot``. In node perturbation they hold for the whole group.
 
     Members
     -------
     live_slot, replay_slot : In(slot_layout(spec))
-        The slot, a cycle before its signs are used.
+        The slot, two cycles before its signs are used.
     live, replay : Out(sign_layout(spec))
         Signs of the step under way, and of the step being correlated.
     advance : In(1)
@@ -57,7 +69,8 @@ class _SignPorts(wiring.Component):
     fresh : In(1)
         With ``advance``: the next step takes a new sign vector (p counts up).
     load_en, load : In(1), In(load_width)
-        Take p and push bits into the live and the replay states, at their tops: the fields of a beat, p lowest.
+        Take p and push bits into the live and the replay states, at their tops: the fields of a beat, p lowest; ``load`` stands in the
+        cycle after as well.
     restart : In(1)
         With what was loaded, the next step is the first of a sign vector.
 
@@ -67,7 +80,7 @@ class _SignPorts(wiring.Component):
         Bits of a beat: those of p, and for each generator as many as it draws at once.
     """
 
-    latency = 1
+    latency = DRAW_LATENCY
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -88,18 +101,18 @@ class _SignPorts(wiring.Component):
             }
         )
 
-    def _draws(self, slot):
-        return slot.first if self.spec.node else slot.valid
-
-    @property
-    def draw_live(self):
-        """Whether the live slot draws signs."""
-        return self._draws(self.live_slot) & self.live_slot.perturb
-
-    @property
-    def draw_replay(self):
-        """Whether the replay slot draws signs."""
-        return self._draws(self.replay_slot) & self.replay_slot.correlate
+    def follow_slots(self, m) -> _Tracked:
+        """The live slot and that of the replay, a cycle later, with whether they draw."""
+        found = []
+        for which, slot, when in (
+            ("live", self.live_slot, self.live_slot.perturb),
+            ("replay", self.replay_slot, self.replay_slot.correlate),
+        ):
+            draws = (slot.first if self.spec.node else slot.valid) & when
+            signs, advances = Signal(name=f"draw_{which}"), Signal(name=f"advance_{which}")
+            m.d.sync += [signs.eq(draws), advances.eq(draws | self.load_en)]
+            found.append(_Drawing(delayed(m, slot, 1, f"{which}_slot", reset_less=False), signs, advances))
+        return _Tracked(*found)
 
     def track_steps(self, m, p, following):
         """Follow p, or a function of it, for the step under way and for the one being correlated, from what is loaded on.
@@ -135,11 +148,11 @@ class Beats(wiring.Component):
     Members
     -------
     en, data : In(1), In(32)
-        A word; ``data`` must stand in the cycle after as well.
+        A word; ``data`` must stand in the two cycles after as well.
     restart : In(1)
         The next word is a beat's first.
     beat_en, beat : Out(1), Out(width)
-        A beat, the cycle after its last word came.
+        A beat, the cycle after its last word came; it stands in the next as well.
     """
 
     def __init__(self, width: int):
@@ -177,40 +190,42 @@ class RandomSigns(_SignPorts):
     def elaborate(self, platform):
         m = Module()
         fresh, odd = self.track_steps(m, Signal(name="odd"), lambda odd: ~odd)
+        drawing = self.follow_slots(m)
         place = 1
         for number, generator in enumerate(self.generators):
-            live, replay = self._states(m, generator, self.load[place : place + generator.outputs], fresh, str(number))
+            live, replay = self._states(m, generator, drawing, self.load[place : place + generator.outputs], fresh, str(number))
             place += generator.outputs
             lanes = slice(126 * number, 126 * number + generator.outputs)
             for bits, parity, draw, signs in (
-                (live, odd.live, self.draw_live, self.live),
-                (replay, odd.replay, self.draw_replay, self.replay),
+                (live, odd.live, drawing.live.signs, self.live),
+                (replay, odd.replay, drawing.replay.signs, self.replay),
             ):
                 with m.If(draw):
                     m.d.sync += signs.negative[lanes].eq(bits[: generator.outputs] ^ parity.replicate(generator.outputs))
         m.d.comb += [self.live.active.eq(-1), self.replay.active.eq(-1)]
         return m
 
-    def _states(self, m, generator, pushed, fresh, name):
+    def _states(self, m, generator, drawing, pushed, fresh, name):
         """The live and replay states of a generator, as they are for the present slots."""
         live, replay = (Signal(generator.degree, name=f"{which}{name}", reset_less=True) for which in ("live", "replay"))
         live_now, replay_now = Signal.like(live), Signal.like(replay)
         m.d.comb += [live_now.eq(live), replay_now.eq(replay)]
-        begin = self.live_slot.begin & self.live_slot.perturb
+        slot, replayed = drawing.live.slot, drawing.replay.slot
+        begin, loads = slot.begin & slot.perturb, delayed(m, self.load_en, 1, f"loads{name}", reset_less=False)
         if self.spec.holds_signs:
             held = Signal(generator.degree, name=f"held{name}", reset_less=True)
-            with m.If(begin & (~fresh | self.live_slot.second & self.spec.two_sided)):
+            with m.If(begin & (~fresh | slot.second & self.spec.two_sided)):
                 m.d.comb += live_now.eq(held)
             with m.Elif(begin):
                 m.d.sync += held.eq(live)
-            with m.If(self.replay_slot.begin & self.replay_slot.correlate):
+            with m.If(replayed.begin & replayed.correlate):
                 m.d.comb += replay_now.eq(held)
         elif self.spec.two_sided:
-            with m.If(begin & self.live_slot.second):
+            with m.If(begin & slot.second):
                 m.d.comb += live_now.eq(replay)
-        for draw, state, now in ((self.draw_live, live, live_now), (self.draw_replay, replay, replay_now)):
-            with m.If(draw | self.load_en):
-                m.d.sync += state.eq(leap(generator, now, self.load_en, pushed))
+        for each, state, now in ((drawing.live, live, live_now), (drawing.replay, replay, replay_now)):
+            with m.If(each.advances):
+                m.d.sync += state.eq(leap(generator, now, loads, pushed))
         return live_now, replay_now
 
 
@@ -226,9 +241,10 @@ class CountedSigns(_SignPorts):
             return p + 1 if walsh else Mux(p == quantities - 1, 0, p + 1)
 
         _, phases = self.track_steps(m, Signal(phase_bits(self.spec), name="phase"), following)
-        for which, slot, draw, p, signs in (
-            ("live", self.live_slot, self.draw_live, phases.live, self.live),
-            ("replay", self.replay_slot, self.draw_replay, phases.replay, self.replay),
+        drawing = self.follow_slots(m)
+        for which, (slot, draw, _), p, signs in (
+            ("live", drawing.live, phases.live, self.live),
+            ("replay", drawing.replay, phases.replay, self.replay),
         ):
             index = Signal(range(quantities + self.spec.hardware.lanes + 1), name=f"{which}_index")
             now = Signal.like(index, name=f"{which}_now")
@@ -259,13 +275,13 @@ class StochasticWords(wiring.Component):
     Members
     -------
     slot : In(slot_layout(spec))
-        The slot, a cycle before its word is used.
+        The slot, two cycles before its word is used: whether it draws is registered.
     update : In(1)
         An update is due in the correlating pass.
     word : Out(spec.stochastic_bits)
         The word.
     load_en, load : In(1), In(load_width)
-        Push bits into the state, at its top.
+        Push bits into the state, at its top; ``load`` stands in the cycle after as well.
 
     Attributes
     ----------
@@ -273,7 +289,7 @@ class StochasticWords(wiring.Component):
         Bits that it draws at once.
     """
 
-    latency = 1
+    latency = DRAW_LATENCY
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -291,10 +307,12 @@ class StochasticWords(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        state, draw = Signal(self.generator.degree, reset_less=True), Signal()
-        m.d.comb += draw.eq(self.slot.valid & self.slot.correlate & self.update)
-        with m.If(draw):
+        state, draws, advances = Signal(self.generator.degree, reset_less=True), Signal(), Signal()
+        draw = self.slot.valid & self.slot.correlate & self.update
+        m.d.sync += [draws.eq(draw), advances.eq(draw | self.load_en)]
+        loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
+        with m.If(draws):
             m.d.sync += self.word.eq(state[: self.generator.outputs])
-        with m.If(draw | self.load_en):
-            m.d.sync += state.eq(leap(self.generator, state, self.load_en, self.load))
+        with m.If(advances):
+            m.d.sync += state.eq(leap(self.generator, state, loads, self.load))
         return m

@@ -29,7 +29,7 @@ class Period(wiring.Component):
     length : In
         Steps of the next period.
     advance : In(1)
-        A step has ended.
+        A step has ended; not in the two cycles after another, or after ``restart``.
     restart : In(1)
         The next step is a period's first.
     begins, ends : Out(1)
@@ -47,11 +47,12 @@ class Period(wiring.Component):
             m.d.comb += [self.begins.eq(1), self.ends.eq(1)]
             return m
         left = Signal(range(MAX_PERIOD + 1), init=self.init)
-        fewer = Signal.like(left, init=self.init - 1)
-        begins, ends = Signal(init=1), Signal(init=self.init == 1)
+        fewer, half = Signal.like(left, init=self.init - 1), len(left) // 2
+        begins, ends, borrows = Signal(init=1), Signal(init=self.init == 1), Signal(init=not self.init % (1 << half))
         m.d.comb += [self.begins.eq(begins), self.ends.eq(ends)]
-        # One step fewer is known before it is asked for, so that no carry stands in front of what is chosen.
-        m.d.sync += [fewer.eq(left - 1), ends.eq(left == 1)]
+        # One step fewer is known before it is asked for, its high half a cycle after its low one, so that no carry stands in front of
+        # what is chosen, and no long one anywhere.
+        m.d.sync += [borrows.eq(left[:half] == 0), fewer.eq(Cat((left[:half] - 1)[:half], left[half:] - borrows)), ends.eq(left == 1)]
         with m.If(self.advance | self.restart):
             m.d.sync += [left.eq(Mux(self.restart | ends, self.length, fewer)), begins.eq(self.restart | ends)]
         return m

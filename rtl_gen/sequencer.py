@@ -105,10 +105,9 @@ class Sequencer(wiring.Component):
             m.d.sync += [k.eq(0), group.eq(group + 1)]
             with m.If(tail):
                 m.d.sync += [group.eq(0), layer.eq(Mux(closes, 0, layer + 1))]
-        with m.If(self.done):
-            m.d.sync += running.eq(0)
+        m.d.sync += running.eq(begins | (running & ~self.done))
         with m.If(begins):
-            m.d.sync += [running.eq(1), kind.eq(Cat(self.correlate, self.perturb, self.second, self.forward))]
+            m.d.sync += kind.eq(Cat(self.correlate, self.perturb, self.second, self.forward))
         self._tell(m, running, kind, layer, group, k, tail)
         return m
 

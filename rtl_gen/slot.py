@@ -7,7 +7,18 @@ from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["NEVER_COLLIDES", "active_lanes", "ahead_layout", "by_layer", "delayed", "ends_pass", "in_last_layer", "pipeline", "slot_layout"]
+__all__ = [
+    "NEVER_COLLIDES",
+    "active_lanes",
+    "ahead_layout",
+    "by_layer",
+    "delayed",
+    "either",
+    "ends_pass",
+    "in_last_layer",
+    "pipeline",
+    "slot_layout",
+]
 
 
 NEVER_COLLIDES = {"no_rw_check": 1}
@@ -52,6 +63,13 @@ def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True
         m.d.sync += register.eq(value)
         value = register
     return value
+
+
+def either(select: Value, this: Value, other: Value) -> Value:
+    """``this`` or ``other``, of the same width: a multiplexer of which synthesis makes no clock enable and no reset, where ``select``
+    comes late, or registers are few: those that share an enable share their place, far from what they are to be near."""
+    every = select.replicate(len(other))
+    return (this & every) | (other & ~every)
 
 
 def by_layer(values: list[int], layer: Value) -> Value:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.frames import ESCAPE, FLAG, INVERTED
+from rtl_gen.slot import either
 
 __all__ = ["Receiver", "Transmitter"]
 
@@ -93,7 +94,7 @@ class Transmitter(wiring.Component):
     ready : Out(1)
         Nothing is being sent.
     o : Out(1)
-        The line.
+        The line, a cycle later.
     """
 
     def __init__(self, divisor: int):
@@ -103,21 +104,32 @@ class Transmitter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         byte = Signal(BITS, reset_less=True)
-        place = Signal(range(BITS + 2))
+        # A bit that stands where the next bit of the line does: those of the byte, the stop bit, and its end.
+        place = Signal(BITS + 2)
         wait = Signal(range(self.divisor))
         # Literal is a flag or an escape: not of the byte.
         sending, flag, literal, escaped, due = Signal(), Signal(), Signal(), Signal(), Signal()
         special, escape = Signal(), literal & ~flag
+        # What the line does is chosen in one cycle, and done in the next.
+        moves, falls, constant, variable = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [self.ready.eq(~sending), special.eq((byte == FLAG) | (byte == ESCAPE))]
+        m.d.sync += [
+            moves.eq(0),
+            falls.eq(0),
+            constant.eq(
+                Mux(literal, Mux(flag, _bit_of(FLAG, place), _bit_of(ESCAPE, place)), place[BITS] | (escaped & _bit_of(INVERTED, place)))
+            ),
+            variable.eq(byte[0] & ~literal & ~place[BITS]),
+        ]
+        with m.If(moves):
+            m.d.sync += self.o.eq(~falls & (constant ^ variable))
+
+        steps = sending & due
+        begins = Mux(sending, steps & place[-1] & escape, self.send | self.flag)
+        m.d.sync += place.eq(either(begins, C(1, len(place)), either(steps, Cat(C(0, 1), place[:-1]), place)))
 
         def begin():
-            return [place.eq(0), wait.eq(self.divisor - 1), due.eq(self.divisor == 1), self.o.eq(0)]
-
-        def next_bit():
-            with m.If(literal):
-                m.d.sync += self.o.eq(Mux(flag, _bit_of(FLAG, place), _bit_of(ESCAPE, place)))
-            with m.Else():
-                m.d.sync += [self.o.eq(byte[0] ^ (escaped & _bit_of(INVERTED, place))), byte.eq(byte[1:])]
+            return [wait.eq(self.divisor - 1), due.eq(self.divisor == 1), moves.eq(1), falls.eq(1)]
 
         with m.If(self.shift):
             m.d.sync += byte.eq(Cat(byte[1:], self.bit))
@@ -126,11 +138,11 @@ class Transmitter(wiring.Component):
         with m.Elif(~due):
             m.d.sync += [wait.eq(wait - 1), due.eq(wait == 1)]
         with m.Else():
-            m.d.sync += [place.eq(place + 1), wait.eq(self.divisor - 1), due.eq(self.divisor == 1)]
-            with m.If(place < BITS):
-                next_bit()
-            with m.Elif(place == BITS):
-                m.d.sync += self.o.eq(1)
+            m.d.sync += [wait.eq(self.divisor - 1), due.eq(self.divisor == 1)]
+            with m.If(~literal):
+                m.d.sync += byte.eq(byte[1:])
+            with m.If(~place[-1]):
+                m.d.sync += moves.eq(1)
             with m.Elif(escape):
                 m.d.sync += [literal.eq(0), escaped.eq(1), *begin()]
             with m.Else():
@@ -139,6 +151,6 @@ class Transmitter(wiring.Component):
 
 
 def _bit_of(byte, place):
-    """Bit number ``place`` of a constant."""
-    chosen = [place == number for number in range(BITS) if byte >> number & 1]
-    return Cat(chosen).any()
+    """The bit of a constant at its place; behind it, as a stop bit has it."""
+    zeros, ones = ([place[number] for number in range(BITS) if byte >> number & 1 == bit] for bit in range(2))
+    return ~Cat(zeros).any() if len(zeros) < len(ones) else Cat(ones).any()

@@ -130,24 +130,22 @@ FAULTS = (
     Fault(
         "every other word replayed",
         "perturbation:RandomSigns._states",
-        "(self.draw_replay, replay, replay_now)",
-        "(self.draw_replay, replay, Mux(self.load_en, replay_now, leap(generator, replay_now)))",
+        "(drawing.replay, replay, replay_now)",
+        "(drawing.replay, replay, Mux(loads, replay_now, leap(generator, replay_now)))",
         "weight",
     ),
     Fault(
         "signs replayed from the wrong vector", "perturbation:RandomSigns._states", "m.d.comb += replay_now.eq(held)", "pass", "two_sided"
     ),
-    Fault(
-        "the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | self.live_slot.second & ", "~fresh & ", "two_sided"
-    ),
-    Fault("padding draws no signs", "perturbation:_SignPorts._draws", "else slot.valid", "else slot.real", "weight"),
+    Fault("the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | slot.second & ", "~fresh & ", "two_sided"),
+    Fault("padding draws no signs", "perturbation:_SignPorts.follow_slots", "else slot.valid", "else slot.real", "weight"),
     Fault("Walsh rows counted from 0", "perturbation:CountedSigns.elaborate", "(now + lane + 1)", "(now + lane)", "walsh"),
     Fault("one quantity too many", "perturbation:CountedSigns.elaborate", "p == quantities - 1", "p == quantities", "sequential"),
     Fault(
         "random words stand still",
         "perturbation:StochasticWords.elaborate",
-        "with m.If(draw | self.load_en)",
-        "with m.If(self.load_en)",
+        "advances.eq(draw | self.load_en)",
+        "advances.eq(self.load_en)",
         "random_rounding",
     ),
     Fault(
@@ -172,7 +170,7 @@ FAULTS = (
         "weight",
     ),
     Fault("a neuron of a plain pass is perturbed", "activation:Drain._perturbed", "perturb.eq(slot.perturb)", "perturb.eq(1)", "node"),
-    Fault("the next group's signs", "array:LaneArray.elaborate", "slots[self.latency if", "slots[self.latency - 2 if", "node"),
+    Fault("the next group's signs", "array:LaneArray.elaborate", "(self.latency + 1 if", "(self.latency - 1 if", "node"),
     Fault("idle lanes counted", "array:LaneArray._existing", "active_lanes(self.spec, slot) > lane", "1 > 0", "sequential"),
     Fault("−u without its carry", "fixed:plus_or_minus", "Cat(minus, inverted)", "Cat(Const(0, 1), inverted)", "node"),
     Fault("what stays at its limit is called changed", "lane:Lane._update", "~(outside & at_limit.all())", "1", "narrow_node"),
@@ -234,7 +232,7 @@ FAULTS = (
         "~less if not spec.two_sided",
         "node",
     ),
-    Fault("the last of equals wins", "cost:Judge.elaborate", "signed_y + below_y >= 0", "signed_y + below_y >= -1", "narrow"),
+    Fault("the last of equals wins", "cost:Judge._better", "Cat(1, best) + Cat(1, above)", "Cat(0, best) + Cat(0, above)", "narrow"),
     Fault("a lane is not counted", "array:LaneArray._count", "list(taken), name", "list(taken)[1:], name", "weight"),
     Fault(
         "what comes during a visit is lost",

@@ -93,5 +93,5 @@ def test_the_judge_equals_the_reference_ties_included(n_out, fraction):
             stimuli.append({"stb": 1, "last": int(k == n_out - 1), "y": int(outputs[k]), "target": int(targets[k])})
             stimuli += [{"stb": 0, "last": 1, "y": 3}] * rng.choice((0, 0, 1))
     stimuli.append({"stb": 0})
-    assert sum(row["correct"] for row in cycles(Judge(spec), stimuli, ("correct",), extra=1)) == right
+    assert sum(row["correct"] for row in cycles(Judge(spec), stimuli, ("correct",), extra=Judge.latency)) == right
     assert 0 < right < 300

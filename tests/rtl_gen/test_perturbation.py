@@ -12,7 +12,7 @@ from python_ref.spec.design import Hardware
 from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode, WalshCode
 from python_ref.spec.registers import stream_beats, stream_widths
 from python_ref.spec.schedule import Difference
-from rtl_gen.perturbation import Beats, StochasticWords, sign_source
+from rtl_gen.perturbation import DRAW_LATENCY, Beats, StochasticWords, sign_source
 from rtl_gen.sequencer import Sequencer
 from sim import host
 from tests.oracle import serial_bits
@@ -85,14 +85,14 @@ def beats(spec):
 def steps_of_signs(spec, steps, restart_at=None):
     """Live signs of the perturbed passes, and replayed signs of each step, as rows by slot and lane; driven like a core does."""
     source, marks = sign_source(spec), []
-    loads = [{"load_en": 1, "load": beat & (1 << source.load_width) - 1} for beat in beats(spec)]
-    loads += [{"load_en": 0, "restart": 1}, {"restart": 0}]
+    loads = [row for beat in beats(spec) for row in ({"load_en": 1, "load": beat & (1 << source.load_width) - 1}, {"load_en": 0})]
+    loads += [{"restart": 1}, {"restart": 0}]
     stimuli = loads.copy()
     idle = {f"{which}_slot.{flag}": 0 for which in ("live", "replay") for flag in FLAGS}
 
     def run(which, slot_list, label):
         for slot in slot_list:
-            marks.append((len(stimuli) + 1, which, label, slot))
+            marks.append((len(stimuli) + DRAW_LATENCY, which, label, slot))
             stimuli.append({**idle, "restart": 0, "advance": 0} | {f"{which}_slot.{name}": value for name, value in slot.items()})
 
     done = 0
@@ -159,13 +159,13 @@ def test_stochastic_words_equal_the_reference(lanes):
     spec = replace(base, hardware=Hardware(lanes))
     words, marks = StochasticWords(spec), []
     place = sum(stream_widths(spec)) - words.load_width
-    stimuli = [{"load_en": 1, "load": beat >> place} for beat in beats(spec)]
+    stimuli = [row for beat in beats(spec) for row in ({"load_en": 1, "load": beat >> place}, {"load_en": 0})]
     rng, updates = random.Random(lanes), 0
     for _ in range(12):
         update, correlate = rng.randrange(2), rng.randrange(2)
         for slot in slots(spec, correlate=correlate, perturb=0, second=0):
             if slot["real"] and update and correlate:
-                marks.append((len(stimuli) + 1, updates))
+                marks.append((len(stimuli) + DRAW_LATENCY, updates))
             stimuli.append({"load_en": 0, "update": update} | {f"slot.{name}": value for name, value in slot.items()})
         updates += update and correlate
     found = cycles(words, stimuli, ("word",), extra=2)
