@@ -66,8 +66,8 @@ FAULTS = [
     (
         "an escaped byte is not inverted",
         "uart:Transmitter.elaborate",
-        "byte[0] ^ (escaped & _bit_of(INVERTED, place))",
-        "byte[0]",
+        "(escaped & _bit_of(INVERTED, place))",
+        "0",
         lambda: ESCAPED(1),
     ),
     ("a checksum without its salt", "framing:Checksum.elaborate", '_register(SALT + checked(b""))', '_register(checked(b"")[4:])', DAMAGED),
@@ -139,7 +139,7 @@ FAULTS = [
         "C(1 << formats.input.width - 1, len(word))",
         samples,
     ),
-    ("padding is taken for a word", "framing:Executor.elaborate", 'Mux(at["Shift"] & whole & padded, 0, place', "Mux(0, 0, place", samples),
+    ("padding is taken for a word", "framing:Executor.elaborate", 'at["Shift"] & whole & padded', "C(0, 1)", samples),
     ("a command is given while busy", "host:HostPort._write", "writing if command is Command.STOP else writable", "writing", busy),
     ("a busy core is not stopped", "host:HostPort._write", "writing if command is Command.STOP else writable", "writable", busy),
     (
