@@ -165,12 +165,10 @@ class FrameReceiver(wiring.Component):
     @staticmethod
     def _check(m, checksum, taken, byte):
         """Bits of each byte into the checksum."""
-        shifted, left = Signal(BITS, reset_less=True), Signal(range(BITS + 1))
-        m.d.comb += [checksum.en.eq(left != 0), checksum.bit.eq(shifted[0])]
-        with m.If(taken):
-            m.d.sync += [shifted.eq(byte), left.eq(BITS)]
-        with m.Elif(left != 0):
-            m.d.sync += [shifted.eq(shifted[1:]), left.eq(left - 1)]
+        # As many ones as bits are left go with them, so that nothing is counted.
+        shifted, left = Signal(BITS, reset_less=True), Signal(BITS)
+        m.d.comb += [checksum.en.eq(left[0]), checksum.bit.eq(shifted[0])]
+        m.d.sync += [shifted.eq(Mux(taken, byte, shifted[1:])), left.eq(Mux(taken, (1 << BITS) - 1, left[1:]))]
 
     def _offer(self, m, get, start, read):
         """Bytes of good frames out of the ring, each at most every fourth cycle."""
