@@ -82,7 +82,7 @@ class Part:
     block_shapes : tuple of (int, int)
         Depths and widths that one block memory can have.
     synthesis : str
-        Yosys's command, but for ``-top``.
+        Yosys's command, but for ``-top``, and what must be set before it.
     cells : Cells
         Its cells; of those that join the outputs of look-up tables nothing is counted.
     block_byte : int
@@ -209,6 +209,10 @@ _XC7: Cells = MappingProxyType(
 
 _SHAPES_18K = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
 
+WIRE_PS = 1800
+"""What a UP5K's wire takes, with its multiplexers, in picoseconds: as icetime finds it between neighbours. Yosys supposes 750, takes
+carry chains for the longest paths, and saves look-up tables at the price of levels elsewhere."""
+
 TARGETS: Mapping[str, Part] = MappingProxyType(
     {
         part.name: part
@@ -218,7 +222,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
                 "Lattice iCE40UP5K",
                 Resources(lut=5280, ff=5280, logic=5280, dsp=8, bram=30, spram=4),
                 ((2048, 2), (1024, 4), (512, 8), (256, 16)),
-                "synth_ice40 -dsp -device u",
+                f"scratchpad -set synth_ice40.abc9.W {WIRE_PS}; synth_ice40 -dsp -device u",
                 _ICE40,
                 "Lattice FPGA-DS-02008, iCE40 UltraPlus Family Data Sheet, as nextpnr-ice40 counts it",
                 block_byte=1,
