@@ -224,10 +224,11 @@ class RegisterFile(wiring.Component):
         # They are added; then their sum is written: three cycles after the half was read. A count at its end is written again, all ones.
         total, carry = Signal(HALF + 1, reset_less=True), Signal()
         written, written_wide, begun, ended = Signal.like(base), Signal(), Signal(), Signal()
-        m.d.comb += carry.eq(total[HALF] & (slot != 2))
-        m.d.sync += total.eq(old + grown + carry)
+        summed = old + grown + carry
+        # The low half of a word takes no carry, which is known a cycle ahead.
+        m.d.sync += [total.eq(summed), carry.eq(summed[HALF] & (slot != 1))]
         with m.If(~written_wide & ~slot[1]):
-            m.d.sync += total.eq(-1)
+            m.d.sync += [total.eq(-1), carry.eq(slot != 1)]
         with m.If(slot == 2):
             m.d.sync += [written.eq(base), written_wide.eq(wide), begun.eq(1)]
         with m.If(slot == 0):
