@@ -135,9 +135,9 @@ def _synthesis(board: Board) -> str:
 
 
 def synthesis_commands(spec: DesignSpec, board: Board) -> list[str]:
-    """Yosys's script. Each multiply-accumulate is kept whole while DSP blocks are found, and made flat after."""
+    """Yosys's script. What must be kept whole while DSP blocks are found, and registers are, is made flat after."""
     top = top_module(spec)
-    kept = kept_modules(spec) if board.part.keeps_mac else ()
+    kept = kept_modules(spec, macs=board.part.keeps_mac)
     flat = ["setattr -mod -unset keep_hierarchy *", "flatten", "opt_clean -purge"] if kept else []
     return [
         "read_verilog top.v",

@@ -112,7 +112,7 @@ def synthesised(spec: DesignSpec, part: Part, directory: Path) -> dict[str, Any]
         "read_verilog linked.v",
         f"hierarchy -check -top {top}",
         "proc",
-        *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in (kept_modules(spec) if part.keeps_mac else ())),
+        *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept_modules(spec, macs=part.keeps_mac)),
         f"{part.synthesis} -top {top}",
         "write_json netlist.json",
     ]

@@ -143,7 +143,7 @@ def _counted(
     from rtl_gen.yosys import run_yosys
 
     apart = ("",) if blocks else EXCLUDED
-    kept = [*(kept_modules(spec) if part.keeps_mac else ()), *(f"{prefix}{block}*" for block in apart)]
+    kept = [*kept_modules(spec, macs=part.keeps_mac), *(f"{prefix}{block}*" for block in apart)]
     file = f"{name}_{'blocks' if blocks else 'whole'}"
     commands = [
         f"read_verilog {name}.v",

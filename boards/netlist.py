@@ -150,7 +150,7 @@ def write_netlist(
         f"read_verilog {name}_input.v",
         f"hierarchy -check -top {top}",
         "proc",
-        *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in (kept_modules(spec) if part.keeps_mac else ())),
+        *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept_modules(spec, macs=part.keeps_mac)),
         f"{part.synthesis} {models.restriction} -top {top}",
         "setattr -mod -unset keep_hierarchy *",
         "flatten",

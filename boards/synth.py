@@ -167,7 +167,7 @@ def synthesise(
     source = verilog or directory / VERILOG
     text = source.read_text(encoding="utf-8") if source.exists() or verilog else emit_verilog(spec)
     (directory / "synth_input.v").write_text(text, encoding="utf-8")
-    whole = kept_modules(spec) if part.keeps_mac else ()
+    whole = kept_modules(spec, macs=part.keeps_mac)
     modules = components_of(text, spec) if by_component else {}
     run = partial(_run, part, spec.module, directory, notify=notify)
     kept = {"synth_whole": whole} | ({"synth_components": (*whole, *modules)} if modules else {})

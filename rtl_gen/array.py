@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,8 +16,12 @@ from rtl_gen.perturbation import DRAW_LATENCY, sign_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
 from rtl_gen.slot import active_lanes, ahead_layout, delayed, ends_pass, pipeline, slot_layout
+from rtl_gen.station import MANY, tell
 
 __all__ = ["LaneArray"]
+
+_PLACES = (MANY - 1).bit_length()
+"""Places of a lane's number within so many."""
 
 
 class LaneArray(wiring.Component):
@@ -30,6 +34,8 @@ class LaneArray(wiring.Component):
 
     Members
     -------
+    slot_ahead : In(slot_layout(spec))
+        The slot that comes a cycle later.
     slot : In(slot_layout(spec))
         The slot, a cycle before its broadcast and replayed signs are valid.
     broadcast : In
@@ -53,7 +59,7 @@ class LaneArray(wiring.Component):
         To be counted in this cycle, existing lanes only.
     host_* : access to the lanes' memories, in force while ``host_mode`` is high, when the core is idle: ``host_lane``, ``host_memory``,
         ``host_address``, ``host_data``, which must stand from two cycles before ``host_write`` to the cycle after it; ``host_read_data``
-        two cycles after the address.
+        ``host_latency`` cycles after the address.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -62,6 +68,7 @@ class LaneArray(wiring.Component):
         self.timing = self.lanes[0].timing
         slot, count = slot_layout(spec), spec.hardware.lanes
         ports = {
+            "slot_ahead": In(slot),
             "slot": In(slot),
             "broadcast": In(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
             "broadcast_outside": In(1),
@@ -103,12 +110,17 @@ class LaneArray(wiring.Component):
     @property
     def operand_latency(self) -> int:
         """Cycles from ``slot`` to ``operand_slot``."""
-        return self.timing.weight - 2
+        return self.timing.weight - self.timing.reach - 2
 
     @property
     def latency(self) -> int:
         """Cycles from ``slot`` to ``drain_slot``."""
         return self.timing.accumulator - 1
+
+    @property
+    def host_latency(self) -> int:
+        """Cycles from ``host_address`` to ``host_read_data``."""
+        return self.timing.reach + self.timing.read + 1 + (len(self.lanes) > MANY)
 
     @property
     def count_latency(self) -> int:
@@ -120,7 +132,7 @@ class LaneArray(wiring.Component):
         timing = self.timing
         slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
         m.d.comb += [
-            self.live_slot.eq(slots[(self.latency + 1 if self.spec.node else timing.parameter) - DRAW_LATENCY]),
+            self.live_slot.eq(slots[(self.latency + 1 if self.spec.node else timing.parameter - timing.reach) - DRAW_LATENCY]),
             self.operand_slot.eq(slots[self.operand_latency]),
             *(self.operand_ahead[name].eq(slots[self.operand_latency - 1][name]) for name in self.operand_ahead.shape().members),
             self.drain_slot.eq(slots[self.latency]),
@@ -128,8 +140,10 @@ class LaneArray(wiring.Component):
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
         m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
-        self._memories(m, slots)
-        self._data(m, slots)
+        # By the cycle in which lanes hear what they are told of it.
+        told = [self.slot_ahead, *slots] if timing.reach else slots
+        (shared, own), (more_shared, more_own) = self._memories(m, told), self._data(m, told)
+        tell(m, self.lanes, shared | more_shared, own | more_own)
         self._count(m, slots)
         self._show(m, slots)
         return m
@@ -142,78 +156,64 @@ class LaneArray(wiring.Component):
         return address
 
     def _memories(self, m, slots):
-        """Addresses and enables of the lanes' memories, and the host's access to them."""
+        """Addresses and enables of the lanes' memories, and the host's access to them: what all lanes share, and what is each one's own."""
         spec, timing = self.spec, self.timing
         updates = self.update
         rows = [("parameter", Memory.PARAMETER, timing.parameter_read, timing.parameter, updates)]
         if spec.gradient_memory:
-            rows.append(("gradient", Memory.GRADIENT, 0, timing.gradient, 1))
+            rows.append(("gradient", Memory.GRADIENT, timing.gradient_read, timing.gradient, 1))
         if isinstance(spec.optimizer, Momentum):
             rows.append(("momentum", Memory.MOMENTUM, timing.momentum_read, timing.momentum, updates))
-        read_data = Signal(32)
-        for name, number, read, write, when in rows:
-            read_address = self._address(m, slots[read], f"{name}_read")
-            write_address = self._address(m, slots[write], f"{name}_write")
-            enable = slots[write - 1].real & slots[write - 1].correlate & when
-            chosen = self.host_memory == number
-            for lane_number, lane in enumerate(self.lanes):
-                m.d.comb += [
-                    getattr(lane, f"{name}_read").eq(Mux(self.host_mode, self.host_address, read_address)),
-                    getattr(lane, f"{name}_write").eq(Mux(self.host_mode, self.host_address, write_address)),
-                ]
-                written = self.host_write & chosen & (self.host_lane == lane_number)
-                m.d.sync += getattr(lane, f"{name}_en").eq(enable | written)
-            with m.If(chosen), m.Switch(self.host_lane):
-                for lane_number, lane in enumerate(self.lanes):
-                    with m.Case(lane_number):
-                        m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
-        m.d.comb += self.host_read_data.eq(delayed(m, read_data, 1, "host_read_data"))
-        if spec.gradient_memory:
-            m.d.comb += [lane.gradient_clear.eq(updates & ~self.host_mode) for lane in self.lanes]
-        word = Signal(32, name="host_word")
+        word = Signal(32, name="host_word", reset_less=timing.reach > 0)
         m.d.sync += word.eq(Mux(self.host_mode, self.host_data, 0))
-        m.d.comb += [lane.host_word.eq(word) for lane in self.lanes]
-        m.d.comb += [lane.host_mode.eq(self.host_mode) for lane in self.lanes]
+        shared, own = {"host_word": word, "host_mode": self.host_mode}, {}
+        if spec.gradient_memory:
+            shared["gradient_clear"] = updates & ~self.host_mode
+        found = [Signal(32, name=f"found{first}") for first in range(0, len(self.lanes), MANY)]
+        for name, memory, read, write, when in rows:
+            for way, stage in (("read", read), ("write", write)):
+                address = self._address(m, slots[stage], f"{name}_{way}")
+                shared[f"{name}_{way}"] = Mux(self.host_mode, self.host_address, address)
+            enable = slots[write - 1].real & slots[write - 1].correlate & when
+            chosen = self.host_memory == memory
+            written = Cat(self.host_write & chosen & (self.host_lane == number) for number in range(len(self.lanes)))
+            own[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
+            m.d.sync += own[f"{name}_en"].eq(enable.replicate(len(self.lanes)) | written)
+            for group, read_data in enumerate(found):
+                with m.If(chosen), m.Switch(self.host_lane[:_PLACES]):
+                    for number, lane in enumerate(self.lanes[group * MANY : (group + 1) * MANY]):
+                        with m.Case(number):
+                            m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
+        found = [delayed(m, read_data, 1, "host_read_data") for read_data in found]
+        chosen = found[0] if len(found) == 1 else delayed(m, Array(found)[self.host_lane[_PLACES:]], 1, "host_read_data_chosen")
+        m.d.comb += self.host_read_data.eq(chosen)
+        return shared, own
 
     def _data(self, m, slots):
-        """Broadcast, signs, operand and random words to the lanes."""
+        """Broadcast, signs, operand and random words to the lanes: what they share, and what is each one's own."""
         spec, timing = self.spec, self.timing
         perturbed = slots[timing.parameter]
         minus_pass = perturbed.second & spec.two_sided
         slot = slots[timing.update - 1]
         counted = self._existing(m, slot, slot.real & slot.correlate & self.update)
+        own = {"negative": self.replay.negative, "active": self.replay.active, "counted": counted}
+        if not spec.node:
+            own["live_negative"] = self.live.negative ^ minus_pass.replicate(len(self.lanes))
+            own["live_active"] = self.live.active & perturbed.perturb.replicate(len(self.lanes))
         weighed = slots[timing.weight]
-        load = delayed(m, weighed.first, 1, "load")
-        hidden = weighed.layer.any()
-        for number, lane in enumerate(self.lanes):
-            m.d.comb += [
-                lane.negative.eq(self.replay.negative[number]),
-                lane.active.eq(self.replay.active[number]),
-                lane.counted.eq(counted[number]),
-                lane.load.eq(load),
-                lane.hidden.eq(hidden),
-                lane.x.eq(self.x),
-            ]
-            if not spec.node:
-                m.d.comb += [
-                    lane.live_negative.eq(self.live.negative[number] ^ minus_pass),
-                    lane.live_active.eq(self.live.active[number] & perturbed.perturb),
-                ]
-            if spec.plain:
-                m.d.comb += lane.u.eq(self.broadcast)
-            else:
-                entry = slots[timing.update - 1]
-                m.d.comb += [lane.g.eq(self.broadcast), lane.update_en.eq(entry.real & entry.correlate & self.update)]
-        if spec.plain or not spec.stochastic_bits:
-            return
+        shared = {"load": delayed(m, weighed.first, 1, "load"), "hidden": weighed.layer.any(), "x": self.x}
+        if spec.plain:
+            return shared | {"u": self.broadcast}, own
+        entry = slots[timing.update - 1]
+        shared |= {"g": self.broadcast, "update_en": entry.real & entry.correlate & self.update}
+        if not spec.stochastic_bits:
+            return shared, own
         # The word is valid when the first stochastic cast rounds: that of m, or of u.
         momentum = isinstance(spec.optimizer, Momentum)
         m.d.comb += self.word_slot.eq(slots[(timing.gradient + 1 if momentum else timing.gradient) - DRAW_LATENCY])
-        update_word = delayed(m, self.word, 2, "update_word") if momentum else self.word
-        for lane in self.lanes:
-            m.d.comb += lane.update_word.eq(update_word)
-            if momentum:
-                m.d.comb += lane.momentum_word.eq(self.word)
+        if not momentum:
+            return shared | {"update_word": self.word}, own
+        return shared | {"update_word": delayed(m, self.word, 2, "update_word"), "momentum_word": self.word}, own
 
     def _count(self, m, slots):
         """Saturations, writes and changes, counted over existing lanes beside the parameter."""
@@ -262,7 +262,8 @@ class LaneArray(wiring.Component):
 
     def _existing(self, m, slot, when=1):
         """Lanes that have a neuron, one cycle after the slot; none where not ``when``."""
-        mask = Signal(self.spec.hardware.lanes)
+        # A reset's wire to all that hangs on many lanes is a long one.
+        mask = Signal(self.spec.hardware.lanes, reset_less=self.timing.reach > 0)
         m.d.sync += mask.eq(Mux(when, Cat(active_lanes(self.spec, slot) > lane for lane in range(self.spec.hardware.lanes)), 0))
         return mask
 
@@ -284,7 +285,7 @@ class LaneArray(wiring.Component):
             if not spec.plain:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
             if isinstance(spec.optimizer, Momentum):
-                kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - 1, f"old_momentum{number}")
+                kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - timing.read, f"old_momentum{number}")
                 decayed = delayed(m, lane.momentum, stage - timing.momentum, f"momentum{number}")
                 shown["momentum"] = Mux(self.update, decayed, kept)
             with m.If(mask[number]):

@@ -171,10 +171,8 @@ class Broadcast(wiring.Component):
         The slot, two cycles before its random word is used.
     error, error_stb : In
         An output's error; ``square`` is its square two cycles later. Never given while products are formed.
-    slot_o : Out(slot_layout(spec))
-        The slot, a cycle before ``o`` is valid: ``latency`` cycles after ``slot``.
-    slot_ahead : Out
-        The slot, a cycle before ``slot_o``.
+    slot_o, slot_ahead : Out(slot_layout(spec))
+        The slot, a cycle before ``o`` is valid: ``latency`` cycles after ``slot``; and the slot that comes a cycle later.
     o : Out
         g, or u; 0 in a pass that does not correlate.
     outside, update_outside : Out(1)

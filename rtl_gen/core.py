@@ -23,6 +23,7 @@ from rtl_gen.schedule import Conductor
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.signature import Signature
 from rtl_gen.slot import delayed, in_last_layer
+from rtl_gen.station import reach_of
 
 __all__ = ["Contract", "Core", "contract"]
 
@@ -216,6 +217,7 @@ class Core(wiring.Component):
             broadcast.cost_change.eq(cost.cost_change),
             broadcast.update.eq(conductor.update),
             array.slot.eq(broadcast.slot_o),
+            array.slot_ahead.eq(broadcast.slot_ahead),
             array.broadcast.eq(broadcast.o),
             array.broadcast_outside.eq(broadcast.outside),
             array.update.eq(conductor.update),
@@ -339,8 +341,13 @@ class Core(wiring.Component):
         neuron = activation.neuron_o
         training = conductor.training
         change_stb = delayed(m, cost.cost_stb & cost.cost_second, CostUnit.latency - CostUnit.cost_latency, "change_stb", reset_less=False)
+        costs, many = Cat(cost.cost0, cost.cost1, cost.cost_change), reach_of(self.spec.hardware.lanes) > 0
+        signatures = {
+            "forward_signature": Signature((len(Value.cast(self.probe_neuron)), len(costs)), in_parts=many),
+            "learned_signature": Signature((len(Value.cast(self.probe_word)),), in_parts=many),
+        }
         # A step is shown when its signature is there, which takes as long as the counts; what it learned, when its update is counted.
-        step_stb = delayed(m, change_stb & training, Signature.latency, "step_stb", reset_less=False)
+        step_stb = delayed(m, change_stb & training, signatures["forward_signature"].latency, "step_stb", reset_less=False)
         learned_stb = delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)
         m.d.comb += [
             registers.i_saturated_cost_change.eq(change_stb & cost.outside),
@@ -371,14 +378,13 @@ class Core(wiring.Component):
                     m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
         if not self.spec.hardware.signature:
             return
-        costs = Cat(cost.cost0, cost.cost1, cost.cost_change)
         forward = [(strobes["neuron"], self.probe_neuron), (change_stb & training, costs)]
         for name, events, shown in (
             ("forward_signature", forward, self.probe_step),
             ("learned_signature", [(strobes["word"], self.probe_word)], self.probe_learned),
         ):
             payloads = [Value.cast(payload) for _, payload in events]
-            m.submodules[name] = signature = Signature(tuple(len(payload) for payload in payloads))
+            m.submodules[name] = signature = signatures[name]
             m.d.comb += [
                 signature.stb.eq(Cat(stb for stb, _ in events)),
                 signature.clear.eq(host.clear),

@@ -23,6 +23,7 @@ from rtl_gen.core import Core, contract
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.probe import event_tables
+from rtl_gen.station import reach_of
 
 __all__ = ["Bare", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
 
@@ -31,10 +32,13 @@ MANIFEST = "manifest.json"
 SCRIPT = "synth.ys"
 
 
-def kept_modules(spec: DesignSpec) -> tuple[str, ...]:
-    """Patterns of the modules that synthesis must keep whole, so that each becomes one DSP block."""
+def kept_modules(spec: DesignSpec, *, macs: bool = True) -> tuple[str, ...]:
+    """Patterns of the modules that synthesis must keep whole: registers near many lanes, and, with ``macs``, what becomes one DSP block."""
+    stations = ("*.station*",) if reach_of(spec.hardware.lanes) else ()
+    if not macs:
+        return stations
     lanes = "*.mac" if spec.accumulator_width <= MultiplyAccumulate.WIDEST else "*.mac.product"
-    return (lanes, "*.multiplier") if max(factors(spec)) <= Multiplier.WIDEST else (lanes,)
+    return (lanes, *(["*.multiplier"] if max(factors(spec)) <= Multiplier.WIDEST else []), *stations)
 
 
 class Bare(wiring.Component):

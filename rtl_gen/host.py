@@ -83,7 +83,7 @@ class HostPort(wiring.Component):
     stream_en : Out(1)
         It is the next of the streams' states.
     lane, memory, address, write_en, read_data : Out but the last
-        Access to the lanes' memories, where it is written; ``read_data`` two cycles after the address.
+        Access to the lanes' memories, where it is written; ``read_data`` some cycles after the address, at most five.
     file_en, file_address, file_data, file_low, file_high, settled : Out, Out, In, In, In, In
         The register file.
     busy, status : In

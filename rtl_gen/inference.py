@@ -23,6 +23,7 @@ from rtl_gen.operands import Operands
 from rtl_gen.probe import shape_of
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.slot import delayed, ends_pass, in_last_layer, pipeline, slot_layout
+from rtl_gen.station import reach_of, tell
 
 __all__ = ["Forward", "InferenceArray", "InferenceCore", "InferenceLane"]
 
@@ -59,24 +60,22 @@ class InferenceLane(wiring.Component):
     Members
     -------
     read : In
-        Address of a word; its parameter reaches the multiplier a cycle later.
+        Address of a word; its parameter reaches the multiplier ``read_latency`` cycles later.
     load, hidden : In(1)
-        The word is a bias, two cycles after its address; its layer reads activations, not inputs, one cycle after it.
+        The word is a bias, a cycle after its parameter; its layer reads activations, not inputs, with its parameter.
     x : In
-        The operand, a cycle after the address.
+        The operand, with the parameter.
     accumulator : Out
-        Three cycles after the address.
+        As much after the operand as a multiply-accumulate takes.
     write, write_en, data : In
         The host's write.
     parameter : Out
-        The word read, a cycle after its address.
+        The word read.
     """
-
-    latency = 1 + MultiplyAccumulate.latency
-    """Cycles from ``read`` to ``accumulator``."""
 
     def __init__(self, spec: Forward):
         self.spec = spec
+        self.read_latency = 1 + reach_of(spec.hardware.lanes)
         words = range(max(2, spec.layout.words))
         weight = shape_of(spec.formats.weight)
         super().__init__(
@@ -105,7 +104,7 @@ class InferenceLane(wiring.Component):
             write.addr.eq(self.write),
             write.data.eq(self.data),
             write.en.eq(self.write_en),
-            self.parameter.eq(read.data),
+            self.parameter.eq(delayed(m, read.data, self.read_latency - 1, "found")),
             mac.a.eq(self.parameter),
             mac.b.eq(self.x),
             mac.load.eq(self.load),
@@ -128,16 +127,13 @@ class InferenceArray(wiring.Component):
     drain_slot, accumulators : Out
         The slot, a cycle before the accumulators hold its product.
     host_* : access to the lanes' memories while ``host_mode`` is high: ``host_lane``, ``host_address``, ``host_data``,
-        ``host_write``; ``host_read_data`` two cycles after the address.
+        ``host_write``; ``host_read_data`` ``host_latency`` cycles after the address.
     """
-
-    _read = 1
-    latency = _read + InferenceLane.latency - 1
-    """Cycles from ``slot`` to ``drain_slot``."""
 
     def __init__(self, spec: Forward):
         self.spec = spec
         self.lanes = [InferenceLane(spec) for _ in range(spec.hardware.lanes)]
+        self.reach = reach_of(spec.hardware.lanes)
         slot, count = slot_layout(spec), spec.hardware.lanes
         super().__init__(
             {
@@ -154,26 +150,36 @@ class InferenceArray(wiring.Component):
             }
         )
 
+    @property
+    def latency(self) -> int:
+        """Cycles from ``slot`` to ``drain_slot``."""
+        return Operands.latency + self.reach + MultiplyAccumulate.latency - 1
+
+    @property
+    def host_latency(self) -> int:
+        """Cycles from ``host_address`` to ``host_read_data``."""
+        return self.reach + self.lanes[0].read_latency + 1
+
     def elaborate(self, platform):
         m = Module()
         slots = pipeline(m, self.slot, self.latency)
-        read, at_lane = slots[self._read], slots[Operands.latency]
+        read, told = slots[Operands.latency - self.lanes[0].read_latency], slots[Operands.latency]
         address = Signal(range(max(2, self.spec.layout.words)))
         with m.If(read.real):
             m.d.sync += address.eq(Mux(ends_pass(self.spec, read), 0, address + 1))
-        load = delayed(m, at_lane.first, 1, "load")
+        shared = {
+            "read": Mux(self.host_mode, self.host_address, address),
+            "load": delayed(m, told.first, 1, "load"),
+            "hidden": told.layer.any(),
+            "x": self.x,
+            "write": self.host_address,
+            "data": self.host_data,
+        }
+        written = self.host_write.replicate(len(self.lanes)) & (1 << self.host_lane)
+        tell(m, self.lanes, shared, {"write_en": written})
         chosen = Signal(32)
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
-            m.d.comb += [
-                lane.read.eq(Mux(self.host_mode, self.host_address, address)),
-                lane.load.eq(load),
-                lane.hidden.eq(at_lane.layer.any()),
-                lane.x.eq(self.x),
-                lane.write.eq(self.host_address),
-                lane.write_en.eq(self.host_write & (self.host_lane == number)),
-                lane.data.eq(self.host_data),
-            ]
             with m.If(self.host_lane == number):
                 m.d.comb += chosen.eq(lane.parameter)
         m.d.sync += self.host_read_data.eq(chosen)
@@ -265,7 +271,7 @@ class InferenceCore(wiring.Component):
         self.array = InferenceArray(forward)
         self.activation = ActivationUnit(forward)
         # As in the core that learns: an activation is written one cycle after it is valid, and the sequencer has two slots anyway.
-        depth = InferenceArray.latency + Drain.latency(spec) + ActivationUnit.latency + 1 - 2
+        depth = self.array.latency + Drain.latency(spec) + ActivationUnit.latency + 1 - 2
         self.sequencer = Sequencer(forward, depth=depth)
         self.pass_cycles = self.sequencer.pass_cycles
         host = {name: member for name, member in self.array.signature.members.items() if name.startswith("host_") and name != "host_mode"}

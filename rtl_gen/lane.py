@@ -15,7 +15,8 @@ from python_ref.spec.optimizer import Momentum
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import NEVER_COLLIDES
+from rtl_gen.slot import NEVER_COLLIDES, delayed
+from rtl_gen.station import reach_of
 
 __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
 
@@ -71,10 +72,14 @@ class MultiplyAccumulate(wiring.Component):
 
 
 class LaneTiming:
-    """Cycles of a lane's pipeline, counted from the cycle in which the first memory's read address stands.
+    """Cycles of a lane's pipeline, counted from the cycle before the array has the broadcast.
 
     Attributes
     ----------
+    reach : int
+        All that the array tells the lanes, they hear so much later.
+    read : int
+        A word read, from its address on: as many registers stand behind a memory as before a lane.
     gradient : int
         G, accumulated, is valid.
     momentum : int
@@ -91,9 +96,11 @@ class LaneTiming:
 
     def __init__(self, spec: DesignSpec):
         momentum = isinstance(spec.optimizer, Momentum)
-        self.gradient = 3
-        self.momentum = 6
-        self.update = 1 if spec.plain else 8 if momentum else 5
+        self.reach = reach_of(spec.hardware.lanes)
+        self.read = 1 + self.reach
+        self.gradient = self.reach + 3
+        self.momentum = self.reach + 6
+        self.update = self.reach + (1 if spec.plain else 8 if momentum else 5)
         self.parameter = self.update + 2
         self.weight = self.parameter if spec.node else self.parameter + 1
         self.accumulator = self.weight + MultiplyAccumulate.latency
@@ -101,12 +108,17 @@ class LaneTiming:
     @property
     def parameter_read(self) -> int:
         """When the parameter's read address stands."""
-        return self.update - 1
+        return self.update - self.read
+
+    @property
+    def gradient_read(self) -> int:
+        """When the gradient's read address stands."""
+        return self.reach + 1 - self.read
 
     @property
     def momentum_read(self) -> int:
         """When the momentum's read address stands."""
-        return self.gradient - 1
+        return self.gradient - self.read
 
 
 class Lane(wiring.Component):
@@ -244,9 +256,10 @@ class Lane(wiring.Component):
             write.addr.eq(write_address),
             write.data.eq(value),
             write.en.eq(enable),
-            getattr(self, f"host_{name}").eq(read.data),
         ]
-        return read.data
+        found = delayed(m, read.data, self.timing.read - 1, f"{name}_found")
+        m.d.comb += getattr(self, f"host_{name}").eq(found)
+        return found
 
     def _hold(self, m, name, value, narrowed, outside):
         """The register from which a memory is written takes what ``value`` is narrowed to. In host mode the value is 0, and the host's

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import xor
+
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.events import POLYNOMIAL
+from rtl_gen.slot import delayed
 
 __all__ = ["Signature", "fold"]
+
+PART = 4 * 32
+"""Bits of a payload that are folded in a cycle of their own."""
 
 
 def fold(payload: Value) -> Value:
@@ -26,6 +33,8 @@ class Signature(wiring.Component):
     ----------
     widths : tuple of int
         Widths of the payloads; at most one event comes a cycle.
+    in_parts : bool
+        Whether payloads are wide: they are registered, and folded in two cycles.
 
     Members
     -------
@@ -39,20 +48,24 @@ class Signature(wiring.Component):
         The signature, ``latency`` cycles later.
     """
 
-    latency = 2
-
-    def __init__(self, widths: tuple[int, ...]):
+    def __init__(self, widths: tuple[int, ...], *, in_parts: bool = False):
         self.widths = widths
+        self.latency = 4 if in_parts else 2
         ports = {f"payload{number}": In(width) for number, width in enumerate(widths)}
         super().__init__({"stb": In(len(widths)), **ports, "clear": In(1), "o": Out(32)})
 
     def elaborate(self, platform):
         m = Module()
         word, valid = Signal(32, reset_less=True), Signal()
-        m.d.sync += valid.eq(self.stb.any())
-        for number in range(len(self.widths)):
-            with m.If(self.stb[number]):
-                m.d.sync += word.eq(fold(getattr(self, f"payload{number}")))
+        in_parts = self.latency > 2
+        stb = delayed(m, self.stb, self.latency - 2, "stb", reset_less=False)
+        m.d.sync += valid.eq(stb.any())
+        for number, width in enumerate(self.widths):
+            payload = delayed(m, getattr(self, f"payload{number}"), int(in_parts), f"payload{number}")
+            parts = [fold(payload[first : first + PART]) for first in range(0, width, PART)]
+            folded = [delayed(m, part, int(in_parts), f"folded{number}_{place}") for place, part in enumerate(parts)]
+            with m.If(stb[number]):
+                m.d.sync += word.eq(reduce(xor, folded))
         # It begins a cycle after a reset.
         state, begin = Signal(32, init=-1, reset_less=True), Signal(init=1)
         m.d.comb += self.o.eq(~state)

@@ -174,10 +174,11 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
     n = sum(count * each for count, each in zip(groups, slots, strict=True))
-    d = 7 + spec.node
+    reach = lanes > 8
+    d = 7 + spec.node + reach
     m = sizes[-1] - (groups[-1] - 1) * lanes
     padding = slots[-1] - (sizes[-2] + 1)
-    a = (12 if momentum else 5 if plain else 9) + (not spec.node)
+    a = (12 if momentum else 5 if plain else 9) + (not spec.node) + reach
     low, high = spec.exponents
     fractions = {spec.operand_format(layer).fraction_bits for layer in range(len(sizes) - 1)}
     amounts = high - low + 1 + (max(fractions) - min(fractions) if spec.node else 0)
@@ -199,7 +200,7 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
 
 def test_the_cycle_contract_is_the_page_s() -> None:
     rng = random.Random(1)
-    specs = [load(name).spec for name in shipped()] + [random_design(rng, max_lanes=6) for _ in range(60)]
+    specs = [load(name).spec for name in shipped()] + [random_design(rng, max_lanes=lanes) for lanes in (6, 20) for _ in range(40)]
     for spec in specs:
         built = contract(spec)
         assert {name: getattr(built, name) for name in ("slots", "depth", "pass_cycles", "wait")} == cycles_as_the_page_has_them(spec), spec

@@ -120,6 +120,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("sequential", (2, 3, 2), 2, Kind.NODE, code=SequentialCode()),
         _narrow(_design("narrow", (3, 4, 3), 4, Kind.WEIGHT, update_period=2)),
         _even(_design("node_even", (3, 4, 2), 2, Kind.NODE)),
+        _design("many", (2, 10), 9, Kind.WEIGHT),
         _narrow(_design("narrow_node", (3, 4, 3), 2, Kind.NODE, hidden=Activation.IDENTITY)),
     )
 }
@@ -165,8 +166,8 @@ FAULTS = (
     Fault(
         "perturbed where nothing is",
         "array:LaneArray._data",
-        "self.live.active[number] & perturbed.perturb",
-        "self.live.active[number]",
+        "self.live.active & perturbed.perturb.replicate(len(self.lanes))",
+        "self.live.active",
         "weight",
     ),
     Fault("a neuron of a plain pass is perturbed", "activation:Drain._perturbed", "perturb.eq(slot.perturb)", "perturb.eq(1)", "node"),
@@ -233,6 +234,9 @@ FAULTS = (
         "node",
     ),
     Fault("the last of equals wins", "cost:Judge._better", "Cat(1, best) + Cat(1, above)", "Cat(0, best) + Cat(0, above)", "narrow"),
+    Fault("a lane hears its neighbour's signs", "station:tell", "value[number]", "value[number - 1]", "many"),
+    Fault("words are read a slot late", "array:LaneArray.elaborate", "[self.slot_ahead, *slots] if", "slots if", "many"),
+    Fault("a part is folded too early", "signature:Signature.elaborate", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
     Fault("a lane is not counted", "array:LaneArray._count", "list(taken), name", "list(taken)[1:], name", "weight"),
     Fault(
         "what comes during a visit is lost",

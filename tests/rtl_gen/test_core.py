@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import Command, Memory
 from python_ref.spec.schedule import Difference
+from rtl_gen.station import MANY
 from sim import host
 from sim.run import Stalls
 from tests.designs import random_design, random_parameters
@@ -31,14 +32,14 @@ def drawn(part: int, seed: int) -> random.Random:
     return random.Random(f"{part}:{seed}")
 
 
-def train_equals_model(rng: random.Random, tell=note, **where) -> None:
-    """RTL equals reference, over ``STEPS`` steps of a random design with random stalls."""
-    spec = random_design(rng)
+def train_equals_model(rng: random.Random, tell=note, spec: DesignSpec | None = None, steps: int = STEPS, **where) -> None:
+    """RTL equals reference, over some steps of a random design with random stalls."""
+    spec = spec or random_design(rng)
     tell(repr(spec))
 
     def life(twin: Twin) -> None:
         twin.prepare(seed)
-        twin.train(STEPS)
+        twin.train(steps)
         twin.check_registers()
 
     seed = rng.choice((None, rng.randrange(1 << 63)))
@@ -59,6 +60,27 @@ def test_training_equals_the_model(part, seed):
 @given(seed=seeds)
 def test_training_equals_the_model_for_200_designs(part, seed):
     train_equals_model(drawn(part, seed))
+
+
+def many_lanes(rng: random.Random) -> DesignSpec:
+    """A design of which stations tell the lanes what they share, its layers in one group or in two."""
+    spec = random_design(rng, max_layers=2)
+    lanes = MANY + rng.randint(1, MANY + 1)
+    sizes = (*spec.network.sizes[:-1], lanes + rng.randint(-3, 3))
+    return replace(spec, network=replace(spec.network, sizes=sizes), hardware=replace(spec.hardware, lanes=lanes))
+
+
+@pytest.mark.parametrize("part", (0, 2))
+def test_training_in_many_lanes_equals_the_model(part):
+    rng = drawn(part, 0)
+    train_equals_model(rng, print, many_lanes(rng), 15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10, 50))
+def test_training_in_many_lanes_equals_the_model_for_40_designs(part):
+    rng = drawn(part, 0)
+    train_equals_model(rng, print, many_lanes(rng))
 
 
 @pytest.mark.parametrize("part", range(2))

@@ -1,6 +1,7 @@
 """The core without learning: it computes the network, bit for bit, for every sample."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from python_ref.cost import correct
 from python_ref.network import forward
 from rtl_gen.core import contract
 from rtl_gen.inference import InferenceCore
+from rtl_gen.station import MANY
 from tests.designs import random_design, random_parameters, random_samples
 
 SAMPLES = 4
@@ -29,7 +31,7 @@ def infer(core, parameters, inputs, targets, stalls):
             ctx.set(core.host_write, 1)
             await ctx.tick()
         ctx.set(core.host_write, 0)
-        await ctx.tick().repeat(2)
+        await ctx.tick().repeat(core.array.host_latency)
         low = (1 << spec.formats.weight.width) - 1
         assert ctx.get(core.host_read_data) & low == int(parameters[-1]) & low
 
@@ -71,10 +73,12 @@ def infer(core, parameters, inputs, targets, stalls):
     return found
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_it_computes_what_the_reference_computes(seed):
+@pytest.mark.parametrize(("seed", "many"), [*((seed, False) for seed in range(12)), *((seed, True) for seed in range(3))])
+def test_it_computes_what_the_reference_computes(seed, many):
     rng = random.Random(f"inference {seed}")
     spec = random_design(rng)
+    if many:
+        spec = replace(spec, hardware=replace(spec.hardware, lanes=MANY + 1 + seed))
     parameters = random_parameters(rng, spec)
     inputs, targets = random_samples(rng, spec, SAMPLES)
     core = InferenceCore(spec)
