@@ -15,6 +15,7 @@ from typing import Any
 
 from boards.board import Board
 from boards.constraints import constraints
+from boards.products import PRODUCTS, product_map
 from boards.synth import check_memory, count, over
 from boards.target import Part, Resources
 from boards.timing import SOURCES, Timing, component, of_icetime, read_report
@@ -143,6 +144,7 @@ def synthesis_commands(spec: DesignSpec, board: Board) -> list[str]:
         "read_verilog top.v",
         f"hierarchy -top {top}",  # the vendor's cells are not known yet; synthesis checks again
         "proc",
+        *([f"techmap -map {PRODUCTS}"] if board.family == "ecp5" else []),
         *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept),
         f"{_synthesis(board)} -top {top}",
         *flat,
@@ -187,6 +189,8 @@ def write_sources(spec: DesignSpec, planned: Plan, folder: Path, seeds: int = 3)
     ending, text = constraints(board)
     script = "".join(f"{command}\n" for command in synthesis_commands(spec, board))
     files = {"top.v": emit_top(spec, planned), f"{board.name}.{ending}": text, "synth.ys": script}
+    if board.family == "ecp5":
+        files[PRODUCTS] = product_map(files["top.v"])
     if board.builds:
         files["build.sh"] = _script(spec, planned, seeds)
     for name, content in files.items():
