@@ -40,13 +40,14 @@ def product_map(verilog: str) -> str:
     inputs = dict(_ports(body, "input"))
     (o, width), *more = _ports(body, "output")
     clock = re.search(r"always @\(posedge (\w+)\)", body)
-    factors = re.search(r"= \$signed\(a\) \* \$signed\((b|\{ ?1'h0, b ?\})\);", body)
+    factors = re.search(r"= \$signed\((a|a_held_1)\) \* \$signed\((b|b_held_1|\{ ?1'h0, (?:b|b_held_1) ?\})\);", body)
     if clock is None or factors is None or more or not {"a", "b"} <= inputs.keys():
         raise ValueError(f"A product must be of a and b, signed, and be held, not\n{body}")
-    if max(inputs["a"], inputs["b"] + (factors[1] != "b")) > WIDEST:
+    if max(inputs["a"], inputs["b"] + factors[2].startswith("{")) > WIDEST:
         return ""
     ports = [f"input [{bits - 1}:0] {name}" for name, bits in inputs.items()] + [f"output [{width - 1}:0] {o}"]
-    sign = f"b[{inputs['b'] - 1}]" if factors[1] == "b" else "1'b0"
+    sign = "1'b0" if factors[2].startswith("{") else f"b[{inputs['b'] - 1}]"
+    held = '.REG_INPUTA_CLK("CLK0"), .REG_INPUTB_CLK("CLK0"), ' if factors[1] != "a" else ""
     wires = (("a", WIDEST), ("b", WIDEST), ("p", 2 * WIDEST))
     bits = [f".{pin.upper()}{bit}({pin}_pins[{bit}])" for pin, many in wires for bit in range(many)]
     return f"""(* techmap_celltype = "{names}" *)
@@ -55,7 +56,7 @@ module product({", ".join(ports)});
   wire [{WIDEST - 1}:0] b_pins = {{{{{WIDEST - inputs["b"]}{{{sign}}}}}, b}};
   wire [{2 * WIDEST - 1}:0] p_pins;
   assign {o} = p_pins[{width - 1}:0];
-  MULT18X18D #(.REG_OUTPUT_CLK("CLK0")) multiplier (
+  MULT18X18D #({held}.REG_OUTPUT_CLK("CLK0")) multiplier (
     .CLK0({clock[1]}), .CE0(1'b1), .RST0(1'b0), .SIGNEDA(1'b1), .SIGNEDB(1'b1), .SOURCEA(1'b0), .SOURCEB(1'b0),
     {", ".join(bits)});
 endmodule

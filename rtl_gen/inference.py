@@ -76,6 +76,8 @@ class InferenceLane(wiring.Component):
     def __init__(self, spec: Forward):
         self.spec = spec
         self.read_latency = 1 + reach_of(spec.hardware.lanes)
+        far = reach_of(spec.hardware.lanes) > 0
+        self.mac = MultiplyAccumulate(shape_of(spec.formats.weight), operand_shape(spec), spec.accumulator_width, far=far)
         words = range(max(2, spec.layout.words))
         weight = shape_of(spec.formats.weight)
         super().__init__(
@@ -97,7 +99,7 @@ class InferenceLane(wiring.Component):
         spec = self.spec
         m.submodules.parameters = store = memory.Memory(shape=self.parameter.shape(), depth=max(2, spec.layout.words), init=[])
         write, read = store.write_port(), store.read_port()
-        m.submodules.mac = mac = MultiplyAccumulate(self.parameter.shape(), self.x.shape(), spec.accumulator_width)
+        m.submodules.mac = mac = self.mac
         bias = [shift(self.parameter, form.fraction_bits) for form in (spec.formats.input, spec.formats.activation)]
         m.d.comb += [
             read.addr.eq(self.read),
@@ -153,7 +155,7 @@ class InferenceArray(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``slot`` to ``drain_slot``."""
-        return Operands.latency + self.reach + MultiplyAccumulate.latency - 1
+        return Operands.latency + self.reach + self.lanes[0].mac.latency - 1
 
     @property
     def host_latency(self) -> int:

@@ -22,16 +22,21 @@ __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
 
 
 class Product(wiring.Component):
-    """o = a·b, a cycle later: a block of its own, so that synthesis gives it one DSP and leaves the sum outside."""
+    """o = a·b, a cycle later, or with ``far`` two: a block of its own, so that synthesis gives it one DSP and leaves the sum outside.
 
-    def __init__(self, a, b):
+    With ``far`` the factors are held too, so that no wire from afar shares its cycle with the multiplier.
+    """
+
+    def __init__(self, a, b, *, far: bool = False):
+        self.far = far
         super().__init__({"a": In(a), "b": In(b), "o": Out(signed(a.width + b.width + (not b.signed)))})
 
     def elaborate(self, platform):
         m = Module()
         # A register has all bits that the product has, and no more: only so is it found in the DSP.
         product = Signal.like(self.o, name="held", reset_less=True)
-        m.d.sync += product.eq(self.a * self.b)
+        a, b = (delayed(m, each, int(self.far), f"{name}_held") for name, each in (("a", self.a), ("b", self.b)))
+        m.d.sync += product.eq(a * b)
         m.d.comb += self.o.eq(product)
         return m
 
@@ -41,7 +46,7 @@ class MultiplyAccumulate(wiring.Component):
 
     A block of its own, so that synthesis finds it whole. Beyond 32 bits, what a DSP accumulates, only the product is
     one. No part has to multiply and add in one cycle, so that a DSP which only multiplies is as fast. ``load`` is
-    taken a cycle after ``a``, ``b`` and ``c``; all come from registers.
+    taken a cycle after ``a``, ``b`` and ``c``; all come from registers, and wait with them.
 
     Parameters
     ----------
@@ -49,24 +54,31 @@ class MultiplyAccumulate(wiring.Component):
         Of the factors; ``a`` signed.
     width : int
         Of ``c`` and ``o``, signed.
-    """
+    far : bool
+        Whether the factors come from afar, and are held before they are multiplied.
 
-    latency = 2
-    """Cycles from ``a`` to ``o``."""
+    Attributes
+    ----------
+    latency : int
+        Cycles from ``a`` to ``o``.
+    """
 
     WIDEST = 32
 
-    def __init__(self, a, b, width: int):
+    def __init__(self, a, b, width: int, *, far: bool = False):
         self.width = width
+        self.far = far
+        self.latency = 2 + far
         super().__init__({"a": In(a), "b": In(b), "c": In(signed(width)), "load": In(1), "o": Out(signed(width))})
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.product = product = Product(self.a.shape(), self.b.shape())
+        m.submodules.product = product = Product(self.a.shape(), self.b.shape(), far=self.far)
         m.d.comb += [product.a.eq(self.a), product.b.eq(self.b)]
         c = Signal.like(self.c, name="c_registered", reset_less=True)
         total = Signal(signed(self.width), reset_less=True)
-        m.d.sync += [c.eq(self.c), total.eq(Mux(self.load, c, total + product.o))]
+        held, load = (delayed(m, each, int(self.far), name) for name, each in (("c_held", self.c), ("load_held", self.load)))
+        m.d.sync += [c.eq(held), total.eq(Mux(load, c, total + product.o))]
         m.d.comb += self.o.eq(total)
         return m
 
@@ -103,7 +115,7 @@ class LaneTiming:
         self.update = self.reach + (1 if spec.plain else 8 if momentum else 5)
         self.parameter = self.update + 2
         self.weight = self.parameter if spec.node else self.parameter + 1
-        self.accumulator = self.weight + MultiplyAccumulate.latency
+        self.accumulator = self.weight + 2 + self.reach
 
     @property
     def parameter_read(self) -> int:
@@ -332,7 +344,8 @@ class Lane(wiring.Component):
         """Weight and preload of the multiplier: θ, or θ + sΔ, as it is and as the bias in its place."""
         spec = self.spec
         weight = spec.formats.weight
-        m.submodules.mac = mac = MultiplyAccumulate(shape_of(weight), self.x.shape(), spec.accumulator_width)
+        m.submodules.mac = mac = MultiplyAccumulate(shape_of(weight), self.x.shape(), spec.accumulator_width, far=self.timing.reach > 0)
+        assert mac.latency == self.timing.accumulator - self.timing.weight
         a = Signal(shape_of(weight), reset_less=True)
         if spec.node:
             m.d.comb += a.eq(self.parameter)

@@ -174,7 +174,7 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
     n = sum(count * each for count, each in zip(groups, slots, strict=True))
-    reach = lanes > 8
+    reach = 2 * (lanes > 8)
     d = 7 + spec.node + reach
     m = sizes[-1] - (groups[-1] - 1) * lanes
     padding = slots[-1] - (sizes[-2] + 1)

@@ -27,5 +27,7 @@ def test_sums_of_products(a, b, width):
     rows = [{"a": row[0], "b": row[1], "c": row[2]} for row in stimuli] + [{}]
     for place, row in enumerate(stimuli):
         rows[place + 1] |= {"load": row[3]}
-    found = cycles(MultiplyAccumulate(a, b, width), rows, ("o",), extra=1)
-    assert [row["o"] for row in found[MultiplyAccumulate.latency :]] == expected
+    for far in (False, True):
+        mac = MultiplyAccumulate(a, b, width, far=far)
+        found = cycles(mac, rows, ("o",), extra=1 + far)
+        assert [row["o"] for row in found[mac.latency :]] == expected
