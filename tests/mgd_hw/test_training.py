@@ -137,8 +137,8 @@ def test_a_virtual_board_runs_until_it_is_interrupted(program):
 
 def test_a_fault_in_the_verilog_is_found(link):
     text = emit_linked(load("xor").spec, DIVISOR)
-    line = next(line for line in text.splitlines() if re.search(r"assign live_negative = .* \^ ", line))
-    Path("wrong.v").write_text(text.replace(line, line.replace(" ^ ", " & ", 1), 1))
+    line = next(line for line in text.splitlines() if " = live_negative & live_active;" in line)
+    Path("wrong.v").write_text(text.replace(line, line.replace(" & ", " ^ ", 1), 1))
     result = run("train", "xor", "--link", "virtual", "--divisor", DIVISOR, "--verilog", "wrong.v", "--steps", 50, "--verify", "--json")
     assert result.exit_code == 1, (result.output, line)
     told = json.loads(result.stdout)
