@@ -54,7 +54,9 @@ def test_what_is_surely_too_large(monkeypatch, current):
     """Blocks and multipliers are counted by rules; logic is predicted, and only for the generator that the model is of."""
     monkeypatch.setattr("boards.fit.calibration", lambda: ("2026-01-01", current))
     assert fit(shipped_digits(), "ice40-up5k").surely_over == {}
-    large = fit(shipped_digits(lanes=32), "ice40-up5k")
+    digits = shipped_digits()
+    wide = replace(digits, network=replace(digits.network, sizes=(64, 128, 10)), hardware=replace(digits.hardware, lanes=128))
+    large = fit(wide, "ice40-up5k")
     assert set(large.over) >= {"lut", "logic", "dsp", "bram"}
     assert set(large.surely_over) & {"lut", "logic", "dsp", "bram"} == ({"lut", "logic", "dsp", "bram"} if current else {"dsp", "bram"})
 
