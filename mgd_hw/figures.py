@@ -67,12 +67,15 @@ def fashion(
     ease: float, two_sided: bool, decay: bool, steps: int, every: int, until: float,
 ) -> None:  # fmt: skip
     """Fashion-MNIST, network of 2025: sample evaluations to an accuracy. Published, node: 277 k (n = 4), 210 k (n = 8) batches of 100."""
+    from dataclasses import replace
+
     from mgd_hw.paper.fashion import Settings, learner_of
+    from python_ref.learning.learner import HalfCosine
     from python_ref.learning.networks import fashion_2025
 
     network, settings = fashion_2025(width), Settings(kind, batch, parts, sparing, groups, delta, rule, rate, ease, two_sided)
     learner = learner_of(settings, network, seed)
-    _run("fashion-mnist", network, learner.estimator, learner.optimizer, seed, batch, steps, every, until, decay=decay)
+    _run("fashion-mnist", network, replace(learner, decay=HalfCosine(steps)) if decay else learner, seed, steps, every, until)
 
 
 @main.command()
@@ -89,6 +92,7 @@ def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate
     """MNIST by node perturbation of 784-1024-256-10: 1,068,810 parameters."""
     from python_ref.learning.codes import RandomCode
     from python_ref.learning.estimators import Estimator, Exact, NodePerturbation
+    from python_ref.learning.learner import HalfCosine, Learner
     from python_ref.learning.networks import dense
     from python_ref.learning.objectives import CrossEntropy
     from python_ref.learning.optimizers import Adam
@@ -96,7 +100,8 @@ def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate
 
     network, cost = dense((784, 1024, 256, 10), Activation.RELU), CrossEntropy(0.1)
     estimator: Estimator = NodePerturbation(network, cost, RandomCode(seed), delta, sparing=sparing, parts=parts)
-    _run("mnist", network, Exact(network, cost) if exact else estimator, Adam(rate), seed, batch, steps, every, None, decay=True)
+    learner = Learner(Exact(network, cost) if exact else estimator, Adam(rate), batch, decay=HalfCosine(steps))
+    _run("mnist", network, learner, seed, steps, every, None)
 
 
 @main.command()
@@ -225,15 +230,15 @@ def _accuracy(network: ForwardPass, inputs: np.ndarray, targets: np.ndarray, the
     return evaluate(network, theta, inputs, targets, batch=4000)[0]
 
 
-def _run(task, network, estimator, optimizer, seed, batch, steps, every, until, *, decay) -> None:
+def _run(task, network, learner, seed, steps, every, until) -> None:
     """Train, print progress on standard error and the result on standard output."""
     from python_ref.datasets import SampleOrder
-    from python_ref.learning.learner import Constant, HalfCosine, Learner, evaluate, train
+    from python_ref.learning.learner import evaluate, train
 
     data = centred(os.environ.get("MGD_DATA", ""), task)
     began, spent = time.perf_counter(), time.process_time()
     result = train(
-        Learner(estimator, optimizer, batch, decay=HalfCosine(steps) if decay else Constant()),
+        learner,
         network.initial(seed, kind=np.float32),
         data.inputs,
         data.targets,
@@ -251,7 +256,7 @@ def _run(task, network, estimator, optimizer, seed, batch, steps, every, until, 
     told = {
         "arguments": sys.argv[1:],
         "parameters": network.n_parameters,
-        "quantities": estimator.quantities,
+        "quantities": learner.estimator.quantities,
         "steps": result.state.steps,
         "evaluations": result.state.evaluations,
         "accuracy": result.curve.accuracy[-1],
