@@ -101,7 +101,7 @@ def _cosine(task: Task) -> dict[str, Any]:
     true = estimator_of(replace(task.settings, kind="exact"), network, task.seed).estimate(theta, x, y, 0).gradient
     estimate = estimator_of(task.settings, network, task.seed)
     done, cosine = first_crossing(lambda p, count: _mean(estimate, theta, x, y, p, count), true, task.iterations)
-    return {"reached": cosine >= COSINE, "iterations": done, "cosine": cosine, "expected": expected(task)}
+    return {"reached": cosine >= COSINE, "iterations": done, "cosine": cosine, "expected": _by_theory(task, network, theta, x, y)}
 
 
 def _start(task: Task) -> tuple[Sequential, np.ndarray, np.ndarray, np.ndarray]:
@@ -116,9 +116,12 @@ def _start(task: Task) -> tuple[Sequential, np.ndarray, np.ndarray, np.ndarray]:
 
 def expected(task: Task) -> float:
     """Perturbations that a run to a gradient takes by theory."""
+    return _by_theory(task, *_start(task))
+
+
+def _by_theory(task: Task, network: Sequential, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
     from mgd_hw.paper.theory import perturbations_expected
 
-    network, theta, x, y = _start(task)
     return perturbations_expected(task.settings.kind, network, theta, x, lambda outputs: cost_of_figures().slopes(outputs, y), COSINE)
 
 
