@@ -213,6 +213,10 @@ WIRE_PS = 1800
 """What a UP5K's wire takes, with its multiplexers, in picoseconds: as icetime finds it between neighbours. Yosys supposes 750, takes
 carry chains for the longest paths, and saves look-up tables at the price of levels elsewhere."""
 
+FEWEST = 6
+"""Flip-flops that a clock enable or a reset must have in a UP5K to be one; else it is logic in front of them. Eight that share both
+share a tile, and the few of a pair of their own stand in a tile of their own, far from what they are to be near."""
+
 TARGETS: Mapping[str, Part] = MappingProxyType(
     {
         part.name: part
@@ -222,7 +226,8 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
                 "Lattice iCE40UP5K",
                 Resources(lut=5280, ff=5280, logic=5280, dsp=8, bram=30, spram=4),
                 ((2048, 2), (1024, 4), (512, 8), (256, 16)),
-                f"scratchpad -set synth_ice40.abc9.W {WIRE_PS}; synth_ice40 -dsp -device u",
+                f"scratchpad -set synth_ice40.abc9.W {WIRE_PS}; scratchpad -set dfflegalize.minsrst {FEWEST}; "
+                f"synth_ice40 -dsp -device u -dffe_min_ce_use {FEWEST}",
                 _ICE40,
                 "Lattice FPGA-DS-02008, iCE40 UltraPlus Family Data Sheet, as nextpnr-ice40 counts it",
                 block_byte=1,
