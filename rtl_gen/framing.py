@@ -316,7 +316,7 @@ class Executor(wiring.Component):
         return word, byte
 
     def _begin_word(self, m, at, kind, target, word):
-        """An empty word, but for a one as many places from its end as it will have bits; a sample's may go on in the next frame."""
+        """An empty word, but for a one as many places from its end as it will have bits; a sample's may go on in a later frame."""
         payload, formats = self.request.payload, self.spec.formats
         address, data = len(payload.address), len(payload.data)
         begun = Signal()
@@ -328,7 +328,8 @@ class Executor(wiring.Component):
             (kind[1] & ~target, formats.input.width),
             (kind[1] & target, formats.activation.width),
         ]
-        with m.If(at["Resume"] | at["Begin"] & ~(kind[1] & begun)):
+        # Whatever the kind, since a frame that only asks where the device stands, and is empty, may come meanwhile.
+        with m.If(at["Resume"] | at["Begin"] & ~begun):
             m.d.sync += word.eq(reduce(or_, (Mux(condition, C(1 << length - 1, len(word)), 0) for condition, length in lengths)))
         bits = [word[-form.width :] for form in (formats.input, formats.activation)]
         low = min(len(each) for each in bits)

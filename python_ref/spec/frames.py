@@ -15,6 +15,9 @@ device   answers of the reads, 4 bytes each, low byte first; checksum
 
 The device executes a frame when its checksum is right and its number the next one, once it has been received whole; then it answers
 DONE with that number. Anything else that is not empty it answers by EXPECT with the number it waits for. RESET needs no number.
+
+A word of a sample may go on in the next frame of samples. Frames without a payload may come between; reads and writes come where none
+is cut.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from python_ref.spec.frames import (
     ESCAPE,
     FLAG,
     RING_BYTES,
+    SEQUENCE,
     Answer,
     Decoder,
     Frame,
@@ -154,7 +155,8 @@ def test_what_comes_out_of_the_ring_is_what_was_sent(patience):
 
 @pytest.mark.parametrize("name", ["weight", "long"])
 def test_samples_are_cut_anywhere_and_requests_come_between(name):
-    """Words that are no bytes, and samples that are no whole bytes, in frames of any length; requests where a word is whole."""
+    """Words that are no bytes, and samples that are no whole bytes, in frames of any length; requests where a word is whole, and frames
+    that do nothing, with which a host asks where the device stands, anywhere."""
     spec, rng = DESIGNS[name], random.Random(name)
     executor, samples = Executor(spec), 6
     row = spec.network.n_in + spec.network.n_out
@@ -168,6 +170,8 @@ def test_samples_are_cut_anywhere_and_requests_come_between(name):
         end = min(at + rng.randint(1, size), len(packed), at - at % size + size)
         frames.append(Frame(Kind.SAMPLES, len(frames), packed[at:end]))
         at = end
+        frames += [Frame(rng.choice((Kind.WRITE, Kind.READ, Kind.SAMPLES)), len(frames), b"") for _ in range(rng.randrange(3))]
+    assert len(frames) < SEQUENCE
     found_words, found_writes = [], []
 
     async def send(ctx):
@@ -183,6 +187,7 @@ def test_samples_are_cut_anywhere_and_requests_come_between(name):
             executor.close, *(part for port in (executor.sample, executor.request) for part in (port.valid & port.ready, port.payload))
         ):
             ctx.set(executor.closed, close and rng.randrange(2))
+            ctx.set(executor.answering, rng.randrange(2))
             ctx.set(executor.sample.ready, rng.randrange(2))
             ctx.set(executor.request.ready, rng.randrange(2))
             if streams[0]:

@@ -131,7 +131,14 @@ FAULTS = [
         'm.d.sync += reset.eq(at["Idle"])',
         test_framing.test_a_reset_is_answered_whole_whatever_it_cuts_short,
     ),
-    ("a sample begins anew in each frame", "framing:Executor._begin_word", 'at["Begin"] & ~(kind[1] & begun)', 'at["Begin"]', samples),
+    ("a sample begins anew in each frame", "framing:Executor._begin_word", 'at["Begin"] & ~begun', 'at["Begin"]', samples),
+    (
+        "a frame that does nothing ends a cut word",
+        "framing:Executor._begin_word",
+        'at["Begin"] & ~begun',
+        'at["Begin"] & ~(kind[1] & begun)',
+        samples,
+    ),
     (
         "targets as wide as inputs",
         "framing:Executor._begin_word",
