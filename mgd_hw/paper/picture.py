@@ -38,7 +38,7 @@ LABELS = {
 
 def draw(result: PaperFigure) -> Figure:
     """A panel for each quantity. Filled markers are our medians, with a line over the range of the seeds and a dot for each; hollow ones
-    are published; an arrow upwards stands for runs that ended before they reached it."""
+    are published; an arrow upwards stands for runs that ended before they reached it, with how many did where some have."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
@@ -61,7 +61,7 @@ def draw(result: PaperFigure) -> Figure:
 def _panel(axes: Axes, result: PaperFigure, quantity: str) -> None:
     share = quantity == "accuracy"
     axes.set_xscale("log")
-    if not share:
+    if not share and quantity != "updates":
         axes.set_yscale("log")
     axes.set_ylabel(LABELS[result.figure, quantity])
     axes.grid(alpha=0.3, linewidth=0.4)
@@ -69,7 +69,7 @@ def _panel(axes: Axes, result: PaperFigure, quantity: str) -> None:
     series = list(dict.fromkeys([*(each.series for each in result.points), *(each.series for each in result.published)]))
     for shift, name in enumerate(series):
         ours = [each for each in result.points if (each.series, each.quantity) == (name, quantity)]
-        _ours(axes, ours, name, result.figure == "fig5", 100.0 if share else 1.0, 1 + 0.06 * (shift - (len(series) - 1) / 2))
+        _ours(axes, ours, name, result.figure == "fig5", 100.0 if share else 1.0, 1 + 0.12 * (shift - (len(series) - 1) / 2))
         label, colour, marker, line = LOOKS[name]
         theirs = [each for each in result.published if (each.series, each.quantity) == (name, quantity)]
         if theirs:
@@ -82,42 +82,36 @@ def _panel(axes: Axes, result: PaperFigure, quantity: str) -> None:
             )  # fmt: skip
     if result.figure == "fig3":
         _theory(axes, result)
+    if any(each.beyond is not None for each in result.points):
+        axes.plot([], [], "_", color="black", markersize=7, markeredgewidth=1.4, label="ours: more than")
 
 
 def _ours(axes: Axes, points: list[Point], name: str, by_period: bool, scale: float, shift: float) -> None:
     """Our points of a series; those of different series with the same x a little apart."""
     label, colour, marker, _ = LOOKS[name]
-    first = True
-    for n in sorted({each.n for each in points}):
-        own = [each for each in points if each.n == n]
-        for each in own:
+    look: dict[str, Any] = {"marker": marker, "color": colour, "markeredgecolor": "black", "markeredgewidth": 0.5, "markersize": 5}
+    widths = sorted({each.n for each in points})
+    for named in [f"{label}, ours (n = {n})" for n in widths] if by_period else [f"{label}, ours"][: len(widths)]:
+        axes.plot([], [], linestyle="none", label=named, **look)
+    for n in widths:
+        for each in (each for each in points if each.n == n):
             x = (each.period if by_period else each.parameters) * shift
-            named = f"{label}, ours" + (f" (n = {n})" if by_period else "") if first or (by_period and each is own[0]) else None
-            first = False
             if each.median is not None and each.low is not None and each.high is not None:
                 values = [value * scale for value in each.values]
                 axes.plot([x, x], [each.low * scale, each.high * scale], "-", color="black", linewidth=0.9, zorder=3, gid="spread")
                 axes.plot([x] * len(values), values, ".", color="black", markersize=2, zorder=5, gid="seeds")
-                look: dict[str, Any] = {
-                    "color": colour,
-                    "markeredgecolor": "black",
-                    "markeredgewidth": 0.5,
-                    "markersize": 5,
-                    "linestyle": "none",
-                }
-                axes.plot(x, each.median * scale, marker=marker, zorder=4, label=named, gid="median", **look)
-                named = None
+                axes.plot(x, each.median * scale, zorder=4, linestyle="none", gid="median", **look)
             if each.beyond is not None:
-                _arrow(axes, x, each.beyond * scale, name, named)
+                _arrow(axes, x, each.beyond * scale, name)
+            if each.beyond is not None and each.reached:
                 place: dict[str, Any] = {"textcoords": "offset points", "xytext": (4, 1), "fontsize": 7}
                 axes.annotate(f"{each.reached}/{each.seeds}", (x, each.beyond * scale), **place)
 
 
-def _arrow(axes: Axes, x: float, y: float, name: str, named: str | None) -> None:
+def _arrow(axes: Axes, x: float, y: float, name: str) -> None:
     """A lower bound: a flat bar, and an arrow up from it."""
-    label, colour, _, _ = LOOKS[name]
-    said = f"{label}, ours: more than" if named else None
-    axes.plot(x, y, "_", color=colour, markersize=7, markeredgewidth=1.4, zorder=4, linestyle="none", gid="bound", label=said)
+    _, colour, _, _ = LOOKS[name]
+    axes.plot(x, y, "_", color=colour, markersize=7, markeredgewidth=1.4, zorder=4, linestyle="none", gid="bound")
     arrow = {"arrowstyle": "<|-", "color": colour, "linewidth": 0.9}
     axes.annotate("", (x, y), xytext=(0, 14), textcoords="offset points", arrowprops=arrow)
 

@@ -77,6 +77,21 @@ def test_every_point_is_drawn_and_a_bound_never_as_a_value() -> None:
     assert axes.get_xlabel() and axes.get_ylabel()
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_cut_off(name: str) -> None:
+    """A legend of all that a figure can have, a lower bound with it, stands within the column."""
+    of, tasks = tasks_of(name, (1,), 2)
+    columns = {"reached": False, "iterations": 9, "writes": 9, "updates": 9, "accuracy": 0.5}
+    done = [(task, Row(str(n), DONE, "", 1.0, columns)) for n, task in enumerate(tasks)]
+    result = run.PaperFigure(name, "", Path(), (), (1,), 2, 9, 2, 2, 0, 0, (), tuple(points_of(of, done)), published(name), (), 0.0, False)
+    figure = draw(result)
+    (legend,) = figure.legends
+    assert legend.get_texts()
+    for text in [*legend.get_texts(), *(label for axes in figure.axes for label in (axes.xaxis.label, axes.yaxis.label))]:
+        (left, bottom), (right, top) = text.get_window_extent().get_points()
+        assert left >= 0 and bottom >= 0 and right <= figure.bbox.width and top <= figure.bbox.height, text.get_text()
+
+
 def test_first_crossing_follows_the_law() -> None:
     random, true = np.random.default_rng(2), np.ones(200)
 
