@@ -18,6 +18,7 @@ import numpy as np
 from mgd_hw.paper.fashion import centred
 
 if TYPE_CHECKING:
+    from python_ref.learning.learner import Result
     from python_ref.learning.passes import ForwardPass
 
 __all__ = ["main"]
@@ -156,11 +157,62 @@ def nist(
             record_every=every,
             until=until,
         )
-        reached = result.curve.accuracy[-1] >= until
-        found.append(result.state.steps if reached else None)
+        found.append(_reached(result, until, seed))
         evaluations.append(result.state.evaluations)
-        print(f"seed {seed}: {found[-1]}, {100 * result.curve.accuracy[-1]:.1f} %", file=sys.stderr, flush=True)
-    known = sorted(steps if each is None else each for each in found)
+    _print_median(found, evaluations, steps, began)
+
+
+@main.command()
+@click.option("--layers", default="784-32-10", help="Of the dense network, its hidden neurons ReLU.")
+@click.option("--seeds", default=5, help="Runs.")
+@click.option("--batch", default=1000, help="Samples of a step.")
+@click.option("--parts", type=_Parts(), default="1x8,1x8", help="Layers perturbed together, and how often in a step.")
+@click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
+@click.option("--rate", default=0.02, help="Its rate.")
+@click.option("--steps", default=150, help="At most.")
+@click.option("--every", default=2, help="Steps between evaluations of all test images.")
+@click.option("--until", default=0.8, help="Test accuracy to reach.")
+def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: float, steps: int, every: int, until: float) -> None:
+    """Fashion-MNIST, node perturbation of a dense network: median of updates to an accuracy. Published: 127 plain, 80 Adam (n = 24)."""
+    from python_ref.datasets import SampleOrder
+    from python_ref.learning.codes import RandomCode
+    from python_ref.learning.estimators import NodePerturbation
+    from python_ref.learning.learner import Learner, evaluate, train
+    from python_ref.learning.networks import dense
+    from python_ref.learning.objectives import CrossEntropy
+    from python_ref.learning.optimizers import Adam, Plain
+    from python_ref.spec.network import Activation
+
+    data, found, evaluations, began = centred(os.environ.get("MGD_DATA", ""), "fashion-mnist"), [], [], time.process_time()
+    network, cost = dense(tuple(int(each) for each in layers.split("-")), Activation.RELU), CrossEntropy(0.1)
+    for seed in range(1, seeds + 1):
+        estimator = NodePerturbation(network, cost, RandomCode(seed), 0.01, sparing=True, parts=parts)
+        result = train(
+            Learner(estimator, {"adam": Adam, "plain": Plain}[rule](rate), batch),
+            network.initial(seed, kind=np.float32),
+            data.inputs,
+            data.targets,
+            SampleOrder(len(data.inputs), True, seed),
+            steps,
+            evaluation=lambda theta: evaluate(network, theta, data.judged, data.answers)[0],
+            record_every=every,
+            until=until,
+        )
+        found.append(_reached(result, until, seed))
+        evaluations.append(result.state.evaluations)
+    _print_median(found, evaluations, steps, began)
+
+
+def _reached(result: Result, until: float, seed: int) -> int | None:
+    """Steps that a run took, told on standard error; None if it ended before it was there."""
+    steps = result.state.steps if result.curve.accuracy[-1] >= until else None
+    print(f"seed {seed}: {steps}, {100 * result.curve.accuracy[-1]:.1f} %", file=sys.stderr, flush=True)
+    return steps
+
+
+def _print_median(found: list[int | None], evaluations: list[int], most: int, began: float) -> None:
+    """Result of runs from several seeds; one that has not reached it counts as the most that it was given."""
+    known = sorted(most if each is None else each for each in found)
     told = {
         "arguments": sys.argv[1:],
         "steps": found,

@@ -49,6 +49,16 @@ def test_nist_is_the_median_of_seeds() -> None:
     assert run("nist", "--seeds", "1", "--steps", "2", "--every", "1", "--variation", "0.25")["steps"] == [None]
 
 
+@pytest.mark.parametrize("rule", ["adam", "plain"])
+def test_updates_of_a_dense_network(few: None, rule: str) -> None:
+    told = run(
+        "updates", "--layers", "784-3-10", "--seeds", "3", "--batch", "5", "--parts", "1x2,1x4", "--rule", rule, "--steps", "4",
+        "--every", "1", "--until", "2",
+    )  # fmt: skip
+    assert told["steps"] == [None] * 3
+    assert (told["median_steps"], told["median_evaluations"]) == (4, 4 * 5 * (1 + 2 + 4))
+
+
 def test_parts_that_are_none() -> None:
     done = CliRunner().invoke(figures.main, ["fashion", "--parts", "6y1"])
     assert done.exit_code == 2
