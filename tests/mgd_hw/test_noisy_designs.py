@@ -1,0 +1,58 @@
+"""Designs that nobody chose learn over a line that loses, doubles and changes bytes; words that are no bytes, samples longer than a frame."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from boards.link import SerialLink, Statistics, open_port
+from mgd_hw.session import Model, Session
+from python_ref.spec.frames import CHECK_BYTES, HEAD_BYTES, MAX_PAYLOAD, Kind, sample_bytes
+from python_ref.trace import Run
+from rtl_gen.linked import emit_linked
+from sim.virtual import VirtualBoard, build_virtual
+from tests.boards.device import Noise
+from tests.designs import random_design, random_parameters, random_samples
+from tests.mgd_hw.test_session import Wire
+from tests.virtual import DIVISOR
+
+STEPS = 60
+
+
+class Asking(SerialLink):
+    """Puts frames that do nothing between others, as a link does on a line that is slow to answer."""
+
+    def _launch(self, kind: Kind, payload: bytes, *question: Any) -> None:
+        super()._launch(kind, payload, *question)
+        if self._room(HEAD_BYTES + CHECK_BYTES, 0) and self._next % 3 == 0:
+            super()._launch(Kind.WRITE, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_random_design_learns_over_a_line_full_of_faults(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    while True:
+        spec = random_design(rng, max_size=400, max_layers=2, signature=True)
+        if sample_bytes(spec) > MAX_PAYLOAD and spec.network.n_parameters < 2000 and spec.formats.input.width % 8:
+            break
+    inputs, targets = random_samples(rng, spec, 16)
+    order = np.array([rng.randrange(16) for _ in range(STEPS)])
+    run = Run(spec, random_parameters(rng, spec), inputs, targets, order, STEPS, seed)
+    verilog = tmp_path / "linked.v"
+    verilog.write_text(emit_linked(spec, DIVISOR))
+    statistics, noise = Statistics(), Noise(0.0002, seed)
+    with VirtualBoard(build_virtual(verilog, f"{spec.module}_linked", tmp_path / "build"), DIVISOR) as board:
+
+        def connect() -> SerialLink:
+            return Asking(Wire(open_port(f"serial:{board.port}"), noise), spec, statistics=statistics)
+
+        session = Session(run, connect, tmp_path / "checkpoint.npz", model=Model(run))
+        session.train()
+    print(spec, statistics)
+    assert session.done == STEPS and not session.mismatches, session.difference
+    assert statistics.repeated > 0
