@@ -1,4 +1,4 @@
-"""Designs that nobody chose learn over a line that loses, doubles and changes bytes; words that are no bytes, samples longer than a frame."""
+"""Designs that nobody chose learn over a line full of faults; words that are no bytes, samples longer than a frame."""
 
 from __future__ import annotations
 
