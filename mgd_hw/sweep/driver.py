@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener
 from mgd_hw.sweep.crew import PATIENCE, Crew, Lost
-from mgd_hw.sweep.estimate import shown
+from mgd_hw.sweep.estimate import START, shown
 from mgd_hw.sweep.jobs import DONE, FAILED, REFUSED, Job, Row
 from mgd_hw.sweep.journal import Journal
 from mgd_hw.sweep.plan import REFUSAL, Plan
@@ -270,14 +270,14 @@ class _Clock:
         return max(1, min(MAX_CHUNK, int(CHUNK_SECONDS / mean)))
 
     def left(self, workers: int, elapsed: float) -> float:
-        """Seconds left: the work that is left at the pace of what was done, but for what is under way already.
+        """Seconds left: the work that is left at the pace of what was done, but for what is under way already; first workers start.
 
         The pace is how much longer jobs took than was predicted; as long as few are done, it is mostly taken to be 1.
         """
         prior = PRIOR * self.total
         ahead = (self.total - self.spent) * (self.worked + prior) / (self.spent + prior)
-        under_way = max(0.0, elapsed * workers - self.worked)
-        return max(ahead - under_way, LEAST_LEFT * ahead) / workers
+        under_way = max(0.0, (elapsed - START) * workers - self.worked)
+        return (0.0 if self.done else max(0.0, START - elapsed)) + max(ahead - under_way, LEAST_LEFT * ahead) / workers
 
     def tell(self, workers: int) -> None:
         """Of the progress."""

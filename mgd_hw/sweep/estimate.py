@@ -15,7 +15,10 @@ from mgd_hw.sweep.plan import Combination, Plan
 if TYPE_CHECKING:
     from mgd_hw.config import Design
 
-__all__ = ["Estimate", "estimate", "shown"]
+__all__ = ["START", "Estimate", "estimate", "shown"]
+
+START = 4.0
+"""Seconds in which a worker is ready for its first job: what it imports, and what was compiled and is read again."""
 
 TIMED = 3
 """Combinations that are timed."""

@@ -16,7 +16,7 @@ from mgd_hw.results import Result
 from mgd_hw.sweep.choice import Found, best, read_condition, summary
 from mgd_hw.sweep.crew import Crew, crew_of
 from mgd_hw.sweep.driver import Estimates, Outcome, begin, carry_out, pending
-from mgd_hw.sweep.estimate import estimate, shown
+from mgd_hw.sweep.estimate import START, estimate, shown
 from mgd_hw.sweep.jobs import DONE, FAILED, FIT, REFUSED, SYNTH, TRAIN
 from mgd_hw.sweep.journal import JOURNAL, Journal
 from mgd_hw.sweep.plan import DEFAULT_BOARD, MODELS, Place, Plan, make_plan
@@ -285,7 +285,7 @@ def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expe
         len(every) - jobs,
         jobs,
         workers,
-        seconds / max(1, min(workers, jobs)),
+        START + seconds / max(1, min(workers, jobs)) if jobs else 0.0,
     )
 
 

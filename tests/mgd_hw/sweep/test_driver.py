@@ -16,7 +16,7 @@ from mgd_hw.listener import Silent
 from mgd_hw.sweep import driver
 from mgd_hw.sweep.crew import Lost
 from mgd_hw.sweep.driver import STRIKES, Outcome, begin, drive, pending
-from mgd_hw.sweep.estimate import Estimate
+from mgd_hw.sweep.estimate import START, Estimate
 from mgd_hw.sweep.jobs import DONE, FAILED, Job, Row
 from mgd_hw.sweep.journal import Journal
 from mgd_hw.sweep.plan import Plan, make_plan
@@ -190,8 +190,9 @@ def test_the_time_left_follows_what_was_predicted_and_then_what_came_to_pass() -
             found.finished(each, job, seconds)
         return found
 
-    assert clock(0, 0.0).left(2, 0.0) == 50.0
-    assert clock(0, 0.0).left(2, 10.0) == 40.0, "two jobs are under way"
+    assert clock(0, 0.0).left(2, 0.0) == START + 50.0
+    assert clock(0, 0.0).left(2, START) == 50.0, "the workers have started"
+    assert clock(0, 0.0).left(2, START + 10.0) == 40.0, "two jobs are under way"
     assert clock(5, 10.0).left(1, 50.0) == 50.0
     assert 90.0 < clock(5, 20.0).left(1, 100.0) < 100.0, "twice as long as predicted"
     assert clock(9, 10.0).left(1, 1e6) == 1.0, "a job that takes long is never over"
