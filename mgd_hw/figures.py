@@ -18,6 +18,7 @@ import numpy as np
 from mgd_hw.paper.fashion import centred
 
 if TYPE_CHECKING:
+    from mgd_hw.paper.fashion import Images
     from python_ref.learning.learner import Result
     from python_ref.learning.passes import ForwardPass
 
@@ -174,10 +175,9 @@ def nist(
 @click.option("--until", default=0.8, help="Test accuracy to reach.")
 def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: float, steps: int, every: int, until: float) -> None:
     """Fashion-MNIST, node perturbation of a dense network: median of updates to an accuracy. Published: 127 plain, 80 Adam (n = 24)."""
-    from python_ref.datasets import SampleOrder
     from python_ref.learning.codes import RandomCode
     from python_ref.learning.estimators import NodePerturbation
-    from python_ref.learning.learner import Learner, evaluate, train
+    from python_ref.learning.learner import Learner
     from python_ref.learning.networks import dense
     from python_ref.learning.objectives import CrossEntropy
     from python_ref.learning.optimizers import Adam, Plain
@@ -187,17 +187,8 @@ def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: 
     network, cost = dense(tuple(int(each) for each in layers.split("-")), Activation.RELU), CrossEntropy(0.1)
     for seed in range(1, seeds + 1):
         estimator = NodePerturbation(network, cost, RandomCode(seed), 0.01, sparing=True, parts=parts)
-        result = train(
-            Learner(estimator, {"adam": Adam, "plain": Plain}[rule](rate), batch),
-            network.initial(seed, kind=np.float32),
-            data.inputs,
-            data.targets,
-            SampleOrder(len(data.inputs), True, seed),
-            steps,
-            evaluation=lambda theta: evaluate(network, theta, data.judged, data.answers)[0],
-            record_every=every,
-            until=until,
-        )
+        learner = Learner(estimator, {"adam": Adam, "plain": Plain}[rule](rate), batch)
+        result = _trained(learner, network, data, seed, steps, every, until)
         found.append(_reached(result, until, seed))
         evaluations.append(result.state.evaluations)
     _print_median(found, evaluations, steps, began)
@@ -282,14 +273,12 @@ def _accuracy(network: ForwardPass, inputs: np.ndarray, targets: np.ndarray, the
     return evaluate(network, theta, inputs, targets, batch=4000)[0]
 
 
-def _run(task, network, learner, seed, steps, every, until) -> None:
-    """Train, print progress on standard error and the result on standard output."""
+def _trained(learner, network, data: Images, seed, steps, every, until, progress=None) -> Result:
+    """Train in float32 on all images, judged by all test images."""
     from python_ref.datasets import SampleOrder
     from python_ref.learning.learner import evaluate, train
 
-    data = centred(os.environ.get("MGD_DATA", ""), task)
-    began, spent = time.perf_counter(), time.process_time()
-    result = train(
+    return train(
         learner,
         network.initial(seed, kind=np.float32),
         data.inputs,
@@ -299,12 +288,20 @@ def _run(task, network, learner, seed, steps, every, until) -> None:
         evaluation=lambda theta: evaluate(network, theta, data.judged, data.answers)[0],
         record_every=every,
         until=until,
-        progress=lambda n, accuracy: print(
-            f"step {n:,}: {100 * accuracy:.2f} %, {time.perf_counter() - began:.0f} s, {time.process_time() - spent:.0f} s of processor",
-            file=sys.stderr,
-            flush=True,
-        ),
+        progress=progress,
     )
+
+
+def _run(task, network, learner, seed, steps, every, until) -> None:
+    """Train, print progress on standard error and the result on standard output."""
+    data = centred(os.environ.get("MGD_DATA", ""), task)
+    began, spent = time.perf_counter(), time.process_time()
+
+    def tell(n: int, accuracy: float) -> None:
+        times = f"{time.perf_counter() - began:.0f} s, {time.process_time() - spent:.0f} s of processor"
+        print(f"step {n:,}: {100 * accuracy:.2f} %, {times}", file=sys.stderr, flush=True)
+
+    result = _trained(learner, network, data, seed, steps, every, until, tell)
     told = {
         "arguments": sys.argv[1:],
         "parameters": network.n_parameters,

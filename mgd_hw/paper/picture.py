@@ -26,6 +26,8 @@ LOOKS = {  # of a series: name, colour (Okabe & Ito), marker, line
     "plain": ("plain", "#0072B2", "o", "-"),
     "adam": ("Adam", "#D55E00", "s", "--"),
 }
+BOUND: dict[str, Any] = {"marker": "_", "markersize": 7, "markeredgewidth": 1.4, "linestyle": "none"}
+"""Look of a lower bound."""
 LABELS = {
     ("fig3", "iterations"): f"iterations to cosine {COSINE:g}",
     ("fig4", "iterations"): "iterations to 80 %",
@@ -83,27 +85,32 @@ def _panel(axes: Axes, result: PaperFigure, quantity: str) -> None:
     if result.figure == "fig3":
         _theory(axes, result)
     if any(each.beyond is not None for each in result.points):
-        axes.plot([], [], "_", color="black", markersize=7, markeredgewidth=1.4, label="ours: more than")
+        axes.plot([], [], color="black", label="ours: more than", **BOUND)
 
 
 def _ours(axes: Axes, points: list[Point], name: str, by_period: bool, scale: float, shift: float) -> None:
     """Our points of a series; those of different series with the same x a little apart."""
     label, colour, marker, _ = LOOKS[name]
-    look: dict[str, Any] = {"marker": marker, "color": colour, "markeredgecolor": "black", "markeredgewidth": 0.5, "markersize": 5}
-    widths = sorted({each.n for each in points})
-    for named in [f"{label}, ours (n = {n})" for n in widths] if by_period else [f"{label}, ours"][: len(widths)]:
-        axes.plot([], [], linestyle="none", label=named, **look)
-    for n in widths:
-        for each in (each for each in points if each.n == n):
-            x = (each.period if by_period else each.parameters) * shift
-            if each.median is not None and each.low is not None and each.high is not None:
-                values = [value * scale for value in each.values]
-                axes.plot([x, x], [each.low * scale, each.high * scale], "-", color="black", linewidth=0.9, zorder=3, gid="spread")
-                axes.plot([x] * len(values), values, ".", color="black", markersize=2, zorder=5, gid="seeds")
-                axes.plot(x, each.median * scale, zorder=4, linestyle="none", gid="median", **look)
-            if each.beyond is not None:
-                _arrow(axes, x, each.beyond * scale, name)
-            if each.beyond is not None and each.reached:
+    look: dict[str, Any] = {
+        "marker": marker,
+        "color": colour,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.5,
+        "markersize": 5,
+        "linestyle": "none",
+    }
+    for named in dict.fromkeys(f"{label}, ours" + (f" (n = {each.n})" if by_period else "") for each in points):
+        axes.plot([], [], label=named, **look)
+    for each in points:
+        x = (each.period if by_period else each.parameters) * shift
+        if each.median is not None and each.low is not None and each.high is not None:
+            values = [value * scale for value in each.values]
+            axes.plot([x, x], [each.low * scale, each.high * scale], "-", color="black", linewidth=0.9, zorder=3, gid="spread")
+            axes.plot([x] * len(values), values, ".", color="black", markersize=2, zorder=5, gid="seeds")
+            axes.plot(x, each.median * scale, zorder=4, gid="median", **look)
+        if each.beyond is not None:
+            _arrow(axes, x, each.beyond * scale, name)
+            if each.reached:
                 place: dict[str, Any] = {"textcoords": "offset points", "xytext": (4, 1), "fontsize": 7}
                 axes.annotate(f"{each.reached}/{each.seeds}", (x, each.beyond * scale), **place)
 
@@ -111,7 +118,7 @@ def _ours(axes: Axes, points: list[Point], name: str, by_period: bool, scale: fl
 def _arrow(axes: Axes, x: float, y: float, name: str) -> None:
     """A lower bound: a flat bar, and an arrow up from it."""
     _, colour, _, _ = LOOKS[name]
-    axes.plot(x, y, "_", color=colour, markersize=7, markeredgewidth=1.4, zorder=4, linestyle="none", gid="bound")
+    axes.plot(x, y, color=colour, zorder=4, gid="bound", **BOUND)
     arrow = {"arrowstyle": "<|-", "color": colour, "linewidth": 0.9}
     axes.annotate("", (x, y), xytext=(0, 14), textcoords="offset points", arrowprops=arrow)
 
