@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from boards.target import TARGETS, Resources, target
+from boards.target import FEWEST, TARGETS, Resources, target
+from rtl_gen.yosys import run_yosys
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,15 @@ def test_a_part_has_what_nextpnr_counts(name, tmp_path, monkeypatch):
     capacity = TARGETS[name].capacity
     assert found == {kind: getattr(capacity, kind) for kind in found}
     assert capacity.logic == capacity.lut
+
+
+@pytest.mark.parametrize("control", ["if (c)", "if (c) q <= 0; else"])
+@pytest.mark.parametrize("count", [FEWEST - 1, FEWEST])
+def test_what_few_flip_flops_of_an_up5k_share_is_logic(count, control, tmp_path):
+    """A clock enable, a reset: as a control of the flip-flops if there are enough of them."""
+    ports = f"input clk, input c, input [{count - 1}:0] d, output reg [{count - 1}:0] q"
+    (tmp_path / "m.v").write_text(f"module top({ports});\nalways @(posedge clk) {control} q <= d;\nendmodule\n", encoding="utf-8")
+    synthesis = f"{TARGETS['ice40-up5k'].synthesis} -top top".split("; ")
+    run_yosys(["read_verilog m.v", *synthesis, "tee -o stat.json stat -json"], tmp_path, name="yosys")
+    cells = json.loads((tmp_path / "stat.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    assert cells.get("SB_DFF", 0) == (count if count < FEWEST else 0), cells

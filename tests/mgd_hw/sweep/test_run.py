@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from mgd_hw.cli import commands
 from mgd_hw.config import load, parse
 from mgd_hw.sweep import driver, run
+from mgd_hw.sweep.estimate import START
 from mgd_hw.sweep.journal import JOURNAL, Journal
 from sim.process import child_environment
 from tests.mgd_hw.sweep.inline import Inline
@@ -140,6 +141,7 @@ def test_the_plan_alone_writes_nothing() -> None:
     assert "Refused: formats.weight = SQ4.4, hardware.lanes = 2: " in result.stdout
     assert "on 1 worker, by a few short runs" in result.stdout
     assert not Path("out").exists()
+    assert json.loads(sweep(*XOR, "--dry-run", "--json").stdout)["seconds"] > START, "a worker starts before it runs"
     assert sweep(*XOR).exit_code == 0
     found = json.loads(sweep(*XOR, "--dry-run", "--json").stdout)
     assert (found["runs"], found["jobs"], found["finished"], found["cores"], found["seconds"]) == (8, 0, 12, 4, 0.0)
