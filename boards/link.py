@@ -107,6 +107,20 @@ class Port(Protocol):
         """Let go of it."""
 
 
+def require_pyserial() -> None:
+    """See that pyserial is there.
+
+    Raises
+    ------
+    PortError
+        If it is not installed.
+    """
+    try:
+        import serial  # noqa: F401
+    except ImportError:
+        raise PortError("pyserial is not installed", "Run: pip install 'mgd-hw[boards]'.") from None
+
+
 def open_port(name: str, baud: int = BAUD) -> Port:
     """The port of a link: ``serial:DEVICE`` or ``tcp:HOST:PORT``.
 
@@ -125,6 +139,7 @@ def open_port(name: str, baud: int = BAUD) -> Port:
     scheme, _, place = name.partition(":")
     try:
         if scheme == "serial" and place:
+            require_pyserial()
             import serial
 
             device, _, rate = place.partition("@")
@@ -137,8 +152,6 @@ def open_port(name: str, baud: int = BAUD) -> Port:
             return port
         if scheme == "tcp" and place.rpartition(":")[2].isdecimal():
             return TcpPort(place.rpartition(":")[0].strip("[]"), int(place.rpartition(":")[2]))
-    except ImportError:
-        raise PortError("pyserial is not installed", "Run: pip install 'mgd-hw[boards]'.") from None
     except (OSError, ValueError, OverflowError) as error:  # SerialException is an OSError
         raise _port_error(place.partition("@")[0], error) from None
     raise PortError("it is not a link", "Name virtual, serial:DEVICE such as serial:/dev/ttyUSB1, or tcp:HOST:PORT.")

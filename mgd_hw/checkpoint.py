@@ -38,6 +38,11 @@ class RunDigest:
         for array in (run.parameters, run.inputs, run.targets):
             self._start.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype="<i8").tobytes())
 
+    @property
+    def origin(self) -> str:
+        """Its digest before the first step: all of it but the samples taken."""
+        return self.at(0)
+
     def at(self, step: int) -> str:
         """Its digest before a step."""
         found = self._start.copy()
@@ -54,8 +59,8 @@ class Checkpoint:
     ----------
     step : int
         The step.
-    digest : str
-        Of the run up to there.
+    origin, digest : str
+        Of the run before its first step, and up to this one.
     memories : mapping of str to array of int64, shape (P,)
         Raw contents by name, in the canonical order of parameters.
     counters : mapping of str to int
@@ -65,6 +70,7 @@ class Checkpoint:
     """
 
     step: int
+    origin: str
     digest: str
     memories: Mapping[str, np.ndarray]
     counters: Mapping[str, int]
@@ -75,7 +81,7 @@ class Checkpoint:
         arrays = {f"memory.{name}": values for name, values in self.memories.items()}
         arrays |= {f"counter.{name}": np.array(value, dtype=np.int64) for name, value in self.counters.items()}
         content = io.BytesIO()
-        np.savez(content, step=self.step, digest=self.digest, seconds=self.seconds, **arrays)  # type: ignore[arg-type]
+        np.savez(content, step=self.step, origin=self.origin, digest=self.digest, seconds=self.seconds, **arrays)  # type: ignore[arg-type]
         write_file(path, content.getvalue())
 
     @classmethod
@@ -93,6 +99,7 @@ class Checkpoint:
             with np.load(path, allow_pickle=False) as arrays:
                 found = cls(
                     int(arrays["step"]),
+                    str(arrays["origin"]),
                     str(arrays["digest"]),
                     _named(arrays, "memory."),
                     {name: int(value) for name, value in _named(arrays, "counter.").items()},
@@ -106,9 +113,10 @@ class Checkpoint:
             said = str(error).split("\n")[0]
             raise UserError(f"it is no checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
         steps = digests.run.steps
-        if found.step > steps:
+        same = found.origin == digests.origin
+        if same and found.step > steps:
             raise UserError(f"it stands at step {found.step:,}, and the run ends at {steps:,}", "Give more --steps.", file=path)
-        if found.digest != digests.at(found.step):
+        if not same or found.digest != digests.at(found.step):
             reason = "it is of another run: the design, its seed, its start or its data have changed since"
             raise UserError(reason, "Undo that, or leave --resume out to begin anew.", file=path)
         return found

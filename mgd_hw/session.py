@@ -124,6 +124,8 @@ class Session:
         Opens the link.
     path : Path
         Of the checkpoint.
+    begun : Checkpoint or None
+        Where it goes on; None: it begins.
     model : Model or None
         To compare with.
     listener : Listener
@@ -160,7 +162,7 @@ class Session:
     run: Run
     connect: Callable[[], SerialLink]
     path: Path
-    resume: bool = False
+    begun: Checkpoint | None = None
     model: Model | None = None
     listener: Listener = field(default_factory=Silent)
     stopping: Callable[[], bool] = lambda: False
@@ -177,12 +179,12 @@ class Session:
         self.trained = self.sent = self.samples = self.cycles = 0
         self.cost = math.nan
         self.right = math.nan
-        if self.resume:
-            self.mark = Checkpoint.read(self.path, self.digests)
+        if self.begun is not None:
+            self.mark = self.begun
         else:
             zero = np.zeros(spec.network.n_parameters, dtype=np.int64)
             memories = {memory.name.lower(): zero for memory in host.memories(spec)} | {"parameter": self.run.parameters}
-            self.mark = Checkpoint(0, self.digests.at(0), memories, dict.fromkeys((*COUNTERS, "cycles"), 0))
+            self.mark = Checkpoint(0, self.digests.origin, self.digests.origin, memories, dict.fromkeys((*COUNTERS, "cycles"), 0))
         self.done = self.resumed_from = self.mark.step
         self._earlier = self.mark.seconds
         self.final = dict(self.mark.memories)
@@ -362,7 +364,7 @@ class Session:
         """Make a checkpoint of the memories, if there can be one at this step."""
         if self.done % self.period == 0 and self.equal:
             seconds = self._earlier + self.active
-            self.mark = Checkpoint(self.done, self.digests.at(self.done), memories, self.totals(), seconds)
+            self.mark = Checkpoint(self.done, self.digests.origin, self.digests.at(self.done), memories, self.totals(), seconds)
             self.mark.write(self.path)
             self._mark_state = None if self.model is None else self.model.state()
 

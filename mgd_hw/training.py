@@ -21,6 +21,7 @@ from rtl_gen.child import ENDING
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.link import SerialLink
+    from mgd_hw.checkpoint import Checkpoint
     from mgd_hw.config import Design
     from mgd_hw.session import Session
     from sim.virtual import VirtualBoard
@@ -258,36 +259,49 @@ def train_over_link(
     Raises
     ------
     UserError
-        If the link cannot be used, or leads to another core.
+        If the link cannot be used, or leads to another core; or there is no checkpoint of this run to go on from.
     """
     from boards.link import Statistics
-    from mgd_hw.checkpoint import CHECKPOINT
+    from mgd_hw.checkpoint import CHECKPOINT, Checkpoint, RunDigest
     from mgd_hw.session import Model
 
-    statistics = Statistics()
+    path, statistics, hertz = directory / CHECKPOINT, Statistics(), clock or math.nan
+    begun = Checkpoint.read(path, RunDigest(run)) if resume else None
+    _check_port(link, baud)
     if verify:
         listener.say("Compiling the model, unless that is done.")
     model = Model(run) if verify else None
-    path = directory / CHECKPOINT
-    hertz = clock or math.nan
     try:
         with _signals() as asked:
             if link == VIRTUAL:
                 with virtual_board(design, divisor, directory, listener, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
-                    session = _session(run, connect, path, resume, model, listener, asked, reconnect=0.0)
+                    session = _session(run, connect, path, begun, model, listener, asked, reconnect=0.0)
                     _trained(session, link, design)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
-                session = _session(run, connect, path, resume, model, listener, asked, reconnect=60.0)
+                session = _session(run, connect, path, begun, model, listener, asked, reconnect=60.0)
                 _trained(session, link, design)
     finally:
         if model is not None:
             model.close()
     cycles_per_bit = divisor if link == VIRTUAL else hertz / baud
     return _result(session, design, data, link, statistics, hertz, cycles_per_bit, board), session.final["parameter"]
+
+
+def _check_port(link: str, baud: int) -> None:
+    """Refuse a port that cannot be opened before anything is compiled for it; a server may take one connection only, and is left alone."""
+    from boards.link import PortError, open_port, require_pyserial
+
+    try:
+        if link == VIRTUAL:
+            require_pyserial()
+        elif not link.startswith("tcp:"):
+            open_port(link, baud).close()
+    except PortError as error:
+        raise UserError(error.reason, error.remedy, key="--link", value=link) from None
 
 
 def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callable[[], SerialLink]:
@@ -308,7 +322,7 @@ def _session(
     run: Any,
     connect: Callable[[], SerialLink],
     path: Path,
-    resume: bool,
+    begun: Checkpoint | None,
     model: Any,
     listener: Listener,
     asked: threading.Event,
@@ -317,10 +331,10 @@ def _session(
 ) -> Session:
     from mgd_hw.session import Session
 
-    if path.exists() and not resume:
+    if path.exists() and begun is None:
         listener.say(f"Note: {path} is replaced; --resume would go on from it. It is kept as {path.stem}.previous.npz.")
         path.replace(path.with_name(f"{path.stem}.previous.npz"))
-    return Session(run, connect, path, resume, model, listener, asked.is_set, reconnect)
+    return Session(run, connect, path, begun, model, listener, asked.is_set, reconnect)
 
 
 def _trained(session: Session, link: str, design: Design) -> None:
@@ -332,7 +346,7 @@ def _trained(session: Session, link: str, design: Design) -> None:
     except PortError as error:
         raise UserError(error.reason, error.remedy, key="--link", value=link) from None
     except LinkLost as error:
-        kept = f" Steps up to {session.mark.step:,} are kept: --resume goes on from there." if session.trained or session.resume else ""
+        kept = f" Steps up to {session.mark.step:,} are kept: --resume goes on from there." if session.mark.step else ""
         remedy = (
             f"Load the bitstream of {design.name} into the board, and see that it is built for this --baud and that rx and tx are not "
             f"exchanged.{kept}"

@@ -156,7 +156,7 @@ def test_an_interrupt_keeps_what_was_trained(board, run, learned, tmp_path):
     session.train()
     assert session.interrupted and 0 < session.done < STEPS
     assert Checkpoint.read(path, RunDigest(run)).step == session.done
-    going_on = Session(run, opened(board, run), path, resume=True, model=Model(run))
+    going_on = Session(run, opened(board, run), path, begun=Checkpoint.read(path, RunDigest(run)), model=Model(run))
     assert going_on.resumed_from == session.done
     going_on.train()
     assert going_on.done == STEPS and not going_on.mismatches, going_on.difference
@@ -201,6 +201,7 @@ def test_a_checkpoint_is_of_its_run(board, run, tmp_path):
         (dataclasses.replace(run, seed=5), "it is of another run: "),
         (dataclasses.replace(run, parameters=run.parameters + 1), "it is of another run: "),
         (dataclasses.replace(run, steps=30), "it stands at step 40, and the run ends at 30"),
+        (dataclasses.replace(run, steps=30, seed=5), "it is of another run: "),
     ):
         with pytest.raises(UserError, match=reason):
             Checkpoint.read(path, RunDigest(other))

@@ -96,6 +96,23 @@ def test_what_is_wrong_with_a_link_is_told(link, monkeypatch):
     assert "pyserial is not installed. Run: pip install 'mgd-hw[boards]'." in fails(2, *train, link)
 
 
+@pytest.mark.parametrize("verify", [(), ("--verify",)], ids=["unverified", "verified"])
+def test_nothing_is_compiled_for_a_training_that_cannot_begin(monkeypatch, verify):
+    monkeypatch.setattr("mgd_hw.training.virtual_board", _never)
+    monkeypatch.setattr("mgd_hw.session.Model.__init__", _never)
+    train = ("train", "xor", "--steps", 10, *verify, "--link")
+    assert "there is no checkpoint to go on from" in fails(2, *train, "virtual", "--resume")
+    assert "there is no port /dev/there-is-none" in fails(2, *train, "serial:/dev/there-is-none")
+    assert "it is not a link" in fails(2, *train, "usb")
+    monkeypatch.setitem(sys.modules, "serial", None)
+    assert "pyserial is not installed. Run: pip install 'mgd-hw[boards]'." in fails(2, *train, "virtual")
+    assert not any(path.is_file() for path in Path().rglob("*"))
+
+
+def _never(*arguments, **options):
+    raise AssertionError("this should not have been begun")
+
+
 def _in_use(train, link):
     from boards.link import open_port
 
@@ -112,6 +129,7 @@ def test_what_is_wrong_with_a_checkpoint_is_told(link):
     assert run("train", "xor", "--link", link, "--steps", 20).exit_code == 0
     assert "it is of another run: the design, its seed, its start or its data have changed" in fails(2, *train, 30, "--seed", 9)
     assert "it stands at step 20, and the run ends at 10" in fails(2, *train, 10)
+    assert "it is of another run: " in fails(2, *train, 10, "--seed", 9)
     assert run(*train, 20).exit_code == 0, "there is nothing left to do"
     Path("file").write_text("")
     assert '-o = "file": it is a file' in fails(2, "train", "xor", "--link", link, "--steps", 10, "-o", "file")
