@@ -522,13 +522,14 @@ def _too_large(design: Design, part: Part, error: TooLarge) -> UserError:
 
 def _refusal(design: Design, part: Part, excess: dict[str, int], lanes: int, how: str) -> UserError:
     taken = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in excess.items())
-    if lanes:
-        remedy = f"Take hardware.lanes = {lanes}, as predicted from this."
-    else:
+    key, remedy = "hardware.lanes", f"Take hardware.lanes = {lanes}, as predicted from this."
+    value: object = design.spec.hardware.lanes
+    if not lanes:
+        key, value = "network.layers", list(design.spec.network.sizes)
         larger = ", ".join(row.name for row in _boards_for(design))
         remedy = f"Take {larger}, or smaller layers." if larger else "Take smaller layers: no board that is known has so much."
     reason = f"it does not fit {part.name}: {how}it takes {taken}"
-    return UserError(reason, remedy, file=design.path, key="hardware.lanes", value=design.spec.hardware.lanes)
+    return UserError(reason, remedy, file=design.path, key=key, value=value)
 
 
 def _boards_for(design: Design) -> tuple[Board, ...]:

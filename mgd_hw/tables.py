@@ -211,7 +211,9 @@ def _comparison(console: Console, result: Comparison) -> None:
             console.print(escape(model.note), soft_wrap=True)
     saturated = {kind: count for kind, count in result.fixed.saturations.items() if count}
     if result.fixed.runs:
-        console.print("Saturations of the fixed model: " + (", ".join(f"{kind} {count:,}" for kind, count in saturated.items()) or "none"))
+        together = f", {len(result.fixed.runs)} runs together" if len(result.fixed.runs) > 1 else ""
+        counts = ", ".join(f"{kind} {count:,}" for kind, count in saturated.items()) or "none"
+        console.print(f"Saturations of the fixed model{together}: {counts}")
     if result.agreement:
         found = result.agreement
         console.print(
@@ -288,14 +290,15 @@ def _trained(console: Console, result: Trained) -> None:
         console.print(f"First: {escape(result.first_difference_text)}", soft_wrap=True)
     console.print(f"Accuracy {_percent(result.accuracy)} of the test samples, cost C/n {_number(result.cost)}")
     table = _table("", "steps/s", "")
-    table.add_row("through the link", _number(result.steps_per_second), f"{result.seconds:,.1f} s")
+    earlier = f", the {result.resumed_from:,} steps before it was resumed included" if result.resumed_from else ""
+    table.add_row("through the link", _number(result.steps_per_second), f"{result.seconds:,.1f} s{earlier}")
     clock = "" if math.isnan(result.clock_hz) else f" at {result.clock_hz / 1e6:.3g} MHz"
     table.add_row("the core alone", _number(result.core_steps_per_second), f"{_number(result.cycles_per_step, 6)} cycles per step{clock}")
     console.print(table)
     _costs(console, [("the core", result.costs)])
     console.print(
         f"Line: {result.bytes_sent:,} bytes out, {result.bytes_received:,} in; {result.frames:,} frames, {result.frames_repeated:,} "
-        f"repeated; {result.link_errors:,} errors, all mended",
+        f"repeated; {f'{result.link_errors:,} errors, all detected and repeated' if result.link_errors else 'no errors'}",
         soft_wrap=True,
     )
     if result.advice:
@@ -362,7 +365,9 @@ def _doctor(console: Console, result: Doctor) -> None:
         shown = escape(tool.version) if tool.found else "[bold red]missing[/bold red]" if tool.needed else "missing"
         table.add_row(tool.name, shown, escape(tool.needed_for), escape(tool.remedy))
     console.print(table)
-    console.print("Everything needed is there." if result.good else "[bold red]Something needed is missing.[/bold red]")
+    optional = [tool.name for tool in result.tools if not (tool.found or tool.needed)]
+    there = f"Everything needed is there; {', '.join(optional)} only for what stands beside." if optional else "Everything is there."
+    console.print(there if result.good else "[bold red]Something needed is missing.[/bold red]", soft_wrap=True)
 
 
 def _boards(console: Console, result: Boards) -> None:

@@ -81,7 +81,7 @@ def test_what_cannot_fit_is_refused_before_any_tool_runs(command: str, monkeypat
     assert said.exit_code == 2, said.output
     (line,) = [line for line in said.stderr.splitlines() if line.startswith("mgd-hw: ")]
     assert re.search(
-        r"mnist\.toml: hardware\.lanes = \d+: it does not fit gowin-gw1nr9: by prediction, its link included, it takes "
+        r"mnist\.toml: network\.layers = \[784, 32, 10\]: it does not fit gowin-gw1nr9: by prediction, its link included, it takes "
         r"\d+ more bram than its 26\. Take .*ulx3s-85f.*, or smaller layers\.$",
         line,
     )

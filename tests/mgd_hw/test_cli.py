@@ -454,6 +454,19 @@ def test_doctor() -> None:
     assert "Python" in run("doctor").stdout
 
 
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [((), "Everything is there."), (("apycula", "pyserial"), "Everything needed is there; apycula, pyserial only for what stands beside.")],
+)
+def test_doctor_says_what_is_not_needed(missing: tuple[str, ...], said: str) -> None:
+    from mgd_hw.doctor import Doctor, Tool
+
+    tools = [
+        Tool(name, "something", "" if name in missing else "1.0", "", name == "numpy", "") for name in ("numpy", "apycula", "pyserial")
+    ]
+    assert str(Doctor(tuple(tools))).splitlines()[-1] == said
+
+
 def test_doctor_tells_of_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     result = run("doctor", "--json")

@@ -1,6 +1,7 @@
 """``mgd-hw fit``: what fits where, before any synthesis."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner, Result
@@ -44,6 +45,19 @@ def test_nothing_is_synthesised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtl_gen.yosys.run_yosys", never)
     monkeypatch.setattr("rtl_gen.emit.emit_verilog", never)
     assert fit("digits").parts
+
+
+@pytest.mark.parametrize(("design", "warned"), [("mnist", True), ("xor", False)])
+def test_synthesis_of_what_cannot_fit_begins_with_a_warning(design: str, warned: bool, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """Minutes before its end would tell; it is done all the same, for its counts."""
+
+    def end(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("boards.synth.synthesise", end)
+    said = run("synth", design, "--target", "gowin-gw1nr9", "-o", str(tmp_path / "out")).stderr
+    assert "Synthesising for gowin-gw1nr9." in said
+    assert bool(re.search(r"By prediction it does not fit: \d+ bram too many; `mgd-hw fit` says", " ".join(said.split()))) == warned
 
 
 def test_a_design_that_is_not_there_is_refused() -> None:

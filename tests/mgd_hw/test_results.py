@@ -61,6 +61,10 @@ def test_all_print_and_show_in_a_notebook(results: dict[str, Result]) -> None:
     assert "fixed MGD" in str(results["compare"]) and "fixed MGD" in results["compare"]._repr_html_()
 
 
+def test_saturations_of_several_runs_are_said_to_be_of_all(compared: Comparison) -> None:
+    assert "Saturations of the fixed model, 2 runs together: " in str(compared)
+
+
 def test_parts_print_as_well(compared: Comparison) -> None:
     said = str(compared.fixed.runs[0])
     assert said.startswith("Training\n") and "accuracy" in said

@@ -70,6 +70,7 @@ def test_train_says_what_came_of_it(link):
     assert shown.exit_code == 0, shown.output
     assert re.search(r"^Equal: [\d,]+ values compared with the model, bit for bit\.$", shown.stdout, re.MULTILINE)
     assert "xor, 80 steps over serial:" in shown.stdout and "through the link" in shown.stdout and "the core alone" in shown.stdout
+    assert ", the 60 steps before it was resumed included" in shown.stdout and "repeated; no errors" in " ".join(shown.stdout.split())
     assert "checkpoint.previous" not in shown.stderr
     again = run("train", "xor", "--link", link, "--steps", 20, "--start", "learned.npz", "--json")
     assert again.exit_code == 0 and "It is kept as checkpoint.previous.npz" in again.stderr
