@@ -19,7 +19,7 @@ from mgd_hw.paper.tasks import NAMED, Task
 from mgd_hw.results import Result
 from mgd_hw.sweep.crew import Crew, crew_of
 from mgd_hw.sweep.driver import Outcome, carry_out, pending
-from mgd_hw.sweep.estimate import shown
+from mgd_hw.sweep.estimate import START, shown
 from mgd_hw.sweep.jobs import DONE, FAILED, PAPER, Row, version
 from mgd_hw.sweep.journal import Journal
 
@@ -248,9 +248,9 @@ def _planned(of: Figure, jobs: PaperJobs, finished: set[str], directory: Path, w
     at_once = max(1, min(workers, len(left)))
 
     def seconds(each: Iterable[float]) -> float:
-        """Of all together; one alone is not divided."""
+        """Of all together, with the workers' start; one alone is not divided."""
         known = list(each)
-        return max([sum(known) / at_once, *known], default=0.0)
+        return START + max(sum(known) / at_once, *known) if known else 0.0
 
     about, most = seconds(map(expected.seconds, left)), seconds(map(expected.most, left))
     done = len(jobs.tasks) - len(left)

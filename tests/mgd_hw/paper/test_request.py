@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from mgd_hw.paper import request
-from mgd_hw.paper.request import calibrate, tasks_of
+from mgd_hw.paper.request import PaperJobs, calibrate, tasks_of
+from mgd_hw.paper.run import _planned
 from mgd_hw.paper.tasks import Pace, Task
+from mgd_hw.sweep.estimate import START
 
 
 def test_a_run_is_its_steps_its_looks_and_the_look_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +44,15 @@ def test_what_such_runs_took_before_is_expected_and_all_that_they_may_is_the_mos
     found = calibrate(tasks, {("node", 1, 1): 300, ("backprop", 1, 1): 5000})
     assert {task.series: found.seconds(task) for task in tasks} == {"weight": 2000, "node": 600, "backprop": 2000}
     assert {found.most(task) for task in tasks} == {2000}
+
+
+def test_a_plan_counts_the_workers_start_and_divides_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(request, "pace", lambda task: Pace(2.0 * task.of_steps(1), 0.0))
+    figure, tasks = tasks_of("fig4", (1,), 1, 1000)
+    expected = calibrate(tasks, {})
+    jobs = PaperJobs(tasks, "data", "version", {})
+    for workers, seconds in ((1, 6000.0), (2, 3000.0), (8, 2000.0)):
+        planned = _planned(figure, jobs, set(), tmp_path, workers, expected)
+        assert planned.at_most == START + seconds
+    done = _planned(figure, jobs, {job.key for _, job in jobs.jobs()}, tmp_path, 2, expected)
+    assert (done.jobs, done.seconds, done.at_most) == (0, 0.0, 0.0), "nothing is started for nothing"
