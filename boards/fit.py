@@ -166,11 +166,11 @@ def on_blocks(spec: DesignSpec, part: Part) -> int:
 
 def multipliers(spec: DesignSpec, part: Part) -> int:
     """Multipliers: one for each lane and one for all, more where factors are wider than the part's, half where Gowin's are narrow."""
-    from rtl_gen.broadcast import factors, operand_shape
+    from rtl_gen.broadcast import Multiplier, operand_shape
 
     family, operand = family_of(part), operand_shape(spec)
     lane = product(family, spec.formats.weight.width, operand.width + (not operand.signed))
-    return ceil(spec.hardware.lanes * lane + product(family, *factors(spec)))
+    return ceil(spec.hardware.lanes * lane + sum(product(family, a, b) for a, b in Multiplier.of(spec).products))
 
 
 # -- The model of the logic -------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
-"""An ECP5's multiplier has registers, which Yosys leaves outside of it: a map for techmap puts a lane's product where it is held."""
+"""An ECP5's multiplier has registers, which Yosys leaves outside of it: a map for techmap puts products where they are held."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 __all__ = ["PRODUCTS", "product_map"]
 
@@ -12,53 +14,101 @@ PRODUCTS = "products.v"
 WIDEST = 18
 """Bits of a factor."""
 
-_MODULE = re.compile(r"^module \\?(\S+\.mac\.product)\s*\(.*?^endmodule", re.MULTILINE | re.DOTALL)
+_MODULE = re.compile(r"^module \\?(\S+\.(?:mac\.product|multiplier\.product\w*))\s*\(.*?^endmodule", re.MULTILINE | re.DOTALL)
+
+_FACTORS = (
+    re.compile(r"= \$signed\((a|a_held_1|\{ ?1'h0, (?:a|a_held_1) ?\})\) \* \$signed\((b|b_held_1|\{ ?1'h0, (?:b|b_held_1) ?\})\);"),
+    re.compile(r"= (a|a_held_1) \* (b|b_held_1);"),
+)
+"""How a product is written: of factors of which one is signed, and of others."""
 
 
 def product_map(verilog: str) -> str:
-    """A map of the lanes' products to the cells MULT18X18D of which each holds one.
+    """A map of products to the cells MULT18X18D of which each holds one.
 
     Parameters
     ----------
     verilog : str
-        A core's, whose products are modules of their own (:class:`rtl_gen.lane.Product`).
+        A core's, whose products are modules of their own (:class:`rtl_gen.product.Product`).
 
     Returns
     -------
     str
-        A module for techmap; "" where a factor is too wide for one multiplier.
+        A module for techmap for each kind of product; none for factors that are too wide for one multiplier.
 
     Raises
     ------
     ValueError
         If there is no product, or not what a multiplier with a register does.
     """
-    found = list(_MODULE.finditer(verilog))
-    if not found:
+    kinds: dict[_Kind, list[str]] = {}
+    for module in _MODULE.finditer(verilog):
+        kinds.setdefault(_kind(module[0]), []).append(module[1])
+    if not kinds:
         raise ValueError("Verilog must have products that are modules of their own")
-    names, body = " ".join(each[1] for each in found), found[0][0]
-    inputs = dict(_ports(body, "input"))
-    (o, width), *more = _ports(body, "output")
-    clock = re.search(r"always @\(posedge (\w+)\)", body)
-    factors = re.search(r"= \$signed\((a|a_held_1)\) \* \$signed\((b|b_held_1|\{ ?1'h0, (?:b|b_held_1) ?\})\);", body)
-    if clock is None or factors is None or more or not {"a", "b"} <= inputs.keys():
-        raise ValueError(f"A product must be of a and b, signed, and be held, not\n{body}")
-    if max(inputs["a"], inputs["b"] + factors[2].startswith("{")) > WIDEST:
-        return ""
-    ports = [f"input [{bits - 1}:0] {name}" for name, bits in inputs.items()] + [f"output [{width - 1}:0] {o}"]
-    sign = "1'b0" if factors[2].startswith("{") else f"b[{inputs['b'] - 1}]"
-    held = '.REG_INPUTA_CLK("CLK0"), .REG_INPUTB_CLK("CLK0"), ' if factors[1] != "a" else ""
+    return "".join(_map(number, kind, names) for number, (kind, names) in enumerate(kinds.items()) if kind.widest <= WIDEST)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What products have in common that are the same.
+
+    Attributes
+    ----------
+    inputs : tuple of (str, int)
+        Input ports, with their bits.
+    output : (str, int)
+        The output port, with its bits.
+    clock : str
+        Name of the clock's port.
+    held : bool
+        Whether the factors are held too.
+    is_signed : (bool, bool)
+        Whether ``a`` is signed, and ``b``.
+    """
+
+    inputs: tuple[tuple[str, int], ...]
+    output: tuple[str, int]
+    clock: str
+    held: bool
+    is_signed: tuple[bool, bool]
+
+    @property
+    def widest(self) -> int:
+        """Bits of the wider factor, with its sign."""
+        bits = dict(self.inputs)
+        return max(bits[name] + (not is_signed) for name, is_signed in zip("ab", self.is_signed, strict=True))
+
+
+def _kind(module: str) -> _Kind:
+    """What a product's module is."""
+    inputs, outputs = _ports(module, "input"), _ports(module, "output")
+    clock = re.search(r"always @\(posedge (\w+)\)", module)
+    found = [pattern.search(module) for pattern in _FACTORS]
+    factors = found[0] or found[1]
+    if clock is None or factors is None or len(outputs) != 1 or not {"a", "b"} <= dict(inputs).keys():
+        raise ValueError(f"A product must be of a and b, and be held, not\n{module}")
+    is_signed = [found[0] is not None and not factor.startswith("{") for factor in factors.groups()]
+    return _Kind(tuple(inputs), outputs[0], clock[1], "_held" in factors[1], (is_signed[0], is_signed[1]))
+
+
+def _map(number: int, kind: _Kind, names: Sequence[str]) -> str:
+    """The module for techmap of all products of a kind."""
+    bits, (o, width) = dict(kind.inputs), kind.output
+    ports = [f"input [{many - 1}:0] {name}" for name, many in kind.inputs] + [f"output [{width - 1}:0] {o}"]
+    sign_a, sign_b = (f"{name}[{bits[name] - 1}]" if each else "1'b0" for name, each in zip("ab", kind.is_signed, strict=True))
+    held = '.REG_INPUTA_CLK("CLK0"), .REG_INPUTB_CLK("CLK0"), ' if kind.held else ""
     wires = (("a", WIDEST), ("b", WIDEST), ("p", 2 * WIDEST))
-    bits = [f".{pin.upper()}{bit}({pin}_pins[{bit}])" for pin, many in wires for bit in range(many)]
-    return f"""(* techmap_celltype = "{names}" *)
-module product({", ".join(ports)});
-  wire [{WIDEST - 1}:0] a_pins = {{{{{WIDEST - inputs["a"]}{{a[{inputs["a"] - 1}]}}}}, a}};
-  wire [{WIDEST - 1}:0] b_pins = {{{{{WIDEST - inputs["b"]}{{{sign}}}}}, b}};
+    pins = [f".{pin.upper()}{bit}({pin}_pins[{bit}])" for pin, many in wires for bit in range(many)]
+    return f"""(* techmap_celltype = "{" ".join(names)}" *)
+module product{number}({", ".join(ports)});
+  wire [{WIDEST - 1}:0] a_pins = {{{{{WIDEST - bits["a"]}{{{sign_a}}}}}, a}};
+  wire [{WIDEST - 1}:0] b_pins = {{{{{WIDEST - bits["b"]}{{{sign_b}}}}}, b}};
   wire [{2 * WIDEST - 1}:0] p_pins;
   assign {o} = p_pins[{width - 1}:0];
   MULT18X18D #({held}.REG_OUTPUT_CLK("CLK0")) multiplier (
-    .CLK0({clock[1]}), .CE0(1'b1), .RST0(1'b0), .SIGNEDA(1'b1), .SIGNEDB(1'b1), .SOURCEA(1'b0), .SOURCEB(1'b0),
-    {", ".join(bits)});
+    .CLK0({kind.clock}), .CE0(1'b1), .RST0(1'b0), .SIGNEDA(1'b1), .SIGNEDB(1'b1), .SOURCEA(1'b0), .SOURCEB(1'b0),
+    {", ".join(pins)});
 endmodule
 """
 

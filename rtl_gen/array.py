@@ -12,6 +12,7 @@ from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import Memory
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.lane import Lane
+from rtl_gen.operands import Operands
 from rtl_gen.perturbation import DRAW_LATENCY, sign_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
@@ -48,7 +49,7 @@ class LaneArray(wiring.Component):
     update : In(1)
         An update is due in the correlating pass.
     operand_slot, operand_ahead, x : Out, Out, In
-        The slot when its input's address must stand, and what comes after it; the input two cycles later.
+        The slot when its input's address must stand, and what comes after it; the input as much later as :class:`Operands` takes.
     drain_slot, accumulators : Out
         The slot, a cycle before the accumulators hold its product.
     word_stb, word_event : Out
@@ -110,7 +111,7 @@ class LaneArray(wiring.Component):
     @property
     def operand_latency(self) -> int:
         """Cycles from ``slot`` to ``operand_slot``."""
-        return self.timing.weight - self.timing.reach - 2
+        return self.timing.weight - self.timing.reach - Operands.latency(self.spec)
 
     @property
     def latency(self) -> int:
@@ -131,10 +132,11 @@ class LaneArray(wiring.Component):
         m = Module()
         timing = self.timing
         slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
+        ahead = [self.slot_ahead, *slots][self.operand_latency]
         m.d.comb += [
             self.live_slot.eq(slots[(self.latency + 1 if self.spec.node else timing.parameter - timing.reach) - DRAW_LATENCY]),
             self.operand_slot.eq(slots[self.operand_latency]),
-            *(self.operand_ahead[name].eq(slots[self.operand_latency - 1][name]) for name in self.operand_ahead.shape().members),
+            *(self.operand_ahead[name].eq(ahead[name]) for name in self.operand_ahead.shape().members),
             self.drain_slot.eq(slots[self.latency]),
         ]
         for number, lane in enumerate(self.lanes):

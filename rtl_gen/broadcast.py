@@ -7,6 +7,9 @@ does not correlate.
 
 from __future__ import annotations
 
+from itertools import pairwise
+from itertools import product as product_of
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -17,7 +20,9 @@ from rtl_gen.cast import cast_in_two
 from rtl_gen.fixed import limit, shift
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.probe import shape_of
+from rtl_gen.product import Product
 from rtl_gen.slot import NEVER_COLLIDES, by_layer, delayed, in_last_layer, pipeline, slot_layout
+from rtl_gen.station import reach_of
 
 __all__ = ["Broadcast", "Multiplier", "Scaler", "factors", "operand_shape"]
 
@@ -46,27 +51,69 @@ class Multiplier(wiring.Component):
     ----------
     a, b : int
         Widths of the factors, signed.
-    """
+    in_parts : bool
+        Whether the part has multipliers in plenty, far from what is told: factors are cut into what one of them takes, and their
+        products are held before they are summed.
 
-    latency = 2
+    Attributes
+    ----------
+    latency : int
+        Cycles from the factors to ``o``.
+    """
 
     WIDEST = 16
     """Widest factor for which it is one UP5K DSP."""
 
-    def __init__(self, a: int, b: int):
+    PIECE = 17
+    """Bits of a piece of a factor, all but its last: with their sign as many as most parts multiply."""
+
+    def __init__(self, a: int, b: int, *, in_parts: bool = False):
+        self.in_parts = in_parts
+        self.latency = 2 + in_parts
         super().__init__({"a": In(signed(a)), "b": In(signed(b)), "o": Out(signed(a + b))})
+
+    @classmethod
+    def of(cls, spec: DesignSpec) -> Multiplier:
+        """That of a design."""
+        return cls(*factors(spec), in_parts=reach_of(spec.hardware.lanes) > 0)
+
+    @property
+    def products(self) -> list[tuple[int, int]]:
+        """Widths of the factors that are multiplied, signed."""
+        pieces = ([part.width + (not part.signed) for _, part in self._cut(factor)] for factor in (self.a, self.b))
+        return list(product_of(*pieces))
+
+    def _cut(self, factor):
+        """Pieces of a factor, each with its place and its shape: all but the last are unsigned."""
+        cuts = [*range(0, max(1, len(factor) - 1), self.PIECE), len(factor)] if self.in_parts else [0, len(factor)]
+        *low, high = pairwise(cuts)
+        return [*((first, unsigned(after - first)) for first, after in low), (high[0], signed(high[1] - high[0]))]
 
     def elaborate(self, platform):
         m = Module()
+        m.d.comb += self.o.eq(self._in_parts(m) if self.in_parts else self._whole(m))
+        return m
+
+    def _whole(self, m):
         a = Signal.like(self.a, name="a_registered", reset_less=True)
         b = Signal.like(self.b, name="b_registered", reset_less=True)
         # As in a lane's multiply-accumulate: all bits that the DSP's product has.
         widest = max(self.WIDEST, len(a), len(b))
         a_wide, b_wide = Signal(signed(widest)), Signal(signed(widest))
         product = Signal(signed(2 * widest), reset_less=True)
-        m.d.comb += [a_wide.eq(a), b_wide.eq(b), self.o.eq(product)]
+        m.d.comb += [a_wide.eq(a), b_wide.eq(b)]
         m.d.sync += [a.eq(self.a), b.eq(self.b), product.eq(a_wide * b_wide)]
-        return m
+        return product
+
+    def _in_parts(self, m):
+        parts = []
+        for (at_a, a), (at_b, b) in product_of(self._cut(self.a), self._cut(self.b)):
+            part = m.submodules[f"product_{at_a}_{at_b}"] = Product(a, b, far=True)
+            m.d.comb += [part.a.eq(self.a[at_a:]), part.b.eq(self.b[at_b:])]
+            parts.append(shift(part.o, at_a + at_b))
+        product = Signal.like(self.o, name="product", reset_less=True)
+        m.d.sync += product.eq(sum(parts[1:], parts[0]))
+        return product
 
 
 class Scaler(wiring.Component):
@@ -222,8 +269,12 @@ class Broadcast(wiring.Component):
         super().__init__(ports)
 
     @property
+    def _operand_latency(self) -> int:
+        return 1 + reach_of(self.spec.hardware.lanes)
+
+    @property
     def _product_latency(self) -> int:
-        return 1 + Multiplier.latency if self.spec.node else 0
+        return self._operand_latency + Multiplier.of(self.spec).latency if self.spec.node else 0
 
     @property
     def latency(self) -> int:
@@ -259,18 +310,18 @@ class Broadcast(wiring.Component):
         return m
 
     def _multiply(self, m, slots):
-        """C̃·x of a slot three cycles after it, or C̃ itself in weight perturbation; and the square of an error."""
+        """C̃·x of a slot, when it enters the scaler, or C̃ itself in weight perturbation; and the square of an error."""
         spec = self.spec
         error = self.error
-        m.submodules.multiplier = multiplier = Multiplier(*self.factors)
+        m.submodules.multiplier = multiplier = Multiplier.of(spec)
         m.d.comb += self.square.eq(multiplier.o)
         if not spec.node:
             m.d.comb += [multiplier.a.eq(error), multiplier.b.eq(error)]
             return self.cost_change
         operand = operand_shape(spec)
-        x = Signal(operand)
-        ones = by_layer([1 << spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers))], slots[1].layer)
-        m.d.comb += x.eq(Mux(slots[1].first, ones, self.old_x))
+        x, slot = Signal(operand), slots[self._operand_latency]
+        ones = by_layer([1 << spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers))], slot.layer)
+        m.d.comb += x.eq(Mux(slot.first, ones, self.old_x))
         m.d.comb += [
             multiplier.a.eq(Mux(self.error_stb, error, self.cost_change)),
             multiplier.b.eq(Mux(self.error_stb, error, x)),

@@ -144,7 +144,7 @@ class Core(wiring.Component):
     def _complete_lead(self) -> int:
         """Cycles from a step's last pre-activation until the conductor may know: the next step's first slot comes as early as its
         broadcast, which waits for C̃, allows."""
-        return max(0, ActivationUnit.latency + CostUnit.latency - self._change_lead - self._begin_latency)
+        return max(0, ActivationUnit.latency + CostUnit.latency(self.spec) - self._change_lead - self._begin_latency)
 
     def _gap(self) -> int:
         """Between two passes: parameters are written before they are read, and the lanes are drained."""
@@ -340,7 +340,8 @@ class Core(wiring.Component):
         """Events as :mod:`rtl_gen.probe` describes them, and their signatures."""
         neuron = activation.neuron_o
         training = conductor.training
-        change_stb = delayed(m, cost.cost_stb & cost.cost_second, CostUnit.latency - CostUnit.cost_latency, "change_stb", reset_less=False)
+        to_change = CostUnit.latency(self.spec) - CostUnit.cost_latency(self.spec)
+        change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
         costs, many = Cat(cost.cost0, cost.cost1, cost.cost_change), reach_of(self.spec.hardware.lanes) > 0
         signatures = {
             "forward_signature": Signature((len(Value.cast(self.probe_neuron)), len(costs)), in_parts=many),

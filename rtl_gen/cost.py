@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from rtl_gen.broadcast import Multiplier
 from rtl_gen.cast import cast_in_two
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import delayed, either
@@ -17,7 +18,7 @@ __all__ = ["CostUnit", "Judge"]
 class CostUnit(wiring.Component):
     """C = Σ(y − y*)² over a pass's outputs, and C̃ after the second pass.
 
-    The squares are the auxiliary multiplier's, which takes two cycles.
+    The squares are the auxiliary multiplier's.
 
     Members
     -------
@@ -28,7 +29,7 @@ class CostUnit(wiring.Component):
     error_stb, error : Out
         To the multiplier, one cycle later.
     square : In
-        From the multiplier, two cycles after that.
+        From the multiplier, its cycles after that.
     cost_stb, cost_second : Out(1)
         A pass's cost is valid in ``cost[cost_second]`` from the next cycle, and in ``total`` now: ``cost_latency`` cycles
         after its last output.
@@ -40,8 +41,15 @@ class CostUnit(wiring.Component):
         C̃ and whether its cast was out of range, ``latency`` cycles after the last output of pass 1.
     """
 
-    cost_latency = 4
-    latency = 7
+    @staticmethod
+    def cost_latency(spec: DesignSpec) -> int:
+        """Cycles from a pass's last output to its cost: the error, the multiplier, the sum."""
+        return 2 + Multiplier.of(spec).latency
+
+    @staticmethod
+    def latency(spec: DesignSpec) -> int:
+        """Cycles from pass 1's last output to C̃: the cost, the difference, and its cast in two."""
+        return CostUnit.cost_latency(spec) + 3
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -73,7 +81,8 @@ class CostUnit(wiring.Component):
         m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
 
         # The first square of a pass may follow the last of the pass before at once, but where neurons of other layers leave between.
-        square_stb = delayed(m, self.stb, self.cost_latency - 1, "square_stb", reset_less=False)
+        cost_latency = self.cost_latency(spec)
+        square_stb = delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False)
         if len(spec.network.layers) > 1:
             with m.If(square_stb):
                 m.d.sync += self.total.eq(self.total + self.square)
@@ -82,8 +91,8 @@ class CostUnit(wiring.Component):
         else:
             sum_so_far = Mux(self.cost_stb, 0, self.total)
             m.d.sync += self.total.eq(Mux(square_stb, sum_so_far + self.square, sum_so_far))
-        m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, self.cost_latency, "cost_stb", reset_less=False))
-        m.d.comb += self.cost_second.eq(delayed(m, self.second, self.cost_latency, "cost_second"))
+        m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, cost_latency, "cost_stb", reset_less=False))
+        m.d.comb += self.cost_second.eq(delayed(m, self.second, cost_latency, "cost_second"))
         # The complement of C₀, so that a sum, with nothing in front of it, subtracts.
         below0 = Signal(signed(len(self.cost0) + 1))
         m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]

@@ -155,7 +155,7 @@ class InferenceArray(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``slot`` to ``drain_slot``."""
-        return Operands.latency + self.reach + self.lanes[0].mac.latency - 1
+        return Operands.latency(self.spec) + self.reach + self.lanes[0].mac.latency - 1
 
     @property
     def host_latency(self) -> int:
@@ -165,7 +165,8 @@ class InferenceArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         slots = pipeline(m, self.slot, self.latency)
-        read, told = slots[Operands.latency - self.lanes[0].read_latency], slots[Operands.latency]
+        operand = Operands.latency(self.spec)
+        read, told = slots[operand - self.lanes[0].read_latency], slots[operand]
         address = Signal(range(max(2, self.spec.layout.words)))
         with m.If(read.real):
             m.d.sync += address.eq(Mux(ends_pass(self.spec, read), 0, address + 1))

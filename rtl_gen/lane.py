@@ -15,30 +15,11 @@ from python_ref.spec.optimizer import Momentum
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
+from rtl_gen.product import Product
 from rtl_gen.slot import NEVER_COLLIDES, delayed
 from rtl_gen.station import reach_of
 
 __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
-
-
-class Product(wiring.Component):
-    """o = a·b, a cycle later, or with ``far`` two: a block of its own, so that synthesis gives it one DSP and leaves the sum outside.
-
-    With ``far`` the factors are held too, so that no wire from afar shares its cycle with the multiplier.
-    """
-
-    def __init__(self, a, b, *, far: bool = False):
-        self.far = far
-        super().__init__({"a": In(a), "b": In(b), "o": Out(signed(a.width + b.width + (not b.signed)))})
-
-    def elaborate(self, platform):
-        m = Module()
-        # A register has all bits that the product has, and no more: only so is it found in the DSP.
-        product = Signal.like(self.o, name="held", reset_less=True)
-        a, b = (delayed(m, each, int(self.far), f"{name}_held") for name, each in (("a", self.a), ("b", self.b)))
-        m.d.sync += product.eq(a * b)
-        m.d.comb += self.o.eq(product)
-        return m
 
 
 class MultiplyAccumulate(wiring.Component):
@@ -55,7 +36,7 @@ class MultiplyAccumulate(wiring.Component):
     width : int
         Of ``c`` and ``o``, signed.
     far : bool
-        Whether the factors come from afar, and are held before they are multiplied.
+        Whether the factors come from afar, and are held before they are multiplied; and the product once more on its way to the sum.
 
     Attributes
     ----------
@@ -68,7 +49,7 @@ class MultiplyAccumulate(wiring.Component):
     def __init__(self, a, b, width: int, *, far: bool = False):
         self.width = width
         self.far = far
-        self.latency = 2 + far
+        self.latency = 2 + 2 * far
         super().__init__({"a": In(a), "b": In(b), "c": In(signed(width)), "load": In(1), "o": Out(signed(width))})
 
     def elaborate(self, platform):
@@ -77,8 +58,9 @@ class MultiplyAccumulate(wiring.Component):
         m.d.comb += [product.a.eq(self.a), product.b.eq(self.b)]
         c = Signal.like(self.c, name="c_registered", reset_less=True)
         total = Signal(signed(self.width), reset_less=True)
-        held, load = (delayed(m, each, int(self.far), name) for name, each in (("c_held", self.c), ("load_held", self.load)))
-        m.d.sync += [c.eq(held), total.eq(Mux(load, c, total + product.o))]
+        held, load = (delayed(m, each, 2 * self.far, name) for name, each in (("c_held", self.c), ("load_held", self.load)))
+        near = delayed(m, product.o, int(self.far), "product_held")
+        m.d.sync += [c.eq(held), total.eq(Mux(load, c, total + near))]
         m.d.comb += self.o.eq(total)
         return m
 
@@ -115,7 +97,7 @@ class LaneTiming:
         self.update = self.reach + (1 if spec.plain else 8 if momentum else 5)
         self.parameter = self.update + 2
         self.weight = self.parameter if spec.node else self.parameter + 1
-        self.accumulator = self.weight + 2 + self.reach
+        self.accumulator = self.weight + 2 + 2 * self.reach
 
     @property
     def parameter_read(self) -> int:

@@ -11,6 +11,7 @@ from rtl_gen.activation import neuron_layout
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NEVER_COLLIDES, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
+from rtl_gen.station import reach_of
 
 __all__ = ["Operands", "SampleLoader"]
 
@@ -128,9 +129,9 @@ class Operands(wiring.Component):
     two_passes : In(1)
         The step has both passes; they write to different banks.
     slot, ahead, x : In, In, Out
-        A slot, the next one's layer and pass, and the slot's operand two cycles later.
+        A slot, the next one's layer and pass, and the slot's operand ``latency`` cycles later.
     old_slot, old_ahead, old_x : In, In, Out
-        The same, with the operand being correlated one cycle later (node perturbation).
+        The same, with the operand being correlated a cycle earlier (node perturbation).
     neuron, y : In
         A neuron's activation to be written.
     target_neuron, target : In, Out
@@ -139,7 +140,10 @@ class Operands(wiring.Component):
         The present sample's buffer.
     """
 
-    latency = 2
+    @staticmethod
+    def latency(spec: DesignSpec) -> int:
+        """Cycles from a slot to its operand: the read, and the choice between memories; a register behind each where lanes are many."""
+        return 2 + reach_of(spec.hardware.lanes)
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -222,8 +226,8 @@ class Operands(wiring.Component):
         return store
 
     def _fetch(self, m, name, inputs, activations, slot, ahead, buffer, bank):
-        """Operand of a slot, one cycle after it."""
-        spec = self.spec
+        """Operand of a slot, a cycle before it is told."""
+        spec, behind = self.spec, self.latency(self.spec) - 2
         n_in, hidden = spec.network.n_in, spec.network.n_hidden
         address = Signal(range(max(2, spec.sample_buffers * n_in, 2 * hidden)), name=f"{name}_address")
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in range(1, len(spec.network.layers)))]
@@ -240,14 +244,13 @@ class Operands(wiring.Component):
         read = inputs.read_port()
         m.d.comb += read.addr.eq(address)
         data = Signal(operand_shape(spec), name=f"{name}_operand")
-        m.d.comb += data.eq(read.data)
+        m.d.comb += data.eq(delayed(m, read.data, behind, f"{name}_input"))
         if activations is not None:
             read = activations.read_port()
             m.d.comb += read.addr.eq(address)
-            from_inputs = Signal(name=f"{name}_from_inputs")
-            m.d.sync += from_inputs.eq(slot.layer == 0)
+            from_inputs = delayed(m, slot.layer == 0, 1 + behind, f"{name}_from_inputs")
             with m.If(~from_inputs):
-                m.d.comb += data.eq(read.data)
+                m.d.comb += data.eq(delayed(m, read.data, behind, f"{name}_activation"))
         return data
 
     def _targets(self, m, address, word, enable):

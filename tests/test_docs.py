@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
 from rtl_gen.core import contract
+from rtl_gen.schedule import Conductor
 from tests.designs import random_design
 
 ROOT = Path(__file__).parents[1]
@@ -174,11 +176,11 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
     n = sum(count * each for count, each in zip(groups, slots, strict=True))
-    reach = 2 * (lanes > 8)
-    d = 7 + spec.node + reach
+    far = lanes > 8
+    d = 7 + spec.node + 4 * far
     m = sizes[-1] - (groups[-1] - 1) * lanes
     padding = slots[-1] - (sizes[-2] + 1)
-    a = (12 if momentum else 5 if plain else 9) + (not spec.node) + reach
+    a = (12 if momentum else 5 if plain else 9) + (not spec.node) + 3 * far
     low, high = spec.exponents
     fractions = {spec.operand_format(layer).fraction_bits for layer in range(len(sizes) - 1)}
     amounts = high - low + 1 + (max(fractions) - min(fractions) if spec.node else 0)
@@ -186,7 +188,7 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     b = (
         -(-w // 2)
         + (spec.formats.gradient_cast.rounding is not Rounding.FLOOR)
-        + 3 * spec.node
+        + (3 + 2 * far) * spec.node
         + (spec.node and groups[-1] > 1)
         + 2 * plain
     )
@@ -194,13 +196,16 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
         "slots": n,
         "depth": d,
         "pass_cycles": n + sum(max(0, d - (count - 1) * lanes) for count in groups[:-1]),
-        "wait": max(5, m + a + b + 9 - padding),
+        "wait": max(6, m + a + b + 9 + far - padding),
     }
 
 
 def test_the_cycle_contract_is_the_page_s() -> None:
     rng = random.Random(1)
     specs = [load(name).spec for name in shipped()] + [random_design(rng, max_lanes=lanes) for lanes in (6, 20) for _ in range(40)]
+    digits = load("digits").spec  # and one whose last group is nearly all padding
+    specs.append(replace(digits, network=replace(digits.network, sizes=(2, 33)), hardware=replace(digits.hardware, lanes=32)))
+    assert contract(specs[-1]).wait == Conductor.begin_latency
     for spec in specs:
         built = contract(spec)
         assert {name: getattr(built, name) for name in ("slots", "depth", "pass_cycles", "wait")} == cycles_as_the_page_has_them(spec), spec
@@ -312,6 +317,7 @@ def apply(patch: str, root: Path) -> None:
 
 TRIAL = """
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np

@@ -100,6 +100,11 @@ def _narrow(spec: DesignSpec) -> DesignSpec:
     return replace(spec, formats=formats, schedule=replace(spec.schedule, learning_rate=((0, -1),)))
 
 
+def _wide(spec: DesignSpec) -> DesignSpec:
+    """The design with a change of the cost that is wider than a multiplier."""
+    return replace(spec, formats=replace(spec.formats, cost_change=Fixed(True, 5, 18)))
+
+
 def _even(spec: DesignSpec) -> DesignSpec:
     """The design with a broadcast that is rounded to the nearest, and often half-way."""
     formats = replace(spec.formats, gradient=Fixed(True, 2, 9), gradient_cast=Cast(Rounding.HALF_EVEN))
@@ -122,6 +127,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _even(_design("node_even", (3, 4, 2), 2, Kind.NODE)),
         _design("many", (2, 10), 9, Kind.WEIGHT),
         _narrow(_design("narrow_node", (3, 4, 3), 2, Kind.NODE, hidden=Activation.IDENTITY)),
+        _wide(_design("many_nodes", (2, 10, 2), 9, Kind.NODE)),
     )
 }
 
@@ -236,6 +242,10 @@ FAULTS = (
     Fault("the last of equals wins", "cost:Judge._better", "Cat(1, best) + Cat(1, above)", "Cat(0, best) + Cat(0, above)", "narrow"),
     Fault("a lane hears its neighbour's signs", "station:tell", "value[number]", "value[number - 1]", "many"),
     Fault("words are read a slot late", "array:LaneArray.elaborate", "[self.slot_ahead, *slots] if", "slots if", "many"),
+    Fault("a piece of a factor out of place", "broadcast:Multiplier._in_parts", "at_a + at_b", "at_a - at_b - 1", "many_nodes"),
+    Fault("a bias too early", "broadcast:Broadcast._multiply", "slots[self._operand_latency]", "slots[1]", "many_nodes"),
+    Fault("a sum too early", "lane:MultiplyAccumulate.elaborate", "2 * self.far", "int(self.far)", "many_nodes"),
+    Fault("an operand too late", "operands:Operands._fetch", "1 + behind", "2 + behind", "many_nodes"),
     Fault("a part is folded too early", "signature:Signature.elaborate", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
     Fault("a lane is not counted", "array:LaneArray._count", "list(taken), name", "list(taken)[1:], name", "weight"),
     Fault(

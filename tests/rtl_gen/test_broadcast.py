@@ -1,4 +1,4 @@
-"""The scaler equals one cast of the scaled value, for every amount."""
+"""The scaler equals one cast of the scaled value, for every amount; the auxiliary multiplier multiplies, whole and in parts."""
 
 import random
 
@@ -7,7 +7,7 @@ from amaranth.hdl import signed
 
 from python_ref.spec.design import Cast
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
-from rtl_gen.broadcast import Scaler
+from rtl_gen.broadcast import Multiplier, Scaler
 from tests.rtl_gen.bench import cycles
 
 EXACT = (Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_EVEN)
@@ -40,3 +40,15 @@ def test_wide_scalers_equal_the_reference(seed):
     ends = [0, 1, -1, (1 << width - 1) - 1, -(1 << width - 1)]
     raws = ends + [rng.randint(-(1 << width - 1), (1 << width - 1) - 1) >> rng.randrange(width) for _ in range(20)]
     check(width, dropped, amounts, target, Cast(rng.choice(EXACT), rng.choice(tuple(Overflow))), raws)
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+@pytest.mark.parametrize("widths", [(2, 2), (18, 18), (17, 19), (31, 14), (34, 3), (35, 36), (40, 20)])
+def test_products(widths, in_parts):
+    rng, multiplier = random.Random(str(widths)), Multiplier(*widths, in_parts=in_parts)
+    ends = [[0, 1, -1, (1 << width - 1) - 1, -(1 << width - 1), (1 << width - 2) - 1, -(1 << width - 2)] for width in widths]
+    pairs = [(a, b) for a in ends[0] for b in ends[1]]
+    pairs += [tuple(rng.randrange(-(1 << width - 1), 1 << width - 1) for width in widths) for _ in range(100)]
+    found = cycles(multiplier, [{"a": a, "b": b} for a, b in pairs], ("o",), extra=multiplier.latency)
+    assert [row["o"] for row in found[multiplier.latency :]] == [a * b for a, b in pairs]
+    assert all(max(product) <= (18 if in_parts else max(widths)) for product in multiplier.products)

@@ -63,11 +63,11 @@ def test_costs_and_their_change_equal_the_reference(n_out, two_sided):
             stimuli += [{"stb": 0}] * rng.choice((0, 0, 2))
             stimuli.append({"stb": 1, "last": int(k == n_out - 1), "second": number % 2, "y": int(outputs[k]), "target": int(targets[k])})
         ends.append(len(stimuli) - 1)
-        stimuli += [{"stb": 0}] * CostUnit.latency
-    found = cycles(Squared(spec), stimuli, ("cost0", "cost1", "cost_change", "outside", "cost_stb"), extra=CostUnit.latency)
-    assert [n - CostUnit.cost_latency for n, row in enumerate(found) if row["cost_stb"]] == ends
+        stimuli += [{"stb": 0}] * CostUnit.latency(spec)
+    found = cycles(Squared(spec), stimuli, ("cost0", "cost1", "cost_change", "outside", "cost_stb"), extra=CostUnit.latency(spec))
+    assert [n - CostUnit.cost_latency(spec) for n, row in enumerate(found) if row["cost_stb"]] == ends
     for number in range(0, 60, 2):
-        row = found[ends[number + 1] + CostUnit.latency]
+        row = found[ends[number + 1] + CostUnit.latency(spec)]
         first, second = costs[number : number + 2]
         assert (row["cost0"], row["cost1"]) == (first, second)
         change, outside = cast_raw(

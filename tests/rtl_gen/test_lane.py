@@ -29,5 +29,5 @@ def test_sums_of_products(a, b, width):
         rows[place + 1] |= {"load": row[3]}
     for far in (False, True):
         mac = MultiplyAccumulate(a, b, width, far=far)
-        found = cycles(mac, rows, ("o",), extra=1 + far)
+        found = cycles(mac, rows, ("o",), extra=1 + 2 * far)
         assert [row["o"] for row in found[mac.latency :]] == expected
