@@ -1,0 +1,151 @@
+# amaranth: UnusedElaboratable=no
+"""Registers behind an ECP5's block memory that become its own: proven equal, by Yosys's solver, and left alone where they differ."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+from amaranth.back import verilog
+from amaranth.hdl import Module, Mux, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from boards import output_registers
+from boards.board import board_files, read_board
+from boards.build import write_sources
+from boards.output_registers import absorb
+from boards.top import plan
+from mgd_hw.config import load
+from rtl_gen.slot import NEVER_COLLIDES, delayed
+from rtl_gen.yosys import YosysError, run_yosys
+
+WIDTH = 4
+
+
+class Reader(wiring.Component):
+    """A memory, with registers behind what it reads; ``enable`` stops them where they have one."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        ports = {name: In(unsigned(width)) for name, width in (("write", 9), ("read", 9), ("data", WIDTH), ("en", 1), ("enable", 1))}
+        super().__init__(ports | {"o": Out(WIDTH), "more": Out(WIDTH)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = store = memory.Memory(shape=unsigned(WIDTH), depth=512, init=[], attrs=NEVER_COLLIDES)
+        write, read = store.write_port(), store.read_port()
+        m.d.comb += [write.addr.eq(self.write), write.data.eq(self.data), write.en.eq(self.en), read.addr.eq(self.read)]
+        behind = delayed(m, read.data, 1, "behind", reset_less=self.kind != "reset")
+        if self.kind == "enabled":
+            behind = delayed(m, read.data, 0, "none")
+            held = delayed(m, Mux(self.enable, behind, self.o), 1, "held")
+            m.d.comb += self.o.eq(held)
+            return m
+        m.d.comb += self.o.eq(delayed(m, behind, 1, "next"))
+        if self.kind == "read twice":
+            m.d.comb += self.more.eq(read.data)
+        return m
+
+
+MODEL = """module DP16KD({ports});
+  parameter REGMODE_A = "NOREG", REGMODE_B = "NOREG";
+{parameters}
+  reg [17:0] {states};
+{behaviour}
+endmodule
+"""
+
+
+def model(cell: dict) -> str:
+    """A memory that reads what its address says, with the registers that Lattice FPGA-TN-02204 describes: enough to see when it answers."""
+    pins = sorted(cell["connections"])
+    ports = ", ".join(f"{'output' if pin.startswith('DO') else 'input'} {pin}" for pin in pins)
+    named = sorted(set(cell["parameters"]) - {"REGMODE_A", "REGMODE_B"})
+    behaviour = []
+    for port in "AB":
+        address = ", ".join(pin for pin in reversed([f"AD{port}{bit}" for bit in range(14)]) if pin in pins)
+        behaviour.append(f"  always @(posedge CLK{port}) if (CE{port}) read{port} <= {{{address}}} * 5;")
+        behaviour.append(f"  always @(posedge CLK{port}) if (CE{port} && OCE{port}) held{port} <= RST{port} ? 0 : read{port};")
+        for bit in range(18):
+            if f"DO{port}{bit}" in pins:
+                behaviour.append(f'  assign DO{port}{bit} = REGMODE_{port} == "OUTREG" ? held{port}[{bit}] : read{port}[{bit}];')
+    return MODEL.format(
+        ports=ports,
+        parameters="\n".join(f"  parameter {name} = 0;" for name in named),
+        states=", ".join(f"{state}{port} = 0" for state in ("read", "held") for port in "AB"),
+        behaviour="\n".join(behaviour),
+    )
+
+
+def synthesised(kind: str, directory) -> dict:
+    (directory / "top.v").write_text(verilog.convert(Reader(kind), name="top", emit_src=False), encoding="utf-8")
+    run_yosys(["read_verilog top.v", "synth_ecp5 -top top", "write_json top.json"], directory)
+    return json.loads((directory / "top.json").read_text(encoding="utf-8"))
+
+
+def memory_of(netlist: dict) -> dict:
+    (cell,) = (cell for cell in netlist["modules"]["top"]["cells"].values() if cell["type"] == "DP16KD")
+    return cell
+
+
+def prove(gold: dict, gate: dict, directory) -> None:
+    """Yosys refuses, if two netlists differ in any cycle."""
+    for name, netlist in (("gold", gold), ("gate", gate)):
+        top = {"modules": {"top": netlist["modules"]["top"]}}
+        (directory / f"{name}.json").write_text(json.dumps(top), encoding="utf-8")
+        (directory / f"{name}.v").write_text(model(memory_of(netlist)), encoding="utf-8")
+    commands = []
+    for name in ("gold", "gate"):
+        commands += [
+            f"read_json {name}.json",
+            "read_verilog -DNO_INCLUDES +/lattice/cells_sim_ecp5.v",
+            "delete =DP16KD",
+            f"read_verilog {name}.v",
+        ]
+        commands += ["hierarchy -check -top top"]
+        commands += ["proc", "flatten", "opt_clean -purge", f"rename top {name}", f"design -stash {name}"]
+    commands += ["design -copy-from gold -as gold gold", "design -copy-from gate -as gate gate"]
+    commands += ["miter -equiv -flatten -make_outputs gold gate miter"]
+    commands += ["sat -verify -prove trigger 0 -seq 2 -set-init-zero -tempinduct -maxsteps 8 miter"]
+    run_yosys(commands, directory)
+
+
+def test_registers_in_the_memory_are_those_behind_it(tmp_path):
+    before = synthesised("plain", tmp_path)
+    after = copy.deepcopy(before)
+    assert absorb(after["modules"]["top"]) == WIDTH
+    found = [mode for name, mode in memory_of(after)["parameters"].items() if name.startswith("REGMODE")]
+    assert sorted(found) == ["NOREG", "OUTREG"]
+    prove(before, after, tmp_path)
+
+
+def test_a_register_that_is_only_left_out_is_seen(tmp_path):
+    before = synthesised("plain", tmp_path)
+    after = copy.deepcopy(before)
+    absorb(after["modules"]["top"])
+    memory_of(after)["parameters"] |= {"REGMODE_A": "NOREG", "REGMODE_B": "NOREG"}
+    with pytest.raises(YosysError):
+        prove(before, after, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["reset", "enabled", "read twice"])
+def test_other_registers_are_left_alone(kind, tmp_path):
+    netlist = synthesised(kind, tmp_path)
+    before = copy.deepcopy(netlist)
+    assert absorb(netlist["modules"]["top"]) == 0
+    assert netlist == before
+
+
+def test_the_script_of_a_build_does_the_same(tmp_path):
+    netlist = synthesised("plain", tmp_path)
+    spec, board = load("xor").spec, read_board(board_files()["ulx3s-85f"])
+    assert output_registers.OUTPUT_REGISTERS in write_sources(spec, plan(board), tmp_path)
+    assert "python3 output_registers.py top.json mgd_xor_top\n" in (tmp_path / "build.sh").read_text(encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "output_registers.py", "top.json", "top"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{WIDTH} flip-flops became registers of block memories.\n"
+    absorb(netlist["modules"]["top"])
+    assert json.loads((tmp_path / "top.json").read_text(encoding="utf-8")) == netlist
