@@ -18,7 +18,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.frames import CHECK_BYTES, ESCAPE, FLAG, INVERTED, MAX_PAYLOAD, RING_BYTES, SALT, SEQUENCE, Kind, checked
 from rtl_gen.host import request_layout
-from rtl_gen.slot import NEVER_COLLIDES, either
+from rtl_gen.slot import NEVER_COLLIDES, delayed, either
 from rtl_gen.uart import Transmitter
 
 __all__ = ["Checksum", "Executor", "FrameReceiver", "FrameSender", "Framing"]
@@ -174,7 +174,8 @@ class FrameReceiver(wiring.Component):
         """Bytes of good frames out of the ring, each at most every fourth cycle."""
         content, taken, moved, left = self.content, Signal(), Signal(), Signal(2)
         takes = content.valid & content.ready
-        m.d.comb += [get.addr.eq(read), content.payload.eq(get.data)]
+        # What is read is held once more: no logic waits for the memory, and ``valid`` comes no sooner.
+        m.d.comb += [get.addr.eq(read), content.payload.eq(delayed(m, get.data, 1, "read_byte"))]
         m.d.sync += [
             taken.eq(takes),
             moved.eq(taken),

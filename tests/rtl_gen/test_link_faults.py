@@ -88,6 +88,13 @@ FAULTS = [
         "self.reset.eq(flag & whole_reset)",
         DAMAGED,
     ),
+    (
+        "a byte is offered before it is read",
+        "framing:FrameReceiver._offer",
+        "(takes | taken | moved)",
+        "(takes | taken)",
+        lambda: test_framing.test_what_comes_out_of_the_ring_is_what_was_sent(1),
+    ),
     ("escapes stay", "framing:FrameReceiver.elaborate", "Mux(escaped, INVERTED, 0)", "0", DAMAGED),
     (
         "a full ring is not seen",
