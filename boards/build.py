@@ -16,7 +16,6 @@ from typing import Any
 from boards import output_registers
 from boards.board import Board
 from boards.constraints import constraints
-from boards.output_registers import OUTPUT_REGISTERS, absorb
 from boards.products import PRODUCTS, product_map
 from boards.synth import check_memory, count, over
 from boards.target import Part, Resources
@@ -193,7 +192,7 @@ def write_sources(spec: DesignSpec, planned: Plan, folder: Path, seeds: int = 3)
     files = {"top.v": emit_top(spec, planned), f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
-        files[OUTPUT_REGISTERS] = Path(output_registers.__file__).read_text(encoding="utf-8")
+        files[output_registers.FILE] = Path(output_registers.__file__).read_text(encoding="utf-8")
     if board.builds:
         files["build.sh"] = _script(spec, planned, seeds)
     for name, content in files.items():
@@ -206,7 +205,7 @@ def _script(spec: DesignSpec, planned: Plan, seeds: int) -> str:
     lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
     lines += ["set -e", "yosys -s synth.ys"]
     if board.family == "ecp5":
-        lines.append(f"python3 {OUTPUT_REGISTERS} top.json {top_module(spec)}")
+        lines.append(f"python3 {output_registers.FILE} top.json {top_module(spec)}")
     for job in (place_job(board, planned.clock.mhz, 1), pack_job(spec, board, 1)):
         lines.append(" ".join((job.tool, *job.arguments)))
     if board.program:
@@ -314,7 +313,7 @@ def _synthesise(spec: DesignSpec, planned: Plan, folder: Path, seeds: int, say: 
     run_yosys(synthesis_commands(spec, board), folder, name="synth", notify=say)
     _add(seconds, "synthesis", began)
     netlist = json.loads((folder / "top.json").read_text(encoding="utf-8"))
-    if board.family == "ecp5" and absorb(netlist["modules"][top_module(spec)]):
+    if board.family == "ecp5" and output_registers.absorb(netlist["modules"][top_module(spec)]):
         (folder / "top.json").write_text(json.dumps(netlist), encoding="utf-8")
     total = counted(netlist, top_module(spec), board.part)
     excess = over(total, board.part)

@@ -17,9 +17,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OUTPUT_REGISTERS", "absorb"]
+__all__ = ["FILE", "absorb"]
 
-OUTPUT_REGISTERS = "output_registers.py"
+FILE = "output_registers.py"
 """This file, beside a script."""
 
 _OUTPUT = re.compile(r"DO([AB])\d+$")

@@ -228,7 +228,7 @@ class Broadcast(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        self.factors = factors(spec)
+        self.multiplier = Multiplier.of(spec)
         layers = range(len(spec.network.layers))
         products = [spec.product_format(spec.operand_format(layer) if spec.node else None) for layer in layers]
         low, high = spec.exponents
@@ -274,7 +274,7 @@ class Broadcast(wiring.Component):
 
     @property
     def _product_latency(self) -> int:
-        return self._operand_latency + Multiplier.of(self.spec).latency if self.spec.node else 0
+        return self._operand_latency + self.multiplier.latency if self.spec.node else 0
 
     @property
     def latency(self) -> int:
@@ -313,7 +313,7 @@ class Broadcast(wiring.Component):
         """C̃·x of a slot, when it enters the scaler, or C̃ itself in weight perturbation; and the square of an error."""
         spec = self.spec
         error = self.error
-        m.submodules.multiplier = multiplier = Multiplier.of(spec)
+        m.submodules.multiplier = multiplier = self.multiplier
         m.d.comb += self.square.eq(multiplier.o)
         if not spec.node:
             m.d.comb += [multiplier.a.eq(error), multiplier.b.eq(error)]

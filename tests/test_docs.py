@@ -317,7 +317,6 @@ def apply(patch: str, root: Path) -> None:
 
 TRIAL = """
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
