@@ -132,18 +132,18 @@ class LaneArray(wiring.Component):
         m = Module()
         timing = self.timing
         slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
-        ahead = [self.slot_ahead, *slots][self.operand_latency]
+        ahead = [self.slot_ahead, *slots]
         m.d.comb += [
             self.live_slot.eq(slots[(self.latency + 1 if self.spec.node else timing.parameter - timing.reach) - DRAW_LATENCY]),
             self.operand_slot.eq(slots[self.operand_latency]),
-            *(self.operand_ahead[name].eq(ahead[name]) for name in self.operand_ahead.shape().members),
+            *(self.operand_ahead[name].eq(ahead[self.operand_latency][name]) for name in self.operand_ahead.shape().members),
             self.drain_slot.eq(slots[self.latency]),
         ]
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
         m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
         # By the cycle in which lanes hear what they are told of it.
-        told = [self.slot_ahead, *slots] if timing.reach else slots
+        told = ahead if timing.reach else slots
         (shared, own), (more_shared, more_own) = self._memories(m, told), self._data(m, told)
         tell(m, self.lanes, shared | more_shared, own | more_own)
         self._count(m, slots)

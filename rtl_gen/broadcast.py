@@ -22,7 +22,7 @@ from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
 from rtl_gen.slot import NEVER_COLLIDES, by_layer, delayed, in_last_layer, pipeline, slot_layout
-from rtl_gen.station import reach_of
+from rtl_gen.station import reach_of, read_latency_of
 
 __all__ = ["Broadcast", "Multiplier", "Scaler", "factors", "operand_shape"]
 
@@ -229,6 +229,7 @@ class Broadcast(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.multiplier = Multiplier.of(spec)
+        self._read_latency = read_latency_of(spec.hardware.lanes)
         layers = range(len(spec.network.layers))
         products = [spec.product_format(spec.operand_format(layer) if spec.node else None) for layer in layers]
         low, high = spec.exponents
@@ -269,12 +270,8 @@ class Broadcast(wiring.Component):
         super().__init__(ports)
 
     @property
-    def _operand_latency(self) -> int:
-        return 1 + reach_of(self.spec.hardware.lanes)
-
-    @property
     def _product_latency(self) -> int:
-        return self._operand_latency + self.multiplier.latency if self.spec.node else 0
+        return self._read_latency + self.multiplier.latency if self.spec.node else 0
 
     @property
     def latency(self) -> int:
@@ -319,7 +316,7 @@ class Broadcast(wiring.Component):
             m.d.comb += [multiplier.a.eq(error), multiplier.b.eq(error)]
             return self.cost_change
         operand = operand_shape(spec)
-        x, slot = Signal(operand), slots[self._operand_latency]
+        x, slot = Signal(operand), slots[self._read_latency]
         ones = by_layer([1 << spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers))], slot.layer)
         m.d.comb += x.eq(Mux(slot.first, ones, self.old_x))
         m.d.comb += [

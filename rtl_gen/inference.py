@@ -23,7 +23,7 @@ from rtl_gen.operands import Operands
 from rtl_gen.probe import shape_of
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.slot import delayed, ends_pass, in_last_layer, pipeline, slot_layout
-from rtl_gen.station import reach_of, tell
+from rtl_gen.station import reach_of, read_latency_of, tell
 
 __all__ = ["Forward", "InferenceArray", "InferenceCore", "InferenceLane"]
 
@@ -75,7 +75,7 @@ class InferenceLane(wiring.Component):
 
     def __init__(self, spec: Forward):
         self.spec = spec
-        self.read_latency = 1 + reach_of(spec.hardware.lanes)
+        self.read_latency = read_latency_of(spec.hardware.lanes)
         far = reach_of(spec.hardware.lanes) > 0
         self.mac = MultiplyAccumulate(shape_of(spec.formats.weight), operand_shape(spec), spec.accumulator_width, far=far)
         words = range(max(2, spec.layout.words))

@@ -17,7 +17,7 @@ from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
 from rtl_gen.slot import NEVER_COLLIDES, delayed
-from rtl_gen.station import reach_of
+from rtl_gen.station import reach_of, read_latency_of
 
 __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
 
@@ -91,7 +91,7 @@ class LaneTiming:
     def __init__(self, spec: DesignSpec):
         momentum = isinstance(spec.optimizer, Momentum)
         self.reach = reach_of(spec.hardware.lanes)
-        self.read = 1 + self.reach
+        self.read = read_latency_of(spec.hardware.lanes)
         self.gradient = self.reach + 3
         self.momentum = self.reach + 6
         self.update = self.reach + (1 if spec.plain else 8 if momentum else 5)

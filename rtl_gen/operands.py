@@ -11,7 +11,7 @@ from rtl_gen.activation import neuron_layout
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NEVER_COLLIDES, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
-from rtl_gen.station import reach_of
+from rtl_gen.station import read_latency_of
 
 __all__ = ["Operands", "SampleLoader"]
 
@@ -143,7 +143,7 @@ class Operands(wiring.Component):
     @staticmethod
     def latency(spec: DesignSpec) -> int:
         """Cycles from a slot to its operand: the read, and the choice between memories; a register behind each where lanes are many."""
-        return 2 + reach_of(spec.hardware.lanes)
+        return read_latency_of(spec.hardware.lanes) + 1
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -227,7 +227,7 @@ class Operands(wiring.Component):
 
     def _fetch(self, m, name, inputs, activations, slot, ahead, buffer, bank):
         """Operand of a slot, a cycle before it is told."""
-        spec, behind = self.spec, self.latency(self.spec) - 2
+        spec, behind = self.spec, read_latency_of(self.spec.hardware.lanes) - 1
         n_in, hidden = spec.network.n_in, spec.network.n_hidden
         address = Signal(range(max(2, spec.sample_buffers * n_in, 2 * hidden)), name=f"{name}_address")
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in range(1, len(spec.network.layers)))]

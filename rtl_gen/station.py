@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.slot import delayed
 
-__all__ = ["MANY", "Station", "reach_of", "tell"]
+__all__ = ["MANY", "Station", "reach_of", "read_latency_of", "tell"]
 
 MANY = 8
 """Lanes up to which what a lane hears, and what it reads, is used as it comes. A part that holds more has them far apart, memories
@@ -21,6 +21,11 @@ that are slow, and flip-flops in plenty: there a register stands before every so
 def reach_of(lanes: int) -> int:
     """Cycles from what so many lanes are told until they hear it."""
     return int(lanes > MANY)
+
+
+def read_latency_of(lanes: int) -> int:
+    """Cycles from a memory's address to its word: as many registers stand behind a memory as before so many lanes."""
+    return 1 + reach_of(lanes)
 
 
 class Station(wiring.Component):
