@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,6 +136,8 @@ class Session:
         Seconds for which a link that is lost is waited for.
     block_steps : int or None
         Steps of a block; None: as many as take about a second.
+    digests : RunDigest or None
+        Of the run, if they are known: they take a second where there are many samples.
 
     Attributes
     ----------
@@ -168,10 +170,11 @@ class Session:
     stopping: Callable[[], bool] = lambda: False
     reconnect: float = 60.0
     block_steps: int | None = None
+    digests: InitVar[RunDigest | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, digests: RunDigest | None) -> None:
         spec = self.run.spec
-        self.digests = RunDigest(self.run)
+        self._digests = digests or RunDigest(self.run)
         self.verified = self.mismatches = self.outages = 0
         self.difference = ""
         self.interrupted = False
@@ -184,7 +187,7 @@ class Session:
         else:
             zero = np.zeros(spec.network.n_parameters, dtype=np.int64)
             memories = {memory.name.lower(): zero for memory in host.memories(spec)} | {"parameter": self.run.parameters}
-            self.mark = Checkpoint(0, self.digests.origin, self.digests.origin, memories, dict.fromkeys((*COUNTERS, "cycles"), 0))
+            self.mark = Checkpoint(0, self._digests.origin, self._digests.origin, memories, dict.fromkeys((*COUNTERS, "cycles"), 0))
         self.done = self.resumed_from = self.mark.step
         self._earlier = self.mark.seconds
         self.final = dict(self.mark.memories)
@@ -364,7 +367,7 @@ class Session:
         """Make a checkpoint of the memories, if there can be one at this step."""
         if self.done % self.period == 0 and self.equal:
             seconds = self._earlier + self.active
-            self.mark = Checkpoint(self.done, self.digests.origin, self.digests.at(self.done), memories, self.totals(), seconds)
+            self.mark = Checkpoint(self.done, self._digests.origin, self._digests.at(self.done), memories, self.totals(), seconds)
             self.mark.write(self.path)
             self._mark_state = None if self.model is None else self.model.state()
 

@@ -21,7 +21,7 @@ from rtl_gen.child import ENDING
 if TYPE_CHECKING:
     from boards.board import Board
     from boards.link import SerialLink
-    from mgd_hw.checkpoint import Checkpoint
+    from mgd_hw.checkpoint import Checkpoint, RunDigest
     from mgd_hw.config import Design
     from mgd_hw.session import Session
     from sim.virtual import VirtualBoard
@@ -266,7 +266,8 @@ def train_over_link(
     from mgd_hw.session import Model
 
     path, statistics, hertz = directory / CHECKPOINT, Statistics(), clock or math.nan
-    begun = Checkpoint.read(path, RunDigest(run)) if resume else None
+    digests = RunDigest(run)
+    begun = Checkpoint.read(path, digests) if resume else None
     _check_port(link, baud)
     if verify:
         listener.say("Compiling the model, unless that is done.")
@@ -276,13 +277,13 @@ def train_over_link(
             if link == VIRTUAL:
                 with virtual_board(design, divisor, directory, listener, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
-                    session = _session(run, connect, path, begun, model, listener, asked, reconnect=0.0)
+                    session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=0.0)
                     _trained(session, link, design)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
-                session = _session(run, connect, path, begun, model, listener, asked, reconnect=60.0)
+                session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=60.0)
                 _trained(session, link, design)
     finally:
         if model is not None:
@@ -323,6 +324,7 @@ def _session(
     connect: Callable[[], SerialLink],
     path: Path,
     begun: Checkpoint | None,
+    digests: RunDigest,
     model: Any,
     listener: Listener,
     asked: threading.Event,
@@ -334,7 +336,7 @@ def _session(
     if path.exists() and begun is None:
         listener.say(f"Note: {path} is replaced; --resume would go on from it. It is kept as {path.stem}.previous.npz.")
         path.replace(path.with_name(f"{path.stem}.previous.npz"))
-    return Session(run, connect, path, begun, model, listener, asked.is_set, reconnect)
+    return Session(run, connect, path, begun, model, listener, asked.is_set, reconnect, digests=digests)
 
 
 def _trained(session: Session, link: str, design: Design) -> None:

@@ -12,9 +12,8 @@ from amaranth.hdl import Module, Mux, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from boards import output_registers
+from boards import build, output_registers
 from boards.board import board_files, read_board
-from boards.build import write_sources
 from boards.output_registers import absorb
 from boards.top import plan
 from mgd_hw.config import load
@@ -134,10 +133,23 @@ def test_other_registers_are_left_alone(kind, tmp_path):
     assert netlist == before
 
 
+def test_a_build_absorbs_before_it_places(tmp_path, monkeypatch):
+    """What is counted, and what place and route reads, is the netlist with the registers in the memory."""
+    netlist = synthesised("plain", tmp_path)
+    spec, planned = load("xor").spec, plan(read_board(board_files()["ulx3s-85f"]))
+    netlist["modules"]["mgd_xor_top"] = netlist["modules"].pop("top")
+    monkeypatch.setattr(build, "run_yosys", lambda *_, **__: (tmp_path / "top.json").write_text(json.dumps(netlist), encoding="utf-8"))
+    total = build._synthesise(spec, planned, tmp_path, 1, print, {})
+    left = json.loads((tmp_path / "top.json").read_text(encoding="utf-8"))["modules"]["mgd_xor_top"]
+    flip_flops = sum(cell["type"] == "TRELLIS_FF" for cell in netlist["modules"]["mgd_xor_top"]["cells"].values())
+    assert total.ff == flip_flops - WIDTH == sum(cell["type"] == "TRELLIS_FF" for cell in left["cells"].values())
+    assert absorb(left) == 0, "they are a memory's already"
+
+
 def test_the_script_of_a_build_does_the_same(tmp_path):
     netlist = synthesised("plain", tmp_path)
     spec, board = load("xor").spec, read_board(board_files()["ulx3s-85f"])
-    assert output_registers.FILE in write_sources(spec, plan(board), tmp_path)
+    assert output_registers.FILE in build.write_sources(spec, plan(board), tmp_path)
     assert "python3 output_registers.py top.json mgd_xor_top\n" in (tmp_path / "build.sh").read_text(encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "output_registers.py", "top.json", "top"], cwd=tmp_path, capture_output=True, text=True, check=True
