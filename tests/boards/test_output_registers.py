@@ -133,6 +133,32 @@ def test_other_registers_are_left_alone(kind, tmp_path):
     assert netlist == before
 
 
+def _change(cell: dict, part: str, name: str, value: object) -> None:
+    assert cell[part][name] != value
+    cell[part][name] = value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda memory, register: _change(register, "parameters", "REGSET", "SET"), id="begins with a one"),
+        pytest.param(lambda memory, register: _change(register, "parameters", "CLKMUX", "INV"), id="the other edge"),
+        pytest.param(lambda memory, register: _change(register, "connections", "CLK", [0]), id="another clock"),
+        pytest.param(lambda memory, register: _change(memory, "parameters", "CLKBMUX", "INV"), id="the memory's other edge"),
+        pytest.param(lambda memory, register: _change(memory, "parameters", "REGMODE_B", "OUTREG"), id="in use"),
+        pytest.param(lambda memory, register: _change(memory, "connections", "CEB", [0]), id="reads that are enabled"),
+        pytest.param(lambda memory, register: _change(memory, "connections", "OCEB", [0]), id="a register that is enabled"),
+        pytest.param(lambda memory, register: _change(memory, "connections", "RSTB", [0]), id="a register that is reset"),
+    ],
+)
+def test_what_differs_in_one_thing_is_left_alone(change, tmp_path):
+    netlist = synthesised("plain", tmp_path)
+    module = netlist["modules"]["top"]
+    read = memory_of(netlist)["connections"]["DOB0"]
+    change(memory_of(netlist), next(cell for cell in module["cells"].values() if cell["connections"].get("DI") == read))
+    assert absorb(module) == 0
+
+
 def test_a_build_absorbs_before_it_places(tmp_path, monkeypatch):
     """What is counted, and what place and route reads, is the netlist with the registers in the memory."""
     netlist = synthesised("plain", tmp_path)
