@@ -682,7 +682,8 @@ def _aligned(request: _Request, sample: _Sample, scan: _Scan) -> tuple[list[str]
         return first + [""] * missing, False
     if missing == 1 and len(first) > 1 and request.header is not False:
         marks = _marks(sample.delimiter, request.decimal)
-        words = all(_kind(cell, marks) is _Kind.WORD for cell in first)
+        kinds = {_kind(cell, marks) for cell in first}
+        words = _Kind.WORD in kinds <= {_Kind.WORD, _Kind.MISSING}  # sodium is called Na
         if request.header or words or (_counts_up(first) and _counts_up([row[0] for row in sample.rows[1:]])):
             return ["", *first], True
     line = int(scan.lines[0])
