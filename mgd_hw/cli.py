@@ -7,6 +7,7 @@ standard output, and everything else to standard error. Nothing heavy is importe
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,20 +71,31 @@ def _options(*names: str) -> Callable[[Callable], Callable]:
     return decorate
 
 
+class _Column(click.ParamType):
+    """The column of a table: a whole number is its number, anything else its name."""
+
+    name = "column"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d{1,5}", value) else value
+
+
 @commands.command()
 @click.argument("name")
 @click.option("--task", type=click.Choice(TASKS), default="xor", show_default=True, help="What it learns.")
 @click.option(
     "--data", type=click.Path(path_type=Path), metavar="FILE", help="Your csv file, for --task csv; without it a small one is written."
 )
+@click.option("--label", type=_Column(), metavar="COLUMN", help="Column of the answers in that file: its name, or its number from 0.")
+@click.option("--drop", type=_Column(), metavar="COLUMN", multiple=True, help="A column to leave out; may be given again.")
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @_options("json")
-def new(name: str, task: str, data: Path | None, force: bool, as_json: bool) -> None:
-    """Write a commented design file NAME.toml to start from."""
+def new(name: str, task: str, data: Path | None, label: str | int | None, drop: tuple[str | int, ...], force: bool, as_json: bool) -> None:
+    """Write a commented design file NAME.toml to start from; say what was found in the data."""
     with _terminal(as_json) as terminal:
         from mgd_hw import flow
 
-        terminal.finish(flow.new(name, task, data=data, force=force))
+        terminal.finish(flow.new(name, task, data=data, label=label, drop=drop, force=force))
 
 
 @commands.command()
@@ -185,7 +197,7 @@ def compare(design: str, out: Path | None, as_json: bool, **options: Any) -> Non
         from mgd_hw import flow
 
         result = flow.compare(design, out=out, listener=terminal, **options)
-        terminal.finish(result, interrupted=result.interrupted)
+        terminal.finish(result, interrupted=result.interrupted, failed=result.diverged)
 
 
 @commands.command()

@@ -14,6 +14,9 @@ import numpy as np
 from mgd_hw.config import Design
 from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd
 from mgd_hw.data import Data
+from mgd_hw.data.kinds import MEASURES, Kind, Measure
+from mgd_hw.data.summary import Summary
+from mgd_hw.divergence import failure, saturation_shares
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
 from python_ref import backprop
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "agreement", "compare", "trainers_of", "warm_up"]
 
 MODELS = ("float", "fixed", "backprop")
-"""What is compared."""
+"""The models that are compared."""
+TITLES = {"float": "float MGD", "fixed": "fixed MGD", "backprop": "back-propagation"}
+"""What a person reads of each model."""
 RECORDS = 50
 """Points of a learning curve."""
 AGREEMENT_STEPS = 20_000
@@ -78,23 +83,30 @@ class Training(Result):
     Attributes
     ----------
     seed : int
-        Of parameters, signs and order.
-    accuracy, cost : float
-        On the samples it is judged by, at the end; the cost is C/n_out.
+        Seed of parameters, signs and order.
+    scores : dict of str to float
+        The measures of the kind of task, by name, on the samples that it is judged by, at the end; empty for a forward pass
+        outside, of which only the cost is known.
+    cost : float
+        Mean of C/n_out over these samples, at the end.
     seconds : float
-        It took.
+        Wall-clock time, in seconds.
     evaluations, writes : int
         Samples propagated forward; parameters written.
     saturations : dict of str to int
-        Fixed model only, by kind of cast.
+        Saturated casts by their kind; fixed model only.
     curve : dict of str to array
-        ``evaluations``, ``accuracy`` and ``cost`` (C/n_out) on the way, and ``steps`` for MGD.
+        ``evaluations`` and ``cost`` (C/n_out) on the way, ``accuracy`` of a classification, and ``steps`` of MGD.
     parameters : array of float64, shape (P,)
-        At the end, real, in canonical order.
+        Parameters at the end, real, in canonical order.
+    confusion : array of int64, shape (classes, classes), or None
+        Samples by their class (rows) and the answer (columns); None for a regression.
+    failure : str
+        Why the run says nothing, as a clause: it diverged, or its numbers saturated throughout; "" where it does.
     """
 
     seed: int
-    accuracy: float
+    scores: dict[str, float]
     cost: float
     seconds: float
     evaluations: int
@@ -102,6 +114,24 @@ class Training(Result):
     saturations: dict[str, int] = field(default_factory=dict)
     curve: dict[str, np.ndarray] = field(default_factory=dict)
     parameters: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
+    confusion: np.ndarray | None = field(default=None, repr=False, compare=False)
+    failure: str = ""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers; NaN where there are no classes."""
+        return self.scores.get("accuracy", math.nan)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run diverged, or saturated throughout."""
+        return bool(self.failure)
+
+    def to_json(self) -> dict:
+        """Its fields as plain data, the scores among them by their names."""
+        found = super().to_json()
+        scores = found.pop("scores")
+        return {"seed": found.pop("seed"), **scores, **found, "diverged": self.diverged}
 
 
 @dataclass(frozen=True)
@@ -111,93 +141,121 @@ class Model(Result):
     Attributes
     ----------
     runs : tuple of Training
-        By seed.
+        One per seed.
     note : str
         Why there are none, if there are none.
     costs : Costs or None
-        Of one run; None if there are none.
+        Costs of one run; None if there are none.
+    kind : Kind or None
+        How it is judged; None if there are no runs.
     """
 
     runs: tuple[Training, ...]
     note: str = ""
     costs: Costs | None = None
+    kind: Kind | None = field(default=None, repr=False, compare=False)
 
-    ALSO = (
-        "accuracy_mean",
-        "accuracy_std",
-        "accuracy_interval",
-        "cost_mean",
-        "cost_std",
-        "evaluations_mean",
-        "writes_mean",
-        "seconds",
-        "saturations",
-    )
+    ALSO = ("cost_mean", "cost_std", "evaluations_mean", "writes_mean", "seconds", "saturations", "diverged", "confusion")
 
     def _of(self, name: str) -> np.ndarray:
-        return np.array([getattr(run, name) for run in self.runs], dtype=np.float64)
+        """A figure of each run; NaN where a run has none."""
+        return np.array([run.scores.get(name, math.nan) if name in MEASURES else getattr(run, name) for run in self.runs], dtype=np.float64)
 
-    def _mean(self, name: str) -> float:
+    def mean(self, name: str) -> float:
+        """Mean over seeds of a measure, or of another figure of the runs; NaN without runs."""
         return float(self._of(name).mean()) if self.runs else math.nan
 
-    def _std(self, name: str) -> float:
-        return float(self._of(name).std(ddof=1)) if len(self.runs) > 1 else 0.0 if self.runs else math.nan
+    def std(self, name: str) -> float:
+        """Standard deviation over seeds (n − 1); 0 for one seed, NaN without runs."""
+        values = self._of(name)
+        if not np.isfinite(values).all() or not len(values):
+            return math.nan
+        with np.errstate(all="ignore"):  # a run that diverged has values whose squares are not finite
+            return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+    def interval(self, name: str) -> float:
+        """Half the width of the 95 % interval of the mean; NaN for one seed."""
+        values = self._of(name)
+        with np.errstate(all="ignore"):
+            return interval(values) if np.isfinite(values).all() else math.nan
 
     @property
     def accuracy_mean(self) -> float:
-        """Mean accuracy over seeds."""
-        return self._mean("accuracy")
+        """Mean accuracy over seeds; NaN where there are no classes."""
+        return self.mean("accuracy")
 
     @property
     def accuracy_std(self) -> float:
         """Standard deviation of the accuracy over seeds (n − 1); 0 for one seed."""
-        return self._std("accuracy")
+        return self.std("accuracy")
 
     @property
     def accuracy_interval(self) -> float:
-        """Half the width of the 95 % interval of the mean."""
-        return interval(self._of("accuracy"))
+        """Half the width of the 95 % interval of the mean accuracy."""
+        return self.interval("accuracy")
 
     @property
     def cost_mean(self) -> float:
-        """Mean of C/n_out on the samples it is judged by."""
-        return self._mean("cost")
+        """Mean of C/n_out on the samples that it is judged by."""
+        return self.mean("cost")
 
     @property
     def cost_std(self) -> float:
-        """Its standard deviation."""
-        return self._std("cost")
+        """Standard deviation of the cost over seeds."""
+        return self.std("cost")
 
     @property
     def evaluations_mean(self) -> float:
         """Samples propagated forward, per run."""
-        return self._mean("evaluations")
+        return self.mean("evaluations")
 
     @property
     def writes_mean(self) -> float:
         """Parameters written, per run."""
-        return self._mean("writes")
+        return self.mean("writes")
 
     @property
     def seconds(self) -> float:
-        """Of all runs together."""
+        """Wall-clock time of all runs together, in seconds."""
         return float(self._of("seconds").sum())
 
     @property
     def saturations(self) -> dict[str, int]:
-        """By kind of cast, of all runs together; empty but for the fixed model."""
+        """Saturated casts of all runs together, by their kind; empty but for the fixed model."""
         kinds = [kind for kind in SATURATION_KINDS if any(kind in run.saturations for run in self.runs)]
         return {kind: sum(run.saturations[kind] for run in self.runs) for kind in kinds}
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a run diverged, or saturated throughout."""
+        return any(run.diverged for run in self.runs)
+
+    @property
+    def confusion(self) -> np.ndarray | None:
+        """Samples of all runs together, by their class (rows) and the answer (columns); None where there are no classes."""
+        found = [run.confusion for run in self.runs if run.confusion is not None]
+        return np.sum(found, axis=0) if found else None
+
+    def to_json(self) -> dict:
+        """Its fields as plain data, and for each measure its mean, standard deviation, interval and baseline."""
+        found = super().to_json()
+        found.pop("kind", None)
+        figures: dict[str, object] = {}
+        if self.kind is not None:
+            for name in (measure.name for measure in self.kind.measures):
+                figures |= {f"{name}_{what}": plain(getattr(self, what)(name)) for what in ("mean", "std", "interval")}
+                figures[f"{name}_baseline"] = plain(self.kind.baseline[name])
+        return {"runs": found.pop("runs"), "note": found.pop("note"), "costs": found.pop("costs"), **figures, **found}
 
 
 @dataclass(frozen=True)
 class Paired(Result):
-    """Accuracy of one model less that of another, seed by seed.
+    """The first measure of the kind of task, of one model less that of another, seed by seed.
 
     Attributes
     ----------
     mean : float
-        Of the differences.
+        Mean of the differences; NaN where a run diverged.
     interval : float
         Half the width of its 95 % interval.
     """
@@ -241,15 +299,19 @@ class Comparison(Result):
     source : str
         The data and their split.
     judged_by : str
-        The samples that accuracies and costs are of: "test" or "validation".
+        The samples that measures and costs are of: "test" or "validation".
     steps, seeds : int
         Steps of MGD; runs finished by all models.
     float, fixed, backprop : Model
         Results.
     fixed_less_float, float_less_backprop : Paired
-        Differences of accuracy, seed by seed.
+        Differences of the first measure, seed by seed.
     agreement : Agreement or None
-        Of the gradient; None where there is none.
+        Agreement of the gradient; None where there is none.
+    data : Summary
+        What was read.
+    kind : Kind
+        How answers are judged; in JSON its name.
     interrupted : bool
         Whether it was ended early.
     """
@@ -266,7 +328,46 @@ class Comparison(Result):
     fixed_less_float: Paired
     float_less_backprop: Paired
     agreement: Agreement | None
+    data: Summary
+    kind: Kind
     interrupted: bool = False
+
+    ALSO = ("diverged", "classes")
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a run diverged or saturated throughout, so that the comparison rests on nothing."""
+        return any(getattr(self, name).diverged for name in MODELS)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs; empty for a regression."""
+        return self.kind.classes
+
+    @property
+    def measure(self) -> Measure:
+        """The measure that models are compared by."""
+        return self.kind.measures[0]
+
+    def to_json(self) -> dict:
+        """Its fields as plain data, the kind of task by its name."""
+        return {**super().to_json(), "kind": self.kind.name}
+
+    def notes(self) -> list[str]:
+        """What a reader of the figures should know, in sentences: runs that say nothing, and answers no better than the baseline."""
+        said = []
+        for name in MODELS:
+            model, title = getattr(self, name), TITLES[name]
+            failed = [run for run in model.runs if run.failure]
+            if failed:
+                some = f"{len(failed)} of {len(model.runs)} runs" if len(model.runs) > 1 else "the run"
+                said.append(f"{title}: {some} diverged; {failed[0].failure} (seed {failed[0].seed}). The figures say nothing.")
+                continue
+            value, baseline = model.mean(self.measure.name), self.kind.baseline[self.measure.name]
+            better = value > baseline if self.measure.larger_is_better else value < baseline
+            if model.runs and not math.isnan(value) and not better:
+                said.append(f"{title} answers no better than {self.kind.baseline_title}: it takes no notice of the inputs.")
+        return said
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """ "runs", by model and seed; "costs", by model; "curve", by model, seed and point."""
@@ -278,8 +379,10 @@ class Comparison(Result):
             for run in model.runs:
                 of_run = {"design": self.design, "model": name, "seed": run.seed}
                 saturations = sum(run.saturations.values()) if name == "fixed" else None
-                keys = ("accuracy", "cost", "evaluations", "writes", "seconds")
-                runs.append({**of_run, **{key: plain(getattr(run, key)) for key in keys}, "saturations": saturations})
+                scores = {measure.name: plain(run.scores.get(measure.name)) for measure in self.kind.measures}
+                keys = ("cost", "evaluations", "writes", "seconds")
+                values = {key: plain(getattr(run, key)) for key in keys}
+                runs.append({**of_run, **scores, **values, "saturations": saturations, "diverged": run.diverged})
                 columns = {key: plain(values) for key, values in run.curve.items()}
                 curve += [{**of_run, **dict(zip(columns, point, strict=True))} for point in zip(*columns.values(), strict=True)]
         return {"runs": runs, "costs": costs, "curve": curve}
@@ -361,7 +464,7 @@ def compare(
     models = MODELS if defined else MODELS[:2]
     runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
     note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
-    found = {name: _model(design, runs[name], name, steps, note if name == "backprop" else "", board) for name in MODELS}
+    found = {name: _model(design, data, runs[name], name, steps, note if name == "backprop" else "", board) for name in MODELS}
     agreed = agreement(design, data, _start(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
     return Comparison(
         spec.name,
@@ -376,6 +479,8 @@ def compare(
         _paired(found["fixed"], found["float"]),
         _paired(found["float"], found["backprop"]),
         agreed,
+        data.summary,
+        data.kind,
         interrupted,
     )
 
@@ -399,7 +504,7 @@ def _train_all(
 
                 def progress(fraction: float, name: str = name, begun: float = begun, number: int = number) -> None:
                     note = forecast.note(name, fraction, time.perf_counter() - begun)
-                    listener.progress(f"{_TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
+                    listener.progress(f"{TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
 
                 progress(0.0)
                 runs[name].append(train[name](progress))
@@ -428,7 +533,7 @@ def _compare_software(
         if design.software.outside is not None:
             what = "a forward pass outside, of which nothing is known but its cost"
         notes["backprop"] = f"back-propagation is not defined for {what}"
-    found = {name: _model(design, runs[name], name, steps, notes.get(name, "")) for name in MODELS}
+    found = {name: _model(design, data, runs[name], name, steps, notes.get(name, "")) for name in MODELS}
     return Comparison(
         spec.name,
         digest_of({"spec": spec, "software": design.software}),
@@ -442,30 +547,33 @@ def _compare_software(
         _paired(found["fixed"], found["float"]),
         _paired(found["float"], found["backprop"]),
         None,
+        data.summary,
+        data.kind,
         interrupted,
     )
 
 
-def _model(design: Design, runs: list[Training], name: str, steps: int, note: str, board: Board | None = None) -> Model:
+def _model(design: Design, data: Data, runs: list[Training], name: str, steps: int, note: str, board: Board | None = None) -> Model:
     """All runs of a model, and what one of them costs."""
     if not runs:
-        return Model((), note)
+        return Model((), note, None, data.kind)
     evaluations, writes = (round(np.mean([getattr(run, what) for run in runs])) for what in ("evaluations", "writes"))
     if name == "backprop":
-        return Model(tuple(runs), note, costs_of_backprop(design, evaluations, writes))
+        return Model(tuple(runs), note, costs_of_backprop(design, evaluations, writes), data.kind)
     saturations = float(np.mean([sum(run.saturations.values()) for run in runs])) if name == "fixed" else math.nan
     fixed = name == "fixed"
     costs = costs_of_mgd(
         design, steps, fixed=fixed, evaluations=evaluations, writes=writes, saturations=saturations, board=board if fixed else None
     )
-    return Model(tuple(runs), note, costs)
-
-
-_TITLES = {"float": "float MGD", "fixed": "fixed MGD", "backprop": "back-propagation"}
+    return Model(tuple(runs), note, costs, data.kind)
 
 
 def _paired(left: Model, right: Model) -> Paired:
-    differences = np.array([a.accuracy - b.accuracy for a, b in zip(left.runs, right.runs, strict=False)])
+    if left.kind is None or left.diverged or right.diverged:
+        return Paired(math.nan, math.nan)
+    name = left.kind.measures[0].name
+    pairs = zip(left.runs, right.runs, strict=False)
+    differences = np.array([a.scores.get(name, math.nan) - b.scores.get(name, math.nan) for a, b in pairs])
     return Paired(float(differences.mean()) if len(differences) else math.nan, interval(differences))
 
 
@@ -505,8 +613,13 @@ class _Task:
 Progress = Callable[[float], None]
 
 
-def _curve(found: Curve, n_out: int) -> dict[str, np.ndarray]:
-    return {"steps": found.steps, "evaluations": found.evaluations, "accuracy": found.accuracy, "cost": found.cost / n_out}
+def _curve(found: Curve, data: Data, n_out: int) -> dict[str, np.ndarray]:
+    return with_accuracy(data, found.accuracy, {"steps": found.steps, "evaluations": found.evaluations, "cost": found.cost / n_out})
+
+
+def with_accuracy(data: Data, accuracy: np.ndarray, curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A learning curve, with the accuracy where there are classes."""
+    return curve | ({"accuracy": accuracy} if data.kind.classes else {})
 
 
 def _train_float(task: _Task, progress: Progress) -> Training:
@@ -526,9 +639,8 @@ def _train_float(task: _Task, progress: Progress) -> Training:
         progress=lambda done: progress(done / task.steps),
     )
     seconds = time.perf_counter() - begun
-    curve = _curve(result.curve, task.spec.network.n_out)
-    accuracy, cost = float(curve["accuracy"][-1]), float(curve["cost"][-1])
-    return Training(task.seed, accuracy, cost, seconds, result.evaluations, result.writes, {}, curve, result.parameters)
+    curve = _curve(result.curve, task.data, task.spec.network.n_out)
+    return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
 
 
 def _train_backprop(task: _Task, progress: Progress) -> Training:
@@ -548,20 +660,37 @@ def _train_backprop(task: _Task, progress: Progress) -> Training:
         progress=lambda done: progress(done / epochs),
     )
     seconds = time.perf_counter() - begun
-    n_out = task.spec.network.n_out
     kept = np.unique(np.linspace(0, epochs - 1, min(epochs, RECORDS)).astype(int))
-    curve = {name: result.curve[name][kept] for name in ("evaluations", "accuracy")} | {"cost": result.curve["cost"][kept] / n_out}
-    accuracy, cost = float(curve["accuracy"][-1]), float(curve["cost"][-1])
-    return Training(task.seed, accuracy, cost, seconds, result.evaluations, result.writes, {}, curve, result.parameters)
+    curve = {"evaluations": result.curve["evaluations"][kept], "cost": result.curve["cost"][kept] / task.spec.network.n_out}
+    curve = with_accuracy(task.data, result.curve["accuracy"][kept], curve)
+    return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
+
+
+def _real_training(
+    task: _Task, parameters: np.ndarray, seconds: float, evaluations: int, writes: int, curve: dict[str, np.ndarray]
+) -> Training:
+    """A finished run of a model in real numbers."""
+    from python_ref.float_machine import evaluate, outputs
+
+    data, n_out = task.data, task.spec.network.n_out
+    with np.errstate(all="ignore"):  # a run that diverged is told by its cost
+        answers = outputs(task.spec, parameters, data.test.inputs)
+    start = evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
+    cost = float(curve["cost"][-1])
+    said = failure(data, cost, start)
+    confusion = data.kind.confusion(answers)
+    return Training(
+        task.seed, data.kind.scores(answers), cost, seconds, evaluations, writes, {}, curve, parameters, confusion, said
+    )  # fmt: skip
 
 
 def _train_fixed(task: _Task, progress: Progress) -> Training:
-    from python_ref.fast import train
+    from python_ref.fast import evaluate, outputs, train
     from python_ref.machine import initial_state
 
-    spec = task.spec
-    inputs, targets = quantise(spec, task.data.train)
-    test = quantise(spec, task.data.test)
+    spec, data = task.spec, task.data
+    inputs, targets = quantise(spec, data.train)
+    test = quantise(spec, data.test)
     begun = time.perf_counter()
     result = train(
         spec,
@@ -575,12 +704,24 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
         progress=lambda done: progress(done / task.steps),
     )
     seconds = time.perf_counter() - begun
-    curve = _curve(result.curve, spec.network.n_out)
+    curve = _curve(result.curve, data, spec.network.n_out)
     counters = dict(zip(COUNTERS, result.state.counters.tolist(), strict=True))
-    saturations = {kind: counters[f"saturated_{kind}"] for kind in SATURATION_KINDS}
-    accuracy, cost = float(curve["accuracy"][-1]), float(curve["cost"][-1])
-    parameters = spec.formats.weight.to_real(result.state.parameters)
-    return Training(task.seed, accuracy, cost, seconds, result.evaluations, counters["writes"], saturations, curve, parameters)
+    answers = spec.formats.activation.to_real(outputs(spec, result.state.parameters, test[0]))
+    start = evaluate(spec, task.raw, *test)[1] / spec.network.n_out
+    cost = float(curve["cost"][-1])
+    return Training(
+        seed=task.seed,
+        scores=data.kind.scores(answers),
+        cost=cost,
+        seconds=seconds,
+        evaluations=result.evaluations,
+        writes=counters["writes"],
+        saturations={kind: counters[f"saturated_{kind}"] for kind in SATURATION_KINDS},
+        curve=curve,
+        parameters=spec.formats.weight.to_real(result.state.parameters),
+        confusion=data.kind.confusion(answers),
+        failure=failure(data, cost, start, saturation_shares(spec, counters, result.evaluations)),
+    )
 
 
 _TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed, "backprop": _train_backprop}

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.data import TASKS, DataSpec, Scaling
+from mgd_hw.data.formats import UNSCALED_BITS, covering
+from mgd_hw.data.loading import Ranges, ranges
+from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
 from mgd_hw.errors import UserError
 from mgd_hw.keys import KEYS, SECTIONS, Wrong
 from mgd_hw.software import ARCHITECTURES, CLASHES, ONLY_SOFTWARE, OPTIMIZER_KEYS, Outside, Software, layer_count
@@ -295,10 +297,11 @@ class _Builder:
         network = self.network(task)
         self.check_layers(network)
         data = self.data(task, network)
-        formats_known = self.formats(network, data)
+        seen = self.unscaled(data)
+        formats_known = self.formats(network, data, seen)
         perturbation = self.perturbation(network, formats_known)
         optimizer = self.optimizer()
-        schedule = self.schedule(network, perturbation, optimizer)
+        schedule = self.schedule(network, perturbation, optimizer, seen)
         spec = DesignSpec(name, network, perturbation, schedule, optimizer, formats_known, self.hardware(network, schedule))
         spec = self.within_accumulator(spec)
         self.note_formats(spec)
@@ -477,7 +480,9 @@ class _Builder:
     def data(self, task: str, network: Network) -> DataSpec:
         facts = TASKS[task]
         bipolar = network.output in (Activation.TANH, Activation.SIGN)
-        takers = {"data.path": [name for name, each in TASKS.items() if each.takes_path], "data.label": ["csv"]}
+        files, answers = ([name for name, each in TASKS.items() if getattr(each, what)] for what in ("takes_path", "any_answers"))
+        takers = {"data.path": files, "data.kind": answers, "data.target_scaling": answers}
+        takers |= {f"data.{key}": ["csv"] for key in ("label", "drop", "header", "delimiter", "decimal")}
         for key, tasks in takers.items():
             if key in self.values and task not in tasks:
                 listed = ", ".join(tasks)
@@ -499,8 +504,14 @@ class _Builder:
             n_out=network.n_out,
             design_file=self.path,
             path=None if path is None else (self.path.parent / Path(str(path)).expanduser()),
-            label=get("data.label", -1),
+            kind=get("data.kind", None),
+            label=get("data.label", None),
+            drop=get("data.drop", ()),
+            header=get("data.header", None),
+            delimiter=get("data.delimiter", None),
+            decimal=get("data.decimal", None),
             scaling=get("data.scaling", facts.scaling),
+            target_scaling=get("data.target_scaling", Scaling.COLUMN),
             target_values=get(
                 "data.target_values", (-1.0, 1.0) if bipolar else (0.0, 1.0), f"the output is {network.output.value}" if bipolar else None
             ),
@@ -528,7 +539,16 @@ class _Builder:
                 "network.layers", f'data.task = "{task}" takes {outputs} outputs', f"End the list with {facts.outputs[0]}.", sizes
             )
 
-    def formats(self, network: Network, data: DataSpec) -> Formats:
+    def unscaled(self, data: DataSpec) -> Ranges | None:
+        """Ranges of the samples, where something that was left out follows from them: only values that are not scaled have any range."""
+        followers = ["formats.input", "schedule.learning_rate"] if data.scaling is Scaling.NONE else []
+        followers += ["formats.activation"] if data.target_scaling is Scaling.NONE else []
+        if not any(key not in self.values for key in followers):
+            return None
+        found = ranges(data)
+        return found if data.scaling is Scaling.NONE else replace(found, power=0.0)
+
+    def formats(self, network: Network, data: DataSpec, seen: Ranges | None) -> Formats:
         used = {network.output} | ({network.hidden} if len(network.sizes) > 2 else set())
         scaled = data.scaling is not Scaling.NONE
         bounded = used <= {Activation.SIGMOID, Activation.TANH, Activation.SIGN}
@@ -538,7 +558,14 @@ class _Builder:
         shown = " and ".join(sorted(function.value for function in used))
         while activation.max < high * 2**10 or activation.min > low * 2**10:
             activation = replace(activation, integer_bits=activation.integer_bits + 1)
+        if seen is not None and seen.targets is not None and data.target_scaling is Scaling.NONE:
+            shown += f", and targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}"
+            activation = covering(*seen.targets, activation)
         get = self.get
+        unscaled, why = Fixed(True, 4, 8), "inputs are not scaled"
+        if seen is not None:
+            unscaled = covering(*seen.inputs, unscaled, UNSCALED_BITS)
+            why = f"inputs are not scaled, and reach from {seen.inputs[0]:g} to {seen.inputs[1]:g}"
 
         def cast(name: str, rounding: Rounding) -> Cast:
             return Cast(get(f"formats.rounding.{name}", rounding), get(f"formats.overflow.{name}", Overflow.SATURATE))
@@ -546,8 +573,8 @@ class _Builder:
         return Formats(
             input=get(
                 "formats.input",
-                Fixed(False, 0, 8) if scaled else Fixed(True, 4, 8),
-                "inputs from 0 to 1" if scaled else "inputs are not scaled",
+                Fixed(False, 0, 8) if scaled else unscaled,
+                "inputs from 0 to 1" if scaled else why,
             ),
             weight=get("formats.weight", Fixed(True, 4, 12), "the usual"),
             activation=get("formats.activation", activation, f"activations are {shown}"),
@@ -589,20 +616,22 @@ class _Builder:
             **{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS["momentum"] if f"optimizer.{name}" in self.values}
         )
 
-    def schedule(self, network: Network, perturbation: Perturbation, optimizer: Sgd | Momentum) -> Schedule:
+    def schedule(self, network: Network, perturbation: Perturbation, optimizer: Sgd | Momentum, seen: Ranges | None) -> Schedule:
         period = self.get("schedule.update_period", 1)
         fan_in = max(network.sizes[:-1])
+        power = 0.3 * fan_in if seen is None else max(0.3 * fan_in, seen.power)
         quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
         decay = optimizer.k if isinstance(optimizer, Momentum) else 0
         chosen = str(self.get("optimizer.name", "sgd"))
         # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
-        rate = -math.ceil(math.log2(2 * (0.3 * fan_in + 1) * (quantities + period))) - decay
+        rate = -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - decay
         rate = max(-48, rate)
         usual = {"adam": -9, "shift-adam": -9, "sign": -9}.get(chosen)
         if usual is not None:
             fixed = self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)
             return self.periods(fixed, period)
-        why = f"fan-in {fan_in}, {quantities} perturbed quantities, τ_θ = {period}" + (f", momentum's k = {decay}" if decay else "")
+        said = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
+        why = f"{said}, {quantities} perturbed quantities, τ_θ = {period}" + (f", momentum's k = {decay}" if decay else "")
         return self.periods(self.get("schedule.learning_rate", ((0, rate),), why, rate), period)
 
     def periods(self, learning_rate: tuple[tuple[int, int], ...], period: int) -> Schedule:

@@ -11,19 +11,20 @@ Everything is measured at the initial parameters, on some of the training sample
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mgd_hw.config import Design
 from mgd_hw.data import Data
+from mgd_hw.data.kinds import Kind
+from mgd_hw.divergence import failure, saturation_shares
 from mgd_hw.listener import Listener, Silent
-from mgd_hw.results import Result
+from mgd_hw.results import Result, plain
 from mgd_hw.software import has_slopes, learner, network, objective, opened, start
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
-from python_ref.spec.design import SATURATION_KINDS
 from python_ref.spec.number import Rounding
 from python_ref.spec.probes import COUNTERS
 
@@ -108,6 +109,12 @@ class Diagnosis(Result):
         Share of casts that saturated, by kind; empty without a fixed model.
     changed : float
         Share of written parameters that got another value in the fixed model; NaN without one.
+    kind : Kind
+        How answers are judged; in JSON its name, with the ``baseline`` of its measures.
+    steps : int
+        Steps that the fixed model ran; 0 without one.
+    scores : dict of str to float
+        The measures of the fixed model after these steps; empty without one.
     findings : tuple of Finding
         What is wrong, the likeliest cause first; empty if nothing is.
     """
@@ -125,6 +132,9 @@ class Diagnosis(Result):
     loss: float
     saturations: dict[str, float]
     changed: float
+    kind: Kind = field(repr=False)
+    steps: int
+    scores: dict[str, float]
     findings: tuple[Finding, ...]
 
     ALSO = ("good", "signal_to_noise")
@@ -132,6 +142,10 @@ class Diagnosis(Result):
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """ "result", and "findings"."""
         return {**super().tables(), "findings": [finding.to_json() for finding in self.findings]}
+
+    def to_json(self) -> dict:
+        """Its fields as plain data, the kind of task by its name and its baseline."""
+        return {**super().to_json(), "kind": self.kind.name, "baseline": plain(self.kind.baseline)}
 
     @property
     def good(self) -> bool:
@@ -167,12 +181,11 @@ def diagnose(design: Design, data: Data, *, listener: Listener | None = None) ->
         listener.say("Trying updates.")
         tried = _try_updates(design, machine, problem, theta, data)
     noise = math.hypot(_noise_of_devices(design, machine), 0.0 if design.software.asks else _noise_of_formats(design, raw, samples))
-    saturations: dict[str, float] = {}
-    changed = math.nan
+    run = _FixedRun(0, {}, math.nan, {}, "")
     if not design.software.asks:
         listener.say("Running the fixed model.")
         assert raw is not None
-        saturations, changed = _run_fixed(design, raw, data)
+        run = _run_fixed(design, raw, data)
     from python_ref.learning.estimators import cosine_expected
 
     quantities = machine.estimator.quantities
@@ -189,11 +202,14 @@ def diagnose(design: Design, data: Data, *, listener: Listener | None = None) ->
         curvature,
         tried["gain"],
         tried["loss"],
-        saturations,
-        changed,
+        run.saturations,
+        run.changed,
+        data.kind,
+        run.steps,
+        run.scores,
         (),
     )
-    return replace(measured, findings=tuple(_judge(design, measured, tried)))
+    return replace(measured, findings=tuple(_judge(design, measured, tried, run.failure)))
 
 
 def _perturbations(machine: Learner) -> int:
@@ -304,32 +320,48 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
     }
 
 
-def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> tuple[dict[str, float], float]:
-    """Share of casts that saturate, by kind, and of written parameters that change, in a short run of the fixed model."""
-    from python_ref.fast import train
+@dataclass(frozen=True)
+class _FixedRun:
+    """What a short run of the fixed model shows; see :class:`Diagnosis`."""
+
+    steps: int
+    saturations: dict[str, float]
+    changed: float
+    scores: dict[str, float]
+    failure: str
+
+
+def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
+    """Run the fixed model for some steps."""
+    from python_ref.fast import evaluate, outputs, train
     from python_ref.machine import initial_state
 
     spec = design.spec
     period = spec.schedule.update_period
     steps = max(FIXED_STEPS, 2 * period) if period <= 20 * FIXED_STEPS else FIXED_STEPS
-    state = train(spec, initial_state(spec, raw), *quantise(spec, data.train), data.order, steps).state
-    counted = dict(zip(COUNTERS, state.counters.tolist(), strict=True))
-    updates, parameters, passes = counted["updates"], spec.network.n_parameters, 2 * steps
-    casts = {"activation": passes * spec.network.n_neurons, "cost_change": steps, "broadcast": steps * parameters}
-    casts |= {"gradient": steps * parameters}
-    shares = {kind: counted[f"saturated_{kind}"] / max(1, casts.get(kind, updates * parameters)) for kind in SATURATION_KINDS}
-    return shares, counted["changed"] / counted["writes"] if counted["writes"] else math.nan
+    found = train(spec, initial_state(spec, raw), *quantise(spec, data.train), data.order, steps)
+    counted = dict(zip(COUNTERS, found.state.counters.tolist(), strict=True))
+    shares = saturation_shares(spec, counted, found.evaluations)
+    changed = counted["changed"] / counted["writes"] if counted["writes"] else math.nan
+    test, final, n_out = quantise(spec, data.test), found.state.parameters, spec.network.n_out
+    cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, raw))
+    scores = data.kind.scores(spec.formats.activation.to_real(outputs(spec, final, test[0])))
+    return _FixedRun(steps, shares, changed, scores, failure(data, cost, start))
 
 
 # -- Judgement --------------------------------------------------------------------------------------------------------
 
 
-def _judge(design: Design, found: Diagnosis, tried: dict[str, float]) -> list[Finding]:
+def _judge(design: Design, found: Diagnosis, tried: dict[str, float], failure: str) -> list[Finding]:
     """What is wrong, causes before what follows from them: a run that diverges saturates everything."""
     rate = _judge_rate(design, found, tried) if found.signal and math.isfinite(found.curvature) else []
     formats = _judge_formats(design, found)
     diverges = found.loss > max(found.gain, 0.0)
-    return [*_judge_amplitude(design, found), *(rate + formats if diverges else formats + rate)]
+    findings = [*_judge_amplitude(design, found), *(rate + formats if diverges else formats + rate)]
+    if failure and not findings:
+        said, log2 = f"the fixed model diverged within {found.steps:,} steps: {failure}", design.spec.schedule.rate_at(0)
+        findings = [Finding("learning rate", "schedule.learning_rate", said, f"Take learning_rate = {log2 - 2}.")]
+    return findings
 
 
 def _judge_amplitude(design: Design, found: Diagnosis) -> list[Finding]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mgd_hw.building import Boards, Build
     from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
+    from mgd_hw.data.summary import Summary
     from mgd_hw.diagnosis import Diagnosis
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
@@ -100,15 +101,45 @@ class New(Result):
         Its name, and what it learns.
     files : tuple of Path
         The design file first.
+    data : Summary or None
+        What it learns; None where that could not be read.
+    data_missing : str
+        Why it could not be read; "" where it was.
+    notes : tuple of str
+        What the user should know of the design file, in sentences.
     """
 
     design: str
     task: str
     files: tuple[Path, ...]
+    data: Summary | None = None
+    data_missing: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def new(name: str, task: str = "xor", *, data: Path | None = None, force: bool = False) -> New:
+def new(
+    name: str,
+    task: str = "xor",
+    *,
+    data: Path | None = None,
+    label: str | int | None = None,
+    drop: tuple[str | int, ...] = (),
+    force: bool = False,
+) -> New:
     """Write a commented design file ``name``.toml that runs as it is.
+
+    Parameters
+    ----------
+    name : str
+        Name of the design.
+    task : str
+        What it learns: a key of :data:`mgd_hw.data.TASKS`.
+    data : path or None
+        A csv file to learn from, with ``task`` "csv".
+    label, drop : str or int, tuple of them
+        The column of its answers, and columns that are left out, by name or by number from 0.
+    force : bool
+        Whether files that are there already are written over.
 
     Raises
     ------
@@ -119,13 +150,14 @@ def new(name: str, task: str = "xor", *, data: Path | None = None, force: bool =
 
     path = Path(name)
     stem = path.name[: -len(".toml")] if path.name.endswith(".toml") else path.name
-    files = starter(stem, task, path.parent, data)
+    made = starter(stem, task, path.parent, data, label, drop)
+    files = made.files
     for file in files:
         check_file(file, "NAME", force)
     for file, text in files.items():
         write_file(file, text, "NAME")
     design = load(next(iter(files)))
-    return New(design.name, task, tuple(files))
+    return New(design.name, task, tuple(files), *_summary(design), made.notes)
 
 
 # -- generate ---------------------------------------------------------------------------------------------------------
@@ -151,6 +183,10 @@ class Generated(Result):
         manifest.json.
     timeline : Timeline or None
         The cycles of one step.
+    data : Summary or None
+        What the design learns; None where it could not be read.
+    data_missing : str
+        Why it could not be read; "" where it was.
     """
 
     design: str
@@ -161,12 +197,15 @@ class Generated(Result):
     advice: tuple[str, ...]
     manifest: dict[str, Any]
     timeline: Timeline | None = None
+    data: Summary | None = None
+    data_missing: str = ""
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "derived", what the file left out; "cycles"; "spans" of a step."""
+        """ "derived", what the file left out; "cycles"; "spans" of a step; "summary" and "classes" of the data that were read."""
         cycles = [{"quantity": name, "cycles": value} for name, value in self.manifest.get("cycles", {}).items()]
         derived = [{"key": row.key, "value": row.value, "why": row.why} for row in self.derived]
-        return {"derived": derived, "cycles": cycles, "spans": self.timeline.rows() if self.timeline else []}
+        spans = self.timeline.rows() if self.timeline else []
+        return {"derived": derived, "cycles": cycles, "spans": spans, **(self.data.tables() if self.data else {})}
 
 
 def generate(design: str | Path | Design, out: Path | None = None, *, listener: Listener | None = None) -> Generated:
@@ -184,8 +223,20 @@ def generate(design: str | Path | Design, out: Path | None = None, *, listener: 
     with staged(directory) as folder, _tools():
         manifest = _emit(design.spec, folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
-    timeline = timeline_of(design.spec)
-    return Generated(design.name, design.spec.digest, directory, files, design.derived, advice(design.spec), manifest, timeline)
+    timeline, (data, missing) = timeline_of(design.spec), _summary(design)
+    return Generated(
+        design.name, design.spec.digest, directory, files, design.derived, advice(design.spec), manifest, timeline, data, missing
+    )
+
+
+def _summary(design: Design) -> tuple[Summary | None, str]:
+    """What a design learns; or None, and why it cannot be read: hardware can be generated without."""
+    from mgd_hw.data import load_design
+
+    try:
+        return load_design(design).summary, ""
+    except UserError as error:
+        return None, str(error)
 
 
 def _emit(spec: DesignSpec, folder: Path) -> dict[str, Any]:
@@ -357,7 +408,7 @@ def cosim(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load as load_data
+    from mgd_hw.data import load_design
     from mgd_hw.netlists import SIMULATOR, check_netlist, simulable
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import VERILOG, emit_verilog
@@ -372,7 +423,7 @@ def cosim(
     simulator = simulator or (SIMULATOR if netlist else "cxxrtl")
     given = None if verilog is None else _verilog_file(Path(verilog))
     _check_disk(directory, spec, steps)
-    run = run_of(design, load_data(design.data), steps)
+    run = run_of(design, load_design(design, listener=listener), steps)
     fast = steps * spec.network.n_parameters > FAST_REFERENCE
     with staged(directory) as folder, _tools(given):
         if given is None:
@@ -550,7 +601,7 @@ def compare(
         Told of progress.
     """
     from mgd_hw import comparison
-    from mgd_hw.data import load as load_data
+    from mgd_hw.data import load_design
     from mgd_hw.parameters import read_parameters, write_parameters
     from mgd_hw.plots import learning
 
@@ -562,7 +613,7 @@ def compare(
     parameters = None if start is None else read_parameters(design.spec, Path(start))
     check_length(design, steps)
     on = _board(board)
-    data = load_data(design.data, validate=validate)
+    data = load_design(design, validate=validate)
     judged_by = "validation" if validate else "test"
     result = comparison.compare(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, listener=listener)
     with staged(directory) as folder:
@@ -588,12 +639,12 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: 
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load as load_data
+    from mgd_hw.data import load_design
     from mgd_hw.diagnosis import diagnose as measure
 
     design = read(design)
     directory = _place(design, out)
-    result = measure(design, load_data(design.data), listener=listener)
+    result = measure(design, load_design(design, listener=listener), listener=listener)
     with staged(directory) as folder:
         _write_json(folder / "diagnose.json", result)
     return result
@@ -653,7 +704,7 @@ def train(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load as load_data
+    from mgd_hw.data import load_design
     from mgd_hw.parameters import read_parameters, write_parameters
     from mgd_hw.training import train_over_link
     from python_ref.parameters import quantise_parameters
@@ -665,7 +716,7 @@ def train(
         check_file(Path(save), "--save")
     given, on = None if verilog is None else _verilog_file(Path(verilog)), _board(board)
     parameters = None if start is None else read_parameters(design.spec, Path(start))
-    data = load_data(design.data)
+    data = load_design(design, listener=listener)
     run = run_of(design, data, steps)
     if parameters is not None:
         run = replace(run, parameters=quantise_parameters(design.spec, parameters))
@@ -1049,8 +1100,8 @@ class Demonstrated(Result):
 
     @property
     def good(self) -> bool:
-        """Whether every core is equal to its model."""
-        return all(chapter.cosimulated is None or chapter.cosimulated.equal for chapter in self.designs)
+        """Whether every core is equal to its model, and no compared run diverged."""
+        return all(chapter.good for chapter in self.designs)
 
 
 def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demonstrated:
@@ -1094,7 +1145,7 @@ class _Plan:
 
 def _chapter(design: Design, called: str, title: str, plan: _Plan, place: Path, listener: Listener) -> Chapter:
     """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
-    from mgd_hw.data import load as load_data
+    from mgd_hw.data import load_design
     from mgd_hw.observation import observe
     from mgd_hw.provenance import provenance
     from mgd_hw.report import Chapter
@@ -1104,7 +1155,7 @@ def _chapter(design: Design, called: str, title: str, plan: _Plan, place: Path, 
     compared = compare(design, seeds=plan.seeds, steps=plan.steps, board=plan.board, out=place, listener=listener)
     if compared.interrupted:
         raise KeyboardInterrupt
-    data = load_data(design.data)
+    data = load_design(design)
     listener.say("Looking at the numbers of a run.")
     observed = observe(design, data, steps=plan.steps, listener=listener)
     synthesised = synth(design, target=plan.target, out=place, listener=listener)

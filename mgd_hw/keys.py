@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from mgd_hw.data import TASKS, Scaling
+from mgd_hw.data.tasks import KIND_NAMES, TASKS, Label, Scaling
 from mgd_hw.software import ARCHITECTURES, OPTIMIZER_KEYS
 from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Activation, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
@@ -174,6 +174,22 @@ def _memory(value: object) -> str:
 def _column(value: object) -> str | int:
     if isinstance(value, bool) or not isinstance(value, (str, int)) or (isinstance(value, int) and abs(value) > 10_000):
         raise Wrong("it must be the name or the number of a column", 'Write "label", or 0 for the first column, or -1 for the last.')
+    return value
+
+
+def _columns(value: object) -> tuple[str | int, ...]:
+    if not isinstance(value, list) or not value:
+        raise Wrong("it must be a list of names or numbers of columns", 'Write ["id"], say, or [0] for the first column.')
+    return tuple(_column(each) for each in value)
+
+
+def _label(value: object) -> Label:
+    return _columns(value) if isinstance(value, list) else _column(value)
+
+
+def _delimiter(value: object) -> str:
+    if not isinstance(value, str) or len(value) != 1 or value in '"\r\n' or value.isalnum():
+        raise Wrong("it must be one character, not a letter, a digit or a quotation mark", 'Write ";", say, or "\\t" for a tab.')
     return value
 
 
@@ -341,7 +357,8 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         "schedule",
         "learning_rate",
         "log₂ η as a whole number, -48 to 16, or a list of [step, log₂ η]",
-        "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed quantities, less k with momentum",
+        "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed quantities, less k with momentum; the mean of ‖x‖² "
+        'in place of 0.3·fan-in where that is larger and data.scaling is "none"',
         "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
         _rates,
     ),
@@ -382,7 +399,7 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         "formats",
         "input",
         "format",
-        '"UQ0.8", or "SQ4.8" if data.scaling is "none"',
+        '"UQ0.8"; if data.scaling is "none", "SQ4.8" or 12 bits that hold all inputs',
         "Inputs: raw = round(x·2^f), kept within the format.",
         _format,
     ),
@@ -392,7 +409,7 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         "activation",
         "format",
         "10 fraction bits, or 9 if that keeps sums within 32 bits; signed if an activation has negative values; 4 integer bits, "
-        "or 2 if all of them are bounded",
+        "or 2 if all of them are bounded, and more where targets need them",
         "Every neuron's output, and the targets.",
         _format,
     ),
@@ -585,12 +602,40 @@ _ROWS += [
     ),
     (
         "data",
-        "label",
-        "name or number of a column",
-        "-1, the last",
-        "csv only: the column of the labels, whole numbers from 0.",
-        _column,
+        "kind",
+        _choices(dict.fromkeys(KIND_NAMES)),
+        "what the answers in the file are",
+        "csv and npz only: whether the answers are classes, judged by accuracy, or real numbers, judged by RMSE and R². Words, booleans "
+        "and one-hot rows are classes, numbers that are not whole are not; whole numbers are classes unless the network has one output "
+        "and there are more than two of them.",
+        _one_of({name: name for name in KIND_NAMES}),
     ),
+    (
+        "data",
+        "label",
+        "name or number of a column, or a list of them",
+        "the column named label, class, target or the like; else the last",
+        "csv only: the column of the answers: classes of any name, or real numbers. A list gives several targets of a regression.",
+        _label,
+    ),
+    (
+        "data",
+        "drop",
+        "list of names or numbers of columns",
+        "none",
+        "csv only: columns that are left out, such as an index. Numbers count from 0 in the file as it stands.",
+        _columns,
+    ),
+    ("data", "header", "true or false", "what the first line holds", "csv only: whether the first line names the columns.", _boolean),
+    (
+        "data",
+        "delimiter",
+        "one character",
+        "what separates the file's columns: a comma, semicolon, tab, vertical bar, or spaces",
+        "csv only: the character between two cells.",
+        _delimiter,
+    ),
+    ("data", "decimal", '"." or ","', "what the file's numbers have", "csv only: the decimal mark.", _one_of({".": ".", ",": ","})),
     (
         "data",
         "scaling",
@@ -602,10 +647,20 @@ _ROWS += [
     ),
     (
         "data",
+        "target_scaling",
+        _choices(_members(Scaling)),
+        '"column"',
+        'Regression only: how targets come to lie between the two target_values: "column" each output by its own range over the training '
+        'samples, "range" all by their common range; "none" leaves targets as they are. Errors are told in the unit of the file.',
+        _one_of(_members(Scaling)),
+    ),
+    (
+        "data",
         "target_values",
         "list of two numbers",
         '[-1, 1] if output is "tanh" or "sign", else [0, 1]',
-        "Target of the wrong classes and of the right one.",
+        "Classification: the target of the wrong classes and of the right one. Regression: what the least and the greatest target of the "
+        "training samples become.",
         _target_values,
     ),
     (

@@ -30,7 +30,19 @@ if TYPE_CHECKING:
     from mgd_hw.timeline import Timeline
     from mgd_hw.training import Trained
 
-__all__ = ["directions", "energies", "figure_of", "histogram", "learning", "panel", "placement", "resources", "saved", "timeline"]
+__all__ = [
+    "directions",
+    "energies",
+    "figure_of",
+    "histogram",
+    "learning",
+    "panel",
+    "placement",
+    "quantities",
+    "resources",
+    "saved",
+    "timeline",
+]
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # Okabe & Ito's, told apart by the colour-blind
 _STYLES = {  # dashes for print
@@ -97,6 +109,9 @@ def _learning_axes(axes: Axes, result: Comparison, quantity: str) -> None:
         model = getattr(result, name)
         if model.runs and not np.isnan(model.runs[0].curve[quantity]).all():  # a forward pass outside tells no accuracy
             _draw(axes, model, quantity, *style, scale=100.0 if quantity == "accuracy" else 1.0)
+    if quantity == "accuracy":
+        level = 100.0 * result.kind.baseline["accuracy"]
+        axes.axhline(level, color=GREY, linewidth=1.0, linestyle=(0, (1, 3)), label=result.kind.baseline_title)
     axes.set(xlabel="samples evaluated (forward passes)")
     if axes.lines:
         axes.set_xscale("log")
@@ -111,18 +126,25 @@ def _learning_axes(axes: Axes, result: Comparison, quantity: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def quantities(result: Comparison) -> tuple[str, ...]:
+    """What the learning curves of a comparison have: "accuracy" where there are classes, and "cost"."""
+    return ("accuracy", "cost") if result.classes else ("cost",)
+
+
 def _learning(result: Comparison) -> Figure:
+    shown = quantities(result)
     with _style(10):
-        figure = _figure(9.6, 4.1)
-        left, right = figure.subplots(1, 2)
-        _learning_axes(left, result, "accuracy")
-        _learning_axes(right, result, "cost")
-        figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+        figure = _figure(4.8 * len(shown), 4.1)
+        panels = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axes, quantity in zip(panels, shown, strict=True):
+            _learning_axes(axes, result, quantity)
+        columns = 2 * len(shown)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize=9, frameon=False)
     return figure
 
 
 def learning(result: Comparison, form: str) -> bytes:
-    """Accuracy and cost over sample evaluations, for every model, as "png" or "svg"."""
+    """The learning curves of every model over sample evaluations, as "png" or "svg"."""
     return saved(_learning(result), form, f"{result.design}-{result.digest}")
 
 

@@ -48,6 +48,12 @@ class Chapter(Result):
     placement: str = field(default="", repr=False)
 
     @property
+    def good(self) -> bool:
+        """Whether the core is equal to its model, as far as that was looked at, and no compared run diverged."""
+        equal = self.cosimulated is None or self.cosimulated.equal
+        return equal and (self.compared is None or not self.compared.diverged)
+
+    @property
     def cycles(self) -> dict[str, Any]:
         """The cycle contract, from the manifest."""
         return self.generated.manifest.get("cycles", {})
@@ -75,8 +81,8 @@ class Reported(Result):
 
     @property
     def good(self) -> bool:
-        """Whether the core is equal to its model, as far as that was looked at."""
-        return self.chapter.cosimulated is None or self.chapter.cosimulated.equal
+        """Whether the core is equal to its model, as far as that was looked at, and no compared run diverged."""
+        return self.chapter.good
 
 
 def html(title: str, chapters: tuple[Chapter, ...]) -> str:

@@ -133,6 +133,7 @@ def sections(chapter: Chapter, identifier: str) -> tuple[Section, ...]:
     """All that can be said of a chapter; names of elements begin with ``identifier``."""
     makers = (
         ("design", "The design", _design),
+        ("data", "What does it learn?", _data),
         ("proof", "Is it the same machine?", _proof),
         ("learning", "Does it learn?", _learning),
         ("costs", "What does a run cost?", _costs),
@@ -184,48 +185,92 @@ def _proof(chapter: Chapter, identifier: str) -> Iterator[Block]:
         yield Paragraph(sentence, "Not covered:")
 
 
+def _data(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.compared.data if chapter.compared else chapter.generated.data
+    if found is None:
+        return
+    yield Paragraph(f"A {found.kind}.")
+    yield Table("What was read", ("what", "value", "why, or what decides otherwise"), tuple(found.lines()), words=True)
+    for warning in found.warnings:
+        yield Paragraph(warning, "Warning:", "bad")
+
+
 def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
     found = chapter.compared
     if found is None:
         return
-    from mgd_hw.plots import panel
+    from mgd_hw.plots import panel, quantities
 
     seeds = "seed" if found.seeds == 1 else "seeds"
     yield Paragraph(
         f"{found.source[:1].upper()}{found.source[1:]}. {whole(found.steps)} steps, {found.seeds} {seeds}; every model starts from the "
         "same parameters and sees the same samples in the same order."
     )
+    for note in found.notes():
+        yield Paragraph(f"{note[:1].upper()}{note[1:]}", "Note:", "bad")
     band = "Mean over seeds, with the range of the seeds as a band." if found.seeds > 1 else "One seed."
     said = f"At the end: {_results(found)}."
+    titles = {"accuracy": f"{found.judged_by.capitalize()} accuracy", "cost": f"Cost on the {found.judged_by} samples"}
     yield Figures(
         tuple(
-            _picture(panel(found, quantity), f"{identifier}-{quantity}", title, f"{title} over the samples evaluated. {said}", band)
-            for quantity, title in (
-                ("accuracy", f"{found.judged_by.capitalize()} accuracy"),
-                ("cost", f"Cost on the {found.judged_by} samples"),
+            _picture(
+                panel(found, quantity),
+                f"{identifier}-{quantity}",
+                titles[quantity],
+                f"{titles[quantity]} over the samples evaluated. {said}",
+                band,
             )
+            for quantity in quantities(found)
         )
     )
-    rows = tuple(
+    yield _measured(found)
+    if not _missing(found.fixed_less_float.mean):
+        paired = found.fixed_less_float
+        yield Paragraph(f"{found.measure.difference(paired.mean, paired.interval)} (95 %).", "Fixed less float, seed by seed:")
+    for model in (found.fixed, found.backprop):
+        if model.note:
+            yield Paragraph(f"{model.note[:1].upper()}{model.note[1:]}.")
+    yield from _confusion(found)
+
+
+def _measured(found: Comparison) -> Table:
+    """The measures of every model, and of the best answer that takes no notice of the inputs."""
+    first, *others = found.kind.measures
+    rows = [
         (
-            title,
-            percent(model.accuracy_mean),
-            percent(model.accuracy_std),
-            "–" if _missing(model.accuracy_interval) else f"± {percent(model.accuracy_interval)}",
+            title + (" (diverged)" if model.diverged else ""),
+            first.text(model.mean(first.name)),
+            first.text(model.std(first.name)),
+            "–" if _missing(model.interval(first.name)) else f"± {first.text(model.interval(first.name))}",
+            *(measure.text(model.mean(measure.name)) for measure in others),
             number(model.cost_mean),
             number(model.cost_std),
             number(model.seconds),
         )
         for title, model in _models(found)
+    ]
+    baseline = found.kind.baseline
+    values = [first.text(baseline[first.name]), "–", "–", *(measure.text(baseline[measure.name]) for measure in others)]
+    rows.append((found.kind.baseline_title, *values, "–", "–", "–"))
+    titles = (first.title, "± std", "95 % interval", *(measure.title for measure in others))
+    return Table(
+        f"Results on the {found.judged_by} samples", ("model", *titles, "cost, C/outputs", "± std", "seconds of all runs"), tuple(rows)
     )
-    columns = ("model", "accuracy", "± std", "95 % interval", "cost, C/outputs", "± std", "seconds of all runs")
-    yield Table(f"Results on the {found.judged_by} samples", columns, rows)
-    if not _missing(found.fixed_less_float.mean):
-        spread = "" if _missing(found.fixed_less_float.interval) else f" ± {100 * found.fixed_less_float.interval:.2f}"
-        yield Paragraph(f"{100 * found.fixed_less_float.mean:+.2f}{spread} points (95 %).", "Fixed less float, seed by seed:")
-    for model in (found.fixed, found.backprop):
-        if model.note:
-            yield Paragraph(f"{model.note[:1].upper()}{model.note[1:]}.")
+
+
+MOST_CONFUSED = 20
+"""Largest number of classes of which a page shows a confusion matrix; report.json has it up to 64."""
+
+
+def _confusion(found: Comparison) -> Iterator[Block]:
+    model = found.fixed if found.fixed.runs else found.float
+    matrix = model.confusion
+    if matrix is None or len(matrix) > MOST_CONFUSED:
+        return
+    runs = "all runs together" if len(model.runs) > 1 else "one run"
+    title = "fixed MGD" if model is found.fixed else "float MGD"
+    rows = tuple((name, *(whole(count) for count in row)) for name, row in zip(found.classes, matrix.tolist(), strict=True))
+    yield Table(f"Confusion matrix of {title}, {runs}: samples by their class (rows) and the answer", ("class", *found.classes), rows)
 
 
 def _models(found: Comparison) -> list[tuple[str, Any]]:
@@ -233,7 +278,8 @@ def _models(found: Comparison) -> list[tuple[str, Any]]:
 
 
 def _results(found: Comparison) -> str:
-    return ", ".join(f"{title} {percent(model.accuracy_mean)}" for title, model in _models(found))
+    first = found.measure
+    return ", ".join(f"{title} {first.title} {first.text(model.mean(first.name))}" for title, model in _models(found))
 
 
 def _costs(chapter: Chapter, identifier: str) -> Iterator[Block]:

@@ -11,9 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-from mgd_hw.comparison import RECORDS, Training
+from mgd_hw.comparison import RECORDS, Training, with_accuracy
 from mgd_hw.config import Design
 from mgd_hw.data import Data
+from mgd_hw.divergence import failure
 from mgd_hw.software import analog_learner, learner, network, objective, opened, start
 from python_ref.datasets import SampleOrder, Samples
 from python_ref.learning.passes import Measurable
@@ -38,6 +39,29 @@ def _judge(design: Design, problem: Measurable, theta: np.ndarray, samples: Samp
     parts = [slice(first, first + JUDGED) for first in range(0, len(samples), JUDGED)]
     costs = [problem.costs(theta, samples.inputs[part], samples.targets[part]) for part in parts]
     return math.nan, float(np.concatenate(costs).mean(dtype=np.float64))
+
+
+def _finished(
+    design: Design,
+    data: Data,
+    theta: np.ndarray,
+    start: float,
+    seed: int,
+    seconds: float,
+    counts: tuple[int, int],
+    curve: dict[str, np.ndarray],
+) -> Training:
+    """A finished run, judged; ``counts`` are its evaluations and writes."""
+    scores, confusion = dict[str, float](), None
+    if design.software.outside is None:
+        net = network(design)
+        parts = range(0, len(data.test), JUDGED)
+        with np.errstate(all="ignore"):  # a run that diverged is told by its cost
+            outputs = np.concatenate([net.forward(theta, data.test.inputs[first : first + JUDGED]) for first in parts])
+        scores, confusion = data.kind.scores(outputs), data.kind.confusion(outputs)
+    cost = float(curve["cost"][-1])
+    parameters = theta.astype(np.float64)
+    return Training(seed, scores, cost, seconds, *counts, {}, curve, parameters, confusion, failure(data, cost, start))
 
 
 def _reported(design: Design, cost: float) -> float:
@@ -68,11 +92,12 @@ def train_mgd(
     """
     theta, begun = start(design, seed, raw), time.perf_counter()
     inputs, targets = (table.astype(theta.dtype) for table in (data.train.inputs, data.train.targets))
-    batch, period, rows = design.software.batch, design.spec.schedule.sample_period, []
+    batch, period, rows = design.software.batch, design.spec.schedule.sample_period, list[tuple[int, int, float, float]]()
     records = max(FEWEST, min(RECORDS, steps * batch // max(1, len(data.test))))
     every, x, y = max(1, steps // records), np.empty(0), np.empty(0)
     with opened(design) as problem, np.errstate(all="ignore"):  # a run that diverges is told of by its cost
         machine = _machine(design, problem, steps, seed, theta)
+        first = _judge(design, problem, theta, data.test.take(np.arange(min(JUDGED, len(data.test)))))[1]
         for done in range(steps):
             if done % period == 0:
                 chosen = order.indices(done // period * batch, batch)
@@ -82,10 +107,11 @@ def train_mgd(
                 accuracy, cost = _judge(design, problem, machine.theta, data.test)
                 rows.append((done + 1, machine.evaluations, accuracy, _reported(design, cost)))
                 progress((done + 1) / steps)
-    seconds, names = time.perf_counter() - begun, ("steps", "evaluations", "accuracy", "cost")
-    curve = dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
-    last, writes = machine.theta.astype(np.float64), machine.writes
-    return Training(seed, rows[-1][2], rows[-1][3], seconds, machine.evaluations, writes, {}, curve, last)
+    seconds = time.perf_counter() - begun
+    at, evaluations, accuracies, costs = (np.array(column) for column in zip(*rows, strict=True))
+    curve = with_accuracy(data, accuracies, {"steps": at, "evaluations": evaluations, "cost": costs})
+    counts = (machine.evaluations, machine.writes)
+    return _finished(design, data, machine.theta, _reported(design, first), seed, seconds, counts, curve)
 
 
 class _Machine(Protocol):
@@ -150,8 +176,9 @@ def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None
     batch = min(settings.backprop_batch, len(inputs))
     per_epoch = -(-len(inputs) // batch)
     epochs = settings.backprop_epochs or math.ceil(min(max(60 * per_epoch, 3_000), 20_000) / per_epoch)
-    rule, update, rows = Adam(settings.backprop_rate), 0, []
-    memory = rule.initial(theta)
+    rule, update, rows = Adam(settings.backprop_rate), 0, list[tuple[int, float, float]]()
+    memory, first_samples = rule.initial(theta), data.test.take(np.arange(min(JUDGED, len(data.test))))
+    at_start = _judge(design, Measured(net, cost), theta, first_samples)[1]
     for epoch in range(epochs):
         shuffled = random.permutation(len(inputs))
         for first in range(0, len(inputs), batch):
@@ -165,7 +192,8 @@ def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None
             accuracy, found = _judge(design, Measured(net, cost), theta, data.test)
             rows.append(((epoch + 1) * len(inputs), accuracy, _reported(design, found)))
         progress((epoch + 1) / epochs)
-    seconds, names = time.perf_counter() - begun, ("evaluations", "accuracy", "cost")
-    curve = dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
-    accuracy, found = rows[-1][1:]
-    return Training(seed, accuracy, found, seconds, epochs * len(inputs), update * theta.size, {}, curve, theta.astype(np.float64))
+    seconds = time.perf_counter() - begun
+    evaluations, accuracies, costs = (np.array(column) for column in zip(*rows, strict=True))
+    curve = with_accuracy(data, accuracies, {"evaluations": evaluations, "cost": costs})
+    counts = (epochs * len(inputs), update * theta.size)
+    return _finished(design, data, theta, _reported(design, at_start), seed, seconds, counts, curve)

@@ -18,8 +18,9 @@ from mgd_hw.results import Result, scaled
 
 if TYPE_CHECKING:
     from mgd_hw.building import Boards, Build
-    from mgd_hw.comparison import Comparison
+    from mgd_hw.comparison import Agreement, Comparison
     from mgd_hw.costs import Costs
+    from mgd_hw.data.summary import Summary
     from mgd_hw.diagnosis import Diagnosis
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
@@ -118,7 +119,28 @@ def _costs(console: Console, rows: list[tuple[str, Costs | None]]) -> None:
     console.print("Operations counted, at the energies of 45 nm (Horowitz, ISSCC 2014): of the arithmetic, not of an FPGA.", soft_wrap=True)
 
 
+def _summary(console: Console, result: Summary) -> None:
+    """What was read, and what looks wrong with it."""
+    table = _table("data", "", "", numbers=False)
+    for what, value, why in result.lines():
+        table.add_row(escape(what), escape(value), escape(why))
+    console.print(table)
+    for warning in result.warnings:
+        console.print(f"[bold]Warning:[/bold] {escape(warning)}", soft_wrap=True)
+
+
+def _read(console: Console, data: Summary | None, missing: str) -> None:
+    """What was read, or why it could not be."""
+    if data is not None:
+        _summary(console, data)
+    elif missing:
+        console.print(f"Note: the data were not read. {escape(missing)}", soft_wrap=True)
+
+
 def _new(console: Console, result: New) -> None:
+    _read(console, result.data, result.data_missing)
+    for note in result.notes:
+        console.print(f"[bold]Warning:[/bold] {escape(note)}", soft_wrap=True)
     console.print(
         f"Wrote {escape(', '.join(map(str, result.files)))}. Next: mgd-hw generate {escape(str(result.files[0]))}", soft_wrap=True
     )
@@ -131,6 +153,7 @@ def _generated(console: Console, result: Generated) -> None:
         for row in result.derived:
             table.add_row(escape(row.key), escape(row.value), escape(row.why))
         console.print(table)
+    _read(console, result.data, result.data_missing)
     cycles = result.manifest["cycles"]
     table = _table("cycles", "", "", numbers=False)
     for name, value, meaning in (
@@ -184,28 +207,37 @@ def _cosimulated(console: Console, result: Cosimulated) -> None:
 
 def _comparison(console: Console, result: Comparison) -> None:
     console.print(f"[bold]{escape(result.design)}[/bold]: {escape(result.source)}", soft_wrap=True)
+    _summary(console, result.data)
     console.print(f"{result.steps:,} steps of MGD, {result.seeds} {'seed' if result.seeds == 1 else 'seeds'}")
-    table = _table("", "accuracy", "± std", "95 % interval", "cost C/n", "evaluations", "writes", "seconds")
+    first, *others = result.kind.shown_measures
+    heads = (first.title, "± std", "95 % interval", *(measure.title for measure in others))
+    table = _table("", *heads, "cost C/n", "evaluations", "writes", "seconds")
     models = [("float MGD", result.float), ("fixed MGD", result.fixed), ("back-propagation", result.backprop)]
     for title, model in models:
         if not model.runs:
             continue
+        half = model.interval(first.name)
         table.add_row(
-            title,
-            _percent(model.accuracy_mean),
-            _percent(model.accuracy_std),
-            "–" if math.isnan(model.accuracy_interval) else f"± {100 * model.accuracy_interval:.2f} %",
+            title + (" (diverged)" if model.diverged else ""),
+            first.text(model.mean(first.name)),
+            first.text(model.std(first.name)),
+            "–" if math.isnan(half) else f"± {first.text(half)}",
+            *(measure.text(model.mean(measure.name)) for measure in others),
             _number(model.cost_mean),
             f"{model.evaluations_mean:,.0f}",
             f"{model.writes_mean:,.0f}",
             f"{model.seconds:.1f}",
         )
+    baseline = result.kind.baseline
+    values = [first.text(baseline[first.name]), "", "", *(measure.text(baseline[measure.name]) for measure in others)]
+    table.add_row(escape(result.kind.baseline_title), *values)
     console.print(table)
+    for note in result.notes():
+        console.print(f"[bold red]{escape(note[:1].upper() + note[1:])}[/bold red]", soft_wrap=True)
     _costs(console, [(title, model.costs) for title, model in models])
     for title, paired in (("fixed less float", result.fixed_less_float), ("float less back-propagation", result.float_less_backprop)):
         if not math.isnan(paired.mean):
-            spread = "" if math.isnan(paired.interval) else f" ± {100 * paired.interval:.2f}"
-            console.print(f"{title}, seed by seed: {100 * paired.mean:+.2f}{spread} points (95 %)")
+            console.print(f"{title}, seed by seed: {first.difference(paired.mean, paired.interval)} (95 %)")
     for model in (result.fixed, result.backprop):
         if model.note:
             console.print(escape(model.note), soft_wrap=True)
@@ -215,13 +247,16 @@ def _comparison(console: Console, result: Comparison) -> None:
         counts = ", ".join(f"{kind} {count:,}" for kind, count in saturated.items()) or "none"
         console.print(f"Saturations of the fixed model{together}: {counts}")
     if result.agreement:
-        found = result.agreement
-        console.print(
-            f"Gradient, mean of {found.steps:,} estimates: cosine with the true one {found.cosine_float:.3f} float, "
-            f"{found.cosine_fixed:.3f} fixed "
-            f"({found.quantities:,} perturbed quantities; {found.single_sample:.3f} is what random signs give on a single sample)",
-            soft_wrap=True,
-        )
+        _agreement(console, result.agreement)
+
+
+def _agreement(console: Console, found: Agreement) -> None:
+    console.print(
+        f"Gradient, mean of {found.steps:,} estimates: cosine with the true one {found.cosine_float:.3f} float, "
+        f"{found.cosine_fixed:.3f} fixed "
+        f"({found.quantities:,} perturbed quantities; {found.single_sample:.3f} is what random signs give on a single sample)",
+        soft_wrap=True,
+    )
 
 
 def _synthesised(console: Console, result: Synthesised) -> None:
@@ -288,7 +323,7 @@ def _trained(console: Console, result: Trained) -> None:
     elif result.verify:
         console.print(f"[bold red]Different[/bold red]: {result.mismatches:,} of {result.verified:,} values compared with the model.")
         console.print(f"First: {escape(result.first_difference_text)}", soft_wrap=True)
-    console.print(f"Accuracy {_percent(result.accuracy)} of the test samples, cost C/n {_number(result.cost)}")
+    console.print(f"{result.told()}, cost C/n {_number(result.cost)}", soft_wrap=True)
     table = _table("", "steps/s", "")
     earlier = f", the {result.resumed_from:,} steps before it was resumed included" if result.resumed_from else ""
     table.add_row("through the link", _number(result.steps_per_second), f"{result.seconds:,.1f} s{earlier}")
@@ -343,6 +378,12 @@ def _diagnosed(console: Console, result: Diagnosis) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
+    if result.scores:
+        shown = result.kind.shown_measures
+        values = ", ".join(f"{measure.title} {measure.text(result.scores[measure.name])}" for measure in shown)
+        baseline = shown[0].text(result.kind.baseline[shown[0].name])
+        title = escape(result.kind.baseline_title)
+        console.print(f"The fixed model after {result.steps:,} steps: {values} ({title}: {baseline})", soft_wrap=True)
     saturated = {kind: share for kind, share in result.saturations.items() if share}
     if result.saturations:
         console.print("Saturations: " + (", ".join(f"{kind} {100 * share:.2g} %" for kind, share in saturated.items()) or "none"))
@@ -448,14 +489,14 @@ def _swept(console: Console, result: Swept) -> None:
         soft_wrap=True,
     )
     shown = result.found if len(result.found) <= MOST_DESIGNS else tuple(each for each in result.found if each.unbeaten)[:MOST_DESIGNS]
-    table = _table(*result.vary, "accuracy", "± std", "runs", "LUTs", "memory bits", "steps/s", "part", "unbeaten")
+    measure = result.measure
+    table = _table(*result.vary, measure.title, "± std", "runs", "LUTs", "memory bits", "steps/s", "part", "unbeaten")
     for each in shown:
         figures = each.figures
-        accuracy, deviation = figures.get("accuracy"), figures.get("accuracy_std")
         table.add_row(
             *(escape(str(each.vary[key])) for key in result.vary),
-            _percent(math.nan if accuracy is None else accuracy),
-            _percent(math.nan if deviation is None else deviation),
+            "diverged" if figures.get("diverged") else measure.text(figures.get(measure.name)),
+            measure.text(figures.get(f"{measure.name}_std")),
             str(each.runs),
             *("–" if figures.get(name) is None else f"{figures[name]:,.0f}" for name in ("lut", "memory_bits", "steps_per_second")),
             figures.get("target", "–"),
@@ -508,6 +549,7 @@ _SHOW: dict[str, Callable[[Console, Any], None]] = {
     "Generated": _generated,
     "Cosimulated": _cosimulated,
     "Comparison": _comparison,
+    "Summary": _summary,
     "Synthesised": _synthesised,
     "Fitted": _fitted,
     "Demonstrated": _demonstrated,

@@ -8,14 +8,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.costs import Costs, costs_of_mgd
+from mgd_hw.divergence import failure, saturation_shares
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
-from mgd_hw.results import Result
+from mgd_hw.results import Result, plain
 from rtl_gen.child import ENDING
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from boards.link import SerialLink
     from mgd_hw.checkpoint import Checkpoint, RunDigest
     from mgd_hw.config import Design
+    from mgd_hw.data.kinds import Kind
     from mgd_hw.session import Session
     from sim.virtual import VirtualBoard
 
@@ -48,8 +50,10 @@ class Trained(Result):
         Steps trained in all, and where this session began.
     seconds : float
         Spent training, earlier sessions included.
-    accuracy, cost : float
-        Share of the test samples that the parameters read back answer correctly, and their mean C/n_out.
+    scores : dict of str to float
+        The measures of the kind of task, by name, of the parameters read back, on the test samples.
+    cost : float
+        Mean of C/n_out over the test samples.
     verify : bool
         Whether the model ran beside the core.
     verified, mismatches : int
@@ -88,6 +92,10 @@ class Trained(Result):
         At which step.
     costs : Costs
         Of all steps so far.
+    kind : Kind
+        How answers are judged; in JSON its name.
+    failure : str
+        Why the run says nothing, as a clause: it diverged, or its numbers saturated throughout; "" where it does.
     """
 
     design: str
@@ -96,7 +104,7 @@ class Trained(Result):
     steps: int
     resumed_from: int
     seconds: float
-    accuracy: float
+    scores: dict[str, float]
     cost: float
     verify: bool
     verified: int
@@ -123,8 +131,35 @@ class Trained(Result):
     checkpoint: Path
     checkpoint_step: int
     costs: Costs
+    kind: Kind = field(repr=False)
+    failure: str = ""
 
-    ALSO = ("equal",)
+    ALSO = ("equal", "diverged")
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers; NaN where there are no classes."""
+        return self.scores.get("accuracy", math.nan)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run diverged, or saturated throughout."""
+        return bool(self.failure)
+
+    def to_json(self) -> dict:
+        """Its fields as plain data, the scores and their baselines among them by their names."""
+        found = super().to_json()
+        scores = found.pop("scores")
+        baselines = {f"{name}_baseline": plain(value) for name, value in self.kind.baseline.items()}
+        return {**found, "kind": self.kind.name, **scores, **baselines}
+
+    def told(self) -> str:
+        """The measures and the baseline, in a sentence."""
+        shown = self.kind.shown_measures
+        values = ", ".join(f"{measure.title} {measure.text(self.scores[measure.name])}" for measure in shown)
+        baseline = shown[0].text(self.kind.baseline[shown[0].name])
+        found = f"{values[:1].upper()}{values[1:]} on the test samples ({self.kind.baseline_title}: {baseline})"
+        return f"The run diverged: {self.failure}. {found}" if self.failure else found
 
     @property
     def equal(self) -> bool:
@@ -365,15 +400,20 @@ def _result(
     session: Session, design: Design, data: Any, link: str, statistics: Any, hertz: float, divisor: float, board: Board | None
 ) -> Trained:
     from python_ref.datasets import quantise
-    from python_ref.fast import evaluate
+    from python_ref.fast import evaluate, outputs
     from python_ref.spec.frames import sample_bytes
 
     spec = design.spec
-    accuracy, cost = evaluate(spec, session.final["parameter"], *quantise(spec, data.test))
+    test = quantise(spec, data.test)
+    final, n_out = session.final["parameter"], spec.network.n_out
+    cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, session.run.parameters))
+    answers = spec.formats.activation.to_real(outputs(spec, final, test[0]))
     per_step = session.cycles / session.trained if session.trained else math.nan
     on_line = session.sent / session.samples if session.samples else math.nan
     counters = session.totals()
     saturations = sum(count for name, count in counters.items() if name.startswith("saturated_"))
+    costs = costs_of_mgd(design, session.done, fixed=True, writes=counters["writes"], saturations=saturations, board=board)
+    shares = saturation_shares(spec, counters, costs.evaluations)
     return Trained(
         design=design.name,
         digest=spec.digest,
@@ -381,8 +421,8 @@ def _result(
         steps=session.done,
         resumed_from=session.resumed_from,
         seconds=session.mark.seconds if session.done == session.mark.step else session._earlier + session.active,
-        accuracy=accuracy,
-        cost=cost / spec.network.n_out,
+        scores=data.kind.scores(answers),
+        cost=cost,
         verify=session.model is not None,
         verified=session.verified,
         mismatches=session.mismatches,
@@ -407,7 +447,9 @@ def _result(
         interrupted=session.interrupted,
         checkpoint=session.path,
         checkpoint_step=session.mark.step,
-        costs=costs_of_mgd(design, session.done, fixed=True, writes=counters["writes"], saturations=saturations, board=board),
+        costs=costs,
+        kind=data.kind,
+        failure=failure(data, cost, start, shares),
     )
 
 

@@ -35,7 +35,7 @@ from python_ref.spec.probes import COUNTERS, probes, values_per_step
 from python_ref.spec.tables import activation_table
 from python_ref.trace import Header, Run, TraceWriter
 
-__all__ = ["Result", "evaluate", "exact_matmul", "train", "write_trace"]
+__all__ = ["Result", "evaluate", "exact_matmul", "outputs", "train", "write_trace"]
 
 BLOCK_BYTES = 1 << 22
 """About as large as the signs, the random words or the observables of a block of steps get."""
@@ -639,21 +639,27 @@ class Result:
     signatures: np.ndarray
 
 
-def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    """Accuracy, and mean cost as a real number, of the unperturbed network over raw samples (shapes (n, n_in), (n, n_out)).
+def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Outputs of the unperturbed network (raw, int64, shape (n, n_out)) to raw inputs (shape (n, n_in)).
 
     Sums that float64 holds exactly are left to BLAS.
     """
-    right, total = 0, 0
+    found = [np.empty((0, spec.network.n_out), dtype=np.int64)]
     for first in range(0, len(inputs), 4096):
-        x, wanted = inputs[first : first + 4096], targets[first : first + 4096]
+        x = inputs[first : first + 4096]
         for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
             z = exact_matmul(x, weights.T, spec.preactivation_format(number).width) + (
                 biases << np.int64(spec.operand_format(number).fraction_bits)
             )
             x, _ = activate(spec, spec.network.layers[number].activation, z, spec.preactivation_format(number))
-        right += int(np.count_nonzero(correct(spec, x, wanted)))
-        total += int(np.sum(cost(x, wanted)))
+        found.append(x)
+    return np.concatenate(found)
+
+
+def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """Accuracy, and mean cost as a real number, of the unperturbed network over raw samples (shapes (n, n_in), (n, n_out))."""
+    found = outputs(spec, parameters, inputs)
+    right, total = int(np.count_nonzero(correct(spec, found, targets))), int(np.sum(cost(found, targets)))
     return right / len(inputs), math.ldexp(total / len(inputs), -spec.cost_format.fraction_bits)
 
 

@@ -23,7 +23,19 @@ from python_ref.spec.network import Activation
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.perturbation import LfsrCode, SequentialCode, WalshCode
 
-__all__ = ["SinusoidalCode", "State", "activate", "correct", "evaluate", "forward", "initial_state", "sign_block", "signs", "step"]
+__all__ = [
+    "SinusoidalCode",
+    "State",
+    "activate",
+    "correct",
+    "evaluate",
+    "forward",
+    "initial_state",
+    "outputs",
+    "sign_block",
+    "signs",
+    "step",
+]
 
 BLOCK_VALUES = 1 << 18
 """About how many signs are drawn at once."""
@@ -173,15 +185,16 @@ def correct(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return outputs.argmax(axis=-1) == targets.argmax(axis=-1)
 
 
+def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Outputs (float64, shape (n, n_out)) of the unperturbed network to inputs (shape (n, n_in))."""
+    parts = [forward(spec, parameters, inputs[first : first + 4096].astype(np.float64))[-1] for first in range(0, len(inputs), 4096)]
+    return np.concatenate(parts)
+
+
 def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """Accuracy and mean cost of the unperturbed network over samples (shapes (n, n_in), (n, n_out))."""
-    right, total = 0, 0.0
-    for first in range(0, len(inputs), 4096):
-        outputs = forward(spec, parameters, inputs[first : first + 4096].astype(np.float64))[-1]
-        wanted = targets[first : first + 4096]
-        right += int(np.count_nonzero(correct(outputs, wanted)))
-        total += float(cost(outputs, wanted).sum())
-    return right / len(inputs), total / len(inputs)
+    found = outputs(spec, parameters, inputs)
+    return int(np.count_nonzero(correct(found, targets))) / len(inputs), float(cost(found, targets).sum()) / len(inputs)
 
 
 # -- The machine ----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mgd_hw.data.raw import Guess
 from mgd_hw.errors import UserError, shown
 
 if TYPE_CHECKING:
@@ -75,28 +76,6 @@ _BINARY = {
 
 
 @dataclass(frozen=True)
-class Guess:
-    """A decision of the reader that the design file leaves open.
-
-    Attributes
-    ----------
-    what : str
-        The property decided, such as "header" or "label".
-    value : str
-        The decision in words, such as 'column 4 ("species")'.
-    why : str
-        The evidence, as a clause.
-    key : str
-        Key of the design file that decides otherwise, such as "data.label".
-    """
-
-    what: str
-    value: str
-    why: str
-    key: str
-
-
-@dataclass(frozen=True)
 class Table:
     """The samples of a file.
 
@@ -108,8 +87,12 @@ class Table:
         Names of the feature columns; "column 3" (counted from 0) in a file without a header.
     inputs : ndarray
         Feature values, shape (n, features), float64, all finite.
+    index_columns : tuple of str or int
+        Names, or numbers where they have no unique name, of feature columns that look like an index.
     answer_names : tuple of str
         Names of the label columns.
+    answer_columns : tuple of str or int
+        Names, or numbers where they have no unique name, of the label columns.
     answers : ndarray
         Labels, shape (n,), or (n, k) for k > 1 label columns: float64 if all cells are numbers, bool if all are
         booleans, else str of fixed width, stripped of surrounding white space.
@@ -124,7 +107,9 @@ class Table:
     path: Path
     names: tuple[str, ...]
     inputs: np.ndarray
+    index_columns: tuple[str | int, ...]
     answer_names: tuple[str, ...]
+    answer_columns: tuple[str | int, ...]
     answers: np.ndarray
     lines: np.ndarray
     guesses: tuple[Guess, ...]
@@ -177,12 +162,14 @@ def read_csv(
     cells = _cells(request, data, sample, scan, columns, labels, features, notes)
     inputs = _inputs(request, cells, columns, notes)
     answers = _answers(request, cells, columns, notes)
-    _warn_of_indices(request, columns, features, inputs, notes)
+    indices = _index_columns(request, columns, features, inputs, notes)
     return Table(
         path=path,
         names=tuple(columns.name(column) for column in features),
         inputs=inputs,
+        index_columns=tuple(columns.address(column) for column in indices),
         answer_names=tuple(columns.name(column) for column in labels),
+        answer_columns=tuple(columns.address(column) for column in labels),
         answers=answers,
         lines=cells.lines,
         guesses=tuple(notes.guesses),
@@ -1052,13 +1039,15 @@ def _refuse_infinite(request: _Request, cells: _Cells, columns: _Columns, answer
 # -- Warnings ---------------------------------------------------------------------------------------------------------
 
 
-def _warn_of_indices(request: _Request, columns: _Columns, features: list[int], inputs: np.ndarray, notes: _Notes) -> None:
-    """Warn of feature columns that number the samples."""
-    if len(inputs) < _INDEX_ROWS:
-        return
+def _index_columns(request: _Request, columns: _Columns, features: list[int], inputs: np.ndarray, notes: _Notes) -> list[int]:
+    """The feature columns that number the samples; each is warned of."""
+    found = []
     for position, column in enumerate(features):
-        values = inputs[:, position]
         if columns.row_names and column == 0:
+            found.append(column)  # warned of where the header was read
+            continue
+        values = inputs[:, position]
+        if len(values) < _INDEX_ROWS:
             continue
         if values[0] in (0, 1) and np.array_equal(values, np.arange(len(values)) + values[0]):
             how = f"counts up from {values[0]:g}"
@@ -1071,6 +1060,8 @@ def _warn_of_indices(request: _Request, columns: _Columns, features: list[int], 
             how = "holds another whole number in every line"
         else:
             continue
+        found.append(column)
         name = _sentence(columns.describe(column)) if columns.name(column) else f"Column {column}, which has no name,"
         line = _drop_line(request, columns.address(column))
         notes.warn(f"{name} {how} like an index, and is a feature here. If it is one, write {line} in [data].")
+    return found

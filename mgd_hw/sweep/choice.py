@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mgd_hw.comparison import interval
+from mgd_hw.data.kinds import KINDS, MEASURES, Measure
 from mgd_hw.errors import UserError, shown
 from mgd_hw.results import Result
 from mgd_hw.sweep.jobs import DONE, FIT, SYNTH, TRAIN
@@ -20,7 +21,7 @@ from mgd_hw.sweep.journal import Journal
 from mgd_hw.sweep.plan import Place
 from mgd_hw.sweep.vary import nearest
 
-__all__ = ["Condition", "Found", "best", "read_condition", "summary", "unbeaten"]
+__all__ = ["Condition", "Found", "best", "measures_of", "read_condition", "size_of", "summary", "unbeaten"]
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
@@ -47,10 +48,11 @@ class Found(Result):
     runs : int
         Runs that finished.
     figures : dict
-        Mean of each numeric column over the runs; of the accuracy also ``accuracy_min``, ``accuracy_max``, ``accuracy_std`` and
-        ``accuracy_interval`` (half of the 95 % interval of the mean); what the core takes; ``steps_per_second`` at the board's clock.
+        Mean of each numeric column over the runs; of the accuracy, or another measure of the kind of task, also ``accuracy_min``,
+        ``accuracy_max``, ``accuracy_std`` and ``accuracy_interval`` (half of the 95 % interval of the mean); ``diverged``, the share
+        of the runs that diverged; what the core takes; ``steps_per_second`` at the board's clock.
     unbeaten : bool
-        Whether none is at least as good in accuracy, size and speed, and better in one of them.
+        Whether none is at least as good in its first measure, size and speed, and better in one of them.
     """
 
     combination: int
@@ -107,13 +109,19 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             continue
         values = [row[name] for row in rows if row.get(name) is not None]
         found[name] = float(np.mean(values)) if values else None
-    accuracies = np.array([row["accuracy"] for row in rows if row.get("accuracy") is not None])
-    if len(accuracies):
-        found |= {"accuracy_min": float(accuracies.min()), "accuracy_max": float(accuracies.max())}
-    if len(accuracies) > 1:
-        found["accuracy_std"] = float(np.std(accuracies, ddof=1))
-        found["accuracy_interval"] = interval(accuracies)
+    for name in MEASURES:
+        measured = np.array([row[name] for row in rows if row.get(name) is not None])
+        if len(measured):
+            found |= {f"{name}_min": float(measured.min()), f"{name}_max": float(measured.max())}
+        if len(measured) > 1:
+            found |= {f"{name}_std": float(np.std(measured, ddof=1)), f"{name}_interval": interval(measured)}
     return found
+
+
+def measures_of(found: Sequence[Found]) -> tuple[Measure, ...]:
+    """The first measure of each kind of task that designs have; accuracy where nothing is known of any."""
+    first = [kind.measures[0] for kind in KINDS.values()]
+    return tuple(measure for measure in first if any(each.figures.get(measure.name) is not None for each in found)) or (first[0],)
 
 
 def size_of(found: Found) -> float | None:
@@ -123,10 +131,12 @@ def size_of(found: Found) -> float | None:
 
 
 def _objectives(found: Found) -> tuple[float, float, float]:
-    """Accuracy, size with the sign turned, speed: of each, more is better."""
-    size, speed, accuracy = size_of(found), found.figures.get("steps_per_second"), found.figures.get("accuracy")
-    worst = -math.inf
-    return worst if accuracy is None else accuracy, worst if size is None else -size, worst if speed is None else speed
+    """Quality, size with the sign turned, speed: of each, more is better."""
+    size, speed = size_of(found), found.figures.get("steps_per_second")
+    measure, worst = measures_of([found])[0], -math.inf
+    value = None if found.figures.get("diverged") else found.figures.get(measure.name)
+    quality = worst if value is None else value if measure.larger_is_better else -value
+    return quality, worst if size is None else -size, worst if speed is None else speed
 
 
 def unbeaten(points: Sequence[tuple[float, float, float]]) -> list[bool]:
@@ -219,7 +229,7 @@ def _columns(found: Sequence[Found]) -> list[str]:
 
 
 def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) -> Found:
-    """Of the designs that satisfy a condition, the one whose ``key`` is smallest, or largest; of equals the most accurate.
+    """The design whose ``key`` is smallest, or largest, of those that satisfy a condition and never diverged; of equals the better one.
 
     Raises
     ------
@@ -235,6 +245,10 @@ def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) 
     allowed = [each for each in found if condition.holds(each)]
     if not allowed:
         raise UserError(f"none of the {len(found)} designs satisfies it", _closest(found, condition), key="--best", value=condition.text)
+    allowed = [each for each in allowed if not each.figures.get("diverged")]
+    if not allowed:
+        reason = "of every design that satisfies it, a run diverged"
+        raise UserError(reason, "Take smaller learning rates, or wider formats.", key="--best", value=condition.text)
     ranked = [each for each in allowed if isinstance(each.value(key), (int, float))]
     if not ranked:
         raise UserError("it is not a number for any design that satisfies --best", "Name another column.", key=option, value=key)

@@ -167,10 +167,11 @@ def _train(job: Job) -> dict[str, Any]:
         if model not in trainers:
             continue
         found = trainers[model](_nothing)
-        names = ("accuracy", "cost", "evaluations", "writes")
-        values = {name: plain(getattr(found, name)) for name in names}
+        scores = {measure.name: plain(found.scores.get(measure.name)) for measure in data.kind.measures}
+        judged = {**scores, "cost": plain(found.cost), "diverged": found.diverged}
+        values = {**judged, "evaluations": found.evaluations, "writes": found.writes}
         if not head or model == "fixed":
-            head = {"model": model, "accuracy": values["accuracy"], "cost": values["cost"]}
+            head = {"model": model, "kind": data.kind.name, **judged}
         columns |= {f"{model}_{name}": value for name, value in values.items()} | {f"{model}_seconds": found.seconds}
         columns |= {f"{model}_{name}": value for name, value in _costs(design, job.steps, model, found).items()}
         columns |= {f"saturated_{kind}": count for kind, count in found.saturations.items()}

@@ -238,7 +238,7 @@ class _Checker:
 
     def __init__(self, request: Request, listener: Listener) -> None:
         self.request, self.listener = request, listener
-        self._data: dict[tuple[DataSpec, bool], UserError | None] = {}
+        self._data: dict[tuple[object, ...], UserError | None] = {}
         self._files: dict[Path, str] = {}
 
     def combinations(self) -> Iterator[Combination]:
@@ -261,7 +261,7 @@ class _Checker:
         request, spec = self.request, design.spec
         steps = request.steps or design.compare.steps
         check_length(design, steps)
-        self._check_data(design.data)
+        self._check_data(design)
         light = replace(design, text="", derived=())
         data = replace(design.data, design_file=Path(), path=None)
         backprop = [design.compare.backprop_epochs, design.compare.backprop_rate, design.compare.backprop_batch]
@@ -279,15 +279,16 @@ class _Checker:
             spec.network.n_parameters * (2 if spec.two_sided else 1) * design.software.batch * design.software.repeats,
         )
 
-    def _check_data(self, spec: DataSpec) -> None:
-        """Load samples once for each way to get them, whatever their split and order are drawn from."""
-        from mgd_hw.data import load
+    def _check_data(self, design: Design) -> None:
+        """Load samples once for each way to get them, whatever the seeds of split and order, and for each format that has to hold them."""
+        from mgd_hw.data import load_design
 
-        key = replace(spec, split_seed=0, shuffle_seed=0), self.request.validate
+        formats = design.spec.formats
+        key = replace(design.data, split_seed=0, shuffle_seed=0), formats.input, formats.activation, design.software.cost
         if key not in self._data:
             self._data[key] = None
             try:
-                load(spec, validate=self.request.validate)
+                load_design(design, validate=self.request.validate)
             except UserError as error:
                 self._data[key] = error
         found = self._data[key]

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mgd_hw.config import Design, parse
+from mgd_hw.data.kinds import MEASURES, Measure
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory
 from mgd_hw.results import Result
-from mgd_hw.sweep.choice import Found, best, read_condition, summary
+from mgd_hw.sweep.choice import Condition, Found, best, measures_of, read_condition, summary
 from mgd_hw.sweep.crew import Crew, crew_of
 from mgd_hw.sweep.driver import Estimates, Outcome, begin, carry_out, pending
 from mgd_hw.sweep.estimate import START, estimate, shown
@@ -132,7 +133,7 @@ class SweepPlan(Result):
         return tuple(said)
 
 
-BEST_SHOWS = ("accuracy", "accuracy_std", "lut", "memory_bits", "steps_per_second")
+BEST_SHOWS = (*(f"{name}{what}" for name in MEASURES for what in ("", "_std")), "lut", "memory_bits", "steps_per_second")
 """Figures that stand at the top of the best design's file."""
 SUBFOLDER = "sweep"
 """Where results go when no directory is named, in the design's folder."""
@@ -195,6 +196,11 @@ class Swept(Result):
     worked: float
     interrupted: bool
     notes: tuple[str, ...] = ()
+
+    @property
+    def measure(self) -> Measure:
+        """The measure that designs are shown by."""
+        return measures_of(self.found)[0]
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Its designs; every run stands in rows.csv and rows.parquet."""
@@ -315,17 +321,17 @@ def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
 
 # -- Results ----------------------------------------------------------------------------------------------------------
 
-Wanted = tuple[Any, str, bool]
-"""Condition, column, whether its largest value wins."""
+Wanted = tuple[Condition, str | None, bool]
+"""Condition; column, None for the measure of the kind of task; whether the largest value of a named column wins."""
 
 
 def _wanted(condition: str | None, minimize: str | None, maximize: str | None) -> Wanted | None:
-    """What the best design is, if it is asked for; without a column, the most accurate."""
+    """What the best design is, if it is asked for; without a column, the one with the best measure of its kind of task."""
     if minimize is not None and maximize is not None:
         raise UserError("--minimize is given too", "Give one of them.", key="--maximize", value=maximize)
     if condition is None and minimize is None and maximize is None:
         return None
-    return read_condition(condition or ""), minimize or maximize or "accuracy", minimize is None
+    return read_condition(condition or ""), minimize or maximize, minimize is None
 
 
 def _result(plan: Plan, journal: Journal, directory: Path, outcome: Outcome, wanted: Wanted | None) -> Swept:
@@ -373,6 +379,12 @@ def _notes(journal: Journal) -> tuple[str, ...]:
 def _best(found: Sequence[Found], journal: Journal, wanted: Wanted) -> Best:
     """The best design, as a design file that can be put anywhere."""
     condition, key, largest = wanted
+    if key is None:
+        measure, *others = measures_of(found)
+        if others:
+            reason = f"the designs are judged by {measure.name} and by {others[0].name}"
+            raise UserError(reason, "Name a column that all have, with --minimize or --maximize.", key="--best", value=condition.text)
+        key, largest = measure.name, measure.larger_is_better
     chosen = best(found, condition, key, largest)
     notes = journal.notes()
     path = Path(notes["path"])
@@ -404,7 +416,7 @@ def choose(directory: Path, *, condition: str | None = None, minimize: str | Non
     UserError
         If there was none, or no design satisfies the condition.
     """
-    wanted = _wanted(condition, minimize, maximize) or (read_condition(""), "accuracy", True)
+    wanted = _wanted(condition, minimize, maximize) or (read_condition(""), None, True)
     with Journal(directory, write=False) as journal:
         notes = journal.notes()
         places = [Place(target, board, clock, synthesise) for target, board, clock, synthesise in notes["places"]]

@@ -72,7 +72,13 @@ def test_every_key_is_read() -> None:
         "hardware.signature": "false",
         "data.task": '"csv"',
         "data.path": '"y.npz"',
+        "data.kind": '"regression"',
         "data.label": '"class"',
+        "data.drop": '["id"]',
+        "data.header": "true",
+        "data.delimiter": '";"',
+        "data.decimal": '","',
+        "data.target_scaling": '"range"',
         "data.scaling": '"range"',
         "data.target_values": "[-0.5, 0.5]",
         "data.test_fraction": "0.3",
@@ -133,7 +139,7 @@ def test_every_key_is_read() -> None:
         if key.dotted == "formats.rounding.gradient":
             value = '"half-up"'
         changed = _with(base, key.section, key.name, value)
-        if key.dotted == "data.label":
+        if key.dotted in ("data.label", "data.drop", "data.header", "data.delimiter", "data.decimal"):
             changed = changed.replace('"npz"', '"csv"')
             other, reference = parse(changed, "base.toml"), parse(base.replace('"npz"', '"csv"'), "base.toml")
         elif key.dotted in bases:
@@ -246,7 +252,7 @@ def test_what_is_written_for_a_user_stays_in_a_multiplier(name: str, tmp_path: P
     if name in shipped():
         design = load(name)
     else:
-        for path, text in starter("mine", name, tmp_path, None).items():
+        for path, text in starter("mine", name, tmp_path, None).files.items():
             path.write_text(text, encoding="utf-8")
         design = load(tmp_path / "mine.toml")
     assert design.spec.accumulator_width <= DSP_ACCUMULATOR

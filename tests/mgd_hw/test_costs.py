@@ -209,7 +209,7 @@ def test_what_nobody_counts_is_left_open(asked: str) -> None:
     assert (costs.steps, costs.evaluations, costs.writes) == (10, 20, 7)
     assert costs.multiply_accumulates is None and math.isnan(costs.energy.joules)
     assert costs.to_json()["energy"]["joules"] is None
-    shown = str(Model((Training(1, 0.5, 0.5, 1.0, 20, 7),), costs=costs))
+    shown = str(Model((Training(1, {}, 0.5, 1.0, 20, 7),), costs=costs))
     assert "costs.energy.joules" in shown
 
 

@@ -128,18 +128,19 @@ def test_what_is_said_to_try_mends_it(name: str) -> None:
     assert found(tree).good
 
 
-def test_the_measured_numbers_are_what_they_say() -> None:
+def test_the_measured_numbers_are_what_they_say(tmp_path: Path) -> None:
     """Of a linear network with squared error: C̃ = 2·e·sΔ + Δ² in every output, so that the even part over the odd is known."""
     tree = changed(network={"layers": [64, 1]}, data={"task": "npz", "path": "x.npz"}, perturbation={"amplitude": "2^-4"})
-    design = parse(write(tree), "d.toml")
-    from mgd_hw.software import network, start
-    from python_ref.datasets import SampleOrder, Samples
-
+    tree["data"] |= {"test_fraction": 0.0, "scaling": "none"}
+    tree["formats"] = {"input": "UQ0.8"}
     random = np.random.default_rng(0)
-    samples = Samples(random.random((100, 64)), random.integers(0, 2, (100, 1)))
-    from mgd_hw.data import Data
+    np.savez(tmp_path / "x.npz", x=random.random((100, 64)), y=random.integers(0, 2, (100, 1)))
+    design = parse(write(tree), tmp_path / "d.toml")
+    from mgd_hw.software import network, start
 
-    result = diagnose(design, Data(samples, samples, SampleOrder(100, False), "random"))
+    data = load_data(design.data)
+    samples = data.train
+    result = diagnose(design, data)
     from python_ref.parameters import initial_parameters, quantise_parameters
 
     theta = start(design, 1, quantise_parameters(design.spec, initial_parameters(design.spec)))
@@ -166,12 +167,16 @@ def test_a_machine_whose_losses_are_all_zero() -> None:
     design = parse('[data]\ntask = "xor"\n', "a.toml")
     zeros = dict.fromkeys(("cosine", "signal", "noise", "curvature", "gain", "loss", "changed"), 0.0)
     numbers = {**zeros, "cosine_expected": 1.0, "changed": 1.0, "signal": 0.1}
-    still = Diagnosis("a", "xor", 5, 1, saturations={}, findings=(), **numbers)
-    assert not _judge(design, still, {"reach": 0.0, "before": 0.0}), "nothing is gained nor lost: that says nothing of the rate"
-    assert not _judge(design, replace(still, signal=0.1, gain=0.1), {"reach": math.inf, "before": 0.0}), "there was nothing to gain"
-    slow = _judge(design, replace(still, gain=1e-9), {"reach": 1e-6, "before": 1.0})
+    kind = load_data(design.data).kind
+    still = Diagnosis("a", "xor", 5, 1, saturations={}, kind=kind, steps=9, scores={}, findings=(), **numbers)
+    nothing = {"reach": 0.0, "before": 0.0}
+    assert not _judge(design, still, nothing, ""), "nothing is gained nor lost: that says nothing of the rate"
+    assert not _judge(design, replace(still, signal=0.1, gain=0.1), {"reach": math.inf, "before": 0.0}, ""), "there was nothing to gain"
+    (lost,) = _judge(design, still, nothing, "its cost went from 1 to 99")
+    assert lost.said == "the fixed model diverged within 9 steps: its cost went from 1 to 99"
+    slow = _judge(design, replace(still, gain=1e-9), {"reach": 1e-6, "before": 1.0}, "")
     assert [(each.key, re.search(r"is too (\w+)", each.said)[1]) for each in slow] == [("schedule.learning_rate", "small")]  # type: ignore[index]
     rate = int(re.search(r"learning_rate = (-?\d+)", slow[0].remedy)[1])  # type: ignore[index]
     assert design.spec.schedule.rate_at(0) < rate <= design.spec.schedule.rate_at(0) + 30
-    dead = _judge(design, replace(still, signal=0.0, curvature=math.inf), {"reach": 0.0, "before": 1.0})
+    dead = _judge(design, replace(still, signal=0.0, curvature=math.inf), {"reach": 0.0, "before": 1.0}, "")
     assert [each.what for each in dead] == ["network"]

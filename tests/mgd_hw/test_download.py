@@ -19,7 +19,7 @@ from mgd_hw.config import parse
 from mgd_hw.data import load
 from mgd_hw.download import SOURCES, Source, cached, fetch
 from mgd_hw.errors import ToolError, UserError
-from tests.mgd_hw.test_data import images
+from tests.mgd_hw.data.test_loading import images
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -120,7 +120,7 @@ def test_it_can_be_heard(page: Page, text: str) -> None:
         title, description = str(picture["aria-labelledby"]).split()
         assert len(page.texts[title]) > 5 and len(page.texts[description]) > 40
     said = page.texts["design-1-learning-accuracy-d"]
-    assert re.search(r"float MGD \d+\.\d\d %, fixed MGD, .* %, back-propagation \d", said)
+    assert re.search(r"float MGD accuracy \d+\.\d\d %, fixed MGD, .* %, back-propagation accuracy \d", said)
     assert all(attributes.get("scope") in ("col", "row") for tag, attributes in page.attributes if tag == "th")
     assert text.count("<caption>") == text.count("<table>") > 10
     assert '<th scope="col"></th>' not in text and '<th scope="row"></th>' not in text
@@ -162,9 +162,9 @@ def test_an_element_is_made_of_a_file() -> None:
 
 
 def test_what_was_not_done_is_left_out(chapters: tuple[Chapter, ...], page: Page) -> None:
-    assert page.headings.count(3) == 10 + 3
+    assert page.headings.count(3) == 11 + 4
     bare = replace(chapters[1], cosimulated=None)
-    assert [section.title for section in sections(bare, "x")] == ["The design", "What happens in a step?"]
+    assert [section.title for section in sections(bare, "x")] == ["The design", "What does it learn?", "What happens in a step?"]
 
 
 def test_files_are_written(chapters: tuple[Chapter, ...], text: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import resource
@@ -106,10 +107,24 @@ def test_parquet_has_the_rows_with_their_types() -> None:
         assert {name: "" if value is None else str(value) for name, value in theirs.items()} == ours
 
 
+class _Without:
+    """A finder of modules that refuses one package, as where it is not installed."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 @pytest.mark.usefixtures("inline")
 def test_without_pyarrow_there_is_csv_and_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    real = importlib.util.find_spec
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_Without("pyarrow"), *sys.meta_path])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "pyarrow" else real(name, *more))
     result = sweep("xor", "--steps", "3", "-o", "out")
     assert result.exit_code == 0, result.stderr
     assert "rows.parquet was not written: pip install 'mgd-hw[sweep]' brings pyarrow." in result.stdout

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mgd_hw.config import parse
-from mgd_hw.data import Data, DataSpec, Scaling, load
+from mgd_hw.data import Data, load
 from mgd_hw.errors import UserError
 from python_ref.datasets import Samples
 
@@ -140,7 +140,7 @@ def test_limits_take_the_first(tmp_path: Path) -> None:
 def test_values_beyond_the_models_are_refused(tmp_path: Path, scaling: str) -> None:
     (tmp_path / "d.csv").write_text("1,2,0\n3,-1e300,2\n")
     said = refused(tmp_path, CSV + f'scaling = "{scaling}"\n')
-    assert re.search(r"data\.path: .*d\.csv: an input of sample 2 is -1e\+300, beyond ±1e\+30\. Scale the values\.$", said)
+    assert re.search(r"data\.path: .*d\.csv: an input of line 2 is -1e\+300, beyond ±1e\+30\. Scale the values\.$", said)
 
 
 def test_targets_beyond_the_models_are_refused(tmp_path: Path) -> None:
@@ -149,11 +149,18 @@ def test_targets_beyond_the_models_are_refused(tmp_path: Path) -> None:
     assert "a target of sample 1 is 1e+300, beyond ±1e+30" in said
 
 
-@pytest.mark.parametrize("label", [2**64 - 1, 1e30, 2**62, 4096])
-def test_labels_beyond_all_classes_are_refused(tmp_path: Path, label: float) -> None:
-    np.savez(tmp_path / "d.npz", x=np.ones((2, 2)), y=np.array([0, label], dtype=np.uint64 if isinstance(label, int) else float))
+@pytest.mark.parametrize("label", [2**64 - 1, 1e29, 2**62, 4096])
+def test_labels_may_be_any_number(tmp_path: Path, label: float) -> None:
+    np.savez(tmp_path / "d.npz", x=np.eye(2), y=np.array([label, 0], dtype=np.uint64 if isinstance(label, int) else float))
+    data = read(tmp_path, '[network]\nlayers = [2, 3]\n[data]\ntask = "npz"\npath = "d.npz"\ntest_fraction = 0\n')
+    assert data.train.labels.tolist() == [1, 0]
+    assert data.kind.classes[0] == "0" and float(data.kind.classes[1]) == float(label)
+
+
+def test_more_classes_than_a_layer_has_neurons_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.ones((5000, 2)), y=np.arange(5000))
     said = refused(tmp_path, '[network]\nlayers = [2, 3]\n[data]\ntask = "npz"\npath = "d.npz"\n')
-    assert f"the label of sample 2 is {label:g}, and there are at most 4096 classes" in said
+    assert "has 5,000 classes (0, 1, 2, 3, 4, 5, …), the network tells apart 3. There are at most 4096 classes." in said
 
 
 # -- csv --------------------------------------------------------------------------------------------------------------
@@ -178,22 +185,20 @@ def test_csv_label_by_name_and_number(tmp_path: Path) -> None:
 
 
 CSV_REFUSED = [
-    ("1,2,0\n3,,2\n", r".*d\.csv: line 2, column 2: the value is missing\. Fill it in, or remove the line\."),
-    ("a,b,kind\n1,2,0\n3,x,2\n", r'.*d\.csv: line 3, column 2 \("b"\): the value is not a number: "x"\. .*'),
-    ("1,2,0\n3,nan,2\n", r'.*d\.csv: line 2, column 2: the value is not a number: "nan"\. .*'),
-    ("1,2,0\n3,inf,2\n", r".*d\.csv: line 2, column 2: the value is not a number: .*"),
-    ("1,2,0\n3,1_0,2\n", r".*d\.csv: line 2, column 2: the value is not a number: .*"),
-    ("1,2,0\n3,4\n", r".*d\.csv: line 2 has 2 columns, the first line 3\. .*"),
-    ("1,2,0\n3,4,5,6\n", r".*d\.csv: line 2 has 4 columns, the first line 3\. .*"),
-    ("1,2,0\n3,4,3\n", r".*d\.csv: line 2, column 3: the label 3 is not one of 0 to 2\. .*"),
-    ("1,2,0\n3,4,-1\n", r".*d\.csv: line 2, column 3: the label -1 is not one of 0 to 2\. .*"),
-    ("1,2,0\n3,4,1.5\n", r".*d\.csv: line 2, column 3: the label 1\.5 is not one of 0 to 2\. .*"),
-    ("", r".*d\.csv: it holds no rows of numbers\. .*"),
-    ("a,b,c\n", r".*d\.csv: it holds no rows of numbers\. .*"),
+    ("1,2,0\n3,,2\n", r".*d\.csv: line 2, column 1: the value is missing\. Fill it in, .*"),
+    ("a,b,kind\n1,2,0\n3,x,2\n", r'.*d\.csv: line 3, column 1 \("b"\): the value is not a number: "x"\. .*'),
+    ("1,2,0\n3,4\n", r".*d\.csv: line 1 has 3 cells, the other lines 2\. .*"),
+    ("1,2,0\n3,4,3\n5,6,7\n8,9,9\n", r".* has 4 classes \(0, 3, 7, 9\), the network tells apart 3\. End network\.layers with 4\. .*"),
+    (
+        "1,2,0\n3,4,1.5\n",
+        r".*d\.csv has 1 target per sample \(a regression, since the answers are not whole numbers\), the network 3 outputs\. .*",
+    ),
+    ("", r".*d\.csv: it holds no samples\. .*"),
+    ("a,b,c\n", r".*d\.csv: it holds a header and no samples\. .*"),
     ("1\n2\n", r".*d\.csv: it has one column\. .*"),
     ("1,2,3,0\n", r".*a\.toml: network\.layers: .*d\.csv has 3 inputs per sample, the network 2\. Begin network\.layers with 3\."),
-    ('1,2,0\n"3,4,2\n', r".*d\.csv: line 2 has 1 columns, the first line 3\. .*"),
 ]
+"""What stands in a file, and what is said of it; the reader has tests of its own."""
 
 
 @pytest.mark.parametrize(("text", "message"), CSV_REFUSED, ids=[str(n) for n in range(len(CSV_REFUSED))])
@@ -214,7 +219,7 @@ def test_csv_that_is_none(tmp_path: Path) -> None:
     assert ".csv: line 2" in refused(tmp_path, CSV)
     (tmp_path / "d.csv").write_text("a,b,c\n1,2,0\n")
     assert re.fullmatch(
-        r'.*data\.label = "z": .*d\.csv does not have a column of this name\. Its columns are a, b, c\.',
+        r'.*data\.label = "z": .*d\.csv has no column of this name\. Its columns are a, b, c\.',
         refused(tmp_path, CSV + 'label = "z"\n'),
     )
     assert re.fullmatch(r".*data\.label = 3: .*d\.csv has 3 columns\. .*", refused(tmp_path, CSV + "label = 3\n"))
@@ -236,13 +241,12 @@ def test_scaling(tmp_path: Path) -> None:
     assert untouched.tolist() == [[0, 10], [2, 30], [1, 50]]
 
 
-def test_scale_comes_from_the_training_samples_alone() -> None:
-    raw = np.array([[0.0], [1.0], [9.0]])
-    spec = DataSpec("npz", 1, 2, scaling=Scaling.COLUMN)
-    from mgd_hw import data
-
-    scaled = data._scaled(spec, data._Raw(raw, np.zeros(3), ""), np.array([0, 1]))
-    assert scaled.ravel().tolist() == [0, 1, 1]  # what lies outside is cut off
+def test_scale_comes_from_the_training_samples_alone(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.array([[0.0], [1.0], [9.0]]), y=np.array([0, 1, 1]), n_train=2)
+    data = read(tmp_path, '[network]\nlayers = [1, 2]\n[data]\npath = "d.npz"\n')
+    assert data.train.inputs.ravel().tolist() == [0, 1]
+    assert data.test.inputs.ravel().tolist() == [1]
+    assert "1 of 1 inputs of the judged samples lies outside the range of training, and are cut off there." in data.summary.warnings
 
 
 def test_constant_column_becomes_zero(tmp_path: Path) -> None:
@@ -262,15 +266,59 @@ def test_npz_in_its_forms(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x_train=x[:4], y_train=y[:4], x_test=x[4:], y_test=y[4:])
     assert read(tmp_path, NPZ + 'scaling = "range"\n').digest == data.digest
     np.savez(tmp_path / "d.npz", x=x.astype(float), y=np.eye(3)[y] * 0.5)
-    assert read(tmp_path, NPZ + "test_fraction = 0\n").train.targets.max() == 0.5
+    assert read(tmp_path, NPZ + 'test_fraction = 0\ntarget_scaling = "none"\n').train.targets.max() == 0.5
+
+
+NAMES = [
+    ("X_train", "y_train", "X_test", "y_test"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("train_x", "train_y", "test_x", "test_y"),
+    ("training_images", "training_labels", "test_images", "test_labels"),
+]
+
+
+@pytest.mark.parametrize("names", NAMES, ids=[names[0] for names in NAMES])
+def test_npz_under_the_names_of_public_sets(tmp_path: Path, names: tuple[str, ...]) -> None:
+    x, y = np.arange(24).reshape(6, 4), np.array([0, 1, 2, 0, 1, 2])
+    np.savez(tmp_path / "d.npz", **dict(zip(names, (x[:4], y[:4, None], x[4:], y[4:, None]), strict=True)))  # type: ignore[arg-type]
+    data = read(tmp_path, NPZ)
+    assert (len(data.train), len(data.test)) == (4, 2)
+    assert data.train.labels.tolist() == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("names", [("X", "y"), ("images", "labels"), ("data", "target"), ("data", "labels")])
+def test_npz_without_a_split(tmp_path: Path, names: tuple[str, str]) -> None:
+    np.savez(tmp_path / "d.npz", **{names[0]: np.arange(40).reshape(10, 4), names[1]: np.arange(10) % 3, "notes": np.zeros(3)})  # type: ignore[arg-type]
+    data = read(tmp_path, NPZ)
+    assert (len(data.train), len(data.test)) == (8, 2)
+    assert "d.npz holds arrays that are not used: notes." in data.summary.warnings
+
+
+def test_npz_with_samples_under_two_names_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((3, 4)), y=np.zeros(3), images=np.ones((3, 4)), labels=np.zeros(3))
+    assert "it has samples under several names: x, images" in refused(tmp_path, NPZ)
+
+
+def test_what_looks_wrong_is_said(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).random((20, 4))
+    x[:, 2] = 5.0
+    x[17] = x[3]
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(20) % 2, n_train=15)
+    assert list(read(tmp_path, NPZ).summary.warnings) == [
+        "Class 2: there is no sample at all.",
+        "Input number 2: the same in every training sample, so nothing can be learned from it.",
+        *[warning for warning in read(tmp_path, NPZ).summary.warnings if "cut off" in warning],
+        "1 of 5 judged samples has the same inputs as a training sample.",
+    ]
 
 
 NPZ_REFUSED = [
     ({"x": np.zeros((3, 4))}, r"it lacks the arrays x and y; it has x\. .*"),
     ({"x": np.zeros((3, 4)), "y": np.zeros(2, int)}, r"x has 3 samples, y 2\. .*"),
-    ({"x": np.zeros((3, 4)), "y": np.array([0, 1, 3])}, r".*: the label of sample 3 is 3, the network tells apart 0 to 2\. .*"),
-    ({"x": np.zeros((3, 4)), "y": np.array([0, -1, 1])}, r".*: the label of sample 2 is -1, .*"),
-    ({"x": np.zeros((3, 4)), "y": np.array([0, 0.5, 1])}, r"y: the label of sample 2 is 0\.5, not a whole number\. .*"),
+    ({"x": np.zeros((4, 4)), "y": np.array([0, 1, 3, 7])}, r".* has 4 classes \(0, 1, 3, 7\), the network tells apart 3\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.array([0, 0.5, 1])}, r".* has 1 target per sample \(a regression, .*"),
+    ({"x": np.zeros((3, 4)), "y": np.array([b"\xff", b"a", b"b"])}, r"y holds bytes that are not UTF-8 text\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.array([1j, 2, 3])}, r"y holds complex128, not numbers or text\. .*"),
     ({"x": np.array([[0, np.nan, 0, 0]]), "y": np.array([0])}, r"x has a value that is missing or infinite in sample 1\. .*"),
     ({"x": np.array([["a"] * 4]), "y": np.array([0])}, r"x holds <U1, not numbers\. .*"),
     ({"x": np.array([[None] * 4]), "y": np.array([0])}, r"it cannot be read as npz \(Object arrays cannot be loaded.*"),
@@ -278,7 +326,7 @@ NPZ_REFUSED = [
     ({"x": np.float64(3), "y": np.zeros(1, int)}, r"x is empty: its shape is \(\)\. .*"),
     ({"x": np.zeros((3, 4)), "y": np.zeros(3, int), "n_train": 3}, r"n_train = 3 must be from 1 to 2\. .*"),
     ({"x": np.zeros((3, 4)), "y": np.zeros(3, int), "n_train": 1.5}, r"n_train must be one whole number\. .*"),
-    ({"x": np.zeros((3, 4)), "y": np.zeros((3, 2))}, r".* has 2 targets per sample, the network 3 outputs\. .*"),
+    ({"x": np.zeros((3, 4)), "y": np.zeros((3, 2))}, r".* has 2 targets per sample \(.*\), the network 3 outputs\. .*"),
     ({"x": np.zeros((3, 5)), "y": np.zeros(3, int)}, r".* has 5 inputs per sample, the network 4\. .*"),
 ]
 

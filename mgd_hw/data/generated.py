@@ -1,0 +1,49 @@
+"""Samples that need no file: generated tasks, and the digits that scikit-learn ships."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mgd_hw.data.raw import RawSamples
+from mgd_hw.data.tasks import DataSpec
+from mgd_hw.errors import ToolError
+from python_ref.datasets import LETTERS, nist7x7, parity
+
+__all__ = ["digits", "letters", "patterns", "random"]
+
+RANDOM_SAMPLES = 256
+"""Number of samples of the task ``random``."""
+
+
+def patterns(spec: DataSpec) -> RawSamples:
+    """The tasks ``xor`` and ``parity``."""
+    samples = parity(spec.n_in)
+    source = f"all {1 << spec.n_in} patterns of {spec.n_in} bits"
+    return RawSamples(samples.inputs, samples.labels, source, full_scale=(0, 1), class_names=("0", "1"))
+
+
+def letters(spec: DataSpec) -> RawSamples:
+    """The task ``nist7x7``."""
+    samples = nist7x7()
+    source = "the letters N, I, S, T on 7×7 pixels, up to two flipped"
+    return RawSamples(samples.inputs, samples.labels, source, full_scale=(0, 1), class_names=tuple(LETTERS))
+
+
+def random(spec: DataSpec) -> RawSamples:
+    """The task ``random``: noise with random labels, for a network of any size."""
+    generator = np.random.default_rng(spec.split_seed)
+    inputs, classes = generator.random((RANDOM_SAMPLES, spec.n_in)), max(2, spec.n_out)
+    labels, names = generator.integers(classes, size=RANDOM_SAMPLES), tuple(map(str, range(classes)))
+    return RawSamples(inputs, labels, "random numbers with random labels", full_scale=(0, 1), class_names=names)
+
+
+def digits(spec: DataSpec) -> RawSamples:
+    """The task ``digits``."""
+    try:
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    except ImportError:
+        reason = "scikit-learn, which ships the digits, is not installed"
+        raise ToolError(reason, "Run `pip install scikit-learn`.", file=spec.design_file) from None
+    inputs, labels = load_digits(return_X_y=True)
+    names = tuple("0123456789")
+    return RawSamples(inputs, labels, "scikit-learn's digits, 8×8 pixels", full_scale=(0, 16), class_names=names)

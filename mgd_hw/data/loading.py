@@ -1,0 +1,274 @@
+"""From the section [data] of a design to samples that are ready to train with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mgd_hw.data import generated
+from mgd_hw.data.answers import Values, resolve
+from mgd_hw.data.formats import check_formats
+from mgd_hw.data.images import read_images
+from mgd_hw.data.kinds import Kind
+from mgd_hw.data.npz import read_npz
+from mgd_hw.data.raw import RawSamples
+from mgd_hw.data.split import split
+from mgd_hw.data.summary import Summary, summarise
+from mgd_hw.data.tasks import LARGEST_DATA, DataSpec, Scaling
+from mgd_hw.errors import UserError
+from mgd_hw.listener import Listener
+from python_ref.datasets import SampleOrder, Samples
+
+if TYPE_CHECKING:
+    from mgd_hw.config import Design
+
+__all__ = ["Data", "Ranges", "load", "load_design", "ranges", "read_raw", "readable"]
+
+LARGEST_VALUE = 1e30
+"""Largest magnitude of an input or target: the models hold them as float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Samples that are ready to train with.
+
+    Attributes
+    ----------
+    train, test : Samples
+        The samples to train with, and those to judge by: the test samples, or those kept for validation. The same where
+        none are kept.
+    order : SampleOrder
+        How training visits its samples.
+    source : str
+        Where they come from and how they are split, in a sentence.
+    kind : Kind
+        How answers to the second part are judged.
+    summary : Summary
+        What was read.
+    """
+
+    train: Samples
+    test: Samples
+    order: SampleOrder
+    source: str
+    kind: Kind
+    summary: Summary
+
+    @property
+    def digest(self) -> str:
+        """First 64 bits of SHA-256 of the samples and their order, as 16 hexadecimal digits."""
+        sha = hashlib.sha256(repr(self.order).encode())
+        for samples in (self.train, self.test):
+            for table in (samples.inputs, samples.targets):
+                sha.update(f"{table.dtype.str}{table.shape}".encode() + table.tobytes())
+        return sha.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Ranges of samples as they came, before any scaling.
+
+    Attributes
+    ----------
+    inputs : tuple of float
+        Least and greatest input.
+    power : float
+        Mean of ‖x‖² over the samples.
+    targets : tuple of float or None
+        Least and greatest target of a regression; None for classes.
+    """
+
+    inputs: tuple[float, float]
+    power: float
+    targets: tuple[float, float] | None
+
+
+def load(spec: DataSpec, *, validate: bool = False) -> Data:
+    """Read or generate the samples of a design.
+
+    Parameters
+    ----------
+    spec : DataSpec
+        What the design file says of them.
+    validate : bool
+        Whether to judge by samples taken out of the training part, so that settings can be chosen without a look at the
+        test samples. Otherwise they are trained with.
+
+    Raises
+    ------
+    UserError
+        If they are not there, or are not what the design says.
+    """
+    raw = read_raw(spec)
+    answers = resolve(spec, raw)
+    parts = split(spec, raw, answers.labels, validate=validate)
+    targets, kind = answers.targets(spec, parts.train, parts.test)
+    unclipped = _scaled(spec, raw, parts.train)
+    summary = summarise(spec, raw, answers, parts, kind, unclipped, judged_by="validation" if validate else "test")
+    inputs = unclipped if spec.scaling is Scaling.NONE else np.clip(unclipped, 0.0, 1.0)
+    train = Samples(inputs[parts.train], targets[parts.train])
+    test = train if np.array_equal(parts.train, parts.test) else Samples(inputs[parts.test], targets[parts.test])
+    order = SampleOrder(len(train), spec.shuffle, spec.shuffle_seed)
+    purpose = "to validate, the test samples left alone" if validate else "to test"
+    source = f"{raw.source}; {len(train):,} to train, {len(test):,} {purpose} ({parts.how})"
+    return Data(train, test, order, source, kind, summary)
+
+
+def load_design(design: Design, *, validate: bool = False, listener: Listener | None = None) -> Data:
+    """The samples of a design, known to fit its number formats.
+
+    Parameters
+    ----------
+    design : Design
+        Design.
+    validate : bool
+        See :func:`load`.
+    listener : Listener or None
+        Is told of every warning; a result that shows the summary needs none.
+
+    Raises
+    ------
+    UserError
+        If they are not there, are not what the design says, or do not fit.
+    """
+    data = load(design.data, validate=validate)
+    if data.kind.name == "regression" and design.software.cost == "cross-entropy":
+        reason = "the cross-entropy is of classes, and this is a regression"
+        raise UserError(reason, "Leave learning.cost out.", file=design.path, key="learning.cost", value="cross-entropy")
+    data = replace(data, summary=replace(data.summary, warnings=(*data.summary.warnings, *check_formats(design, data))))
+    if listener is not None:
+        for warning in data.summary.warnings:
+            listener.say(f"Note: {warning}")
+    return data
+
+
+def ranges(spec: DataSpec) -> Ranges:
+    """The ranges of a design's samples as they come.
+
+    Raises
+    ------
+    UserError
+        If they are not there, or are not what the design says.
+    """
+    raw = read_raw(spec)
+    answers = resolve(spec, raw)
+    inputs = raw.inputs.astype(np.float64)
+    targets = (float(answers.values.min()), float(answers.values.max())) if isinstance(answers, Values) else None
+    return Ranges((float(inputs.min()), float(inputs.max())), float(np.square(inputs).sum(axis=1).mean()), targets)
+
+
+def read_raw(spec: DataSpec) -> RawSamples:
+    """The samples of a task as they come, known to have the network's inputs.
+
+    Raises
+    ------
+    UserError
+        If they are not there, or do not fit the network.
+    """
+    raw = _SOURCES[spec.task](spec)
+    if not len(raw.inputs):
+        raise spec.refuse("it holds no samples", "Give a file with samples.", value=raw.where)
+    if raw.inputs.shape[1] != spec.n_in:
+        raise spec.refuse(
+            f"{raw.where or spec.task} has {raw.inputs.shape[1]} inputs per sample, the network {spec.n_in}",
+            f"Begin network.layers with {raw.inputs.shape[1]}.",
+            key="network.layers",
+        )
+    for name, table in (("an input", raw.inputs), ("a target", raw.answers)):
+        if table.dtype.kind == "f" and np.abs(table).max() > LARGEST_VALUE:
+            place = np.argwhere(np.abs(table) > LARGEST_VALUE)[0]
+            reason = f"{raw.where}: {name} of {raw.sample(place[0])} is {table[tuple(place)]:g}, beyond ±{LARGEST_VALUE:g}"
+            raise spec.refuse(reason, "Scale the values.")
+    return raw
+
+
+def _scaled(spec: DataSpec, raw: RawSamples, train: np.ndarray) -> np.ndarray:
+    """Inputs (n, n_in, float64), scaled by what is known of the task or by the training samples; nothing is cut off."""
+    inputs = raw.inputs.astype(np.float64)
+    if spec.scaling is Scaling.NONE:
+        return inputs
+    if spec.scaling is Scaling.COLUMN:
+        low, high = inputs[train].min(axis=0), inputs[train].max(axis=0)
+    elif spec.scaling is Scaling.RANGE:
+        low, high = (np.float64(end) for end in raw.full_scale or (inputs[train].min(), inputs[train].max()))
+    else:
+        raise TypeError(f"Scaling of inputs must be one of {list(Scaling)}, not {spec.scaling!r}")
+    return (inputs - low) / np.where(high > low, high - low, 1.0)
+
+
+# -- Sources ----------------------------------------------------------------------------------------------------------
+
+
+def readable(spec: DataSpec) -> Path:
+    """The user's file, known to be one.
+
+    Raises
+    ------
+    UserError
+        If it is not.
+    """
+    path = spec.path
+    assert path is not None
+    try:
+        if path.is_dir():
+            raise spec.refuse("it is a directory", "Give the path of a file.", value=str(path))
+        if not path.is_file():
+            raise spec.refuse("there is no such file", "Paths begin at the folder of the design file.", value=str(path))
+        size = path.stat().st_size
+    except OSError as error:
+        raise spec.refuse(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", value=str(path)) from None
+    except ValueError:
+        raise spec.refuse("it is not a path", "Give the path of a file.", value=str(path)) from None
+    if size > LARGEST_DATA:
+        raise spec.refuse(f"it has {size:,} bytes, more than {LARGEST_DATA:,}", "Give a smaller file.", value=str(path))
+    return path
+
+
+def _csv(spec: DataSpec) -> RawSamples:
+    from mgd_hw.data.csv import read_csv
+
+    path = readable(spec)
+    table = read_csv(
+        path,
+        label=spec.label,
+        drop=spec.drop,
+        header=spec.header,
+        delimiter=spec.delimiter,
+        decimal=spec.decimal,
+        design_file=spec.design_file,
+    )
+    return RawSamples(
+        table.inputs,
+        table.answers,
+        f"{path.name}, {len(table.inputs):,} rows",
+        str(path),
+        names=table.names,
+        guesses=table.guesses,
+        warnings=table.warnings,
+        lines=table.lines,
+    )
+
+
+def _npz(spec: DataSpec) -> RawSamples:
+    return read_npz(readable(spec))
+
+
+_SOURCES: dict[str, Callable[[DataSpec], RawSamples]] = {
+    "xor": generated.patterns,
+    "parity": generated.patterns,
+    "nist7x7": generated.letters,
+    "random": generated.random,
+    "digits": generated.digits,
+    "csv": _csv,
+    "npz": _npz,
+    "idx": read_images,
+    "mnist": read_images,
+    "fashion-mnist": read_images,
+    "cifar-10": read_images,
+}
+"""What reads or generates the samples of each task."""

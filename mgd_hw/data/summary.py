@@ -1,0 +1,242 @@
+"""What was read, for a person: numbers of samples, classes and ranges, what was guessed, and what looks wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mgd_hw.data.answers import Classes, Values
+from mgd_hw.data.kinds import Kind
+from mgd_hw.data.raw import Guess, RawSamples
+from mgd_hw.data.split import Split
+from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
+from mgd_hw.results import Result
+
+__all__ = ["ClassCount", "Summary", "column_name", "summarise"]
+
+MOST_LISTED = 12
+"""Largest number of classes, and of columns, that a line lists."""
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """One class.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    train, test : int
+        Numbers of its training samples, and of those that are judged.
+    """
+
+    name: str
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Summary(Result):
+    """What was read.
+
+    Attributes
+    ----------
+    source : str
+        Where the samples come from, as a phrase.
+    kind : str
+        "classification" or "regression".
+    train, test : int
+        Numbers of training samples, and of those that are judged.
+    judged_by : str
+        What the latter are: "test" or "validation".
+    split : str
+        How the two were chosen, as a phrase.
+    apart : bool
+        Whether no sample is in both parts.
+    features : int
+        Number of inputs.
+    input_range : tuple of float
+        Least and greatest input as in the file.
+    input_scaling : str
+        What is done to the inputs, as a phrase.
+    classes : tuple of ClassCount
+        The classes in the order of the outputs; empty for a regression.
+    target_range : tuple of float or None
+        Least and greatest target as in the file; None for a classification.
+    target_scaling : str
+        What is done to the targets, as a phrase.
+    left_out : tuple of str
+        Columns of the file that are not read, as ``data.drop`` names them.
+    guesses : tuple of Guess
+        What the design file leaves open and was decided by what the file holds.
+    warnings : tuple of str
+        What looks wrong, in sentences.
+    """
+
+    source: str
+    kind: str
+    train: int
+    test: int
+    judged_by: str
+    split: str
+    apart: bool
+    features: int
+    input_range: tuple[float, float]
+    input_scaling: str
+    classes: tuple[ClassCount, ...]
+    target_range: tuple[float, float] | None
+    target_scaling: str
+    left_out: tuple[str, ...]
+    guesses: tuple[Guess, ...]
+    warnings: tuple[str, ...]
+
+    def lines(self) -> Iterator[tuple[str, str, str]]:
+        """Rows of a table: what, the value, and why or how to say otherwise."""
+        kind, *guesses = self.guesses
+        yield _row(kind)
+        judge = {"test": "to test", "validation": "to validate"}[self.judged_by]
+        yield "samples", f"{self.train:,} to train, {self.test:,} {judge}", self.split
+        yield "inputs", f"{self.features:,}, from {self.input_range[0]:.6g} to {self.input_range[1]:.6g}", self.input_scaling
+        if self.classes:
+            counts = [f"{each.train:,} + {each.test:,}" if self.apart else f"{each.train:,}" for each in self.classes[:MOST_LISTED]]
+            listed = ", ".join(f"{each.name} ({count})" for each, count in zip(self.classes, counts, strict=False))
+            more = f", and {len(self.classes) - MOST_LISTED:,} more" if len(self.classes) > MOST_LISTED else ""
+            numbers = f"(training + {self.judged_by} samples)" if self.apart else "(samples)"
+            yield f"{len(self.classes):,} classes", listed + more, f"name {numbers}, in the order of the outputs"
+        if self.target_range is not None:
+            yield "targets", f"from {self.target_range[0]:.6g} to {self.target_range[1]:.6g}", self.target_scaling
+        if self.left_out:
+            yield "left out", ", ".join(self.left_out), "data.drop"
+        yield from map(_row, guesses)
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "summary", what was read; "classes", the numbers of samples by class."""
+        rows = [{"what": what, "value": value, "why": why} for what, value, why in self.lines()]
+        return {"summary": rows, "classes": [{"class": each.name, "train": each.train, "test": each.test} for each in self.classes]}
+
+
+def _row(guess: Guess) -> tuple[str, str, str]:
+    """What was guessed, the value, and why and how to say otherwise."""
+    return guess.what, guess.value, "; ".join(part for part in (guess.why, guess.key and f"{guess.key} says otherwise") if part)
+
+
+def column_name(names: tuple[str, ...], column: int) -> str:
+    """How a message calls an input: by its name, or by its number counted from 0."""
+    return f'"{names[column]}"' if names and names[column] else f"number {column}"
+
+
+def summarise(
+    spec: DataSpec, raw: RawSamples, answers: Classes | Values, parts: Split, kind: Kind, scaled: np.ndarray, *, judged_by: str
+) -> Summary:
+    """Sum up samples that were read.
+
+    Parameters
+    ----------
+    spec : DataSpec
+        The section [data].
+    raw : RawSamples
+        The samples as they came.
+    answers : Classes or Values
+        Their answers.
+    parts : Split
+        How they are divided.
+    kind : Kind
+        How they are judged.
+    scaled : array of float64, shape (n, n_in)
+        Their inputs after scaling, those outside [0, 1] not cut off.
+    judged_by : str
+        What the second part is: "test" or "validation".
+    """
+    classes: tuple[ClassCount, ...] = ()
+    target_range = None
+    if isinstance(answers, Classes):
+        train, test = (np.bincount(answers.labels[part], minlength=len(answers.names)) for part in (parts.train, parts.test))
+        classes = tuple(ClassCount(*row) for row in zip(answers.names, train.tolist(), test.tolist(), strict=True))
+    else:
+        target_range = (float(answers.values.min()), float(answers.values.max()))
+    return Summary(
+        source=raw.source,
+        kind=kind.name,
+        train=len(parts.train),
+        test=len(parts.test),
+        judged_by=judged_by,
+        split=parts.how,
+        apart=parts.apart,
+        features=raw.inputs.shape[1],
+        input_range=(float(raw.inputs.min()), float(raw.inputs.max())),
+        input_scaling=_input_scaling(spec, raw),
+        classes=classes,
+        target_range=target_range,
+        target_scaling=_target_scaling(spec),
+        left_out=tuple(f"column {column}" if isinstance(column, int) else f'"{column}"' for column in spec.drop),
+        guesses=(answers.guess, *raw.guesses),
+        warnings=(*raw.warnings, *_warnings(spec, raw, classes, parts, scaled)),
+    )
+
+
+def _input_scaling(spec: DataSpec, raw: RawSamples) -> str:
+    if spec.scaling is Scaling.NONE:
+        return "used as they are (data.scaling)"
+    if spec.scaling is Scaling.COLUMN:
+        return "scaled to [0, 1], each by its own range (data.scaling)"
+    if spec.scaling is not Scaling.RANGE:
+        raise TypeError(f"Scaling of inputs must be one of {list(Scaling)}, not {spec.scaling!r}")
+    if raw.full_scale == (0, 1):
+        return "used as they are"
+    if raw.full_scale is not None:
+        return f"scaled to [0, 1] from {raw.full_scale[0]:g} … {raw.full_scale[1]:g} (data.scaling)"
+    return "scaled to [0, 1] by their common range (data.scaling)"
+
+
+def _target_scaling(spec: DataSpec) -> str:
+    low, high = spec.target_values
+    if spec.target_scaling is Scaling.NONE:
+        return "used as they are (data.target_scaling)"
+    each = "each by its own range" if spec.target_scaling is Scaling.COLUMN else "by their common range"
+    return f"scaled to [{low:g}, {high:g}], {each} (data.target_scaling)"
+
+
+def _warnings(spec: DataSpec, raw: RawSamples, classes: tuple[ClassCount, ...], parts: Split, scaled: np.ndarray) -> Iterator[str]:
+    yield from _class_warnings(classes, parts)
+    if TASKS[spec.task].any_answers and raw.full_scale is None:
+        yield from _column_warnings(raw, parts)
+    if parts.apart and spec.scaling is not Scaling.NONE:
+        outside = int(np.count_nonzero((scaled[parts.test] < 0) | (scaled[parts.test] > 1)))
+        if outside:
+            of, lie = scaled[parts.test].size, "lies" if outside == 1 else "lie"
+            yield f"{outside:,} of {of:,} inputs of the judged samples {lie} outside the range of training, and are cut off there."
+    if parts.apart and TASKS[spec.task].takes_path:
+        count = _repeated(raw.inputs, parts)
+        if count:
+            yield f"{count:,} of {len(parts.test):,} judged samples {'has' if count == 1 else 'have'} the same inputs as a training sample."
+
+
+def _class_warnings(classes: tuple[ClassCount, ...], parts: Split) -> Iterator[str]:
+    for part, empty in (
+        ("no sample at all", [each.name for each in classes if not each.train and not each.test]),
+        ("no training sample", [each.name for each in classes if not each.train and each.test]),
+        ("no sample that is judged", [each.name for each in classes if each.train and not each.test]),
+    ):
+        if empty:
+            listed = ", ".join(empty[:MOST_LISTED]) + (", …" if len(empty) > MOST_LISTED else "")
+            yield f"{'Class' if len(empty) == 1 else 'Classes'} {listed}: there is {part}."
+
+
+def _column_warnings(raw: RawSamples, parts: Split) -> Iterator[str]:
+    training = raw.inputs[parts.train]
+    constant = np.flatnonzero((training == training[0]).all(axis=0))
+    if len(constant) and len(training) > 1:
+        listed = ", ".join(column_name(raw.names, column) for column in constant[:MOST_LISTED])
+        more = ", …" if len(constant) > MOST_LISTED else ""
+        what = "Input" if len(constant) == 1 else "Inputs"
+        yield f"{what} {listed}{more}: the same in every training sample, so nothing can be learned from it."
+
+
+def _repeated(inputs: np.ndarray, parts: Split) -> int:
+    """Number of judged samples whose inputs are those of a training sample."""
+    inputs = np.ascontiguousarray(inputs) + inputs.dtype.type(0)  # so that −0 and 0 have the same bytes
+    known = {row.tobytes() for row in inputs[parts.train]}
+    return sum(row.tobytes() in known for row in inputs[parts.test])

@@ -1,0 +1,68 @@
+"""Runs that say nothing: those that diverged, and those whose numbers saturated throughout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from mgd_hw.data import Data
+from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+
+__all__ = ["failure", "saturation_shares"]
+
+DIVERGED = 10.0
+"""A run diverged if its cost ends above this many times both the cost that it started from and that of a constant answer."""
+SATURATED = 0.5
+"""Share of the casts of one kind that saturate in a run whose numbers say nothing."""
+
+
+def failure(data: Data, cost: float, start: float, shares: Mapping[str, float] | None = None) -> str:
+    """Why a run says nothing, as a clause; "" where it does.
+
+    Parameters
+    ----------
+    data : Data
+        What it was trained with.
+    cost : float
+        Mean of C/n_out over the judged samples, at the end.
+    start : float
+        The same at the start.
+    shares : dict of str to float, or None
+        Share of its casts that saturated, by their kind; None for real numbers.
+    """
+    if not math.isfinite(cost):
+        return "its cost is not a finite number any more"
+    for kind, share in (shares or {}).items():
+        if share > SATURATED:
+            return f"{100 * share:.0f} % of its casts of the kind {kind} saturated"
+    limit = DIVERGED * max(start, constant_cost(data))
+    if cost > limit > 0:
+        return f"its cost went from {start:.3g} to {cost:.3g}"
+    return ""
+
+
+def constant_cost(data: Data) -> float:
+    """Mean of C/n_out over the judged samples of the constant answer that is best over the training samples."""
+    mean = data.train.targets.mean(axis=0, dtype=np.float64)
+    return float(np.square(data.test.targets - mean).mean())
+
+
+def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations: int) -> dict[str, float]:
+    """Share of the casts of each kind that saturated in a run of the fixed model.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    counters : dict of str to int
+        The counters of the run, by name (:data:`python_ref.spec.probes.COUNTERS`).
+    evaluations : int
+        Passes of one sample through the network.
+    """
+    parameters, steps = spec.network.n_parameters, counters["steps"]
+    casts = {"activation": evaluations * spec.network.n_neurons, "cost_change": steps}
+    casts |= dict.fromkeys(("broadcast", "gradient"), steps * parameters)
+    casts |= dict.fromkeys(("momentum", "update", "weight"), counters["updates"] * parameters)
+    return {kind: counters[f"saturated_{kind}"] / max(1, casts[kind]) for kind in SATURATION_KINDS}
