@@ -112,7 +112,7 @@ def test_new_for_the_user_s_csv() -> None:
     assert json.loads(result.stdout)["files"] == ["mine.toml"]
     assert load("mine").spec.network.sizes == (2, 4, 4)
     Path("bad.csv").write_text("a,b,kind\n1,2,0\n3,,3\n")
-    assert 'bad.csv: line 3, column 2 ("b"): the value is missing' in fails(2, "new", "other", "--task", "csv", "--data", "bad.csv")
+    assert 'bad.csv: line 3, column 1 ("b"): the value is missing' in fails(2, "new", "other", "--task", "csv", "--data", "bad.csv")
     assert not Path("other.toml").exists()
     assert "--data" in fails(2, "new", "other", "--task", "xor", "--data", "my.csv")
 
