@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from python_ref.activations import activate
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.network import Activation
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.error import unknown
+from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import LfsrCode, SequentialCode, WalshCode
 
-__all__ = ["SinusoidalCode", "State", "activate", "correct", "evaluate", "forward", "initial_state", "sign_block", "signs", "step"]
+__all__ = ["SinusoidalCode", "State", "correct", "evaluate", "forward", "initial_state", "sign_block", "signs", "step"]
 
 BLOCK_VALUES = 1 << 18
 """About how many signs are drawn at once."""
@@ -101,7 +102,7 @@ def sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
             turns = (index + 1) * p / (2.0 * (spec.quantities + 1))
             s = np.sqrt(2.0) * np.sin(2 * np.pi * turns)
         case _:
-            raise TypeError(f"Code must be one of the float model's, not {code!r}")
+            raise unknown("Code", code, "python_ref.float_machine.sign_block")
     s.setflags(write=False)
     return s
 
@@ -113,21 +114,6 @@ def signs(spec: DesignSpec, seed: int, p: int) -> np.ndarray:
 
 
 # -- The network and its cost ---------------------------------------------------------------------------------------
-
-
-def activate(function: Activation, z: np.ndarray) -> np.ndarray:
-    """y of pre-activations z, any shape."""
-    match function:
-        case Activation.RELU:
-            return np.maximum(z, 0.0)
-        case Activation.SIGMOID:
-            return 0.5 + 0.5 * np.tanh(0.5 * z)
-        case Activation.TANH:
-            return np.tanh(z)
-        case Activation.IDENTITY:
-            return z
-        case Activation.SIGN:
-            return np.where(z >= 0.0, 1.0, -1.0)
 
 
 def forward(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, shift: np.ndarray | float = 0.0) -> list[np.ndarray]:
@@ -289,9 +275,13 @@ def step(
     after = replace(state, gradient=gradient, values=values, baseline=float(first), baseline_due=False, steps=n + 1)
     after = replace(after, evaluations=state.evaluations + passes)
     if (n + 1) % schedule.update_period == 0:
-        momentum, move = state.momentum, gradient
-        if isinstance(spec.optimizer, Momentum):
-            momentum = move = state.momentum - state.momentum * 2.0**-spec.optimizer.k + gradient
+        match spec.optimizer:
+            case Sgd():
+                momentum, move = state.momentum, gradient
+            case Momentum(k=k):
+                momentum = move = state.momentum - state.momentum * 2.0**-k + gradient
+            case _:
+                raise unknown("Optimizer", spec.optimizer, "python_ref.float_machine.step")
         after = replace(after, parameters=state.parameters - move, momentum=momentum, gradient=np.zeros_like(gradient))
         after = replace(after, writes=state.writes + len(move))
     return after, seen

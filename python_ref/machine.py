@@ -17,8 +17,9 @@ from python_ref.network import forward
 from python_ref.perturbation import SignSource, StochasticSource
 from python_ref.signature import INITIAL, extend
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.number import Fixed, cast_raw
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.probes import COUNTERS, probes
 
 __all__ = ["Pass", "Sample", "State", "initial_state", "sample_number", "step"]
@@ -236,9 +237,14 @@ def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: 
         gradient = gradient + s * g[layout.parameter_word]
         gradient, saturated["gradient"] = _saturate(gradient, spec.gradient_format.min, spec.gradient_format.max)
         source, word = gradient, words[layout.parameter_word]
-        if update_due and isinstance(spec.optimizer, Momentum):
-            momentum, outside = _decay(spec, spec.optimizer, momentum, gradient, word)
-            source, saturated["momentum"] = momentum, int(np.count_nonzero(outside))
+        match spec.optimizer:
+            case Momentum() if update_due:
+                momentum, outside = _decay(spec, spec.optimizer, momentum, gradient, word)
+                source, saturated["momentum"] = momentum, int(np.count_nonzero(outside))
+            case Momentum() | Sgd():
+                pass
+            case _:
+                raise unknown("Optimizer", spec.optimizer, "python_ref.machine._learn")
         if update_due:
             update, outside = _cast(source, spec.update_source_format, spec.update_format, cast, word)
             saturated["update"] = int(np.count_nonzero(outside))
