@@ -604,13 +604,11 @@ class _Builder:
         period = self.get("schedule.update_period", 1)
         fan_in = max(network.sizes[:-1])
         quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
-        match optimizer:
-            case Momentum(k=decay):
-                pass
-            case Sgd():
-                decay = 0
-            case _:
-                raise unknown("Optimizer", optimizer, "mgd_hw.config, which derives the learning rate")
+        decay = 0
+        if type(optimizer) is Momentum:
+            decay = optimizer.k
+        elif type(optimizer) is not Sgd:
+            raise unknown("Optimizer", optimizer, "mgd_hw.config, which derives the learning rate")
         chosen = str(self.get("optimizer.name", "sgd"))
         # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
         rate = -math.ceil(math.log2(2 * (0.3 * fan_in + 1) * (quantities + period))) - decay

@@ -312,13 +312,11 @@ def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
     """The optimiser of the hardware in real numbers."""
     from python_ref.learning import optimizers
 
-    match optimizer:
-        case Sgd():
-            return optimizers.Plain(rate)
-        case Momentum(k=k):
-            return optimizers.Momentum(rate, 1.0 - 2.0**-k)
-        case _:
-            raise unknown("Optimizer", optimizer, "mgd_hw.software._rule_of_hardware")
+    if type(optimizer) is Sgd:
+        return optimizers.Plain(rate)
+    if type(optimizer) is Momentum:
+        return optimizers.Momentum(rate, 1.0 - 2.0**-optimizer.k)
+    raise unknown("Optimizer", optimizer, "mgd_hw.software._rule_of_hardware")
 
 
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:

@@ -44,13 +44,11 @@ def _function(activation: Activation) -> int:
 
 def _decay(optimizer: Optimizer) -> float:
     """2⁻ᵏ, or 0 for plain descent; TypeError for an optimizer that the compiled loops do not have."""
-    match optimizer:
-        case Momentum(k=k):
-            return 2.0**-k
-        case Sgd():
-            return 0.0
-        case _:
-            raise unknown("Optimizer", optimizer, "python_ref.fast_float._decay")
+    if type(optimizer) is Momentum:
+        return 2.0**-optimizer.k
+    if type(optimizer) is Sgd:
+        return 0.0
+    raise unknown("Optimizer", optimizer, "python_ref.fast_float._decay")
 
 
 _compiled = compiled()

@@ -228,6 +228,8 @@ def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: 
 
     Without a gradient memory u = cast_weight(g), rounded once before the sign: θ ← saturate(θ − s·u).
     """
+    if type(spec.optimizer) not in (Sgd, Momentum):
+        raise unknown("Optimizer", spec.optimizer, "python_ref.machine._learn")
     layout, cast = spec.layout, spec.formats.weight_cast
     parameters, gradient, momentum, saturated = state.parameters, state.gradient, state.momentum, {}
     if spec.plain:
@@ -237,14 +239,9 @@ def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: 
         gradient = gradient + s * g[layout.parameter_word]
         gradient, saturated["gradient"] = _saturate(gradient, spec.gradient_format.min, spec.gradient_format.max)
         source, word = gradient, words[layout.parameter_word]
-        match spec.optimizer:
-            case Momentum() if update_due:
-                momentum, outside = _decay(spec, spec.optimizer, momentum, gradient, word)
-                source, saturated["momentum"] = momentum, int(np.count_nonzero(outside))
-            case Momentum() | Sgd():
-                pass
-            case _:
-                raise unknown("Optimizer", spec.optimizer, "python_ref.machine._learn")
+        if update_due and isinstance(spec.optimizer, Momentum):
+            momentum, outside = _decay(spec, spec.optimizer, momentum, gradient, word)
+            source, saturated["momentum"] = momentum, int(np.count_nonzero(outside))
         if update_due:
             update, outside = _cast(source, spec.update_source_format, spec.update_format, cast, word)
             saturated["update"] = int(np.count_nonzero(outside))

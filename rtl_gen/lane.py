@@ -158,13 +158,9 @@ class Lane(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.timing = LaneTiming(spec)
-        match spec.optimizer:
-            case Momentum():
-                self.momentum_built = True
-            case Sgd():
-                self.momentum_built = False
-            case _:
-                raise unknown("Optimizer", spec.optimizer, "rtl_gen.lane.Lane")
+        if type(spec.optimizer) not in (Sgd, Momentum):
+            raise unknown("Optimizer", spec.optimizer, "rtl_gen.lane.Lane")
+        self.momentum_built = spec.momentum is not None
         weight = shape_of(spec.formats.weight)
         words = range(max(2, spec.layout.words))
         ports = {

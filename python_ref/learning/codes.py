@@ -210,7 +210,5 @@ class SinusoidalCode(_ByRows):
         return np.sqrt(2.0) * np.sin(2 * np.pi * (index * p % turns) / turns)
 
 
-CODES: dict[str, type[RandomCode] | type[WalshCode] | type[SequentialCode] | type[SinusoidalCode]] = {
-    code.name: code for code in (RandomCode, WalshCode, SequentialCode, SinusoidalCode)
-}
+CODES: dict[str, type[Code]] = {code.name: code for code in (RandomCode, WalshCode, SequentialCode, SinusoidalCode)}
 """The codes by their names in a design file."""

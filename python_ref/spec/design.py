@@ -192,13 +192,11 @@ class DesignSpec:
         TypeError
             If the optimizer is neither.
         """
-        match self.optimizer:
-            case Momentum():
-                return self.optimizer
-            case Sgd():
-                return None
-            case _:
-                raise unknown("Optimizer", self.optimizer, "python_ref.spec.design.DesignSpec.momentum")
+        if type(self.optimizer) is Momentum:
+            return self.optimizer
+        if type(self.optimizer) is Sgd:
+            return None
+        raise unknown("Optimizer", self.optimizer, "python_ref.spec.design.DesignSpec.momentum")
 
     @property
     def code(self) -> Code:
