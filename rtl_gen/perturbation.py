@@ -282,7 +282,7 @@ class WalshSigns(CountedSigns):
     """Rows of a Sylvester-Hadamard matrix; the phase wraps by itself, since its period is a power of two."""
 
     def sign(self, index, phase):
-        """Negative where the parity of (index + 1) AND phase is odd; never 0."""
+        """Negative where the parity of the bits that the row's number and the phase share is odd; never 0."""
         return ((index + 1) & phase).xor(), 1
 
     def following(self, phase):
