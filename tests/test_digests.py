@@ -194,3 +194,17 @@ def test_a_machine_of_weight_perturbation_too(path: str, other: Any) -> None:
     assert verilog(spec) != verilog(WEIGHT)
     assert spec.digest != WEIGHT.digest
     assert spec.run_digest != WEIGHT.run_digest
+
+
+@pytest.mark.parametrize("base", [BASE, WEIGHT], ids=["node", "weight"])
+@pytest.mark.parametrize(
+    ("path", "other", "rate"),
+    [("perturbation.amplitude_log2", -4, -1), ("perturbation.amplitude_log2", -2, +1), ("schedule.difference", Difference.TWO_SIDED, +1)],
+)
+def test_what_a_rate_hides_is_told_apart(base: DesignSpec, path: str, other: Any, rate: int) -> None:
+    """Δ and the difference also move e = log2(η/Δ); with another η they do not, and the machines are still two."""
+    rates = tuple((step, log2 + rate) for step, log2 in base.schedule.learning_rate)
+    spec = changed(changed(base, path, other), "schedule.learning_rate", rates)
+    assert spec.exponents == base.exponents
+    assert verilog(spec) != verilog(base)
+    assert spec.digest != base.digest

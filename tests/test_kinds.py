@@ -40,6 +40,7 @@ from rtl_gen.lane import Lane
 from rtl_gen.perturbation import sign_source
 from sim.cosim import cosim
 from sim.host import seed_words
+from tests.oracle import Oracle
 from tests.rtl_gen.test_perturbation import check
 
 XOR = 'data.task = "xor"\nnetwork.layers = [2, 3, 1]\ncompare.steps = 50\ncompare.seeds = 1\ncompare.backprop_epochs = 5\n'
@@ -99,6 +100,16 @@ def test_signs_have_the_values_and_the_period_they_say(code: type[Code], quantit
     np.testing.assert_array_equal(signs[period:], signs[:period])
     for shorter in {1, period // 2} - {period, 0}:
         assert (signs[shorter : shorter + period] != signs[:period]).any(), "a shorter period would do"
+
+
+@pytest.mark.parametrize("quantities", SIZES)
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_signs_are_the_oracle_s_at_every_size(code: type[Code], kind: Kind, quantities: int) -> None:
+    spec = spec_of(code(), kind, quantities)
+    oracle, source = Oracle(spec, [0] * spec.network.n_parameters, spec.perturbation.seed), SignSource(spec)
+    for p in range(2 * spec.quantities + 3):
+        assert source.signs(p).tolist() == [oracle.sign(key, p) for key in (oracle.neurons if spec.node else oracle.keys)]
 
 
 @pytest.mark.parametrize("quantities", [*SIZES[:-1], pytest.param(SIZES[-1], marks=pytest.mark.slow)])
