@@ -25,8 +25,6 @@ from boards.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Rounding
-from python_ref.spec.optimizer import Momentum
-from python_ref.spec.perturbation import LfsrCode
 from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.tables import activation_table
 
@@ -136,7 +134,7 @@ def memories(spec: DesignSpec) -> tuple[Memory, ...]:
     found = [Memory("parameters", words, spec.formats.weight.width, lanes)]
     if spec.gradient_memory:
         found.append(Memory("gradients", words, spec.gradient_format.width, lanes))
-    if isinstance(spec.optimizer, Momentum):
+    if spec.momentum is not None:
         found.append(Memory("momentums", words, spec.momentum_format.width, lanes))
     found.append(Memory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
     if network.n_hidden:
@@ -185,9 +183,9 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
 
     lanes, formats, network = spec.hardware.lanes, spec.formats, spec.network
     weight, accumulator, gradient = formats.weight.width, spec.accumulator_width, spec.gradient_format.width
-    momentum = spec.momentum_format.width if isinstance(spec.optimizer, Momentum) else 0
+    momentum = spec.momentum_format.width if spec.momentum is not None else 0
     scaler = Broadcast(spec).scaler
-    random_signs = isinstance(spec.perturbation.code, LfsrCode)
+    random_signs = bool(spec.code.generators(lanes))
     tables = [layer.activation for layer in network.layers if layer.activation.tabulated]
     shown = lanes * (weight + 1 + (0 if spec.plain else gradient) + momentum)
     layers = len(network.layers)

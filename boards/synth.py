@@ -18,7 +18,6 @@ from boards.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
 from python_ref.spec.layout import Layout
-from python_ref.spec.optimizer import Momentum
 
 __all__ = ["SynthResult", "check_memory", "components_of", "count", "cycles_per_step", "fitting_lanes", "over", "synthesise"]
 
@@ -323,7 +322,7 @@ def _lane_memories(spec: DesignSpec) -> tuple[int, ...]:
     """Widths of a lane's memories."""
     widths = [spec.formats.weight.width]
     widths += [spec.gradient_format.width] if spec.gradient_memory else []
-    widths += [spec.momentum_format.width] if isinstance(spec.optimizer, Momentum) else []
+    widths += [spec.momentum_format.width] if spec.momentum is not None else []
     return tuple(widths)
 
 

@@ -17,12 +17,23 @@ from mgd_hw.data.loading import Ranges, ranges
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
 from mgd_hw.errors import UserError
 from mgd_hw.keys import KEYS, SECTIONS, Wrong
-from mgd_hw.software import ARCHITECTURES, CLASHES, ONLY_SOFTWARE, OPTIMIZER_KEYS, Outside, Software, layer_count
+from mgd_hw.software import (
+    ARCHITECTURES,
+    CLASHES,
+    FLOAT_CODES,
+    FLOAT_OPTIMIZERS,
+    NORMALISED,
+    ONLY_SOFTWARE,
+    OPTIMIZER_KEYS,
+    Outside,
+    Software,
+    layer_count,
+)
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, unknown
 from python_ref.spec.network import Activation, Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
@@ -360,7 +371,7 @@ class _Builder:
         built: dict[str, tuple] = {
             "network.architecture": ("dense",),
             "perturbation.code": tuple(CODES),
-            "optimizer.name": ("sgd", "momentum"),
+            "optimizer.name": tuple(OPTIMIZERS),
             "learning.batch": (1,),
             "learning.repeats": (1,),
             "learning.cost": ("squared-error",),
@@ -479,7 +490,7 @@ class _Builder:
 
     def data(self, task: str, network: Network) -> DataSpec:
         facts = TASKS[task]
-        bipolar = network.output in (Activation.TANH, Activation.SIGN)
+        bipolar = network.output.bounded and network.output.signed
         files, answers = ([name for name, each in TASKS.items() if getattr(each, what)] for what in ("takes_path", "any_answers"))
         takers = {"data.path": files, "data.kind": answers, "data.target_scaling": answers}
         takers |= {f"data.{key}": ["csv"] for key in ("label", "drop", "header", "delimiter", "decimal")}
@@ -551,7 +562,7 @@ class _Builder:
     def formats(self, network: Network, data: DataSpec, seen: Ranges | None) -> Formats:
         used = {network.output} | ({network.hidden} if len(network.sizes) > 2 else set())
         scaled = data.scaling is not Scaling.NONE
-        bounded = used <= {Activation.SIGMOID, Activation.TANH, Activation.SIGN}
+        bounded = all(function.bounded for function in used)
         signed = any(function.signed for function in used) or min(data.target_values) < 0
         activation = Fixed(signed, (2 if bounded else 4), 10)
         low, high = data.target_values
@@ -596,9 +607,10 @@ class _Builder:
             places += [formats.table.fraction_bits] * any(layer.activation.tabulated for layer in network.layers)
         amplitude = max(-6, -min(places))
         why = "the usual" if amplitude == -6 else "the last place of what is perturbed"
+        code = str(self.get("perturbation.code", "lfsr"))
         return Perturbation(
             kind,
-            CODES.get(str(self.get("perturbation.code", "lfsr")), LfsrCode)(),
+            LfsrCode() if code in FLOAT_CODES else CODES[code](),  # a code without hardware stands in `software` alone
             self.get("perturbation.amplitude", amplitude, why, f"2^{amplitude}"),
             self.get("perturbation.seed", 1),
         )
@@ -610,24 +622,27 @@ class _Builder:
             if f"optimizer.{name}" in self.values and name not in OPTIMIZER_KEYS[chosen]:
                 owners = " or ".join(f'"{owner}"' for owner, keys in OPTIMIZER_KEYS.items() if name in keys)
                 raise self.refuse(f"optimizer.{name}", f"only optimizer.name = {owners} has it", f"Remove it, or write name = {owners}.")
-        if chosen != "momentum":
-            return Sgd()
-        return Momentum(
-            **{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS["momentum"] if f"optimizer.{name}" in self.values}
-        )
+        if chosen in FLOAT_OPTIMIZERS:
+            return Sgd()  # an optimiser without hardware stands in `software` alone
+        kind = OPTIMIZERS[chosen]
+        return kind(**{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS[chosen] if f"optimizer.{name}" in self.values})
 
     def schedule(self, network: Network, perturbation: Perturbation, optimizer: Sgd | Momentum, seen: Ranges | None) -> Schedule:
         period = self.get("schedule.update_period", 1)
         fan_in = max(network.sizes[:-1])
         power = 0.3 * fan_in if seen is None else max(0.3 * fan_in, seen.power)
         quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
-        decay = optimizer.k if isinstance(optimizer, Momentum) else 0
+        decay = 0
+        if type(optimizer) is Momentum:
+            decay = optimizer.k
+        elif type(optimizer) is not Sgd:
+            raise unknown("Optimizer", optimizer, "mgd_hw.config, which derives the learning rate")
         chosen = str(self.get("optimizer.name", "sgd"))
         # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
         rate = -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - decay
         rate = max(-48, rate)
-        usual = {"adam": -9, "shift-adam": -9, "sign": -9}.get(chosen)
-        if usual is not None:
+        if chosen in NORMALISED:
+            usual = -9
             fixed = self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)
             return self.periods(fixed, period)
         said = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
@@ -676,7 +691,7 @@ class _Builder:
         """Note the formats that the spec derives by itself."""
         self.get("formats.cost_change", None, "exact difference of two costs", spec.cost_change_format)
         self.get("formats.gradient", None, "range of a weight, 8 fraction bits more", spec.gradient_format)
-        if isinstance(spec.optimizer, Momentum):
+        if spec.momentum is not None:
             self.get("optimizer.format", None, "the gradient's, with k more integer bits, within 32", spec.momentum_format)
 
     def compare(self, spec: DesignSpec, task: str) -> CompareSpec:

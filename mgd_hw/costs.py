@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mgd_hw.results import Result
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.error import unknown
 
 if TYPE_CHECKING:
     from boards.board import Board
@@ -233,8 +233,10 @@ def _picojoules(kind: str, left: int, right: int, real: bool) -> float:
             return _CACHE_64 * left / 64
         case "add":
             return _FLOAT_ADD if real else _ADD_8 + (left - 8) * (_ADD_32 - _ADD_8) / 24
-        case _:
+        case "multiply":
             return _FLOAT_MULTIPLY if real else _MULTIPLY_32 * left * right / 32**2
+        case _:
+            raise unknown("Operation", kind, "mgd_hw.costs._picojoules")
 
 
 def _forward(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int) -> None:
@@ -280,7 +282,7 @@ def _correlate(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: i
 def _update(work: _Work, spec: DesignSpec, parameters: int, times: int, optimizer: str, shifts: bool) -> None:
     """Move every parameter; each is read in the pass that goes on with it."""
     multiplications, additions, words = OPTIMIZERS[optimizer]
-    state = spec.momentum_format.width if isinstance(spec.optimizer, Momentum) else spec.gradient_format.width
+    state = spec.momentum_format.width if spec.momentum is not None else spec.gradient_format.width
     work.do("multiply", 0 if shifts else times * parameters * multiplications, state, state)
     work.do("add", times * parameters * (additions - 1), state)
     work.do("add", times * parameters, spec.formats.weight.width)
@@ -331,7 +333,7 @@ def costs_of_mgd(
     _cost(work, spec, n_out, runs)
     correlations = steps if core else steps * software.batch * software.repeats
     _correlate(work, spec, layers, correlations, spec.gradient_memory or not core)
-    optimizer = software.optimizer if not core else "momentum" if isinstance(spec.optimizer, Momentum) else "sgd"
+    optimizer = software.optimizer if not core else spec.optimizer.name
     _update(work, spec, parameters, updates, optimizer, shifts=core)
     work.do("memory", samples * software.batch * spec.network.n_in, spec.formats.input.width)
     work.do("memory", samples * software.batch * n_out, spec.formats.activation.width)

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from mgd_hw.data.tasks import KIND_NAMES, TASKS, Label, Scaling
-from mgd_hw.software import ARCHITECTURES, OPTIMIZER_KEYS
+from mgd_hw.software import ARCHITECTURES, FLOAT_CODES, OPTIMIZER_KEYS
 from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Activation, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.perturbation import CODES, Kind
@@ -255,13 +255,15 @@ _CAST_MEANING = {
 }
 
 
+_ROUNDED = {"activation": '"half-even"', "cost_change": '"half-even"', "gradient": '"floor"', "weight": '"stochastic"'}
+"""The rounding of each cast, where a design file leaves it out."""
 _PERIOD, _SEED = "whole number, 1 to 2^24 - 1", "whole number, 0 to 2^63 - 1"
 _STEPS = _whole(1, MAX_PERIOD, 1)
 _A_SEED = _whole(0, MAX_SEED, 1)
 _COUNT = _whole(1, 1 << 24, 10_000)
 _COUNTED = "whole number, 1 to 2^24"
 _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
-_CODES = (*CODES, "sinusoidal")
+_CODES = (*CODES, *FLOAT_CODES)
 _SOFTWARE = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
 _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
     (
@@ -433,8 +435,7 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
 ]
 for cast, what in _CAST_MEANING.items():
     names = _ANY_ROUNDING if cast == "weight" else _ROUNDING
-    default = {"gradient": '"floor"', "weight": '"stochastic"'}.get(cast, '"half-even"')
-    _ROWS.append(("formats.rounding", cast, _choices(names), default, f"Rounding of the cast of {what}.", _one_of(_ANY_ROUNDING)))
+    _ROWS.append(("formats.rounding", cast, _choices(names), _ROUNDED[cast], f"Rounding of the cast of {what}.", _one_of(_ANY_ROUNDING)))
 for cast, what in _CAST_MEANING.items():
     _ROWS.append(("formats.overflow", cast, _choices(_OVERFLOW), '"saturate"', f"Overflow of the cast of {what}.", _one_of(_OVERFLOW)))
 _ROWS += [

@@ -18,7 +18,6 @@ from python_ref.datasets import quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
-from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import COUNTERS
 
 __all__ = ["Direction", "Observed", "Values", "observe", "values_of"]
@@ -193,7 +192,7 @@ def _formats(spec: DesignSpec) -> dict[str, Fixed]:
     found |= {f"preactivation {number + 1}": spec.preactivation_format(number) for number in range(len(spec.network.layers))}
     found |= {"activation": spec.formats.activation, "cost": spec.cost_format, "cost_change": spec.cost_change_format}
     found |= {"broadcast": spec.update_format} if spec.plain else {"gradient": spec.gradient_format}
-    return found | ({"momentum": spec.momentum_format} if isinstance(spec.optimizer, Momentum) else {})
+    return found | ({"momentum": spec.momentum_format} if spec.momentum is not None else {})
 
 
 def _take(gatherers: dict[str, _Gatherer], spec: DesignSpec, seen: dict[str, np.ndarray]) -> None:

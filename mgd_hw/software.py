@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.errors import UserError
-from python_ref.spec.network import Activation
-from python_ref.spec.optimizer import Momentum, Sgd
-from python_ref.spec.perturbation import SequentialCode, WalshCode
+from python_ref.spec.error import unknown
+from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
 
 if TYPE_CHECKING:
     from mgd_hw.config import Design
@@ -23,12 +22,16 @@ if TYPE_CHECKING:
     from python_ref.learning.layers import Sequential
     from python_ref.learning.learner import Learner
     from python_ref.learning.objectives import CrossEntropy, SquaredError
+    from python_ref.learning.optimizers import Optimizer
     from python_ref.learning.passes import Measurable
     from python_ref.spec.network import Network
 
 __all__ = [
     "ARCHITECTURES",
     "CLASHES",
+    "FLOAT_CODES",
+    "FLOAT_OPTIMIZERS",
+    "NORMALISED",
     "ONLY_SOFTWARE",
     "OPTIMIZER_KEYS",
     "Outside",
@@ -60,6 +63,15 @@ OPTIMIZER_KEYS = {
     "shift-adam": ("k1", "k2", "refined", "corrected"),
 }
 """The optimisers by name, and the keys that each has."""
+
+FLOAT_OPTIMIZERS = tuple(name for name in OPTIMIZER_KEYS if name not in OPTIMIZERS)
+"""The optimisers that no hardware has."""
+
+NORMALISED = ("adam", "shift-adam", "sign")
+"""The optimisers whose step does not grow with the gradient, and whose usual rate does not follow from the network."""
+
+FLOAT_CODES = ("sinusoidal",)
+"""The perturbation codes that no hardware has."""
 
 ONLY_SOFTWARE = {
     "outside.command": "a forward pass outside",
@@ -269,17 +281,12 @@ def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarra
 
 
 def _code(design: Design, seed: int) -> Code:
-    from python_ref.learning import codes
+    from python_ref.learning.codes import CODES
 
-    match design.spec.perturbation.code:
-        case _ if design.software.code == "sinusoidal":
-            return codes.SinusoidalCode()
-        case WalshCode():
-            return codes.WalshCode()
-        case SequentialCode():
-            return codes.SequentialCode()
-        case _:
-            return codes.RandomCode(seed)
+    name = design.software.code if design.software.code in FLOAT_CODES else design.spec.code.name
+    if name not in CODES:
+        raise unknown("Code", name, "python_ref.learning.codes.CODES")
+    return CODES[name].seeded(seed)
 
 
 def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
@@ -301,6 +308,17 @@ def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLear
     return AnalogLearner(problem, _code(design, seed), 2.0**spec.perturbation.amplitude_log2, 2.0 ** schedule.rate_at(0), *times)
 
 
+def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
+    """The optimiser of the hardware in real numbers."""
+    from python_ref.learning import optimizers
+
+    if type(optimizer) is Sgd:
+        return optimizers.Plain(rate)
+    if type(optimizer) is Momentum:
+        return optimizers.Momentum(rate, 1.0 - 2.0**-optimizer.k)
+    raise unknown("Optimizer", optimizer, "mgd_hw.software._rule_of_hardware")
+
+
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
     """How the design learns for ``steps`` steps what :func:`opened` gave; the rate is that of step 0."""
     from python_ref.learning import devices as d
@@ -311,7 +329,6 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
 
     spec, software, options = design.spec, design.software, dict(design.software.options)
     schedule, rate = spec.schedule, 2.0 ** spec.schedule.rate_at(0)
-    beta = 1.0 - 2.0 ** -options.get("k", spec.optimizer.k if isinstance(spec.optimizer, Momentum) else 3)
     rule: o.Optimizer
     match software.optimizer:
         case "adam":
@@ -319,11 +336,13 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         case "shift-adam":
             rule = ShiftedAdam(ShiftAdam(spec.gradient_format, spec.formats.weight, schedule.rate_at(0), **options), spec.perturbation.seed)
         case "nesterov":
-            rule = o.Nesterov(rate, beta)
+            rule = o.Nesterov(rate, 1.0 - 2.0 ** -options.get("k", 3))
         case "sign":
             rule = o.SignDescent(rate)
+        case name if name in OPTIMIZERS:
+            rule = _rule_of_hardware(spec.optimizer, rate)
         case _:
-            rule = o.Plain(rate) if isinstance(spec.optimizer, Sgd) else o.Momentum(rate, beta)
+            raise unknown("Optimizer", software.optimizer, "mgd_hw.software.learner")
     if software.layer_factors is not None:
         sizes = [block.size for block in problem.parameters]
         rule = o.Layered(rule, tuple(zip(sizes, software.layer_factors, strict=True)))
@@ -357,5 +376,7 @@ def has_slopes(design: Design) -> bool:
     """Whether the network can be propagated back."""
     if design.software.outside is not None:
         return False
+    from python_ref.activations import has_slope
+
     layers: Any = network(design).layers
-    return all(getattr(layer, "activation", None) is not Activation.SIGN for layer in layers)
+    return all(has_slope(layer.activation) for layer in layers if hasattr(layer, "activation"))

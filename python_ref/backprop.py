@@ -8,25 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from python_ref.activations import has_slope, slope
 from python_ref.float_machine import correct, evaluate, forward
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.network import Activation
 
 __all__ = ["Options", "Result", "defined", "train", "true_gradient"]
-
-_SLOPES: dict[Activation, Callable[[np.ndarray], np.ndarray]] = {
-    Activation.RELU: lambda y: (y > 0.0).astype(np.float64),
-    Activation.SIGMOID: lambda y: y * (1.0 - y),
-    Activation.TANH: lambda y: 1.0 - y * y,
-    Activation.IDENTITY: np.ones_like,
-}
-"""dy/dz as a function of y; that of ReLU at 0 is taken as 0."""
 
 
 def defined(spec: DesignSpec) -> bool:
     """Whether the network has a gradient: not with sign, whose slope is zero wherever it exists."""
-    return all(layer.activation in _SLOPES for layer in spec.network.layers)
+    return all(has_slope(layer.activation) for layer in spec.network.layers)
 
 
 def true_gradient(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -56,15 +48,13 @@ def true_gradient(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, 
 
 def _gradient(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean gradient, and the outputs it was taken at."""
-    if not defined(spec):
-        raise ValueError("Back-propagation is not defined for the activation 'sign', which has no slope. Take tanh, say.")
     values = forward(spec, parameters, inputs)
     parts, error = [], 2.0 * (values[-1] - targets) / len(inputs)  # ∂C/∂y of C = Σ(y − y*)²
     layers = list(zip(spec.network.layers, split_parameters(spec, parameters), values, values[1:], strict=False))
     for layer, (weights, _), x, y in reversed(layers):
-        slope = error * _SLOPES[layer.activation](y)
-        parts.append((slope.T @ x, slope.sum(axis=0)))
-        error = slope @ weights
+        change = error * slope(layer.activation, y)
+        parts.append((change.T @ x, change.sum(axis=0)))
+        error = change @ weights
     return join_parameters(parts[::-1]), values[-1]
 
 

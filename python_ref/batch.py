@@ -16,6 +16,7 @@ from python_ref.machine import COUNTER_LIMITS, Pass, State
 from python_ref.network import activate
 from python_ref.parameters import split_parameters
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.number import Overflow, Rounding, cast_raw
 from python_ref.spec.probes import COUNTERS
 
@@ -133,7 +134,7 @@ def _correlated(
     gradient, saturated, first, operand = [], 0, 0, x
     for number, ((weights, biases), layer) in enumerate(zip(split_parameters(spec, state.gradient), spec.network.layers, strict=True)):
         broadcast, beyond, total = _broadcast(spec, number, change, operand, spec.exponent_at(state.steps))
-        if beyond and spec.formats.gradient_cast.overflow is Overflow.WRAP:
+        if beyond and spec.formats.gradient_cast.overflow is not Overflow.SATURATE:
             return None
         saturated += beyond * layer.n_out
         before = np.column_stack((biases, weights)).astype(np.float64)
@@ -162,8 +163,10 @@ def _broadcast(spec: DesignSpec, number: int, change: np.ndarray, operand: np.nd
             np.rint(g, out=g)
         case Rounding.HALF_UP:
             np.floor(np.add(g, 0.5, out=g), out=g)
-        case _:
+        case Rounding.FLOOR:
             np.floor(g, out=g)
+        case _:
+            raise unknown("Rounding", spec.formats.gradient_cast.rounding, "python_ref.batch._broadcast")
     bounds = np.abs(scale) * max(form.max, -form.min, 1 << form.fraction_bits) + 1
     if bounds.max() <= target.max and 4 * bounds.sum() <= target.max:  # without a look at g
         return g, 0, bounds.sum()

@@ -27,10 +27,11 @@ from python_ref.parameters import split_parameters
 from python_ref.perturbation import SignSource, StochasticSource
 from python_ref.signature import INITIAL
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.events import POLYNOMIAL
 from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.probes import COUNTERS, probes, values_per_step
 from python_ref.spec.tables import activation_table
 from python_ref.trace import Header, Run, TraceWriter
@@ -50,14 +51,10 @@ _ROUNDINGS = {
     Rounding.HALF_EVEN: _HALF_EVEN,
     Rounding.STOCHASTIC: _STOCHASTIC,
 }
-_RELU, _IDENTITY, _SIGN, _SIGMOID, _TANH = range(5)
-_FUNCTIONS = {
-    Activation.RELU: _RELU,
-    Activation.IDENTITY: _IDENTITY,
-    Activation.SIGN: _SIGN,
-    Activation.SIGMOID: _SIGMOID,
-    Activation.TANH: _TANH,
-}
+_WRAPS = {Overflow.SATURATE: 0, Overflow.WRAP: 1}
+_TABLE, _RELU, _IDENTITY, _SIGN = range(4)
+_FUNCTIONS = {Activation.RELU: _RELU, Activation.IDENTITY: _IDENTITY, Activation.SIGN: _SIGN}
+"""The number that an activation has in the compiled loops, if it is computed; all that are tabulated have :data:`_TABLE`."""
 _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
 _ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _MOMENTUM, _UPDATE, _WEIGHT = (
     COUNTERS.index(f"saturated_{kind}") for kind in SATURATION_KINDS
@@ -76,7 +73,20 @@ class _Cast(NamedTuple):
     @classmethod
     def of(cls, source: Fixed, target: Fixed, cast: Cast) -> _Cast:
         dropped = source.fraction_bits - target.fraction_bits
-        return cls(dropped, _ROUNDINGS[cast.rounding], int(cast.overflow is Overflow.WRAP), target.min, target.max)
+        if cast.rounding not in _ROUNDINGS:
+            raise unknown("Rounding", cast.rounding, "python_ref.fast._ROUNDINGS")
+        if cast.overflow not in _WRAPS:
+            raise unknown("Overflow", cast.overflow, "python_ref.fast._WRAPS")
+        return cls(dropped, _ROUNDINGS[cast.rounding], _WRAPS[cast.overflow], target.min, target.max)
+
+
+def _function(activation: Activation) -> int:
+    """The number of an activation; TypeError if it is computed and has none."""
+    if activation.tabulated:
+        return _TABLE
+    if activation not in _FUNCTIONS:
+        raise unknown("Activation", activation, "python_ref.fast._FUNCTIONS")
+    return _FUNCTIONS[activation]
 
 
 class _Net(NamedTuple):
@@ -162,6 +172,7 @@ def _round(raw, dropped, rounding, word):
     half = 1 << (shift - 1)
     if rounding == _HALF_UP:
         return kept + (1 if rest >= half else 0)
+    # HALF_EVEN is left, since _Cast.of refuses every other mode; an exception here would cost a third of the speed.
     return kept + (1 if rest > half or (rest == half and kept & 1) else 0)
 
 
@@ -570,7 +581,7 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         "word_at": [placed.first_word for placed in layout.layers],
         "slot_at": [placed.first_slot for placed in layout.layers],
         "group_slots": [placed.group_slots for placed in layout.layers],
-        "function": [_FUNCTIONS[layer.activation] for layer in layers],
+        "function": [_function(layer.activation) for layer in layers],
         "operand_fraction": [operand.fraction_bits for operand in operands],
         "z_dropped": [fraction - form.fraction_bits for fraction, form in zip(exact, narrowed, strict=True)],
         "delta": [spec.amplitude_raw(fraction) if spec.node else 0 for fraction in exact],
@@ -578,11 +589,13 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
     }
     net = _Net(**{name: np.array(column, dtype=np.int64) for name, column in columns.items()}, tables=tables)
     decay, m, m_shift, g_shift, m_width = 0, _Cast(0, 0, 0, 0, 0), 0, 0, 0
-    if isinstance(spec.optimizer, Momentum):
+    if type(spec.optimizer) is Momentum:
         total, form, optimizer = spec.momentum_sum_format, spec.momentum_format, spec.optimizer
         decay, m = optimizer.k, _Cast.of(total, form, Cast(optimizer.rounding, optimizer.overflow))
         m_width = form.width
         m_shift, g_shift = (total.fraction_bits - source.fraction_bits for source in (form, spec.gradient_format))
+    elif type(spec.optimizer) is not Sgd:
+        raise unknown("Optimizer", spec.optimizer, "python_ref.fast._plan")
     plan = _Plan(
         spec.hardware.lanes,
         schedule.perturbation_period,

@@ -18,19 +18,37 @@ from python_ref.compiled import compiled
 from python_ref.datasets import SampleOrder
 from python_ref.float_machine import block_length, evaluate, sign_block, storage_order
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.network import Activation
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 
 __all__ = ["Curve", "Result", "train"]
 
 _RELU, _SIGMOID, _TANH, _IDENTITY, _SIGN = range(5)
-_CODES = {
+_FUNCTIONS = {
     Activation.RELU: _RELU,
     Activation.SIGMOID: _SIGMOID,
     Activation.TANH: _TANH,
     Activation.IDENTITY: _IDENTITY,
     Activation.SIGN: _SIGN,
 }
+"""The number that an activation has in the compiled loops."""
+
+
+def _function(activation: Activation) -> int:
+    """The number of an activation; TypeError if it has none."""
+    if activation not in _FUNCTIONS:
+        raise unknown("Activation", activation, "python_ref.fast_float._FUNCTIONS")
+    return _FUNCTIONS[activation]
+
+
+def _decay(optimizer: Optimizer) -> float:
+    """2⁻ᵏ, or 0 for plain descent; TypeError for an optimizer that the compiled loops do not have."""
+    if type(optimizer) is Momentum:
+        return 2.0**-optimizer.k
+    if type(optimizer) is Sgd:
+        return 0.0
+    raise unknown("Optimizer", optimizer, "python_ref.fast_float._decay")
 
 
 _compiled = compiled()
@@ -84,6 +102,8 @@ def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d
                 v = math.tanh(v)
             elif function == _SIGN:
                 v = 1.0 if v >= 0.0 else -1.0
+            elif function != _IDENTITY:
+                raise ValueError("The activation has a number and no branch in python_ref.fast_float._forward")
             y[j] = v
         at, below, neuron = at + count, below + n_in, neuron + n_out
     cost = 0.0
@@ -347,11 +367,11 @@ def train(
     gradient, momentum = np.zeros_like(theta), np.zeros_like(theta)
     baseline, values, log = np.array([0.0, 1.0]), np.zeros(sum(network.sizes)), np.zeros(5)
     seed = spec.perturbation.seed if seed is None else seed
-    decay = 2.0**-spec.optimizer.k if isinstance(spec.optimizer, Momentum) else 0.0
+    decay = _decay(spec.optimizer)
     delta = 2.0**spec.perturbation.amplitude_log2
     periods = (schedule.perturbation_period, schedule.sample_period, schedule.update_period)
     sizes = np.array(network.sizes, dtype=np.int64)
-    functions = np.array([_CODES[layer.activation] for layer in network.layers], dtype=np.int64)
+    functions = np.array([_function(layer.activation) for layer in network.layers], dtype=np.int64)
     record_every = max(1, steps // 50) if record_every is None else record_every
     block_steps = block_length(spec) * periods[0]
     recorder, n = _Recorder(spec, log, evaluation), 0

@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from python_ref.activations import activate
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.network import Activation
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.error import unknown
+from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import LfsrCode, SequentialCode, WalshCode
 
 __all__ = [
     "SinusoidalCode",
     "State",
-    "activate",
     "correct",
     "evaluate",
     "forward",
@@ -93,27 +93,26 @@ def sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
     shape = block_length(spec), spec.quantities
     p = block * shape[0] + np.arange(shape[0])[:, None]
     index, _ = _positions(spec)
-    code: object = spec.perturbation.code
     s: np.ndarray
-    match code:
-        case LfsrCode():
-            random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,))))
-            bits = np.unpackbits(np.frombuffer(random.bytes(-(-shape[0] * shape[1] // 8)), np.uint8), count=shape[0] * shape[1])
-            s = bits.reshape(shape).astype(np.float64)
-            s *= -2.0
-            s += 1.0
-        case WalshCode():
-            odd = (index + 1) & (p % (1 << int(spec.quantities).bit_length()))
-            for shift in (32, 16, 8, 4, 2, 1):
-                odd ^= odd >> shift
-            s = 1.0 - 2.0 * (odd & 1)
-        case SequentialCode():
-            s = (index == p % spec.quantities).astype(np.float64)
-        case SinusoidalCode():
-            turns = (index + 1) * p / (2.0 * (spec.quantities + 1))
-            s = np.sqrt(2.0) * np.sin(2 * np.pi * turns)
-        case _:
-            raise TypeError(f"Code must be one of the float model's, not {code!r}")
+    kind: type = type(spec.perturbation.code)  # exactly: a code derived from another one is not that one
+    if kind is LfsrCode:
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,))))
+        bits = np.unpackbits(np.frombuffer(random.bytes(-(-shape[0] * shape[1] // 8)), np.uint8), count=shape[0] * shape[1])
+        s = bits.reshape(shape).astype(np.float64)
+        s *= -2.0
+        s += 1.0
+    elif kind is WalshCode:
+        odd = (index + 1) & (p % (1 << int(spec.quantities).bit_length()))
+        for shift in (32, 16, 8, 4, 2, 1):
+            odd ^= odd >> shift
+        s = 1.0 - 2.0 * (odd & 1)
+    elif kind is SequentialCode:
+        s = (index == p % spec.quantities).astype(np.float64)
+    elif kind is SinusoidalCode:
+        turns = (index + 1) * p / (2.0 * (spec.quantities + 1))
+        s = np.sqrt(2.0) * np.sin(2 * np.pi * turns)
+    else:
+        raise unknown("Code", spec.perturbation.code, "python_ref.float_machine.sign_block")
     s.setflags(write=False)
     return s
 
@@ -125,21 +124,6 @@ def signs(spec: DesignSpec, seed: int, p: int) -> np.ndarray:
 
 
 # -- The network and its cost ---------------------------------------------------------------------------------------
-
-
-def activate(function: Activation, z: np.ndarray) -> np.ndarray:
-    """y of pre-activations z, any shape."""
-    match function:
-        case Activation.RELU:
-            return np.maximum(z, 0.0)
-        case Activation.SIGMOID:
-            return 0.5 + 0.5 * np.tanh(0.5 * z)
-        case Activation.TANH:
-            return np.tanh(z)
-        case Activation.IDENTITY:
-            return z
-        case Activation.SIGN:
-            return np.where(z >= 0.0, 1.0, -1.0)
 
 
 def forward(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, shift: np.ndarray | float = 0.0) -> list[np.ndarray]:
@@ -303,8 +287,10 @@ def step(
     after = replace(after, evaluations=state.evaluations + passes)
     if (n + 1) % schedule.update_period == 0:
         momentum, move = state.momentum, gradient
-        if isinstance(spec.optimizer, Momentum):
+        if type(spec.optimizer) is Momentum:
             momentum = move = state.momentum - state.momentum * 2.0**-spec.optimizer.k + gradient
+        elif type(spec.optimizer) is not Sgd:
+            raise unknown("Optimizer", spec.optimizer, "python_ref.float_machine.step")
         after = replace(after, parameters=state.parameters - move, momentum=momentum, gradient=np.zeros_like(gradient))
         after = replace(after, writes=state.writes + len(move))
     return after, seen

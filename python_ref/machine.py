@@ -17,8 +17,9 @@ from python_ref.network import forward
 from python_ref.perturbation import SignSource, StochasticSource
 from python_ref.signature import INITIAL, extend
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.number import Fixed, cast_raw
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.probes import COUNTERS, probes
 
 __all__ = ["Pass", "Sample", "State", "initial_state", "sample_number", "step"]
@@ -227,6 +228,8 @@ def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: 
 
     Without a gradient memory u = cast_weight(g), rounded once before the sign: θ ← saturate(θ − s·u).
     """
+    if type(spec.optimizer) not in (Sgd, Momentum):
+        raise unknown("Optimizer", spec.optimizer, "python_ref.machine._learn")
     layout, cast = spec.layout, spec.formats.weight_cast
     parameters, gradient, momentum, saturated = state.parameters, state.gradient, state.momentum, {}
     if spec.plain:

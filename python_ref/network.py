@@ -6,6 +6,7 @@ import numpy as np
 
 from python_ref.parameters import split_parameters
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed, Overflow, cast_raw
 from python_ref.spec.tables import activation_table
@@ -29,10 +30,12 @@ def activate(spec: DesignSpec, function: Activation, z: np.ndarray, source: Fixe
             return cast_raw(z, source, target, cast.rounding, cast.overflow)
         case Activation.SIGN:
             return np.where(z >= 0, 1, -1) << np.int64(target.fraction_bits), np.zeros(np.shape(z), dtype=bool)
-        case _:
+        case _ if function.tabulated:
             table = spec.formats.table
             address, outside = cast_raw(z, source, table, cast.rounding, Overflow.SATURATE)
             return activation_table(function, table, target)[address & ((1 << table.width) - 1)], outside
+        case _:
+            raise unknown("Activation", function, "python_ref.network.activate")
 
 
 def forward(

@@ -5,12 +5,14 @@ The canonical order is layer by layer, neuron by neuron, the bias and then the w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.network import Scheme
+from python_ref.spec.error import unknown
+from python_ref.spec.network import Initialization, Layer, Scheme
 
 __all__ = ["initial_parameters", "join_parameters", "quantise_parameters", "split_parameters"]
 
@@ -34,16 +36,26 @@ def initial_parameters(spec: DesignSpec, seed: int | None = None) -> np.ndarray:
     rng = np.random.Generator(np.random.PCG64(initial.seed if seed is None else seed))
     parts = []
     for layer in spec.network.layers:
-        bound = {
-            Scheme.UNIFORM: initial.scale,
-            Scheme.GLOROT: initial.scale * np.sqrt(6 / (layer.n_in + layer.n_out)),
-            Scheme.HE: initial.scale * np.sqrt(6 / layer.n_in),
-            Scheme.ZERO: 0.0,
-        }[initial.scheme]
+        bound = _bound(initial, layer)
         weights = bound * rng.uniform(-1, 1, (layer.n_out, layer.n_in))
         biases = bound * rng.uniform(-1, 1, layer.n_out) if initial.scheme is Scheme.UNIFORM else np.zeros(layer.n_out)
         parts.append((weights, biases))
     return join_parameters(parts)
+
+
+def _bound(initial: Initialization, layer: Layer) -> float:
+    """The weights of a layer are drawn between minus this number and this number."""
+    match initial.scheme:
+        case Scheme.UNIFORM:
+            return initial.scale
+        case Scheme.GLOROT:
+            return initial.scale * math.sqrt(6 / (layer.n_in + layer.n_out))
+        case Scheme.HE:
+            return initial.scale * math.sqrt(6 / layer.n_in)
+        case Scheme.ZERO:
+            return 0.0
+        case _:
+            raise unknown("Scheme", initial.scheme, "python_ref.parameters._bound")
 
 
 def quantise_parameters(spec: DesignSpec, values: np.ndarray) -> np.ndarray:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.perturbation import LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
+from python_ref.spec.perturbation import Trinomial, stochastic_generator
 
 __all__ = ["BitStream", "SignSource", "StochasticSource"]
 
 BLOCK_BITS = 1 << 17
 """Least bits computed at once."""
-
-_SIGN_OF_BIT = np.array([1, -1], dtype=np.int8)
 
 
 def _power_of_x(exponent: int, degree: int) -> int:
@@ -120,9 +118,7 @@ class SignSource:
         self._lane = layout.neuron_lane if spec.node else layout.parameter_lane
         self._draw = layout.neuron_group if spec.node else layout.parameter_slot
         self._order = np.arange(spec.quantities) if spec.node else layout.parameter_order
-        code = spec.perturbation.code
-        generators = code.generators(spec.hardware.lanes) if isinstance(code, LfsrCode) else ()
-        self._streams = [BitStream(generator, self.seed) for generator in generators]
+        self._streams = [BitStream(generator, self.seed) for generator in spec.code.generators(spec.hardware.lanes)]
 
     def signs(self, p: int) -> np.ndarray:
         """Sign vector number p (int8, shape (quantities,)): −1, 0 or +1, in the canonical order of neurons or parameters."""
@@ -131,21 +127,12 @@ class SignSource:
     def block(self, first: int, count: int) -> np.ndarray:
         """Sign vectors ``first`` … ``first + count − 1`` (int8, shape (count, quantities))."""
         p = np.arange(first, first + count, dtype=np.int64)[:, None]
-        match self.spec.perturbation.code:
-            case LfsrCode():
-                return _SIGN_OF_BIT[self._bits(first, count) ^ (p & 1).astype(np.uint8)]
-            case WalshCode():
-                phase = p & ((1 << WalshCode.phase_bits(self.spec.quantities)) - 1)
-                odd = (self._order + 1) & phase
-                for shift in (16, 8, 4, 2, 1):
-                    odd ^= odd >> shift
-                return _SIGN_OF_BIT[odd & 1]
-            case SequentialCode():
-                return (self._order == p % self.spec.quantities).astype(np.int8)
+        code = self.spec.code
+        return code.signs(self._order, code.phase(p, self.spec.quantities), self._bits(first, count))
 
     def _bits(self, first: int, count: int) -> np.ndarray:
         """The drawn bit of every quantity (uint8, shape (count, quantities)): lane l takes bit l mod 126 of generator ⌊l/126⌋."""
-        found = np.empty((count, self.spec.quantities), dtype=np.uint8)
+        found = np.zeros((count, self.spec.quantities), dtype=np.uint8)
         for number, stream in enumerate(self._streams):
             outputs, draws = stream.generator.outputs, self.spec.draws
             drawn = stream.bits(first * draws * outputs, count * draws * outputs).reshape(count, draws * outputs)

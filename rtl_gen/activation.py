@@ -9,9 +9,9 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.network import Activation
 from python_ref.spec.number import Overflow
-from python_ref.spec.perturbation import SequentialCode
 from python_ref.spec.tables import activation_table
 from rtl_gen.cast import cast_in_two, jam
 from rtl_gen.fixed import plus_or_minus
@@ -87,19 +87,25 @@ class Drain(wiring.Component):
         """z + sΔ of the neuron that leaves: one adder for all lanes. Its sign is there when it waits for nothing else."""
         spec, slot = self.spec, self.slot
         second = slot.second & spec.two_sided
-        # What differs among the lanes is in a sequential code whether there is a sign, else which.
-        is_sequential = isinstance(spec.perturbation.code, SequentialCode)
-        marks = Signal(spec.hardware.lanes, reset_less=True)
+        # What differs among the lanes: which sign they have, or whether they have one, or both.
+        some_negative, some_zero = -1 in spec.code.values, 0 in spec.code.values
+        marks, present = (Signal(spec.hardware.lanes, name=name, reset_less=True) for name in ("marks", "present"))
         perturb, minus, hidden = (Signal(name=name, reset_less=True) for name in ("perturb", "minus", "hidden"))
         m.d.sync += marks.eq(marks[1:])
         with m.If(slot.last):
             m.d.sync += [
-                marks.eq(self.live.active if is_sequential else self.live.negative ^ second.replicate(len(marks))),
+                marks.eq(self.live.negative ^ second.replicate(len(marks)) if some_negative else self.live.active),
                 perturb.eq(slot.perturb),
                 minus.eq(second),
                 hidden.eq(slot.layer.any()),
             ]
-        chosen = (perturb & marks[0], minus) if is_sequential else (perturb, marks[0])
+        if some_negative and some_zero:
+            m.d.sync += present.eq(present[1:])
+            with m.If(slot.last):
+                m.d.sync += present.eq(self.live.active)
+            chosen = (perturb & present[0], marks[0])
+        else:
+            chosen = (perturb, marks[0]) if some_negative else (perturb & marks[0], minus)
         active, negative = (delayed(m, each, 1, name) for each, name in zip(chosen, ("active", "negative"), strict=True))
         hidden = delayed(m, hidden, 1, "hidden")
         places = [spec.preactivation_format(n).fraction_bits + spec.perturbation.amplitude_log2 for n in (0, len(spec.network.layers) - 1)]
@@ -182,6 +188,8 @@ class ActivationUnit(wiring.Component):
             one = 1 << target.fraction_bits
             m.d.sync += [negative.eq(aligned < 0), y.eq(Mux(negative, -one, one))]
             return y, outside
+        if not activation.tabulated and activation is not Activation.IDENTITY:
+            raise unknown("Activation", activation, "rtl_gen.activation.ActivationUnit._apply")
         narrow = formats.table if activation.tabulated else target
         overflow = Overflow.SATURATE if activation.tabulated else cast.overflow
         dropped = fraction - narrow.fraction_bits

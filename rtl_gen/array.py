@@ -8,7 +8,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import Memory
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.lane import Lane
@@ -105,7 +104,7 @@ class LaneArray(wiring.Component):
     def counts(self) -> tuple[str, ...]:
         """Names of what it counts."""
         kinds = ["broadcast", "update", "weight", *([] if self.spec.plain else ["gradient"])]
-        kinds += ["momentum"] if isinstance(self.spec.optimizer, Momentum) else []
+        kinds += ["momentum"] if self.spec.momentum is not None else []
         return ("writes", "changed", *(f"saturated_{kind}" for kind in kinds))
 
     @property
@@ -164,7 +163,7 @@ class LaneArray(wiring.Component):
         rows = [("parameter", Memory.PARAMETER, timing.parameter_read, timing.parameter, updates)]
         if spec.gradient_memory:
             rows.append(("gradient", Memory.GRADIENT, timing.gradient_read, timing.gradient, 1))
-        if isinstance(spec.optimizer, Momentum):
+        if spec.momentum is not None:
             rows.append(("momentum", Memory.MOMENTUM, timing.momentum_read, timing.momentum, updates))
         word = Signal(32, name="host_word", reset_less=timing.reach > 0)
         m.d.sync += word.eq(Mux(self.host_mode, self.host_data, 0))
@@ -211,7 +210,7 @@ class LaneArray(wiring.Component):
         if not spec.stochastic_bits:
             return shared, own
         # The word is valid when the first stochastic cast rounds: that of m, or of u.
-        momentum = isinstance(spec.optimizer, Momentum)
+        momentum = spec.momentum is not None
         m.d.comb += self.word_slot.eq(slots[(timing.gradient + 1 if momentum else timing.gradient) - DRAW_LATENCY])
         if not momentum:
             return shared | {"update_word": self.word}, own
@@ -251,7 +250,7 @@ class LaneArray(wiring.Component):
         else:
             rows["saturated_update"] = (flags("update_outside", timing.update), updated)
             rows["saturated_gradient"] = (flags("gradient_outside", timing.gradient), correlated)
-        if isinstance(spec.optimizer, Momentum):
+        if spec.momentum is not None:
             rows["saturated_momentum"] = (flags("momentum_outside", timing.momentum), updated)
         for name, (which, when) in rows.items():
             if which is None:
@@ -286,7 +285,7 @@ class LaneArray(wiring.Component):
             }
             if not spec.plain:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
-            if isinstance(spec.optimizer, Momentum):
+            if spec.momentum is not None:
                 kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - timing.read, f"old_momentum{number}")
                 decayed = delayed(m, lane.momentum, stage - timing.momentum, f"momentum{number}")
                 shown["momentum"] = Mux(self.update, decayed, kept)

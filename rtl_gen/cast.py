@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 
+from python_ref.spec.error import unknown
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from rtl_gen.fixed import does_not_fit, round_value, shift
 
@@ -35,6 +36,8 @@ def _to_nearest(value: Value, dropped: int, rounding: Rounding) -> Value:
     half, odd = place(dropped - 1), place(dropped)
     if rounding is Rounding.HALF_UP:
         return shift(value, -dropped) + half
+    if rounding is not Rounding.HALF_EVEN:
+        raise unknown("Rounding", rounding, "rtl_gen.cast.cast_in_two")
     if dropped <= 3:  # one gate tells whether it goes up
         return shift(value, -dropped) + (half & (odd | value[: dropped - 1].any()))
     return shift(value + Cat((~odd).replicate(dropped - 1), odd), -dropped)
@@ -91,6 +94,8 @@ def cast_in_two(
     kept = Signal(target.width, name=f"{name}_kept")
     m.d.comb += kept.eq(rounded)
     chosen: Value = kept
+    if overflow not in (Overflow.SATURATE, Overflow.WRAP):
+        raise unknown("Overflow", overflow, "rtl_gen.cast.cast_in_two")
     if overflow is Overflow.SATURATE:
         low, high = (Const(end & ((1 << target.width) - 1), target.width) for end in (target.min, target.max))
         chosen = Mux(outside, Mux(is_negative, low, high), kept)

@@ -14,7 +14,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
-from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
@@ -112,7 +111,7 @@ def manifest(spec: DesignSpec) -> dict:
         "gradient": spec.gradient_format,
         **{f"preactivation_{n}": spec.preactivation_format(n) for n in range(len(network.layers))},
     }
-    if isinstance(spec.optimizer, Momentum):
+    if spec.momentum is not None:
         formats["momentum"] = spec.momentum_format
     return {
         "design": spec.name,
@@ -163,7 +162,7 @@ def memory_bits(spec: DesignSpec) -> int:
     activation = spec.formats.activation.width
     per_word = spec.formats.weight.width
     per_word += spec.gradient_format.width if spec.gradient_memory else 0
-    per_word += spec.momentum_format.width if isinstance(spec.optimizer, Momentum) else 0
+    per_word += spec.momentum_format.width if spec.momentum is not None else 0
     bits = spec.hardware.lanes * max(2, spec.layout.words) * per_word
     bits += max(2, buffers * network.n_in) * spec.formats.input.width + max(2, buffers * network.n_out) * activation
     bits += max(2, (2 if spec.node else 1) * network.n_hidden) * activation if network.n_hidden else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Mux, Value, ValueLike
 
+from python_ref.spec.error import unknown
 from python_ref.spec.number import Fixed, Overflow, Rounding
 
 __all__ = ["does_not_fit", "limit", "plus_or_minus", "round_value", "shift"]
@@ -30,13 +31,16 @@ def round_value(value: Value, dropped: int, rounding: Rounding, word: ValueLike 
     """
     if dropped <= 0 or rounding is Rounding.FLOOR:
         return shift(value, -dropped)
-    if rounding is Rounding.STOCHASTIC:
-        addend = Value.cast(word)[:dropped]
-    elif rounding is Rounding.HALF_UP:
-        addend = Const(1 << (dropped - 1))
-    else:
-        odd = value.shift_right(dropped)[0] if dropped < len(value) else value[-1] & value.shape().signed
-        addend = Const((1 << (dropped - 1)) - 1) + odd
+    match rounding:
+        case Rounding.STOCHASTIC:
+            addend = Value.cast(word)[:dropped]
+        case Rounding.HALF_UP:
+            addend = Const(1 << (dropped - 1))
+        case Rounding.HALF_EVEN:
+            odd = value.shift_right(dropped)[0] if dropped < len(value) else value[-1] & value.shape().signed
+            addend = Const((1 << (dropped - 1)) - 1) + odd
+        case _:
+            raise unknown("Rounding", rounding, "rtl_gen.fixed.round_value")
     return shift(value + addend, -dropped)
 
 
@@ -63,6 +67,8 @@ def limit(value: Value, target: Fixed, overflow: Overflow) -> tuple[Value, Value
     """
     outside = does_not_fit(value, target)
     kept = value[: target.width] if len(value) >= target.width else value
+    if overflow not in (Overflow.SATURATE, Overflow.WRAP):
+        raise unknown("Overflow", overflow, "rtl_gen.fixed.limit")
     if overflow is Overflow.SATURATE and not (isinstance(outside, Const) and outside.value == 0):
         negative = value[-1] if value.shape().signed else Const(0, 1)
         low, high = (Const(end & ((1 << target.width) - 1), target.width) for end in (target.min, target.max))

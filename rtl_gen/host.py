@@ -7,7 +7,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
-from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import MAGIC, Command, Memory, adjustable_periods, register_map
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.registers import HALF, Capture, Counter, RegisterFile
@@ -38,7 +37,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     ]
     # A saturation of a cast that all lanes share counts for each of them.
     once = {"activation": False, "cost_change": True}
-    built = {"gradient": not spec.plain, "momentum": isinstance(spec.optimizer, Momentum)}
+    built = {"gradient": not spec.plain, "momentum": spec.momentum is not None}
     for kind in SATURATION_KINDS:
         name = f"saturated_{kind}"
         if built.get(kind, True):

@@ -10,8 +10,9 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.number import Overflow
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.optimizer import Momentum, Sgd
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
@@ -89,7 +90,7 @@ class LaneTiming:
     """
 
     def __init__(self, spec: DesignSpec):
-        momentum = isinstance(spec.optimizer, Momentum)
+        momentum = spec.momentum is not None
         self.reach = reach_of(spec.hardware.lanes)
         self.read = read_latency_of(spec.hardware.lanes)
         self.gradient = self.reach + 3
@@ -157,7 +158,9 @@ class Lane(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.timing = LaneTiming(spec)
-        self.momentum_built = isinstance(spec.optimizer, Momentum)
+        if type(spec.optimizer) not in (Sgd, Momentum):
+            raise unknown("Optimizer", spec.optimizer, "rtl_gen.lane.Lane")
+        self.momentum_built = spec.momentum is not None
         weight = shape_of(spec.formats.weight)
         words = range(max(2, spec.layout.words))
         ports = {

@@ -5,18 +5,31 @@ No sign is ever stored: the replay stream draws them a second time.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.perturbation import LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
+from python_ref.spec.error import unknown
+from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
 from python_ref.spec.registers import phase_bits
 from rtl_gen.slot import active_lanes, delayed, slot_layout
 
-__all__ = ["DRAW_LATENCY", "Beats", "CountedSigns", "RandomSigns", "StochasticWords", "leap", "sign_layout", "sign_source"]
+__all__ = [
+    "DRAW_LATENCY",
+    "Beats",
+    "CountedSigns",
+    "RandomSigns",
+    "SequentialSigns",
+    "StochasticWords",
+    "WalshSigns",
+    "leap",
+    "sign_layout",
+    "sign_source",
+]
 
 
 DRAW_LATENCY = 2
@@ -84,8 +97,7 @@ class _SignPorts(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        code = spec.perturbation.code
-        self.generators = code.generators(spec.hardware.lanes) if isinstance(code, LfsrCode) else ()
+        self.generators = spec.code.generators(spec.hardware.lanes)
         self.load_width = phase_bits(spec) + sum(generator.outputs for generator in self.generators)
         super().__init__(
             {
@@ -229,44 +241,78 @@ class RandomSigns(_SignPorts):
         return live_now, replay_now
 
 
-class CountedSigns(_SignPorts):
-    """Signs that are a function of a quantity's index in hardware order and of p: Walsh and sequential codes."""
+class CountedSigns(_SignPorts, ABC):
+    """Signs that are a function of a quantity's index in hardware order and of the phase, which counts sign vectors."""
+
+    @abstractmethod
+    def sign(self, index, phase) -> tuple[ValueLike, ValueLike]:
+        """Whether the quantity with this index has a negative sign at this phase, and whether its sign is not 0."""
+
+    def following(self, phase):
+        """The phase of the next sign vector: one more, and 0 after the last."""
+        period = self.spec.code.period(self.spec.quantities)
+        return Mux(phase == period - 1, 0, phase + 1)
 
     def elaborate(self, platform):
         m = Module()
-        quantities = self.spec.quantities
-        walsh = isinstance(self.spec.perturbation.code, WalshCode)
-
-        def following(p):
-            return p + 1 if walsh else Mux(p == quantities - 1, 0, p + 1)
-
-        _, phases = self.track_steps(m, Signal(phase_bits(self.spec), name="phase"), following)
+        values = self.spec.code.values
+        _, phases = self.track_steps(m, Signal(phase_bits(self.spec), name="phase"), self.following)
         drawing = self.follow_slots(m)
-        for which, (slot, draw, _), p, signs in (
+        for which, (slot, draw, _), phase, signs in (
             ("live", drawing.live, phases.live, self.live),
             ("replay", drawing.replay, phases.replay, self.replay),
         ):
-            index = Signal(range(quantities + self.spec.hardware.lanes + 1), name=f"{which}_index")
+            index = Signal(range(self.spec.quantities + self.spec.hardware.lanes + 1), name=f"{which}_index")
             now = Signal.like(index, name=f"{which}_now")
             m.d.comb += now.eq(Mux(slot.begin, 0, index))
             with m.If(draw):
                 m.d.sync += index.eq(now + Mux(slot.real, active_lanes(self.spec, slot), 0))
                 for lane in range(self.spec.hardware.lanes):
-                    if walsh:
-                        m.d.sync += signs.negative[lane].eq(((now + lane + 1) & p).xor())
-                    else:
-                        m.d.sync += signs.active[lane].eq(now + lane == p)
-        if walsh:
+                    negative, active = self.sign(now + lane, phase)
+                    if -1 in values:
+                        m.d.sync += signs.negative[lane].eq(negative)
+                    if 0 in values:
+                        m.d.sync += signs.active[lane].eq(active)
+        if 0 not in values:
             m.d.comb += [self.live.active.eq(-1), self.replay.active.eq(-1)]
         return m
 
 
-_SOURCES = {LfsrCode: RandomSigns, WalshCode: CountedSigns, SequentialCode: CountedSigns}
+class WalshSigns(CountedSigns):
+    """Rows of a Sylvester-Hadamard matrix; the phase wraps by itself, since its period is a power of two."""
+
+    def sign(self, index, phase):
+        """Negative where the parity of the bits that the row's number and the phase share is odd; never 0."""
+        return ((index + 1) & phase).xor(), 1
+
+    def following(self, phase):
+        """One more, modulo the period."""
+        return phase + 1
+
+
+class SequentialSigns(CountedSigns):
+    """One quantity at a time."""
+
+    def sign(self, index, phase):
+        """Never negative; not 0 where the index is the phase."""
+        return 0, index == phase
+
+
+_SOURCES: dict[type[Code], type[_SignPorts]] = {LfsrCode: RandomSigns, WalshCode: WalshSigns, SequentialCode: SequentialSigns}
 
 
 def sign_source(spec: DesignSpec) -> _SignPorts:
-    """The source of signs of a design's code."""
-    return _SOURCES[type(spec.perturbation.code)](spec)
+    """The source of signs of a design's code.
+
+    Raises
+    ------
+    TypeError
+        If the code has none.
+    """
+    source = _SOURCES.get(type(spec.code))
+    if source is None:
+        raise unknown("Code", spec.code, "rtl_gen.perturbation._SOURCES")
+    return source(spec)
 
 
 class StochasticWords(wiring.Component):

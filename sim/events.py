@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import COUNTERS
 from sim.error import CoreError
 from sim.ports import EVENTS, Field, Ports
@@ -213,7 +212,7 @@ class Decoder:
         layout = self.spec.layout
         rows = self._take("word", steps * layout.words)
         names = ["sign", *([] if self.spec.plain else ["gradient"]), "parameter"]
-        names += ["momentum"] if isinstance(self.spec.optimizer, Momentum) else []
+        names += ["momentum"] if self.spec.momentum is not None else []
         place = layout.parameter_word * self.spec.hardware.lanes + layout.parameter_lane
         result = {"broadcast": self._values("word", rows, "broadcast").reshape(steps, layout.words)}
         for name in names:

@@ -12,10 +12,9 @@ import numpy as np
 from python_ref.perturbation import BitStream
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
-from python_ref.spec.optimizer import Momentum
-from python_ref.spec.perturbation import LfsrCode, SequentialCode, stochastic_generator
+from python_ref.spec.perturbation import stochastic_generator
 from python_ref.spec.probes import COUNTERS
-from python_ref.spec.registers import MAGIC, Command, Link, Memory, phase_bits, register_map, stream_beats, stream_widths
+from python_ref.spec.registers import MAGIC, Command, Link, Memory, register_map, stream_beats, stream_widths
 
 __all__ = [
     "canonical",
@@ -93,13 +92,12 @@ def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list
         if step % getattr(schedule, name):
             raise ValueError(f"Step must be a multiple of the {name.replace('_', ' ')} {getattr(schedule, name)}, not {step}")
     seed = spec.perturbation.seed if seed is None else seed
-    code, p, update = spec.perturbation.code, step // schedule.perturbation_period, step // schedule.update_period
-    drawn = [(generator, p * spec.draws) for generator in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
+    p, update = step // schedule.perturbation_period, step // schedule.update_period
+    drawn = [(generator, p * spec.draws) for generator in spec.code.generators(spec.hardware.lanes)]
     if spec.stochastic_bits:
         drawn.append((stochastic_generator(spec.stochastic_bits), update * spec.layout.slots))
     beats, widths = stream_beats(spec), stream_widths(spec)
-    phase = p % spec.quantities if isinstance(code, SequentialCode) else p & (1 << phase_bits(spec)) - 1
-    columns = [phase << (beats - 1) * widths[0]]
+    columns = [spec.code.phase(p, spec.quantities) << (beats - 1) * widths[0]]
     for generator, draws in drawn:
         state = BitStream(generator, seed).state(draws * generator.outputs)
         columns.append(state << beats * generator.outputs - generator.degree)
@@ -144,7 +142,7 @@ def memories(spec: DesignSpec) -> dict[Memory, Fixed]:
     found = {Memory.PARAMETER: spec.formats.weight}
     if spec.gradient_memory:
         found[Memory.GRADIENT] = spec.gradient_format
-    if isinstance(spec.optimizer, Momentum):
+    if spec.momentum is not None:
         found[Memory.MOMENTUM] = spec.momentum_format
     return found
 

@@ -315,7 +315,7 @@ def apply(patch: str, root: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-TRIAL = """
+SOFTSIGN = """
 import tempfile
 from pathlib import Path
 
@@ -325,7 +325,8 @@ from mgd_hw.config import parse
 from mgd_hw.data import load
 from mgd_hw.flow import run_of
 from python_ref import backprop, fast, fast_float
-from python_ref.float_machine import activate
+from python_ref.activations import activate
+from python_ref.float_machine import evaluate
 from python_ref.machine import initial_state
 from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed
@@ -340,6 +341,7 @@ assert np.abs(table[inputs & 127] / 1024 - activate(Activation.SOFTSIGN, inputs 
 
 text = 'network.layers = [2, 3, 1]\\nnetwork.hidden = "softsign"\\nnetwork.output = "softsign"\\ndata.task = "xor"\\nhardware.lanes = 2\\n'
 design = parse(text, "softsign.toml")
+assert design.data.target_values == (-1.0, 1.0) and design.spec.formats.activation == Fixed(True, 2, 10)
 spec, run = design.spec, run_of(design, load(design.data), 8)
 assert backprop.defined(spec)
 with tempfile.TemporaryDirectory() as folder:
@@ -352,15 +354,119 @@ start = spec.formats.weight.to_real(run.parameters)
 samples = load(design.data).train
 fast_float.train(spec, start, samples.inputs, samples.targets, load(design.data).order, 8)
 gradient = backprop.true_gradient(spec, start, samples.inputs, samples.targets)
-assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
-print("trained")
+h = 1e-6 * np.eye(len(start))
+plus, minus = ([evaluate(spec, start + sign * row, samples.inputs, samples.targets)[1] for row in h] for sign in (1, -1))
+assert np.abs(gradient - (np.array(plus) - np.array(minus)) / 2e-6).max() < 1e-6 < np.abs(gradient).max()
+print("done")
 """
 
+ALTERNATING = """
+import tempfile
+from pathlib import Path
 
-def test_the_patch_that_adds_an_activation(tmp_path: Path) -> None:
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    apply("".join(blocks(text_of("extending.md"), "diff")), tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run([sys.executable, "-c", TRIAL], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "trained", done.stderr[-3000:]
+import numpy as np
+
+from python_ref import float_machine
+from python_ref.learning.codes import CODES
+from python_ref.perturbation import SignSource
+from python_ref.spec.perturbation import AlternatingCode, Kind
+from python_ref.spec.registers import phase_bits
+from rtl_gen.core import Core
+from sim.cosim import cosim
+from tests.test_kinds import run_of, spec_of
+
+for quantities in (1, 7, 8, 9):
+    for kind in Kind:
+        spec = spec_of(AlternatingCode(), kind, quantities)
+        count = spec.quantities
+        assert phase_bits(spec) == max(1, (2 * count - 1).bit_length())
+        rows = np.zeros((4 * count, count))
+        for p in range(len(rows)):
+            rows[p, p % count] = -1 if p // count % 2 else 1
+        order = np.arange(count) if spec.node else spec.layout.parameter_order
+        found = SignSource(spec).block(0, len(rows))
+        assert np.array_equal(found, rows[:, order])
+        for p in (0, count - 1, count, len(rows) - 1):
+            assert np.array_equal(float_machine.signs(spec, 1, p), found[p])
+        assert np.array_equal(CODES["alternating"]().rows(1, 3 * count, count), rows[1 : 3 * count + 1])
+        with tempfile.TemporaryDirectory() as folder:
+            result = cosim(run_of(spec, 2 * count + 3), Core(spec), Path(folder), simulator="amaranth")
+        assert result.equal and result.compared, result
+print("done")
+"""
+
+COMMANDS = """
+import sys
+from mgd_hw.cli import main
+for command in sys.argv[1:]:
+    try:
+        main(command.split())
+    except SystemExit as end:
+        assert not end.code, (command, end.code)
+print("done")
+"""
+BOTH = """
+network.layers = [2, 3, 1]
+network.hidden = "softsign"
+network.output = "softsign"
+perturbation.code = "alternating"
+data.task = "xor"
+hardware.lanes = 2
+compare.steps = 100
+compare.seeds = 1
+compare.backprop_epochs = 5
+"""
+"""A design file that asks for both additions of the guide."""
+
+QUICK = ("generate both.toml", "fit both.toml", "diagnose both.toml", "compare both.toml")
+SLOW = (
+    "cosim both.toml --steps 40",
+    "train both.toml --link virtual --steps 20 --verify",
+    "synth both.toml",
+    "sweep both.toml --vary schedule.learning_rate=-6,-5 --steps 50 --workers 1",
+    "report both.toml --proof 20",
+)
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources and of the tests with the guide's patches."""
+    root = tmp_path_factory.mktemp("patched")
+    for package in (*PACKAGES, "tests"):
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    apply("".join(blocks(text_of("extending.md"), "diff")), root)
+    (root / "both.toml").write_text(BOTH, encoding="utf-8")
+    return root
+
+
+def runs(root: Path, script: str, *arguments: str, compiled: bool = False) -> None:
+    """Run a script on the patched copy; it says at its end that it is done."""
+    environment = {**os.environ, "PYTHONPATH": str(root)} | ({} if compiled else {"NUMBA_DISABLE_JIT": "1"})
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.endswith("done\n"), done.stdout[-1000:] + done.stderr[-3000:]
+
+
+def test_the_patch_that_adds_an_activation(patched: Path) -> None:
+    runs(patched, SOFTSIGN)
+
+
+def test_the_patch_that_adds_a_code(patched: Path) -> None:
+    runs(patched, ALTERNATING)
+
+
+def test_what_the_patches_add_goes_through_the_quick_commands(patched: Path) -> None:
+    runs(patched, COMMANDS, *QUICK)
+
+
+@pytest.mark.slow
+def test_what_the_patches_add_goes_through_the_other_commands(patched: Path) -> None:
+    runs(patched, COMMANDS, *SLOW, compiled=True)
+
+
+def test_the_commands_are_all_tried() -> None:
+    """Of those that take a design; `build` and `virtual` do with its Verilog what `synth` and `train` do."""
+    from mgd_hw.cli import commands
+
+    take = {name for name, command in commands.commands.items() if any(each.name == "design" for each in command.params)}
+    assert {line.split()[0] for line in (*QUICK, *SLOW)} == take - {"build", "virtual"}

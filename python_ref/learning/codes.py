@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -32,6 +32,11 @@ class Code(Protocol):
     """
 
     name: ClassVar[str]
+
+    @classmethod
+    def seeded(cls, seed: int) -> Code:
+        """The code with this seed, if it has one."""
+        ...
 
     def power(self, quantities: int) -> float:
         """Mean of sᵢ² over the rows."""
@@ -56,7 +61,12 @@ class Code(Protocol):
 
 
 class _ByRows:
-    """Spends signs row by row, a block at a time, so that the memory they take does not depend on the network."""
+    """A code without a seed. It spends signs row by row, a block at a time, so that their memory does not depend on the network."""
+
+    @classmethod
+    def seeded(cls, seed: int) -> Self:
+        """The code, which has no seed."""
+        return cls()
 
     def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
         """See :class:`Code`."""
@@ -91,7 +101,12 @@ class RandomCode:
 
     seed: int = 1
 
-    name: ClassVar[str] = "random"
+    name: ClassVar[str] = "lfsr"
+
+    @classmethod
+    def seeded(cls, seed: int) -> RandomCode:
+        """The code with this seed."""
+        return cls(seed)
 
     def power(self, quantities: int) -> float:
         """1"""
@@ -195,7 +210,5 @@ class SinusoidalCode(_ByRows):
         return np.sqrt(2.0) * np.sin(2 * np.pi * (index * p % turns) / turns)
 
 
-CODES: dict[str, type[RandomCode] | type[WalshCode] | type[SequentialCode] | type[SinusoidalCode]] = {
-    code.name: code for code in (RandomCode, WalshCode, SequentialCode, SinusoidalCode)
-}
-"""The codes by name."""
+CODES: dict[str, type[Code]] = {code.name: code for code in (RandomCode, WalshCode, SequentialCode, SinusoidalCode)}
+"""The codes by their names in a design file."""

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from python_ref.activations import activate, has_slope, slope
 from python_ref.learning.passes import Block, total
 from python_ref.spec.network import Activation
 
@@ -23,22 +24,6 @@ __all__ = ["Convolution", "Dense", "Layer", "Pool", "Sequential", "Shape", "Vari
 
 Shape = tuple[int, ...]
 """Of a sample's array: (n,), or (channels, height, width)."""
-
-_FUNCTIONS: dict[Activation, Callable[[np.ndarray, np.ndarray | None], np.ndarray]] = {
-    Activation.RELU: lambda z, out: np.maximum(z, z.dtype.type(0), out=out),
-    Activation.SIGMOID: lambda z, out: (np.tanh(z * z.dtype.type(0.5)) + z.dtype.type(1)) * z.dtype.type(0.5),
-    Activation.TANH: lambda z, out: np.tanh(z, out=out),
-    Activation.IDENTITY: lambda z, out: z,
-    Activation.SIGN: lambda z, out: np.where(z >= 0, z.dtype.type(1), z.dtype.type(-1)),
-}
-"""f of z; into ``out``, which may be z itself, where that saves memory."""
-_SLOPES: dict[Activation, Callable[[np.ndarray], np.ndarray]] = {
-    Activation.RELU: lambda y: (y > 0).astype(y.dtype),
-    Activation.SIGMOID: lambda y: y * (1 - y),
-    Activation.TANH: lambda y: 1 - y * y,
-    Activation.IDENTITY: np.ones_like,
-}
-"""dy/dz as a function of y."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,19 +58,17 @@ class Variation:
 
 def _activate(function: Activation, z: np.ndarray, variation: Variation | None, out: np.ndarray | None = None) -> np.ndarray:
     if variation is None:
-        return _FUNCTIONS[function](z, out)
+        return activate(function, z, out)
     kind = z.dtype
-    ideal = _FUNCTIONS[function](variation.gain.astype(kind) * (z - variation.offset.astype(kind)), None)
+    ideal = activate(function, variation.gain.astype(kind) * (z - variation.offset.astype(kind)))
     return variation.scale.astype(kind) * ideal + variation.shift.astype(kind)
 
 
 def _slope(function: Activation, y: np.ndarray, variation: Variation | None) -> np.ndarray:
-    if function not in _SLOPES:
-        raise ValueError(f"Back-propagation is not defined for the activation '{function.value}', which has no slope. Take tanh, say.")
     if variation is None:
-        return _SLOPES[function](y)
+        return slope(function, y)
     ideal = (y - variation.shift.astype(y.dtype)) / variation.scale.astype(y.dtype)
-    return variation.scale.astype(y.dtype) * variation.gain.astype(y.dtype) * _SLOPES[function](ideal)
+    return variation.scale.astype(y.dtype) * variation.gain.astype(y.dtype) * slope(function, ideal)
 
 
 class _Record(NamedTuple):
@@ -458,7 +441,7 @@ class Sequential:
             if place.nodes is None:
                 continue
             own = found[place.node : place.node + int(np.prod(place.nodes))].reshape(record.y.shape)
-            if place.layer.activation in _SLOPES:
+            if has_slope(place.layer.activation):
                 own &= _slope(place.layer.activation, record.y, self._part(place)) != 0
             following = self._places[self._places.index(place) + 1].layer if after is not None else None
             if after is not None and isinstance(following, Pool):

@@ -8,12 +8,12 @@ import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, check_member, unknown
 from python_ref.spec.layout import Layout
 from python_ref.spec.network import Activation, Network
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
-from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.perturbation import CODES, Code, Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware", "canonical"]
@@ -32,12 +32,20 @@ SATURATION_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momen
 (activation), one value per step (cost_change), values as seen by existing parameters (the others)."""
 
 
+_ROUNDED_AWAY_BELOW = {Rounding.FLOOR: 0.0, Rounding.HALF_UP: 0.5, Rounding.HALF_EVEN: 0.5, Rounding.STOCHASTIC: 0.0}
+"""The magnitude, in units of the target's last place, below which every value rounds to 0; 0 where some value always counts."""
+
+
 @dataclass(frozen=True)
 class Cast:
     """The two modes of a narrowing."""
 
     rounding: Rounding = Rounding.HALF_EVEN
     overflow: Overflow = Overflow.SATURATE
+
+    def __post_init__(self) -> None:
+        check_member("Rounding", self.rounding, Rounding)
+        check_member("Overflow", self.overflow, Overflow)
 
 
 @dataclass(frozen=True)
@@ -173,7 +181,36 @@ class DesignSpec:
     @property
     def plain(self) -> bool:
         """Whether an update is u = cast_weight(g), rounded before the sign: no gradient memory, no momentum."""
-        return not self.gradient_memory and isinstance(self.optimizer, Sgd)
+        return not self.gradient_memory and self.momentum is None
+
+    @property
+    def momentum(self) -> Momentum | None:
+        """The optimizer, if it keeps a momentum m; None for plain descent.
+
+        Raises
+        ------
+        TypeError
+            If the optimizer is neither.
+        """
+        if type(self.optimizer) is Momentum:
+            return self.optimizer
+        if type(self.optimizer) is Sgd:
+            return None
+        raise unknown("Optimizer", self.optimizer, "python_ref.spec.design.DesignSpec.momentum")
+
+    @property
+    def code(self) -> Code:
+        """The perturbation code.
+
+        Raises
+        ------
+        TypeError
+            If no hardware has the code.
+        """
+        code = self.perturbation.code
+        if type(code) not in CODES.values():
+            raise unknown("Code", code, "python_ref.spec.perturbation.CODES")
+        return code
 
     @property
     def holds_signs(self) -> bool:
@@ -183,12 +220,24 @@ class DesignSpec:
     @property
     def two_sided(self) -> bool:
         """Whether the difference is two-sided."""
-        return self.schedule.difference is Difference.TWO_SIDED
+        match self.schedule.difference:
+            case Difference.TWO_SIDED:
+                return True
+            case Difference.ONE_SIDED:
+                return False
+            case _:
+                raise unknown("Difference", self.schedule.difference, "python_ref.spec.design.DesignSpec.two_sided")
 
     @property
     def node(self) -> bool:
         """Whether neurons are perturbed, rather than weights."""
-        return self.perturbation.kind is Kind.NODE
+        match self.perturbation.kind:
+            case Kind.NODE:
+                return True
+            case Kind.WEIGHT:
+                return False
+            case _:
+                raise unknown("Kind", self.perturbation.kind, "python_ref.spec.design.DesignSpec.node")
 
     @property
     def quantities(self) -> int:
@@ -311,22 +360,26 @@ class DesignSpec:
     @property
     def momentum_format(self) -> Fixed:
         """Format of m: the user's, or the gradient's with k more integer bits, within a word of the host."""
-        assert isinstance(self.optimizer, Momentum)
-        gradient = self.gradient_format
-        integer_bits = gradient.integer_bits + self.optimizer.k
-        return self.optimizer.format or Fixed(True, integer_bits, min(gradient.fraction_bits, max(1, WORD_BITS - integer_bits)))
+        optimizer, gradient = self._with_momentum, self.gradient_format
+        integer_bits = gradient.integer_bits + optimizer.k
+        return optimizer.format or Fixed(True, integer_bits, min(gradient.fraction_bits, max(1, WORD_BITS - integer_bits)))
 
     @property
     def momentum_sum_format(self) -> Fixed:
         """Exact format of m − m·2⁻ᵏ + G."""
-        assert isinstance(self.optimizer, Momentum)
         m = self.momentum_format
-        return m - m.scaled(-self.optimizer.k) + self.gradient_format
+        return m - m.scaled(-self._with_momentum.k) + self.gradient_format
+
+    @property
+    def _with_momentum(self) -> Momentum:
+        if self.momentum is None:
+            raise ValueError(f"Optimizer must have a momentum, not be {self.optimizer!r}")
+        return self.momentum
 
     @property
     def update_source_format(self) -> Fixed:
         """Format of what cast_weight narrows: m with momentum, else the gradient's."""
-        return self.momentum_format if isinstance(self.optimizer, Momentum) else self.gradient_format
+        return self.gradient_format if self.momentum is None else self.momentum_format
 
     @property
     def update_format(self) -> Fixed:
@@ -339,7 +392,7 @@ class DesignSpec:
         weight, dropped = self.formats.weight, [0]
         if self.formats.weight_cast.rounding is Rounding.STOCHASTIC:
             dropped.append(self.update_source_format.fraction_bits - weight.fraction_bits)
-        if isinstance(self.optimizer, Momentum) and self.optimizer.rounding is Rounding.STOCHASTIC:
+        if self.momentum is not None and self.momentum.rounding is Rounding.STOCHASTIC:
             dropped.append(self.momentum_sum_format.fraction_bits - self.momentum_format.fraction_bits)
         return max(dropped)
 
@@ -439,7 +492,7 @@ class DesignSpec:
                 [self.product_format(self.operand_format(layer)) for layer in layers] if self.node else [self.cost_change_format]
             ),
             "formats.gradient": lambda: [self.gradient_format + self.gradient_format, self.gradient_format - self.gradient_format],
-            "optimizer.format": lambda: [self.momentum_sum_format, self.momentum_format] if isinstance(self.optimizer, Momentum) else [],
+            "optimizer.format": lambda: [] if self.momentum is None else [self.momentum_sum_format, self.momentum_format],
         }
         shown = {
             "formats.weight": self.formats.weight,
@@ -491,7 +544,7 @@ class DesignSpec:
         """Key and format of what each memory of a lane holds."""
         found = [("formats.weight", self.formats.weight)]
         found += [("formats.gradient", self.gradient_format)] if self.gradient_memory else []
-        return found + ([("optimizer.format", self.momentum_format)] if isinstance(self.optimizer, Momentum) else [])
+        return found + ([] if self.momentum is None else [("optimizer.format", self.momentum_format)])
 
     def _casts(self) -> list[tuple[str, Fixed, Fixed]]:
         """Key, source and target of every cast but the broadcast's."""
@@ -500,7 +553,7 @@ class DesignSpec:
             found.append(("formats.activation", self.preactivation_format(number), self.formats.activation))
             if layer.activation.tabulated:
                 found.append(("formats.table", self.preactivation_format(number), self.formats.table))
-        if isinstance(self.optimizer, Momentum):
+        if self.momentum is not None:
             found.append(("optimizer.format", self.momentum_sum_format, self.momentum_format))
         found.append(("formats.weight", self.update_source_format, self.update_format))
         return found
@@ -528,10 +581,9 @@ class DesignSpec:
                 f"the largest broadcast, {reach:.3g}, is below the last place of the gradient, {gradient}: it always rounds to zero",
                 "Take a larger rate, or more fraction bits in formats.gradient.",
             )
-        steps = (1 << 24) if self.gradient_memory or isinstance(self.optimizer, Momentum) else 1
+        steps = (1 << 24) if self.gradient_memory or self.momentum is not None else 1
         reach = min(reach * steps, 2.0 ** (self.update_source_format.integer_bits - 1))
-        threshold = {Rounding.HALF_UP: 0.5, Rounding.HALF_EVEN: 0.5}.get(self.formats.weight_cast.rounding, 0.0)
-        if reach < threshold * 2.0**-weight.fraction_bits:
+        if reach < _ROUNDED_AWAY_BELOW[self.formats.weight_cast.rounding] * 2.0**-weight.fraction_bits:
             raise DesignError(
                 "schedule.learning_rate",
                 [list(pair) for pair in self.schedule.learning_rate],
@@ -541,9 +593,8 @@ class DesignSpec:
 
 
 def code_period(spec: DesignSpec) -> int | None:
-    """Steps after which the random signs of a run would repeat; None for the codes that are meant to."""
-    code = spec.perturbation.code
-    if isinstance(code, (WalshCode, SequentialCode)):
+    """Steps after which the random signs of a run would repeat; None for a code that draws none, which is meant to repeat."""
+    generators = spec.code.generators(spec.hardware.lanes)
+    if not generators:
         return None
-    generators = code.generators(spec.hardware.lanes)
     return min(((1 << g.degree) - 1) // (spec.draws * g.outputs) for g in generators) * spec.schedule.perturbation_period

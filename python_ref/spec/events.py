@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
-from python_ref.spec.optimizer import Momentum
 
 __all__ = ["EVENTS", "POLYNOMIAL", "EventField", "cost_fields", "event_fields"]
 
@@ -83,7 +82,7 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
     word = [_of("broadcast", spec.update_format if spec.plain else spec.gradient_format), _of("sign", Fixed(True, 2, 0), lanes)]
     if not spec.plain:
         word.append(_of("gradient", spec.gradient_format, lanes))
-    if isinstance(spec.optimizer, Momentum):
+    if spec.momentum is not None:
         word.append(_of("momentum", spec.momentum_format, lanes))
     word.append(_of("parameter", spec.formats.weight, lanes))
     signature = (EventField("signature", 32),) if spec.hardware.signature else ()

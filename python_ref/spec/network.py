@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, check_member
 
 __all__ = ["MAX_LAYERS", "MAX_NEURONS", "MAX_PARAMETERS", "Activation", "Initialization", "Layer", "Network", "Scheme"]
 
@@ -17,24 +18,43 @@ MAX_PARAMETERS = 1 << 24
 """Most weights and biases a design may have."""
 
 
+class _Facts(NamedTuple):
+    """What a member of :class:`Activation` is made of; none of it has a default, so that nobody forgets one."""
+
+    name: str
+    tabulated: bool
+    signed: bool
+    bounded: bool
+
+
 class Activation(enum.Enum):
-    """Function of a neuron; ``tabulated`` ones are read from a table in hardware."""
+    """Function of a neuron; its value is its name in a design file.
 
-    RELU = "relu"
-    SIGMOID = "sigmoid"
-    TANH = "tanh"
-    IDENTITY = "identity"
-    SIGN = "sign"
+    Attributes
+    ----------
+    tabulated : bool
+        Whether the hardware reads it from a table.
+    signed : bool
+        Whether it has negative values.
+    bounded : bool
+        Whether all its values lie between −1 and 1.
+    """
 
-    @property
-    def tabulated(self) -> bool:
-        """Whether the hardware reads it from a table."""
-        return self in (Activation.SIGMOID, Activation.TANH)
+    RELU = _Facts("relu", tabulated=False, signed=False, bounded=False)
+    SIGMOID = _Facts("sigmoid", tabulated=True, signed=False, bounded=True)
+    TANH = _Facts("tanh", tabulated=True, signed=True, bounded=True)
+    IDENTITY = _Facts("identity", tabulated=False, signed=True, bounded=False)
+    SIGN = _Facts("sign", tabulated=False, signed=True, bounded=True)
 
-    @property
-    def signed(self) -> bool:
-        """Whether it has negative values."""
-        return self in (Activation.TANH, Activation.IDENTITY, Activation.SIGN)
+    _value_: str
+    tabulated: bool
+    signed: bool
+    bounded: bool
+
+    def __new__(cls, name: str, tabulated: bool, signed: bool, bounded: bool) -> Activation:
+        member = object.__new__(cls)
+        member._value_, member.tabulated, member.signed, member.bounded = name, tabulated, signed, bounded
+        return member
 
 
 class Scheme(enum.Enum):
@@ -67,6 +87,9 @@ class Initialization:
     scheme: Scheme = Scheme.GLOROT
     scale: float = 1.0
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_member("Scheme", self.scheme, Scheme)
 
 
 @dataclass(frozen=True)
@@ -108,6 +131,8 @@ class Network:
     initial: Initialization = Initialization()
 
     def __post_init__(self) -> None:
+        check_member("Hidden activation", self.hidden, Activation)
+        check_member("Output activation", self.output, Activation)
         key = "network.layers"
         if not 2 <= len(self.sizes) <= MAX_LAYERS + 1:
             raise DesignError(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from python_ref.spec.error import unknown
+
 __all__ = ["MAX_BITS", "Fixed", "Overflow", "Rounding", "cast_raw", "out_of_range", "round_raw"]
 
 MAX_BITS = 63
@@ -187,15 +189,19 @@ def round_raw(raw: np.ndarray | int, dropped: int, rounding: Rounding, word: np.
         return raw << np.int64(-dropped)
     shift = np.int64(min(dropped, MAX_BITS))
     low_bits = (np.int64(1) << shift) - 1 if shift < MAX_BITS else np.int64(2**63 - 1)
-    if rounding is Rounding.FLOOR:
-        return raw >> shift
-    if rounding is Rounding.STOCHASTIC:
-        return (raw >> shift) + ((raw & low_bits) + (np.asarray(word, dtype=np.int64) & low_bits) >> shift)
     half = np.int64(1) << (shift - 1)
     kept, rest = raw >> shift, raw & low_bits
-    if rounding is Rounding.HALF_UP:
-        return kept + (rest >= half)
-    return kept + ((rest > half) | ((rest == half) & ((kept & 1) == 1)))
+    match rounding:
+        case Rounding.FLOOR:
+            return kept
+        case Rounding.HALF_UP:
+            return kept + (rest >= half)
+        case Rounding.HALF_EVEN:
+            return kept + ((rest > half) | ((rest == half) & ((kept & 1) == 1)))
+        case Rounding.STOCHASTIC:
+            return kept + (rest + (np.asarray(word, dtype=np.int64) & low_bits) >> shift)
+        case _:
+            raise unknown("Rounding", rounding, "python_ref.spec.number.round_raw")
 
 
 def out_of_range(raw: np.ndarray, target: Fixed) -> np.ndarray:
@@ -231,9 +237,18 @@ def cast_raw(
     """
     rounded = round_raw(raw, source.fraction_bits - target.fraction_bits, rounding, word)
     outside = out_of_range(rounded, target)
-    if overflow is Overflow.SATURATE:
-        return np.clip(rounded, target.min, target.max), outside
+    match overflow:
+        case Overflow.SATURATE:
+            return np.clip(rounded, target.min, target.max), outside
+        case Overflow.WRAP:
+            return _wrapped(rounded, target), outside
+        case _:
+            raise unknown("Overflow", overflow, "python_ref.spec.number.cast_raw")
+
+
+def _wrapped(raw: np.ndarray, target: Fixed) -> np.ndarray:
+    """The low bits of raw integers, as raw integers of ``target``."""
     if not target.signed:
-        return rounded & np.int64((1 << target.width) - 1), outside
+        return raw & np.int64((1 << target.width) - 1)
     above = np.int64(64 - target.width)
-    return rounded << above >> above, outside
+    return raw << above >> above

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, check_member
 from python_ref.spec.number import Fixed, Overflow, Rounding
 
 __all__ = ["OPTIMIZERS", "Momentum", "Optimizer", "Sgd"]
@@ -41,6 +41,8 @@ class Momentum:
     name = "momentum"
 
     def __post_init__(self) -> None:
+        check_member("Rounding", self.rounding, Rounding)
+        check_member("Overflow", self.overflow, Overflow)
         if not isinstance(self.k, int) or isinstance(self.k, bool) or not 1 <= self.k <= 12:
             raise DesignError("optimizer.k", self.k, "it must be a whole number from 1 to 12", "Take 3, say: a decay of 7/8.")
         if self.format is not None and not self.format.signed:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
-from python_ref.spec.error import DesignError
+import numpy as np
+
+from python_ref.spec.error import DesignError, check_member
 
 __all__ = ["CODES", "Code", "Kind", "LfsrCode", "Perturbation", "SequentialCode", "Trinomial", "WalshCode", "stochastic_generator"]
 
@@ -61,8 +65,65 @@ class Trinomial:
         return int.from_bytes(digest, "little") & ((1 << self.degree) - 1) or 1
 
 
+_Number = TypeVar("_Number", int, np.ndarray)
+_SIGN_OF_BIT = np.array([1, -1], dtype=np.int8)
+
+
+class Code(ABC):
+    """A perturbation code: the sign of every perturbed quantity in every sign vector.
+
+    The sign of a quantity in sign vector number p is a function of three things: its index, which counts the perturbed
+    quantities from 0 in hardware order; the phase, which is p modulo :meth:`period`; and the bit that a generator draws for it,
+    if the code has generators. The models, the registers and the hardware take everything they need to know from this class.
+
+    Attributes
+    ----------
+    name : str
+        Name in a design file.
+    values : tuple of int
+        The values that a sign can have, in rising order: (−1, 1), (0, 1) or (−1, 0, 1).
+    """
+
+    name: ClassVar[str]
+    values: ClassVar[tuple[int, ...]]
+
+    @abstractmethod
+    def generators(self, lanes: int) -> tuple[Trinomial, ...]:
+        """The generators that draw a bit per lane, in order; each serves 126 lanes, the last one the rest. Empty if signs are not drawn."""
+
+    @abstractmethod
+    def period(self, quantities: int) -> int:
+        """Number of phases: sign vectors whose p are equal modulo this number differ only in the bits that are drawn."""
+
+    @abstractmethod
+    def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """Signs of quantities at phases.
+
+        Parameters
+        ----------
+        index : array of int64, shape (quantities,)
+            Index of each quantity.
+        phase : array of int64, shape (count, 1)
+            Phase of each sign vector.
+        drawn : array of uint8, shape (count, quantities)
+            The bits drawn; 0 where the code has no generators.
+
+        Returns
+        -------
+        array of int8, shape (count, quantities)
+        """
+
+    def phase(self, p: _Number, quantities: int) -> _Number:
+        """The phase of sign vector number p, or of each of an array of numbers."""
+        return p % self.period(quantities)
+
+    def phase_bits(self, quantities: int) -> int:
+        """Bits that hold every phase; 1 at least."""
+        return max(1, (self.period(quantities) - 1).bit_length())
+
+
 @dataclass(frozen=True)
-class LfsrCode:
+class LfsrCode(Code):
     """Random signs ±1: bit 1 of the generator means −1, and all signs of odd p are inverted.
 
     The inversion cancels the trinomial's own third-order correlation s[t]·s[t+1]·s[t+degree], which is constant in
@@ -70,41 +131,70 @@ class LfsrCode:
     """
 
     name = "lfsr"
+    values = (-1, 1)
 
     def generators(self, lanes: int) -> tuple[Trinomial, ...]:
-        """The generators that feed ``lanes`` lanes, in order; each serves up to 126 of them."""
+        """See :class:`Code`; an output per lane."""
         widths = [min(126, lanes - first) for first in range(0, lanes, 126)]
         return tuple(Trinomial.for_outputs(width, "signs" if g == 0 else f"signs.{g}") for g, width in enumerate(widths))
 
+    def period(self, quantities: int) -> int:
+        """2: only whether p is odd matters."""
+        return 2
+
+    def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """See :class:`Code`."""
+        return _SIGN_OF_BIT[drawn ^ phase.astype(np.uint8)]
+
 
 @dataclass(frozen=True)
-class WalshCode:
+class WalshCode(Code):
     """Signs ±1: −1 where the parity of (index AND phase) is odd, Sylvester-Hadamard.
 
-    Indices count the perturbed quantities in hardware order from 1 (row 0 is constant and would collect curvature);
-    phase = p mod 2^m, 2^m the smallest power of two above the largest index.
+    Rows of the matrix are counted from 1 (row 0 is constant and would collect curvature).
     """
 
     name = "walsh"
+    values = (-1, 1)
 
-    @staticmethod
-    def phase_bits(quantities: int) -> int:
-        """m for a number of perturbed quantities."""
-        return quantities.bit_length()
+    def generators(self, lanes: int) -> tuple[Trinomial, ...]:
+        """None."""
+        return ()
+
+    def period(self, quantities: int) -> int:
+        """The smallest power of two above the number of quantities."""
+        return 1 << quantities.bit_length()
+
+    def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """See :class:`Code`."""
+        odd = (index + 1) & phase
+        for shift in (16, 8, 4, 2, 1):
+            odd ^= odd >> shift
+        return _SIGN_OF_BIT[odd & 1]
 
 
 @dataclass(frozen=True)
-class SequentialCode:
-    """One quantity at a time: +1 for the one whose index, in hardware order from 0, is p mod P; 0 for the others."""
+class SequentialCode(Code):
+    """One quantity at a time: +1 for the one whose index is the phase, 0 for the others."""
 
     name = "sequential"
+    values = (0, 1)
+
+    def generators(self, lanes: int) -> tuple[Trinomial, ...]:
+        """None."""
+        return ()
+
+    def period(self, quantities: int) -> int:
+        """The number of quantities."""
+        return quantities
+
+    def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """See :class:`Code`."""
+        return (index == phase).astype(np.int8)
 
 
-Code = LfsrCode | WalshCode | SequentialCode
-CODES: dict[str, type[LfsrCode] | type[WalshCode] | type[SequentialCode]] = {
-    code.name: code for code in (LfsrCode, WalshCode, SequentialCode)
-}
-"""The codes by the name they have in a design file."""
+CODES: dict[str, type[Code]] = {code.name: code for code in (LfsrCode, WalshCode, SequentialCode)}
+"""The codes that the hardware has, by their names in a design file."""
 
 
 def stochastic_generator(bits: int) -> Trinomial:
@@ -129,6 +219,8 @@ class Perturbation:
 
     Raises
     ------
+    TypeError
+        If ``kind`` is not a :class:`Kind`.
     DesignError
         If a number is out of bounds.
     """
@@ -139,6 +231,7 @@ class Perturbation:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        check_member("Kind", self.kind, Kind)
         if not -40 <= self.amplitude_log2 <= 10:
             raise DesignError("perturbation.amplitude", f"2^{self.amplitude_log2}", "it must lie between 2^-40 and 2^10", "Take 2^-6, say.")
         if not 0 <= self.seed < 1 << 63:

@@ -7,7 +7,6 @@ from math import prod
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.number import Fixed
-from python_ref.spec.optimizer import Momentum
 
 __all__ = ["COUNTERS", "Probe", "probes", "values_per_step"]
 
@@ -76,7 +75,7 @@ def probes(spec: DesignSpec) -> tuple[Probe, ...]:
         found.append(
             Probe("gradient", (p,), (spec.gradient_format,), "G after this step's correlation, before an update clears it, by parameter")
         )
-    if isinstance(spec.optimizer, Momentum):
+    if spec.momentum is not None:
         found.append(Probe("momentum", (p,), (spec.momentum_format,), "m, by parameter"))
     found.append(Probe("parameter", (p,), (spec.formats.weight,), "θ after this step, by parameter"))
     found.append(Probe("counter", (len(COUNTERS),), (count,), "counters after this step", COUNTERS))

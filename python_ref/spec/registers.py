@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
-from python_ref.spec.perturbation import LfsrCode, WalshCode, stochastic_generator
+from python_ref.spec.perturbation import stochastic_generator
 
 __all__ = [
     "MAGIC",
@@ -96,27 +96,22 @@ class Register:
 
 
 def phase_bits(spec: DesignSpec) -> int:
-    """Bits of p that a core keeps: its parity for random signs, p mod 2^m for Walsh functions, p mod P for sequential ones."""
-    code = spec.perturbation.code
-    if isinstance(code, LfsrCode):
-        return 1
-    return WalshCode.phase_bits(spec.quantities) if isinstance(code, WalshCode) else max(1, (spec.quantities - 1).bit_length())
+    """Bits of the phase, which is all that a core keeps of p."""
+    return spec.code.phase_bits(spec.quantities)
 
 
 def stream_widths(spec: DesignSpec) -> tuple[int, ...]:
     """Bits of a beat of register ``stream`` that each stream takes: what a core keeps of p, the sign generators in order, then the
     stochastic one. A generator takes as many as it draws at once."""
-    code = spec.perturbation.code
     widths = [phase_bits(spec)]
-    widths += [generator.outputs for generator in code.generators(spec.hardware.lanes)] if isinstance(code, LfsrCode) else []
+    widths += [generator.outputs for generator in spec.code.generators(spec.hardware.lanes)]
     widths += [stochastic_generator(spec.stochastic_bits).outputs] if spec.stochastic_bits else []
     return tuple(widths)
 
 
 def stream_beats(spec: DesignSpec) -> int:
     """Beats that fill every generator's state: each pushes its bits in at the top."""
-    code = spec.perturbation.code
-    generators = list(code.generators(spec.hardware.lanes)) if isinstance(code, LfsrCode) else []
+    generators = list(spec.code.generators(spec.hardware.lanes))
     generators += [stochastic_generator(spec.stochastic_bits)] if spec.stochastic_bits else []
     return max((-(-generator.degree // generator.outputs) for generator in generators), default=1)
 

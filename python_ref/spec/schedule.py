@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from math import lcm
 
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, check_member, unknown
 
 __all__ = ["MAX_PERIOD", "Difference", "Schedule"]
 
@@ -38,6 +38,8 @@ class Schedule:
 
     Raises
     ------
+    TypeError
+        If ``difference`` is not a :class:`Difference`.
     DesignError
         If a number is out of bounds, or the list does not start at 0 and rise.
     """
@@ -49,6 +51,7 @@ class Schedule:
     difference: Difference = Difference.ONE_SIDED
 
     def __post_init__(self) -> None:
+        check_member("Difference", self.difference, Difference)
         for name in ("perturbation_period", "sample_period", "update_period"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_PERIOD:
@@ -69,8 +72,13 @@ class Schedule:
     def passes(self, steps: int) -> tuple[int, int]:
         """Steps of a run from step 0 that take one pass, and those that take two: all two-sided ones, and where the baseline is due,
         with every new sample and after every update."""
-        if self.difference is Difference.TWO_SIDED:
-            return 0, steps
+        match self.difference:
+            case Difference.TWO_SIDED:
+                return 0, steps
+            case Difference.ONE_SIDED:
+                pass
+            case _:
+                raise unknown("Difference", self.difference, "python_ref.spec.schedule.Schedule.passes")
         sample, update = self.sample_period, self.update_period
         two = -(-steps // sample) - (-steps // update) - -(-steps // lcm(sample, update))
         return steps - two, two

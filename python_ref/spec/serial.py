@@ -9,6 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
+from python_ref.spec.perturbation import CODES, Code
 
 __all__ = ["from_dict", "to_dict"]
 
@@ -49,6 +50,10 @@ def _decode(kind: Any, data: Any) -> Any:
         if not matching:
             raise ValueError(f"Name must be one of {', '.join(option.name for option in options)}, not {_member(data, 'name')!r}")
         return _decode(matching[0], data)
+    if kind is Code:
+        if _member(data, "name") not in CODES:
+            raise ValueError(f"Name must be one of {', '.join(CODES)}, not {_member(data, 'name')!r}")
+        return _decode(CODES[data["name"]], data)
     if get_origin(kind) is tuple:
         items = get_args(kind)
         if not isinstance(data, list):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, check_member
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 
 __all__ = ["ShiftAdam"]
@@ -95,6 +95,8 @@ class ShiftAdam:
     name = "shift-adam"
 
     def __post_init__(self) -> None:
+        check_member("Rounding", self.rounding, Rounding)
+        check_member("Overflow", self.overflow, Overflow)
         for name, k, least in (("k1", self.k1, 0), ("k2", self.k2, 1)):
             if not isinstance(k, int) or isinstance(k, bool) or not least <= k <= 12:
                 reason = f"it must be a whole number from {least} to 12"

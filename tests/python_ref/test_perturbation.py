@@ -132,7 +132,7 @@ def test_the_inversion_cancels_the_triple_of_the_trinomial():
 def test_walsh_signs_are_orthogonal_over_a_period():
     for kind, lanes in ((Kind.NODE, 3), (Kind.WEIGHT, 2), (Kind.WEIGHT, 16)):
         spec = design((3, 4, 2), kind, WalshCode(), lanes)
-        period = 1 << WalshCode.phase_bits(spec.quantities)
+        period = 1 << int(spec.quantities).bit_length()
         signs = SignSource(spec).block(0, period).astype(np.int64)
         np.testing.assert_array_equal(signs.T @ signs, period * np.eye(spec.quantities))
         np.testing.assert_array_equal(signs.sum(axis=0), 0)

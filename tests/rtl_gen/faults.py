@@ -146,8 +146,8 @@ FAULTS = (
     ),
     Fault("the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | slot.second & ", "~fresh & ", "two_sided"),
     Fault("padding draws no signs", "perturbation:_SignPorts.follow_slots", "else slot.valid", "else slot.real", "weight"),
-    Fault("Walsh rows counted from 0", "perturbation:CountedSigns.elaborate", "(now + lane + 1)", "(now + lane)", "walsh"),
-    Fault("one quantity too many", "perturbation:CountedSigns.elaborate", "p == quantities - 1", "p == quantities", "sequential"),
+    Fault("Walsh rows counted from 0", "perturbation:WalshSigns.sign", "(index + 1)", "index", "walsh"),
+    Fault("one quantity too many", "perturbation:CountedSigns.following", "phase == period - 1", "phase == period", "sequential"),
     Fault(
         "random words stand still",
         "perturbation:StochasticWords.elaborate",

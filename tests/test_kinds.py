@@ -1,0 +1,409 @@
+# amaranth: UnusedElaboratable=no
+"""Codes, activations, optimisers and the other kinds: every member of every table runs everywhere, and what a table lacks is refused."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal, signed
+
+from boards.fit import fit
+from mgd_hw import costs, flow
+from mgd_hw.config import Design, parse
+from mgd_hw.software import FLOAT_CODES, OPTIMIZER_KEYS, learner, opened
+from python_ref import activations, batch, fast, fast_float, float_machine, machine, network, parameters
+from python_ref.learning import codes as float_codes
+from python_ref.perturbation import SignSource
+from python_ref.spec import perturbation
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware, code_period
+from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw, round_raw
+from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
+from python_ref.spec.perturbation import CODES, Code, Kind, LfsrCode, Perturbation, SequentialCode
+from python_ref.spec.registers import phase_bits
+from python_ref.spec.schedule import Difference, Schedule
+from python_ref.spec.serial import from_dict, to_dict
+from python_ref.spec.tables import activation_table
+from python_ref.trace import Run
+from rtl_gen.activation import ActivationUnit
+from rtl_gen.cast import cast_in_two
+from rtl_gen.core import Core
+from rtl_gen.fixed import limit, round_value
+from rtl_gen.lane import Lane
+from rtl_gen.perturbation import sign_source
+from sim.cosim import cosim
+from sim.host import seed_words
+from tests.oracle import Oracle
+from tests.rtl_gen.test_perturbation import check
+
+XOR = 'data.task = "xor"\nnetwork.layers = [2, 3, 1]\ncompare.steps = 50\ncompare.seeds = 1\ncompare.backprop_epochs = 5\n'
+SIZES = (1, 7, 8, 9, 64)
+"""Numbers of perturbed quantities: the least, and both sides of powers of two."""
+
+
+def spec_of(code: Code, kind: Kind, quantities: int, **changes: Any) -> DesignSpec:
+    """A design of one layer with so many perturbed quantities; the least of weight perturbation is 2."""
+    sizes = (2, quantities) if kind is Kind.NODE else (max(1, quantities - 1), 1)
+    formats = Formats(Fixed(False, 0, 4), Fixed(True, 2, 8), Fixed(True, 3, 7), weight_cast=Cast(Rounding.HALF_EVEN))
+    return DesignSpec(
+        "kinds",
+        Network(sizes),
+        Perturbation(kind, code, -3, 5),
+        Schedule(((0, -5),), **changes),
+        formats=formats,
+        hardware=Hardware(min(8, sizes[-1])),
+    )
+
+
+def run_of(spec: DesignSpec, steps: int) -> Run:
+    """A run of a design on random samples."""
+    random = np.random.default_rng(5)
+    start = random.integers(-300, 300, spec.network.n_parameters)
+    inputs = random.integers(0, 16, (3, spec.network.n_in))
+    targets = random.integers(-100, 100, (3, spec.network.n_out))
+    return Run(spec, start, inputs, targets, np.arange(steps) % 3, steps, 11)
+
+
+# -- Codes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_a_phase_has_as_many_bits_as_its_period_needs(code: type[Code]) -> None:
+    for quantities in (*range(1, 70), 4095, 4096, 4097):
+        period, bits = code().period(quantities), code().phase_bits(quantities)
+        assert bits >= 1
+        assert period <= 1 << bits
+        assert bits == 1 or period > 1 << bits - 1, "one bit less would do"
+        assert [code().phase(p, quantities) for p in (0, period - 1, period, 5 * period + 1)] == [0, period - 1, 0, 1 % period]
+
+
+@pytest.mark.parametrize("quantities", SIZES)
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_signs_have_the_values_and_the_period_they_say(code: type[Code], quantities: int) -> None:
+    index, period = np.arange(quantities), code().period(quantities)
+    drawn = np.random.default_rng(1).integers(0, 2, (2 * period, quantities), np.uint8)
+    drawn[period:] = drawn[:period]
+    p = np.arange(2 * period)[:, None]
+    signs = code().signs(index, code().phase(p, quantities), drawn)
+    assert signs.dtype == np.int8
+    assert signs.shape == drawn.shape
+    assert set(np.unique(signs)) <= set(code.values)
+    if quantities > 1:
+        assert set(np.unique(signs)) == set(code.values)
+    np.testing.assert_array_equal(signs[period:], signs[:period])
+    for shorter in {1, period // 2} - {period, 0}:
+        assert (signs[shorter : shorter + period] != signs[:period]).any(), "a shorter period would do"
+
+
+@pytest.mark.parametrize("quantities", SIZES)
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_signs_are_the_oracle_s_at_every_size(code: type[Code], kind: Kind, quantities: int) -> None:
+    spec = spec_of(code(), kind, quantities)
+    oracle, source = Oracle(spec, [0] * spec.network.n_parameters, spec.perturbation.seed), SignSource(spec)
+    for p in range(2 * spec.quantities + 3):
+        assert source.signs(p).tolist() == [oracle.sign(key, p) for key in (oracle.neurons if spec.node else oracle.keys)]
+
+
+@pytest.mark.parametrize("quantities", [*SIZES[:-1], pytest.param(SIZES[-1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_the_hardware_s_phase_wraps_where_the_code_s_does(code: type[Code], kind: Kind, quantities: int) -> None:
+    """The source of signs over more than a period, and from a restart on."""
+    spec = spec_of(code(), kind, quantities)
+    check(spec, steps=code().period(spec.quantities) + 3, restart_at=2)
+
+
+@pytest.mark.parametrize("quantities", SIZES)
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_the_core_draws_the_model_s_signs_at_every_size(code: type[Code], kind: Kind, quantities: int, tmp_path: Path) -> None:
+    spec = spec_of(code(), kind, quantities, difference=Difference.TWO_SIDED)
+    result = cosim(run_of(spec, 4 if quantities == 64 else 18), Core(spec), tmp_path, simulator="amaranth")
+    assert result.equal and result.compared, result
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_the_host_loads_the_phase_of_any_step(code: type[Code]) -> None:
+    """The low bits of each beat hold the phase; the last beat that is shifted in stays."""
+    for quantities in SIZES:
+        spec = spec_of(code(), Kind.NODE, quantities)
+        for step in (0, 1, quantities - 1, quantities, 10 * quantities + 3):
+            words = seed_words(spec, step=step)
+            beat = len(words) // max(1, -(-sum_of_widths(spec) // 32))
+            last = words[(beat - 1) * -(-sum_of_widths(spec) // 32)]
+            assert last & (1 << phase_bits(spec)) - 1 == step % code().period(quantities)
+
+
+def sum_of_widths(spec: DesignSpec) -> int:
+    """Bits of a beat of the register ``stream``."""
+    drawn = [generator.outputs for generator in spec.code.generators(spec.hardware.lanes)]
+    return spec.code.phase_bits(spec.quantities) + sum(drawn)
+
+
+# -- Every member of every table --------------------------------------------------------------------------------------
+
+
+def test_tables_have_the_same_members() -> None:
+    assert set(float_codes.CODES) == {*CODES, *FLOAT_CODES}
+    assert set(OPTIMIZERS) <= set(OPTIMIZER_KEYS)
+    assert set(costs.OPTIMIZERS) == set(OPTIMIZER_KEYS)
+    for function in Activation:
+        z = np.array([-2.0, -0.5, 0.0, 0.5, 2.0])
+        y = activations.activate(function, z)
+        assert (y.min() < 0) == function.signed
+        assert (np.abs(activations.activate(function, 100 * z)).max() <= 1) == function.bounded
+        assert isinstance(activations.has_slope(function), bool)
+        for kind in (np.float32, np.float64):
+            assert activations.activate(function, z.astype(kind)).dtype == kind
+            if activations.has_slope(function):
+                assert activations.slope(function, y.astype(kind)).dtype == kind
+
+
+MEMBERS = (
+    *(f'perturbation.code = "{name}"' for name in float_codes.CODES),
+    *(f'network.hidden = "{function.value}"\nnetwork.output = "{function.value}"' for function in Activation),
+    *(f'optimizer.name = "{name}"' for name in OPTIMIZER_KEYS),
+)
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda text: text.split('"')[1])
+def test_every_member_is_compared_and_diagnosed(member: str) -> None:
+    design = parse(member + "\n" + XOR, "kinds.toml")
+    compared = flow.compare(design).to_json()
+    models = {"float"} if design.software.asks else {"float", "fixed"}
+    assert {name for name in ("float", "fixed") if compared[name]["runs"]} == models
+    for name in models:
+        (run,) = compared[name]["runs"]
+        assert np.isfinite(run["cost"])
+    diagnosed = flow.diagnose(design).to_json()
+    assert diagnosed["quantities"] == 4
+    assert diagnosed["perturbations"] > 0
+
+
+# -- What is unknown --------------------------------------------------------------------------------------------------
+
+
+class UnknownCode(Code):
+    """A code that no table has."""
+
+    name = "unknown"
+    values = (-1, 1)
+
+    def generators(self, lanes: int) -> tuple:
+        return ()
+
+    def period(self, quantities: int) -> int:
+        return quantities
+
+    def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        return np.where(index == phase, -1, 1).astype(np.int8)
+
+
+class DerivedCode(SequentialCode):
+    """A code that is derived from another one, and is not that one."""
+
+    name = "derived"
+
+
+@dataclass(frozen=True)
+class DerivedMomentum(Momentum):
+    """An optimiser that is derived from another one, and is not that one."""
+
+    name = "derived"
+
+
+@dataclass(frozen=True)
+class UnknownOptimizer:
+    """An optimiser that no table has."""
+
+    name = "unknown"
+
+
+def refused(place: str) -> Any:
+    return pytest.raises(TypeError, match=rf" is unknown to {re.escape(place)}\. Add it there, or choose one that is there\.$")
+
+
+UNKNOWN_CODES = [UnknownCode(), DerivedCode()]
+BASE = spec_of(LfsrCode(), Kind.NODE, 4)
+
+
+def with_code(code: Any) -> DesignSpec:
+    return replace(BASE, perturbation=replace(BASE.perturbation, code=code))
+
+
+def design_with(spec: DesignSpec) -> Design:
+    return replace(parse(XOR, "kinds.toml"), spec=spec)
+
+
+def make_learner(design: Design) -> None:
+    with opened(design) as problem:
+        learner(design, 10, problem)
+
+
+def take_a_step(spec: DesignSpec) -> None:
+    state = machine.initial_state(BASE, np.zeros(BASE.network.n_parameters, dtype=np.int64))
+    machine.step(spec, state, (np.zeros(2, np.int64), np.zeros(4, np.int64)))
+
+
+USES: dict[str, Callable[[DesignSpec], Any]] = {
+    "registers": phase_bits,
+    "fixed model": SignSource,
+    "machine": take_a_step,
+    "signs": sign_source,
+    "host": seed_words,
+    "learner": lambda spec: make_learner(design_with(spec)),
+    "period": code_period,
+    "fit": lambda spec: fit(spec, "ice40-up5k"),
+}
+
+
+@pytest.mark.parametrize("code", [*UNKNOWN_CODES, "lfsr", float_machine.SinusoidalCode()], ids=["unknown", "derived", "name", "float only"])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_code_without_hardware_is_refused(use: Callable[[DesignSpec], Any], code: Any) -> None:
+    with refused("python_ref.spec.perturbation.CODES"):
+        use(with_code(code))
+
+
+@pytest.mark.parametrize("code", UNKNOWN_CODES, ids=lambda code: code.name)
+def test_a_new_code_is_refused_where_it_is_forgotten(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the table of the spec alone, as if the other places of the guide were left out."""
+    monkeypatch.setitem(perturbation.CODES, code.name, type(code))
+    spec = with_code(code)
+    assert phase_bits(spec) == 2
+    with refused("rtl_gen.perturbation._SOURCES"):
+        sign_source(spec)
+    with refused("python_ref.float_machine.sign_block"):
+        float_machine.signs(spec, 1, 0)
+    with refused("python_ref.learning.codes.CODES"):
+        make_learner(design_with(spec))
+
+
+@pytest.mark.parametrize("optimizer", [UnknownOptimizer(), DerivedMomentum()], ids=lambda optimizer: optimizer.name)
+def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refused("python_ref.spec.design.DesignSpec.momentum"):
+        replace(BASE, optimizer=optimizer)
+    monkeypatch.setattr(DesignSpec, "momentum", None)  # as if that one place alone knew it, as one without a momentum
+    spec, theta = replace(BASE, optimizer=optimizer), np.zeros(BASE.network.n_parameters)
+    samples = np.zeros((1, 2)), np.zeros((1, 4))
+    raw = tuple(part.astype(np.int64) for part in samples)
+    order = run_of(BASE, 2).order
+    start = machine.initial_state(BASE, theta.astype(np.int64))
+    with refused("python_ref.machine._learn"):
+        machine.step(spec, machine.step(BASE, start, (raw[0][0], raw[1][0]))[0], (raw[0][0], raw[1][0]))
+    with refused("python_ref.fast._plan"):
+        fast.train(spec, start, *raw, order, 2)
+    with refused("python_ref.float_machine.step"):
+        float_machine.step(spec, float_machine.initial_state(BASE, theta), (samples[0][0], samples[1][0]))
+    with refused("python_ref.fast_float._decay"):
+        fast_float._decay(optimizer)
+    with refused("rtl_gen.lane.Lane"):
+        Lane(spec)
+    with refused("mgd_hw.software._rule_of_hardware"):
+        make_learner(design_with(spec))
+
+
+def stranger(kind: type[enum.Enum], **facts: Any) -> Any:
+    """A member of an enumeration that no table has."""
+    member = object.__new__(kind)
+    member._name_, member._value_ = "STRANGER", "stranger"
+    for name, value in facts.items():
+        setattr(member, name, value)
+    return member
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    computed = stranger(Activation, tabulated=False, signed=True, bounded=False)
+    tabulated = stranger(Activation, tabulated=True, signed=True, bounded=True)
+    z = np.zeros(2)
+    with refused("python_ref.network.activate"):
+        network.activate(BASE, computed, z.astype(np.int64), BASE.preactivation_format(0))
+    for function in (computed, tabulated):
+        with refused("python_ref.activations._VALUES"):
+            activations.activate(function, z)
+        with refused("python_ref.activations._SLOPES"):
+            activations.has_slope(function)
+        with refused("python_ref.fast_float._FUNCTIONS"):
+            fast_float._function(function)
+    with refused("python_ref.fast._FUNCTIONS"):
+        fast._function(computed)
+    with pytest.raises(ValueError, match=r"^Activation must be tabulated, not <Activation\.STRANGER: 'stranger'>$"):
+        activation_table(tabulated, Fixed(True, 2, 2), Fixed(True, 2, 2))
+    with refused("rtl_gen.activation.ActivationUnit._apply"):
+        ActivationUnit(BASE)._apply(Module(), computed, Signal(signed(12)), 5)
+
+
+def test_unknown_kinds_and_differences_are_refused() -> None:
+    with refused("python_ref.spec.design.DesignSpec.node"):
+        replace(BASE, perturbation=replace(BASE.perturbation, kind=stranger(Kind)))
+    schedule = replace(BASE.schedule, difference=stranger(Difference))
+    with refused("python_ref.spec.design.DesignSpec.two_sided"):
+        replace(BASE, schedule=schedule)
+    with refused("python_ref.spec.schedule.Schedule.passes"):
+        schedule.passes(3)
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    spec = replace(BASE, network=replace(BASE.network, initial=Initialization(stranger(Scheme))))
+    with refused("python_ref.parameters._bound"):
+        parameters.initial_parameters(spec)
+
+
+def test_unknown_roundings_and_overflows_are_refused() -> None:
+    rounding, overflow = stranger(Rounding), stranger(Overflow)
+    wide, narrow, values = Fixed(True, 4, 8), Fixed(True, 3, 3), np.arange(4)
+    value = Signal(signed(12))
+    with refused("python_ref.spec.number.round_raw"):
+        round_raw(values, 5, rounding)
+    with refused("python_ref.spec.number.cast_raw"):
+        cast_raw(values, wide, narrow, Rounding.FLOOR, overflow)
+    with refused("python_ref.fast._ROUNDINGS"):
+        fast._Cast.of(wide, narrow, Cast(rounding))
+    with refused("python_ref.fast._WRAPS"):
+        fast._Cast.of(wide, narrow, Cast(overflow=overflow))
+    with refused("rtl_gen.fixed.round_value"):
+        round_value(value, 5, rounding)
+    with refused("rtl_gen.fixed.limit"):
+        limit(value, narrow, overflow)
+    with refused("rtl_gen.cast.cast_in_two"):
+        cast_in_two(Module(), value, 5, narrow, rounding, Overflow.WRAP, "x")
+    with refused("rtl_gen.cast.cast_in_two"):
+        cast_in_two(Module(), value, 5, narrow, Rounding.FLOOR, overflow, "x")
+    odd = replace(BASE, formats=replace(BASE.formats, gradient_cast=Cast(rounding)))
+    with refused("python_ref.batch._broadcast"):
+        batch._broadcast(odd, 0, np.ones(1, np.int64), np.ones((1, 2)), -5)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Perturbation("node"), "Kind must be a member of Kind, not 'node'"),
+        (lambda: Schedule(((0, -5),), difference="two-sided"), "Difference must be a member of Difference, not 'two-sided'"),
+        (lambda: Network((2, 1), "tanh"), "Hidden activation must be a member of Activation, not 'tanh'"),
+        (lambda: Network((2, 1), output=None), "Output activation must be a member of Activation, not None"),
+        (lambda: Initialization("he"), "Scheme must be a member of Scheme, not 'he'"),
+        (lambda: Cast("floor"), "Rounding must be a member of Rounding, not 'floor'"),
+        (lambda: Cast(overflow="wrap"), "Overflow must be a member of Overflow, not 'wrap'"),
+        (lambda: Momentum(rounding="floor"), "Rounding must be a member of Rounding, not 'floor'"),
+        (lambda: Momentum(overflow=Rounding.FLOOR), "Overflow must be a member of Overflow, not <Rounding.FLOOR: 'floor'>"),
+    ],
+)  # fmt: skip
+def test_a_name_is_not_a_member(make: Callable[[], Any], said: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{re.escape(said)}$"):
+        make()
+
+
+def test_a_design_from_elsewhere_names_known_codes_only() -> None:
+    described = to_dict(BASE)
+    described["perturbation"]["code"] = {"name": "unknown"}
+    with pytest.raises(ValueError, match=r"^Name must be one of lfsr, walsh, sequential, not 'unknown'$"):
+        from_dict(described)
+    with pytest.raises(ValueError, match=r"^Optimizer must have a momentum, not be Sgd\(\)$"):
+        _ = replace(BASE, optimizer=Sgd()).momentum_format
