@@ -226,7 +226,7 @@ class _Notes:
 
 
 def _utf8(path: Path) -> bytes:
-    """Return the text of a file in UTF-8, without a byte order mark."""
+    """Return the text of a file in UTF-8, without a byte order mark, its lines ended by LF."""
     data = _bytes(path)
     for magic, what in _BINARY.items():
         if data.startswith(magic):
@@ -248,7 +248,8 @@ def _utf8(path: Path) -> bytes:
     if zero >= 0:
         reason = f"line {_newlines(data[:zero]) + 1} holds a NUL byte, so it is not a text file"
         raise UserError(reason, "Save the table as csv, in UTF-8.", file=path)
-    return data
+    # After a lone CR, pandas loses a cell that is empty and the first of its line.
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 
 def _bytes(path: Path) -> bytes:
@@ -288,7 +289,7 @@ def _table_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, int
         nonlocal last
         for line in lines:
             # The reader ends a cell at every single space: tabs become spaces, and none is left before the line's end.
-            last = line.replace("\t", " ").rstrip(" \r\n") + "\n" if delimiter == " " else line
+            last = line.replace("\t", " ").rstrip(" \n") + "\n" if delimiter == " " else line
             yield last
 
     rows = reader(fed(), delimiter=delimiter, skipinitialspace=True)
@@ -332,7 +333,7 @@ def _sample(request: _Request, data: bytes, notes: _Notes) -> _Sample:
     first = None
     said = None
     for line in lines:
-        found = re.fullmatch(r'"?sep=([^\r\n])"?\s*', line, re.IGNORECASE) if not lead else None
+        found = re.fullmatch(r'"?sep=(.)"?\s*', line, re.IGNORECASE) if not lead else None
         if found:
             said = found[1]
         elif line.strip() and not line.startswith(("#", "%")):
@@ -345,14 +346,14 @@ def _sample(request: _Request, data: bytes, notes: _Notes) -> _Sample:
         body = body[1:] if said else body
         if not body:
             raise UserError("it holds no samples", "Give one line per sample: its inputs and its label.", file=request.path)
-        lead, truncated = lead[: lead.index(body[0])], False
+        lead = lead[: lead.index(body[0])]
     else:
-        body, truncated = [first, *_limited(lines, len(first))], next(lines, None) is not None
-    delimiter = request.delimiter or said or _delimiter(request, body, truncated, notes)
-    rows = _sample_rows(body, delimiter, truncated) or [[]]
+        body = [first, *_limited(lines, len(first))]
+    delimiter = request.delimiter or said or _delimiter(request, body, notes)
+    rows = _sample_rows(body, delimiter) or [[]]
     start = _table_start(lead, delimiter, len(rows[0]), said is not None)
     _warn_of_comments(lead[:start], notes)
-    rows = [*_sample_rows(lead[start:], delimiter, False), *rows]
+    rows = [*_sample_rows(lead[start:], delimiter), *rows]
     return _Sample(delimiter, sum(len(line.encode()) for line in lead[:start]), start, rows, _usual_width(rows))
 
 
@@ -365,20 +366,20 @@ def _limited(lines: Iterator[str], characters: int) -> Iterator[str]:
             return
 
 
-def _sample_rows(lines: list[str], delimiter: str, truncated: bool) -> list[list[str]]:
-    """Return the rows of some lines, up to one that cannot be read, and without the last one if it may be cut off."""
+def _sample_rows(lines: list[str], delimiter: str) -> list[list[str]]:
+    """Return the rows of some lines, up to one that cannot be read; lines that end within a quoted cell end the cell."""
     rows = []
     with contextlib.suppress(Error):
         for _, _, cells in _table_rows(lines, delimiter):
             rows.append([cell.strip() for cell in cells])
-    return rows[:-1] if truncated and len(rows) > 1 else rows
+    return rows
 
 
 def _usual_width(rows: list[list[str]]) -> int:
     """Return the number of cells of most rows after the first; that of the first where an open quote swallows the others."""
     body = rows[1:] or rows
     width = Counter(map(len, body)).most_common(1)[0][0]
-    return len(rows[0]) if width == 1 and any("\n" in row[0] or "\r" in row[0] for row in body if row) else width
+    return len(rows[0]) if width == 1 and any("\n" in row[0] for row in body if row) else width
 
 
 def _refuse_other_formats(path: Path, line: str) -> None:
@@ -395,13 +396,13 @@ def _refuse_other_formats(path: Path, line: str) -> None:
         raise UserError("it is JSON, not a table", "Save it as csv.", file=path)
 
 
-def _delimiter(request: _Request, lines: list[str], truncated: bool, notes: _Notes) -> str:
+def _delimiter(request: _Request, lines: list[str], notes: _Notes) -> str:
     """Choose the delimiter that gives rows of the same length with the most numbers in them."""
     scores = {}
     for delimiter in _DELIMITERS:
         if delimiter == "," == request.decimal:
             continue
-        rows = _sample_rows(lines, delimiter, truncated) or [[]]
+        rows = _sample_rows(lines, delimiter) or [[]]
         scores[delimiter] = _score(rows, delimiter, request.decimal)
     best = max(scores, key=lambda delimiter: scores[delimiter])
     if scores[best] == 0:
@@ -439,7 +440,7 @@ def _table_start(lead: list[str], delimiter: str, width: int, said: bool) -> int
     start = len(lead)
     for number in range(len(lead) - 1, int(said) - 1, -1):
         if lead[number].strip():
-            cells = [cell for row in _sample_rows([lead[number]], delimiter, False) for cell in row]
+            cells = [cell for row in _sample_rows([lead[number]], delimiter) for cell in row]
             prose = delimiter == " " and all(_kind(cell, ".,") is not _Kind.NUMBER for cell in cells)
             if len(cells) != width or width < 2 or prose:
                 break

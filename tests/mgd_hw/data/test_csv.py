@@ -61,6 +61,7 @@ READ: dict[str, tuple[str, dict[str, Any], tuple[str, ...], list[list[float]], t
     "tabs": ("a\tb\tc\n1\t2\t3\n4\t5\t6\n", {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "bars": ("a|b|c\n1|2|3\n4|5|6\n", {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "runs of spaces": ("  a b  c\n 1   2 3  \n4 5\t 6\n", {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
+    "spaces and tabs": ("a b c\n1\t2 3\n4 5\t\t6\t\n", {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "sep": ("sep=;\na;b;c\n1;2;3\n4;5;6\n", {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "sep, quoted, tab": ('"sep=\t"\r\na\tb\tc\r\n1\t2\t3\r\n4\t5\t6\r\n', {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "labels that begin comments": (
@@ -304,6 +305,7 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     ("a,b,c\n1,2,3\n# x\n", {}, r"D: line 3 has 1 cell, the other lines 3\. .*"),
     # Cells
     ("a,b,c\n1,2,3\n4,,6\n", {}, r'D: line 3, column 1 \("b"\): the value is missing\. Fill it in, .* drop = \["b"\] in \[data\]\.'),
+    ("1.5,2,x\r,5,y\r", {}, r"D: line 2, column 0: the value is missing\. .*"),
     ("1.5,2,3\n4,,6\n", {}, r"D: line 2, column 1: the value is missing\. .* drop = \[1\] in \[data\]\."),
     *((f"a,b,c\n1,2,3\n4,{word},6\n", {}, rf'D: line 3, column 1 \("b"\): the value is missing \("{re.escape(word)}"\)\. .*')
       for word in ("NA", "nan", "NULL", "None", "?", "-", "N/A")),
@@ -384,6 +386,14 @@ def test_files_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(UserError, match=r"d\.csv: it cannot be read \(Permission denied\)\. Check the path and its permissions\.$"):
         read_csv(path)
+
+
+def test_two_readings_of_the_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The csv reader and pandas count the rows independently; no text is known on which they differ."""
+    parsed = pd.read_csv
+    monkeypatch.setattr(pd, "read_csv", lambda *given, **options: parsed(*given, **options)[1:])
+    with pytest.raises(UserError, match=r"d\.csv: its quotes can be read as 2 or as 1 rows\. Check its quotes\.$"):
+        read_csv(written(path, ABC))
 
 
 # -- Beyond the sample that decisions are made from -------------------------------------------------------------------
@@ -594,3 +604,29 @@ def test_round_trip_is_never_silently_different(folder: Path, made: Written) -> 
         assert refusal.reason
     else:
         event(f"the same with {', '.join(sorted(options)) or 'no'} key")
+
+
+@settings(max_examples=400)
+@given(
+    delimiter=st.sampled_from(",;|"),
+    junk=st.lists(st.text('"",,a1 \'\\\r\n\t', max_size=10).map(lambda text: text.replace('"a', '"')), min_size=1, max_size=5),
+)
+def test_quotes_are_read_as_the_standard_library_reads_them(folder: Path, delimiter: str, junk: list[str]) -> None:
+    """Lines of a number and any text are read as by csv.reader, or refused."""
+    text = "".join(f"1{delimiter}x{line.replace(',', delimiter)}\n" for line in junk)
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    rows = [row for row in csv.reader(io.StringIO(plain, newline=""), delimiter=delimiter, skipinitialspace=True) if "".join(row).strip()]
+    try:
+        table = read_csv(
+            written(folder / "junk.csv", text), label=tuple(range(1, len(rows[0]))), header=False, delimiter=delimiter, decimal="."
+        )
+    except UserError as refusal:
+        event("refused")
+        assert refusal.reason
+        return
+    event("read")
+    cells = [[cell.strip() for cell in row] for row in rows]
+    width = 1 + table.answers.reshape(len(cells), -1).shape[1]
+    assert not any(cell for row in cells for cell in row[width:])
+    assert table.inputs.tolist() == [[float(row[0])] for row in cells]
+    assert table.answers.reshape(len(cells), -1).tolist() == [row[1:width] for row in cells]
