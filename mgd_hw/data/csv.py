@@ -248,7 +248,7 @@ def _utf8(path: Path) -> bytes:
     if zero >= 0:
         reason = f"line {_newlines(data[:zero]) + 1} holds a NUL byte, so it is not a text file"
         raise UserError(reason, "Save the table as csv, in UTF-8.", file=path)
-    # After a lone CR, pandas loses a cell that is empty and the first of its line.
+    # After an empty line that CR ends, pandas loses a cell that is empty and the first of its line.
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 

@@ -305,7 +305,7 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     ("a,b,c\n1,2,3\n# x\n", {}, r"D: line 3 has 1 cell, the other lines 3\. .*"),
     # Cells
     ("a,b,c\n1,2,3\n4,,6\n", {}, r'D: line 3, column 1 \("b"\): the value is missing\. Fill it in, .* drop = \["b"\] in \[data\]\.'),
-    ("1.5,2,x\r,5,y\r", {}, r"D: line 2, column 0: the value is missing\. .*"),
+    ("1.5,2,x\r\r,5,y\r", {}, r"D: line 3, column 0: the value is missing\. .*"),
     ("1.5,2,3\n4,,6\n", {}, r"D: line 2, column 1: the value is missing\. .* drop = \[1\] in \[data\]\."),
     *((f"a,b,c\n1,2,3\n4,{word},6\n", {}, rf'D: line 3, column 1 \("b"\): the value is missing \("{re.escape(word)}"\)\. .*')
       for word in ("NA", "nan", "NULL", "None", "?", "-", "N/A")),
