@@ -22,7 +22,7 @@ from sim.ports import Ports
 from sim.process import read_while_alive, stamped, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
-from sim.split import split_model
+from sim.split import split_model, without_zero_words
 
 __all__ = ["build_cxxrtl", "build_model", "build_seconds", "find_compiler", "run_cxxrtl"]
 
@@ -37,7 +37,7 @@ _LARGE = 1_500_000
 def build_seconds(size: int) -> float:
     """How long a large core takes to translate and compile, in seconds.
 
-    Measured on cores of 64 and 256 lanes (2.4 and 7.1 MB): Yosys takes 4.2 s per megabyte of Verilog, in one process, and the C++
+    Measured on cores of 64 and 256 lanes (2.4 and 7.1 MB): Yosys takes 2 s per megabyte of Verilog, in one process, and the C++
     compiler 12 s, divided among as many processes as there are files.
 
     Parameters
@@ -45,7 +45,7 @@ def build_seconds(size: int) -> float:
     size : int
         Size of the core's Verilog, in bytes.
     """
-    return size / 1e6 * (4.2 + 12 / min(os.cpu_count() or 1, 1 + len(_PARTS)))
+    return size / 1e6 * (2 + 12 / min(os.cpu_count() or 1, 1 + len(_PARTS)))
 
 
 def find_compiler() -> list[str]:
@@ -138,7 +138,11 @@ def build_model(
     if notify is not None and size >= _LARGE:
         notify(f"Compiling the simulator takes about {round(build_seconds(size), -1):.0f} s on an idle machine.")
     source = "core.sv" if verilog.suffix == ".sv" else "core.v"
-    shutil.copyfile(verilog, directory / source)
+    if size >= _LARGE:
+        text = without_zero_words(verilog.read_text(encoding="utf-8", errors="surrogateescape"))
+        (directory / source).write_text(text, encoding="utf-8", errors="surrogateescape")
+    else:
+        shutil.copyfile(verilog, directory / source)
     _translate(source, verilog, top, directory, package, waves=waves, notify=notify, timeout=timeout)
     common = [
         *compiler,

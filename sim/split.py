@@ -8,11 +8,12 @@ their order as it is. A local variable that two pieces share becomes a member of
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-__all__ = ["PIECE_LINES", "SplitModel", "split_model"]
+__all__ = ["PIECE_LINES", "SplitModel", "split_model", "without_zero_words"]
 
 PIECE_LINES = 1_000
 """Lines of a piece of ``eval``. The compiler's time per line is least, and the model's speed best, near this length."""
@@ -33,6 +34,10 @@ _TEMPORARY = re.compile(r"\tauto (?P<name>\w+) = .*;")
 _CONCAT = ".concat("
 _PARENTHESIS = re.compile(r"[()]")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_INITIAL_BLOCK = re.compile(r"^ *initial\b.*?^ *end\n", re.MULTILINE | re.DOTALL)
+_ZERO_BLOCK = re.compile(
+    r"^ *initial begin\n *(?P<memory>[A-Za-z_]\w*)\[0\] = \d+'h0+;\n(?: *(?P=memory)\[\d+\] = \d+'h0+;\n)* *end\n", re.MULTILINE
+)
 _INITIAL = re.compile(
     r"^\tstatic const (?P<type>value<\d+>) (?P<table>\w+)\[(?P<depth>\d+)\] \{\n(?P<words>.*?)\n\t\};\n"
     r"\tstd::copy\(std::begin\((?P=table)\), std::end\((?P=table)\), (?P<to>&\w+\.data\[\d+\])\);\n",
@@ -130,6 +135,24 @@ def split_model(source: str, header: str, *, files: int) -> SplitModel:
     opening = '#include "model.h"\n\nusing namespace cxxrtl_yosys;\n\nnamespace cxxrtl_design {\n\n'
     parts = tuple(opening + "\n".join(part) + "\n} // namespace cxxrtl_design\n" for part in _dealt(functions, files))
     return SplitModel(whole, header.replace(_EVAL_DECLARED, _EVAL_DECLARED + declared), parts)
+
+
+def without_zero_words(verilog: str) -> str:
+    """Verilog whose memories have no initial words where all of them are zero, which is what CXXRTL gives a memory without any.
+
+    Yosys makes a cell of every initial word: they are most of what it reads of a core with many lanes. Lines keep their numbers.
+    """
+    return "".join(_without_zero_words(module) for module in re.split(r"(?<=^endmodule\n)", verilog, flags=re.MULTILINE))
+
+
+def _without_zero_words(module: str) -> str:
+    """The same for one module."""
+    blocks = Counter(name for block in _INITIAL_BLOCK.findall(module) for name in set(_NAME.findall(block)))
+
+    def emptied(match: re.Match[str]) -> str:
+        return "\n" * match[0].count("\n") if blocks[match["memory"]] == 1 else match[0]
+
+    return _ZERO_BLOCK.sub(emptied, module)
 
 
 def _filled(match: re.Match[str]) -> str:
