@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-from amaranth.back import verilog
 from amaranth.hdl import C, ClockDomain, ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
@@ -19,6 +18,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
 from rtl_gen.emit import cleaned
 from rtl_gen.linked import LinkedCore
+from rtl_gen.verilog import component_verilog
 
 __all__ = ["BoardTop", "Plan", "emit_top", "plan", "plan_below", "top_module"]
 
@@ -262,7 +262,7 @@ def top_module(spec: DesignSpec) -> str:
 
 def emit_top(spec: DesignSpec, plan: Plan) -> str:
     """The Verilog of a board's top level. Same design and plan, same text."""
-    text = verilog.convert(BoardTop(spec, plan), name=top_module(spec), emit_src=False, strip_internal_attrs=True)
+    text = component_verilog(BoardTop(spec, plan), top_module(spec))
     header = (
         f"// {spec.name} on {plan.board.name}: {float(plan.clock.mhz):g} MHz, serial line of {plan.baud:,} baud, "
         f"{plan.divisor} cycles per bit; written by mgd-hw.\n// Structure {spec.digest}.\n"
