@@ -5,101 +5,19 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from boards.description import FAMILIES, Board, Pin
+from boards.plan import plan
 from boards.target import TARGETS, Part
 from python_ref.spec.error import DesignError
 
 __all__ = ["FAMILIES", "Board", "Pin", "board_files", "read_board"]
 
-FAMILIES = {"ice40-up5k": "ice40", "ecp5-85k": "ecp5", "gowin-gw1nr9": "gowin", "gowin-gw2ar18": "gowin", "xc7": "xc7"}
-"""The family of place and route of each part of :data:`boards.target.TARGETS`; "xc7" has none here."""
-
 PLLS = {"ice40-pad": "ice40", "ice40-core": "ice40", "ecp5": "ecp5", "gowin": "gowin", "xc7": "xc7"}
 """The kinds of PLL, and the family that has each."""
-
-
-@dataclass(frozen=True)
-class Pin:
-    """A pin of the part.
-
-    Attributes
-    ----------
-    pin : str
-        Its name in constraints.
-    inverted : bool
-        Whether low means one: a light that shines, a button that is pressed.
-    standard : str
-        Standard of the signal; "" where the family has but one.
-    pull_up : bool
-        Whether the part pulls it up.
-    """
-
-    pin: str
-    inverted: bool = False
-    standard: str = ""
-    pull_up: bool = False
-
-
-@dataclass(frozen=True)
-class Board:
-    """A board.
-
-    Attributes
-    ----------
-    name, title : str
-        What the user calls it, and what its maker calls it.
-    part : Part
-        The part on it.
-    source : str
-        Where its pins stand.
-    device, package, speed, variant : str
-        How place and route names the part; "" for what a family does not ask.
-    pins : dict of str to Pin
-        By port of the top level: ``clk``, ``rx``, ``tx``, ``led``, and ``button`` if there is one.
-    clock_mhz : Fraction
-        Of the clock pin.
-    core_mhz : Fraction
-        What the core's clock shall be.
-    pll : str
-        Kind of the PLL; "" without one.
-    chip : str
-        What makes a serial line of USB.
-    baud, max_baud : int
-        Rate of the line, and the most that the chip bears.
-    program : str
-        Command that loads ``{bitstream}``.
-    """
-
-    name: str
-    title: str
-    part: Part
-    source: str
-    device: str
-    package: str
-    speed: str
-    variant: str
-    pins: dict[str, Pin]
-    clock_mhz: Fraction
-    core_mhz: Fraction
-    pll: str
-    chip: str
-    baud: int
-    max_baud: int
-    program: str
-
-    @property
-    def family(self) -> str:
-        """Family of its part: "ice40", "ecp5", "gowin" or "xc7"."""
-        return FAMILIES[self.part.name]
-
-    @property
-    def builds(self) -> bool:
-        """Whether bitstreams can be made for it here."""
-        return self.family != "xc7"
 
 
 # -- What a file may say ----------------------------------------------------------------------------------------------
@@ -188,12 +106,12 @@ def board_files() -> dict[str, Path]:
 
 
 def read_board(path: Path) -> Board:
-    """Read a board's file.
+    """Read a board's file, and check that the board can make its clock and the rate of its line.
 
     Raises
     ------
     DesignError
-        It names the key, and what it must be.
+        If the file does not describe a board; it names the key.
     OSError, UnicodeDecodeError, tomllib.TOMLDecodeError
         If the file cannot be read, or is not TOML.
     """
@@ -207,7 +125,9 @@ def read_board(path: Path) -> Board:
         if values[key] is None:
             raise DesignError(key, value, form, "See docs/boards.md for a whole file.")
     _check_needed(values)
-    return _board(path.stem, values)
+    board = _board(path.stem, values)
+    plan(board)
+    return board
 
 
 def _leaves(prefix: str, table: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -16,12 +16,13 @@ from typing import Any
 from boards import output_registers
 from boards.board import Board
 from boards.constraints import constraints
+from boards.plan import Plan, plan, plan_below
 from boards.products import PRODUCTS, product_map
 from boards.synth import check_memory, count, over
 from boards.target import Part, Resources
 from boards.timing import SOURCES, Timing, component, of_icetime, read_report
 from boards.tools import Job, ToolFailed, find_tool, run_jobs
-from boards.top import Plan, emit_top, plan, plan_below, top_module
+from boards.top import emit_top, top_module
 from python_ref.spec.design import DesignSpec
 from rtl_gen.emit import kept_modules
 from rtl_gen.yosys import find_yosys, run_yosys

@@ -101,14 +101,13 @@ def learning_cost(
     rtl_gen.yosys.ToolError, rtl_gen.yosys.YosysError
         If Yosys is not there, or breaks down.
     """
-    from amaranth.back import verilog
-
     from rtl_gen.emit import cleaned, emit_verilog
     from rtl_gen.inference import InferenceCore
+    from rtl_gen.verilog import component_verilog
 
     spec = replace(spec, hardware=replace(spec.hardware, signature=False))
     top = f"{spec.module}_inference"
-    text = cleaned(verilog.convert(InferenceCore(spec), name=top, emit_src=False, strip_internal_attrs=True))
+    text = cleaned(component_verilog(InferenceCore(spec), top))
     (directory / "inference.v").write_text(text, encoding="utf-8")
     (directory / "learning.v").write_text(emit_verilog(spec), encoding="utf-8")
     cores = (("inference", top, f"{top}."), ("learning", spec.module, f"{spec.module}_core."))

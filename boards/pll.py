@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from boards.board import Board
+from boards.description import Board
 
 __all__ = ["Clock", "clocks"]
 
@@ -82,7 +82,8 @@ def _ecp5(source: Fraction, limits: _Limits) -> Iterator[Clock]:
     for reference in range(1, 129):
         for feedback in range(1, 81):
             pfd, out = source / reference, source * feedback / reference
-            dividers = [each for each in range(1, 129) if limits.allow(pfd, out * each, out)]
+            below = min(600 // out, 128)  # the oscillator's range lies on both sides of 600 MHz: the nearest are the only candidates
+            dividers = [each for each in (below, min(below + 1, 128)) if each and limits.allow(pfd, out * each, out)]
             if dividers:
                 output = min(dividers, key=lambda each: abs(out * each - 600))
                 yield Clock(out, {"CLKI_DIV": reference, "CLKFB_DIV": feedback, "CLKOP_DIV": output})
@@ -90,6 +91,8 @@ def _ecp5(source: Fraction, limits: _Limits) -> Iterator[Clock]:
 
 def _gowin(source: Fraction, limits: _Limits) -> Iterator[Clock]:
     for idiv in range(64):
+        if not limits.pfd[0] <= source / (idiv + 1) <= limits.pfd[1]:
+            continue
         for fbdiv in range(64):
             for odiv in (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128):
                 out = source * (fbdiv + 1) / (idiv + 1)
@@ -100,7 +103,9 @@ def _gowin(source: Fraction, limits: _Limits) -> Iterator[Clock]:
 def _xc7(source: Fraction, limits: _Limits) -> Iterator[Clock]:
     for divide in range(1, 6):
         for multiply in range(64, 1, -1):
+            vco = source / divide * multiply
+            if not limits.vco[0] <= vco <= limits.vco[1]:
+                continue
             for output in range(1, 129):
-                vco = source / divide * multiply
                 if limits.allow(source / divide, vco, vco / output):
                     yield Clock(vco / output, {"DIVCLK_DIVIDE": divide, "CLKFBOUT_MULT": multiply, "CLKOUT0_DIVIDE": output})

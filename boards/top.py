@@ -3,114 +3,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
 from math import ceil
 
-from amaranth.back import verilog
 from amaranth.hdl import C, ClockDomain, ClockSignal, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from boards.board import Board
-from boards.pll import Clock, clocks
+from boards.plan import Plan
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import DesignError
 from rtl_gen.emit import cleaned
 from rtl_gen.linked import LinkedCore
+from rtl_gen.verilog import component_verilog
 
-__all__ = ["BoardTop", "Plan", "emit_top", "plan", "plan_below", "top_module"]
-
-LARGEST_ERROR = Fraction(15, 1000)
-"""Of the rate of the serial line; receiver and sender together bear 2 %."""
-
-LEAST_DIVISOR = 4
-"""Cycles per bit of a line whose other end has a clock of its own."""
+__all__ = ["BoardTop", "emit_top", "top_module"]
 
 START_US = 15
 """Microseconds of reset after configuration: an iCE40's block memories read wrong in the first 3."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A board's clock and line.
-
-    Attributes
-    ----------
-    board : Board
-        The board.
-    clock : Clock
-        Of the core.
-    baud : int
-        Of the line, as the host is told.
-    divisor : int
-        Cycles per bit.
-    """
-
-    board: Board
-    clock: Clock
-    baud: int
-    divisor: int
-
-
-def _divisor(mhz: Fraction, baud: int) -> int | None:
-    """Cycles per bit; None if there are too few, or the rate would be too wrong."""
-    exact = mhz * 1_000_000 / baud
-    divisor = round(exact)
-    fits = divisor >= LEAST_DIVISOR and abs(exact / divisor - 1) <= LARGEST_ERROR
-    return divisor if fits else None
-
-
-def plan(board: Board, *, mhz: Fraction | None = None, baud: int | None = None) -> Plan:
-    """The clock a user asks for, as near as the PLL comes to it, with the line's divisor.
-
-    Parameters
-    ----------
-    board : Board
-        The board.
-    mhz : Fraction or None
-        Of the core's clock; None takes the board's own.
-    baud : int or None
-        Of the line; None takes the board's own.
-
-    Raises
-    ------
-    DesignError
-        If the board cannot make that clock within 1 %, or the line's rate from it.
-    """
-    wanted, rate = mhz or board.core_mhz, baud or board.baud
-    if rate > board.max_baud:
-        raise DesignError("--baud", rate, f"{board.chip or board.name} bears at most {board.max_baud:,}", "Take a lower rate.")
-    possible = clocks(board)
-    near = sorted(possible, key=lambda each: abs(each - wanted))
-    if abs(near[0] / wanted - 1) > Fraction(1, 100):
-        low, high = float(min(possible)), float(max(possible))
-        raise DesignError(
-            "--clock", float(wanted), f"{board.name} makes {low:g} to {high:g} MHz, nearest {float(near[0]):g}", "Take one of those."
-        )
-    divisor = _divisor(near[0], rate)
-    if divisor is None:
-        fitting = [each for each in near if _divisor(each, rate) is not None]
-        ways = f"Take --clock {float(fitting[0]):g}, or another --baud." if fitting else "Take a lower --baud."
-        raise DesignError(
-            "--baud",
-            rate,
-            f"at {float(near[0]):g} MHz a bit is {float(near[0]) * 1e6 / rate:.2f} cycles, which is not within 1.5 % of a whole number "
-            f"from {LEAST_DIVISOR}",
-            ways,
-        )
-    return Plan(board, possible[near[0]], rate, divisor)
-
-
-def plan_below(board: Board, mhz: float, baud: int | None = None) -> Plan | None:
-    """The highest clock of at most so many MHz from which the line's rate can be made; None if there is none."""
-    rate = baud or board.baud
-    for each, clock in reversed(clocks(board).items()):
-        divisor = _divisor(each, rate)
-        if each <= mhz and divisor is not None:
-            return Plan(board, clock, rate, divisor)
-    return None
 
 
 class BoardTop(wiring.Component):
@@ -262,7 +171,7 @@ def top_module(spec: DesignSpec) -> str:
 
 def emit_top(spec: DesignSpec, plan: Plan) -> str:
     """The Verilog of a board's top level. Same design and plan, same text."""
-    text = verilog.convert(BoardTop(spec, plan), name=top_module(spec), emit_src=False, strip_internal_attrs=True)
+    text = component_verilog(BoardTop(spec, plan), top_module(spec))
     header = (
         f"// {spec.name} on {plan.board.name}: {float(plan.clock.mhz):g} MHz, serial line of {plan.baud:,} baud, "
         f"{plan.divisor} cycles per bit; written by mgd-hw.\n// Structure {spec.digest}.\n"

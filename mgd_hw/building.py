@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from boards.board import Board
     from boards.build import Built, TooLarge
     from boards.learning_cost import LearningCost
+    from boards.plan import Plan
     from boards.target import Part
-    from boards.top import Plan
     from python_ref.spec.design import DesignSpec
 
 __all__ = ["BoardRow", "Boards", "Build", "board_of", "boards", "build", "generate"]
@@ -100,15 +100,21 @@ class Boards(Result):
 
 
 def boards() -> Boards:
-    """The boards that come with the package, and what fits them, as `mgd-hw fit` predicts it."""
-    from boards.board import board_files, read_board
+    """The boards that come with the package, and what fits them, as `mgd-hw fit` predicts it.
+
+    Raises
+    ------
+    UserError
+        If the file of one of them does not describe a board.
+    """
+    from boards.board import board_files
     from boards.fit import fit
     from rtl_gen.emit import memory_bits
 
     specs = sorted((load(name).spec for name in shipped()), key=memory_bits, reverse=True)
     rows = []
-    for path in board_files().values():
-        board = read_board(path)
+    for name in board_files():
+        board = board_of(name)
         part = board.part
         found = {spec.name: fit(spec, part.name) for spec in specs}
         rows.append(
@@ -186,7 +192,7 @@ def generate(
     directory = _place(design, on, out)
     with staged(directory) as folder, _failures(design, on):
         from boards.build import write_sources
-        from boards.top import plan
+        from boards.plan import plan
 
         listener.say(f"Generating {design.name} for {on.name}.")
         _check_fit(design, on)
@@ -534,8 +540,8 @@ def _refusal(design: Design, part: Part, excess: dict[str, int], lanes: int, how
 
 def _boards_for(design: Design) -> tuple[Board, ...]:
     """The boards that a design fits, as predicted, of those that come with the package and have bitstreams."""
-    from boards.board import board_files, read_board
+    from boards.board import board_files
     from boards.fit import fit
 
-    known = [read_board(path) for path in board_files().values()]
+    known = [board_of(name) for name in board_files()]
     return tuple(board for board in known if board.builds and fit(design.spec, board.part.name).fits)

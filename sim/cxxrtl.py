@@ -7,12 +7,14 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from rtl_gen.child import end
+from rtl_gen.child import end, shielded
 from rtl_gen.yosys import YosysError, find_yosys, run_yosys, yosys_share
 from sim.error import SimulationError, ToolError, VerilogError
 from sim.frames import Receiver
@@ -20,10 +22,30 @@ from sim.ports import Ports
 from sim.process import read_while_alive, stamped, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
+from sim.split import split_model, without_zero_words
 
-__all__ = ["build_cxxrtl", "build_model", "find_compiler", "run_cxxrtl"]
+__all__ = ["build_cxxrtl", "build_model", "build_seconds", "find_compiler", "run_cxxrtl"]
 
 _DRIVER = Path(__file__).with_name("cxxrtl_driver.cc")
+_PARTS = tuple(f"part{number}" for number in range(4))
+"""The files, without their ending, that a large model is divided among besides ``model.cc``."""
+
+_LARGE = 1_500_000
+"""Bytes of Verilog from which a build takes so long that the user is told how long."""
+
+
+def build_seconds(size: int) -> float:
+    """How long a large core takes to translate and compile, in seconds.
+
+    Measured on cores of 64 and 256 lanes (2.4 and 7.1 MB): Yosys takes 2 s per megabyte of Verilog, in one process, and the C++
+    compiler 12 s, divided among as many processes as there are files.
+
+    Parameters
+    ----------
+    size : int
+        Size of the core's Verilog, in bytes.
+    """
+    return size / 1e6 * (2 + 12 / min(os.cpu_count() or 1, 1 + len(_PARTS)))
 
 
 def find_compiler() -> list[str]:
@@ -106,13 +128,21 @@ def build_model(
     package, compiler = find_yosys(), find_compiler()
     directory.mkdir(parents=True, exist_ok=True)
     version = importlib.metadata.version(package.replace("_", "-"))
+    size = verilog.stat().st_size
     current, done = stamped(directory, verilog, top, waves, optimize, compiler, package, version, driver.read_text(encoding="utf-8"))
     if current:
         return directory / "model"
-    for stale in ("model", "model.o", "driver.o", "model.cc", "model.h"):
+    made = ("model", "model.o", "driver.o", "model.cc", "model.h", *(f"{part}.{ending}" for part in _PARTS for ending in ("cc", "o")))
+    for stale in made:
         (directory / stale).unlink(missing_ok=True)
+    if notify is not None and size >= _LARGE:
+        notify(f"Compiling the simulator takes about {round(build_seconds(size), -1):.0f} s on an idle machine.")
     source = "core.sv" if verilog.suffix == ".sv" else "core.v"
-    shutil.copyfile(verilog, directory / source)
+    if size >= _LARGE:
+        text = without_zero_words(verilog.read_text(encoding="utf-8", errors="surrogateescape"))
+        (directory / source).write_text(text, encoding="utf-8", errors="surrogateescape")
+    else:
+        shutil.copyfile(verilog, directory / source)
     _translate(source, verilog, top, directory, package, waves=waves, notify=notify, timeout=timeout)
     common = [
         *compiler,
@@ -124,10 +154,12 @@ def build_model(
         "-I.",
         *(["-DWAVES", "-DCXXRTL_INCLUDE_VCD_CAPI_IMPL"] if waves else []),
     ]
+    parts = _split(directory)
     model = [*common, "-c", "-o", "model.o", "-DCXXRTL_INCLUDE_CAPI_IMPL", "model.cc"]
     around = [*common, "-c", "-o", "driver.o", str(driver)]
-    _compile((model, around), verilog, directory, "compile", timeout)
-    _compile(([*common, "-o", "model", "model.o", "driver.o"],), verilog, directory, "link", timeout)
+    others = [[*common, "-c", "-o", f"{part}.o", f"{part}.cc"] for part in parts]
+    _compile((model, *others, around), verilog, directory, "compile", timeout)
+    _compile(([*common, "-o", "model", "model.o", "driver.o", *(f"{part}.o" for part in parts)],), verilog, directory, "link", timeout)
     done()
     return directory / "model"
 
@@ -158,21 +190,39 @@ def _translate(
         raise refused or SimulationError(f"{verilog} could not be translated. {error}") from error
 
 
+def _split(directory: Path) -> tuple[str, ...]:
+    """Split ``model.cc`` and ``model.h``, if they are large, and return the names of the further files, without their ending."""
+    source, header = directory / "model.cc", directory / "model.h"
+    split = split_model(source.read_text(encoding="utf-8"), header.read_text(encoding="utf-8"), files=len(_PARTS))
+    source.write_text(split.source, encoding="utf-8")
+    header.write_text(split.header, encoding="utf-8")
+    parts = _PARTS[: len(split.parts)]
+    for name, text in zip(parts, split.parts, strict=True):
+        (directory / f"{name}.cc").write_text(text, encoding="utf-8")
+    return parts
+
+
 def _compile(commands: Sequence[list[str]], verilog: Path, directory: Path, name: str, timeout: float) -> None:
-    """Run commands of the C++ compiler side by side, their output in the log ``name``."""
+    """Run commands of the C++ compiler, as many at a time as there are processors and at least two; the log ``name`` has their output."""
     log = directory / f"{name}.log"
+    waiting, running, failed = list(commands), list[subprocess.Popen](), False
+    deadline = time.monotonic() + timeout
     with log.open("wb") as output:
-        children = [
-            subprocess.Popen(command, cwd=directory, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-            for command in commands
-        ]
         try:
-            failed = [child for child in children if child.wait(timeout=timeout)]
-        except BaseException as error:
-            end(*children)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}") from None
-            raise
+            while (waiting or running) and not failed:
+                while waiting and len(running) < max(2, os.cpu_count() or 1):
+                    with shielded():
+                        running.append(
+                            subprocess.Popen(waiting.pop(0), cwd=directory, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+                        )
+                with suppress(subprocess.TimeoutExpired):
+                    running[0].wait(0.05)
+                failed = any(child.poll() for child in running)
+                running = [child for child in running if child.returncode is None]
+                if running and time.monotonic() > deadline:
+                    raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}")
+        finally:
+            end(*running)
     if failed:
         raise SimulationError(f"The C++ compiler refused the translation of {verilog}; the end of {log}:\n{tail(log)}")
 

@@ -83,6 +83,28 @@ EDITS = {
     "pll": ('"ice40-pad"', '"ecp5"', r"^clock\.pll = 'ecp5': ice40-up5k has no such PLL\. Write one of ice40-pad, ice40-core"),
     "baud": ("baud = 3_000_000", "baud = 15_000_000", r"^link\.baud = 15000000: it is more than link\.max_baud"),
     "flag": ("inverted = true", "inverted = 1", r"^led\.inverted = 1: it must be true or false"),
+    "clock": (
+        "core_mhz = 48",
+        "core_mhz = 14",
+        r"^clock\.core_mhz = 14\.0: mine makes 12 to .* MHz, but none within 1 % .*\. Take 12 or 16\.125\.$",
+    ),
+    "rate whose nearest is too high": (
+        "max_baud = 12_000_000\nbaud = 3_000_000",
+        "max_baud = 11_500_000\nbaud = 11_000_000",
+        r"^link\.baud = 11000000: .* or link\.baud = 9600000\.$",
+    ),
+    "clock without a PLL": (
+        'pll = "ice40-pad"',
+        "",
+        r"^clock\.core_mhz = 48\.0: mine has no PLL \(clock\.pll\) and makes 12 MHz only\. Take 12\.$",
+    ),
+    "clock that is too fast": ("core_mhz = 48", "core_mhz = 500", r"^clock\.core_mhz = 500\.0: .*\. Take 27\d\S*\.$"),
+    "rate": (
+        "baud = 3_000_000",
+        "baud = 11_000_000",
+        r"^link\.baud = 11000000: at 48 MHz a bit of 11,000,000 baud is 4\.36 cycles, .* "
+        r"Take clock\.core_mhz = 4[34]\S* or link\.baud = 12000000\.$",
+    ),
     "table": ('[led]\npin = "37"\ninverted = true', 'led = "37"', r"^led = '37': there is no such key"),
 }
 
@@ -96,6 +118,29 @@ def test_what_is_wrong_with_a_file_is_named(edit: str, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     with pytest.raises(DesignError, match=message):
         read_board(tmp_path / "mine.toml")
+
+
+VALUES = re.compile(r"clock\.core_mhz = ([\d.]+)|link\.baud = (\d+)")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("baud", [1_000_000, 3_456_789, 11_000_000])
+def test_what_a_refusal_of_a_rate_recommends_is_accepted(name: str, baud: int, tmp_path: Path) -> None:
+    """With the largest error that a rate may have, 1.5 %, some of these rates can be made; each of the others is refused with a remedy."""
+    text = board_files()[name].read_text(encoding="utf-8")
+    text = re.sub(r"max_baud = .*", "max_baud = 20_000_000", re.sub(r"\bbaud = [\d_]+", f"baud = {baud}", text))
+    text = re.sub(r"core_mhz = [\d.]+", "core_mhz = 16.5" if name == "icebreaker" else r"\g<0>", text)
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        read_board(path)
+    except DesignError as error:
+        found = VALUES.findall(error.remedy)
+        assert found
+        for clock, rate in found:
+            old, new = (r"core_mhz = [\d.]+", f"core_mhz = {clock}") if clock else (r"\bbaud = \d+", f"baud = {rate}")
+            path.write_text(re.sub(old, new, text), encoding="utf-8")
+            read_board(path)
 
 
 def test_the_file_in_the_documentation_is_a_board(tmp_path: Path) -> None:

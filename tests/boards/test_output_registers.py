@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from boards import build, output_registers
 from boards.board import board_files, read_board
 from boards.output_registers import absorb
-from boards.top import plan
+from boards.plan import plan
 from mgd_hw.config import load
 from rtl_gen.slot import NEVER_COLLIDES, delayed
 from rtl_gen.yosys import YosysError, run_yosys

@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from boards.board import board_files, read_board
 from boards.build import write_sources
+from boards.plan import plan
 from boards.products import WIDEST, product_map
-from boards.top import plan
 from mgd_hw.config import load
 from rtl_gen.broadcast import Multiplier
 from rtl_gen.lane import MultiplyAccumulate

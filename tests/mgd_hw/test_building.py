@@ -53,6 +53,33 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
         building.board_of(str(path))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("core_mhz = 48", "core_mhz = 14", r"clock\.core_mhz = 14\.0: mine makes 12 to"),
+        ("baud = 3_000_000", "baud = 11_000_000", r"link\.baud = 11000000: at 48 MHz a bit of"),
+    ],
+)
+@pytest.mark.parametrize("command", ["build", "generate"])
+def test_a_file_whose_clock_or_rate_cannot_be_made_is_named(
+    command: str, old: str, new: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text(re.sub(rf"\b{old}", new, board_files()["icebreaker"].read_text(encoding="utf-8")), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(commands, [command, "xor", "--board", "mine.toml"])
+    assert said.exit_code == 2
+    assert re.search(rf"^mgd-hw: mine\.toml: {message}", said.stderr, re.MULTILINE) and "--" not in said.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.toml"}
+
+
+def test_a_file_of_the_package_is_checked_before_it_is_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = board_files()["icebreaker"].read_text(encoding="utf-8")
+    (tmp_path / "icebreaker.toml").write_text(text.replace("core_mhz = 48", "core_mhz = 14"), encoding="utf-8")
+    monkeypatch.setattr("boards.board.board_files", lambda: {"icebreaker": tmp_path / "icebreaker.toml"})
+    said = CliRunner().invoke(commands, ["boards"])
+    assert said.exit_code == 2 and "icebreaker.toml: clock.core_mhz = 14.0: icebreaker makes 12 to" in said.stderr
+
+
 def test_generate_writes_top_constraints_and_scripts(tmp_path: Path) -> None:
     found = building.generate("xor", "icebreaker", out=tmp_path)
     assert set(found.files) == {"top.v", "icebreaker.pcf", "synth.ys", "build.sh", "manifest.json"}

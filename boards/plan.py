@@ -1,0 +1,125 @@
+"""The clock of a core on a board, and the divisor that makes the rate of its serial line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from boards.description import Board
+from boards.pll import Clock, clocks
+from python_ref.spec.error import DesignError
+
+__all__ = ["Plan", "plan", "plan_below"]
+
+LARGEST_ERROR = Fraction(15, 1000)
+"""Of the rate of the serial line; receiver and sender together bear 2 %."""
+
+LEAST_DIVISOR = 4
+"""Cycles per bit of a line whose other end has a clock of its own."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A board's clock and line.
+
+    Attributes
+    ----------
+    board : Board
+        The board.
+    clock : Clock
+        Of the core.
+    baud : int
+        Of the line, as the host is told.
+    divisor : int
+        Cycles per bit.
+    """
+
+    board: Board
+    clock: Clock
+    baud: int
+    divisor: int
+
+
+def _divisor(mhz: Fraction, baud: int) -> int | None:
+    """Cycles per bit; None if there are too few, or the rate would be too wrong."""
+    exact = mhz * 1_000_000 / baud
+    divisor = round(exact)
+    fits = divisor >= LEAST_DIVISOR and abs(exact / divisor - 1) <= LARGEST_ERROR
+    return divisor if fits else None
+
+
+def plan(board: Board, *, mhz: Fraction | None = None, baud: int | None = None) -> Plan:
+    """The clock that is asked for, as near as the PLL comes to it, with the line's divisor.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    mhz : Fraction or None
+        The core's clock, in MHz; None takes the one of the board's file.
+    baud : int or None
+        The rate of the line, in baud; None takes the one of the board's file.
+
+    Returns
+    -------
+    Plan
+        The clock and the divisor.
+
+    Raises
+    ------
+    DesignError
+        If the board cannot make that clock within 1 %, or the line's rate from it. It names the option, if one was given, else the key
+        of the board's file.
+    """
+    wanted, rate = mhz or board.core_mhz, baud or board.baud
+    if rate > board.max_baud:
+        key = "--baud" if baud else "link.baud"
+        raise DesignError(key, rate, f"{board.chip or board.name} bears at most {board.max_baud:,}", "Take a lower rate.")
+    possible = clocks(board)
+    nearest = min(possible, key=lambda each: abs(each - wanted))
+    if abs(nearest / wanted - 1) > Fraction(1, 100):
+        raise _no_clock(board, list(possible), wanted, "--clock" if mhz else "clock.core_mhz")
+    divisor = _divisor(nearest, rate)
+    if divisor is None:
+        raise _no_rate(board, list(possible), nearest, rate, clock=mhz, baud=baud)
+    return Plan(board, possible[nearest], rate, divisor)
+
+
+def _no_clock(board: Board, possible: list[Fraction], wanted: Fraction, key: str) -> DesignError:
+    """The refusal of a clock that the board does not make, with the nearest that it does make."""
+    around = [*sorted(each for each in possible if each < wanted)[-1:], *sorted(each for each in possible if each > wanted)[:1]]
+    near = " or ".join(f"{float(each):g}" for each in around)
+    if len(possible) == 1:
+        source = "no PLL (clock.pll)" if not board.pll else f"no clock from its PLL at {float(board.clock_mhz):g} MHz"
+        return DesignError(key, float(wanted), f"{board.name} has {source} and makes {near} MHz only", f"Take {near}.")
+    reason = f"{board.name} makes {float(min(possible)):g} to {float(max(possible)):g} MHz, but none within 1 % of that"
+    return DesignError(key, float(wanted), reason, f"Take {near}.")
+
+
+def _no_rate(board: Board, possible: list[Fraction], mhz: Fraction, rate: int, *, clock: Fraction | None, baud: int | None) -> DesignError:
+    """The refusal of a rate that cannot be made from a clock, with a clock and a rate that would do."""
+    fitting = [each for each in possible if _divisor(each, rate) is not None]
+    other = min(fitting, key=lambda each: abs(each - mhz), default=None)
+    hertz = mhz * 1_000_000
+    divisor = max(LEAST_DIVISOR, round(hertz / rate), ceil(hertz / board.max_baud))
+    options = clock is not None or baud is not None
+    clock_key, rate_key = ("--clock", "--baud") if options else ("clock.core_mhz", "link.baud")
+    ways = [f"{clock_key} = {float(other):g}"] if other is not None else []
+    ways += [f"{rate_key} = {int(hertz / divisor)}"]
+    reason = (
+        f"at {float(mhz):g} MHz a bit of {rate:,} baud is {float(hertz / rate):.2f} cycles, which is not within 1.5 % of a whole number "
+        f"from {LEAST_DIVISOR}"
+    )
+    key, value = ("--clock", float(clock)) if clock is not None and baud is None else (rate_key, rate)
+    return DesignError(key, value, reason, f"Take {' or '.join(ways)}.")
+
+
+def plan_below(board: Board, mhz: float, baud: int | None = None) -> Plan | None:
+    """The highest clock of at most so many MHz from which the line's rate can be made; None if there is none."""
+    rate = baud or board.baud
+    for each, clock in reversed(clocks(board).items()):
+        divisor = _divisor(each, rate)
+        if each <= mhz and divisor is not None:
+            return Plan(board, clock, rate, divisor)
+    return None

@@ -1,0 +1,322 @@
+"""Splits the C++ of a large CXXRTL model into functions and files that compile in time proportional to their length.
+
+CXXRTL writes all logic of a flattened module as one function, ``eval``. The optimiser of a C++ compiler takes time that grows with the
+square of a function's length: a core of 256 lanes has 50,000 lines there. This module cuts that function between statements and leaves
+their order as it is. A local variable that two pieces share becomes a member of the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+__all__ = ["PIECE_LINES", "SplitModel", "split_model", "without_zero_words"]
+
+PIECE_LINES = 1_000
+"""Lines of a piece of ``eval``. The compiler's time per line is least, and the model's speed best, near this length."""
+
+_SPLIT_LINES = 4_000
+"""Lines of an ``eval`` from which it is split. A shorter one compiles within seconds and stays as CXXRTL wrote it."""
+
+_GROUP = 16
+"""Links of a chain of ``concat`` that are evaluated at once; a chain of twice as many is divided into such groups."""
+
+_EVAL = re.compile(r"^bool (?P<model>\w+)::eval\(performer \*performer\) \{\n(?P<body>.*?)^\}\n", re.MULTILINE | re.DOTALL)
+_EVAL_DECLARED = "\tbool eval(performer *performer = nullptr) override;\n"
+_CONVERGED = "\tbool converged = true;"
+_RETURN = "\treturn converged;"
+_EDGE = re.compile(r"\tbool (?P<name>(?:pos|neg)edge_\w+) = this->(?P=name)\(\);")
+_LOCAL = re.compile(r"\tvalue<\d+> (?P<name>\w+);")
+_TEMPORARY = re.compile(r"\tauto (?P<name>\w+) = .*;")
+_CONCAT = ".concat("
+_PARENTHESIS = re.compile(r"[()]")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_INITIAL_BLOCK = re.compile(r"^ *initial\b.*?^ *end\n", re.MULTILINE | re.DOTALL)
+_ZERO_BLOCK = re.compile(
+    r"^ *initial begin\n *(?P<memory>[A-Za-z_]\w*)\[0\] = \d+'h0+;\n(?: *(?P=memory)\[\d+\] = \d+'h0+;\n)* *end\n", re.MULTILINE
+)
+_INITIAL = re.compile(
+    r"^\tstatic const (?P<type>value<\d+>) (?P<table>\w+)\[(?P<depth>\d+)\] \{\n(?P<words>.*?)\n\t\};\n"
+    r"\tstd::copy\(std::begin\((?P=table)\), std::end\((?P=table)\), (?P<to>&\w+\.data\[\d+\])\);\n",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class SplitModel:
+    """The files of a model.
+
+    Attributes
+    ----------
+    source, header : str
+        The contents of ``model.cc`` and ``model.h``.
+    parts : tuple of str
+        The contents of further C++ files that belong to the model; empty if it is not split.
+    """
+
+    source: str
+    header: str
+    parts: tuple[str, ...] = ()
+
+
+@dataclass
+class _Statement:
+    """A statement of ``eval``, with the comments above it.
+
+    Attributes
+    ----------
+    lines : list of str
+        Its lines.
+    names : set of str
+        Every identifier in it.
+    """
+
+    lines: list[str]
+    names: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = {name for line in self.lines if not line.lstrip().startswith("//") for name in _NAME.findall(line)}
+
+
+@dataclass
+class _Body:
+    """What ``eval`` consists of.
+
+    Attributes
+    ----------
+    edges, locals : dict of str to str
+        The declaration of each clock edge and of each local variable, by name.
+    statements : list of _Statement
+        The statements, in order.
+    """
+
+    edges: dict[str, str]
+    locals: dict[str, str]
+    statements: list[_Statement]
+
+
+def split_model(source: str, header: str, *, files: int) -> SplitModel:
+    """Split a model, if it is large and has the form that CXXRTL gives a flattened module; else return it as it is.
+
+    Parameters
+    ----------
+    source, header : str
+        What ``write_cxxrtl -header`` wrote.
+    files : int
+        The number of files to divide the pieces among, at least 1.
+
+    Returns
+    -------
+    SplitModel
+        A model with the same behaviour.
+    """
+    source = _INITIAL.sub(_filled, source)
+    found = list(_EVAL.finditer(source))
+    if len(found) != 1 or header.count(_EVAL_DECLARED) != 1 or found[0]["body"].count("\n") < _SPLIT_LINES:
+        return SplitModel(source, header)
+    model = found[0]["model"]
+    body = _parse(found[0]["body"])
+    if body is None:
+        return SplitModel(source, header)
+    pieces = _pieces(body.statements)
+    shared = _shared(body, pieces)
+    if shared is None:
+        return SplitModel(source, header)
+    names = [f"eval_piece_{number}" for number in range(len(pieces))]
+    functions = [_function(model, name, piece, body, shared) for name, piece in zip(names, pieces, strict=True)]
+    members = [body.locals[name] for name in body.locals if name in shared]
+    declared = "".join(f"{line}\n" for line in [*members, *(f"\tvoid {name}(performer *performer, bool &converged);" for name in names)])
+    calls = "".join(f"\t{name}(performer, converged);\n" for name in names)
+    start, end = found[0].span("body")
+    whole = source[:start] + f"{_CONVERGED}\n{calls}{_RETURN}\n" + source[end:]
+    opening = '#include "model.h"\n\nusing namespace cxxrtl_yosys;\n\nnamespace cxxrtl_design {\n\n'
+    parts = tuple(opening + "\n".join(part) + "\n} // namespace cxxrtl_design\n" for part in _dealt(functions, files))
+    return SplitModel(whole, header.replace(_EVAL_DECLARED, _EVAL_DECLARED + declared), parts)
+
+
+def without_zero_words(verilog: str) -> str:
+    """Verilog whose memories have no initial words where all of them are zero, which is what CXXRTL gives a memory without any.
+
+    Yosys makes a cell of every initial word: they are most of what it reads of a core with many lanes. Lines keep their numbers.
+    """
+    return "".join(_without_zero_words(module) for module in re.split(r"(?<=^endmodule\n)", verilog, flags=re.MULTILINE))
+
+
+def _without_zero_words(module: str) -> str:
+    """The same for one module."""
+    blocks = Counter(name for block in _INITIAL_BLOCK.findall(module) for name in set(_NAME.findall(block)))
+
+    def emptied(match: re.Match[str]) -> str:
+        return "\n" * match[0].count("\n") if blocks[match["memory"]] == 1 else match[0]
+
+    return _ZERO_BLOCK.sub(emptied, module)
+
+
+def _filled(match: re.Match[str]) -> str:
+    """The initial contents of a memory: one fill in place of a table whose words are all the same."""
+    words = set(re.findall(rf"{re.escape(match['type'])}\{{[^}}]*\}}", match["words"]))
+    if len(words) != 1:
+        return match[0]
+    return f"\tstd::fill_n({match['to']}, {match['depth']}, {words.pop()});\n"
+
+
+def _parse(text: str) -> _Body | None:
+    """The parts of ``eval``; None if a line has a form that is not known."""
+    body = _Body({}, {}, [])
+    statements: list[list[str]] = []
+    comments: list[str] = []
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith("\t//"):
+            comments.append(line)
+            continue
+        if line in (_CONVERGED, _RETURN):
+            pass
+        elif match := _EDGE.fullmatch(line):
+            body.edges[match["name"]] = line
+        elif match := _LOCAL.fullmatch(line):
+            body.locals[match["name"]] = line
+        elif (rest := _statement(line, lines)) is not None:
+            statements.append([*comments, *rest])
+        else:
+            return None
+        comments = []
+    if not text.endswith(f"{_RETURN}\n"):
+        return None
+    body.statements = _joined([_Statement(each) for each in statements])
+    return body
+
+
+def _statement(first: str, lines: Iterator[str]) -> list[str] | None:
+    """The lines of the statement that begins with ``first``; None if it is not one."""
+    if not re.match(r"\t[A-Za-z_]", first):
+        return None
+    found = [first]
+    if first.endswith(";"):
+        return found
+    if not (first.startswith(("\tif (", "\tif(")) and first.endswith("{")):
+        return None
+    for line in lines:
+        found.append(line)
+        if line == "\t}":
+            return found
+        if not line.startswith("\t\t") and line != "\t} else {":
+            return None
+    return None
+
+
+def _grouped(line: str) -> str:
+    """A line of C++ in which each long chain ``a.concat(b).concat(c)…`` is evaluated in groups of :data:`_GROUP`.
+
+    A chain is one template expression, whose type grows with every link, so that the compiler's time grows with the square of its
+    length at least.
+    """
+    found, position = "", 0
+    while (start := line.find(_CONCAT, position)) >= 0:
+        found += line[position:start]
+        links, position = [], start
+        while line.startswith(_CONCAT, position):
+            end = _closing(line, position + len(_CONCAT))
+            links.append(_grouped(line[position + len(_CONCAT) : end]))
+            position = end + 1
+        if len(links) < 2 * _GROUP or not all(map(_is_operand, links)):
+            found += "".join(f"{_CONCAT}{link})" for link in links)
+            continue
+        groups = [links[first : first + _GROUP] for first in range(0, len(links), _GROUP)]
+        inner = ["".join(f"{_CONCAT}{link})" for link in group[1:]) for group in groups]
+        found += f"{_CONCAT}{groups[0][0]}){inner[0]}.val()"
+        found += "".join(f"{_CONCAT}{group[0]}{rest}.val())" for group, rest in zip(groups[1:], inner[1:], strict=True))
+    return found + line[position:]
+
+
+def _is_operand(text: str) -> bool:
+    """Whether an expression can stand before ``.concat`` without parentheses: CXXRTL writes a space around every operator."""
+    depth = 0
+    for character in text:
+        depth += (character in "({") - (character in ")}")
+        if character == " " and depth == 0:
+            return False
+    return text[:1].isalpha() or text[:1] in "_("
+
+
+def _closing(line: str, position: int) -> int:
+    """The index of the parenthesis that closes the one before ``position``."""
+    depth = 1
+    for match in _PARENTHESIS.finditer(line, position):
+        depth += 1 if match[0] == "(" else -1
+        if depth == 0:
+            return match.start()
+    raise ValueError(f"A parenthesis is not closed in {line[:200]}")
+
+
+def _joined(statements: Sequence[_Statement]) -> list[_Statement]:
+    """The statements, with each temporary (``auto``) in one statement with all that reads it."""
+    last: dict[str, int] = {}
+    for number, statement in enumerate(statements):
+        last |= dict.fromkeys(statement.names, number)
+    found: list[_Statement] = []
+    until = -1
+    for number, statement in enumerate(statements):
+        if number <= until:
+            found[-1].lines += statement.lines
+            found[-1].names |= statement.names
+        else:
+            found.append(statement)
+        for line in statement.lines:
+            if match := _TEMPORARY.fullmatch(line):
+                until = max(until, last[match["name"]])
+    return found
+
+
+def _pieces(statements: Sequence[_Statement]) -> list[list[_Statement]]:
+    """The statements in groups of about :data:`PIECE_LINES` lines."""
+    pieces: list[list[_Statement]] = []
+    length = PIECE_LINES
+    for statement in statements:
+        if length >= PIECE_LINES:
+            pieces.append([])
+            length = 0
+        pieces[-1].append(statement)
+        length += len(statement.lines)
+    return pieces
+
+
+def _shared(body: _Body, pieces: Sequence[Sequence[_Statement]]) -> set[str] | None:
+    """The local variables that several pieces use; None if one of them may be read before it is assigned."""
+    first: dict[str, int] = {}
+    shared: set[str] = set()
+    for number, piece in enumerate(pieces):
+        for statement in piece:
+            for name in statement.names & body.locals.keys():
+                if name not in first:
+                    first[name] = number
+                    if not any(re.match(rf"\t+{name}(?:\.slice<[\d,]+>\(\))? = ", line) for line in statement.lines):
+                        return None
+                elif first[name] != number:
+                    shared.add(name)
+    return shared
+
+
+def _function(model: str, name: str, piece: Sequence[_Statement], body: _Body, shared: set[str]) -> str:
+    """A piece of ``eval`` as a function of its own."""
+    used = set().union(*(statement.names for statement in piece))
+    lines = [f"void {model}::{name}(performer *performer, bool &converged) {{"]
+    lines += [line for edge, line in body.edges.items() if edge in used]
+    lines += [line for local, line in body.locals.items() if local in used and local not in shared]
+    lines += [_grouped(line) for statement in piece for line in statement.lines if not line.lstrip().startswith("//")]
+    return "\n".join([*lines, "}", ""])
+
+
+def _dealt(functions: Sequence[str], files: int) -> Iterator[list[str]]:
+    """The functions in order, divided among files of about equal length."""
+    total = sum(map(len, functions))
+    done = 0
+    placed = []
+    for function in functions:
+        placed.append((min(files - 1, files * done // total), function))
+        done += len(function)
+    for _, group in groupby(placed, key=lambda each: each[0]):
+        yield [function for _, function in group]
