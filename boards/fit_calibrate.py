@@ -26,8 +26,9 @@ import numpy as np
 from boards.fit import DATA, FAMILIES, features, generator_digest, memories, multipliers, on_blocks
 from boards.synth import count
 from boards.target import TARGETS, Part, Resources
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Rounding
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode

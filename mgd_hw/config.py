@@ -29,9 +29,10 @@ from mgd_hw.software import (
     Software,
     layer_count,
 )
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError, unknown
-from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
@@ -478,9 +479,9 @@ class _Builder:
         hidden = self.get("network.hidden", Activation.RELU)
         output = self.get("network.output", Activation.IDENTITY)
         deep = len(sizes) > 2
-        relu = deep and hidden is Activation.RELU
-        scheme = Scheme.HE if relu else Scheme.GLOROT
-        why = "usual for relu" if relu else "usual without relu"
+        rectifies = deep and hidden.rectifies
+        scheme = Scheme.HE if rectifies else Scheme.GLOROT
+        why = f"usual for {hidden.value}" if rectifies else "usual without relu"
         initial = Initialization(
             self.get("network.scheme", scheme, why, scheme.value),
             self.get("network.scale", 1.0),
@@ -490,7 +491,7 @@ class _Builder:
 
     def data(self, task: str, network: Network) -> DataSpec:
         facts = TASKS[task]
-        bipolar = network.output.bounded and network.output.signed
+        bipolar = network.output.bipolar
         files, answers = ([name for name, each in TASKS.items() if getattr(each, what)] for what in ("takes_path", "any_answers"))
         takers = {"data.path": files, "data.kind": answers, "data.target_scaling": answers}
         takers |= {f"data.{key}": ["csv"] for key in ("label", "drop", "header", "delimiter", "decimal")}

@@ -98,7 +98,7 @@ def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate
     from python_ref.learning.networks import dense
     from python_ref.learning.objectives import CrossEntropy
     from python_ref.learning.optimizers import Adam
-    from python_ref.spec.network import Activation
+    from python_ref.spec.activations import Activation
 
     network, cost = dense((784, 1024, 256, 10), Activation.RELU), CrossEntropy(0.1)
     estimator: Estimator = NodePerturbation(network, cost, RandomCode(seed), delta, sparing=sparing, parts=parts)
@@ -135,7 +135,7 @@ def nist(
     from python_ref.learning.objectives import SquaredError
     from python_ref.learning.optimizers import Adam, Plain
     from python_ref.learning.passes import Measured
-    from python_ref.spec.network import Activation
+    from python_ref.spec.activations import Activation
 
     data, found, evaluations, began = nist7x7(), [], [], time.process_time()
     inputs = data.inputs - data.inputs.mean(axis=0) if centred else data.inputs
@@ -181,7 +181,7 @@ def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: 
     from python_ref.learning.networks import dense
     from python_ref.learning.objectives import CrossEntropy
     from python_ref.learning.optimizers import Adam, Plain
-    from python_ref.spec.network import Activation
+    from python_ref.spec.activations import Activation
 
     data, found, evaluations, began = centred(os.environ.get("MGD_DATA", ""), "fashion-mnist"), [], [], time.process_time()
     network, cost = dense(tuple(int(each) for each in layers.split("-")), Activation.RELU), CrossEntropy(0.1)

@@ -12,7 +12,8 @@ from typing import Any
 
 from mgd_hw.data.tasks import KIND_NAMES, TASKS, Label, Scaling
 from mgd_hw.software import ARCHITECTURES, FLOAT_CODES, OPTIMIZER_KEYS
-from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Activation, Scheme
+from python_ref.spec.activations import Activation
+from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.perturbation import CODES, Kind
 from python_ref.spec.schedule import MAX_PERIOD, Difference

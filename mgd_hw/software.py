@@ -376,7 +376,5 @@ def has_slopes(design: Design) -> bool:
     """Whether the network can be propagated back."""
     if design.software.outside is not None:
         return False
-    from python_ref.activations import has_slope
-
     layers: Any = network(design).layers
-    return all(has_slope(layer.activation) for layer in layers if hasattr(layer, "activation"))
+    return all(layer.activation.differentiable for layer in layers if hasattr(layer, "activation"))

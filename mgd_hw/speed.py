@@ -78,7 +78,7 @@ def _ours(x: np.ndarray, t: np.ndarray) -> dict[str, Work]:
     from python_ref.learning.networks import dense
     from python_ref.learning.objectives import CrossEntropy
     from python_ref.learning.passes import Measured
-    from python_ref.spec.network import Activation
+    from python_ref.spec.activations import Activation
 
     network, cost, steps = dense(SIZES, Activation.RELU), CrossEntropy(SMOOTHING), iter(range(1 << 30))
     theta = network.initial(1, kind=np.float32)

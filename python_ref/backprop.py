@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from python_ref.activations import has_slope, slope
 from python_ref.float_machine import correct, evaluate, forward
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
@@ -18,7 +17,7 @@ __all__ = ["Options", "Result", "defined", "train", "true_gradient"]
 
 def defined(spec: DesignSpec) -> bool:
     """Whether the network has a gradient: not with sign, whose slope is zero wherever it exists."""
-    return all(has_slope(layer.activation) for layer in spec.network.layers)
+    return all(layer.activation.differentiable for layer in spec.network.layers)
 
 
 def true_gradient(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -52,7 +51,7 @@ def _gradient(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targ
     parts, error = [], 2.0 * (values[-1] - targets) / len(inputs)  # ∂C/∂y of C = Σ(y − y*)²
     layers = list(zip(spec.network.layers, split_parameters(spec, parameters), values, values[1:], strict=False))
     for layer, (weights, _), x, y in reversed(layers):
-        change = error * slope(layer.activation, y)
+        change = error * layer.activation.slope(y)
         parts.append((change.T @ x, change.sum(axis=0)))
         error = change @ weights
     return join_parameters(parts[::-1]), values[-1]

@@ -26,10 +26,10 @@ from python_ref.network import activate
 from python_ref.parameters import split_parameters
 from python_ref.perturbation import SignSource, StochasticSource
 from python_ref.signature import INITIAL
+from python_ref.spec.activations import Form, Piecewise, Tabulated
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.events import POLYNOMIAL
-from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.probes import COUNTERS, probes, values_per_step
@@ -52,9 +52,6 @@ _ROUNDINGS = {
     Rounding.STOCHASTIC: _STOCHASTIC,
 }
 _WRAPS = {Overflow.SATURATE: 0, Overflow.WRAP: 1}
-_TABLE, _RELU, _IDENTITY, _SIGN = range(4)
-_FUNCTIONS = {Activation.RELU: _RELU, Activation.IDENTITY: _IDENTITY, Activation.SIGN: _SIGN}
-"""The number that an activation has in the compiled loops, if it is computed; all that are tabulated have :data:`_TABLE`."""
 _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
 _ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _MOMENTUM, _UPDATE, _WEIGHT = (
     COUNTERS.index(f"saturated_{kind}") for kind in SATURATION_KINDS
@@ -80,17 +77,51 @@ class _Cast(NamedTuple):
         return cls(dropped, _ROUNDINGS[cast.rounding], _WRAPS[cast.overflow], target.min, target.max)
 
 
-def _function(activation: Activation) -> int:
-    """The number of an activation; TypeError if it is computed and has none."""
-    if activation.tabulated:
-        return _TABLE
-    if activation not in _FUNCTIONS:
-        raise unknown("Activation", activation, "python_ref.fast._FUNCTIONS")
-    return _FUNCTIONS[activation]
+MOST_PIECES = 4
+"""Largest number of straight pieces of an activation in the compiled loops."""
+
+
+class _Pieces(NamedTuple):
+    """Straight pieces in plain integers, filled up to :data:`MOST_PIECES`.
+
+    A piece begins at the raw pre-activation ``begins`` and has the raw value z·2^``up`` + ``offset``, of so many ``fraction_bits``; or
+    ``offset`` alone where it is ``flat``.
+    """
+
+    pieces: int
+    fraction_bits: int
+    begins: list[int]
+    up: list[int]
+    flat: list[int]
+    offset: list[int]
+
+    @classmethod
+    def of(cls, form: Form, source: Fixed) -> _Pieces:
+        """The pieces of a form at pre-activations of the format ``source``; none of a table."""
+        if isinstance(form, Tabulated):
+            return cls(0, 0, *([0] * MOST_PIECES for _ in range(4)))
+        if not isinstance(form, Piecewise):
+            raise unknown("Form of an activation", form, "python_ref.fast._Pieces.of")
+        if len(form.pieces) > MOST_PIECES:
+            raise ValueError(f"Number of pieces of an activation must be at most {MOST_PIECES}, not {len(form.pieces)!r}")
+        exact, rest = form.exact_format(source), [0] * (MOST_PIECES - len(form.pieces))
+        up = exact.fraction_bits - source.fraction_bits
+        return cls(
+            len(form.pieces),
+            exact.fraction_bits,
+            [source.min, *(math.ceil(each * 2**source.fraction_bits) for each in form.breaks), *rest],
+            [0 if piece.shift is None else up - piece.shift for piece in form.pieces] + rest,
+            [int(piece.shift is None) for piece in form.pieces] + rest,
+            [int(piece.offset * 2**exact.fraction_bits) for piece in form.pieces] + rest,
+        )
 
 
 class _Net(NamedTuple):
-    """What differs from layer to layer (int64, shape (layers,)); ``tables`` has a row for hidden layers and one for the last."""
+    """What differs from layer to layer (int64, shape (layers,)).
+
+    ``begins``, ``up``, ``flat`` and ``offset`` have a row of pieces for each layer (:class:`_Pieces`), ``tables`` has a row for hidden
+    layers and one for the last.
+    """
 
     n_in: np.ndarray
     n_out: np.ndarray
@@ -99,11 +130,15 @@ class _Net(NamedTuple):
     word_at: np.ndarray
     slot_at: np.ndarray
     group_slots: np.ndarray
-    function: np.ndarray
+    pieces: np.ndarray
     operand_fraction: np.ndarray
     z_dropped: np.ndarray
     delta: np.ndarray
     g_dropped: np.ndarray
+    begins: np.ndarray
+    up: np.ndarray
+    flat: np.ndarray
+    offset: np.ndarray
     tables: np.ndarray
 
 
@@ -236,13 +271,16 @@ def _dense_perturbed(theta, s, delta, at, x, fraction, z):
 @_compiled
 def _activate(net, plan, layer, z, y):
     """y of z; returns how many were out of range."""
-    function, saturated = net.function[layer], 0
+    count, saturated = net.pieces[layer], 0
     table = net.tables[1 if layer == net.n_in.size - 1 else 0]
     for o in range(z.size):
-        if function == _SIGN:
-            y[o] = plan.one if z[o] >= 0 else -plan.one
-        elif function in (_RELU, _IDENTITY):
-            v = max(z[o], 0) if function == _RELU else z[o]
+        if count:
+            piece = 0
+            while piece + 1 < count and z[o] >= net.begins[layer, piece + 1]:
+                piece += 1
+            v = net.offset[layer, piece]
+            if not net.flat[layer, piece]:
+                v += z[o] << net.up[layer, piece]
             v = _round(v, net.z_dropped[layer], plan.activation.rounding, 0)
             saturated += _outside(v, plan.activation)
             y[o] = _fit(v, plan.activation)
@@ -567,7 +605,11 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
     numbers = range(len(layers))
     operands = [spec.operand_format(number) for number in numbers]
     exact = [spec.preactivation_format(number).fraction_bits for number in numbers]
-    narrowed = [forms.table if layer.activation.tabulated else forms.activation for layer in layers]
+    pieces = [_Pieces.of(layer.activation.form, spec.preactivation_format(number)) for number, layer in enumerate(layers)]
+    narrowed = [
+        fraction - forms.table.fraction_bits if layer.activation.tabulated else each.fraction_bits - forms.activation.fraction_bits
+        for layer, fraction, each in zip(layers, exact, pieces, strict=True)
+    ]
     products = [spec.product_format(operand if spec.node else None).fraction_bits for operand in operands]
     tables = np.zeros((2, 1 << forms.table.width if any(layer.activation.tabulated for layer in layers) else 1), dtype=np.int64)
     for row, layer in ((0, layers[0]), (1, layers[-1])):
@@ -581,11 +623,12 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         "word_at": [placed.first_word for placed in layout.layers],
         "slot_at": [placed.first_slot for placed in layout.layers],
         "group_slots": [placed.group_slots for placed in layout.layers],
-        "function": [_function(layer.activation) for layer in layers],
+        "pieces": [each.pieces for each in pieces],
         "operand_fraction": [operand.fraction_bits for operand in operands],
-        "z_dropped": [fraction - form.fraction_bits for fraction, form in zip(exact, narrowed, strict=True)],
+        "z_dropped": narrowed,
         "delta": [spec.amplitude_raw(fraction) if spec.node else 0 for fraction in exact],
         "g_dropped": [fraction - spec.gradient_format.fraction_bits for fraction in products],
+        **{name: [getattr(each, name) for each in pieces] for name in ("begins", "up", "flat", "offset")},
     }
     net = _Net(**{name: np.array(column, dtype=np.int64) for name, column in columns.items()}, tables=tables)
     decay, m, m_shift, g_shift, m_width = 0, _Cast(0, 0, 0, 0, 0), 0, 0, 0

@@ -9,7 +9,7 @@ float64: the arithmetic is not what limits it, and C₊ − C₀ needs the digit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,29 +17,43 @@ import numpy as np
 from python_ref.compiled import compiled
 from python_ref.datasets import SampleOrder
 from python_ref.float_machine import block_length, evaluate, sign_block, storage_order
+from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.network import Activation
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 
 __all__ = ["Curve", "Result", "train"]
 
-_RELU, _SIGMOID, _TANH, _IDENTITY, _SIGN = range(5)
-_FUNCTIONS = {
-    Activation.RELU: _RELU,
-    Activation.SIGMOID: _SIGMOID,
-    Activation.TANH: _TANH,
-    Activation.IDENTITY: _IDENTITY,
-    Activation.SIGN: _SIGN,
-}
-"""The number that an activation has in the compiled loops."""
+MOST_PIECES = 4
+"""Largest number of straight pieces of an activation in the compiled loops."""
 
 
-def _function(activation: Activation) -> int:
-    """The number of an activation; TypeError if it has none."""
-    if activation not in _FUNCTIONS:
-        raise unknown("Activation", activation, "python_ref.fast_float._FUNCTIONS")
-    return _FUNCTIONS[activation]
+def _functions(activations: Sequence[Activation]) -> np.ndarray:
+    """Activations in plain numbers (float64, a row each).
+
+    A row begins with the number of straight pieces, and has for each where it begins, its slope and its offset. Of a table it begins with
+    0 and the number of the activation in :func:`tabulated_value`.
+
+    Raises
+    ------
+    TypeError
+        If an activation has a form that the compiled loops do not have.
+    """
+    rows = np.zeros((len(activations), 1 + 3 * MOST_PIECES))
+    for row, activation in zip(rows, activations, strict=True):
+        form = activation.form
+        if isinstance(form, Tabulated):
+            row[1] = form.number
+            continue
+        if not isinstance(form, Piecewise):
+            raise unknown("Form of an activation", form, "python_ref.fast_float._functions")
+        if len(form.pieces) > MOST_PIECES:
+            raise ValueError(f"Number of pieces of an activation must be at most {MOST_PIECES}, not {len(form.pieces)!r}")
+        row[0] = len(form.pieces)
+        for number, (begin, piece) in enumerate(zip((-math.inf, *map(float, form.breaks)), form.pieces, strict=True)):
+            slope = 0.0 if piece.shift is None else 2.0**-piece.shift
+            row[1 + 3 * number : 4 + 3 * number] = begin, slope, float(piece.offset)
+    return rows
 
 
 def _decay(optimizer: Optimizer) -> float:
@@ -52,6 +66,7 @@ def _decay(optimizer: Optimizer) -> float:
 
 
 _compiled = compiled()
+_tabulated_value = _compiled(tabulated_value)
 
 
 @_compiled
@@ -72,7 +87,7 @@ def _dense(table, x, z):
 def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d, target):
     """One pass, all of ``values`` behind the inputs written; ``first`` and ``shift`` are z and dz/dΔ of layer 0. Returns C."""
     at, below, neuron = 0, 0, 0
-    for layer in range(functions.size):
+    for layer in range(functions.shape[0]):
         n_in, n_out = sizes[layer], sizes[layer + 1]
         x, y = values[below : below + n_in], values[below + n_in : below + n_in + n_out]
         count = (n_in + 1) * n_out
@@ -91,19 +106,17 @@ def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d
         if delta != 0.0:
             for j in range(n_out):
                 pre[j] += delta * change[j]
-        function = functions[layer]
+        row = functions[layer]
+        pieces = int(row[0])
         for j in range(n_out):
             v = pre[j]
-            if function == _RELU:
-                v = max(v, 0.0)
-            elif function == _SIGMOID:
-                v = 0.5 + 0.5 * math.tanh(0.5 * v)
-            elif function == _TANH:
-                v = math.tanh(v)
-            elif function == _SIGN:
-                v = 1.0 if v >= 0.0 else -1.0
-            elif function != _IDENTITY:
-                raise ValueError("The activation has a number and no branch in python_ref.fast_float._forward")
+            if pieces:
+                at_piece = 1
+                while at_piece < 3 * pieces - 2 and v >= row[at_piece + 3]:
+                    at_piece += 3
+                v = v * row[at_piece + 1] + row[at_piece + 2]
+            else:
+                v = _tabulated_value(int(row[1]), v)
             y[j] = v
         at, below, neuron = at + count, below + n_in, neuron + n_out
     cost = 0.0
@@ -371,7 +384,7 @@ def train(
     delta = 2.0**spec.perturbation.amplitude_log2
     periods = (schedule.perturbation_period, schedule.sample_period, schedule.update_period)
     sizes = np.array(network.sizes, dtype=np.int64)
-    functions = np.array([_function(layer.activation) for layer in network.layers], dtype=np.int64)
+    functions = _functions([layer.activation for layer in network.layers])
     record_every = max(1, steps // 50) if record_every is None else record_every
     block_steps = block_length(spec) * periods[0]
     recorder, n = _Recorder(spec, log, evaluation), 0

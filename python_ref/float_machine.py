@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from python_ref.activations import activate
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
@@ -151,7 +150,7 @@ def forward(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, shift:
         z = x @ weights.T + biases
         if spec.node:
             z = z + shift[first : first + layer.n_out]
-        x = activate(layer.activation, z)
+        x = layer.activation.activate(z)
         values.append(x)
         first += layer.n_out
     return values

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 
 from python_ref.parameters import split_parameters
+from python_ref.spec.activations import Activation, Piecewise, Tabulated
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed, Overflow, cast_raw
 from python_ref.spec.tables import activation_table
 
@@ -22,20 +25,28 @@ def activate(spec: DesignSpec, function: Activation, z: np.ndarray, source: Fixe
     (array of int64 in formats.activation, array of bool)
         y, and where the narrowing was out of range: the cast's target, or of the address where a table is read.
     """
-    target, cast = spec.formats.activation, spec.formats.activation_cast
-    match function:
-        case Activation.RELU:
-            return cast_raw(np.maximum(z, 0), source, target, cast.rounding, cast.overflow)
-        case Activation.IDENTITY:
-            return cast_raw(z, source, target, cast.rounding, cast.overflow)
-        case Activation.SIGN:
-            return np.where(z >= 0, 1, -1) << np.int64(target.fraction_bits), np.zeros(np.shape(z), dtype=bool)
-        case _ if function.tabulated:
-            table = spec.formats.table
-            address, outside = cast_raw(z, source, table, cast.rounding, Overflow.SATURATE)
-            return activation_table(function, table, target)[address & ((1 << table.width) - 1)], outside
-        case _:
-            raise unknown("Activation", function, "python_ref.network.activate")
+    target, cast, form = spec.formats.activation, spec.formats.activation_cast, function.form
+    if isinstance(form, Tabulated):
+        table = spec.formats.table
+        address, outside = cast_raw(z, source, table, cast.rounding, Overflow.SATURATE)
+        return activation_table(function, table, target)[address & ((1 << table.width) - 1)], outside
+    if isinstance(form, Piecewise):
+        exact = form.exact_format(source)
+        return cast_raw(_pieces(form, z, source, exact), exact, target, cast.rounding, cast.overflow)
+    raise unknown("Form of an activation", form, "python_ref.network.activate")
+
+
+def _pieces(form: Piecewise, z: np.ndarray, source: Fixed, exact: Fixed) -> np.ndarray:
+    """Exact values (int64, format ``exact``) of straight pieces at pre-activations (int64, format ``source``)."""
+    unit = Fraction(2) ** exact.fraction_bits
+    found = z
+    for begin, piece in zip((None, *form.breaks), form.pieces, strict=True):
+        line = np.full_like(z, int(piece.offset * unit))
+        if piece.shift is not None:
+            line += z << np.int64(exact.fraction_bits - source.fraction_bits - piece.shift)
+        # z ≥ b for a break b is z ≥ ⌈b·2^f⌉ in raw integers.
+        found = line if begin is None else np.where(z >= math.ceil(begin * 2**source.fraction_bits), line, found)
+    return found
 
 
 def forward(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from python_ref.spec.activations import Activation, Piece, Piecewise, Tabulated
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.network import Activation
 from python_ref.spec.number import Overflow
 from python_ref.spec.tables import activation_table
 from rtl_gen.cast import cast_in_two, jam
@@ -148,30 +150,22 @@ class ActivationUnit(wiring.Component):
         m = Module()
         spec = self.spec
         layers = spec.network.layers
-        fractions = [spec.preactivation_format(n).fraction_bits for n in range(len(layers))]
-        fraction = max(fractions)
-        # One binary point for all layers: only the first can differ, since its inputs have a format of their own. Of what no cast
-        # will keep, one bit remains.
-        width = max(spec.preactivation_format(n).width + fraction - fractions[n] for n in range(len(layers)))
-        kept = max(spec.formats.table.fraction_bits, spec.formats.activation.fraction_bits) + 2
-        jammed = max(0, min(fraction - kept, width - 2))
-        aligned = Signal(signed(width - jammed), reset_less=True)
-        clipped = by_layer([layer.activation is Activation.RELU for layer in layers], self.neuron.layer) & (self.z < 0)
-        first, others = (jam(self.z.shift_left(fraction - each), jammed) for each in (fractions[0], fractions[-1]))
-        m.d.sync += aligned.eq(Mux(clipped, 0, Mux(self.neuron.layer == 0, first, others)))
+        straight = _Straight(spec)
+        aligned = Signal(signed(straight.width), reset_less=True)
+        m.d.sync += aligned.eq(straight.value(self.z, self.neuron.layer))
 
         neuron = delayed(m, self.neuron, self.latency - 1, "neuron", reset_less=False)
         m.d.sync += [self.neuron_o.eq(neuron), self.z_o.eq(delayed(m, self.z, self.latency - 1, "z"))]
 
-        # A ReLU is the identity by now.
-        functions = [Activation.IDENTITY if layer.activation is Activation.RELU else layer.activation for layer in layers]
+        # Straight pieces have their value by now: what is left of them is the cast.
+        functions = [layer.activation if layer.activation.tabulated else Activation.IDENTITY for layer in layers]
         used = sorted(set(functions), key=lambda a: a.value)
         function = by_layer([used.index(each) for each in functions], neuron.layer)
         chosen = Signal.like(function)
         m.d.sync += chosen.eq(function)
         with m.Switch(chosen):
             for number, activation in enumerate(used):
-                y, outside = self._apply(m, activation, aligned, fraction - jammed)
+                y, outside = self._apply(m, activation, aligned, straight.fraction)
                 with m.Case(number):
                     m.d.comb += [self.y.eq(y), self.outside.eq(outside)]
         return m
@@ -183,13 +177,6 @@ class ActivationUnit(wiring.Component):
         name = activation.value
         y = Signal(shape_of(target), name=f"{name}_y", reset_less=True)
         outside = Signal(name=f"{name}_outside")
-        if activation is Activation.SIGN:
-            negative = Signal(name=f"{name}_negative")
-            one = 1 << target.fraction_bits
-            m.d.sync += [negative.eq(aligned < 0), y.eq(Mux(negative, -one, one))]
-            return y, outside
-        if not activation.tabulated and activation is not Activation.IDENTITY:
-            raise unknown("Activation", activation, "rtl_gen.activation.ActivationUnit._apply")
         narrow = formats.table if activation.tabulated else target
         overflow = Overflow.SATURATE if activation.tabulated else cast.overflow
         dropped = fraction - narrow.fraction_bits
@@ -205,3 +192,66 @@ class ActivationUnit(wiring.Component):
         address = Signal(narrow.width, name=f"{name}_address")
         m.d.comb += [address.eq(limited), read.addr.eq(address)]
         return read.data, outside
+
+
+class _Straight:
+    """Pre-activations on one binary point, those of straight pieces with the value of their piece: one cycle of logic.
+
+    Only the first layer can have another binary point than the rest, since its inputs have a format of their own. Of the low bits that no
+    cast will keep, one remains (:func:`~rtl_gen.cast.jam`).
+
+    Attributes
+    ----------
+    width, fraction : int
+        Bits of the result, and those of them behind the binary point.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self._layers = spec.network.layers
+        forms = [layer.activation.form for layer in self._layers]
+        for form in forms:
+            if not isinstance(form, (Tabulated, Piecewise)):
+                raise unknown("Form of an activation", form, "rtl_gen.activation._Straight")
+        self._fractions = [spec.preactivation_format(n).fraction_bits for n in range(len(forms))]
+        pieces = [form for form in forms if isinstance(form, Piecewise)]
+        self._exact_fraction = max(self._fractions) + max((form.extra_bits for form in pieces), default=0)
+        width = 0
+        for n, form in enumerate(forms):
+            source = spec.preactivation_format(n)
+            for each in (source, form.exact_format(source)):
+                width = max(width, each.width + (not each.signed) + self._exact_fraction - each.fraction_bits)
+        kept = max(spec.formats.table.fraction_bits, spec.formats.activation.fraction_bits) + 2
+        self._jammed = max(0, min(self._exact_fraction - kept, width - 2))
+        self.width, self.fraction = width - self._jammed, self._exact_fraction - self._jammed
+
+    def value(self, z: Value, layer: Value) -> Value:
+        """The aligned value of a pre-activation ``z`` of ``layer``."""
+        found = self._line(z, layer, 0)
+        # ReLU is always among them, which costs nothing where no layer has it, and keeps the text of the Verilog as it was.
+        for form in dict.fromkeys([Activation.RELU.form, *(each.activation.form for each in self._layers)]):
+            if not isinstance(form, Piecewise):
+                continue
+            mine = by_layer([each.activation.form == form for each in self._layers], layer)
+            *others, last = form.pieces
+            if last != Piece(0):
+                found = Mux(mine, self._piece(z, layer, last), found)
+            for begin, piece in reversed(list(zip(form.breaks, others, strict=True))):
+                found = Mux(mine & (z < self._break(begin, layer)), self._piece(z, layer, piece), found)
+        return found
+
+    def _line(self, z: Value, layer: Value, shift: int) -> Value:
+        """z·2^(−shift), aligned."""
+        ends = (self._fractions[0], self._fractions[-1])
+        first, others = (jam(z.shift_left(self._exact_fraction - each - shift), self._jammed) for each in ends)
+        return Mux(layer == 0, first, others)
+
+    def _piece(self, z: Value, layer: Value, piece: Piece) -> Value | int:
+        offset = piece.offset * 2**self.fraction
+        if offset.denominator != 1:
+            raise ValueError(f"Offset of a piece must have at most {self.fraction} fraction bits, not be {piece.offset!r}")
+        return int(offset) if piece.shift is None else self._line(z, layer, piece.shift) + int(offset)
+
+    def _break(self, begin: Fraction, layer: Value) -> Value | int:
+        """⌈b·2^f⌉ of a break b, in the raw integers of the layer's pre-activations."""
+        first, others = (math.ceil(begin * 2**each) for each in (self._fractions[0], self._fractions[-1]))
+        return first if first == others else Mux(layer == 0, first, others)

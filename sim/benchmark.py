@@ -26,8 +26,9 @@ import numpy as np
 from python_ref.datasets import SampleOrder
 from python_ref.machine import initial_state
 from python_ref.parameters import initial_parameters, quantise_parameters
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Formats, Hardware
-from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
-from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode

@@ -172,8 +172,14 @@ class Oracle:
         cast = (f.activation_cast.rounding.value, f.activation_cast.overflow.value)
         if name == "sign":
             return Fraction(1 if z >= 0 else -1)
-        if name in ("relu", "identity"):
-            y, outside = narrow(max(z, Fraction(0)) if name == "relu" else z, f.activation, *cast)
+        straight = {
+            "relu": lambda: max(z, Fraction(0)),
+            "leaky-relu": lambda: z if z >= 0 else z / 8,
+            "hard-sigmoid": lambda: min(max(z / 4 + Fraction(1, 2), Fraction(0)), Fraction(1)),
+            "identity": lambda: z,
+        }
+        if name in straight:
+            y, outside = narrow(straight[name](), f.activation, *cast)
         else:
             address, outside = narrow(z, f.table, cast[0], "saturate")
             exact = Fraction(math.tanh(address) if name == "tanh" else 1 / (1 + math.exp(-address)))

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
-from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode, WalshCode

@@ -325,10 +325,9 @@ from mgd_hw.config import parse
 from mgd_hw.data import load
 from mgd_hw.flow import run_of
 from python_ref import backprop, fast, fast_float
-from python_ref.activations import activate
 from python_ref.float_machine import evaluate
 from python_ref.machine import initial_state
-from python_ref.spec.network import Activation
+from python_ref.spec.activations import Activation
 from python_ref.spec.number import Fixed
 from python_ref.spec.tables import activation_table
 from rtl_gen.core import Core
@@ -337,7 +336,7 @@ from sim.cosim import cosim
 address, value = Fixed(True, 4, 3), Fixed(True, 2, 10)
 table = activation_table(Activation.SOFTSIGN, address, value)
 inputs = np.arange(address.min, address.max + 1)
-assert np.abs(table[inputs & 127] / 1024 - activate(Activation.SOFTSIGN, inputs / 8)).max() <= 1 / 2048
+assert np.abs(table[inputs & 127] / 1024 - Activation.SOFTSIGN.activate(inputs / 8)).max() <= 1 / 2048
 
 text = 'network.layers = [2, 3, 1]\\nnetwork.hidden = "softsign"\\nnetwork.output = "softsign"\\ndata.task = "xor"\\nhardware.lanes = 2\\n'
 design = parse(text, "softsign.toml")

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,13 @@ from boards.fit import fit
 from mgd_hw import costs, flow
 from mgd_hw.config import Design, parse
 from mgd_hw.software import FLOAT_CODES, OPTIMIZER_KEYS, learner, opened
-from python_ref import activations, batch, fast, fast_float, float_machine, machine, network, parameters
+from python_ref import batch, fast, fast_float, float_machine, machine, network, parameters
 from python_ref.learning import codes as float_codes
 from python_ref.perturbation import SignSource
 from python_ref.spec import perturbation
+from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware, code_period
-from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw, round_raw
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
 from python_ref.spec.perturbation import CODES, Code, Kind, LfsrCode, Perturbation, SequentialCode
@@ -157,14 +161,16 @@ def test_tables_have_the_same_members() -> None:
     assert set(costs.OPTIMIZERS) == set(OPTIMIZER_KEYS)
     for function in Activation:
         z = np.array([-2.0, -0.5, 0.0, 0.5, 2.0])
-        y = activations.activate(function, z)
+        y = function.activate(z)
         assert (y.min() < 0) == function.signed
-        assert (np.abs(activations.activate(function, 100 * z)).max() <= 1) == function.bounded
-        assert isinstance(activations.has_slope(function), bool)
+        assert (np.abs(function.activate(100 * z)).max() <= 1) == function.bounded
         for kind in (np.float32, np.float64):
-            assert activations.activate(function, z.astype(kind)).dtype == kind
-            if activations.has_slope(function):
-                assert activations.slope(function, y.astype(kind)).dtype == kind
+            assert function.activate(z.astype(kind)).dtype == kind
+            if function.differentiable:
+                assert function.slope(y.astype(kind)).dtype == kind
+            else:
+                with pytest.raises(ValueError, match=f"^Back-propagation is not defined for the activation '{function.value}'"):
+                    function.slope(y)
 
 
 MEMBERS = (
@@ -319,25 +325,56 @@ def stranger(kind: type[enum.Enum], **facts: Any) -> Any:
     return member
 
 
-def test_an_unknown_activation_is_refused() -> None:
-    computed = stranger(Activation, tabulated=False, signed=True, bounded=False)
-    tabulated = stranger(Activation, tabulated=True, signed=True, bounded=True)
-    z = np.zeros(2)
+def test_an_unknown_form_of_an_activation_is_refused() -> None:
+    function = stranger(Activation, form="a curve", signed=True, bounded=False)
     with refused("python_ref.network.activate"):
-        network.activate(BASE, computed, z.astype(np.int64), BASE.preactivation_format(0))
-    for function in (computed, tabulated):
-        with refused("python_ref.activations._VALUES"):
-            activations.activate(function, z)
-        with refused("python_ref.activations._SLOPES"):
-            activations.has_slope(function)
-        with refused("python_ref.fast_float._FUNCTIONS"):
-            fast_float._function(function)
-    with refused("python_ref.fast._FUNCTIONS"):
-        fast._function(computed)
+        network.activate(BASE, function, np.zeros(2, dtype=np.int64), BASE.preactivation_format(0))
+    with refused("python_ref.fast_float._functions"):
+        fast_float._functions([function])
+    with refused("python_ref.fast._Pieces.of"):
+        fast._Pieces.of(function.form, BASE.preactivation_format(0))
+    with refused("rtl_gen.activation._Straight"):
+        ActivationUnit(_with_output(function)).elaborate(None)
     with pytest.raises(ValueError, match=r"^Activation must be tabulated, not <Activation\.STRANGER: 'stranger'>$"):
-        activation_table(tabulated, Fixed(True, 2, 2), Fixed(True, 2, 2))
-    with refused("rtl_gen.activation.ActivationUnit._apply"):
-        ActivationUnit(BASE)._apply(Module(), computed, Signal(signed(12)), 5)
+        activation_table(function, Fixed(True, 2, 2), Fixed(True, 2, 2))
+    with pytest.raises(ValueError, match=r"^There is no tabulated activation of this number$"):
+        tabulated_value(99, 0.5)
+
+
+def _with_output(function: Activation) -> DesignSpec:
+    """BASE with another activation of the last layer, past the checks of a spec."""
+    spec, network = copy.copy(BASE), copy.copy(BASE.network)
+    object.__setattr__(network, "output", function)
+    object.__setattr__(spec, "network", network)
+    return spec
+
+
+POINTS = [Fraction(n, 8) for n in range(-80, 81)]
+
+
+@pytest.mark.parametrize("function", Activation, ids=lambda function: function.value)
+def test_the_forms_of_an_activation_agree(function: Activation) -> None:
+    """What the hardware computes, by pieces or by a table, what the compiled loops compute, and the value in real numbers."""
+    z = np.array([float(point) for point in POINTS])
+    wanted = function.activate(z)
+    form = function.form
+    if isinstance(form, Tabulated):
+        assert [tabulated_value(form.number, float(point)) for point in POINTS] == pytest.approx(wanted, abs=1e-12)
+        assert [float(form.function(Decimal(str(float(point))))) for point in POINTS] == pytest.approx(wanted, abs=1e-12)
+        return
+    assert isinstance(form, Piecewise)
+    source = Fixed(True, 6, 3)
+    exact = form.exact_format(source)
+    for point, value in zip(POINTS, wanted, strict=True):
+        piece = form.pieces[sum(point >= begin for begin in form.breaks)]
+        slope = Fraction(0) if piece.shift is None else Fraction(1, 2**piece.shift)
+        assert slope * point + piece.offset == Fraction(value)
+        assert exact.min <= Fraction(value) * 2**exact.fraction_bits <= exact.max
+    if function.differentiable:
+        inside = np.array([point not in form.breaks for point in POINTS])
+        h = 1e-6
+        numeric = (function.activate(z + h) - function.activate(z - h)) / (2 * h)
+        assert function.slope(wanted)[inside] == pytest.approx(numeric[inside], abs=1e-6)
 
 
 def test_unknown_kinds_and_differences_are_refused() -> None:

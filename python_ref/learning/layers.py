@@ -16,9 +16,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from python_ref.activations import activate, has_slope, slope
 from python_ref.learning.passes import Block, total
-from python_ref.spec.network import Activation
+from python_ref.spec.activations import Activation
 
 __all__ = ["Convolution", "Dense", "Layer", "Pool", "Sequential", "Shape", "Variation"]
 
@@ -58,17 +57,17 @@ class Variation:
 
 def _activate(function: Activation, z: np.ndarray, variation: Variation | None, out: np.ndarray | None = None) -> np.ndarray:
     if variation is None:
-        return activate(function, z, out)
+        return function.activate(z, out)
     kind = z.dtype
-    ideal = activate(function, variation.gain.astype(kind) * (z - variation.offset.astype(kind)))
+    ideal = function.activate(variation.gain.astype(kind) * (z - variation.offset.astype(kind)))
     return variation.scale.astype(kind) * ideal + variation.shift.astype(kind)
 
 
 def _slope(function: Activation, y: np.ndarray, variation: Variation | None) -> np.ndarray:
     if variation is None:
-        return slope(function, y)
+        return function.slope(y)
     ideal = (y - variation.shift.astype(y.dtype)) / variation.scale.astype(y.dtype)
-    return variation.scale.astype(y.dtype) * variation.gain.astype(y.dtype) * slope(function, ideal)
+    return variation.scale.astype(y.dtype) * variation.gain.astype(y.dtype) * function.slope(ideal)
 
 
 class _Record(NamedTuple):
@@ -357,7 +356,7 @@ class Sequential:
         for place in self._places:
             if place.weights is not None:
                 n_out, k = place.weights[0], place.weights[1] - 1
-                relu = place.layer.activation is Activation.RELU if he is None else he
+                relu = place.layer.activation.rectifies if he is None else he
                 weights = np.zeros(place.weights)
                 weights[:, 1:] = scale * np.sqrt(6.0 / (k if relu else k + n_out)) * random.uniform(-1, 1, (n_out, k))
                 parts.append(weights.ravel())
@@ -441,7 +440,7 @@ class Sequential:
             if place.nodes is None:
                 continue
             own = found[place.node : place.node + int(np.prod(place.nodes))].reshape(record.y.shape)
-            if has_slope(place.layer.activation):
+            if place.layer.activation.differentiable:
                 own &= _slope(place.layer.activation, record.y, self._part(place)) != 0
             following = self._places[self._places.index(place) + 1].layer if after is not None else None
             if after is not None and isinstance(following, Pool):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from python_ref.learning.layers import Convolution, Dense, Pool, Sequential
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.activations import Activation
+from python_ref.spec.network import Network
 
 __all__ = ["NETWORKS", "cifar_2023", "dense", "fashion_2023", "fashion_2025", "of_design"]
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from python_ref.spec.error import DesignError, check_member, unknown
 from python_ref.spec.layout import Layout
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.network import Network
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import CODES, Code, Kind, Perturbation
@@ -435,8 +435,10 @@ class DesignSpec:
                     f"{function.value} has negative values",
                     "Take a signed format, such as 'SQ4.10'.",
                 )
-            if function is Activation.SIGN and not activation.to_raw(1.0) == 1 << activation.fraction_bits:
-                raise DesignError(key, function.value, f"formats.activation = {activation} cannot hold +1", "Give it one integer bit more.")
+            for constant in function.form.constants:
+                if activation.to_raw(float(constant)) != constant * 2**activation.fraction_bits:
+                    reason = f"formats.activation = {activation} cannot hold {float(constant):+g}"
+                    raise DesignError(key, function.value, reason, "Give it one integer bit more.")
             if function.tabulated and not self.formats.table.signed:
                 raise DesignError(
                     "formats.table",
@@ -550,9 +552,10 @@ class DesignSpec:
         """Key, source and target of every cast but the broadcast's."""
         found = [("formats.cost_change", self.cost_difference_format, self.cost_change_format)]
         for number, layer in enumerate(self.network.layers):
-            found.append(("formats.activation", self.preactivation_format(number), self.formats.activation))
+            form, source = layer.activation.form, self.preactivation_format(number)
+            found.append(("formats.activation", form.exact_format(source), self.formats.activation))
             if layer.activation.tabulated:
-                found.append(("formats.table", self.preactivation_format(number), self.formats.table))
+                found.append(("formats.table", source, self.formats.table))
         if self.momentum is not None:
             found.append(("optimizer.format", self.momentum_sum_format, self.momentum_format))
         found.append(("formats.weight", self.update_source_format, self.update_format))

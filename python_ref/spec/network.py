@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.error import DesignError, check_member
 
-__all__ = ["MAX_LAYERS", "MAX_NEURONS", "MAX_PARAMETERS", "Activation", "Initialization", "Layer", "Network", "Scheme"]
+__all__ = ["MAX_LAYERS", "MAX_NEURONS", "MAX_PARAMETERS", "Initialization", "Layer", "Network", "Scheme"]
 
 MAX_LAYERS = 16
 """Most dense layers a design may have."""
@@ -16,45 +16,6 @@ MAX_NEURONS = 4096
 """Most inputs, and most neurons of a layer, a design may have."""
 MAX_PARAMETERS = 1 << 24
 """Most weights and biases a design may have."""
-
-
-class _Facts(NamedTuple):
-    """What a member of :class:`Activation` is made of; none of it has a default, so that nobody forgets one."""
-
-    name: str
-    tabulated: bool
-    signed: bool
-    bounded: bool
-
-
-class Activation(enum.Enum):
-    """Function of a neuron; its value is its name in a design file.
-
-    Attributes
-    ----------
-    tabulated : bool
-        Whether the hardware reads it from a table.
-    signed : bool
-        Whether it has negative values.
-    bounded : bool
-        Whether all its values lie between −1 and 1.
-    """
-
-    RELU = _Facts("relu", tabulated=False, signed=False, bounded=False)
-    SIGMOID = _Facts("sigmoid", tabulated=True, signed=False, bounded=True)
-    TANH = _Facts("tanh", tabulated=True, signed=True, bounded=True)
-    IDENTITY = _Facts("identity", tabulated=False, signed=True, bounded=False)
-    SIGN = _Facts("sign", tabulated=False, signed=True, bounded=True)
-
-    _value_: str
-    tabulated: bool
-    signed: bool
-    bounded: bool
-
-    def __new__(cls, name: str, tabulated: bool, signed: bool, bounded: bool) -> Activation:
-        member = object.__new__(cls)
-        member._value_, member.tabulated, member.signed, member.bounded = name, tabulated, signed, bounded
-        return member
 
 
 class Scheme(enum.Enum):

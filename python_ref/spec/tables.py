@@ -7,22 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from python_ref.spec.network import Activation
+from python_ref.spec.activations import Activation, Tabulated
 from python_ref.spec.number import Fixed
 
 __all__ = ["activation_table"]
-
-
-def _sigmoid(x: Decimal) -> Decimal:
-    return 1 / (1 + (-x).exp())
-
-
-def _tanh(x: Decimal) -> Decimal:
-    twice = (2 * x).exp()
-    return (twice - 1) / (twice + 1)
-
-
-_FUNCTIONS = {Activation.SIGMOID: _sigmoid, Activation.TANH: _tanh}
 
 
 @lru_cache(maxsize=32)
@@ -32,7 +20,7 @@ def activation_table(activation: Activation, address: Fixed, value: Fixed) -> np
     Parameters
     ----------
     activation : Activation
-        SIGMOID or TANH.
+        One that is tabulated.
     address : Fixed
         Format of the argument; signed.
     value : Fixed
@@ -49,9 +37,9 @@ def activation_table(activation: Activation, address: Fixed, value: Fixed) -> np
     ValueError
         If the activation is not tabulated.
     """
-    if activation not in _FUNCTIONS:
+    if not isinstance(activation.form, Tabulated):
         raise ValueError(f"Activation must be tabulated, not {activation!r}")
-    function = _FUNCTIONS[activation]
+    function = activation.form.function
     table = np.empty(1 << address.width, dtype=np.int64)
     with localcontext() as context:
         context.prec = 60

@@ -17,7 +17,8 @@ from mgd_hw.errors import UserError
 from mgd_hw.flow import advice
 from mgd_hw.keys import KEYS, SECTIONS
 from mgd_hw.starters import starter
-from python_ref.spec.network import Activation, Scheme
+from python_ref.spec.activations import Activation
+from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.perturbation import Kind

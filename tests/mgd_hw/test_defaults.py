@@ -12,7 +12,8 @@ from mgd_hw.config import Design, parse
 from mgd_hw.data import Scaling
 from mgd_hw.keys import KEYS
 from mgd_hw.software import Outside
-from python_ref.spec.network import Activation, Scheme
+from python_ref.spec.activations import Activation
+from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, LfsrCode

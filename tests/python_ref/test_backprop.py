@@ -10,8 +10,9 @@ from python_ref.backprop import Options, true_gradient
 from python_ref.datasets import xor
 from python_ref.float_machine import evaluate
 from python_ref.parameters import initial_parameters
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
 

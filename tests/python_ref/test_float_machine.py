@@ -11,8 +11,9 @@ from python_ref.datasets import SampleOrder, Samples, parity, xor
 from python_ref.fast_float import train
 from python_ref.float_machine import SinusoidalCode, block_length, correct, cost, evaluate, forward, initial_state, signs, step
 from python_ref.parameters import initial_parameters
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Formats
-from python_ref.spec.network import Activation, Initialization, Network, Scheme
+from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, Perturbation

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from python_ref.network import activate, forward
-from python_ref.spec.network import Activation
+from python_ref.spec.activations import Activation
 from python_ref.spec.number import Fixed
 from tests.designs import random_design, random_parameters, random_samples
 from tests.oracle import Oracle

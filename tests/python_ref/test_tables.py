@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from python_ref.spec.network import Activation
+from python_ref.spec.activations import Activation
 from python_ref.spec.number import Fixed
 from python_ref.spec.tables import activation_table
 from tests.oracle import narrow

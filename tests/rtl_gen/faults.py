@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Rounding
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode

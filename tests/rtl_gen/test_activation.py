@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from python_ref.network import activate
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, Formats
-from python_ref.spec.network import Activation
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from rtl_gen.activation import ActivationUnit, Drain
 from tests.rtl_gen.bench import cycles

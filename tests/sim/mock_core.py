@@ -10,8 +10,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Formats, Hardware
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode

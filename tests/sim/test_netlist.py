@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from boards.netlist import MODELS, write_netlist
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Formats, Hardware
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule

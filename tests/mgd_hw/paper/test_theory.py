@@ -11,7 +11,7 @@ from python_ref.learning.estimators import Estimator, Exact, NodePerturbation, W
 from python_ref.learning.layers import Convolution, Dense, Pool, Sequential
 from python_ref.learning.objectives import CrossEntropy
 from python_ref.learning.passes import Measured
-from python_ref.spec.network import Activation
+from python_ref.spec.activations import Activation
 
 COST = CrossEntropy(0.1)
 NETWORKS = {

@@ -12,7 +12,7 @@ from python_ref.learning.networks import dense
 from python_ref.learning.objectives import SquaredError
 from python_ref.learning.outside import Called
 from python_ref.learning.passes import Measured
-from python_ref.spec.network import Activation
+from python_ref.spec.activations import Activation
 
 X, T = xor().inputs.astype(float), xor().targets.astype(float)
 

@@ -21,7 +21,7 @@ from python_ref.learning.layers import Convolution, Dense, Pool, Sequential
 from python_ref.learning.networks import dense
 from python_ref.learning.objectives import CrossEntropy, SquaredError
 from python_ref.learning.passes import Block, Measured
-from python_ref.spec.network import Activation
+from python_ref.spec.activations import Activation
 
 COST = CrossEntropy(0.1)
 IMAGE = Sequential((1, 6, 6), (Convolution(2), Pool(), Dense(5), Dense(3, Activation.IDENTITY)))

@@ -12,8 +12,9 @@ from python_ref.learning.layers import Convolution, Dense, Pool, Sequential, Var
 from python_ref.learning.networks import NETWORKS, cifar_2023, dense, fashion_2023, fashion_2025, of_design
 from python_ref.learning.objectives import CrossEntropy, SquaredError
 from python_ref.learning.passes import ForwardPass, Measured, NodePass, split, total
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.network import Network
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
 

@@ -18,8 +18,9 @@ from python_ref.learning.passes import Measured
 from python_ref.parameters import initial_parameters
 from python_ref.spec import optimizer as optimizers
 from python_ref.spec import perturbation
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.network import Activation, Network
+from python_ref.spec.network import Network
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 

@@ -1,0 +1,302 @@
+"""The activations: what each computes, in real numbers and in the hardware.
+
+Everything that depends on an activation is here. The models and the RTL implement its two *forms*, a table and straight pieces, and ask
+the activation for the rest; so a new one is a row of :class:`Activation`, and for a table a branch of :func:`tabulated_value`.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from python_ref.spec.number import Fixed
+
+__all__ = ["Activation", "Form", "Piece", "Piecewise", "Tabulated", "tabulated_value"]
+
+
+# -- Forms ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tabulated:
+    """The hardware reads the value from a table.
+
+    Parameters
+    ----------
+    number : int
+        Number of the activation in :func:`tabulated_value`.
+    function : callable
+        The value at a decimal number, to as many digits as the decimal context has.
+    """
+
+    number: int
+    function: Callable[[Decimal], Decimal]
+
+    constants: ClassVar[tuple[Fraction, ...]] = ()
+    """Values that the format of activations must hold exactly: none, since a table is rounded."""
+
+    def exact_format(self, source: Fixed) -> Fixed:
+        """Format of what is narrowed: the pre-activation itself, of the format ``source``."""
+        return source
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A straight line: y = z·2^(−shift) + offset.
+
+    Parameters
+    ----------
+    shift : int or None
+        Minus the binary logarithm of the slope, 0 or more; None is a slope of 0.
+    offset : Fraction
+        A multiple of a power of two.
+    """
+
+    shift: int | None
+    offset: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """The hardware shifts and adds: straight pieces from one break to the next.
+
+    Parameters
+    ----------
+    breaks : tuple of Fraction
+        Pre-activations at which the next piece begins, rising; each belongs to the piece on its right. Multiples of a power of two.
+    pieces : tuple of Piece
+        One more than there are breaks, from the left to the right.
+    """
+
+    breaks: tuple[Fraction, ...]
+    pieces: tuple[Piece, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.pieces) != len(self.breaks) + 1:
+            raise ValueError(f"Number of pieces must be one more than the {len(self.breaks)} breaks, not {len(self.pieces)!r}")
+        if list(self.breaks) != sorted(set(self.breaks)):
+            raise ValueError(f"Breaks must rise, not {self.breaks!r}")
+
+    @property
+    def extra_bits(self) -> int:
+        """Fraction bits that the value may have beyond those of the pre-activation: the largest shift."""
+        return max((piece.shift or 0 for piece in self.pieces), default=0)
+
+    @property
+    def constants(self) -> tuple[Fraction, ...]:
+        """Values that the format of activations must hold exactly: those of the pieces without a slope."""
+        return tuple(piece.offset for piece in self.pieces if piece.shift is None)
+
+    def exact_format(self, source: Fixed) -> Fixed:
+        """Format that holds the exact value at every pre-activation of the format ``source``."""
+        offset_bits = max(piece.offset.denominator.bit_length() - 1 for piece in self.pieces)
+        fraction = max(source.fraction_bits + self.extra_bits, offset_bits)
+        unit, step = Fraction(2) ** fraction, Fraction(1, 2) ** source.fraction_bits
+        least, greatest = source.min * step, source.max * step
+        reached = []
+        for piece, begin, end in zip(self.pieces, (least, *self.breaks), (*self.breaks, greatest), strict=True):
+            slope = Fraction(0) if piece.shift is None else Fraction(1, 2**piece.shift)
+            ends = (max(least, min(end, greatest)), max(least, min(begin, greatest)))
+            reached += [slope * z + piece.offset for z in ends]
+        return Fixed.covering(math.floor(min(reached) * unit), math.ceil(max(reached) * unit), fraction)
+
+
+Form = Tabulated | Piecewise
+
+
+# -- Activations ------------------------------------------------------------------------------------------------------
+
+
+def _sigmoid(z: Decimal) -> Decimal:
+    return 1 / (1 + (-z).exp())
+
+
+def _tanh(z: Decimal) -> Decimal:
+    twice = (2 * z).exp()
+    return (twice - 1) / (twice + 1)
+
+
+def tabulated_value(number: int, z: float) -> float:
+    """The value of a tabulated activation at one real number: plain arithmetic, so that it can be compiled.
+
+    Parameters
+    ----------
+    number : int
+        The activation (:attr:`Tabulated.number`).
+    z : float
+        Pre-activation.
+    """
+    if number == 0:
+        return 0.5 + 0.5 * math.tanh(0.5 * z)
+    if number == 1:
+        return math.tanh(z)
+    raise ValueError("There is no tabulated activation of this number")
+
+
+class _Facts(NamedTuple):
+    """What a member of :class:`Activation` is made of; none of it has a default, so that none is forgotten."""
+
+    name: str
+    form: Form
+    value: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray] | None
+    signed: bool
+    bounded: bool
+    rectifies: bool
+
+
+_ZERO, _LINE = Piece(None), Piece(0)
+
+
+class Activation(enum.Enum):
+    """Function of a neuron; its value is its name in a design file.
+
+    Attributes
+    ----------
+    form : Tabulated or Piecewise
+        How the hardware computes it.
+    signed : bool
+        Whether it has negative values.
+    bounded : bool
+        Whether all its values lie between −1 and 1.
+    rectifies : bool
+        Whether it damps negative pre-activations, so that parameters start in the range of He et al. (ICCV 2015).
+    """
+
+    RELU = _Facts(
+        "relu",
+        form=Piecewise((Fraction(0),), (_ZERO, _LINE)),
+        value=lambda z, out: np.maximum(z, 0, out=out),
+        slope=lambda y: (y > 0).astype(y.dtype),  # that at 0 is taken as 0
+        signed=False,
+        bounded=False,
+        rectifies=True,
+    )
+    LEAKY_RELU = _Facts(
+        "leaky-relu",
+        form=Piecewise((Fraction(0),), (Piece(3), _LINE)),
+        value=lambda z, out: np.maximum(z, z * z.dtype.type(0.125), out=out),
+        slope=lambda y: np.where(y > 0, y.dtype.type(1), y.dtype.type(0.125)),
+        signed=True,
+        bounded=False,
+        rectifies=True,
+    )
+    SIGMOID = _Facts(
+        "sigmoid",
+        form=Tabulated(0, _sigmoid),
+        value=lambda z, out: 0.5 + 0.5 * np.tanh(0.5 * z),
+        slope=lambda y: y * (1 - y),
+        signed=False,
+        bounded=True,
+        rectifies=False,
+    )
+    HARD_SIGMOID = _Facts(
+        "hard-sigmoid",
+        form=Piecewise((Fraction(-2), Fraction(2)), (_ZERO, Piece(2, Fraction(1, 2)), Piece(None, Fraction(1)))),
+        value=lambda z, out: np.clip(z * z.dtype.type(0.25) + z.dtype.type(0.5), 0, 1, out=out),
+        slope=lambda y: np.where((y > 0) & (y < 1), y.dtype.type(0.25), y.dtype.type(0)),
+        signed=False,
+        bounded=True,
+        rectifies=False,
+    )
+    TANH = _Facts(
+        "tanh",
+        form=Tabulated(1, _tanh),
+        value=lambda z, out: np.tanh(z, out=out),
+        slope=lambda y: 1 - y * y,
+        signed=True,
+        bounded=True,
+        rectifies=False,
+    )
+    IDENTITY = _Facts(
+        "identity",
+        form=Piecewise((), (_LINE,)),
+        value=lambda z, out: z,
+        slope=np.ones_like,
+        signed=True,
+        bounded=False,
+        rectifies=False,
+    )
+    SIGN = _Facts(
+        "sign",
+        form=Piecewise((Fraction(0),), (Piece(None, Fraction(-1)), Piece(None, Fraction(1)))),
+        value=lambda z, out: np.where(z >= 0, z.dtype.type(1), z.dtype.type(-1)),
+        slope=None,  # 0 wherever it exists
+        signed=True,
+        bounded=True,
+        rectifies=False,
+    )
+
+    _value_: str
+    form: Form
+    in_reals: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    slope_of: Callable[[np.ndarray], np.ndarray] | None
+    signed: bool
+    bounded: bool
+    rectifies: bool
+
+    def __new__(
+        cls,
+        name: str,
+        form: Form,
+        value: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+        slope: Callable[[np.ndarray], np.ndarray] | None,
+        signed: bool,
+        bounded: bool,
+        rectifies: bool,
+    ) -> Activation:
+        member = object.__new__(cls)
+        member._value_, member.form, member.in_reals, member.slope_of = name, form, value, slope
+        member.signed, member.bounded, member.rectifies = signed, bounded, rectifies
+        return member
+
+    @property
+    def tabulated(self) -> bool:
+        """Whether the hardware reads it from a table."""
+        return isinstance(self.form, Tabulated)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether back-propagation is defined: not where the slope is 0 wherever it exists."""
+        return self.slope_of is not None
+
+    @property
+    def bipolar(self) -> bool:
+        """Whether its values lie on both sides of 0 and are bounded, so that targets do as well."""
+        return self.signed and self.bounded
+
+    def activate(self, z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Activations of pre-activations, in real numbers.
+
+        Parameters
+        ----------
+        z : array of float32 or float64, any shape
+            Pre-activations.
+        out : array like z, or None
+            Memory that may be written to; it may be z itself.
+
+        Returns
+        -------
+        array of the shape and type of z
+            It may be ``z`` or ``out``.
+        """
+        return self.in_reals(z, out)
+
+    def slope(self, y: np.ndarray) -> np.ndarray:
+        """dy/dz at the activations y (any shape, float32 or float64), in the type of y.
+
+        Raises
+        ------
+        ValueError
+            If the activation has no slope.
+        """
+        if self.slope_of is None:
+            raise ValueError(f"Back-propagation is not defined for the activation '{self.value}', which has no slope. Take tanh, say.")
+        return self.slope_of(y)
