@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from itertools import pairwise
+from typing import TypeGuard
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from python_ref.spec.activations import Activation, Piece, Piecewise, Tabulated
+from python_ref.spec.activations import Activation, Form, Piece, Piecewise, Tabulated
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.number import Overflow
@@ -157,8 +158,8 @@ class ActivationUnit(wiring.Component):
         neuron = delayed(m, self.neuron, self.latency - 1, "neuron", reset_less=False)
         m.d.sync += [self.neuron_o.eq(neuron), self.z_o.eq(delayed(m, self.z, self.latency - 1, "z"))]
 
-        # Straight pieces have their value by now: what is left of them is the cast.
-        functions = [layer.activation if layer.activation.tabulated else Activation.IDENTITY for layer in layers]
+        # Sloped pieces have their value by now: what is left of them is the cast.
+        functions = [Activation.IDENTITY if _is_sloped(layer.activation.form) else layer.activation for layer in layers]
         used = sorted(set(functions), key=lambda a: a.value)
         function = by_layer([used.index(each) for each in functions], neuron.layer)
         chosen = Signal.like(function)
@@ -177,6 +178,9 @@ class ActivationUnit(wiring.Component):
         name = activation.value
         y = Signal(shape_of(target), name=f"{name}_y", reset_less=True)
         outside = Signal(name=f"{name}_outside")
+        if isinstance(activation.form, Piecewise) and activation.form.flat:
+            m.d.sync += self._flat(activation, aligned, fraction, y)
+            return y, outside
         narrow = formats.table if activation.tabulated else target
         overflow = Overflow.SATURATE if activation.tabulated else cast.overflow
         dropped = fraction - narrow.fraction_bits
@@ -193,9 +197,29 @@ class ActivationUnit(wiring.Component):
         m.d.comb += [address.eq(limited), read.addr.eq(address)]
         return read.data, outside
 
+    def _flat(self, activation, aligned, fraction, y):
+        """Assignments of ``y``, for an activation whose pieces have no slope: where its pieces begin, then their constants."""
+        form, unit = activation.form, 2**self.spec.formats.activation.fraction_bits
+        below = [
+            Signal(name=f"{activation.value}_negative" if begin == 0 else f"{activation.value}_below{n}")
+            for n, begin in enumerate(form.breaks)
+        ]
+        *others, chosen = (int(piece.offset * unit) for piece in form.pieces)
+        for mark, constant in reversed(list(zip(below, others, strict=True))):
+            chosen = Mux(mark, constant, chosen)
+        begins = [math.ceil(begin * 2**fraction) for begin in form.breaks]
+        return [*(mark.eq(aligned < begin) for mark, begin in zip(below, begins, strict=True)), y.eq(chosen)]
+
+
+def _is_sloped(form: Form) -> TypeGuard[Piecewise]:
+    """Whether an activation is straight pieces of which one has a slope."""
+    if not isinstance(form, (Tabulated, Piecewise)):
+        raise unknown("Form of an activation", form, "rtl_gen.activation")
+    return isinstance(form, Piecewise) and not form.flat
+
 
 class _Straight:
-    """Pre-activations on one binary point, those of straight pieces with the value of their piece: one cycle of logic.
+    """Pre-activations on one binary point, those of sloped pieces with the value of their piece: one cycle of logic.
 
     Only the first layer can have another binary point than the rest, since its inputs have a format of their own. Of the low bits that no
     cast will keep, one remains (:func:`~rtl_gen.cast.jam`).
@@ -209,16 +233,13 @@ class _Straight:
     def __init__(self, spec: DesignSpec):
         self._layers = spec.network.layers
         forms = [layer.activation.form for layer in self._layers]
-        for form in forms:
-            if not isinstance(form, (Tabulated, Piecewise)):
-                raise unknown("Form of an activation", form, "rtl_gen.activation._Straight")
         self._fractions = [spec.preactivation_format(n).fraction_bits for n in range(len(forms))]
-        pieces = [form for form in forms if isinstance(form, Piecewise)]
-        self._exact_fraction = max(self._fractions) + max((form.extra_bits for form in pieces), default=0)
+        sloped = [form for form in forms if _is_sloped(form)]
+        self._exact_fraction = max(self._fractions) + max((form.extra_bits for form in sloped), default=0)
         width = 0
         for n, form in enumerate(forms):
             source = spec.preactivation_format(n)
-            for each in (source, form.exact_format(source)):
+            for each in (source, form.exact_format(source) if form in sloped else source):
                 width = max(width, each.width + (not each.signed) + self._exact_fraction - each.fraction_bits)
         kept = max(spec.formats.table.fraction_bits, spec.formats.activation.fraction_bits) + 2
         self._jammed = max(0, min(self._exact_fraction - kept, width - 2))
@@ -229,7 +250,7 @@ class _Straight:
         found = self._line(z, layer, 0)
         # ReLU is always among them, which costs nothing where no layer has it, and keeps the text of the Verilog as it was.
         for form in dict.fromkeys([Activation.RELU.form, *(each.activation.form for each in self._layers)]):
-            if not isinstance(form, Piecewise):
+            if not _is_sloped(form):
                 continue
             mine = by_layer([each.activation.form == form for each in self._layers], layer)
             *others, last = form.pieces

@@ -85,6 +85,11 @@ class Piecewise:
             raise ValueError(f"Breaks must rise, not {self.breaks!r}")
 
     @property
+    def flat(self) -> bool:
+        """Whether no piece has a slope."""
+        return all(piece.shift is None for piece in self.pieces)
+
+    @property
     def extra_bits(self) -> int:
         """Fraction bits that the value may have beyond those of the pre-activation: the largest shift."""
         return max((piece.shift or 0 for piece in self.pieces), default=0)
