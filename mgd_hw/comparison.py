@@ -16,7 +16,7 @@ from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import MEASURES, Kind, Measure
 from mgd_hw.data.summary import Summary
-from mgd_hw.divergence import failure, saturation_shares
+from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
 from python_ref import backprop
@@ -103,6 +103,8 @@ class Training(Result):
         Samples by their class (rows) and the answer (columns); None for a regression.
     failure : str
         Why the run says nothing, as a clause: it diverged, or its numbers saturated throughout; "" where it does.
+    constant : str
+        What the network answers to every sample, as a person reads it; "" where its answers differ.
     """
 
     seed: int
@@ -116,6 +118,7 @@ class Training(Result):
     parameters: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
     confusion: np.ndarray | None = field(default=None, repr=False, compare=False)
     failure: str = ""
+    constant: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -363,10 +366,15 @@ class Comparison(Result):
                 some = f"{len(failed)} of {len(model.runs)} runs" if len(model.runs) > 1 else "the run"
                 said.append(f"{title}: {some} diverged; {failed[0].failure} (seed {failed[0].seed}). The figures say nothing.")
                 continue
+            constant = [run for run in model.runs if run.constant]
+            if constant:
+                some = f" in {len(constant)} of {len(model.runs)} runs" if len(model.runs) > 1 else ""
+                said.append(f"{title} answers {constant[0].constant} to every sample{some}: it takes no notice of the inputs.")
+                continue
             value, baseline = model.mean(self.measure.name), self.kind.baseline[self.measure.name]
             better = value > baseline if self.measure.larger_is_better else value < baseline
             if model.runs and not math.isnan(value) and not better:
-                said.append(f"{title} answers no better than {self.kind.baseline_title}: it takes no notice of the inputs.")
+                said.append(f"{title} answers no better than {self.kind.baseline_title}.")
         return said
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
@@ -677,11 +685,19 @@ def _real_training(
         answers = outputs(task.spec, parameters, data.test.inputs)
     start = evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
     cost = float(curve["cost"][-1])
-    said = failure(data, cost, start)
-    confusion = data.kind.confusion(answers)
     return Training(
-        task.seed, data.kind.scores(answers), cost, seconds, evaluations, writes, {}, curve, parameters, confusion, said
-    )  # fmt: skip
+        seed=task.seed,
+        scores=data.kind.scores(answers),
+        cost=cost,
+        seconds=seconds,
+        evaluations=evaluations,
+        writes=writes,
+        curve=curve,
+        parameters=parameters,
+        confusion=data.kind.confusion(answers),
+        failure=failure(data, cost, start),
+        constant=data.kind.constant(answers),
+    )
 
 
 def _train_fixed(task: _Task, progress: Progress) -> Training:
@@ -706,7 +722,9 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
     seconds = time.perf_counter() - begun
     curve = _curve(result.curve, data, spec.network.n_out)
     counters = dict(zip(COUNTERS, result.state.counters.tolist(), strict=True))
-    answers = spec.formats.activation.to_real(outputs(spec, result.state.parameters, test[0]))
+    found, layers = outputs(spec, result.state.parameters, test[0])
+    answers = spec.formats.activation.to_real(found)
+    shares = saturation_shares(spec, counters, result.evaluations) | layer_shares(layers)
     start = evaluate(spec, task.raw, *test)[1] / spec.network.n_out
     cost = float(curve["cost"][-1])
     return Training(
@@ -720,7 +738,8 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
         curve=curve,
         parameters=spec.formats.weight.to_real(result.state.parameters),
         confusion=data.kind.confusion(answers),
-        failure=failure(data, cost, start, saturation_shares(spec, counters, result.evaluations)),
+        failure=failure(data, cost, start, shares),
+        constant=data.kind.constant(answers),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.data.formats import UNSCALED_BITS, covering
+from mgd_hw.data.formats import UNSCALED_BITS, UNSCALED_TARGET_BITS, covering
 from mgd_hw.data.loading import Ranges, ranges
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
 from mgd_hw.errors import UserError
@@ -314,7 +314,14 @@ class _Builder:
         perturbation = self.perturbation(network, formats_known)
         optimizer = self.optimizer()
         schedule = self.schedule(network, perturbation, optimizer, seen)
-        spec = DesignSpec(name, network, perturbation, schedule, optimizer, formats_known, self.hardware(network, schedule))
+        hardware = self.hardware(network, schedule)
+        try:
+            spec = DesignSpec(name, network, perturbation, schedule, optimizer, formats_known, hardware)
+        except DesignError as error:
+            if data.target_scaling is not Scaling.NONE or seen is None or seen.targets is None or "formats.activation" in self.values:
+                raise
+            reason = f"the targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}, for which {error.key} is too wide: {error.reason}"
+            raise self.refuse("data.target_scaling", reason, "Leave it out, so that targets are scaled.", "none") from None
         spec = self.within_accumulator(spec)
         self.note_formats(spec)
         return Design(self.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived), self.software())
@@ -572,7 +579,7 @@ class _Builder:
             activation = replace(activation, integer_bits=activation.integer_bits + 1)
         if seen is not None and seen.targets is not None and data.target_scaling is Scaling.NONE:
             shown += f", and targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}"
-            activation = covering(*seen.targets, activation)
+            activation = covering(*seen.targets, activation, UNSCALED_TARGET_BITS)
         get = self.get
         unscaled, why = Fixed(True, 4, 8), "inputs are not scaled"
         if seen is not None:

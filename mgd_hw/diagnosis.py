@@ -19,7 +19,7 @@ import numpy as np
 from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
-from mgd_hw.divergence import failure, saturation_shares
+from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
 from mgd_hw.software import has_slopes, learner, network, objective, opened, start
@@ -345,8 +345,9 @@ def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
     changed = counted["changed"] / counted["writes"] if counted["writes"] else math.nan
     test, final, n_out = quantise(spec, data.test), found.state.parameters, spec.network.n_out
     cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, raw))
-    scores = data.kind.scores(spec.formats.activation.to_real(outputs(spec, final, test[0])))
-    return _FixedRun(steps, shares, changed, scores, failure(data, cost, start))
+    answers, layers = outputs(spec, final, test[0])
+    scores = data.kind.scores(spec.formats.activation.to_real(answers))
+    return _FixedRun(steps, shares, changed, scores, failure(data, cost, start, layer_shares(layers)))
 
 
 # -- Judgement --------------------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ import numpy as np
 from mgd_hw.data import Data
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 
-__all__ = ["failure", "saturation_shares"]
+__all__ = ["constant_cost", "failure", "layer_shares", "saturation_shares"]
 
 DIVERGED = 10.0
-"""A run diverged if its cost ends above this many times both the cost that it started from and that of a constant answer."""
+"""A run diverged if its cost ends above where it started, and above this many times the cost of a constant answer."""
 SATURATED = 0.5
 """Share of the casts of one kind that saturate in a run whose numbers say nothing."""
+STUCK = 0.9
+"""Share of a layer's activations that saturate at the end of a run whose numbers say nothing."""
 
 
 def failure(data: Data, cost: float, start: float, shares: Mapping[str, float] | None = None) -> str:
@@ -30,15 +32,16 @@ def failure(data: Data, cost: float, start: float, shares: Mapping[str, float] |
     start : float
         The same at the start.
     shares : dict of str to float, or None
-        Share of its casts that saturated, by their kind; None for real numbers.
+        Share of its casts that saturated, by their kind, and of the activations of each layer at the end; None for real numbers.
     """
     if not math.isfinite(cost):
         return "its cost is not a finite number any more"
     for kind, share in (shares or {}).items():
-        if share > SATURATED:
+        if kind in SATURATION_KINDS and share > SATURATED:
             return f"{100 * share:.0f} % of its casts of the kind {kind} saturated"
-    limit = DIVERGED * max(start, constant_cost(data))
-    if cost > limit > 0:
+        if kind not in SATURATION_KINDS and share > STUCK:
+            return f"{100 * share:.0f} % of the activations of {kind} saturate at the end"
+    if cost > start and cost > DIVERGED * constant_cost(data):
         return f"its cost went from {start:.3g} to {cost:.3g}"
     return ""
 
@@ -66,3 +69,8 @@ def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations
     casts |= dict.fromkeys(("broadcast", "gradient"), steps * parameters)
     casts |= dict.fromkeys(("momentum", "update", "weight"), counters["updates"] * parameters)
     return {kind: counters[f"saturated_{kind}"] / max(1, casts[kind]) for kind in SATURATION_KINDS}
+
+
+def layer_shares(outside: np.ndarray) -> dict[str, float]:
+    """Share of the activations of each layer that saturate (float64, shape (layers,)), by the name of the layer."""
+    return {f"layer {number}": float(share) for number, share in enumerate(outside, 1)}

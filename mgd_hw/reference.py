@@ -74,12 +74,8 @@ their names alone.
 _TAIL = """\
 ## Data of your own
 
-**csv**: one line per sample, all numbers; commas, semicolons or tabs between; a header line if you like. One column is the
-label (`data.label`), a whole number from 0. A missing value, a word among the numbers, a line that is too short or a label out of
-range is refused with its line and column.
-
-**npz**: arrays `x` (n, inputs) and `y`, either (n) labels or (n, outputs) targets; `n_train`, if the first so many samples are
-for training. Or `x_train`, `y_train`, `x_test`, `y_test`. Images are flattened; bytes are taken as 0 to 255.
+csv and npz files, and how their answers are judged: [data.md](data.md). Images are flattened; with `data.scaling = "range"` bytes
+are taken as 0 to 255.
 
 **MNIST and its relatives**: the folder in `data.path`, or in the environment variable `MGD_DATA`, holds `mnist.npz`
 (`fashion_mnist.npz`) or the four IDX files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`,

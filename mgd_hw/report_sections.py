@@ -203,7 +203,7 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
 
     seeds = "seed" if found.seeds == 1 else "seeds"
     yield Paragraph(
-        f"{found.source[:1].upper()}{found.source[1:]}. {whole(found.steps)} steps, {found.seeds} {seeds}; every model starts from the "
+        f"The data: {found.source}. {whole(found.steps)} steps, {found.seeds} {seeds}; every model starts from the "
         "same parameters and sees the same samples in the same order."
     )
     for note in found.notes():
@@ -226,7 +226,8 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
     yield _measured(found)
     if not _missing(found.fixed_less_float.mean):
         paired = found.fixed_less_float
-        yield Paragraph(f"{found.measure.difference(paired.mean, paired.interval)} (95 %).", "Fixed less float, seed by seed:")
+        interval = "" if _missing(paired.interval) else " (95 %)"
+        yield Paragraph(f"{found.measure.difference(paired.mean, paired.interval)}{interval}.", "Fixed less float, seed by seed:")
     for model in (found.fixed, found.backprop):
         if model.note:
             yield Paragraph(f"{model.note[:1].upper()}{model.note[1:]}.")
@@ -235,7 +236,7 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
 
 def _measured(found: Comparison) -> Table:
     """The measures of every model, and of the best answer that takes no notice of the inputs."""
-    first, *others = found.kind.measures
+    first, *others = found.kind.shown_measures if not found.classes else found.kind.measures
     rows = [
         (
             title + (" (diverged)" if model.diverged else ""),

@@ -136,6 +136,8 @@ class Session:
         Seconds for which a link that is lost is waited for.
     block_steps : int or None
         Steps of a block; None: as many as take about a second.
+    classes : bool
+        Whether an answer is right or wrong, so that progress tells the share of right ones.
     digests : RunDigest or None
         Of the run, if they are known: they take a second where there are many samples.
 
@@ -170,6 +172,7 @@ class Session:
     stopping: Callable[[], bool] = lambda: False
     reconnect: float = 60.0
     block_steps: int | None = None
+    classes: bool = True
     digests: InitVar[RunDigest | None] = None
 
     def __post_init__(self, digests: RunDigest | None) -> None:
@@ -351,7 +354,7 @@ class Session:
             self.right = (found["correct"] - before["correct"]) / taken
 
     def _note(self, link: SerialLink) -> str:
-        right = "" if math.isnan(self.right) else f", {100 * self.right:.0f} % right"
+        right = "" if math.isnan(self.right) or not self.classes else f", {100 * self.right:.0f} % right"
         errors = link.statistics.errors
         mended = f", {errors:,} line errors mended" if errors else ""
         return f"step {self.done:,}, {self._rate:,.0f} steps/s, cost {self.cost:.4f}{right}{mended}"

@@ -52,16 +52,16 @@ def _finished(
     curve: dict[str, np.ndarray],
 ) -> Training:
     """A finished run, judged; ``counts`` are its evaluations and writes."""
-    scores, confusion = dict[str, float](), None
+    scores, confusion, constant = dict[str, float](), None, ""
     if design.software.outside is None:
         net = network(design)
         parts = range(0, len(data.test), JUDGED)
         with np.errstate(all="ignore"):  # a run that diverged is told by its cost
             outputs = np.concatenate([net.forward(theta, data.test.inputs[first : first + JUDGED]) for first in parts])
-        scores, confusion = data.kind.scores(outputs), data.kind.confusion(outputs)
+        scores, confusion, constant = data.kind.scores(outputs), data.kind.confusion(outputs), data.kind.constant(outputs)
     cost = float(curve["cost"][-1])
     parameters = theta.astype(np.float64)
-    return Training(seed, scores, cost, seconds, *counts, {}, curve, parameters, confusion, failure(data, cost, start))
+    return Training(seed, scores, cost, seconds, *counts, {}, curve, parameters, confusion, failure(data, cost, start), constant)
 
 
 def _reported(design: Design, cost: float) -> float:

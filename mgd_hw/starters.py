@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,10 +118,17 @@ def starter(
         other=next(kind for kind in KIND_NAMES if kind != found.kind),
         drop=dropped,
     )
-    left_out = tuple(column for column in found.drop if column not in drop)
-    columns = ", ".join(map(_toml, left_out))
-    note = f"The design file leaves out what looks like an index, column {columns}: data.drop says otherwise."
-    return Starter({folder / f"{name}.toml": text, **files}, (note,) if left_out else ())
+    return Starter({folder / f"{name}.toml": text, **files}, tuple(_notes(found, drop)))
+
+
+def _notes(found: _Table, drop: tuple[str | int, ...]) -> Iterator[str]:
+    """What a design file for a csv file says because the file suggests it."""
+    if found.label_why:
+        yield f"label = {_toml(found.label)}: {found.label_why}; `--label` or data.label says otherwise."
+    yield f'kind = "{found.kind}": {found.why}; data.kind says otherwise.'
+    left_out = ", ".join(_toml(column) for column in found.drop if column not in drop)
+    if left_out:
+        yield f"drop = [{left_out}]: it looks like an index, and is left out; data.drop says otherwise."
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,9 @@ class _Table:
     label : str or int
         Column of the answers.
     drop : tuple of str or int
-        Columns that look like an index.
+        Columns that are left out, such as an index.
+    label_why : str
+        Why this is the column of the answers; "" where the user says it.
     """
 
     kind: str
@@ -161,6 +171,7 @@ class _Table:
     outputs: int
     label: str | int
     drop: tuple[str | int, ...]
+    label_why: str = ""
 
 
 def _look(data: Path, label: str | int | None, drop: tuple[str | int, ...]) -> _Table:
@@ -184,7 +195,8 @@ def _look(data: Path, label: str | int | None, drop: tuple[str | int, ...]) -> _
             raise UserError(reason, "Put the column of the answers last, or call it label.", file=data)
         outputs = 1 if classes <= 2 else classes
     (answers,) = table.answer_columns
-    return _Table(kind, why, table.inputs.shape[1] - len(table.index_columns), outputs, answers, (*drop, *table.index_columns))
+    label_why = next((guess.why for guess in table.guesses if guess.key == "data.label"), "")
+    return _Table(kind, why, table.inputs.shape[1] - len(table.index_columns), outputs, answers, (*drop, *table.index_columns), label_why)
 
 
 def _assigned(key: str, value: object) -> str:

@@ -140,7 +140,7 @@ def _read(console: Console, data: Summary | None, missing: str) -> None:
 def _new(console: Console, result: New) -> None:
     _read(console, result.data, result.data_missing)
     for note in result.notes:
-        console.print(f"[bold]Warning:[/bold] {escape(note)}", soft_wrap=True)
+        console.print(f"[bold]Chosen:[/bold] {escape(note)}", soft_wrap=True)
     console.print(
         f"Wrote {escape(', '.join(map(str, result.files)))}. Next: mgd-hw generate {escape(str(result.files[0]))}", soft_wrap=True
     )
@@ -237,7 +237,8 @@ def _comparison(console: Console, result: Comparison) -> None:
     _costs(console, [(title, model.costs) for title, model in models])
     for title, paired in (("fixed less float", result.fixed_less_float), ("float less back-propagation", result.float_less_backprop)):
         if not math.isnan(paired.mean):
-            console.print(f"{title}, seed by seed: {first.difference(paired.mean, paired.interval)} (95 %)")
+            interval = "" if math.isnan(paired.interval) else " (95 %)"
+            console.print(f"{title}, seed by seed: {first.difference(paired.mean, paired.interval)}{interval}")
     for model in (result.fixed, result.backprop):
         if model.note:
             console.print(escape(model.note), soft_wrap=True)

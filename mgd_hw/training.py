@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.costs import Costs, costs_of_mgd
-from mgd_hw.divergence import failure, saturation_shares
+from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
 from mgd_hw.results import Result, plain
@@ -301,6 +301,7 @@ def train_over_link(
     from mgd_hw.session import Model
 
     path, statistics, hertz = directory / CHECKPOINT, Statistics(), clock or math.nan
+    classes = bool(data.kind.classes)
     digests = RunDigest(run)
     begun = Checkpoint.read(path, digests) if resume else None
     _check_port(link, baud)
@@ -312,13 +313,13 @@ def train_over_link(
             if link == VIRTUAL:
                 with virtual_board(design, divisor, directory, listener, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
-                    session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=0.0)
+                    session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=0.0, classes=classes)
                     _trained(session, link, design)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
-                session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=60.0)
+                session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=60.0, classes=classes)
                 _trained(session, link, design)
     finally:
         if model is not None:
@@ -365,13 +366,14 @@ def _session(
     asked: threading.Event,
     *,
     reconnect: float,
+    classes: bool,
 ) -> Session:
     from mgd_hw.session import Session
 
     if path.exists() and begun is None:
         listener.say(f"Note: {path} is replaced; --resume would go on from it. It is kept as {path.stem}.previous.npz.")
         path.replace(path.with_name(f"{path.stem}.previous.npz"))
-    return Session(run, connect, path, begun, model, listener, asked.is_set, reconnect, digests=digests)
+    return Session(run, connect, path, begun, model, listener, asked.is_set, reconnect, classes=classes, digests=digests)
 
 
 def _trained(session: Session, link: str, design: Design) -> None:
@@ -407,13 +409,14 @@ def _result(
     test = quantise(spec, data.test)
     final, n_out = session.final["parameter"], spec.network.n_out
     cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, session.run.parameters))
-    answers = spec.formats.activation.to_real(outputs(spec, final, test[0]))
+    found, layers = outputs(spec, final, test[0])
+    answers = spec.formats.activation.to_real(found)
     per_step = session.cycles / session.trained if session.trained else math.nan
     on_line = session.sent / session.samples if session.samples else math.nan
     counters = session.totals()
     saturations = sum(count for name, count in counters.items() if name.startswith("saturated_"))
     costs = costs_of_mgd(design, session.done, fixed=True, writes=counters["writes"], saturations=saturations, board=board)
-    shares = saturation_shares(spec, counters, costs.evaluations)
+    shares = saturation_shares(spec, counters, costs.evaluations) | layer_shares(layers)
     return Trained(
         design=design.name,
         digest=spec.digest,

@@ -695,26 +695,43 @@ class Result:
     signatures: np.ndarray
 
 
-def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """Outputs of the unperturbed network (raw, int64, shape (n, n_out)) to raw inputs (shape (n, n_in)).
+def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pass raw inputs through the unperturbed network.
 
     Sums that float64 holds exactly are left to BLAS.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    parameters : array of int64, shape (P,)
+        θ, raw, in canonical order.
+    inputs : array of int64, shape (n, n_in)
+        x, raw.
+
+    Returns
+    -------
+    (array of int64, shape (n, n_out); array of float64, shape (layers,))
+        Raw outputs, and the share of each layer's activations whose cast was out of range.
     """
     found = [np.empty((0, spec.network.n_out), dtype=np.int64)]
+    outside = np.zeros(len(spec.network.layers))
     for first in range(0, len(inputs), 4096):
         x = inputs[first : first + 4096]
         for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
             z = exact_matmul(x, weights.T, spec.preactivation_format(number).width) + (
                 biases << np.int64(spec.operand_format(number).fraction_bits)
             )
-            x, _ = activate(spec, spec.network.layers[number].activation, z, spec.preactivation_format(number))
+            x, saturated = activate(spec, spec.network.layers[number].activation, z, spec.preactivation_format(number))
+            outside[number] += np.count_nonzero(saturated)
         found.append(x)
-    return np.concatenate(found)
+    neurons = np.array([layer.n_out for layer in spec.network.layers])
+    return np.concatenate(found), outside / (neurons * max(1, len(inputs)))
 
 
 def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """Accuracy, and mean cost as a real number, of the unperturbed network over raw samples (shapes (n, n_in), (n, n_out))."""
-    found = outputs(spec, parameters, inputs)
+    found, _ = outputs(spec, parameters, inputs)
     right, total = int(np.count_nonzero(correct(spec, found, targets))), int(np.sum(cost(found, targets)))
     return right / len(inputs), math.ldexp(total / len(inputs), -spec.cost_format.fraction_bits)
 

@@ -133,7 +133,10 @@ def guess_kind(answers: np.ndarray) -> tuple[str, str]:
         Numbers, booleans or text.
     """
     if answers.ndim == 2 and answers.shape[1] > 1:
-        return ("classification", "the answers are one-hot") if _one_hot(answers) else ("regression", "a sample has several answers")
+        if _one_hot(answers):
+            return "classification", "the answers are one-hot"
+        marks = bool(np.isin(answers, (0, 1)).all())
+        return "regression", "a sample has several answers" + (", of which several may be 1: each is judged as a number" if marks else "")
     answers = answers.reshape(-1)
     if answers.dtype.kind not in "iuf":
         return "classification", "the answers are words" if answers.dtype.kind in "US" else "the answers are true and false"
@@ -161,7 +164,11 @@ def _kind(spec: DataSpec, raw: RawSamples, answers: np.ndarray) -> tuple[str, st
     distinct = len(np.unique(answers))
     if spec.n_out == 1 and distinct > 2:
         return Regression.name, f"the network has one output, and the answers are {distinct:,} different numbers"
-    return Classification.name, f"the answers are {distinct:,} different whole numbers, and the network has {spec.n_out} outputs"
+    return Classification.name, f"the answers are {distinct:,} different whole numbers, and the network has {_outputs(spec.n_out)}"
+
+
+def _outputs(count: int) -> str:
+    return "1 output" if count == 1 else f"{count} outputs"
 
 
 def _whole(answers: np.ndarray) -> bool:
@@ -180,10 +187,9 @@ def _real_targets(spec: DataSpec, raw: RawSamples, answers: np.ndarray, why: str
         raise UserError(said, 'Write kind = "classification" in [data], or name another column as data.label.', file=raw.where or None)
     values = answers.reshape(len(answers), -1).astype(np.float64)
     if values.shape[1] != spec.n_out:
-        outputs = "1 output" if spec.n_out == 1 else f"{spec.n_out} outputs"
         targets = "1 target" if values.shape[1] == 1 else f"{values.shape[1]} targets"
         since = f" (a regression, since {why})" if why else ""
-        reason = f"{raw.where} has {targets} per sample{since}, the network {outputs}"
+        reason = f"{raw.where} has {targets} per sample{since}, the network {_outputs(spec.n_out)}"
         raise spec.refuse(reason, f"End network.layers with {values.shape[1]}.", key="network.layers")
     return values
 
@@ -200,12 +206,17 @@ def _from_table(spec: DataSpec, raw: RawSamples, answers: np.ndarray, guess: Gue
     """Classes of answers with a column for each class: one-hot, or shares."""
     count = answers.shape[1]
     if count != max(2, spec.n_out):
-        reason = f"{raw.where} has {count} targets per sample, the network {spec.n_out} outputs"
+        reason = f"{raw.where} has {count} targets per sample, the network {_outputs(spec.n_out)}"
         raise spec.refuse(reason, f"End network.layers with {count}.", key="network.layers")
     soft = None if _one_hot(answers) else answers
     if soft is not None and spec.n_out == 1:
         raise spec.refuse(f"{raw.where} has 2 targets per sample, the network 1 output", "End network.layers with 2.", "network.layers")
-    return Classes(answers.argmax(axis=1), raw.class_names or tuple(map(str, range(count))), guess, soft)
+    if soft is not None and not ((answers >= 0).all() and np.allclose(answers.sum(axis=1), 1.0, atol=1e-3)):
+        number = int(np.flatnonzero((answers < 0).any(axis=1) | (np.abs(answers.sum(axis=1) - 1.0) > 1e-3))[0])
+        reason = f"the answers of {raw.sample(number)} are neither one-hot nor shares that add up to 1"
+        raise spec.refuse(reason, 'Write kind = "regression": each answer is then judged as a number.', "data.kind", "classification")
+    names = raw.class_names or raw.answer_names or tuple(map(str, range(count)))
+    return Classes(answers.argmax(axis=1), names, guess, soft)
 
 
 def _from_column(spec: DataSpec, raw: RawSamples, answers: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

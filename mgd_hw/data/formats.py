@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mgd_hw.data.tasks import Scaling
+from mgd_hw.data.tasks import TASKS, Scaling
 from mgd_hw.errors import UserError
 from python_ref.spec.number import Fixed
 
@@ -20,8 +20,14 @@ __all__ = ["check_formats", "covering"]
 
 MOST_BEYOND = 0.001
 """Largest share of the training values that may lie beyond their format."""
+MOST_COMPARED = 5000
+"""Number of training samples that are looked at for columns that lose their differences."""
+MANY = 10
+"""Number of different values above which a column should have more than two in its format."""
 UNSCALED_BITS = 12
 """Width of the format that is derived for inputs that are not scaled."""
+UNSCALED_TARGET_BITS = 20
+"""Width of the format that is derived for targets that are not scaled."""
 
 
 def covering(low: float, high: float, like: Fixed, width: int | None = None) -> Fixed:
@@ -64,7 +70,7 @@ def check_formats(design: Design, data: Data) -> tuple[str, ...]:
         the same in it.
     """
     if design.software.asks:  # real numbers only
-        return ()
+        return tuple(_unreached(design, data))
     rows = (
         ("inputs", "formats.input", design.spec.formats.input, "data.scaling", design.data.scaling),
         ("targets", "formats.activation", design.spec.formats.activation, "data.target_scaling", design.data.target_scaling),
@@ -78,6 +84,9 @@ def check_formats(design: Design, data: Data) -> tuple[str, ...]:
         _check_resolution(design, train, what, key, format_, way_out)
         parts = (("training", train),) if data.test is data.train else (("training", train), ("judged", judged))
         found += _clipped(parts, what, format_)
+        if TASKS[design.data.task].any_answers:
+            found += _coarse(train, what, format_)
+    found += _unreached(design, data)
     return tuple(found)
 
 
@@ -99,7 +108,7 @@ def _check_range(design: Design, values: np.ndarray, what: str, key: str, format
         f"{beyond:,} of {values.size:,} training {what} lie beyond it: they reach from {low:.6g} to {high:.6g}, and it holds "
         f"{format_.min * unit:.6g} to {format_.max * unit:.6g}"
     )
-    wide = covering(low, high, format_, UNSCALED_BITS if what == "inputs" else None)
+    wide = covering(low, high, format_, UNSCALED_BITS if what == "inputs" else UNSCALED_TARGET_BITS)
     raise UserError(reason, f'Write {key.split(".")[1]} = "{wide}" in [formats]{way_out}.', file=design.path, key=key, value=str(format_))
 
 
@@ -117,6 +126,35 @@ def _check_resolution(design: Design, values: np.ndarray, what: str, key: str, f
     fraction_bits = min(30, math.ceil(-math.log2(span)) + 8)
     fine = Fixed(format_.signed, max(0, format_.integer_bits), fraction_bits)
     raise UserError(reason, f'Write {key.split(".")[1]} = "{fine}" in [formats]{way_out}.', file=design.path, key=key, value=str(format_))
+
+
+def _coarse(values: np.ndarray, what: str, format_: Fixed) -> Iterator[str]:
+    """Columns of many different values that have one or two in their format."""
+    some = values[:MOST_COMPARED]
+    raw = format_.to_raw(some)
+    lost = []
+    for column in np.flatnonzero(some.max(axis=0) > some.min(axis=0)):
+        if len(np.unique(raw[:, column])) <= 2 and len(np.unique(some[:, column])) > MANY:
+            lost.append(int(column))
+    if lost:
+        listed = ", ".join(map(str, lost[:12])) + (", …" if len(lost) > 12 else "")
+        numbers = f"{what[:-1].capitalize()} number {listed} has" if len(lost) == 1 else f"{what.capitalize()} number {listed} have"
+        yield f"{numbers} many different values, and only one or two in {format_}: an outlier, or a range far larger than most of them."
+
+
+def _unreached(design: Design, data: Data) -> Iterator[str]:
+    """Training targets that the activation of the output cannot give."""
+    output, targets = design.spec.network.output, data.train.targets
+    low, high = (-1.0 if output.bounded else -math.inf) if output.signed else 0.0, 1.0 if output.bounded else math.inf
+    beyond = int(np.count_nonzero((targets < low - 1e-6) | (targets > high + 1e-6)))
+    if not beyond:
+        return
+    reach = f"from {low:g} to {high:g}" if output.bounded else f"from {low:g} on"
+    said = f"{beyond:,} of {targets.size:,} training targets lie beyond what {output.value} can give, {reach}"
+    if data.kind.name == "regression" and beyond > MOST_BEYOND * targets.size:
+        remedy = "Take another activation, or leave data.target_scaling and data.target_values out, so that targets are scaled."
+        raise UserError(said, remedy, file=design.path, key="network.output", value=output.value)
+    yield f"{said}."
 
 
 def _clipped(parts: tuple[tuple[str, np.ndarray], ...], what: str, format_: Fixed) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,7 +69,8 @@ class Kind:
     measures : tuple of Measure
         The measures that :meth:`scores` gives; the first is the one that models are compared by.
     baseline : dict of str to float
-        The same measures of the best answer that takes no notice of the inputs, learned from the training samples.
+        The same measures of an answer that takes no notice of the inputs: of a classification the best constant one, of a
+        regression the mean of the training samples.
     baseline_title : str
         What that answer is, as a phrase.
     classes : tuple of str
@@ -101,6 +102,10 @@ class Kind:
         """Samples by their class (rows) and by the network's answer (columns), int64; None where there are no classes, or too many."""
         return None
 
+    def constant(self, outputs: np.ndarray) -> str:
+        """What a network answers to every sample, as a person reads it; "" where its answers differ."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, eq=False)
 class Classification(Kind):
@@ -128,14 +133,15 @@ class Classification(Kind):
     measures: ClassVar[tuple[Measure, ...]] = (ACCURACY, BALANCED_ACCURACY)
 
     def __post_init__(self) -> None:
-        largest = int(np.bincount(self.training, minlength=len(self.classes)).argmax())
+        largest = int(np.bincount(self.truth, minlength=len(self.classes)).argmax())
         object.__setattr__(self, "baseline", self._scores(np.full_like(self.truth, largest)))
         object.__setattr__(self, "baseline_title", f'always "{self.classes[largest]}"')
 
     @property
     def uneven(self) -> bool:
-        """Whether one class has so many of the samples that plain accuracy misleads."""
-        return self.baseline["accuracy"] * len(np.unique(self.truth)) > UNEVEN
+        """Whether one class has so many of the judged or of the training samples that plain accuracy misleads."""
+        parts = [np.bincount(labels) for labels in (self.truth, self.training)]
+        return any(counts.max() * np.count_nonzero(counts) > UNEVEN * counts.sum() for counts in parts)
 
     @property
     def shown_measures(self) -> tuple[Measure, ...]:
@@ -163,12 +169,17 @@ class Classification(Kind):
             return None
         return confusion_matrix(self.truth, self.answers(outputs), labels=np.arange(len(self.classes))).astype(np.int64)
 
+    def constant(self, outputs: np.ndarray) -> str:
+        given = np.unique(self.answers(outputs))
+        several = len(np.unique(self.truth)) > 1
+        return f'"{self.classes[given[0]]}"' if len(given) == 1 and several else ""
+
 
 @dataclass(frozen=True, eq=False)
 class Regression(Kind):
     """Each sample has real targets; the answer is judged by its distance from them, in their own unit.
 
-    Of several targets the measures are taken one by one, and the mean is told.
+    Of several targets the measures are taken one by one, and their mean is told.
 
     Parameters
     ----------
@@ -194,6 +205,18 @@ class Regression(Kind):
     def __post_init__(self) -> None:
         mean = np.broadcast_to(self.training.mean(axis=0), self.truth.shape)
         object.__setattr__(self, "baseline", self._scores(mean))
+
+    @property
+    def shown_measures(self) -> tuple[Measure, ...]:
+        """The measures that a table shows; their titles say of how many targets they are the mean."""
+        count = self.truth.shape[1]
+        if count == 1:
+            return self.measures
+        return tuple(replace(measure, title=f"{measure.title}, mean of {count}") for measure in self.measures)
+
+    def constant(self, outputs: np.ndarray) -> str:
+        spread = np.ptp(outputs, axis=0) if len(outputs) > 1 else np.ones(1)
+        return "the same numbers" if np.isfinite(spread).all() and not spread.any() else ""
 
     def scores(self, outputs: np.ndarray) -> dict[str, float]:
         with np.errstate(all="ignore"):  # a network that diverged has no finite answers

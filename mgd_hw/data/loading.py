@@ -137,14 +137,24 @@ def load_design(design: Design, *, validate: bool = False, listener: Listener | 
         If they are not there, are not what the design says, or do not fit.
     """
     data = load(design.data, validate=validate)
-    if data.kind.name == "regression" and design.software.cost == "cross-entropy":
-        reason = "the cross-entropy is of classes, and this is a regression"
-        raise UserError(reason, "Leave learning.cost out.", file=design.path, key="learning.cost", value="cross-entropy")
+    if design.software.cost == "cross-entropy":
+        _check_entropy(design, data)
     data = replace(data, summary=replace(data.summary, warnings=(*data.summary.warnings, *check_formats(design, data))))
     if listener is not None:
         for warning in data.summary.warnings:
             listener.say(f"Note: {warning}")
     return data
+
+
+def _check_entropy(design: Design, data: Data) -> None:
+    """Refuse a cross-entropy that means nothing."""
+    key, value = "learning.cost", "cross-entropy"
+    if data.kind.name == "regression":
+        reason = "the cross-entropy is of classes, and this is a regression"
+        raise UserError(reason, "Leave learning.cost out.", file=design.path, key=key, value=value)
+    if design.data.n_out == 1:
+        reason = "the softmax of one output is always 1, so that the cross-entropy tells nothing"
+        raise UserError(reason, "End network.layers with 2, one output per class.", file=design.path, key=key, value=value)
 
 
 def ranges(spec: DataSpec) -> Ranges:
@@ -248,6 +258,7 @@ def _csv(spec: DataSpec) -> RawSamples:
         f"{path.name}, {len(table.inputs):,} rows",
         str(path),
         names=table.names,
+        answer_names=table.answer_names,
         guesses=table.guesses,
         warnings=table.warnings,
         lines=table.lines,

@@ -34,7 +34,8 @@ _FORM = (
     "y_train, x_test, y_test. The names X and y, images and labels, data and target, train_images and train_labels will do as well."
 )
 
-Refuse = Callable[[str], UserError]
+Refuse = Callable[..., UserError]
+"""The error of a reason and, where the general remedy does not fit, another one."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def read_npz(path: Path) -> RawSamples:
         If it cannot be read, or lacks arrays, or these do not fit together.
     """
 
-    def refuse(reason: str) -> UserError:
-        return UserError(reason, _FORM, file=path)
+    def refuse(reason: str, remedy: str = _FORM) -> UserError:
+        return UserError(reason, remedy, file=path)
 
     found = _load(path, refuse)
     chosen = _choose(found, refuse)
@@ -117,7 +118,10 @@ def _load(path: Path, refuse: Refuse) -> dict[str, np.ndarray]:
         MemoryError,
         RuntimeError,
     ) as error:
-        raise refuse(f"it cannot be read as npz ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        pickled = "Object arrays" in said
+        remedy = "Save arrays of one type: labels with y.astype(str), say. Nothing is unpickled." if pickled else _FORM
+        raise refuse(f"it cannot be read as npz ({said})", remedy) from None
 
 
 def _test_name(name: str) -> str:
@@ -158,14 +162,14 @@ def _part(found: Mapping[str, np.ndarray], x_name: str, y_name: str, refuse: Ref
             raise refuse(f"{name} is empty: its shape is {array.shape}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             row = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise refuse(f"{name} has a value that is missing or infinite in sample {row + 1}")
+            raise refuse(f"{name} has a value that is missing or infinite in sample {row + 1}", "Fill it in, or leave the sample out.")
     if len(x) != len(y):
         raise refuse(f"{x_name} has {len(x)} samples, {y_name} {len(y)}")
     if y.ndim > 2:
-        raise refuse(f"{y_name} has {y.ndim} dimensions")
+        raise refuse(f"{y_name} has {y.ndim} dimensions", "Give it one answer a sample, or a row of them.")
     if y.dtype.kind == "S":
         try:
             y = np.char.decode(y, "utf-8")
         except UnicodeDecodeError:
-            raise refuse(f"{y_name} holds bytes that are not UTF-8 text") from None
+            raise refuse(f"{y_name} holds bytes that are not UTF-8 text", "Decode it, and save it as text.") from None
     return x.reshape(len(x), -1), y

@@ -51,6 +51,8 @@ class RawSamples:
         Range of the inputs that the task is known to have; None where only the samples tell.
     names : tuple of str
         Names of the inputs; empty where they have none.
+    answer_names : tuple of str
+        Names of the answers' columns; empty where they have none.
     class_names : tuple of str
         Names of the classes 0, 1, … of the task; empty where only the answers tell.
     guesses : tuple of Guess
@@ -68,6 +70,7 @@ class RawSamples:
     n_train: int | None = None
     full_scale: tuple[float, float] | None = None
     names: tuple[str, ...] = ()
+    answer_names: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     guesses: tuple[Guess, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -60,6 +60,9 @@ def split(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None, *, validat
 def _test(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, str]:
     n, fraction = len(raw.inputs), spec.test_fraction
     if fraction is None and raw.n_train is not None:
+        if spec.stratify and not spec.validation_fraction:
+            reason = "the samples have a split of their own, so that nothing is drawn"
+            raise spec.refuse(reason, "Leave it out, or write test_fraction = 0.2, say.", "data.stratify", True)
         return np.arange(raw.n_train), np.arange(raw.n_train, n), "the file's own split"
     fraction = 0.2 if fraction is None else fraction
     everything = np.random.default_rng(spec.split_seed).permutation(n)
@@ -68,7 +71,7 @@ def _test(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None) -> tuple[n
     test = _share(spec, labels, everything, fraction)
     train = everything[~np.isin(everything, test)]
     if not len(train):
-        reason = f"of {n} samples none is left to train with"
+        reason = f"of {n} sample{'s' * (n > 1)} none is left to train with"
         raise spec.refuse(reason, "Take a smaller fraction.", "data.test_fraction", spec.test_fraction)
     return train, test, f"seed {spec.split_seed}" + (", stratified" if spec.stratify else "")
 

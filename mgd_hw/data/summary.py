@@ -68,6 +68,8 @@ class Summary(Result):
         Least and greatest target as in the file; None for a classification.
     target_scaling : str
         What is done to the targets, as a phrase.
+    answers : tuple of str
+        Columns of the answers, as the file names them; empty where they have no names.
     left_out : tuple of str
         Columns of the file that are not read, as ``data.drop`` names them.
     guesses : tuple of Guess
@@ -89,6 +91,7 @@ class Summary(Result):
     classes: tuple[ClassCount, ...]
     target_range: tuple[float, float] | None
     target_scaling: str
+    answers: tuple[str, ...]
     left_out: tuple[str, ...]
     guesses: tuple[Guess, ...]
     warnings: tuple[str, ...]
@@ -108,6 +111,8 @@ class Summary(Result):
             yield f"{len(self.classes):,} classes", listed + more, f"name {numbers}, in the order of the outputs"
         if self.target_range is not None:
             yield "targets", f"from {self.target_range[0]:.6g} to {self.target_range[1]:.6g}", self.target_scaling
+        if self.answers:
+            yield "answers", ", ".join(self.answers), "data.label"
         if self.left_out:
             yield "left out", ", ".join(self.left_out), "data.drop"
         yield from map(_row, guesses)
@@ -171,9 +176,10 @@ def summarise(
         classes=classes,
         target_range=target_range,
         target_scaling=_target_scaling(spec),
+        answers=tuple(f'"{name}"' for name in raw.answer_names),
         left_out=tuple(f"column {column}" if isinstance(column, int) else f'"{column}"' for column in spec.drop),
         guesses=(answers.guess, *raw.guesses),
-        warnings=(*raw.warnings, *_warnings(spec, raw, classes, parts, scaled)),
+        warnings=(*raw.warnings, *_warnings(spec, raw, answers, classes, parts, scaled)),
     )
 
 
@@ -199,15 +205,18 @@ def _target_scaling(spec: DataSpec) -> str:
     return f"scaled to [{low:g}, {high:g}], {each} (data.target_scaling)"
 
 
-def _warnings(spec: DataSpec, raw: RawSamples, classes: tuple[ClassCount, ...], parts: Split, scaled: np.ndarray) -> Iterator[str]:
+def _warnings(
+    spec: DataSpec, raw: RawSamples, answers: Classes | Values, classes: tuple[ClassCount, ...], parts: Split, scaled: np.ndarray
+) -> Iterator[str]:
     yield from _class_warnings(classes, parts)
+    yield from _target_warnings(spec, answers, parts)
     if TASKS[spec.task].any_answers and raw.full_scale is None:
         yield from _column_warnings(raw, parts)
     if parts.apart and spec.scaling is not Scaling.NONE:
         outside = int(np.count_nonzero((scaled[parts.test] < 0) | (scaled[parts.test] > 1)))
         if outside:
-            of, lie = scaled[parts.test].size, "lies" if outside == 1 else "lie"
-            yield f"{outside:,} of {of:,} inputs of the judged samples {lie} outside the range of training, and are cut off there."
+            of, lie, verb = scaled[parts.test].size, *(("lies", "is") if outside == 1 else ("lie", "are"))
+            yield f"{outside:,} of {of:,} inputs of the judged samples {lie} outside the range of training, and {verb} cut off there."
     if parts.apart and TASKS[spec.task].takes_path:
         count = _repeated(raw.inputs, parts)
         if count:
@@ -223,6 +232,24 @@ def _class_warnings(classes: tuple[ClassCount, ...], parts: Split) -> Iterator[s
         if empty:
             listed = ", ".join(empty[:MOST_LISTED]) + (", …" if len(empty) > MOST_LISTED else "")
             yield f"{'Class' if len(empty) == 1 else 'Classes'} {listed}: there is {part}."
+
+
+def _target_warnings(spec: DataSpec, answers: Classes | Values, parts: Split) -> Iterator[str]:
+    if isinstance(answers, Values):
+        training = answers.values[parts.train]
+        same = np.flatnonzero((training == training[0]).all(axis=0))
+        if len(same) and len(training) > 1:
+            yield (
+                "Every training sample has the same target: there is nothing to learn."
+                if training.shape[1] == 1
+                else (f"Target number {', '.join(map(str, same[:MOST_LISTED]))}: the same in every training sample.")
+            )
+    elif spec.n_out == 1 and sum(spec.target_values) != 1.0:
+        low, high = spec.target_values
+        yield (
+            f"One output answers the second class where it is at least ½, and the targets {low:g} and {high:g} do not lie evenly around "
+            "that; two outputs, or target_values = [0, 1], do."
+        )
 
 
 def _column_warnings(raw: RawSamples, parts: Split) -> Iterator[str]:

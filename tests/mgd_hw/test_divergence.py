@@ -13,7 +13,7 @@ from mgd_hw import flow
 from mgd_hw.cli import commands
 from mgd_hw.config import parse
 from mgd_hw.data import load
-from mgd_hw.divergence import DIVERGED, SATURATED, constant_cost, failure, saturation_shares
+from mgd_hw.divergence import DIVERGED, SATURATED, STUCK, constant_cost, failure, saturation_shares
 from python_ref.spec.design import SATURATION_KINDS
 
 
@@ -76,7 +76,7 @@ def test_uneven_classes_have_a_baseline_beside_them(folder: Path) -> None:
     assert found["kind"] == "classification"
     assert np.array(fixed["confusion"]).sum() == 2 * found["data"]["test"]
     assert 'always "0"' in shown and "balanced" in shown
-    assert 'Fixed MGD answers no better than always "0": it takes no notice of the inputs.' in shown
+    assert 'Fixed MGD answers "0" to every sample in 2 of 2 runs: it takes no notice of the inputs.' in shown
 
 
 def test_even_classes_are_told_without_a_balance(folder: Path) -> None:
@@ -112,6 +112,16 @@ def test_a_sweep_chooses_by_the_same_measures(folder: Path) -> None:
     assert "RMSE" in shown and "diverged" in shown
 
 
+def test_a_layer_that_is_stuck_is_told(folder: Path) -> None:
+    """One sigmoid behind four neurons, driven to its end: a fifth of all activations, and every answer."""
+    random = np.random.default_rng(3)
+    np.savez("two.npz", x=random.random((300, 4)), y=random.integers(0, 2, 300))
+    text = '[network]\nlayers = [4, 4, 1]\noutput = "sigmoid"\n[data]\npath = "two.npz"\n[schedule]\nlearning_rate = 3\n'
+    code, found, shown = compare(text, "--steps", "2000")
+    assert code == 1 and found["fixed"]["diverged"]
+    assert "of the activations of layer 2 saturate at the end" in shown
+
+
 # -- What counts as that ------------------------------------------------------------------------------------------------
 
 
@@ -120,12 +130,15 @@ def test_limits_of_divergence() -> None:
     assert constant_cost(data) == 0.25
     limit = DIVERGED * 0.25
     assert failure(data, limit, 0.1) == "" and failure(data, limit * 1.01, 0.1) == "its cost went from 0.1 to 2.52"
-    assert failure(data, DIVERGED * 3.0, 3.0) == "" and failure(data, DIVERGED * 3.1, 3.0)
+    assert failure(data, DIVERGED * 3.0, DIVERGED * 3.0) == "", "it began there: bad, but no worse than before"
+    assert failure(data, DIVERGED * 3.0, DIVERGED * 2.9)
     for cost in (np.inf, np.nan):
         assert failure(data, cost, 0.1) == "its cost is not a finite number any more"
     shares = dict.fromkeys(SATURATION_KINDS, SATURATED)
     assert failure(data, 0.1, 0.1, shares) == ""
     assert failure(data, 0.1, 0.1, {**shares, "weight": 0.51}) == "51 % of its casts of the kind weight saturated"
+    assert failure(data, 0.1, 0.1, {**shares, "layer 2": STUCK}) == ""
+    assert failure(data, 0.1, 0.1, {**shares, "layer 2": 0.91}) == "91 % of the activations of layer 2 saturate at the end"
 
 
 def test_shares_of_saturated_casts_are_counted_from_the_run() -> None:

@@ -147,6 +147,18 @@ REFUSED = [
         'kind = "regression"\n',
         r".*d\.npz: the answer of sample 2 is 'two', and a regression needs numbers\. .*",
     ),
+    (
+        [2, 3, 2],
+        np.array([[1.0, 1.0], [0.0, 1.0]]),
+        'kind = "classification"\n',
+        r".*data\.kind = \"classification\": the answers of sample 1 are neither .*",
+    ),
+    (
+        [2, 3, 2],
+        np.array([[0.5, 0.5], [-0.5, 1.5]]),
+        'kind = "classification"\n',
+        r".* the answers of sample 2 are neither one-hot nor shares .*",
+    ),
     ([2, 3, 1], np.array([0.5, 1.5, 2.5]), "stratify = true\n", r".*data\.stratify = true: only classes can keep their shares, .*"),
     (
         [2, 3, 1],

@@ -116,6 +116,50 @@ def test_designs_in_real_numbers_have_no_formats(tmp_path: Path) -> None:
     assert load_design(design(tmp_path, X, Y, text, 'scaling = "none"\n')).summary.warnings == ()
 
 
+def test_an_outlier_that_makes_all_others_one_is_said(tmp_path: Path) -> None:
+    y = REAL.copy()
+    y[7] = 1e7
+    said = load_design(design(tmp_path, X, y)).summary.warnings
+    assert (
+        "Target number 0 has many different values, and only one or two in SQ4.10: an outlier, or a range far larger than most of them."
+        in said
+    )
+    x = X.copy()
+    x[3, 2] = 1e9
+    said = load_design(design(tmp_path, x, Y)).summary.warnings
+    assert (
+        "Input number 2 has many different values, and only one or two in UQ0.8: an outlier, or a range far larger than most of them."
+        in said
+    )
+    assert not [warning for warning in load_design(design(tmp_path, X, REAL)).summary.warnings if "many different" in warning]
+
+
+def test_targets_that_the_output_cannot_give_are_refused(tmp_path: Path) -> None:
+    y = np.linspace(-1.0, 3.0, 100)
+    said = refused(design(tmp_path, X, y, 'output = "tanh"\n', 'target_scaling = "none"\n'))
+    assert re.fullmatch(
+        r'.*network\.output = "tanh": 49 of 100 training targets lie beyond what tanh can give, from -1 to 1\. Take another activation, .*',
+        said,
+    )
+    assert load_design(design(tmp_path, X, y, 'output = "tanh"\n')).summary.warnings == ()
+    classes = load_design(design(tmp_path, X, Y, 'output = "sigmoid"\n', "target_values = [-1, 2]\n"))
+    assert "100 of 100 training targets lie beyond what sigmoid can give, from 0 to 1." in classes.summary.warnings
+
+
+def test_targets_too_large_for_any_format_are_refused_by_their_own_key(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r'data\.target_scaling = "none": the targets reach from 1000 to 1e\+08, .*\. Leave it out, so that '
+    ):
+        design(tmp_path, X, np.linspace(1e3, 1e8, 100), "", 'target_scaling = "none"\n')
+
+
+def test_cross_entropy_of_one_output_is_refused(tmp_path: Path) -> None:
+    said = refused(design(tmp_path, X, Y, '[learning]\ncost = "cross-entropy"\n'))
+    assert said.endswith(
+        "the softmax of one output is always 1, so that the cross-entropy tells nothing. End network.layers with 2, one output per class."
+    )
+
+
 def test_cross_entropy_of_real_targets_is_refused(tmp_path: Path) -> None:
     said = refused(design(tmp_path, X, REAL, '[learning]\ncost = "cross-entropy"\n'))
     assert re.fullmatch(r'.*: learning\.cost = "cross-entropy": the cross-entropy is of classes, and this is a regression\. .*', said)

@@ -46,11 +46,11 @@ def test_scores_of_classes(pairs: list[tuple[int, int]], training: list[int]) ->
 
 
 @given(LABELS, LABELS)
-def test_the_baseline_answers_the_largest_class_of_training(truth: list[int], training: list[int]) -> None:
-    largest = min(set(training), key=lambda label: (-training.count(label), label))
+def test_the_baseline_is_the_best_constant_answer(truth: list[int], training: list[int]) -> None:
+    largest = min(set(truth), key=lambda label: (-truth.count(label), label))
     kind = Classification(names(4), np.array(truth), np.array(training))
     assert kind.baseline_title == f'always "class {largest}"'
-    assert kind.baseline["accuracy"] == pytest.approx(truth.count(largest) / len(truth))
+    assert kind.baseline["accuracy"] == pytest.approx(max(truth.count(label) for label in range(4)) / len(truth))
     assert kind.baseline["balanced_accuracy"] == pytest.approx(float(recalls(truth, [largest] * len(truth))))
 
 
@@ -66,6 +66,23 @@ def test_balanced_accuracy_is_shown_where_classes_are_uneven(ones: int, uneven: 
     labels = np.array([1] * ones + [0] * (100 - ones))
     kind = Classification(("a", "b"), labels, labels)
     assert [measure.name for measure in kind.shown_measures] == ["accuracy", "balanced_accuracy"][: 1 + uneven]
+
+
+def test_uneven_training_samples_count_too() -> None:
+    even, uneven = np.array([0, 1] * 10), np.array([0] * 19 + [1])
+    for truth, training in ((even, uneven), (uneven, even)):
+        assert Classification(("a", "b"), truth, training).uneven
+    assert not Classification(("a", "b"), even, even).uneven
+
+
+def test_an_answer_that_never_differs_is_told() -> None:
+    kind = Classification(("a", "b"), np.array([0, 1, 1]), np.array([0]))
+    assert kind.constant(np.array([[0.9], [0.7], [0.6]])) == '"b"'
+    assert kind.constant(np.array([[0.9], [0.1], [0.6]])) == ""
+    assert Classification(("a", "b"), np.array([1, 1]), np.array([0])).constant(np.array([[0.9], [0.7]])) == "", "right, with one class"
+    values = Regression(np.array([[1.0], [2.0]]), np.array([[1.0]]), np.zeros(1), np.ones(1))
+    assert values.constant(np.array([[3.0], [3.0]])) == "the same numbers"
+    assert values.constant(np.array([[3.0], [3.1]])) == values.constant(np.array([[np.nan], [3.0]])) == ""
 
 
 def test_many_classes_have_no_matrix() -> None:
@@ -100,6 +117,7 @@ def test_several_targets_are_measured_one_by_one() -> None:
     found = kind.scores(truth + np.array([1.0, 100.0]))
     assert found["rmse"] == pytest.approx((1.0 + 100.0) / 2)
     assert found["r2"] == pytest.approx(((1 - 1.0) + (1 - 0.01)) / 2)
+    assert [measure.title for measure in kind.shown_measures] == ["RMSE, mean of 2", "R², mean of 2"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])

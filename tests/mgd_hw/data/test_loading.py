@@ -246,7 +246,7 @@ def test_scale_comes_from_the_training_samples_alone(tmp_path: Path) -> None:
     data = read(tmp_path, '[network]\nlayers = [1, 2]\n[data]\npath = "d.npz"\n')
     assert data.train.inputs.ravel().tolist() == [0, 1]
     assert data.test.inputs.ravel().tolist() == [1]
-    assert "1 of 1 inputs of the judged samples lies outside the range of training, and are cut off there." in data.summary.warnings
+    assert "1 of 1 inputs of the judged samples lies outside the range of training, and is cut off there." in data.summary.warnings
 
 
 def test_constant_column_becomes_zero(tmp_path: Path) -> None:
