@@ -47,17 +47,15 @@ def read_utf8(path: Path) -> bytes:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        start = data[: error.start]
-        line = _newlines(start) if encoding == "utf-8" else _newlines(start[: len(start) // 2 * 2].decode(encoding, "replace").encode())
-        shown_as = encoding.upper()
-        raise UserError(f"line {line + 1} is not {shown_as} text", "Save the file as UTF-8.", file=path) from None
+        line = _line_after(data[: error.start].decode(encoding, "replace"))
+        raise UserError(f"line {line} is not {encoding.upper()} text", "Save the file as UTF-8.", file=path) from None
+    before, zero, _ = text.partition("\0")
+    if zero:
+        reason = f"line {_line_after(before)} holds a NUL byte, so it is not a text file"
+        raise UserError(reason, "Save the table as csv, in UTF-8.", file=path)
     if encoding == "utf-16":
         data = text.encode("utf-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
-    zero = data.find(b"\0")
-    if zero >= 0:
-        reason = f"line {_newlines(data[:zero]) + 1} holds a NUL byte, so it is not a text file"
-        raise UserError(reason, "Save the table as csv, in UTF-8.", file=path)
     # After an empty line that CR ends, pandas loses a cell that is empty and the first of its line.
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
@@ -79,9 +77,9 @@ def _bytes(path: Path) -> bytes:
         raise UserError(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", file=path) from None
 
 
-def _newlines(data: bytes) -> int:
-    """Return the number of line ends, each of them LF, CR LF or CR."""
-    return data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+def _line_after(text: str) -> int:
+    """Return the 1-based line that follows a text whose lines end with LF, CR LF or CR."""
+    return 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def text_lines(data: bytes, offset: int = 0) -> Iterator[str]:
