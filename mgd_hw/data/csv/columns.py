@@ -9,7 +9,7 @@ from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.request import Request
 from mgd_hw.errors import shown
 
-__all__ = ["LABEL_NAMES", "Columns", "choose_columns"]
+__all__ = ["LABEL_NAMES", "Columns", "Selection", "choose_columns"]
 
 LABEL_NAMES = frozenset(
     {"label", "labels", "class", "classes", "class_label", "class label", "target", "targets", "y"}
@@ -97,13 +97,27 @@ class Columns:
         return f"Its columns are {', '.join(self.header[:12])}{', …' * (len(self.header) > 12)}."
 
 
-def choose_columns(request: Request, columns: Columns, notes: Notes) -> tuple[list[int], list[int]]:
-    """Choose the label columns and the feature columns.
+@dataclass(frozen=True)
+class Selection:
+    """The columns in use.
 
-    Returns
-    -------
-    labels, features : list of int
-        Numbers of the columns: labels in the order of ``data.label``, features in that of the file.
+    Attributes
+    ----------
+    columns : Columns
+        All columns of the table.
+    labels : list of int
+        Numbers of the label columns, in the order of ``data.label``.
+    features : list of int
+        Numbers of the feature columns, in the order of the file.
+    """
+
+    columns: Columns
+    labels: list[int]
+    features: list[int]
+
+
+def choose_columns(request: Request, columns: Columns, notes: Notes) -> Selection:
+    """Choose the label columns and the feature columns.
 
     Raises
     ------
@@ -136,7 +150,7 @@ def choose_columns(request: Request, columns: Columns, notes: Notes) -> tuple[li
     if request.label is not None:
         for column in sorted(set(named) & set(features)):
             notes.warn(f"{capitalized(columns.describe(column))} has a usual name of a label, and is a feature here.")
-    return labels, features
+    return Selection(columns, labels, features)
 
 
 def _guessed_label(columns: Columns, named: list[int], dropped: set[int], notes: Notes) -> int:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mgd_hw.data.csv.cells import NUMBER, Kind, kind_of, to_float
-from mgd_hw.data.csv.columns import Columns
+from mgd_hw.data.csv.columns import Selection
 from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
-from mgd_hw.data.csv.request import Request, drop_line
+from mgd_hw.data.csv.request import Request
 from mgd_hw.errors import UserError, shown
 
 __all__ = ["INDEX_NAMES", "find_index_columns", "read_inputs"]
@@ -44,7 +44,7 @@ class _Fault:
     wordy: bool = False
 
 
-def read_inputs(request: Request, cells: ParsedTable, columns: Columns, notes: Notes) -> np.ndarray:
+def read_inputs(request: Request, table: ParsedTable, notes: Notes) -> np.ndarray:
     """Return the feature values, shape (n, features), float64, all finite; true and false are 1 and 0.
 
     Raises
@@ -52,36 +52,41 @@ def read_inputs(request: Request, cells: ParsedTable, columns: Columns, notes: N
     UserError
         If a cell is missing, infinite, or not a number.
     """
-    values = np.empty((len(cells.lines), len(cells.features)))
+    features = table.selection.features
+    values = np.zeros((len(table.lines), len(features)))
     booleans: list[int] = []
     faults: list[_Fault] = []
-    for position, column in enumerate(cells.features):
-        texts = cells.texts(column)
-        if texts is None:
-            series = cells.frame[column]
-            values[:, position] = series.to_numpy(np.float64)
-            if series.dtype.kind == "b":
-                booleans.append(column)
+    for position, column in enumerate(features):
+        found = _column_values(table, column)
+        if isinstance(found, _Fault):
+            faults.append(found)
             continue
-        kinds = [kind_of(text, cells.decimal) for text in texts]
-        if all(kind is Kind.NUMBER for kind in kinds):
-            values[:, position] = [to_float(text, cells.decimal) for text in texts]
-        elif all(kind is Kind.BOOLEAN for kind in kinds):
-            values[:, position] = [text.lower() == "true" for text in texts]
+        values[:, position] = found
+        if found.dtype.kind == "b":
             booleans.append(column)
-        else:
-            faults.append(_fault(column, texts, kinds))
-            values[:, position] = 0
     for row, position in np.argwhere(~np.isfinite(values))[:1]:
         kind = Kind.MISSING if np.isnan(values[row, position]) else Kind.INFINITE
-        faults.append(_Fault(cells.features[position], int(row), kind, str(values[row, position])))
+        faults.append(_Fault(features[position], int(row), kind, str(values[row, position])))
     if faults:
-        raise _refusal(request, cells, columns, faults)
+        raise _refusal(request, table, faults)
     if booleans:
-        listed = first_few([columns.describe(column) for column in booleans])
+        listed = first_few([table.columns.describe(column) for column in booleans])
         several = len(booleans) > 1
         notes.warn(capitalized(f"{listed} {'hold' if several else 'holds'} booleans, read as 1 for true and 0 for false."))
     return values
+
+
+def _column_values(table: ParsedTable, column: int) -> np.ndarray | _Fault:
+    """Return the values of a feature column, shape (n,), bool if all cells are booleans, or else its first fault."""
+    texts = table.texts(column)
+    if texts is None:
+        return table.frame[column].to_numpy()
+    kinds = [kind_of(text, table.decimal) for text in texts]
+    if all(kind is Kind.NUMBER for kind in kinds):
+        return np.array([to_float(text, table.decimal) for text in texts])
+    if all(kind is Kind.BOOLEAN for kind in kinds):
+        return np.array([text.lower() == "true" for text in texts])
+    return _fault(column, texts, kinds)
 
 
 def _fault(column: int, texts: list[str], kinds: list[Kind]) -> _Fault:
@@ -94,52 +99,66 @@ def _fault(column: int, texts: list[str], kinds: list[Kind]) -> _Fault:
     return _Fault(column, row, kinds[row], texts[row])
 
 
-def _refusal(request: Request, cells: ParsedTable, columns: Columns, faults: list[_Fault]) -> UserError:
+def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> UserError:
     """Return the error about columns of words, if there are any, or else about the first cell that is at fault."""
     wordy = [fault for fault in faults if fault.wordy]
     fault = wordy[0] if wordy else min(faults, key=lambda fault: (fault.row, fault.column))
-    line, name = cells.lines[fault.row], columns.describe(fault.column)
-    left_out = drop_line(request, *(columns.address(each.column) for each in wordy or [fault]))
+    columns = table.columns
+    left_out = request.drop_line(*(columns.address(each.column) for each in wordy or [fault]))
     if fault.wordy:
         more = f", and so {'does' if len(wordy) == 2 else 'do'} {first_few([columns.describe(each.column) for each in wordy[1:]])}"
-        reason = f"{name} holds words, such as {shown(fault.text)} in line {line}{more if wordy[1:] else ''}"
-        return UserError(reason, f"Leave out columns of words with {left_out} in [data], or encode them as numbers.", file=request.path)
-    place = f"line {line}, {name}"
+        words = f"words, such as {shown(fault.text)} in line {table.lines[fault.row]}"
+        reason = f"{columns.describe(fault.column)} holds {words}{more if wordy[1:] else ''}"
+        return UserError(reason, f"Leave out columns of words with {left_out} in [data], or encode them as numbers.", file=table.path)
     if fault.kind is Kind.MISSING:
         reason = "the value is missing" + (f" ({shown(fault.text)})" if fault.text else "")
         remedy = f"Fill it in, remove the line, or leave the column out with {left_out} in [data]."
-    elif fault.kind is Kind.INFINITE or NUMBER[cells.decimal].fullmatch(fault.text):
+    elif fault.kind is Kind.INFINITE or NUMBER[table.decimal].fullmatch(fault.text):
         reason, remedy = f"the value is infinite or too large for float64 ({fault.text})", "Replace it, or remove the line."
     else:
         reason = f"the value is not a number: {shown(fault.text)}"
-        mark = "point" if cells.decimal == "." else "comma"
+        mark = "point" if table.decimal == "." else "comma"
         remedy = f"Write numbers with a decimal {mark}, without units and without thousands separators."
-    return UserError(f"{place}: {reason}", remedy, file=request.path)
+    return UserError(f"{table.place(fault.row, fault.column)}: {reason}", remedy, file=table.path)
 
 
-def find_index_columns(request: Request, columns: Columns, features: list[int], inputs: np.ndarray, notes: Notes) -> list[int]:
-    """Return the feature columns that look like an index, and warn of each."""
+def find_index_columns(request: Request, selection: Selection, inputs: np.ndarray, notes: Notes) -> list[int]:
+    """Return the feature columns that look like an index, and warn of each, except of row names, of which find_columns warns.
+
+    Parameters
+    ----------
+    request : Request
+        Parameters of the reader.
+    selection : Selection
+        The columns in use.
+    inputs : ndarray
+        Feature values, shape (n, features), float64.
+    notes : Notes
+        Takes the warnings.
+    """
     found = []
-    for position, column in enumerate(features):
+    columns = selection.columns
+    for column, values in zip(selection.features, inputs.T, strict=True):
         if columns.row_names and column == 0:
-            found.append(column)  # find_columns warns of it
+            found.append(column)
             continue
-        values = inputs[:, position]
-        if len(values) < _INDEX_ROWS:
-            continue
-        if values[0] in (0, 1) and np.array_equal(values, np.arange(len(values)) + values[0]):
-            how = f"counts up from {values[0]:g}"
-        elif (
-            columns.header
-            and columns.header[column].lower() in INDEX_NAMES
-            and np.array_equal(values, np.floor(values))
-            and len(np.unique(values)) == len(values)
-        ):
-            how = "holds another whole number in every line"
-        else:
+        how = _index_evidence(columns.header[column] if columns.header else None, values)
+        if how is None:
             continue
         found.append(column)
         name = capitalized(columns.describe(column)) if columns.name(column) else f"Column {column}, which has no name,"
-        line = drop_line(request, columns.address(column))
+        line = request.drop_line(columns.address(column))
         notes.warn(f"{name} {how} like an index, and is a feature here. If it is one, write {line} in [data].")
     return found
+
+
+def _index_evidence(name: str | None, values: np.ndarray) -> str | None:
+    """Return what makes a column look like an index, as a predicate, or None; the name is None if the file has no header."""
+    if len(values) < _INDEX_ROWS:
+        return None
+    if values[0] in (0, 1) and np.array_equal(values, np.arange(len(values)) + values[0]):
+        return f"counts up from {values[0]:g}"
+    usual = name is not None and name.lower() in INDEX_NAMES
+    if usual and np.array_equal(values, np.floor(values)) and len(np.unique(values)) == len(values):
+        return "holds another whole number in every line"
+    return None

@@ -8,7 +8,7 @@ from mgd_hw.data.csv.cells import Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.columns import LABEL_NAMES, Columns
 from mgd_hw.data.csv.layout import Layout
 from mgd_hw.data.csv.notes import Notes, first_few
-from mgd_hw.data.csv.request import Request, drop_line
+from mgd_hw.data.csv.request import Request
 from mgd_hw.data.csv.rows import Scan, empty_at_end, uneven_row
 from mgd_hw.errors import UserError, shown
 
@@ -43,7 +43,7 @@ def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> 
     if row_names:
         notes.warn(
             "The header has one cell fewer than the lines below, so that column 0 holds row names, and is a feature here. "
-            f"Leave it out with {drop_line(request, 0)} in [data]."
+            f"Leave it out with {request.drop_line(0)} in [data]."
         )
     return Columns(count, _names(first[:count]) if is_header else None, row_names, layout.width)
 

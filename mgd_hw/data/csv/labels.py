@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mgd_hw.data.csv.cells import Kind, kind_of, to_float
-from mgd_hw.data.csv.columns import Columns
 from mgd_hw.data.csv.notes import Notes, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
-from mgd_hw.data.csv.request import Request
 from mgd_hw.errors import UserError, shown
 
 __all__ = ["LONGEST_LABEL", "read_answers"]
@@ -17,7 +15,7 @@ LONGEST_LABEL = 256
 """Length limit of a label that is a word, in characters."""
 
 
-def read_answers(request: Request, cells: ParsedTable, columns: Columns, notes: Notes) -> np.ndarray:
+def read_answers(table: ParsedTable, notes: Notes) -> np.ndarray:
     """Return the labels, shape (n,), or (n, k) for k > 1 label columns.
 
     They are float64 if all are numbers, bool if all are booleans, and else str of fixed width.
@@ -27,37 +25,33 @@ def read_answers(request: Request, cells: ParsedTable, columns: Columns, notes: 
     UserError
         If a label is missing, infinite or too long.
     """
-    table = [cells.texts(column) for column in cells.labels]
+    cells: list[list[str]] = []
     kinds: set[Kind] = set()
-    for column, texts in zip(cells.labels, table, strict=True):
-        assert texts is not None
-        kinds |= _label_kinds(request, cells, columns, column, texts, notes)
-    rows = [texts for texts in table if texts is not None]
+    for column in table.selection.labels:
+        texts = table.texts(column)
+        assert texts is not None, "pandas parses label columns as text"
+        kinds |= _label_kinds(table, column, texts, notes)
+        cells.append(texts)
     if kinds == {Kind.NUMBER}:
-        answers = np.array([[to_float(text, cells.decimal) for text in texts] for texts in rows])
-        _refuse_infinite(request, cells, columns, answers, rows)
+        answers = np.array([[to_float(text, table.decimal) for text in texts] for texts in cells])
+        _refuse_infinite(table, answers, cells)
     elif kinds == {Kind.BOOLEAN}:
-        answers = np.array([[text.lower() == "true" for text in texts] for texts in rows])
+        answers = np.array([[text.lower() == "true" for text in texts] for texts in cells])
     else:
-        answers = np.array(rows, dtype=np.str_)
-    return answers[0] if len(rows) == 1 else np.ascontiguousarray(answers.T)
+        answers = np.array(cells, dtype=np.str_)
+    return answers[0] if len(cells) == 1 else np.ascontiguousarray(answers.T)
 
 
-def _label_kinds(request: Request, cells: ParsedTable, columns: Columns, column: int, texts: list[str], notes: Notes) -> set[Kind]:
-    """Return the kinds of the cells of a label column; refuse missing labels, and warn of suspicious ones."""
-    kinds = {text: kind_of(text, cells.decimal) for text in set(texts)}
+def _label_kinds(table: ParsedTable, column: int, texts: list[str], notes: Notes) -> set[Kind]:
+    """Return the kinds of the cells of a label column; refuse bad labels, and warn of suspicious ones."""
+    kinds = {text: kind_of(text, table.decimal) for text in set(texts)}
     words = Kind.WORD in kinds.values()
-    for row, text in enumerate(texts):
-        place = f"line {cells.lines[row]}, {columns.describe(column)}"
-        if not text or (kinds[text] is Kind.MISSING and not words):
-            reason = f"{place}: the label is missing" + (f" ({shown(text)})" if text else "")
-            raise UserError(reason, "Fill it in, or remove the line.", file=request.path)
-        if kinds[text] is Kind.INFINITE and not words:
-            raise UserError(f"{place}: the label is infinite ({text})", "Replace it, or remove the line.", file=request.path)
-        if len(text) > LONGEST_LABEL:
-            reason = f"{place}: the label has {len(text):,} characters, more than {LONGEST_LABEL}"
-            raise UserError(reason, "Name the label column (data.label), or shorten the classes.", file=request.path)
-    name = columns.describe(column)
+    wrong = {text: fault for text, kind in kinds.items() if (fault := _fault(text, kind, words))}
+    if wrong:
+        row = next(row for row, text in enumerate(texts) if text in wrong)
+        reason, remedy = wrong[texts[row]]
+        raise UserError(f"{table.place(row, column)}: {reason}", remedy, file=table.path)
+    name = table.columns.describe(column)
     missing = sorted(text for text, kind in kinds.items() if kind is Kind.MISSING)
     if missing:
         count = sum(text in missing for text in texts)
@@ -68,8 +62,20 @@ def _label_kinds(request: Request, cells: ParsedTable, columns: Columns, column:
     return set(kinds.values())
 
 
-def _refuse_infinite(request: Request, cells: ParsedTable, columns: Columns, answers: np.ndarray, texts: list[list[str]]) -> None:
-    """Refuse labels too large for float64."""
+def _fault(text: str, kind: Kind, words: bool) -> tuple[str, str] | None:
+    """Return what is wrong with a label and how to mend it, or None; ``words`` says whether its column has words."""
+    if not text or (kind is Kind.MISSING and not words):
+        return "the label is missing" + (f" ({shown(text)})" if text else ""), "Fill it in, or remove the line."
+    if kind is Kind.INFINITE and not words:
+        return f"the label is infinite ({text})", "Replace it, or remove the line."
+    if len(text) > LONGEST_LABEL:
+        reason = f"the label has {len(text):,} characters, more than {LONGEST_LABEL}"
+        return reason, "Name the label column (data.label), or shorten the classes."
+    return None
+
+
+def _refuse_infinite(table: ParsedTable, answers: np.ndarray, cells: list[list[str]]) -> None:
+    """Refuse labels too large for float64; answers and cells have one row for each label column."""
     for which, row in np.argwhere(~np.isfinite(answers))[:1]:
-        place = f"line {cells.lines[row]}, {columns.describe(cells.labels[which])}"
-        raise UserError(f"{place}: the label is too large for float64 ({texts[which][row][:40]})", "Replace it.", file=request.path)
+        reason = f"the label is too large for float64 ({cells[which][row][:40]})"
+        raise UserError(f"{table.place(row, table.selection.labels[which])}: {reason}", "Replace it.", file=table.path)

@@ -105,20 +105,20 @@ def read_csv(
     layout = find_layout(request, data, notes)
     scan = scan_rows(path, data, layout)
     columns = find_columns(request, layout, scan, notes)
-    labels, features = choose_columns(request, columns, notes)
-    cells = parse_cells(request, data, layout, scan, columns, labels, features, notes)
-    inputs = read_inputs(request, cells, columns, notes)
-    answers = read_answers(request, cells, columns, notes)
-    indices = find_index_columns(request, columns, features, inputs, notes)
+    selection = choose_columns(request, columns, notes)
+    table = parse_cells(request, data, layout, scan, selection, notes)
+    inputs = read_inputs(request, table, notes)
+    answers = read_answers(table, notes)
+    indices = find_index_columns(request, selection, inputs, notes)
     return Table(
         path=path,
-        names=tuple(columns.name(column) for column in features),
+        names=tuple(columns.name(column) for column in selection.features),
         inputs=inputs,
         index_columns=tuple(columns.address(column) for column in indices),
-        answer_names=tuple(columns.name(column) for column in labels),
-        answer_columns=tuple(columns.address(column) for column in labels),
+        answer_names=tuple(columns.name(column) for column in selection.labels),
+        answer_columns=tuple(columns.address(column) for column in selection.labels),
         answers=answers,
-        lines=cells.lines,
+        lines=table.lines,
         guesses=tuple(notes.guesses),
         warnings=tuple(notes.warnings),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mgd_hw.errors import UserError
 
-__all__ = ["Request", "drop_line"]
+__all__ = ["Request"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class Request:
         if self.decimal == "," == self.delimiter:
             raise self.refuse("decimal", "the comma is the delimiter as well", "Separate the cells with semicolons or tabs.", self.decimal)
 
-
-def drop_line(request: Request, *more: str | int) -> str:
-    """Return the line of a design file that drops these columns beside those already dropped, such as ``drop = ["id"]``."""
-    return f"drop = {json.dumps([*request.drop, *more], ensure_ascii=False)}"
+    def drop_line(self, *more: str | int) -> str:
+        """Return the line of a design file that drops these columns beside those already dropped, such as ``drop = ["id"]``."""
+        return f"drop = {json.dumps([*self.drop, *more], ensure_ascii=False)}"
