@@ -6,11 +6,11 @@ import re
 
 from mgd_hw.data.csv.cells import Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.columns import LABEL_NAMES, Columns
-from mgd_hw.data.csv.layout import Layout
+from mgd_hw.data.csv.layout import Layout, no_samples, one_column
 from mgd_hw.data.csv.notes import Notes, first_few
 from mgd_hw.data.csv.request import Request
 from mgd_hw.data.csv.rows import Scan, empty_at_end, uneven_row
-from mgd_hw.errors import UserError, shown
+from mgd_hw.errors import shown
 
 __all__ = ["find_columns"]
 
@@ -25,18 +25,15 @@ def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> 
         be a header or a sample alike.
     """
     first, row_names = _aligned(request, layout, scan)
-    trailing = scan.trailing
     is_header = _decide_header(request, layout, first, int(scan.lines[0]), notes)
     if not is_header and len(layout.rows[0]) != layout.width:
         raise uneven_row(request.path, int(scan.lines[0]), int(scan.lines[0]), len(layout.rows[0]), layout.width)
-    if len(scan.lines) == int(is_header):
-        reason = "it holds a header and no samples" if is_header else "it holds no samples"
-        raise UserError(reason, "Give one line per sample: its inputs and its label.", file=request.path)
-    trailing = min(trailing, empty_at_end(first, trailing))
+    if is_header and len(scan.lines) == 1:
+        raise no_samples(request.path, "it holds a header and no samples")
+    trailing = empty_at_end(first, scan.trailing)
     count = layout.width - trailing
     if count < 2:
-        remedy = "Give the inputs and the label of a sample in one line, with commas between, or name the delimiter (data.delimiter)."
-        raise UserError("it has one column", remedy, file=request.path)
+        raise one_column(request.path)
     if trailing or len(layout.rows[0]) > layout.width:
         lines = "The header ends" if not trailing else "Lines end" if len(layout.rows[0]) >= layout.width else "Lines below the header end"
         notes.warn(f"{lines} with a delimiter, after which no cell follows; no column is made of it.")

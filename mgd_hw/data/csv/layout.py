@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from csv import Error
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from mgd_hw.data.csv.cells import NUMBER, Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.notes import Notes
@@ -16,7 +17,7 @@ from mgd_hw.data.csv.request import Request
 from mgd_hw.data.csv.text import refuse_other_formats, split_rows, text_lines
 from mgd_hw.errors import UserError
 
-__all__ = ["Layout", "find_layout"]
+__all__ = ["Layout", "find_layout", "no_samples", "one_column"]
 
 _SAMPLE_ROWS = 1000
 """Lines that the reader decides on delimiter and header from."""
@@ -83,7 +84,7 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
         body = [line for line in lead if line.strip()]
         body = body[1:] if said else body
         if not body:
-            raise UserError("it holds no samples", "Give one line per sample: its inputs and its label.", file=request.path)
+            raise no_samples(request.path, "it holds no samples")
         lead = lead[: lead.index(body[0])]
     else:
         body = [first, *_limited(lines, len(first))]
@@ -93,6 +94,17 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
     _warn_of_comments(lead[:start], notes)
     rows = [*_sample_rows(lead[start:], delimiter), *rows]
     return Layout(delimiter, sum(len(line.encode()) for line in lead[:start]), start, rows, _usual_width(rows))
+
+
+def no_samples(path: Path, reason: str) -> UserError:
+    """Return the error about a file without samples; the reason is a clause."""
+    return UserError(reason, "Give one line per sample: its inputs and its label.", file=path)
+
+
+def one_column(path: Path) -> UserError:
+    """Return the error about a file whose lines have one cell, or no other than empty ones."""
+    remedy = "Give the inputs and the label of a sample in one line, with commas between, or name the delimiter (data.delimiter)."
+    return UserError("it has one column", remedy, file=path)
 
 
 def _limited(lines: Iterator[str], characters: int) -> Iterator[str]:
@@ -130,8 +142,7 @@ def _delimiter(request: Request, lines: list[str], notes: Notes) -> str:
         scores[delimiter] = _score(rows, delimiter, request.decimal)
     best = max(scores, key=lambda delimiter: scores[delimiter])
     if scores[best] == 0:
-        remedy = "Give the inputs and the label of a sample in one line, with commas between, or name the delimiter (data.delimiter)."
-        raise UserError("it has one column", remedy, file=request.path)
+        raise one_column(request.path)
     if best != "," or max(score for each, score in scores.items() if each != best) > 0.9:
         notes.guess("delimiter", _DELIMITERS[best], "of the usual ones it gives the most even rows and the most numbers")
     return best

@@ -43,28 +43,23 @@ def scan_rows(path: Path, data: bytes, layout: Layout) -> Scan:
     UserError
         If a row has more or fewer cells than most, or cannot be read.
     """
-    consumed = layout.offset
+    lines: list[int] = []
+    second = layout.offset
+    trailing = layout.width
 
     def counted() -> Iterator[str]:
-        nonlocal consumed
+        nonlocal second
         for line in text_lines(data, layout.offset):
-            consumed += len(line.encode())
+            if not lines:
+                second += len(line.encode())
             yield line
 
-    lines: list[int] = []
-    second = 0
-    trailing = layout.width
     try:
         for start, end, cells in split_rows(counted(), layout.delimiter):
-            if not lines:
-                second = consumed
-                if len(layout.rows) == 1:
-                    trailing = empty_at_end(cells, trailing)
-            else:
-                if len(cells) != layout.width:
-                    raise uneven_row(path, layout.line + start + 1, layout.line + end + 1, len(cells), layout.width)
-                if trailing:
-                    trailing = empty_at_end(cells, trailing)
+            if lines and len(cells) != layout.width:
+                raise uneven_row(path, layout.line + start + 1, layout.line + end + 1, len(cells), layout.width)
+            if trailing and (lines or len(layout.rows) == 1):
+                trailing = empty_at_end(cells, trailing)
             lines.append(layout.line + start + 1)
     except Error as error:
         place = f"the row after the one at line {lines[-1]}" if lines else "the first row"
