@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,24 @@ def test_help_imports_nothing_that_takes_long() -> None:
     loaded = set(ast.literal_eval(done.stderr.splitlines()[-1]))
     assert not loaded & (HEAVY | {"numpy"}), loaded
     assert loaded & set(PACKAGES) == {"mgd_hw"}
+
+
+@pytest.mark.parametrize("package", ["mgd_hw.data.csv"])
+def test_no_circle_of_imports(package: str) -> None:
+    """Imports in functions and for types alone count as well."""
+    known = {name_of(path): path for path in modules() if name_of(path).startswith(f"{package}.")}
+    graph = {name: set(imports(path)) & known.keys() for name, path in known.items()}
+    assert sum(map(len, graph.values())) >= len(graph) - 1
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+    assert set(order) == set(known)
+    assert all(package not in imports(path) for path in known.values()), "a module imports its own package"
+
+
+def test_every_package_is_installed() -> None:
+    """A package that pyproject.toml does not list is missing from the wheel, though not from this folder."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    found = {name_of(path) for path in modules() if path.name == "__init__.py"}
+    assert set(listed) == found
 
 
 def test_every_package_is_looked_at() -> None:

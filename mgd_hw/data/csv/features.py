@@ -1,0 +1,164 @@
+"""Read the feature values, and find the feature columns that look like an index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mgd_hw.data.csv.cells import NUMBER, Kind, kind_of, to_float
+from mgd_hw.data.csv.columns import Selection
+from mgd_hw.data.csv.notes import Notes, capitalized, first_few
+from mgd_hw.data.csv.parsing import ParsedTable
+from mgd_hw.data.csv.request import Request
+from mgd_hw.errors import UserError, shown
+
+__all__ = ["INDEX_NAMES", "find_index_columns", "read_inputs"]
+
+INDEX_NAMES = frozenset(["", "id", "index", "idx", "row", "no", "no.", "#", "rowid", "row_id", "unnamed: 0"])
+"""Usual column names of an index, in lower case."""
+_INDEX_ROWS = 10
+"""Number of rows from which on a column of numbers may look like an index."""
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A feature cell that is not a finite number.
+
+    Attributes
+    ----------
+    column, row : int
+        Column, and row without the header, counted from 0.
+    kind : Kind
+        What the cell holds.
+    text : str
+        The cell.
+    wordy : bool
+        Whether most cells of the column are words.
+    """
+
+    column: int
+    row: int
+    kind: Kind
+    text: str
+    wordy: bool = False
+
+
+def read_inputs(request: Request, table: ParsedTable, notes: Notes) -> np.ndarray:
+    """Return the feature values, shape (n, features), float64, all finite; true and false are 1 and 0.
+
+    Raises
+    ------
+    UserError
+        If a cell is missing, infinite, or not a number.
+    """
+    features = table.selection.features
+    values = np.zeros((len(table.lines), len(features)))
+    booleans: list[int] = []
+    faults: list[_Fault] = []
+    for position, column in enumerate(features):
+        found = _column_values(table, column)
+        if isinstance(found, _Fault):
+            faults.append(found)
+            continue
+        values[:, position] = found
+        if found.dtype.kind == "b":
+            booleans.append(column)
+    for row, position in np.argwhere(~np.isfinite(values))[:1]:
+        kind = Kind.MISSING if np.isnan(values[row, position]) else Kind.INFINITE
+        faults.append(_Fault(features[position], int(row), kind, str(values[row, position])))
+    if faults:
+        raise _refusal(request, table, faults)
+    if booleans:
+        listed = first_few([table.columns.describe(column) for column in booleans])
+        several = len(booleans) > 1
+        notes.warn(capitalized(f"{listed} {'hold' if several else 'holds'} booleans, read as 1 for true and 0 for false."))
+    return values
+
+
+def _column_values(table: ParsedTable, column: int) -> np.ndarray | _Fault:
+    """Return the values of a feature column, shape (n,), bool if all cells are booleans, or else its first fault."""
+    texts = table.texts(column)
+    if texts is None:
+        return table.frame[column].to_numpy()
+    kinds = [kind_of(text, table.decimal) for text in texts]
+    if all(kind is Kind.NUMBER for kind in kinds):
+        return np.array([to_float(text, table.decimal) for text in texts])
+    if all(kind is Kind.BOOLEAN for kind in kinds):
+        return np.array([text.lower() == "true" for text in texts])
+    return _fault(column, texts, kinds)
+
+
+def _fault(column: int, texts: list[str], kinds: list[Kind]) -> _Fault:
+    """Return the first cell that does not fit a column that holds neither numbers alone nor booleans alone."""
+    words = [row for row, kind in enumerate(kinds) if kind is Kind.WORD]
+    if 2 * len(words) > sum(kind is not Kind.MISSING for kind in kinds):
+        return _Fault(column, words[0], Kind.WORD, texts[words[0]], True)
+    expected = Kind.NUMBER if Kind.NUMBER in kinds or Kind.BOOLEAN not in kinds else Kind.BOOLEAN
+    row = next(row for row, kind in enumerate(kinds) if kind is not expected)
+    return _Fault(column, row, kinds[row], texts[row])
+
+
+def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> UserError:
+    """Return the error about columns of words, if there are any, or else about the first cell that is at fault."""
+    wordy = [fault for fault in faults if fault.wordy]
+    fault = wordy[0] if wordy else min(faults, key=lambda fault: (fault.row, fault.column))
+    columns = table.columns
+    left_out = request.drop_line(*(columns.address(each.column) for each in wordy or [fault]))
+    if fault.wordy:
+        more = f", and so {'does' if len(wordy) == 2 else 'do'} {first_few([columns.describe(each.column) for each in wordy[1:]])}"
+        words = f"words, such as {shown(fault.text)} in line {table.lines[fault.row]}"
+        reason = f"{columns.describe(fault.column)} holds {words}{more if wordy[1:] else ''}"
+        return UserError(reason, f"Leave out columns of words with {left_out} in [data], or encode them as numbers.", file=table.path)
+    if fault.kind is Kind.MISSING:
+        reason = "the value is missing" + (f" ({shown(fault.text)})" if fault.text else "")
+        remedy = f"Fill it in, remove the line, or leave the column out with {left_out} in [data]."
+    elif fault.kind is Kind.INFINITE or NUMBER[table.decimal].fullmatch(fault.text):
+        reason, remedy = f"the value is infinite or too large for float64 ({fault.text})", "Replace it, or remove the line."
+    else:
+        reason = f"the value is not a number: {shown(fault.text)}"
+        mark = "point" if table.decimal == "." else "comma"
+        remedy = f"Write numbers with a decimal {mark}, without units and without thousands separators."
+    return UserError(f"{table.place(fault.row, fault.column)}: {reason}", remedy, file=table.path)
+
+
+def find_index_columns(request: Request, selection: Selection, inputs: np.ndarray, notes: Notes) -> list[int]:
+    """Return the feature columns that look like an index, and warn of each, except of row names, of which find_columns warns.
+
+    Parameters
+    ----------
+    request : Request
+        Parameters of the reader.
+    selection : Selection
+        The columns in use.
+    inputs : ndarray
+        Feature values, shape (n, features), float64.
+    notes : Notes
+        Takes the warnings.
+    """
+    found = []
+    columns = selection.columns
+    for column, values in zip(selection.features, inputs.T, strict=True):
+        if columns.row_names and column == 0:
+            found.append(column)
+            continue
+        how = _index_evidence(columns.header[column] if columns.header else None, values)
+        if how is None:
+            continue
+        found.append(column)
+        name = capitalized(columns.describe(column)) if columns.name(column) else f"Column {column}, which has no name,"
+        line = request.drop_line(columns.address(column))
+        notes.warn(f"{name} {how} like an index, and is a feature here. If it is one, write {line} in [data].")
+    return found
+
+
+def _index_evidence(name: str | None, values: np.ndarray) -> str | None:
+    """Return what makes a column look like an index, as a predicate, or None; the name is None if the file has no header."""
+    if len(values) < _INDEX_ROWS:
+        return None
+    if values[0] in (0, 1) and np.array_equal(values, np.arange(len(values)) + values[0]):
+        return f"counts up from {values[0]:g}"
+    usual = name is not None and name.lower() in INDEX_NAMES
+    if usual and np.array_equal(values, np.floor(values)) and len(np.unique(values)) == len(values):
+        return "holds another whole number in every line"
+    return None

@@ -1,0 +1,81 @@
+"""Read the labels: numbers, booleans or words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mgd_hw.data.csv.cells import Kind, kind_of, to_float
+from mgd_hw.data.csv.notes import Notes, first_few
+from mgd_hw.data.csv.parsing import ParsedTable
+from mgd_hw.errors import UserError, shown
+
+__all__ = ["LONGEST_LABEL", "read_answers"]
+
+LONGEST_LABEL = 256
+"""Length limit of a label that is a word, in characters."""
+
+
+def read_answers(table: ParsedTable, notes: Notes) -> np.ndarray:
+    """Return the labels, shape (n,), or (n, k) for k > 1 label columns.
+
+    They are float64 if all are numbers, bool if all are booleans, and else str of fixed width.
+
+    Raises
+    ------
+    UserError
+        If a label is missing, infinite or too long.
+    """
+    cells: list[list[str]] = []
+    kinds: set[Kind] = set()
+    for column in table.selection.labels:
+        texts = table.texts(column)
+        assert texts is not None, "pandas parses label columns as text"
+        kinds |= _label_kinds(table, column, texts, notes)
+        cells.append(texts)
+    if kinds == {Kind.NUMBER}:
+        answers = np.array([[to_float(text, table.decimal) for text in texts] for texts in cells])
+        _refuse_infinite(table, answers, cells)
+    elif kinds == {Kind.BOOLEAN}:
+        answers = np.array([[text.lower() == "true" for text in texts] for texts in cells])
+    else:
+        answers = np.array(cells, dtype=np.str_)
+    return answers[0] if len(cells) == 1 else np.ascontiguousarray(answers.T)
+
+
+def _label_kinds(table: ParsedTable, column: int, texts: list[str], notes: Notes) -> set[Kind]:
+    """Return the kinds of the cells of a label column; refuse bad labels, and warn of suspicious ones."""
+    kinds = {text: kind_of(text, table.decimal) for text in set(texts)}
+    words = Kind.WORD in kinds.values()
+    wrong = {text: fault for text, kind in kinds.items() if (fault := _fault(text, kind, words))}
+    if wrong:
+        row = next(row for row, text in enumerate(texts) if text in wrong)
+        reason, remedy = wrong[texts[row]]
+        raise UserError(f"{table.place(row, column)}: {reason}", remedy, file=table.path)
+    name = table.columns.describe(column)
+    missing = sorted(text for text, kind in kinds.items() if kind is Kind.MISSING)
+    if missing:
+        count = sum(text in missing for text in texts)
+        listed = first_few([shown(text) for text in missing])
+        notes.warn(f"The label {listed} in {name} is taken for a class ({count} sample{'s' * (count != 1)}).")
+    if len(set(kinds.values()) - {Kind.MISSING}) > 1:
+        notes.warn(f"The labels in {name} are of several kinds, such as numbers and words; all are taken for words.")
+    return set(kinds.values())
+
+
+def _fault(text: str, kind: Kind, words: bool) -> tuple[str, str] | None:
+    """Return what is wrong with a label and how to mend it, or None; ``words`` says whether its column has words."""
+    if not text or (kind is Kind.MISSING and not words):
+        return "the label is missing" + (f" ({shown(text)})" if text else ""), "Fill it in, or remove the line."
+    if kind is Kind.INFINITE and not words:
+        return f"the label is infinite ({text})", "Replace it, or remove the line."
+    if len(text) > LONGEST_LABEL:
+        reason = f"the label has {len(text):,} characters, more than {LONGEST_LABEL}"
+        return reason, "Name the label column (data.label), or shorten the classes."
+    return None
+
+
+def _refuse_infinite(table: ParsedTable, answers: np.ndarray, cells: list[list[str]]) -> None:
+    """Refuse labels too large for float64; answers and cells have one row for each label column."""
+    for which, row in np.argwhere(~np.isfinite(answers))[:1]:
+        reason = f"the label is too large for float64 ({cells[which][row][:40]})"
+        raise UserError(f"{table.place(row, table.selection.labels[which])}: {reason}", "Replace it.", file=table.path)

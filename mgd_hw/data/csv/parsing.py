@@ -1,0 +1,137 @@
+"""Parse the cells of the columns in use with pandas, and decide on the decimal mark."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mgd_hw.data.csv.cells import NUMBER, Kind, kind_of
+from mgd_hw.data.csv.columns import Columns, Selection
+from mgd_hw.data.csv.layout import Layout
+from mgd_hw.data.csv.notes import Notes
+from mgd_hw.data.csv.request import Request
+from mgd_hw.data.csv.rows import Scan
+from mgd_hw.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ParsedTable", "parse_cells"]
+
+
+@dataclass(frozen=True)
+class ParsedTable:
+    """The cells of the columns in use.
+
+    Attributes
+    ----------
+    path : Path
+        File, for errors.
+    selection : Selection
+        The columns in use.
+    frame : pandas.DataFrame
+        Feature columns as pandas parses them, label columns as text; a column's name is its number in the file.
+    lines : ndarray
+        1-based line in the file at which each row begins, shape (n,), int64.
+    decimal : str
+        Decimal mark, "." or ",".
+    """
+
+    path: Path
+    selection: Selection
+    frame: pd.DataFrame
+    lines: np.ndarray
+    decimal: str
+
+    @property
+    def columns(self) -> Columns:
+        """All columns of the table."""
+        return self.selection.columns
+
+    def place(self, row: int, column: int) -> str:
+        """Return where a cell stands, as messages show it: line 3, column 1 ("width"). Rows count from 0."""
+        return f"line {self.lines[row]}, {self.columns.describe(column)}"
+
+    def texts(self, column: int) -> list[str] | None:
+        """Return the cells of a column without white space around them, or None if pandas made them numbers or booleans."""
+        series = self.frame[column]
+        return None if series.dtype.kind in "iufb" else [str(cell).strip() for cell in series.tolist()]
+
+
+def parse_cells(request: Request, data: bytes, layout: Layout, scan: Scan, selection: Selection, notes: Notes) -> ParsedTable:
+    """Parse the columns in use, and decide on the decimal mark.
+
+    Raises
+    ------
+    UserError
+        If pandas cannot parse the table, or numbers have different decimal marks.
+    """
+    offset, first = (layout.offset, 0) if selection.columns.header is None else (scan.second, 1)
+    lines = scan.lines[first:]
+
+    def parsed(decimal: str) -> ParsedTable:
+        frame = _parsed(request.path, data[offset:], layout.delimiter, decimal, selection, lines)
+        return ParsedTable(request.path, selection, frame, lines, decimal)
+
+    table = parsed(request.decimal or ".")
+    if request.decimal is not None or layout.delimiter == ",":
+        return table
+    comma = _first_with(table, ",")
+    if comma is None:
+        return table
+    table = parsed(",")
+    point = _first_with(table, ".")
+    if point is not None:
+        reason = f"line {comma[0]} has a decimal comma ({comma[1]}), line {point[0]} a decimal point ({point[1]})"
+        raise UserError(reason, "Write all numbers with the same decimal mark, and none for thousands.", file=request.path)
+    notes.guess("decimal mark", "comma", f"line {comma[0]} holds {comma[1]}")
+    return table
+
+
+def _parsed(path: Path, data: bytes, delimiter: str, decimal: str, selection: Selection, lines: np.ndarray) -> pd.DataFrame:
+    """Return the columns in use as pandas parses them; refuse what pandas and the standard library read differently."""
+    import pandas
+
+    # From 3.1 on, pandas rounds correctly unless told otherwise; before, only with this option.
+    exact = {} if tuple(map(int, pandas.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+    try:
+        frame = pandas.read_csv(
+            io.BytesIO(data),
+            sep=r"\s+" if delimiter == " " else delimiter,
+            decimal=decimal,
+            header=None,
+            names=range(selection.columns.width),
+            usecols=sorted(selection.labels + selection.features),
+            index_col=False,
+            dtype=dict.fromkeys(selection.labels, str),
+            na_filter=False,
+            skipinitialspace=True,
+            low_memory=False,
+            encoding="utf-8",
+            **exact,
+        )
+    except pandas.errors.ParserError as error:
+        if "EOF inside string" not in str(error):
+            raise UserError(f"it cannot be parsed ({error})", "Check its quotes.", file=path) from None
+        raise UserError(f"the row at line {lines[-1]} has a quoted cell that does not end", "Close the quotes.", file=path) from None
+    if len(frame) != len(lines):
+        raise UserError(f"its quotes can be read as {len(lines)} or as {len(frame)} rows", "Check its quotes.", file=path)
+    return frame
+
+
+def _first_with(table: ParsedTable, mark: str) -> tuple[int, str] | None:
+    """Return line and text of the first number with this decimal mark; columns of labels that are words are left out."""
+    found = []
+    labels = table.selection.labels
+    for column in labels + table.selection.features:
+        texts = table.texts(column)
+        if texts is None or (column in labels and any(kind_of(text, ".,") is not Kind.NUMBER for text in texts)):
+            continue
+        row = next((row for row, text in enumerate(texts) if mark in text and NUMBER[mark].fullmatch(text)), None)
+        if row is not None:
+            found.append((int(table.lines[row]), texts[row]))
+    return min(found, default=None)

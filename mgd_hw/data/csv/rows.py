@@ -1,0 +1,92 @@
+"""Scan all rows for their lines, and refuse rows of unequal length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from csv import Error
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mgd_hw.data.csv.layout import Layout
+from mgd_hw.data.csv.text import split_rows, text_lines
+from mgd_hw.errors import UserError
+
+__all__ = ["Scan", "empty_at_end", "scan_rows", "uneven_row"]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Result of a pass over the whole table.
+
+    Attributes
+    ----------
+    lines : ndarray
+        1-based first line of each row, the first row included, int64.
+    second : int
+        Byte after the first row.
+    trailing : int
+        Number of last columns that are empty in every row after the first (in the first, if there is no other).
+    """
+
+    lines: np.ndarray
+    second: int
+    trailing: int
+
+
+def scan_rows(path: Path, data: bytes, layout: Layout) -> Scan:
+    """Find the line of each row, and check that all rows after the first have the same number of cells.
+
+    Raises
+    ------
+    UserError
+        If a row has more or fewer cells than most, or cannot be read.
+    """
+    lines: list[int] = []
+    second = layout.offset
+    trailing = layout.width
+
+    def counted() -> Iterator[str]:
+        nonlocal second
+        for line in text_lines(data, layout.offset):
+            if not lines:
+                second += len(line.encode())
+            yield line
+
+    try:
+        for start, end, cells in split_rows(counted(), layout.delimiter):
+            if lines and len(cells) != layout.width:
+                raise uneven_row(path, layout.line + start + 1, layout.line + end + 1, len(cells), layout.width)
+            if trailing and (lines or len(layout.rows) == 1):
+                trailing = empty_at_end(cells, trailing)
+            lines.append(layout.line + start + 1)
+    except Error as error:
+        place = f"the row after the one at line {lines[-1]}" if lines else "the first row"
+        raise UserError(f"{place} cannot be read ({error})", "Close its quotes.", file=path) from None
+    return Scan(np.array(lines, np.int64), second, trailing)
+
+
+def empty_at_end(cells: list[str], limit: int) -> int:
+    """Return how many of the last cells are empty, at most ``limit``."""
+    count = 0
+    while count < min(limit, len(cells)) and not cells[-1 - count].strip():
+        count += 1
+    return count
+
+
+def uneven_row(path: Path, start: int, end: int, cells: int, width: int) -> UserError:
+    """Return the error about a row that has more or fewer cells than most.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+    start, end : int
+        1-based lines at which the row begins and ends.
+    cells, width : int
+        Number of cells in this row and in most others.
+    """
+    place = f"line {start} has" if start == end else f"lines {start} to {end}, which quotes make one row, have"
+    reason = f"{place} {cells} cell{'s' * (cells != 1)}, the other lines {width}"
+    return UserError(reason, "Give every line the same number of cells, and close all quotes.", file=path)
