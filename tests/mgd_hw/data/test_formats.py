@@ -138,7 +138,7 @@ def test_targets_that_the_output_cannot_give_are_refused(tmp_path: Path) -> None
     y = np.linspace(-1.0, 3.0, 100)
     said = refused(design(tmp_path, X, y, 'output = "tanh"\n', 'target_scaling = "none"\n'))
     assert re.fullmatch(
-        r'.*network\.output = "tanh": 49 of 100 training targets lie beyond what tanh can give, from -1 to 1\. Take another activation, .*',
+        r'.*network\.output = "tanh": 50 of 100 training targets lie beyond what tanh can give, from -1 to 1\. Take another activation, .*',
         said,
     )
     assert load_design(design(tmp_path, X, y, 'output = "tanh"\n')).summary.warnings == ()
