@@ -14,7 +14,7 @@ import numpy as np
 from mgd_hw.config import Design
 from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd
 from mgd_hw.data import Data
-from mgd_hw.data.kinds import MEASURES, Kind, Measure
+from mgd_hw.data.kinds import MEASURES, Judged, Kind, Measure
 from mgd_hw.data.summary import Summary
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.listener import Listener, Silent
@@ -77,7 +77,7 @@ def interval(values: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Training(Result):
+class Training(Judged, Result):
     """One run of one model.
 
     Attributes
@@ -119,16 +119,6 @@ class Training(Result):
     confusion: np.ndarray | None = field(default=None, repr=False, compare=False)
     failure: str = ""
     constant: str = ""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers; NaN where there are no classes."""
-        return self.scores.get("accuracy", math.nan)
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the run diverged, or saturated throughout."""
-        return bool(self.failure)
 
     def to_json(self) -> dict:
         """Its fields as plain data, the scores among them by their names."""
@@ -687,16 +677,14 @@ def _real_training(
     cost = float(curve["cost"][-1])
     return Training(
         seed=task.seed,
-        scores=data.kind.scores(answers),
+        **data.kind.verdict(answers),
         cost=cost,
         seconds=seconds,
         evaluations=evaluations,
         writes=writes,
         curve=curve,
         parameters=parameters,
-        confusion=data.kind.confusion(answers),
         failure=failure(data, cost, start),
-        constant=data.kind.constant(answers),
     )
 
 
@@ -729,7 +717,7 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
     cost = float(curve["cost"][-1])
     return Training(
         seed=task.seed,
-        scores=data.kind.scores(answers),
+        **data.kind.verdict(answers),
         cost=cost,
         seconds=seconds,
         evaluations=result.evaluations,
@@ -737,9 +725,7 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
         saturations={kind: counters[f"saturated_{kind}"] for kind in SATURATION_KINDS},
         curve=curve,
         parameters=spec.formats.weight.to_real(result.state.parameters),
-        confusion=data.kind.confusion(answers),
         failure=failure(data, cost, start, shares),
-        constant=data.kind.constant(answers),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from mgd_hw.comparison import RECORDS, Training, with_accuracy
 from mgd_hw.config import Design
 from mgd_hw.data import Data
+from mgd_hw.data.kinds import Verdict
 from mgd_hw.divergence import failure
 from mgd_hw.software import analog_learner, learner, network, objective, opened, start
 from python_ref.datasets import SampleOrder, Samples
@@ -52,16 +53,25 @@ def _finished(
     curve: dict[str, np.ndarray],
 ) -> Training:
     """A finished run, judged; ``counts`` are its evaluations and writes."""
-    scores, confusion, constant = dict[str, float](), None, ""
+    verdict: Verdict = {"scores": {}, "confusion": None, "constant": ""}
     if design.software.outside is None:
         net = network(design)
         parts = range(0, len(data.test), JUDGED)
         with np.errstate(all="ignore"):  # a run that diverged is told by its cost
             outputs = np.concatenate([net.forward(theta, data.test.inputs[first : first + JUDGED]) for first in parts])
-        scores, confusion, constant = data.kind.scores(outputs), data.kind.confusion(outputs), data.kind.constant(outputs)
-    cost = float(curve["cost"][-1])
-    parameters = theta.astype(np.float64)
-    return Training(seed, scores, cost, seconds, *counts, {}, curve, parameters, confusion, failure(data, cost, start), constant)
+        verdict = data.kind.verdict(outputs)
+    cost, (evaluations, writes) = float(curve["cost"][-1]), counts
+    return Training(
+        seed=seed,
+        cost=cost,
+        seconds=seconds,
+        evaluations=evaluations,
+        writes=writes,
+        curve=curve,
+        parameters=theta.astype(np.float64),
+        failure=failure(data, cost, start),
+        **verdict,
+    )
 
 
 def _reported(design: Design, cost: float) -> float:

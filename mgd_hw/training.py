@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.costs import Costs, costs_of_mgd
+from mgd_hw.data.kinds import Judged, Kind
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from boards.link import SerialLink
     from mgd_hw.checkpoint import Checkpoint, RunDigest
     from mgd_hw.config import Design
-    from mgd_hw.data.kinds import Kind
     from mgd_hw.session import Session
     from sim.virtual import VirtualBoard
 
@@ -37,7 +37,7 @@ VIRTUAL = "virtual"
 
 
 @dataclass(frozen=True)
-class Trained(Result):
+class Trained(Judged, Result):
     """What came of a training over a link.
 
     Attributes
@@ -135,16 +135,6 @@ class Trained(Result):
     failure: str = ""
 
     ALSO = ("equal", "diverged")
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers; NaN where there are no classes."""
-        return self.scores.get("accuracy", math.nan)
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the run diverged, or saturated throughout."""
-        return bool(self.failure)
 
     def to_json(self) -> dict:
         """Its fields as plain data, the scores and their baselines among them by their names."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 
-__all__ = ["KINDS", "MEASURES", "Classification", "Kind", "Measure", "Regression"]
+__all__ = ["KINDS", "MEASURES", "Classification", "Judged", "Kind", "Measure", "Regression", "Verdict"]
 
 LARGEST_CONFUSION = 64
 """Largest number of classes of which a confusion matrix is kept."""
@@ -59,7 +60,32 @@ MEASURES = {measure.name: measure for measure in (ACCURACY, BALANCED_ACCURACY, R
 """The measures of all kinds, by name."""
 
 
-class Kind:
+class Verdict(TypedDict):
+    """What a kind of task says of a network: see the methods of :class:`Kind` of these names."""
+
+    scores: dict[str, float]
+    confusion: np.ndarray | None
+    constant: str
+
+
+class Judged:
+    """A result of training that is judged by a kind of task: what follows from ``scores`` and ``failure``."""
+
+    scores: dict[str, float]
+    failure: str
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers; NaN where there are no classes."""
+        return self.scores.get("accuracy", math.nan)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run diverged, or saturated throughout."""
+        return bool(self.failure)
+
+
+class Kind(ABC):
     """How the answers of a network are judged, and by which samples; a subclass is a frozen dataclass.
 
     Attributes
@@ -88,23 +114,27 @@ class Kind:
         """The measures that a table shows."""
         return self.measures
 
-    def scores(self, outputs: np.ndarray) -> dict[str, float]:
-        """The measures of a network.
+    def verdict(self, outputs: np.ndarray) -> Verdict:
+        """All that is said of a network.
 
         Parameters
         ----------
         outputs : array of float, shape (n, n_out)
             Its outputs to the samples that it is judged by, in their order.
         """
-        raise NotImplementedError
+        return {"scores": self.scores(outputs), "confusion": self.confusion(outputs), "constant": self.constant(outputs)}
+
+    @abstractmethod
+    def scores(self, outputs: np.ndarray) -> dict[str, float]:
+        """The measures of a network, by name; see :meth:`verdict`."""
 
     def confusion(self, outputs: np.ndarray) -> np.ndarray | None:
         """Samples by their class (rows) and by the network's answer (columns), int64; None where there are no classes, or too many."""
         return None
 
+    @abstractmethod
     def constant(self, outputs: np.ndarray) -> str:
         """What a network answers to every sample, as a person reads it; "" where its answers differ."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
