@@ -364,7 +364,7 @@ REFUSED = [
     ("[network]\nseed = 9223372036854775808\n", r"a\.toml: network\.seed = 9223372036854775808: it must be a whole number .*"),
     ("[network]\nseed = 1979-05-27\n", r"a\.toml: network\.seed = 1979-05-27: it must be a whole number .*"),
     ('[network]\nhidden = "rely"\n', r'a\.toml: network\.hidden = "rely": it must be one of "relu", .*\. Did you mean "relu"\?'),
-    ("[network]\nhidden = 3\n", r'a\.toml: network\.hidden = 3: it must be one of "relu", "sigmoid", .*\. Write one of these\.'),
+    ("[network]\nhidden = 3\n", r'a\.toml: network\.hidden = 3: it must be one of "relu", "leaky-relu", .*\. Write one of these\.'),
     ("[perturbation]\namplitude = 0.1\n", r'a\.toml: perturbation\.amplitude = 0\.1: it must be a power of two\. Write "2\^-6", say, .*'),
     ('[perturbation]\namplitude = "3^-6"\n', r"a\.toml: perturbation\.amplitude = \"3\^-6\": it must be a power of two\. .*"),
     ("[perturbation]\namplitude = 0\n", r"a\.toml: perturbation\.amplitude = 0: it must be a power of two\. .*"),

@@ -189,7 +189,7 @@ FAULTS = (
         "narrow, Rounding.FLOOR, overflow",
         "node",
     ),
-    Fault("ReLU lets a negative pass", "activation:ActivationUnit.elaborate", "Mux(clipped, 0, ", "Mux(0, 0, ", "node"),
+    Fault("ReLU lets a negative pass", "activation:_Straight.value", "mine & (z <", "mine & 0 & (z <", "node"),
     Fault("saturates one short", "cast:cast_in_two", "(target.min, target.max)", "(target.min + 1, target.max)", "narrow_node"),
     Fault("a sticky bit is lost", "broadcast:Scaler.elaborate", "moved = moved | shifted", "moved = moved & ~shifted", "node_even"),
     Fault(
