@@ -123,7 +123,8 @@ def split_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, int,
     rows = reader(fed(), delimiter=delimiter, skipinitialspace=True)
     start = 0
     for cells in rows:
-        if len(cells) > 1 or (cells and last.strip()):
+        # A row of several lines has a quote, so it is not blank, even if its last line is.
+        if len(cells) > 1 or (cells and (last.strip() or rows.line_num - start > 1)):
             yield start, rows.line_num - 1, cells
         start = rows.line_num
 

@@ -296,6 +296,8 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     ("a,b,c\n1,2,3\n4\n8,9,0\n", {}, r"D: line 3 has 1 cell, the other lines 3\. .*"),
     ('a,b,c\n1,2,3\n""\n8,9,0\n', {}, r"D: line 3 has 1 cell, the other lines 3\. .*"),
     ('1,2,0\n"3,4,2\n5,6,7\n', {}, r"D: lines 2 to 3, which quotes make one row, have 1 cell, the other lines 3\. .*"),
+    ('a,b\n1,2\n"5,6\n\n', {}, r"D: lines 3 to 4, which quotes make one row, have 1 cell, the other lines 2\. .*"),
+    ('"a\n\n', {"delimiter": ","}, r"D: it holds a header and no samples\. .*"),
     ('a,b\n1,2\n3,"4\n5,6\n', {}, r"D: the row at line 3 has a quoted cell that does not end\. Close the quotes\."),
     ('a,b\n1,2\n\n3,"' + "4\n" * 70000, {}, r"D: the row after the one at line 2 cannot be read \(field larger than .*\)\. Close .*"),
     ('a,b\n1,"' + "4,5\n" * 70000, {}, r"D: the row after the one at line 1 cannot be read .*"),
