@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from csv import reader
 from pathlib import Path
 
+from mgd_hw.data.tasks import LARGEST_DATA
 from mgd_hw.errors import UserError
 
 __all__ = ["LARGEST_FILE", "read_utf8", "refuse_other_formats", "split_rows", "text_lines"]
 
-LARGEST_FILE = 4 << 30
+LARGEST_FILE = LARGEST_DATA
 """Size limit of a file, in bytes."""
 _BINARY = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
