@@ -13,9 +13,9 @@ from pathlib import Path
 
 from mgd_hw.data.csv.cells import NUMBER, Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.notes import Notes
-from mgd_hw.data.csv.request import Request
+from mgd_hw.data.csv.request import Request, can_delimit
 from mgd_hw.data.csv.text import refuse_other_formats, split_rows, text_lines
-from mgd_hw.errors import UserError
+from mgd_hw.errors import UserError, shown
 
 __all__ = ["Layout", "find_layout", "no_samples", "one_column"]
 
@@ -65,7 +65,8 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
     Raises
     ------
     UserError
-        If the text holds no samples, has another format, or has one column with each of the usual delimiters.
+        If the text holds no samples, has another format, has one column with each of the usual delimiters, or names a
+        delimiter by ``sep=`` that cannot be one.
     """
     lines = text_lines(data)
     lead: list[str] = []
@@ -88,6 +89,9 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
         lead = lead[: lead.index(body[0])]
     else:
         body = [first, *_limited(lines, len(first))]
+    if said and not request.delimiter and not can_delimit(said):
+        reason = f"line 1 names the delimiter {shown(said)}, which cannot stand between cells"
+        raise UserError(reason, "Write sep=; there, for example, or name the delimiter (data.delimiter).", file=request.path)
     delimiter = request.delimiter or said or _delimiter(request, body, notes)
     rows = _sample_rows(body, delimiter) or [[]]
     start = _table_start(lead, delimiter, len(rows[0]), said is not None)

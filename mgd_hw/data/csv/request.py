@@ -8,7 +8,12 @@ from pathlib import Path
 
 from mgd_hw.errors import UserError
 
-__all__ = ["Request"]
+__all__ = ["Request", "can_delimit"]
+
+
+def can_delimit(text: str) -> bool:
+    """Return whether a text is one ASCII character that is no part of a number, a word, a quoted cell or a line end."""
+    return len(text) == 1 and text.isascii() and not text.isalnum() and text not in '"\r\n\0.+-'
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,7 @@ class Request:
         UserError
             If the delimiter cannot stand between cells, the decimal mark is neither point nor comma, or both are the comma.
         """
-        if self.delimiter is not None and (
-            len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter.isalnum() or self.delimiter in '"\r\n\0.+-'
-        ):
+        if self.delimiter is not None and not can_delimit(self.delimiter):
             remedy = 'Write ",", ";", "\\t", "|" or " " (any run of spaces), for example.'
             raise self.refuse("delimiter", "it is not a character that can stand between cells", remedy, self.delimiter)
         if self.decimal not in (None, ".", ","):

@@ -67,6 +67,7 @@ READ: dict[str, tuple[str, dict[str, Any], tuple[str, ...], list[list[float]], t
     "labels that begin comments": (
         "sep=;\n#;1;2\n%;3;4\n", {"label": 0, "header": False}, ("column 1", "column 2"), [[1, 2], [3, 4]], ("column 0",), ["#", "%"],
     ),
+    "sep that cannot be one, and a key": ("sep=-\na;b;c\n1;2;3\n4;5;6\n", {"delimiter": ";"}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "another delimiter": ("a:b:c\n1:2:3\n4:5:6\n", {"delimiter": ":"}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "trailing delimiter": ("a,b,c,\n1,2,3,\n4,5,6,\n", {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "trailing delimiters, no header": (
@@ -287,12 +288,16 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     ("% iris\n\n@RELATION iris\n@ATTRIBUTE a REAL\n", {}, r"D: it is an ARFF file \(@relation iris\)\. Save it as csv, .*"),
     ("<!DOCTYPE html>\n<html>\n", {}, r"D: it is a page in HTML or XML, not a table\. .*"),
     ('{"a": [1, 2]}\n', {}, r"D: it is JSON, not a table\. .*"),
+    *((f"sep={said}\na{said}b\n", {}, rf"D: line 1 names the delimiter {shown}, which cannot stand between cells\. .* sep=;.*")
+      for said, shown in (("é", '"é"'), ('"', r'"\\""'), ("x", '"x"'), ("1", '"1"'), ("-", '"-"'), (".", r'"\."'), ("\u3000", '"\u3000"'))),
     # Rows
     ("1,2,0\n5,6,7\n3,4\n", {}, r"D: line 3 has 2 cells, the other lines 3\. Give every line the same number of cells, .*"),
     ("a,b,c\n1,2,3\n\n4,5,6,7\n8,9,0\n", {}, r"D: line 4 has 4 cells, the other lines 3\. .*"),
     ("a,b,c\n1,2,3\n4\n8,9,0\n", {}, r"D: line 3 has 1 cell, the other lines 3\. .*"),
     ('a,b,c\n1,2,3\n""\n8,9,0\n', {}, r"D: line 3 has 1 cell, the other lines 3\. .*"),
     ('1,2,0\n"3,4,2\n5,6,7\n', {}, r"D: lines 2 to 3, which quotes make one row, have 1 cell, the other lines 3\. .*"),
+    ('a,b\n1,2\n"5,6\n\n', {}, r"D: lines 3 to 4, which quotes make one row, have 1 cell, the other lines 2\. .*"),
+    ('"a\n\n', {"delimiter": ","}, r"D: it holds a header and no samples\. .*"),
     ('a,b\n1,2\n3,"4\n5,6\n', {}, r"D: the row at line 3 has a quoted cell that does not end\. Close the quotes\."),
     ('a,b\n1,2\n\n3,"' + "4\n" * 70000, {}, r"D: the row after the one at line 2 cannot be read \(field larger than .*\)\. Close .*"),
     ('a,b\n1,"' + "4,5\n" * 70000, {}, r"D: the row after the one at line 1 cannot be read .*"),
