@@ -140,7 +140,8 @@ def _read(console: Console, data: Summary | None, missing: str) -> None:
 def _new(console: Console, result: New) -> None:
     _read(console, result.data, result.data_missing)
     for note in result.notes:
-        console.print(f"[bold]Chosen:[/bold] {escape(note)}", soft_wrap=True)
+        word, _, text = note.partition(": ")
+        console.print(f"[bold]{word}:[/bold] {escape(text)}", soft_wrap=True)
     console.print(
         f"Wrote {escape(', '.join(map(str, result.files)))}. Next: mgd-hw generate {escape(str(result.files[0]))}", soft_wrap=True
     )
