@@ -244,7 +244,7 @@ def _target_warnings(spec: DataSpec, answers: Classes | Values, parts: Split) ->
                 if training.shape[1] == 1
                 else (f"Target number {', '.join(map(str, same[:MOST_LISTED]))}: the same in every training sample.")
             )
-    elif spec.n_out == 1 and sum(spec.target_values) != 1.0:
+    elif spec.n_out == 1 and abs(sum(spec.target_values) - 1.0) > 1e-9:
         low, high = spec.target_values
         yield (
             f"One output answers the second class where it is at least ½, and the targets {low:g} and {high:g} do not lie evenly around "
