@@ -8,17 +8,13 @@ import numpy as np
 
 from mgd_hw.data.csv.cells import NUMBER, Kind, kind_of, to_float
 from mgd_hw.data.csv.columns import Selection
+from mgd_hw.data.csv.index import index_evidence
 from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
 from mgd_hw.data.csv.request import Request
 from mgd_hw.errors import UserError, shown
 
-__all__ = ["INDEX_NAMES", "find_index_columns", "read_inputs"]
-
-INDEX_NAMES = frozenset(["", "id", "index", "idx", "row", "no", "no.", "#", "rowid", "row_id", "unnamed: 0"])
-"""Usual column names of an index, in lower case."""
-_INDEX_ROWS = 10
-"""Number of rows from which on a column of numbers may look like an index."""
+__all__ = ["find_index_columns", "read_inputs"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> User
 
 
 def find_index_columns(request: Request, selection: Selection, inputs: np.ndarray, notes: Notes) -> list[int]:
-    """Return the feature columns that look like an index, and warn of each, except of row names, of which find_columns warns.
+    """Return the feature columns that look like an index, and warn of each, except of row names, of which choose_columns warns.
 
     Parameters
     ----------
@@ -142,7 +138,7 @@ def find_index_columns(request: Request, selection: Selection, inputs: np.ndarra
         if columns.row_names and column == 0:
             found.append(column)
             continue
-        how = _index_evidence(columns.header[column] if columns.header else None, values)
+        how = index_evidence(columns.header[column] if columns.header else None, values)
         if how is None:
             continue
         found.append(column)
@@ -150,15 +146,3 @@ def find_index_columns(request: Request, selection: Selection, inputs: np.ndarra
         line = request.drop_line(columns.address(column))
         notes.warn(f"{name} {how} like an index, and is a feature here. If it is one, write {line} in [data].")
     return found
-
-
-def _index_evidence(name: str | None, values: np.ndarray) -> str | None:
-    """Return what makes a column look like an index, as a predicate, or None; the name is None if the file has no header."""
-    if len(values) < _INDEX_ROWS:
-        return None
-    if values[0] in (0, 1) and np.array_equal(values, np.arange(len(values)) + values[0]):
-        return f"counts up from {values[0]:g}"
-    usual = name is not None and name.lower() in INDEX_NAMES
-    if usual and np.array_equal(values, np.floor(values)) and len(np.unique(values)) == len(values):
-        return "holds another whole number in every line"
-    return None

@@ -37,11 +37,6 @@ def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> 
     if trailing or len(layout.rows[0]) > layout.width:
         lines = "The header ends" if not trailing else "Lines end" if len(layout.rows[0]) >= layout.width else "Lines below the header end"
         notes.warn(f"{lines} with a delimiter, after which no cell follows; no column is made of it.")
-    if row_names:
-        notes.warn(
-            "The header has one cell fewer than the lines below, so that column 0 holds row names, and is a feature here. "
-            f"Leave it out with {request.drop_line(0)} in [data]."
-        )
     return Columns(count, _names(first[:count]) if is_header else None, row_names, layout.width)
 
 

@@ -102,7 +102,15 @@ READ: dict[str, tuple[str, dict[str, Any], tuple[str, ...], list[list[float]], t
     "labels ±1": ("1.5,2,-1\n4,5,+1\n", {}, ("column 0", "column 1"), [[1.5, 2], [4, 5]], ("column 2",), [-1, 1]),
     "labels of several kinds": ("a,b,c\n1,2,3\n4,5,x\n", {}, AB, ONE_TO_SIX[0], C, ["3", "x"]),
     "label by its name in the file": ("Label,b,c\n1,2,3\n4,5,6\n", {}, ("b", "c"), [[2, 3], [5, 6]], ("Label",), [1, 4]),
-    "several usual names": ("class,target,c\n1,2,3\n4,5,6\n", {}, ("class", "target"), ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
+    "several usual names, one dropped": ("class,target,c\n1,2,3\n4,5,6\n", {"drop": (1,)}, C, [[3], [6]], ("class",), [1, 4]),
+    "label and coordinates": ("label,x,y\n1,2,3\n4,5,6\n", {}, ("x", "y"), [[2, 3], [5, 6]], ("label",), [1, 4]),
+    "class and coordinates": ("Y,Class,X\n1,2,3\n4,5,6\n", {}, ("Y", "X"), [[1, 3], [4, 6]], ("Class",), [2, 5]),
+    "coordinates and the last": ("x,y,z\n1,2,3\n4,5,6\n", {}, ("x", "y"), ONE_TO_SIX[0], ("z",), ONE_TO_SIX[1]),
+    "numbered coordinates and the last": ("x1,y,y1\n1,2,3\n4,5,6\n", {}, ("x1", "y"), ONE_TO_SIX[0], ("y1",), ONE_TO_SIX[1]),
+    "y beside numbered inputs": ("x1,y,x2\n1,2,3\n4,5,6\n", {}, ("x1", "x2"), [[1, 3], [4, 6]], ("y",), [2, 5]),
+    "y of x": ("y,x\n1,2\n3,4\n", {}, ("x",), [[2], [4]], ("y",), [1, 3]),
+    "y of x, others dropped": ("y,t,x\n1,2,2\n3,4,4\n", {"drop": ("t",)}, ("x",), [[2], [4]], ("y",), [1, 3]),
+    "Titanic": ("PassengerId,Survived,Age\n7,0,22\n9,1,38\n", {}, ("PassengerId", "Age"), [[7, 22], [9, 38]], ("Survived",), [0, 1]),
     "usual name dropped": ("class,b,c\n1,2,3\n4,5,6\n", {"drop": ("class",)}, ("b",), [[2], [5]], C, [3, 6]),
     "last dropped": ("a,b,c\n1,2,3\n4,5,6\n", {"drop": (-1,)}, ("a",), [[1], [4]], ("b",), [2, 5]),
     "dropped words": ("a,s,c\n1,male,3\n4,,6\n", {"drop": ("s",)}, ("a",), [[1], [4]], C, [3, 6]),
@@ -220,10 +228,22 @@ def test_the_key_decides_otherwise(path: Path) -> None:
         read_csv(path, decimal=".")
 
 
+@pytest.mark.parametrize(("drop", "label"), [((), "area"), (("area",), "price"), (("area", "price"), "other")])
+def test_an_index_is_not_guessed_to_be_the_label(path: Path, drop: tuple[str, ...], label: str) -> None:
+    rows = "".join(f"{n * n % 7}.5,{n * 3},{n % 5},{n + 1},{n}\n" for n in range(12))
+    table = read_csv(written(path, f"other,price,area,id,row\n{rows}"), drop=drop)
+    assert table.answer_names == (label,)
+    assert table.index_columns == ("id", "row")
+    guess = next(guess for guess in table.guesses if guess.what == "label")
+    assert guess.why == "it is the last that does not look like an index, and no column has a usual name of a label"
+
+
 # -- What is warned of ------------------------------------------------------------------------------------------------
 
 COUNTING = "".join(f"{n},{n * n % 7}.5,w\n" for n in range(12))
 IDS = "".join(f"{n * 37 % 101},{n * n % 7}.5,w\n" for n in range(12))
+AREAS = "".join(f"{n * n % 7}.5,w,{n}\n" for n in range(12))
+BOTH = "".join(f"{n},{n + 1}\n" for n in range(12))
 OF_ONE = COUNTING.replace("0,0.5,w\n", "", 1)
 
 WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -235,10 +255,14 @@ WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
     (f"n,a,label\n{IDS}", {}, []),
     (COUNTING, {}, [r"Column 0 counts up from 0 .* write drop = \[0\] in .*"]),
     (f"n,m,a,label\n{COUNTING.replace(',w', ',7,w')}", {"drop": ("m",)}, [r'.* write drop = \["m", "n"\] in .*']),
+    (f"n,m,a,label\n{COUNTING.replace(',w', ',7,w')}", {"drop": ("m", "m")}, [r'.* write drop = \["m", "n"\] in .*']),
     (f"n,a,label\n{COUNTING}", {"drop": ("n",)}, []),
     (f"n,a,label\n{COUNTING}", {"label": "n", "drop": ("label",)}, []),
     ("".join(f"{n},2.5,w\n" for n in range(9)), {}, []),
     (f"a label\n{COUNTING.replace(',', ' ')}", {}, [r"The header has one cell fewer than .* Leave it out with drop = \[0\] in \[data\]\."]),
+    (f"a label\n{COUNTING.replace(',', ' ')}", {"drop": (0,)}, []),
+    (f"a label\n{COUNTING.replace(',', ' ')}", {"drop": ("",)}, []),
+    (f"a b\n{COUNTING.replace(',w', ' 7').replace(',', ' ')}", {"label": 0}, []),
     ("a,b,\n1,2,\n", {}, [r"Lines end with a delimiter, after which no cell follows; no column is made of it\."]),
     ("a,b\n1,2,\n", {}, [r"Lines below the header end with a delimiter, .*"]),
     ("a,b,\n1,2\n", {}, [r"The header ends with a delimiter, .*"]),
@@ -247,6 +271,29 @@ WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("label,b,c\n1,2,3\n", {"label": "c"}, [r'Column 0 \("label"\) has a usual name of a label, and is a feature here\.']),
     ("label,b,c\n1,2,3\n", {"label": "c", "drop": (0,)}, []),
     ("a,b,label\nTrue,2,3\nfalse,2,3\n", {}, [r'Column 0 \("a"\) holds booleans, read as 1 for true and 0 for false\.']),
+    (
+        f"a,s,n\n{AREAS}",
+        {"drop": ("s",)},
+        [
+            r'Column 2 \("n"\), the last, counts up from 0 like an index, and is not taken for the label; column 0 \("a"\) is\. '
+            r'If it is the label, write label = "n" in \[data\]\.',
+            r'Column 2 \("n"\) counts up from 0 like an index, and is a feature here\. .* write drop = \["s", "n"\] in \[data\]\.',
+        ],
+    ),
+    (
+        f"a,s,ID\n{AREAS.replace('w,', 'w,5')}",
+        {"drop": (1,)},
+        [r'Column 2 \("ID"\), the last, holds another whole number in every line like an index, and is not taken .*', r".*"],
+    ),
+    (f"a,s,n\n{AREAS}", {"label": "n", "drop": ("s",)}, []),
+    (
+        f"n,m\n{BOTH}",
+        {},
+        [
+            r'Column 1 \("m"\), the last, counts up from 1 like an index, and is taken for the label all the same\. Name another column .*',
+            r'Column 0 \("n"\) counts up from 0 .*',
+        ],
+    ),
     ("1,Aa,1,x,5\n1,2,3,y,6\n", {"drop": (3,)}, [r"Line 1 is taken for the header, though it holds numbers \(1, 1, 5\)\."]),
     ("5,7,9\n1,2,3\n", {"header": True}, [r"Line 1, which data\.header makes the header, holds numbers alone\."]),
     ("0,1,2\n1,2,3\n", {"header": False}, [r"Line 1 counts 0, 1, 2 like a header of numbers; data\.header = false makes it a sample\."]),
@@ -335,6 +382,9 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     # Keys
     ("1,2,3\n1,2,3\n", {}, r"a\.toml: data\.header: line 1 of D may be a header that counts 1, 2, 3, or a sample\. Write .*"),
     ("0,1\n1,0\n", {}, r"a\.toml: data\.header: line 1 of D may be a header .*"),
+    ("class,target,c\n1,2,3\n4,5,6\n", {}, r'a\.toml: data\.label: several columns of D have a usual name of a label: '
+     r'column 0 \("class"\), column 1 \("target"\)\. Write label = "class" or label = "target" in \[data\]\.'),
+    ("y,a,Label,label,y\n1,2,3,4,5\n", {"drop": (-1,)}, r'a\.toml: data\.label: .* Write label = 0 or label = "Label" or .*'),
     (ABC, {"label": "A"}, r'a\.toml: data\.label = "A": D has no column of this name\. Did you mean "a"\?'),
     (ABC, {"label": "kind"}, r'a\.toml: data\.label = "kind": D has no column of this name\. Its columns are a, b, c\.'),
     (ABC, {"label": 3}, r"a\.toml: data\.label = 3: D has 3 columns\. Columns count from 0 to 2; -1 is the last\."),
