@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgd_hw.data.csv.cells import Kind, kind_of, to_float
+from mgd_hw.data.csv.cells import Kind, foreign_form, kind_of, to_float
 from mgd_hw.data.csv.notes import Notes, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
 from mgd_hw.errors import UserError, shown
@@ -57,7 +57,14 @@ def _label_kinds(table: ParsedTable, column: int, texts: list[str], notes: Notes
         count = sum(text in missing for text in texts)
         listed = first_few([shown(text) for text in missing])
         notes.warn(f"The label {listed} in {name} is taken for a class ({count} sample{'s' * (count != 1)}).")
-    if len(set(kinds.values()) - {Kind.MISSING}) > 1:
+    foreign = {text: foreign_form(text, table.decimal) for text, kind in kinds.items() if kind is Kind.WORD}
+    first = next((text for text in texts if text in foreign), "")
+    if (form := foreign.get(first)) and all(foreign.values()):
+        notes.warn(
+            f"The labels in {name} look like numbers with {' and '.join(form[0])}, such as {shown(first)}, and are taken for classes. "
+            f"If they are numbers, write {form[1]} rather than {shown(first)}, and all others alike."
+        )
+    elif len(set(kinds.values()) - {Kind.MISSING}) > 1:
         notes.warn(f"The labels in {name} are of several kinds, such as numbers and words; all are taken for words.")
     return set(kinds.values())
 

@@ -68,6 +68,8 @@ READ: dict[str, tuple[str, dict[str, Any], tuple[str, ...], list[list[float]], t
         "sep=;\n#;1;2\n%;3;4\n", {"label": 0, "header": False}, ("column 1", "column 2"), [[1, 2], [3, 4]], ("column 0",), ["#", "%"],
     ),
     "sep that cannot be one, and a key": ("sep=-\na;b;c\n1;2;3\n4;5;6\n", {"delimiter": ";"}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
+    "times are not libsvm": ("1 2:3 3\n4 5:4 6\n", {"drop": (1,)}, ("column 0",), [[1], [4]], ("column 2",), [3, 6]),
+    "a time is not libsvm": ("1 2:30\n4 5:40\n", {}, ("column 0",), [[1], [4]], ("column 1",), ["2:30", "5:40"]),
     "another delimiter": ("a:b:c\n1:2:3\n4:5:6\n", {"delimiter": ":"}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "trailing delimiter": ("a,b,c,\n1,2,3,\n4,5,6,\n", {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "trailing delimiters, no header": (
@@ -224,7 +226,7 @@ def test_the_key_decides_otherwise(path: Path) -> None:
     assert read_csv(path, header=False).inputs.tolist() == [[0, 1], [5, 6]]
     written(path, "a;b\n1,234;x\n")
     assert read_csv(path).inputs.tolist() == [[1.234]]
-    with pytest.raises(UserError, match=r'd\.csv: column 0 \("a"\) holds words, such as "1,234" in line 2\. '):
+    with pytest.raises(UserError, match=r'd\.csv: column 0 \("a"\) holds numbers with thousands separators, such as "1,234" in line 2\. '):
         read_csv(path, decimal=".")
 
 
@@ -299,6 +301,16 @@ WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("0,1,2\n1,2,3\n", {"header": False}, [r"Line 1 counts 0, 1, 2 like a header of numbers; data\.header = false makes it a sample\."]),
     ("a,b\n1,x\n2,NA\n3,NA\n", {}, [r'The label "NA" in column 1 \("b"\) is taken for a class \(2 samples\)\.']),
     ("a,b\n1,x\n2,1\n", {}, [r'The labels in column 1 \("b"\) are of several kinds, .*']),
+    (
+        'a,b\n1,"1,000"\n2,"2,000"\n',
+        {},
+        [
+            r'The labels in column 1 \("b"\) look like numbers with thousands separators, such as "1,000", and are taken for classes\. '
+            r'If they are numbers, write 1000 rather than "1,000", and all others alike\.'
+        ],
+    ),
+    ("a,b\n1,500\n2,−1\n", {}, [r'The labels in column 1 \("b"\) look like numbers with Unicode minus signs, such as "−1", .*']),
+    ("a,b\n1,5%\n2,x\n", {}, []),
     ("a,b\n1,True\n2,1\n", {}, [r'The labels in column 1 \("b"\) are of several kinds, .*']),
 ]
 
@@ -314,6 +326,24 @@ def test_warnings(path: Path, text: str, options: dict[str, Any], warnings: list
 # -- What is refused --------------------------------------------------------------------------------------------------
 
 ABC = "a,b,c\n1,2,3\n4,5,6\n"
+COLORS = "red,1.5,0\nblue,2,1\nred,3,1\n"
+FOREIGN = [
+    ("1,000", "thousands separators", "1000"),
+    ("-12,345,678.5", "thousands separators", "-12345678.5"),
+    ("1,00,000", "thousands separators", "100000"),
+    ("1.000.000", "thousands separators", "1000000"),
+    ("1 000", "thousands separators", "1000"),
+    ("1\u202f000", "thousands separators", "1000"),
+    ("1'000.25", "thousands separators", "1000.25"),
+    ("1_000", "thousands separators", "1000"),
+    ("0%", "percent signs", "0"),
+    ("2.5 %", "percent signs", "2.5"),
+    ("−0", "Unicode minus signs", "-0"),
+    ("–.5", "Unicode minus signs", "-.5"),
+    ("€ 5", "currency signs", "5"),
+    ("-$5", "currency signs", "-5"),
+    ("−$1,000", "Unicode minus signs and currency signs and thousands separators", "-1000"),
+]
 REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     # Not a table
     ("", {}, r"D: it holds no samples\. Give one line per sample: .*"),
@@ -337,6 +367,9 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     ('{"a": [1, 2]}\n', {}, r"D: it is JSON, not a table\. .*"),
     *((f"sep={said}\na{said}b\n", {}, rf"D: line 1 names the delimiter {shown}, which cannot stand between cells\. .* sep=;.*")
       for said, shown in (("é", '"é"'), ('"', r'"\\""'), ("x", '"x"'), ("1", '"1"'), ("-", '"-"'), (".", r'"\."'), ("\u3000", '"\u3000"'))),
+    *((f"{lead}1:0.5 2:0.3{tail}\n1 2:1e-3\n", {},
+       r"D: it is a file in libsvm format, with pairs of index and value\. Load it with sklearn\.datasets\.load_svmlight_file, and .*")
+      for lead, tail in (("", ""), ("+1 ", ""), ("-1.5\t", " "), ("1,3 ", " 7:-1"), ("2 qid:4 ", " # x"))),
     # Rows
     ("1,2,0\n5,6,7\n3,4\n", {}, r"D: line 3 has 2 cells, the other lines 3\. Give every line the same number of cells, .*"),
     ("a,b,c\n1,2,3\n\n4,5,6,7\n8,9,0\n", {}, r"D: line 4 has 4 cells, the other lines 3\. .*"),
@@ -365,9 +398,38 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
       for word, shown in (("inf", "inf"), ("-Infinity", "-inf"), ("1e999", "inf"), ("9" * 400, "inf"))),
     *((f'a,b,c\n1,2,3\n7,8,9\n4,"{word}",6\n', {}, rf'D: line 4, column 1 \("b"\): the value is not a number: "{re.escape(word)}"\. .*')
       for word in ("x", "1_0", "0x10", "1,000", "１２", "1 000", "5%", "--5", "1e", "1.2.3", "2020-01-01")),
-    ("a;b;c\n1,5;1.234,5;3\n4;5;6\n4;5;6\n", {}, r'D: line 2, column 1 .*: the value is not a number: "1\.234,5"\. .* decimal comma, .*'),
+    ("a;b;c\n1,5;1.234,5;3\n4;5;6\n4;5;6\n", {},
+     r'D: line 2, column 1 .*: the value is not a number: "1\.234,5"\. Write 1234,5 instead, without .*'),
     ("a,s,t,c\n1,male,u,3\n4,female,v,6\n", {"drop": ()},
      r'D: column 1 \("s"\) holds words, such as "male" in line 2, and so does column 2 \("t"\)\. .* drop = \["s", "t"\] in .*'),
+    # Columns of words, one of which may be the label
+    (f"color,a,b\n{COLORS}", {},
+     r'D: column 0 \("color"\) holds words, such as "red" in line 2\. If a column of words is the label, rather than column 2 \("b"\), '
+     r'write label = "color" in \[data\]\. Leave out columns of words with drop = \["color"\] in \[data\], or encode them as numbers\.'),
+    (COLORS, {}, r"D: column 0 holds words, .* rather than column 2, write label = 0 in .* with drop = \[0\] in .*"),
+    (f"color,a,b\n{COLORS}", {"label": "b"}, r'D: column 0 \("color"\) holds words, such as "red" in line 2\. Leave out .*'),
+    (f"color,a,label\n{COLORS}", {}, r'D: column 0 \("color"\) holds words, such as "red" in line 2\. Leave out .*'),
+    (f"color,a,b\n{COLORS}".replace("1\n", "x\n"), {}, r'D: column 0 \("color"\) holds words, such as "red" in line 2\. Leave out .*'),
+    ("name,s,c\na,u,1\nb,u,2\nc,v,3\n", {},
+     r'D: column 0 .*, and so does column 1 \("s"\)\. .* write label = "s" in .* drop = \["name", "s"\] .*'),
+    ("name,s,c\na,1,1\nb,2,2\nc,3,3\n", {}, r'D: column 0 \("name"\) holds words, such as "a" in line 2\. Leave out .*'),
+    # Columns of numbers in a foreign form
+    *((f'a;s;label\n0.5;"{cell}";u\n0.5;"{cell}";v\n', {"decimal": "."},
+       rf'D: column 1 \("s"\) holds numbers with {what}, such as "{re.escape(cell)}" in line 2\. '
+       rf'Write {re.escape(plain)} rather than "{re.escape(cell)}", and all others alike, or leave out .* drop = \["s"\] in \[data\]\.')
+      for cell, what, plain in FOREIGN),
+    ('a,s,label\n1.5,"1,5",u\n1,"2,25",v\n', {},
+     r'D: column 1 .* holds numbers with decimal commas, such as "1,5" in line 2\. Write 1\.5 .*'),
+    ("a;s;label\n1;1.234,5;u\n1;2.000,5;v\n2,5;3;w\n", {"decimal": ","},
+     r'D: column 1 .* holds numbers with thousands separators, such as "1\.234,5" in line 2\. Write 1234,5 rather than .*'),
+    ("a;s;label\n1,5;8.5;u\n", {"decimal": ","}, r"D: column 1 .* holds numbers with decimal points, such as .* Write 8,5 rather than .*"),
+    ("a,s,t,u,label\n1,5%,x,6%,v\n2,0%,y,7%,w\n", {},
+     r'D: column 1 .* percent signs, .*, and so does column 3 \("u"\)\. .* drop = \["s", "u"\] .*'),
+    ("a,s,label\n1,5%,u\n2,many%,v\n", {}, r'D: column 1 \("s"\) holds words, such as "5%" in line 2\. .*'),
+    ("a,b,label\n1,2,x\n1,3,x\n4,−5,y\n", {},
+     r'D: line 4, column 1 .*: the value is not a number: "−5"\. Write -5 instead, without Unicode .*'),
+    ("a,b,label\n1,2,x\n1,3,x\n4,5 cm,y\n", {},
+     r'D: line 4, column 1 .*: the value is not a number: "5 cm"\. Write numbers with .* without units .*'),
     ("a,s,c,c\n1,male,3,3\n4,,6,6\n", {"drop": ("a",), "label": 2}, r'D: column 1 \("s"\) holds words, .* drop = \["a", "s"\] in .*'),
     ("a;b;c\n1,5;2;3\n4;5;6\n7;8.5;9\n", {}, r"D: line 2 has a decimal comma \(1,5\), line 4 a decimal point \(8\.5\)\. .*"),
     ("a;b;c\n1,5;2;3\n4;5;0.5\n", {}, r"D: line 2 has a decimal comma \(1,5\), line 3 a decimal point \(0\.5\)\. .*"),
