@@ -246,6 +246,8 @@ COUNTING = "".join(f"{n},{n * n % 7}.5,w\n" for n in range(12))
 IDS = "".join(f"{n * 37 % 101},{n * n % 7}.5,w\n" for n in range(12))
 AREAS = "".join(f"{n * n % 7}.5,w,{n}\n" for n in range(12))
 BOTH = "".join(f"{n},{n + 1}\n" for n in range(12))
+ORDINARY = "".join(f"{n * 7 % 10},{n * n % 7}.5,{n * 3 % 5},{n % 2}\n" for n in range(20))
+WORDED = ORDINARY.replace(",0\n", ",v\n").replace(",1\n", ",w\n")
 OF_ONE = COUNTING.replace("0,0.5,w\n", "", 1)
 
 WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -311,6 +313,72 @@ WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     ("a,b\n1,500\n2,−1\n", {}, [r'The labels in column 1 \("b"\) look like numbers with Unicode minus signs, such as "−1", .*']),
     ("a,b\n1,5%\n2,x\n", {}, []),
+    (
+        "a,b\n1,Yes\n2,yes\n3,no\n",
+        {},
+        [r'Classes in column 1 \("b"\) differ only in case, white space or surrounding punctuation: "Yes" and "yes"\. Spell them alike .*'],
+    ),
+    ("a,b\n1,>50K\n2,<=50K\n3,>50K.\n4,<=50K.\n5,A+\n6,A-\n", {}, [r'.*: "<=50K" and "<=50K\."; ">50K" and ">50K\."\. .*']),
+    ("a,b\n1,New  York\n2,(new york)\n3,NEW YORK\n4,York\n", {}, [r'.*: "\(new york\)" and "NEW YORK" and "New  York"\. .*']),
+    ("a,b\n1,.\n2,:\n3,x\n", {}, [r'The label "\." in .* is taken for a class .*']),
+    (
+        "a,b,c\n" + "".join(f"1,{w}{n},{n}\n" for n in range(5) for w in "zZ"),
+        {"label": ("c", "b")},
+        [r'Classes in column 1 .*: "Z0" and "z0"; "Z1" and "z1"; "Z2" and "z2"; "Z3" and "z3"; …\. .*'],
+    ),
+    ("a,b\n1,True\n2,TRUE\n3,false\n", {}, []),
+    ("a,b\n1,1.\n2,1\n3,1\n", {}, []),
+    *(
+        (
+            f"{first}\n{ORDINARY}",
+            {},
+            [rf"The numbers {numbers} in line 1 {how}, so that the line may be a header\. If it is one, write header = true in \[data\]\."],
+        )
+        for first, numbers, how in [
+            ("400,410,420,430", "400, 410, 420, 430", "lie far outside the numbers below them"),
+            ("2001,2002,2003,2004", "2001, 2002, 2003, 2004", "lie far outside the numbers below them"),
+            ("400,470,999,1", "400, 470, 999, 1", "lie far outside the numbers below them"),
+            ("1.5,2.25,3,3.75", r"1\.5, 2\.25, 3, 3\.75", "rise evenly, unlike those of the lines below"),
+            ("4.5,3.25,2,0.75", r"4\.5, 3\.25, 2, 0\.75", "fall evenly, unlike those of the lines below"),
+        ]
+    ),
+    *((f"{first}\n{ORDINARY}", {}, []) for first in ("9,1,4,8", "99,88,3,1", "2,2,2,2", "1,1.1,1.3,1.4")),
+    (f"400,410,420,kind\n{WORDED}", {}, [r"The numbers 400, 410, 420 in line 1 lie far outside the numbers below them, .*"]),
+    (f"2.5,3,3.5,w\n{WORDED}", {}, []),
+    *((f"{first}\n{ORDINARY}", {}, []) for first in ("10,8,5,2", "2.25,2.25,2.25,2.25")),
+    ("99,v\n1,v\n2,w\n3,v\n4,w\n", {}, []),
+    ("5,6,8,0\n" + "4,5,7,0\n" * 5, {}, []),
+    ("6.5,7\n1,1\n4,4\n9,9\n2,2\n", {}, []),
+    (f"400,410,420,5\n{WORDED}", {}, [r"The numbers 400, 410, 420, 5 in line 1 lie far .*", r"The labels in .* of several kinds, .*"]),
+    (f"400,410,420,430\n?,?,3,1\n{ORDINARY}", {"drop": (0, 1)}, [r"The numbers 400, 410, 420, 430 in line 1 lie far .*"]),
+    (f"6,7,8,9\n{ORDINARY}6,7,8,9\n", {}, []),
+    (f"1.5,2.25,3,3.75\n{ORDINARY}.2,.3,.4,.5\n", {}, []),
+    ("5,6,7\n1,9,2\n1,9,3\n1,9,5\n1,9,8\n", {}, [r".* rise evenly, .*"]),
+    ("5,6,7\n5,9,2\n1,6,3\n1,9,5\n1,9,7\n", {}, []),
+    ("400,410,420\n1,9,2\n1,9,3\n1,8,5\n", {}, []),
+    (f"400,410,420,430\n{ORDINARY}", {"header": True}, []),
+    (f"400,410,420,430\n{ORDINARY}", {"header": False}, []),
+    (f"9,1,4,8\n{ORDINARY}", {"header": True}, [r"Line 1, which data\.header makes the header, holds numbers alone\."]),
+    (
+        "40,5;41,5;1e999;7\n0,5;1,5;1;1\n1;1,25;2;2\n0;2;3;1\n0;1;3;3\n",
+        {"drop": (2,)},
+        [r"The numbers 40,5, 41,5, 1e999, 7 in line 1 lie far outside .*"],
+    ),
+    (
+        "a;b;c\n1,234;x;2\n-12,500;y;17\n",
+        {"drop": ("b",)},
+        [
+            r"All numbers with a comma have three digits after it, such as 1,234 in line 2, which is read as 1\.234\. If the commas "
+            r'separate thousands, remove them from the file, and write decimal = "\." in \[data\]; if they are decimal '
+            r'marks, write decimal = ","\.'
+        ],
+    ),
+    ("a;b\n2;1,234\n1;3,000\n", {}, [r"All numbers with a comma have three digits after it, such as 1,234 in line 2, .*"]),
+    ("a;b\n1,234;x\n-12,500;y\n", {"decimal": ","}, []),
+    ("a;b\n1,234;x\n12,5;y\n", {}, []),
+    ("a;b\n1,234;2\n0,500;3,5\n", {}, []),
+    ("a;b\n1,234;x\n0,500;y\n", {}, []),
+    ("a;b\n1234,567;x\n2,500;y\n", {}, []),
     ("a,b\n1,True\n2,1\n", {}, [r'The labels in column 1 \("b"\) are of several kinds, .*']),
 ]
 
