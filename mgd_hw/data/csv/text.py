@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from csv import reader
 from pathlib import Path
 
+from mgd_hw.data.tasks import LARGEST_DATA
 from mgd_hw.errors import UserError
 
 __all__ = ["LARGEST_FILE", "read_utf8", "refuse_other_formats", "split_rows", "text_lines"]
 
-LARGEST_FILE = 4 << 30
+LARGEST_FILE = LARGEST_DATA
 """Size limit of a file, in bytes."""
 _BINARY = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -127,7 +128,8 @@ def split_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, int,
     rows = reader(fed(), delimiter=delimiter, skipinitialspace=True)
     start = 0
     for cells in rows:
-        if len(cells) > 1 or (cells and last.strip()):
+        # A row of several lines has a quote, so it is not blank, even if its last line is.
+        if len(cells) > 1 or (cells and (last.strip() or rows.line_num - start > 1)):
             yield start, rows.line_num - 1, cells
         start = rows.line_num
 
