@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 
-__all__ = ["NUMBER", "Kind", "decimal_marks", "kind_of", "to_float"]
+__all__ = ["NUMBER", "Kind", "decimal_marks", "foreign_form", "kind_of", "to_float"]
 
 NUMBER = {
     ".": re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
@@ -16,6 +16,15 @@ _MISSING = frozenset(["", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "n
 """Cells that stand for a missing value, in lower case."""
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 """Pattern of an infinity."""
+_MINUS = re.compile(r"^[\u2010-\u2013\u2212\uFE63\uFF0D]\s*")
+"""Pattern of a dash or minus sign beyond ASCII in front of a cell."""
+_CURRENCY = re.compile(r"(?<![^+-])[$€£¥₹]\s*|\s*[$€£¥₹]$")
+"""Pattern of a currency sign in front of a number, its sign left out, or after it."""
+_THOUSANDS = {
+    mark: re.compile(rf"[+-]?[0-9]{{1,3}}(?:([.,_'’\s])[0-9]{{2,3}}(?=\1))*([.,_'’\s])[0-9]{{3}}(?:{re.escape(mark)}[0-9]*)?")
+    for mark in NUMBER
+}
+"""Pattern of a number with thousands separators (in groups of two digits as well, as in India), for each decimal mark."""
 
 
 class Kind(enum.Enum):
@@ -59,3 +68,42 @@ def decimal_marks(delimiter: str, decimal: str | None) -> str:
 def to_float(cell: str, decimal: str) -> float:
     """Return the float64 nearest to a cell that is a number with this decimal mark; beyond the range, an infinity."""
     return float(cell.replace(decimal, "."))
+
+
+def foreign_form(cell: str, decimal: str) -> tuple[tuple[str, ...], str] | None:
+    """Return how a word differs from a number, and the number without that, or None if it is not a number in another form.
+
+    Parameters
+    ----------
+    cell : str
+        Cell that is a word.
+    decimal : str
+        Decimal mark of the file.
+
+    Returns
+    -------
+    differences : tuple of str
+        What the cell has that numbers must not have, in the plural, such as "thousands separators".
+    plain : str
+        The number as the reader takes it, such as "1000" for "1,000".
+    """
+    other = "," if decimal == "." else "."
+    found = []
+    plain = cell
+    for what, pattern, instead in (
+        ("Unicode minus signs", _MINUS, "-"),
+        ("percent signs", re.compile(r"\s*%$"), ""),
+        ("currency signs", _CURRENCY, ""),
+    ):
+        changed = pattern.sub(instead, plain)
+        if changed != plain:
+            found.append(what)
+            plain = changed
+    if not NUMBER[decimal].fullmatch(plain):
+        if grouped := _THOUSANDS[decimal].fullmatch(plain):
+            found.append("thousands separators")
+            plain = plain.replace(grouped[2], "")
+        elif NUMBER[other].fullmatch(plain):
+            found.append("decimal commas" if other == "," else "decimal points")
+            plain = plain.replace(other, decimal)
+    return (tuple(found), plain) if found and NUMBER[decimal].fullmatch(plain) else None

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 
+import numpy as np
+
+from mgd_hw.data.csv.cells import NUMBER
+from mgd_hw.data.csv.index import index_evidence
+from mgd_hw.data.csv.layout import Layout
 from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.request import Request
 from mgd_hw.errors import shown
@@ -12,10 +18,13 @@ from mgd_hw.errors import shown
 __all__ = ["LABEL_NAMES", "Columns", "Selection", "choose_columns"]
 
 LABEL_NAMES = frozenset(
-    {"label", "labels", "class", "classes", "class_label", "class label", "target", "targets", "y"}
-    | {"category", "species", "variety", "outcome", "diagnosis"}
+    {"label", "labels", "class", "classes", "class_label", "class label", "target", "targets", "target_class", "y"}
+    | {"output", "outputs", "ground_truth", "ground truth", "y_true", "category", "cluster", "species", "variety"}
+    | {"outcome", "diagnosis", "quality", "survived", "death_event", "heartdisease", "churn", "exited", "attrition"}
+    | {"loan_status", "default payment next month", "default.payment.next.month", "is_fraud"}
+    | {"mpg", "medv", "medhouseval", "median_house_value", "saleprice"}
 )
-"""Column names that mark the label, in lower case."""
+"""Column names that mark the label, in lower case; "y" does only where no column "x" makes it a coordinate."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,10 @@ class Columns:
         """Return what selects a column in the design file: its name, or its number if it has no unique name."""
         name = self.header[column] if self.header else ""
         return name if name and self.header and self.header.count(name) == 1 else column
+
+    def label_lines(self, candidates: list[int]) -> str:
+        """Return the lines of a design file that make the label one of the first few candidates: ``label = "a" or label = "b"``."""
+        return " or ".join(f"label = {shown(self.address(column))}" for column in candidates[:4])
 
     def find(self, request: Request, key: str, wanted: str | int) -> int:
         """Return the number of a column that a key of the design file selects.
@@ -109,56 +122,113 @@ class Selection:
         Numbers of the label columns, in the order of ``data.label``.
     features : list of int
         Numbers of the feature columns, in the order of the file.
+    by_place : bool
+        Whether the label is chosen by its place in the file, since neither the design file nor a usual name tells it.
     """
 
     columns: Columns
     labels: list[int]
     features: list[int]
+    by_place: bool
 
 
-def choose_columns(request: Request, columns: Columns, notes: Notes) -> Selection:
+def choose_columns(request: Request, layout: Layout, columns: Columns, notes: Notes) -> Selection:
     """Choose the label columns and the feature columns.
 
     Raises
     ------
     UserError
-        If a key selects a column that does not exist, or no label or no feature is left.
+        If a key selects a column that does not exist, if several columns have a usual name of a label and the design file
+        names none, or if no label or no feature is left.
     """
     dropped = {columns.find(request, "drop", wanted) for wanted in request.drop}
-    named = [
-        column
-        for column in range(columns.count)
-        if columns.header and columns.header[column].lower() in LABEL_NAMES and column not in dropped
-    ]
     if len(dropped) == columns.count:
         raise request.refuse("drop", f"no column of {request.path} is left", "Drop fewer columns.", list(request.drop))
-    if request.label is None:
-        labels = [_guessed_label(columns, named, dropped, notes)]
+    kept = [column for column in range(columns.count) if column not in dropped]
+    named = _usual_labels(columns, kept)
+    if request.label is not None:
+        labels = _wanted_labels(request, columns, request.label, dropped)
+    elif named:
+        labels = [_named_label(request, columns, named, notes)]
     else:
-        wanted = request.label if isinstance(request.label, tuple) else (request.label,)
-        labels = [columns.find(request, "label", each) for each in wanted]
-        if not labels or len(set(labels)) < len(labels):
-            reason = "it names a column twice" if labels else "it names no column"
-            raise request.refuse("label", reason, "Name each label column once.", list(wanted))
-        both = [column for column in labels if column in dropped]
-        if both:
-            reason = f"it holds {columns.describe(both[0])}, which is the label"
-            raise request.refuse("drop", reason, "Take it out of data.drop, or name another label.", list(request.drop))
-    features = [column for column in range(columns.count) if column not in dropped and column not in labels]
+        labels = [_last_label(layout, columns, kept, notes)]
+    features = [column for column in kept if column not in labels]
     if not features:
         raise request.refuse("drop", f"no column of {request.path} is left as an input", "Drop fewer columns.", list(request.drop))
     if request.label is not None:
         for column in sorted(set(named) & set(features)):
             notes.warn(f"{capitalized(columns.describe(column))} has a usual name of a label, and is a feature here.")
-    return Selection(columns, labels, features)
+    if columns.row_names and 0 in features:
+        notes.warn(
+            "The header has one cell fewer than the lines below, so that column 0 holds row names, and is a feature here. "
+            f"Leave it out with {request.drop_line(0)} in [data]."
+        )
+    return Selection(columns, labels, features, request.label is None and not named)
 
 
-def _guessed_label(columns: Columns, named: list[int], dropped: set[int], notes: Notes) -> int:
-    """Return the only column with a usual name of a label, or else the last that is not dropped."""
-    if len(named) == 1:
-        notes.guess("label", columns.describe(named[0]), "its name is a usual one of a label, and no other column has such a name")
-        return named[0]
-    last = max(set(range(columns.count)) - dropped)
-    several = f"several columns have a usual name of a label ({first_few([columns.name(each) for each in named])})"
-    notes.guess("label", columns.describe(last), f"it is the last, and {several if named else 'no column has a usual name of a label'}")
-    return last
+def _usual_labels(columns: Columns, kept: list[int]) -> list[int]:
+    """Return those of the kept columns that have a usual name of a label.
+
+    Beside columns "x", or "x1", "x2" … with "y1", "y2" …, a column "y" is a coordinate, unless "x" is the only other column kept.
+    """
+    if columns.header is None:
+        return []
+    names = [name.lower() for name in columns.header]
+    numbered = [{name[1:] for name in names if re.fullmatch(f"{letter}[0-9]+", name)} for letter in "xy"]
+    coordinates = "x" in names or bool(numbered[0] & numbered[1])
+    pair = sorted(names[column] for column in kept) == ["x", "y"]
+    return [column for column in kept if names[column] in LABEL_NAMES and (names[column] != "y" or pair or not coordinates)]
+
+
+def _wanted_labels(request: Request, columns: Columns, label: str | int | tuple[str | int, ...], dropped: set[int]) -> list[int]:
+    """Return the columns that ``data.label`` names; refuse none, one named twice, and one that is dropped."""
+    wanted = label if isinstance(label, tuple) else (label,)
+    labels = [columns.find(request, "label", each) for each in wanted]
+    if not labels or len(set(labels)) < len(labels):
+        reason = "it names a column twice" if labels else "it names no column"
+        raise request.refuse("label", reason, "Name each label column once.", list(wanted))
+    both = [column for column in labels if column in dropped]
+    if both:
+        reason = f"it holds {columns.describe(both[0])}, which is the label"
+        raise request.refuse("drop", reason, "Take it out of data.drop, or name another label.", list(request.drop))
+    return labels
+
+
+def _named_label(request: Request, columns: Columns, named: list[int], notes: Notes) -> int:
+    """Return the only column with a usual name of a label; refuse several."""
+    if len(named) > 1:
+        listed = first_few([columns.describe(column) for column in named])
+        reason = f"several columns of {request.path} have a usual name of a label: {listed}"
+        raise request.refuse("label", reason, f"Write {columns.label_lines(named)} in [data].")
+    notes.guess("label", columns.describe(named[0]), "its name is a usual one of a label, and no other column has such a name")
+    return named[0]
+
+
+def _last_label(layout: Layout, columns: Columns, kept: list[int], notes: Notes) -> int:
+    """Return the last of the kept columns that does not look like an index, or the last of all if each of them does."""
+    last = max(kept)
+    label = next((column for column in sorted(kept, reverse=True) if _sampled_evidence(layout, columns, column) is None), last)
+    which = "it is the last" if label == last else "it is the last that does not look like an index"
+    notes.guess("label", columns.describe(label), f"{which}, and no column has a usual name of a label")
+    how = _sampled_evidence(layout, columns, last)
+    if how is not None:
+        name = capitalized(columns.describe(last))
+        fate = "is taken for the label all the same" if label == last else f"is not taken for the label; {columns.describe(label)} is"
+        remedy = (
+            "Name another column with data.label."
+            if label == last
+            else f"If it is the label, write {columns.label_lines([last])} in [data]."
+        )
+        notes.warn(f"{name}, the last, {how} like an index, and {fate}. {remedy}")
+    return label
+
+
+def _sampled_evidence(layout: Layout, columns: Columns, column: int) -> str | None:
+    """Return what makes a column look like an index in the first rows, as a predicate, or None."""
+    if columns.row_names and column == 0:
+        return "holds row names"
+    rows = layout.rows[1:] if columns.header else layout.rows
+    cells = [row[column] for row in rows if len(row) == layout.width]
+    if not all(NUMBER["."].fullmatch(cell) for cell in cells):
+        return None
+    return index_evidence(columns.header[column] if columns.header else None, np.array(list(map(float, cells))))

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mgd_hw.data.csv.cells import NUMBER, Kind, kind_of, to_float
+from mgd_hw.data.csv.cells import NUMBER, Kind, foreign_form, kind_of, to_float
 from mgd_hw.data.csv.columns import Selection
+from mgd_hw.data.csv.index import index_evidence
 from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
 from mgd_hw.data.csv.request import Request
 from mgd_hw.errors import UserError, shown
 
-__all__ = ["INDEX_NAMES", "find_index_columns", "read_inputs"]
-
-INDEX_NAMES = frozenset(["", "id", "index", "idx", "row", "no", "no.", "#", "rowid", "row_id", "unnamed: 0"])
-"""Usual column names of an index, in lower case."""
-_INDEX_ROWS = 10
-"""Number of rows from which on a column of numbers may look like an index."""
+__all__ = ["find_index_columns", "read_inputs"]
 
 
 @dataclass(frozen=True)
@@ -102,19 +98,18 @@ def _fault(column: int, texts: list[str], kinds: list[Kind]) -> _Fault:
 def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> UserError:
     """Return the error about columns of words, if there are any, or else about the first cell that is at fault."""
     wordy = [fault for fault in faults if fault.wordy]
-    fault = wordy[0] if wordy else min(faults, key=lambda fault: (fault.row, fault.column))
-    columns = table.columns
-    left_out = request.drop_line(*(columns.address(each.column) for each in wordy or [fault]))
-    if fault.wordy:
-        more = f", and so {'does' if len(wordy) == 2 else 'do'} {first_few([columns.describe(each.column) for each in wordy[1:]])}"
-        words = f"words, such as {shown(fault.text)} in line {table.lines[fault.row]}"
-        reason = f"{columns.describe(fault.column)} holds {words}{more if wordy[1:] else ''}"
-        return UserError(reason, f"Leave out columns of words with {left_out} in [data], or encode them as numbers.", file=table.path)
+    if wordy:
+        return _refused_columns(request, table, wordy)
+    fault = min(faults, key=lambda fault: (fault.row, fault.column))
+    form = foreign_form(fault.text, table.decimal)
     if fault.kind is Kind.MISSING:
         reason = "the value is missing" + (f" ({shown(fault.text)})" if fault.text else "")
+        left_out = request.drop_line(table.columns.address(fault.column))
         remedy = f"Fill it in, remove the line, or leave the column out with {left_out} in [data]."
     elif fault.kind is Kind.INFINITE or NUMBER[table.decimal].fullmatch(fault.text):
         reason, remedy = f"the value is infinite or too large for float64 ({fault.text})", "Replace it, or remove the line."
+    elif form is not None:
+        reason, remedy = f"the value is not a number: {shown(fault.text)}", f"Write {form[1]} instead, without {' or '.join(form[0])}."
     else:
         reason = f"the value is not a number: {shown(fault.text)}"
         mark = "point" if table.decimal == "." else "comma"
@@ -122,8 +117,51 @@ def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> User
     return UserError(f"{table.place(fault.row, fault.column)}: {reason}", remedy, file=table.path)
 
 
+def _refused_columns(request: Request, table: ParsedTable, wordy: list[_Fault]) -> UserError:
+    """Return the error about the first column of words, and about those that hold the same: words, or numbers in a foreign form."""
+    columns = table.columns
+    fault = wordy[0]
+    form = _column_form(table, fault.column)
+    alike = [each for each in wordy if _column_form(table, each.column) == form]
+    more = f", and so {'does' if len(alike) == 2 else 'do'} {first_few([columns.describe(each.column) for each in alike[1:]])}"
+    what = f"numbers with {' and '.join(form)}" if form else "words"
+    reason = f"{columns.describe(fault.column)} holds {what}, such as {shown(fault.text)} in line {table.lines[fault.row]}"
+    left_out = request.drop_line(*(columns.address(each.column) for each in alike))
+    if form:
+        found = foreign_form(fault.text, table.decimal)
+        assert found is not None, "every word of the column has such a form"
+        remedy = (
+            f"Write {found[1]} rather than {shown(fault.text)}, and all others alike, or leave out the column with {left_out} in [data]."
+        )
+    else:
+        remedy = f"Leave out columns of words with {left_out} in [data], or encode them as numbers."
+        labels = [each.column for each in alike if _may_be_classes(table, each.column)]
+        if labels and table.selection.by_place and _are_numbers(table, table.selection.labels[0]):
+            label = columns.describe(table.selection.labels[0])
+            remedy = f"If a column of words is the label, rather than {label}, write {columns.label_lines(labels)} in [data]. {remedy}"
+    return UserError(f"{reason}{more if alike[1:] else ''}", remedy, file=table.path)
+
+
+def _column_form(table: ParsedTable, column: int) -> tuple[str, ...]:
+    """Return how the words of a column differ from numbers, as of their first; empty if one is not a number in another form."""
+    words = [text for text in table.texts(column) or [] if kind_of(text, table.decimal) is Kind.WORD]
+    forms = [foreign_form(text, table.decimal) for text in dict.fromkeys(words)]
+    return forms[0][0] if forms and forms[0] and all(forms) else ()
+
+
+def _may_be_classes(table: ParsedTable, column: int) -> bool:
+    """Return whether a word occurs twice in a column, as in a column of classes, unlike one of names."""
+    texts = table.texts(column) or []
+    return len(set(texts)) < len(texts)
+
+
+def _are_numbers(table: ParsedTable, column: int) -> bool:
+    """Return whether all cells of a column are numbers."""
+    return all(kind_of(text, table.decimal) is Kind.NUMBER for text in table.texts(column) or [])
+
+
 def find_index_columns(request: Request, selection: Selection, inputs: np.ndarray, notes: Notes) -> list[int]:
-    """Return the feature columns that look like an index, and warn of each, except of row names, of which find_columns warns.
+    """Return the feature columns that look like an index, and warn of each, except of row names, of which choose_columns warns.
 
     Parameters
     ----------
@@ -142,7 +180,7 @@ def find_index_columns(request: Request, selection: Selection, inputs: np.ndarra
         if columns.row_names and column == 0:
             found.append(column)
             continue
-        how = _index_evidence(columns.header[column] if columns.header else None, values)
+        how = index_evidence(columns.header[column] if columns.header else None, values)
         if how is None:
             continue
         found.append(column)
@@ -150,15 +188,3 @@ def find_index_columns(request: Request, selection: Selection, inputs: np.ndarra
         line = request.drop_line(columns.address(column))
         notes.warn(f"{name} {how} like an index, and is a feature here. If it is one, write {line} in [data].")
     return found
-
-
-def _index_evidence(name: str | None, values: np.ndarray) -> str | None:
-    """Return what makes a column look like an index, as a predicate, or None; the name is None if the file has no header."""
-    if len(values) < _INDEX_ROWS:
-        return None
-    if values[0] in (0, 1) and np.array_equal(values, np.arange(len(values)) + values[0]):
-        return f"counts up from {values[0]:g}"
-    usual = name is not None and name.lower() in INDEX_NAMES
-    if usual and np.array_equal(values, np.floor(values)) and len(np.unique(values)) == len(values):
-        return "holds another whole number in every line"
-    return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from mgd_hw.data.csv.cells import Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.columns import LABEL_NAMES, Columns
 from mgd_hw.data.csv.layout import Layout, no_samples, one_column
@@ -13,6 +15,11 @@ from mgd_hw.data.csv.rows import Scan, empty_at_end, uneven_row
 from mgd_hw.errors import shown
 
 __all__ = ["find_columns"]
+
+_LEAST_ROWS = 4
+"""Number of rows below from which on numbers in the first row may stand out from them."""
+_MOST_ROWS = 100
+"""Number of rows below that the numbers in the first row are compared with."""
 
 
 def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> Columns:
@@ -37,11 +44,6 @@ def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> 
     if trailing or len(layout.rows[0]) > layout.width:
         lines = "The header ends" if not trailing else "Lines end" if len(layout.rows[0]) >= layout.width else "Lines below the header end"
         notes.warn(f"{lines} with a delimiter, after which no cell follows; no column is made of it.")
-    if row_names:
-        notes.warn(
-            "The header has one cell fewer than the lines below, so that column 0 holds row names, and is a feature here. "
-            f"Leave it out with {request.drop_line(0)} in [data]."
-        )
     return Columns(count, _names(first[:count]) if is_header else None, row_names, layout.width)
 
 
@@ -74,17 +76,21 @@ def _decide_header(request: Request, layout: Layout, first: list[str], line: int
     """Return whether the first row is a header: as the design file says, or else by its cells."""
     marks = decimal_marks(layout.delimiter, request.decimal)
     numbers = [cell for cell in first if kind_of(cell, marks) is Kind.NUMBER]
+    body = [row for row in layout.rows[1:] if len(row) == layout.width]
+    different = _difference(first, body, marks)
     if request.header is not None:
-        if request.header and len(numbers) == len(first) and not _counts_up(numbers):
+        if request.header and len(numbers) == len(first) and not _counts_up(numbers) and different is None:
             notes.warn(f"Line {line}, which data.header makes the header, holds numbers alone.")
         if not request.header and len(numbers) == len(first) > 2 and _counts_up(numbers):
             notes.warn(f"Line {line} counts {first_few(numbers)} like a header of numbers; data.header = false makes it a sample.")
         return request.header
-    body = [row for row in layout.rows[1:] if len(row) == layout.width]
     why = _header_evidence(request, first, body, marks, line)
     if why is None:
         same = f"line {line} has cells of the same kinds as the lines below"
         notes.guess("header", "none", same if body else "its only line has numbers")
+        if different is not None:
+            listed = f"{first_few(numbers)} in line {line} {different}"
+            notes.warn(f"The numbers {listed}, so that the line may be a header. If it is one, write header = true in [data].")
         return False
     notes.guess("header", f"line {line} ({first_few([shown(cell) for cell in first])})", why)
     if numbers and len(numbers) < len(first) and not _counts_up(numbers):
@@ -109,6 +115,43 @@ def _header_evidence(request: Request, first: list[str], body: list[list[str]], 
     if all(fresh) and all(kind in (Kind.WORD, Kind.MISSING) for kind in kinds):
         return "it holds words alone, none of which occurs below"
     return _counting_evidence(request, first, below, kinds, line)
+
+
+def _difference(first: list[str], body: list[list[str]], marks: str) -> str | None:
+    """Return how the numbers in the first row differ from those below in (nearly) all columns, as a predicate, or None."""
+    columns = [column for column, cell in enumerate(first) if kind_of(cell, marks) is Kind.NUMBER]
+    rows = body[:_MOST_ROWS]
+    if len(columns) < 2 or len(rows) < _LEAST_ROWS:
+        return None
+    top = np.array([_value(first[column], marks) for column in columns])
+    below = np.array([[_value(row[column], marks) for column in columns] for row in rows])
+    with np.errstate(all="ignore"):  # Infinities, of a column of words as well, have no distance
+        low = np.where(np.isnan(below), np.inf, below).min(0)
+        high = np.where(np.isnan(below), -np.inf, below).max(0)
+        span = np.where(high > low, high - low, np.maximum(abs(low), abs(high)))
+        far = (top < low - span) | (top > high + span)
+        even = _is_even(top) and not any(map(_is_even, below))
+    if _nearly_all(far):
+        return "lie far outside the numbers below them"
+    if even and _nearly_all((below != top).all(0)):
+        return f"{'rise' if top[1] > top[0] else 'fall'} evenly, unlike those of the lines below"
+    return None
+
+
+def _value(cell: str, marks: str) -> float:
+    """Return the number in a cell, or NaN if it holds none."""
+    return float(cell.replace(",", ".")) if kind_of(cell, marks) is Kind.NUMBER else np.nan
+
+
+def _is_even(values: np.ndarray) -> bool:
+    """Return whether three or more numbers rise or fall by the same step."""
+    steps = np.diff(values)
+    return len(steps) > 1 and steps[0] != 0 and bool(np.allclose(steps, steps[0], rtol=1e-6, atol=0))
+
+
+def _nearly_all(found: np.ndarray) -> bool:
+    """Return whether three of four entries of a boolean array are true."""
+    return bool(found.mean() >= 0.75)
 
 
 def _counting_evidence(request: Request, first: list[str], below: list[list[str]], kinds: list[Kind], line: int) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgd_hw.data.csv.cells import Kind, kind_of, to_float
+from mgd_hw.data.csv.cells import Kind, foreign_form, kind_of, to_float
 from mgd_hw.data.csv.notes import Notes, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
 from mgd_hw.errors import UserError, shown
@@ -13,6 +13,8 @@ __all__ = ["LONGEST_LABEL", "read_answers"]
 
 LONGEST_LABEL = 256
 """Length limit of a label that is a word, in characters."""
+_PUNCTUATION = " .,;:?_'\"`´‘’“”«»()[]{}"
+"""Characters around a class that seldom tell it from another, unlike the signs in "<=50K", "A+" and "C#"."""
 
 
 def read_answers(table: ParsedTable, notes: Notes) -> np.ndarray:
@@ -57,9 +59,33 @@ def _label_kinds(table: ParsedTable, column: int, texts: list[str], notes: Notes
         count = sum(text in missing for text in texts)
         listed = first_few([shown(text) for text in missing])
         notes.warn(f"The label {listed} in {name} is taken for a class ({count} sample{'s' * (count != 1)}).")
-    if len(set(kinds.values()) - {Kind.MISSING}) > 1:
+    foreign = {text: foreign_form(text, table.decimal) for text, kind in kinds.items() if kind is Kind.WORD}
+    first = next((text for text in texts if text in foreign), "")
+    if (form := foreign.get(first)) and all(foreign.values()):
+        notes.warn(
+            f"The labels in {name} look like numbers with {' and '.join(form[0])}, such as {shown(first)}, and are taken for classes. "
+            f"If they are numbers, write {form[1]} rather than {shown(first)}, and all others alike."
+        )
+    elif len(set(kinds.values()) - {Kind.MISSING}) > 1:
         notes.warn(f"The labels in {name} are of several kinds, such as numbers and words; all are taken for words.")
+    if not set(kinds.values()) <= {Kind.NUMBER} and not set(kinds.values()) <= {Kind.BOOLEAN}:
+        _warn_of_spellings(name, sorted(kinds), notes)
     return set(kinds.values())
+
+
+def _warn_of_spellings(name: str, classes: list[str], notes: Notes) -> None:
+    """Warn of classes in a column that differ only in case, white space or surrounding punctuation."""
+    spellings: dict[str, list[str]] = {}
+    for each in classes:
+        plain = " ".join(each.casefold().strip(_PUNCTUATION).split())
+        spellings.setdefault(plain or each, []).append(each)
+    groups = [" and ".join(map(shown, group)) for group in spellings.values() if len(group) > 1]
+    if groups:
+        listed = "; ".join(groups[:4]) + "; …" * (len(groups) > 4)
+        notes.warn(
+            f"Classes in {name} differ only in case, white space or surrounding punctuation: {listed}. "
+            "Spell them alike if they are the same."
+        )
 
 
 def _fault(text: str, kind: Kind, words: bool) -> tuple[str, str] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["ParsedTable", "parse_cells"]
+
+_LIKE_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+"""Pattern of a number whose comma may be a decimal mark or separate thousands."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,19 @@ def parse_cells(request: Request, data: bytes, layout: Layout, scan: Scan, selec
     comma = _first_with(table, ",")
     if comma is None:
         return table
+    thousands = all(_LIKE_THOUSANDS.fullmatch(text) for texts in _text_columns(table) for text in texts if _has_mark(text, ","))
     table = parsed(",")
     point = _first_with(table, ".")
     if point is not None:
         reason = f"line {comma[0]} has a decimal comma ({comma[1]}), line {point[0]} a decimal point ({point[1]})"
         raise UserError(reason, "Write all numbers with the same decimal mark, and none for thousands.", file=request.path)
     notes.guess("decimal mark", "comma", f"line {comma[0]} holds {comma[1]}")
+    if thousands:
+        notes.warn(
+            f"All numbers with a comma have three digits after it, such as {comma[1]} in line {comma[0]}, which is read as "
+            f'{comma[1].replace(",", ".")}. If the commas separate thousands, remove them from the file, and write decimal = "." '
+            'in [data]; if they are decimal marks, write decimal = ",".'
+        )
     return table
 
 
@@ -124,14 +136,24 @@ def _parsed(path: Path, data: bytes, delimiter: str, decimal: str, selection: Se
 
 
 def _first_with(table: ParsedTable, mark: str) -> tuple[int, str] | None:
-    """Return line and text of the first number with this decimal mark; columns of labels that are words are left out."""
+    """Return line and text of the first number with this decimal mark."""
     found = []
-    labels = table.selection.labels
-    for column in labels + table.selection.features:
-        texts = table.texts(column)
-        if texts is None or (column in labels and any(kind_of(text, ".,") is not Kind.NUMBER for text in texts)):
-            continue
-        row = next((row for row, text in enumerate(texts) if mark in text and NUMBER[mark].fullmatch(text)), None)
+    for texts in _text_columns(table):
+        row = next((row for row, text in enumerate(texts) if _has_mark(text, mark)), None)
         if row is not None:
             found.append((int(table.lines[row]), texts[row]))
     return min(found, default=None)
+
+
+def _text_columns(table: ParsedTable) -> Iterator[list[str]]:
+    """Yield the cells of each column that pandas leaves as text; columns of labels that are words are left out."""
+    labels = table.selection.labels
+    for column in labels + table.selection.features:
+        texts = table.texts(column)
+        if texts is not None and (column not in labels or all(kind_of(text, ".,") is Kind.NUMBER for text in texts)):
+            yield texts
+
+
+def _has_mark(text: str, mark: str) -> bool:
+    """Return whether a cell is a number with this decimal mark in it."""
+    return mark in text and NUMBER[mark].fullmatch(text) is not None

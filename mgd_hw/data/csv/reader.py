@@ -81,7 +81,7 @@ def read_csv(
         A text file in UTF-8, or in UTF-16 with a byte order mark.
     label : str, int, tuple or None
         Label column, or several, by name or by number from 0, negative from the end; None takes the one column with a
-        usual name (:data:`LABEL_NAMES`), or else the last.
+        usual name (:data:`LABEL_NAMES`), or else the last that does not look like an index.
     drop : tuple of str or int
         Columns to leave out.
     header : bool or None
@@ -105,7 +105,7 @@ def read_csv(
     layout = find_layout(request, data, notes)
     scan = scan_rows(path, data, layout)
     columns = find_columns(request, layout, scan, notes)
-    selection = choose_columns(request, columns, notes)
+    selection = choose_columns(request, layout, columns, notes)
     table = parse_cells(request, data, layout, scan, selection, notes)
     inputs = read_inputs(request, table, notes)
     answers = read_answers(table, notes)

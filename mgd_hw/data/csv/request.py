@@ -62,4 +62,4 @@ class Request:
 
     def drop_line(self, *more: str | int) -> str:
         """Return the line of a design file that drops these columns beside those already dropped, such as ``drop = ["id"]``."""
-        return f"drop = {json.dumps([*self.drop, *more], ensure_ascii=False)}"
+        return f"drop = {json.dumps(list(dict.fromkeys([*self.drop, *more])), ensure_ascii=False)}"

@@ -30,6 +30,10 @@ _BINARY = {
 """First bytes of files that are often taken for a table, and what such a file is, as a phrase."""
 
 
+_LIBSVM = re.compile(r"\s*(?:[0-9.+-][0-9.eE+,-]*\s+)?(?:qid:[0-9]+\s+)?(?:[0-9]+:[0-9.eE+-]+\s+){2,}(?:#.*\s+)?")
+"""Pattern of a line in libsvm format, its LF included: a label, and at least two pairs of index and value."""
+
+
 def read_utf8(path: Path) -> bytes:
     """Return the text of a file in UTF-8, without a byte order mark, each line ended by LF.
 
@@ -143,7 +147,7 @@ def refuse_other_formats(path: Path, line: str) -> None:
     Raises
     ------
     UserError
-        If the line begins an ARFF file, a page in HTML or XML, or JSON.
+        If the line begins an ARFF file, a page in HTML or XML, JSON, or a file in libsvm format.
     """
     relation = re.match(r"\s*@relation\s+(.*)", line, re.IGNORECASE)
     if relation:
@@ -155,3 +159,6 @@ def refuse_other_formats(path: Path, line: str) -> None:
         )
     if re.match(r"\s*(\{|\[\s*[\[{])", line):
         raise UserError("it is JSON, not a table", "Save it as csv.", file=path)
+    if _LIBSVM.fullmatch(f"{line}\n"):
+        remedy = "Load it with sklearn.datasets.load_svmlight_file, and save it as csv or npz."
+        raise UserError("it is a file in libsvm format, with pairs of index and value", remedy, file=path)

@@ -68,6 +68,8 @@ READ: dict[str, tuple[str, dict[str, Any], tuple[str, ...], list[list[float]], t
         "sep=;\n#;1;2\n%;3;4\n", {"label": 0, "header": False}, ("column 1", "column 2"), [[1, 2], [3, 4]], ("column 0",), ["#", "%"],
     ),
     "sep that cannot be one, and a key": ("sep=-\na;b;c\n1;2;3\n4;5;6\n", {"delimiter": ";"}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
+    "times are not libsvm": ("1 2:3 3\n4 5:4 6\n", {"drop": (1,)}, ("column 0",), [[1], [4]], ("column 2",), [3, 6]),
+    "a time is not libsvm": ("1 2:30\n4 5:40\n", {}, ("column 0",), [[1], [4]], ("column 1",), ["2:30", "5:40"]),
     "another delimiter": ("a:b:c\n1:2:3\n4:5:6\n", {"delimiter": ":"}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "trailing delimiter": ("a,b,c,\n1,2,3,\n4,5,6,\n", {}, AB, ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
     "trailing delimiters, no header": (
@@ -102,7 +104,15 @@ READ: dict[str, tuple[str, dict[str, Any], tuple[str, ...], list[list[float]], t
     "labels ±1": ("1.5,2,-1\n4,5,+1\n", {}, ("column 0", "column 1"), [[1.5, 2], [4, 5]], ("column 2",), [-1, 1]),
     "labels of several kinds": ("a,b,c\n1,2,3\n4,5,x\n", {}, AB, ONE_TO_SIX[0], C, ["3", "x"]),
     "label by its name in the file": ("Label,b,c\n1,2,3\n4,5,6\n", {}, ("b", "c"), [[2, 3], [5, 6]], ("Label",), [1, 4]),
-    "several usual names": ("class,target,c\n1,2,3\n4,5,6\n", {}, ("class", "target"), ONE_TO_SIX[0], C, ONE_TO_SIX[1]),
+    "several usual names, one dropped": ("class,target,c\n1,2,3\n4,5,6\n", {"drop": (1,)}, C, [[3], [6]], ("class",), [1, 4]),
+    "label and coordinates": ("label,x,y\n1,2,3\n4,5,6\n", {}, ("x", "y"), [[2, 3], [5, 6]], ("label",), [1, 4]),
+    "class and coordinates": ("Y,Class,X\n1,2,3\n4,5,6\n", {}, ("Y", "X"), [[1, 3], [4, 6]], ("Class",), [2, 5]),
+    "coordinates and the last": ("x,y,z\n1,2,3\n4,5,6\n", {}, ("x", "y"), ONE_TO_SIX[0], ("z",), ONE_TO_SIX[1]),
+    "numbered coordinates and the last": ("x1,y,y1\n1,2,3\n4,5,6\n", {}, ("x1", "y"), ONE_TO_SIX[0], ("y1",), ONE_TO_SIX[1]),
+    "y beside numbered inputs": ("x1,y,x2\n1,2,3\n4,5,6\n", {}, ("x1", "x2"), [[1, 3], [4, 6]], ("y",), [2, 5]),
+    "y of x": ("y,x\n1,2\n3,4\n", {}, ("x",), [[2], [4]], ("y",), [1, 3]),
+    "y of x, others dropped": ("y,t,x\n1,2,2\n3,4,4\n", {"drop": ("t",)}, ("x",), [[2], [4]], ("y",), [1, 3]),
+    "Titanic": ("PassengerId,Survived,Age\n7,0,22\n9,1,38\n", {}, ("PassengerId", "Age"), [[7, 22], [9, 38]], ("Survived",), [0, 1]),
     "usual name dropped": ("class,b,c\n1,2,3\n4,5,6\n", {"drop": ("class",)}, ("b",), [[2], [5]], C, [3, 6]),
     "last dropped": ("a,b,c\n1,2,3\n4,5,6\n", {"drop": (-1,)}, ("a",), [[1], [4]], ("b",), [2, 5]),
     "dropped words": ("a,s,c\n1,male,3\n4,,6\n", {"drop": ("s",)}, ("a",), [[1], [4]], C, [3, 6]),
@@ -216,14 +226,28 @@ def test_the_key_decides_otherwise(path: Path) -> None:
     assert read_csv(path, header=False).inputs.tolist() == [[0, 1], [5, 6]]
     written(path, "a;b\n1,234;x\n")
     assert read_csv(path).inputs.tolist() == [[1.234]]
-    with pytest.raises(UserError, match=r'd\.csv: column 0 \("a"\) holds words, such as "1,234" in line 2\. '):
+    with pytest.raises(UserError, match=r'd\.csv: column 0 \("a"\) holds numbers with thousands separators, such as "1,234" in line 2\. '):
         read_csv(path, decimal=".")
+
+
+@pytest.mark.parametrize(("drop", "label"), [((), "area"), (("area",), "price"), (("area", "price"), "other")])
+def test_an_index_is_not_guessed_to_be_the_label(path: Path, drop: tuple[str, ...], label: str) -> None:
+    rows = "".join(f"{n * n % 7}.5,{n * 3},{n % 5},{n + 1},{n}\n" for n in range(12))
+    table = read_csv(written(path, f"other,price,area,id,row\n{rows}"), drop=drop)
+    assert table.answer_names == (label,)
+    assert table.index_columns == ("id", "row")
+    guess = next(guess for guess in table.guesses if guess.what == "label")
+    assert guess.why == "it is the last that does not look like an index, and no column has a usual name of a label"
 
 
 # -- What is warned of ------------------------------------------------------------------------------------------------
 
 COUNTING = "".join(f"{n},{n * n % 7}.5,w\n" for n in range(12))
 IDS = "".join(f"{n * 37 % 101},{n * n % 7}.5,w\n" for n in range(12))
+AREAS = "".join(f"{n * n % 7}.5,w,{n}\n" for n in range(12))
+BOTH = "".join(f"{n},{n + 1}\n" for n in range(12))
+ORDINARY = "".join(f"{n * 7 % 10},{n * n % 7}.5,{n * 3 % 5},{n % 2}\n" for n in range(20))
+WORDED = ORDINARY.replace(",0\n", ",v\n").replace(",1\n", ",w\n")
 OF_ONE = COUNTING.replace("0,0.5,w\n", "", 1)
 
 WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -235,10 +259,14 @@ WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
     (f"n,a,label\n{IDS}", {}, []),
     (COUNTING, {}, [r"Column 0 counts up from 0 .* write drop = \[0\] in .*"]),
     (f"n,m,a,label\n{COUNTING.replace(',w', ',7,w')}", {"drop": ("m",)}, [r'.* write drop = \["m", "n"\] in .*']),
+    (f"n,m,a,label\n{COUNTING.replace(',w', ',7,w')}", {"drop": ("m", "m")}, [r'.* write drop = \["m", "n"\] in .*']),
     (f"n,a,label\n{COUNTING}", {"drop": ("n",)}, []),
     (f"n,a,label\n{COUNTING}", {"label": "n", "drop": ("label",)}, []),
     ("".join(f"{n},2.5,w\n" for n in range(9)), {}, []),
     (f"a label\n{COUNTING.replace(',', ' ')}", {}, [r"The header has one cell fewer than .* Leave it out with drop = \[0\] in \[data\]\."]),
+    (f"a label\n{COUNTING.replace(',', ' ')}", {"drop": (0,)}, []),
+    (f"a label\n{COUNTING.replace(',', ' ')}", {"drop": ("",)}, []),
+    (f"a b\n{COUNTING.replace(',w', ' 7').replace(',', ' ')}", {"label": 0}, []),
     ("a,b,\n1,2,\n", {}, [r"Lines end with a delimiter, after which no cell follows; no column is made of it\."]),
     ("a,b\n1,2,\n", {}, [r"Lines below the header end with a delimiter, .*"]),
     ("a,b,\n1,2\n", {}, [r"The header ends with a delimiter, .*"]),
@@ -247,11 +275,110 @@ WARNED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("label,b,c\n1,2,3\n", {"label": "c"}, [r'Column 0 \("label"\) has a usual name of a label, and is a feature here\.']),
     ("label,b,c\n1,2,3\n", {"label": "c", "drop": (0,)}, []),
     ("a,b,label\nTrue,2,3\nfalse,2,3\n", {}, [r'Column 0 \("a"\) holds booleans, read as 1 for true and 0 for false\.']),
+    (
+        f"a,s,n\n{AREAS}",
+        {"drop": ("s",)},
+        [
+            r'Column 2 \("n"\), the last, counts up from 0 like an index, and is not taken for the label; column 0 \("a"\) is\. '
+            r'If it is the label, write label = "n" in \[data\]\.',
+            r'Column 2 \("n"\) counts up from 0 like an index, and is a feature here\. .* write drop = \["s", "n"\] in \[data\]\.',
+        ],
+    ),
+    (
+        f"a,s,ID\n{AREAS.replace('w,', 'w,5')}",
+        {"drop": (1,)},
+        [r'Column 2 \("ID"\), the last, holds another whole number in every line like an index, and is not taken .*', r".*"],
+    ),
+    (f"a,s,n\n{AREAS}", {"label": "n", "drop": ("s",)}, []),
+    (
+        f"n,m\n{BOTH}",
+        {},
+        [
+            r'Column 1 \("m"\), the last, counts up from 1 like an index, and is taken for the label all the same\. Name another column .*',
+            r'Column 0 \("n"\) counts up from 0 .*',
+        ],
+    ),
     ("1,Aa,1,x,5\n1,2,3,y,6\n", {"drop": (3,)}, [r"Line 1 is taken for the header, though it holds numbers \(1, 1, 5\)\."]),
     ("5,7,9\n1,2,3\n", {"header": True}, [r"Line 1, which data\.header makes the header, holds numbers alone\."]),
     ("0,1,2\n1,2,3\n", {"header": False}, [r"Line 1 counts 0, 1, 2 like a header of numbers; data\.header = false makes it a sample\."]),
     ("a,b\n1,x\n2,NA\n3,NA\n", {}, [r'The label "NA" in column 1 \("b"\) is taken for a class \(2 samples\)\.']),
     ("a,b\n1,x\n2,1\n", {}, [r'The labels in column 1 \("b"\) are of several kinds, .*']),
+    (
+        'a,b\n1,"1,000"\n2,"2,000"\n',
+        {},
+        [
+            r'The labels in column 1 \("b"\) look like numbers with thousands separators, such as "1,000", and are taken for classes\. '
+            r'If they are numbers, write 1000 rather than "1,000", and all others alike\.'
+        ],
+    ),
+    ("a,b\n1,500\n2,−1\n", {}, [r'The labels in column 1 \("b"\) look like numbers with Unicode minus signs, such as "−1", .*']),
+    ("a,b\n1,5%\n2,x\n", {}, []),
+    (
+        "a,b\n1,Yes\n2,yes\n3,no\n",
+        {},
+        [r'Classes in column 1 \("b"\) differ only in case, white space or surrounding punctuation: "Yes" and "yes"\. Spell them alike .*'],
+    ),
+    ("a,b\n1,>50K\n2,<=50K\n3,>50K.\n4,<=50K.\n5,A+\n6,A-\n", {}, [r'.*: "<=50K" and "<=50K\."; ">50K" and ">50K\."\. .*']),
+    ("a,b\n1,New  York\n2,(new york)\n3,NEW YORK\n4,York\n", {}, [r'.*: "\(new york\)" and "NEW YORK" and "New  York"\. .*']),
+    ("a,b\n1,.\n2,:\n3,x\n", {}, [r'The label "\." in .* is taken for a class .*']),
+    (
+        "a,b,c\n" + "".join(f"1,{w}{n},{n}\n" for n in range(5) for w in "zZ"),
+        {"label": ("c", "b")},
+        [r'Classes in column 1 .*: "Z0" and "z0"; "Z1" and "z1"; "Z2" and "z2"; "Z3" and "z3"; …\. .*'],
+    ),
+    ("a,b\n1,True\n2,TRUE\n3,false\n", {}, []),
+    ("a,b\n1,1.\n2,1\n3,1\n", {}, []),
+    *(
+        (
+            f"{first}\n{ORDINARY}",
+            {},
+            [rf"The numbers {numbers} in line 1 {how}, so that the line may be a header\. If it is one, write header = true in \[data\]\."],
+        )
+        for first, numbers, how in [
+            ("400,410,420,430", "400, 410, 420, 430", "lie far outside the numbers below them"),
+            ("2001,2002,2003,2004", "2001, 2002, 2003, 2004", "lie far outside the numbers below them"),
+            ("400,470,999,1", "400, 470, 999, 1", "lie far outside the numbers below them"),
+            ("1.5,2.25,3,3.75", r"1\.5, 2\.25, 3, 3\.75", "rise evenly, unlike those of the lines below"),
+            ("4.5,3.25,2,0.75", r"4\.5, 3\.25, 2, 0\.75", "fall evenly, unlike those of the lines below"),
+        ]
+    ),
+    *((f"{first}\n{ORDINARY}", {}, []) for first in ("9,1,4,8", "99,88,3,1", "2,2,2,2", "1,1.1,1.3,1.4")),
+    (f"400,410,420,kind\n{WORDED}", {}, [r"The numbers 400, 410, 420 in line 1 lie far outside the numbers below them, .*"]),
+    (f"2.5,3,3.5,w\n{WORDED}", {}, []),
+    *((f"{first}\n{ORDINARY}", {}, []) for first in ("10,8,5,2", "2.25,2.25,2.25,2.25")),
+    ("99,v\n1,v\n2,w\n3,v\n4,w\n", {}, []),
+    ("5,6,8,0\n" + "4,5,7,0\n" * 5, {}, []),
+    ("6.5,7\n1,1\n4,4\n9,9\n2,2\n", {}, []),
+    (f"400,410,420,5\n{WORDED}", {}, [r"The numbers 400, 410, 420, 5 in line 1 lie far .*", r"The labels in .* of several kinds, .*"]),
+    (f"400,410,420,430\n?,?,3,1\n{ORDINARY}", {"drop": (0, 1)}, [r"The numbers 400, 410, 420, 430 in line 1 lie far .*"]),
+    (f"6,7,8,9\n{ORDINARY}6,7,8,9\n", {}, []),
+    (f"1.5,2.25,3,3.75\n{ORDINARY}.2,.3,.4,.5\n", {}, []),
+    ("5,6,7\n1,9,2\n1,9,3\n1,9,5\n1,9,8\n", {}, [r".* rise evenly, .*"]),
+    ("5,6,7\n5,9,2\n1,6,3\n1,9,5\n1,9,7\n", {}, []),
+    ("400,410,420\n1,9,2\n1,9,3\n1,8,5\n", {}, []),
+    (f"400,410,420,430\n{ORDINARY}", {"header": True}, []),
+    (f"400,410,420,430\n{ORDINARY}", {"header": False}, []),
+    (f"9,1,4,8\n{ORDINARY}", {"header": True}, [r"Line 1, which data\.header makes the header, holds numbers alone\."]),
+    (
+        "40,5;41,5;1e999;7\n0,5;1,5;1;1\n1;1,25;2;2\n0;2;3;1\n0;1;3;3\n",
+        {"drop": (2,)},
+        [r"The numbers 40,5, 41,5, 1e999, 7 in line 1 lie far outside .*"],
+    ),
+    (
+        "a;b;c\n1,234;x;2\n-12,500;y;17\n",
+        {"drop": ("b",)},
+        [
+            r"All numbers with a comma have three digits after it, such as 1,234 in line 2, which is read as 1\.234\. If the commas "
+            r'separate thousands, remove them from the file, and write decimal = "\." in \[data\]; if they are decimal '
+            r'marks, write decimal = ","\.'
+        ],
+    ),
+    ("a;b\n2;1,234\n1;3,000\n", {}, [r"All numbers with a comma have three digits after it, such as 1,234 in line 2, .*"]),
+    ("a;b\n1,234;x\n-12,500;y\n", {"decimal": ","}, []),
+    ("a;b\n1,234;x\n12,5;y\n", {}, []),
+    ("a;b\n1,234;2\n0,500;3,5\n", {}, []),
+    ("a;b\n1,234;x\n0,500;y\n", {}, []),
+    ("a;b\n1234,567;x\n2,500;y\n", {}, []),
     ("a,b\n1,True\n2,1\n", {}, [r'The labels in column 1 \("b"\) are of several kinds, .*']),
 ]
 
@@ -267,6 +394,24 @@ def test_warnings(path: Path, text: str, options: dict[str, Any], warnings: list
 # -- What is refused --------------------------------------------------------------------------------------------------
 
 ABC = "a,b,c\n1,2,3\n4,5,6\n"
+COLORS = "red,1.5,0\nblue,2,1\nred,3,1\n"
+FOREIGN = [
+    ("1,000", "thousands separators", "1000"),
+    ("-12,345,678.5", "thousands separators", "-12345678.5"),
+    ("1,00,000", "thousands separators", "100000"),
+    ("1.000.000", "thousands separators", "1000000"),
+    ("1 000", "thousands separators", "1000"),
+    ("1\u202f000", "thousands separators", "1000"),
+    ("1'000.25", "thousands separators", "1000.25"),
+    ("1_000", "thousands separators", "1000"),
+    ("0%", "percent signs", "0"),
+    ("2.5 %", "percent signs", "2.5"),
+    ("−0", "Unicode minus signs", "-0"),
+    ("–.5", "Unicode minus signs", "-.5"),
+    ("€ 5", "currency signs", "5"),
+    ("-$5", "currency signs", "-5"),
+    ("−$1,000", "Unicode minus signs and currency signs and thousands separators", "-1000"),
+]
 REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     # Not a table
     ("", {}, r"D: it holds no samples\. Give one line per sample: .*"),
@@ -279,9 +424,11 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     ("a;b\n1;2\n", {"delimiter": "|"}, r"D: it has one column\. .*"),
     (b"a,b\n1,2\n\xff,2\n", {}, r"D: line 3 is not UTF-8 text\. Save the file as UTF-8\."),
     ("a,b\r\n1,é\r\n".encode("latin-1"), {}, r"D: line 2 is not UTF-8 text\. .*"),
+    (b"a,b\r1,2\r\n3,4\n\xff,2\r", {}, r"D: line 4 is not UTF-8 text\. .*"),
     (b"\xff\xfe" + "a\tb\n1\t2\n".encode("utf-16-le") + b"\x00\xd8", {}, r"D: line 3 is not UTF-16 text\. .*"),
     ("a,b\n".encode("utf-32"), {}, r"D: it is UTF-32 text\. .*"),
     (b"a,b\n1,\0\n", {}, r"D: line 2 holds a NUL byte, so it is not a text file\. .*"),
+    (b"a,b\r1,2\r\n3,4\n1,\0\r", {}, r"D: line 4 holds a NUL byte, .*"),
     ("a,b\n1,2\n".encode("utf-16-le"), {}, r"D: line 1 holds a NUL byte, .*"),
     (b"PK\x03\x04\x14\0", {}, r"D: it is a zip archive or an Excel workbook, not a text file\. Save or export the table as csv\."),
     (b"\x1f\x8b\x08", {}, r"D: it is compressed by gzip, not a text file\. .*"),
@@ -290,6 +437,9 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     ('{"a": [1, 2]}\n', {}, r"D: it is JSON, not a table\. .*"),
     *((f"sep={said}\na{said}b\n", {}, rf"D: line 1 names the delimiter {shown}, which cannot stand between cells\. .* sep=;.*")
       for said, shown in (("é", '"é"'), ('"', r'"\\""'), ("x", '"x"'), ("1", '"1"'), ("-", '"-"'), (".", r'"\."'), ("\u3000", '"\u3000"'))),
+    *((f"{lead}1:0.5 2:0.3{tail}\n1 2:1e-3\n", {},
+       r"D: it is a file in libsvm format, with pairs of index and value\. Load it with sklearn\.datasets\.load_svmlight_file, and .*")
+      for lead, tail in (("", ""), ("+1 ", ""), ("-1.5\t", " "), ("1,3 ", " 7:-1"), ("2 qid:4 ", " # x"))),
     # Rows
     ("1,2,0\n5,6,7\n3,4\n", {}, r"D: line 3 has 2 cells, the other lines 3\. Give every line the same number of cells, .*"),
     ("a,b,c\n1,2,3\n\n4,5,6,7\n8,9,0\n", {}, r"D: line 4 has 4 cells, the other lines 3\. .*"),
@@ -320,15 +470,45 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
       for word, shown in (("inf", "inf"), ("-Infinity", "-inf"), ("1e999", "inf"), ("9" * 400, "inf"))),
     *((f'a,b,c\n1,2,3\n7,8,9\n4,"{word}",6\n', {}, rf'D: line 4, column 1 \("b"\): the value is not a number: "{re.escape(word)}"\. .*')
       for word in ("x", "1_0", "0x10", "1,000", "１２", "1 000", "5%", "--5", "1e", "1.2.3", "2020-01-01")),
-    ("a;b;c\n1,5;1.234,5;3\n4;5;6\n4;5;6\n", {}, r'D: line 2, column 1 .*: the value is not a number: "1\.234,5"\. .* decimal comma, .*'),
+    ("a;b;c\n1,5;1.234,5;3\n4;5;6\n4;5;6\n", {},
+     r'D: line 2, column 1 .*: the value is not a number: "1\.234,5"\. Write 1234,5 instead, without .*'),
     ("a,s,t,c\n1,male,u,3\n4,female,v,6\n", {"drop": ()},
      r'D: column 1 \("s"\) holds words, such as "male" in line 2, and so does column 2 \("t"\)\. .* drop = \["s", "t"\] in .*'),
+    # Columns of words, one of which may be the label
+    (f"color,a,b\n{COLORS}", {},
+     r'D: column 0 \("color"\) holds words, such as "red" in line 2\. If a column of words is the label, rather than column 2 \("b"\), '
+     r'write label = "color" in \[data\]\. Leave out columns of words with drop = \["color"\] in \[data\], or encode them as numbers\.'),
+    (COLORS, {}, r"D: column 0 holds words, .* rather than column 2, write label = 0 in .* with drop = \[0\] in .*"),
+    (f"color,a,b\n{COLORS}", {"label": "b"}, r'D: column 0 \("color"\) holds words, such as "red" in line 2\. Leave out .*'),
+    (f"color,a,label\n{COLORS}", {}, r'D: column 0 \("color"\) holds words, such as "red" in line 2\. Leave out .*'),
+    (f"color,a,b\n{COLORS}".replace("1\n", "x\n"), {}, r'D: column 0 \("color"\) holds words, such as "red" in line 2\. Leave out .*'),
+    ("name,s,c\na,u,1\nb,u,2\nc,v,3\n", {},
+     r'D: column 0 .*, and so does column 1 \("s"\)\. .* write label = "s" in .* drop = \["name", "s"\] .*'),
+    ("name,s,c\na,1,1\nb,2,2\nc,3,3\n", {}, r'D: column 0 \("name"\) holds words, such as "a" in line 2\. Leave out .*'),
+    # Columns of numbers in a foreign form
+    *((f'a;s;label\n0.5;"{cell}";u\n0.5;"{cell}";v\n', {"decimal": "."},
+       rf'D: column 1 \("s"\) holds numbers with {what}, such as "{re.escape(cell)}" in line 2\. '
+       rf'Write {re.escape(plain)} rather than "{re.escape(cell)}", and all others alike, or leave out .* drop = \["s"\] in \[data\]\.')
+      for cell, what, plain in FOREIGN),
+    ('a,s,label\n1.5,"1,5",u\n1,"2,25",v\n', {},
+     r'D: column 1 .* holds numbers with decimal commas, such as "1,5" in line 2\. Write 1\.5 .*'),
+    ("a;s;label\n1;1.234,5;u\n1;2.000,5;v\n2,5;3;w\n", {"decimal": ","},
+     r'D: column 1 .* holds numbers with thousands separators, such as "1\.234,5" in line 2\. Write 1234,5 rather than .*'),
+    ("a;s;label\n1,5;8.5;u\n", {"decimal": ","}, r"D: column 1 .* holds numbers with decimal points, such as .* Write 8,5 rather than .*"),
+    ("a,s,t,u,label\n1,5%,x,6%,v\n2,0%,y,7%,w\n", {},
+     r'D: column 1 .* percent signs, .*, and so does column 3 \("u"\)\. .* drop = \["s", "u"\] .*'),
+    ("a,s,label\n1,5%,u\n2,many%,v\n", {}, r'D: column 1 \("s"\) holds words, such as "5%" in line 2\. .*'),
+    ("a,b,label\n1,2,x\n1,3,x\n4,−5,y\n", {},
+     r'D: line 4, column 1 .*: the value is not a number: "−5"\. Write -5 instead, without Unicode .*'),
+    ("a,b,label\n1,2,x\n1,3,x\n4,5 cm,y\n", {},
+     r'D: line 4, column 1 .*: the value is not a number: "5 cm"\. Write numbers with .* without units .*'),
     ("a,s,c,c\n1,male,3,3\n4,,6,6\n", {"drop": ("a",), "label": 2}, r'D: column 1 \("s"\) holds words, .* drop = \["a", "s"\] in .*'),
     ("a;b;c\n1,5;2;3\n4;5;6\n7;8.5;9\n", {}, r"D: line 2 has a decimal comma \(1,5\), line 4 a decimal point \(8\.5\)\. .*"),
     ("a;b;c\n1,5;2;3\n4;5;0.5\n", {}, r"D: line 2 has a decimal comma \(1,5\), line 3 a decimal point \(0\.5\)\. .*"),
     ("a;b;c\n1;2;0,5\n4;5;0.5\n", {}, r"D: line 2 has a decimal comma \(0,5\), line 3 a decimal point \(0\.5\)\. .*"),
     # Labels
     ("a,b,c\n1,2,x\n4,5,\n", {}, r'D: line 3, column 2 \("c"\): the label is missing\. Fill it in, or remove the line\.'),
+    ("a,b,c\n1,2,\n4,5,\n", {}, r'D: line 2, column 2 \("c"\): the label is missing\. Fill it in, or remove the line\.'),
     ("a,b,c\n1,2,1\n4,5,NA\n", {}, r'D: line 3, column 2 \("c"\): the label is missing \("NA"\)\. .*'),
     ("a,b,c\n1,2,True\n4,5,?\n", {}, r'D: line 3, column 2 \("c"\): the label is missing \("\?"\)\. .*'),
     ("a,b,c\n1,2,1\n4,5,inf\n", {}, r'D: line 3, column 2 \("c"\): the label is infinite \(inf\)\. .*'),
@@ -337,6 +517,9 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
     # Keys
     ("1,2,3\n1,2,3\n", {}, r"a\.toml: data\.header: line 1 of D may be a header that counts 1, 2, 3, or a sample\. Write .*"),
     ("0,1\n1,0\n", {}, r"a\.toml: data\.header: line 1 of D may be a header .*"),
+    ("class,target,c\n1,2,3\n4,5,6\n", {}, r'a\.toml: data\.label: several columns of D have a usual name of a label: '
+     r'column 0 \("class"\), column 1 \("target"\)\. Write label = "class" or label = "target" in \[data\]\.'),
+    ("y,a,Label,label,y\n1,2,3,4,5\n", {"drop": (-1,)}, r'a\.toml: data\.label: .* Write label = 0 or label = "Label" or .*'),
     (ABC, {"label": "A"}, r'a\.toml: data\.label = "A": D has no column of this name\. Did you mean "a"\?'),
     (ABC, {"label": "kind"}, r'a\.toml: data\.label = "kind": D has no column of this name\. Its columns are a, b, c\.'),
     (ABC, {"label": 3}, r"a\.toml: data\.label = 3: D has 3 columns\. Columns count from 0 to 2; -1 is the last\."),
