@@ -381,11 +381,8 @@ def _diagnosed(console: Console, result: Diagnosis) -> None:
         table.add_row(*row)
     console.print(table)
     if result.scores:
-        shown = result.kind.shown_measures
-        values = ", ".join(f"{measure.title} {measure.text(result.scores[measure.name])}" for measure in shown)
-        baseline = shown[0].text(result.kind.baseline[shown[0].name])
-        title = escape(result.kind.baseline_title)
-        console.print(f"The fixed model after {result.steps:,} steps: {values} ({title}: {baseline})", soft_wrap=True)
+        values, baseline = result.kind.told(result.scores)
+        console.print(f"The fixed model after {result.steps:,} steps: {values} ({escape(baseline)})", soft_wrap=True)
     saturated = {kind: share for kind, share in result.saturations.items() if share}
     if result.saturations:
         console.print("Saturations: " + (", ".join(f"{kind} {100 * share:.2g} %" for kind, share in saturated.items()) or "none"))

@@ -145,10 +145,8 @@ class Trained(Judged, Result):
 
     def told(self) -> str:
         """The measures and the baseline, in a sentence."""
-        shown = self.kind.shown_measures
-        values = ", ".join(f"{measure.title} {measure.text(self.scores[measure.name])}" for measure in shown)
-        baseline = shown[0].text(self.kind.baseline[shown[0].name])
-        found = f"{values[:1].upper()}{values[1:]} on the test samples ({self.kind.baseline_title}: {baseline})"
+        values, baseline = self.kind.told(self.scores)
+        found = f"{values[:1].upper()}{values[1:]} on the test samples ({baseline})"
         return f"The run diverged: {self.failure}. {found}" if self.failure else found
 
     @property

@@ -114,6 +114,12 @@ class Kind(ABC):
         """The measures that a table shows."""
         return self.measures
 
+    def told(self, scores: dict[str, float]) -> tuple[str, str]:
+        """The measures that a table shows, and the baseline of the first, each as a phrase."""
+        shown = self.shown_measures
+        values = ", ".join(f"{measure.title} {measure.text(scores[measure.name])}" for measure in shown)
+        return values, f"{self.baseline_title}: {shown[0].text(self.baseline[shown[0].name])}"
+
     def verdict(self, outputs: np.ndarray) -> Verdict:
         """All that is said of a network.
 
