@@ -141,6 +141,36 @@ def test_limits_of_divergence() -> None:
     assert failure(data, 0.1, 0.1, {**shares, "layer 2": 0.91}) == "91 % of the activations of layer 2 saturate at the end"
 
 
+def test_the_constant_answer_is_that_of_the_training_samples(tmp_path: Path) -> None:
+    """Trained on targets of mean 0.75, judged by targets of mean 0.25: the constant answer is 0.75."""
+    targets = {"train": [0.5, 1.0], "test": [0.0, 0.5]}
+    arrays = {f"{letter}_{part}": np.array(values)[:, None] for part, values in targets.items() for letter in "xy"}
+    np.savez(tmp_path / "d.npz", **arrays)
+    text = f'[network]\nlayers = [1, 1]\n[data]\npath = "{tmp_path / "d.npz"}"\nkind = "regression"\ntarget_scaling = "none"\n'
+    data = load(parse(text, "x.toml").data)
+    assert constant_cost(data) == pytest.approx((0.75**2 + 0.25**2) / 2)
+
+
+def test_shares_of_saturated_casts_by_hand() -> None:
+    """A network 4-3-2 has 23 parameters and 5 neurons; each of the counts below is a different share of its casts."""
+    spec = parse('[network]\nlayers = [4, 3, 2]\n[data]\ntask = "parity"\n', "x.toml").spec
+    casts = {
+        "activation": 30 * 5,  # every neuron in every evaluation
+        "cost_change": 10,  # one per step
+        "broadcast": 10 * 23,  # every parameter in every step
+        "gradient": 10 * 23,
+        "momentum": 4 * 23,  # every parameter in every update
+        "update": 4 * 23,
+        "weight": 4 * 23,
+    }
+    assert set(casts) == set(SATURATION_KINDS)
+    saturated = {kind: 1 + number for number, kind in enumerate(casts)}
+    counters = {"steps": 10, "updates": 4, **{f"saturated_{kind}": count for kind, count in saturated.items()}}
+    found = saturation_shares(spec, counters, evaluations=30)
+    assert found == {kind: pytest.approx(saturated[kind] / casts[kind]) for kind in casts}
+    assert saturation_shares(spec, dict.fromkeys(counters, 0), 0) == dict.fromkeys(casts, 0.0)
+
+
 def test_shares_of_saturated_casts_are_counted_from_the_run() -> None:
     """Every cast of a kind that can saturate is counted once: where all saturate, the share is 1."""
     from python_ref.datasets import SampleOrder, quantise
