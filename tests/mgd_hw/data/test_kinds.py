@@ -61,7 +61,7 @@ def test_ties_and_single_outputs() -> None:
     assert kind.answers(np.array([[0.499], [0.5], [7.0]])).tolist() == [0, 1, 1]
 
 
-@pytest.mark.parametrize(("ones", "uneven"), [(50, False), (60, False), (80, True), (98, True)])
+@pytest.mark.parametrize(("ones", "uneven"), [(50, False), (60, False), (75, False), (76, True), (98, True)])
 def test_balanced_accuracy_is_shown_where_classes_are_uneven(ones: int, uneven: bool) -> None:
     labels = np.array([1] * ones + [0] * (100 - ones))
     kind = Classification(("a", "b"), labels, labels)
@@ -73,6 +73,11 @@ def test_uneven_training_samples_count_too() -> None:
     for truth, training in ((even, uneven), (uneven, even)):
         assert Classification(("a", "b"), truth, training).uneven
     assert not Classification(("a", "b"), even, even).uneven
+
+
+def test_a_class_without_samples_does_not_make_the_others_uneven() -> None:
+    labels = np.array([0] * 6 + [2] * 5)
+    assert not Classification(names(3), labels, labels).uneven
 
 
 def test_an_answer_that_never_differs_is_told() -> None:
@@ -90,6 +95,8 @@ def test_many_classes_have_no_matrix() -> None:
     kind = Classification(names(65), labels, labels)
     assert kind.confusion(np.eye(65)) is None
     assert kind.scores(np.eye(65))["accuracy"] == 1.0
+    matrix = Classification(names(64), labels[:64], labels[:64]).confusion(np.eye(64))
+    assert matrix is not None and (matrix == np.eye(64)).all()
 
 
 VALUES = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=2, max_size=20)
