@@ -252,7 +252,7 @@ class Regression(Kind):
 
     def constant(self, outputs: np.ndarray) -> str:
         spread = np.ptp(outputs, axis=0) if len(outputs) > 1 else np.ones(1)
-        return "the same numbers" if np.isfinite(spread).all() and not spread.any() else ""
+        return "" if spread.any() else "the same numbers"  # the spread of infinite answers is NaN, which counts as any
 
     def scores(self, outputs: np.ndarray) -> dict[str, float]:
         with np.errstate(all="ignore"):  # a network that diverged has no finite answers

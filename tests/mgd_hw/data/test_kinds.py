@@ -134,6 +134,12 @@ def test_answers_that_are_no_numbers_have_no_finite_error(value: float) -> None:
     assert kind.scores(np.array([[1.0], [value], [3.0]])) == {"rmse": math.inf, "r2": -math.inf}
 
 
+def test_one_sample_has_no_r2() -> None:
+    kind = Regression(np.array([[2.0]]), np.array([[1.0], [3.0]]), np.zeros(1), np.ones(1))
+    scores = kind.scores(np.array([[5.0]]))
+    assert scores["rmse"] == 3.0 and np.isnan(scores["r2"])
+
+
 def test_the_tables_are_complete() -> None:
     assert set(KINDS) == {"classification", "regression"}
     assert set(MEASURES) == {measure.name for kind in KINDS.values() for measure in kind.measures}
