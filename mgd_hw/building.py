@@ -6,13 +6,15 @@ import difflib
 import json
 import time
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mgd_hw.common import figures, style
 from mgd_hw.config import Derived, Design, load, shipped
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.flow import Generated, advice, read
@@ -22,14 +24,17 @@ from mgd_hw.results import Result, flat, plain
 from mgd_hw.timeline import timeline_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from boards.board import Board
-    from boards.build import Built, TooLarge
+    from boards.build import Built, Placed, TooLarge
     from boards.learning_cost import LearningCost
     from boards.plan import Plan
     from boards.target import Part
     from python_ref.spec.design import DesignSpec
 
-__all__ = ["BoardRow", "Boards", "Build", "board_of", "boards", "build", "generate"]
+__all__ = ["BoardRow", "Boards", "Build", "board_of", "boards", "build", "generate", "placement"]
 
 CEILINGS = {
     "ice40-up5k": (0.7e9, "7 multipliers at about 100 MHz, parameters in block RAM"),
@@ -97,6 +102,25 @@ class Boards(Result):
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """ "boards"."""
         return {"boards": [flat(row.to_json()) for row in self.boards]}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = style.table("board", "part", "clock (core), MHz", "multipliers", "RAM, kbit", "link, Mbaud", "fits, with so many lanes")
+        for row in self.boards:
+            fitting = {name: of for name, of in row.designs.items() if of["fits"] or of["close"]}
+            shown = ", ".join(f"{name} {of['most_lanes']}{'?' if of['close'] else ''}" for name, of in fitting.items())
+            table.add_row(
+                row.name,
+                row.part,
+                f"{row.clock_mhz:g} ({row.core_mhz:g})",
+                str(row.multipliers),
+                f"{row.memory_kbit:,}",
+                f"{row.link.split()[-1]}, {row.baud / 1e6:g}",
+                shown + ("" if row.bitstream else " *"),
+            )
+        yield table
+        yield style.wrapped(
+            "What fits is predicted as by `mgd-hw fit`; ? is too close to tell before synthesis. * synthesis only, no bitstream."
+        )
 
 
 def boards() -> Boards:
@@ -327,6 +351,48 @@ class Build(Result):
         """ "result", and "utilisation"."""
         return {**super().tables(), "utilisation": [{"kind": kind, **counts} for kind, counts in self.utilisation.items()]}
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold] on {self.board}, {self.lanes} lanes, digest {self.digest}")
+        table = style.table("", "used", "available")
+        for kind, count in self.utilisation.items():
+            table.add_row(kind, f"{count['used']:,}", f"{count['available']:,}")
+        yield table
+        yield style.wrapped(f"{self.lut:,} LUTs, {self.ff:,} flip-flops, {self.dsp} multipliers, {self.bram} block RAMs, link included.")
+        yield from self.history
+        if self.frequency_mhz is not None:
+            yield (
+                f"{self.frequency_mhz:.2f} MHz, median of {self.seeds} seeds ({self.frequency_min_mhz:.2f} to "
+                f"{self.frequency_max_mhz:.2f}), limited {self.limited_by}; by {style.escape(self.frequency_source)}"
+            )
+        yield self.rates()
+        yield (
+            f"Learning, host and link apart: {self.learning['lut']:,} LUTs, and {self.inference_only['lut']:,} for inference only: "
+            f"{self.learning_lut_per_lane:.0f} per lane, all that is shared included"
+        )
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
+        yield f"{stages}; {self.seconds:.1f} s in all"
+        if self.bitstream is not None:
+            yield f"Wrote {style.escape(str(self.bitstream))}. Load it: {style.escape(self.program)}"
+        else:
+            yield style.wrapped(
+                f"Wrote Verilog and constraints to {style.escape(str(self.directory))}; this board's bitstreams are its maker's tool's."
+            )
+
+    def rates(self) -> str:
+        """Steps and synapses per second, in a sentence."""
+        cycles = f"{self.cycles_per_step:,.1f} cycles per step"
+        link = f"through the link of {self.baud:,} baud {self.link_steps_per_second:,.0f}"
+        if self.steps_per_second is None or self.visits_per_second is None or self.ceiling_percent is None:
+            return f"{cycles}; {link} steps per second. UNVERIFIED at {self.clock_mhz:g} MHz: {self.unverified}."
+        return (
+            f"At {self.clock_mhz:g} MHz: {cycles}, {self.steps_per_second:,.0f} steps per second ({link}), "
+            f"{self.visits_per_second / 1e6:,.0f} million synapses per second, {self.ceiling_percent:.1f} % of the part's ceiling"
+        )
+
+    def plot(self) -> Figure:
+        rows = {kind: 100 * each["used"] / max(1, each["available"]) for kind, each in self.utilisation.items()}
+        return figures.bars(rows, f"{self.design} on {self.board}", "places used (%)")
+
 
 def build(
     design: str | Path | Design,
@@ -373,8 +439,6 @@ def build(
         built = build_board(design.spec, on, folder, seeds=seeds, mhz=_mhz(clock), baud=baud, say=listener.say, progress=listener.progress)
         _tidy(folder, seeds)
         if built.placement:
-            from mgd_hw.plots import placement
-
             (folder / "placement.svg").write_bytes(placement(built.placement, f"{design.name} on {on.title}"))
         described = _manifest(design.spec, built.plan)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -384,6 +448,26 @@ def build(
         text = json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         (folder / "build.json").write_text(text + "\n", encoding="utf-8")
     return result
+
+
+def placement(cells: Sequence[Placed], title: str) -> bytes:
+    """The cells of a placed design, each in the colour of its component, as "svg"."""
+    import matplotlib
+    import numpy as np
+
+    sizes = Counter(cell.component for cell in cells)
+    with figures.style():
+        figure = figures.empty_figure(9.6, 7.2)
+        axes = figure.subplots()
+        colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
+        for number, (name, size) in enumerate(sizes.most_common()):
+            x, y, z = np.array([(cell.x, cell.y, cell.z) for cell in cells if cell.component == name]).T
+            label = f"{name.replace('_', ' ')}, {size:,}"
+            axes.scatter(x + z % 4 / 5, y + z // 4 % 4 / 5, s=3, color=colours[number % 20], label=label, linewidths=0, rasterized=True)
+        axes.set(title=title, xlabel="column", ylabel="row", aspect="equal")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside right upper", frameon=False, markerscale=3)
+    return figures.saved(figure, "svg", title, dpi=200)
 
 
 def _learning_cost(spec: DesignSpec, part: Part, folder: Path, listener: Listener) -> tuple[LearningCost, float]:

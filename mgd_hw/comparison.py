@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgd_hw.common import style
 from mgd_hw.config import Design
-from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd
+from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import MEASURES, Judged, Kind, Measure
 from mgd_hw.data.summary import Summary
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
+from mgd_hw.learn import curves
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
 from python_ref import backprop
@@ -29,6 +31,9 @@ from python_ref.spec.optimizer import Sgd
 from python_ref.spec.probes import COUNTERS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from boards.board import Board
     from python_ref.fast_float import Curve
 
@@ -280,6 +285,14 @@ class Agreement(Result):
     cosine_fixed: float
     single_sample: float
 
+    def sentence(self) -> str:
+        """Both cosines, and what to hold them against."""
+        return (
+            f"Gradient, mean of {self.steps:,} estimates: cosine with the true one {self.cosine_float:.3f} float, "
+            f"{self.cosine_fixed:.3f} fixed "
+            f"({self.quantities:,} perturbed quantities; {self.single_sample:.3f} is what random signs give on a single sample)"
+        )
+
 
 @dataclass(frozen=True)
 class Comparison(Result):
@@ -384,6 +397,73 @@ class Comparison(Result):
                 columns = {key: plain(values) for key, values in run.curve.items()}
                 curve += [{**of_run, **dict(zip(columns, point, strict=True))} for point in zip(*columns.values(), strict=True)]
         return {"runs": runs, "costs": costs, "curve": curve}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"[bold]{style.escape(self.design)}[/bold]: {style.escape(self.source)}"
+        yield self.data
+        yield style.wrapped(f"{self.steps:,} steps of MGD, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}")
+        first, *others = self.kind.shown_measures
+        heads = (first.title, "± std", "95 % interval", *(measure.title for measure in others))
+        table = style.table("", *heads, "cost C/n", "evaluations", "writes", "seconds")
+        models = [("float MGD", self.float), ("fixed MGD", self.fixed), ("back-propagation", self.backprop)]
+        for title, model in models:
+            if not model.runs:
+                continue
+            half = model.interval(first.name)
+            table.add_row(
+                title + (" (diverged)" if model.diverged else ""),
+                first.text(model.mean(first.name)),
+                first.text(model.std(first.name)),
+                "–" if math.isnan(half) else f"± {first.text(half)}",
+                *(measure.text(model.mean(measure.name)) for measure in others),
+                style.number(model.cost_mean),
+                f"{model.evaluations_mean:,.0f}",
+                f"{model.writes_mean:,.0f}",
+                f"{model.seconds:.1f}",
+            )
+        baseline = self.kind.baseline
+        values = [first.text(baseline[first.name]), "", "", *(measure.text(baseline[measure.name]) for measure in others)]
+        table.add_row(style.escape(self.kind.baseline_title), *values)
+        yield table
+        for note in self.notes():
+            yield f"[bold red]{style.escape(note[:1].upper() + note[1:])}[/bold red]"
+        yield from costs_shown([(title, model.costs) for title, model in models])
+        for title, paired in (("fixed less float", self.fixed_less_float), ("float less back-propagation", self.float_less_backprop)):
+            if not math.isnan(paired.mean):
+                interval = "" if math.isnan(paired.interval) else " (95 %)"
+                yield style.wrapped(f"{title}, seed by seed: {first.difference(paired.mean, paired.interval)}{interval}")
+        for model in (self.fixed, self.backprop):
+            if model.note:
+                yield style.escape(model.note)
+        saturated = {kind: count for kind, count in self.fixed.saturations.items() if count}
+        if self.fixed.runs:
+            together = f", {len(self.fixed.runs)} runs together" if len(self.fixed.runs) > 1 else ""
+            counts = ", ".join(f"{kind} {count:,}" for kind, count in saturated.items()) or "none"
+            yield style.wrapped(f"Saturations of the fixed model{together}: {counts}")
+        if self.agreement:
+            yield self.agreement.sentence()
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """All runs of each model, by its name."""
+        return {name: getattr(self, name) for name in MODELS}
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What there is a learning curve of: "accuracy" where there are classes, and "cost"."""
+        return ("accuracy", "cost") if self.classes else ("cost",)
+
+    def plot(self) -> Figure:
+        """The learning curves of every model, over the samples evaluated."""
+        return curves.side_by_side(self.models, self.quantities, self.kind, self.judged_by)
+
+    def plot_curve(self, quantity: str) -> Figure:
+        """The learning curve of "accuracy" or of "cost" alone, as wide as a column."""
+        return curves.alone(self.models, quantity, self.kind, self.judged_by)
+
+    def plot_energies(self) -> Figure:
+        """The estimated energy of a run of each model, arithmetic and memory."""
+        return curves.energies(self.models)
 
 
 class _Forecast:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mgd_hw.common import style
 from mgd_hw.results import Result
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 
 if TYPE_CHECKING:
+    from rich.console import RenderResult
+
     from boards.board import Board
     from mgd_hw.config import Design
     from rtl_gen.core import Contract
@@ -403,3 +406,38 @@ def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
     real, narrow = work.energy("float32"), None if design.software.asks else work.energy("fixed")
     seconds = ("", math.nan, math.nan, math.nan)
     return Costs(updates, evaluations, evaluations * macs, writes, math.nan, None, *seconds, real, narrow)
+
+
+def costs_shown(rows: Sequence[tuple[str, Costs | None]]) -> RenderResult:
+    """What a run of each model costs, on the terminal: by title; its energy in a table of its own, with what that estimate is worth."""
+    found = [(title, costs) for title, costs in rows if costs is not None]
+    if not found:
+        return
+    boards = sorted({costs.board for _, costs in found if costs.board})
+    table = style.table("costs of a run", "steps", "cycles", *(f"on {board}" for board in boards), "multiply-adds", "saturations")
+    for title, costs in found:
+        table.add_row(
+            title,
+            f"{costs.steps:,}",
+            "–" if costs.cycles is None else f"{costs.cycles:,}",
+            *(style.scaled(costs.hardware_seconds, "s") for _ in boards),
+            "–" if costs.multiply_accumulates is None else f"{costs.multiply_accumulates:,}",
+            "–" if math.isnan(costs.saturations) else f"{costs.saturations:,.0f}",
+        )
+    yield table
+    for costs in (costs for _, costs in found if costs.board):
+        yield (
+            f"On {costs.board}: {style.scaled(costs.core_seconds, 's')} in the core at {costs.clock_hz / 1e6:g} MHz, "
+            f"{style.scaled(costs.line_seconds, 's')} for its samples on the line; both go on at once"
+        )
+    table = style.table("energy, estimated", "numbers", "arithmetic", "memory", "both", "all in the design's widths")
+    for title, costs in found:
+        energy, narrow = costs.energy, costs.energy_fixed
+        table.add_row(
+            title,
+            energy.numbers,
+            *(style.scaled(value, "J") for value in (energy.arithmetic_joules, energy.memory_joules, energy.joules)),
+            "–" if narrow is None else style.scaled(narrow.joules, "J"),
+        )
+    yield table
+    yield "Operations counted, at the energies of 45 nm (Horowitz, ISSCC 2014): of the arithmetic, not of an FPGA."

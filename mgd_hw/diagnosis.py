@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgd_hw.common import figures, style
 from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
@@ -29,6 +30,9 @@ from python_ref.spec.number import Rounding
 from python_ref.spec.probes import COUNTERS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from python_ref.learning.learner import Learner
     from python_ref.learning.passes import Measurable
 
@@ -156,6 +160,38 @@ class Diagnosis(Result):
     def signal_to_noise(self) -> float:
         """Signal over noise; NaN if there is no noise."""
         return self.signal / self.noise if self.noise else math.nan
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"[bold]{style.escape(self.design)}[/bold]: {style.escape(self.source)}"
+        table = style.table("measured at the initial parameters", "")
+        rows = (
+            ("perturbed quantities D, perturbations in an update K", f"{self.quantities:,}, {self.perturbations:,}"),
+            ("cosine of G to the true gradient", style.number(self.cosine)),
+            ("expected of a single sample, √(K/(K + D − 1))", style.number(self.cosine_expected)),
+            ("C̃: signal, noise", f"{style.number(self.signal)}, {style.number(self.noise)}"),
+            ("C̃: signal to noise", "no noise" if math.isnan(self.signal_to_noise) else style.number(self.signal_to_noise)),
+            ("C̃: curvature over slope", style.number(self.curvature)),
+            ("an update: gain by slope, loss by curvature and noise", f"{style.number(self.gain)}, {style.number(self.loss)}"),
+            ("parameters changed per write", style.percent(self.changed)),
+        )
+        for row in rows:
+            table.add_row(*row)
+        yield table
+        if self.scores:
+            values, baseline = self.kind.told(self.scores)
+            yield f"The fixed model after {self.steps:,} steps: {values} ({style.escape(baseline)})"
+        saturated = {kind: share for kind, share in self.saturations.items() if share}
+        if self.saturations:
+            yield style.wrapped("Saturations: " + (", ".join(f"{kind} {100 * share:.2g} %" for kind, share in saturated.items()) or "none"))
+        for finding in self.findings:
+            said = f"{finding.said[:1].upper()}{finding.said[1:]}."
+            yield (f"[bold]{style.escape(finding.what)}[/bold] ({style.escape(finding.key)}): {style.escape(f'{said} {finding.remedy}')}")
+        if not self.findings:
+            yield style.wrapped("Nothing stands in the way of learning.")
+
+    def plot(self) -> Figure:
+        rows = {"gain by slope": self.gain, "loss by curvature and noise": self.loss}
+        return figures.bars(rows, f"{self.design}: an update, at the initial parameters", "mean cost")
 
 
 def diagnose(design: Design, data: Data, *, listener: Listener | None = None) -> Diagnosis:

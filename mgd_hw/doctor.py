@@ -9,9 +9,13 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mgd_hw.common import style
 from mgd_hw.results import Result
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 __all__ = ["Doctor", "Tool", "doctor"]
 
@@ -67,6 +71,16 @@ class Doctor(Result):
     def good(self) -> bool:
         """Whether everything needed is there."""
         return all(tool.found or not tool.needed for tool in self.tools)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = style.table("tool", "version", "needed for", "remedy", numbers=False)
+        for tool in self.tools:
+            shown = style.escape(tool.version) if tool.found else "[bold red]missing[/bold red]" if tool.needed else "missing"
+            table.add_row(tool.name, shown, style.escape(tool.needed_for), style.escape(tool.remedy))
+        yield table
+        optional = [tool.name for tool in self.tools if not (tool.found or tool.needed)]
+        there = f"Everything needed is there; {', '.join(optional)} only for what stands beside." if optional else "Everything is there."
+        yield there if self.good else "[bold red]Something needed is missing.[/bold red]"
 
 
 _PACKAGES = (

@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mgd_hw.common import style
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 __all__ = ["SOURCES", "Fetched", "Source", "cached", "fetch"]
 
@@ -73,6 +78,9 @@ class Fetched(Result):
     task: str
     directory: Path
     files: tuple[str, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"{style.escape(', '.join(self.files))} in {style.escape(str(self.directory))}"
 
 
 def cached(task: str) -> Path:

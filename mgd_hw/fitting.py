@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mgd_hw.common import figures, style
 from mgd_hw.config import Design
 from mgd_hw.results import Result, flat, plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 __all__ = ["Fitted", "fit"]
 
@@ -55,6 +60,36 @@ class Fitted(Result):
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """ "parts"."""
         return {"parts": [{"design": self.design, "part": name, **flat(part)} for name, part in self.parts.items()]}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lanes = f"{self.lanes} {'lane' if self.lanes == 1 else 'lanes'}"
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold], {lanes}, with its serial line; predicted, nothing was synthesised")
+        table = style.table("part", "fits", "most lanes", "LUTs", "± mean, worst", "flip-flops", "DSPs", "block RAMs")
+        for name, part in self.parts.items():
+            error = part["error"]["lut"]
+            table.add_row(
+                name,
+                "perhaps" if part["close"] else "[bold green]yes[/bold green]" if part["fits"] else "[bold red]no[/bold red]",
+                str(part["most_lanes"]),
+                f"{part['lut']:,} / {part['limits']['lut']:,}",
+                f"{100 * error['mean']:.0f} %, {100 * error['worst']:.0f} %",
+                *(f"{part[kind]:,} / {part['limits'].get(kind, 0):,}" for kind in ("ff", "dsp", "bram")),
+            )
+        yield table
+        for name, part in self.parts.items():
+            if part["over"]:
+                excess = ", ".join(f"{count:,} {kind}" for kind, count in part["over"].items())
+                way_out = f"; hardware.lanes = {part['most_lanes']} would fit" if part["most_lanes"] else ""
+                yield f"{name}: {excess} too many{', within the error' if part['close'] else ''}{way_out}."
+        yield "Boards: " + ", ".join(f"{style.escape(board)} ({part})" for board, part in self.boards.items())
+        yield f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step, exactly"
+        builds = min(part["designs"] for part in self.parts.values())
+        stale = "" if self.current else " The generator has changed since: run python -m boards.fit_calibrate."
+        yield (f"Errors are those for designs the model had not seen, {builds} or more per part, {self.calibrated}.{stale}")
+
+    def plot(self) -> Figure:
+        rows = {name: 100 * part["lut"] / part["limits"]["lut"] for name, part in self.parts.items()}
+        return figures.bars(rows, f"{self.design}, {self.lanes} lanes", "LUTs of the part, predicted (%)")
 
 
 def fit(design: str | Path | Design) -> Fitted:

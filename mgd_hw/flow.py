@@ -12,13 +12,18 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mgd_hw.common import figures, style
 from mgd_hw.config import DSP_ACCUMULATOR, Derived, Design, load
+from mgd_hw.data.summary import Summary, shown_or_missing
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
@@ -26,11 +31,13 @@ from mgd_hw.results import Result, plain
 from mgd_hw.timeline import Timeline, timeline_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from boards.board import Board
     from mgd_hw.building import Boards, Build
     from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
-    from mgd_hw.data.summary import Summary
     from mgd_hw.diagnosis import Diagnosis
     from mgd_hw.doctor import Doctor
     from mgd_hw.download import Fetched
@@ -115,6 +122,13 @@ class New(Result):
     data: Summary | None = None
     data_missing: str = ""
     notes: tuple[str, ...] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from shown_or_missing(self.data, self.data_missing)
+        for note in self.notes:
+            word, _, text = note.partition(": ")
+            yield f"[bold]{word}:[/bold] {style.escape(text)}"
+        yield (f"Wrote {style.escape(', '.join(map(str, self.files)))}. Next: mgd-hw generate {style.escape(str(self.files[0]))}")
 
 
 def new(
@@ -206,6 +220,36 @@ class Generated(Result):
         derived = [{"key": row.key, "value": row.value, "why": row.why} for row in self.derived]
         spans = self.timeline.rows() if self.timeline else []
         return {"derived": derived, "cycles": cycles, "spans": spans, **(self.data.tables() if self.data else {})}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold], digest {self.digest}")
+        if self.derived:
+            table = style.table("derived", "value", "because", numbers=False)
+            for row in self.derived:
+                table.add_row(style.escape(row.key), style.escape(row.value), style.escape(row.why))
+            yield table
+        yield from shown_or_missing(self.data, self.data_missing)
+        cycles = self.manifest["cycles"]
+        table = style.table("cycles", "", "", numbers=False)
+        for name, value, meaning in (
+            ("pass", cycles["pass_cycles"], f"N = {cycles['slots']} slots, D = {cycles['depth']}; correlating and updating or not"),
+            ("wait", cycles["wait"], "T, from a step's last slot to the next step's first"),
+            ("step of one pass", cycles["step_one_pass"], "no new baseline"),
+            ("step of two passes", cycles["step_two_passes"], f"{100 * cycles['busy_lanes']:.1f} % of the lanes' cycles at a synapse"),
+        ):
+            table.add_row(name, f"{value:,}", meaning)
+        yield table
+        for sentence in self.advice:
+            yield f"Note: {style.escape(sentence)}"
+        plain_files = [name for name in self.files if "/" not in name]
+        folders = Counter(name.partition("/")[0] for name in self.files if "/" in name)
+        listed = [*plain_files, *(f"{folder}/ ({count} files)" for folder, count in folders.items())]
+        yield f"Wrote {style.escape(', '.join(listed))} to {style.escape(str(self.directory))}"
+
+    def plot(self) -> Figure:
+        if self.timeline is None:
+            return super().plot()
+        return self.timeline.plot()
 
 
 def generate(design: str | Path | Design, out: Path | None = None, *, listener: Listener | None = None) -> Generated:
@@ -371,6 +415,41 @@ class Cosimulated(Result):
     def equal(self) -> bool:
         """Whether core and model are the same machine, as far as this run shows."""
         return not self.mismatches and not self.failure
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        what = f"{self.observables:,} observables × {self.steps:,} steps = {self.compared:,} values"
+        speed = f"{self.cycles:,} cycles, {self.cycles_per_step:.1f} per step; {self.seconds:.1f} s"
+        if self.equal:
+            yield (f"[bold green]Equal[/bold green]: {what}, bit for bit ({style.escape(self.simulator)} against {self.reference}).")
+            if self.changed_lines:
+                lines = "1 line" if self.changed_lines == 1 else f"{self.changed_lines:,} lines"
+                yield (
+                    f"Note: {style.escape(self.verilog)} is not the Verilog of this design: it differs in {lines}, from line "
+                    f"{self.first_changed_line} on. To this run that made no difference: such a line may drive nothing, or do what these "
+                    "steps never came to."
+                )
+        else:
+            yield f"[bold red]Different[/bold red]: {self.mismatches:,} of {what}."
+            if self.first_difference_text:
+                yield f"First: {style.escape(self.first_difference_text)}"
+            if self.failure:
+                yield f"Failure: {style.escape(self.failure)}"
+            if self.by_observable:
+                listed = ", ".join(f"{name} {count:,}" for name, count in self.by_observable.items())
+                yield f"By observable: {style.escape(listed)}"
+        yield style.wrapped(speed)
+        if self.netlist:
+            yield style.wrapped(f"The netlist for {self.netlist}. Not covered:")
+            for sentence in self.not_covered:
+                yield f"- {style.escape(sentence)}"
+        if self.waves:
+            yield f"Waves: {style.escape(str(self.waves))}"
+
+    def plot(self) -> Figure:
+        if self.by_observable:
+            return figures.bars(self.by_observable, f"{self.design}: values that differ", "values", figures.ORANGE)
+        rows = {"compared": self.compared, "different": self.mismatches}
+        return figures.bars(rows, f"{self.design}: {self.steps:,} steps, {self.simulator}", "values", [figures.BLUE, figures.ORANGE])
 
 
 def cosim(
@@ -603,7 +682,6 @@ def compare(
     from mgd_hw import comparison
     from mgd_hw.data import load_design
     from mgd_hw.parameters import read_parameters, write_parameters
-    from mgd_hw.plots import learning
 
     design = read(design)
     seeds, steps = seeds or design.compare.seeds, steps or design.compare.steps
@@ -618,7 +696,7 @@ def compare(
     result = comparison.compare(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, listener=listener)
     with staged(directory) as folder:
         _write_json(folder / "compare.json", result)
-        (folder / "learning.png").write_bytes(learning(result, "png"))
+        (folder / "learning.png").write_bytes(figures.saved(result.plot(), "png", f"{result.design}-{result.digest}"))
     if save is not None and result.fixed.runs:
         write_parameters(design.spec, result.fixed.runs[0].parameters, Path(save))
     return result
@@ -830,6 +908,48 @@ class Synthesised(Result):
         """ "result", and "components"."""
         components = [{"component": name, **counts} for name, counts in self.components.items()]
         return {**super().tables(), "components": components}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold] for {self.target} ({self.device}), {self.lanes} lanes")
+        table = style.table("", "LUTs", "flip-flops", "DSPs", "block RAMs")
+        kinds = ("lut", "ff", "dsp", "bram")
+        for name, counts in self.components.items():
+            table.add_row(style.escape(name), *(f"{counts.get(kind, 0):,}" for kind in kinds))
+        table.add_row("[bold]as one[/bold]", *(f"{getattr(self, kind):,}" for kind in kinds))
+        table.add_row("the part has", *(f"{self.limits[kind]:,}" if self.limits.get(kind) else "–" for kind in kinds))
+        yield table
+        yield (
+            f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step ({self.cycles_one_pass:,} with one pass, "
+            f"{self.cycles_two_passes:,} with two); {self.seconds:.1f} s"
+        )
+        lanes = f"{self.predicted_lanes} {'lane' if self.predicted_lanes == 1 else 'lanes'}"
+        if self.fits:
+            yield style.wrapped(f"[bold green]It fits.[/bold green] At most {lanes} would, as predicted from this.")
+        else:
+            excess = ", ".join(f"{count:,} {kind}" for kind, count in self.over.items())
+            way_out = (
+                f"Take hardware.lanes = {self.predicted_lanes}, as predicted from this." if self.predicted_lanes else "Take a larger part."
+            )
+            if "learned_signature" in self.components:
+                saved = sum(self.components[name].get("lut", 0) for name in ("forward_signature", "learned_signature"))
+                way_out = f"hardware.signature = false saves about {saved:,} LUTs. {way_out}"
+            yield f"[bold red]It does not fit:[/bold red] {excess} too many. {way_out}"
+
+    def plot(self, title: str = "") -> Figure:
+        """LUTs and flip-flops of each component; ``title`` in place of the names of design and part."""
+        components = self.components or {"core": {"lut": self.lut, "ff": self.ff}}
+        names = [name.replace("_", " ") for name in components]
+        with figures.style():
+            figure = figures.empty_figure(figures.COLUMN, 1.3 + 0.24 * len(names))
+            axes = figures.plain_axes(figure, title=title or f"{self.design} for {self.target}", xlabel="cells")
+            place = np.arange(len(names))
+            for offset, kind, label, colour, hatch in ((-0.2, "lut", "LUTs", figures.BLUE, ""), (0.2, "ff", "flip-flops", "white", "////")):
+                counts = [counted.get(kind, 0) for counted in components.values()]
+                axes.barh(place + offset, counts, height=0.38, color=colour, hatch=hatch, edgecolor=figures.BLUE, label=label)
+            axes.set_yticks(place, names)
+            axes.invert_yaxis()
+            figures.legend(figure, axes)
+        return figure
 
 
 def synth(
@@ -1102,6 +1222,17 @@ class Demonstrated(Result):
     def good(self) -> bool:
         """Whether every core is equal to its model, and no compared run diverged."""
         return all(chapter.good for chapter in self.designs)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for chapter in self.designs:
+            yield style.wrapped(f"\n[bold]— {style.escape(chapter.title)} —[/bold]")
+            for part in (chapter.cosimulated, chapter.compared, chapter.synthesised):
+                if part is not None:
+                    yield part
+        yield f"\nWrote {style.escape(str(self.directory / 'report.html'))} and report.json in {self.seconds:.0f} s"
+
+    def plot(self) -> Figure:
+        return next(chapter.compared for chapter in reversed(self.designs) if chapter.compared).plot()
 
 
 def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demonstrated:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgd_hw.common import figures
 from mgd_hw.comparison import agreement
 from mgd_hw.config import Design
 from mgd_hw.data import Data
@@ -19,6 +20,9 @@ from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 from python_ref.spec.probes import COUNTERS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Direction", "Observed", "Values", "observe", "values_of"]
 
@@ -69,6 +73,31 @@ class Values(Result):
     idle_low: int
     at_limits: int
     saturated: int | None = None
+
+    def plot(self) -> Figure:
+        """How large values are, in powers of two, against what their format holds."""
+        bits, first = len(self.leading), round(math.log2(self.resolution))
+        places = first + np.arange(bits)
+        shares = 100.0 * np.array(self.leading) / max(1, self.count)
+        with figures.style():
+            figure = figures.empty_figure(figures.COLUMN, 2.5)
+            axes = figures.plain_axes(
+                figure,
+                xlabel="magnitude, by its highest bit",
+                ylabel="values (%)",
+                title=f"{self.name[:1].upper()}{self.name[1:]}: {self.format}",
+            )
+            for left, width in ((first, self.idle_low), (first + bits - self.idle_high, self.idle_high)):
+                if width:
+                    axes.axvspan(left - 0.5, left + width - 0.5, facecolor="#eeeeee", edgecolor=figures.GREY, hatch="////", linewidth=0)
+            axes.bar(places, shares, width=0.85, color=figures.BLUE)
+            axes.bar([first - 1.5], [100.0 * self.zero / max(1, self.count)], width=0.85, color=figures.GREY)
+            every = max(1, -(-bits // 6))
+            ticks = [first - 1.5, *places[::every]]
+            axes.set_xticks(ticks, ["0", *(f"$2^{{{place}}}$" for place in places[::every])])
+            axes.set_xlim(first - 2.2, first + bits - 0.5 + 0.05)
+            axes.axvline(first + bits - 0.5, color=figures.ORANGE, linewidth=2)
+        return figure
 
 
 @dataclass(frozen=True)
@@ -124,6 +153,23 @@ class Observed(Result):
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """ "values", by kind; "directions", over time."""
         return {"values": [each.rows()[0] for each in self.values], "directions": [each.to_json() for each in self.directions]}
+
+    def plot(self) -> Figure:
+        """The cosine of the mean gradient estimate to the true gradient, over the steps of a run."""
+        with figures.style():
+            figure = figures.empty_figure(figures.COLUMN, 3.0)
+            axes = figures.plain_axes(figure, xlabel="steps", ylabel="cosine to the true gradient", title="Direction of the gradient")
+            steps = [each.step for each in self.directions]
+            for label, colour, dashes, marker, values in (
+                ("estimates in real numbers", figures.BLUE, "-", "o", [each.cosine_float for each in self.directions]),
+                ("estimates in the hardware's bits", figures.ORANGE, "--", "s", [each.cosine_fixed for each in self.directions]),
+            ):
+                axes.plot(steps, values, dashes, color=colour, marker=marker, markersize=3.5, label=label)
+            axes.set_xscale("symlog", linthresh=max(1, steps[1] if len(steps) > 1 else 1))
+            axes.set_ylim(min(0.0, *axes.get_ylim()), 1.0)
+            axes.grid(color="#dddddd", linewidth=0.6)
+            figures.legend(figure, axes)
+        return figure
 
 
 class _Gatherer:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mgd_hw.common import style
 from mgd_hw.results import Result
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from mgd_hw.comparison import Comparison
     from mgd_hw.flow import Cosimulated, Generated, Synthesised
     from mgd_hw.observation import Observed
@@ -83,6 +86,12 @@ class Reported(Result):
     def good(self) -> bool:
         """Whether the core is equal to its model, as far as that was looked at, and no compared run diverged."""
         return self.chapter.good
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for part in (self.chapter.cosimulated, self.chapter.compared, self.chapter.synthesised):
+            if part is not None:
+                yield part
+        yield f"\nWrote {style.escape(str(self.directory / 'report.html'))} and report.json in {self.seconds:.0f} s"
 
 
 def html(title: str, chapters: tuple[Chapter, ...]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from markupsafe import Markup, escape
 
-from mgd_hw.results import scaled
+from mgd_hw.common.style import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ def inline(svg: str, identifier: str, title: str, description: str) -> Markup:
 
 
 def _picture(figure: Figure, identifier: str, title: str, description: str, caption: str) -> Picture:
-    from mgd_hw.plots import saved
+    from mgd_hw.common.figures import saved
 
     return Picture(inline(saved(figure, "svg", identifier).decode("utf-8"), identifier, title, description), caption)
 
@@ -199,8 +199,6 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
     found = chapter.compared
     if found is None:
         return
-    from mgd_hw.plots import panel, quantities
-
     seeds = "seed" if found.seeds == 1 else "seeds"
     yield Paragraph(
         f"The data: {found.source}. {whole(found.steps)} steps, {found.seeds} {seeds}; every model starts from the "
@@ -214,13 +212,13 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
     yield Figures(
         tuple(
             _picture(
-                panel(found, quantity),
+                found.plot_curve(quantity),
                 f"{identifier}-{quantity}",
                 titles[quantity],
                 f"{titles[quantity]} over the samples evaluated. {said}",
                 band,
             )
-            for quantity in quantities(found)
+            for quantity in found.quantities
         )
     )
     yield _measured(found)
@@ -288,8 +286,6 @@ def _costs(chapter: Chapter, identifier: str) -> Iterator[Block]:
     found = [(title, model.costs) for title, model in _models(compared)] if compared else []
     if compared is None or not found or any(costs is None for _, costs in found):
         return
-    from mgd_hw.plots import energies
-
     boards = sorted({costs.board for _, costs in found if costs.board})
     columns = ("model", "steps", "evaluations", "multiply-adds", "parameters written", "saturations", "cycles")
     rows = tuple(
@@ -314,7 +310,7 @@ def _costs(chapter: Chapter, identifier: str) -> Iterator[Block]:
     said = ", ".join(f"{title} {scaled(costs.energy.joules, 'J')}" for title, costs in found)
     title = "Estimated energy of a run"
     caption = "Operations on numbers of each model's own width: 32-bit floating point, or the design's formats."
-    yield Figures((_picture(energies(compared), f"{identifier}-energy", title, f"{title}: {said}.", caption),))
+    yield Figures((_picture(compared.plot_energies(), f"{identifier}-energy", title, f"{title}: {said}.", caption),))
     rows = tuple(
         (
             title,
@@ -340,8 +336,6 @@ def _numbers(chapter: Chapter, identifier: str) -> Iterator[Block]:
     found = chapter.observed
     if found is None:
         return
-    from mgd_hw.plots import histogram
-
     yield Paragraph(
         f"The fixed model, seed {found.seed}, {whole(found.steps)} steps: its values in {found.window} steps from each of "
         f"{len(found.moments)} moments on, spread over the run; saturations are those of the whole run."
@@ -368,7 +362,7 @@ def _numbers(chapter: Chapter, identifier: str) -> Iterator[Block]:
     yield Figures(
         tuple(
             _picture(
-                histogram(values), f"{identifier}-{place}", f"Magnitudes of {values.name}", _describe(values), caption if not place else ""
+                values.plot(), f"{identifier}-{place}", f"Magnitudes of {values.name}", _describe(values), caption if not place else ""
             )
             for place, values in enumerate(found.values)
         )
@@ -389,8 +383,6 @@ def _gradient(chapter: Chapter, identifier: str) -> Iterator[Block]:
     found = chapter.observed
     if found is None or not found.directions:
         return
-    from mgd_hw.plots import directions
-
     first, last = found.directions[0], found.directions[-1]
     title = "Direction of the gradient over a run"
     said = (
@@ -404,7 +396,7 @@ def _gradient(chapter: Chapter, identifier: str) -> Iterator[Block]:
         f"{whole(found.quantities)} quantities are perturbed. Near a minimum the true gradient is small, and so is the cosine."
     )
     caption = "1 is the true direction."
-    yield Figures((_picture(directions(found), f"{identifier}-cosine", title, said, caption),))
+    yield Figures((_picture(found.plot(), f"{identifier}-cosine", title, said, caption),))
     rows = tuple((whole(each.step), number(each.cosine_float), number(each.cosine_fixed)) for each in found.directions)
     yield Table("Cosine to the true gradient", ("steps done", "real numbers", "the hardware’s bits"), rows)
 
@@ -413,8 +405,6 @@ def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
     found = chapter.synthesised
     if found is None:
         return
-    from mgd_hw.plots import resources
-
     kinds = ("lut", "ff", "dsp", "bram")
     columns = ("component", "LUTs", "flip-flops", "DSPs", "block RAMs")
     lanes = "lane" if found.lanes == 1 else "lanes"
@@ -431,9 +421,7 @@ def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
         largest = sorted(found.components.items(), key=lambda item: -item[1].get("lut", 0))[:3]
         said = ", ".join(f"{name.replace('_', ' ')} {whole(counts.get('lut', 0))}" for name, counts in largest)
         title = "Logic cells by component"
-        picture = _picture(
-            resources(found.components, title), f"{identifier}-cells", title, f"{title}. Most LUTs: {said}.", "Each synthesised apart."
-        )
+        picture = _picture(found.plot(title), f"{identifier}-cells", title, f"{title}. Most LUTs: {said}.", "Each synthesised apart.")
         yield Figures((picture,))
     yield Paragraph(f"{whole(found.memory_bits)} memory bits.")
 
@@ -441,15 +429,13 @@ def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
 def _step(chapter: Chapter, identifier: str) -> Iterator[Block]:
     found = chapter.generated.timeline
     if found is not None:
-        from mgd_hw.plots import timeline
-
         said = "; ".join(f"cycles {span.first} to {span.first + span.cycles - 1}: {span.name}" for span in found.spans)
         title = f"One step of two passes, {whole(found.cycles)} cycles"
         caption = (
             "The network runs twice (the dotted line is where the second pass begins); while it does so first, the same lanes learn "
             "from the step before. Then the cost is formed."
         )
-        yield Figures((_picture(timeline(found), f"{identifier}-time", title, f"{said}.", caption),))
+        yield Figures((_picture(found.plot(), f"{identifier}-time", title, f"{said}.", caption),))
         rows = tuple((span.name, span.what, whole(span.first), whole(span.cycles)) for span in found.spans)
         yield Table("The same in cycles", ("what", "row", "from", "cycles"), rows)
     cycles = tuple((name.replace("_", " "), number(value)) for name, value in chapter.cycles.items() if not isinstance(value, (dict, list)))

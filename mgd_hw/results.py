@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgd_hw.common import style
 from mgd_hw.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
+    from rich.console import Console, ConsoleOptions, RenderResult
 
-__all__ = ["Result", "flat", "plain", "scaled"]
+__all__ = ["Result", "flat", "plain"]
 
 
 def plain(value: object) -> object:
@@ -56,18 +58,10 @@ def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def scaled(value: float, unit: str) -> str:
-    """A quantity with the prefix that makes it readable."""
-    if math.isnan(value) or not value:
-        return "–" if math.isnan(value) else f"0 {unit}"
-    power = max(-4, min(0, math.floor(math.log10(abs(value)) / 3)))
-    return f"{value / 1000.0**power:,.3g} {['p', 'n', 'µ', 'm', ''][power + 4]}{unit}"
-
-
 class Result:
-    """Base of the results; a subclass is a frozen dataclass, and may add to what it says of itself.
+    """Base of the results; a subclass is a frozen dataclass, which has its own rendering and picture beside its fields.
 
-    ``str()`` of it is what the command line prints; a notebook shows the same.
+    ``rich.print(result)`` shows it as the command line does; ``str()`` of it is the same without colours, and a notebook shows it too.
     """
 
     def to_json(self) -> dict:
@@ -76,14 +70,18 @@ class Result:
         return {name: plain(getattr(self, name)) for name in (*names, *getattr(self, "ALSO", ()))}
 
     def __str__(self) -> str:
-        from mgd_hw.tables import text
-
-        return text(self)
+        return style.text(self)
 
     def _repr_html_(self) -> str:
-        from mgd_hw.tables import html
+        return style.html(self)
 
-        return html(self)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What the terminal shows of it, here its single values; a subclass has its own way."""
+        yield f"[bold]{type(self).__name__}[/bold]"
+        table = style.table("", "", numbers=False)
+        for name, value in self.rows("result" if "result" in self.tables() else None)[0].items():
+            table.add_row(style.escape(name), style.escape(f"{value:.6g}" if isinstance(value, float) else str(value)))
+        yield table
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Its tables by name, as rows of plain values; the first is what :meth:`rows` gives if none is named."""
@@ -133,6 +131,4 @@ class Result:
         UserError
             If there is nothing to draw.
         """
-        from mgd_hw.plots import figure_of
-
-        return figure_of(self)
+        raise UserError(f"there is nothing to draw of {type(self).__name__}", "Its .rows() and .frame() hold its values.", key="plot")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mgd_hw.common import figures
 from mgd_hw.costs import step_contract
 from mgd_hw.results import Result
 from python_ref.spec.design import DesignSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Span", "Timeline", "timeline_of"]
 
@@ -57,6 +61,21 @@ class Timeline(Result):
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Its spans."""
         return {"spans": [span.to_json() for span in self.spans]}
+
+    def plot(self) -> Figure:
+        """The cycles of one step."""
+        rows = {FORWARD: (2, figures.BLUE, ""), LEARN: (1, figures.ORANGE, "////"), COST: (0, figures.GREEN, "....")}
+        with figures.style():
+            figure = figures.empty_figure(figures.COLUMN, 2.5)
+            axes = figures.plain_axes(figure, xlabel="cycle", title=f"One step of two passes: {self.cycles:,} cycles")
+            for span in self.spans:
+                row, colour, hatch = rows[span.what]
+                axes.broken_barh([(span.first, span.cycles)], (row - 0.38, 0.76), facecolor=colour, hatch=hatch, edgecolor="white")
+            axes.set_yticks([2, 1, 0], ["network", "learning\nof step n − 1", "cost"])
+            axes.set_xlim(0, self.cycles)
+            half = max((span.first for span in self.spans if span.what == FORWARD and span.name.endswith("layer 1")), default=0)
+            axes.axvline(half, color="black", linewidth=0.8, linestyle=":")
+        return figure
 
 
 def timeline_of(spec: DesignSpec) -> Timeline:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.costs import Costs, costs_of_mgd
+from mgd_hw.common import figures, style
+from mgd_hw.costs import Costs, costs_of_mgd, costs_shown
 from mgd_hw.data.kinds import Judged, Kind
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.errors import ToolError, UserError
@@ -21,6 +22,9 @@ from mgd_hw.results import Result, plain
 from rtl_gen.child import ENDING
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from boards.board import Board
     from boards.link import SerialLink
     from mgd_hw.checkpoint import Checkpoint, RunDigest
@@ -154,6 +158,36 @@ class Trained(Judged, Result):
         """Whether nothing that was compared differs."""
         return not self.mismatches
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"[bold]{style.escape(self.design)}[/bold], {self.steps:,} steps over {style.escape(self.link)}"
+        if self.verify and self.equal:
+            yield style.wrapped(f"[bold green]Equal[/bold green]: {self.verified:,} values compared with the model, bit for bit.")
+        elif self.verify:
+            yield style.wrapped(f"[bold red]Different[/bold red]: {self.mismatches:,} of {self.verified:,} values compared with the model.")
+            yield f"First: {style.escape(self.first_difference_text)}"
+        yield f"{self.told()}, cost C/n {style.number(self.cost)}"
+        table = style.table("", "steps/s", "")
+        earlier = f", the {self.resumed_from:,} steps before it was resumed included" if self.resumed_from else ""
+        table.add_row("through the link", style.number(self.steps_per_second), f"{self.seconds:,.1f} s{earlier}")
+        clock = "" if math.isnan(self.clock_hz) else f" at {self.clock_hz / 1e6:.3g} MHz"
+        table.add_row(
+            "the core alone", style.number(self.core_steps_per_second), f"{style.number(self.cycles_per_step, 6)} cycles per step{clock}"
+        )
+        yield table
+        yield from costs_shown([("the core", self.costs)])
+        yield (
+            f"Line: {self.bytes_sent:,} bytes out, {self.bytes_received:,} in; {self.frames:,} frames, {self.frames_repeated:,} "
+            f"repeated; {f'{self.link_errors:,} errors, all detected and repeated' if self.link_errors else 'no errors'}"
+        )
+        if self.advice:
+            yield f"Note: {style.escape(self.advice)}"
+        yield f"Checkpoint: {style.escape(str(self.checkpoint))}, step {self.checkpoint_step:,}"
+
+    def plot(self) -> Figure:
+        rows = {"through the link": self.steps_per_second, "the core alone": self.core_steps_per_second}
+        known = {name: value for name, value in rows.items() if not math.isnan(value)}
+        return figures.bars(known, f"{self.design} over {self.link}", "steps per second")
+
 
 @dataclass(frozen=True)
 class Served(Result):
@@ -176,6 +210,10 @@ class Served(Result):
     port: str
     link: str
     divisor: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"[bold]{style.escape(self.design)}[/bold] listens at {style.escape(self.port)}; Ctrl-C ends it."
+        yield f"mgd-hw train {style.escape(self.design)} --link {style.escape(self.link)} --steps 1000"
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mgd_hw.common import style
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, staged
@@ -22,6 +23,10 @@ from mgd_hw.sweep.driver import Outcome, carry_out, pending
 from mgd_hw.sweep.estimate import START, shown
 from mgd_hw.sweep.jobs import DONE, FAILED, PAPER, Row, version
 from mgd_hw.sweep.journal import Journal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 __all__ = ["PaperFigure", "PaperJournal", "PaperPlan", "Point", "paper"]
 
@@ -127,6 +132,11 @@ class PaperPlan(Result):
             said.append(f"{time} on {self.workers} workers, by what a few steps of each took just now.")
         return tuple(said)
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"[bold]{self.figure}[/bold], to {style.escape(str(self.directory))}"
+        for sentence in self.sentences():
+            yield style.escape(sentence)
+
 
 @dataclass(frozen=True)
 class PaperFigure(Result):
@@ -185,6 +195,37 @@ class PaperFigure(Result):
         ours = [{name: value for name, value in each.to_json().items() if name != "values"} for each in self.points]
         theirs = [asdict(each) | {"sources": ", ".join(each.sources)} for each in self.published]
         return {"points": ours, "published": theirs}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{self.figure}[/bold]: {self.title}; {self.runs:,} runs, {self.finished_now:,} of them done now")
+        theirs = {(each.series, each.quantity, each.n, each.period): each.value for each in self.published}
+        periodic = any(each.period for each in self.published)
+
+        def number(value: float | None, quantity: str) -> str:
+            return "–" if value is None else f"{100 * value:.1f} %" if quantity == "accuracy" else f"{value:,.0f}"
+
+        table = style.table("series", "n", "τ_θ", "what", "median", "least", "most", "reached", "published")
+        for each in self.points:
+            bounded = each.beyond is not None and not each.reached
+            median = f"> {number(each.beyond, each.quantity)}" if bounded else number(each.median, each.quantity)
+            known = theirs.get((each.series, each.quantity, each.n, each.period if periodic else 0))
+            table.add_row(
+                each.series, str(each.n), str(each.period), each.quantity, median, number(each.low, each.quantity),
+                number(each.high, each.quantity), f"{each.reached} of {each.seeds}", number(known, each.quantity),
+            )  # fmt: skip
+        yield table
+        for sentence in (*self.notes, *(f"Failed: {why}" for why in self.failures)):
+            yield style.escape(sentence)
+        if self.missing or self.failed:
+            yield style.wrapped(f"{self.missing + self.failed:,} runs are left; give the same command again.")
+        yield f"Wrote {style.escape(', '.join(self.files))} to {style.escape(str(self.directory))}"
+
+    def plot(self) -> Drawing:
+        from mgd_hw.paper.picture import draw
+
+        if not self.points:
+            raise UserError("there is nothing to draw: no run is finished", "Give the same command again.", key="plot")
+        return draw(self)
 
 
 def paper(

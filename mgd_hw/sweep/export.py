@@ -39,7 +39,7 @@ def rows_of(journal: Journal) -> Iterator[dict[str, Any]]:
 
 def export(journal: Journal, directory: Path, found: Sequence[Found], described: dict[str, Any]) -> tuple[str, ...]:
     """Write rows.csv, rows.parquet if pyarrow is there, sweep.json and pareto.svg; return their names."""
-    from mgd_hw.plots import saved
+    from mgd_hw.common.figures import saved
     from mgd_hw.sweep.picture import pareto
 
     columns = list(dict.fromkeys(name for row in rows_of(journal) for name in row))

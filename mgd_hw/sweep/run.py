@@ -6,8 +6,9 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mgd_hw.common import style
 from mgd_hw.config import Design, parse
 from mgd_hw.data.kinds import MEASURES, Measure
 from mgd_hw.errors import UserError
@@ -20,8 +21,13 @@ from mgd_hw.sweep.driver import Estimates, Outcome, begin, carry_out, pending
 from mgd_hw.sweep.estimate import START, estimate, shown
 from mgd_hw.sweep.jobs import DONE, FAILED, FIT, REFUSED, SYNTH, TRAIN
 from mgd_hw.sweep.journal import JOURNAL, Journal
+from mgd_hw.sweep.picture import pareto
 from mgd_hw.sweep.plan import DEFAULT_BOARD, MODELS, Place, Plan, make_plan
 from mgd_hw.sweep.vary import Editor, nearest, paths_made_absolute
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 __all__ = ["Best", "SweepPlan", "Swept", "choose", "sweep"]
 
@@ -132,11 +138,18 @@ class SweepPlan(Result):
             said.append(f"About {shown(self.seconds)} on {_count(self.workers, 'worker')}, by a few short runs.")
         return tuple(said)
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"[bold]{style.escape(self.design)}[/bold], to {style.escape(str(self.directory))}"
+        for sentence in self.sentences():
+            yield style.escape(sentence)
+
 
 BEST_SHOWS = (*(f"{name}{what}" for name in MEASURES for what in ("", "_std")), "lut", "memory_bits", "steps_per_second")
 """Figures that stand at the top of the best design's file."""
 SUBFOLDER = "sweep"
 """Where results go when no directory is named, in the design's folder."""
+MOST_DESIGNS = 30
+"""Designs of a sweep in a table; of more, only those that no other beats."""
 MOST_SHOWN = 10
 """Refused combinations that a plan names."""
 
@@ -205,6 +218,42 @@ class Swept(Result):
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Its designs; every run stands in rows.csv and rows.parquet."""
         return {"designs": [each.rows()[0] for each in self.found]}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.best is not None:
+            yield style.verbatim(self.best.commented())
+            return
+        yield (
+            f"[bold]{style.escape(self.design)}[/bold]: {self.runs:,} runs of {self.combinations:,} combinations, "
+            f"{self.refused:,} of these refused; {self.finished_now:,} jobs done now"
+        )
+        shown = self.found if len(self.found) <= MOST_DESIGNS else tuple(each for each in self.found if each.unbeaten)[:MOST_DESIGNS]
+        measure = self.measure
+        table = style.table(*self.vary, measure.title, "± std", "runs", "LUTs", "memory bits", "steps/s", "part", "unbeaten")
+        for each in shown:
+            figures = each.figures
+            table.add_row(
+                *(style.escape(str(each.vary[key])) for key in self.vary),
+                "diverged" if figures.get("diverged") else measure.text(figures.get(measure.name)),
+                measure.text(figures.get(f"{measure.name}_std")),
+                str(each.runs),
+                *("–" if figures.get(name) is None else f"{figures[name]:,.0f}" for name in ("lut", "memory_bits", "steps_per_second")),
+                figures.get("target", "–"),
+                "*" if each.unbeaten else "",
+            )
+        yield table
+        if len(shown) < len(self.found):
+            yield style.wrapped(f"Of {len(self.found):,} designs {len(shown)} that no other beats; rows.csv has all.")
+        for sentence in (*self.notes, *(f"Failed: {why}" for why in self.failures)):
+            yield style.escape(sentence)
+        if self.failed:
+            yield style.wrapped(f"{self.failed:,} jobs failed; give the same command again to try them again.")
+        yield f"Wrote {style.escape(', '.join(self.files))} to {style.escape(str(self.directory))}"
+
+    def plot(self) -> Figure:
+        if not self.found:
+            raise UserError("there is nothing to draw: no run is finished", "Give the sweep's command again.", key="plot")
+        return pareto(self.found)
 
 
 def sweep(

@@ -17,7 +17,6 @@ from mgd_hw.cli import commands
 from mgd_hw.config import load, shipped
 from mgd_hw.errors import UserError
 from mgd_hw.fitting import fit
-from mgd_hw.tables import _rates
 
 
 def test_boards_are_listed_with_what_fits() -> None:
@@ -128,7 +127,7 @@ def test_an_unverified_clock_is_shown_as_such() -> None:
     of = dataclasses.fields(building.Build)
     rates = {"clock_mhz": 100.0, "cycles_per_step": 49.0, "baud": 2_000_000, "link_steps_per_second": 5.0, "unverified": "so it is"}
     result = building.Build(**{**{each.name: None for each in of}, **rates})
-    assert _rates(result) == (
+    assert result.rates() == (
         "49.0 cycles per step; through the link of 2,000,000 baud 5 steps per second. UNVERIFIED at 100 MHz: so it is."
     )
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mgd_hw import flow, plots
+from mgd_hw import flow
 from mgd_hw.cli import commands
+from mgd_hw.common import figures
 from mgd_hw.config import load
 from mgd_hw.report import Chapter, html, write
 from mgd_hw.report_sections import inline, sections
@@ -149,7 +150,7 @@ def test_contrast() -> None:
     colours = set(re.findall(r"[ {;]color: (#\w+)", style))
     assert len(grounds) == 2 and len(colours) >= 5
     assert all(contrast(colour, ground) >= 4.5 for colour in colours for ground in grounds)
-    assert all(contrast(colour, "#ffffff") >= 3 for colour in (plots.BLUE, plots.ORANGE, plots.GREEN, plots.GREY))
+    assert all(contrast(colour, "#ffffff") >= 3 for colour in (figures.BLUE, figures.ORANGE, figures.GREEN, figures.GREY))
 
 
 def test_an_element_is_made_of_a_file() -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from mgd_hw import flow
 from mgd_hw.cli import commands
+from mgd_hw.common.figures import saved
 from mgd_hw.comparison import Comparison
 from mgd_hw.errors import UserError
-from mgd_hw.plots import figure_of, saved
 from mgd_hw.results import Result
 from tests.mgd_hw.made import COSIMULATED, DIFFERENT, SYNTHESISED
 
@@ -112,11 +115,28 @@ def test_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_figures(results: dict[str, Result]) -> None:
     for name, result in results.items():
         if name in UNDRAWN:
-            with pytest.raises(UserError, match=r"^plot: there is nothing to draw of \w+\. Those that draw themselves: Build, "):
+            with pytest.raises(
+                UserError, match=r"^plot: there is nothing to draw of \w+\. Its \.rows\(\) and \.frame\(\) hold its values\.$"
+            ):
                 result.plot()
         else:
             assert saved(result.plot(), "png", "x").startswith(b"\x89PNG"), name
 
 
 def test_same_figure_same_bytes(compared: Comparison) -> None:
-    assert saved(figure_of(compared), "svg", "x") == saved(figure_of(compared), "svg", "x")
+    assert saved(compared.plot(), "svg", "x") == saved(compared.plot(), "svg", "x")
+
+
+def test_rich_prints_it_as_the_command_line_does(compared: Comparison) -> None:
+    """As wide as the console, which alone decides where sentences break."""
+    written = io.StringIO()
+    console = Console(file=written, width=110, highlight=False)
+    console.print(compared, soft_wrap=True)
+    assert [line.rstrip() for line in written.getvalue().splitlines()] == str(compared).splitlines()
+    narrow = io.StringIO()
+    Console(file=narrow, width=60, highlight=False).print(compared)
+    assert max(map(len, narrow.getvalue().splitlines())) == 60
+
+
+def test_brackets_are_no_markup() -> None:
+    assert "step [red]3" in str(replace(DIFFERENT, first_difference_text="step [red]3"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgd_hw.plots import saved
+from mgd_hw.common.figures import saved
 from mgd_hw.sweep import picture
 from mgd_hw.sweep.choice import Found
 from mgd_hw.sweep.picture import pareto
