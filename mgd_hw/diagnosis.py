@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
+from mgd_hw.design.float_only import has_slopes, learner, network, objective, opened, start
+from mgd_hw.design.reader import Design
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
-from mgd_hw.software import has_slopes, learner, network, objective, opened, start
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.number import Rounding

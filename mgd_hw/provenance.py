@@ -6,8 +6,8 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from mgd_hw.config import Design
 from mgd_hw.data import Data
+from mgd_hw.design.reader import Design
 from mgd_hw.results import Result
 
 __all__ = ["Provenance", "provenance"]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw import keys
-from mgd_hw.config import load, parse, shipped
+from mgd_hw.design import keys
+from mgd_hw.design.reader import load, parse, shipped
 from mgd_hw.errors import UserError
 from python_ref import datasets
 from python_ref.spec import design as spec_design
@@ -321,7 +321,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mgd_hw.config import parse
+from mgd_hw.design.reader import parse
 from mgd_hw.data import load
 from mgd_hw.flow import run_of
 from python_ref import backprop, fast, fast_float

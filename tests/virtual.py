@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from rtl_gen.linked import emit_linked
 from sim.virtual import build_virtual
 

@@ -13,8 +13,8 @@ from mgd_hw.errors import UserError
 from python_ref.spec.number import Fixed
 
 if TYPE_CHECKING:
-    from mgd_hw.config import Design
     from mgd_hw.data.loading import Data
+    from mgd_hw.design.reader import Design
 
 __all__ = ["check_formats", "covering"]
 

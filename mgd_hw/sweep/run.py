@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.config import Design, parse
 from mgd_hw.data.kinds import MEASURES, Measure
+from mgd_hw.design.reader import Design, parse
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory

@@ -16,7 +16,7 @@ from boards import build, output_registers
 from boards.board import board_files, read_board
 from boards.output_registers import absorb
 from boards.plan import plan
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from rtl_gen.slot import NEVER_COLLIDES, delayed
 from rtl_gen.yosys import YosysError, run_yosys
 

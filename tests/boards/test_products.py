@@ -11,7 +11,7 @@ from boards.board import board_files, read_board
 from boards.build import write_sources
 from boards.plan import plan
 from boards.products import WIDEST, product_map
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from rtl_gen.broadcast import Multiplier
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.yosys import YosysError, run_yosys

@@ -5,8 +5,8 @@ from pathlib import Path
 from boards.build import Placed
 from mgd_hw import comparison, flow
 from mgd_hw.building import board_of
-from mgd_hw.config import load
 from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import load
 from mgd_hw.observation import observe
 from mgd_hw.plots import placement
 from mgd_hw.provenance import provenance

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from boards.board import board_files
 from mgd_hw import building
 from mgd_hw.cli import commands
-from mgd_hw.config import load, shipped
+from mgd_hw.design.reader import load, shipped
 from mgd_hw.errors import UserError
 from mgd_hw.fitting import fit
 from mgd_hw.tables import _rates

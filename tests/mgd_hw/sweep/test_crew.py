@@ -203,7 +203,7 @@ def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path:
 
 def _here(weight: str, seed: int) -> dict:
     """The columns of that run, done by this process."""
-    from mgd_hw.config import load
+    from mgd_hw.design.reader import load
     from mgd_hw.sweep.plan import make_plan
 
     plan = make_plan(

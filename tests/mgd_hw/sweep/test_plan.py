@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mgd_hw.config import Design, load, parse
+from mgd_hw.design.reader import Design, load, parse
 from mgd_hw.errors import UserError
 from mgd_hw.sweep.plan import MODELS, Place, Plan, make_plan
 

@@ -1,9 +1,9 @@
-"""The page docs/design-file.md, from the table of keys: ``python -m mgd_hw.reference`` prints it."""
+"""The page docs/design-file.md, from the table of keys: ``python -m mgd_hw.design.reference`` prints it."""
 
 from __future__ import annotations
 
-from mgd_hw.config import shipped
-from mgd_hw.keys import KEYS, SECTIONS
+from mgd_hw.design.keys import KEYS, SECTIONS
+from mgd_hw.design.reader import shipped
 
 __all__ = ["page"]
 
@@ -31,7 +31,7 @@ One TOML file says everything about a design. Whatever is left out has a default
 `mgd-hw generate` prints what was derived and why. An unknown key is refused, and the nearest known one named. Every problem is
 one message that names the file, the key, the value and the way out.
 
-This page is written by `python -m mgd_hw.reference`, from the table that the reader itself follows.
+This page is written by `python -m mgd_hw.design.reference`, from the table that the reader itself follows.
 
 The shortest design file that runs:
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mgd_hw.config import parse
-from mgd_hw.keys import KEYS
-from mgd_hw.reference import page
+from mgd_hw.design.keys import KEYS
+from mgd_hw.design.reader import parse
+from mgd_hw.design.reference import page
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_page_is_up_to_date() -> None:
-    assert (DOCS / "design-file.md").read_text(encoding="utf-8") == page(), "run python -m mgd_hw.reference > docs/design-file.md"
+    assert (DOCS / "design-file.md").read_text(encoding="utf-8") == page(), "run python -m mgd_hw.design.reference > docs/design-file.md"
 
 
 def test_page_has_every_key() -> None:

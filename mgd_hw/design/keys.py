@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from mgd_hw.data.tasks import KIND_NAMES, TASKS, Label, Scaling
-from mgd_hw.software import ARCHITECTURES, FLOAT_CODES, OPTIMIZER_KEYS
+from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, OPTIMIZER_KEYS
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding

@@ -10,12 +10,12 @@ import pytest
 
 from mgd_hw import flow
 from mgd_hw.comparison import compare
-from mgd_hw.config import load, parse
 from mgd_hw.data import load as load_data
+from mgd_hw.design.float_only import CLASHES, ONLY_SOFTWARE, learner, network, opened, start
+from mgd_hw.design.reader import load, parse
 from mgd_hw.diagnosis import diagnose
 from mgd_hw.errors import UserError
 from mgd_hw.fitting import fit
-from mgd_hw.software import CLASHES, ONLY_SOFTWARE, learner, network, opened, start
 from mgd_hw.software_runs import train_mgd
 from python_ref.datasets import SampleOrder
 from python_ref.learning.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mgd_hw import config
 from mgd_hw.cli import TASKS
-from mgd_hw.config import DSP_ACCUMULATOR, find, load, parse, shipped
+from mgd_hw.design import reader
+from mgd_hw.design.keys import KEYS, SECTIONS
+from mgd_hw.design.reader import DSP_ACCUMULATOR, find, load, parse, shipped
+from mgd_hw.design.starters import starter
 from mgd_hw.errors import UserError
 from mgd_hw.flow import advice
-from mgd_hw.keys import KEYS, SECTIONS
-from mgd_hw.starters import starter
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed
@@ -309,7 +309,7 @@ def test_shipped_design_is_found_by_name(name: str, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert load(name).data.task == name
     (tmp_path / name).mkdir()  # a folder of that name is not in the way
-    assert find(name).parent == Path(config.__file__).parent / "designs"
+    assert find(name).parent == Path(reader.__file__).parent / "shipped"
 
 
 def test_a_file_goes_before_a_shipped_design(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

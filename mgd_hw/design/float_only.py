@@ -15,7 +15,7 @@ from python_ref.spec.error import unknown
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
 
 if TYPE_CHECKING:
-    from mgd_hw.config import Design
+    from mgd_hw.design.reader import Design
     from python_ref.learning.analog import AnalogLearner
     from python_ref.learning.codes import Code
     from python_ref.learning.estimators import Estimator
@@ -316,7 +316,7 @@ def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
         return optimizers.Plain(rate)
     if type(optimizer) is Momentum:
         return optimizers.Momentum(rate, 1.0 - 2.0**-optimizer.k)
-    raise unknown("Optimizer", optimizer, "mgd_hw.software._rule_of_hardware")
+    raise unknown("Optimizer", optimizer, "mgd_hw.design.float_only._rule_of_hardware")
 
 
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
@@ -342,7 +342,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         case name if name in OPTIMIZERS:
             rule = _rule_of_hardware(spec.optimizer, rate)
         case _:
-            raise unknown("Optimizer", software.optimizer, "mgd_hw.software.learner")
+            raise unknown("Optimizer", software.optimizer, "mgd_hw.design.float_only.learner")
     if software.layer_factors is not None:
         sizes = [block.size for block in problem.parameters]
         rule = o.Layered(rule, tuple(zip(sizes, software.layer_factors, strict=True)))
