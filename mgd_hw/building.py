@@ -13,7 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.design.reader import Derived, Design, load, shipped
+from mgd_hw.design.description import Derived, Design
+from mgd_hw.design.reader import load, shipped
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.flow import Generated, advice, read
 from mgd_hw.listener import Listener, Silent

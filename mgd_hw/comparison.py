@@ -15,7 +15,7 @@ from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import MEASURES, Judged, Kind, Measure
 from mgd_hw.data.summary import Summary
-from mgd_hw.design.reader import Design
+from mgd_hw.design.description import Design
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
@@ -518,7 +518,8 @@ def _compare_software(
     design: Design, data: Data, *, seeds: int, steps: int, start: np.ndarray | None, judged_by: str, listener: Listener
 ) -> Comparison:
     """The same for a design that no hardware does: there is no fixed model of it."""
-    from mgd_hw.design.float_only import ONLY_SOFTWARE, has_slopes
+    from mgd_hw.design.float_model import has_slopes
+    from mgd_hw.design.float_only import ONLY_SOFTWARE
     from python_ref.spec.design import digest_of
 
     spec = design.spec
@@ -754,7 +755,7 @@ def trainers_of(
         task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
         names = MODELS if backprop.defined(spec) else MODELS[:2]
         return {name: partial(_TRAINERS[name], task) for name in names}
-    from mgd_hw.design.float_only import has_slopes
+    from mgd_hw.design.float_model import has_slopes
     from mgd_hw.software_runs import train_backprop, train_mgd
 
     raw = _start(own.spec, seed, start) if design.software.architecture == "dense" else None

@@ -19,7 +19,7 @@ from python_ref.spec.error import unknown
 
 if TYPE_CHECKING:
     from boards.board import Board
-    from mgd_hw.design.reader import Design
+    from mgd_hw.design.description import Design
     from rtl_gen.core import Contract
 
 __all__ = ["ENERGY_SOURCE", "Costs", "Energy", "costs_of_backprop", "costs_of_mgd", "step_contract"]
@@ -200,7 +200,7 @@ def _layers(design: Design) -> tuple[_Layer, ...]:
             _Layer(layer.n_in, layer.n_out, lanes, 1, layer.activation.tabulated, spec.operand_format(number).width)
             for number, layer in enumerate(spec.network.layers)
         )
-    from mgd_hw.design.float_only import network
+    from mgd_hw.design.float_model import network
 
     net, found = network(design), []
     for weights, nodes in zip(net.parameters, net.nodes, strict=True):

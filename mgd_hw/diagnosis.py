@@ -18,8 +18,8 @@ import numpy as np
 
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
-from mgd_hw.design.float_only import has_slopes, learner, network, objective, opened, start
-from mgd_hw.design.reader import Design
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import has_slopes, learner, network, objective, opened, start
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.design.reader import Design
+from mgd_hw.design.description import Design
 from mgd_hw.results import Result, flat, plain
 
 __all__ = ["Fitted", "fit"]
@@ -68,7 +68,7 @@ def fit(design: str | Path | Design) -> Fitted:
     from boards.board import board_files, read_board
     from boards.fit import calibration, parts
     from boards.fit import fit as predict
-    from mgd_hw.design.float_only import check_hardware
+    from mgd_hw.design.description import check_hardware
     from mgd_hw.flow import read
 
     began = time.perf_counter()

@@ -1,6 +1,6 @@
 """The walk from a design file to a proven learner, as functions: the Python API, and what the command line calls.
 
-Every function takes a design (a path, the name of a shipped design, or a :class:`~mgd_hw.design.reader.Design`), checks what it was
+Every function takes a design (a path, the name of a shipped design, or a :class:`~mgd_hw.design.description.Design`), checks what it was
 given before long work starts, and returns a frozen result with ``.to_json()``. It raises
 :class:`~mgd_hw.errors.UserError` for what a user can mend.
 """
@@ -18,7 +18,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.design.reader import DSP_ACCUMULATOR, Derived, Design, load
+from mgd_hw.design.derive import DSP_ACCUMULATOR
+from mgd_hw.design.description import Derived, Design
+from mgd_hw.design.reader import load
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
@@ -76,7 +78,7 @@ def read(design: str | Path | Design) -> Design:
 
 def _built(design: str | Path | Design) -> Design:
     """The same, known to ask for nothing that no hardware does."""
-    from mgd_hw.design.float_only import check_hardware
+    from mgd_hw.design.description import check_hardware
 
     found = read(design)
     check_hardware(found)

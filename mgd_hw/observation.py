@@ -10,7 +10,7 @@ import numpy as np
 
 from mgd_hw.comparison import agreement
 from mgd_hw.data import Data
-from mgd_hw.design.reader import Design
+from mgd_hw.design.description import Design
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result
 from python_ref.backprop import defined

@@ -7,7 +7,7 @@ import platform
 from dataclasses import dataclass
 
 from mgd_hw.data import Data
-from mgd_hw.design.reader import Design
+from mgd_hw.design.description import Design
 from mgd_hw.results import Result
 
 __all__ = ["Provenance", "provenance"]

@@ -14,8 +14,8 @@ import numpy as np
 from mgd_hw.comparison import RECORDS, Training, with_accuracy
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Verdict
-from mgd_hw.design.float_only import analog_learner, learner, network, objective, opened, start
-from mgd_hw.design.reader import Design
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import analog_learner, learner, network, objective, opened, start
 from mgd_hw.divergence import failure
 from python_ref.datasets import SampleOrder, Samples
 from python_ref.learning.passes import Measurable

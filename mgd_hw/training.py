@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from boards.board import Board
     from boards.link import SerialLink
     from mgd_hw.checkpoint import Checkpoint, RunDigest
-    from mgd_hw.design.reader import Design
+    from mgd_hw.design.description import Design
     from mgd_hw.session import Session
     from sim.virtual import VirtualBoard
 

@@ -14,7 +14,7 @@ from python_ref.spec.number import Fixed
 
 if TYPE_CHECKING:
     from mgd_hw.data.loading import Data
-    from mgd_hw.design.reader import Design
+    from mgd_hw.design.description import Design
 
 __all__ = ["check_formats", "covering"]
 

@@ -25,7 +25,7 @@ from mgd_hw.listener import Listener
 from python_ref.datasets import SampleOrder, Samples
 
 if TYPE_CHECKING:
-    from mgd_hw.design.reader import Design
+    from mgd_hw.design.description import Design
 
 __all__ = ["Data", "Ranges", "load", "load_design", "ranges", "read_raw", "readable"]
 

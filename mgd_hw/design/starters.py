@@ -12,8 +12,8 @@ import numpy as np
 from mgd_hw.data.answers import guess_kind
 from mgd_hw.data.loading import readable
 from mgd_hw.data.tasks import KIND_NAMES, MAX_CLASSES, DataSpec
-from mgd_hw.design.keys import NAME
 from mgd_hw.design.reader import shipped_folder
+from mgd_hw.design.values import NAME
 from mgd_hw.errors import UserError
 
 __all__ = ["starter"]

@@ -18,7 +18,7 @@ from mgd_hw.errors import UserError
 if TYPE_CHECKING:
     from mgd_hw.comparison import Training
     from mgd_hw.data import Data, DataSpec
-    from mgd_hw.design.reader import Design
+    from mgd_hw.design.description import Design
 
 __all__ = ["DONE", "FAILED", "PAPER", "REFUSED", "Job", "Row", "run_jobs", "single_threaded", "version"]
 
@@ -190,7 +190,7 @@ def _costs(design: Design, steps: int, model: str, found: Training) -> dict[str,
 
 def _fit(job: Job) -> dict[str, Any]:
     from boards.fit import fit
-    from mgd_hw.design.float_only import check_hardware
+    from mgd_hw.design.description import check_hardware
 
     design = _design(job.design)
     check_hardware(design)

@@ -11,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.design.reader import DataSpec, Design, parse
+from mgd_hw.data.tasks import DataSpec
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import parse
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import plain

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mgd_hw.data.kinds import MEASURES, Measure
-from mgd_hw.design.reader import Design, parse
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import parse
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory

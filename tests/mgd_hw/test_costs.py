@@ -15,7 +15,8 @@ from mgd_hw.building import board_of
 from mgd_hw.comparison import Model, Training
 from mgd_hw.costs import _Work, costs_of_backprop, costs_of_mgd, step_contract
 from mgd_hw.data import load as load_data
-from mgd_hw.design.reader import Design, parse
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import parse
 from python_ref.datasets import quantise
 from python_ref.machine import initial_state, sample_number, step
 from python_ref.parameters import initial_parameters, quantise_parameters

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mgd_hw.data import load_design
 from mgd_hw.data.formats import covering
-from mgd_hw.design.reader import Design, parse
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import parse
 from mgd_hw.errors import UserError
 from python_ref.datasets import quantise
 from python_ref.spec.number import Fixed

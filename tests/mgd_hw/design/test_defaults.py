@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from mgd_hw.data import Scaling
+from mgd_hw.design.description import Design
 from mgd_hw.design.float_only import Outside
 from mgd_hw.design.keys import KEYS
-from mgd_hw.design.reader import Design, parse
+from mgd_hw.design.reader import parse
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
@@ -216,7 +217,7 @@ def test_the_only_memory() -> None:
 
 
 def make(text: str) -> Any:
-    from mgd_hw.design.float_only import learner, opened
+    from mgd_hw.design.float_model import learner, opened
 
     design = parse(f"network.layers = [2, 1]\n{text}\n", "x.toml")
     with opened(design) as problem:

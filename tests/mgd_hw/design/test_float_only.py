@@ -11,7 +11,8 @@ import pytest
 from mgd_hw import flow
 from mgd_hw.comparison import compare
 from mgd_hw.data import load as load_data
-from mgd_hw.design.float_only import CLASHES, ONLY_SOFTWARE, learner, network, opened, start
+from mgd_hw.design.float_model import learner, network, opened, start
+from mgd_hw.design.float_only import CLASHES, ONLY_SOFTWARE
 from mgd_hw.design.reader import load, parse
 from mgd_hw.diagnosis import diagnose
 from mgd_hw.errors import UserError

@@ -9,7 +9,8 @@ import pytest
 
 from mgd_hw import comparison
 from mgd_hw.data import load as load_data
-from mgd_hw.design.reader import Design, load, parse
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import load, parse
 from mgd_hw.errors import UserError
 from mgd_hw.sweep import jobs
 from mgd_hw.sweep.jobs import DONE, FAILED, REFUSED, Job, Row, run_jobs, version
