@@ -186,7 +186,7 @@ MEMBERS = (
 def test_every_member_is_compared_and_diagnosed(member: str) -> None:
     design = parse(member + "\n" + XOR, "kinds.toml")
     compared = flow.compare(design).to_json()
-    models = {"float"} if design.software.asks else {"float", "fixed"}
+    models = {"float"} if design.float_only.requests else {"float", "fixed"}
     assert {name for name in ("float", "fixed") if compared[name]["runs"]} == models
     for name in models:
         (run,) = compared[name]["runs"]

@@ -69,7 +69,7 @@ def check_formats(design: Design, data: Data) -> tuple[str, ...]:
         If more than a thousandth of the training inputs or targets lie beyond their format, or if values that differ become
         the same in it.
     """
-    if design.software.asks:  # real numbers only
+    if design.float_only.requests:  # real numbers only
         return tuple(_unreached(design, data))
     rows = (
         ("inputs", "formats.input", design.spec.formats.input, "data.scaling", design.data.scaling),

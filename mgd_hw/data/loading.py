@@ -137,7 +137,7 @@ def load_design(design: Design, *, validate: bool = False, listener: Listener | 
         If they are not there, are not what the design says, or do not fit.
     """
     data = load(design.data, validate=validate)
-    if design.software.cost == "cross-entropy":
+    if design.float_only.cost == "cross-entropy":
         _check_entropy(design, data)
     data = replace(data, summary=replace(data.summary, warnings=(*data.summary.warnings, *check_formats(design, data))))
     if listener is not None:

@@ -1,4 +1,4 @@
-"""Which keys of a design file go together."""
+"""Checks that the keys of a design file go together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["check_keys", "check_layers", "check_shape"]
 
 
 def check_keys(given: Given) -> None:
-    """Refuse keys that need another, or that do not go with it."""
+    """Check that every key has the keys that it needs, and none that exclude it."""
     analog = dict.fromkeys(("learning.highpass", "learning.lowpass"), ("learning.form", "analog"))
-    outside = {f"outside.{key}": ("outside.command", None) for key in ("parameters", "frames", "timeout")}
-    needed: dict[str, tuple[str, object]] = {"learning.smoothing": ("learning.cost", "cross-entropy"), **analog, **outside}
+    external = {f"external.{key}": ("external.command", None) for key in ("parameters", "frames", "timeout")}
+    needed: dict[str, tuple[str, object]] = {"learning.smoothing": ("learning.cost", "cross-entropy"), **analog, **external}
     needed |= dict.fromkeys(("device.weight_limit", "device.stochastic"), ("device.weight_step", None))
     for key, (other, value) in needed.items():
         if key in given and (other not in given or value not in (None, given[other])):
@@ -26,11 +26,13 @@ def check_keys(given: Given) -> None:
         if key in given and other in given and given[other] != off.get(other):
             raise given.refuse(key, f"it does not go with {shown}: {why}", f"Remove it, or {other}.")
     weight = given.get("perturbation.kind", Kind.NODE) is Kind.WEIGHT
-    for key in ("learning.form", "outside.command"):
+    for key in ("learning.form", "external.command"):
         if key in given and given[key] != off.get(key) and not weight:
             raise given.refuse(key, "only parameters can be perturbed there", 'Write kind = "weight" in [perturbation].', given[key])
-    if given.get("learning.sparing") and weight:
-        raise given.refuse("learning.sparing", "only nodes can be spared", 'Remove it, or write kind = "node" in [perturbation].', True)
+    if given.get("learning.skip_dead_nodes") and weight:
+        raise given.refuse(
+            "learning.skip_dead_nodes", "only nodes can be skipped", 'Remove it, or write kind = "node" in [perturbation].', True
+        )
     groups, batch = given.get("learning.groups"), given.get("learning.batch", 1)
     if groups is not None and not weight:
         reason = "in node perturbation each sample has a perturbation of its own"
@@ -43,7 +45,7 @@ def check_keys(given: Given) -> None:
 
 
 def check_layers(given: Given, network: Network) -> None:
-    """Refuse what is given for other layers than the network has."""
+    """Check that lists of one entry per layer cover the layers of the network."""
     for key, count in (("learning.parts", lambda value: sum(together for together, _ in value)), ("learning.layer_factors", len)):
         if key in given:
             value, there = given[key], _layer_count(str(given.get("network.architecture", "dense")), network)
@@ -61,6 +63,7 @@ def _layer_count(architecture: str, spec: Network) -> int:
 
 
 def check_shape(given: Given, task: str, network: Network) -> None:
+    """Check that the network has the inputs and outputs of its task."""
     facts, sizes = TASKS[task], list(network.sizes)
     if facts.inputs is not None and network.n_in != facts.inputs:
         raise given.refuse(

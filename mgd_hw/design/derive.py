@@ -13,7 +13,7 @@ from mgd_hw.data.loading import Ranges, ranges
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
 from mgd_hw.design.combinations import check_keys, check_layers, check_shape
 from mgd_hw.design.description import CompareSpec, Derived, Design
-from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, NORMALISED, OPTIMIZER_KEYS, read_software
+from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, NORMALISED, OPTIMIZER_KEYS, read_float_only
 from mgd_hw.design.given import Given
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
@@ -51,14 +51,14 @@ def design_of(given: Given, text: str) -> Design:
 
 
 class _Builder:
-    """Fills in what a file leaves out, and notes it."""
+    """Derives what a file leaves out, and notes each derived value with its reason."""
 
     def __init__(self, given: Given, text: str) -> None:
         self.given, self.text, self.values, self.refuse = given, text, given.values, given.refuse
         self.derived: list[Derived] = []
 
     def get(self, key: str, default: object, why: str | None = None, show: object = None) -> Any:
-        """What the file says, or a default; noted when a reason is given."""
+        """The value that the file gives, or the default, which is noted where a reason is given."""
         if key in self.values:
             return self.values[key]
         if why is not None:
@@ -87,7 +87,7 @@ class _Builder:
             raise self.refuse("data.target_scaling", reason, "Leave it out, so that targets are scaled.", "none") from None
         spec = self.within_accumulator(spec)
         self.note_formats(spec)
-        return Design(self.given.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived), read_software(self.given))
+        return Design(self.given.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived), read_float_only(self.given))
 
     def name(self) -> str:
         stem = re.sub(r"[^A-Za-z0-9_]", "_", self.given.path.stem)[:64] or "design"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mgd_hw.data.tasks import DataSpec
-from mgd_hw.design.float_only import ONLY_SOFTWARE, Software
+from mgd_hw.design.float_only import FLOAT_ONLY_KEYS, FloatOnly
 from mgd_hw.errors import UserError
 from python_ref.spec.design import DesignSpec
 
@@ -15,7 +15,17 @@ __all__ = ["CompareSpec", "Derived", "Design", "check_hardware"]
 
 @dataclass(frozen=True)
 class Derived:
-    """What was left out of a file, what it became, and why."""
+    """A value that a design file leaves out, and that was derived.
+
+    Attributes
+    ----------
+    key : str
+        Dotted key of the design file, such as ``"formats.weight"``.
+    value : str
+        The derived value, as it would stand in the file.
+    why : str
+        The reason for this value, as a clause.
+    """
 
     key: str
     value: str
@@ -24,7 +34,21 @@ class Derived:
 
 @dataclass(frozen=True)
 class CompareSpec:
-    """What ``mgd-hw compare`` does when its options say nothing."""
+    """Settings of ``mgd-hw compare`` that hold where its options say nothing.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps that each run trains.
+    seeds : int
+        Number of runs, each from a seed of its own.
+    backprop_epochs : int or None
+        Number of epochs of back-propagation; None derives it from the samples.
+    backprop_rate : float
+        Learning rate of back-propagation.
+    backprop_batch : int
+        Number of samples in an update of back-propagation.
+    """
 
     steps: int
     seeds: int
@@ -35,24 +59,25 @@ class CompareSpec:
 
 @dataclass(frozen=True)
 class Design:
-    """A design file, read and checked.
+    """A design file that was read and checked.
 
     Attributes
     ----------
     path : Path
-        The file.
+        Path of the design file.
     text : str
-        What it says.
+        Text of the design file.
     spec : DesignSpec
-        The machine.
+        The machine that the file describes.
     data : DataSpec
-        What it learns.
+        The task, and how its samples are read, scaled and split.
     compare : CompareSpec
-        Defaults of a comparison.
+        Settings of a comparison that its options may override.
     derived : tuple of Derived
-        What followed from the rest.
-    software : Software
-        What no hardware does. Of a network that is not dense, that of the spec has the inputs and outputs, and nothing else.
+        The values that the file leaves out, in the order they were derived.
+    float_only : FloatOnly
+        What the file requests that only the float model does. Where the network is not dense, ``spec.network`` has only its inputs
+        and outputs.
     """
 
     path: Path
@@ -61,11 +86,11 @@ class Design:
     data: DataSpec
     compare: CompareSpec
     derived: tuple[Derived, ...]
-    software: Software = Software()
+    float_only: FloatOnly = FloatOnly()
 
     @property
     def name(self) -> str:
-        """Name of the design."""
+        """Name of the design, which its Verilog module is called after."""
         return self.spec.name
 
     def with_seed(self, seed: int) -> Design:
@@ -80,16 +105,16 @@ class Design:
 
 
 def check_hardware(design: Design) -> None:
-    """Refuse what no hardware does.
+    """Check that hardware does everything a design requests.
 
     Raises
     ------
     UserError
-        If the design asks for such a thing; it names the first.
+        If it requests what only the float model does; the message names the first such key.
     """
-    for key, value in design.software.asks:
+    for key, value in design.float_only.requests:
         shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": "lfsr, walsh or sequential"}
         change = f"Take {shown[key]}" if key in shown else "Remove it"
-        reason = f"{ONLY_SOFTWARE[key]} has no hardware yet"
+        reason = f"{FLOAT_ONLY_KEYS[key]} has no hardware yet"
         remedy = f"`mgd-hw compare` and `mgd-hw diagnose` run it. {change} to build the design."
         raise UserError(reason, remedy, file=design.path, key=key, value=value)

@@ -1,5 +1,7 @@
-"""What a design file may ask for that no hardware does yet: `mgd-hw compare` and `mgd-hw diagnose` run it, everything else refuses
-it by name."""
+"""What a design file may request that only the float model does.
+
+``mgd-hw compare`` and ``mgd-hw diagnose`` run it; every command that builds hardware refuses it by the name of its key.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,13 @@ __all__ = [
     "ARCHITECTURES",
     "CLASHES",
     "FLOAT_CODES",
+    "FLOAT_ONLY_KEYS",
     "FLOAT_OPTIMIZERS",
     "NORMALISED",
-    "ONLY_SOFTWARE",
     "OPTIMIZER_KEYS",
-    "Outside",
-    "Software",
-    "read_software",
+    "External",
+    "FloatOnly",
+    "read_float_only",
 ]
 
 ARCHITECTURES: dict[str, tuple[int, int] | None] = {
@@ -30,7 +32,7 @@ ARCHITECTURES: dict[str, tuple[int, int] | None] = {
     "cifar-2023": (3072, 10),
     "fashion-2025": (784, 10),
 }
-"""The networks by name; inputs and outputs of those whose layers are fixed."""
+"""Numbers of inputs and outputs of each network by its name; None where the file gives its layers."""
 
 OPTIMIZER_KEYS = {
     "sgd": (),
@@ -40,30 +42,30 @@ OPTIMIZER_KEYS = {
     "sign": (),
     "shift-adam": ("k1", "k2", "refined", "corrected"),
 }
-"""The optimisers by name, and the keys that each has."""
+"""Keys of each optimiser by its name."""
 
 FLOAT_OPTIMIZERS = tuple(name for name in OPTIMIZER_KEYS if name not in OPTIMIZERS)
-"""The optimisers that no hardware has."""
+"""Names of the optimisers that no hardware has."""
 
 NORMALISED = ("adam", "shift-adam", "sign")
-"""The optimisers whose step does not grow with the gradient, and whose usual rate does not follow from the network."""
+"""Names of the optimisers whose step does not grow with the gradient, so that their usual rate does not follow from the network."""
 
 FLOAT_CODES = ("sinusoidal",)
-"""The perturbation codes that no hardware has."""
+"""Names of the perturbation codes that no hardware has."""
 
-ONLY_SOFTWARE = {
-    "outside.command": "a forward pass outside",
+FLOAT_ONLY_KEYS = {
+    "external.command": "a forward pass outside",
     "learning.form": "this form",
     "network.architecture": "this network",
     "perturbation.code": "this code",
-    "perturbation.apart": "perturbing each layer apart",
+    "perturbation.layerwise": "perturbing layer by layer",
     "optimizer.name": "this optimiser",
     "learning.batch": "a batch of samples in one step",
     "learning.repeats": "several perturbations of a sample in one step",
     "learning.cost": "this cost",
     "learning.normalise": "this normalisation",
     "learning.decay": "this decay of the rate",
-    "learning.sparing": "sparing nodes",
+    "learning.skip_dead_nodes": "skipping dead nodes",
     "learning.parts": "perturbing layers in parts",
     "learning.groups": "a perturbation for a group of samples",
     "learning.layer_factors": "a rate for each layer",
@@ -75,40 +77,41 @@ ONLY_SOFTWARE = {
     "device.fading": "a device model",
     "device.wander": "a device model",
 }
-"""What has no hardware, in words, by the key that asks for it."""
+"""What has no hardware, in words, by the dotted key that requests it."""
 
 _ANALOG = (
-    "perturbation.apart", "schedule.difference", "schedule.update_period", "optimizer.name", "learning.repeats", "learning.normalise",
+    "perturbation.layerwise", "schedule.difference", "schedule.update_period", "optimizer.name", "learning.repeats", "learning.normalise",
     "learning.decay", "learning.parts", "learning.groups", "learning.layer_factors", "device.cost_noise", "device.update_noise",
     "device.weight_step", "device.endurance", "device.fading", "device.wander",
 )  # fmt: skip
-_OUTSIDE = (
+_EXTERNAL = (
     "network.architecture", "network.hidden", "network.output", "network.scheme", "learning.cost", "learning.parts",
     "learning.layer_factors", "device.activation_variation",
 )  # fmt: skip
 CLASHES = (
     *((key, "learning.form", 'learning.form = "analog"', "filters take the place of differences, sums and optimisers") for key in _ANALOG),
-    *((key, "outside.command", "outside.command", "of a forward pass outside nothing is known but its cost") for key in _OUTSIDE),
-    *((key, "learning.parts", "learning.parts", "parts say it themselves") for key in ("perturbation.apart", "learning.repeats")),
+    *((key, "external.command", "external.command", "of a forward pass outside nothing is known but its cost") for key in _EXTERNAL),
+    *((key, "learning.parts", "learning.parts", "parts say it themselves") for key in ("perturbation.layerwise", "learning.repeats")),
 )
-"""Keys that do not go with another one: key, that other one, what it is called, and why."""
-
+"""Pairs of keys that exclude each other: a key, the other key, the other as messages show it, and the reason."""
 
 _ONE_RATE = 'Write one whole number, such as -9, or learning.decay = "cosine".'
 
 
 @dataclass(frozen=True)
-class Outside:
-    """A forward pass in another process.
+class External:
+    """A forward pass in another process, such as one that drives a chip.
 
     Attributes
     ----------
     command : tuple of str
-        Program and arguments; it runs in the folder of the design file.
+        The program and its arguments; it runs in the folder of the design file.
     parameters : int
-        P.
-    frames, timeout : bool, float
-        Its protocol, and seconds that it may take to answer; see :mod:`python_ref.learning.outside`.
+        P, the number of parameters that the program takes.
+    frames : bool
+        Whether the program speaks binary frames, rather than lines of JSON; see :mod:`python_ref.learning.outside`.
+    timeout : float
+        Longest time that an answer may take, in seconds.
     """
 
     command: tuple[str, ...]
@@ -118,45 +121,61 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Software:
-    """What a design asks for beyond the machine of its spec; the defaults are that machine.
+class FloatOnly:
+    """What a design requests that only the float model does; by default nothing.
 
     Attributes
     ----------
-    architecture, width : str, int
-        The network; of one whose layers are fixed, how many times as many channels.
-    code, apart : str, bool
-        The perturbation: its code, and whether each layer is perturbed in a pass of its own.
-    optimizer, options : str, dict
-        The optimiser, and those of its keys that were given.
-    batch, repeats : int
-        Samples of a step; perturbations of each.
-    cost, smoothing : str, float
-        "squared-error", "mean-squared-error" or "cross-entropy"; label smoothing.
-    normalise, decay, precision : bool, str, str
-        The normalisation of 2025; "constant" or "cosine"; "float32" or "float64".
-    sparing : bool
+    architecture : str
+        The network by its name in :data:`ARCHITECTURES`.
+    width : int
+        Factor on the number of channels of a network whose layers are fixed.
+    code : str
+        The perturbation code by its name in design files.
+    layerwise : bool
+        Whether each layer is perturbed in a pass of its own.
+    optimizer : str
+        The optimiser by its name in :data:`OPTIMIZER_KEYS`.
+    options : tuple of (str, object)
+        Those keys of the optimiser that the file gives, with their values.
+    batch : int
+        Number of samples in one step.
+    repeats : int
+        Number of perturbations of each sample in one step.
+    cost : str
+        The cost: ``"squared-error"``, ``"mean-squared-error"`` or ``"cross-entropy"``.
+    smoothing : float
+        Label smoothing of the cross-entropy, from 0 to 0.99.
+    normalise : bool
+        Whether the mean gradient is made as long as the true one (Oripov et al. 2025).
+    decay : str
+        How the learning rate falls over a run: ``"constant"`` or ``"cosine"``.
+    precision : str
+        Type of the float model's numbers: ``"float32"`` or ``"float64"``.
+    skip_dead_nodes : bool
         Whether nodes that cannot change the output are left unperturbed.
     parts : tuple of (int, int) or None
-        How many layers are perturbed together, and how often.
+        How many layers, one after the other, are perturbed together, and how often; None perturbs all layers together.
     groups : int or None
-        Groups of a batch, each with a perturbation of its own; None: each sample is one.
+        Number of groups of a batch, each with a perturbation of its own; None makes each sample a group.
     layer_factors : tuple of float or None
-        Factors on the rate, one for each layer.
-    form, highpass, lowpass : str, float, float
-        "discrete" or "analog"; the time constants of the analog form, in steps.
-    outside : Outside or None
-        A forward pass in place of the network.
-    device : dict
-        The keys of [device] that were given.
-    asks : tuple of (str, object)
-        Key and value of everything that no hardware does.
+        Factors on the learning rate, one for each layer; None means 1 for each.
+    form : str
+        The form of the algorithm: ``"discrete"`` or ``"analog"``.
+    highpass, lowpass : float
+        Time constants of the analog form's filters, in steps.
+    external : External or None
+        A forward pass in another process, in place of the network.
+    device : tuple of (str, object)
+        Those keys of the section ``[device]`` that the file gives, with their values.
+    requests : tuple of (str, object)
+        Dotted key and value of everything the file asks for that no hardware does, in the order of :data:`FLOAT_ONLY_KEYS`.
     """
 
     architecture: str = "dense"
     width: int = 1
     code: str = "lfsr"
-    apart: bool = False
+    layerwise: bool = False
     optimizer: str = "sgd"
     options: tuple[tuple[str, Any], ...] = ()
     batch: int = 1
@@ -166,27 +185,33 @@ class Software:
     normalise: bool = False
     decay: str = "constant"
     precision: str = "float64"
-    sparing: bool = False
+    skip_dead_nodes: bool = False
     parts: tuple[tuple[int, int], ...] | None = None
     groups: int | None = None
     layer_factors: tuple[float, ...] | None = None
     form: str = "discrete"
     highpass: float = 10.0
     lowpass: float = 100.0
-    outside: Outside | None = None
+    external: External | None = None
     device: tuple[tuple[str, Any], ...] = ()
-    asks: tuple[tuple[str, Any], ...] = ()
+    requests: tuple[tuple[str, Any], ...] = ()
 
 
-def read_software(given: Given) -> Software:
-    """What no hardware does, all keys of which are checked against each other."""
+def read_float_only(given: Given) -> FloatOnly:
+    """What the values of a file request that only the float model does.
+
+    Raises
+    ------
+    UserError
+        If the file gives a schedule of learning rates, which only hardware has, or an external forward pass that is not complete.
+    """
     get = given.get
     name = str(get("optimizer.name", "sgd"))
-    found = Software(
+    found = FloatOnly(
         architecture=str(get("network.architecture", "dense")),
         width=get("network.width", 1),
         code=str(get("perturbation.code", "lfsr")),
-        apart=get("perturbation.apart", False),
+        layerwise=get("perturbation.layerwise", False),
         optimizer=name,
         options=tuple((key, given[f"optimizer.{key}"]) for key in OPTIMIZER_KEYS[name] if f"optimizer.{key}" in given),
         batch=get("learning.batch", 1),
@@ -196,14 +221,14 @@ def read_software(given: Given) -> Software:
         normalise=get("learning.normalise", False),
         decay=str(get("learning.decay", "constant")),
         precision=str(get("learning.precision", "float64")),
-        sparing=get("learning.sparing", False),
+        skip_dead_nodes=get("learning.skip_dead_nodes", False),
         parts=get("learning.parts", None),
         groups=get("learning.groups", None),
         layer_factors=get("learning.layer_factors", None),
         form=str(get("learning.form", "discrete")),
         highpass=get("learning.highpass", 10.0),
         lowpass=get("learning.lowpass", 100.0),
-        outside=_outside(given),
+        external=_external(given),
         device=tuple((key.removeprefix("device."), value) for key, value in given.values.items() if key.startswith("device.")),
     )
     built: dict[str, tuple] = {
@@ -216,26 +241,26 @@ def read_software(given: Given) -> Software:
         "learning.decay": ("constant",),
         "learning.form": ("discrete",),
     }
-    asks = tuple((key, given[key]) for key in ONLY_SOFTWARE if key in given and given[key] not in built.get(key, (False, 0.0)))
-    if asks and len(get("schedule.learning_rate", ((0, 0),))) > 1:
+    requests = tuple((key, given[key]) for key in FLOAT_ONLY_KEYS if key in given and given[key] not in built.get(key, (False, 0.0)))
+    if requests and len(get("schedule.learning_rate", ((0, 0),))) > 1:
         key, value = "schedule.learning_rate", [list(pair) for pair in given["schedule.learning_rate"]]
-        raise given.refuse(key, f"a list of rates is the hardware's, and {ONLY_SOFTWARE[asks[0][0]]} has none", _ONE_RATE, value)
-    return replace(found, asks=asks)
+        raise given.refuse(key, f"a list of rates is the hardware's, and {FLOAT_ONLY_KEYS[requests[0][0]]} has none", _ONE_RATE, value)
+    return replace(found, requests=requests)
 
 
-def _outside(given: Given) -> Outside | None:
-    """A forward pass outside."""
-    if "outside.command" not in given:
+def _external(given: Given) -> External | None:
+    """The forward pass in another process, or None."""
+    if "external.command" not in given:
         return None
-    command = str(given["outside.command"])
+    command = str(given["external.command"])
     try:
         words = tuple(shlex.split(command))
     except ValueError:
         words = ()
     if not words:
-        raise given.refuse("outside.command", "its quotation marks do not match", 'Write command = "python chip.py", say.', command)
-    if "outside.parameters" not in given:
+        raise given.refuse("external.command", "its quotation marks do not match", 'Write command = "python chip.py", say.', command)
+    if "external.parameters" not in given:
         reason = "it was left out, and nothing else says how many parameters the forward pass has"
-        raise given.refuse("outside.parameters", reason, "Write parameters = 25, say, in [outside].")
+        raise given.refuse("external.parameters", reason, "Write parameters = 25, say, in [external].")
     get = given.get
-    return Outside(words, get("outside.parameters", 0), get("outside.frames", False), get("outside.timeout", 10.0))
+    return External(words, get("external.parameters", 0), get("external.frames", False), get("external.timeout", 10.0))

@@ -1,4 +1,4 @@
-"""The one table of what a design file may say: the reader, its messages and ``docs/design-file.md`` follow from it."""
+"""The one table of the keys of a design file: the reader, its messages and ``docs/design-file.md`` follow from it."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class Key:
     Attributes
     ----------
     section : str
-        Table it stands in, "" for the top of the file.
+        The TOML table that the key stands in; ``""`` for the top of the file.
     name : str
-        Name there.
+        Name of the key in its table.
     takes : str
-        What it takes, in words.
+        The values that the key takes, in words.
     default : str
-        What it is when left out, or how that follows from the rest.
+        The value where the key is left out, or how it follows from other keys.
     meaning : str
-        What it is.
+        What the key sets, in a sentence.
     read : callable
-        From the TOML value to ours.
+        Reader from the TOML value to ours; see :mod:`mgd_hw.design.values`.
     """
 
     section: str
@@ -67,7 +67,7 @@ class Key:
 
     @property
     def dotted(self) -> str:
-        """Section and name."""
+        """Section and name, such as ``"network.layers"``."""
         return f"{self.section}.{self.name}" if self.section else self.name
 
 
@@ -96,7 +96,7 @@ _COUNT = whole_number(1, 1 << 24, 10_000)
 _COUNTED = "whole number, 1 to 2^24"
 _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
 _CODES = (*CODES, *FLOAT_CODES)
-_SOFTWARE = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
+_FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
 _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
     (
         "",
@@ -168,10 +168,10 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
     ),
     (
         "perturbation",
-        "apart",
+        "layerwise",
         "true or false",
         "false",
-        "Whether each layer is perturbed in a pass of its own, so that it sees no noise of the others." + _SOFTWARE,
+        "Whether each layer is perturbed in a pass of its own, so that it sees no noise of the others." + _FLOAT_ONLY,
         boolean,
     ),
     (
@@ -303,13 +303,13 @@ _ROWS += [
     ),
     ("hardware", "memory", '"block"', '"block"', "Where parameters live: dual-port block memory.", memory),
     ("hardware", "signature", "true or false", "true", "Whether the core keeps running checksums of its observables.", boolean),
-    ("learning", "batch", _COUNTED, "1", "Samples of a step, each with a perturbation of its own." + _SOFTWARE, _COUNT),
+    ("learning", "batch", _COUNTED, "1", "Samples of a step, each with a perturbation of its own." + _FLOAT_ONLY, _COUNT),
     (
         "learning",
         "repeats",
         _COUNTED,
         "1",
-        "Perturbations of each sample in a step; one unperturbed pass serves them all." + _SOFTWARE,
+        "Perturbations of each sample in a step; one unperturbed pass serves them all." + _FLOAT_ONLY,
         _COUNT,
     ),
     (
@@ -326,7 +326,7 @@ _ROWS += [
         "normalise",
         "true or false",
         "false",
-        "Whether the mean of G over τ_θ is made as long as the true gradient (Oripov et al. 2025)." + _SOFTWARE,
+        "Whether the mean of G over τ_θ is made as long as the true gradient (Oripov et al. 2025)." + _FLOAT_ONLY,
         boolean,
     ),
     (
@@ -347,10 +347,10 @@ _ROWS += [
     ),
     (
         "learning",
-        "sparing",
+        "skip_dead_nodes",
         "true or false",
         "false",
-        "Node perturbation only: whether nodes that cannot change the output are left unperturbed." + _SOFTWARE,
+        "Node perturbation only: whether nodes that cannot change the output are left unperturbed." + _FLOAT_ONLY,
         boolean,
     ),
     (
@@ -359,7 +359,7 @@ _ROWS += [
         "list of [layers, times]",
         "all layers together",
         "How many layers, one after the other, are perturbed together, and how often each sample is, in place of `repeats` and "
-        "`perturbation.apart`." + _SOFTWARE,
+        "`perturbation.layerwise`." + _FLOAT_ONLY,
         layer_parts,
     ),
     (
@@ -367,7 +367,7 @@ _ROWS += [
         "groups",
         _COUNTED,
         "the batch",
-        "Weight perturbation only: into how many groups of samples a batch is divided, each with a perturbation of its own." + _SOFTWARE,
+        "Weight perturbation only: into how many groups of samples a batch is divided, each with a perturbation of its own." + _FLOAT_ONLY,
         _COUNT,
     ),
     (
@@ -375,7 +375,7 @@ _ROWS += [
         "layer_factors",
         "list of numbers, 0 to 1024",
         "1 for each layer",
-        "Factors on the rate, one for each layer: those with the noisier gradient may move more slowly." + _SOFTWARE,
+        "Factors on the rate, one for each layer: those with the noisier gradient may move more slowly." + _FLOAT_ONLY,
         layer_factors,
     ),
     (
@@ -404,16 +404,16 @@ _ROWS += [
         real_number(0.1, 1e9, 100),
     ),
     (
-        "outside",
+        "external",
         "command",
         "text",
         "none",
         "Program and arguments, as a shell splits them; it runs in the folder of the design file. Of network.layers only the ends count.",
         text,
     ),
-    ("outside", "parameters", _COUNTED, "must be given", "P: how many parameters it takes.", _COUNT),
-    ("outside", "frames", "true or false", "false", "Whether it speaks binary frames, else lines of JSON.", boolean),
-    ("outside", "timeout", "number, 0.01 to 86400", "10", "Seconds that it may take to answer.", real_number(0.01, 86_400, 10)),
+    ("external", "parameters", _COUNTED, "must be given", "P: how many parameters it takes.", _COUNT),
+    ("external", "frames", "true or false", "false", "Whether it speaks binary frames, else lines of JSON.", boolean),
+    ("external", "timeout", "number, 0.01 to 86400", "10", "Seconds that it may take to answer.", real_number(0.01, 86_400, 10)),
     (
         "device",
         "activation_variation",
@@ -584,7 +584,7 @@ _ROWS += [
 
 
 KEYS = tuple(Key(*row) for row in _ROWS)
-"""Every key, in the order of the documentation."""
+"""Every key of a design file, in the order of the documentation."""
 
 SECTIONS = tuple(dict.fromkeys(key.section for key in KEYS if key.section))
-"""The tables of a file."""
+"""Names of the sections, the TOML tables of a design file."""

@@ -1,4 +1,4 @@
-"""From a design file to a :class:`~python_ref.spec.design.DesignSpec`: the only reader of the TOML."""
+"""From the TOML text of a design file to a :class:`~mgd_hw.design.description.Design`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ from python_ref.spec.error import DesignError
 __all__ = ["find", "load", "parse", "read_values", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
-"""Bytes of the largest design file that is read."""
+"""Size of the largest design file that is read, in bytes."""
+
+RENAMED = {
+    "perturbation.apart": "perturbation.layerwise",
+    "learning.sparing": "learning.skip_dead_nodes",
+    "outside": "external",
+}
+"""New names of keys and sections by their former names, which are refused."""
 
 
 def shipped() -> tuple[str, ...]:
@@ -29,12 +36,12 @@ def shipped() -> tuple[str, ...]:
 
 
 def shipped_folder() -> Path:
-    """Where the shipped designs are."""
+    """The folder of the shipped designs."""
     return Path(__file__).parent / "shipped"
 
 
 def find(design: str | Path) -> Path:
-    """The file of a design given by its path, or by the name of a shipped one.
+    """The path of a design file, given by its path or by the name of a shipped design.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def load(design: str | Path) -> Design:
 
 
 def parse(text: str, path: str | Path) -> Design:
-    """Read the text of a design file; ``path`` is where messages say it is, and where relative paths begin.
+    """Read the text of a design file; messages name ``path``, and relative paths in the file begin at its folder.
 
     Raises
     ------
@@ -110,7 +117,7 @@ def parse(text: str, path: str | Path) -> Design:
 
 
 def read_values(values: Mapping[str, object], where: str) -> dict[str, Any]:
-    """What values of dotted keys mean; ``where`` is what messages say they stand in.
+    """Our values of dotted keys and TOML values; messages say that they stand in ``where``.
 
     Raises
     ------
@@ -148,7 +155,7 @@ def _toml(path: Path, text: str) -> dict:
 
 
 def _collect(path: Path, tree: dict) -> dict[str, Any]:
-    """Check every key and value of a file; what was given, by dotted key."""
+    """Our values of everything that a file gives, by dotted key; every key and value is checked."""
     known = {key.dotted: key for key in KEYS}
     values: dict[str, Any] = {}
 
@@ -174,15 +181,18 @@ def _collect(path: Path, tree: dict) -> dict[str, Any]:
 
 
 def _unknown(path: Path, prefix: str, name: str, dotted: str) -> UserError:
-    """A key that no file has, with the nearest that one can have: by its last part, in its own section if equally near."""
+    """The error for a key that no file has; it names the new name of a renamed key, or else the nearest key there is.
+
+    Keys are compared by their last part; of equally near ones, the one in the same section is named.
+    """
 
     def nearness(candidate: str) -> tuple[float, bool]:
         section, _, last = candidate.rpartition(".")
         return difflib.SequenceMatcher(None, name[:100], last).ratio(), section == prefix
 
     every = [*SECTIONS, *(key.dotted for key in KEYS)]
-    nearest = max(every, key=nearness)
+    nearest = RENAMED.get(dotted) or max(every, key=nearness)
     siblings = [full.rpartition(".")[2] for full in every if full.rpartition(".")[0] == prefix]
     listed = f"Known {'in [' + prefix + ']' if prefix else 'at the top'}: {', '.join(siblings)}."
-    hint = f"Did you mean {nearest}?" if nearness(nearest)[0] >= 0.6 else listed
+    hint = f"Did you mean {nearest}?" if dotted in RENAMED or nearness(nearest)[0] >= 0.6 else listed
     return UserError("there is no such key", hint, file=path, key=dotted[:100])

@@ -18,7 +18,7 @@ _SECTIONS = {
     "formats.overflow": "What each narrowing does with a value that does not fit.",
     "hardware": "The array of lanes.",
     "learning": "How the float side learns, beyond what hardware does.",
-    "outside": "A forward pass of your own in another process, such as one that drives a chip (see [scale.md](scale.md)); software only.",
+    "external": "A forward pass of your own in another process, such as one that drives a chip (see [scale.md](scale.md)); software only.",
     "device": "What imperfect hardware would do to it, each effect by itself; applied to the float model, in software only.",
     "data": "What is learned.",
     "compare": "What `mgd-hw compare` does when its options do not say.",

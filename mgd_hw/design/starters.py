@@ -1,4 +1,4 @@
-"""The design files that ``mgd-hw new`` writes: the shipped ones under another name, and one for the user's own csv."""
+"""The design files that ``mgd-hw new`` writes: a shipped one under another name, or one for a csv file of the user's own."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def starter(
     Parameters
     ----------
     name, task : str
-        Name of the design, and what it learns.
+        Name of the design, and name of the task that it learns.
     folder : Path
-        Folder of the files.
+        Folder that the files are written to.
     data : Path or None
-        The user's csv file.
+        Path of the user's csv file; None writes an example of one.
     label, drop : str or int, tuple of them
         The column of its answers, and columns that are left out; see ``data.label`` and ``data.drop``.
 

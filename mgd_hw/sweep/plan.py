@@ -267,18 +267,18 @@ class _Checker:
         light = replace(design, text="", derived=())
         data = replace(design.data, design_file=Path(), path=None)
         backprop = [design.compare.backprop_epochs, design.compare.backprop_rate, design.compare.backprop_batch]
-        described = {"spec": spec, "software": design.software, "data": data, "files": self._files_of(design.data)}
+        described = {"spec": spec, "float_only": design.float_only, "data": data, "files": self._files_of(design.data)}
         periods = (spec.schedule.perturbation_period, spec.schedule.sample_period, spec.schedule.update_period)
         return Combination(
             number,
             values,
             pickle.dumps(light),
             _digest(described | ({"backprop": backprop} if "backprop" in request.models else {})),
-            _digest([spec.digest, periods, design.software.asks]),
+            _digest([spec.digest, periods, design.float_only.requests]),
             spec.digest,
             spec.network.initial.seed,
             steps,
-            spec.network.n_parameters * (2 if spec.two_sided else 1) * design.software.batch * design.software.repeats,
+            spec.network.n_parameters * (2 if spec.two_sided else 1) * design.float_only.batch * design.float_only.repeats,
         )
 
     def _check_data(self, design: Design) -> None:
@@ -286,7 +286,7 @@ class _Checker:
         from mgd_hw.data import load_design
 
         formats = design.spec.formats
-        key = replace(design.data, split_seed=0, shuffle_seed=0), formats.input, formats.activation, design.software.cost
+        key = replace(design.data, split_seed=0, shuffle_seed=0), formats.input, formats.activation, design.float_only.cost
         if key not in self._data:
             self._data[key] = None
             try:

@@ -202,7 +202,7 @@ def test_of_a_network_that_no_hardware_does() -> None:
     assert 2 * costs.multiply_accumulates < other.multiply_accumulates < 3 * costs.multiply_accumulates
 
 
-@pytest.mark.parametrize("asked", ['learning.form = "analog"\n', 'outside.command = "chip"\noutside.parameters = 25\n'])
+@pytest.mark.parametrize("asked", ['learning.form = "analog"\n', 'external.command = "chip"\nexternal.parameters = 25\n'])
 def test_what_nobody_counts_is_left_open(asked: str) -> None:
     """Neither an analog core nor a forward pass outside has operations that we know."""
     design = parse(f'data.task = "xor"\nperturbation.kind = "weight"\n{asked}', "x.toml")

@@ -10,7 +10,7 @@ import pytest
 
 from mgd_hw.data import Scaling
 from mgd_hw.design.description import Design
-from mgd_hw.design.float_only import Outside
+from mgd_hw.design.float_only import External
 from mgd_hw.design.keys import KEYS
 from mgd_hw.design.reader import parse
 from python_ref.spec.activations import Activation
@@ -27,20 +27,20 @@ def plain(text: str = "") -> Design:
 
 
 MOMENTUM = 'optimizer.name = "momentum"\n'
-OUTSIDE = 'perturbation.kind = "weight"\noutside.command = "chip"\noutside.parameters = 9\n'
+EXTERNAL = 'perturbation.kind = "weight"\nexternal.command = "chip"\nexternal.parameters = 9\n'
 
 DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "name": (lambda d: d.spec.name, "plain", ""),
     "network.hidden": (lambda d: d.spec.network.hidden, Activation.RELU, ""),
     "network.output": (lambda d: d.spec.network.output, Activation.IDENTITY, ""),
-    "network.architecture": (lambda d: d.software.architecture, "dense", ""),
-    "network.width": (lambda d: d.software.width, 1, ""),
+    "network.architecture": (lambda d: d.float_only.architecture, "dense", ""),
+    "network.width": (lambda d: d.float_only.width, 1, ""),
     "network.seed": (lambda d: d.spec.network.initial.seed, 1, ""),
     "network.scheme": (lambda d: d.spec.network.initial.scheme, Scheme.HE, ""),
     "network.scale": (lambda d: d.spec.network.initial.scale, 1.0, ""),
     "perturbation.kind": (lambda d: d.spec.perturbation.kind, Kind.NODE, ""),
-    "perturbation.code": (lambda d: (d.spec.perturbation.code, d.software.code), (LfsrCode(), "lfsr"), ""),
-    "perturbation.apart": (lambda d: d.software.apart, False, ""),
+    "perturbation.code": (lambda d: (d.spec.perturbation.code, d.float_only.code), (LfsrCode(), "lfsr"), ""),
+    "perturbation.layerwise": (lambda d: d.float_only.layerwise, False, ""),
     "perturbation.amplitude": (lambda d: d.spec.perturbation.amplitude_log2, -6, ""),
     "perturbation.seed": (lambda d: d.spec.perturbation.seed, 1, ""),
     "schedule.perturbation_period": (lambda d: d.spec.schedule.perturbation_period, 1, ""),
@@ -49,7 +49,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "schedule.difference": (lambda d: d.spec.schedule.difference, Difference.ONE_SIDED, ""),
     # 2·(0.3·8 + 1)·(11 + 1) = 81.6, and 2⁶ < 81.6 ≤ 2⁷
     "schedule.learning_rate": (lambda d: d.spec.schedule.learning_rate, ((0, -7),), ""),
-    "optimizer.name": (lambda d: (d.spec.optimizer, d.software.optimizer), (Sgd(), "sgd"), ""),
+    "optimizer.name": (lambda d: (d.spec.optimizer, d.float_only.optimizer), (Sgd(), "sgd"), ""),
     "optimizer.k": (lambda d: d.spec.optimizer.k, 3, MOMENTUM),
     "optimizer.format": (lambda d: d.spec.momentum_format, Fixed(True, 7, 20), MOMENTUM),
     "optimizer.rounding": (lambda d: d.spec.optimizer.rounding, Rounding.HALF_EVEN, MOMENTUM),
@@ -73,23 +73,23 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "hardware.lanes": (lambda d: d.spec.hardware.lanes, 6, ""),
     "hardware.gradient_memory": (lambda d: d.spec.gradient_memory, False, ""),
     "hardware.signature": (lambda d: d.spec.hardware.signature, True, ""),
-    "learning.batch": (lambda d: d.software.batch, 1, ""),
-    "learning.repeats": (lambda d: d.software.repeats, 1, ""),
-    "learning.cost": (lambda d: d.software.cost, "squared-error", ""),
-    "learning.smoothing": (lambda d: d.software.smoothing, 0.0, 'learning.cost = "cross-entropy"\n'),
-    "learning.normalise": (lambda d: d.software.normalise, False, ""),
-    "learning.decay": (lambda d: d.software.decay, "constant", ""),
-    "learning.precision": (lambda d: d.software.precision, "float64", ""),
-    "learning.sparing": (lambda d: d.software.sparing, False, ""),
-    "learning.parts": (lambda d: d.software.parts, None, ""),
-    "learning.groups": (lambda d: d.software.groups, None, ""),
-    "learning.layer_factors": (lambda d: d.software.layer_factors, None, ""),
-    "learning.form": (lambda d: d.software.form, "discrete", ""),
-    "learning.highpass": (lambda d: d.software.highpass, 10.0, ""),
-    "learning.lowpass": (lambda d: d.software.lowpass, 100.0, ""),
-    "outside.command": (lambda d: d.software.outside, None, ""),
-    "outside.frames": (lambda d: d.software.outside, Outside(("chip",), 9, False, 10.0), OUTSIDE),
-    "outside.timeout": (lambda d: d.software.outside.timeout, 10.0, OUTSIDE),
+    "learning.batch": (lambda d: d.float_only.batch, 1, ""),
+    "learning.repeats": (lambda d: d.float_only.repeats, 1, ""),
+    "learning.cost": (lambda d: d.float_only.cost, "squared-error", ""),
+    "learning.smoothing": (lambda d: d.float_only.smoothing, 0.0, 'learning.cost = "cross-entropy"\n'),
+    "learning.normalise": (lambda d: d.float_only.normalise, False, ""),
+    "learning.decay": (lambda d: d.float_only.decay, "constant", ""),
+    "learning.precision": (lambda d: d.float_only.precision, "float64", ""),
+    "learning.skip_dead_nodes": (lambda d: d.float_only.skip_dead_nodes, False, ""),
+    "learning.parts": (lambda d: d.float_only.parts, None, ""),
+    "learning.groups": (lambda d: d.float_only.groups, None, ""),
+    "learning.layer_factors": (lambda d: d.float_only.layer_factors, None, ""),
+    "learning.form": (lambda d: d.float_only.form, "discrete", ""),
+    "learning.highpass": (lambda d: d.float_only.highpass, 10.0, ""),
+    "learning.lowpass": (lambda d: d.float_only.lowpass, 100.0, ""),
+    "external.command": (lambda d: d.float_only.external, None, ""),
+    "external.frames": (lambda d: d.float_only.external, External(("chip",), 9, False, 10.0), EXTERNAL),
+    "external.timeout": (lambda d: d.float_only.external.timeout, 10.0, EXTERNAL),
     "data.task": (lambda d: d.data.task, "random", ""),
     "data.path": (lambda d: d.data.path, None, ""),
     "data.kind": (lambda d: d.data.kind, None, ""),
@@ -119,7 +119,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
 
 ELSEWHERE = {
     "network.layers": "test_layers_that_are_left_out",
-    "outside.parameters": "test_outside_parameters_must_be_given",
+    "external.parameters": "test_external_parameters_must_be_given",
     "hardware.memory": "test_the_only_memory",
     **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), "test_optimizers_of_software"),
     **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), "test_optimizers_of_software"),
@@ -207,9 +207,9 @@ def test_sums_stay_within_a_multiplier_block() -> None:
     assert (wide.weight, wide.activation) == (Fixed(True, 4, 12), Fixed(True, 4, 10))
 
 
-def test_outside_parameters_must_be_given() -> None:
-    with pytest.raises(Exception, match=r"^x\.toml: outside\.parameters: it was left out"):
-        parse('network.layers = [2, 1]\nperturbation.kind = "weight"\noutside.command = "chip"\n', "x.toml")
+def test_external_parameters_must_be_given() -> None:
+    with pytest.raises(Exception, match=r"^x\.toml: external\.parameters: it was left out"):
+        parse('network.layers = [2, 1]\nperturbation.kind = "weight"\nexternal.command = "chip"\n', "x.toml")
 
 
 def test_the_only_memory() -> None:

@@ -12,7 +12,7 @@ from mgd_hw import flow
 from mgd_hw.comparison import compare
 from mgd_hw.data import load as load_data
 from mgd_hw.design.float_model import learner, network, opened, start
-from mgd_hw.design.float_only import CLASHES, ONLY_SOFTWARE
+from mgd_hw.design.float_only import CLASHES, FLOAT_ONLY_KEYS
 from mgd_hw.design.reader import load, parse
 from mgd_hw.diagnosis import diagnose
 from mgd_hw.errors import UserError
@@ -25,14 +25,14 @@ from python_ref.learning.learner import train
 DIGITS = '[data]\ntask = "digits"\ntest_samples = 200\n'
 ASKS = {
     "perturbation.code": '"sinusoidal"',
-    "perturbation.apart": "true",
+    "perturbation.layerwise": "true",
     "optimizer.name": '"adam"',
     "learning.batch": "8",
     "learning.repeats": "2",
     "learning.cost": '"mean-squared-error"',
     "learning.normalise": "true",
     "learning.decay": '"cosine"',
-    "learning.sparing": "true",
+    "learning.skip_dead_nodes": "true",
     "learning.parts": "[[1, 2], [1, 1]]",
     "learning.groups": "1",
     "learning.layer_factors": "[0.5, 1]",
@@ -52,7 +52,7 @@ def text_of(key: str, value: str, more: str = "") -> str:
 
 
 def test_every_ask_is_tried() -> None:
-    assert set(ASKS) | {"network.architecture", "learning.form", "outside.command"} == set(ONLY_SOFTWARE)
+    assert set(ASKS) | {"network.architecture", "learning.form", "external.command"} == set(FLOAT_ONLY_KEYS)
 
 
 @pytest.mark.parametrize("key", ASKS)
@@ -85,15 +85,15 @@ def test_every_optimiser_learns(name: str) -> None:
 
 def test_shipped_designs_ask_for_nothing() -> None:
     for name in ("xor", "digits", "nist7x7", "parity", "mnist"):
-        assert load(name).software.asks == ()
+        assert load(name).float_only.requests == ()
 
 
 def test_defaults_written_out_are_the_same_design() -> None:
     plain = parse(DIGITS, "a.toml")
     written = parse(
-        'network.architecture = "dense"\noptimizer.name = "sgd"\nlearning.batch = 1\nperturbation.apart = false\n' + DIGITS, "a.toml"
+        'network.architecture = "dense"\noptimizer.name = "sgd"\nlearning.batch = 1\nperturbation.layerwise = false\n' + DIGITS, "a.toml"
     )
-    assert (written.spec, written.spec.digest, written.software.asks) == (plain.spec, plain.spec.digest, ())
+    assert (written.spec, written.spec.digest, written.float_only.requests) == (plain.spec, plain.spec.digest, ())
 
 
 def test_the_pieces_are_those_asked_for() -> None:
@@ -157,7 +157,7 @@ for line in sys.stdin:
     print(json.dumps({"costs": answer}), flush=True)
 """
 LOOP = (
-    'perturbation.kind = "weight"\noutside.command = "python chip.py"\noutside.parameters = 9\nlearning.batch = 4\n'
+    'perturbation.kind = "weight"\nexternal.command = "python chip.py"\nexternal.parameters = 9\nlearning.batch = 4\n'
     'schedule.learning_rate = -2\n[data]\ntask = "xor"\n'
 )
 
@@ -177,7 +177,7 @@ def test_a_chip_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "a forward pass outside" in result.backprop.note and "a forward pass outside" in result.fixed.note
     found = flow.diagnose("there/a.toml")
     assert found.quantities == 9 and np.isnan(found.cosine) and found.signal > 0
-    with pytest.raises(UserError, match=r"outside\.command = .*: a forward pass outside has no hardware yet"):
+    with pytest.raises(UserError, match=r"external\.command = .*: a forward pass outside has no hardware yet"):
         flow.generate("there/a.toml")
 
 
@@ -186,9 +186,9 @@ def test_a_chip_that_fails_is_one_message(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "chip.py").write_text("raise SystemExit('no chip there')", encoding="utf-8")
     design = parse(LOOP.replace('"python ', f'"{sys.executable} '), tmp_path / "a.toml")
     for work in (lambda: compare(design, load_data(design.data), seeds=1, steps=3), lambda: diagnose(design, load_data(design.data))):
-        with pytest.raises(UserError, match=r"a\.toml: outside\.command = .*ended with exit code 1: no chip there\. Mend it") as caught:
+        with pytest.raises(UserError, match=r"a\.toml: external\.command = .*ended with exit code 1: no chip there\. Mend it") as caught:
             work()
-        assert caught.value.key == "outside.command"
+        assert caught.value.key == "external.command"
 
 
 def test_the_analog_form(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_what_does_not_go_together(key: str, other: str, shown: str) -> None:
         "network.hidden": '"tanh"', "network.output": '"tanh"', "network.scheme": '"he"', "device.endurance": "5",
     } | ASKS  # fmt: skip
     text = {
-        "outside.command": LOOP,
+        "external.command": LOOP,
         "learning.form": 'perturbation.kind = "weight"\nlearning.form = "analog"\n[data]\ntask = "xor"\n',
         "learning.parts": f"learning.parts = [[1, 2]]\n{DIGITS}",
     }[other]
@@ -228,7 +228,7 @@ def test_what_does_not_go_together(key: str, other: str, shown: str) -> None:
     [
         ('learning.form = "analog"', "learning.form", "only parameters can be perturbed there"),
         ("learning.highpass = 5", "learning.highpass", 'only learning.form = "analog" has it'),
-        ('learning.sparing = true\nperturbation.kind = "weight"', "learning.sparing", "only nodes can be spared"),
+        ('learning.skip_dead_nodes = true\nperturbation.kind = "weight"', "learning.skip_dead_nodes", "only nodes can be skipped"),
         ("learning.parts = [[1, 1], [2, 4]]", "learning.parts", r"= \[\[1, 1\], \[2, 4\]\]: it is for 3 layers, and the network has 2"),
         ("learning.parts = [[2, 0]]", "learning.parts", "it must be a list of pairs of whole numbers from 1"),
         ("learning.layer_factors = [1]", "learning.layer_factors", r"= \[1\.0\]: it is for 1 layers, and the network has 2"),
@@ -236,10 +236,10 @@ def test_what_does_not_go_together(key: str, other: str, shown: str) -> None:
         ('learning.layer_factors = [1, 1]\noptimizer.name = "shift-adam"', "learning.layer_factors", "the rate of shift-adam is a shift"),
         ("learning.groups = 1", "learning.groups", "each sample has a perturbation of its own"),
         ('learning.groups = 3\nlearning.batch = 2\nperturbation.kind = "weight"', "learning.groups", "a batch has 2 samples"),
-        ("outside.parameters = 5", "outside.parameters", "only outside.command has it"),
-        ('outside.command = "x"\nperturbation.kind = "weight"', "outside.parameters", "it was left out"),
-        ('outside.command = "x \'y"\nperturbation.kind = "weight"', "outside.command", "its quotation marks do not match"),
-        ('outside.command = "x"\noutside.parameters = 5', "outside.command", "only parameters can be perturbed there"),
+        ("external.parameters = 5", "external.parameters", "only external.command has it"),
+        ('external.command = "x"\nperturbation.kind = "weight"', "external.parameters", "it was left out"),
+        ('external.command = "x \'y"\nperturbation.kind = "weight"', "external.command", "its quotation marks do not match"),
+        ('external.command = "x"\nexternal.parameters = 5', "external.command", "only parameters can be perturbed there"),
     ],
 )
 def test_what_is_missing_or_too_much(text: str, key: str, reason: str) -> None:

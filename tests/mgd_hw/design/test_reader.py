@@ -88,7 +88,7 @@ def test_every_key_is_read() -> None:
         "data.stratify": "true",
         "data.shuffle": "false",
         "compare.backprop_rate": "0.01",
-        "perturbation.apart": "true",
+        "perturbation.layerwise": "true",
         "optimizer.beta1": "0.5",
         "optimizer.beta2": "0.5",
         "optimizer.epsilon": "0.1",
@@ -100,13 +100,13 @@ def test_every_key_is_read() -> None:
         "learning.decay": '"cosine"',
         "learning.precision": '"float32"',
         "device.activation_variation": "0.5",
-        "learning.sparing": "true",
+        "learning.skip_dead_nodes": "true",
         "learning.parts": "[[1, 2], [1, 1]]",
         "learning.groups": "1",
         "learning.layer_factors": "[0.5, 1]",
         "learning.form": '"analog"',
-        "outside.command": '"other y"',
-        "outside.frames": "true",
+        "external.command": '"other y"',
+        "external.frames": "true",
         "device.weight_step": "0.5",
         "device.stochastic": "true",
         "device.fading": "0.5",
@@ -115,7 +115,7 @@ def test_every_key_is_read() -> None:
     adam, shift = base.replace('"momentum"', '"adam"'), base.replace('"momentum"', '"shift-adam"')
     weight = '[perturbation]\nkind = "weight"\n'
     analog = base.replace('[optimizer]\nname = "momentum"\n', "") + weight + '[learning]\nform = "analog"\n'
-    outside = base + weight + '[outside]\ncommand = "x"\nparameters = 9\n'
+    external = base + weight + '[external]\ncommand = "x"\nparameters = 9\n'
     images = '[network]\narchitecture = "fashion-2025"\n[data]\ntask = "npz"\npath = "x.npz"\n'
     bases = {
         **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), adam),
@@ -126,14 +126,14 @@ def test_every_key_is_read() -> None:
         "learning.form": base.replace('name = "momentum"\n', "") + weight,
         "learning.groups": base + weight,
         **dict.fromkeys(("learning.highpass", "learning.lowpass"), analog),
-        **{f"outside.{key}": outside for key in ("command", "parameters", "frames", "timeout")},
+        **{f"external.{key}": external for key in ("command", "parameters", "frames", "timeout")},
     }
     plain = parse(base, "base.toml")
     for key in KEYS:
         if key.dotted == "hardware.memory":
             continue  # one value so far
         if key.dotted == "network.architecture":
-            assert parse(images, "base.toml").software.architecture == "fashion-2025"
+            assert parse(images, "base.toml").float_only.architecture == "fashion-2025"
             continue  # it replaces the layers
         value = others.get(
             key.dotted, '"floor"' if key.section == "formats.rounding" else '"wrap"' if key.section == "formats.overflow" else "7"
@@ -149,7 +149,7 @@ def test_every_key_is_read() -> None:
             reference = parse(bases[key.dotted], "base.toml")
         else:
             other, reference = parse(changed, "base.toml"), plain
-        said = [(design.spec, design.data, design.compare, design.software) for design in (other, reference)]
+        said = [(design.spec, design.data, design.compare, design.float_only) for design in (other, reference)]
         assert said[0] != said[1], key.dotted
 
 
@@ -346,6 +346,11 @@ REFUSED = [
         "[formats.rounding]\nweights = 3\n",
         r"a\.toml: formats\.rounding\.weights: there is no such key\. Did you mean formats\.rounding\.weight\?",
     ),
+    # renamed keys
+    ("[perturbation]\napart = true\n", r"a\.toml: perturbation\.apart: there is no such key\. Did you mean perturbation\.layerwise\?"),
+    ("[learning]\nsparing = true\n", r"a\.toml: learning\.sparing: there is no such key\. Did you mean learning\.skip_dead_nodes\?"),
+    ('[outside]\ncommand = "x"\n', r"a\.toml: outside: there is no such key\. Did you mean external\?"),
+    ("outside.parameters = 9\n", r"a\.toml: outside: there is no such key\. Did you mean external\?"),
     ("zzzzzz = 3\n", r"a\.toml: zzzzzz: there is no such key\. Known at the top: network, .*"),
     ("network = 3\n", r"a\.toml: network = 3: it is a table, not a value\. Write \[network\], and its keys below\."),
     ("[[network]]\nlayers = [2, 1]\n", r"a\.toml: network = \[\{layers = \[2, 1\]\}\]: it is a table, not a value\. .*"),
