@@ -520,7 +520,7 @@ def _compare_software(
     """The same for a design that no hardware does: there is no fixed model of it."""
     from mgd_hw.design.float_model import has_slopes
     from mgd_hw.design.float_only import FLOAT_ONLY_KEYS
-    from python_ref.spec.design import digest_of
+    from python_ref.spec.digest import digest_of
 
     spec = design.spec
     models = ("float", "backprop") if has_slopes(design) else ("float",)

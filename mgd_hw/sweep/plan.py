@@ -313,6 +313,6 @@ class _Checker:
 
 def _digest(value: object) -> str:
     """Of a canonical description, in which what is not plain, such as a path, is text."""
-    from python_ref.spec.design import canonical
+    from python_ref.spec.digest import canonical
 
     return hashlib.sha256(json.dumps(canonical(value), sort_keys=True, default=str).encode()).hexdigest()

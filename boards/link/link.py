@@ -8,16 +8,14 @@ own number. Reads whose answers are lost are asked again under a new one, togeth
 from __future__ import annotations
 
 import contextlib
-import select
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 
+from boards.link.port import BAUD, Port
+from boards.link.traffic import Pace, Question, Sent, Statistics
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.frames import (
     CHECK_BYTES,
@@ -38,10 +36,7 @@ from python_ref.spec.frames import (
 )
 from python_ref.spec.registers import MAGIC, Status, register_map
 
-__all__ = ["BAUD", "CoreStuck", "LinkLost", "Port", "PortError", "SerialLink", "Statistics", "TcpPort", "open_port"]
-
-BAUD = 3_000_000
-"""Bits per second of a line, where nothing else is said."""
+__all__ = ["CoreStuck", "LinkLost", "SerialLink"]
 
 _ROOM = RING_BYTES - 1 - 64
 """Bytes of frames that may be under way: what the device can keep, less some for frames that only ask where it stands."""
@@ -68,229 +63,6 @@ class LinkLost(RuntimeError):
 
 class CoreStuck(RuntimeError):
     """The device answers, and its core makes no progress."""
-
-
-class PortError(RuntimeError):
-    """A port that cannot be opened.
-
-    Parameters
-    ----------
-    reason : str
-        What is wrong, as a clause.
-    remedy : str
-        What to do about it, as a sentence.
-    """
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        self.reason = reason
-        self.remedy = remedy
-        super().__init__(f"{reason}. {remedy}")
-
-
-class Port(Protocol):
-    """What is needed of a port; those of pyserial have it."""
-
-    timeout: float | None
-    """Seconds that :meth:`read` waits."""
-
-    @property
-    def in_waiting(self) -> int:
-        """Bytes that have come."""
-
-    def read(self, size: int = 1) -> bytes:
-        """As many bytes, or fewer when the time is over."""
-
-    def write(self, data: bytes) -> int | None:
-        """Send bytes."""
-
-    def close(self) -> None:
-        """Let go of it."""
-
-
-def require_pyserial() -> None:
-    """See that pyserial is there.
-
-    Raises
-    ------
-    PortError
-        If it is not installed.
-    """
-    try:
-        import serial  # noqa: F401
-    except ImportError:
-        raise PortError("pyserial is not installed", "Run: pip install 'mgd-hw[boards]'.") from None
-
-
-def open_port(name: str, baud: int = BAUD) -> Port:
-    """The port of a link: ``serial:DEVICE`` or ``tcp:HOST:PORT``.
-
-    Parameters
-    ----------
-    name : str
-        The link; a device may have ``@BAUD`` behind it.
-    baud : int
-        Bits per second where it has not; of no meaning for tcp.
-
-    Raises
-    ------
-    PortError
-        If there is no such port, it is in use, or may not be opened; or pyserial is not installed.
-    """
-    scheme, _, place = name.partition(":")
-    try:
-        if scheme == "serial" and place:
-            require_pyserial()
-            import serial
-
-            device, _, rate = place.partition("@")
-            if rate and not rate.isdecimal():
-                raise PortError(
-                    f"{rate} is not a number of bits per second", "Write serial:DEVICE@BAUD, such as serial:/dev/ttyUSB1@3000000."
-                )
-            port = serial.Serial(device, int(rate) if rate else baud, timeout=0.0, write_timeout=2.0, exclusive=True)
-            _hurry(port)
-            return port
-        if scheme == "tcp" and place.rpartition(":")[2].isdecimal():
-            return TcpPort(place.rpartition(":")[0].strip("[]"), int(place.rpartition(":")[2]))
-    except (OSError, ValueError, OverflowError) as error:  # SerialException is an OSError
-        raise _port_error(place.partition("@")[0], error) from None
-    raise PortError("it is not a link", "Name virtual, serial:DEVICE such as serial:/dev/ttyUSB1, or tcp:HOST:PORT.")
-
-
-class TcpPort:
-    """A port at the other end of a TCP connection.
-
-    Parameters
-    ----------
-    host : str
-        Name or address.
-    number : int
-        Of the port there.
-    """
-
-    def __init__(self, host: str, number: int) -> None:
-        self.timeout: float | None = 0.0
-        self._socket = socket.create_connection((host, number), timeout=5.0)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    @property
-    def in_waiting(self) -> int:
-        """Bytes that have come."""
-        if not select.select([self._socket], [], [], 0)[0]:
-            return 0
-        return len(self._socket.recv(1 << 16, socket.MSG_PEEK)) or 1  # 1: the next read says that it is closed
-
-    def read(self, size: int = 1) -> bytes:
-        """As many bytes as have come, at most ``size``; none when the time is over."""
-        if not select.select([self._socket], [], [], self.timeout)[0]:
-            return b""
-        data = self._socket.recv(size)
-        if not data:
-            raise ConnectionResetError("the other end has closed the connection")
-        return data
-
-    def write(self, data: bytes) -> int:
-        """Send bytes."""
-        self._socket.sendall(data)
-        return len(data)
-
-    def close(self) -> None:
-        """End the connection."""
-        self._socket.close()
-
-
-def _hurry(port: Any) -> None:
-    """Ask a USB adapter to pass on what comes within a millisecond, not sixteen; not all can."""
-    with contextlib.suppress(AttributeError, NotImplementedError, OSError, ValueError):
-        port.set_low_latency_mode(True)
-
-
-def _port_error(place: str, error: Exception) -> PortError:
-    said = str(error)
-    if "lock" in said or "Resource temporarily unavailable" in said or getattr(error, "errno", None) == 16:
-        return PortError(f"{place} is in use by another program", "End that program, or name another port.")
-    if getattr(error, "errno", None) == 13 or "Permission denied" in said:
-        return PortError(f"you may not open {place}", "Join the group that owns it (often dialout or uucp), and log in again.")
-    if getattr(error, "errno", None) == 2 or "No such file" in said:
-        return PortError(f"there is no port {place}", f"Plug the board in, or name one of these: {_ports()}.")
-    reason = said.split("\n")[0].rstrip(".")
-    return PortError(f"{place} cannot be opened ({reason})", "Name a port that is there and free.")
-
-
-def _ports() -> str:
-    from serial.tools import list_ports
-
-    return ", ".join(sorted(f"serial:{port.device}" for port in list_ports.comports())) or "(no serial port was found)"
-
-
-@dataclass
-class Statistics:
-    """What a link has seen so far.
-
-    Attributes
-    ----------
-    frames : int
-        Frames executed.
-    repeated : int
-        Frames sent more than once, or asked again.
-    refused : int
-        Times that the device told of a frame that it did not get.
-    damaged : int
-        Answers that came damaged.
-    lost : int
-        Answers that did not come.
-    sent, received : int
-        Bytes.
-    """
-
-    frames: int = 0
-    repeated: int = 0
-    refused: int = 0
-    damaged: int = 0
-    lost: int = 0
-    sent: int = 0
-    received: int = 0
-
-    @property
-    def errors(self) -> int:
-        """Errors of the line that were detected, and mended."""
-        return self.refused + self.damaged + self.lost
-
-
-@dataclass
-class _Question:
-    """Writes and reads that belong together: asked again as a whole."""
-
-    writes: Sequence[tuple[int, int]]
-    addresses: Sequence[int]
-    words: tuple[int, ...] | None = None
-
-
-@dataclass
-class _Sent:
-    """A frame under way."""
-
-    number: int
-    size: int
-    line: bytes
-    question: _Question | None = None
-    answer_size: int = 0
-    due: float = 0.0
-    received: bool = False
-
-
-@dataclass
-class _Pace:
-    """How fast the line is: seconds for a byte, and for a question and its answer beside those of their bytes."""
-
-    byte: float
-    turn: float = 0.05
-    free: float = field(default=0.0)
-
-    def due(self, now: float, size: int) -> float:
-        """When an answer to bytes sent now should have come."""
-        self.free = max(now, self.free) + size * self.byte
-        return self.free + 1.5 * self.turn + 0.001
 
 
 class SerialLink:
@@ -338,7 +110,7 @@ class SerialLink:
         self.silence = silence
         self.patience = patience
         self.statistics = statistics or Statistics()
-        self._pace = _Pace(10 / baud)
+        self._pace = Pace(10 / baud)
         self._payload = MAX_PAYLOAD
         self._writes: list[tuple[int, int]] = []
         self._words: list[int] = []
@@ -421,7 +193,7 @@ class SerialLink:
             If the device is gone.
         """
         self._put_writes()
-        asked = [_Question(tuple(writes), tuple(addresses)) for writes, addresses in questions]
+        asked = [Question(tuple(writes), tuple(addresses)) for writes, addresses in questions]
         for question in asked:
             self._put_question(question)
         while any(question.words is None for question in asked):
@@ -454,7 +226,7 @@ class SerialLink:
                 # An answer has four bytes for each that its question has.
                 step = max(_SMALLEST // 4, self._payload // 4)
                 parts += [(start, min(start + step, end)) for start in range(first, end, step)]
-            asked = [(part, _Question(position(part[0]), (address,) * (part[1] - part[0]))) for part in parts]
+            asked = [(part, Question(position(part[0]), (address,) * (part[1] - part[0]))) for part in parts]
             for _, question in asked:
                 self._put_question(question)
             self._settle(again=False)
@@ -477,11 +249,11 @@ class SerialLink:
         """Nothing is under way."""
         self._decoder = Decoder()
         self._damaged = 0
-        self._under_way: deque[_Sent] = deque()
-        self._again: deque[_Question] = deque()
+        self._under_way: deque[Sent] = deque()
+        self._again: deque[Question] = deque()
         self._next = 0
-        self._doubt: _Sent | None = None
-        self._checks: deque[_Sent] = deque(maxlen=2)
+        self._doubt: Sent | None = None
+        self._checks: deque[Sent] = deque(maxlen=2)
         self._heard = self._moved = self._asked = time.monotonic()
         self._wait = 0.0
 
@@ -492,12 +264,12 @@ class SerialLink:
             self._put(Kind.WRITE, write_payload(writes[:count]))
             del writes[:count]
 
-    def _put_question(self, question: _Question) -> None:
+    def _put_question(self, question: Question) -> None:
         if question.writes:
             self._put(Kind.WRITE, write_payload(question.writes))
         self._put(Kind.READ, read_payload(question.addresses), question)
 
-    def _put(self, kind: Kind, payload: bytes, question: _Question | None = None) -> None:
+    def _put(self, kind: Kind, payload: bytes, question: Question | None = None) -> None:
         """Send a new frame, once there is room for it."""
         size = len(payload) + _EMPTY
         answer = 4 * len(payload) if kind is Kind.READ else 0
@@ -518,15 +290,15 @@ class SerialLink:
         held, answers = sum(sent.size for sent in self._under_way), sum(sent.answer_size for sent in self._under_way)
         return len(self._under_way) < WINDOW - 3 and held + size <= _ROOM and answers + answer <= _ANSWER_ROOM
 
-    def _launch(self, kind: Kind, payload: bytes, question: _Question | None = None) -> None:
+    def _launch(self, kind: Kind, payload: bytes, question: Question | None = None) -> None:
         content = Frame(kind, self._next, payload).content()
         answer = 4 * len(payload) if kind is Kind.READ else 0
-        sent = _Sent(self._next, len(content), stuffed([content]), question, answer)
+        sent = Sent(self._next, len(content), stuffed([content]), question, answer)
         self._next = (self._next + 1) % SEQUENCE
         self._under_way.append(sent)
         self._transmit([sent])
 
-    def _transmit(self, frames: Sequence[_Sent]) -> None:
+    def _transmit(self, frames: Sequence[Sent]) -> None:
         now = time.monotonic()
         for sent in frames:
             sent.due = self._pace.due(now, len(sent.line) + sent.answer_size)
@@ -635,7 +407,7 @@ class SerialLink:
             # Told before the frame can have come there, or because it did not: that is asked once it must have.
             self._doubt = self._under_way[ahead]
 
-    def _executed(self, sent: _Sent, reply: Reply | None) -> None:
+    def _executed(self, sent: Sent, reply: Reply | None) -> None:
         """The device has executed a frame; ``reply`` is its own answer, None if that did not come."""
         if sent is self._doubt:
             self._doubt = None
