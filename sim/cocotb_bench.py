@@ -65,18 +65,63 @@ async def bench(dut: Any) -> None:
             Path(told["undefined"]).write_text(str(error), encoding="utf-8")
 
 
-async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
-    program = Program.load(Path(told["program"]))
-    patience, share = told["patience"], told["stall_share"]
-    chance = random.Random(told["stall_seed"]).random
-    bits = [width for name, width in told["outputs"].items() if name.startswith("probe_") and name != "probe_stb"]
-    sizes = [4 * -(-width // 32) for width in bits]
-    payloads = [getattr(dut, f"probe_{event}") for event in EVENTS]
-    stb, busy = dut.probe_stb, dut.busy
-    request_ready, response_valid, sample_ready = dut.request__ready, dut.response__valid, dut.sample__ready
-    response = dut.response__payload
+class _Record:
+    """What the core shows, gathered and written block by block.
 
-    for name in told["inputs"]:
+    Parameters
+    ----------
+    dut : handle
+        The core.
+    outputs : dict of str to int
+        Widths of the core's outputs, by name.
+    writer : FrameWriter
+        Where the frames go.
+    """
+
+    def __init__(self, dut: Any, outputs: dict[str, int], writer: FrameWriter) -> None:
+        widths = [width for name, width in outputs.items() if name.startswith("probe_") and name != "probe_stb"]
+        self._sizes = [4 * -(-width // 32) for width in widths]
+        self._payloads = [getattr(dut, f"probe_{event}") for event in EVENTS]
+        self._found: list[list[bytes]] = [[] for _ in EVENTS]
+        self._writer = writer
+        self.responses: list[int] = []
+
+    def events(self, strobes: int) -> None:
+        """Take the payload of every event whose strobe is set."""
+        for event, payload in enumerate(self._payloads):
+            if strobes >> event & 1:
+                self._found[event].append(_bits(payload).to_bytes(self._sizes[event], "little"))
+                if len(self._found[event]) >= _BLOCK:
+                    self.flush()
+
+    def flush(self) -> None:
+        """Write all that was gathered."""
+        for kind, rows in enumerate(self._found):
+            if rows:
+                self._writer.rows(kind, len(rows), b"".join(rows))
+                rows.clear()
+        if self.responses:
+            self._writer.rows(RESPONSE, len(self.responses), b"".join(value.to_bytes(4, "little") for value in self.responses))
+            self.responses.clear()
+
+
+class _Inputs:
+    """The inputs of the core, which are set only where they have to change; they change just after a rising edge."""
+
+    def __init__(self, dut: Any) -> None:
+        self._dut = dut
+        self._driven: dict[str, int] = {}
+
+    def drive(self, name: str, value: int) -> None:
+        """Set an input if it has to change."""
+        if self._driven.get(name) != value:
+            self._driven[name] = value
+            getattr(self._dut, name).value = value
+
+
+async def _reset(dut: Any, inputs: dict[str, int]) -> tuple[RisingEdge, FallingEdge]:
+    """Start the clock and reset the core; the clock's two edges, to wait for."""
+    for name in inputs:
         if name != "clk":
             getattr(dut, name).value = 0
     dut.rst.value = 1
@@ -85,34 +130,23 @@ async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
     for _ in range(3):
         await rising
     dut.rst.value = 0
+    return rising, falling
 
+
+async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
+    program = Program.load(Path(told["program"]))
+    patience, share = told["patience"], told["stall_share"]
+    chance = random.Random(told["stall_seed"]).random
+    record, drive = _Record(dut, told["outputs"], writer), _Inputs(dut).drive
+    stb, busy = dut.probe_stb, dut.busy
+    request_ready, response_valid, sample_ready = dut.request__ready, dut.response__valid, dut.sample__ready
+    response = dut.response__payload
+    rising, falling = await _reset(dut, told["inputs"])
     ops, words = program.ops.tolist(), program.words()
-    found: list[list[bytes]] = [[] for _ in EVENTS]
-    responses: list[int] = []
     op = cycles = busy_cycles = taken = idle = 0
     word = next(words, None)
     requesting = offering = asked = False
     grace, reported = 4, time.monotonic()
-
-    def flush() -> None:
-        for kind, rows in enumerate(found):
-            if rows:
-                writer.rows(kind, len(rows), b"".join(rows))
-                rows.clear()
-        if responses:
-            writer.rows(RESPONSE, len(responses), b"".join(value.to_bytes(4, "little") for value in responses))
-            responses.clear()
-
-    driven: dict[str, int] = {}
-
-    def drive(name: str, value: int) -> bool:
-        """Set an input if it has to change; inputs change just after a rising edge."""
-        if driven.get(name) == value:
-            return False
-        driven[name] = value
-        getattr(dut, name).value = value
-        return True
-
     while op < len(ops):
         kind, address, data = ops[op]
         requesting = requesting or (kind != Op.WAIT and not asked and not (share and chance() < share))
@@ -132,18 +166,14 @@ async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
             progress = requested = responded = accepted = False
             if strobes := _bits(stb):
                 progress = True
-                for event, payload in enumerate(payloads):
-                    if strobes >> event & 1:
-                        found[event].append(_bits(payload).to_bytes(sizes[event], "little"))
-                        if len(found[event]) >= _BLOCK:
-                            flush()
+                record.events(strobes)
             is_busy = _bits(busy)
             busy_cycles += is_busy
             if requesting:
                 requested = bool(_bits(request_ready))
             if taking and _bits(response_valid):
                 responded = True
-                responses.append(_bits(response))
+                record.responses.append(_bits(response))
             if offering and _bits(sample_ready):
                 accepted = progress = True
                 taken += 1
@@ -161,10 +191,10 @@ async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
             idle = 0 if progress or advance else idle + 1
             if cycles % 256 == 0 and time.monotonic() > reported + 1.0:
                 reported = time.monotonic()
-                flush()
+                record.flush()
                 writer.state(PROGRESS, (cycles, busy_cycles, taken, op))
             if idle > patience:
-                flush()
+                record.flush()
                 writer.state(STUCK, (cycles, busy_cycles, taken, op))
                 return
             if advance or requested or responded or accepted or share:
@@ -174,5 +204,5 @@ async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
         if advance:
             op, grace = op + 1, 4
         await rising
-    flush()
+    record.flush()
     writer.state(DONE, (cycles, busy_cycles, taken, op))
