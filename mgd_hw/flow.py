@@ -233,7 +233,7 @@ def generate(design: str | Path | Design, out: Path | None = None, *, listener: 
 
 def _summary(design: Design) -> tuple[Summary | None, str]:
     """What a design learns; or None, and why it cannot be read: hardware can be generated without."""
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
 
     try:
         return load_design(design).summary, ""
@@ -410,7 +410,7 @@ def cosim(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.netlists import SIMULATOR, check_netlist, simulable
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import VERILOG, emit_verilog
@@ -603,7 +603,7 @@ def compare(
         Told of progress.
     """
     from mgd_hw import comparison
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.parameters import read_parameters, write_parameters
     from mgd_hw.plots import learning
 
@@ -641,7 +641,7 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: 
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.diagnosis import diagnose as measure
 
     design = read(design)
@@ -706,7 +706,7 @@ def train(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.parameters import read_parameters, write_parameters
     from mgd_hw.training import train_over_link
     from python_ref.parameters import quantise_parameters
@@ -1147,7 +1147,7 @@ class _Plan:
 
 def _chapter(design: Design, called: str, title: str, plan: _Plan, place: Path, listener: Listener) -> Chapter:
     """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.observation import observe
     from mgd_hw.provenance import provenance
     from mgd_hw.report import Chapter

@@ -120,7 +120,7 @@ def test_help_imports_nothing_that_takes_long() -> None:
     assert loaded & set(PACKAGES) == {"mgd_hw"}
 
 
-@pytest.mark.parametrize("package", ["mgd_hw.data.csv"])
+@pytest.mark.parametrize("package", ["mgd_hw.data.csv", "mgd_hw.design", "boards.link"])
 def test_no_circle_of_imports(package: str) -> None:
     """Imports in functions and for types alone count as well."""
     known = {name_of(path): path for path in modules() if name_of(path).startswith(f"{package}.")}

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.data.formats import UNSCALED_BITS, UNSCALED_TARGET_BITS, covering
-from mgd_hw.data.loading import Ranges, ranges
+from mgd_hw.data.loading import Ranges, ranges, read_raw
+from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
 from mgd_hw.design.combinations import check_keys, check_layers, check_shape
 from mgd_hw.design.description import CompareSpec, Derived, Design
 from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, NORMALISED, OPTIMIZER_KEYS, read_float_only
+from mgd_hw.design.formats import UNSCALED_BITS, UNSCALED_TARGET_BITS, covering
 from mgd_hw.design.given import Given
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
@@ -56,6 +57,7 @@ class _Builder:
     def __init__(self, given: Given, text: str) -> None:
         self.given, self.text, self.values, self.refuse = given, text, given.values, given.refuse
         self.derived: list[Derived] = []
+        self.raw: RawSamples | None = None
 
     def get(self, key: str, default: object, why: str | None = None, show: object = None) -> Any:
         """The value that the file gives, or the default, which is noted where a reason is given."""
@@ -87,7 +89,8 @@ class _Builder:
             raise self.refuse("data.target_scaling", reason, "Leave it out, so that targets are scaled.", "none") from None
         spec = self.within_accumulator(spec)
         self.note_formats(spec)
-        return Design(self.given.path, self.text, spec, data, self.compare(spec, task), tuple(self.derived), read_float_only(self.given))
+        compare, float_only = self.compare(spec, task), read_float_only(self.given)
+        return Design(self.given.path, self.text, spec, data, compare, tuple(self.derived), float_only, self.raw)
 
     def name(self) -> str:
         stem = re.sub(r"[^A-Za-z0-9_]", "_", self.given.path.stem)[:64] or "design"
@@ -207,7 +210,8 @@ class _Builder:
         followers += ["formats.activation"] if data.target_scaling is Scaling.NONE else []
         if not any(key not in self.values for key in followers):
             return None
-        found = ranges(data)
+        self.raw = read_raw(data)
+        found = ranges(data, self.raw)
         return found if data.scaling is Scaling.NONE else replace(found, power=0.0)
 
     def formats(self, network: Network, data: DataSpec, seen: Ranges | None) -> Formats:

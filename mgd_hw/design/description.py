@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import DataSpec
 from mgd_hw.design.float_only import FLOAT_ONLY_KEYS, FloatOnly
 from mgd_hw.errors import UserError
@@ -78,6 +79,8 @@ class Design:
     float_only : FloatOnly
         What the file requests that only the float model does. Where the network is not dense, ``spec.network`` has only its inputs
         and outputs.
+    raw : RawSamples or None
+        The samples as they were read, where something was derived from them; None where nothing was, so that nothing was read.
     """
 
     path: Path
@@ -87,6 +90,7 @@ class Design:
     compare: CompareSpec
     derived: tuple[Derived, ...]
     float_only: FloatOnly = FloatOnly()
+    raw: RawSamples | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

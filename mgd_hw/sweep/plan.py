@@ -264,7 +264,7 @@ class _Checker:
         steps = request.steps or design.compare.steps
         check_length(design, steps)
         self._check_data(design)
-        light = replace(design, text="", derived=())
+        light = replace(design, text="", derived=(), raw=None)
         data = replace(design.data, design_file=Path(), path=None)
         backprop = [design.compare.backprop_epochs, design.compare.backprop_rate, design.compare.backprop_batch]
         described = {"spec": spec, "float_only": design.float_only, "data": data, "files": self._files_of(design.data)}
@@ -283,7 +283,7 @@ class _Checker:
 
     def _check_data(self, design: Design) -> None:
         """Load samples once for each way to get them, whatever the seeds of split and order, and for each format that has to hold them."""
-        from mgd_hw.data import load_design
+        from mgd_hw.design.samples import load_design
 
         formats = design.spec.formats
         key = replace(design.data, split_seed=0, shuffle_seed=0), formats.input, formats.activation, design.float_only.cost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgd_hw.data import load_design
-from mgd_hw.data.formats import covering
+from mgd_hw.data import loading
 from mgd_hw.design.description import Design
+from mgd_hw.design.formats import covering
 from mgd_hw.design.reader import parse
+from mgd_hw.design.samples import load_design
 from mgd_hw.errors import UserError
 from python_ref.datasets import quantise
 from python_ref.spec.number import Fixed
@@ -176,3 +178,19 @@ def test_a_covering_format_holds_both_ends_and_is_no_wider_than_it_must_be(one: 
     if found != like:
         narrower = 2.0 ** (found.integer_bits - 1 - found.signed)
         assert max(-low, high) >= narrower * (1 - 2.0**-like.fraction_bits), "an integer bit less would not do"
+
+
+@pytest.mark.parametrize(("data", "reads"), [('scaling = "none"\n', 1), ('target_scaling = "none"\n', 1), ("", 0)])
+def test_samples_are_read_once(data: str, reads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a format is derived from is not read again to train with; where nothing is derived, nothing is read before that."""
+    read: list[Path] = []
+    original = loading.read_npz
+    monkeypatch.setattr(loading, "read_npz", lambda path: read.append(path) or original(path))  # type: ignore[func-returns-value]
+    found = design(tmp_path, X, REAL, data=data)
+    assert len(read) == reads
+    samples = load_design(found)
+    assert len(read) == 1
+    fresh = loading.load(found.data)
+    assert len(read) == 2
+    assert samples.digest == fresh.digest
+    assert found == replace(found, raw=None), "samples do not make designs differ"

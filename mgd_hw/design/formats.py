@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mgd_hw.data.loading import Data
 from mgd_hw.data.tasks import TASKS, Scaling
+from mgd_hw.design.description import Design
 from mgd_hw.errors import UserError
 from python_ref.spec.number import Fixed
-
-if TYPE_CHECKING:
-    from mgd_hw.data.loading import Data
-    from mgd_hw.design.description import Design
 
 __all__ = ["check_formats", "covering"]
 
