@@ -66,8 +66,8 @@ def fit(design: str | Path | Design) -> Fitted:
         If the design cannot be built at all.
     """
     from boards.board import board_files, read_board
-    from boards.fit import calibration, parts
-    from boards.fit import fit as predict
+    from boards.parts.fit import calibration, parts
+    from boards.parts.fit import fit as predict
     from mgd_hw.design.description import check_hardware
     from mgd_hw.flow import read
 

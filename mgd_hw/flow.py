@@ -273,8 +273,8 @@ def advice(spec: DesignSpec) -> tuple[str, ...]:
 @contextmanager
 def _tools(verilog: Path | None = None) -> Iterator[None]:
     """Turn a missing or broken tool below into a message; ``verilog`` is the user's file, if that is what it works on."""
-    from rtl_gen.yosys import ToolError as MissingTool
-    from rtl_gen.yosys import YosysError
+    from rtl_gen.toolchain.yosys import ToolError as MissingTool
+    from rtl_gen.toolchain.yosys import YosysError
     from sim.error import SimulationError, VerilogError
 
     try:
@@ -854,7 +854,7 @@ def synth(
     design = _built(design)
     spec = design.spec
     directory = _place(design, out)
-    from boards.synth import synthesise
+    from boards.parts.synth import synthesise
 
     began = time.perf_counter()
     with staged(directory) as folder, _tools():
@@ -873,7 +873,7 @@ def synth(
 
 def _will_not_fit(spec: DesignSpec, target: str) -> str:
     """A warning, before minutes of synthesis, of what is too large by more than any error of the prediction; else ""."""
-    from boards.fit import fit, parts
+    from boards.parts.fit import fit, parts
 
     over = fit(spec, target).surely_over if target in parts() else {}
     excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from boards.build import Placed
+    from boards.flow.build import Placed
     from mgd_hw.building import Build
     from mgd_hw.comparison import Comparison, Model
     from mgd_hw.diagnosis import Diagnosis

@@ -312,7 +312,7 @@ def _fitted(console: Console, result: Fitted) -> None:
     console.print("Boards: " + ", ".join(f"{escape(board)} ({part})" for board, part in result.boards.items()), soft_wrap=True)
     console.print(f"{result.memory_bits:,} memory bits; {result.cycles_per_step:,.1f} cycles per step, exactly", soft_wrap=True)
     builds = min(part["designs"] for part in result.parts.values())
-    stale = "" if result.current else " The generator has changed since: run python -m boards.fit_calibrate."
+    stale = "" if result.current else " The generator has changed since: run python -m boards.parts.fit_calibrate."
     console.print(
         f"Errors are those for designs the model had not seen, {builds} or more per part, {result.calibrated}.{stale}", soft_wrap=True
     )

@@ -18,7 +18,7 @@ from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
 from mgd_hw.results import Result, plain
-from rtl_gen.child import ENDING
+from rtl_gen.toolchain.child import ENDING
 
 if TYPE_CHECKING:
     from boards.board import Board
@@ -195,7 +195,7 @@ def virtual_board(design: Design, divisor: int, directory: Path, listener: Liste
     verilog : Path or None
         A file to run in place of the Verilog just generated; its module and ports must have the same names.
     """
-    from rtl_gen.linked import emit_linked
+    from rtl_gen.serial.linked import emit_linked
     from sim.virtual import VirtualBoard, build_virtual
 
     place = directory / VIRTUAL
@@ -218,7 +218,7 @@ def virtual_board(design: Design, divisor: int, directory: Path, listener: Liste
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that what asks to end sets (:data:`rtl_gen.child.ENDING`); the second of them interrupts at once."""
+    """An event that what asks to end sets (:data:`rtl_gen.toolchain.child.ENDING`); the second of them interrupts at once."""
     asked = threading.Event()
 
     def handle(number: int, frame: object) -> None:

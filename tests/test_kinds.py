@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal, signed
 
-from boards.fit import fit
+from boards.parts.fit import fit
 from mgd_hw import costs, flow
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import learner, opened

@@ -189,7 +189,7 @@ def _costs(design: Design, steps: int, model: str, found: Training) -> dict[str,
 
 
 def _fit(job: Job) -> dict[str, Any]:
-    from boards.fit import fit
+    from boards.parts.fit import fit
     from mgd_hw.design.description import check_hardware
 
     design = _design(job.design)

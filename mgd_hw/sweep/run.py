@@ -299,7 +299,7 @@ def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expe
 def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
     """What cores are judged for: the parts and boards that are named, by synthesis; else one board, by prediction."""
     from boards.board import board_files, read_board
-    from boards.target import TARGETS
+    from boards.parts.target import TARGETS
     from mgd_hw.building import board_of
 
     known = [read_board(path) for path in board_files().values()]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from boards.build import Placed
+from boards.flow.build import Placed
 from mgd_hw import comparison, flow
 from mgd_hw.building import board_of
 from mgd_hw.data import load as load_data

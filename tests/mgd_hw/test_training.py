@@ -19,7 +19,7 @@ from mgd_hw.cli import commands
 from mgd_hw.design.reader import load
 from mgd_hw.parameters import read_parameters
 from mgd_hw.training import _advice
-from rtl_gen.linked import emit_linked
+from rtl_gen.serial.linked import emit_linked
 from sim.virtual import VirtualBoard
 from tests.virtual import DIVISOR, build_xor
 

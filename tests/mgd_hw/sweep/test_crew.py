@@ -22,7 +22,7 @@ from mgd_hw.sweep.crew import Cluster, Local, Lost, crew_of
 from mgd_hw.sweep.jobs import FAILED, Job, run_jobs, version
 from mgd_hw.sweep.journal import Journal
 from mgd_hw.sweep.run import Swept
-from rtl_gen.child import end
+from rtl_gen.toolchain.child import end
 from sim.process import child_environment
 
 NOTHING = Job("key", "nothing", b"")

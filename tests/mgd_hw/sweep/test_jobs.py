@@ -62,7 +62,7 @@ def test_validation_samples_judge() -> None:
 
 
 def test_a_core_is_predicted() -> None:
-    from boards.fit import fit
+    from boards.parts.fit import fit
 
     design = load("xor")
     expected = fit(design.spec, "ecp5-85k")

@@ -16,7 +16,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge
 
-from sim.frames import DONE, PROGRESS, RESPONSE, STUCK, FrameWriter
+from sim.engines.frames import DONE, PROGRESS, RESPONSE, STUCK, FrameWriter
 from sim.ports import EVENTS
 from sim.program import Op, Program
 

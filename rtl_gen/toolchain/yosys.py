@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rtl_gen.child import child, end
+from rtl_gen.toolchain.child import child, end
 
 __all__ = ["CHOICES", "VARIABLE", "ToolError", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
 

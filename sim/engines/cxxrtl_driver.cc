@@ -3,7 +3,7 @@
 //   model PROGRAM PORTS PATIENCE STALL_SEED STALL_SHARE [WAVES]
 //
 // PROGRAM is what sim.program.Program.save wrote; PORTS has a line "in|out name width" for each port. Output is a row of
-// frames: kind, rows (uint32 each), then the rows (see sim/frames.py).
+// frames: kind, rows (uint32 each), then the rows (see sim/engines/frames.py).
 //
 // A cycle is: write the inputs, clock low, settle, look at the outputs, clock high, settle. Looking before the rising edge
 // sees every output as it stands with this cycle's inputs; after it, outputs that depend on registers through logic would be

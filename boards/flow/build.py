@@ -13,19 +13,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from boards import output_registers
 from boards.board import Board
-from boards.constraints import constraints
+from boards.flow.constraints import constraints
+from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
+from boards.flow.tools import Job, ToolFailed, find_tool, run_jobs
+from boards.parts import output_registers
+from boards.parts.products import PRODUCTS, product_map
+from boards.parts.synth import check_memory, count, over
+from boards.parts.target import Part, Resources
 from boards.plan import Plan, plan, plan_below
-from boards.products import PRODUCTS, product_map
-from boards.synth import check_memory, count, over
-from boards.target import Part, Resources
-from boards.timing import SOURCES, Timing, component, of_icetime, read_report
-from boards.tools import Job, ToolFailed, find_tool, run_jobs
 from boards.top import emit_top, top_module
 from python_ref.spec.design import DesignSpec
 from rtl_gen.emit import kept_modules
-from rtl_gen.yosys import find_yosys, run_yosys
+from rtl_gen.toolchain.yosys import find_yosys, run_yosys
 
 __all__ = ["BITSTREAMS", "Built", "ClockMissed", "Placed", "TooLarge", "build_board", "write_sources"]
 
@@ -255,7 +255,7 @@ def build_board(
         If the design takes more of the part than there is, by the count after synthesis.
     ClockMissed
         If ``mhz`` is not met by any seed, or no clock of the board is.
-    ToolError, rtl_gen.yosys.YosysError, boards.tools.ToolFailed
+    ToolError, rtl_gen.toolchain.yosys.YosysError, boards.flow.tools.ToolFailed
         If a tool is missing, or fails.
     """
     planned = plan(board, mhz=mhz, baud=baud)

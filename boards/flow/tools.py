@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtl_gen.child import end, shielded
-from rtl_gen.yosys import ToolError
+from rtl_gen.toolchain.child import end, shielded
+from rtl_gen.toolchain.yosys import ToolError
 
 __all__ = ["EXTRA", "Job", "ToolFailed", "find_tool", "run_jobs"]
 

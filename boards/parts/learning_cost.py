@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from boards.synth import KEPT, count
-from boards.target import Part, Resources
+from boards.parts.synth import KEPT, count
+from boards.parts.target import Part, Resources
 from python_ref.spec.design import DesignSpec
 
 __all__ = ["LearningCost", "learning_cost"]
@@ -98,12 +98,12 @@ def learning_cost(
 
     Raises
     ------
-    rtl_gen.yosys.ToolError, rtl_gen.yosys.YosysError
+    rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
         If Yosys is not there, or breaks down.
     """
     from rtl_gen.emit import cleaned, emit_verilog
     from rtl_gen.inference import InferenceCore
-    from rtl_gen.verilog import component_verilog
+    from rtl_gen.toolchain.verilog import component_verilog
 
     spec = replace(spec, hardware=replace(spec.hardware, signature=False))
     top = f"{spec.module}_inference"
@@ -139,7 +139,7 @@ def _counted(
 ) -> dict[str, Resources]:
     """Resources of a core but for what serves the host: as one, or by block."""
     from rtl_gen.emit import kept_modules
-    from rtl_gen.yosys import run_yosys
+    from rtl_gen.toolchain.yosys import run_yosys
 
     apart = ("",) if blocks else EXCLUDED
     kept = [*kept_modules(spec, macs=part.keeps_mac), *(f"{prefix}{block}*" for block in apart)]

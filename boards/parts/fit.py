@@ -2,7 +2,7 @@
 """Whether a design fits a part, known before any synthesis: memories, multipliers and cycles by rule, logic by a fitted model.
 
 The model is linear in what a core is made of: adder bits, register bits, memories. Its coefficients come from real runs of Yosys
-(:mod:`boards.fit_calibrate`), and so do the errors that stand beside its predictions.
+(:mod:`boards.parts.fit_calibrate`), and so do the errors that stand beside its predictions.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from boards.multipliers import multipliers as product
-from boards.multipliers import widest_factor
-from boards.synth import cycles_per_step, over
-from boards.target import TARGETS, Part, Resources, target
+from boards.parts.multipliers import multipliers as product
+from boards.parts.multipliers import widest_factor
+from boards.parts.synth import cycles_per_step, over
+from boards.parts.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Rounding
@@ -45,7 +45,7 @@ __all__ = [
     "predicted",
 ]
 
-DATA = Path(__file__).with_name("data") / "fit.json"
+DATA = Path(__file__).parents[1] / "data" / "fit.json"
 """What was fitted."""
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
@@ -232,12 +232,13 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
 
 
 def generator_digest() -> str:
-    """Digest of the sources that decide what a core becomes: of ``rtl_gen``."""
+    """Digest of the sources that decide what a core becomes: all modules of ``rtl_gen``, with their paths in it."""
     import rtl_gen
 
     found = hashlib.sha256()
-    for path in sorted(Path(next(iter(rtl_gen.__path__))).glob("*.py")):
-        found.update(path.name.encode() + b"\0" + path.read_bytes())
+    folder = Path(next(iter(rtl_gen.__path__)))
+    for path in sorted(folder.rglob("*.py")):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:16]
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from boards.synth import check_memory
-from boards.target import Part, target
+from boards.parts.synth import check_memory
+from boards.parts.target import Part, target
 from python_ref.spec.design import DesignSpec
 
 __all__ = ["MODELS", "Models", "Netlist", "write_netlist"]
@@ -105,7 +105,7 @@ def write_netlist(
     name: str = "netlist",
     notify: Callable[[str], None] | None = None,
 ) -> Netlist:
-    """Synthesise a core, by the recipe of :func:`boards.synth.synthesise`, into one module of the part's cells.
+    """Synthesise a core, by the recipe of :func:`boards.parts.synth.synthesise`, into one module of the part's cells.
 
     Parameters
     ----------
@@ -130,13 +130,13 @@ def write_netlist(
         If the part's cells have no models.
     DesignError
         If the core's memories are more than the part has, where they are built of its block memories.
-    rtl_gen.yosys.ToolError, rtl_gen.yosys.YosysError
+    rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
         If Yosys is not there, or refuses the Verilog.
     """
     import json
 
     from rtl_gen.emit import kept_modules
-    from rtl_gen.yosys import run_yosys
+    from rtl_gen.toolchain.yosys import run_yosys
 
     part = target(part_name)
     if part_name not in MODELS:

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from rtl_gen.child import end, shielded
-from rtl_gen.yosys import YosysError, find_yosys, run_yosys, yosys_share
+from rtl_gen.toolchain.child import end, shielded
+from rtl_gen.toolchain.yosys import YosysError, find_yosys, run_yosys, yosys_share
+from sim.engines.frames import Receiver
+from sim.engines.split import split_model, without_zero_words
 from sim.error import SimulationError, ToolError, VerilogError
-from sim.frames import Receiver
 from sim.ports import Ports
 from sim.process import read_while_alive, stamped, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
-from sim.split import split_model, without_zero_words
 
 __all__ = ["build_cxxrtl", "build_model", "build_seconds", "find_compiler", "run_cxxrtl"]
 
@@ -247,7 +247,7 @@ def run_cxxrtl(
     model : Path
         What :func:`build_cxxrtl` returned.
     ports, program, feed, outcome, stalls, patience, waves
-        As in :func:`sim.amaranth_sim.run_amaranth`; ``waves`` needs a model built for it.
+        As in :func:`sim.engines.amaranth_sim.run_amaranth`; ``waves`` needs a model built for it.
     progress : callable or None
         Is told now and then how far the run is.
     silence : float

@@ -18,7 +18,7 @@ def component_verilog(component: wiring.Component, name: str) -> str:
     """The Verilog of a component.
 
     Amaranth by default takes a Yosys on PATH before its own, and each version writes other text. Neither that one nor ``MGD_YOSYS``
-    (:func:`rtl_gen.yosys.find_yosys`) has an influence here.
+    (:func:`rtl_gen.toolchain.yosys.find_yosys`) has an influence here.
 
     Parameters
     ----------

@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rtl_gen.child import end
-from sim.cxxrtl import find_compiler
+from rtl_gen.toolchain.child import end
+from sim.engines.cxxrtl import find_compiler
+from sim.engines.frames import Receiver
 from sim.error import CoreError, SimulationError, ToolError, VerilogError
-from sim.frames import Receiver
 from sim.ports import Ports
 from sim.process import call, child_environment, stamped, tail
 from sim.program import Program
@@ -223,7 +223,7 @@ def run_cocotb(
 ) -> Outcome:
     """Run a program on a core that :func:`build_cocotb` built in ``directory``.
 
-    Parameters are those of :func:`sim.cxxrtl.run_cxxrtl`.
+    Parameters are those of :func:`sim.engines.cxxrtl.run_cxxrtl`.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def run_cocotb(
     arguments = {
         "hdl_toplevel": ports.top,
         "hdl_toplevel_lang": "verilog",
-        "test_module": "sim.cocotb_bench",
+        "test_module": "sim.engines.cocotb_bench",
         "build_dir": str(directory),
         "test_dir": str(directory),
         "results_xml": str(directory / "results.xml"),

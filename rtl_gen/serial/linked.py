@@ -11,9 +11,9 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from rtl_gen.core import Core
 from rtl_gen.emit import cleaned
-from rtl_gen.framing import Framing
-from rtl_gen.uart import Receiver
-from rtl_gen.verilog import component_verilog
+from rtl_gen.serial.framing import Framing
+from rtl_gen.serial.uart import Receiver
+from rtl_gen.toolchain.verilog import component_verilog
 
 __all__ = ["LinkedCore", "emit_linked"]
 

@@ -14,7 +14,7 @@ from math import ceil, lcm
 from pathlib import Path
 from typing import Any
 
-from boards.target import TARGETS, Part, Resources, target
+from boards.parts.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
 from python_ref.spec.layout import Layout
@@ -137,7 +137,7 @@ def synthesise(
     spec : DesignSpec
         The design.
     target_name : str
-        One of :data:`boards.target.TARGETS`.
+        One of :data:`boards.parts.target.TARGETS`.
     directory : Path
         Where Yosys runs and leaves its scripts and logs; must exist.
     verilog : Path or None
@@ -153,12 +153,12 @@ def synthesise(
         If there is no such target.
     DesignError
         If the core's memories are more than the part has; known before synthesis begins.
-    rtl_gen.yosys.ToolError, rtl_gen.yosys.YosysError
+    rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
         If Yosys is not there, or refuses the Verilog.
     """
     from rtl_gen.core import contract
     from rtl_gen.emit import VERILOG, emit_verilog, kept_modules
-    from rtl_gen.yosys import find_yosys
+    from rtl_gen.toolchain.yosys import find_yosys
 
     part = target(target_name)
     check_memory(spec, part)
@@ -193,7 +193,7 @@ def synthesise(
 
 def _at_once(runs: Sequence[Callable[[], tuple]]) -> list[tuple]:
     """What runs of Yosys return, each in a thread; when one fails, or the user interrupts, none is left running."""
-    from rtl_gen.child import end_all
+    from rtl_gen.toolchain.child import end_all
 
     with ThreadPoolExecutor(len(runs)) as pool:
         futures = [pool.submit(run) for run in runs]
@@ -207,7 +207,7 @@ def _at_once(runs: Sequence[Callable[[], tuple]]) -> list[tuple]:
 
 def _run(part: Part, top: str, directory: Path, name: str, kept: tuple[str, ...], *, notify: Callable[[str], None] | None) -> tuple:
     """Netlist with these modules kept, and bits of its memories before they are mapped."""
-    from rtl_gen.yosys import run_yosys
+    from rtl_gen.toolchain.yosys import run_yosys
 
     commands = [
         "read_verilog synth_input.v",

@@ -1,6 +1,6 @@
-"""Fits the predictor of :mod:`boards.fit` to real runs of Yosys; run it again when the generator has changed.
+"""Fits the predictor of :mod:`boards.parts.fit` to real runs of Yosys; run it again when the generator has changed.
 
-    python -m boards.fit_calibrate [--designs 44] [--minutes 60] [--work DIR]
+    python -m boards.parts.fit_calibrate [--designs 44] [--minutes 60] [--work DIR]
 
 It synthesises seeded designs, core and serial line, for every family, and writes ``boards/data/fit.json``: the coefficients, the
 date, a digest of the generator, and the errors of predictions for designs that a model has not seen. With ``--work`` what was
@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from boards.fit import DATA, FAMILIES, features, generator_digest, memories, multipliers, on_blocks
-from boards.synth import count
-from boards.target import TARGETS, Part, Resources
+from boards.parts.fit import DATA, FAMILIES, features, generator_digest, memories, multipliers, on_blocks
+from boards.parts.synth import count
+from boards.parts.target import TARGETS, Part, Resources
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.network import Network
@@ -104,8 +104,8 @@ def _drawn(rng: random.Random) -> DesignSpec | None:
 def synthesised(spec: DesignSpec, part: Part, directory: Path) -> dict[str, Any]:
     """What a core and its serial line take of a part: counts, and the memories that Yosys put on blocks."""
     from rtl_gen.emit import kept_modules
-    from rtl_gen.linked import emit_linked
-    from rtl_gen.yosys import run_yosys
+    from rtl_gen.serial.linked import emit_linked
+    from rtl_gen.toolchain.yosys import run_yosys
 
     top = f"{spec.module}_linked"
     (directory / "linked.v").write_text(emit_linked(spec, DIVISOR), encoding="utf-8")

@@ -18,8 +18,8 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.frames import CHECK_BYTES, ESCAPE, FLAG, INVERTED, MAX_PAYLOAD, RING_BYTES, SALT, SEQUENCE, Kind, checked
 from rtl_gen.host import request_layout
+from rtl_gen.serial.uart import Transmitter
 from rtl_gen.slot import NEVER_COLLIDES, delayed, either
-from rtl_gen.uart import Transmitter
 
 __all__ = ["Checksum", "Executor", "FrameReceiver", "FrameSender", "Framing"]
 
@@ -84,7 +84,7 @@ class FrameReceiver(wiring.Component):
     Members
     -------
     data, stb, error : In
-        From the line, as :class:`~rtl_gen.uart.Receiver` gives it; at most one byte in 10 cycles.
+        From the line, as :class:`~rtl_gen.serial.uart.Receiver` gives it; at most one byte in 10 cycles.
     expected : Out
         Number of the next frame.
     refused : Out(1)
@@ -469,7 +469,7 @@ class Framing(wiring.Component):
     Members
     -------
     data, stb, error : In
-        Bytes, as :class:`~rtl_gen.uart.Receiver` gives them.
+        Bytes, as :class:`~rtl_gen.serial.uart.Receiver` gives them.
     tx : Out(1)
         The line to the host.
     request, response, sample : Out, In, Out of streams
