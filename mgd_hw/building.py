@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
-from mgd_hw.config import Derived, Design, load, shipped
+from mgd_hw.design.description import Derived, Design
+from mgd_hw.design.reader import load, shipped
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.flow import Generated, advice, read
 from mgd_hw.listener import Listener, Silent
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from boards.board import Board
-    from boards.build import Built, Placed, TooLarge
-    from boards.learning_cost import LearningCost
+    from boards.flow.build import Built, Placed, TooLarge
+    from boards.parts.learning_cost import LearningCost
+    from boards.parts.target import Part
     from boards.plan import Plan
-    from boards.target import Part
     from python_ref.spec.design import DesignSpec
 
 __all__ = ["BoardRow", "Boards", "Build", "board_of", "boards", "build", "generate", "placement"]
@@ -132,7 +133,7 @@ def boards() -> Boards:
         If the file of one of them does not describe a board.
     """
     from boards.board import board_files
-    from boards.fit import fit
+    from boards.parts.fit import fit
     from rtl_gen.emit import memory_bits
 
     specs = sorted((load(name).spec for name in shipped()), key=memory_bits, reverse=True)
@@ -215,7 +216,7 @@ def generate(
     design, on = read(design), board_of(board)
     directory = _place(design, on, out)
     with staged(directory) as folder, _failures(design, on):
-        from boards.build import write_sources
+        from boards.flow.build import write_sources
         from boards.plan import plan
 
         listener.say(f"Generating {design.name} for {on.name}.")
@@ -433,7 +434,7 @@ def build(
     directory = _place(design, on, out)
     began = time.perf_counter()
     with staged(directory) as folder, _failures(design, on):
-        from boards.build import build_board
+        from boards.flow.build import build_board
 
         _check_fit(design, on)
         built = build_board(design.spec, on, folder, seeds=seeds, mhz=_mhz(clock), baud=baud, say=listener.say, progress=listener.progress)
@@ -472,7 +473,7 @@ def placement(cells: Sequence[Placed], title: str) -> bytes:
 
 def _learning_cost(spec: DesignSpec, part: Part, folder: Path, listener: Listener) -> tuple[LearningCost, float]:
     """What learning costs, and the seconds it took to tell."""
-    from boards.learning_cost import learning_cost
+    from boards.parts.learning_cost import learning_cost
 
     listener.say("Synthesising the same network without learning, to compare.")
     began = time.perf_counter()
@@ -488,7 +489,7 @@ def _tidy(folder: Path, seeds: int) -> None:
 
 def _visits_per_step(spec: DesignSpec) -> Fraction:
     """Synapses and biases that a step visits, on average over the schedule."""
-    from boards.synth import cycles_per_step
+    from boards.parts.synth import cycles_per_step
     from rtl_gen.core import contract
 
     cycles = contract(spec)
@@ -498,7 +499,7 @@ def _visits_per_step(spec: DesignSpec) -> Fraction:
 
 
 def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path, seconds: float) -> Build:
-    from boards.synth import cycles_per_step
+    from boards.parts.synth import cycles_per_step
     from python_ref.spec.frames import sample_bytes
 
     planned, cycles = built.plan, cycles_per_step(spec)
@@ -553,11 +554,11 @@ def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path,
 @contextmanager
 def _failures(design: Design, board: Board) -> Iterator[None]:
     """Turn what goes wrong below into one message."""
-    from boards.build import ClockMissed, TooLarge
-    from boards.tools import ToolFailed
+    from boards.flow.build import ClockMissed, TooLarge
+    from boards.flow.tools import ToolFailed
     from python_ref.spec.error import DesignError
-    from rtl_gen.yosys import ToolError as MissingTool
-    from rtl_gen.yosys import YosysError
+    from rtl_gen.toolchain.yosys import ToolError as MissingTool
+    from rtl_gen.toolchain.yosys import YosysError
 
     try:
         yield
@@ -590,7 +591,7 @@ def _check_fit(design: Design, board: Board) -> None:
     UserError
         It says by how much of what, and how many lanes, or which boards, would do.
     """
-    from boards.fit import fit
+    from boards.parts.fit import fit
 
     found = fit(design.spec, board.part.name)
     if found.surely_over:
@@ -602,8 +603,8 @@ def _too_large(design: Design, part: Part, error: TooLarge) -> UserError:
     """By how much of what, and how many lanes would fit."""
     import tempfile
 
-    from boards.synth import fitting_lanes, synthesise
-    from boards.target import Resources
+    from boards.parts.synth import fitting_lanes, synthesise
+    from boards.parts.target import Resources
 
     with tempfile.TemporaryDirectory() as work:
         shares = synthesise(design.spec, part.name, Path(work)).components.get("lanes", Resources())
@@ -625,7 +626,7 @@ def _refusal(design: Design, part: Part, excess: dict[str, int], lanes: int, how
 def _boards_for(design: Design) -> tuple[Board, ...]:
     """The boards that a design fits, as predicted, of those that come with the package and have bitstreams."""
     from boards.board import board_files
-    from boards.fit import fit
+    from boards.parts.fit import fit
 
     known = [board_of(name) for name in board_files()]
     return tuple(board for board in known if board.builds and fit(design.spec, board.part.name).fits)

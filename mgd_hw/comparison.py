@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import style
-from mgd_hw.config import Design
 from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import MEASURES, Judged, Kind, Measure
 from mgd_hw.data.summary import Summary
+from mgd_hw.design.description import Design
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.learn import curves
 from mgd_hw.listener import Listener, Silent
@@ -533,7 +533,7 @@ def compare(
         If it was interrupted before one model finished a run; later, what there is is returned.
     """
     listener = listener or Silent()
-    if design.software.asks:
+    if design.float_only.requests:
         return _compare_software(design, data, seeds=seeds, steps=steps, start=start, judged_by=judged_by, listener=listener)
     spec = design.spec
     listener.say("Compiling the fast models; only the first run after an installation takes long.")
@@ -598,23 +598,24 @@ def _compare_software(
     design: Design, data: Data, *, seeds: int, steps: int, start: np.ndarray | None, judged_by: str, listener: Listener
 ) -> Comparison:
     """The same for a design that no hardware does: there is no fixed model of it."""
-    from mgd_hw.software import ONLY_SOFTWARE, has_slopes
-    from python_ref.spec.design import digest_of
+    from mgd_hw.design.float_model import has_slopes
+    from mgd_hw.design.float_only import FLOAT_ONLY_KEYS
+    from python_ref.spec.digest import digest_of
 
     spec = design.spec
     models = ("float", "backprop") if has_slopes(design) else ("float",)
     runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
-    key, value = design.software.asks[0]
-    notes = {"fixed": f"no fixed model: {ONLY_SOFTWARE[key]} has no hardware yet ({key} = {value})"}
+    key, value = design.float_only.requests[0]
+    notes = {"fixed": f"no fixed model: {FLOAT_ONLY_KEYS[key]} has no hardware yet ({key} = {value})"}
     if len(models) == 1:
         what = "the activation sign, which has no slope"
-        if design.software.outside is not None:
+        if design.float_only.external is not None:
             what = "a forward pass outside, of which nothing is known but its cost"
         notes["backprop"] = f"back-propagation is not defined for {what}"
     found = {name: _model(design, data, runs[name], name, steps, notes.get(name, "")) for name in MODELS}
     return Comparison(
         spec.name,
-        digest_of({"spec": spec, "software": design.software}),
+        digest_of({"spec": spec, "float_only": design.float_only}),
         data.source,
         judged_by,
         steps,
@@ -830,14 +831,14 @@ def trainers_of(
     """
     spec, seed = design.spec, design.spec.network.initial.seed + number
     own = design.with_seed(seed) if number else design
-    if not design.software.asks:
+    if not design.float_only.requests:
         task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
         names = MODELS if backprop.defined(spec) else MODELS[:2]
         return {name: partial(_TRAINERS[name], task) for name in names}
-    from mgd_hw.software import has_slopes
+    from mgd_hw.design.float_model import has_slopes
     from mgd_hw.software_runs import train_backprop, train_mgd
 
-    raw = _start(own.spec, seed, start) if design.software.architecture == "dense" else None
+    raw = _start(own.spec, seed, start) if design.float_only.architecture == "dense" else None
     order = replace(data.order, seed=data.order.seed + number)
     found: dict[str, Callable[[Progress], Training]] = {
         "float": partial(train_mgd, own, data, own.spec.perturbation.seed, order, steps, raw)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderResult
 
     from boards.board import Board
-    from mgd_hw.config import Design
+    from mgd_hw.design.description import Design
     from rtl_gen.core import Contract
 
 __all__ = ["ENERGY_SOURCE", "Costs", "Energy", "costs_of_backprop", "costs_of_mgd", "step_contract"]
@@ -198,12 +198,12 @@ class _Layer:
 def _layers(design: Design) -> tuple[_Layer, ...]:
     """Those with parameters."""
     spec, lanes = design.spec, design.spec.hardware.lanes
-    if design.software.architecture == "dense":
+    if design.float_only.architecture == "dense":
         return tuple(
             _Layer(layer.n_in, layer.n_out, lanes, 1, layer.activation.tabulated, spec.operand_format(number).width)
             for number, layer in enumerate(spec.network.layers)
         )
-    from mgd_hw.software import network
+    from mgd_hw.design.float_model import network
 
     net, found = network(design), []
     for weights, nodes in zip(net.parameters, net.nodes, strict=True):
@@ -323,10 +323,10 @@ def costs_of_mgd(
     board : Board or None
         What the seconds are of.
     """
-    spec, software = design.spec, design.software
-    if software.outside is not None or software.form == "analog":
+    spec, float_only = design.spec, design.float_only
+    if float_only.external is not None or float_only.form == "analog":
         return _uncounted(design, steps, evaluations, writes)
-    layers, work, core = _layers(design), _Work(), not software.asks
+    layers, work, core = _layers(design), _Work(), not float_only.requests
     one, two = spec.schedule.passes(steps)
     runs = evaluations if evaluations is not None else one + 2 * two
     updates, samples = steps // spec.schedule.update_period, -(-steps // spec.schedule.sample_period)
@@ -334,12 +334,12 @@ def costs_of_mgd(
     _forward(work, spec, layers, runs)
     _perturb(work, spec, layers, runs - (0 if spec.two_sided or not core else two))
     _cost(work, spec, n_out, runs)
-    correlations = steps if core else steps * software.batch * software.repeats
+    correlations = steps if core else steps * float_only.batch * float_only.repeats
     _correlate(work, spec, layers, correlations, spec.gradient_memory or not core)
-    optimizer = software.optimizer if not core else spec.optimizer.name
+    optimizer = float_only.optimizer if not core else spec.optimizer.name
     _update(work, spec, parameters, updates, optimizer, shifts=core)
-    work.do("memory", samples * software.batch * spec.network.n_in, spec.formats.input.width)
-    work.do("memory", samples * software.batch * n_out, spec.formats.activation.width)
+    work.do("memory", samples * float_only.batch * spec.network.n_in, spec.formats.input.width)
+    work.do("memory", samples * float_only.batch * n_out, spec.formats.activation.width)
     cycles = None
     if fixed:
         contract = step_contract(spec)
@@ -403,7 +403,7 @@ def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
     work.do("memory", evaluations * spec.network.n_in, spec.formats.input.width)
     forward = sum(layer.synapses for layer in layers)
     macs = 2 * forward + sum(layer.synapses for layer in layers[1:])
-    real, narrow = work.energy("float32"), None if design.software.asks else work.energy("fixed")
+    real, narrow = work.energy("float32"), None if design.float_only.requests else work.energy("fixed")
     seconds = ("", math.nan, math.nan, math.nan)
     return Costs(updates, evaluations, evaluations * macs, writes, math.nan, None, *seconds, real, narrow)
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import figures, style
-from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import has_slopes, learner, network, objective, opened, start
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
-from mgd_hw.software import has_slopes, learner, network, objective, opened, start
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.number import Rounding
@@ -208,7 +208,7 @@ def diagnose(design: Design, data: Data, *, listener: Listener | None = None) ->
     """
     listener = listener or Silent()
     samples = data.train.take(data.order.indices(0, min(SAMPLES, len(data.train))))
-    raw = quantise_parameters(design.spec, initial_parameters(design.spec)) if design.software.architecture == "dense" else None
+    raw = quantise_parameters(design.spec, initial_parameters(design.spec)) if design.float_only.architecture == "dense" else None
     theta = start(design, design.spec.network.initial.seed, raw).astype(np.float64)
     with opened(design) as problem:
         machine = learner(design, design.compare.steps, problem)
@@ -216,9 +216,9 @@ def diagnose(design: Design, data: Data, *, listener: Listener | None = None) ->
         signal, curvature = _odd_and_even(machine, theta, samples)
         listener.say("Trying updates.")
         tried = _try_updates(design, machine, problem, theta, data)
-    noise = math.hypot(_noise_of_devices(design, machine), 0.0 if design.software.asks else _noise_of_formats(design, raw, samples))
+    noise = math.hypot(_noise_of_devices(design, machine), 0.0 if design.float_only.requests else _noise_of_formats(design, raw, samples))
     run = _FixedRun(0, {}, math.nan, {}, "")
-    if not design.software.asks:
+    if not design.float_only.requests:
         listener.say("Running the fixed model.")
         assert raw is not None
         run = _run_fixed(design, raw, data)
@@ -272,7 +272,7 @@ def _odd_and_even(machine: Learner, theta: np.ndarray, samples: Samples) -> tupl
 
 def _noise_of_devices(design: Design, machine: Learner) -> float:
     """Of a difference of two costs of a sample, as compared with its odd part at +Δ."""
-    sigma = dict(design.software.device).get("cost_noise", 0.0)
+    sigma = dict(design.float_only.device).get("cost_noise", 0.0)
     return sigma * math.sqrt(2.0) / (2 if design.spec.two_sided else 1)
 
 
@@ -424,7 +424,7 @@ def _buried(design: Design, found: Diagnosis) -> Finding:
     log2, period = design.spec.perturbation.amplitude_log2, design.spec.schedule.update_period
     up = math.ceil(math.log2(3 * BURIED / found.signal_to_noise))
     room = math.floor(math.log2(CURVED / found.curvature)) if found.curvature else 40
-    cause = "noise changes" if design.software.asks else "the number formats change"
+    cause = "noise changes" if design.float_only.requests else "the number formats change"
     ratio = f"C̃ is buried: {cause} it by {found.noise:.2g}, its signal is {found.signal:.2g}, a ratio of {found.signal_to_noise:.2g}"
     if up <= room:
         said = f"the amplitude 2^{log2} is too small. {ratio}"
@@ -432,7 +432,7 @@ def _buried(design: Design, found: Diagnosis) -> Finding:
     longer = period * min(1000, math.ceil((3 * BURIED / found.signal_to_noise) ** 2))
     halvings = math.ceil(math.log2(longer / period))
     remedy = f"Take update_period = {longer}, which averages noise out, and a learning_rate lower by {halvings}"
-    if not design.software.asks:
+    if not design.float_only.requests:
         remedy += ", or more fraction bits in formats.activation, which are the noise"
     said = f"the integration time, update_period = {period}, is too short, and a larger amplitude would be curvature. {ratio}"
     return Finding("integration time", "schedule.update_period", said, f"{remedy}.")

@@ -122,7 +122,7 @@ def _package(name: str, needed_for: str, needed: bool) -> Tool:
 
 def _yosys() -> list[Tool]:
     """The Yosys that runs, and the two packages of which it is one."""
-    from rtl_gen.yosys import CHOICES, VARIABLE, ToolError, find_yosys
+    from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, ToolError, find_yosys
 
     needed_for = "`synth`, and `cosim` with CXXRTL"
     kinds = {"native": "native, the faster choice", "yowasp": "WebAssembly, for every platform"}

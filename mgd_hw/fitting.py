@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
-from mgd_hw.config import Design
+from mgd_hw.design.description import Design
 from mgd_hw.results import Result, flat, plain
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Fitted(Result):
         yield "Boards: " + ", ".join(f"{style.escape(board)} ({part})" for board, part in self.boards.items())
         yield f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step, exactly"
         builds = min(part["designs"] for part in self.parts.values())
-        stale = "" if self.current else " The generator has changed since: run python -m boards.fit_calibrate."
+        stale = "" if self.current else " The generator has changed since: run python -m boards.parts.fit_calibrate."
         yield (f"Errors are those for designs the model had not seen, {builds} or more per part, {self.calibrated}.{stale}")
 
     def plot(self) -> Figure:
@@ -101,10 +101,10 @@ def fit(design: str | Path | Design) -> Fitted:
         If the design cannot be built at all.
     """
     from boards.board import board_files, read_board
-    from boards.fit import calibration, parts
-    from boards.fit import fit as predict
+    from boards.parts.fit import calibration, parts
+    from boards.parts.fit import fit as predict
+    from mgd_hw.design.description import check_hardware
     from mgd_hw.flow import read
-    from mgd_hw.software import check_hardware
 
     began = time.perf_counter()
     design = read(design)

@@ -1,6 +1,6 @@
 """The walk from a design file to a proven learner, as functions: the Python API, and what the command line calls.
 
-Every function takes a design (a path, the name of a shipped design, or a :class:`~mgd_hw.config.Design`), checks what it was
+Every function takes a design (a path, the name of a shipped design, or a :class:`~mgd_hw.design.description.Design`), checks what it was
 given before long work starts, and returns a frozen result with ``.to_json()``. It raises
 :class:`~mgd_hw.errors.UserError` for what a user can mend.
 """
@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import figures, style
-from mgd_hw.config import DSP_ACCUMULATOR, Derived, Design, load
 from mgd_hw.data.summary import Summary, shown_or_missing
+from mgd_hw.design.derive import DSP_ACCUMULATOR
+from mgd_hw.design.description import Derived, Design
+from mgd_hw.design.reader import load
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
@@ -83,7 +85,7 @@ def read(design: str | Path | Design) -> Design:
 
 def _built(design: str | Path | Design) -> Design:
     """The same, known to ask for nothing that no hardware does."""
-    from mgd_hw.software import check_hardware
+    from mgd_hw.design.description import check_hardware
 
     found = read(design)
     check_hardware(found)
@@ -160,7 +162,7 @@ def new(
     UserError
         If the name will not do, or a file is there already and ``force`` is false.
     """
-    from mgd_hw.starters import starter
+    from mgd_hw.design.starters import starter
 
     path = Path(name)
     stem = path.name[: -len(".toml")] if path.name.endswith(".toml") else path.name
@@ -275,7 +277,7 @@ def generate(design: str | Path | Design, out: Path | None = None, *, listener: 
 
 def _summary(design: Design) -> tuple[Summary | None, str]:
     """What a design learns; or None, and why it cannot be read: hardware can be generated without."""
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
 
     try:
         return load_design(design).summary, ""
@@ -315,8 +317,8 @@ def advice(spec: DesignSpec) -> tuple[str, ...]:
 @contextmanager
 def _tools(verilog: Path | None = None) -> Iterator[None]:
     """Turn a missing or broken tool below into a message; ``verilog`` is the user's file, if that is what it works on."""
-    from rtl_gen.yosys import ToolError as MissingTool
-    from rtl_gen.yosys import YosysError
+    from rtl_gen.toolchain.yosys import ToolError as MissingTool
+    from rtl_gen.toolchain.yosys import YosysError
     from sim.error import SimulationError, VerilogError
 
     try:
@@ -487,7 +489,7 @@ def cosim(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.netlists import SIMULATOR, check_netlist, simulable
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import VERILOG, emit_verilog
@@ -680,7 +682,7 @@ def compare(
         Told of progress.
     """
     from mgd_hw import comparison
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.parameters import read_parameters, write_parameters
 
     design = read(design)
@@ -717,7 +719,7 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: 
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.diagnosis import diagnose as measure
 
     design = read(design)
@@ -782,7 +784,7 @@ def train(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.parameters import read_parameters, write_parameters
     from mgd_hw.training import train_over_link
     from python_ref.parameters import quantise_parameters
@@ -972,7 +974,7 @@ def synth(
     design = _built(design)
     spec = design.spec
     directory = _place(design, out)
-    from boards.synth import synthesise
+    from boards.parts.synth import synthesise
 
     began = time.perf_counter()
     with staged(directory) as folder, _tools():
@@ -991,7 +993,7 @@ def synth(
 
 def _will_not_fit(spec: DesignSpec, target: str) -> str:
     """A warning, before minutes of synthesis, of what is too large by more than any error of the prediction; else ""."""
-    from boards.fit import fit, parts
+    from boards.parts.fit import fit, parts
 
     over = fit(spec, target).surely_over if target in parts() else {}
     excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())
@@ -1276,7 +1278,7 @@ class _Plan:
 
 def _chapter(design: Design, called: str, title: str, plan: _Plan, place: Path, listener: Listener) -> Chapter:
     """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
     from mgd_hw.observation import observe
     from mgd_hw.provenance import provenance
     from mgd_hw.report import Chapter

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from rtl_gen.child import handling
+from rtl_gen.toolchain.child import handling
 
 __all__ = ["interruptible"]
 

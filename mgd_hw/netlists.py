@@ -9,7 +9,7 @@ from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener
 
 if TYPE_CHECKING:
-    from boards.netlist import Netlist
+    from boards.parts.netlist import Netlist
     from python_ref.spec.design import DesignSpec
 
 __all__ = ["SIMULATOR", "check_netlist", "simulable"]
@@ -26,7 +26,7 @@ def check_netlist(part: str | None, verilog: Path | None) -> None:
     UserError
         Naming the option.
     """
-    from boards.netlist import MODELS
+    from boards.parts.netlist import MODELS
 
     if part is None:
         return
@@ -46,7 +46,7 @@ def simulable(spec: DesignSpec, part: str, folder: Path, listener: Listener) -> 
 
     The folder holds the design's own Verilog.
     """
-    from boards.netlist import write_netlist
+    from boards.parts.netlist import write_netlist
     from rtl_gen.emit import VERILOG
     from sim.netlist import with_models
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from mgd_hw.common import figures
 from mgd_hw.comparison import agreement
-from mgd_hw.config import Design
 from mgd_hw.data import Data
+from mgd_hw.design.description import Design
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result
 from python_ref.backprop import defined

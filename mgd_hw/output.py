@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mgd_hw.errors import UserError
-from rtl_gen.child import shielded
+from rtl_gen.toolchain.child import shielded
 
 __all__ = ["check_directory", "check_file", "staged", "write_file"]
 

@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from mgd_hw.comparison import RECORDS, Training, with_accuracy
-from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Verdict
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import analog_learner, learner, network, objective, opened, start
 from mgd_hw.divergence import failure
-from mgd_hw.software import analog_learner, learner, network, objective, opened, start
 from python_ref.datasets import SampleOrder, Samples
 from python_ref.learning.passes import Measurable
 
@@ -35,7 +35,7 @@ def _judge(design: Design, problem: Measurable, theta: np.ndarray, samples: Samp
     """Accuracy, NaN of a forward pass outside, which tells none; and mean cost."""
     from python_ref.learning.learner import evaluate
 
-    if design.software.outside is None:
+    if design.float_only.external is None:
         return evaluate(network(design), theta, samples.inputs, samples.targets, objective(design).costs)
     parts = [slice(first, first + JUDGED) for first in range(0, len(samples), JUDGED)]
     costs = [problem.costs(theta, samples.inputs[part], samples.targets[part]) for part in parts]
@@ -54,7 +54,7 @@ def _finished(
 ) -> Training:
     """A finished run, judged; ``counts`` are its evaluations and writes."""
     verdict: Verdict = {"scores": {}, "confusion": None, "constant": ""}
-    if design.software.outside is None:
+    if design.float_only.external is None:
         net = network(design)
         parts = range(0, len(data.test), JUDGED)
         with np.errstate(all="ignore"):  # a run that diverged is told by its cost
@@ -76,7 +76,7 @@ def _finished(
 
 def _reported(design: Design, cost: float) -> float:
     """C/n of a squared error, as everywhere; any other cost as it is."""
-    squared = design.software.cost == "squared-error" and design.software.outside is None
+    squared = design.float_only.cost == "squared-error" and design.float_only.external is None
     return cost / design.spec.network.n_out if squared else cost
 
 
@@ -102,7 +102,7 @@ def train_mgd(
     """
     theta, begun = start(design, seed, raw), time.perf_counter()
     inputs, targets = (table.astype(theta.dtype) for table in (data.train.inputs, data.train.targets))
-    batch, period, rows = design.software.batch, design.spec.schedule.sample_period, list[tuple[int, int, float, float]]()
+    batch, period, rows = design.float_only.batch, design.spec.schedule.sample_period, list[tuple[int, int, float, float]]()
     records = max(FEWEST, min(RECORDS, steps * batch // max(1, len(data.test))))
     every, x, y = max(1, steps // records), np.empty(0), np.empty(0)
     with opened(design) as problem, np.errstate(all="ignore"):  # a run that diverges is told of by its cost
@@ -170,7 +170,7 @@ class _Analog:
 
 
 def _machine(design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> _Machine:
-    if design.software.form == "analog":
+    if design.float_only.form == "analog":
         return _Analog(design, problem, seed, theta)
     return _Discrete(design, problem, steps, seed, theta)
 

@@ -108,7 +108,7 @@ def _ours(x: np.ndarray, t: np.ndarray) -> dict[str, Work]:
 
 def _online() -> Work:
     """The compiled float model of the shipped design "digits": a sample, a perturbation and an update a step."""
-    from mgd_hw.config import load
+    from mgd_hw.design.reader import load
     from python_ref.datasets import SampleOrder
     from python_ref.fast_float import train
 

@@ -19,7 +19,7 @@ from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
 from mgd_hw.results import Result, plain
-from rtl_gen.child import ENDING
+from rtl_gen.toolchain.child import ENDING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from boards.board import Board
     from boards.link import SerialLink
     from mgd_hw.checkpoint import Checkpoint, RunDigest
-    from mgd_hw.config import Design
+    from mgd_hw.design.description import Design
     from mgd_hw.session import Session
     from sim.virtual import VirtualBoard
 
@@ -233,7 +233,7 @@ def virtual_board(design: Design, divisor: int, directory: Path, listener: Liste
     verilog : Path or None
         A file to run in place of the Verilog just generated; its module and ports must have the same names.
     """
-    from rtl_gen.linked import emit_linked
+    from rtl_gen.serial.linked import emit_linked
     from sim.virtual import VirtualBoard, build_virtual
 
     place = directory / VIRTUAL
@@ -256,7 +256,7 @@ def virtual_board(design: Design, divisor: int, directory: Path, listener: Liste
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that what asks to end sets (:data:`rtl_gen.child.ENDING`); the second of them interrupts at once."""
+    """An event that what asks to end sets (:data:`rtl_gen.toolchain.child.ENDING`); the second of them interrupts at once."""
     asked = threading.Event()
 
     def handle(number: int, frame: object) -> None:

@@ -13,7 +13,7 @@ from mgd_hw.sweep.jobs import DONE, FIT, SYNTH, TRAIN, Job, run_jobs
 from mgd_hw.sweep.plan import Combination, Plan
 
 if TYPE_CHECKING:
-    from mgd_hw.config import Design
+    from mgd_hw.design.description import Design
 
 __all__ = ["START", "Estimate", "estimate", "shown"]
 

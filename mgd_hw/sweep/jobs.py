@@ -17,8 +17,8 @@ from mgd_hw.errors import UserError
 
 if TYPE_CHECKING:
     from mgd_hw.comparison import Training
-    from mgd_hw.config import Design
     from mgd_hw.data import Data, DataSpec
+    from mgd_hw.design.description import Design
 
 __all__ = ["DONE", "FAILED", "PAPER", "REFUSED", "Job", "Row", "run_jobs", "single_threaded", "version"]
 
@@ -143,7 +143,7 @@ def _data(spec: DataSpec, validate: bool) -> Data:
 def _compiled() -> None:
     """Have the fast models compiled, on the smallest design there is: once in a process, so that no run's time includes it."""
     from mgd_hw.comparison import warm_up
-    from mgd_hw.config import load as load_design
+    from mgd_hw.design.reader import load as load_design
 
     design = load_design("xor")
     warm_up(design, _data(design.data, False))
@@ -189,8 +189,8 @@ def _costs(design: Design, steps: int, model: str, found: Training) -> dict[str,
 
 
 def _fit(job: Job) -> dict[str, Any]:
-    from boards.fit import fit
-    from mgd_hw.software import check_hardware
+    from boards.parts.fit import fit
+    from mgd_hw.design.description import check_hardware
 
     design = _design(job.design)
     check_hardware(design)

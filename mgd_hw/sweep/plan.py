@@ -11,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.config import DataSpec, Design, parse
+from mgd_hw.data.tasks import DataSpec
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import parse
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import plain
@@ -262,29 +264,29 @@ class _Checker:
         steps = request.steps or design.compare.steps
         check_length(design, steps)
         self._check_data(design)
-        light = replace(design, text="", derived=())
+        light = replace(design, text="", derived=(), raw=None)
         data = replace(design.data, design_file=Path(), path=None)
         backprop = [design.compare.backprop_epochs, design.compare.backprop_rate, design.compare.backprop_batch]
-        described = {"spec": spec, "software": design.software, "data": data, "files": self._files_of(design.data)}
+        described = {"spec": spec, "float_only": design.float_only, "data": data, "files": self._files_of(design.data)}
         periods = (spec.schedule.perturbation_period, spec.schedule.sample_period, spec.schedule.update_period)
         return Combination(
             number,
             values,
             pickle.dumps(light),
             _digest(described | ({"backprop": backprop} if "backprop" in request.models else {})),
-            _digest([spec.digest, periods, design.software.asks]),
+            _digest([spec.digest, periods, design.float_only.requests]),
             spec.digest,
             spec.network.initial.seed,
             steps,
-            spec.network.n_parameters * (2 if spec.two_sided else 1) * design.software.batch * design.software.repeats,
+            spec.network.n_parameters * (2 if spec.two_sided else 1) * design.float_only.batch * design.float_only.repeats,
         )
 
     def _check_data(self, design: Design) -> None:
         """Load samples once for each way to get them, whatever the seeds of split and order, and for each format that has to hold them."""
-        from mgd_hw.data import load_design
+        from mgd_hw.design.samples import load_design
 
         formats = design.spec.formats
-        key = replace(design.data, split_seed=0, shuffle_seed=0), formats.input, formats.activation, design.software.cost
+        key = replace(design.data, split_seed=0, shuffle_seed=0), formats.input, formats.activation, design.float_only.cost
         if key not in self._data:
             self._data[key] = None
             try:
@@ -311,6 +313,6 @@ class _Checker:
 
 def _digest(value: object) -> str:
     """Of a canonical description, in which what is not plain, such as a path, is text."""
-    from python_ref.spec.design import canonical
+    from python_ref.spec.digest import canonical
 
     return hashlib.sha256(json.dumps(canonical(value), sort_keys=True, default=str).encode()).hexdigest()

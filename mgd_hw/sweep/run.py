@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.config import Design, parse
 from mgd_hw.data.kinds import MEASURES, Measure
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import parse
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory
@@ -347,7 +348,7 @@ def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expe
 def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
     """What cores are judged for: the parts and boards that are named, by synthesis; else one board, by prediction."""
     from boards.board import board_files, read_board
-    from boards.target import TARGETS
+    from boards.parts.target import TARGETS
     from mgd_hw.building import board_of
 
     known = [read_board(path) for path in board_files().values()]

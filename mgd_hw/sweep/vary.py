@@ -11,9 +11,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.config import read_values
+from mgd_hw.design.keys import KEYS
+from mgd_hw.design.reader import read_values
 from mgd_hw.errors import UserError, shown
-from mgd_hw.keys import KEYS
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from boards.build import Placed
+from boards.flow.build import Placed
 from mgd_hw import comparison, flow
 from mgd_hw.building import board_of, placement
-from mgd_hw.config import load
 from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import load
 from mgd_hw.observation import observe
 from mgd_hw.provenance import provenance
 from mgd_hw.report import Chapter

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from boards.board import board_files
 from mgd_hw import building
 from mgd_hw.cli import commands
-from mgd_hw.config import load, shipped
+from mgd_hw.design.reader import load, shipped
 from mgd_hw.errors import UserError
 from mgd_hw.fitting import fit
 
@@ -100,8 +100,8 @@ def test_what_cannot_fit_is_refused_before_any_tool_runs(command: str, monkeypat
     def never(*_: object, **__: object) -> None:
         raise AssertionError("it must not run")
 
-    monkeypatch.setattr("rtl_gen.yosys.run_yosys", never)
-    monkeypatch.setattr("boards.build.run_yosys", never)
+    monkeypatch.setattr("rtl_gen.toolchain.yosys.run_yosys", never)
+    monkeypatch.setattr("boards.flow.build.run_yosys", never)
     monkeypatch.chdir(tmp_path)
     said = CliRunner().invoke(commands, [command, "mnist", "--board", "tang-nano-9k"])
     assert said.exit_code == 2, said.output

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from mgd_hw import comparison, flow
 from mgd_hw.cli import commands
-from mgd_hw.config import load, parse, shipped
 from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import load, parse, shipped
 from mgd_hw.errors import ToolError
 
 ROOT = Path(__file__).parents[2]

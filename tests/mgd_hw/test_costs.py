@@ -13,9 +13,10 @@ import pytest
 from mgd_hw import flow
 from mgd_hw.building import board_of
 from mgd_hw.comparison import Model, Training
-from mgd_hw.config import Design, parse
 from mgd_hw.costs import _Work, costs_of_backprop, costs_of_mgd, step_contract
 from mgd_hw.data import load as load_data
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import parse
 from python_ref.datasets import quantise
 from python_ref.machine import initial_state, sample_number, step
 from python_ref.parameters import initial_parameters, quantise_parameters
@@ -201,7 +202,7 @@ def test_of_a_network_that_no_hardware_does() -> None:
     assert 2 * costs.multiply_accumulates < other.multiply_accumulates < 3 * costs.multiply_accumulates
 
 
-@pytest.mark.parametrize("asked", ['learning.form = "analog"\n', 'outside.command = "chip"\noutside.parameters = 25\n'])
+@pytest.mark.parametrize("asked", ['learning.form = "analog"\n', 'external.command = "chip"\nexternal.parameters = 25\n'])
 def test_what_nobody_counts_is_left_open(asked: str) -> None:
     """Neither an analog core nor a forward pass outside has operations that we know."""
     design = parse(f'data.task = "xor"\nperturbation.kind = "weight"\n{asked}', "x.toml")

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from mgd_hw.cli import commands
-from mgd_hw.config import parse
 from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import parse
 from mgd_hw.diagnosis import Diagnosis, _judge, diagnose
 
 DIGITS: dict[str, dict] = {
@@ -136,7 +136,7 @@ def test_the_measured_numbers_are_what_they_say(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=random.random((100, 64)), y=random.integers(0, 2, (100, 1)))
     design = parse(write(tree), tmp_path / "d.toml")
-    from mgd_hw.software import network, start
+    from mgd_hw.design.float_model import network, start
 
     data = load_data(design.data)
     samples = data.train

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from mgd_hw import flow
 from mgd_hw.cli import commands
-from mgd_hw.config import parse
 from mgd_hw.data import load
+from mgd_hw.design.reader import parse
 from mgd_hw.divergence import DIVERGED, SATURATED, STUCK, constant_cost, failure, saturation_shares
 from python_ref.spec.design import SATURATION_KINDS
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from mgd_hw import download
-from mgd_hw.config import parse
 from mgd_hw.data import load
+from mgd_hw.design.reader import parse
 from mgd_hw.download import SOURCES, Source, cached, fetch
 from mgd_hw.errors import ToolError, UserError
 from tests.mgd_hw.data.test_loading import images

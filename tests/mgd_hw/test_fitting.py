@@ -33,16 +33,16 @@ def test_it_says_what_does_not_fit_and_which_lanes_would() -> None:
 
 
 def test_a_generator_that_has_changed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boards.fit.generator_digest", lambda: "another")
+    monkeypatch.setattr("boards.parts.fit.generator_digest", lambda: "another")
     assert not fit("xor").current
-    assert "run python -m boards.fit_calibrate" in " ".join(run("fit", "xor").stdout.split())
+    assert "run python -m boards.parts.fit_calibrate" in " ".join(run("fit", "xor").stdout.split())
 
 
 def test_nothing_is_synthesised(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("it must not run")
 
-    monkeypatch.setattr("rtl_gen.yosys.run_yosys", never)
+    monkeypatch.setattr("rtl_gen.toolchain.yosys.run_yosys", never)
     monkeypatch.setattr("rtl_gen.emit.emit_verilog", never)
     assert fit("digits").parts
 
@@ -54,7 +54,7 @@ def test_synthesis_of_what_cannot_fit_begins_with_a_warning(design: str, warned:
     def end(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("boards.synth.synthesise", end)
+    monkeypatch.setattr("boards.parts.synth.synthesise", end)
     said = run("synth", design, "--target", "gowin-gw1nr9", "-o", str(tmp_path / "out")).stderr
     assert "Synthesising for gowin-gw1nr9." in said
     assert bool(re.search(r"By prediction it does not fit: \d+ bram too many; `mgd-hw fit` says", " ".join(said.split()))) == warned

@@ -14,7 +14,7 @@ import pytest
 
 from mgd_hw.interrupts import interruptible
 from mgd_hw.output import staged
-from rtl_gen.child import shielded
+from rtl_gen.toolchain.child import shielded
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from boards.netlist import MODELS
+from boards.parts.netlist import MODELS
 from mgd_hw import cli
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mgd_hw import comparison
-from mgd_hw.config import load
 from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import load
 from mgd_hw.observation import Observed, observe, values_of
 from python_ref.spec.number import Fixed
 

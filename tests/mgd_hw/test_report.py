@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from mgd_hw import flow
 from mgd_hw.cli import commands
 from mgd_hw.common import figures
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from mgd_hw.report import Chapter, html, write
 from mgd_hw.report_sections import inline, sections
 from tests.mgd_hw import made

@@ -15,8 +15,8 @@ import pytest
 
 from boards.link import LinkLost, PortError, SerialLink, Statistics, open_port
 from mgd_hw.checkpoint import Checkpoint, RunDigest
-from mgd_hw.config import load
 from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import load
 from mgd_hw.errors import UserError
 from mgd_hw.flow import run_of
 from mgd_hw.session import Model, Session

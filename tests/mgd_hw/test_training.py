@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 from boards.link import SerialLink
 from mgd_hw.cli import commands
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from mgd_hw.parameters import read_parameters
 from mgd_hw.training import _advice
-from rtl_gen.linked import emit_linked
+from rtl_gen.serial.linked import emit_linked
 from sim.virtual import VirtualBoard
 from tests.virtual import DIVISOR, build_xor
 

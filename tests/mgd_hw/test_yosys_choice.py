@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from mgd_hw import flow
 from mgd_hw.cli import commands
-from mgd_hw.config import load
 from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import load
 from mgd_hw.provenance import provenance
-from rtl_gen.yosys import CHOICES, VARIABLE
+from rtl_gen.toolchain.yosys import CHOICES, VARIABLE
 
 
 def test_doctor_shows_both_and_the_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from mgd_hw.sweep.crew import Cluster, Local, Lost, crew_of
 from mgd_hw.sweep.jobs import FAILED, Job, run_jobs, version
 from mgd_hw.sweep.journal import Journal
 from mgd_hw.sweep.run import Swept
-from rtl_gen.child import end
+from rtl_gen.toolchain.child import end
 from sim.process import child_environment
 
 NOTHING = Job("key", "nothing", b"")
@@ -203,7 +203,7 @@ def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path:
 
 def _here(weight: str, seed: int) -> dict:
     """The columns of that run, done by this process."""
-    from mgd_hw.config import load
+    from mgd_hw.design.reader import load
     from mgd_hw.sweep.plan import make_plan
 
     plan = make_plan(

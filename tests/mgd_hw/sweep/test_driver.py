@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from mgd_hw.errors import UserError
 from mgd_hw.listener import Silent
 from mgd_hw.sweep import driver

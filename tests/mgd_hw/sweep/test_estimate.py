@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from mgd_hw.listener import Silent
 from mgd_hw.sweep import estimate as module
 from mgd_hw.sweep.estimate import Estimate, estimate, shown

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from mgd_hw import comparison
-from mgd_hw.config import Design, load, parse
 from mgd_hw.data import load as load_data
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import load, parse
 from mgd_hw.errors import UserError
 from mgd_hw.sweep import jobs
 from mgd_hw.sweep.jobs import DONE, FAILED, REFUSED, Job, Row, run_jobs, version
@@ -61,7 +62,7 @@ def test_validation_samples_judge() -> None:
 
 
 def test_a_core_is_predicted() -> None:
-    from boards.fit import fit
+    from boards.parts.fit import fit
 
     design = load("xor")
     expected = fit(design.spec, "ecp5-85k")

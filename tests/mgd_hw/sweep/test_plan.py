@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mgd_hw.config import Design, load, parse
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import load, parse
 from mgd_hw.errors import UserError
 from mgd_hw.sweep.plan import MODELS, Place, Plan, make_plan
 

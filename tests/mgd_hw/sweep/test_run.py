@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mgd_hw.cli import commands
-from mgd_hw.config import load, parse
+from mgd_hw.design.reader import load, parse
 from mgd_hw.sweep import driver, run
 from mgd_hw.sweep.estimate import START
 from mgd_hw.sweep.journal import JOURNAL, Journal

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgd_hw.config import load, parse, shipped
+from mgd_hw.design.keys import KEYS
+from mgd_hw.design.reader import load, parse, shipped
 from mgd_hw.errors import UserError
-from mgd_hw.keys import KEYS
 from mgd_hw.sweep.vary import MAX_COMBINATIONS, Editor, axes_of, combinations, paths_made_absolute, read_axes
 
 
