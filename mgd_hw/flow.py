@@ -2,7 +2,7 @@
 
 Every function takes a design (a path, the name of a shipped design, or a :class:`~mgd_hw.design.description.Design`), checks what it was
 given before long work starts, and returns a frozen result with ``.to_json()``. It raises
-:class:`~mgd_hw.errors.UserError` for what a user can mend.
+:class:`~mgd_hw.common.errors.UserError` for what a user can mend.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import figures, style
+from mgd_hw.common.errors import ToolError, UserError
+from mgd_hw.common.files import FOLDER, check_directory, check_file, staged, write_file
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.results import Result, plain
 from mgd_hw.data.summary import Summary, shown_or_missing
 from mgd_hw.design.derive import DSP_ACCUMULATOR
 from mgd_hw.design.description import Derived, Design
 from mgd_hw.design.reader import load
-from mgd_hw.errors import ToolError, UserError
-from mgd_hw.listener import Listener, Silent
-from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
-from mgd_hw.results import Result, plain
-from mgd_hw.timeline import Timeline, timeline_of
+from mgd_hw.hardware.timeline import Timeline, timeline_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from boards.board import Board
-    from mgd_hw.building import Boards, Build
-    from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
-    from mgd_hw.diagnosis import Diagnosis
-    from mgd_hw.doctor import Doctor
-    from mgd_hw.download import Fetched
-    from mgd_hw.fitting import Fitted
-    from mgd_hw.paper.run import PaperFigure, PaperPlan
-    from mgd_hw.report import Chapter, Reported
-    from mgd_hw.sweep.run import SweepPlan, Swept
-    from mgd_hw.training import Served, Trained
+    from mgd_hw.data.download import Fetched
+    from mgd_hw.device.train import Served, Trained
+    from mgd_hw.hardware.build import Boards, Build
+    from mgd_hw.hardware.doctor import Doctor
+    from mgd_hw.hardware.fit import Fitted
+    from mgd_hw.learn.compare import Comparison
+    from mgd_hw.learn.diagnose import Diagnosis
+    from mgd_hw.replication.paper import PaperFigure, PaperPlan
+    from mgd_hw.reports.report import Chapter, Reported
+    from mgd_hw.sweeps.sweep import SweepPlan, Swept
     from python_ref.spec.design import DesignSpec
     from python_ref.trace import Run
     from sim.cosim import CosimResult
@@ -490,7 +490,7 @@ def cosim(
         Told of progress.
     """
     from mgd_hw.design.samples import load_design
-    from mgd_hw.netlists import SIMULATOR, check_netlist, simulable
+    from mgd_hw.hardware.netlists import SIMULATOR, check_netlist, simulable
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import VERILOG, emit_verilog
     from sim.cosim import cosim as run_both
@@ -641,7 +641,7 @@ def _board(name: str | None) -> Board | None:
     """The board of that name or file, if one is named."""
     if name is None:
         return None
-    from mgd_hw.building import board_of
+    from mgd_hw.hardware.build import board_of
 
     return board_of(name)
 
@@ -681,9 +681,9 @@ def compare(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw import comparison
     from mgd_hw.design.samples import load_design
-    from mgd_hw.parameters import read_parameters, write_parameters
+    from mgd_hw.learn import compare as comparison
+    from mgd_hw.learn.parameters import read_parameters, write_parameters
 
     design = read(design)
     seeds, steps = seeds or design.compare.seeds, steps or design.compare.steps
@@ -720,7 +720,7 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: 
         Told of progress.
     """
     from mgd_hw.design.samples import load_design
-    from mgd_hw.diagnosis import diagnose as measure
+    from mgd_hw.learn.diagnose import diagnose as measure
 
     design = read(design)
     directory = _place(design, out)
@@ -785,8 +785,8 @@ def train(
         Told of progress.
     """
     from mgd_hw.design.samples import load_design
-    from mgd_hw.parameters import read_parameters, write_parameters
-    from mgd_hw.training import train_over_link
+    from mgd_hw.device.train import train_over_link
+    from mgd_hw.learn.parameters import read_parameters, write_parameters
     from python_ref.parameters import quantise_parameters
 
     listener = listener or Silent()
@@ -838,7 +838,7 @@ def serve(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.training import serve as run_board
+    from mgd_hw.device.train import serve as run_board
 
     design = _built(design)
     given = None if verilog is None else _verilog_file(Path(verilog))
@@ -1071,7 +1071,7 @@ def sweep(
     UserError
         If a key, a value or every combination is refused; if another sweep is at work in the directory; if it cannot be written to.
     """
-    from mgd_hw.sweep import run
+    from mgd_hw.sweeps import sweep as run
 
     if design is None:
         if vary:
@@ -1124,7 +1124,7 @@ def paper(
     UserError
         If there is no such figure, a number is out of range, the images are not there, or the directory cannot be written to.
     """
-    from mgd_hw.paper import run
+    from mgd_hw.replication import paper as run
 
     return run.paper(figure, n=n, seeds=seeds, iterations=iterations, workers=workers, dry_run=dry_run, out=out, listener=listener)
 
@@ -1133,8 +1133,8 @@ def paper(
 
 
 def boards() -> Boards:
-    """The boards that come with the package; see :func:`mgd_hw.building.boards`."""
-    from mgd_hw.building import boards as known
+    """The boards that come with the package; see :func:`mgd_hw.hardware.build.boards`."""
+    from mgd_hw.hardware.build import boards as known
 
     return known()
 
@@ -1149,15 +1149,15 @@ def build(
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Build:
-    """Build a bitstream for a board; see :func:`mgd_hw.building.build`."""
-    from mgd_hw.building import build as build_bitstream
+    """Build a bitstream for a board; see :func:`mgd_hw.hardware.build.build`."""
+    from mgd_hw.hardware.build import build as build_bitstream
 
     return build_bitstream(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=listener)
 
 
 def fit(design: str | Path | Design) -> Fitted:
-    """Predict which parts a design fits; see :func:`mgd_hw.fitting.fit`."""
-    from mgd_hw.fitting import fit as predict
+    """Predict which parts a design fits; see :func:`mgd_hw.hardware.fit.fit`."""
+    from mgd_hw.hardware.fit import fit as predict
 
     return predict(design)
 
@@ -1166,8 +1166,8 @@ def fit(design: str | Path | Design) -> Fitted:
 
 
 def fetch(task: str, directory: Path | None = None, *, listener: Listener | None = None) -> Fetched:
-    """Download a public data set; see :func:`mgd_hw.download.fetch`."""
-    from mgd_hw.download import fetch as download
+    """Download a public data set; see :func:`mgd_hw.data.download.fetch`."""
+    from mgd_hw.data.download import fetch as download
 
     return download(task, directory, listener=listener)
 
@@ -1177,7 +1177,7 @@ def fetch(task: str, directory: Path | None = None, *, listener: Listener | None
 
 def doctor() -> Doctor:
     """Which tools were found, and what is missing."""
-    from mgd_hw.doctor import doctor as look
+    from mgd_hw.hardware.doctor import doctor as look
 
     return look()
 
@@ -1247,7 +1247,7 @@ def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demons
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.report import write
+    from mgd_hw.reports.report import write
 
     listener = listener or Silent()
     directory = check_directory(FOLDER / "demo" if out is None else Path(out))
@@ -1279,9 +1279,9 @@ class _Plan:
 def _chapter(design: Design, called: str, title: str, plan: _Plan, place: Path, listener: Listener) -> Chapter:
     """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
     from mgd_hw.design.samples import load_design
-    from mgd_hw.observation import observe
-    from mgd_hw.provenance import provenance
-    from mgd_hw.report import Chapter
+    from mgd_hw.learn.profile import observe
+    from mgd_hw.reports.provenance import provenance
+    from mgd_hw.reports.report import Chapter
 
     called, generated = shlex.quote(called), generate(design, place, listener=listener)
     cosimulated = cosim(design, steps=plan.proof, out=place, listener=listener)
@@ -1349,7 +1349,7 @@ def report(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.report import Reported, write
+    from mgd_hw.reports.report import Reported, write
 
     listener, called = listener or Silent(), str(design.path if isinstance(design, Design) else design)
     design, began = _built(design), time.perf_counter()

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.interrupts import interruptible
 from mgd_hw.common.style import WIDTH
-from mgd_hw.errors import UserError
-from mgd_hw.interrupts import interruptible
 
 if TYPE_CHECKING:
-    from mgd_hw.results import Result
+    from mgd_hw.common.results import Result
 
 __all__ = ["Terminal", "fail"]
 

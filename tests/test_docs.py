@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.design import values
 from mgd_hw.design.reader import load, parse, shipped
-from mgd_hw.errors import UserError
 from python_ref import datasets
 from python_ref.spec import design as spec_design
 from python_ref.spec import network, number, schedule

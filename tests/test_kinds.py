@@ -18,11 +18,12 @@ import pytest
 from amaranth.hdl import Module, Signal, signed
 
 from boards.parts.fit import fit
-from mgd_hw import costs, flow
+from mgd_hw import flow
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import learner, opened
 from mgd_hw.design.float_only import FLOAT_CODES, OPTIMIZER_KEYS
 from mgd_hw.design.reader import parse
+from mgd_hw.learn import costs
 from python_ref import batch, fast, fast_float, float_machine, machine, network, parameters
 from python_ref.learning import codes as float_codes
 from python_ref.perturbation import SignSource

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import style
+from mgd_hw.common.results import Result
 from mgd_hw.data.answers import Classes, Values
 from mgd_hw.data.kinds import Kind
 from mgd_hw.data.raw import Guess, RawSamples
 from mgd_hw.data.split import Split
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
-from mgd_hw.results import Result
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import DataSpec
 from mgd_hw.design.float_only import FLOAT_ONLY_KEYS, FloatOnly
-from mgd_hw.errors import UserError
 from python_ref.spec.design import DesignSpec
 
 __all__ = ["CompareSpec", "Derived", "Design", "check_hardware"]

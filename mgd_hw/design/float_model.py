@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_only import FLOAT_CODES
-from mgd_hw.errors import UserError
 from python_ref.spec.error import unknown
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
 

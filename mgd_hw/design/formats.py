@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.loading import Data
 from mgd_hw.data.tasks import TASKS, Scaling
 from mgd_hw.design.description import Design
-from mgd_hw.errors import UserError
 from python_ref.spec.number import Fixed
 
 __all__ = ["check_formats", "covering"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.errors import UserError
+from mgd_hw.common.errors import UserError
 
 __all__ = ["Given"]
 

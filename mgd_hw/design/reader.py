@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.design.derive import design_of
 from mgd_hw.design.description import Design
 from mgd_hw.design.given import Given
 from mgd_hw.design.keys import KEYS, SECTIONS
 from mgd_hw.design.values import InvalidValue
-from mgd_hw.errors import UserError
 from python_ref.spec.error import DesignError
 
 __all__ = ["find", "load", "parse", "read_values", "shipped", "shipped_folder"]

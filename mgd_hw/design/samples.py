@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.progress import Listener
 from mgd_hw.data.loading import Data, load
 from mgd_hw.design.description import Design
 from mgd_hw.design.formats import check_formats
-from mgd_hw.errors import UserError
-from mgd_hw.listener import Listener
 
 __all__ = ["load_design"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.answers import guess_kind
 from mgd_hw.data.loading import readable
 from mgd_hw.data.tasks import KIND_NAMES, MAX_CLASSES, DataSpec
 from mgd_hw.design.reader import shipped_folder
 from mgd_hw.design.values import NAME
-from mgd_hw.errors import UserError
 
 __all__ = ["starter"]
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from mgd_hw.comparison import Model
     from mgd_hw.data.kinds import Kind
+    from mgd_hw.learn.compare import Model
 
 __all__ = ["alone", "energies", "side_by_side"]
 

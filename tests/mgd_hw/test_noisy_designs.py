@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from boards.link import SerialLink, Statistics, open_port
-from mgd_hw.session import Model, Session
+from mgd_hw.device.session import Model, Session
 from python_ref.spec.frames import CHECK_BYTES, HEAD_BYTES, MAX_PAYLOAD, Kind, sample_bytes
 from python_ref.trace import Run
 from rtl_gen.serial.linked import emit_linked

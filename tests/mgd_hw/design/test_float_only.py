@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from mgd_hw import flow
-from mgd_hw.comparison import compare
+from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.float_model import learner, network, opened, start
 from mgd_hw.design.float_only import CLASHES, FLOAT_ONLY_KEYS
 from mgd_hw.design.reader import load, parse
-from mgd_hw.diagnosis import diagnose
-from mgd_hw.errors import UserError
-from mgd_hw.fitting import fit
-from mgd_hw.software_runs import train_mgd
+from mgd_hw.hardware.fit import fit
+from mgd_hw.learn.compare import compare
+from mgd_hw.learn.diagnose import diagnose
+from mgd_hw.learn.learners import train_mgd
 from python_ref.datasets import SampleOrder
 from python_ref.learning.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
 from python_ref.learning.learner import train

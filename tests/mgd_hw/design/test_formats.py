@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data import loading
 from mgd_hw.design.description import Design
 from mgd_hw.design.formats import covering
 from mgd_hw.design.reader import parse
 from mgd_hw.design.samples import load_design
-from mgd_hw.errors import UserError
 from python_ref.datasets import quantise
 from python_ref.spec.number import Fixed
 

@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mgd_hw.cli import TASKS
+from mgd_hw.common.errors import UserError
 from mgd_hw.design import reader
 from mgd_hw.design.derive import DSP_ACCUMULATOR
 from mgd_hw.design.keys import KEYS, SECTIONS
 from mgd_hw.design.reader import find, load, parse, shipped
 from mgd_hw.design.starters import starter
-from mgd_hw.errors import UserError
 from mgd_hw.flow import advice
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import Scheme
