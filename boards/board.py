@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from boards.description import FAMILIES, Board, Pin
+from boards.parts.target import TARGETS, Part
 from boards.plan import plan
-from boards.target import TARGETS, Part
 from python_ref.spec.error import DesignError
 
 __all__ = ["FAMILIES", "Board", "Pin", "board_files", "read_board"]

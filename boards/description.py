@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from boards.target import Part
+from boards.parts.target import Part
 
 __all__ = ["FAMILIES", "Board", "Pin"]
 
 FAMILIES = {"ice40-up5k": "ice40", "ecp5-85k": "ecp5", "gowin-gw1nr9": "gowin", "gowin-gw2ar18": "gowin", "xc7": "xc7"}
-"""The family of place and route of each part of :data:`boards.target.TARGETS`; "xc7" has none here."""
+"""The family of place and route of each part of :data:`boards.parts.target.TARGETS`; "xc7" has none here."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from amaranth.lib.wiring import In, Out
 from boards.plan import Plan
 from python_ref.spec.design import DesignSpec
 from rtl_gen.emit import cleaned
-from rtl_gen.linked import LinkedCore
-from rtl_gen.verilog import component_verilog
+from rtl_gen.serial.linked import LinkedCore
+from rtl_gen.toolchain.verilog import component_verilog
 
 __all__ = ["BoardTop", "emit_top", "top_module"]
 

@@ -105,7 +105,8 @@ def new(name: str, task: str, data: Path | None, label: str | int | None, drop: 
 def generate(design: str, board: str | None, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
     """Write Verilog, memory contents, manifest.json and a synthesis script; say what was derived."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import building, flow
+        from mgd_hw import flow
+        from mgd_hw.hardware import build as building
 
         if board is None:
             terminal.finish(flow.generate(design, out, listener=terminal))
@@ -118,7 +119,7 @@ def generate(design: str, board: str | None, clock: float | None, baud: int | No
 def boards(as_json: bool) -> None:
     """List the boards: part, clock, multipliers, memories, link, and what fits."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import building
+        from mgd_hw.hardware import build as building
 
         terminal.finish(building.boards())
 
@@ -131,7 +132,7 @@ def boards(as_json: bool) -> None:
 def build(design: str, board: str, seeds: int, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
     """Build a bitstream: Yosys, nextpnr from several seeds, timing, pack; write build.json."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import building
+        from mgd_hw.hardware import build as building
 
         terminal.finish(building.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=terminal))
 
@@ -285,7 +286,7 @@ def sweep(design: str | None, vary: tuple[str, ...], out: Path | None, as_json: 
     """
     with _terminal(as_json) as terminal:
         from mgd_hw import flow
-        from mgd_hw.sweep.vary import read_axes
+        from mgd_hw.sweeps.vary import read_axes
 
         result: Any = flow.sweep(design, read_axes(vary), out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=getattr(result, "interrupted", False), failed=bool(getattr(result, "failed", 0)))
@@ -346,7 +347,7 @@ def report(design: str, out: Path | None, as_json: bool, **options: Any) -> None
 def fit(design: str, as_json: bool) -> None:
     """Predict, before any synthesis, which FPGAs the design fits, with how many lanes, and what it takes."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import fitting
+        from mgd_hw.hardware import fit as fitting
 
         terminal.finish(fitting.fit(design))
 

@@ -1,8 +1,8 @@
 """The walk from a design file to a proven learner, as functions: the Python API, and what the command line calls.
 
-Every function takes a design (a path, the name of a shipped design, or a :class:`~mgd_hw.config.Design`), checks what it was
+Every function takes a design (a path, the name of a shipped design, or a :class:`~mgd_hw.design.description.Design`), checks what it was
 given before long work starts, and returns a frozen result with ``.to_json()``. It raises
-:class:`~mgd_hw.errors.UserError` for what a user can mend.
+:class:`~mgd_hw.common.errors.UserError` for what a user can mend.
 """
 
 from __future__ import annotations
@@ -12,33 +12,42 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.config import DSP_ACCUMULATOR, Derived, Design, load
-from mgd_hw.errors import ToolError, UserError
-from mgd_hw.listener import Listener, Silent
-from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
-from mgd_hw.results import Result, plain
-from mgd_hw.timeline import Timeline, timeline_of
+import numpy as np
+
+from mgd_hw.common import figures, style
+from mgd_hw.common.errors import ToolError, UserError
+from mgd_hw.common.files import FOLDER, check_directory, check_file, staged, write_file
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.results import Result, plain
+from mgd_hw.data.summary import Summary, shown_or_missing
+from mgd_hw.design.derive import DSP_ACCUMULATOR
+from mgd_hw.design.description import Derived, Design
+from mgd_hw.design.reader import load
+from mgd_hw.hardware.timeline import Timeline, timeline_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from boards.board import Board
-    from mgd_hw.building import Boards, Build
-    from mgd_hw.comparison import Comparison
     from mgd_hw.data import Data
-    from mgd_hw.data.summary import Summary
-    from mgd_hw.diagnosis import Diagnosis
-    from mgd_hw.doctor import Doctor
-    from mgd_hw.download import Fetched
-    from mgd_hw.fitting import Fitted
-    from mgd_hw.paper.run import PaperFigure, PaperPlan
-    from mgd_hw.report import Chapter, Reported
-    from mgd_hw.sweep.run import SweepPlan, Swept
-    from mgd_hw.training import Served, Trained
+    from mgd_hw.data.download import Fetched
+    from mgd_hw.device.train import Served, Trained
+    from mgd_hw.hardware.build import Boards, Build
+    from mgd_hw.hardware.doctor import Doctor
+    from mgd_hw.hardware.fit import Fitted
+    from mgd_hw.learn.compare import Comparison
+    from mgd_hw.learn.diagnose import Diagnosis
+    from mgd_hw.replication.paper import PaperFigure, PaperPlan
+    from mgd_hw.reports.report import Chapter, Reported
+    from mgd_hw.sweeps.sweep import SweepPlan, Swept
     from python_ref.spec.design import DesignSpec
     from python_ref.trace import Run
     from sim.cosim import CosimResult
@@ -76,7 +85,7 @@ def read(design: str | Path | Design) -> Design:
 
 def _built(design: str | Path | Design) -> Design:
     """The same, known to ask for nothing that no hardware does."""
-    from mgd_hw.software import check_hardware
+    from mgd_hw.design.description import check_hardware
 
     found = read(design)
     check_hardware(found)
@@ -116,6 +125,13 @@ class New(Result):
     data_missing: str = ""
     notes: tuple[str, ...] = ()
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from shown_or_missing(self.data, self.data_missing)
+        for note in self.notes:
+            word, _, text = note.partition(": ")
+            yield f"[bold]{word}:[/bold] {style.escape(text)}"
+        yield (f"Wrote {style.escape(', '.join(map(str, self.files)))}. Next: mgd-hw generate {style.escape(str(self.files[0]))}")
+
 
 def new(
     name: str,
@@ -146,7 +162,7 @@ def new(
     UserError
         If the name will not do, or a file is there already and ``force`` is false.
     """
-    from mgd_hw.starters import starter
+    from mgd_hw.design.starters import starter
 
     path = Path(name)
     stem = path.name[: -len(".toml")] if path.name.endswith(".toml") else path.name
@@ -207,6 +223,36 @@ class Generated(Result):
         spans = self.timeline.rows() if self.timeline else []
         return {"derived": derived, "cycles": cycles, "spans": spans, **(self.data.tables() if self.data else {})}
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold], digest {self.digest}")
+        if self.derived:
+            table = style.table("derived", "value", "because", numbers=False)
+            for row in self.derived:
+                table.add_row(style.escape(row.key), style.escape(row.value), style.escape(row.why))
+            yield table
+        yield from shown_or_missing(self.data, self.data_missing)
+        cycles = self.manifest["cycles"]
+        table = style.table("cycles", "", "", numbers=False)
+        for name, value, meaning in (
+            ("pass", cycles["pass_cycles"], f"N = {cycles['slots']} slots, D = {cycles['depth']}; correlating and updating or not"),
+            ("wait", cycles["wait"], "T, from a step's last slot to the next step's first"),
+            ("step of one pass", cycles["step_one_pass"], "no new baseline"),
+            ("step of two passes", cycles["step_two_passes"], f"{100 * cycles['busy_lanes']:.1f} % of the lanes' cycles at a synapse"),
+        ):
+            table.add_row(name, f"{value:,}", meaning)
+        yield table
+        for sentence in self.advice:
+            yield f"Note: {style.escape(sentence)}"
+        plain_files = [name for name in self.files if "/" not in name]
+        folders = Counter(name.partition("/")[0] for name in self.files if "/" in name)
+        listed = [*plain_files, *(f"{folder}/ ({count} files)" for folder, count in folders.items())]
+        yield f"Wrote {style.escape(', '.join(listed))} to {style.escape(str(self.directory))}"
+
+    def plot(self) -> Figure:
+        if self.timeline is None:
+            return super().plot()
+        return self.timeline.plot()
+
 
 def generate(design: str | Path | Design, out: Path | None = None, *, listener: Listener | None = None) -> Generated:
     """Write Verilog, memory contents, manifest.json and a synthesis script.
@@ -231,7 +277,7 @@ def generate(design: str | Path | Design, out: Path | None = None, *, listener: 
 
 def _summary(design: Design) -> tuple[Summary | None, str]:
     """What a design learns; or None, and why it cannot be read: hardware can be generated without."""
-    from mgd_hw.data import load_design
+    from mgd_hw.design.samples import load_design
 
     try:
         return load_design(design).summary, ""
@@ -271,8 +317,8 @@ def advice(spec: DesignSpec) -> tuple[str, ...]:
 @contextmanager
 def _tools(verilog: Path | None = None) -> Iterator[None]:
     """Turn a missing or broken tool below into a message; ``verilog`` is the user's file, if that is what it works on."""
-    from rtl_gen.yosys import ToolError as MissingTool
-    from rtl_gen.yosys import YosysError
+    from rtl_gen.toolchain.yosys import ToolError as MissingTool
+    from rtl_gen.toolchain.yosys import YosysError
     from sim.error import SimulationError, VerilogError
 
     try:
@@ -372,6 +418,41 @@ class Cosimulated(Result):
         """Whether core and model are the same machine, as far as this run shows."""
         return not self.mismatches and not self.failure
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        what = f"{self.observables:,} observables × {self.steps:,} steps = {self.compared:,} values"
+        speed = f"{self.cycles:,} cycles, {self.cycles_per_step:.1f} per step; {self.seconds:.1f} s"
+        if self.equal:
+            yield (f"[bold green]Equal[/bold green]: {what}, bit for bit ({style.escape(self.simulator)} against {self.reference}).")
+            if self.changed_lines:
+                lines = "1 line" if self.changed_lines == 1 else f"{self.changed_lines:,} lines"
+                yield (
+                    f"Note: {style.escape(self.verilog)} is not the Verilog of this design: it differs in {lines}, from line "
+                    f"{self.first_changed_line} on. To this run that made no difference: such a line may drive nothing, or do what these "
+                    "steps never came to."
+                )
+        else:
+            yield f"[bold red]Different[/bold red]: {self.mismatches:,} of {what}."
+            if self.first_difference_text:
+                yield f"First: {style.escape(self.first_difference_text)}"
+            if self.failure:
+                yield f"Failure: {style.escape(self.failure)}"
+            if self.by_observable:
+                listed = ", ".join(f"{name} {count:,}" for name, count in self.by_observable.items())
+                yield f"By observable: {style.escape(listed)}"
+        yield style.wrapped(speed)
+        if self.netlist:
+            yield style.wrapped(f"The netlist for {self.netlist}. Not covered:")
+            for sentence in self.not_covered:
+                yield f"- {style.escape(sentence)}"
+        if self.waves:
+            yield f"Waves: {style.escape(str(self.waves))}"
+
+    def plot(self) -> Figure:
+        if self.by_observable:
+            return figures.bars(self.by_observable, f"{self.design}: values that differ", "values", figures.ORANGE)
+        rows = {"compared": self.compared, "different": self.mismatches}
+        return figures.bars(rows, f"{self.design}: {self.steps:,} steps, {self.simulator}", "values", [figures.BLUE, figures.ORANGE])
+
 
 def cosim(
     design: str | Path | Design,
@@ -408,8 +489,8 @@ def cosim(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
-    from mgd_hw.netlists import SIMULATOR, check_netlist, simulable
+    from mgd_hw.design.samples import load_design
+    from mgd_hw.hardware.netlists import SIMULATOR, check_netlist, simulable
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import VERILOG, emit_verilog
     from sim.cosim import cosim as run_both
@@ -560,7 +641,7 @@ def _board(name: str | None) -> Board | None:
     """The board of that name or file, if one is named."""
     if name is None:
         return None
-    from mgd_hw.building import board_of
+    from mgd_hw.hardware.build import board_of
 
     return board_of(name)
 
@@ -600,10 +681,9 @@ def compare(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw import comparison
-    from mgd_hw.data import load_design
-    from mgd_hw.parameters import read_parameters, write_parameters
-    from mgd_hw.plots import learning
+    from mgd_hw.design.samples import load_design
+    from mgd_hw.learn import compare as comparison
+    from mgd_hw.learn.parameters import read_parameters, write_parameters
 
     design = read(design)
     seeds, steps = seeds or design.compare.seeds, steps or design.compare.steps
@@ -618,7 +698,7 @@ def compare(
     result = comparison.compare(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, listener=listener)
     with staged(directory) as folder:
         _write_json(folder / "compare.json", result)
-        (folder / "learning.png").write_bytes(learning(result, "png"))
+        (folder / "learning.png").write_bytes(figures.saved(result.plot(), "png", f"{result.design}-{result.digest}"))
     if save is not None and result.fixed.runs:
         write_parameters(design.spec, result.fixed.runs[0].parameters, Path(save))
     return result
@@ -639,8 +719,8 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: 
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
-    from mgd_hw.diagnosis import diagnose as measure
+    from mgd_hw.design.samples import load_design
+    from mgd_hw.learn.diagnose import diagnose as measure
 
     design = read(design)
     directory = _place(design, out)
@@ -704,9 +784,9 @@ def train(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.data import load_design
-    from mgd_hw.parameters import read_parameters, write_parameters
-    from mgd_hw.training import train_over_link
+    from mgd_hw.design.samples import load_design
+    from mgd_hw.device.train import train_over_link
+    from mgd_hw.learn.parameters import read_parameters, write_parameters
     from python_ref.parameters import quantise_parameters
 
     listener = listener or Silent()
@@ -758,7 +838,7 @@ def serve(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.training import serve as run_board
+    from mgd_hw.device.train import serve as run_board
 
     design = _built(design)
     given = None if verilog is None else _verilog_file(Path(verilog))
@@ -831,6 +911,48 @@ class Synthesised(Result):
         components = [{"component": name, **counts} for name, counts in self.components.items()]
         return {**super().tables(), "components": components}
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold] for {self.target} ({self.device}), {self.lanes} lanes")
+        table = style.table("", "LUTs", "flip-flops", "DSPs", "block RAMs")
+        kinds = ("lut", "ff", "dsp", "bram")
+        for name, counts in self.components.items():
+            table.add_row(style.escape(name), *(f"{counts.get(kind, 0):,}" for kind in kinds))
+        table.add_row("[bold]as one[/bold]", *(f"{getattr(self, kind):,}" for kind in kinds))
+        table.add_row("the part has", *(f"{self.limits[kind]:,}" if self.limits.get(kind) else "–" for kind in kinds))
+        yield table
+        yield (
+            f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step ({self.cycles_one_pass:,} with one pass, "
+            f"{self.cycles_two_passes:,} with two); {self.seconds:.1f} s"
+        )
+        lanes = f"{self.predicted_lanes} {'lane' if self.predicted_lanes == 1 else 'lanes'}"
+        if self.fits:
+            yield style.wrapped(f"[bold green]It fits.[/bold green] At most {lanes} would, as predicted from this.")
+        else:
+            excess = ", ".join(f"{count:,} {kind}" for kind, count in self.over.items())
+            way_out = (
+                f"Take hardware.lanes = {self.predicted_lanes}, as predicted from this." if self.predicted_lanes else "Take a larger part."
+            )
+            if "learned_signature" in self.components:
+                saved = sum(self.components[name].get("lut", 0) for name in ("forward_signature", "learned_signature"))
+                way_out = f"hardware.signature = false saves about {saved:,} LUTs. {way_out}"
+            yield f"[bold red]It does not fit:[/bold red] {excess} too many. {way_out}"
+
+    def plot(self, title: str = "") -> Figure:
+        """LUTs and flip-flops of each component; ``title`` in place of the names of design and part."""
+        components = self.components or {"core": {"lut": self.lut, "ff": self.ff}}
+        names = [name.replace("_", " ") for name in components]
+        with figures.style():
+            figure = figures.empty_figure(figures.COLUMN, 1.3 + 0.24 * len(names))
+            axes = figures.plain_axes(figure, title=title or f"{self.design} for {self.target}", xlabel="cells")
+            place = np.arange(len(names))
+            for offset, kind, label, colour, hatch in ((-0.2, "lut", "LUTs", figures.BLUE, ""), (0.2, "ff", "flip-flops", "white", "////")):
+                counts = [counted.get(kind, 0) for counted in components.values()]
+                axes.barh(place + offset, counts, height=0.38, color=colour, hatch=hatch, edgecolor=figures.BLUE, label=label)
+            axes.set_yticks(place, names)
+            axes.invert_yaxis()
+            figures.legend(figure, axes)
+        return figure
+
 
 def synth(
     design: str | Path | Design, *, target: str = "ice40-up5k", out: Path | None = None, listener: Listener | None = None
@@ -852,7 +974,7 @@ def synth(
     design = _built(design)
     spec = design.spec
     directory = _place(design, out)
-    from boards.synth import synthesise
+    from boards.parts.synth import synthesise
 
     began = time.perf_counter()
     with staged(directory) as folder, _tools():
@@ -871,7 +993,7 @@ def synth(
 
 def _will_not_fit(spec: DesignSpec, target: str) -> str:
     """A warning, before minutes of synthesis, of what is too large by more than any error of the prediction; else ""."""
-    from boards.fit import fit, parts
+    from boards.parts.fit import fit, parts
 
     over = fit(spec, target).surely_over if target in parts() else {}
     excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())
@@ -949,7 +1071,7 @@ def sweep(
     UserError
         If a key, a value or every combination is refused; if another sweep is at work in the directory; if it cannot be written to.
     """
-    from mgd_hw.sweep import run
+    from mgd_hw.sweeps import sweep as run
 
     if design is None:
         if vary:
@@ -1002,7 +1124,7 @@ def paper(
     UserError
         If there is no such figure, a number is out of range, the images are not there, or the directory cannot be written to.
     """
-    from mgd_hw.paper import run
+    from mgd_hw.replication import paper as run
 
     return run.paper(figure, n=n, seeds=seeds, iterations=iterations, workers=workers, dry_run=dry_run, out=out, listener=listener)
 
@@ -1011,8 +1133,8 @@ def paper(
 
 
 def boards() -> Boards:
-    """The boards that come with the package; see :func:`mgd_hw.building.boards`."""
-    from mgd_hw.building import boards as known
+    """The boards that come with the package; see :func:`mgd_hw.hardware.build.boards`."""
+    from mgd_hw.hardware.build import boards as known
 
     return known()
 
@@ -1027,15 +1149,15 @@ def build(
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Build:
-    """Build a bitstream for a board; see :func:`mgd_hw.building.build`."""
-    from mgd_hw.building import build as build_bitstream
+    """Build a bitstream for a board; see :func:`mgd_hw.hardware.build.build`."""
+    from mgd_hw.hardware.build import build as build_bitstream
 
     return build_bitstream(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=listener)
 
 
 def fit(design: str | Path | Design) -> Fitted:
-    """Predict which parts a design fits; see :func:`mgd_hw.fitting.fit`."""
-    from mgd_hw.fitting import fit as predict
+    """Predict which parts a design fits; see :func:`mgd_hw.hardware.fit.fit`."""
+    from mgd_hw.hardware.fit import fit as predict
 
     return predict(design)
 
@@ -1044,8 +1166,8 @@ def fit(design: str | Path | Design) -> Fitted:
 
 
 def fetch(task: str, directory: Path | None = None, *, listener: Listener | None = None) -> Fetched:
-    """Download a public data set; see :func:`mgd_hw.download.fetch`."""
-    from mgd_hw.download import fetch as download
+    """Download a public data set; see :func:`mgd_hw.data.download.fetch`."""
+    from mgd_hw.data.download import fetch as download
 
     return download(task, directory, listener=listener)
 
@@ -1055,7 +1177,7 @@ def fetch(task: str, directory: Path | None = None, *, listener: Listener | None
 
 def doctor() -> Doctor:
     """Which tools were found, and what is missing."""
-    from mgd_hw.doctor import doctor as look
+    from mgd_hw.hardware.doctor import doctor as look
 
     return look()
 
@@ -1103,6 +1225,17 @@ class Demonstrated(Result):
         """Whether every core is equal to its model, and no compared run diverged."""
         return all(chapter.good for chapter in self.designs)
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for chapter in self.designs:
+            yield style.wrapped(f"\n[bold]— {style.escape(chapter.title)} —[/bold]")
+            for part in (chapter.cosimulated, chapter.compared, chapter.synthesised):
+                if part is not None:
+                    yield part
+        yield f"\nWrote {style.escape(str(self.directory / 'report.html'))} and report.json in {self.seconds:.0f} s"
+
+    def plot(self) -> Figure:
+        return next(chapter.compared for chapter in reversed(self.designs) if chapter.compared).plot()
+
 
 def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demonstrated:
     """Generate, co-simulate, compare and synthesise the designs xor and digits; write report.html and report.json.
@@ -1114,7 +1247,7 @@ def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demons
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.report import write
+    from mgd_hw.reports.report import write
 
     listener = listener or Silent()
     directory = check_directory(FOLDER / "demo" if out is None else Path(out))
@@ -1145,10 +1278,10 @@ class _Plan:
 
 def _chapter(design: Design, called: str, title: str, plan: _Plan, place: Path, listener: Listener) -> Chapter:
     """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
-    from mgd_hw.data import load_design
-    from mgd_hw.observation import observe
-    from mgd_hw.provenance import provenance
-    from mgd_hw.report import Chapter
+    from mgd_hw.design.samples import load_design
+    from mgd_hw.learn.profile import observe
+    from mgd_hw.reports.provenance import provenance
+    from mgd_hw.reports.report import Chapter
 
     called, generated = shlex.quote(called), generate(design, place, listener=listener)
     cosimulated = cosim(design, steps=plan.proof, out=place, listener=listener)
@@ -1216,7 +1349,7 @@ def report(
     listener : Listener or None
         Told of progress.
     """
-    from mgd_hw.report import Reported, write
+    from mgd_hw.reports.report import Reported, write
 
     listener, called = listener or Silent(), str(design.path if isinstance(design, Design) else design)
     design, began = _built(design), time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -11,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.errors import UserError
-from mgd_hw.interrupts import interruptible
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.interrupts import interruptible
+from mgd_hw.common.style import WIDTH
 
 if TYPE_CHECKING:
-    from mgd_hw.results import Result
+    from mgd_hw.common.results import Result
 
 __all__ = ["Terminal", "fail"]
 
@@ -118,9 +120,10 @@ class Terminal:
         if self.as_json:
             print(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False), flush=True)
         else:
-            from mgd_hw.tables import show
+            from rich.console import Console
 
-            show(result)
+            width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+            Console(file=sys.stdout, width=max(60, width), highlight=False).print(result, soft_wrap=True)
 
     def finish(self, result: Result, *, failed: bool = False, interrupted: bool = False, code: int = 0) -> None:
         """The result, and the exit code that follows from it."""

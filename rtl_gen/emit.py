@@ -22,7 +22,7 @@ from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.probe import event_tables
 from rtl_gen.station import reach_of
-from rtl_gen.verilog import component_verilog
+from rtl_gen.toolchain.verilog import component_verilog
 
 __all__ = ["Bare", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
 

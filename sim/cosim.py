@@ -15,7 +15,7 @@ import numpy as np
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Memory
 from python_ref.trace import Header, Run, Trace, TraceWriter
-from rtl_gen.child import end
+from rtl_gen.toolchain.child import end
 from sim.compare import Difference, compare
 from sim.error import CoreError, SimulationError
 from sim.events import Decoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rtl_gen.yosys import ToolError
+from rtl_gen.toolchain.yosys import ToolError
 
 __all__ = ["CoreError", "SimulationError", "ToolError", "VerilogError"]
 

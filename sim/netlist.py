@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rtl_gen.yosys import YosysError, run_yosys
+from rtl_gen.toolchain.yosys import YosysError, run_yosys
 from sim.error import SimulationError
 
 __all__ = ["with_models"]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rtl_gen.child import child, end
+from rtl_gen.toolchain.child import child, end
 from sim.error import CoreError, SimulationError
 
 __all__ = ["call", "child_environment", "read_while_alive", "stamped", "tail"]

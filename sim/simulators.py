@@ -130,7 +130,7 @@ def simulate(
         "progress": options.progress,
     }
     if simulator == "amaranth":
-        from sim.amaranth_sim import run_amaranth
+        from sim.engines.amaranth_sim import run_amaranth
 
         if isinstance(hardware, Path):
             raise ValueError("Simulator amaranth must be given the component, not a file of Verilog")
@@ -142,10 +142,10 @@ def simulate(
     run["silence"] = options.silence
     build: dict[str, Any] = {"waves": options.waves is not None, "notify": options.notify, "timeout": options.timeout}
     if simulator == "cxxrtl":
-        from sim.cxxrtl import build_cxxrtl, run_cxxrtl
+        from sim.engines.cxxrtl import build_cxxrtl, run_cxxrtl
 
         return run_cxxrtl(build_cxxrtl(hardware, ports, directory, **build), ports, program, feed, **run)
-    from sim.cocotb_sim import build_cocotb, plain_place, run_cocotb
+    from sim.engines.cocotb_sim import build_cocotb, plain_place, run_cocotb
 
     with plain_place(directory) as place:
         build_cocotb(hardware, ports, place, simulator=simulator, **build)

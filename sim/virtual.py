@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.cxxrtl import build_model
+from sim.engines.cxxrtl import build_model
 from sim.error import SimulationError
 from sim.process import tail
 
@@ -52,7 +52,7 @@ def build_virtual(
     Parameters
     ----------
     verilog : Path
-        Its file: what :func:`rtl_gen.linked.emit_linked` wrote, a board's top level, or a netlist with the models of its cells.
+        Its file: what :func:`rtl_gen.serial.linked.emit_linked` wrote, a board's top level, or a netlist with the models of its cells.
     top : str
         Name of its module.
     directory : Path
@@ -65,7 +65,7 @@ def build_virtual(
     Raises
     ------
     VerilogError, SimulationError, ToolError
-        As :func:`sim.cxxrtl.build_model`.
+        As :func:`sim.engines.cxxrtl.build_model`.
     """
     return build_model(verilog, top, _DRIVER, directory, notify=notify, timeout=timeout)
 

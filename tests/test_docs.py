@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw import keys
-from mgd_hw.config import load, parse, shipped
-from mgd_hw.errors import UserError
+from mgd_hw.common.errors import UserError
+from mgd_hw.design import values
+from mgd_hw.design.reader import load, parse, shipped
 from python_ref import datasets
 from python_ref.spec import design as spec_design
 from python_ref.spec import network, number, schedule
@@ -253,7 +253,7 @@ def test_limits() -> None:
         "τ_p, τ_x, τ_θ, in steps": schedule.MAX_PERIOD,
         "bits of a format, and of any intermediate": number.MAX_BITS,
         "bits of the address of an activation table": spec_design.MAX_TABLE_BITS,
-        "entries of a learning-rate list": keys.MAX_RATES,
+        "entries of a learning-rate list": values.MAX_RATES,
         "inputs of the task parity": datasets.MAX_PARITY_BITS,
     }
     for what, most in expected.items():
@@ -269,7 +269,7 @@ def test_limits() -> None:
             with pytest.raises(UserError, match=rf"(?:between|from) (?:2\^)?{low} (?:and|to) (?:2\^)?{high}\b"):
                 parse(f'data.task = "xor"\n{line.format(value)}\n', "x.toml")
     assert limits.pop("seeds") == ("0", "2^63 - 1")
-    assert keys.MAX_SEED == 2**63 - 1
+    assert values.MAX_SEED == 2**63 - 1
     assert not limits
 
 
@@ -321,7 +321,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mgd_hw.config import parse
+from mgd_hw.design.reader import parse
 from mgd_hw.data import load
 from mgd_hw.flow import run_of
 from python_ref import backprop, fast, fast_float

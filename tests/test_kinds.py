@@ -17,10 +17,13 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal, signed
 
-from boards.fit import fit
-from mgd_hw import costs, flow
-from mgd_hw.config import Design, parse
-from mgd_hw.software import FLOAT_CODES, OPTIMIZER_KEYS, learner, opened
+from boards.parts.fit import fit
+from mgd_hw import flow
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import learner, opened
+from mgd_hw.design.float_only import FLOAT_CODES, OPTIMIZER_KEYS
+from mgd_hw.design.reader import parse
+from mgd_hw.learn import costs
 from python_ref import batch, fast, fast_float, float_machine, machine, network, parameters
 from python_ref.learning import codes as float_codes
 from python_ref.perturbation import SignSource
@@ -184,7 +187,7 @@ MEMBERS = (
 def test_every_member_is_compared_and_diagnosed(member: str) -> None:
     design = parse(member + "\n" + XOR, "kinds.toml")
     compared = flow.compare(design).to_json()
-    models = {"float"} if design.software.asks else {"float", "fixed"}
+    models = {"float"} if design.float_only.requests else {"float", "fixed"}
     assert {name for name in ("float", "fixed") if compared[name]["runs"]} == models
     for name in models:
         (run,) = compared[name]["runs"]
@@ -312,7 +315,7 @@ def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.Mon
         fast_float._decay(optimizer)
     with refused("rtl_gen.lane.Lane"):
         Lane(spec)
-    with refused("mgd_hw.software._rule_of_hardware"):
+    with refused("mgd_hw.design.float_model._rule_of_hardware"):
         make_learner(design_with(spec))
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from mgd_hw.comparison import Comparison, compare
-from mgd_hw.config import Design, load
+from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
-from mgd_hw.errors import UserError
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import load
+from mgd_hw.learn.compare import Comparison, compare
 from python_ref.datasets import SampleOrder, nist7x7, quantise
 from python_ref.fast import evaluate, train
 from python_ref.machine import initial_state, sample_number

@@ -125,7 +125,7 @@ def is_long(block: list[tuple[str, str]]) -> bool:
 @pytest.fixture
 def quick_builds(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compile simulations without optimising, since they are short, and the same Verilog only once; the results are the same."""
-    from sim import cxxrtl
+    from sim.engines import cxxrtl
 
     build, kept = cxxrtl.build_cxxrtl, tmp_path_factory.getbasetemp() / "builds"
 

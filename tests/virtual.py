@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.config import load
-from rtl_gen.linked import emit_linked
+from mgd_hw.design.reader import load
+from rtl_gen.serial.linked import emit_linked
 from sim.virtual import build_virtual
 
 __all__ = ["DIVISOR", "build_xor"]

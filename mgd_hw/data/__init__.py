@@ -4,7 +4,7 @@ Everything ends up as :class:`~python_ref.datasets.Samples`, inputs and targets 
 together with how answers are judged (:mod:`mgd_hw.data.kinds`) and what was read (:mod:`mgd_hw.data.summary`).
 """
 
-from mgd_hw.data.loading import Data, load, load_design
+from mgd_hw.data.loading import Data, load
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling, Task
 
-__all__ = ["TASKS", "Data", "DataSpec", "Scaling", "Task", "load", "load_design"]
+__all__ = ["TASKS", "Data", "DataSpec", "Scaling", "Task", "load"]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.kinds import Classification, Kind, Regression
 from mgd_hw.data.raw import Guess, RawSamples
 from mgd_hw.data.tasks import MAX_CLASSES, TASKS, DataSpec, Scaling
-from mgd_hw.errors import UserError
 
 __all__ = ["Classes", "Values", "guess_kind", "resolve"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mgd_hw.common.errors import ToolError
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import DataSpec
-from mgd_hw.errors import ToolError
 from python_ref.datasets import LETTERS, nist7x7, parity
 
 __all__ = ["digits", "letters", "patterns", "random"]

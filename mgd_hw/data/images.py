@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.npz import read_npz
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import DataSpec
-from mgd_hw.errors import UserError
 
 __all__ = ["CLASS_NAMES", "read_images"]
 
@@ -39,7 +39,7 @@ _SOURCE_OF_CIFAR = (
 
 def _fetched(task: str) -> Path | None:
     """Where `mgd-hw fetch` has put a data set, if it has."""
-    from mgd_hw.download import SOURCES, cached
+    from mgd_hw.data.download import SOURCES, cached
 
     if task not in SOURCES:
         return None

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mgd_hw.data import generated
 from mgd_hw.data.answers import Values, resolve
-from mgd_hw.data.formats import check_formats
 from mgd_hw.data.images import read_images
 from mgd_hw.data.kinds import Kind
 from mgd_hw.data.npz import read_npz
@@ -20,14 +18,9 @@ from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.split import split
 from mgd_hw.data.summary import Summary, summarise
 from mgd_hw.data.tasks import LARGEST_DATA, DataSpec, Scaling
-from mgd_hw.errors import UserError
-from mgd_hw.listener import Listener
 from python_ref.datasets import SampleOrder, Samples
 
-if TYPE_CHECKING:
-    from mgd_hw.config import Design
-
-__all__ = ["Data", "Ranges", "load", "load_design", "ranges", "read_raw", "readable"]
+__all__ = ["Data", "Ranges", "load", "ranges", "read_raw", "readable"]
 
 LARGEST_VALUE = 1e30
 """Largest magnitude of an input or target: the models hold them as float32."""
@@ -88,7 +81,7 @@ class Ranges:
     targets: tuple[float, float] | None
 
 
-def load(spec: DataSpec, *, validate: bool = False) -> Data:
+def load(spec: DataSpec, *, validate: bool = False, raw: RawSamples | None = None) -> Data:
     """Read or generate the samples of a design.
 
     Parameters
@@ -98,13 +91,15 @@ def load(spec: DataSpec, *, validate: bool = False) -> Data:
     validate : bool
         Whether to judge by samples taken out of the training part, so that settings can be chosen without a look at the
         test samples. Otherwise they are trained with.
+    raw : RawSamples or None
+        The samples as :func:`read_raw` gave them; None reads them.
 
     Raises
     ------
     UserError
         If they are not there, or are not what the design says.
     """
-    raw = read_raw(spec)
+    raw = read_raw(spec) if raw is None else raw
     answers = resolve(spec, raw)
     parts = split(spec, raw, answers.labels, validate=validate)
     targets, kind = answers.targets(spec, parts.train, parts.test)
@@ -119,53 +114,14 @@ def load(spec: DataSpec, *, validate: bool = False) -> Data:
     return Data(train, test, order, source, kind, summary)
 
 
-def load_design(design: Design, *, validate: bool = False, listener: Listener | None = None) -> Data:
-    """The samples of a design, known to fit its number formats.
-
-    Parameters
-    ----------
-    design : Design
-        Design.
-    validate : bool
-        See :func:`load`.
-    listener : Listener or None
-        Is told of every warning; a result that shows the summary needs none.
+def ranges(spec: DataSpec, raw: RawSamples) -> Ranges:
+    """The ranges of a design's samples, as :func:`read_raw` gave them.
 
     Raises
     ------
     UserError
-        If they are not there, are not what the design says, or do not fit.
+        If the answers are not what the design says.
     """
-    data = load(design.data, validate=validate)
-    if design.software.cost == "cross-entropy":
-        _check_entropy(design, data)
-    data = replace(data, summary=replace(data.summary, warnings=(*data.summary.warnings, *check_formats(design, data))))
-    if listener is not None:
-        for warning in data.summary.warnings:
-            listener.say(f"Note: {warning}")
-    return data
-
-
-def _check_entropy(design: Design, data: Data) -> None:
-    """Refuse a cross-entropy that means nothing."""
-    key, value = "learning.cost", "cross-entropy"
-    if data.kind.name == "regression":
-        reason = "the cross-entropy is of classes, and this is a regression"
-        raise UserError(reason, "Leave learning.cost out.", file=design.path, key=key, value=value)
-    if design.data.n_out == 1:
-        reason = "the softmax of one output is always 1, so that the cross-entropy tells nothing"
-        raise UserError(reason, "End network.layers with 2, one output per class.", file=design.path, key=key, value=value)
-
-
-def ranges(spec: DataSpec) -> Ranges:
-    """The ranges of a design's samples as they come.
-
-    Raises
-    ------
-    UserError
-        If they are not there, or are not what the design says.
-    """
-    raw = read_raw(spec)
     answers = resolve(spec, raw)
     inputs = raw.inputs.astype(np.float64)
     targets = (float(answers.values.min()), float(answers.values.max())) if isinstance(answers, Values) else None

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import LARGEST_DATA
-from mgd_hw.errors import UserError
 
 __all__ = ["read_npz"]
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgd_hw.common import style
+from mgd_hw.common.results import Result
 from mgd_hw.data.answers import Classes, Values
 from mgd_hw.data.kinds import Kind
 from mgd_hw.data.raw import Guess, RawSamples
 from mgd_hw.data.split import Split
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
-from mgd_hw.results import Result
 
-__all__ = ["ClassCount", "Summary", "column_name", "summarise"]
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+__all__ = ["ClassCount", "Summary", "column_name", "shown_or_missing", "summarise"]
 
 MOST_LISTED = 12
 """Largest number of classes, and of columns, that a line lists."""
@@ -121,6 +125,14 @@ class Summary(Result):
         """ "summary", what was read; "classes", the numbers of samples by class."""
         rows = [{"what": what, "value": value, "why": why} for what, value, why in self.lines()]
         return {"summary": rows, "classes": [{"class": each.name, "train": each.train, "test": each.test} for each in self.classes]}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = style.table("data", "", "", numbers=False)
+        for what, value, why in self.lines():
+            table.add_row(style.escape(what), style.escape(value), style.escape(why))
+        yield table
+        for warning in self.warnings:
+            yield f"[bold]Warning:[/bold] {style.escape(warning)}"
 
 
 def _row(guess: Guess) -> tuple[str, str, str]:
@@ -267,3 +279,11 @@ def _repeated(inputs: np.ndarray, parts: Split) -> int:
     inputs = np.ascontiguousarray(inputs) + inputs.dtype.type(0)  # so that −0 and 0 have the same bytes
     known = {row.tobytes() for row in inputs[parts.train]}
     return sum(row.tobytes() in known for row in inputs[parts.test])
+
+
+def shown_or_missing(data: Summary | None, missing: str) -> RenderResult:
+    """What was read, on the terminal; or why it could not be."""
+    if data is not None:
+        yield data
+    elif missing:
+        yield f"Note: the data were not read. {style.escape(missing)}"

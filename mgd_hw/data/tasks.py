@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgd_hw.errors import UserError
+from mgd_hw.common.errors import UserError
 
 __all__ = ["KIND_NAMES", "LARGEST_DATA", "MAX_CLASSES", "TASKS", "DataSpec", "Label", "Scaling", "Task"]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import enum
-import hashlib
-import json
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+from python_ref.spec.digest import digest_of
 from python_ref.spec.error import DesignError, check_member, unknown
 from python_ref.spec.layout import Layout
 from python_ref.spec.network import Network
@@ -16,7 +14,7 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import CODES, Code, Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware", "canonical"]
+__all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware"]
 
 MAX_LANES = 256
 """Most lanes a design may have."""
@@ -100,28 +98,6 @@ class Hardware:
     lanes: int = 4
     gradient_memory: bool | None = None
     signature: bool = True
-
-
-def canonical(value: object) -> object:
-    """A description of plain lists, dicts, strings and numbers, the same for equal specs; what digests are taken of."""
-    if isinstance(value, Fixed):
-        return str(value)
-    if isinstance(value, enum.Enum):
-        return value.value
-    if is_dataclass(value) and not isinstance(value, type):
-        described = {f.name: canonical(getattr(value, f.name)) for f in fields(value) if not f.name.startswith("_")}
-        return {"name": value.name, **described} if hasattr(value, "name") and "name" not in described else described
-    if isinstance(value, (tuple, list)):
-        return [canonical(item) for item in value]
-    if isinstance(value, dict):
-        return {key: canonical(item) for key, item in value.items()}
-    return value
-
-
-def digest_of(value: object) -> str:
-    """First 64 bits of SHA-256 of a canonical description, as 16 hexadecimal digits."""
-    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from boards.board import Board, board_files, read_board
-from boards.constraints import constraints
+from boards.flow.constraints import constraints
 from python_ref.spec.error import DesignError
 
 PLATFORMS = {

@@ -1,16 +1,33 @@
 """Prediction before synthesis: rules for memories and multipliers, a fitted model for logic, and errors that are honest."""
 
 import random
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from boards import fit_calibrate
-from boards.fit import FAMILIES, Memory, _close, calibration, family_of, features, fit, memories, multipliers, on_blocks, parts, predicted
-from boards.fit_calibrate import design, fitted, synthesised
-from boards.synth import cycles_per_step, over
-from boards.target import TARGETS, Resources
+import rtl_gen
+from boards.parts import fit_calibrate
+from boards.parts.fit import (
+    FAMILIES,
+    Memory,
+    _close,
+    calibration,
+    family_of,
+    features,
+    fit,
+    generator_digest,
+    memories,
+    multipliers,
+    on_blocks,
+    parts,
+    predicted,
+)
+from boards.parts.fit_calibrate import design, fitted, synthesised
+from boards.parts.synth import cycles_per_step, over
+from boards.parts.target import TARGETS, Resources
 from python_ref.spec.frames import RING_BYTES
 from rtl_gen.emit import memory_bits
 from tests.boards.test_synth import WIDE, shipped_digits
@@ -52,7 +69,7 @@ def test_a_memory_takes_blocks_where_they_are_cheaper(part, depth, width, blocks
 @pytest.mark.parametrize("current", [True, False])
 def test_what_is_surely_too_large(monkeypatch, current):
     """Blocks and multipliers are counted by rules; logic is predicted, and only for the generator that the model is of."""
-    monkeypatch.setattr("boards.fit.calibration", lambda: ("2026-01-01", current))
+    monkeypatch.setattr("boards.parts.fit.calibration", lambda: ("2026-01-01", current))
     assert fit(shipped_digits(), "ice40-up5k").surely_over == {}
     digits = shipped_digits()
     wide = replace(digits, network=replace(digits.network, sizes=(64, 128, 10)), hardware=replace(digits.hardware, lanes=128))
@@ -179,3 +196,19 @@ def test_a_real_build_is_as_predicted(name, tmp_path):
     assert expected.lut == pytest.approx(found["lut"], rel=1.5 * error["lut"]["worst"])
     assert family_of(part) in FAMILIES
     assert np.isfinite(list(features(spec, part).values())).all()
+
+
+def test_every_source_of_the_generator_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in folders of it too."""
+    copy = tmp_path / "rtl_gen"
+    shutil.copytree(Path(rtl_gen.__path__[0]), copy, ignore=shutil.ignore_patterns("__pycache__"))
+    before = generator_digest()
+    monkeypatch.setattr(rtl_gen, "__path__", [str(copy)])
+    assert generator_digest() == before
+    sources = sorted(copy.rglob("*.py"))
+    assert {path.parent.relative_to(copy).as_posix() for path in sources} == {".", "serial", "toolchain"}
+    for path in sources:
+        text = path.read_bytes()
+        path.write_bytes(text + b"#")
+        assert generator_digest() != before, path
+        path.write_bytes(text)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from boards.learning_cost import LearningCost, learning_cost
-from boards.target import TARGETS, Resources
+from boards.parts.learning_cost import LearningCost, learning_cost
+from boards.parts.target import TARGETS, Resources
 from python_ref.spec.number import Fixed
 from tests.boards.test_synth import design, shipped_digits
 

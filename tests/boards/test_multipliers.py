@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from boards.multipliers import multipliers
-from rtl_gen.yosys import run_yosys
+from boards.parts.multipliers import multipliers
+from rtl_gen.toolchain.yosys import run_yosys
 
 SYNTHESIS = {
     "ice40": "synth_ice40 -dsp -device u -noflatten -top top -run begin:map_ram",

@@ -12,13 +12,14 @@ from amaranth.hdl import Module, Mux, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from boards import build, output_registers
 from boards.board import board_files, read_board
-from boards.output_registers import absorb
+from boards.flow import build
+from boards.parts import output_registers
+from boards.parts.output_registers import absorb
 from boards.plan import plan
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from rtl_gen.slot import NEVER_COLLIDES, delayed
-from rtl_gen.yosys import YosysError, run_yosys
+from rtl_gen.toolchain.yosys import YosysError, run_yosys
 
 WIDTH = 4
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from boards.board import Board, board_files, read_board
+from boards.flow.tools import Job, run_jobs
 from boards.pll import clocks
-from boards.tools import Job, run_jobs
 
 
 def board(name: str) -> Board:

@@ -8,13 +8,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from boards.board import board_files, read_board
-from boards.build import write_sources
+from boards.flow.build import write_sources
+from boards.parts.products import WIDEST, product_map
 from boards.plan import plan
-from boards.products import WIDEST, product_map
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from rtl_gen.broadcast import Multiplier
 from rtl_gen.lane import MultiplyAccumulate
-from rtl_gen.yosys import YosysError, run_yosys
+from rtl_gen.toolchain.yosys import YosysError, run_yosys
 
 
 class Lanes(wiring.Component):

@@ -6,9 +6,9 @@ from math import lcm
 
 import pytest
 
-from boards import synth
-from boards.synth import check_memory, components_of, count, cycles_per_step, fitting_lanes, over, synthesise
-from boards.target import TARGETS, Resources
+from boards.parts import synth
+from boards.parts.synth import check_memory, components_of, count, cycles_per_step, fitting_lanes, over, synthesise
+from boards.parts.target import TARGETS, Resources
 from python_ref.spec.design import DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.network import Network
@@ -17,7 +17,7 @@ from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.core import contract
 from rtl_gen.emit import memory_bits
-from rtl_gen.yosys import ToolError
+from rtl_gen.toolchain.yosys import ToolError
 from tests.designs import random_design
 
 UP5K = TARGETS["ice40-up5k"]
@@ -257,6 +257,6 @@ def test_cycles_of_the_average_step(difference, sample, update):
 
 
 def test_a_missing_yosys_is_said_with_its_remedy(tmp_path, monkeypatch):
-    monkeypatch.setattr("rtl_gen.yosys._CHILDREN", {"no_such_yosys": ""})
+    monkeypatch.setattr("rtl_gen.toolchain.yosys._CHILDREN", {"no_such_yosys": ""})
     with pytest.raises(ToolError, match=r"^yosys: it is not installed\. Run 'pip install .*'\.$"):
         synthesise(design(), "ice40-up5k", tmp_path)

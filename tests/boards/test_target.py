@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from boards.target import FEWEST, TARGETS, Resources, target
-from rtl_gen.yosys import run_yosys
+from boards.parts.target import FEWEST, TARGETS, Resources, target
+from rtl_gen.toolchain.yosys import run_yosys
 
 
 @pytest.mark.parametrize(

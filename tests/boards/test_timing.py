@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from boards.timing import component, of_icetime, of_nextpnr, read_report
+from boards.flow.timing import component, of_icetime, of_nextpnr, read_report
 
 ICETIME = """
 Report for critical path:

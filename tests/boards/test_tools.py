@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from boards import tools
-from boards.tools import Job, ToolFailed, run_jobs
-from rtl_gen.yosys import ToolError
+from boards.flow import tools
+from boards.flow.tools import Job, ToolFailed, run_jobs
+from rtl_gen.toolchain.yosys import ToolError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from boards.board import Board, board_files, read_board
 from boards.plan import plan, plan_below
 from boards.top import emit_top
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from python_ref.spec.error import DesignError
 
 

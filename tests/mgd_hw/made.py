@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from boards.build import Placed
-from mgd_hw import comparison, flow
-from mgd_hw.building import board_of
-from mgd_hw.config import load
+from boards.flow.build import Placed
+from mgd_hw import flow
 from mgd_hw.data import load as load_data
-from mgd_hw.observation import observe
-from mgd_hw.plots import placement
-from mgd_hw.provenance import provenance
-from mgd_hw.report import Chapter
+from mgd_hw.design.reader import load
+from mgd_hw.hardware.build import board_of, placement
+from mgd_hw.learn import compare as comparison
+from mgd_hw.learn.profile import observe
+from mgd_hw.reports.provenance import provenance
+from mgd_hw.reports.report import Chapter
 
 COSIMULATED = flow.Cosimulated("xor", "d", "cxxrtl", "design.v", "python_ref.machine", 9, 79, 711, 0, None, "", {}, "", 99, 11.0, 0.1)
 DIFFERENT = flow.Cosimulated(

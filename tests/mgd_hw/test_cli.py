@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mgd_hw import comparison, flow
+from mgd_hw import flow
 from mgd_hw.cli import commands
-from mgd_hw.config import load, parse, shipped
+from mgd_hw.common.errors import ToolError
 from mgd_hw.data import load as load_data
-from mgd_hw.errors import ToolError
+from mgd_hw.design.reader import load, parse, shipped
+from mgd_hw.learn import compare as comparison
 
 ROOT = Path(__file__).parents[2]
 
@@ -459,7 +460,7 @@ def test_doctor() -> None:
     [((), "Everything is there."), (("apycula", "pyserial"), "Everything needed is there; apycula, pyserial only for what stands beside.")],
 )
 def test_doctor_says_what_is_not_needed(missing: tuple[str, ...], said: str) -> None:
-    from mgd_hw.doctor import Doctor, Tool
+    from mgd_hw.hardware.doctor import Doctor, Tool
 
     tools = [
         Tool(name, "something", "" if name in missing else "1.0", "", name == "numpy", "") for name in ("numpy", "apycula", "pyserial")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from boards.link import SerialLink, Statistics, open_port
-from mgd_hw.session import Model, Session
+from mgd_hw.device.session import Model, Session
 from python_ref.spec.frames import CHECK_BYTES, HEAD_BYTES, MAX_PAYLOAD, Kind, sample_bytes
 from python_ref.trace import Run
-from rtl_gen.linked import emit_linked
+from rtl_gen.serial.linked import emit_linked
 from sim.virtual import VirtualBoard, build_virtual
 from tests.boards.device import Noise
 from tests.designs import random_design, random_parameters, random_samples

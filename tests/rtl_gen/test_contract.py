@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from mgd_hw.config import load, shipped
+from mgd_hw.design.reader import load, shipped
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.registers import Command, register_map

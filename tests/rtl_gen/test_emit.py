@@ -18,7 +18,7 @@ from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.emit import MANIFEST, SCRIPT, VERILOG, emit, emit_verilog, kept_modules
-from rtl_gen.yosys import YosysError, run_yosys
+from rtl_gen.toolchain.yosys import YosysError, run_yosys
 from tests.designs import random_design
 
 DIGITS = DesignSpec(

@@ -22,7 +22,7 @@ from python_ref.spec.frames import (
     stuffed,
     write_payload,
 )
-from rtl_gen.framing import Executor, FrameReceiver, FrameSender
+from rtl_gen.serial.framing import Executor, FrameReceiver, FrameSender
 from tests.rtl_gen.bench import cycles
 from tests.rtl_gen.faults import DESIGNS
 

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.station import MANY, reach_of, tell
-from rtl_gen.yosys import run_yosys
+from rtl_gen.toolchain.yosys import run_yosys
 from tests.rtl_gen.bench import cycles
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
-from rtl_gen.uart import Receiver, Transmitter
+from rtl_gen.serial.uart import Receiver, Transmitter
 from tests.rtl_gen.bench import cycles
 
 FLAG, ESCAPE = 0x7E, 0x7D

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mock_core import DESIGNS, MockCore, checksum, events, observables
 
-from sim.amaranth_sim import run_amaranth
+from sim.engines.amaranth_sim import run_amaranth
 from sim.error import SimulationError
 from sim.events import Decoder
 from sim.ports import Ports

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mgd_hw.config import load
 from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import load
 from mgd_hw.flow import run_of
 from python_ref.datasets import quantise
 from python_ref.fast import evaluate

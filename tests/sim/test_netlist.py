@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from boards.netlist import MODELS, write_netlist
+from boards.parts.netlist import MODELS, write_netlist
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Formats, Hardware
 from python_ref.spec.network import Network

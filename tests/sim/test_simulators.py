@@ -126,7 +126,7 @@ def test_faults_that_need_no_simulator(tmp_path):
 
 
 def test_a_crash_gives_one_clear_error(tmp_path, core, monkeypatch):
-    from sim import cxxrtl
+    from sim.engines import cxxrtl
 
     model = tmp_path / "model"
     model.write_text("#!/bin/sh\necho it broke >&2\nkill -SEGV $$\n")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mgd_hw import flow
-from sim import cxxrtl, split
-from sim.split import split_model
+from sim.engines import cxxrtl, split
+from sim.engines.split import split_model
 
 WIDE = """
 name = "wide"

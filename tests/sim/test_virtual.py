@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from python_ref.spec.frames import Answer, Decoder, Frame, Kind, Reply, read_payload, stuffed, write_payload
 from python_ref.spec.registers import MAGIC, Command, register_map
 from sim.error import SimulationError

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgd_hw.common.errors import shown
 from mgd_hw.data.csv.cells import NUMBER
 from mgd_hw.data.csv.index import index_evidence
 from mgd_hw.data.csv.layout import Layout
 from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.request import Request
-from mgd_hw.errors import shown
 
 __all__ = ["LABEL_NAMES", "Columns", "Selection", "choose_columns"]
 

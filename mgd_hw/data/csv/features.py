@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError, shown
 from mgd_hw.data.csv.cells import NUMBER, Kind, foreign_form, kind_of, to_float
 from mgd_hw.data.csv.columns import Selection
 from mgd_hw.data.csv.index import index_evidence
 from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
 from mgd_hw.data.csv.request import Request
-from mgd_hw.errors import UserError, shown
 
 __all__ = ["find_index_columns", "read_inputs"]
 

@@ -6,13 +6,13 @@ import re
 
 import numpy as np
 
+from mgd_hw.common.errors import shown
 from mgd_hw.data.csv.cells import Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.columns import LABEL_NAMES, Columns
 from mgd_hw.data.csv.layout import Layout, no_samples, one_column
 from mgd_hw.data.csv.notes import Notes, first_few
 from mgd_hw.data.csv.request import Request
 from mgd_hw.data.csv.rows import Scan, empty_at_end, uneven_row
-from mgd_hw.errors import shown
 
 __all__ = ["find_columns"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError, shown
 from mgd_hw.data.csv.cells import Kind, foreign_form, kind_of, to_float
 from mgd_hw.data.csv.notes import Notes, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
-from mgd_hw.errors import UserError, shown
 
 __all__ = ["LONGEST_LABEL", "read_answers"]
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from mgd_hw.common.errors import UserError, shown
 from mgd_hw.data.csv.cells import NUMBER, Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.notes import Notes
 from mgd_hw.data.csv.request import Request, can_delimit
 from mgd_hw.data.csv.text import refuse_other_formats, split_rows, text_lines
-from mgd_hw.errors import UserError, shown
 
 __all__ = ["Layout", "find_layout", "no_samples", "one_column"]
 

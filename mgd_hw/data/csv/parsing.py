@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.csv.cells import NUMBER, Kind, kind_of
 from mgd_hw.data.csv.columns import Columns, Selection
 from mgd_hw.data.csv.layout import Layout
 from mgd_hw.data.csv.notes import Notes
 from mgd_hw.data.csv.request import Request
 from mgd_hw.data.csv.rows import Scan
-from mgd_hw.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd

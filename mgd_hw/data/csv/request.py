@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgd_hw.errors import UserError
+from mgd_hw.common.errors import UserError
 
 __all__ = ["Request", "can_delimit"]
 

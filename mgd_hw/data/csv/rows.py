@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.csv.layout import Layout
 from mgd_hw.data.csv.text import split_rows, text_lines
-from mgd_hw.errors import UserError
 
 __all__ = ["Scan", "empty_at_end", "scan_rows", "uneven_row"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from csv import reader
 from pathlib import Path
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.tasks import LARGEST_DATA
-from mgd_hw.errors import UserError
 
 __all__ = ["LARGEST_FILE", "read_utf8", "refuse_other_formats", "split_rows", "text_lines"]
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgd_hw.config import parse
+from mgd_hw.common.errors import UserError
 from mgd_hw.data import Data, load
 from mgd_hw.data.answers import guess_kind
-from mgd_hw.errors import UserError
+from mgd_hw.design.reader import parse
 
 
 def read(folder: Path, layers: list[int], y: np.ndarray, more: str = "", network: str = "", **arrays: np.ndarray) -> Data:

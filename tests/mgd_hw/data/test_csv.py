@@ -16,9 +16,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from mgd_hw.common.errors import UserError
 from mgd_hw.data.csv import LABEL_NAMES, LARGEST_FILE, Table, read_csv
 from mgd_hw.data.raw import Guess
-from mgd_hw.errors import UserError
 
 DESIGN = Path("a.toml")
 

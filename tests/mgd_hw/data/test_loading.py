@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgd_hw.config import parse
+from mgd_hw.common.errors import UserError
 from mgd_hw.data import Data, load
-from mgd_hw.errors import UserError
+from mgd_hw.design.reader import parse
 from python_ref.datasets import Samples
 
 

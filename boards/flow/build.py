@@ -1,0 +1,374 @@
+"""From a design to a board's bitstream: synthesis, place and route from several seeds, timing, packing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from boards.board import Board
+from boards.flow.constraints import constraints
+from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
+from boards.flow.tools import Job, ToolFailed, find_tool, run_jobs
+from boards.parts import output_registers
+from boards.parts.products import PRODUCTS, product_map
+from boards.parts.synth import check_memory, count, over
+from boards.parts.target import Part, Resources
+from boards.plan import Plan, plan, plan_below
+from boards.top import emit_top, top_module
+from python_ref.spec.design import DesignSpec
+from rtl_gen.emit import kept_modules
+from rtl_gen.toolchain.yosys import find_yosys, run_yosys
+
+__all__ = ["BITSTREAMS", "Built", "ClockMissed", "Placed", "TooLarge", "build_board", "write_sources"]
+
+BITSTREAMS = {"ice40": "bin", "ecp5": "bit", "gowin": "fs"}
+"""Ending of a family's bitstream."""
+
+ATTEMPTS = 3
+"""Builds at most, the clock lowered between them."""
+
+MARGINS = (0.04, 0.08)
+"""Of the frequency reached, by which the clock of a second and a third build stay below it: seeds fall differently each time."""
+
+
+class TooLarge(Exception):
+    """A design takes more of a part than there is.
+
+    Parameters
+    ----------
+    taken : Resources
+        What it takes.
+    excess : dict of str to int
+        By how much it is too large, by kind.
+    """
+
+    def __init__(self, taken: Resources, excess: dict[str, int]) -> None:
+        self.taken, self.excess = taken, excess
+        super().__init__(", ".join(f"{number:,} {kind}" for kind, number in excess.items()))
+
+
+class ClockMissed(Exception):
+    """No seed reaches the clock that a user asked for.
+
+    Parameters
+    ----------
+    wanted, reached : float
+        MHz.
+    below : float or None
+        A clock that would be met; None if the board makes none.
+    chosen : bool
+        Whether the user asked for that clock.
+    """
+
+    def __init__(self, wanted: float, reached: float, below: float | None, *, chosen: bool) -> None:
+        self.wanted, self.reached, self.below, self.chosen = wanted, reached, below, chosen
+        super().__init__(f"{wanted:g} MHz asked for, {reached:.2f} MHz reached")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A cell of a placed design: its component, and where it is."""
+
+    component: str
+    kind: str
+    x: int
+    y: int
+    z: int
+
+
+@dataclass(frozen=True)
+class Built:
+    """A bitstream, and what was found on the way.
+
+    Attributes
+    ----------
+    plan : Plan
+        The board, its clock and its line, as the bitstream has them.
+    total : Resources
+        What the design takes, link and all, counted after synthesis.
+    used : dict of str to (int, int)
+        Places used, and there, as place and route counts them.
+    timings : tuple of Timing
+        Of each seed.
+    best : int
+        Number of the seed whose bitstream was taken, from 0.
+    source : str
+        Where the frequencies come from.
+    bitstream : str
+        Name of the file; "" if this board has none.
+    placement : tuple of Placed
+        The cells of the best seed.
+    seconds : dict of str to float
+        Time of each stage.
+    history : tuple of str
+        What was tried before, in sentences.
+    """
+
+    plan: Plan
+    total: Resources
+    used: dict[str, tuple[int, int]]
+    timings: tuple[Timing, ...]
+    best: int
+    source: str
+    bitstream: str
+    placement: tuple[Placed, ...] = field(repr=False)
+    seconds: dict[str, float]
+    history: tuple[str, ...] = ()
+
+    @property
+    def frequency_mhz(self) -> float | None:
+        """Median over the seeds."""
+        return statistics.median(timing.mhz for timing in self.timings) if self.timings else None
+
+
+# -- Files and commands -----------------------------------------------------------------------------------------------
+
+
+def _synthesis(board: Board) -> str:
+    """Yosys's command: that of the part, but with the buffers of its pins."""
+    return re.sub(r" -noiopads?| -noclkbuf", "", board.part.synthesis)
+
+
+def synthesis_commands(spec: DesignSpec, board: Board) -> list[str]:
+    """Yosys's script. What must be kept whole while DSP blocks are found, and registers are, is made flat after."""
+    top = top_module(spec)
+    kept = kept_modules(spec, macs=board.part.keeps_mac)
+    flat = ["setattr -mod -unset keep_hierarchy *", "flatten", "opt_clean -purge"] if kept else []
+    return [
+        "read_verilog top.v",
+        f"hierarchy -top {top}",  # the vendor's cells are not known yet; synthesis checks again
+        "proc",
+        *([f"techmap -map {PRODUCTS}"] if board.family == "ecp5" else []),
+        *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept),
+        f"{_synthesis(board)} -top {top}",
+        *flat,
+        "check -assert",
+        "stat",
+        "write_json top.json",
+    ]
+
+
+def place_job(board: Board, mhz: Fraction, seed: int) -> Job:
+    """Place and route from a seed."""
+    name = f"seed{seed}"
+    report, placed = f"{name}.report.json", f"{name}.placed.json"
+    common = ["--json", "top.json", "--freq", f"{float(mhz):g}", "--seed", str(seed), "--timing-allow-fail", "--report", report]
+    common += ["--write", placed]
+    if board.family == "ice40":
+        tool, out = "nextpnr-ice40", f"{name}.asc"
+        special = [f"--{board.device}", "--package", board.package, "--pcf", f"{board.name}.pcf", "--asc", out]
+    elif board.family == "ecp5":
+        tool, out = "nextpnr-ecp5", f"{name}.config"
+        special = [f"--{board.device}", "--package", board.package, "--speed", board.speed, "--lpf", f"{board.name}.lpf", "--textcfg", out]
+    else:
+        tool, out = "nextpnr-himbaechel-gowin", placed
+        special = ["--device", board.device, "--vopt", f"family={board.variant}", "--vopt", f"cst={board.name}.cst"]
+    return Job(tool, (*special, *common), f"{name}.log", tuple({report, placed, out}))
+
+
+def pack_job(spec: DesignSpec, board: Board, seed: int) -> Job:
+    """Bitstream of a seed."""
+    out = f"{spec.name}.{BITSTREAMS[board.family]}"
+    if board.family == "ice40":
+        return Job("icepack", (f"seed{seed}.asc", out), "pack.log", (out,))
+    if board.family == "ecp5":
+        svf = f"{spec.name}.svf"
+        return Job("ecppack", ("--compress", "--svf", svf, f"seed{seed}.config", out), "pack.log", (out, svf))
+    return Job("gowin_pack", ("-d", board.variant, "-o", out, f"seed{seed}.placed.json"), "pack.log", (out,))
+
+
+def write_sources(spec: DesignSpec, planned: Plan, folder: Path, seeds: int = 3) -> tuple[str, ...]:
+    """Write top level, constraints, Yosys's script and a script of the whole build; their names."""
+    board = planned.board
+    ending, text = constraints(board)
+    script = "".join(f"{command}\n" for command in synthesis_commands(spec, board))
+    files = {"top.v": emit_top(spec, planned), f"{board.name}.{ending}": text, "synth.ys": script}
+    if board.family == "ecp5":
+        files[PRODUCTS] = product_map(files["top.v"])
+        files[output_registers.FILE] = Path(output_registers.__file__).read_text(encoding="utf-8")
+    if board.builds:
+        files["build.sh"] = _script(spec, planned, seeds)
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return tuple(files)
+
+
+def _script(spec: DesignSpec, planned: Plan, seeds: int) -> str:
+    board = planned.board
+    lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
+    lines += ["set -e", "yosys -s synth.ys"]
+    if board.family == "ecp5":
+        lines.append(f"python3 {output_registers.FILE} top.json {top_module(spec)}")
+    for job in (place_job(board, planned.clock.mhz, 1), pack_job(spec, board, 1)):
+        lines.append(" ".join((job.tool, *job.arguments)))
+    if board.program:
+        lines.append("# " + board.program.format(bitstream=f"{spec.name}.{BITSTREAMS[board.family]}"))
+    return "".join(f"{line}\n" for line in lines)
+
+
+# -- The build --------------------------------------------------------------------------------------------------------
+
+
+def build_board(
+    spec: DesignSpec,
+    board: Board,
+    folder: Path,
+    *,
+    seeds: int = 3,
+    mhz: Fraction | None = None,
+    baud: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str, float, float], None] = lambda task, done, total: None,
+) -> Built:
+    """Build a board's bitstream, of the fastest of several seeds, at a clock that it meets.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    board : Board
+        The board.
+    folder : Path
+        Where the tools run, and leave their files.
+    seeds : int
+        Runs of place and route; they begin from seeds 1, 2, …
+    mhz : Fraction or None
+        Clock of the core that must be met; None takes the board's, or the highest that the design meets.
+    baud : int or None
+        Rate of the line; None takes the board's.
+    say, progress : callable
+        Are told what happens.
+
+    Raises
+    ------
+    DesignError
+        If the clock cannot be made, or the core's memories are more than the part has.
+    TooLarge
+        If the design takes more of the part than there is, by the count after synthesis.
+    ClockMissed
+        If ``mhz`` is not met by any seed, or no clock of the board is.
+    ToolError, rtl_gen.toolchain.yosys.YosysError, boards.flow.tools.ToolFailed
+        If a tool is missing, or fails.
+    """
+    planned = plan(board, mhz=mhz, baud=baud)
+    check_memory(spec, board.part)
+    _find_tools(spec, board)
+    history: list[str] = []
+    seconds: dict[str, float] = {}
+    for attempt in range(1, ATTEMPTS + 1):
+        total = _synthesise(spec, planned, folder, seeds, say, seconds)
+        if not board.builds:
+            return Built(planned, total, {}, (), 0, SOURCES["xc7"], "", (), seconds)
+        timings, used = _place(planned, folder, seeds, say, progress, seconds)
+        best = max(range(seeds), key=lambda number: timings[number].mhz)
+        reached = timings[best].mhz
+        if reached >= planned.clock.mhz:
+            break
+        lower = plan_below(board, reached * (1 - MARGINS[min(attempt, len(MARGINS)) - 1]), baud)
+        wanted = float(planned.clock.mhz)
+        if mhz is not None or lower is None or attempt == ATTEMPTS:
+            raise ClockMissed(wanted, reached, None if lower is None else float(lower.clock.mhz), chosen=mhz is not None)
+        history.append(f"At {wanted:g} MHz the best of {seeds} seeds reached {reached:.2f} MHz; built again at {float(lower.clock.mhz):g}.")
+        say(history[-1])
+        planned = lower
+    say("Packing.")
+    pack = pack_job(spec, board, best + 1)
+    seconds["pack"] = sum(run_jobs([pack], folder, notify=say))
+    placement = read_placement(json.loads((folder / f"seed{best + 1}.placed.json").read_text(encoding="utf-8")))
+    source = SOURCES[board.family if board.family != "ice40" or _icetime() is None else "icetime"]
+    return Built(planned, total, used[best], timings, best, source, pack.makes[0], placement, seconds, tuple(history))
+
+
+def _find_tools(spec: DesignSpec, board: Board) -> None:
+    find_yosys()
+    if board.builds:
+        find_tool(place_job(board, board.core_mhz, 1).tool)
+        find_tool(pack_job(spec, board, 1).tool)
+
+
+def _icetime() -> str | None:
+    return shutil.which("icetime")
+
+
+def _add(seconds: dict[str, float], stage: str, began: float) -> None:
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+def _synthesise(spec: DesignSpec, planned: Plan, folder: Path, seeds: int, say: Callable, seconds: dict[str, float]) -> Resources:
+    """Write the sources and synthesise them; what they take."""
+    board = planned.board
+    began = time.perf_counter()
+    write_sources(spec, planned, folder, seeds)
+    _add(seconds, "generate", began)
+    say(f"Synthesising for {board.part.device}, at {float(planned.clock.mhz):g} MHz.")
+    began = time.perf_counter()
+    (folder / "top.json").unlink(missing_ok=True)
+    run_yosys(synthesis_commands(spec, board), folder, name="synth", notify=say)
+    _add(seconds, "synthesis", began)
+    netlist = json.loads((folder / "top.json").read_text(encoding="utf-8"))
+    if board.family == "ecp5" and output_registers.absorb(netlist["modules"][top_module(spec)]):
+        (folder / "top.json").write_text(json.dumps(netlist), encoding="utf-8")
+    total = counted(netlist, top_module(spec), board.part)
+    excess = over(total, board.part)
+    if excess:
+        raise TooLarge(total, excess)
+    return total
+
+
+def counted(netlist: dict[str, Any], top: str, part: Part) -> Resources:
+    """Resources of a flat netlist."""
+    return sum(count(netlist, top, part).values(), Resources())
+
+
+def _place(
+    planned: Plan, folder: Path, seeds: int, say: Callable, progress: Callable, seconds: dict[str, float]
+) -> tuple[tuple[Timing, ...], tuple[dict[str, tuple[int, int]], ...]]:
+    """Place and route from every seed: timing and use of each."""
+    board = planned.board
+    say(f"Placing and routing from {seeds} {'seed' if seeds == 1 else 'seeds'}.")
+    began = time.perf_counter()
+    jobs = [place_job(board, planned.clock.mhz, seed) for seed in range(1, seeds + 1)]
+    run_jobs(jobs, folder, notify=say, done=lambda ended: progress("Place and route", ended, seeds))
+    _add(seconds, "place and route", began)
+    began = time.perf_counter()
+    reports = [read_report((folder / f"seed{seed}.report.json").read_text(encoding="utf-8")) for seed in range(1, seeds + 1)]
+    timings = [timing for timing, _ in reports]
+    if board.family == "ice40" and _icetime() is not None:
+        timings = _by_icetime(board, folder, seeds)
+    _add(seconds, "timing", began)
+    return tuple(timings), tuple(used for _, used in reports)
+
+
+def _by_icetime(board: Board, folder: Path, seeds: int) -> list[Timing]:
+    jobs = [
+        Job("icetime", ("-d", board.device, "-P", board.package, "-t", "-m", f"seed{seed}.asc"), f"seed{seed}.icetime")
+        for seed in range(1, seeds + 1)
+    ]
+    run_jobs(jobs, folder)
+    found = []
+    for job in jobs:
+        try:
+            found.append(of_icetime((folder / job.log).read_text(encoding="utf-8", errors="replace")))
+        except ValueError as error:
+            raise ToolFailed("icetime", 0, [str(error)]) from None
+    return found
+
+
+def read_placement(design: dict[str, Any]) -> tuple[Placed, ...]:
+    """The cells of what nextpnr writes, and where they are. It calls its module as it likes."""
+    found = []
+    cells = max((module["cells"] for module in design["modules"].values()), key=len)
+    for name, cell in cells.items():
+        place = re.fullmatch(r"X(\d+)/?Y(\d+)/(.+)", cell["attributes"].get("NEXTPNR_BEL", ""))
+        if place:
+            number = re.search(r"(\d+)", place[3])
+            found.append(Placed(component(name), cell["type"], int(place[1]), int(place[2]), int(number[1]) if number else 0))
+    return tuple(found)

@@ -1,0 +1,168 @@
+"""The netlist of a core for a part, probes included, and which models its cells have: so that it can be simulated as the core is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from boards.parts.synth import check_memory
+from boards.parts.target import Part, target
+from python_ref.spec.design import DesignSpec
+
+__all__ = ["MODELS", "Models", "Netlist", "write_netlist"]
+
+
+@dataclass(frozen=True)
+class Models:
+    """What Yosys ships to simulate a family's cells.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Verilog, as Yosys names its own files.
+    defines : tuple of str
+        Macros with which it is read.
+    restriction : str
+        Options of synthesis that leave out cells that have no model; "" where all have one.
+    not_covered : tuple of str
+        What a simulation of such a netlist leaves unproven, in sentences.
+    """
+
+    files: tuple[str, ...]
+    defines: tuple[str, ...] = ()
+    restriction: str = ""
+    not_covered: tuple[str, ...] = ()
+
+
+_TIMING = "Timing: cells switch at once, so that it is the function that is proven, not the frequency."
+_PLACED = "What place and route does to the netlist: packing, and cells that it duplicates or merges."
+
+
+def _restricted(blocks: str, dsp: str) -> tuple[str, ...]:
+    """What is not covered where block memories and multipliers have no models."""
+    return (
+        f"Block memories ({blocks}): Yosys has no model of them, so that this netlist keeps all memories in look-up tables.",
+        f"Multipliers ({dsp}): Yosys has no model of them, so that this netlist multiplies in look-up tables and carry chains.",
+        _TIMING,
+        _PLACED,
+    )
+
+
+_GOWIN = Models(
+    ("+/gowin/cells_sim.v",),
+    restriction="-nodsp -nobram",
+    not_covered=_restricted("SDPB, SDPX9B, pROM", "MULT9X9, MULT18X18"),
+)
+
+MODELS: Mapping[str, Models] = MappingProxyType(
+    {
+        "ice40-up5k": Models(("+/ice40/cells_sim.v",), ("NO_ICE40_DEFAULT_ASSIGNMENTS",), not_covered=(_TIMING, _PLACED)),
+        "ecp5-85k": Models(
+            ("+/lattice/cells_sim_ecp5.v",),
+            ("NO_INCLUDES",),  # else it defines some flip-flops twice, of which Yosys makes no use
+            restriction="-nodsp -nobram",
+            not_covered=_restricted("DP16KD, PDPW16KD", "MULT18X18D"),
+        ),
+        "gowin-gw1nr9": _GOWIN,
+        "gowin-gw2ar18": _GOWIN,
+    }
+)
+"""By the name of the part."""
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A netlist that can be simulated.
+
+    Attributes
+    ----------
+    verilog : Path
+        It, as one module with the core's name and ports.
+    part : Part
+        Of which part the cells are.
+    models : Models
+        Of these cells.
+    cells : dict of str to int
+        How many of each type, the most frequent first.
+    """
+
+    verilog: Path
+    part: Part
+    models: Models
+    cells: dict[str, int]
+
+
+def write_netlist(
+    spec: DesignSpec,
+    part_name: str,
+    directory: Path,
+    verilog: str,
+    *,
+    top: str | None = None,
+    name: str = "netlist",
+    notify: Callable[[str], None] | None = None,
+) -> Netlist:
+    """Synthesise a core, by the recipe of :func:`boards.parts.synth.synthesise`, into one module of the part's cells.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design.
+    part_name : str
+        One of :data:`MODELS`.
+    directory : Path
+        Where Yosys runs and leaves ``<name>.v``, its script and its log; must exist.
+    verilog : str
+        The text that holds the core.
+    top : str or None
+        The module to synthesise; None takes the core with its probes.
+    name : str
+        Of the files.
+    notify : callable or None
+        Is told when the user has to wait for what happens only once.
+
+    Raises
+    ------
+    ValueError
+        If the part's cells have no models.
+    DesignError
+        If the core's memories are more than the part has, where they are built of its block memories.
+    rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
+        If Yosys is not there, or refuses the Verilog.
+    """
+    import json
+
+    from rtl_gen.emit import kept_modules
+    from rtl_gen.toolchain.yosys import run_yosys
+
+    part = target(part_name)
+    if part_name not in MODELS:
+        raise ValueError(f"Netlist must be of one of {', '.join(MODELS)}, not {part_name!r}")
+    models = MODELS[part_name]
+    if not models.restriction:
+        check_memory(spec, part)
+    top = top or f"{spec.module}_core"
+    (directory / f"{name}_input.v").write_text(verilog, encoding="utf-8")
+    commands = [
+        f"read_verilog {name}_input.v",
+        f"hierarchy -check -top {top}",
+        "proc",
+        *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept_modules(spec, macs=part.keeps_mac)),
+        f"{part.synthesis} {models.restriction} -top {top}",
+        "setattr -mod -unset keep_hierarchy *",
+        "flatten",
+        "opt_clean -purge",
+        "check -assert",
+        f"tee -q -o {name}_cells.json stat -json",
+        f"write_verilog -noattr {name}.v",
+    ]
+    run_yosys(commands, directory, name=name, notify=notify)
+    stat = directory / f"{name}_cells.json"
+    counted = json.loads(stat.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    stat.unlink()
+    (directory / f"{name}_input.v").unlink()
+    cells = {kind: number for kind, number in Counter(counted).most_common() if not kind.startswith("$")}
+    return Netlist(directory / f"{name}.v", part, models, cells)

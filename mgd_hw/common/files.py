@@ -1,0 +1,138 @@
+"""Where results go: checked before long work starts, and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mgd_hw.common.errors import UserError
+from rtl_gen.toolchain.child import shielded
+
+__all__ = ["check_directory", "check_file", "staged", "write_file"]
+
+FOLDER = Path("mgd-hw-out")
+"""Where results go when no directory is named, in a folder for each design."""
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the first of its parents that exists."""
+    return next((place for place in (path, *path.absolute().parents) if os.path.lexists(place)), Path("/"))
+
+
+def check_directory(directory: Path, option: str = "-o") -> Path:
+    """A directory that results can be written to, or that can be made.
+
+    Raises
+    ------
+    UserError
+        If it cannot; nothing is left behind.
+    """
+    value = str(directory)
+    if not value or "\0" in value:
+        raise UserError("it is not a path", "Name a directory.", key=option, value=value)
+    try:
+        place = _nearest(directory)
+        longest = os.pathconf(place if place.is_dir() else place.parent, "PC_NAME_MAX")
+        if any(len(os.fsencode(part)) > longest for part in directory.parts):
+            raise UserError(f"a name in it has more than {longest} bytes", "Name another directory.", key=option, value=value)
+        if not place.is_dir():
+            what = "it is a file" if place == directory else f"{place} is a file"
+            raise UserError(f"{what}, not a directory", "Name another directory.", key=option, value=value)
+        with tempfile.TemporaryDirectory(prefix=".mgd-hw-", dir=place):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"it cannot be written to ({error.strerror})", "Name another directory, or change its permissions.", key=option, value=value
+        ) from None
+    return directory
+
+
+def check_file(path: Path, option: str, force: bool = True) -> Path:
+    """A file that can be written.
+
+    Raises
+    ------
+    UserError
+        If it cannot, or is there already and ``force`` is false.
+    """
+    if path.is_dir():
+        raise UserError("it is a directory", "Name a file.", key=option, value=str(path))
+    check_directory(path.parent, option)
+    if path.exists() and not force:
+        raise UserError("it is there already", "Choose another name, or replace it with --force.", key=option, value=str(path))
+    return path
+
+
+@contextmanager
+def staged(directory: Path, option: str = "-o") -> Iterator[Path]:
+    """A temporary directory whose content moves to ``directory`` when all went well, and vanishes when it did not.
+
+    Files and folders of the same names are replaced one by one; whatever else is in ``directory`` stays.
+
+    Raises
+    ------
+    UserError
+        If the directory cannot be written to.
+    """
+    check_directory(directory, option)
+    made = [place for place in (directory, *directory.absolute().parents) if not place.exists()]
+    temporary = None
+    try:
+        with shielded():
+            directory.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".mgd-hw-", dir=directory))
+        yield temporary
+        with shielded():
+            _move(temporary, directory)
+    except OSError as error:
+        if error.filename is not None and str(error.filename).startswith(str(directory)):
+            raise UserError(
+                f"writing failed ({error.strerror})", "Free some space, or name another directory.", key=option, value=str(directory)
+            ) from error
+        raise
+    finally:
+        with shielded():
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+            for place in made:
+                with suppress(OSError):
+                    place.rmdir()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move what is in one folder into another, in the place of what has the same name there."""
+    for path in sorted(source.iterdir()):
+        old = target / path.name
+        if old.is_dir() and not old.is_symlink():
+            shutil.rmtree(old)
+        path.replace(old)
+
+
+def write_file(path: Path, content: str | bytes, option: str = "-o") -> None:
+    """Write a file whole, or leave the old one untouched.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    check_file(path, option)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".mgd-hw-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except OSError as error:
+        raise UserError(
+            f"writing failed ({error.strerror})", "Free some space, or name another place.", key=option, value=str(path)
+        ) from None
+    finally:
+        Path(name).unlink(missing_ok=True)

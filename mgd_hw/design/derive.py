@@ -1,0 +1,363 @@
+"""What a design file leaves out, derived from what it gives, with the reason."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mgd_hw.data.loading import Ranges, ranges, read_raw
+from mgd_hw.data.raw import RawSamples
+from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
+from mgd_hw.design.combinations import check_keys, check_layers, check_shape
+from mgd_hw.design.description import CompareSpec, Derived, Design
+from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, NORMALISED, OPTIMIZER_KEYS, read_float_only
+from mgd_hw.design.formats import UNSCALED_BITS, UNSCALED_TARGET_BITS, covering
+from mgd_hw.design.given import Given
+from python_ref.spec.activations import Activation
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.error import DesignError, unknown
+from python_ref.spec.network import Initialization, Network, Scheme
+from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
+from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
+from python_ref.spec.schedule import Difference, Schedule
+
+__all__ = ["DSP_ACCUMULATOR", "design_of"]
+
+DSP_ACCUMULATOR = 32
+"""Bits that the multiplier block of a small FPGA, the iCE40 UP5K, accumulates by itself."""
+
+
+def design_of(given: Given, text: str) -> Design:
+    """The design that a file describes, with everything that it leaves out derived.
+
+    Parameters
+    ----------
+    given : Given
+        The values of the file.
+    text : str
+        The text of the file, which the design keeps.
+
+    Raises
+    ------
+    DesignError
+        If the machine cannot be built as described.
+    UserError
+        If keys do not go together, or samples that something follows from cannot be read.
+    """
+    return _Builder(given, text).design()
+
+
+class _Builder:
+    """Derives what a file leaves out, and notes each derived value with its reason."""
+
+    def __init__(self, given: Given, text: str) -> None:
+        self.given, self.text, self.values, self.refuse = given, text, given.values, given.refuse
+        self.derived: list[Derived] = []
+        self.raw: RawSamples | None = None
+
+    def get(self, key: str, default: object, why: str | None = None, show: object = None) -> Any:
+        """The value that the file gives, or the default, which is noted where a reason is given."""
+        if key in self.values:
+            return self.values[key]
+        if why is not None:
+            self.derived.append(Derived(key, str(default if show is None else show), why))
+        return default
+
+    def design(self) -> Design:
+        check_keys(self.given)
+        name = self.name()
+        task = self.task()
+        network = self.network(task)
+        check_layers(self.given, network)
+        data = self.data(task, network)
+        seen = self.unscaled(data)
+        formats_known = self.formats(network, data, seen)
+        perturbation = self.perturbation(network, formats_known)
+        optimizer = self.optimizer()
+        schedule = self.schedule(network, perturbation, optimizer, seen)
+        hardware = self.hardware(network, schedule)
+        try:
+            spec = DesignSpec(name, network, perturbation, schedule, optimizer, formats_known, hardware)
+        except DesignError as error:
+            if data.target_scaling is not Scaling.NONE or seen is None or seen.targets is None or "formats.activation" in self.values:
+                raise
+            reason = f"the targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}, for which {error.key} is too wide: {error.reason}"
+            raise self.refuse("data.target_scaling", reason, "Leave it out, so that targets are scaled.", "none") from None
+        spec = self.within_accumulator(spec)
+        self.note_formats(spec)
+        compare, float_only = self.compare(spec, task), read_float_only(self.given)
+        return Design(self.given.path, self.text, spec, data, compare, tuple(self.derived), float_only, self.raw)
+
+    def name(self) -> str:
+        stem = re.sub(r"[^A-Za-z0-9_]", "_", self.given.path.stem)[:64] or "design"
+        return str(self.get("name", stem, "the file's name"))
+
+    def task(self) -> str:
+        """The task, from its name or the ending of the path."""
+        path = str(self.values.get("data.path", "")).lower()
+        for ending in ("csv", "npz"):
+            if "data.task" not in self.values and path.endswith(f".{ending}"):
+                return str(self.get("data.task", ending, "the ending of data.path"))
+        if "data.path" in self.values and "data.task" not in self.values:
+            raise self.refuse(
+                "data.task", "it was left out, and the ending of data.path does not say it", 'Add task = "mnist", say, to [data].'
+            )
+        if not {"data.task", "network.layers", "network.architecture"} & self.values.keys():
+            raise self.refuse(
+                "network.layers",
+                "it was left out, and so was data.task, from which it would follow",
+                "Write layers = [2, 4, 1], say, in [network].",
+            )
+        return str(self.get("data.task", "random", "no task was given: noise, enough to generate, co-simulate and synthesise"))
+
+    def convolutional(self, architecture: str, task: str) -> Network:
+        """Inputs and outputs of a network whose layers are fixed."""
+        ends = ARCHITECTURES[architecture]
+        assert ends is not None
+        for key in ("network.layers", "network.hidden", "network.output", "network.scheme"):
+            if key in self.values:
+                reason = f'network.architecture = "{architecture}" says what it is'
+                raise self.refuse(key, reason, "Remove it.", self.values[key])
+        facts = TASKS[task]
+        if (facts.inputs is not None and facts.inputs != ends[0]) or (facts.outputs and ends[1] not in facts.outputs):
+            reason = f'it has {ends[0]} inputs and {ends[1]} outputs, and data.task = "{task}" has not'
+            raise self.refuse("network.architecture", reason, "Take another task, or another network.", architecture)
+        return Network(ends, initial=Initialization(scale=self.get("network.scale", 1.0), seed=self.get("network.seed", 1)))
+
+    def network(self, task: str) -> Network:
+        usual = TASKS[task].layers
+        architecture = str(self.get("network.architecture", "dense"))
+        if architecture != "dense":
+            return self.convolutional(architecture, task)
+        if "network.width" in self.values:
+            reason = "a dense network says how wide it is in network.layers"
+            raise self.refuse("network.width", reason, "Remove it, or give network.architecture.", self.values["network.width"])
+        if "network.layers" not in self.values and usual is None:
+            raise self.refuse(
+                "network.layers",
+                f'it was left out, and does not follow from data.task = "{task}"',
+                "Write layers = [4, 8, 3], say, in [network].",
+            )
+        sizes = self.get("network.layers", usual, f"usual for {task}", None if usual is None else list(usual))
+        hidden = self.get("network.hidden", Activation.RELU)
+        output = self.get("network.output", Activation.IDENTITY)
+        deep = len(sizes) > 2
+        rectifies = deep and hidden.rectifies
+        scheme = Scheme.HE if rectifies else Scheme.GLOROT
+        why = f"usual for {hidden.value}" if rectifies else "usual without relu"
+        initial = Initialization(
+            self.get("network.scheme", scheme, why, scheme.value),
+            self.get("network.scale", 1.0),
+            self.get("network.seed", 1),
+        )
+        return Network(sizes, hidden, output, initial)
+
+    def data(self, task: str, network: Network) -> DataSpec:
+        facts = TASKS[task]
+        bipolar = network.output.bipolar
+        files, answers = ([name for name, each in TASKS.items() if getattr(each, what)] for what in ("takes_path", "any_answers"))
+        takers = {"data.path": files, "data.kind": answers, "data.target_scaling": answers}
+        takers |= {f"data.{key}": ["csv"] for key in ("label", "drop", "header", "delimiter", "decimal")}
+        for key, tasks in takers.items():
+            if key in self.values and task not in tasks:
+                listed = ", ".join(tasks)
+                raise self.refuse(
+                    key, f'data.task = "{task}" takes none', f"Remove it, or take one of these tasks: {listed}.", self.values[key]
+                )
+        if facts.needs_path and "data.path" not in self.values:
+            raise self.refuse(
+                "data.path",
+                f'it was left out, and data.task = "{task}" needs it',
+                f'Add path = "{"folder" if task == "idx" else "my." + task}" to [data].',
+            )
+        check_shape(self.given, task, network)
+        get = self.get
+        path = get("data.path", None)
+        return DataSpec(
+            task=task,
+            n_in=network.n_in,
+            n_out=network.n_out,
+            design_file=self.given.path,
+            path=None if path is None else (self.given.path.parent / Path(str(path)).expanduser()),
+            kind=get("data.kind", None),
+            label=get("data.label", None),
+            drop=get("data.drop", ()),
+            header=get("data.header", None),
+            delimiter=get("data.delimiter", None),
+            decimal=get("data.decimal", None),
+            scaling=get("data.scaling", facts.scaling),
+            target_scaling=get("data.target_scaling", Scaling.COLUMN),
+            target_values=get(
+                "data.target_values", (-1.0, 1.0) if bipolar else (0.0, 1.0), f"the output is {network.output.value}" if bipolar else None
+            ),
+            test_fraction=get("data.test_fraction", facts.test_fraction),
+            validation_fraction=get("data.validation_fraction", 0.0),
+            split_seed=get("data.split_seed", 0),
+            stratify=get("data.stratify", False),
+            train_samples=get("data.train_samples", None),
+            test_samples=get("data.test_samples", None),
+            shuffle=get("data.shuffle", True),
+            shuffle_seed=get("data.shuffle_seed", 1),
+        )
+
+    def unscaled(self, data: DataSpec) -> Ranges | None:
+        """Ranges of the samples, where something that was left out follows from them: only values that are not scaled have any range."""
+        followers = ["formats.input", "schedule.learning_rate"] if data.scaling is Scaling.NONE else []
+        followers += ["formats.activation"] if data.target_scaling is Scaling.NONE else []
+        if not any(key not in self.values for key in followers):
+            return None
+        self.raw = read_raw(data)
+        found = ranges(data, self.raw)
+        return found if data.scaling is Scaling.NONE else replace(found, power=0.0)
+
+    def formats(self, network: Network, data: DataSpec, seen: Ranges | None) -> Formats:
+        used = {network.output} | ({network.hidden} if len(network.sizes) > 2 else set())
+        scaled = data.scaling is not Scaling.NONE
+        bounded = all(function.bounded for function in used)
+        signed = any(function.signed for function in used) or min(data.target_values) < 0
+        activation = Fixed(signed, (2 if bounded else 4), 10)
+        low, high = data.target_values
+        shown = " and ".join(sorted(function.value for function in used))
+        while activation.max < high * 2**10 or activation.min > low * 2**10:
+            activation = replace(activation, integer_bits=activation.integer_bits + 1)
+        if seen is not None and seen.targets is not None and data.target_scaling is Scaling.NONE:
+            shown += f", and targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}"
+            activation = covering(*seen.targets, activation, UNSCALED_TARGET_BITS)
+        get = self.get
+        unscaled, why = Fixed(True, 4, 8), "inputs are not scaled"
+        if seen is not None:
+            unscaled = covering(*seen.inputs, unscaled, UNSCALED_BITS)
+            why = f"inputs are not scaled, and reach from {seen.inputs[0]:g} to {seen.inputs[1]:g}"
+
+        def cast(name: str, rounding: Rounding) -> Cast:
+            return Cast(get(f"formats.rounding.{name}", rounding), get(f"formats.overflow.{name}", Overflow.SATURATE))
+
+        return Formats(
+            input=get(
+                "formats.input",
+                Fixed(False, 0, 8) if scaled else unscaled,
+                "inputs from 0 to 1" if scaled else why,
+            ),
+            weight=get("formats.weight", Fixed(True, 4, 12), "the usual"),
+            activation=get("formats.activation", activation, f"activations are {shown}"),
+            table=get("formats.table", Fixed(True, 4, 6), "the usual" if any(function.tabulated for function in used) else None),
+            cost_change=get("formats.cost_change", None),
+            gradient=get("formats.gradient", None),
+            activation_cast=cast("activation", Rounding.HALF_EVEN),
+            cost_change_cast=cast("cost_change", Rounding.HALF_EVEN),
+            gradient_cast=cast("gradient", Rounding.FLOOR),
+            weight_cast=cast("weight", Rounding.STOCHASTIC),
+        )
+
+    def perturbation(self, network: Network, formats: Formats) -> Perturbation:
+        kind = self.get("perturbation.kind", Kind.NODE, "one perturbation per neuron learns faster than one per weight", Kind.NODE.value)
+        places = [formats.weight.fraction_bits]
+        if kind is Kind.NODE:
+            operands = [formats.input] + [formats.activation] * (len(network.sizes) > 2)
+            places = [formats.weight.fraction_bits + operand.fraction_bits for operand in operands]
+            places += [formats.table.fraction_bits] * any(layer.activation.tabulated for layer in network.layers)
+        amplitude = max(-6, -min(places))
+        why = "the usual" if amplitude == -6 else "the last place of what is perturbed"
+        code = str(self.get("perturbation.code", "lfsr"))
+        return Perturbation(
+            kind,
+            LfsrCode() if code in FLOAT_CODES else CODES[code](),  # a code without hardware stands in `software` alone
+            self.get("perturbation.amplitude", amplitude, why, f"2^{amplitude}"),
+            self.get("perturbation.seed", 1),
+        )
+
+    def optimizer(self) -> Sgd | Momentum:
+        """The optimiser of the machine; one that no machine has is in :meth:`software`."""
+        chosen = str(self.get("optimizer.name", "sgd"))
+        for name in dict.fromkeys(key for keys in OPTIMIZER_KEYS.values() for key in keys):
+            if f"optimizer.{name}" in self.values and name not in OPTIMIZER_KEYS[chosen]:
+                owners = " or ".join(f'"{owner}"' for owner, keys in OPTIMIZER_KEYS.items() if name in keys)
+                raise self.refuse(f"optimizer.{name}", f"only optimizer.name = {owners} has it", f"Remove it, or write name = {owners}.")
+        if chosen in FLOAT_OPTIMIZERS:
+            return Sgd()  # an optimiser without hardware stands in `software` alone
+        kind = OPTIMIZERS[chosen]
+        return kind(**{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS[chosen] if f"optimizer.{name}" in self.values})
+
+    def schedule(self, network: Network, perturbation: Perturbation, optimizer: Sgd | Momentum, seen: Ranges | None) -> Schedule:
+        period = self.get("schedule.update_period", 1)
+        fan_in = max(network.sizes[:-1])
+        power = 0.3 * fan_in if seen is None else max(0.3 * fan_in, seen.power)
+        quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
+        decay = 0
+        if type(optimizer) is Momentum:
+            decay = optimizer.k
+        elif type(optimizer) is not Sgd:
+            raise unknown("Optimizer", optimizer, "mgd_hw.design.derive, which derives the learning rate")
+        chosen = str(self.get("optimizer.name", "sgd"))
+        # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
+        rate = -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - decay
+        rate = max(-48, rate)
+        if chosen in NORMALISED:
+            usual = -9
+            fixed = self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)
+            return self.periods(fixed, period)
+        said = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
+        why = f"{said}, {quantities} perturbed quantities, τ_θ = {period}" + (f", momentum's k = {decay}" if decay else "")
+        return self.periods(self.get("schedule.learning_rate", ((0, rate),), why, rate), period)
+
+    def periods(self, learning_rate: tuple[tuple[int, int], ...], period: int) -> Schedule:
+        return Schedule(
+            learning_rate=learning_rate,
+            perturbation_period=self.get("schedule.perturbation_period", 1),
+            sample_period=self.get("schedule.sample_period", 1),
+            update_period=period,
+            difference=self.get("schedule.difference", Difference.ONE_SIDED),
+        )
+
+    def hardware(self, network: Network, schedule: Schedule) -> Hardware:
+        widest = max(network.sizes[1:])
+        why = "what a small FPGA has multipliers for" if widest > 6 else "the widest layer"
+        memory = self.get("hardware.gradient_memory", None)
+        if memory is None:
+            self.derived.append(
+                Derived("hardware.gradient_memory", str(schedule.update_period > 1).lower(), f"update_period = {schedule.update_period}")
+            )
+        return Hardware(self.get("hardware.lanes", min(6, widest), why), memory, self.get("hardware.signature", True))
+
+    def within_accumulator(self, spec: DesignSpec) -> DesignSpec:
+        """Take a fraction bit from a format that was left out, if just that keeps the sums within a multiplier block."""
+        for name in ("activation", "weight"):
+            if spec.accumulator_width <= DSP_ACCUMULATOR:
+                break
+            key, wide = f"formats.{name}", getattr(spec.formats, name)
+            narrow = replace(wide, fraction_bits=wide.fraction_bits - 1)
+            if key in self.values:
+                continue
+            try:
+                found = replace(spec, formats=replace(spec.formats, **{name: narrow}))
+            except DesignError:  # an amplitude that the file gives may need the bit
+                continue
+            if found.accumulator_width <= DSP_ACCUMULATOR:
+                why = f"a bit less than {wide}, so that sums stay within {DSP_ACCUMULATOR} bits"
+                self.derived = [Derived(key, str(narrow), why) if row.key == key else row for row in self.derived]
+                return found
+        return spec
+
+    def note_formats(self, spec: DesignSpec) -> None:
+        """Note the formats that the spec derives by itself."""
+        self.get("formats.cost_change", None, "exact difference of two costs", spec.cost_change_format)
+        self.get("formats.gradient", None, "range of a weight, 8 fraction bits more", spec.gradient_format)
+        if spec.momentum is not None:
+            self.get("optimizer.format", None, "the gradient's, with k more integer bits, within 32", spec.momentum_format)
+
+    def compare(self, spec: DesignSpec, task: str) -> CompareSpec:
+        period = spec.schedule.update_period
+        steps = min(200_000, max(10_000, 10 * spec.quantities * period))
+        steps = max(steps, 2 * spec.schedule.learning_rate[-1][0])
+        get = self.get
+        return CompareSpec(
+            get("compare.steps", steps, "enough to see it learn"),
+            get("compare.seeds", 3),
+            get("compare.backprop_epochs", None),
+            get("compare.backprop_rate", 0.003),
+            get("compare.backprop_batch", 32),
+        )

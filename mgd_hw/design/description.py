@@ -1,0 +1,124 @@
+"""A design file that was read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.data.raw import RawSamples
+from mgd_hw.data.tasks import DataSpec
+from mgd_hw.design.float_only import FLOAT_ONLY_KEYS, FloatOnly
+from python_ref.spec.design import DesignSpec
+
+__all__ = ["CompareSpec", "Derived", "Design", "check_hardware"]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A value that a design file leaves out, and that was derived.
+
+    Attributes
+    ----------
+    key : str
+        Dotted key of the design file, such as ``"formats.weight"``.
+    value : str
+        The derived value, as it would stand in the file.
+    why : str
+        The reason for this value, as a clause.
+    """
+
+    key: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True)
+class CompareSpec:
+    """Settings of ``mgd-hw compare`` that hold where its options say nothing.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps that each run trains.
+    seeds : int
+        Number of runs, each from a seed of its own.
+    backprop_epochs : int or None
+        Number of epochs of back-propagation; None derives it from the samples.
+    backprop_rate : float
+        Learning rate of back-propagation.
+    backprop_batch : int
+        Number of samples in an update of back-propagation.
+    """
+
+    steps: int
+    seeds: int
+    backprop_epochs: int | None
+    backprop_rate: float
+    backprop_batch: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design file that was read and checked.
+
+    Attributes
+    ----------
+    path : Path
+        Path of the design file.
+    text : str
+        Text of the design file.
+    spec : DesignSpec
+        The machine that the file describes.
+    data : DataSpec
+        The task, and how its samples are read, scaled and split.
+    compare : CompareSpec
+        Settings of a comparison that its options may override.
+    derived : tuple of Derived
+        The values that the file leaves out, in the order they were derived.
+    float_only : FloatOnly
+        What the file requests that only the float model does. Where the network is not dense, ``spec.network`` has only its inputs
+        and outputs.
+    raw : RawSamples or None
+        The samples as they were read, where something was derived from them; None where nothing was, so that nothing was read.
+    """
+
+    path: Path
+    text: str
+    spec: DesignSpec
+    data: DataSpec
+    compare: CompareSpec
+    derived: tuple[Derived, ...]
+    float_only: FloatOnly = FloatOnly()
+    raw: RawSamples | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the design, which its Verilog module is called after."""
+        return self.spec.name
+
+    def with_seed(self, seed: int) -> Design:
+        """The same design with another seed for initial parameters, signs, stochastic rounding and order of samples."""
+        initial = replace(self.spec.network.initial, seed=seed)
+        spec = replace(
+            self.spec,
+            network=replace(self.spec.network, initial=initial),
+            perturbation=replace(self.spec.perturbation, seed=seed),
+        )
+        return replace(self, spec=spec, data=replace(self.data, shuffle_seed=seed))
+
+
+def check_hardware(design: Design) -> None:
+    """Check that hardware does everything a design requests.
+
+    Raises
+    ------
+    UserError
+        If it requests what only the float model does; the message names the first such key.
+    """
+    for key, value in design.float_only.requests:
+        shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": "lfsr, walsh or sequential"}
+        change = f"Take {shown[key]}" if key in shown else "Remove it"
+        reason = f"{FLOAT_ONLY_KEYS[key]} has no hardware yet"
+        remedy = f"`mgd-hw compare` and `mgd-hw diagnose` run it. {change} to build the design."
+        raise UserError(reason, remedy, file=design.path, key=key, value=value)

@@ -1,0 +1,193 @@
+"""The float model of a design: its network, its cost, where its parameters start, and how it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_only import FLOAT_CODES
+from python_ref.spec.error import unknown
+from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
+
+if TYPE_CHECKING:
+    from python_ref.learning.analog import AnalogLearner
+    from python_ref.learning.codes import Code
+    from python_ref.learning.estimators import Estimator
+    from python_ref.learning.layers import Sequential
+    from python_ref.learning.learner import Learner
+    from python_ref.learning.objectives import CrossEntropy, SquaredError
+    from python_ref.learning.optimizers import Optimizer
+    from python_ref.learning.passes import Measurable
+
+__all__ = ["analog_learner", "has_slopes", "learner", "network", "objective", "opened", "start"]
+
+
+def network(design: Design) -> Sequential:
+    """The network of a design, including the variation of its neurons."""
+    from dataclasses import replace
+
+    from python_ref.learning.layers import Variation
+    from python_ref.learning.networks import NETWORKS, of_design
+
+    float_only, device = design.float_only, dict(design.float_only.device)
+    ideal = of_design(design.spec.network) if float_only.architecture == "dense" else NETWORKS[float_only.architecture](float_only.width)
+    spread = device.get("activation_variation", 0.0)
+    return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal
+
+
+def objective(design: Design) -> SquaredError | CrossEntropy:
+    """The cost that a design minimises."""
+    from python_ref.learning.objectives import CrossEntropy, SquaredError
+
+    float_only = design.float_only
+    if float_only.cost == "cross-entropy":
+        return CrossEntropy(float_only.smoothing)
+    return SquaredError(float_only.cost == "mean-squared-error")
+
+
+@contextmanager
+def opened(design: Design) -> Iterator[Measurable]:
+    """The forward pass whose cost is measured: the network, or an external process, which runs as long as this is open.
+
+    Raises
+    ------
+    UserError
+        If the process does not do what it should.
+    """
+    from python_ref.learning.outside import OutsideError, Process
+    from python_ref.learning.passes import Measured
+
+    external = design.float_only.external
+    if external is None:
+        yield Measured(network(design), objective(design))
+        return
+    more: dict[str, Any] = {"frames": external.frames, "timeout": external.timeout, "folder": design.path.parent}
+    try:
+        with Process(external.command, external.parameters, **more) as chip:
+            yield chip
+    except OutsideError as error:
+        reason, _, remedy = str(error).rstrip(".").rpartition(". ")
+        raise UserError(reason, f"{remedy}.", file=design.path, key="external.command", value=" ".join(external.command)) from error
+
+
+def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarray:
+    """Initial parameters θ (shape (P,)), in the design's precision.
+
+    For a dense network they are the hardware's, ``raw``, where these are given; for an external forward pass they are uniform in
+    ±scale/2 (McCaughan et al. 2023).
+    """
+    kind, spec, external = np.dtype(design.float_only.precision).type, design.spec, design.float_only.external
+    if external is not None:
+        random = np.random.Generator(np.random.PCG64(seed))
+        return (spec.network.initial.scale * random.uniform(-0.5, 0.5, external.parameters)).astype(kind)
+    if design.float_only.architecture == "dense" and raw is not None:
+        return spec.formats.weight.to_real(raw).astype(kind)
+    return network(design).initial(seed, spec.network.initial.scale, kind=kind)
+
+
+def _code(design: Design, seed: int) -> Code:
+    from python_ref.learning.codes import CODES
+
+    name = design.float_only.code if design.float_only.code in FLOAT_CODES else design.spec.code.name
+    if name not in CODES:
+        raise unknown("Code", name, "python_ref.learning.codes.CODES")
+    return CODES[name].seeded(seed)
+
+
+def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
+    from python_ref.learning.estimators import NodePerturbation, WeightPerturbation
+
+    spec, float_only = design.spec, design.float_only
+    more = (_code(design, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided, float_only.layerwise, float_only.repeats)
+    if spec.node:
+        return NodePerturbation(network(design), objective(design), *more, sparing=float_only.skip_dead_nodes, parts=float_only.parts)
+    return WeightPerturbation(problem, *more, groups=float_only.groups, parts=float_only.parts)
+
+
+def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLearner:
+    """The learner of a design of the analog form."""
+    from python_ref.learning.analog import AnalogLearner
+
+    spec, float_only, schedule = design.spec, design.float_only, design.spec.schedule
+    times = float_only.highpass, float_only.lowpass, schedule.perturbation_period
+    return AnalogLearner(problem, _code(design, seed), 2.0**spec.perturbation.amplitude_log2, 2.0 ** schedule.rate_at(0), *times)
+
+
+def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
+    """The optimiser of the hardware, in real numbers."""
+    from python_ref.learning import optimizers
+
+    if type(optimizer) is Sgd:
+        return optimizers.Plain(rate)
+    if type(optimizer) is Momentum:
+        return optimizers.Momentum(rate, 1.0 - 2.0**-optimizer.k)
+    raise unknown("Optimizer", optimizer, "mgd_hw.design.float_model._rule_of_hardware")
+
+
+def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
+    """The learner of a design that trains for ``steps`` steps.
+
+    ``problem`` is the forward pass that :func:`opened` gave. The learning rate is that of step 0.
+    """
+    from python_ref.learning import devices as d
+    from python_ref.learning import optimizers as o
+    from python_ref.learning.learner import Constant, HalfCosine, Learner
+    from python_ref.learning.shift import ShiftedAdam
+    from python_ref.spec.shift_adam import ShiftAdam
+
+    spec, float_only, options = design.spec, design.float_only, dict(design.float_only.options)
+    schedule, rate = spec.schedule, 2.0 ** spec.schedule.rate_at(0)
+    rule: o.Optimizer
+    match float_only.optimizer:
+        case "adam":
+            rule = o.Adam(rate, **options)
+        case "shift-adam":
+            rule = ShiftedAdam(ShiftAdam(spec.gradient_format, spec.formats.weight, schedule.rate_at(0), **options), spec.perturbation.seed)
+        case "nesterov":
+            rule = o.Nesterov(rate, 1.0 - 2.0 ** -options.get("k", 3))
+        case "sign":
+            rule = o.SignDescent(rate)
+        case name if name in OPTIMIZERS:
+            rule = _rule_of_hardware(spec.optimizer, rate)
+        case _:
+            raise unknown("Optimizer", float_only.optimizer, "mgd_hw.design.float_model.learner")
+    if float_only.layer_factors is not None:
+        sizes = [block.size for block in problem.parameters]
+        rule = o.Layered(rule, tuple(zip(sizes, float_only.layer_factors, strict=True)))
+    given = dict(float_only.device)
+    own = given.get("seed", 1)
+    pieces: list[d.Device] = []
+    if given.get("cost_noise"):
+        pieces.append(d.CostNoise(given["cost_noise"], own))
+    if given.get("update_noise"):
+        pieces.append(d.UpdateNoise(given["update_noise"], own))
+    if "weight_step" in given:
+        pieces.append(d.Quantisation(given["weight_step"], given.get("weight_limit", 8.0), given.get("stochastic", False), own))
+    if "endurance" in given:
+        pieces.append(d.Endurance(given["endurance"]))
+    if given.get("fading") or given.get("wander"):
+        pieces.append(d.Drift(given.get("fading", 0.0), given.get("wander", 0.0), own))
+    return Learner(
+        _estimator(design, spec.perturbation.seed if seed is None else seed, problem),
+        rule,
+        float_only.batch,
+        schedule.perturbation_period,
+        schedule.sample_period,
+        schedule.update_period,
+        tuple(pieces),
+        HalfCosine(steps, 0.01) if float_only.decay == "cosine" else Constant(),
+        float_only.normalise,
+    )
+
+
+def has_slopes(design: Design) -> bool:
+    """Whether every activation of the network has a slope, so that back-propagation works."""
+    if design.float_only.external is not None:
+        return False
+    layers: Any = network(design).layers
+    return all(layer.activation.differentiable for layer in layers if hasattr(layer, "activation"))

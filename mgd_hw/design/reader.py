@@ -1,0 +1,198 @@
+"""From the TOML text of a design file to a :class:`~mgd_hw.design.description.Design`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.design.derive import design_of
+from mgd_hw.design.description import Design
+from mgd_hw.design.given import Given
+from mgd_hw.design.keys import KEYS, SECTIONS
+from mgd_hw.design.values import InvalidValue
+from python_ref.spec.error import DesignError
+
+__all__ = ["find", "load", "parse", "read_values", "shipped", "shipped_folder"]
+
+LARGEST_FILE = 1 << 20
+"""Size of the largest design file that is read, in bytes."""
+
+RENAMED = {
+    "perturbation.apart": "perturbation.layerwise",
+    "learning.sparing": "learning.skip_dead_nodes",
+    "outside": "external",
+}
+"""New names of keys and sections by their former names, which are refused."""
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the shipped designs."""
+    return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml")))
+
+
+def shipped_folder() -> Path:
+    """The folder of the shipped designs."""
+    return Path(__file__).parent / "shipped"
+
+
+def find(design: str | Path) -> Path:
+    """The path of a design file, given by its path or by the name of a shipped design.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    text = str(design)
+    if not text.strip() or "\0" in text:
+        raise UserError("no design was named", "Give the path of a design file, or the name of a shipped design.")
+    path = Path(text)
+    try:
+        if path.exists() and not (path.is_dir() and text in shipped()):
+            return path
+    except OSError as error:
+        raise UserError(f"the path cannot be read ({error.strerror})", "Give another path.", file=text[:100]) from None
+    if text in shipped():
+        return shipped_folder() / f"{text}.toml"
+    if path.with_name(path.name + ".toml").exists():
+        return path.with_name(path.name + ".toml")
+    near = difflib.get_close_matches(text, shipped(), 1)
+    raise UserError(
+        "there is no such file",
+        (f"Did you mean the shipped design {near[0]}? " if near else "")
+        + f"Give the path of a design file, or one of the shipped designs ({', '.join(shipped())}); `mgd-hw new` writes one to start from.",
+        file=text,
+    )
+
+
+def load(design: str | Path) -> Design:
+    """Read a design file, or the shipped design of that name.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it does not describe a design that can be built.
+    """
+    path = find(design)
+    try:
+        if path.is_dir():
+            raise UserError("it is a directory", "Give the path of a design file.", file=path)
+        if not path.is_file():
+            raise UserError("it is not a regular file", "Give the path of a design file.", file=path)
+        if path.stat().st_size > LARGEST_FILE:
+            raise UserError(
+                f"it has {path.stat().st_size:,} bytes, more than a design file can have ({LARGEST_FILE:,})",
+                "Give the path of a design file; data belong in a file of their own, named by data.path.",
+                file=path,
+            )
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", file=path) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"line {line} is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: str | Path) -> Design:
+    """Read the text of a design file; messages name ``path``, and relative paths in the file begin at its folder.
+
+    Raises
+    ------
+    UserError
+        If it does not describe a design that can be built.
+    """
+    path = Path(path)
+    values = _collect(path, _toml(path, text))
+    try:
+        return design_of(Given(path, values), text)
+    except DesignError as error:
+        left_out = "" if error.key in values else " (a value that was left out and derived)"
+        raise UserError(f"{error.reason}{left_out}", error.remedy, file=path, key=error.key, value=error.value) from None
+
+
+def read_values(values: Mapping[str, object], where: str) -> dict[str, Any]:
+    """Our values of dotted keys and TOML values; messages say that they stand in ``where``.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, or does not take its value.
+    """
+    tree: dict[str, Any] = {}
+    for dotted, value in values.items():
+        *sections, name = dotted.split(".")
+        table = tree
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[name] = value
+    return _collect(Path(where), tree)
+
+
+def _toml(path: Path, text: str) -> dict:
+    if not text.strip():
+        raise UserError("it is empty", "`mgd-hw new` writes a design file to start from.", file=path)
+    try:
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    except RecursionError:
+        raise UserError("it is nested too deeply", "A design file needs no more than tables in tables.", file=path) from None
+    except ValueError as error:  # TOMLDecodeError, and numbers longer than Python reads
+        said = str(error)
+        match = re.search(r"\(at (?:line (\d+), column (\d+)|end of document)\)$", said)
+        said = said[: match.start()].strip() if match else said
+        if match and match[1]:
+            place = f"line {match[1]}, column {match[2]}"
+        elif match:
+            place = f"line {text.count(chr(10)) + 1}, the end of the file"
+        else:
+            place, said = "a number", "it has more digits than are read"
+        raise UserError(f"{place} is not TOML: {said}", "See https://toml.io, or start from what `mgd-hw new` writes.", file=path) from None
+
+
+def _collect(path: Path, tree: dict) -> dict[str, Any]:
+    """Our values of everything that a file gives, by dotted key; every key and value is checked."""
+    known = {key.dotted: key for key in KEYS}
+    values: dict[str, Any] = {}
+
+    def walk(prefix: str, table: dict) -> None:
+        for name, value in table.items():
+            dotted = f"{prefix}.{name}" if prefix else name
+            if dotted in SECTIONS:
+                if not isinstance(value, dict):
+                    raise UserError(
+                        "it is a table, not a value", f"Write [{dotted}], and its keys below.", file=path, key=dotted, value=value
+                    )
+                walk(dotted, value)
+            elif dotted not in known:
+                raise _unknown(path, prefix, name, dotted)
+            else:
+                try:
+                    values[dotted] = known[dotted].read(value)
+                except InvalidValue as invalid:
+                    raise UserError(invalid.args[0], invalid.args[1], file=path, key=dotted, value=value) from None
+
+    walk("", tree)
+    return values
+
+
+def _unknown(path: Path, prefix: str, name: str, dotted: str) -> UserError:
+    """The error for a key that no file has; it names the new name of a renamed key, or else the nearest key there is.
+
+    Keys are compared by their last part; of equally near ones, the one in the same section is named.
+    """
+
+    def nearness(candidate: str) -> tuple[float, bool]:
+        section, _, last = candidate.rpartition(".")
+        return difflib.SequenceMatcher(None, name[:100], last).ratio(), section == prefix
+
+    every = [*SECTIONS, *(key.dotted for key in KEYS)]
+    nearest = RENAMED.get(dotted) or max(every, key=nearness)
+    siblings = [full.rpartition(".")[2] for full in every if full.rpartition(".")[0] == prefix]
+    listed = f"Known {'in [' + prefix + ']' if prefix else 'at the top'}: {', '.join(siblings)}."
+    hint = f"Did you mean {nearest}?" if dotted in RENAMED or nearness(nearest)[0] >= 0.6 else listed
+    return UserError("there is no such key", hint, file=path, key=dotted[:100])

@@ -1,0 +1,126 @@
+"""The page docs/design-file.md, from the table of keys: ``python -m mgd_hw.design.reference`` prints it."""
+
+from __future__ import annotations
+
+from mgd_hw.design.keys import KEYS, SECTIONS
+from mgd_hw.design.reader import shipped
+
+__all__ = ["page"]
+
+_SECTIONS = {
+    "": "At the top of the file",
+    "network": "Dense layers or a network of the papers, and where its parameters start.",
+    "perturbation": "What is perturbed, by how much, by which signs.",
+    "schedule": "When things happen. Steps count from 0.",
+    "optimizer": "What turns the accumulated gradient G into a change of the parameters.",
+    "formats": "Number formats. `SQ4.12` is signed, with 4 integer bits (the sign included) and 12 fraction bits; `UQ0.8` is unsigned.",
+    "formats.rounding": "What each narrowing does with the bits it drops. Only updates may be rounded stochastically.",
+    "formats.overflow": "What each narrowing does with a value that does not fit.",
+    "hardware": "The array of lanes.",
+    "learning": "How the float side learns, beyond what hardware does.",
+    "external": "A forward pass of your own in another process, such as one that drives a chip (see [scale.md](scale.md)); software only.",
+    "device": "What imperfect hardware would do to it, each effect by itself; applied to the float model, in software only.",
+    "data": "What is learned.",
+    "compare": "What `mgd-hw compare` does when its options do not say.",
+}
+
+_HEAD = """\
+# The design file
+
+One TOML file says everything about a design. Whatever is left out has a default, most of them derived from the rest:
+`mgd-hw generate` prints what was derived and why. An unknown key is refused, and the nearest known one named. Every problem is
+one message that names the file, the key, the value and the way out.
+
+This page is written by `python -m mgd_hw.design.reference`, from the table that the reader itself follows.
+
+The shortest design file that runs:
+
+```toml
+[data]
+task = "xor"
+```
+
+A fuller one:
+
+```toml
+name = "letters"
+
+[network]
+layers = [49, 4, 4]
+hidden = "tanh"
+output = "sigmoid"
+
+[perturbation]
+kind = "node"
+amplitude = "2^-6"
+
+[schedule]
+learning_rate = [[0, -7], [50_000, -8]]
+
+[formats]
+weight = "SQ4.12"
+
+[hardware]
+lanes = 4
+
+[data]
+task = "nist7x7"
+```
+
+`mgd-hw new NAME --task TASK` writes a commented one to start from. The shipped designs ({shipped}) are found by
+their names alone.
+"""
+
+_TAIL = """\
+## Data of your own
+
+csv and npz files, and how their answers are judged: [data.md](data.md). Images are flattened; with `data.scaling = "range"` bytes
+are taken as 0 to 255.
+
+**MNIST and its relatives**: the folder in `data.path`, or in the environment variable `MGD_DATA`, holds `mnist.npz`
+(`fashion_mnist.npz`) or the four IDX files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`,
+`t10k-labels-idx1-ubyte`, each also as `.gz`. `mgd-hw fetch mnist` (`fashion-mnist`, `cifar-10`) downloads what was published,
+checks it, and keeps it where designs find it; nothing is downloaded otherwise. Task `idx` takes any such folder, of any image size
+and number of classes.
+
+With one output there are two classes, and the answer is 1 where y ≥ ½; with more, the largest output wins, the lowest index first.
+
+## What is refused, and why
+
+| combination | why |
+|---|---|
+| `update_period` above 1 with `gradient_memory = false` | there is nowhere to sum G |
+| `hardware.memory = "single-port"` or `"spram"` | parameters live in dual-port block memory; single-port memory is not built |
+| `"stochastic"` for the casts activation, cost_change, gradient | only updates (weight, and momentum's own) are rounded stochastically |
+| an unsigned `activation` with identity, tanh or sign | these have negative values |
+| unsigned `weight`, `gradient`, `cost_change`, `table`, or momentum's format | these have negative values |
+| `sign` with an activation format that cannot hold +1 | its output is ±1 |
+| an amplitude below the last place of what it is added to | it would vanish |
+| in weight perturbation, an amplitude above a quarter of a weight's range | θ ± Δ must fit |
+| an intermediate of more than 63 bits | every value of the machine is exact in 64 bits |
+| a rate at which every update rounds to zero | it would never learn |
+| keys of momentum with `optimizer.name = "sgd"` | they would do nothing |
+| `learning_rate` that is not a power of two | η costs one shift, not a multiplier |
+| `compare` with sign: no back-propagation | sign has no slope; float and fixed MGD are compared all the same |
+"""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    parts = [_HEAD.replace("{shipped}", ", ".join(f"`{name}`" for name in shipped()))]
+    for section in ("", *SECTIONS):
+        title = f"## `[{section}]`\n\n{_SECTIONS[section]}" if section else f"## {_SECTIONS[section]}"
+        rows = [
+            f"| `{key.name}` | {_cell(key.takes)} | {_cell(key.default)} | {_cell(key.meaning)} |" for key in KEYS if key.section == section
+        ]
+        parts.append("\n".join([title, "", "| key | takes | when left out | meaning |", "|---|---|---|---|", *rows]) + "\n")
+    parts.append(_TAIL)
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(page(), end="")

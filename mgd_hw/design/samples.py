@@ -1,0 +1,51 @@
+"""The samples of a design, checked against its number formats and its cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.progress import Listener
+from mgd_hw.data.loading import Data, load
+from mgd_hw.design.description import Design
+from mgd_hw.design.formats import check_formats
+
+__all__ = ["load_design"]
+
+
+def load_design(design: Design, *, validate: bool = False, listener: Listener | None = None) -> Data:
+    """Load the samples of a design, and check that they fit its number formats.
+
+    Parameters
+    ----------
+    design : Design
+        The design whose samples are loaded.
+    validate : bool
+        Whether to judge by validation samples; see :func:`mgd_hw.data.load`.
+    listener : Listener or None
+        Receives a note of every warning; a result that shows the summary needs none.
+
+    Raises
+    ------
+    UserError
+        If the samples are not there, are not what the design says, or do not fit.
+    """
+    data = load(design.data, validate=validate, raw=design.raw)
+    if design.float_only.cost == "cross-entropy":
+        _check_entropy(design, data)
+    data = replace(data, summary=replace(data.summary, warnings=(*data.summary.warnings, *check_formats(design, data))))
+    if listener is not None:
+        for warning in data.summary.warnings:
+            listener.say(f"Note: {warning}")
+    return data
+
+
+def _check_entropy(design: Design, data: Data) -> None:
+    """Check that the cross-entropy of a design has a meaning."""
+    key, value = "learning.cost", "cross-entropy"
+    if data.kind.name == "regression":
+        reason = "the cross-entropy is of classes, and this is a regression"
+        raise UserError(reason, "Leave learning.cost out.", file=design.path, key=key, value=value)
+    if design.data.n_out == 1:
+        reason = "the softmax of one output is always 1, so that the cross-entropy tells nothing"
+        raise UserError(reason, "End network.layers with 2, one output per class.", file=design.path, key=key, value=value)

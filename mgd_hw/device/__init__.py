@@ -1,0 +1,1 @@
+"""Training on a core at the end of a link, which is a board or a virtual board."""

@@ -1,0 +1,126 @@
+"""Where a training stands, as a file: all that a core has to be given to go on, bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.files import write_file
+from python_ref.machine import sample_number
+from python_ref.trace import Run
+
+__all__ = ["CHECKPOINT", "Checkpoint", "RunDigest"]
+
+CHECKPOINT = "checkpoint.npz"
+"""Name of the file."""
+
+
+class RunDigest:
+    """Digests of a run as far as it has come: design with its rates and periods, seed, start, data, and the samples taken so far.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._start = hashlib.sha256(f"{run.spec.run_digest}:{run.seed}".encode())
+        for array in (run.parameters, run.inputs, run.targets):
+            self._start.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype="<i8").tobytes())
+
+    @property
+    def origin(self) -> str:
+        """Its digest before the first step: all of it but the samples taken."""
+        return self.at(0)
+
+    def at(self, step: int) -> str:
+        """Its digest before a step."""
+        found = self._start.copy()
+        if step:
+            found.update(np.ascontiguousarray(self.run.order[: sample_number(self.run.spec, step - 1) + 1], dtype="<i8").tobytes())
+        return found.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A training before a step at which all periods begin.
+
+    Attributes
+    ----------
+    step : int
+        The step.
+    origin, digest : str
+        Of the run before its first step, and up to this one.
+    memories : mapping of str to array of int64, shape (P,)
+        Raw contents by name, in the canonical order of parameters.
+    counters : mapping of str to int
+        What the core had counted, cycles included.
+    seconds : float
+        It took.
+    """
+
+    step: int
+    origin: str
+    digest: str
+    memories: Mapping[str, np.ndarray]
+    counters: Mapping[str, int]
+    seconds: float = 0.0
+
+    def write(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        arrays = {f"memory.{name}": values for name, values in self.memories.items()}
+        arrays |= {f"counter.{name}": np.array(value, dtype=np.int64) for name, value in self.counters.items()}
+        content = io.BytesIO()
+        np.savez(content, step=self.step, origin=self.origin, digest=self.digest, seconds=self.seconds, **arrays)  # type: ignore[arg-type]
+        write_file(path, content.getvalue())
+
+    @classmethod
+    def read(cls, path: Path, digests: RunDigest) -> Checkpoint:
+        """Read one of a run.
+
+        Raises
+        ------
+        UserError
+            If there is none, or it is another run's.
+        """
+        try:
+            with zipfile.ZipFile(path):
+                pass
+            with np.load(path, allow_pickle=False) as arrays:
+                found = cls(
+                    int(arrays["step"]),
+                    str(arrays["origin"]),
+                    str(arrays["digest"]),
+                    _named(arrays, "memory."),
+                    {name: int(value) for name, value in _named(arrays, "counter.").items()},
+                    float(arrays["seconds"]),
+                )
+        except FileNotFoundError:
+            raise UserError(
+                "there is no checkpoint to go on from", "Leave --resume out, or name the directory with -o.", file=path
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            said = str(error).split("\n")[0]
+            raise UserError(f"it is no checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
+        steps = digests.run.steps
+        same = found.origin == digests.origin
+        if same and found.step > steps:
+            raise UserError(f"it stands at step {found.step:,}, and the run ends at {steps:,}", "Give more --steps.", file=path)
+        if not same or found.digest != digests.at(found.step):
+            reason = "it is of another run: the design, its seed, its start or its data have changed since"
+            raise UserError(reason, "Undo that, or leave --resume out to begin anew.", file=path)
+        return found
+
+
+def _named(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}

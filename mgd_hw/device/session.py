@@ -1,0 +1,418 @@
+"""A training over a link: the same on a board and on one made of software.
+
+The core is set up where the run begins, or where it was left; samples go ahead of it, block by block; after each block its counters
+and signatures are read, and compared with the model's, if that is wanted. Now and then, and whenever it must end, its memories are
+read and kept: from there it goes on, bit for bit, after an interrupt or over a link that comes back.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import InitVar, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from boards.link import LinkLost, PortError, SerialLink
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.device.checkpoint import Checkpoint, RunDigest
+from python_ref.spec.frames import pack_samples, sample_bytes
+from python_ref.spec.probes import COUNTERS
+from python_ref.spec.registers import Memory, register_map
+from python_ref.trace import Run
+from sim import host
+
+if TYPE_CHECKING:
+    from python_ref.machine import State
+
+__all__ = ["Model", "Session", "read_memories", "read_registers"]
+
+BLOCK_SECONDS = 1.0
+"""About as long as a block of steps takes."""
+
+MARK_SECONDS = 10.0
+"""Least time between two checkpoints, unless the training ends; reading takes at most a tenth of it."""
+
+
+def read_registers(link: SerialLink, names: tuple[str, ...]) -> dict[str, int]:
+    """Registers, read at one go, as unsigned numbers."""
+    registers = [register_map(link.spec)[name] for name in names]
+    (words,) = link.ask([((), [register.address + word for register in registers for word in range(register.words)])])
+    found, place = {}, 0
+    for register in registers:
+        found[register.name] = sum(words[place + word] << 32 * word for word in range(register.words))
+        place += register.words
+    return found
+
+
+def read_memories(link: SerialLink) -> dict[str, np.ndarray]:
+    """All memories by name: raw (int64, shape (P,)), in the canonical order."""
+    spec, registers = link.spec, register_map(link.spec)
+    select, address, data = (registers[name].address for name in ("select", "address", "data"))
+
+    def position(memory: Memory, lane: int) -> Callable[[int], tuple[tuple[int, int], ...]]:
+        return lambda word: ((select, memory << 16 | lane), (address, word))
+
+    found = {}
+    for memory in host.memories(spec):
+        rows = [link.read_run(position(memory, lane), data, spec.layout.words) for lane in range(spec.hardware.lanes)]
+        found[memory.name.lower()] = host.canonical(spec, memory, np.stack(rows))
+    return found
+
+
+class Model:
+    """The fixed model beside the core, in a thread of its own.
+
+    Parameters
+    ----------
+    run : Run
+        What is trained.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._state = run.initial_state()
+        self._pool = ThreadPoolExecutor(1)
+        self._future: Future[State] | None = None
+        self._steps(self._state, min(1, run.steps), signatures=True)  # compiles it
+
+    def _steps(self, state: State, count: int, *, signatures: bool) -> State:
+        from python_ref.fast import train
+
+        run = self.run
+        return train(run.spec, state, run.inputs, run.targets, run.order, count, signatures=signatures).state
+
+    def begin(self, state: State | None, step: int) -> State:
+        """Stand before a step, from a state before it (None: the beginning), counters and signatures cleared; return where."""
+        if self._future is not None:
+            self._future.exception()
+            self._future = None
+        before = self.run.initial_state() if state is None else state
+        if before.steps < step:
+            before = self._steps(before, step - before.steps, signatures=False)
+        self._state = before.with_clear()
+        return self._state
+
+    def advance(self, count: int) -> None:
+        """Begin with so many steps more."""
+        self._future = self._pool.submit(self._steps, self._state, count, signatures=True)
+
+    def state(self) -> State:
+        """Where it stands, once these are done."""
+        if self._future is not None:
+            self._state, self._future = self._future.result(), None
+        return self._state
+
+    def close(self) -> None:
+        """End the thread."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+@dataclass
+class Session:
+    """A training, and what has come of it so far.
+
+    Parameters
+    ----------
+    run : Run
+        What is trained.
+    connect : callable
+        Opens the link.
+    path : Path
+        Of the checkpoint.
+    begun : Checkpoint or None
+        Where it goes on; None: it begins.
+    model : Model or None
+        To compare with.
+    listener : Listener
+        Told of progress.
+    stopping : callable
+        Whether to end at the next occasion.
+    reconnect : float
+        Seconds for which a link that is lost is waited for.
+    block_steps : int or None
+        Steps of a block; None: as many as take about a second.
+    classes : bool
+        Whether an answer is right or wrong, so that progress tells the share of right ones.
+    digests : RunDigest or None
+        Of the run, if they are known: they take a second where there are many samples.
+
+    Attributes
+    ----------
+    mark : Checkpoint
+        The last one: where the training goes on if it is cut off now.
+    done : int
+        Steps trained.
+    verified, mismatches : int
+        Values compared with the model's, and those that differ.
+    difference : str
+        The first of them; "" if none.
+    outages : int
+        Times that the link was lost, and came back.
+    interrupted : bool
+        It was ended before the last step.
+    active : float
+        Seconds spent training since this session began.
+    trained, sent, samples : int
+        Steps, bytes to the device and samples of that time.
+    cycles : int
+        Of the core, likewise.
+    """
+
+    run: Run
+    connect: Callable[[], SerialLink]
+    path: Path
+    begun: Checkpoint | None = None
+    model: Model | None = None
+    listener: Listener = field(default_factory=Silent)
+    stopping: Callable[[], bool] = lambda: False
+    reconnect: float = 60.0
+    block_steps: int | None = None
+    classes: bool = True
+    digests: InitVar[RunDigest | None] = None
+
+    def __post_init__(self, digests: RunDigest | None) -> None:
+        spec = self.run.spec
+        self._digests = digests or RunDigest(self.run)
+        self.verified = self.mismatches = self.outages = 0
+        self.difference = ""
+        self.interrupted = False
+        self.active = 0.0
+        self.trained = self.sent = self.samples = self.cycles = 0
+        self.cost = math.nan
+        self.right = math.nan
+        if self.begun is not None:
+            self.mark = self.begun
+        else:
+            zero = np.zeros(spec.network.n_parameters, dtype=np.int64)
+            memories = {memory.name.lower(): zero for memory in host.memories(spec)} | {"parameter": self.run.parameters}
+            self.mark = Checkpoint(0, self._digests.origin, self._digests.origin, memories, dict.fromkeys((*COUNTERS, "cycles"), 0))
+        self.done = self.resumed_from = self.mark.step
+        self._earlier = self.mark.seconds
+        self.final = dict(self.mark.memories)
+        self._base = self.mark
+        self._base_state = self._mark_state = None if self.model is None else self.model.begin(None, self.mark.step)
+        self._packed = self._pack()
+        self._rate = 0.0
+        self._names = (*COUNTERS, "cycles", "cost", *(("signature",) if spec.hardware.signature else ()))
+
+    def _pack(self) -> np.ndarray:
+        """Each sample as it goes over the line (uint8, shape (samples, bytes))."""
+        spec, rows = self.run.spec, np.concatenate([self.run.inputs, self.run.targets], axis=1)
+        parts = [pack_samples(spec, rows[first : first + 4096]) for first in range(0, len(rows), 4096)]
+        return np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(rows), sample_bytes(spec))
+
+    @property
+    def period(self) -> int:
+        """Steps after which all periods begin again, so that there can be a checkpoint."""
+        schedule = self.run.spec.schedule
+        return math.lcm(schedule.perturbation_period, schedule.sample_period, schedule.update_period)
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs from the model, so far."""
+        return not self.mismatches
+
+    # -- the link comes and goes ---------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train to the last step, or until told to stop, or something differs from the model.
+
+        Raises
+        ------
+        PortError, LinkLost, ValueError
+            If the link cannot be opened at first, or leads to another core; or if it stays lost.
+        CoreStuck
+            If the core makes no progress.
+        """
+        link, failures = self.connect(), 0
+        while True:
+            marked = self.mark.step
+            try:
+                try:
+                    host.check_identity(self.run.spec, link)
+                    self._set_up(link)
+                    self._train(link)
+                    return
+                finally:
+                    link.close()
+            except LinkLost as error:
+                failures = 0 if self.mark.step > marked else failures + 1
+                if self.stopping():
+                    self._fall_back()
+                    return
+                if failures > 5:
+                    raise LinkLost(f"{error}; and that {failures} times since step {self.mark.step:,}") from error
+                self.listener.say(f"{error}. Training goes on from step {self.mark.step:,} when the link is back.")
+            again = self._wait_for_link()
+            if again is None:
+                self._fall_back()
+                return
+            link = again
+            self.outages += 1
+
+    def _fall_back(self) -> None:
+        """End where the last checkpoint is, with what it keeps."""
+        self.interrupted = True
+        self.done = self.mark.step
+        self.final = dict(self.mark.memories)
+
+    def _wait_for_link(self) -> SerialLink | None:
+        """The link, opened again; None if told to stop before."""
+        until = time.monotonic() + self.reconnect
+        while True:
+            try:
+                return self.connect()
+            except (PortError, LinkLost) as error:
+                if self.stopping():
+                    return None
+                if time.monotonic() > until:
+                    raise LinkLost(f"The link has not come back for {self.reconnect:g} s ({str(error).rstrip('.')})") from error
+                time.sleep(0.5)
+
+    def _set_up(self, link: SerialLink) -> None:
+        """Put the core to where the last checkpoint is."""
+        spec, mark = self.run.spec, self.mark
+        host.set_periods(spec, link)
+        for memory in host.memories(spec):
+            host.load_memory(spec, link, memory, mark.memories[memory.name.lower()])
+        host.clear_counters(spec, link)
+        host.restart(spec, link, self.run.seed, mark.step)
+        link.flush()
+        self.done, self._base, self._base_state = mark.step, mark, self._mark_state
+        if self.model is not None:
+            self._base_state = self.model.begin(self._mark_state, mark.step)
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def _train(self, link: SerialLink) -> None:
+        """Blocks, until the end."""
+        title = f"Training {self.run.spec.name}"
+        marked, cost_of_mark = time.monotonic(), 0.0
+        while self.done < self.run.steps and self.equal and not self.stopping():
+            found = self._block(link, self._block_steps())
+            self.listener.progress(title, self.done, self.run.steps, self._note(link))
+            self._compare_block(found)
+            now = time.monotonic()
+            if now - marked > max(MARK_SECONDS, 10 * cost_of_mark) and self.done % self.period == 0 and self.done < self.run.steps:
+                self._keep(read_memories(link))
+                cost_of_mark = time.monotonic() - now
+                marked = time.monotonic()
+        self.interrupted = self.done < self.run.steps and self.equal
+        if self.done > self.mark.step or not self.trained:
+            self._finish(link)
+
+    def _block_steps(self) -> int:
+        """Steps of the next block; one ends wherever all periods do."""
+        wanted, period = self.block_steps or (max(1, int(self._rate * BLOCK_SECONDS)) if self._rate else 16), self.period
+        to_boundary = period - self.done % period
+        wanted = to_boundary + (wanted - to_boundary) // period * period if wanted > to_boundary else min(wanted, to_boundary)
+        return min(wanted, self.run.steps - self.done)
+
+    def _block(self, link: SerialLink, count: int) -> dict[str, int]:
+        """Train a block; what the core says of itself since it was set up."""
+        spec, before, began, sent = self.run.spec, self._counted(), time.monotonic(), link.statistics.sent
+        if self.model is not None:
+            self.model.advance(count)
+        for start, steps in host.runs(spec, self.done, count):
+            samples = self._samples_of(start, steps)
+            link.send_packed(self._packed[samples].tobytes())
+            self.samples += len(samples)
+            host.train(spec, link, start, steps)
+        found = read_registers(link, self._names)
+        if found["steps"] != self.done + count - self._base.step:
+            raise LinkLost(f"The core has lost count of the steps: it says {found['steps']:,}. It was reset, or switched off and on")
+        seconds = time.monotonic() - began
+        self._block_start = self.done
+        self.done += count
+        self.active += seconds
+        self.trained += count
+        self.sent += link.statistics.sent - sent
+        self._last = found
+        self.cycles += found["cycles"] - before["cycles"]
+        self._judge(found, before)
+        self._rate = min(8 * self._rate, count / seconds) if self._rate else count / seconds
+        return found
+
+    def _samples_of(self, start: int, steps: int) -> np.ndarray:
+        """Samples that so many steps take."""
+        period = self.run.spec.schedule.sample_period
+        return self.run.order[-(-start // period) : (start + steps - 1) // period + 1]
+
+    def _counted(self) -> Mapping[str, int]:
+        """What the core had counted since it was set up."""
+        return self._last if self.done > self._base.step else dict.fromkeys(self._names, 0)
+
+    def _judge(self, found: Mapping[str, int], before: Mapping[str, int]) -> None:
+        spec, taken = self.run.spec, len(self._samples_of(self.done - (found["steps"] - before["steps"]), found["steps"] - before["steps"]))
+        self.cost = math.ldexp(found["cost"] & (1 << 64) - 1, -spec.cost_format.fraction_bits) / spec.network.n_out
+        if taken:
+            self.right = (found["correct"] - before["correct"]) / taken
+
+    def _note(self, link: SerialLink) -> str:
+        right = "" if math.isnan(self.right) or not self.classes else f", {100 * self.right:.0f} % right"
+        errors = link.statistics.errors
+        mended = f", {errors:,} line errors mended" if errors else ""
+        return f"step {self.done:,}, {self._rate:,.0f} steps/s, cost {self.cost:.4f}{right}{mended}"
+
+    def totals(self) -> dict[str, int]:
+        """Counters since step 0."""
+        counted = self._counted()
+        return {name: self._base.counters[name] + counted[name] for name in (*COUNTERS, "cycles")}
+
+    # -- keeping and comparing -----------------------------------------------------------------------------------------
+
+    def _keep(self, memories: dict[str, np.ndarray]) -> None:
+        """Make a checkpoint of the memories, if there can be one at this step."""
+        if self.done % self.period == 0 and self.equal:
+            seconds = self._earlier + self.active
+            self.mark = Checkpoint(self.done, self._digests.origin, self._digests.at(self.done), memories, self.totals(), seconds)
+            self.mark.write(self.path)
+            self._mark_state = None if self.model is None else self.model.state()
+
+    def _finish(self, link: SerialLink) -> None:
+        """Read everything back, compare it, and keep it."""
+        memories = read_memories(link)
+        self.final = memories
+        if self.model is not None:
+            state = self.model.state()
+            expected = {"parameter": state.parameters, "gradient": state.gradient, "momentum": state.momentum}
+            for name, values in memories.items():
+                wrong = np.flatnonzero((values ^ expected[name]) & 0xFFFFFFFF)
+                self.verified += len(values)
+                self.mismatches += len(wrong)
+                if len(wrong) and not self.difference:
+                    first = wrong[0]
+                    raws = f"the model has raw {expected[name][first]}, the core {values[first]}"
+                    self.difference = f"after {self.done:,} steps, {name} {first}: {raws}"
+        self._keep(memories)
+
+    def _compare_block(self, found: Mapping[str, int]) -> None:
+        """Compare what the core says of itself with the model."""
+        if self.model is None:
+            return
+        state, base = self.model.state(), self._base_state
+        assert base is not None
+        expected = dict(zip(COUNTERS, state.counters.tolist(), strict=True))
+        expected["steps"], expected["updates"] = state.steps - base.steps, state.updates - base.updates
+        if "signature" in found:
+            assert state.signature is not None
+            shown = {"signature, forward": found["signature"] & 0xFFFFFFFF, "signature, learned": found["signature"] >> 32}
+            expected |= dict(zip(shown, state.signature, strict=True))
+        else:
+            shown = {}
+        shown |= {name: found[name] for name in COUNTERS}
+        wrong = [name for name, value in expected.items() if shown[name] != value]
+        self.verified += len(expected)
+        self.mismatches += len(wrong)
+        if wrong and not self.difference:
+            name = max(wrong, key=lambda each: each.startswith("signature"))
+            text = (lambda value: f"0x{value:08x}") if name.startswith("signature") else (lambda value: f"{value:,}")
+            self.difference = (
+                f"in steps {self._block_start:,} to {self.done - 1:,}, {name}: "
+                f"the model has {text(expected[name])}, the core {text(shown[name])}"
+            )

@@ -1,0 +1,632 @@
+"""Boards: which there are, a design's top level for one, and its bitstream."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.common import figures, style
+from mgd_hw.common.errors import ToolError, UserError
+from mgd_hw.common.files import FOLDER, check_directory, staged
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.results import Result, flat, plain
+from mgd_hw.design.description import Derived, Design
+from mgd_hw.design.reader import load, shipped
+from mgd_hw.flow import Generated, advice, read
+from mgd_hw.hardware.timeline import timeline_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from boards.board import Board
+    from boards.flow.build import Built, Placed, TooLarge
+    from boards.parts.learning_cost import LearningCost
+    from boards.parts.target import Part
+    from boards.plan import Plan
+    from python_ref.spec.design import DesignSpec
+
+__all__ = ["BoardRow", "Boards", "Build", "board_of", "boards", "build", "generate", "placement"]
+
+CEILINGS = {
+    "ice40-up5k": (0.7e9, "7 multipliers at about 100 MHz, parameters in block RAM"),
+    "ecp5-85k": (16.8e9, "156 multipliers at 108 MHz, as Yosys infers them"),
+    "gowin-gw1nr9": (20 * 108e6, "20 multipliers at an ECP5's 108 MHz, for want of a rate of their own that was measured"),
+    "gowin-gw2ar18": (48 * 108e6, "48 multipliers at an ECP5's 108 MHz, for want of a rate of their own that was measured"),
+    "xc7": (90 * 108e6, "90 multipliers at an ECP5's 108 MHz, for want of a rate of their own that was measured"),
+}
+"""Most synapse visits per second of each part, and how that was reckoned."""
+
+_UNVERIFIED = "nothing here places and routes this part, so that its clock is not verified"
+
+
+# -- Boards -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BoardRow(Result):
+    """A board.
+
+    Attributes
+    ----------
+    name, title, part : str
+        What we call it, what its maker calls it, and its part.
+    clock_mhz, core_mhz : float
+        Of its clock pin, and what a core's clock shall be.
+    multipliers, memory_kbit : int
+        Of the part; block memories only.
+    link : str
+        What makes a serial line of USB.
+    baud : int
+        Its rate.
+    designs : dict of str to dict
+        By shipped design, the largest first, what `mgd-hw fit` predicts for the part: ``fits``, ``close`` (too close to tell), and
+        ``most_lanes``.
+    largest : str
+        The largest shipped design that fits; "" if none.
+    bitstream : bool
+        Whether bitstreams can be built here.
+    source : str
+        Where its pins stand.
+    """
+
+    name: str
+    title: str
+    part: str
+    clock_mhz: float
+    core_mhz: float
+    multipliers: int
+    memory_kbit: int
+    link: str
+    baud: int
+    designs: dict[str, dict[str, int]]
+    largest: str
+    bitstream: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class Boards(Result):
+    """All boards."""
+
+    boards: tuple[BoardRow, ...]
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "boards"."""
+        return {"boards": [flat(row.to_json()) for row in self.boards]}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = style.table("board", "part", "clock (core), MHz", "multipliers", "RAM, kbit", "link, Mbaud", "fits, with so many lanes")
+        for row in self.boards:
+            fitting = {name: of for name, of in row.designs.items() if of["fits"] or of["close"]}
+            shown = ", ".join(f"{name} {of['most_lanes']}{'?' if of['close'] else ''}" for name, of in fitting.items())
+            table.add_row(
+                row.name,
+                row.part,
+                f"{row.clock_mhz:g} ({row.core_mhz:g})",
+                str(row.multipliers),
+                f"{row.memory_kbit:,}",
+                f"{row.link.split()[-1]}, {row.baud / 1e6:g}",
+                shown + ("" if row.bitstream else " *"),
+            )
+        yield table
+        yield style.wrapped(
+            "What fits is predicted as by `mgd-hw fit`; ? is too close to tell before synthesis. * synthesis only, no bitstream."
+        )
+
+
+def boards() -> Boards:
+    """The boards that come with the package, and what fits them, as `mgd-hw fit` predicts it.
+
+    Raises
+    ------
+    UserError
+        If the file of one of them does not describe a board.
+    """
+    from boards.board import board_files
+    from boards.parts.fit import fit
+    from rtl_gen.emit import memory_bits
+
+    specs = sorted((load(name).spec for name in shipped()), key=memory_bits, reverse=True)
+    rows = []
+    for name in board_files():
+        board = board_of(name)
+        part = board.part
+        found = {spec.name: fit(spec, part.name) for spec in specs}
+        rows.append(
+            BoardRow(
+                name=board.name,
+                title=board.title,
+                part=part.device,
+                clock_mhz=float(board.clock_mhz),
+                core_mhz=float(board.core_mhz),
+                multipliers=part.capacity.dsp,
+                memory_kbit=part.block_bits // 1024,
+                link=board.chip,
+                baud=board.baud,
+                designs={name: {"fits": of.fits, "close": of.close, "most_lanes": of.most_lanes} for name, of in found.items()},
+                largest=next((name for name, of in found.items() if of.fits), ""),
+                bitstream=board.builds,
+                source=board.source,
+            )
+        )
+    return Boards(tuple(rows))
+
+
+def board_of(name: str) -> Board:
+    """The board of that name, or of a user's own file.
+
+    Raises
+    ------
+    UserError
+        If there is none, or the file does not describe one.
+    """
+    from boards.board import board_files, read_board
+    from python_ref.spec.error import DesignError
+
+    known = board_files()
+    path = known.get(name, Path(name) if name.endswith(".toml") else None)
+    if path is None:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        listed = ", ".join(known)
+        raise UserError("there is no such board", f"{hint}Known: {listed}, or the path of a file of yours.", key="--board", value=name)
+    try:
+        return read_board(path)
+    except DesignError as error:
+        raise UserError(error.reason, error.remedy, file=path, key=error.key, value=error.value) from None
+    except UnicodeDecodeError:
+        raise UserError("it is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"it is not TOML: {error}", "See docs/boards.md for a whole file.", file=path) from None
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise UserError(f"it cannot be read ({said})", "Check the path.", key="--board", value=name) from None
+
+
+# -- generate ---------------------------------------------------------------------------------------------------------
+
+
+def generate(
+    design: str | Path | Design,
+    board: str,
+    *,
+    clock: float | None = None,
+    baud: int | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Generated:
+    """Write the whole top level of a board, its constraints, the scripts of the build, and manifest.json.
+
+    Raises
+    ------
+    UserError
+        If the design or the board's clock cannot be built, or the directory not be written to.
+    """
+    listener = listener or Silent()
+    design, on = read(design), board_of(board)
+    directory = _place(design, on, out)
+    with staged(directory) as folder, _failures(design, on):
+        from boards.flow.build import write_sources
+        from boards.plan import plan
+
+        listener.say(f"Generating {design.name} for {on.name}.")
+        _check_fit(design, on)
+        planned = plan(on, mhz=_mhz(clock), baud=baud)
+        files = write_sources(design.spec, planned, folder)
+        described = _manifest(design.spec, planned)
+        (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    clocked = Derived("--clock", f"{float(planned.clock.mhz):g} MHz", f"{planned.baud:,} baud are {planned.divisor} cycles per bit")
+    derived = (*design.derived, clocked)
+    files, timeline = (*files, "manifest.json"), timeline_of(design.spec)
+    return Generated(design.name, design.spec.digest, directory, files, derived, advice(design.spec), described, timeline)
+
+
+def _mhz(clock: float | None) -> Fraction | None:
+    return None if clock is None else Fraction(str(clock))
+
+
+def _place(design: Design, board: Board, out: Path | None) -> Path:
+    return check_directory(FOLDER / design.name / board.name if out is None else Path(out))
+
+
+def _manifest(spec: DesignSpec, planned: Plan) -> dict[str, Any]:
+    from rtl_gen.emit import manifest
+
+    found = plain(manifest(spec))
+    assert isinstance(found, dict)
+    on = {"name": planned.board.name, "clock_mhz": float(planned.clock.mhz), "baud": planned.baud, "divisor": planned.divisor}
+    return {**found, "top": f"{spec.module}_top", "board": on}
+
+
+# -- build ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Build(Result):
+    """A bitstream, and what is known of it; build.json.
+
+    Attributes
+    ----------
+    design, board, digest : str
+        Names, and the digest of the design's structure.
+    bitstream : Path or None
+        The file; None for a board that has synthesis only.
+    program : str
+        Command that loads it.
+    lanes : int
+        L.
+    lut, ff, dsp, bram : int
+        What all takes, link and clock included, counted after synthesis.
+    utilisation : dict of str to dict
+        Places used, and available, as place and route counts them.
+    clock_mhz : float
+        What the bitstream runs at; where there is none, what the top level is written for.
+    frequency_mhz, frequency_min_mhz, frequency_max_mhz : float or None
+        What timing analysis allows: median, least and most over the seeds.
+    frequencies_mhz : tuple of float
+        By seed.
+    frequency_source : str
+        Where they come from, with what is known of their error.
+    seeds, best_seed : int
+        Runs of place and route, and the one of the bitstream.
+    limited_by : str
+        From where to where the longest path goes.
+    cycles_per_step : float
+        Of the core.
+    steps_per_second, visits_per_second, ceiling_percent : float or None
+        Of the core at ``clock_mhz``: steps, synapses visited, and these as a share of the most the part could; None where no tool
+        has verified that clock.
+    unverified : str
+        Why they are None; "" if they are not.
+    ceiling : float
+        Synapses that the part could visit per second.
+    ceiling_source : str
+        How the ceiling was reckoned.
+    baud, divisor, sample_bytes : int
+        Of the link: rate, cycles per bit, bytes of a sample.
+    link_steps_per_second : float
+        Steps for which the link brings samples.
+    inference_only, learning : dict of str to int
+        What the same network without learning takes of the part, and the core that learns: same lanes, same recipe, counted after
+        synthesis; host port, registers, signatures and link are excluded from both.
+    learning_lut_per_lane : float
+        Look-up tables between the two, all that is shared included, per lane.
+    stages : dict of str to float
+        Seconds of each stage.
+    history : tuple of str
+        Builds that missed their clock.
+    seconds : float
+        It all took.
+    """
+
+    design: str
+    board: str
+    digest: str
+    bitstream: Path | None
+    program: str
+    lanes: int
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+    utilisation: dict[str, dict[str, int]]
+    clock_mhz: float
+    frequency_mhz: float | None
+    frequency_min_mhz: float | None
+    frequency_max_mhz: float | None
+    frequencies_mhz: tuple[float, ...]
+    frequency_source: str
+    seeds: int
+    best_seed: int
+    limited_by: str
+    cycles_per_step: float
+    steps_per_second: float | None
+    visits_per_second: float | None
+    unverified: str
+    ceiling: float
+    ceiling_percent: float | None
+    ceiling_source: str
+    baud: int
+    divisor: int
+    sample_bytes: int
+    link_steps_per_second: float
+    inference_only: dict[str, int]
+    learning: dict[str, int]
+    learning_lut_per_lane: float
+    stages: dict[str, float]
+    history: tuple[str, ...]
+    seconds: float
+    directory: Path = field(default=Path())
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "result", and "utilisation"."""
+        return {**super().tables(), "utilisation": [{"kind": kind, **counts} for kind, counts in self.utilisation.items()]}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold] on {self.board}, {self.lanes} lanes, digest {self.digest}")
+        table = style.table("", "used", "available")
+        for kind, count in self.utilisation.items():
+            table.add_row(kind, f"{count['used']:,}", f"{count['available']:,}")
+        yield table
+        yield style.wrapped(f"{self.lut:,} LUTs, {self.ff:,} flip-flops, {self.dsp} multipliers, {self.bram} block RAMs, link included.")
+        yield from self.history
+        if self.frequency_mhz is not None:
+            yield (
+                f"{self.frequency_mhz:.2f} MHz, median of {self.seeds} seeds ({self.frequency_min_mhz:.2f} to "
+                f"{self.frequency_max_mhz:.2f}), limited {self.limited_by}; by {style.escape(self.frequency_source)}"
+            )
+        yield self.rates()
+        yield (
+            f"Learning, host and link apart: {self.learning['lut']:,} LUTs, and {self.inference_only['lut']:,} for inference only: "
+            f"{self.learning_lut_per_lane:.0f} per lane, all that is shared included"
+        )
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
+        yield f"{stages}; {self.seconds:.1f} s in all"
+        if self.bitstream is not None:
+            yield f"Wrote {style.escape(str(self.bitstream))}. Load it: {style.escape(self.program)}"
+        else:
+            yield style.wrapped(
+                f"Wrote Verilog and constraints to {style.escape(str(self.directory))}; this board's bitstreams are its maker's tool's."
+            )
+
+    def rates(self) -> str:
+        """Steps and synapses per second, in a sentence."""
+        cycles = f"{self.cycles_per_step:,.1f} cycles per step"
+        link = f"through the link of {self.baud:,} baud {self.link_steps_per_second:,.0f}"
+        if self.steps_per_second is None or self.visits_per_second is None or self.ceiling_percent is None:
+            return f"{cycles}; {link} steps per second. UNVERIFIED at {self.clock_mhz:g} MHz: {self.unverified}."
+        return (
+            f"At {self.clock_mhz:g} MHz: {cycles}, {self.steps_per_second:,.0f} steps per second ({link}), "
+            f"{self.visits_per_second / 1e6:,.0f} million synapses per second, {self.ceiling_percent:.1f} % of the part's ceiling"
+        )
+
+    def plot(self) -> Figure:
+        rows = {kind: 100 * each["used"] / max(1, each["available"]) for kind, each in self.utilisation.items()}
+        return figures.bars(rows, f"{self.design} on {self.board}", "places used (%)")
+
+
+def build(
+    design: str | Path | Design,
+    board: str,
+    *,
+    seeds: int = 3,
+    clock: float | None = None,
+    baud: int | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Build:
+    """Build a design's bitstream for a board; write it, build.json, a picture of the placed design, and the tools' logs.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    board : str
+        Name of a board, or path of a file of the user's.
+    seeds : int
+        Runs of place and route.
+    clock : float or None
+        MHz that must be met; None takes the board's, or the highest that the design meets.
+    baud : int or None
+        Rate of the serial line; None takes the board's.
+    out : path or None
+        Directory for everything.
+    listener : Listener or None
+        Told of progress.
+
+    Raises
+    ------
+    UserError
+        If the design does not fit, misses the clock, or a tool is missing or fails.
+    """
+    listener = listener or Silent()
+    design, on = read(design), board_of(board)
+    directory = _place(design, on, out)
+    began = time.perf_counter()
+    with staged(directory) as folder, _failures(design, on):
+        from boards.flow.build import build_board
+
+        _check_fit(design, on)
+        built = build_board(design.spec, on, folder, seeds=seeds, mhz=_mhz(clock), baud=baud, say=listener.say, progress=listener.progress)
+        _tidy(folder, seeds)
+        if built.placement:
+            (folder / "placement.svg").write_bytes(placement(built.placement, f"{design.name} on {on.title}"))
+        described = _manifest(design.spec, built.plan)
+        (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        cost, seconds = _learning_cost(design.spec, on.part, folder / "learning", listener)
+        built.seconds["learning cost"] = seconds
+        result = _result(design.spec, built, cost, directory, time.perf_counter() - began)
+        text = json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "build.json").write_text(text + "\n", encoding="utf-8")
+    return result
+
+
+def placement(cells: Sequence[Placed], title: str) -> bytes:
+    """The cells of a placed design, each in the colour of its component, as "svg"."""
+    import matplotlib
+    import numpy as np
+
+    sizes = Counter(cell.component for cell in cells)
+    with figures.style():
+        figure = figures.empty_figure(9.6, 7.2)
+        axes = figure.subplots()
+        colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
+        for number, (name, size) in enumerate(sizes.most_common()):
+            x, y, z = np.array([(cell.x, cell.y, cell.z) for cell in cells if cell.component == name]).T
+            label = f"{name.replace('_', ' ')}, {size:,}"
+            axes.scatter(x + z % 4 / 5, y + z // 4 % 4 / 5, s=3, color=colours[number % 20], label=label, linewidths=0, rasterized=True)
+        axes.set(title=title, xlabel="column", ylabel="row", aspect="equal")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside right upper", frameon=False, markerscale=3)
+    return figures.saved(figure, "svg", title, dpi=200)
+
+
+def _learning_cost(spec: DesignSpec, part: Part, folder: Path, listener: Listener) -> tuple[LearningCost, float]:
+    """What learning costs, and the seconds it took to tell."""
+    from boards.parts.learning_cost import learning_cost
+
+    listener.say("Synthesising the same network without learning, to compare.")
+    began = time.perf_counter()
+    folder.mkdir()
+    return learning_cost(spec, part, folder, by_component=False, notify=listener.say), time.perf_counter() - began
+
+
+def _tidy(folder: Path, seeds: int) -> None:
+    """Delete what is large and can be made again."""
+    for name in ["top.json", *(f"seed{seed}.{ending}" for seed in range(1, seeds + 1) for ending in ("asc", "config", "placed.json"))]:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _visits_per_step(spec: DesignSpec) -> Fraction:
+    """Synapses and biases that a step visits, on average over the schedule."""
+    from boards.parts.synth import cycles_per_step
+    from rtl_gen.core import contract
+
+    cycles = contract(spec)
+    one, two = cycles.step_cycles(1), cycles.step_cycles(2)
+    passes = 1 + Fraction(cycles_per_step(spec) - one) / (two - one)
+    return passes * spec.network.n_parameters
+
+
+def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path, seconds: float) -> Build:
+    from boards.parts.synth import cycles_per_step
+    from python_ref.spec.frames import sample_bytes
+
+    planned, cycles = built.plan, cycles_per_step(spec)
+    hertz = 1e6 * float(planned.clock.mhz)
+    visits = float(_visits_per_step(spec)) / cycles * hertz
+    ceiling, ceiling_source = CEILINGS[planned.board.part.name]
+    found = [timing.mhz for timing in built.timings]
+    longest = built.timings[built.best] if found else None
+    bitstream = directory / built.bitstream if built.bitstream else None
+    return Build(
+        design=spec.name,
+        board=planned.board.name,
+        digest=spec.digest,
+        bitstream=bitstream,
+        program=planned.board.program.format(bitstream=bitstream) if bitstream else "",
+        lanes=spec.hardware.lanes,
+        lut=built.total.lut,
+        ff=built.total.ff,
+        dsp=built.total.dsp,
+        bram=built.total.bram,
+        utilisation={kind: {"used": used, "available": there} for kind, (used, there) in built.used.items()},
+        clock_mhz=float(planned.clock.mhz),
+        frequency_mhz=built.frequency_mhz,
+        frequency_min_mhz=min(found, default=None),
+        frequency_max_mhz=max(found, default=None),
+        frequencies_mhz=tuple(found),
+        frequency_source=built.source,
+        seeds=len(found),
+        best_seed=built.best + 1 if found else 0,
+        limited_by=f"from {longest.start} to {longest.end}" if longest and longest.start else "",
+        cycles_per_step=cycles,
+        steps_per_second=hertz / cycles if found else None,
+        visits_per_second=visits if found else None,
+        unverified="" if found else _UNVERIFIED,
+        ceiling=ceiling,
+        ceiling_percent=100 * visits / ceiling if found else None,
+        ceiling_source=ceiling_source,
+        baud=planned.baud,
+        divisor=planned.divisor,
+        sample_bytes=sample_bytes(spec),
+        link_steps_per_second=planned.baud / 10 / sample_bytes(spec) * spec.schedule.sample_period,
+        inference_only=cost.inference.to_json(),
+        learning=cost.learning.to_json(),
+        learning_lut_per_lane=cost.lut_per_lane,
+        stages=dict(built.seconds),
+        history=built.history,
+        seconds=seconds,
+        directory=directory,
+    )
+
+
+@contextmanager
+def _failures(design: Design, board: Board) -> Iterator[None]:
+    """Turn what goes wrong below into one message."""
+    from boards.flow.build import ClockMissed, TooLarge
+    from boards.flow.tools import ToolFailed
+    from python_ref.spec.error import DesignError
+    from rtl_gen.toolchain.yosys import ToolError as MissingTool
+    from rtl_gen.toolchain.yosys import YosysError
+
+    try:
+        yield
+    except MissingTool as error:
+        raise ToolError(f"{error.tool}: {error.reason}", f"{error.remedy} `mgd-hw doctor` looks for every tool.") from None
+    except ToolFailed as error:
+        raise ToolError(
+            f"{error.tool} failed: {' / '.join(error.lines)}", "These are its last lines; `mgd-hw doctor` looks for every tool."
+        ) from error
+    except YosysError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ToolError(f"Yosys failed: {lines[-1].rstrip('.')}", "`mgd-hw doctor` looks for every tool.") from error
+    except ClockMissed as error:
+        ways = "Choose fewer lanes, or another board." if error.below is None else f"--clock {error.below:g} would be met."
+        reason = f"the best seed reaches {error.reached:.2f} MHz; no bitstream was written"
+        key = "--clock" if error.chosen else f"the clock of {board.name}"
+        raise UserError(reason, ways, key=key, value=error.wanted) from None
+    except TooLarge as error:
+        raise _too_large(design, board.part, error) from None
+    except DesignError as error:
+        file = None if error.key.startswith("--") else design.path
+        raise UserError(error.reason, error.remedy, file=file, key=error.key, value=error.value) from None
+
+
+def _check_fit(design: Design, board: Board) -> None:
+    """Refuse what is too large by more than any error of the prediction, before any tool runs.
+
+    Raises
+    ------
+    UserError
+        It says by how much of what, and how many lanes, or which boards, would do.
+    """
+    from boards.parts.fit import fit
+
+    found = fit(design.spec, board.part.name)
+    if found.surely_over:
+        over = {kind: number for kind, number in found.over.items() if kind in found.surely_over}
+        raise _refusal(design, board.part, over, found.most_lanes, "by prediction, its link included, ")
+
+
+def _too_large(design: Design, part: Part, error: TooLarge) -> UserError:
+    """By how much of what, and how many lanes would fit."""
+    import tempfile
+
+    from boards.parts.synth import fitting_lanes, synthesise
+    from boards.parts.target import Resources
+
+    with tempfile.TemporaryDirectory() as work:
+        shares = synthesise(design.spec, part.name, Path(work)).components.get("lanes", Resources())
+    return _refusal(design, part, error.excess, fitting_lanes(design.spec, part, error.taken, shares), "with its link ")
+
+
+def _refusal(design: Design, part: Part, excess: dict[str, int], lanes: int, how: str) -> UserError:
+    taken = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in excess.items())
+    key, remedy = "hardware.lanes", f"Take hardware.lanes = {lanes}, as predicted from this."
+    value: object = design.spec.hardware.lanes
+    if not lanes:
+        key, value = "network.layers", list(design.spec.network.sizes)
+        larger = ", ".join(row.name for row in _boards_for(design))
+        remedy = f"Take {larger}, or smaller layers." if larger else "Take smaller layers: no board that is known has so much."
+    reason = f"it does not fit {part.name}: {how}it takes {taken}"
+    return UserError(reason, remedy, file=design.path, key=key, value=value)
+
+
+def _boards_for(design: Design) -> tuple[Board, ...]:
+    """The boards that a design fits, as predicted, of those that come with the package and have bitstreams."""
+    from boards.board import board_files
+    from boards.parts.fit import fit
+
+    known = [board_of(name) for name in board_files()]
+    return tuple(board for board in known if board.builds and fit(design.spec, board.part.name).fits)

@@ -1,0 +1,126 @@
+"""``fit``: which parts a design fits, known before any synthesis."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.common import figures, style
+from mgd_hw.common.results import Result, flat, plain
+from mgd_hw.design.description import Design
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+__all__ = ["Fitted", "fit"]
+
+
+@dataclass(frozen=True)
+class Fitted(Result):
+    """Which parts a design fits.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, digest of its structure.
+    lanes : int
+        L.
+    cycles_per_step : float
+        On average over the schedule; exact.
+    memory_bits : int
+        Bits of all memories.
+    parts : dict of str to dict
+        By part: ``fits``, ``over``, ``close`` (too close to tell), ``surely_over`` (so much too large that it is refused without
+        synthesis), ``most_lanes``, what is taken of each kind, ``limits``, ``error`` of the predictions against real builds,
+        ``designs``, how many these were.
+    boards : dict of str to str
+        The part of each board that is shipped, by the board's name.
+    calibrated : str
+        When the predictor was fitted to real builds.
+    current : bool
+        Whether the generator is still the one it was fitted to.
+    seconds : float
+        It took.
+    """
+
+    design: str
+    digest: str
+    lanes: int
+    cycles_per_step: float
+    memory_bits: int
+    parts: dict[str, dict[str, Any]]
+    boards: dict[str, str]
+    calibrated: str
+    current: bool
+    seconds: float
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "parts"."""
+        return {"parts": [{"design": self.design, "part": name, **flat(part)} for name, part in self.parts.items()]}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lanes = f"{self.lanes} {'lane' if self.lanes == 1 else 'lanes'}"
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold], {lanes}, with its serial line; predicted, nothing was synthesised")
+        table = style.table("part", "fits", "most lanes", "LUTs", "± mean, worst", "flip-flops", "DSPs", "block RAMs")
+        for name, part in self.parts.items():
+            error = part["error"]["lut"]
+            table.add_row(
+                name,
+                "perhaps" if part["close"] else "[bold green]yes[/bold green]" if part["fits"] else "[bold red]no[/bold red]",
+                str(part["most_lanes"]),
+                f"{part['lut']:,} / {part['limits']['lut']:,}",
+                f"{100 * error['mean']:.0f} %, {100 * error['worst']:.0f} %",
+                *(f"{part[kind]:,} / {part['limits'].get(kind, 0):,}" for kind in ("ff", "dsp", "bram")),
+            )
+        yield table
+        for name, part in self.parts.items():
+            if part["over"]:
+                excess = ", ".join(f"{count:,} {kind}" for kind, count in part["over"].items())
+                way_out = f"; hardware.lanes = {part['most_lanes']} would fit" if part["most_lanes"] else ""
+                yield f"{name}: {excess} too many{', within the error' if part['close'] else ''}{way_out}."
+        yield "Boards: " + ", ".join(f"{style.escape(board)} ({part})" for board, part in self.boards.items())
+        yield f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step, exactly"
+        builds = min(part["designs"] for part in self.parts.values())
+        stale = "" if self.current else " The generator has changed since: run python -m boards.parts.fit_calibrate."
+        yield (f"Errors are those for designs the model had not seen, {builds} or more per part, {self.calibrated}.{stale}")
+
+    def plot(self) -> Figure:
+        rows = {name: 100 * part["lut"] / part["limits"]["lut"] for name, part in self.parts.items()}
+        return figures.bars(rows, f"{self.design}, {self.lanes} lanes", "LUTs of the part, predicted (%)")
+
+
+def fit(design: str | Path | Design) -> Fitted:
+    """Predict which parts a design fits, with how many lanes, and what it takes of each.
+
+    Raises
+    ------
+    UserError
+        If the design cannot be built at all.
+    """
+    from boards.board import board_files, read_board
+    from boards.parts.fit import calibration, parts
+    from boards.parts.fit import fit as predict
+    from mgd_hw.design.description import check_hardware
+    from mgd_hw.flow import read
+
+    began = time.perf_counter()
+    design = read(design)
+    check_hardware(design)
+    found = {name: predict(design.spec, name) for name in parts()}
+    calibrated, current = calibration()
+    one = next(iter(found.values()))
+    return Fitted(
+        design=design.name,
+        digest=design.spec.digest,
+        lanes=design.spec.hardware.lanes,
+        cycles_per_step=one.cycles_per_step,
+        memory_bits=one.memory_bits,
+        parts={name: plain(each.to_json()) for name, each in found.items()},  # type: ignore[misc]
+        boards={name: read_board(path).part.name for name, path in sorted(board_files().items())},
+        calibrated=calibrated,
+        current=current,
+        seconds=time.perf_counter() - began,
+    )

@@ -1,0 +1,56 @@
+"""A core's netlist in the place of its Verilog: synthesised, and its cells given models, for a co-simulation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.progress import Listener
+
+if TYPE_CHECKING:
+    from boards.parts.netlist import Netlist
+    from python_ref.spec.design import DesignSpec
+
+__all__ = ["SIMULATOR", "check_netlist", "simulable"]
+
+SIMULATOR = "verilator"
+"""What runs a netlist unless the user says otherwise: CXXRTL's compiler needs ten minutes for one, Verilator's one."""
+
+
+def check_netlist(part: str | None, verilog: Path | None) -> None:
+    """Refuse what is no netlist, or is two things at once.
+
+    Raises
+    ------
+    UserError
+        Naming the option.
+    """
+    from boards.parts.netlist import MODELS
+
+    if part is None:
+        return
+    if part not in MODELS:
+        raise UserError("Yosys has no models of its cells", f"Take {', '.join(MODELS)}.", key="--netlist", value=part)
+    if verilog is not None:
+        raise UserError(
+            "a netlist is of the design's own Verilog, and --verilog takes another file in its place",
+            "Leave one of them out.",
+            key="--netlist",
+            value=part,
+        )
+
+
+def simulable(spec: DesignSpec, part: str, folder: Path, listener: Listener) -> tuple[Path, Netlist]:
+    """The Verilog that simulates a design's netlist, and the netlist, ``netlist.v`` in ``folder``.
+
+    The folder holds the design's own Verilog.
+    """
+    from boards.parts.netlist import write_netlist
+    from rtl_gen.emit import VERILOG
+    from sim.netlist import with_models
+
+    listener.say(f"Synthesising {spec.name} for {part}.")
+    made = write_netlist(spec, part, folder, (folder / VERILOG).read_text(encoding="utf-8"), notify=listener.say)
+    model = with_models(made.verilog, f"{spec.module}_core", made.models.files, defines=made.models.defines, notify=listener.say)
+    return model, made

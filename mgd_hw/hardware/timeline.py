@@ -1,0 +1,95 @@
+"""When the core does what in one step: its cycle contract, laid out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.common import figures
+from mgd_hw.common.results import Result
+from mgd_hw.learn.costs import step_contract
+from python_ref.spec.design import DesignSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Span", "Timeline", "timeline_of"]
+
+FORWARD, LEARN, COST = "network", "learning", "cost"
+"""What goes on: the lanes multiply and accumulate; the same lanes correlate and update; the outputs drain, and C̃ is formed."""
+
+
+@dataclass(frozen=True)
+class Span(Result):
+    """Some cycles of a step.
+
+    Attributes
+    ----------
+    what : str
+        "network", "learning" or "cost".
+    name : str
+        What is done in them.
+    first, cycles : int
+        The first of them, and how many.
+    """
+
+    what: str
+    name: str
+    first: int
+    cycles: int
+
+
+@dataclass(frozen=True)
+class Timeline(Result):
+    """One step of two passes that has its sample.
+
+    Attributes
+    ----------
+    design : str
+        Name of the design.
+    cycles : int
+        Of the step.
+    spans : tuple of Span
+        In the order in which they begin; those of "network" and "cost" follow one another, and what is between them is the wait for
+        a layer's last activations.
+    """
+
+    design: str
+    cycles: int
+    spans: tuple[Span, ...]
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """Its spans."""
+        return {"spans": [span.to_json() for span in self.spans]}
+
+    def plot(self) -> Figure:
+        """The cycles of one step."""
+        rows = {FORWARD: (2, figures.BLUE, ""), LEARN: (1, figures.ORANGE, "////"), COST: (0, figures.GREEN, "....")}
+        with figures.style():
+            figure = figures.empty_figure(figures.COLUMN, 2.5)
+            axes = figures.plain_axes(figure, xlabel="cycle", title=f"One step of two passes: {self.cycles:,} cycles")
+            for span in self.spans:
+                row, colour, hatch = rows[span.what]
+                axes.broken_barh([(span.first, span.cycles)], (row - 0.38, 0.76), facecolor=colour, hatch=hatch, edgecolor="white")
+            axes.set_yticks([2, 1, 0], ["network", "learning\nof step n − 1", "cost"])
+            axes.set_xlim(0, self.cycles)
+            half = max((span.first for span in self.spans if span.what == FORWARD and span.name.endswith("layer 1")), default=0)
+            axes.axvline(half, color="black", linewidth=0.8, linestyle=":")
+        return figure
+
+
+def timeline_of(spec: DesignSpec) -> Timeline:
+    """The timeline of a design's step of two passes: its contract, by layer."""
+    contract, spans, cycle = step_contract(spec), [], 0
+    titles = ("+ pass", "− pass") if spec.two_sided else ("baseline", "+ pass")
+    for number, title in enumerate(titles):
+        if not number:
+            spans.append(Span(LEARN, "step n − 1: correlate and update", 0, contract.pass_cycles))
+        for layer, placed in enumerate(spec.layout.layers, 1):
+            slots = placed.groups * placed.group_slots
+            spans.append(Span(FORWARD, f"{title}, layer {layer}", cycle, slots))
+            last = placed is spec.layout.layers[-1]
+            cycle += slots + (0 if last else max(0, contract.depth - (placed.groups - 1) * spec.hardware.lanes))
+        cycle += 0 if number else contract.gap
+    spans.append(Span(COST, "outputs drain, cost, C̃", cycle, contract.wait))
+    return Timeline(spec.name, cycle + contract.wait, tuple(sorted(spans, key=lambda span: span.first)))

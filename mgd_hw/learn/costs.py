@@ -1,0 +1,443 @@
+"""What a run costs: steps, evaluations, cycles, seconds on a board, writes, and an estimate of its energy by counting operations.
+
+Operations are counted from the equations, those of MGD as docs/machine.md has them and those of back-propagation beside them, on the
+same network. Each is given the energy that was published for it. So the estimate is of arithmetic and of the memory it needs, in one
+technology, the same for all models; it is not what an FPGA takes, whose wires and clock this does not know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mgd_hw.common import style
+from mgd_hw.common.results import Result
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+
+if TYPE_CHECKING:
+    from rich.console import RenderResult
+
+    from boards.board import Board
+    from mgd_hw.design.description import Design
+    from rtl_gen.core import Contract
+
+__all__ = ["ENERGY_SOURCE", "Costs", "Energy", "costs_of_backprop", "costs_of_mgd", "step_contract"]
+
+ENERGY_SOURCE = (
+    "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, pp. 10-14, figure 1.1.9: 45 nm, 0.9 V; "
+    "a cache of 8 KB for every memory, a write taken as a read"
+)
+"""Where the energies of operations come from."""
+
+_PICO = 1e-12
+_ADD_8, _ADD_32 = 0.03, 0.1  # pJ, integers of 8 and 32 bits
+_MULTIPLY_32 = 3.1  # pJ, integers of 32 bits; 0.2 for 8 bits, and 3.1·(8·8)/(32·32) is 0.19
+_FLOAT_ADD, _FLOAT_MULTIPLY = 0.9, 3.7  # pJ, 32 bits
+_CACHE_64 = 10.0  # pJ, 64 bits of a cache of 8 KB
+_FLOAT_BITS = 32
+
+OPTIMIZERS = {
+    "sgd": (1, 1, 0),
+    "momentum": (2, 3, 1),
+    "nesterov": (3, 3, 1),
+    "sign": (0, 1, 0),
+    "adam": (9, 4, 2),  # its division and its root as one multiplication each, which is less than they take
+    "shift-adam": (0, 6, 2),
+}
+"""Multiplications, additions and words of memory of one parameter's update. Those of the core have no multiplication: its rate and its
+momentum are powers of two, shifts."""
+
+
+@dataclass(frozen=True)
+class Energy(Result):
+    """An estimate.
+
+    Attributes
+    ----------
+    numbers : str
+        What the operations are on: "float32", or "fixed" for the widths of the design.
+    multiplications, additions : int
+        Counted.
+    memory_bits : int
+        Bits read and written, sign bits and padding excepted.
+    arithmetic_joules, memory_joules : float
+        What they take.
+    """
+
+    numbers: str
+    multiplications: int
+    additions: int
+    memory_bits: int
+    arithmetic_joules: float
+    memory_joules: float
+
+    ALSO = ("joules",)
+
+    @property
+    def joules(self) -> float:
+        """Both."""
+        return self.arithmetic_joules + self.memory_joules
+
+
+@dataclass(frozen=True)
+class Costs(Result):
+    """What one run costs, the mean over its seeds where they differ.
+
+    Attributes
+    ----------
+    steps : int
+        Of MGD; of back-propagation, updates.
+    evaluations : int
+        Samples propagated forward; by back-propagation, each of them back as well.
+    multiply_accumulates : int or None
+        Of the network's synapses, forward and back; None where no operations are counted.
+    writes : int
+        Parameters written.
+    saturations : float
+        Values that did not fit, of all casts together; NaN for real numbers.
+    cycles : int or None
+        Of the core, the flushing pass excepted; None for what is no core.
+    board : str
+        The board that the seconds are of; "" if none was named.
+    clock_hz : float
+        Of the core there; NaN without a board.
+    core_seconds, line_seconds : float
+        Of the core at that clock; of the samples on the board's line. Both go on at once.
+    energy : Energy
+        In the numbers of the model; NaN where no operations are counted: of a forward pass outside, and of an analog core, which has none.
+    energy_fixed : Energy or None
+        The same operations in the widths of the design's formats; None for a design that no hardware does.
+    """
+
+    steps: int
+    evaluations: int
+    multiply_accumulates: int | None
+    writes: int
+    saturations: float
+    cycles: int | None
+    board: str
+    clock_hz: float
+    core_seconds: float
+    line_seconds: float
+    energy: Energy
+    energy_fixed: Energy | None = None
+    energy_source: str = field(default=ENERGY_SOURCE)
+
+    ALSO = ("hardware_seconds",)
+
+    @property
+    def hardware_seconds(self) -> float:
+        """On the board: of the core, or of its line, whichever takes longer."""
+        return max(self.core_seconds, self.line_seconds)
+
+
+# -- Cycles and seconds -----------------------------------------------------------------------------------------------
+
+_contracts: dict[str, Contract] = {}
+
+
+def step_contract(spec: DesignSpec) -> Contract:
+    """The cycle contract of a design's core; found once for each structure."""
+    if spec.digest not in _contracts:
+        from rtl_gen.core import contract
+
+        _contracts[spec.digest] = contract(spec)
+    return _contracts[spec.digest]
+
+
+def _seconds(spec: DesignSpec, steps: int, cycles: int, board: Board | None) -> tuple[str, float, float, float]:
+    """Name and clock of the board, and the seconds of core and line on it."""
+    from python_ref.spec.frames import sample_bytes
+
+    if board is None:
+        return "", math.nan, math.nan, math.nan
+    hertz = 1e6 * float(board.core_mhz)
+    samples = -(-steps // spec.schedule.sample_period)
+    return board.name, hertz, cycles / hertz, samples * sample_bytes(spec) * 10 / board.baud
+
+
+# -- Operations -------------------------------------------------------------------------------------------------------
+
+Operation = tuple[str, int, int]
+"""What is done ("multiply", "add", "memory"), and the bits of its operands."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer as far as work goes: its windows (1 for a dense one), inputs of each, neurons, lanes that share an input, bits."""
+
+    n_in: int
+    n_out: int
+    lanes: int
+    windows: int
+    tabulated: bool
+    operand: int
+
+    @property
+    def synapses(self) -> int:
+        return self.windows * self.n_in * self.n_out
+
+    @property
+    def neurons(self) -> int:
+        return self.windows * self.n_out
+
+    @property
+    def parameters(self) -> int:
+        return (self.n_in + 1) * self.n_out
+
+    @property
+    def broadcasts(self) -> int:
+        """Inputs that are read, each for as many neurons as there are lanes."""
+        return self.windows * self.n_in * -(-self.n_out // self.lanes)
+
+
+def _layers(design: Design) -> tuple[_Layer, ...]:
+    """Those with parameters."""
+    spec, lanes = design.spec, design.spec.hardware.lanes
+    if design.float_only.architecture == "dense":
+        return tuple(
+            _Layer(layer.n_in, layer.n_out, lanes, 1, layer.activation.tabulated, spec.operand_format(number).width)
+            for number, layer in enumerate(spec.network.layers)
+        )
+    from mgd_hw.design.float_model import network
+
+    net, found = network(design), []
+    for weights, nodes in zip(net.parameters, net.nodes, strict=True):
+        n_out, n_in = weights.shape[0], weights.shape[1] - 1
+        found.append(_Layer(n_in, n_out, lanes, math.prod(nodes.shape) // n_out, True, 32))
+    return tuple(found)
+
+
+class _Work(Counter):
+    """Operations, and how many of each."""
+
+    def do(self, kind: str, count: int, left: int, right: int = 0) -> None:
+        self[kind, left, right] += count
+
+    def energy(self, numbers: str) -> Energy:
+        """What all takes, in "fixed" numbers as wide as they are, or in "float32"."""
+        totals, arithmetic, memory = Counter[str](), 0.0, 0.0
+        for (kind, left, right), count in self.items():
+            bits = _FLOAT_BITS if numbers == "float32" else left
+            totals[kind] += count * bits if kind == "memory" else count
+            joules = count * _picojoules(kind, bits, right, numbers == "float32") * _PICO
+            arithmetic, memory = (arithmetic, memory + joules) if kind == "memory" else (arithmetic + joules, memory)
+        return Energy(numbers, totals["multiply"], totals["add"], totals["memory"], arithmetic, memory)
+
+
+def _picojoules(kind: str, left: int, right: int, real: bool) -> float:
+    """Of one operation. Between the widths that were published an adder grows with its bits, a multiplier with their product."""
+    match kind:
+        case "memory":
+            return _CACHE_64 * left / 64
+        case "add":
+            return _FLOAT_ADD if real else _ADD_8 + (left - 8) * (_ADD_32 - _ADD_8) / 24
+        case "multiply":
+            return _FLOAT_MULTIPLY if real else _MULTIPLY_32 * left * right / 32**2
+        case _:
+            raise unknown("Operation", kind, "mgd_hw.learn.costs._picojoules")
+
+
+def _forward(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int) -> None:
+    """Propagate a sample, so many times."""
+    weight, activation, accumulator = spec.formats.weight.width, spec.formats.activation.width, spec.accumulator_width
+    for layer in layers:
+        work.do("memory", times * (layer.synapses + layer.neurons), weight)
+        work.do("memory", times * layer.broadcasts, layer.operand)
+        work.do("multiply", times * layer.synapses, weight, layer.operand)
+        work.do("add", times * layer.synapses, accumulator)
+        work.do("memory", times * layer.neurons * (1 + layer.tabulated), activation)
+
+
+def _perturb(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int) -> None:
+    """What a perturbed pass adds: sΔ, to each pre-activation or to each parameter."""
+    for layer in layers:
+        if spec.node:
+            work.do("add", times * layer.neurons, spec.accumulator_width)
+        else:
+            work.do("add", times * layer.parameters, spec.formats.weight.width)
+
+
+def _cost(work: _Work, spec: DesignSpec, n_out: int, times: int) -> None:
+    error = spec.error_format.width
+    work.do("add", times * n_out, error)
+    work.do("multiply", times * n_out, error, error)
+    work.do("add", times * n_out, spec.cost_format.width)
+
+
+def _correlate(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int, memory: bool) -> None:
+    """The broadcast of a step, C̃·xⱼ or C̃, and its sum in a gradient memory if there is one."""
+    change, gradient = spec.cost_change_format.width, spec.gradient_format.width
+    work.do("add", times, change)
+    for layer in layers:
+        if spec.node:
+            work.do("memory", times * layer.broadcasts, layer.operand)
+            work.do("multiply", times * layer.broadcasts, change, layer.operand)
+        if memory:
+            work.do("add", times * (layer.synapses + layer.neurons if spec.node else layer.parameters), gradient)
+            work.do("memory", 2 * times * layer.parameters, gradient)
+
+
+def _update(work: _Work, spec: DesignSpec, parameters: int, times: int, optimizer: str, shifts: bool) -> None:
+    """Move every parameter; each is read in the pass that goes on with it."""
+    multiplications, additions, words = OPTIMIZERS[optimizer]
+    state = spec.momentum_format.width if spec.momentum is not None else spec.gradient_format.width
+    work.do("multiply", 0 if shifts else times * parameters * multiplications, state, state)
+    work.do("add", times * parameters * (additions - 1), state)
+    work.do("add", times * parameters, spec.formats.weight.width)
+    work.do("memory", 2 * times * parameters * words, state)
+    work.do("memory", times * parameters, spec.formats.weight.width)
+
+
+# -- Costs ------------------------------------------------------------------------------------------------------------
+
+
+def costs_of_mgd(
+    design: Design,
+    steps: int,
+    *,
+    fixed: bool,
+    evaluations: int | None = None,
+    writes: int | None = None,
+    saturations: float = math.nan,
+    board: Board | None = None,
+) -> Costs:
+    """Of a run of MGD, from step 0 on.
+
+    Parameters
+    ----------
+    design : Design
+        What learns.
+    steps : int
+        Steps.
+    fixed : bool
+        Whether it is the core, or its model; else MGD in real numbers.
+    evaluations, writes : int or None
+        As they were counted; None takes what the schedule makes of so many steps.
+    saturations : float
+        As they were counted.
+    board : Board or None
+        What the seconds are of.
+    """
+    spec, float_only = design.spec, design.float_only
+    if float_only.external is not None or float_only.form == "analog":
+        return _uncounted(design, steps, evaluations, writes)
+    layers, work, core = _layers(design), _Work(), not float_only.requests
+    one, two = spec.schedule.passes(steps)
+    runs = evaluations if evaluations is not None else one + 2 * two
+    updates, samples = steps // spec.schedule.update_period, -(-steps // spec.schedule.sample_period)
+    parameters, n_out = sum(layer.parameters for layer in layers), layers[-1].n_out
+    _forward(work, spec, layers, runs)
+    _perturb(work, spec, layers, runs - (0 if spec.two_sided or not core else two))
+    _cost(work, spec, n_out, runs)
+    correlations = steps if core else steps * float_only.batch * float_only.repeats
+    _correlate(work, spec, layers, correlations, spec.gradient_memory or not core)
+    optimizer = float_only.optimizer if not core else spec.optimizer.name
+    _update(work, spec, parameters, updates, optimizer, shifts=core)
+    work.do("memory", samples * float_only.batch * spec.network.n_in, spec.formats.input.width)
+    work.do("memory", samples * float_only.batch * n_out, spec.formats.activation.width)
+    cycles = None
+    if fixed:
+        contract = step_contract(spec)
+        cycles = one * contract.step_cycles(1) + two * contract.step_cycles(2)
+    return Costs(
+        steps,
+        runs,
+        runs * sum(layer.synapses for layer in layers),
+        updates * parameters if writes is None else writes,
+        saturations,
+        cycles,
+        *_seconds(spec, steps, cycles or 0, board if fixed else None),
+        work.energy("fixed" if fixed else "float32"),
+        work.energy("fixed") if core else None,
+    )
+
+
+def _uncounted(design: Design, steps: int, evaluations: int | None, writes: int | None) -> Costs:
+    """Of a run whose operations nobody knows."""
+    nothing = Energy("uncounted", 0, 0, 0, math.nan, math.nan)
+    updates = steps // design.spec.schedule.update_period
+    written = updates * design.spec.network.n_parameters if writes is None else writes
+    one, two = design.spec.schedule.passes(steps)
+    runs = one + 2 * two if evaluations is None else evaluations
+    return Costs(steps, runs, None, written, math.nan, None, "", math.nan, math.nan, math.nan, nothing)
+
+
+def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
+    """Of back-propagation with Adam on the same network: sums of gradients in a memory, sample by sample, as the core keeps them.
+
+    A sample takes its forward pass, an outer product for the weights of every layer, and the errors' way back through all layers but
+    the first: between two and three times the multiplications of a forward pass.
+
+    Parameters
+    ----------
+    design : Design
+        What learns.
+    evaluations : int
+        Samples propagated forward and back.
+    writes : int
+        Parameters written.
+    """
+    spec, layers, work = design.spec, _layers(design), _Work()
+    parameters = sum(layer.parameters for layer in layers)
+    updates = writes // parameters
+    weight, activation, gradient = spec.formats.weight.width, spec.formats.activation.width, spec.gradient_format.width
+    error, accumulator = spec.error_format.width, spec.accumulator_width
+    _forward(work, spec, layers, evaluations)
+    work.do("add", evaluations * layers[-1].n_out, error)
+    for number, layer in enumerate(layers):
+        work.do("multiply", evaluations * layer.neurons, error, activation)  # the slope
+        work.do("memory", evaluations * layer.broadcasts, layer.operand)  # kept from the forward pass
+        work.do("multiply", evaluations * layer.synapses, error, layer.operand)
+        work.do("add", evaluations * (layer.synapses + layer.neurons), gradient)
+        work.do("memory", 2 * evaluations * layer.parameters, gradient)
+        if number:
+            work.do("memory", evaluations * layer.synapses, weight)
+            work.do("multiply", evaluations * layer.synapses, error, weight)
+            work.do("add", evaluations * layer.synapses, accumulator)
+    _update(work, spec, parameters, updates, "adam", shifts=False)
+    work.do("memory", evaluations * spec.network.n_in, spec.formats.input.width)
+    forward = sum(layer.synapses for layer in layers)
+    macs = 2 * forward + sum(layer.synapses for layer in layers[1:])
+    real, narrow = work.energy("float32"), None if design.float_only.requests else work.energy("fixed")
+    seconds = ("", math.nan, math.nan, math.nan)
+    return Costs(updates, evaluations, evaluations * macs, writes, math.nan, None, *seconds, real, narrow)
+
+
+def costs_shown(rows: Sequence[tuple[str, Costs | None]]) -> RenderResult:
+    """What a run of each model costs, on the terminal: by title; its energy in a table of its own, with what that estimate is worth."""
+    found = [(title, costs) for title, costs in rows if costs is not None]
+    if not found:
+        return
+    boards = sorted({costs.board for _, costs in found if costs.board})
+    table = style.table("costs of a run", "steps", "cycles", *(f"on {board}" for board in boards), "multiply-adds", "saturations")
+    for title, costs in found:
+        table.add_row(
+            title,
+            f"{costs.steps:,}",
+            "–" if costs.cycles is None else f"{costs.cycles:,}",
+            *(style.scaled(costs.hardware_seconds, "s") for _ in boards),
+            "–" if costs.multiply_accumulates is None else f"{costs.multiply_accumulates:,}",
+            "–" if math.isnan(costs.saturations) else f"{costs.saturations:,.0f}",
+        )
+    yield table
+    for costs in (costs for _, costs in found if costs.board):
+        yield (
+            f"On {costs.board}: {style.scaled(costs.core_seconds, 's')} in the core at {costs.clock_hz / 1e6:g} MHz, "
+            f"{style.scaled(costs.line_seconds, 's')} for its samples on the line; both go on at once"
+        )
+    table = style.table("energy, estimated", "numbers", "arithmetic", "memory", "both", "all in the design's widths")
+    for title, costs in found:
+        energy, narrow = costs.energy, costs.energy_fixed
+        table.add_row(
+            title,
+            energy.numbers,
+            *(style.scaled(value, "J") for value in (energy.arithmetic_joules, energy.memory_joules, energy.joules)),
+            "–" if narrow is None else style.scaled(narrow.joules, "J"),
+        )
+    yield table
+    yield "Operations counted, at the energies of 45 nm (Horowitz, ISSCC 2014): of the arithmetic, not of an FPGA."

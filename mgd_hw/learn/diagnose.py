@@ -1,0 +1,474 @@
+"""Why a design does not learn, from what can be measured before it has: amplitude, integration time, learning rate, or a format.
+
+Everything is measured at the initial parameters, on some of the training samples. The signatures are those that users of MGD meet:
+
+- a C̃ below the noise, or below the last place of a format: a small amplitude, or a short integration time;
+- a C̃ that is mostly curvature: a large amplitude;
+- updates that take more from the cost by curvature than they give by slope: a large rate; updates too short to matter: a small one;
+- saturations, and updates that round to nothing: a format.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mgd_hw.common import figures, style
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.results import Result, plain
+from mgd_hw.data import Data
+from mgd_hw.data.kinds import Kind
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import has_slopes, learner, network, objective, opened, start
+from mgd_hw.learn.divergence import failure, layer_shares, saturation_shares
+from python_ref.datasets import Samples, quantise
+from python_ref.parameters import initial_parameters, quantise_parameters
+from python_ref.spec.number import Rounding
+from python_ref.spec.probes import COUNTERS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from python_ref.learning.learner import Learner
+    from python_ref.learning.passes import Measurable
+
+__all__ = ["Diagnosis", "Finding", "diagnose"]
+
+SAMPLES = 128
+"""Training samples that are looked at."""
+UPDATES = 24
+"""Updates that are tried, none of them kept."""
+MOST_STEPS = 400
+"""Steps of an update that are taken; of a longer one the rest is extrapolated."""
+FIXED_STEPS = 1_000
+"""Steps that the fixed model runs, to see what saturates."""
+CURVED = 0.5
+"""Of C̃, the part that may be curvature."""
+BURIED = 1.0
+"""Signal to noise below which C̃ is said to be buried: with less than this the paper finds no learning."""
+SATURATED = {"activation": 0.05, "cost_change": 0.01}
+"""Share of casts that may saturate, by kind; a hundredth of a percent elsewhere. Of activations some do by design."""
+
+LOST = 0.01
+"""Share of written parameters that must change unless rounding is stochastic; below, updates are lost."""
+
+_CURES = {
+    "activation": ("formats.activation", "Give formats.activation (or formats.table) another integer bit, or lower network.scale."),
+    "cost_change": ("formats.cost_change", "Leave formats.cost_change out, which keeps C̃ exact, or give it more integer bits."),
+    "broadcast": ("formats.gradient", "Give formats.gradient more integer bits, or take a smaller learning_rate."),
+    "gradient": ("formats.gradient", "Give formats.gradient more integer bits, a shorter update_period, or a smaller learning_rate."),
+    "momentum": ("optimizer.format", "Give optimizer.format more integer bits, or take a smaller learning_rate."),
+    "update": ("formats.weight", "Take a smaller learning_rate, or give formats.weight more integer bits."),
+    "weight": ("formats.weight", "Give formats.weight more integer bits, or take a smaller network.scale or learning_rate."),
+}
+"""Which key is to blame for saturations of a kind, and what to try."""
+
+
+@dataclass(frozen=True)
+class Finding(Result):
+    """Something that stands in the way of learning.
+
+    Attributes
+    ----------
+    what : str
+        "amplitude", "integration time", "learning rate", "format" or "network".
+    key : str
+        Of the design file.
+    said : str
+        What was measured, and what it means.
+    remedy : str
+        What to try.
+    """
+
+    what: str
+    key: str
+    said: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Diagnosis(Result):
+    """What was measured of a design, and what is wrong with it.
+
+    Attributes
+    ----------
+    design, source : str
+        Name, and data.
+    quantities, perturbations : int
+        D; perturbations in one update.
+    cosine, cosine_expected : float
+        Mean cosine of G, as an update uses it, to the true gradient of the samples it saw; and √(K/(K + D − 1)), which holds for a
+        single sample. NaN where there is no gradient.
+    signal, noise : float
+        Root mean square of the part of C̃ that is odd in Δ; of what is not in the ideal C̃: noise of devices, and number formats.
+    curvature : float
+        Even part of C̃ over its odd part.
+    gain, loss : float
+        What an update takes off the mean cost by slope, and puts on it by curvature and noise; means.
+    saturations : dict of str to float
+        Share of casts that saturated, by kind; empty without a fixed model.
+    changed : float
+        Share of written parameters that got another value in the fixed model; NaN without one.
+    kind : Kind
+        How answers are judged; in JSON its name, with the ``baseline`` of its measures.
+    steps : int
+        Steps that the fixed model ran; 0 without one.
+    scores : dict of str to float
+        The measures of the fixed model after these steps; empty without one.
+    findings : tuple of Finding
+        What is wrong, the likeliest cause first; empty if nothing is.
+    """
+
+    design: str
+    source: str
+    quantities: int
+    perturbations: int
+    cosine: float
+    cosine_expected: float
+    signal: float
+    noise: float
+    curvature: float
+    gain: float
+    loss: float
+    saturations: dict[str, float]
+    changed: float
+    kind: Kind = field(repr=False)
+    steps: int
+    scores: dict[str, float]
+    findings: tuple[Finding, ...]
+
+    ALSO = ("good", "signal_to_noise")
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "result", and "findings"."""
+        return {**super().tables(), "findings": [finding.to_json() for finding in self.findings]}
+
+    def to_json(self) -> dict:
+        """Its fields as plain data, the kind of task by its name and its baseline."""
+        return {**super().to_json(), "kind": self.kind.name, "baseline": plain(self.kind.baseline)}
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def signal_to_noise(self) -> float:
+        """Signal over noise; NaN if there is no noise."""
+        return self.signal / self.noise if self.noise else math.nan
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"[bold]{style.escape(self.design)}[/bold]: {style.escape(self.source)}"
+        table = style.table("measured at the initial parameters", "")
+        rows = (
+            ("perturbed quantities D, perturbations in an update K", f"{self.quantities:,}, {self.perturbations:,}"),
+            ("cosine of G to the true gradient", style.number(self.cosine)),
+            ("expected of a single sample, √(K/(K + D − 1))", style.number(self.cosine_expected)),
+            ("C̃: signal, noise", f"{style.number(self.signal)}, {style.number(self.noise)}"),
+            ("C̃: signal to noise", "no noise" if math.isnan(self.signal_to_noise) else style.number(self.signal_to_noise)),
+            ("C̃: curvature over slope", style.number(self.curvature)),
+            ("an update: gain by slope, loss by curvature and noise", f"{style.number(self.gain)}, {style.number(self.loss)}"),
+            ("parameters changed per write", style.percent(self.changed)),
+        )
+        for row in rows:
+            table.add_row(*row)
+        yield table
+        if self.scores:
+            values, baseline = self.kind.told(self.scores)
+            yield f"The fixed model after {self.steps:,} steps: {values} ({style.escape(baseline)})"
+        saturated = {kind: share for kind, share in self.saturations.items() if share}
+        if self.saturations:
+            yield style.wrapped("Saturations: " + (", ".join(f"{kind} {100 * share:.2g} %" for kind, share in saturated.items()) or "none"))
+        for finding in self.findings:
+            said = f"{finding.said[:1].upper()}{finding.said[1:]}."
+            yield (f"[bold]{style.escape(finding.what)}[/bold] ({style.escape(finding.key)}): {style.escape(f'{said} {finding.remedy}')}")
+        if not self.findings:
+            yield style.wrapped("Nothing stands in the way of learning.")
+
+    def plot(self) -> Figure:
+        rows = {"gain by slope": self.gain, "loss by curvature and noise": self.loss}
+        return figures.bars(rows, f"{self.design}: an update, at the initial parameters", "mean cost")
+
+
+def diagnose(design: Design, data: Data, *, listener: Listener | None = None) -> Diagnosis:
+    """Measure what the design would do, and say what is wrong.
+
+    Parameters
+    ----------
+    design : Design
+        Design.
+    data : Data
+        Its samples.
+    listener : Listener or None
+        Told of progress.
+    """
+    listener = listener or Silent()
+    samples = data.train.take(data.order.indices(0, min(SAMPLES, len(data.train))))
+    raw = quantise_parameters(design.spec, initial_parameters(design.spec)) if design.float_only.architecture == "dense" else None
+    theta = start(design, design.spec.network.initial.seed, raw).astype(np.float64)
+    with opened(design) as problem:
+        machine = learner(design, design.compare.steps, problem)
+        listener.say("Measuring C̃.")
+        signal, curvature = _odd_and_even(machine, theta, samples)
+        listener.say("Trying updates.")
+        tried = _try_updates(design, machine, problem, theta, data)
+    noise = math.hypot(_noise_of_devices(design, machine), 0.0 if design.float_only.requests else _noise_of_formats(design, raw, samples))
+    run = _FixedRun(0, {}, math.nan, {}, "")
+    if not design.float_only.requests:
+        listener.say("Running the fixed model.")
+        assert raw is not None
+        run = _run_fixed(design, raw, data)
+    from python_ref.learning.estimators import cosine_expected
+
+    quantities = machine.estimator.quantities
+    perturbations = _perturbations(machine)
+    measured = Diagnosis(
+        design.name,
+        data.source,
+        quantities,
+        perturbations,
+        tried["cosine"],
+        cosine_expected(perturbations, quantities),
+        signal,
+        noise,
+        curvature,
+        tried["gain"],
+        tried["loss"],
+        run.saturations,
+        run.changed,
+        data.kind,
+        run.steps,
+        run.scores,
+        (),
+    )
+    return replace(measured, findings=tuple(_judge(design, measured, tried, run.failure)))
+
+
+def _perturbations(machine: Learner) -> int:
+    """Perturbations that one update is the sum of."""
+    repeats = getattr(machine.estimator, "repeats", 1)
+    return max(1, machine.update_period // machine.perturbation_period) * machine.batch * repeats
+
+
+# -- Measurements -----------------------------------------------------------------------------------------------------
+
+
+def _odd_and_even(machine: Learner, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
+    """Root mean square of the odd part of C̃ at +Δ, and the even part over it."""
+    more: Any = {"repeats": 1, "apart": False} | ({"groups": None} if hasattr(machine.estimator, "groups") else {})
+    x, t = samples.inputs.astype(np.float64), samples.targets.astype(np.float64)
+    sides = [
+        replace(machine.estimator, two_sided=two_sided, **more).estimate(theta, x, t, 0).changes  # type: ignore[type-var]
+        for two_sided in (False, True)
+    ]
+    odd, even = sides[1] / 2, sides[0] - sides[1] / 2
+    scale = float(np.sqrt(np.mean(odd**2)))
+    return scale, float(np.sqrt(np.mean(even**2))) / scale if scale else math.inf
+
+
+def _noise_of_devices(design: Design, machine: Learner) -> float:
+    """Of a difference of two costs of a sample, as compared with its odd part at +Δ."""
+    sigma = dict(design.float_only.device).get("cost_noise", 0.0)
+    return sigma * math.sqrt(2.0) / (2 if design.spec.two_sided else 1)
+
+
+def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) -> float:
+    """Root mean square of what formats change of C̃, by the fixed and the float model with the same signs."""
+    from python_ref import cost, float_machine
+    from python_ref import network as fixed
+    from python_ref.perturbation import SignSource
+
+    spec = design.spec
+    assert raw is not None
+    theta, source = spec.formats.weight.to_real(raw), SignSource(spec)
+    x_raw, t_raw = quantise(spec, samples)
+    x, t = spec.formats.input.to_real(x_raw), spec.formats.activation.to_real(t_raw)
+    delta, n_out, off = 2.0**spec.perturbation.amplitude_log2, spec.network.n_out, []
+    for number in range(min(len(x), 64)):
+        s = source.signs(number)
+        found = []
+        for direction in (1, -1 if spec.two_sided else 0):
+            _, y, _ = fixed.forward(spec, raw, x_raw[number], sign=s, direction=direction)
+            ideal = float_machine.cost(float_machine.forward(spec, theta, x[number], direction * delta * s)[-1], t[number])
+            found.append(spec.cost_format.to_real(cost.cost(y[-n_out:], t_raw[number])) - ideal)
+        off.append(float(found[0] - found[1]) / (2 if spec.two_sided else 1))
+    return float(np.sqrt(np.mean(np.square(off))))
+
+
+def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: np.ndarray, data: Data) -> dict[str, float]:
+    """What updates at θ do to the mean cost of the samples they are made of and of others; none is kept."""
+    from python_ref.learning import devices
+    from python_ref.learning.estimators import Exact
+
+    exact = Exact(network(design), objective(design)) if has_slopes(design) else None
+    period = machine.update_period
+    taken = min(period, MOST_STEPS)
+    count = max(1, -(-taken // machine.sample_period)) * machine.batch
+    memory, cosines, gains, losses = machine.optimizer.initial(theta), [], [], []
+    order, rate = data.order, machine.optimizer.rate
+    judged = data.train.take(order.indices(0, min(4 * SAMPLES, len(data.train))))
+    x_all, t_all = judged.inputs.astype(np.float64), judged.targets.astype(np.float64)
+    before = float(problem.costs(theta, x_all, t_all).mean())
+    overall = exact.estimate(theta, x_all, t_all, 0).gradient if exact else None
+    for update in range(UPDATES):
+        total = np.zeros_like(theta)
+        chosen = data.train.take(order.indices(update * count, count))
+        for n in range(taken):
+            first = n // machine.sample_period * machine.batch
+            x = chosen.inputs[first : first + machine.batch].astype(np.float64)
+            t = chosen.targets[first : first + machine.batch].astype(np.float64)
+            number = iter(range(1 << 30))
+            step = update * taken + n
+
+            def instrument(costs: np.ndarray, step: int = step, number: Any = number) -> np.ndarray:
+                return devices.measure(machine.devices, costs, step, next(number))
+
+            total += machine.estimator.estimate(theta, x, t, step // machine.perturbation_period, None, instrument).gradient
+        if exact:
+            true = exact.estimate(theta, chosen.inputs.astype(np.float64), chosen.targets.astype(np.float64), 0).gradient
+            cosines.append(float(total @ true / max(np.linalg.norm(total) * np.linalg.norm(true), 1e-300)))
+        total *= period / taken
+        if machine.normalise:
+            from python_ref.learning.estimators import normalised
+
+            total = normalised(total / period, period, machine.estimator.quantities)
+        move, memory = machine.optimizer.step(memory, total, update, rate)
+        if update < UPDATES // 2 and memory:
+            continue  # what an optimiser keeps has to settle
+        with np.errstate(all="ignore"):
+            after = float(problem.costs(theta - move, x_all, t_all).mean())
+        slope = float(overall @ move) if overall is not None else before - after
+        gains.append(slope)
+        losses.append(after - before + slope)
+    gain, loss = float(np.mean(gains)), float(np.mean(losses))
+    loss = loss if math.isfinite(loss) else math.inf
+    updates = design.compare.steps / period
+    return {
+        "cosine": float(np.mean(cosines)) if exact else math.nan,
+        "gain": gain,
+        "loss": loss,
+        "before": before,
+        "reach": updates * gain / before if before else math.inf,
+    }
+
+
+@dataclass(frozen=True)
+class _FixedRun:
+    """What a short run of the fixed model shows; see :class:`Diagnosis`."""
+
+    steps: int
+    saturations: dict[str, float]
+    changed: float
+    scores: dict[str, float]
+    failure: str
+
+
+def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
+    """Run the fixed model for some steps."""
+    from python_ref.fast import evaluate, outputs, train
+    from python_ref.machine import initial_state
+
+    spec = design.spec
+    period = spec.schedule.update_period
+    steps = max(FIXED_STEPS, 2 * period) if period <= 20 * FIXED_STEPS else FIXED_STEPS
+    found = train(spec, initial_state(spec, raw), *quantise(spec, data.train), data.order, steps)
+    counted = dict(zip(COUNTERS, found.state.counters.tolist(), strict=True))
+    shares = saturation_shares(spec, counted, found.evaluations)
+    changed = counted["changed"] / counted["writes"] if counted["writes"] else math.nan
+    test, final, n_out = quantise(spec, data.test), found.state.parameters, spec.network.n_out
+    cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, raw))
+    answers, layers = outputs(spec, final, test[0])
+    scores = data.kind.scores(spec.formats.activation.to_real(answers))
+    return _FixedRun(steps, shares, changed, scores, failure(data, cost, start, layer_shares(layers)))
+
+
+# -- Judgement --------------------------------------------------------------------------------------------------------
+
+
+def _judge(design: Design, found: Diagnosis, tried: dict[str, float], failure: str) -> list[Finding]:
+    """What is wrong, causes before what follows from them: a run that diverges saturates everything."""
+    rate = _judge_rate(design, found, tried) if found.signal and math.isfinite(found.curvature) else []
+    formats = _judge_formats(design, found)
+    diverges = found.loss > max(found.gain, 0.0)
+    findings = [*_judge_amplitude(design, found), *(rate + formats if diverges else formats + rate)]
+    if failure and not findings:
+        said, log2 = f"the fixed model diverged within {found.steps:,} steps: {failure}", design.spec.schedule.rate_at(0)
+        findings = [Finding("learning rate", "schedule.learning_rate", said, f"Take learning_rate = {log2 - 2}.")]
+    return findings
+
+
+def _judge_amplitude(design: Design, found: Diagnosis) -> list[Finding]:
+    log2, key = design.spec.perturbation.amplitude_log2, "perturbation.amplitude"
+    if not found.signal:
+        said = f"C̃ is zero whatever is perturbed by 2^{log2}: no perturbation reaches the cost"
+        remedy = "Take another network.seed or network.scale, or a hidden activation without a dead side."
+        return [Finding("network", "network.scale", said, remedy)]
+    findings = []
+    if found.curvature > CURVED:
+        down = max(1, math.ceil(math.log2(found.curvature / (CURVED / 2))))
+        share = f"the part of C̃ that is curvature is {found.curvature:.2g} times the part that is slope"
+        sided = "" if design.spec.two_sided else ' Or take difference = "two-sided", in which curvature cancels.'
+        said = f"the amplitude 2^{log2} is too large: {share}"
+        findings.append(Finding("amplitude", key, said, f'Take amplitude = "2^{log2 - down}".{sided}'))
+    if found.noise and found.signal_to_noise < BURIED:
+        findings.append(_buried(design, found))
+    return findings
+
+
+def _buried(design: Design, found: Diagnosis) -> Finding:
+    """C̃ is below the noise: a larger amplitude lifts it, as far as it stays a slope; else only a longer mean does."""
+    log2, period = design.spec.perturbation.amplitude_log2, design.spec.schedule.update_period
+    up = math.ceil(math.log2(3 * BURIED / found.signal_to_noise))
+    room = math.floor(math.log2(CURVED / found.curvature)) if found.curvature else 40
+    cause = "noise changes" if design.float_only.requests else "the number formats change"
+    ratio = f"C̃ is buried: {cause} it by {found.noise:.2g}, its signal is {found.signal:.2g}, a ratio of {found.signal_to_noise:.2g}"
+    if up <= room:
+        said = f"the amplitude 2^{log2} is too small. {ratio}"
+        return Finding("amplitude", "perturbation.amplitude", said, f'Take amplitude = "2^{log2 + up}".')
+    longer = period * min(1000, math.ceil((3 * BURIED / found.signal_to_noise) ** 2))
+    halvings = math.ceil(math.log2(longer / period))
+    remedy = f"Take update_period = {longer}, which averages noise out, and a learning_rate lower by {halvings}"
+    if not design.float_only.requests:
+        remedy += ", or more fraction bits in formats.activation, which are the noise"
+    said = f"the integration time, update_period = {period}, is too short, and a larger amplitude would be curvature. {ratio}"
+    return Finding("integration time", "schedule.update_period", said, f"{remedy}.")
+
+
+def _judge_formats(design: Design, found: Diagnosis) -> list[Finding]:
+    findings = []
+    for kind, share in sorted(found.saturations.items(), key=lambda item: -item[1]):
+        if share > SATURATED.get(kind, 1e-4):
+            key, remedy = _CURES[kind]
+            findings.append(Finding("format", key, f"{100 * share:.2g} % of the casts of the kind {kind} saturate", remedy))
+    weight, rounding = design.spec.formats.weight, design.spec.formats.weight_cast.rounding
+    if found.changed == 0 or (found.changed < LOST and rounding is not Rounding.STOCHASTIC):
+        lost = (
+            f"only {100 * found.changed:.2g} % of the written parameters change: most"
+            if found.changed
+            else "no parameter ever changes: all"
+        )
+        said = f"{lost} updates are below the last place of formats.weight = {weight}"
+        how = ' Or formats.rounding.weight = "stochastic", which is right on average.' if rounding is not Rounding.STOCHASTIC else ""
+        remedy = f"Give formats.weight more fraction bits, or take a larger learning_rate.{how}"
+        findings.append(Finding("format", "formats.weight", said, remedy))
+    return findings
+
+
+def _judge_rate(design: Design, found: Diagnosis, tried: dict[str, float]) -> list[Finding]:
+    log2, key = design.spec.schedule.rate_at(0), "schedule.learning_rate"
+    if found.loss > max(found.gain, 0.0) and found.loss > 1e-12:
+        ratio = found.loss / found.gain if found.gain > 0 else math.inf
+        down = min(12, max(1, math.ceil(math.log2(ratio)) + 1)) if math.isfinite(ratio) else 6
+        trade = f"an update takes {found.gain:.2g} off the mean cost by slope, and puts {found.loss:.2g} on it by curvature and noise"
+        remedy = f"Take learning_rate = {log2 - down}; or a longer update_period, with a lower rate, for fewer and better updates."
+        return [Finding("learning rate", key, f"the learning rate 2^{log2} is too large: {trade}", remedy)]
+    if tried["reach"] < 0.2 and found.loss < found.gain / 8:
+        up = min(30, max(1, math.floor(math.log2(min(found.gain / max(found.loss, 1e-300), 2.0**32) / 4))))
+        share = f"{100 * max(tried['reach'], 0):.2g} % off the cost"
+        said = f"the learning rate 2^{log2} is too small: at the first slope, {design.compare.steps:,} steps (compare.steps) take {share}"
+        return [Finding("learning rate", key, said, f"Take learning_rate = {log2 + up}, or more steps.")]
+    return []

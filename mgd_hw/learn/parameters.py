@@ -1,0 +1,65 @@
+"""Parameters as files: npz with layer1.weight (n_out, n_in), layer1.bias (n_out), layer2.weight, … in real numbers."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.files import write_file
+from python_ref.parameters import join_parameters, split_parameters
+from python_ref.spec.design import DesignSpec
+
+__all__ = ["read_parameters", "write_parameters"]
+
+
+def write_parameters(spec: DesignSpec, values: np.ndarray, path: Path, option: str = "--save") -> None:
+    """Write real parameters (float64, shape (P,), canonical order)."""
+    arrays: dict[str, np.ndarray] = {}
+    for number, (weight, bias) in enumerate(split_parameters(spec, values), 1):
+        arrays |= {f"layer{number}.weight": weight, f"layer{number}.bias": bias}
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    write_file(path, content.getvalue(), option)
+
+
+def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np.ndarray:
+    """Real parameters (float64, shape (P,), canonical order) from a file.
+
+    Raises
+    ------
+    UserError
+        If the file is not there, or not of this network.
+    """
+
+    def wrong(reason: str) -> UserError:
+        remedy = f"Give an npz file with {', '.join(wanted)}, as --save writes it."
+        return UserError(reason, remedy, file=path, key=option)
+
+    wanted: dict[str, tuple[int, ...]] = {}
+    for number, layer in enumerate(spec.network.layers, 1):
+        wanted |= {f"layer{number}.weight": (layer.n_out, layer.n_in), f"layer{number}.bias": (layer.n_out,)}
+    try:
+        with zipfile.ZipFile(path):
+            pass
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in wanted if name in arrays.files}
+            extra = sorted(name for name in arrays.files if name.startswith("layer") and name not in wanted)
+    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
+        raise wrong(f"it cannot be read as npz ({said})") from None
+    for name, shape in wanted.items():
+        if name not in found:
+            raise wrong(f"it lacks {name}")
+        if found[name].dtype.kind not in "iuf" or found[name].shape != shape:
+            raise wrong(f"{name} has shape {found[name].shape} and type {found[name].dtype}, the network needs numbers of shape {shape}")
+        if not np.isfinite(found[name]).all():
+            raise wrong(f"{name} has a value that is missing or infinite")
+    if extra:
+        raise wrong(f"it has {extra[0]}, which the network has not")
+    values = [found[name].astype(np.float64) for name in wanted]
+    return join_parameters(list(zip(values[::2], values[1::2], strict=True)))

@@ -1,5 +1,0 @@
-"""The figures of the paper of 2025, run again at a size of one's choice, with the published points beside.
-
-``published`` has the points, ``tasks`` what one run is, ``request`` which runs a figure consists of, ``run`` has them done, and
-``picture`` draws. Jobs, workers and the journal are those of :mod:`mgd_hw.sweep`.
-"""

@@ -1,0 +1,321 @@
+"""Figures at the papers' scale, each a run that prints one JSON object and takes minutes to hours.
+
+``python -m mgd_hw.replication.figures fashion --width 4`` is one of them.
+Counted in *sample evaluations*, forward passes of one sample. Images come from MGD_DATA, or from what `mgd-hw fetch` has downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from mgd_hw.replication.fashion import centred
+
+if TYPE_CHECKING:
+    from mgd_hw.replication.fashion import Images
+    from python_ref.learning.learner import Result
+    from python_ref.learning.passes import ForwardPass
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+def main() -> None:
+    """Reproduce a figure."""
+
+
+class _Parts(click.ParamType):
+    """Such as 6x1,3x12: layers perturbed together, and how often."""
+
+    name = "parts"
+
+    def convert(self, value, param, ctx):
+        try:
+            return value if value is None or isinstance(value, tuple) else tuple(_pair(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not like 6x1,3x12: layers perturbed together, and how often.", param, ctx)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    layers, often = text.split("x")
+    return int(layers), int(often)
+
+
+@main.command()
+@click.option("--width", default=4, help="n of the network, with 439n² + 71n + 10 parameters.")
+@click.option("--kind", type=click.Choice(("node", "weight")), default="node", help="What is perturbed.")
+@click.option("--seed", default=1, help="Of parameters, signs and order.")
+@click.option("--batch", default=100, help="Samples of a step.")
+@click.option("--parts", type=_Parts(), default="6x1,3x12", help="Layers perturbed together, and how often in a step.")
+@click.option("--sparing/--all-nodes", default=True, help="Node only: leave pixels alone that pools pass over.")
+@click.option("--groups", default=10, help="Weight only: perturbations of a batch; 0: one for each sample.")
+@click.option("--delta", default=0.01, help="Amplitude.")
+@click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
+@click.option("--rate", default=0.002, help="Its rate.")
+@click.option("--ease", default=0.1, help="Factor on the rate of the convolutions.")
+@click.option("--two-sided", is_flag=True, help="Two-sided differences.")
+@click.option("--decay", is_flag=True, help="The rate falls to zero along half a cosine, over all steps.")
+@click.option("--steps", default=20_000, help="At most.")
+@click.option("--every", default=100, help="Steps between evaluations of all test images; these are not counted.")
+@click.option("--until", default=0.8, help="Test accuracy to reach.")
+def fashion(
+    width: int, kind: str, seed: int, batch: int, parts: tuple, sparing: bool, groups: int, delta: float, rule: str, rate: float,
+    ease: float, two_sided: bool, decay: bool, steps: int, every: int, until: float,
+) -> None:  # fmt: skip
+    """Fashion-MNIST, network of 2025: sample evaluations to an accuracy. Published, node: 277 k (n = 4), 210 k (n = 8) batches of 100."""
+    from dataclasses import replace
+
+    from mgd_hw.replication.fashion import Settings, learner_of
+    from python_ref.learning.learner import HalfCosine
+    from python_ref.learning.networks import fashion_2025
+
+    network, settings = fashion_2025(width), Settings(kind, batch, parts, sparing, groups, delta, rule, rate, ease, two_sided)
+    learner = learner_of(settings, network, seed)
+    _run("fashion-mnist", network, replace(learner, decay=HalfCosine(steps)) if decay else learner, seed, steps, every, until)
+
+
+@main.command()
+@click.option("--seed", default=1, help="Of parameters, signs and order.")
+@click.option("--batch", default=1000, help="Samples of a step.")
+@click.option("--parts", type=_Parts(), default="1x8,2x8", help="Layers perturbed together, and how often in a step.")
+@click.option("--sparing/--all-nodes", default=True, help="Leave alone what is below zero.")
+@click.option("--delta", default=0.01, help="Amplitude.")
+@click.option("--rate", default=0.002, help="Of Adam, at the start; it falls to zero along half a cosine.")
+@click.option("--steps", default=1500, help="Steps.")
+@click.option("--every", default=100, help="Steps between evaluations of all test images; these are not counted.")
+@click.option("--exact", is_flag=True, help="By back-propagation instead: the same network, cost, batches, optimiser and steps.")
+def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate: float, steps: int, every: int, exact: bool) -> None:
+    """MNIST by node perturbation of 784-1024-256-10: 1,068,810 parameters."""
+    from python_ref.learning.codes import RandomCode
+    from python_ref.learning.estimators import Estimator, Exact, NodePerturbation
+    from python_ref.learning.learner import HalfCosine, Learner
+    from python_ref.learning.networks import dense
+    from python_ref.learning.objectives import CrossEntropy
+    from python_ref.learning.optimizers import Adam
+    from python_ref.spec.activations import Activation
+
+    network, cost = dense((784, 1024, 256, 10), Activation.RELU), CrossEntropy(0.1)
+    estimator: Estimator = NodePerturbation(network, cost, RandomCode(seed), delta, sparing=sparing, parts=parts)
+    learner = Learner(Exact(network, cost) if exact else estimator, Adam(rate), batch, decay=HalfCosine(steps))
+    _run("mnist", network, learner, seed, steps, every, None)
+
+
+@main.command()
+@click.option("--kind", type=click.Choice(("node", "weight")), default="node", help="What is perturbed.")
+@click.option("--seeds", default=11, help="Runs.")
+@click.option("--batch", default=1, help="Samples of a step.")
+@click.option("--delta", default=0.01, help="Amplitude.")
+@click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
+@click.option("--rate", default=0.01, help="Its rate.")
+@click.option("--two-sided", is_flag=True, help="Two-sided differences.")
+@click.option("--variation", default=0.0, help="Spread a of each neuron's sigmoid.")
+@click.option("--centred/--plain-inputs", default=True, help="Take the mean image off each image.")
+@click.option("--steps", default=100_000, help="At most.")
+@click.option("--every", default=500, help="Steps between evaluations of all images.")
+@click.option("--until", default=0.95, help="Accuracy to reach.")
+def nist(
+    kind: str, seeds: int, batch: int, delta: float, rule: str, rate: float, two_sided: bool, variation: float,
+    centred: bool, steps: int, every: int, until: float,
+) -> None:  # fmt: skip
+    """NIST7x7, 49-4-4 sigmoids, mean squared error: median of steps to an accuracy."""
+    from dataclasses import replace
+
+    from python_ref.datasets import SampleOrder, nist7x7
+    from python_ref.learning.codes import RandomCode
+    from python_ref.learning.estimators import Estimator, NodePerturbation, WeightPerturbation
+    from python_ref.learning.layers import Variation
+    from python_ref.learning.learner import Learner, train
+    from python_ref.learning.networks import dense
+    from python_ref.learning.objectives import SquaredError
+    from python_ref.learning.optimizers import Adam, Plain
+    from python_ref.learning.passes import Measured
+    from python_ref.spec.activations import Activation
+
+    data, found, evaluations, began = nist7x7(), [], [], time.process_time()
+    inputs = data.inputs - data.inputs.mean(axis=0) if centred else data.inputs
+    for seed in range(1, seeds + 1):
+        network = dense((49, 4, 4), Activation.SIGMOID, Activation.SIGMOID)
+        if variation:
+            network = replace(network, variation=Variation.draw(network.n_nodes, variation, seed))
+        cost, code = SquaredError(mean=True), RandomCode(seed)
+        estimator: Estimator = NodePerturbation(network, cost, code, delta, two_sided)
+        if kind == "weight":
+            estimator = WeightPerturbation(Measured(network, cost), code, delta, two_sided, groups=None)
+        result = train(
+            Learner(estimator, {"adam": Adam, "plain": Plain}[rule](rate), batch),
+            network.initial(seed),
+            inputs,
+            data.targets,
+            SampleOrder(len(data), True, seed),
+            steps,
+            evaluation=partial(_accuracy, network, inputs, data.targets),
+            record_every=every,
+            until=until,
+        )
+        found.append(_reached(result, until, seed))
+        evaluations.append(result.state.evaluations)
+    _print_median(found, evaluations, steps, began)
+
+
+@main.command()
+@click.option("--layers", default="784-32-10", help="Of the dense network, its hidden neurons ReLU.")
+@click.option("--seeds", default=5, help="Runs.")
+@click.option("--batch", default=1000, help="Samples of a step.")
+@click.option("--parts", type=_Parts(), default="1x8,1x8", help="Layers perturbed together, and how often in a step.")
+@click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
+@click.option("--rate", default=0.02, help="Its rate.")
+@click.option("--steps", default=150, help="At most.")
+@click.option("--every", default=2, help="Steps between evaluations of all test images.")
+@click.option("--until", default=0.8, help="Test accuracy to reach.")
+def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: float, steps: int, every: int, until: float) -> None:
+    """Fashion-MNIST, node perturbation of a dense network: median of updates to an accuracy. Published: 127 plain, 80 Adam (n = 24)."""
+    from python_ref.learning.codes import RandomCode
+    from python_ref.learning.estimators import NodePerturbation
+    from python_ref.learning.learner import Learner
+    from python_ref.learning.networks import dense
+    from python_ref.learning.objectives import CrossEntropy
+    from python_ref.learning.optimizers import Adam, Plain
+    from python_ref.spec.activations import Activation
+
+    data, found, evaluations, began = centred(os.environ.get("MGD_DATA", ""), "fashion-mnist"), [], [], time.process_time()
+    network, cost = dense(tuple(int(each) for each in layers.split("-")), Activation.RELU), CrossEntropy(0.1)
+    for seed in range(1, seeds + 1):
+        estimator = NodePerturbation(network, cost, RandomCode(seed), 0.01, sparing=True, parts=parts)
+        learner = Learner(estimator, {"adam": Adam, "plain": Plain}[rule](rate), batch)
+        result = _trained(learner, network, data, seed, steps, every, until)
+        found.append(_reached(result, until, seed))
+        evaluations.append(result.state.evaluations)
+    _print_median(found, evaluations, steps, began)
+
+
+def _reached(result: Result, until: float, seed: int) -> int | None:
+    """Steps that a run took, told on standard error; None if it ended before it was there."""
+    steps = result.state.steps if result.curve.accuracy[-1] >= until else None
+    print(f"seed {seed}: {steps}, {100 * result.curve.accuracy[-1]:.1f} %", file=sys.stderr, flush=True)
+    return steps
+
+
+def _print_median(found: list[int | None], evaluations: list[int], most: int, began: float) -> None:
+    """Result of runs from several seeds; one that has not reached it counts as the most that it was given."""
+    known = sorted(most if each is None else each for each in found)
+    told = {
+        "arguments": sys.argv[1:],
+        "steps": found,
+        "median_steps": known[len(known) // 2],
+        "median_evaluations": sorted(evaluations)[len(evaluations) // 2],
+        "processor_seconds": round(time.process_time() - began, 1),
+    }
+    print(json.dumps(told))
+
+
+@main.command()
+@click.option("--width", default=4, help="n of the network of 2025.")
+@click.option("--updates", default=40, help="Of back-propagation (Adam, 0.002, batches of 100) before it is measured.")
+@click.option("--seed", default=1, help="Of parameters and signs.")
+def signal(width: int, updates: int, seed: int) -> None:
+    """Fashion-MNIST: |gradient|² over the mean |estimate|², per million evaluations, layer by layer: what limits whom."""
+    from python_ref.learning.codes import RandomCode
+    from python_ref.learning.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
+    from python_ref.learning.networks import fashion_2025
+    from python_ref.learning.objectives import CrossEntropy
+    from python_ref.learning.optimizers import Adam
+    from python_ref.learning.passes import Measured
+
+    network, cost, code = fashion_2025(width), CrossEntropy(0.1), RandomCode(seed)
+    data = centred(os.environ.get("MGD_DATA", ""))
+    inputs, targets = data.inputs, data.targets
+    exact, rule, random = Exact(network, cost), Adam(0.002), np.random.default_rng(0)
+    theta = network.initial(seed, kind=np.float32)
+    memory = rule.initial(theta)
+    for update in range(updates):
+        chosen = random.integers(len(inputs), size=100)
+        move, memory = rule.step(memory, exact.estimate(theta, inputs[chosen], targets[chosen], 0).gradient, update, rule.rate)
+        theta = theta - move
+    parts = [slice(first, first + 500) for first in range(0, 5000, 500)]
+    true = np.mean([exact.estimate(theta, inputs[part], targets[part], 0).gradient for part in parts], axis=0)
+    ends = [0, *np.cumsum([block.size for block in network.parameters]).tolist()]
+    layers = {block.name: slice(*ends[n : n + 2]) for n, block in enumerate(network.parameters)}
+    estimators: dict[str, Estimator] = {
+        "node": NodePerturbation(network, cost, code, repeats=8),
+        "node, sparing": NodePerturbation(network, cost, code, repeats=8, sparing=True),
+        "node, parts": NodePerturbation(network, cost, code, sparing=True, parts=((6, 1), (3, 12))),
+        "weight, groups of 10": WeightPerturbation(Measured(network, cost), code, 0.001, repeats=8, groups=10),
+    }
+    told: dict[str, dict[str, float]] = {}
+    for name, estimator in estimators.items():
+        found = [estimator.estimate(theta, inputs[:100], targets[:100], p) for p in range(4)]
+        share = {
+            layer: np.sum(true[own] ** 2) / np.mean([np.sum(each.gradient[own] ** 2) for each in found]) for layer, own in layers.items()
+        }
+        told[name] = {layer: round(float(value) * 1e6 / found[0].evaluations, 2) for layer, value in share.items()}
+    print(json.dumps({"arguments": sys.argv[1:], "per_million_evaluations": told}))
+
+
+@main.command()
+@click.option("--batch", default=1000, help="Samples of a step.")
+@click.option("--rounds", default=10, help="Times that each is done; the fastest counts.")
+def speed(batch: int, rounds: int) -> None:
+    """784-1024-256-10: processor time of a step, against a forward pass, against its products alone, and against PyTorch."""
+    from mgd_hw.replication.speed import compare_speed
+
+    print(json.dumps(compare_speed(batch, rounds)))
+
+
+def _accuracy(network: ForwardPass, inputs: np.ndarray, targets: np.ndarray, theta: np.ndarray) -> float:
+    from python_ref.learning.learner import evaluate
+
+    return evaluate(network, theta, inputs, targets, batch=4000)[0]
+
+
+def _trained(learner, network, data: Images, seed, steps, every, until, progress=None) -> Result:
+    """Train in float32 on all images, judged by all test images."""
+    from python_ref.datasets import SampleOrder
+    from python_ref.learning.learner import evaluate, train
+
+    return train(
+        learner,
+        network.initial(seed, kind=np.float32),
+        data.inputs,
+        data.targets,
+        SampleOrder(len(data.inputs), True, seed),
+        steps,
+        evaluation=lambda theta: evaluate(network, theta, data.judged, data.answers)[0],
+        record_every=every,
+        until=until,
+        progress=progress,
+    )
+
+
+def _run(task, network, learner, seed, steps, every, until) -> None:
+    """Train, print progress on standard error and the result on standard output."""
+    data = centred(os.environ.get("MGD_DATA", ""), task)
+    began, spent = time.perf_counter(), time.process_time()
+
+    def tell(n: int, accuracy: float) -> None:
+        times = f"{time.perf_counter() - began:.0f} s, {time.process_time() - spent:.0f} s of processor"
+        print(f"step {n:,}: {100 * accuracy:.2f} %, {times}", file=sys.stderr, flush=True)
+
+    result = _trained(learner, network, data, seed, steps, every, until, tell)
+    told = {
+        "arguments": sys.argv[1:],
+        "parameters": network.n_parameters,
+        "quantities": learner.estimator.quantities,
+        "steps": result.state.steps,
+        "evaluations": result.state.evaluations,
+        "accuracy": result.curve.accuracy[-1],
+        "best": result.curve.accuracy.max(),
+        "seconds": round(time.perf_counter() - began, 1),
+        "processor_seconds": round(time.process_time() - spent, 1),
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

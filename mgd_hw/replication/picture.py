@@ -1,0 +1,150 @@
+"""The figure: ours and theirs on the same axes, at the width of a column, told apart by markers and lines, not by colour alone."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.replication.published import parameters_of
+from mgd_hw.replication.tasks import COSINE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mgd_hw.replication.paper import PaperFigure, Point
+
+__all__ = ["COLUMN", "FORMATS", "draw", "saved"]
+
+COLUMN, POINTS = 3.4, 7.5
+"""Inches of a column; size of the letters."""
+FORMATS = ("svg", "pdf")
+LOOKS = {  # of a series: name, colour (Okabe & Ito), marker, line
+    "weight": ("weight", "#0072B2", "o", "-"),
+    "node": ("node", "#D55E00", "s", "--"),
+    "backprop": ("back-propagation", "#009E73", "^", ":"),
+    "plain": ("plain", "#0072B2", "o", "-"),
+    "adam": ("Adam", "#D55E00", "s", "--"),
+}
+BOUND: dict[str, Any] = {"marker": "_", "markersize": 7, "markeredgewidth": 1.4, "linestyle": "none"}
+"""Look of a lower bound."""
+LABELS = {
+    ("fig3", "iterations"): f"iterations to cosine {COSINE:g}",
+    ("fig4", "iterations"): "iterations to 80 %",
+    ("fig5", "iterations"): "iterations to 80 %",
+    ("fig5", "writes"): "writes of each parameter to 80 %",
+    ("fig6", "updates"): "updates to 80 % (ours: exact)",
+    ("table2", "accuracy"): "best test accuracy (%)",
+}
+
+
+def draw(result: PaperFigure) -> Figure:
+    """A panel for each quantity. Filled markers are our medians, with a line over the range of the seeds and a dot for each; hollow ones
+    are published; an arrow upwards stands for runs that ended before they reached it, with how many did where some have."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    quantities = list(dict.fromkeys(each.quantity for each in result.points))
+    settings: dict[Any, object] = {"font.size": POINTS, "svg.fonttype": "path", "pdf.fonttype": 42, "axes.linewidth": 0.6}
+    with matplotlib.rc_context(settings):
+        figure = Drawing(figsize=(COLUMN, 0.5 + 2.3 * len(quantities)), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(len(quantities), 1, squeeze=False, sharex=True)[:, 0]
+        for axes, quantity in zip(panels, quantities, strict=True):
+            _panel(axes, result, quantity)
+        panels[-1].set_xlabel("τ_θ (iterations; ours: batches)" if result.figure == "fig5" else "parameters of the network")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=POINTS - 0.5, frameon=False, columnspacing=1.2)
+        figure.canvas.draw()
+    return figure
+
+
+def _panel(axes: Axes, result: PaperFigure, quantity: str) -> None:
+    share = quantity == "accuracy"
+    axes.set_xscale("log")
+    if not share and quantity != "updates":
+        axes.set_yscale("log")
+    axes.set_ylabel(LABELS[result.figure, quantity])
+    axes.grid(alpha=0.3, linewidth=0.4)
+    axes.spines[["top", "right"]].set_visible(False)
+    series = list(dict.fromkeys([*(each.series for each in result.points), *(each.series for each in result.published)]))
+    for shift, name in enumerate(series):
+        ours = [each for each in result.points if (each.series, each.quantity) == (name, quantity)]
+        _ours(axes, ours, name, result.figure == "fig5", 100.0 if share else 1.0, 1 + 0.12 * (shift - (len(series) - 1) / 2))
+        label, colour, marker, line = LOOKS[name]
+        theirs = [each for each in result.published if (each.series, each.quantity) == (name, quantity)]
+        if theirs:
+            axes.plot(
+                [each.period if result.figure == "fig5" else each.parameters for each in theirs],
+                [each.value * (100.0 if share else 1.0) for each in theirs],
+                line, marker=marker, color=colour, markerfacecolor="white", markersize=4, linewidth=0.8, alpha=0.9,
+                label=f"{label}, paper" + (f" (n = {theirs[0].n})" if len({each.n for each in theirs}) == 1 else ""),
+                gid=f"paper-{name}",
+            )  # fmt: skip
+    if result.figure == "fig3":
+        _theory(axes, result)
+    if any(each.beyond is not None for each in result.points):
+        axes.plot([], [], color="black", label="ours: more than", **BOUND)
+
+
+def _ours(axes: Axes, points: list[Point], name: str, by_period: bool, scale: float, shift: float) -> None:
+    """Our points of a series; those of different series with the same x a little apart."""
+    label, colour, marker, _ = LOOKS[name]
+    look: dict[str, Any] = {
+        "marker": marker,
+        "color": colour,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.5,
+        "markersize": 5,
+        "linestyle": "none",
+    }
+    for named in dict.fromkeys(f"{label}, ours" + (f" (n = {each.n})" if by_period else "") for each in points):
+        axes.plot([], [], label=named, **look)
+    for each in points:
+        x = (each.period if by_period else each.parameters) * shift
+        if each.median is not None and each.low is not None and each.high is not None:
+            values = [value * scale for value in each.values]
+            axes.plot([x, x], [each.low * scale, each.high * scale], "-", color="black", linewidth=0.9, zorder=3, gid="spread")
+            axes.plot([x] * len(values), values, ".", color="black", markersize=2, zorder=5, gid="seeds")
+            axes.plot(x, each.median * scale, zorder=4, gid="median", **look)
+        if each.beyond is not None:
+            _arrow(axes, x, each.beyond * scale, name)
+            if each.reached:
+                place: dict[str, Any] = {"textcoords": "offset points", "xytext": (4, 1), "fontsize": 7}
+                axes.annotate(f"{each.reached}/{each.seeds}", (x, each.beyond * scale), **place)
+
+
+def _arrow(axes: Axes, x: float, y: float, name: str) -> None:
+    """A lower bound: a flat bar, and an arrow up from it."""
+    _, colour, _, _ = LOOKS[name]
+    axes.plot(x, y, color=colour, zorder=4, gid="bound", **BOUND)
+    arrow = {"arrowstyle": "<|-", "color": colour, "linewidth": 0.9}
+    axes.annotate("", (x, y), xytext=(0, 14), textcoords="offset points", arrowprops=arrow)
+
+
+def _theory(axes: Axes, result: PaperFigure) -> None:
+    """Of all weights at once, cosine √(K/(K + D − 1)), so K = (D − 1)·c²/(1 − c²); of each layer apart what was computed of our runs."""
+    factor = COSINE**2 / (1 - COSINE**2)
+    widths = [*(each.n for each in result.points), *(each.n for each in result.published)]
+    sizes = [parameters_of(n) for n in sorted({min(widths), *range(min(widths), max(widths) + 1)})]
+    axes.plot(sizes, [(size - 1) * factor for size in sizes], "-", color="0.6", linewidth=1.2, zorder=1, label="theory, weights at once")
+    for series in dict.fromkeys(each.series for each in result.points):
+        label, colour, _, _ = LOOKS[series]
+        own = sorted((each.parameters, each.expected) for each in result.points if each.series == series and each.expected is not None)
+        look: dict[str, Any] = {"color": colour, "linewidth": 1.0, "zorder": 1, "marker": "x", "markersize": 4}
+        if own:
+            axes.plot(*zip(*own, strict=True), "-.", label=f"{label}, theory", gid=f"theory-{series}", **look)
+
+
+def saved(result: PaperFigure) -> dict[str, bytes]:
+    """The figure as SVG and PDF, by format; the same bytes of the same result."""
+    import matplotlib
+
+    figure, found = draw(result), {}
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "mgd-hw", "pdf.fonttype": 42}):
+        for kind in FORMATS:
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else {"CreationDate": None})
+            found[kind] = content.getvalue()
+    return found

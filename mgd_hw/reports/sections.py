@@ -1,0 +1,476 @@
+"""What stands in a report, section by section: sentences, tables and pictures of one design."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from markupsafe import Markup, escape
+
+from mgd_hw.common.style import scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
+    from mgd_hw.learn.compare import Comparison
+    from mgd_hw.learn.profile import Values
+    from mgd_hw.reports.report import Chapter
+
+__all__ = ["Section", "inline", "sections"]
+
+MODELS = (("float", "float MGD"), ("fixed", "fixed MGD, the hardware’s bits"), ("backprop", "back-propagation"))
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph, with words before it that stand out: ``tone`` "good" or "bad"."""
+
+    text: str
+    strong: str = ""
+    tone: str = ""
+    kind: ClassVar[str] = "paragraph"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text as it was typed."""
+
+    label: str
+    text: str
+    kind: ClassVar[str] = "code"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first cell of a row is its head. ``words``: columns are text."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: bool = False
+    kind: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG element that stands in a page."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Pictures side by side; ``wide``: each as wide as the page."""
+
+    pictures: tuple[Picture, ...]
+    wide: bool = False
+    kind: ClassVar[str] = "figures"
+
+
+Block = Paragraph | Code | Table | Figures
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a chapter."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+# -- Numbers and pictures ---------------------------------------------------------------------------------------------
+
+
+def _missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def percent(value: float | None) -> str:
+    """A share."""
+    return "–" if value is None or _missing(value) else f"{100 * value:.2f} %"
+
+
+def number(value: float | None) -> str:
+    """Four digits of it."""
+    return "–" if value is None or _missing(value) else f"{value:,.4g}"
+
+
+def whole(value: float | None) -> str:
+    """A count."""
+    return "–" if value is None or _missing(value) else f"{value:,.0f}"
+
+
+def inline(svg: str, identifier: str, title: str, description: str) -> Markup:
+    """A picture as an element of a page: no head, names that no other picture has, words for those who cannot see it."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style[^>]*>\*\{[^}]*\}</style>", "", svg)  # of the whole page, as it stands
+    svg = re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{identifier}-\1"', svg)
+    svg = re.sub(r'(href="|url\()#', rf"\1#{identifier}-", svg)
+    head = f'<svg role="img" aria-labelledby="{identifier}-t {identifier}-d" style="stroke-linejoin: round; stroke-linecap: butt"'
+    words = f'<title id="{identifier}-t">{escape(title)}</title><desc id="{identifier}-d">{escape(description)}</desc>'
+    start = svg.index(">") + 1
+    return Markup(head + svg[len("<svg") : start] + words + svg[start:])
+
+
+def _picture(figure: Figure, identifier: str, title: str, description: str, caption: str) -> Picture:
+    from mgd_hw.common.figures import saved
+
+    return Picture(inline(saved(figure, "svg", identifier).decode("utf-8"), identifier, title, description), caption)
+
+
+# -- Sections ---------------------------------------------------------------------------------------------------------
+
+
+def sections(chapter: Chapter, identifier: str) -> tuple[Section, ...]:
+    """All that can be said of a chapter; names of elements begin with ``identifier``."""
+    makers = (
+        ("design", "The design", _design),
+        ("data", "What does it learn?", _data),
+        ("proof", "Is it the same machine?", _proof),
+        ("learning", "Does it learn?", _learning),
+        ("costs", "What does a run cost?", _costs),
+        ("numbers", "Do the numbers fit their formats?", _numbers),
+        ("gradient", "Does the gradient point the right way?", _gradient),
+        ("hardware", "What does it take of an FPGA?", _hardware),
+        ("step", "What happens in a step?", _step),
+        ("placement", "Where does it sit?", _placement),
+        ("again", "How to do it again", _again),
+    )
+    found = ((name, title, tuple(maker(chapter, f"{identifier}-{name}"))) for name, title, maker in makers)
+    return tuple(Section(f"{identifier}-{name}", title, blocks) for name, title, blocks in found if blocks)
+
+
+def _design(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    generated = chapter.generated
+    manifest = generated.manifest
+    sizes = "–".join(map(str, manifest["network"]["sizes"]))
+    lanes = "lane" if manifest["lanes"] == 1 else "lanes"
+    yield Paragraph(
+        f"Network {sizes}, {whole(manifest['parameters'])} parameters, {manifest['lanes']} {lanes}. Structure {generated.digest}."
+    )
+    yield Code("the design file", chapter.text)
+    if generated.derived:
+        rows = tuple((row.key, row.value, row.why) for row in generated.derived)
+        yield Table("What the file leaves out, and what follows from the rest", ("key", "value", "because"), rows, words=True)
+    for sentence in generated.advice:
+        yield Paragraph(sentence)
+
+
+def _proof(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.cosimulated
+    if found is None:
+        return
+    values = f"{whole(found.observables)} observables × {whole(found.steps)} steps = {whole(found.compared)} values"
+    if found.equal:
+        text = (
+            f"{values} of the Verilog, simulated with {found.simulator}, and of the model {found.reference}, from traces made by "
+            "separate processes."
+        )
+        yield Paragraph(text, "Equal, bit for bit:", "good")
+    else:
+        yield Paragraph(f"{whole(found.mismatches)} of {values}. {found.first_difference_text} {found.failure}", "Different:", "bad")
+        rows = tuple((name, whole(count)) for name, count in found.by_observable.items())
+        if rows:
+            yield Table("Values that differ", ("observable", "values"), rows)
+    yield Paragraph(f"{whole(found.cycles)} cycles, {number(found.cycles_per_step)} per step.")
+    for sentence in found.not_covered:
+        yield Paragraph(sentence, "Not covered:")
+
+
+def _data(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.compared.data if chapter.compared else chapter.generated.data
+    if found is None:
+        return
+    yield Paragraph(f"A {found.kind}.")
+    yield Table("What was read", ("what", "value", "why, or what decides otherwise"), tuple(found.lines()), words=True)
+    for warning in found.warnings:
+        yield Paragraph(warning, "Warning:", "bad")
+
+
+def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.compared
+    if found is None:
+        return
+    seeds = "seed" if found.seeds == 1 else "seeds"
+    yield Paragraph(
+        f"The data: {found.source}. {whole(found.steps)} steps, {found.seeds} {seeds}; every model starts from the "
+        "same parameters and sees the same samples in the same order."
+    )
+    for note in found.notes():
+        yield Paragraph(f"{note[:1].upper()}{note[1:]}", "Note:", "bad")
+    band = "Mean over seeds, with the range of the seeds as a band." if found.seeds > 1 else "One seed."
+    said = f"At the end: {_results(found)}."
+    titles = {"accuracy": f"{found.judged_by.capitalize()} accuracy", "cost": f"Cost on the {found.judged_by} samples"}
+    yield Figures(
+        tuple(
+            _picture(
+                found.plot_curve(quantity),
+                f"{identifier}-{quantity}",
+                titles[quantity],
+                f"{titles[quantity]} over the samples evaluated. {said}",
+                band,
+            )
+            for quantity in found.quantities
+        )
+    )
+    yield _measured(found)
+    if not _missing(found.fixed_less_float.mean):
+        paired = found.fixed_less_float
+        interval = "" if _missing(paired.interval) else " (95 %)"
+        yield Paragraph(f"{found.measure.difference(paired.mean, paired.interval)}{interval}.", "Fixed less float, seed by seed:")
+    for model in (found.fixed, found.backprop):
+        if model.note:
+            yield Paragraph(f"{model.note[:1].upper()}{model.note[1:]}.")
+    yield from _confusion(found)
+
+
+def _measured(found: Comparison) -> Table:
+    """The measures of every model, and of the best answer that takes no notice of the inputs."""
+    first, *others = found.kind.shown_measures if not found.classes else found.kind.measures
+    rows = [
+        (
+            title + (" (diverged)" if model.diverged else ""),
+            first.text(model.mean(first.name)),
+            first.text(model.std(first.name)),
+            "–" if _missing(model.interval(first.name)) else f"± {first.text(model.interval(first.name))}",
+            *(measure.text(model.mean(measure.name)) for measure in others),
+            number(model.cost_mean),
+            number(model.cost_std),
+            number(model.seconds),
+        )
+        for title, model in _models(found)
+    ]
+    baseline = found.kind.baseline
+    values = [first.text(baseline[first.name]), "–", "–", *(measure.text(baseline[measure.name]) for measure in others)]
+    rows.append((found.kind.baseline_title, *values, "–", "–", "–"))
+    titles = (first.title, "± std", "95 % interval", *(measure.title for measure in others))
+    return Table(
+        f"Results on the {found.judged_by} samples", ("model", *titles, "cost, C/outputs", "± std", "seconds of all runs"), tuple(rows)
+    )
+
+
+MOST_CONFUSED = 20
+"""Largest number of classes of which a page shows a confusion matrix; report.json has it up to 64."""
+
+
+def _confusion(found: Comparison) -> Iterator[Block]:
+    model = found.fixed if found.fixed.runs else found.float
+    matrix = model.confusion
+    if matrix is None or len(matrix) > MOST_CONFUSED:
+        return
+    runs = "all runs together" if len(model.runs) > 1 else "one run"
+    title = "fixed MGD" if model is found.fixed else "float MGD"
+    rows = tuple((name, *(whole(count) for count in row)) for name, row in zip(found.classes, matrix.tolist(), strict=True))
+    yield Table(f"Confusion matrix of {title}, {runs}: samples by their class (rows) and the answer", ("class", *found.classes), rows)
+
+
+def _models(found: Comparison) -> list[tuple[str, Any]]:
+    return [(title, getattr(found, name)) for name, title in MODELS if getattr(found, name).runs]
+
+
+def _results(found: Comparison) -> str:
+    first = found.measure
+    return ", ".join(f"{title} {first.title} {first.text(model.mean(first.name))}" for title, model in _models(found))
+
+
+def _costs(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    compared = chapter.compared
+    found = [(title, model.costs) for title, model in _models(compared)] if compared else []
+    if compared is None or not found or any(costs is None for _, costs in found):
+        return
+    boards = sorted({costs.board for _, costs in found if costs.board})
+    columns = ("model", "steps", "evaluations", "multiply-adds", "parameters written", "saturations", "cycles")
+    rows = tuple(
+        (
+            title,
+            whole(costs.steps),
+            whole(costs.evaluations),
+            whole(costs.multiply_accumulates),
+            whole(costs.writes),
+            whole(costs.saturations),
+            whole(costs.cycles),
+            *(scaled(costs.hardware_seconds, "s") for _ in boards),
+        )
+        for title, costs in found
+    )
+    yield Table("Of one run, the mean of the seeds", (*columns, *(f"on {board}" for board in boards)), rows)
+    for costs in (costs for _, costs in found if costs.board):
+        yield Paragraph(
+            f"On {costs.board}, the core takes {scaled(costs.core_seconds, 's')} at {number(costs.clock_hz / 1e6)} MHz, and its samples "
+            f"{scaled(costs.line_seconds, 's')} on the line; both go on at once."
+        )
+    said = ", ".join(f"{title} {scaled(costs.energy.joules, 'J')}" for title, costs in found)
+    title = "Estimated energy of a run"
+    caption = "Operations on numbers of each model's own width: 32-bit floating point, or the design's formats."
+    yield Figures((_picture(compared.plot_energies(), f"{identifier}-energy", title, f"{title}: {said}.", caption),))
+    rows = tuple(
+        (
+            title,
+            costs.energy.numbers,
+            whole(costs.energy.multiplications),
+            whole(costs.energy.additions),
+            whole(costs.energy.memory_bits),
+            scaled(costs.energy.arithmetic_joules, "J"),
+            scaled(costs.energy.memory_joules, "J"),
+            scaled(costs.energy_fixed.joules, "J") if costs.energy_fixed else "–",
+        )
+        for title, costs in found
+    )
+    heads = ("multiplications", "additions", "memory bits", "arithmetic", "memory", "both, in the design’s formats")
+    yield Table("Estimated energy of one run", ("model", "numbers", *heads), rows)
+    yield Paragraph(
+        "Operations are counted from the equations, and each is given its published energy; so this is an estimate of arithmetic and its "
+        f"memory in one technology, not of what an FPGA takes. {found[0][1].energy_source}."
+    )
+
+
+def _numbers(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.observed
+    if found is None:
+        return
+    yield Paragraph(
+        f"The fixed model, seed {found.seed}, {whole(found.steps)} steps: its values in {found.window} steps from each of "
+        f"{len(found.moments)} moments on, spread over the run; saturations are those of the whole run."
+    )
+    rows = tuple(
+        (
+            values.name,
+            values.key or "follows",
+            values.format,
+            f"{number(values.lowest)} … {number(values.highest)}",
+            f"{number(values.least)} … {number(values.greatest)}",
+            str(values.idle_high),
+            str(values.idle_low),
+            "exact" if values.saturated is None else whole(values.saturated),
+        )
+        for values in found.values
+    )
+    heads = ("format", "it holds", "values seen", "high bits never used", "low bits never used", "saturated")
+    yield Table("Values against their formats", ("values", "key", *heads), rows)
+    caption = (
+        "Bars: values by the place of their highest bit, and those that are 0 (grey). Hatched: bits that were never used. The line on the "
+        "right is where the format ends."
+    )
+    yield Figures(
+        tuple(
+            _picture(
+                values.plot(), f"{identifier}-{place}", f"Magnitudes of {values.name}", _describe(values), caption if not place else ""
+            )
+            for place, values in enumerate(found.values)
+        )
+    )
+
+
+def _describe(values: Values) -> str:
+    share = percent(values.zero / max(1, values.count))
+    at = percent(values.at_limits / max(1, values.count))
+    return (
+        f"{whole(values.count)} values in {values.format}, from {number(values.least)} to {number(values.greatest)} of "
+        f"{number(values.lowest)} to {number(values.highest)}; {share} are zero, {at} at an end of the range; {values.idle_high} high and "
+        f"{values.idle_low} low bits are never used."
+    )
+
+
+def _gradient(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.observed
+    if found is None or not found.directions:
+        return
+    first, last = found.directions[0], found.directions[-1]
+    title = "Direction of the gradient over a run"
+    said = (
+        f"Cosine of the mean of {whole(found.estimates)} estimates to the true gradient: {number(first.cosine_float)} in real numbers and "
+        f"{number(first.cosine_fixed)} in the hardware's bits at the start, {number(last.cosine_float)} and {number(last.cosine_fixed)} at "
+        "the end."
+    )
+    yield Paragraph(
+        f"At moments of the run, parameters are held still and the estimates of {whole(found.estimates)} steps added up; their sum is "
+        "compared with the gradient that back-propagation finds over the same samples. "
+        f"{whole(found.quantities)} quantities are perturbed. Near a minimum the true gradient is small, and so is the cosine."
+    )
+    caption = "1 is the true direction."
+    yield Figures((_picture(found.plot(), f"{identifier}-cosine", title, said, caption),))
+    rows = tuple((whole(each.step), number(each.cosine_float), number(each.cosine_fixed)) for each in found.directions)
+    yield Table("Cosine to the true gradient", ("steps done", "real numbers", "the hardware’s bits"), rows)
+
+
+def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.synthesised
+    if found is None:
+        return
+    kinds = ("lut", "ff", "dsp", "bram")
+    columns = ("component", "LUTs", "flip-flops", "DSPs", "block RAMs")
+    lanes = "lane" if found.lanes == 1 else "lanes"
+    taken = (f"the core, {found.lanes} {lanes}", *(whole(getattr(found, kind)) for kind in kinds))
+    part = ("the part has", *(whole(found.limits.get(kind)) for kind in kinds))
+    if found.fits:
+        yield Paragraph(f"At most {found.predicted_lanes} lanes would, as predicted from this.", "It fits.", "good")
+    else:
+        excess = ", ".join(f"{whole(count)} {kind}" for kind, count in found.over.items())
+        yield Paragraph(f"{excess} too many; {found.predicted_lanes} lanes would fit, as predicted from this.", "It does not fit:", "bad")
+    rows = tuple((name.replace("_", " "), *(whole(counts.get(kind, 0)) for kind in kinds)) for name, counts in found.components.items())
+    yield Table(f"Synthesis for {found.target} ({found.device}); components are synthesised apart", columns, (*rows, taken, part))
+    if found.components:
+        largest = sorted(found.components.items(), key=lambda item: -item[1].get("lut", 0))[:3]
+        said = ", ".join(f"{name.replace('_', ' ')} {whole(counts.get('lut', 0))}" for name, counts in largest)
+        title = "Logic cells by component"
+        picture = _picture(found.plot(title), f"{identifier}-cells", title, f"{title}. Most LUTs: {said}.", "Each synthesised apart.")
+        yield Figures((picture,))
+    yield Paragraph(f"{whole(found.memory_bits)} memory bits.")
+
+
+def _step(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.generated.timeline
+    if found is not None:
+        said = "; ".join(f"cycles {span.first} to {span.first + span.cycles - 1}: {span.name}" for span in found.spans)
+        title = f"One step of two passes, {whole(found.cycles)} cycles"
+        caption = (
+            "The network runs twice (the dotted line is where the second pass begins); while it does so first, the same lanes learn "
+            "from the step before. Then the cost is formed."
+        )
+        yield Figures((_picture(found.plot(), f"{identifier}-time", title, f"{said}.", caption),))
+        rows = tuple((span.name, span.what, whole(span.first), whole(span.cycles)) for span in found.spans)
+        yield Table("The same in cycles", ("what", "row", "from", "cycles"), rows)
+    cycles = tuple((name.replace("_", " "), number(value)) for name, value in chapter.cycles.items() if not isinstance(value, (dict, list)))
+    if cycles:
+        yield Table("Cycles, from the manifest, which simulation holds the core to", ("quantity", "value"), cycles)
+
+
+def _placement(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.built
+    if found is None:
+        return
+    seeds = "one seed" if found["seeds"] == 1 else f"median of {found['seeds']} seeds"
+    rate = "not known" if found["frequency_mhz"] is None else f"{number(found['frequency_mhz'])} MHz, {seeds}"
+    yield Paragraph(
+        f"A bitstream for {found['board']}: timing allows {rate}; at its {number(found['clock_mhz'])} MHz the core makes "
+        f"{whole(found['steps_per_second'])} steps per second, and {whole(found['link_steps_per_second'])} through its link."
+    )
+    rows = tuple((kind, whole(count["used"]), whole(count["available"])) for kind, count in found["utilisation"].items())
+    yield Table("Places used", ("kind", "used", "available"), rows)
+    if chapter.placement:
+        title = f"The placed design on {found['board']}"
+        said = "Every cell where place and route put it, in the colour of its component. The counts stand in the legend and in build.json."
+        yield Figures((Picture(inline(chapter.placement, f"{identifier}-cells", title, said), said),), wide=True)
+
+
+def _again(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    found = chapter.provenance
+    if found is None:
+        return
+    yield Code("commands", "\n".join(found.commands))
+    rows = (
+        ("structure", found.digest),
+        ("structure and run", found.run_digest),
+        ("samples and their order", found.data_digest),
+        ("seeds", ", ".join(map(str, found.seeds))),
+    )
+    yield Table("Digests and seeds", ("of", "value"), rows, words=True)
+    yield Table("Versions", ("package", "version"), tuple(found.versions.items()), words=True)

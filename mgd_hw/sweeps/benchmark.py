@@ -1,0 +1,133 @@
+"""What a sweep takes beside its runs: ``python -m mgd_hw.sweeps.benchmark``.
+
+The runs are the smallest there are, one step of xor; what remains is the sweep itself. It is measured at three sizes, each in a process of
+its own, so that what grew faster than the rows would show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mgd_hw import flow
+from mgd_hw.sweeps.jobs import run_jobs, version
+from mgd_hw.sweeps.plan import MODELS, make_plan
+from sim.process import child_environment
+
+__all__ = ["Overhead", "measure"]
+
+SHAPES = ("seeds", "combinations")
+"""One combination from many seeds; many combinations from one seed."""
+SAMPLED = 300
+"""Runs of which the time of one is the mean."""
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """One sweep.
+
+    Attributes
+    ----------
+    shape : str
+        "seeds" or "combinations".
+    runs, workers : int
+        Runs; processes, or the threads of a cluster.
+    seconds : float
+        All of it, from the design file to the picture.
+    overhead_ms : float
+        Processor time of driver and workers for each run, the run itself apart; their start is in it.
+    driver_ms : float
+        Of that, the driver's.
+    run_ms : float
+        Processor time of a run itself.
+    driver_mb : float
+        Most memory that the driver had.
+    """
+
+    shape: str
+    runs: int
+    workers: int
+    seconds: float
+    overhead_ms: float
+    driver_ms: float
+    run_ms: float
+    driver_mb: float
+
+
+def _processor_seconds(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def _run_seconds() -> float:
+    """Processor time of a run."""
+    plan = make_plan(flow.read("xor"), {}, seeds=SAMPLED + 1, steps=1, models=MODELS[:2], validate=False, places=())
+    jobs = [job for _, job in plan.jobs()]
+    run_jobs(jobs[:1], version())  # what is compiled, is
+    begun = time.process_time()
+    run_jobs(jobs[1:], version())
+    return (time.process_time() - begun) / SAMPLED
+
+
+def measure(shape: str, runs: int, workers: int) -> Overhead:
+    """Run one sweep, and tell what it took; in this process, whose time and memory are told."""
+    if shape == "seeds":
+        vary, seeds = {}, runs
+    else:
+        vary, seeds = {"network.scale": [number / runs for number in range(1, runs + 1)]}, 1
+    with tempfile.TemporaryDirectory(prefix="mgd-hw-") as folder:
+        begun = time.perf_counter()
+        found = flow.sweep("xor", vary, seeds=seeds, steps=1, out=Path(folder), workers=workers)
+        seconds = time.perf_counter() - begun
+    assert getattr(found, "runs", 0) == runs, found
+    driver, children = (1000 / runs * _processor_seconds(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10 if sys.platform != "darwin" else 1 << 20)
+    run = 1000 * _run_seconds()
+    return Overhead(shape, runs, workers, seconds, driver + children - run, driver, run, memory)
+
+
+def _apart(shape: str, runs: int, workers: int) -> Overhead:
+    """The same, in a process of its own."""
+    command = [sys.executable, "-m", "mgd_hw.sweeps.benchmark", "--once", shape, "--runs", str(runs), "--workers", str(workers)]
+    done = subprocess.run(command, env=child_environment(), stdout=subprocess.PIPE, text=True, check=True)
+    return Overhead(**json.loads(done.stdout))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m mgd_hw.sweeps.benchmark``."""
+    parser = argparse.ArgumentParser(prog="python -m mgd_hw.sweeps.benchmark", description="Measure what a sweep takes beside its runs.")
+    parser.add_argument("--runs", type=int, default=10_000, help="of the largest sweep; the others have a half and a quarter")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--json", action="store_true", help="print one object on standard output, and the table on standard error")
+    parser.add_argument("--once", choices=SHAPES, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.once:
+        print(json.dumps(asdict(measure(options.once, options.runs, options.workers))))
+        return 0
+    out = sys.stderr if options.json else sys.stdout
+    found = []
+    head = ("shape", "runs", "seconds", "overhead, ms/run", "driver, ms/run", "run, ms", "driver, MB")
+    print("{:14} {:>7} {:>9} {:>17} {:>15} {:>9} {:>11}".format(*head), file=out, flush=True)
+    for shape in SHAPES:
+        for runs in (options.runs // 4, options.runs // 2, options.runs):
+            each = _apart(shape, max(1, runs), options.workers)
+            found.append(each)
+            line = f"{each.shape:14} {each.runs:7,} {each.seconds:9.1f} {each.overhead_ms:17.2f} {each.driver_ms:15.2f} {each.run_ms:9.2f}"
+            print(f"{line} {each.driver_mb:11.0f}", file=out, flush=True)
+    print(f"{options.workers} workers, load average {os.getloadavg()[0]:.1f}.", file=out)
+    if options.json:
+        print(json.dumps([asdict(each) for each in found], indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""What a sweep found, design by design; which designs no other beats; and which is the best of those that satisfy a condition."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mgd_hw.common.errors import UserError, shown
+from mgd_hw.common.results import Result
+from mgd_hw.data.kinds import KINDS, MEASURES, Measure
+from mgd_hw.learn.compare import interval
+from mgd_hw.sweeps.jobs import DONE, FIT, SYNTH, TRAIN
+from mgd_hw.sweeps.journal import Journal
+from mgd_hw.sweeps.plan import Place
+from mgd_hw.sweeps.vary import nearest
+
+__all__ = ["Condition", "Found", "best", "measures_of", "read_condition", "size_of", "summary", "unbeaten"]
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_TERM = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(>=|<=|==|!=|=|>|<)\s*(\"[^\"]*\"|'[^']*'|[^\s\"'<>=!]+)\s*")
+
+
+@dataclass(frozen=True)
+class Found(Result):
+    """One combination, over all its seeds, and its core on one part.
+
+    Attributes
+    ----------
+    combination : int
+        Its number.
+    vary : dict
+        Value of each varied key.
+    runs : int
+        Runs that finished.
+    figures : dict
+        Mean of each numeric column over the runs; of the accuracy, or another measure of the kind of task, also ``accuracy_min``,
+        ``accuracy_max``, ``accuracy_std`` and ``accuracy_interval`` (half of the 95 % interval of the mean); ``diverged``, the share
+        of the runs that diverged; what the core takes; ``steps_per_second`` at the board's clock.
+    unbeaten : bool
+        Whether none is at least as good in its first measure, size and speed, and better in one of them.
+    """
+
+    combination: int
+    vary: dict[str, Any]
+    runs: int
+    figures: dict[str, Any]
+    unbeaten: bool = False
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """One row: keys, figures, and the rest."""
+        row = {"combination": self.combination, **self.vary, "runs": self.runs, **self.figures, "unbeaten": self.unbeaten}
+        return {"result": [row]}
+
+    def value(self, name: str) -> Any:
+        """A varied key's value, or a figure; None if there is none."""
+        return self.vary[name] if name in self.vary else self.figures.get(name)
+
+
+def summary(journal: Journal, places: Sequence[Place]) -> tuple[Found, ...]:
+    """The combinations of the journal's plan that have runs, in its order, each once for every part that was asked for."""
+    cores: dict[int, list[dict[str, Any]]] = {}
+    clocks = {place.target: place for place in places}
+    for number, row, _ in journal.planned(FIT, SYNTH):
+        if row.status == DONE:
+            cores.setdefault(number, []).append(_clocked(row.columns, clocks))
+    runs: dict[int, list[dict[str, Any]]] = {}
+    varied: dict[int, dict[str, Any]] = {}
+    for number, row, about in journal.planned(TRAIN):
+        if row.status == DONE:
+            runs.setdefault(number, []).append(row.columns)
+            varied[number] = about["vary"]
+    found = [
+        Found(number, varied[number], len(runs[number]), _means(runs[number]) | core)
+        for number in sorted(runs)
+        for core in cores.get(number) or [{}]
+    ]
+    front = unbeaten([_objectives(each) for each in found])
+    return tuple(Found(each.combination, each.vary, each.runs, each.figures, beats) for each, beats in zip(found, front, strict=True))
+
+
+def _clocked(columns: Mapping[str, Any], places: Mapping[str, Place]) -> dict[str, Any]:
+    """What a core takes, with what its clock makes of its cycles."""
+    place = places[columns["target"]]
+    rate = 1e6 * place.clock_mhz / columns["cycles_per_step"]
+    return {**columns, "board": place.board, "clock_mhz": place.clock_mhz, "steps_per_second": rate}
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means of the numbers; what is text is the same in all."""
+    found: dict[str, Any] = {}
+    for name, value in rows[0].items():
+        if isinstance(value, str):
+            found[name] = value
+            continue
+        values = [row[name] for row in rows if row.get(name) is not None]
+        found[name] = float(np.mean(values)) if values else None
+    for name in MEASURES:
+        measured = np.array([row[name] for row in rows if row.get(name) is not None])
+        if len(measured):
+            found |= {f"{name}_min": float(measured.min()), f"{name}_max": float(measured.max())}
+        if len(measured) > 1:
+            found |= {f"{name}_std": float(np.std(measured, ddof=1)), f"{name}_interval": interval(measured)}
+    return found
+
+
+def measures_of(found: Sequence[Found]) -> tuple[Measure, ...]:
+    """The first measure of each kind of task that designs have; accuracy where nothing is known of any."""
+    first = [kind.measures[0] for kind in KINDS.values()]
+    return tuple(measure for measure in first if any(each.figures.get(measure.name) is not None for each in found)) or (first[0],)
+
+
+def size_of(found: Found) -> float | None:
+    """LUTs, or bits of memory where they are not known."""
+    value = found.figures.get("lut")
+    return found.figures.get("memory_bits") if value is None else value
+
+
+def _objectives(found: Found) -> tuple[float, float, float]:
+    """Quality, size with the sign turned, speed: of each, more is better."""
+    size, speed = size_of(found), found.figures.get("steps_per_second")
+    measure, worst = measures_of([found])[0], -math.inf
+    value = None if found.figures.get("diverged") else found.figures.get(measure.name)
+    quality = worst if value is None else value if measure.larger_is_better else -value
+    return quality, worst if size is None else -size, worst if speed is None else speed
+
+
+def unbeaten(points: Sequence[tuple[float, float, float]]) -> list[bool]:
+    """Of each point, whether no other is at least as large in all three and larger in one; about n·log n comparisons.
+
+    Points are taken by falling first coordinate. The other two of those taken before, where none of them beats another, are a staircase
+    that falls as it goes to the right: a point under it is beaten.
+    """
+    found = [False] * len(points)
+    seconds: list[float] = []  # rising
+    thirds: list[float] = []  # falling
+    before: tuple[float, float, float] | None = None
+    alike = False
+    for index in sorted(range(len(points)), key=points.__getitem__, reverse=True):
+        _, second, third = points[index]
+        if points[index] != before:
+            right = bisect_left(seconds, second)
+            alike = right == len(seconds) or thirds[right] < third
+            if alike:
+                left = right
+                while left and thirds[left - 1] <= third:
+                    left -= 1
+                right += right < len(seconds) and seconds[right] == second
+                seconds[left:right], thirds[left:right] = [second], [third]
+        before, found[index] = points[index], alike
+    return found
+
+
+# -- The best ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a design must satisfy.
+
+    Attributes
+    ----------
+    text : str
+        As it was written.
+    terms : tuple of (str, str, object)
+        Column, comparison and value, all of which must hold.
+    """
+
+    text: str
+    terms: tuple[tuple[str, str, Any], ...]
+
+    def holds(self, found: Found) -> bool:
+        """Whether a design satisfies it; what is not known satisfies nothing."""
+        return all(_holds(found.value(name), comparison, value) for name, comparison, value in self.terms)
+
+
+def _holds(value: Any, comparison: str, wanted: Any) -> bool:
+    if value is None:
+        return False
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and isinstance(wanted, float):
+        return _COMPARISONS[comparison](value, wanted)
+    said = shown(value).strip('"')
+    return _COMPARISONS[comparison](said, str(wanted)) if comparison in ("=", "==", "!=") else False
+
+
+def read_condition(text: str) -> Condition:
+    """Comparisons joined by "and" or commas, such as "accuracy>0.9 and lut<5000".
+
+    Raises
+    ------
+    UserError
+        If it is anything else.
+    """
+    terms = []
+    for term in re.split(r"\s*(?:,|&&?|\band\b)\s*", text.strip()) if text.strip() else []:
+        match = _TERM.fullmatch(term)
+        if not match:
+            remedy = 'Write a column, one of > >= < <= == !=, and a value: "accuracy>0.9 and lut<5000", say.'
+            raise UserError(f"{shown(term)} is not a comparison", remedy, key="--best", value=text)
+        name, comparison, value = match.groups()
+        terms.append((name, comparison, _wanted(value)))
+    return Condition(text, tuple(terms))
+
+
+def _wanted(value: str) -> float | str:
+    """A number, a percentage, or text."""
+    try:
+        return float(value[:-1]) / 100 if value.endswith("%") else float(value)
+    except ValueError:
+        return value.strip("\"'")
+
+
+def _columns(found: Sequence[Found]) -> list[str]:
+    return list(dict.fromkeys(name for each in found for name in (*each.vary, *each.figures)))
+
+
+def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) -> Found:
+    """The design whose ``key`` is smallest, or largest, of those that satisfy a condition and never diverged; of equals the better one.
+
+    Raises
+    ------
+    UserError
+        If a column is unknown, or no design satisfies the condition.
+    """
+    option = "--maximize" if largest else "--minimize"
+    known = _columns(found)
+    for name, where in (*((name, "--best") for name, _, _ in condition.terms), (key, option)):
+        if name not in known:
+            listed = f"Columns: {', '.join(known)}."
+            raise UserError("the sweep has no such column", nearest(name, known) + listed, key=where, value=name)
+    allowed = [each for each in found if condition.holds(each)]
+    if not allowed:
+        raise UserError(f"none of the {len(found)} designs satisfies it", _closest(found, condition), key="--best", value=condition.text)
+    allowed = [each for each in allowed if not each.figures.get("diverged")]
+    if not allowed:
+        reason = "of every design that satisfies it, a run diverged"
+        raise UserError(reason, "Take smaller learning rates, or wider formats.", key="--best", value=condition.text)
+    ranked = [each for each in allowed if isinstance(each.value(key), (int, float))]
+    if not ranked:
+        raise UserError("it is not a number for any design that satisfies --best", "Name another column.", key=option, value=key)
+    sign = -1 if largest else 1
+    return min(ranked, key=lambda each: (sign * each.value(key), *(-value for value in _objectives(each))))
+
+
+def _closest(found: Sequence[Found], condition: Condition) -> str:
+    """What there is instead, for the first comparison of numbers."""
+    for name, comparison, _ in condition.terms:
+        values = [each.value(name) for each in found]
+        numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+        if numbers:
+            extreme = max(numbers) if comparison.startswith(">") else min(numbers)
+            return f"The {'largest' if comparison.startswith('>') else 'smallest'} {name} is {extreme:.4g}."
+    return "Ask for less."

@@ -1,0 +1,288 @@
+"""The driver of a sweep: hands jobs out, writes down what comes back, and knows how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.progress import Listener
+from mgd_hw.sweeps.crew import PATIENCE, Crew, Lost
+from mgd_hw.sweeps.estimate import START, shown
+from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Job, Row
+from mgd_hw.sweeps.journal import Journal
+from mgd_hw.sweeps.plan import REFUSAL, Plan
+
+__all__ = ["Estimates", "Outcome", "Planned", "carry_out", "drive", "pending"]
+
+CHUNK_SECONDS = 0.3
+"""About as long as the jobs take that a worker is given at once."""
+MAX_CHUNK = 200
+"""Most of them."""
+PRIOR = 0.1
+"""Share of all work that counts as done at the predicted pace, when the time left is told."""
+LEAST_LEFT = 0.1
+"""Share of the work ahead that is taken to be left, however long jobs have been under way."""
+STRIKES = 3
+"""So often may the worker of a job die, the last time with nothing else under way, before the job is to blame."""
+
+Planned = tuple[Any, Job]
+"""What a job is for, and the job."""
+
+
+class Jobs(Protocol):
+    """Jobs, each once or again, of a plan: :class:`~mgd_hw.sweeps.plan.Plan`, or a figure's."""
+
+    @property
+    def version(self) -> str:
+        """Of the package that every worker is to have."""
+        ...
+
+    def jobs(self) -> Iterator[Planned]:
+        """All of them."""
+        ...
+
+    def about(self, each: Any, number: int | None = None) -> dict[str, Any]:
+        """What a row says of what its job was for."""
+        ...
+
+
+class Estimates(Protocol):
+    """How long jobs take."""
+
+    def seconds(self, each: Any, job: Job) -> float:
+        """Of one worker."""
+        ...
+
+
+@dataclass
+class Outcome:
+    """What came of the jobs that were done now.
+
+    Attributes
+    ----------
+    rows : Counter
+        By status.
+    seconds : float
+        It took.
+    worked : float
+        Seconds of all workers together.
+    interrupted : bool
+        Whether it was ended early.
+    lost : int
+        Jobs given again after the death of a worker.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    worked: float = 0.0
+    interrupted: bool = False
+    lost: int = 0
+
+
+def pending(plan: Jobs, finished: set[str]) -> Iterator[Planned]:
+    """The jobs that are still to be done, each once."""
+    seen: set[str] = set()
+    for combination, job in plan.jobs():
+        if job.key not in finished and job.key not in seen:
+            seen.add(job.key)
+            yield combination, job
+
+
+def begin(plan: Plan, journal: Journal) -> None:
+    """Write down the plan, and the combinations that it refuses."""
+
+    def entries() -> Iterator[tuple[str, int]]:
+        for each in plan.refused:
+            yield plan.refusal_key(each), each.number
+        for combination, job in plan.jobs():
+            yield job.key, combination.number
+
+    request = plan.request
+    notes: dict[str, Any] = {"text": request.design.text, "path": str(request.design.path), "keys": [axis.key for axis in request.axes]}
+    notes["places"] = [[place.target, place.board, place.clock_mhz, place.synthesise] for place in request.places]
+    notes |= {"combinations": len(plan.combinations), "refused": len(plan.refused)}
+    journal.plan(entries(), notes)
+    journal.add((Row(plan.refusal_key(each), REFUSED, str(each.refused), 0.0, {}), REFUSAL, plan.about(each)) for each in plan.refused)
+
+
+def carry_out(
+    plan: Jobs,
+    crew: Crew,
+    journal: Journal,
+    prepare: Callable[[set[str], int], tuple[Estimates, Iterable[str]]],
+    listener: Listener,
+    task: str = "Sweep",
+) -> Outcome:
+    """Tell the plan, and have done what is not.
+
+    ``prepare`` is given the finished jobs and the number of workers; it tells how long the others take, and the plan in sentences.
+    """
+    finished = journal.finished()
+    if next(pending(plan, finished), None) is None:
+        listener.say("Everything is done already.")
+        return Outcome()
+    try:
+        expected, sentences = prepare(finished, crew.size())
+    except KeyboardInterrupt:
+        return Outcome(interrupted=True)
+    for sentence in sentences:
+        listener.say(sentence)
+    return drive(plan, crew, journal, expected, finished, listener, task)
+
+
+class _Work:
+    """What is to be done: first come, first served; what a worker died of comes again, and at last alone.
+
+    Parameters
+    ----------
+    jobs : iterator of (Combination, Job)
+        All of it.
+    """
+
+    def __init__(self, jobs: Iterator[Planned]) -> None:
+        self._jobs = jobs
+        self._again: deque[Planned] = deque()
+        self._suspects: deque[Planned] = deque()
+        self._strikes: Counter[str] = Counter()
+
+    def take(self, count: int, idle: bool) -> list[Planned]:
+        """Up to ``count`` jobs; of those under suspicion one, and only while nothing else is done."""
+        if self._again:
+            return [self._again.popleft()]
+        if taken := list(islice(self._jobs, count)):
+            return taken
+        return [self._suspects.popleft()] if self._suspects and idle else []
+
+    def lost(self, chunk: list[Planned]) -> list[Planned]:
+        """Take back what a dead worker had; what comes back is to blame for too many deaths."""
+        blamed = []
+        for planned in chunk:
+            key = planned[1].key
+            self._strikes[key] += 1
+            if self._strikes[key] >= STRIKES:
+                blamed.append(planned)
+            else:
+                (self._again if self._strikes[key] < STRIKES - 1 else self._suspects).append(planned)
+        return blamed
+
+
+def drive(
+    plan: Jobs, crew: Crew, journal: Journal, estimate: Estimates, finished: set[str], listener: Listener, task: str = "Sweep"
+) -> Outcome:
+    """Have all jobs done that are not, and write each row when it is there; progress is that of ``task``.
+
+    Raises
+    ------
+    UserError
+        If the journal cannot be written, or nobody can do a job.
+    """
+    outcome, begun = Outcome(), time.perf_counter()
+    work = _Work(pending(plan, finished))
+    given: dict[Future[list[Row]], list[Planned]] = {}
+    clock, deserted = _Clock(plan, estimate, finished, listener, task), 0.0
+
+    def write(chunk: list[Planned], rows: list[Row]) -> None:
+        named = [(row, job.kind, plan.about(each, job.number if job.steps else None)) for (each, job), row in zip(chunk, rows, strict=True)]
+        journal.add(named)
+        for (each, job), row in zip(chunk, rows, strict=True):
+            outcome.rows[row.status] += 1
+            outcome.worked += row.seconds
+            clock.finished(each, job, row.seconds)
+
+    try:
+        while True:
+            _hand_out(work, crew, given, clock.chunk, plan.version)
+            if not given:
+                break
+            done, _ = wait(given, timeout=1.0, return_when=FIRST_COMPLETED)
+            deserted = _check_deserted(crew, deserted, listener) if not done else 0.0
+            for future in done:
+                chunk = given.pop(future)
+                try:
+                    write(chunk, crew.result(future))
+                except Lost as lost:
+                    blamed = work.lost(chunk)
+                    outcome.lost += len(chunk) - len(blamed)
+                    write(blamed, [Row(job.key, FAILED, f"{lost}, {STRIKES} times", 0.0, {}) for _, job in blamed])
+                    _check_alive(outcome, crew.size())
+            clock.tell(crew.size())
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    outcome.seconds = time.perf_counter() - begun
+    return outcome
+
+
+def _hand_out(work: _Work, crew: Crew, given: dict[Future[list[Row]], list[Planned]], chunk: Callable[[], int], version: str) -> None:
+    """Keep every worker busy, and one piece of work waiting for each."""
+    most = 2 * max(1, crew.size())
+    while len(given) < most and (taken := work.take(chunk(), idle=not given)):
+        given[crew.submit([job for _, job in taken], version)] = taken
+
+
+def _check_deserted(crew: Crew, since: float, listener: Listener) -> float:
+    """Since when there has been no worker, 0 if there is one; give up if none comes."""
+    if crew.size():
+        return 0.0
+    if not since:
+        listener.say(f"All workers are gone; waiting {PATIENCE} s for others.")
+    elif time.monotonic() - since > PATIENCE:
+        reason = "all workers are gone; what was finished is kept"
+        raise UserError(reason, "Start some, and give the same command again.", key="--scheduler")
+    return since or time.monotonic()
+
+
+def _check_alive(outcome: Outcome, size: int) -> None:
+    """Give up if all workers died some times, and none has finished a job."""
+    if not outcome.rows[DONE] and outcome.lost > 2 * STRIKES * size:
+        raise UserError(
+            "workers die before they finish a run",
+            'Give them more memory, or take fewer with --workers. A script needs `if __name__ == "__main__":` around the call.',
+            key="--workers",
+        )
+
+
+class _Clock:
+    """How long a job takes, and how much time is left: by what was predicted for each, and how fast that came to pass."""
+
+    def __init__(self, plan: Jobs, estimate: Estimates, finished: set[str], listener: Listener, task: str) -> None:
+        self.listener, self.estimate, self.task = listener, estimate, task
+        left = [estimate.seconds(each, job) for each, job in pending(plan, finished)]
+        self.count, self.done = len(left), 0
+        self.total, self.spent = sum(left), 0.0
+        self.worked, self.begun = 0.0, time.perf_counter()
+
+    def finished(self, combination: Any, job: Job, seconds: float) -> None:
+        self.done += 1
+        self.spent += self.estimate.seconds(combination, job)
+        self.worked += seconds
+
+    def chunk(self) -> int:
+        """Jobs to give at once."""
+        if not self.done:
+            return 1
+        mean = max(self.worked / self.done, 1e-6)
+        return max(1, min(MAX_CHUNK, int(CHUNK_SECONDS / mean)))
+
+    def left(self, workers: int, elapsed: float) -> float:
+        """Seconds left: the work that is left at the pace of what was done, but for what is under way already; first workers start.
+
+        The pace is how much longer jobs took than was predicted; as long as few are done, it is mostly taken to be 1.
+        """
+        prior = PRIOR * self.total
+        ahead = (self.total - self.spent) * (self.worked + prior) / (self.spent + prior)
+        under_way = max(0.0, (elapsed - START) * workers - self.worked)
+        return (0.0 if self.done else max(0.0, START - elapsed)) + max(ahead - under_way, LEAST_LEFT * ahead) / workers
+
+    def tell(self, workers: int) -> None:
+        """Of the progress."""
+        note = f"{self.done:,} of {self.count:,} jobs"
+        if self.total and self.done < self.count:
+            at_once = max(1, min(workers, self.count - self.done))
+            note += f", about {shown(self.left(at_once, time.perf_counter() - self.begun))} left"
+        self.listener.progress(self.task, self.spent, self.total, note)

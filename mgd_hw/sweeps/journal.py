@@ -1,0 +1,206 @@
+"""The journal of a sweep: an SQLite file to which each row is written when it is there, once.
+
+One sweep at a time writes to a folder. That is held by a second file, which a transaction keeps locked: the operating system frees it
+when the process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.sweeps.jobs import DONE, REFUSED, Row
+
+__all__ = ["JOURNAL", "Entry", "Journal"]
+
+JOURNAL = "sweep.sqlite"
+FORMAT = 1
+"""Of the tables below."""
+_TABLES = """
+CREATE TABLE rows (
+    key TEXT PRIMARY KEY, kind TEXT, status TEXT, message TEXT, seconds REAL, columns TEXT, about TEXT,
+    finished TEXT DEFAULT CURRENT_TIMESTAMP
+) WITHOUT ROWID;
+CREATE TABLE plan (position INTEGER PRIMARY KEY, key TEXT, combination INTEGER);
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+"""
+
+Entry = tuple[str, int]
+"""Of a plan: key of a job, number of a combination that it is for."""
+
+
+class Journal:
+    """The rows of all sweeps in a folder, and the plan of the last.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder.
+    write : bool
+        Whether rows are added; only one journal of a folder may be open so.
+
+    Raises
+    ------
+    UserError
+        If another sweep writes there, or the file is none of ours.
+    """
+
+    FILE, LOCK, WHAT = JOURNAL, ".sweep.lock", "sweep"
+    """Names of the files; what it is the journal of."""
+
+    def __init__(self, directory: Path, *, write: bool) -> None:
+        self.path = directory / self.FILE
+        self._lock: sqlite3.Connection | None = None
+        if not write and not self.path.is_file():
+            raise UserError(
+                f"there is no {self.WHAT} in this folder", "Run one first, or name its folder with -o.", key="-o", value=str(directory)
+            )
+        with self._failures():
+            if write:
+                directory.mkdir(parents=True, exist_ok=True)
+                self._lock = self._locked(directory)
+            self._rows = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            try:
+                self._open(write)
+            except BaseException:
+                self.close()
+                raise
+
+    @classmethod
+    @contextmanager
+    def of(cls, directory: Path) -> Iterator[Journal | None]:
+        """The journal of a folder, to read; None where there is none yet."""
+        if not (directory / cls.FILE).is_file():
+            yield None
+            return
+        with cls(directory, write=False) as journal:
+            yield journal
+
+    def _locked(self, directory: Path) -> sqlite3.Connection:
+        lock = sqlite3.connect(directory / self.LOCK, isolation_level=None, timeout=0)
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            lock.close()
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            reason = f"another {self.WHAT}{self._other()} is at work in this folder"
+            raise UserError(reason, "Wait for its end, or name another folder.", key="-o", value=str(directory)) from None
+        return lock
+
+    def _other(self) -> str:
+        """Who holds the folder, as far as the journal tells."""
+        with suppress(sqlite3.Error, TypeError), closing(sqlite3.connect(self.path)) as rows:
+            (process,) = rows.execute("SELECT value FROM notes WHERE name = 'process'").fetchone()
+            return f", process {process},"
+        return ""
+
+    def _open(self, write: bool) -> None:
+        found = self._rows.execute("PRAGMA user_version").fetchone()[0]
+        tables = self._rows.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if found not in ((0, FORMAT) if write and not tables else (FORMAT,)):
+            reason = f"it is not the journal of a {self.WHAT}, or that of another version"
+            raise UserError(reason, "Name another folder with -o.", file=self.path)
+        if write:
+            self._rows.execute("PRAGMA journal_mode = WAL")
+            self._rows.execute("PRAGMA synchronous = FULL")
+            if not tables:
+                self._rows.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn what goes wrong with the file into one message."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            said = getattr(error, "strerror", None) or str(error)
+            if code == sqlite3.SQLITE_NOTADB:
+                reason = f"it is not the journal of a {self.WHAT}"
+                raise UserError(reason, "Name another folder with -o.", file=self.path) from None
+            raise UserError(
+                f"the journal cannot be written ({said})",
+                "Free some space, or mend what is wrong, and give the same command again: it goes on after the rows that were kept.",
+                file=self.path,
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        with suppress(sqlite3.Error):
+            self._rows.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def plan(self, entries: Iterable[Entry], notes: Mapping[str, Any]) -> None:
+        """What the sweep is made of, in place of what the last one was."""
+        with self._failures(), self._transaction():
+            self._rows.execute("DELETE FROM plan")
+            self._rows.executemany("INSERT INTO plan (key, combination) VALUES (?, ?)", entries)
+            self._rows.execute("DELETE FROM notes")
+            given = {"process": os.getpid(), **notes}
+            self._rows.executemany("INSERT INTO notes VALUES (?, ?)", ((name, json.dumps(value)) for name, value in given.items()))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._rows.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._rows.execute("ROLLBACK")
+            raise
+        self._rows.execute("COMMIT")
+
+    def finished(self) -> set[str]:
+        """Keys of the jobs that need not be done again."""
+        with self._failures():
+            return {key for (key,) in self._rows.execute("SELECT key FROM rows WHERE status IN (?, ?)", (DONE, REFUSED))}
+
+    def add(self, rows: Iterable[tuple[Row, str, Mapping[str, Any]]]) -> None:
+        """Write rows, each with the kind of its job and what it was about; a job that failed before is written over, none twice."""
+        values = [
+            (row.key, kind, row.status, row.message, row.seconds, json.dumps(row.columns), json.dumps(about)) for row, kind, about in rows
+        ]
+        with self._failures(), self._transaction():
+            self._rows.executemany(
+                "INSERT INTO rows (key, kind, status, message, seconds, columns, about) VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET status = excluded.status, message = excluded.message, seconds = excluded.seconds, "
+                "columns = excluded.columns, finished = excluded.finished WHERE rows.status = 'failed'",
+                values,
+            )
+
+    def of_kind(self, kind: str) -> Iterator[tuple[Row, dict[str, Any]]]:
+        """All rows of a kind, whether the last plan has them or not, each with what it is about."""
+        query = "SELECT key, status, message, seconds, columns, about FROM rows WHERE kind = ?"
+        with self._failures():
+            for key, status, message, seconds, columns, about in self._rows.execute(query, (kind,)):
+                yield Row(key, status, message, seconds, json.loads(columns)), json.loads(about)
+
+    def notes(self) -> dict[str, Any]:
+        """What was noted beside the plan."""
+        with self._failures():
+            return {name: json.loads(value) for name, value in self._rows.execute("SELECT name, value FROM notes")}
+
+    def planned(self, *kinds: str) -> Iterator[tuple[int, Row, dict[str, Any]]]:
+        """The rows of the plan that are there, in its order: number of the combination, row, and what it is about."""
+        marks = ", ".join("?" * len(kinds))
+        query = (
+            "SELECT combination, rows.key, status, message, seconds, columns, about FROM plan JOIN rows USING (key) "
+            f"WHERE kind IN ({marks}) ORDER BY position"
+        )
+        with self._failures():
+            for combination, key, status, message, seconds, columns, about in self._rows.execute(query, kinds):
+                yield combination, Row(key, status, message, seconds, json.loads(columns)), json.loads(about)

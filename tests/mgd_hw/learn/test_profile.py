@@ -1,0 +1,81 @@
+"""What is seen of a run's numbers: counts by place, bits that are never used, the ends of the range, the same run as that of compare."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mgd_hw.data import load as load_data
+from mgd_hw.design.reader import load
+from mgd_hw.learn import compare as comparison
+from mgd_hw.learn.profile import Observed, observe, values_of
+from python_ref.spec.number import Fixed
+
+
+@pytest.fixture(scope="module")
+def observed() -> Observed:
+    design = load("xor")
+    return observe(design, load_data(design.data), steps=600, points=4, window=8)
+
+
+@pytest.mark.parametrize("text", ["SQ3.2", "UQ2.3", "SQ1.5"])
+def test_counts_of_every_value(text: str) -> None:
+    """All values of a format: every bit is used, each place twice as often as the one below, and the ends are two (or one)."""
+    form = Fixed.parse(text)
+    found = values_of(np.arange(form.min, form.max + 1), form)
+    assert (found.count, found.zero) == (1 << form.width, 1)
+    assert (found.idle_high, found.idle_low, found.at_limits) == (0, 0, 1 + form.signed)
+    assert (
+        (found.least, found.greatest)
+        == (found.lowest, found.highest)
+        == (form.min / 2**form.fraction_bits, form.max / 2**form.fraction_bits)
+    )
+    sizes = Counter(min(abs(raw).bit_length() - 1, len(found.leading) - 1) for raw in range(form.min, form.max + 1) if raw)
+    assert found.leading == tuple(sizes[place] for place in range(len(found.leading)))
+
+
+@pytest.mark.parametrize(
+    "raw, high, low",
+    [([0, 0], 7, 7), ([-1], 7, 0), ([-128], 0, 7), ([64, -4], 0, 2), ([3, -4], 5, 0), ([1, 0, -2], 6, 0), ([32], 1, 5)],
+)
+def test_bits_that_are_never_used(raw: list[int], high: int, low: int) -> None:
+    """By hand, in SQ8.0: bits below the sign that repeat it; lowest bits that are 0."""
+    found = values_of(np.array(raw), Fixed(True, 8, 0))
+    assert (found.idle_high, found.idle_low) == (high, low)
+
+
+def test_what_is_looked_at(observed: Observed) -> None:
+    spec = load("xor").spec
+    kinds = {values.key: values for values in observed.values if values.key}
+    assert {"formats.input", "formats.weight", "formats.activation"} <= kinds.keys()
+    assert {values.format for values in observed.values} >= {str(spec.cost_format), str(spec.preactivation_format(1))}
+    for values in observed.values:
+        assert sum(values.leading) + values.zero == values.count > 0
+        assert values.lowest <= values.least <= values.greatest <= values.highest
+    assert observed.moments[0] == 0 and observed.moments[-1] == observed.steps == 600
+    assert [each.step for each in observed.directions] == list(observed.moments)
+
+
+def test_the_run_is_that_of_compare(observed: Observed) -> None:
+    """Looking does not change it: parameters end where they end in a comparison, and at its start the cosine is the same."""
+    design = load("xor")
+    result = comparison.compare(design, load_data(design.data), seeds=1, steps=600)
+    counted = result.fixed.saturations
+    by_key = {values.name: values for values in observed.values}
+    assert by_key["activations y"].saturated == counted["activation"]
+    assert by_key["weights and biases θ"].saturated == counted["update"] + counted["weight"]
+    assert result.agreement is not None
+    assert observed.directions[0].cosine_fixed == result.agreement.cosine_fixed
+    final = result.fixed.runs[0].parameters
+    assert by_key["weights and biases θ"].greatest >= final.max()
+
+
+def test_saturation_is_seen() -> None:
+    design = load("digits")
+    narrow = replace(design, spec=replace(design.spec, formats=replace(design.spec.formats, activation=Fixed(True, 1, 9))))
+    found = observe(narrow, load_data(design.data), steps=40, points=2, window=8)
+    values = next(each for each in found.values if each.key == "formats.activation")
+    assert values.saturated and values.at_limits and not values.idle_high

@@ -1,0 +1,229 @@
+"""The page: whole, readable without a network, by eye and by ear; ``pytest -m browser`` looks at it in a browser as well."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mgd_hw import flow, reports
+from mgd_hw.cli import commands
+from mgd_hw.common import figures
+from mgd_hw.design.reader import load
+from mgd_hw.reports.report import Chapter, html, write
+from mgd_hw.reports.sections import inline, sections
+from tests.mgd_hw import made
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
+
+
+class Page(HTMLParser):
+    """Checks that every element closes, and gathers what matters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.headings: list[int] = []
+        self.attributes: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if re.fullmatch(r"h\d", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        identifier = self.attributes[-1][1].get("id") if self.attributes else None
+        if identifier:
+            self.texts.setdefault(identifier, data)
+
+    def named(self, name: str) -> list[str]:
+        """Values of an attribute."""
+        return [str(attributes[name]) for _, attributes in self.attributes if name in attributes]
+
+
+@pytest.fixture(scope="module")
+def chapters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Chapter, ...]:
+    return made.chapters(tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture(scope="module")
+def text(chapters: tuple[Chapter, ...]) -> str:
+    return html("A report", chapters)
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_headings_are_in_order(page: Page) -> None:
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert page.headings.count(2) == 2
+    assert all(after - before <= 1 for before, after in pairwise(page.headings))
+
+
+def test_it_says_it_all(text: str) -> None:
+    for words in ("Equal, bit for bit", "Different:", "step &lt;3&gt; &amp; so on", "Another &lt;b&gt;", "back-propagation", "LUTs"):
+        assert words in text
+    for words in ("high bits never used", "saturated", "Cosine to the true gradient", "Estimated energy", "ISSCC 2014", "on icebreaker"):
+        assert words in text
+    for words in ("mgd-hw cosim xor --steps 9", load("xor").spec.run_digest, "numpy", "711 values", "41.5 MHz"):
+        assert words in text
+
+
+def test_it_needs_nothing_else(text: str, page: Page) -> None:
+    for tag, attributes in page.attributes:
+        assert tag not in {"script", "link", "iframe", "img", "object", "embed", "base"}
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        for name in ("src", "href", "xlink:href", "srcset", "action"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:image/png;base64,")), (tag, value)
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#|&quot;#)", text)
+
+
+def test_names_are_unique_and_lead_somewhere(page: Page, text: str) -> None:
+    names = page.named("id")
+    assert len(names) == len(set(names))
+    for value in page.named("aria-labelledby"):
+        assert set(value.split()) <= set(names)
+    for value in (*page.named("href"), *page.named("xlink:href")):
+        assert not value.startswith("#") or value[1:] in names, value
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(names)
+    labels = page.named("aria-label")
+    assert len(labels) == len(set(labels))
+
+
+def test_it_can_be_heard(page: Page, text: str) -> None:
+    assert dict(page.attributes)["html"]["lang"] == "en"
+    pictures = [attributes for tag, attributes in page.attributes if tag == "svg"]
+    assert len(pictures) > 12
+    for picture in pictures:
+        assert picture["role"] == "img"
+        title, description = str(picture["aria-labelledby"]).split()
+        assert len(page.texts[title]) > 5 and len(page.texts[description]) > 40
+    said = page.texts["design-1-learning-accuracy-d"]
+    assert re.search(r"float MGD accuracy \d+\.\d\d %, fixed MGD, .* %, back-propagation accuracy \d", said)
+    assert all(attributes.get("scope") in ("col", "row") for tag, attributes in page.attributes if tag == "th")
+    assert text.count("<caption>") == text.count("<table>") > 10
+    assert '<th scope="col"></th>' not in text and '<th scope="row"></th>' not in text
+    scrolled = [attributes for tag, attributes in page.attributes if tag in ("pre", "div") and attributes.get("role") == "region"]
+    assert scrolled and all(attributes["tabindex"] == "0" and attributes["aria-label"] for attributes in scrolled)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.2, of #rrggbb."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_contrast() -> None:
+    """WCAG 2.2: 4.5 for text, on either ground, and 3 for what pictures are made of."""
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+    style = Path(str(reports.__file__)).with_name("report.html.j2").read_text(encoding="utf-8").partition("</style>")[0]
+    grounds = set(re.findall(r"background: (#\w{6})", style))
+    colours = set(re.findall(r"[ {;]color: (#\w+)", style))
+    assert len(grounds) == 2 and len(colours) >= 5
+    assert all(contrast(colour, ground) >= 4.5 for colour in colours for ground in grounds)
+    assert all(contrast(colour, "#ffffff") >= 3 for colour in (figures.BLUE, figures.ORANGE, figures.GREEN, figures.GREY))
+
+
+def test_an_element_is_made_of_a_file() -> None:
+    inner = '<metadata>a</metadata><g id="a" style="fill:url(#a)"/>'
+    svg = f'<?xml version="1.0"?>\n<svg height="9pt" width="8pt" viewBox="0 0 8 9">{inner}</svg>'
+    found = str(inline(svg, "x", "A & B", "Of <c>"))
+    assert found.startswith('<svg role="img" aria-labelledby="x-t x-d"')
+    assert '<title id="x-t">A &amp; B</title><desc id="x-d">Of &lt;c&gt;</desc><g id="x-a" style="fill:url(#x-a)"/>' in found
+    assert "metadata" not in found and "pt" not in found and 'viewBox="0 0 8 9"' in found
+
+
+def test_what_was_not_done_is_left_out(chapters: tuple[Chapter, ...], page: Page) -> None:
+    assert page.headings.count(3) == 11 + 4
+    bare = replace(chapters[1], cosimulated=None)
+    assert [section.title for section in sections(bare, "x")] == ["The design", "What does it learn?", "What happens in a step?"]
+
+
+def test_files_are_written(chapters: tuple[Chapter, ...], text: str, tmp_path: Path) -> None:
+    write(tmp_path, "A report", chapters)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["designs"][0]["compared"]["fixed"]["accuracy_mean"] >= 0
+    assert found["designs"][0]["compared"]["fixed"]["costs"]["energy"]["joules"] > 0
+    assert found["designs"][0]["observed"]["values"][0]["idle_high"] >= 0
+    assert found["designs"][0]["provenance"]["seeds"] == [1, 2]
+    assert found["designs"][1]["cosimulated"]["mismatches"] == 5
+    assert "placement" not in found["designs"][0]
+    assert (tmp_path / "report.html").read_text() == text, "the same chapters, another page"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a compiler and without synthesis, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(flow, "cosim", lambda design, **options: made.COSIMULATED)
+    monkeypatch.setattr(flow, "synth", lambda design, **options: made.SYNTHESISED)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_leaves_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A design without slopes, whose name a shell would split."""
+    Path("my net.toml").write_text('name = "s"\nnetwork.layers = [2, 3, 1]\nnetwork.output = "sign"\ndata.task = "xor"\n')
+    command = ["report", "my net.toml", "--seeds", "1", "--steps", "60", "-o", "out", "--json"]
+    result = CliRunner().invoke(commands, command)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["good"] and found["chapter"]["observed"]["directions"] == []
+    assert found["chapter"]["provenance"]["commands"][2] == "mgd-hw compare 'my net.toml' --seeds 1 --steps 60 --board icebreaker"
+    page = Page(Path("out/report.html").read_text())
+    assert page.headings.count(2) == 1 and "gradient point" not in Path("out/report.html").read_text()
+    monkeypatch.setattr(flow, "cosim", lambda design, **options: made.DIFFERENT)
+    assert CliRunner().invoke(commands, command).exit_code == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_refuses_before_it_works() -> None:
+    for arguments, said in (
+        (["xor", "--board", "icebraker"], "Did you mean icebreaker?"),
+        (["x.toml"], "this optimiser has no hardware yet"),
+        (["nothing"], "nothing"),
+    ):
+        Path("x.toml").write_text('data.task = "xor"\noptimizer.name = "adam"\n')
+        result = CliRunner().invoke(commands, ["report", *arguments])
+        assert result.exit_code == 2 and said in result.stderr, result.output
+        assert not Path("mgd-hw-out").exists()
+
+
+def test_a_build_of_the_same_design_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    design = load("xor")
+    assert flow._found_build(design, Path("out")) == (None, "")
+    for place, digest in (("mgd-hw-out/xor/icebreaker", "other"), ("out/mine", design.spec.digest), ("out/broken", None)):
+        Path(place).mkdir(parents=True)
+        Path(place, "build.json").write_text(json.dumps({"digest": digest}) if digest else "{")
+    assert flow._found_build(design, Path("out")) == ({"digest": design.spec.digest}, "")
+    Path("out/mine/placement.svg").write_text("<svg></svg>")
+    assert flow._found_build(design, Path("out"))[1] == "<svg></svg>"

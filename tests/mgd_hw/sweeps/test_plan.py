@@ -1,0 +1,123 @@
+"""The plan: combinations checked before anything runs, and jobs named by all that they depend on."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.design.description import Design
+from mgd_hw.design.reader import load, parse
+from mgd_hw.sweeps.plan import MODELS, Place, Plan, make_plan
+
+PLACE = Place("ice40-up5k", "icebreaker", 30.0, False)
+
+
+def plan(vary: dict[str, list[Any]], design: Design | str = "xor", **options: Any) -> Plan:
+    given = {"seeds": 1, "steps": 10, "models": MODELS[:2], "validate": False, "places": (PLACE,)} | options
+    return make_plan(load(design) if isinstance(design, str) else design, vary, **given)
+
+
+def keys(of: Plan) -> set[str]:
+    return {job.key for _, job in of.jobs()}
+
+
+def test_every_combination_is_a_design() -> None:
+    made = plan({"formats.weight": ["SQ4.10", "SQ4.12"], "hardware.lanes": [1, 2, 4]}, seeds=2)
+    assert (len(made.combinations), made.runs, made.refused) == (6, 12, ())
+    designs = [pickle.loads(each.design) for each in made.combinations]
+    assert [str(each.spec.formats.weight) for each in designs] == ["SQ4.10"] * 3 + ["SQ4.12"] * 3
+    assert [each.spec.hardware.lanes for each in designs] == [1, 2, 4, 1, 2, 4]
+    kinds = [(job.kind, each.number, job.number) for each, job in made.jobs()]
+    assert kinds[:12] == [("train", number, seed) for seed in range(2) for number in range(6)]
+    assert kinds[12:] == [("fit", number, 0) for number in range(6)]
+    assert len(keys(made)) == 18
+
+
+def test_what_a_design_refuses_is_told_and_the_rest_runs() -> None:
+    made = plan({"formats.weight": ["SQ4.4", "SQ4.12"], "perturbation.amplitude": ["2^-5", "2^-4"]})
+    assert [each.values for each in made.refused] == [("SQ4.4", "2^-5")]
+    assert "below the last place of formats.weight" in str(made.refused[0].refused)
+    assert (len(made.allowed), made.runs) == (3, 3)
+    with pytest.raises(UserError, match=r"below the last place of formats\.weight"):
+        plan({"formats.weight": ["SQ4.4"]})
+
+
+def test_data_that_do_not_fit_are_found_before(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n % 7},{n % 2}\n" for n in range(20))
+    (tmp_path / "mine.csv").write_text("a,b,class\n" + rows, encoding="utf-8")
+    design = parse('[data]\npath = "mine.csv"\n[network]\nlayers = [2, 3, 1]\n', tmp_path / "d.toml")
+    made = plan({"network.layers": [[2, 3, 1], [3, 3, 1]]}, design)
+    assert [each.values for each in made.refused] == [([3, 3, 1],)]
+    before = keys(made)
+    assert keys(plan({"network.layers": [[2, 3, 1], [3, 3, 1]]}, design)) == before
+    (tmp_path / "mine.csv").write_text("a,b,class\n" + rows + "9,9,1\n", encoding="utf-8")
+    after = keys(plan({"network.layers": [[2, 3, 1], [3, 3, 1]]}, design))
+    assert len(before & after) == 1, "the core alone is the same: other data, other runs"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 11},
+        {"models": ("fixed",)},
+        {"validate": True},
+        {"vary": {"network.scale": [2.0]}},
+        {"vary": {"schedule.learning_rate": [-5]}},
+        {"vary": {"data.shuffle": [True]}},
+        {"vary": {"optimizer.name": ["adam"]}},
+    ],
+)
+def test_a_run_that_is_another_has_another_key(change: dict[str, Any]) -> None:
+    text = load("digits").text.replace("learning_rate = [[0, -11], [400_000, -12], [600_000, -13], [800_000, -14]]", "learning_rate = -11")
+    design = parse(text, load("digits").path)
+    options = {name: value for name, value in change.items() if name != "vary"}
+    train = {job.key for _, job in plan({"network.scale": [1.0]}, design).jobs() if job.kind == "train"}
+    other = {job.key for _, job in plan(change.get("vary", {"network.scale": [1.0]}), design, **options).jobs() if job.kind == "train"}
+    assert len(train) == len(other) == 1
+    assert not train & other
+
+
+def test_other_comments_and_more_seeds_change_no_key() -> None:
+    design = load("xor")
+    few, commented = plan({}, seeds=2), plan({}, parse("# more\n" + design.text, design.path), seeds=2)
+    assert keys(few) == keys(commented)
+    assert keys(few) < keys(plan({}, seeds=3))
+
+
+def test_rows_of_another_version_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys(plan({}))
+    monkeypatch.setattr("mgd_hw.sweeps.jobs.version_of", lambda _: "9.9")
+    assert keys(plan({})).isdisjoint(before)
+
+
+def test_a_core_that_several_share_is_one_job() -> None:
+    made = plan({"network.seed": [1, 2], "schedule.update_period": [1, 4]}, seeds=3)
+    cores = [job.key for _, job in made.jobs() if job.kind == "fit"]
+    assert (len(cores), len(set(cores))) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("vary", "options", "said"),
+    [
+        ({"compare.seeds": [1, 2]}, {}, "the number of runs is not varied"),
+        ({"compare.steps": [1, 2]}, {}, "--steps gives one number for all"),
+        ({"perturbation.seed": [1, 2]}, {"seeds": 2}, "--seeds sets it for all seeds but the first"),
+        ({"compare.backprop_rate": [0.1, 0.2]}, {}, "it is of back-propagation alone"),
+        ({"data.validation_fraction": [0.1, 0.2]}, {}, "no validation samples are kept"),
+        ({}, {"seeds": 0}, "it must be from 1 to"),
+    ],
+)
+def test_rows_that_would_say_nothing_are_refused(vary: dict[str, list[Any]], options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        plan(vary, **options)
+
+
+def test_the_same_keys_run_where_they_mean_something() -> None:
+    assert {each.steps for each in plan({"compare.steps": [1, 2]}, steps=None).allowed} == {1, 2}
+    assert len(plan({"perturbation.seed": [1, 2]}).allowed) == 2
+    assert len(plan({"compare.backprop_rate": [0.1, 0.2]}, models=MODELS).allowed) == 2
+    assert len(plan({"data.validation_fraction": [0.1, 0.2]}, "digits", validate=True).allowed) == 2
