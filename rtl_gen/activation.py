@@ -22,7 +22,7 @@ from rtl_gen.perturbation import sign_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, slot_layout
 
-__all__ = ["ActivationUnit", "Drain", "neuron_layout"]
+__all__ = ["ActivationUnit", "NeuronSerializer", "neuron_layout"]
 
 
 def neuron_layout(spec: DesignSpec) -> data.StructLayout:
@@ -30,7 +30,7 @@ def neuron_layout(spec: DesignSpec) -> data.StructLayout:
     return data.StructLayout({"valid": unsigned(1), "second": unsigned(1), "last": unsigned(1), "layer": slot_layout(spec)["layer"].shape})
 
 
-class Drain(wiring.Component):
+class NeuronSerializer(wiring.Component):
     """Takes the accumulators of a finished group at once and hands them on one a cycle, lane 0 first.
 
     Members
@@ -68,20 +68,20 @@ class Drain(wiring.Component):
         width, take = spec.accumulator_width, Signal()
         m.d.sync += take.eq(self.slot.last & self.slot.forward)
         waiting = [Signal(width, name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
-        there = Signal(spec.hardware.lanes)
+        occupied = Signal(spec.hardware.lanes)
         pass_ends = Signal()
         neuron = Signal.like(self.neuron, name="first")
-        m.d.sync += [there.eq(there >> 1), *(mine.eq(following) for mine, following in pairwise(waiting))]
+        m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
         with m.If(take):
             m.d.sync += [
-                *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting)),
-                there.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
+                *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
+                occupied.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
                 neuron.second.eq(slot.second),
                 neuron.layer.eq(slot.layer),
                 pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
             ]
         z = waiting[0].as_signed()
-        m.d.comb += [neuron.valid.eq(there[0]), neuron.last.eq(there[0] & ~there[1:2].any() & pass_ends)]
+        m.d.comb += [neuron.valid.eq(occupied[0]), neuron.last.eq(occupied[0] & ~occupied[1:2].any() & pass_ends)]
         domain = m.d.sync if spec.node else m.d.comb
         domain += [self.z.eq(self._perturbed(m, z) if spec.node else z), self.neuron.eq(neuron)]
         return m
@@ -151,9 +151,9 @@ class ActivationUnit(wiring.Component):
         m = Module()
         spec = self.spec
         layers = spec.network.layers
-        straight = _Straight(spec)
-        aligned = Signal(signed(straight.width), reset_less=True)
-        m.d.sync += aligned.eq(straight.value(self.z, self.neuron.layer))
+        pieces = _Pieces(spec)
+        aligned = Signal(signed(pieces.width), reset_less=True)
+        m.d.sync += aligned.eq(pieces.value(self.z, self.neuron.layer))
 
         neuron = delayed(m, self.neuron, self.latency - 1, "neuron", reset_less=False)
         m.d.sync += [self.neuron_o.eq(neuron), self.z_o.eq(delayed(m, self.z, self.latency - 1, "z"))]
@@ -166,7 +166,7 @@ class ActivationUnit(wiring.Component):
         m.d.sync += chosen.eq(function)
         with m.Switch(chosen):
             for number, activation in enumerate(used):
-                y, outside = self._apply(m, activation, aligned, straight.fraction)
+                y, outside = self._apply(m, activation, aligned, pieces.fraction)
                 with m.Case(number):
                     m.d.comb += [self.y.eq(y), self.outside.eq(outside)]
         return m
@@ -212,13 +212,13 @@ class ActivationUnit(wiring.Component):
 
 
 def _is_sloped(form: Form) -> TypeGuard[Piecewise]:
-    """Whether an activation is straight pieces of which one has a slope."""
+    """Whether an activation is pieces pieces of which one has a slope."""
     if not isinstance(form, (Tabulated, Piecewise)):
         raise unknown("Form of an activation", form, "rtl_gen.activation")
     return isinstance(form, Piecewise) and not form.flat
 
 
-class _Straight:
+class _Pieces:
     """Pre-activations on one binary point, those of sloped pieces with the value of their piece: one cycle of logic.
 
     Only the first layer can have another binary point than the rest, since its inputs have a format of their own. Of the low bits that no
@@ -248,16 +248,15 @@ class _Straight:
     def value(self, z: Value, layer: Value) -> Value:
         """The aligned value of a pre-activation ``z`` of ``layer``."""
         found = self._line(z, layer, 0)
-        # ReLU is always among them, which costs nothing where no layer has it, and keeps the text of the Verilog as it was.
-        for form in dict.fromkeys([Activation.RELU.form, *(each.activation.form for each in self._layers)]):
+        for form in dict.fromkeys(each.activation.form for each in self._layers):
             if not _is_sloped(form):
                 continue
-            mine = by_layer([each.activation.form == form for each in self._layers], layer)
+            selected = by_layer([each.activation.form == form for each in self._layers], layer)
             *others, last = form.pieces
             if last != Piece(0):
-                found = Mux(mine, self._piece(z, layer, last), found)
+                found = Mux(selected, self._piece(z, layer, last), found)
             for begin, piece in reversed(list(zip(form.breaks, others, strict=True))):
-                found = Mux(mine & (z < self._break(begin, layer)), self._piece(z, layer, piece), found)
+                found = Mux(selected & (z < self._break(begin, layer)), self._piece(z, layer, piece), found)
         return found
 
     def _line(self, z: Value, layer: Value, shift: int) -> Value:

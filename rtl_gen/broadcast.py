@@ -17,12 +17,12 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed, Rounding
 from rtl_gen.cast import cast_in_two
+from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, shift
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
-from rtl_gen.slot import NEVER_COLLIDES, by_layer, delayed, in_last_layer, pipeline, slot_layout
-from rtl_gen.station import reach_of, read_latency_of
+from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer, pipeline, slot_layout
 
 __all__ = ["Broadcast", "Multiplier", "Scaler", "factors", "operand_shape"]
 
@@ -75,7 +75,7 @@ class Multiplier(wiring.Component):
     @classmethod
     def of(cls, spec: DesignSpec) -> Multiplier:
         """That of a design."""
-        return cls(*factors(spec), in_parts=reach_of(spec.hardware.lanes) > 0)
+        return cls(*factors(spec), in_parts=fanout_latency(spec.hardware.lanes) > 0)
 
     @property
     def products(self) -> list[tuple[int, int]]:
@@ -108,7 +108,7 @@ class Multiplier(wiring.Component):
     def _in_parts(self, m):
         parts = []
         for (at_a, a), (at_b, b) in product_of(self._cut(self.a), self._cut(self.b)):
-            part = m.submodules[f"product_{at_a}_{at_b}"] = Product(a, b, far=True)
+            part = m.submodules[f"product_{at_a}_{at_b}"] = Product(a, b, pipelined=True)
             m.d.comb += [part.a.eq(self.a[at_a:]), part.b.eq(self.b[at_b:])]
             parts.append(shift(part.o, at_a + at_b))
         product = Signal.like(self.o, name="product", reset_less=True)
@@ -213,8 +213,8 @@ class Broadcast(wiring.Component):
     update : In(1)
         An update is due.
     word : In
-        Random word, valid two cycles after ``word_slot``.
-    word_slot : Out
+        Random word, valid two cycles after ``noise_slot``.
+    noise_slot : Out
         The slot, two cycles before its random word is used.
     error, error_stb : In
         An output's error; ``square`` is its square two cycles later. Never given while products are formed.
@@ -229,7 +229,7 @@ class Broadcast(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.multiplier = Multiplier.of(spec)
-        self._read_latency = read_latency_of(spec.hardware.lanes)
+        self._read_latency = read_latency(spec.hardware.lanes)
         layers = range(len(spec.network.layers))
         products = [spec.product_format(spec.operand_format(layer) if spec.node else None) for layer in layers]
         low, high = spec.exponents
@@ -266,7 +266,7 @@ class Broadcast(wiring.Component):
         if spec.plain:
             ports |= {"update_outside": Out(1)}
             if spec.stochastic_bits:
-                ports |= {"word": In(spec.stochastic_bits), "word_slot": Out(slot_layout(spec))}
+                ports |= {"noise": In(spec.stochastic_bits), "noise_slot": Out(slot_layout(spec))}
         super().__init__(ports)
 
     @property
@@ -329,7 +329,7 @@ class Broadcast(wiring.Component):
         """Remember g of the last layer's first group for its other groups, so that the multiplier is free for the cost."""
         spec = self.spec
         m.submodules.reuse = store = memory.Memory(
-            shape=unsigned(len(g) + 1), depth=spec.layout.layers[-1].group_words, init=[], attrs=NEVER_COLLIDES
+            shape=unsigned(len(g) + 1), depth=spec.layout.layers[-1].group_words, init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
         word = Signal(range(spec.layout.layers[-1].group_words))
@@ -354,8 +354,8 @@ class Broadcast(wiring.Component):
         spec = self.spec
         source, target, cast = spec.gradient_format, spec.update_format, spec.formats.weight_cast
         if spec.stochastic_bits:
-            m.d.comb += self.word_slot.eq(slots[stage - DRAW_LATENCY])
-        dropped, word = source.fraction_bits - target.fraction_bits, self.word if spec.stochastic_bits else 0
+            m.d.comb += self.noise_slot.eq(slots[stage - DRAW_LATENCY])
+        dropped, word = source.fraction_bits - target.fraction_bits, self.noise if spec.stochastic_bits else 0
         u, update_outside = cast_in_two(m, g, dropped, target, cast.rounding, cast.overflow, "u", word)
         entry = slots[stage + 1]
         m.d.sync += self.o.eq(Mux(entry.correlate & self.update, u, 0))

@@ -75,9 +75,9 @@ def cast_in_two(
     exact = value if value.shape().signed else Cat(value, 0).as_signed()
     places = target.width + (not target.signed) + 1  # a floor that takes more is outside, wherever it is rounded to
     floor = shift(exact, -dropped)
-    far = Const(0, 1)
+    far_outside = Const(0, 1)
     if len(floor) > places:
-        far = floor[places - 1 :].any() & ~floor[places - 1 :].all()
+        far_outside = floor[places - 1 :].any() & ~floor[places - 1 :].all()
         floor = floor[:places].as_signed()
         exact = exact[: places + dropped].as_signed() if dropped > 0 else floor
     if dropped <= 0 or rounding is Rounding.FLOOR:
@@ -87,10 +87,10 @@ def cast_in_two(
     else:
         rounded_value = _to_nearest(exact, dropped, rounding)
     rounded = Signal(rounded_value.shape(), name=f"{name}_rounded", reset_less=True)
-    is_far, is_negative = Signal(name=f"{name}_far", reset_less=True), Signal(name=f"{name}_negative", reset_less=True)
-    m.d.sync += [rounded.eq(rounded_value), is_far.eq(far), is_negative.eq(value[-1] & value.shape().signed)]
+    is_far_outside, is_negative = Signal(name=f"{name}_far_outside", reset_less=True), Signal(name=f"{name}_negative", reset_less=True)
+    m.d.sync += [rounded.eq(rounded_value), is_far_outside.eq(far_outside), is_negative.eq(value[-1] & value.shape().signed)]
 
-    outside = is_far | does_not_fit(rounded, target)
+    outside = is_far_outside | does_not_fit(rounded, target)
     kept = Signal(target.width, name=f"{name}_kept")
     m.d.comb += kept.eq(rounded)
     chosen: Value = kept

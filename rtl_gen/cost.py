@@ -10,9 +10,9 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.broadcast import Multiplier
 from rtl_gen.cast import cast_in_two
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import delayed, either
+from rtl_gen.slot import and_or_mux, delayed
 
-__all__ = ["CostUnit", "Judge"]
+__all__ = ["AnswerCheck", "CostUnit"]
 
 
 class CostUnit(wiring.Component):
@@ -116,7 +116,7 @@ class CostUnit(wiring.Component):
         return m
 
 
-class Judge(wiring.Component):
+class AnswerCheck(wiring.Component):
     """Tells correct answers: the largest output where the largest target is, or one output on its target's side of ½.
 
     Of equal values the first counts.
@@ -169,7 +169,7 @@ class Judge(wiring.Component):
         m.d.sync += above.eq(~Mux(self.stb, value + (1 << width - 1), 0))
         better = Signal(name=f"better_{name}")
         m.d.comb += better.eq(~(Cat(1, best) + Cat(1, above))[-1])
-        m.d.sync += best.eq(either(better, ~above, best))
+        m.d.sync += best.eq(and_or_mux(better, ~above, best))
         with m.If(begins):
             m.d.sync += best.eq(0)
         return delayed(m, better, 1, f"better_{name}", reset_less=False)

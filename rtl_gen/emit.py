@@ -18,10 +18,10 @@ from python_ref.spec.registers import Command, Memory, register_map, stream_word
 from python_ref.spec.tables import activation_table
 from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.core import Core, contract
+from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.probe import event_tables
-from rtl_gen.station import reach_of
 from rtl_gen.verilog import component_verilog
 
 __all__ = ["Bare", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
@@ -33,11 +33,11 @@ SCRIPT = "synth.ys"
 
 def kept_modules(spec: DesignSpec, *, macs: bool = True) -> tuple[str, ...]:
     """Patterns of the modules that synthesis must keep whole: registers near many lanes, and, with ``macs``, what becomes one DSP block."""
-    stations = ("*.station*",) if reach_of(spec.hardware.lanes) else ()
+    fanout = ("*.fanout*",) if fanout_latency(spec.hardware.lanes) else ()
     if not macs:
-        return stations
+        return fanout
     lanes = "*.mac" if spec.accumulator_width <= MultiplyAccumulate.WIDEST else "*.mac.product"
-    return (lanes, *(["*.multiplier"] if max(factors(spec)) <= Multiplier.WIDEST else []), *stations)
+    return (lanes, *(["*.multiplier"] if max(factors(spec)) <= Multiplier.WIDEST else []), *fanout)
 
 
 class Bare(wiring.Component):

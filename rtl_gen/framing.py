@@ -18,10 +18,10 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.frames import CHECK_BYTES, ESCAPE, FLAG, INVERTED, MAX_PAYLOAD, RING_BYTES, SALT, SEQUENCE, Kind, checked
 from rtl_gen.host import request_layout
-from rtl_gen.slot import NEVER_COLLIDES, delayed, either
+from rtl_gen.slot import NO_READ_WRITE_CHECK, and_or_mux, delayed
 from rtl_gen.uart import Transmitter
 
-__all__ = ["Checksum", "Executor", "FrameReceiver", "FrameSender", "Framing"]
+__all__ = ["Checksum", "FrameExecutor", "FrameReceiver", "FrameSender", "Framing"]
 
 BITS = 8
 
@@ -110,7 +110,7 @@ class FrameReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.ring = ring = memory.Memory(shape=unsigned(BITS), depth=RING_BYTES, init=[], attrs=NEVER_COLLIDES)
+        m.submodules.ring = ring = memory.Memory(shape=unsigned(BITS), depth=RING_BYTES, init=[], attrs=NO_READ_WRITE_CHECK)
         m.submodules.checksum = checksum = Checksum()
         put, get = ring.write_port(), ring.read_port()
         write, after, start, read = (Signal(range(RING_BYTES), name=name) for name in ("write", "after", "start", "read"))
@@ -194,7 +194,7 @@ def _differ(first: Signal, second: Signal) -> Value:
     return Cat(first[:middle] != second[:middle], first[middle:] != second[middle:])
 
 
-class Executor(wiring.Component):
+class FrameExecutor(wiring.Component):
     """Does what the frames say.
 
     Parameters
@@ -274,8 +274,8 @@ class Executor(wiring.Component):
             fourth.eq(fourth + (answered | (at["Skip"] & content.valid))),
         ]
         # Behind the last word of a sample, what follows in its byte is nothing.
-        moved = either(at["Shift"] | self.shift, place.rotate_left(1), place)
-        m.d.sync += place.eq(either(at["Shift"] & whole & padded, C(place.init, BITS), moved))
+        moved = and_or_mux(at["Shift"] | self.shift, place.rotate_left(1), place)
+        m.d.sync += place.eq(and_or_mux(at["Shift"] & whole & padded, C(place.init, BITS), moved))
         self._offer(m, at["Shift"] & whole, kind)
         _move(
             m,
@@ -496,7 +496,7 @@ class Framing(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        receiver, executor, sender = FrameReceiver(), Executor(self.spec), FrameSender(self.divisor)
+        receiver, executor, sender = FrameReceiver(), FrameExecutor(self.spec), FrameSender(self.divisor)
         m.submodules.receiver, m.submodules.sender = receiver, sender
         reset = Signal()
         m.d.sync += reset.eq(receiver.reset)

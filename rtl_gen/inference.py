@@ -1,8 +1,8 @@
 # amaranth: UnusedElaboratable=no
-"""The same network without learning, of the same blocks: what learning costs is the difference.
+"""A core for the same network without learning, made of the same blocks; the cost of learning is the difference between both.
 
-Lanes, parameter memories, sequencer, operands, drain, activation and judge are there; signs, broadcast, correlation, update,
-the cost and its change, the second banks and the operands that wait for a correlation are not.
+It has the lanes, parameter memories, sequencer, operands, neuron serializer, activation unit and answer check. It lacks the signs,
+the broadcast, correlation and update, the cost and its change, the second banks, and the operands kept for a later correlation.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.activation import ActivationUnit, Drain
+from rtl_gen.activation import ActivationUnit, NeuronSerializer
 from rtl_gen.broadcast import operand_shape
-from rtl_gen.cost import Judge
+from rtl_gen.cost import AnswerCheck
+from rtl_gen.fanout import connect_lanes, fanout_latency, read_latency
 from rtl_gen.fixed import shift
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.operands import Operands
 from rtl_gen.probe import shape_of
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.slot import delayed, ends_pass, in_last_layer, pipeline, slot_layout
-from rtl_gen.station import reach_of, read_latency_of, tell
 
-__all__ = ["Forward", "InferenceArray", "InferenceCore", "InferenceLane"]
+__all__ = ["ForwardSpec", "InferenceArray", "InferenceCore", "InferenceLane"]
 
 
-class Forward(DesignSpec):
+class ForwardSpec(DesignSpec):
     """A design as its forward pass sees it: nothing is perturbed, and nothing waits to be correlated.
 
     So that the blocks that learning and inference share come out as inference needs them. It is never read back as a design.
@@ -40,7 +40,7 @@ class Forward(DesignSpec):
         """Nothing: the design was checked as it is."""
 
     @classmethod
-    def of(cls, spec: DesignSpec) -> Forward:
+    def of(cls, spec: DesignSpec) -> ForwardSpec:
         """That of a design."""
         return cls(**{each.name: getattr(spec, each.name) for each in fields(spec)})
 
@@ -73,11 +73,11 @@ class InferenceLane(wiring.Component):
         The word read.
     """
 
-    def __init__(self, spec: Forward):
+    def __init__(self, spec: ForwardSpec):
         self.spec = spec
-        self.read_latency = read_latency_of(spec.hardware.lanes)
-        far = reach_of(spec.hardware.lanes) > 0
-        self.mac = MultiplyAccumulate(shape_of(spec.formats.weight), operand_shape(spec), spec.accumulator_width, far=far)
+        self.read_latency = read_latency(spec.hardware.lanes)
+        pipelined = fanout_latency(spec.hardware.lanes) > 0
+        self.mac = MultiplyAccumulate(shape_of(spec.formats.weight), operand_shape(spec), spec.accumulator_width, pipelined=pipelined)
         words = range(max(2, spec.layout.words))
         weight = shape_of(spec.formats.weight)
         super().__init__(
@@ -126,22 +126,22 @@ class InferenceArray(wiring.Component):
         The slot; its operand is ``x``, two cycles later.
     x : In
         The operand.
-    drain_slot, accumulators : Out
+    accumulator_slot, accumulators : Out
         The slot, a cycle before the accumulators hold its product.
     host_* : access to the lanes' memories while ``host_mode`` is high: ``host_lane``, ``host_address``, ``host_data``,
         ``host_write``; ``host_read_data`` ``host_latency`` cycles after the address.
     """
 
-    def __init__(self, spec: Forward):
+    def __init__(self, spec: ForwardSpec):
         self.spec = spec
         self.lanes = [InferenceLane(spec) for _ in range(spec.hardware.lanes)]
-        self.reach = reach_of(spec.hardware.lanes)
+        self.fanout = fanout_latency(spec.hardware.lanes)
         slot, count = slot_layout(spec), spec.hardware.lanes
         super().__init__(
             {
                 "slot": In(slot),
                 "x": In(operand_shape(spec)),
-                "drain_slot": Out(slot),
+                "accumulator_slot": Out(slot),
                 "accumulators": Out(count * spec.accumulator_width),
                 "host_lane": In(range(max(2, count))),
                 "host_address": In(range(max(2, spec.layout.words))),
@@ -154,43 +154,43 @@ class InferenceArray(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from ``slot`` to ``drain_slot``."""
-        return Operands.latency(self.spec) + self.reach + self.lanes[0].mac.latency - 1
+        """Cycles from ``slot`` to ``accumulator_slot``."""
+        return Operands.latency(self.spec) + self.fanout + self.lanes[0].mac.latency - 1
 
     @property
     def host_latency(self) -> int:
         """Cycles from ``host_address`` to ``host_read_data``."""
-        return self.reach + self.lanes[0].read_latency + 1
+        return self.fanout + self.lanes[0].read_latency + 1
 
     def elaborate(self, platform):
         m = Module()
         slots = pipeline(m, self.slot, self.latency)
         operand = Operands.latency(self.spec)
-        read, told = slots[operand - self.lanes[0].read_latency], slots[operand]
+        read, arriving = slots[operand - self.lanes[0].read_latency], slots[operand]
         address = Signal(range(max(2, self.spec.layout.words)))
         with m.If(read.real):
             m.d.sync += address.eq(Mux(ends_pass(self.spec, read), 0, address + 1))
         shared = {
             "read": Mux(self.host_mode, self.host_address, address),
-            "load": delayed(m, told.first, 1, "load"),
-            "hidden": told.layer.any(),
+            "load": delayed(m, arriving.first, 1, "load"),
+            "hidden": arriving.layer.any(),
             "x": self.x,
             "write": self.host_address,
             "data": self.host_data,
         }
         written = self.host_write.replicate(len(self.lanes)) & (1 << self.host_lane)
-        tell(m, self.lanes, shared, {"write_en": written})
+        connect_lanes(m, self.lanes, shared, {"write_en": written})
         chosen = Signal(32)
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
             with m.If(self.host_lane == number):
                 m.d.comb += chosen.eq(lane.parameter)
         m.d.sync += self.host_read_data.eq(chosen)
-        m.d.comb += [self.drain_slot.eq(slots[self.latency]), self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))]
+        m.d.comb += [self.accumulator_slot.eq(slots[self.latency]), self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))]
         return m
 
 
-class InferenceConductor(wiring.Component):
+class InferenceController(wiring.Component):
     """Runs samples through the network, one after the other.
 
     Members
@@ -270,11 +270,11 @@ class InferenceCore(wiring.Component):
     """
 
     def __init__(self, spec: DesignSpec):
-        self.spec = forward = Forward.of(spec)
+        self.spec = forward = ForwardSpec.of(spec)
         self.array = InferenceArray(forward)
         self.activation = ActivationUnit(forward)
         # As in the core that learns: an activation is written one cycle after it is valid, and the sequencer has two slots anyway.
-        depth = self.array.latency + Drain.latency(spec) + ActivationUnit.latency + 1 - 2
+        depth = self.array.latency + NeuronSerializer.latency(spec) + ActivationUnit.latency + 1 - 2
         self.sequencer = Sequencer(forward, depth=depth)
         self.pass_cycles = self.sequencer.pass_cycles
         host = {name: member for name, member in self.array.signature.members.items() if name.startswith("host_") and name != "host_mode"}
@@ -292,49 +292,54 @@ class InferenceCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec, array, activation, sequencer = self.spec, self.array, self.activation, self.sequencer
-        conductor, operands, drain, judge = InferenceConductor(), Operands(spec), Drain(spec), Judge(spec)
+        controller, operands, neuron_serializer, answer_check = (
+            InferenceController(),
+            Operands(spec),
+            NeuronSerializer(spec),
+            AnswerCheck(spec),
+        )
         blocks = {
-            "conductor": conductor,
+            "controller": controller,
             "sequencer": sequencer,
             "array": array,
             "operands": operands,
-            "drain": drain,
+            "neuron_serializer": neuron_serializer,
             "activation": activation,
-            "judge": judge,
+            "answer_check": answer_check,
         }
         for name, block in blocks.items():
             setattr(m.submodules, name, block)
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
         neuron = activation.neuron_o
         m.d.comb += [
-            conductor.infer.eq(self.infer),
-            conductor.count.eq(self.count),
-            conductor.available.eq(operands.available),
-            conductor.complete.eq(delayed(m, self.y_stb & neuron.last, Judge.latency, "complete", reset_less=False)),
-            sequencer.start.eq(conductor.start),
+            controller.infer.eq(self.infer),
+            controller.count.eq(self.count),
+            controller.available.eq(operands.available),
+            controller.complete.eq(delayed(m, self.y_stb & neuron.last, AnswerCheck.latency, "complete", reset_less=False)),
+            sequencer.start.eq(controller.start),
             sequencer.forward.eq(1),
-            operands.take.eq(conductor.take),
+            operands.take.eq(controller.take),
             operands.slot.eq(sequencer.slot),
             operands.ahead.eq(sequencer.ahead),
             array.slot.eq(sequencer.slot),
             array.x.eq(operands.x),
-            drain.slot.eq(array.drain_slot),
-            drain.accumulators.eq(array.accumulators),
-            activation.neuron.eq(drain.neuron),
-            activation.z.eq(drain.z),
+            neuron_serializer.slot.eq(array.accumulator_slot),
+            neuron_serializer.accumulators.eq(array.accumulators),
+            activation.neuron.eq(neuron_serializer.neuron),
+            activation.z.eq(neuron_serializer.z),
             operands.neuron.eq(neuron),
             operands.y.eq(activation.y),
-            operands.target_neuron.eq(delayed(m, drain.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
-            judge.stb.eq(self.y_stb),
-            judge.last.eq(neuron.last),
-            judge.y.eq(activation.y),
-            judge.target.eq(operands.target),
+            operands.target_neuron.eq(delayed(m, neuron_serializer.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
+            answer_check.stb.eq(self.y_stb),
+            answer_check.last.eq(neuron.last),
+            answer_check.y.eq(activation.y),
+            answer_check.target.eq(operands.target),
             self.y_stb.eq(neuron.valid & in_last_layer(spec, neuron)),
             self.y.eq(activation.y),
             self.saturated.eq(neuron.valid & activation.outside),
-            self.correct.eq(judge.correct),
-            self.busy.eq(conductor.busy),
-            array.host_mode.eq(~conductor.busy),
+            self.correct.eq(answer_check.correct),
+            self.busy.eq(controller.busy),
+            array.host_mode.eq(~controller.busy),
             self.host_read_data.eq(array.host_read_data),
         ]
         m.d.comb += [getattr(array, f"host_{name}").eq(getattr(self, f"host_{name}")) for name in ("lane", "address", "data", "write")]

@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from rtl_gen.activation import neuron_layout
 from rtl_gen.broadcast import operand_shape
+from rtl_gen.fanout import read_latency
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import NEVER_COLLIDES, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
-from rtl_gen.station import read_latency_of
+from rtl_gen.slot import NO_READ_WRITE_CHECK, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
 
 __all__ = ["Operands", "SampleLoader"]
 
@@ -143,7 +143,7 @@ class Operands(wiring.Component):
     @staticmethod
     def latency(spec: DesignSpec) -> int:
         """Cycles from a slot to its operand: the read, and the choice between memories; a register behind each where lanes are many."""
-        return read_latency_of(spec.hardware.lanes) + 1
+        return read_latency(spec.hardware.lanes) + 1
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -184,7 +184,7 @@ class Operands(wiring.Component):
         ]
         buffers = spec.sample_buffers
         m.submodules.inputs = inputs = memory.Memory(
-            shape=shape_of(spec.formats.input), depth=max(2, buffers * spec.network.n_in), init=[], attrs=NEVER_COLLIDES
+            shape=shape_of(spec.formats.input), depth=max(2, buffers * spec.network.n_in), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = inputs.write_port()
         address, word = delayed(m, loader.address, 1, "loaded_address"), delayed(m, loader.data, 1, "loaded_word")
@@ -211,7 +211,7 @@ class Operands(wiring.Component):
             return None
         banks = 2 if spec.node else 1
         m.submodules.activations = store = memory.Memory(
-            shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[], attrs=NEVER_COLLIDES
+            shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = store.write_port()
         index = Signal(range(max(2, hidden)))
@@ -227,7 +227,7 @@ class Operands(wiring.Component):
 
     def _fetch(self, m, name, inputs, activations, slot, ahead, buffer, bank):
         """Operand of a slot, a cycle before it is told."""
-        spec, behind = self.spec, read_latency_of(self.spec.hardware.lanes) - 1
+        spec, behind = self.spec, read_latency(self.spec.hardware.lanes) - 1
         n_in, hidden = spec.network.n_in, spec.network.n_hidden
         address = Signal(range(max(2, spec.sample_buffers * n_in, 2 * hidden)), name=f"{name}_address")
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in range(1, len(spec.network.layers)))]
@@ -258,7 +258,7 @@ class Operands(wiring.Component):
         spec = self.spec
         buffers, n_out = spec.sample_buffers, spec.network.n_out
         m.submodules.targets = store = memory.Memory(
-            shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[], attrs=NEVER_COLLIDES
+            shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
         index = Signal(range(max(2, n_out)))

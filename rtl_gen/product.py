@@ -22,15 +22,15 @@ class Product(wiring.Component):
     With ``far`` the factors are held too, so that no wire from afar shares its cycle with the multiplier.
     """
 
-    def __init__(self, a, b, *, far: bool = False):
-        self.far = far
+    def __init__(self, a, b, *, pipelined: bool = False):
+        self.pipelined = pipelined
         super().__init__({"a": In(a), "b": In(b), "o": Out(signed(sum(each.width + (not each.signed) for each in (a, b))))})
 
     def elaborate(self, platform):
         m = Module()
         # A register has all bits that the product has, and no more: only so is it found in the DSP.
         product = Signal.like(self.o, name="held", reset_less=True)
-        a, b = (delayed(m, each, int(self.far), f"{name}_held") for name, each in (("a", self.a), ("b", self.b)))
+        a, b = (delayed(m, each, int(self.pipelined), f"{name}_held") for name, each in (("a", self.a), ("b", self.b)))
         m.d.sync += product.eq(_with_sign(a) * _with_sign(b))
         m.d.comb += self.o.eq(product)
         return m

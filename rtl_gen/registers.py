@@ -15,7 +15,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.slot import NEVER_COLLIDES, delayed
+from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 
 __all__ = ["Capture", "Counter", "RegisterFile", "count_latency", "count_ones"]
 
@@ -202,7 +202,7 @@ class RegisterFile(wiring.Component):
         m = Module()
         words = [self.contents.get(address, 0) for address in range(self.depth)]
         halves = [word >> HALF * half & (1 << HALF) - 1 for word in words for half in range(2)]
-        m.submodules.words = store = memory.Memory(shape=HALF, depth=len(halves), init=halves, attrs=NEVER_COLLIDES)
+        m.submodules.words = store = memory.Memory(shape=HALF, depth=len(halves), init=halves, attrs=NO_READ_WRITE_CHECK)
         write, read = store.write_port(), store.read_port()
         slot = Signal(range(SLOTS))
         m.d.sync += slot.eq(slot + 1)

@@ -108,10 +108,10 @@ class Sequencer(wiring.Component):
         m.d.sync += running.eq(begins | (running & ~self.done))
         with m.If(begins):
             m.d.sync += kind.eq(Cat(self.correlate, self.perturb, self.second, self.forward))
-        self._tell(m, running, kind, layer, group, k, tail)
+        self._issue(m, running, kind, layer, group, k, tail)
         return m
 
-    def _tell(self, m, running, kind, layer, group, k, tail):
+    def _issue(self, m, running, kind, layer, group, k, tail):
         """The slot of a count, two cycles later."""
         placed = self.spec.layout.layers
         counted, within = Signal.like(self.slot), Signal()

@@ -8,12 +8,12 @@ from amaranth.lib import data
 from python_ref.spec.design import DesignSpec
 
 __all__ = [
-    "NEVER_COLLIDES",
+    "NO_READ_WRITE_CHECK",
     "active_lanes",
     "ahead_layout",
+    "and_or_mux",
     "by_layer",
     "delayed",
-    "either",
     "ends_pass",
     "in_last_layer",
     "pipeline",
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-NEVER_COLLIDES = {"no_rw_check": 1}
+NO_READ_WRITE_CHECK = {"no_rw_check": 1}
 """Attribute of a memory of which no word that matters is read in the cycle in which it is written: synthesis would make the memory's
 outputs right for that case, at the price of a register and a multiplexer a bit."""
 
@@ -65,7 +65,7 @@ def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True
     return value
 
 
-def either(select: Value, this: Value, other: Value) -> Value:
+def and_or_mux(select: Value, this: Value, other: Value) -> Value:
     """``this`` or ``other``, of the same width: a multiplexer of which synthesis makes no clock enable and no reset, where ``select``
     comes late, or registers are few: those that share an enable share their place, far from what they are to be near."""
     every = select.replicate(len(other))

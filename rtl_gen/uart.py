@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.frames import ESCAPE, FLAG, INVERTED
-from rtl_gen.slot import either
+from rtl_gen.slot import and_or_mux
 
 __all__ = ["Receiver", "Transmitter"]
 
@@ -126,7 +126,7 @@ class Transmitter(wiring.Component):
 
         steps = sending & due
         begins = Mux(sending, steps & place[-1] & escape, self.send | self.flag)
-        m.d.sync += place.eq(either(begins, C(1, len(place)), either(steps, Cat(C(0, 1), place[:-1]), place)))
+        m.d.sync += place.eq(and_or_mux(begins, C(1, len(place)), and_or_mux(steps, Cat(C(0, 1), place[:-1]), place)))
 
         def begin():
             return [wait.eq(self.divisor - 1), due.eq(self.divisor == 1), moves.eq(1), falls.eq(1)]

@@ -26,8 +26,8 @@ from python_ref.spec.number import Rounding
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
+from rtl_gen.controller import StepController
 from rtl_gen.core import contract
-from rtl_gen.schedule import Conductor
 from tests.designs import random_design
 
 ROOT = Path(__file__).parents[1]
@@ -205,7 +205,7 @@ def test_the_cycle_contract_is_the_page_s() -> None:
     specs = [load(name).spec for name in shipped()] + [random_design(rng, max_lanes=lanes) for lanes in (6, 20) for _ in range(40)]
     digits = load("digits").spec  # and one whose last group is nearly all padding
     specs.append(replace(digits, network=replace(digits.network, sizes=(2, 33)), hardware=replace(digits.hardware, lanes=32)))
-    assert contract(specs[-1]).wait == Conductor.begin_latency
+    assert contract(specs[-1]).wait == StepController.begin_latency
     for spec in specs:
         built = contract(spec)
         assert {name: getattr(built, name) for name in ("slots", "depth", "pass_cycles", "wait")} == cycles_as_the_page_has_them(spec), spec

@@ -17,7 +17,7 @@ from boards.board import board_files, read_board
 from boards.output_registers import absorb
 from boards.plan import plan
 from mgd_hw.config import load
-from rtl_gen.slot import NEVER_COLLIDES, delayed
+from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 from rtl_gen.yosys import YosysError, run_yosys
 
 WIDTH = 4
@@ -33,7 +33,7 @@ class Reader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.store = store = memory.Memory(shape=unsigned(WIDTH), depth=512, init=[], attrs=NEVER_COLLIDES)
+        m.submodules.store = store = memory.Memory(shape=unsigned(WIDTH), depth=512, init=[], attrs=NO_READ_WRITE_CHECK)
         write, read = store.write_port(), store.read_port()
         m.d.comb += [write.addr.eq(self.write), write.data.eq(self.data), write.en.eq(self.en), read.addr.eq(self.read)]
         if self.kind == "enabled":

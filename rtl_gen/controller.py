@@ -1,4 +1,4 @@
-"""The conductor: steps, passes and periods."""
+"""The controller: steps, passes and periods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.slot import delayed
 
-__all__ = ["Conductor", "Period"]
+__all__ = ["Period", "StepController"]
 
 
 class Period(wiring.Component):
@@ -50,7 +50,7 @@ class Period(wiring.Component):
         fewer, half = Signal.like(left, init=self.init - 1), len(left) // 2
         begins, ends, borrows = Signal(init=1), Signal(init=self.init == 1), Signal(init=not self.init % (1 << half))
         m.d.comb += [self.begins.eq(begins), self.ends.eq(ends)]
-        # One step fewer is known before it is asked for, its high half a cycle after its low one, so that no carry stands in front of
+        # One step fewer is flags before it is asked for, its high half a cycle after its low one, so that no carry stands in front of
         # what is chosen, and no long one anywhere.
         m.d.sync += [borrows.eq(left[:half] == 0), fewer.eq(Cat((left[:half] - 1)[:half], left[half:] - borrows)), ends.eq(left == 1)]
         with m.If(self.advance | self.restart):
@@ -105,8 +105,8 @@ class _Run:
             setattr(self, name, Signal(name=name))
 
 
-class _Known:
-    """What the conductor knows while it runs."""
+class _Flags:
+    """What the controller knows while it runs."""
 
     def __init__(self):
         self.stopping, self.inferring, self.pending, self.complete = Signal(), Signal(), Signal(), Signal()
@@ -114,7 +114,7 @@ class _Known:
         self.sample_due, self.baseline_due, self.ends = Signal(), Signal(), Signal()
 
 
-class Conductor(wiring.Component):
+class StepController(wiring.Component):
     """Runs steps: a sample when it is due, one or two passes, the wait for the cost; and a flushing pass at the end.
 
     Every decision is a register before it is acted upon.
@@ -146,7 +146,7 @@ class Conductor(wiring.Component):
         An update is due in the correlating pass.
     advance, fresh : Out(1)
         A step of training has ended; the next takes a new sign vector.
-    two_passes, judge, training : Out(1)
+    two_passes, answer_check, training : Out(1)
         The step under way has both passes; its sample is new; it trains.
     old_buffer, old_bank, buffer : Out, Out, In
         Where the operands being correlated lie; the present sample's buffer.
@@ -166,7 +166,7 @@ class Conductor(wiring.Component):
         period, buffers = range(MAX_PERIOD + 1), range(spec.sample_buffers)
         strobes = ("train", "infer", "stop", "restart", "count_en", "loaded", "available", "done", "complete_stb", "learned_stb")
         to_passes = ("take", "start", "again", "correlate", "perturb", "second", "forward", "update", "advance", "fresh")
-        flags = (*to_passes, "two_passes", "judge", "training", "old_bank", "busy", "starved")
+        flags = (*to_passes, "two_passes", "check_answer", "training", "old_bank", "busy", "starved")
         super().__init__(
             {
                 **{name: In(1) for name in strobes},
@@ -180,7 +180,7 @@ class Conductor(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        run, known = _Run(), _Known()
+        run, flags = _Run(), _Flags()
         commands = {
             name: delayed(m, getattr(self, name), 1, name, reset_less=False) for name in ("train", "infer", "stop", "restart", "loaded")
         }
@@ -188,16 +188,16 @@ class Conductor(wiring.Component):
         m.d.comb += [
             left.en.eq(delayed(m, self.count_en, 1, "count_en", reset_less=False)),
             left.i.eq(self.count),
-            left.down.eq(run.await_cost & known.complete),
+            left.down.eq(run.await_cost & flags.complete),
             self.busy.eq(~run.idle),
-            self.starved.eq(run.await_sample & known.sample_due & ~self.available),
-            self.training.eq(~known.inferring),
+            self.starved.eq(run.await_sample & flags.sample_due & ~self.available),
+            self.training.eq(~flags.inferring),
         ]
         periods = self._periods(m, commands["restart"])
-        self._follow(m, run, known, commands)
-        self._settle(m, run, known, commands, periods, left)
-        self._decide(m, run, known)
-        self._count(m, run, known, periods)
+        self._next_state(m, run, flags, commands)
+        self._settle(m, run, flags, commands, periods, left)
+        self._decide(m, run, flags)
+        self._count(m, run, flags, periods)
         return m
 
     def _periods(self, m, restart):
@@ -214,67 +214,67 @@ class Conductor(wiring.Component):
         m.d.sync += self.fresh.eq(periods["perturbation"].ends)
         return periods
 
-    def _follow(self, m, run, known, commands):
+    def _next_state(self, m, run, flags, commands):
         """From state to state."""
-        begins = run.idle & (commands["train"] | commands["infer"]) & ~known.ends
-        goes_on = ~known.sample_due | self.available
+        begins = run.idle & (commands["train"] | commands["infer"]) & ~flags.ends
+        goes_on = ~flags.sample_due | self.available
         ends_passes = run.run_pass & self.done & ~self.again
-        finished = known.complete & ~known.pending
+        finished = flags.complete & ~flags.pending
         m.d.sync += [
-            run.idle.eq((run.idle & ~begins) | (run.flush & ~known.pending) | run.rest),
+            run.idle.eq((run.idle & ~begins) | (run.flush & ~flags.pending) | run.rest),
             run.settle.eq(begins | run.count),
-            run.await_sample.eq(run.settle | (run.await_sample & ~known.ends & ~goes_on)),
-            run.decide.eq(run.await_sample & ~known.ends & goes_on),
+            run.await_sample.eq(run.settle | (run.await_sample & ~flags.ends & ~goes_on)),
+            run.decide.eq(run.await_sample & ~flags.ends & goes_on),
             run.start.eq(run.decide),
             run.run_pass.eq(run.start | (run.run_pass & ~ends_passes)),
-            run.await_cost.eq(ends_passes | (run.await_cost & ~known.complete)),
-            run.count.eq(run.await_cost & known.complete),
-            run.flush.eq(run.await_sample & known.ends),
+            run.await_cost.eq(ends_passes | (run.await_cost & ~flags.complete)),
+            run.count.eq(run.await_cost & flags.complete),
+            run.flush.eq(run.await_sample & flags.ends),
             # What is learned may be there before the last padding has passed, or after.
-            run.finish.eq((run.flush & known.pending) | (run.finish & ~finished)),
+            run.finish.eq((run.flush & flags.pending) | (run.finish & ~finished)),
             run.rest.eq(run.finish & finished),  # the last slot is on its way from the sequencer
         ]
 
-    def _settle(self, m, run, known, commands, periods, left):
+    def _settle(self, m, run, flags, commands, periods, left):
         """What is due, and what comes at any time."""
-        sample_due = known.inferring | known.needs_all | periods["sample"].begins
+        sample_due = flags.inferring | flags.needs_all | periods["sample"].begins
         m.d.sync += [
-            known.sample_due.eq(sample_due),
-            known.baseline_due.eq(sample_due | periods["update"].begins | self.spec.two_sided),
-            known.ends.eq(known.stopping | left.none),
-            known.stopping.eq(~run.idle & (commands["stop"] | known.stopping)),
-            known.needs_all.eq(commands["loaded"] | commands["restart"] | Mux(run.count, known.inferring, known.needs_all)),
-            known.complete.eq(self.complete_stb | (run.finish & self.done) | (known.complete & ~run.decide & ~run.flush)),
-            known.pending.eq((run.count & ~known.inferring) | (known.pending & ~run.start & ~(run.finish & self.learned_stb))),
+            flags.sample_due.eq(sample_due),
+            flags.baseline_due.eq(sample_due | periods["update"].begins | self.spec.two_sided),
+            flags.ends.eq(flags.stopping | left.none),
+            flags.stopping.eq(~run.idle & (commands["stop"] | flags.stopping)),
+            flags.needs_all.eq(commands["loaded"] | commands["restart"] | Mux(run.count, flags.inferring, flags.needs_all)),
+            flags.complete.eq(self.complete_stb | (run.finish & self.done) | (flags.complete & ~run.decide & ~run.flush)),
+            flags.pending.eq((run.count & ~flags.inferring) | (flags.pending & ~run.start & ~(run.finish & self.learned_stb))),
         ]
         with m.If(run.idle & (commands["train"] | commands["infer"])):
-            m.d.sync += known.inferring.eq(commands["infer"])
+            m.d.sync += flags.inferring.eq(commands["infer"])
 
-    def _decide(self, m, run, known):
+    def _decide(self, m, run, flags):
         """What the next pass does: the first of a step; the one that may follow it, once that has started; the one that flushes."""
-        first, training = run.decide, ~known.inferring
+        first, training = run.decide, ~flags.inferring
         m.d.sync += [
-            self.start.eq(first | (run.flush & known.pending)),
-            self.take.eq(first & known.sample_due),
-            self.again.eq(Mux(first, known.baseline_due & training, self.again & ~self.done)),
+            self.start.eq(first | (run.flush & flags.pending)),
+            self.take.eq(first & flags.sample_due),
+            self.again.eq(Mux(first, flags.baseline_due & training, self.again & ~self.done)),
         ]
         with m.If(first):
-            m.d.sync += [self.judge.eq(known.sample_due), self.two_passes.eq(known.baseline_due & training)]
+            m.d.sync += [self.check_answer.eq(flags.sample_due), self.two_passes.eq(flags.baseline_due & training)]
         with m.If(first | run.start | run.flush):
             m.d.sync += [
-                self.correlate.eq((first & known.pending) | run.flush),
-                self.perturb.eq(training & (run.start | (first & (~known.baseline_due | self.spec.two_sided)))),
-                self.second.eq(run.start | (first & ~known.baseline_due)),
+                self.correlate.eq((first & flags.pending) | run.flush),
+                self.perturb.eq(training & (run.start | (first & (~flags.baseline_due | self.spec.two_sided)))),
+                self.second.eq(run.start | (first & ~flags.baseline_due)),
                 self.forward.eq(~run.flush),
             ]
 
-    def _count(self, m, run, known, periods):
+    def _count(self, m, run, flags, periods):
         """Count the step that has ended; what it measured is pending."""
-        m.d.sync += self.advance.eq(run.await_cost & known.complete & ~known.inferring)
+        m.d.sync += self.advance.eq(run.await_cost & flags.complete & ~flags.inferring)
         with m.If(run.count):
             m.d.sync += [
                 self.update.eq(periods["update"].ends),
                 self.old_bank.eq(self.old_bank ^ self.two_passes),
             ]
-        with m.If(run.count & (self.two_passes | known.inferring)):
+        with m.If(run.count & (self.two_passes | flags.inferring)):
             m.d.sync += self.old_buffer.eq(self.buffer)
