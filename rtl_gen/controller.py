@@ -1,4 +1,4 @@
-"""The controller: steps, passes and periods."""
+"""The step controller: it sequences the steps of a run, their passes, and the three periods."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ __all__ = ["Period", "StepController"]
 
 
 class Period(wiring.Component):
-    """Tells where a period of steps begins and ends.
+    """Counts the steps of a period, and signals its first and last step.
 
     Parameters
     ----------
     init : int
-        Steps of the period after a reset.
+        Length of the period after a reset, in steps.
     adjustable : bool
-        Whether it can be any other; if not, it is 1.
+        Whether the length can change at run time; if not, it is 1.
 
     Members
     -------
     length : In
-        Steps of the next period.
+        Length of the next period, in steps.
     advance : In(1)
-        A step has ended; not in the two cycles after another, or after ``restart``.
+        A step has ended. It must be at least three cycles after the previous ``advance`` or ``restart``.
     restart : In(1)
-        The next step is a period's first.
+        The next step is the first of a period.
     begins, ends : Out(1)
-        The step under way is the period's first, or last; right two cycles after ``advance`` or ``restart``.
+        The current step is the first, or the last, of its period; valid two cycles after ``advance`` or ``restart``.
     """
 
     def __init__(self, *, init: int, adjustable: bool):
@@ -50,8 +50,8 @@ class Period(wiring.Component):
         fewer, half = Signal.like(left, init=self.init - 1), len(left) // 2
         begins, ends, borrows = Signal(init=1), Signal(init=self.init == 1), Signal(init=not self.init % (1 << half))
         m.d.comb += [self.begins.eq(begins), self.ends.eq(ends)]
-        # One step fewer is flags before it is asked for, its high half a cycle after its low one, so that no carry stands in front of
-        # what is chosen, and no long one anywhere.
+        # The decremented count is computed in advance, its high half one cycle after its low half, so that no carry chain precedes the
+        # multiplexer, and every carry chain is short.
         m.d.sync += [borrows.eq(left[:half] == 0), fewer.eq(Cat((left[:half] - 1)[:half], left[half:] - borrows)), ends.eq(left == 1)]
         with m.If(self.advance | self.restart):
             m.d.sync += [left.eq(Mux(self.restart | ends, self.length, fewer)), begins.eq(self.restart | ends)]
@@ -59,16 +59,16 @@ class Period(wiring.Component):
 
 
 class _Countdown(wiring.Component):
-    """The steps that are left of a run, counted in two halves.
+    """Counts the remaining steps of a run down to 0, in two halves of 16 bits.
 
     Members
     -------
     en, i : In(1), In(32)
-        Set the count.
+        Strobe that sets the count, and its new value.
     down : In(1)
-        Count down by one, if there is one left; not in the two cycles after another.
+        Decrement the count; it must not be 0, and at least three cycles pass between two strobes.
     none : Out(1)
-        None is left; right two cycles after a change.
+        The count is 0; valid two cycles after a change.
     """
 
     def __init__(self):
@@ -78,7 +78,7 @@ class _Countdown(wiring.Component):
         m = Module()
         half = len(self.i) // 2
         low_ends, borrows, ends = Signal(init=1), Signal(), []
-        # The high half follows a cycle later, while the low one is far from none.
+        # The high half is decremented one cycle later, when the low half has just wrapped around.
         m.d.sync += borrows.eq(self.down & low_ends)
         for value, down, none in ((self.i[:half], self.down, low_ends), (self.i[half:], borrows, Signal(init=1))):
             left, fewer = Signal(half), Signal(half)
@@ -91,10 +91,10 @@ class _Countdown(wiring.Component):
 
 
 class _Run:
-    """Where a run is: one bit a state, so that whatever a state does hangs on one register.
+    """One-hot state of a run, so that each action depends on a single register.
 
-    Idle, then for each step: settle what is due, await a sample, decide, start a pass, pass, await the cost, count; at the end flush,
-    finish, rest.
+    From idle, each step goes through: settle what is due, await a sample, decide, start a pass, run it, await the cost, count. At the end
+    of a run follow flush, finish and rest.
     """
 
     STATES = ("settle", "await_sample", "decide", "start", "run_pass", "await_cost", "count", "flush", "finish", "rest")
@@ -106,7 +106,7 @@ class _Run:
 
 
 class _Flags:
-    """What the controller knows while it runs."""
+    """Flags that the controller keeps during a run."""
 
     def __init__(self):
         self.stopping, self.inferring, self.pending, self.complete = Signal(), Signal(), Signal(), Signal()
@@ -115,51 +115,57 @@ class _Flags:
 
 
 class StepController(wiring.Component):
-    """Runs steps: a sample when it is due, one or two passes, the wait for the cost; and a flushing pass at the end.
+    """Runs the steps of a run: take a sample when one is due, start one or two passes, wait for the cost; at the end start a flushing pass.
 
-    Every decision is a register before it is acted upon.
+    Every decision is registered before it takes effect.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose steps are run.
 
     Members
     -------
     train, infer, stop, restart : In(1)
-        Commands; the first two take as many steps as ``count`` said last, some cycles before.
+        Strobes of the host's commands. ``train`` and ``infer`` run as many steps as ``count`` was set to some cycles before.
     count_en, count : In(1), In(32)
-        Set the steps of the next run; a run counts them down.
+        Strobe and value that set the number of steps of the next run.
     loaded : In(1)
-        The host wrote a parameter: the next step takes a new sample and a new baseline.
+        Strobe: the host wrote a parameter, so that the next step takes a new sample and a new baseline.
     perturbation_period, sample_period, update_period : In
-        τ_p, τ_x, τ_θ; taken where a period begins.
+        Lengths of the periods τ_p, τ_x and τ_θ in steps, sampled when a period begins.
     available, take : In(1), Out(1)
-        There is a sample; make it the present one.
-    start, again, correlate, perturb, second, forward, done : Out(1) but the last
-        To the sequencer: start a pass; let another follow; of which kind the next is.
+        Whether a new sample is loaded, and the strobe that makes it the current one.
+    start, again : Out(1)
+        Strobe that starts a pass in the sequencer, and whether another pass follows it.
+    correlate, perturb, second, forward : Out(1)
+        Kind of the next pass, as in :func:`rtl_gen.slot.slot_layout`.
+    done : In(1)
+        Last cycle of a pass, from the sequencer.
     complete_stb : In(1)
-        The outputs of a step's last pass are on their way; the next step may begin ``begin_latency`` cycles later.
+        The outputs of a step's last pass are being computed; the next step may begin ``begin_latency`` cycles later.
     learned_stb : In(1)
-        A correlating pass is written, and counted.
+        The last word of a correlating pass has been written and counted.
     update : Out(1)
         An update is due in the correlating pass.
     advance, fresh : Out(1)
-        A step of training has ended; the next takes a new sign vector.
-    two_passes, answer_check, training : Out(1)
-        The step under way has both passes; its sample is new; it trains.
-    old_buffer, old_bank, buffer : Out, Out, In
-        Where the operands being correlated lie; the present sample's buffer.
+        Strobe at the end of a training step, and whether the next step takes a new sign vector.
+    two_passes, check_answer, training : Out(1)
+        The current step has two passes; its sample is new, so its answer is checked; it belongs to a training run.
+    old_buffer, old_bank : Out
+        Sample buffer and activation bank of the operands being correlated.
+    buffer : In
+        Sample buffer of the current sample.
     busy, starved : Out(1)
-        A run is under way; it waits for a sample.
+        A run is in progress; it waits for a sample.
     """
 
     begin_latency = 6
-    """Cycles from ``complete_stb`` to the ``start`` of the next step: it is noticed, the step and then the periods counted, what is due
-    settled, and the next step decided and begun."""
+    """Cycles from ``complete_stb`` to the ``start`` of the next step: register the strobe, count the step, count the periods,
+    settle what is due, decide the next step, start it."""
 
     update_latency = 3
-    """Cycles from ``complete_stb`` until ``update``, ``old_bank`` and ``old_buffer`` are those of the step that has ended."""
+    """Cycles from ``complete_stb`` until ``update``, ``old_bank`` and ``old_buffer`` belong to the step that has ended."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -201,7 +207,7 @@ class StepController(wiring.Component):
         return m
 
     def _periods(self, m, restart):
-        """The three periods."""
+        """Instantiate and connect the counters of the three periods."""
         periods = {}
         for name in ("perturbation", "sample", "update"):
             init, adjustable = getattr(self.spec.schedule, f"{name}_period"), f"{name}_period" in adjustable_periods(self.spec)
@@ -215,7 +221,7 @@ class StepController(wiring.Component):
         return periods
 
     def _next_state(self, m, run, flags, commands):
-        """From state to state."""
+        """Transitions between the states of a run."""
         begins = run.idle & (commands["train"] | commands["infer"]) & ~flags.ends
         goes_on = ~flags.sample_due | self.available
         ends_passes = run.run_pass & self.done & ~self.again
@@ -230,13 +236,13 @@ class StepController(wiring.Component):
             run.await_cost.eq(ends_passes | (run.await_cost & ~flags.complete)),
             run.count.eq(run.await_cost & flags.complete),
             run.flush.eq(run.await_sample & flags.ends),
-            # What is learned may be there before the last padding has passed, or after.
+            # The last word may be written before or after the last padding slots have passed.
             run.finish.eq((run.flush & flags.pending) | (run.finish & ~finished)),
-            run.rest.eq(run.finish & finished),  # the last slot is on its way from the sequencer
+            run.rest.eq(run.finish & finished),  # the last slot is still in the sequencer's pipeline
         ]
 
     def _settle(self, m, run, flags, commands, periods, left):
-        """What is due, and what comes at any time."""
+        """Update the flags: what the next step has to do, and events that can occur at any time."""
         sample_due = flags.inferring | flags.needs_all | periods["sample"].begins
         m.d.sync += [
             flags.sample_due.eq(sample_due),
@@ -251,7 +257,7 @@ class StepController(wiring.Component):
             m.d.sync += flags.inferring.eq(commands["infer"])
 
     def _decide(self, m, run, flags):
-        """What the next pass does: the first of a step; the one that may follow it, once that has started; the one that flushes."""
+        """Set the kind of the next pass: a step's first, its second once the first has started, or the flushing pass."""
         first, training = run.decide, ~flags.inferring
         m.d.sync += [
             self.start.eq(first | (run.flush & flags.pending)),
@@ -269,7 +275,7 @@ class StepController(wiring.Component):
             ]
 
     def _count(self, m, run, flags, periods):
-        """Count the step that has ended; what it measured is pending."""
+        """Count the step that has ended; its measured cost change is pending until it is correlated."""
         m.d.sync += self.advance.eq(run.await_cost & flags.complete & ~flags.inferring)
         with m.If(run.count):
             m.d.sync += [

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The core: composition of all blocks, and the cycle contract that follows from their latencies."""
+"""The core: the composition of all blocks, and the cycle contract that follows from their latencies."""
 
 from __future__ import annotations
 
@@ -30,24 +30,27 @@ __all__ = ["Contract", "Core", "contract"]
 
 @dataclass(frozen=True)
 class Contract:
-    """The cycles a core takes; every figure is a sum of its components' latencies, and simulation asserts them.
+    """Clock cycles of a core's passes and steps, each a sum of its components' latencies; simulation asserts them.
 
     Attributes
     ----------
     slots : int
-        N.
+        Number of slots N of a pass.
     depth : int
-        D: from an activation's read to the next layer's read of what came of it, less the two slots between them.
+        Pipeline depth D: cycles from the read of a layer's last operand to the next layer's read of the resulting activation, less
+        the two slots between them.
     pass_cycles : int
-        N + Σ max(0, D − (groups − 1)·L) over all layers but the last. Correlating or not, updating or not.
+        Cycles of a pass, N + Σ max(0, D − (groups − 1)·L) over all layers but the last, whether or not it correlates or updates.
     gap : int
-        Between the two passes of a step; 0 but for the tiniest networks.
+        Cycles between the two passes of a step; 0 except for very small networks.
     wait : int
-        T: from the last slot of a step to the first of the next.
-    correlate_latency, accumulate_latency : int
-        From a slot to its broadcast at the lanes, and on to the accumulator.
+        Cycles T from the last slot of a step to the first slot of the next.
+    correlate_latency : int
+        Cycles from a slot to the arrival of its broadcast at the lanes.
+    accumulate_latency : int
+        Cycles from a slot until the accumulator includes its product.
     busy_lanes : float
-        Visits of existing synapses in a step's passes, as a fraction of lanes × cycles of a two-pass step.
+        Share of the lanes' cycles in a two-pass step in which a lane processes an existing synapse.
     """
 
     slots: int
@@ -60,42 +63,42 @@ class Contract:
     busy_lanes: float
 
     def step_cycles(self, passes: int) -> int:
-        """Cycles of a step that has ``passes`` passes and does not wait for its sample."""
+        """Cycles of a step with ``passes`` passes that does not have to wait for its sample."""
         return passes * self.pass_cycles + (passes - 1) * self.gap + self.wait
 
     def run_cycles(self, passes: list[int] | tuple[int, ...]) -> int:
-        """Cycles of a run of steps with these numbers of passes, the flushing pass excepted."""
+        """Cycles of a run whose steps have these numbers of passes, without the flushing pass."""
         return sum(self.step_cycles(count) for count in passes)
 
 
 def contract(spec: DesignSpec) -> Contract:
-    """The cycle contract of a design's core."""
+    """Return the cycle contract of a design's core."""
     return Core(spec).contract
 
 
 class Core(wiring.Component):
-    """A network that trains itself.
+    """A network that trains itself, with the streams that connect it to a host.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design that the core implements.
 
     Members
     -------
     request, response : In(stream), Out(stream)
-        The host's registers.
+        Accesses of the host to the registers, and their answers.
     sample : In(stream)
-        Raw inputs of a sample, then its raw targets, word by word.
+        Raw inputs of a sample, then its raw targets, one word per transfer.
     busy : Out(1)
-        A run is under way.
+        A run is in progress.
     probe_stb, probe_neuron, … : Out
-        What the core shows of itself, see :mod:`rtl_gen.probe`; left open on a board.
+        Strobes and payloads of the core's events, see :mod:`rtl_gen.probe`; unconnected on a board.
 
     Attributes
     ----------
     contract : Contract
-        Its cycles.
+        Clock cycles of the core's passes and steps.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -122,32 +125,32 @@ class Core(wiring.Component):
 
     @property
     def _neuron_latency(self) -> int:
-        """From ``accumulator_slot`` to the group's first activation."""
+        """Cycles from ``accumulator_slot`` to the group's first activation."""
         return NeuronSerializer.latency(self.spec) + ActivationUnit.latency
 
     def _depth(self) -> int:
-        """D."""
+        """The pipeline depth D of the contract."""
         to_drain = self.array.latency - self.array.operand_latency
         return to_drain + self._neuron_latency + self._write_activation - 2
 
     @property
     def _change_lead(self) -> int:
-        """Cycles after a pass's first slot until it needs C̃."""
+        """Cycles from a pass's first slot until the broadcast needs C̃."""
         return 1 if self.spec.node else 0
 
     @property
     def _begin_latency(self) -> int:
-        """From the controller's notice that the step is complete to the next step's first slot."""
+        """Cycles from the controller's ``complete_stb`` to the next step's first slot."""
         return StepController.begin_latency + 1 + self.sequencer.latency
 
     @property
     def _complete_lead(self) -> int:
-        """Cycles from a step's last pre-activation until the controller may know: the next step's first slot comes as early as its
-        broadcast, which waits for C̃, allows."""
+        """Cycles by which ``complete_stb`` is delayed after a step's last pre-activation, so that the next step's first slot comes as early
+        as C̃, which its broadcast needs, allows."""
         return max(0, ActivationUnit.latency + CostUnit.latency(self.spec) - self._change_lead - self._begin_latency)
 
     def _gap(self) -> int:
-        """Between two passes: parameters are written before they are read, and the lanes are drained."""
+        """Cycles between two passes, so that parameters are written before they are read, and all neurons have left the serializer."""
         first, last = self.spec.layout.layers[0], self.spec.layout.layers[-1]
         written = self.array.timing.parameter - self.array.timing.parameter_read + 1
         cycles = Sequencer(self.spec, depth=self._depth()).pass_cycles
@@ -204,7 +207,7 @@ class Core(wiring.Component):
         return m
 
     def _connect_passes(self, m, *, controller, sequencer, signs, broadcast, array, operands, cost, neuron_serializer, **_):
-        """Slots down the pipeline, and what meets them."""
+        """Connect the pipeline of slots, and the blocks whose values join it."""
         spec = self.spec
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
         m.d.comb += [
@@ -251,7 +254,7 @@ class Core(wiring.Component):
     def _connect_neurons(
         self, m, *, controller, array, neuron_serializer, activation, operands, cost, answer_check, broadcast, registers, **_
     ):
-        """Accumulators to activations, back as operands, and on to the cost."""
+        """Connect accumulators to activations, and activations to the operands, the cost and the answer check."""
         neuron = activation.neuron_o
         output = Signal()
         m.d.comb += [
@@ -261,7 +264,7 @@ class Core(wiring.Component):
             activation.z.eq(neuron_serializer.z),
             operands.neuron.eq(neuron),
             operands.y.eq(activation.y),
-            # A target is read one cycle before its output is there.
+            # A target is read one cycle before its output is valid.
             operands.target_neuron.eq(delayed(m, neuron_serializer.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
             output.eq(neuron.valid & in_last_layer(self.spec, neuron)),
             cost.stb.eq(output),
@@ -283,7 +286,7 @@ class Core(wiring.Component):
         m.d.comb += controller.complete_stb.eq(delayed(m, ends_step, self._complete_lead, "complete", reset_less=False))
 
     def _connect_streams(self, m, blocks):
-        """Random words to whoever rounds with them; what the host loads to all streams."""
+        """Connect the rounding noise to the block that uses it, and the loaded states to all random streams."""
         host, signs, broadcast, array = (blocks[name] for name in ("host", "signs", "broadcast", "array"))
         streams = [signs]
         if self.spec.stochastic_bits:
@@ -302,7 +305,7 @@ class Core(wiring.Component):
         m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
 
     def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, broadcast, registers, **_):
-        """Commands, settings, memories and registers."""
+        """Connect the host port to commands, settings, memories and registers."""
         wiring.connect(m, wiring.flipped(self.request), host.request)
         wiring.connect(m, wiring.flipped(self.response), host.response)
         m.d.comb += [getattr(controller, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count_en")]
@@ -317,7 +320,7 @@ class Core(wiring.Component):
             array.host_lane.eq(host.lane),
             array.host_memory.eq(host.memory),
             array.host_address.eq(host.address),
-            # The lanes' memories are the host's from a cycle after a run, to some cycles before the next one's first slot.
+            # The host has access to the lanes' memories from one cycle after a run to some cycles before the next run's first slot.
             array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
             array.host_data.eq(host.data),
             array.host_write.eq(host.write_en),
@@ -344,7 +347,7 @@ class Core(wiring.Component):
         m.d.comb += [getattr(registers, f"i_{name}").eq(getattr(array, name)) for name in array.counts]
 
     def _connect_probes(self, m, *, controller, array, activation, cost, host, registers, **_):
-        """Events as :mod:`rtl_gen.probe` describes them, and their signatures."""
+        """Connect the events that :mod:`rtl_gen.probe` describes, and their signatures."""
         neuron = activation.neuron_o
         training = controller.training
         to_change = CostUnit.latency(self.spec) - CostUnit.cost_latency(self.spec)
@@ -354,7 +357,7 @@ class Core(wiring.Component):
             "forward_signature": Signature((len(Value.cast(self.probe_neuron)), len(costs)), in_parts=pipelined),
             "learned_signature": Signature((len(Value.cast(self.probe_word)),), in_parts=pipelined),
         }
-        # A step is shown when its signature is there, which takes as long as the counts; what it learned, when its update is counted.
+        # The event "step" comes when the signature is ready, which takes as long as the counts; "learned", when the update is counted.
         step_stb = delayed(m, change_stb & training, signatures["forward_signature"].latency, "step_stb", reset_less=False)
         learned_stb = delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)
         m.d.comb += [

@@ -29,48 +29,50 @@ __all__ = ["ForwardSpec", "InferenceArray", "InferenceCore", "InferenceLane"]
 
 
 class ForwardSpec(DesignSpec):
-    """A design as its forward pass sees it: nothing is perturbed, and nothing waits to be correlated.
+    """A design reduced to its forward pass: nothing is perturbed, and no operands are kept for correlation.
 
-    So that the blocks that learning and inference share come out as inference needs them. It is never read back as a design.
+    It makes the blocks that learning and inference share build only what inference needs. It is never used as a design by itself.
     """
 
     node = False
 
     def __post_init__(self) -> None:
-        """Nothing: the design was checked as it is."""
+        """Skip the checks, since the original design has passed them."""
 
     @classmethod
     def of(cls, spec: DesignSpec) -> ForwardSpec:
-        """That of a design."""
+        """Return the reduced form of a design."""
         return cls(**{each.name: getattr(spec, each.name) for each in fields(spec)})
 
     @property
     def sample_buffers(self) -> int:
-        """Samples the core holds: the present one and the next."""
+        """Number of sample buffers in the core: the current sample and the next."""
         return 2
 
     def amplitude_raw(self, fraction_bits: int) -> int:
-        """Nothing is perturbed."""
+        """Amplitude of the perturbation, which is 0 here."""
         return 0
 
 
 class InferenceLane(wiring.Component):
-    """A lane that does not learn: a memory and a multiply-accumulate.
+    """A lane without learning: a parameter memory and a multiply-accumulate.
 
     Members
     -------
     read : In
-        Address of a word; its parameter reaches the multiplier ``read_latency`` cycles later.
-    load, hidden : In(1)
-        The word is a bias, a cycle after its parameter; its layer reads activations, not inputs, with its parameter.
-    x : In
-        The operand, with the parameter.
-    accumulator : Out
-        As much after the operand as a multiply-accumulate takes.
+        Address of the word to read; its parameter reaches the multiplier ``read_latency`` cycles later.
+    load : In(1)
+        The word is a bias; valid one cycle after the parameter.
+    hidden : In(1)
+        The word's layer reads activations, not inputs; valid with the parameter.
+    x : In(operand_shape(spec))
+        Raw operand of the synapse, valid with the parameter.
+    accumulator : Out(signed)
+        Sum of the products, updated one multiply-accumulate latency after the operand.
     write, write_en, data : In
-        The host's write.
+        Address, strobe and raw value of the host's write to the memory.
     parameter : Out
-        The word read.
+        Raw parameter that was read, ``read_latency`` cycles after ``read``.
     """
 
     def __init__(self, spec: ForwardSpec):
@@ -110,7 +112,7 @@ class InferenceLane(wiring.Component):
             mac.a.eq(self.parameter),
             mac.b.eq(self.x),
             mac.load.eq(self.load),
-            # An operator's result, as in a lane that learns.
+            # The result of an operator, as in a lane with learning.
             mac.c.eq(Mux(self.hidden, bias[1], bias[0]) | Const(0, signed(spec.accumulator_width))),
             self.accumulator.eq(mac.o),
         ]
@@ -118,18 +120,26 @@ class InferenceLane(wiring.Component):
 
 
 class InferenceArray(wiring.Component):
-    """L lanes in step.
+    """The lanes of a core without learning, which work in lockstep.
 
     Members
     -------
     slot : In(slot_layout(spec))
-        The slot; its operand is ``x``, two cycles later.
-    x : In
-        The operand.
-    accumulator_slot, accumulators : Out
-        The slot, a cycle before the accumulators hold its product.
-    host_* : access to the lanes' memories while ``host_mode`` is high: ``host_lane``, ``host_address``, ``host_data``,
-        ``host_write``; ``host_read_data`` ``host_latency`` cycles after the address.
+        The slot to process, given with the address of its operand.
+    x : In(operand_shape(spec))
+        Raw operand of the slot, ``Operands.latency`` cycles after ``slot``.
+    accumulator_slot : Out(slot_layout(spec))
+        The slot, ``latency`` cycles later; the accumulators include its product after one more cycle.
+    accumulators : Out
+        Accumulators of all lanes, lane 0's in the lowest bits.
+    host_mode : In(1)
+        The host has access to the lanes' memories; only while no pass runs.
+    host_lane, host_address : In
+        Position that the host accesses.
+    host_data, host_write : In(32), In(1)
+        Raw value and strobe of the host's write.
+    host_read_data : Out(32)
+        Word at the position, ``host_latency`` cycles after a change of it.
     """
 
     def __init__(self, spec: ForwardSpec):
@@ -191,20 +201,20 @@ class InferenceArray(wiring.Component):
 
 
 class InferenceController(wiring.Component):
-    """Runs samples through the network, one after the other.
+    """Runs samples through the network one after another.
 
     Members
     -------
     infer, count : In(1), In(32)
-        Take so many samples.
+        Strobe that starts a run, and its number of samples.
     available, take : In(1), Out(1)
-        There is a sample; make it the present one.
+        Whether a new sample is loaded, and the strobe that makes it the current one.
     start : Out(1)
-        To the sequencer.
+        Strobe that starts a pass in the sequencer.
     complete : In(1)
-        The last output of the pass is judged.
+        Strobe: the last output of the pass has been checked.
     busy : Out(1)
-        A run is under way.
+        A run is in progress.
     """
 
     def __init__(self):
@@ -242,38 +252,39 @@ class InferenceController(wiring.Component):
 
 
 class InferenceCore(wiring.Component):
-    """A network that has learned: samples in, outputs and verdicts out.
+    """A network with fixed parameters: it takes samples, and outputs the network's outputs and whether its answers are correct.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design; of it all that concerns learning is left out.
+        The design; everything that concerns learning is left out.
 
     Members
     -------
     sample : In(stream)
-        Raw inputs of a sample, then its raw targets, word by word.
+        Raw inputs of a sample, then its raw targets, one word per transfer.
     infer, count : In(1), In(32)
-        Take so many samples.
+        Strobe that starts a run, and its number of samples.
     busy : Out(1)
-        A run is under way.
+        A run is in progress.
     y_stb, y : Out
-        An output of the network, one by one in their order.
+        Strobe and raw value of each output of the network, in order.
     saturated, correct : Out(1)
-        An activation was out of range; the answer is right. To be counted in this cycle.
-    host_* : as the array's, in force while the core is not busy.
+        Strobes to count: an activation was out of range; an answer is correct.
+    host_lane, host_address, host_data, host_write, host_read_data
+        As those of :class:`InferenceArray`; the host has access while the core is not busy.
 
     Attributes
     ----------
     pass_cycles : int
-        From a pass's first slot to the cycle after its last: the learning core's, since D is the same.
+        Cycles of a pass, as many as in the core with learning, since D is the same.
     """
 
     def __init__(self, spec: DesignSpec):
         self.spec = forward = ForwardSpec.of(spec)
         self.array = InferenceArray(forward)
         self.activation = ActivationUnit(forward)
-        # As in the core that learns: an activation is written one cycle after it is valid, and the sequencer has two slots anyway.
+        # As in the core with learning: an activation is written one cycle after it is valid, and two slots lie in between anyway.
         depth = self.array.latency + NeuronSerializer.latency(spec) + ActivationUnit.latency + 1 - 2
         self.sequencer = Sequencer(forward, depth=depth)
         self.pass_cycles = self.sequencer.pass_cycles
