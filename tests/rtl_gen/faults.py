@@ -178,7 +178,7 @@ FAULTS = (
         "weight",
     ),
     Fault(
-        "a neuron of a plain pass is perturbed",
+        "a neuron of an unperturbed pass is perturbed",
         "activation:NeuronSerializer._perturbed",
         "perturb.eq(slot.perturb)",
         "perturb.eq(1)",
