@@ -189,7 +189,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     scaler = Broadcast(spec).scaler
     random_signs = bool(spec.code.generators(lanes))
     tables = [layer.activation for layer in network.layers if layer.activation.tabulated]
-    shown = lanes * (weight + 1 + (0 if spec.plain else gradient) + momentum)
+    shown = lanes * (weight + 1 + (0 if spec.direct_update else gradient) + momentum)
     layers = len(network.layers)
     in_logic = {False: 0, True: 0}
     for memory in memories(spec):
@@ -206,12 +206,12 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "lanes: accumulator, node perturbation": lanes * accumulator * spec.node,
         "lanes: accumulator beyond a multiplier's": lanes * accumulator * (accumulator > 32),
         "lanes: weight beyond a multiplier's": lanes * weight * (weight > widest_factor(family_of(part))),
-        "lanes: gradient": 0 if spec.plain else lanes * gradient,
+        "lanes: gradient": 0 if spec.direct_update else lanes * gradient,
         "lanes: gradient memory": lanes * gradient * spec.gradient_memory,
         "lanes: momentum": lanes * momentum,
         "lanes: random signs": lanes * random_signs,
         "lanes: counted signs": lanes * (not random_signs) * spec.quantities.bit_length(),
-        "lanes: stochastic rounding": 0 if spec.plain else lanes * spec.stochastic_bits,
+        "lanes: stochastic rounding": 0 if spec.direct_update else lanes * spec.stochastic_bits,
         "random signs": random_signs,
         "signs held": spec.holds_signs,
         "rounding noise": bool(spec.stochastic_bits),

@@ -70,7 +70,7 @@ class LaneArray(wiring.Component):
         ports = {
             "slot_ahead": In(slot),
             "slot": In(slot),
-            "broadcast": In(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
+            "broadcast": In(shape_of(spec.update_format if spec.direct_update else spec.gradient_format)),
             "broadcast_outside": In(1),
             "replay": In(sign_layout(spec)),
             "live_slot": Out(slot),
@@ -94,7 +94,7 @@ class LaneArray(wiring.Component):
         }
         if not spec.node:
             ports |= {"live": In(sign_layout(spec))}
-        if spec.plain:
+        if spec.direct_update:
             ports |= {"update_outside": In(1)}
         elif spec.stochastic_bits:
             ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
@@ -103,7 +103,7 @@ class LaneArray(wiring.Component):
     @property
     def counts(self) -> tuple[str, ...]:
         """Names of what it counts."""
-        kinds = ["broadcast", "update", "weight", *([] if self.spec.plain else ["gradient"])]
+        kinds = ["broadcast", "update", "weight", *([] if self.spec.direct_update else ["gradient"])]
         kinds += ["momentum"] if self.spec.momentum is not None else []
         return ("writes", "changed", *(f"saturated_{kind}" for kind in kinds))
 
@@ -203,7 +203,7 @@ class LaneArray(wiring.Component):
             per_lane["live_active"] = self.live.active & perturbed.perturb.replicate(len(self.lanes))
         weighed = slots[timing.weight]
         shared = {"load": delayed(m, weighed.first, 1, "load"), "hidden": weighed.layer.any(), "x": self.x}
-        if spec.plain:
+        if spec.direct_update:
             return shared | {"u": self.broadcast}, per_lane
         entry = slots[timing.update - 1]
         shared |= {"g": self.broadcast, "update_en": entry.real & entry.correlate & self.update}
@@ -245,7 +245,7 @@ class LaneArray(wiring.Component):
             "saturated_weight": (Cat(lane.weight_outside for lane in self.lanes), 1),
             "saturated_broadcast": (None, correlated & all_if(self.broadcast_outside, 1, "broadcast_outside")),
         }
-        if spec.plain:
+        if spec.direct_update:
             rows["saturated_update"] = (None, updated & all_if(self.update_outside, 1, "update_outside"))
         else:
             rows["saturated_update"] = (flags("update_outside", timing.update), updated)
@@ -283,7 +283,7 @@ class LaneArray(wiring.Component):
                 "sign": Mux(replay.active[number], Mux(replay.negative[number], -1, 1), 0),
                 "parameter": lane.parameter,
             }
-            if not spec.plain:
+            if not spec.direct_update:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
             if spec.momentum is not None:
                 kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - timing.read, f"old_momentum{number}")

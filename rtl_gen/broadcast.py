@@ -265,11 +265,11 @@ class Broadcast(wiring.Component):
             "slot_o": Out(slot_layout(spec)),
             "slot_ahead": Out(slot_layout(spec)),
             "outside": Out(1),
-            "o": Out(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
+            "o": Out(shape_of(spec.update_format if spec.direct_update else spec.gradient_format)),
         }
         if spec.node:
             ports["old_x"] = In(operand)
-        if spec.plain:
+        if spec.direct_update:
             ports |= {"update_outside": Out(1)}
             if spec.stochastic_bits:
                 ports |= {"noise": In(spec.stochastic_bits), "noise_slot": Out(slot_layout(spec))}
@@ -282,7 +282,7 @@ class Broadcast(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``slot`` to ``slot_o``: the product, the scaler, and cast_weight for direct updates; less one."""
-        return self._product_latency + self.scaler.latency + self.reuses + 2 * self.spec.plain - 1
+        return self._product_latency + self.scaler.latency + self.reuses + 2 * self.spec.direct_update - 1
 
     def elaborate(self, platform):
         m = Module()
@@ -306,7 +306,7 @@ class Broadcast(wiring.Component):
         if self.reuses:
             g, outside = self._reuse(m, g, outside, slots[stage - 1], slots[stage])
             stage += 1
-        if spec.plain:
+        if spec.direct_update:
             self._cast_weight(m, g, outside, slots, stage)
         else:
             m.d.comb += [self.o.eq(g), self.outside.eq(outside)]

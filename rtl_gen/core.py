@@ -239,7 +239,7 @@ class Core(wiring.Component):
             controller.available.eq(operands.available),
             controller.buffer.eq(operands.buffer),
         ]
-        if spec.plain:
+        if spec.direct_update:
             m.d.comb += array.update_outside.eq(broadcast.update_outside)
         if spec.node:
             m.d.comb += [
@@ -291,7 +291,7 @@ class Core(wiring.Component):
         streams = [signs]
         if self.spec.stochastic_bits:
             noise = blocks["rounding_noise"]
-            user = broadcast if self.spec.plain else array
+            user = broadcast if self.spec.direct_update else array
             m.d.comb += [noise.slot.eq(user.noise_slot), user.noise.eq(noise.o), noise.update.eq(blocks["controller"].update)]
             streams.append(noise)
         m.submodules.state_loader = loader = StateLoader(sum(stream_widths(self.spec)))

@@ -37,7 +37,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     ]
     # Saturations of activations and cost changes count once; those of all other casts count per lane, also where lanes share the cast.
     once = {"activation": False, "cost_change": True}
-    built = {"gradient": not spec.plain, "momentum": spec.momentum is not None}
+    built = {"gradient": not spec.direct_update, "momentum": spec.momentum is not None}
     for kind in SATURATION_KINDS:
         name = f"saturated_{kind}"
         if built.get(kind, True):

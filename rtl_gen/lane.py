@@ -95,7 +95,7 @@ class LaneTiming:
         self.read = read_latency(spec.hardware.lanes)
         self.gradient = self.fanout + 3
         self.momentum = self.fanout + 6
-        self.update = self.fanout + (1 if spec.plain else 8 if momentum else 5)
+        self.update = self.fanout + (1 if spec.direct_update else 8 if momentum else 5)
         self.parameter = self.update + 2
         self.weight = self.parameter if spec.node else self.parameter + 1
         self.accumulator = self.weight + 2 + 2 * self.fanout
@@ -183,7 +183,7 @@ class Lane(wiring.Component):
         }
         if not spec.node:
             ports |= {"live_negative": In(1), "live_active": In(1)}
-        if spec.plain:
+        if spec.direct_update:
             ports |= {"u": In(weight)}
         else:
             gradient = shape_of(spec.gradient_format)
@@ -221,7 +221,7 @@ class Lane(wiring.Component):
         m = Module()
         spec = self.spec
         read = self._memory(m, "parameter", self.parameter, self.parameter_read, self.parameter_write, self.parameter_en)
-        if spec.plain:
+        if spec.direct_update:
             # θ − s·u
             self._update(m, read, self.u, ~self.negative, self.active)
         else:
