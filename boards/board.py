@@ -17,7 +17,7 @@ from python_ref.spec.error import DesignError
 __all__ = ["FAMILIES", "Board", "Pin", "board_files", "read_board"]
 
 PLLS = {"ice40-pad": "ice40", "ice40-core": "ice40", "ecp5": "ecp5", "gowin": "gowin", "xc7": "xc7"}
-"""The kinds of PLL, and the family that has each."""
+"""Family that has each kind of PLL, by the name of the kind."""
 
 
 # -- What a file may say ----------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ _KEYS: dict[str, tuple[Reader, str]] = {
     "button.pull_up": _FLAG,
     "program.command": _NAME,
 }
-"""Every key of a board's file: what reads it (None refuses), and what it must be."""
+"""Every key of a board file: the function that reads its value (None for a value it refuses), and the form the value must have."""
 
 _NEEDED = (
     "title",
@@ -101,17 +101,17 @@ _NEEDED_BY = {"ice40": ("device.package",), "ecp5": ("device.package", "device.s
 
 
 def board_files() -> dict[str, Path]:
-    """The files of the boards that come with the package, by name."""
+    """Data files of the boards that come with the package, by the name of the board."""
     return {path.stem: path for path in sorted((Path(__file__).parent / "data").glob("*.toml"))}
 
 
 def read_board(path: Path) -> Board:
-    """Read a board's file, and check that the board can make its clock and the rate of its line.
+    """Read a board file, and check that the board can generate its clock and the baud rate of its serial line.
 
     Raises
     ------
     DesignError
-        If the file does not describe a board; it names the key.
+        If the file does not describe a board; the error names the key.
     OSError, UnicodeDecodeError, tomllib.TOMLDecodeError
         If the file cannot be read, or is not TOML.
     """

@@ -1,4 +1,4 @@
-"""What a board is: its part, its pins, its clock and its serial line."""
+"""Description of a board: its part, its pins, its clock and its serial line."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from boards.parts.target import Part
 __all__ = ["FAMILIES", "Board", "Pin"]
 
 FAMILIES = {"ice40-up5k": "ice40", "ecp5-85k": "ecp5", "gowin-gw1nr9": "gowin", "gowin-gw2ar18": "gowin", "xc7": "xc7"}
-"""The family of place and route of each part of :data:`boards.parts.target.TARGETS`; "xc7" has none here."""
+"""Family of place-and-route tools of each part of :data:`boards.parts.target.TARGETS`. For "xc7" there are no such tools here."""
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A pin of the part.
+    """A pin of the part and its electrical settings.
 
     Attributes
     ----------
     pin : str
-        Its name in constraints.
+        Name of the pin in constraint files.
     inverted : bool
-        Whether low means one: a light that shines, a button that is pressed.
+        Whether the pin is active low, such as a light that is on, or a button that is pressed, at 0.
     standard : str
-        Standard of the signal; "" where the family has but one.
+        I/O standard of the signal; "" for the default of the family.
     pull_up : bool
-        Whether the part pulls it up.
+        Whether the part's pull-up resistor is enabled.
     """
 
     pin: str
@@ -37,32 +37,32 @@ class Pin:
 
 @dataclass(frozen=True)
 class Board:
-    """A board.
+    """A board as its data file describes it.
 
     Attributes
     ----------
     name, title : str
-        What the user calls it, and what its maker calls it.
+        Name by which the user calls it, and its maker's name for it.
     part : Part
-        The part on it.
+        The FPGA on the board.
     source : str
-        Where its pins stand.
+        Document that the pin numbers were taken from.
     device, package, speed, variant : str
-        How place and route names the part; "" for what a family does not ask.
+        Options by which place and route names the part; "" for those that its family does not need.
     pins : dict of str to Pin
-        By port of the top level: ``clk``, ``rx``, ``tx``, ``led``, and ``button`` if there is one.
+        Pin of each port of the top level: ``clk``, ``rx``, ``tx``, ``led``, and ``button`` if there is one.
     clock_mhz : Fraction
-        Of the clock pin.
+        Frequency at the clock pin, in MHz.
     core_mhz : Fraction
-        What the core's clock shall be.
+        Frequency that a build aims at for the core's clock, in MHz.
     pll : str
-        Kind of the PLL; "" without one.
+        Kind of PLL that is used, from ``boards.board.PLLS``; "" for none.
     chip : str
-        What makes a serial line of USB.
+        Chip that connects the serial line to USB.
     baud, max_baud : int
-        Rate of the line, and the most that the chip bears.
+        Default rate of the serial line, and the highest rate that the chip supports, in baud.
     program : str
-        Command that loads ``{bitstream}``.
+        Shell command that loads the file ``{bitstream}`` onto the board.
     """
 
     name: str
@@ -84,10 +84,10 @@ class Board:
 
     @property
     def family(self) -> str:
-        """Family of its part: "ice40", "ecp5", "gowin" or "xc7"."""
+        """Family of the board's part: "ice40", "ecp5", "gowin" or "xc7"."""
         return FAMILIES[self.part.name]
 
     @property
     def builds(self) -> bool:
-        """Whether bitstreams can be made for it here."""
+        """Whether there are tools here that build a bitstream for this board."""
         return self.family != "xc7"

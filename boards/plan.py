@@ -1,4 +1,4 @@
-"""The clock of a core on a board, and the divisor that makes the rate of its serial line."""
+"""The clock of a core on a board, and the clock divisor for the baud rate of its serial line."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from python_ref.spec.error import DesignError
 __all__ = ["Plan", "plan", "plan_below"]
 
 LARGEST_ERROR = Fraction(15, 1000)
-"""Of the rate of the serial line; receiver and sender together bear 2 %."""
+"""Largest relative error of the baud rate; receiver and sender together tolerate 2 %."""
 
 LEAST_DIVISOR = 4
-"""Cycles per bit of a line whose other end has a clock of its own."""
+"""Fewest clock cycles per bit of a line whose other end has a clock of its own."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A board's clock and line.
+    """Clock and serial line of a core on a board.
 
     Attributes
     ----------
     board : Board
-        The board.
+        The board that the plan is for.
     clock : Clock
-        Of the core.
+        Clock of the core, with the settings of the PLL.
     baud : int
-        Of the line, as the host is told.
+        Nominal rate of the serial line, at which the host opens it.
     divisor : int
-        Cycles per bit.
+        Clock cycles per bit of the line.
     """
 
     board: Board
@@ -42,7 +42,7 @@ class Plan:
 
 
 def _divisor(mhz: Fraction, baud: int) -> int | None:
-    """Cycles per bit; None if there are too few, or the rate would be too wrong."""
+    """Clock cycles per bit; None if they are too few, or the error of the rate would be too large."""
     exact = mhz * 1_000_000 / baud
     divisor = round(exact)
     fits = divisor >= LEAST_DIVISOR and abs(exact / divisor - 1) <= LARGEST_ERROR
@@ -50,27 +50,27 @@ def _divisor(mhz: Fraction, baud: int) -> int | None:
 
 
 def plan(board: Board, *, mhz: Fraction | None = None, baud: int | None = None) -> Plan:
-    """The clock that is asked for, as near as the PLL comes to it, with the line's divisor.
+    """Choose the clock nearest to the requested one that the PLL can generate, and the divisor of the serial line.
 
     Parameters
     ----------
     board : Board
-        The board.
+        The board to plan for.
     mhz : Fraction or None
-        The core's clock, in MHz; None takes the one of the board's file.
+        Requested clock of the core, in MHz; None takes the one of the board file.
     baud : int or None
-        The rate of the line, in baud; None takes the one of the board's file.
+        Rate of the serial line, in baud; None takes the one of the board file.
 
     Returns
     -------
     Plan
-        The clock and the divisor.
+        The chosen clock and divisor, with the board and the rate.
 
     Raises
     ------
     DesignError
-        If the board cannot make that clock within 1 %, or the line's rate from it. It names the option, if one was given, else the key
-        of the board's file.
+        If the board cannot generate the clock within 1 %, or the baud rate from that clock. The error names the option, if one was
+        given, else the key of the board file.
     """
     wanted, rate = mhz or board.core_mhz, baud or board.baud
     if rate > board.max_baud:
@@ -87,7 +87,7 @@ def plan(board: Board, *, mhz: Fraction | None = None, baud: int | None = None) 
 
 
 def _no_clock(board: Board, possible: list[Fraction], wanted: Fraction, key: str) -> DesignError:
-    """The refusal of a clock that the board does not make, with the nearest that it does make."""
+    """The refusal of a clock that the board cannot generate; it names the nearest ones that it can."""
     around = [*sorted(each for each in possible if each < wanted)[-1:], *sorted(each for each in possible if each > wanted)[:1]]
     near = " or ".join(f"{float(each):g}" for each in around)
     if len(possible) == 1:
@@ -98,7 +98,7 @@ def _no_clock(board: Board, possible: list[Fraction], wanted: Fraction, key: str
 
 
 def _no_rate(board: Board, possible: list[Fraction], mhz: Fraction, rate: int, *, clock: Fraction | None, baud: int | None) -> DesignError:
-    """The refusal of a rate that cannot be made from a clock, with a clock and a rate that would do."""
+    """The refusal of a rate that cannot be derived from a clock; it names a clock and a rate that would work."""
     fitting = [each for each in possible if _divisor(each, rate) is not None]
     other = min(fitting, key=lambda each: abs(each - mhz), default=None)
     hertz = mhz * 1_000_000
@@ -116,7 +116,7 @@ def _no_rate(board: Board, possible: list[Fraction], mhz: Fraction, rate: int, *
 
 
 def plan_below(board: Board, mhz: float, baud: int | None = None) -> Plan | None:
-    """The highest clock of at most so many MHz from which the line's rate can be made; None if there is none."""
+    """The plan with the highest clock of at most ``mhz`` MHz that also gives the baud rate; None if there is none."""
     rate = baud or board.baud
     for each, clock in reversed(clocks(board).items()):
         divisor = _divisor(each, rate)

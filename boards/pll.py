@@ -1,4 +1,4 @@
-"""The clocks that a board's PLL can make, and the settings that make them."""
+"""Clocks that a board's PLL can generate, and the settings for each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Clock", "clocks"]
 
 @dataclass(frozen=True)
 class Clock:
-    """A clock for a core.
+    """A clock for a core, and how the board generates it.
 
     Attributes
     ----------
     mhz : Fraction
-        Its frequency.
+        Frequency of the clock, in MHz.
     settings : dict of str to int
-        The PLL's parameters, named as its family names them; empty: the clock of the pin, without a PLL.
+        Parameters of the PLL, by the names of its family; empty if the clock comes from the pin without a PLL.
     """
 
     mhz: Fraction
@@ -29,7 +29,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class _Limits:
-    """MHz, each from and to: phase comparator, oscillator, output."""
+    """Lowest and highest frequencies, in MHz, of a PLL's phase detector, oscillator and output."""
 
     pfd: tuple[Fraction, Fraction]
     vco: tuple[Fraction, Fraction]
@@ -55,7 +55,8 @@ _LIMITS = {
 
 
 def clocks(board: Board) -> dict[Fraction, Clock]:
-    """Every clock that a board can give a core, by MHz; of several settings the one that its family's own tool takes."""
+    """Every clock that a board can generate, by its frequency in MHz. Where several settings give a frequency, it has those that the
+    family's own tool chooses."""
     make = {"ice40": _ice40, "ecp5": _ecp5, "gowin": _gowin, "xc7": _xc7}[board.family]
     found = {board.clock_mhz: Clock(board.clock_mhz, {})}
     if board.pll:
@@ -65,7 +66,7 @@ def clocks(board: Board) -> dict[Fraction, Clock]:
 
 
 def _ice40(source: Fraction, limits: _Limits) -> Iterator[Clock]:
-    """Feedback SIMPLE: the output is the oscillator's by 2^DIVQ; the filter's range follows from the comparator's frequency."""
+    """Clocks with the feedback path SIMPLE: the oscillator divided by 2^DIVQ. FILTER_RANGE follows from the phase detector's frequency."""
     ends = (17, 26, 44, 66, 101)
     for divr in range(16):
         pfd = source / (divr + 1)
@@ -78,7 +79,7 @@ def _ice40(source: Fraction, limits: _Limits) -> Iterator[Clock]:
 
 
 def _ecp5(source: Fraction, limits: _Limits) -> Iterator[Clock]:
-    """Feedback of the output itself; the oscillator as near to 600 MHz, the middle of its range, as it can be."""
+    """Clocks with feedback from the output itself, the oscillator as close as possible to 600 MHz, the middle of its range."""
     for reference in range(1, 129):
         for feedback in range(1, 81):
             pfd, out = source / reference, source * feedback / reference

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The top level of a board: a core at the end of its serial line, its clock, its reset, and a light."""
+"""Top level of a board: a core with its serial line, clock, reset and status light."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from rtl_gen.toolchain.verilog import component_verilog
 __all__ = ["BoardTop", "emit_top", "top_module"]
 
 START_US = 15
-"""Microseconds of reset after configuration: an iCE40's block memories read wrong in the first 3."""
+"""Microseconds of reset after configuration, since an iCE40's block memories read wrong data in the first 3."""
 
 
 class BoardTop(wiring.Component):
-    """A core on a board.
+    """A core with all that a board needs around it.
 
     Reset is held until the PLL has locked and :data:`START_US` have passed, and while the button is pressed.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose core is built.
     plan : Plan
-        Board, clock, and rate of the line.
+        Board, clock, and rate of the serial line.
 
     Members
     -------
     clk : In(1)
-        The board's clock.
+        Clock input of the board, at ``plan.board.clock_mhz``.
     rx, tx : In(1), Out(1)
-        The serial line.
+        Receive and transmit lines of the serial link, high while idle.
     led : Out(1)
-        Shines while a run is under way.
+        Status light, on while a run is in progress.
     button : In(1)
-        Resets everything; only if the board has one.
+        Button that resets the core and the link; only on boards that have one.
     """
 
     def __init__(self, spec: DesignSpec, plan: Plan):
@@ -62,7 +62,9 @@ class BoardTop(wiring.Component):
         m.domains.start = ClockDomain("start", reset_less=True)
         m.d.comb += ClockSignal("start").eq(sync.clk)
         locked, ready, held = Signal(), Signal(), Signal(init=1)
-        count = Signal(range(2 * ceil(START_US * self.plan.clock.mhz)))  # its highest bit ends it: nothing is compared
+        count = Signal(
+            range(2 * ceil(START_US * self.plan.clock.mhz))
+        )  # the count ends when its highest bit is set, so that no comparator is needed
         if self.plan.clock.settings:
             m.submodules.pll = _PLLS[self.plan.board.pll](self.plan, self.clk, sync.clk, locked)
         else:
@@ -165,12 +167,12 @@ _PLLS = {"ice40-pad": _ice40, "ice40-core": _ice40, "ecp5": _ecp5, "gowin": _gow
 
 
 def top_module(spec: DesignSpec) -> str:
-    """Name of the top level's module."""
+    """Name of the Verilog module of a design's top level."""
     return f"{spec.module}_top"
 
 
 def emit_top(spec: DesignSpec, plan: Plan) -> str:
-    """The Verilog of a board's top level. Same design and plan, same text."""
+    """Verilog of a board's top level; the same design and plan always give the same text."""
     text = component_verilog(BoardTop(spec, plan), top_module(spec))
     header = (
         f"// {spec.name} on {plan.board.name}: {float(plan.clock.mhz):g} MHz, serial line of {plan.baud:,} baud, "

@@ -151,7 +151,7 @@ class _Plan(NamedTuple):
     tau_t: int
     two_sided: int
     node: int
-    plain: int
+    direct_update: int
     decay: int
     """k, or 0 without momentum."""
     weight_delta: int
@@ -466,15 +466,15 @@ def _learn(
             if updating and plan.word_bits:
                 at = position + (net.slot_at[layer] + group * net.group_slots[layer]) * plan.word_bits
                 for k in range(width):
-                    if g[k] != 0 or not plan.plain:
+                    if g[k] != 0 or not plan.direct_update:
                         r[k] = _random_word(packed, at + k * plan.word_bits, plan.word_bits)
-            if plan.plain:
+            if plan.direct_update:
                 counters[_UPDATE] += count * _narrow_update(plan, g, r, u)
             for o in range(first, first + count):
                 at = net.theta_at[layer] + o * width
                 sign = np.int64(s[net.neuron_at[layer] + o]) if plan.node else 2
                 signs = s if plan.node else s[at : at + width]
-                if plan.plain:
+                if plan.direct_update:
                     _move(theta[at : at + width], sign, signs, u, plan.theta_low, plan.theta_high, counters)
                 else:
                     counters[_GRADIENT] += _correlate(plan, gradient[at : at + width], sign, signs, g)
@@ -484,16 +484,16 @@ def _learn(
             if row >= 0:
                 word = net.word_at[layer] + group * width
                 for k in range(width):
-                    shown.broadcast[row, word + k] = u[k] if plan.plain else g[k]
+                    shown.broadcast[row, word + k] = u[k] if plan.direct_update else g[k]
                 _copy(shown.gradient[row, at : at + count * width], gradient[at : at + count * width])
             if signing:
                 s_at = net.neuron_at[layer] + first if plan.node else at
                 strides = (1, 0) if plan.node else (width, 1)
                 sent = room[3][:width]
                 for k in range(width):
-                    sent[k] = u[k] if plan.plain else g[k]
+                    sent[k] = u[k] if plan.direct_update else g[k]
                 registers[1] = _sign_words(plan, registers[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, momentum)
-            if updating and not plan.plain:
+            if updating and not plan.direct_update:
                 for i in range(at, at + count * width):
                     gradient[i] = 0
         operand = y_all[net.neuron_at[layer] : net.neuron_at[layer] + n_out]
@@ -646,7 +646,7 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         schedule.update_period,
         int(spec.two_sided),
         int(spec.node),
-        int(spec.plain),
+        int(spec.direct_update),
         decay,
         0 if spec.node else spec.amplitude_raw(weight.fraction_bits),
         1 << forms.activation.fraction_bits,
@@ -665,8 +665,8 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         forms.activation.width,
         spec.cost_format.width,
         spec.cost_change_format.width,
-        (spec.update_format if spec.plain else spec.gradient_format).width,
-        0 if spec.plain else spec.gradient_format.width,
+        (spec.update_format if spec.direct_update else spec.gradient_format).width,
+        0 if spec.direct_update else spec.gradient_format.width,
         m_width,
         weight.width,
     )

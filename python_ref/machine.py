@@ -232,7 +232,7 @@ def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: 
         raise unknown("Optimizer", spec.optimizer, "python_ref.machine._learn")
     layout, cast = spec.layout, spec.formats.weight_cast
     parameters, gradient, momentum, saturated = state.parameters, state.gradient, state.momentum, {}
-    if spec.plain:
+    if spec.direct_update:
         g, outside = _cast(g, spec.gradient_format, spec.update_format, cast, words)
         update, saturated["update"] = s * g[layout.parameter_word], int(layout.word_lanes @ outside)
     else:

@@ -1,4 +1,4 @@
-"""From accumulators to activations: neurons leave the lanes one by one through one activation unit."""
+"""Serialisation of the lanes' accumulators into neurons, and the activation unit that all neurons pass through."""
 
 from __future__ import annotations
 
@@ -22,27 +22,41 @@ from rtl_gen.perturbation import sign_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, slot_layout
 
-__all__ = ["ActivationUnit", "Drain", "neuron_layout"]
+__all__ = ["ActivationUnit", "NeuronSerializer", "neuron_layout"]
 
 
 def neuron_layout(spec: DesignSpec) -> data.StructLayout:
-    """What travels with a neuron's value: whether there is one, its layer, its pass, and whether it is the pass's last."""
+    """Layout of the fields that accompany a neuron's value.
+
+    Members
+    -------
+    valid : unsigned(1)
+        There is a neuron in this cycle.
+    second : unsigned(1)
+        The pass is pass 1, not pass 0.
+    last : unsigned(1)
+        The neuron is the last one of its pass.
+    layer : unsigned
+        Number of the neuron's layer, from 0.
+    """
     return data.StructLayout({"valid": unsigned(1), "second": unsigned(1), "last": unsigned(1), "layer": slot_layout(spec)["layer"].shape})
 
 
-class Drain(wiring.Component):
-    """Takes the accumulators of a finished group at once and hands them on one a cycle, lane 0 first.
+class NeuronSerializer(wiring.Component):
+    """Captures the accumulators of a finished group in one cycle and outputs them one per cycle, lane 0 first.
 
     Members
     -------
     slot : In(slot_layout(spec))
-        The slot, a cycle before the accumulators hold its product.
-    accumulators : In
-        Of all lanes, lane 0 lowest.
+        The slot whose product the accumulators include one cycle later.
+    accumulators : In(unsigned)
+        Accumulators of all lanes, lane 0's in the lowest bits.
     live : In(sign_layout(spec))
-        Signs of the lanes, with the accumulators (node perturbation).
-    neuron, z : Out
-        A pre-activation, perturbed, with its neuron, from ``latency(spec)`` cycles later on.
+        Signs of the lanes, valid with the accumulators (only in node perturbation).
+    neuron : Out(neuron_layout(spec))
+        Fields of the neuron that is output, the first one ``latency(spec)`` cycles after ``slot``.
+    z : Out(signed)
+        Pre-activation of that neuron, in node perturbation with its perturbation added.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -59,7 +73,8 @@ class Drain(wiring.Component):
 
     @staticmethod
     def latency(spec: DesignSpec) -> int:
-        """Cycles from ``slot``: it is qualified, then the accumulators are taken; in node perturbation, the first is perturbed."""
+        """Cycles from ``slot`` to the first neuron: one to qualify the slot, one to capture the accumulators, and in node perturbation
+        one to add the perturbation."""
         return 2 + spec.node
 
     def elaborate(self, platform):
@@ -68,29 +83,29 @@ class Drain(wiring.Component):
         width, take = spec.accumulator_width, Signal()
         m.d.sync += take.eq(self.slot.last & self.slot.forward)
         waiting = [Signal(width, name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
-        there = Signal(spec.hardware.lanes)
+        occupied = Signal(spec.hardware.lanes)
         pass_ends = Signal()
         neuron = Signal.like(self.neuron, name="first")
-        m.d.sync += [there.eq(there >> 1), *(mine.eq(following) for mine, following in pairwise(waiting))]
+        m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
         with m.If(take):
             m.d.sync += [
-                *(mine.eq(self.accumulators.word_select(lane, width)) for lane, mine in enumerate(waiting)),
-                there.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
+                *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
+                occupied.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
                 neuron.second.eq(slot.second),
                 neuron.layer.eq(slot.layer),
                 pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
             ]
         z = waiting[0].as_signed()
-        m.d.comb += [neuron.valid.eq(there[0]), neuron.last.eq(there[0] & ~there[1:2].any() & pass_ends)]
+        m.d.comb += [neuron.valid.eq(occupied[0]), neuron.last.eq(occupied[0] & ~occupied[1:2].any() & pass_ends)]
         domain = m.d.sync if spec.node else m.d.comb
         domain += [self.z.eq(self._perturbed(m, z) if spec.node else z), self.neuron.eq(neuron)]
         return m
 
     def _perturbed(self, m, z):
-        """z + sΔ of the neuron that leaves: one adder for all lanes. Its sign is there when it waits for nothing else."""
+        """z + sΔ of the neuron that is output, by one adder for all lanes. The signs are shifted out with the accumulators."""
         spec, slot = self.spec, self.slot
         second = slot.second & spec.two_sided
-        # What differs among the lanes: which sign they have, or whether they have one, or both.
+        # Lanes differ in the sign of their perturbation, in whether they are perturbed at all, or in both.
         some_negative, some_zero = -1 in spec.code.values, 0 in spec.code.values
         marks, present = (Signal(spec.hardware.lanes, name=name, reset_less=True) for name in ("marks", "present"))
         perturb, minus, hidden = (Signal(name=name, reset_less=True) for name in ("perturb", "minus", "hidden"))
@@ -118,20 +133,24 @@ class Drain(wiring.Component):
 
 
 class ActivationUnit(wiring.Component):
-    """y = cast_activation(f(z)) for the activation of the neuron's layer, ``latency`` cycles later.
+    """Computes y = cast_activation(f(z)) with the activation function f of the neuron's layer, in ``latency`` cycles.
 
     Members
     -------
-    neuron, z : In
-        Pre-activation, in its layer's exact format.
-    neuron_o, z_o, y : Out
-        The activation, with its neuron and pre-activation.
+    neuron : In(neuron_layout(spec))
+        Fields of the neuron whose pre-activation is ``z``.
+    z : In(signed)
+        Raw pre-activation in the exact format of the neuron's layer.
+    neuron_o, z_o : Out
+        The inputs ``neuron`` and ``z``, ``latency`` cycles later.
+    y : Out
+        Raw activation in the activation format, valid with ``neuron_o``.
     outside : Out(1)
-        The cast was out of range.
+        The cast to the activation format was out of range; valid with ``y``.
     """
 
     latency = 3
-    """Alignment, rounding, limits or table."""
+    """Cycles from ``z`` to ``y``: one to align, one to round, one for the limits or the table."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -151,14 +170,14 @@ class ActivationUnit(wiring.Component):
         m = Module()
         spec = self.spec
         layers = spec.network.layers
-        straight = _Straight(spec)
-        aligned = Signal(signed(straight.width), reset_less=True)
-        m.d.sync += aligned.eq(straight.value(self.z, self.neuron.layer))
+        pieces = _Pieces(spec)
+        aligned = Signal(signed(pieces.width), reset_less=True)
+        m.d.sync += aligned.eq(pieces.value(self.z, self.neuron.layer))
 
         neuron = delayed(m, self.neuron, self.latency - 1, "neuron", reset_less=False)
         m.d.sync += [self.neuron_o.eq(neuron), self.z_o.eq(delayed(m, self.z, self.latency - 1, "z"))]
 
-        # Sloped pieces have their value by now: what is left of them is the cast.
+        # Sloped pieces are already evaluated at this point; only the cast remains for them.
         functions = [Activation.IDENTITY if _is_sloped(layer.activation.form) else layer.activation for layer in layers]
         used = sorted(set(functions), key=lambda a: a.value)
         function = by_layer([used.index(each) for each in functions], neuron.layer)
@@ -166,13 +185,13 @@ class ActivationUnit(wiring.Component):
         m.d.sync += chosen.eq(function)
         with m.Switch(chosen):
             for number, activation in enumerate(used):
-                y, outside = self._apply(m, activation, aligned, straight.fraction)
+                y, outside = self._apply(m, activation, aligned, pieces.fraction)
                 with m.Case(number):
                     m.d.comb += [self.y.eq(y), self.outside.eq(outside)]
         return m
 
     def _apply(self, m, activation, aligned, fraction):
-        """One activation: its value and whether it was out of range, both two cycles later than what is aligned."""
+        """One activation: its value, and whether it was out of range, both two cycles after ``aligned``."""
         formats = self.spec.formats
         target, cast = formats.activation, formats.activation_cast
         name = activation.value
@@ -198,7 +217,7 @@ class ActivationUnit(wiring.Component):
         return read.data, outside
 
     def _flat(self, activation, aligned, fraction, y):
-        """Assignments of ``y``, for an activation whose pieces have no slope: where its pieces begin, then their constants."""
+        """Assignments for an activation whose pieces are constants: compare with the breaks, and select a constant a cycle later."""
         form, unit = activation.form, 2**self.spec.formats.activation.fraction_bits
         below = [
             Signal(name=f"{activation.value}_negative" if begin == 0 else f"{activation.value}_below{n}")
@@ -212,22 +231,22 @@ class ActivationUnit(wiring.Component):
 
 
 def _is_sloped(form: Form) -> TypeGuard[Piecewise]:
-    """Whether an activation is straight pieces of which one has a slope."""
+    """Whether an activation is pieces pieces of which one has a slope."""
     if not isinstance(form, (Tabulated, Piecewise)):
         raise unknown("Form of an activation", form, "rtl_gen.activation")
     return isinstance(form, Piecewise) and not form.flat
 
 
-class _Straight:
-    """Pre-activations on one binary point, those of sloped pieces with the value of their piece: one cycle of logic.
+class _Pieces:
+    """Evaluates sloped pieces and aligns all pre-activations to one binary point, in one cycle of logic.
 
-    Only the first layer can have another binary point than the rest, since its inputs have a format of their own. Of the low bits that no
-    cast will keep, one remains (:func:`~rtl_gen.cast.jam`).
+    Only the first layer can have another binary point than the rest, since its inputs have their own format. Low bits that no cast
+    keeps are reduced to one (:func:`~rtl_gen.cast.jam`).
 
     Attributes
     ----------
     width, fraction : int
-        Bits of the result, and those of them behind the binary point.
+        Total bits and fraction bits of the result.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -246,22 +265,21 @@ class _Straight:
         self.width, self.fraction = width - self._jammed, self._exact_fraction - self._jammed
 
     def value(self, z: Value, layer: Value) -> Value:
-        """The aligned value of a pre-activation ``z`` of ``layer``."""
+        """Value of a pre-activation ``z`` of ``layer``, aligned to the common binary point."""
         found = self._line(z, layer, 0)
-        # ReLU is always among them, which costs nothing where no layer has it, and keeps the text of the Verilog as it was.
-        for form in dict.fromkeys([Activation.RELU.form, *(each.activation.form for each in self._layers)]):
+        for form in dict.fromkeys(each.activation.form for each in self._layers):
             if not _is_sloped(form):
                 continue
-            mine = by_layer([each.activation.form == form for each in self._layers], layer)
+            selected = by_layer([each.activation.form == form for each in self._layers], layer)
             *others, last = form.pieces
             if last != Piece(0):
-                found = Mux(mine, self._piece(z, layer, last), found)
+                found = Mux(selected, self._piece(z, layer, last), found)
             for begin, piece in reversed(list(zip(form.breaks, others, strict=True))):
-                found = Mux(mine & (z < self._break(begin, layer)), self._piece(z, layer, piece), found)
+                found = Mux(selected & (z < self._break(begin, layer)), self._piece(z, layer, piece), found)
         return found
 
     def _line(self, z: Value, layer: Value, shift: int) -> Value:
-        """z·2^(−shift), aligned."""
+        """z·2^(−shift), aligned to the common binary point."""
         ends = (self._fractions[0], self._fractions[-1])
         first, others = (jam(z.shift_left(self._exact_fraction - each - shift), self._jammed) for each in ends)
         return Mux(layer == 0, first, others)
@@ -273,6 +291,6 @@ class _Straight:
         return int(offset) if piece.shift is None else self._line(z, layer, piece.shift) + int(offset)
 
     def _break(self, begin: Fraction, layer: Value) -> Value | int:
-        """⌈b·2^f⌉ of a break b, in the raw integers of the layer's pre-activations."""
+        """⌈b·2^f⌉, the smallest raw pre-activation of ``layer`` that is not below break b."""
         first, others = (math.ceil(begin * 2**each) for each in (self._fractions[0], self._fractions[-1]))
         return first if first == others else Mux(layer == 0, first, others)

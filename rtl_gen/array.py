@@ -10,17 +10,17 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import Memory
 from rtl_gen.broadcast import operand_shape
+from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.lane import Lane
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import DRAW_LATENCY, sign_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
 from rtl_gen.slot import active_lanes, ahead_layout, delayed, ends_pass, pipeline, slot_layout
-from rtl_gen.station import MANY, tell
 
 __all__ = ["LaneArray"]
 
-_PLACES = (MANY - 1).bit_length()
+_PLACES = (MAX_DIRECT_LANES - 1).bit_length()
 """Places of a lane's number within so many."""
 
 
@@ -43,13 +43,13 @@ class LaneArray(wiring.Component):
     replay, live : In(sign_layout(spec))
         Signs of the step being correlated, a cycle after ``slot``; of the step under way, two cycles after ``live_slot`` (weight
         perturbation; in node perturbation they stand beside the accumulators, where they are not the lanes' concern).
-    word_slot, word : Out, In
+    noise_slot, word : Out, In
         The random word, two cycles after its slot (with a gradient memory or momentum).
     update : In(1)
         An update is due in the correlating pass.
     operand_slot, operand_ahead, x : Out, Out, In
         The slot when its input's address must stand, and what comes after it; the input as much later as :class:`Operands` takes.
-    drain_slot, accumulators : Out
+    accumulator_slot, accumulators : Out
         The slot, a cycle before the accumulators hold its product.
     word_stb, word_event : Out
         A word was correlated: what :func:`rtl_gen.probe.event_layouts` says.
@@ -70,7 +70,7 @@ class LaneArray(wiring.Component):
         ports = {
             "slot_ahead": In(slot),
             "slot": In(slot),
-            "broadcast": In(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
+            "broadcast": In(shape_of(spec.update_format if spec.direct_update else spec.gradient_format)),
             "broadcast_outside": In(1),
             "replay": In(sign_layout(spec)),
             "live_slot": Out(slot),
@@ -78,7 +78,7 @@ class LaneArray(wiring.Component):
             "operand_slot": Out(slot),
             "operand_ahead": Out(ahead_layout(spec)),
             "x": In(operand_shape(spec)),
-            "drain_slot": Out(slot),
+            "accumulator_slot": Out(slot),
             "accumulators": Out(unsigned(count * spec.accumulator_width)),
             "word_stb": Out(1),
             "word_event": Out(event_layouts(spec)["word"]),
@@ -94,33 +94,33 @@ class LaneArray(wiring.Component):
         }
         if not spec.node:
             ports |= {"live": In(sign_layout(spec))}
-        if spec.plain:
+        if spec.direct_update:
             ports |= {"update_outside": In(1)}
         elif spec.stochastic_bits:
-            ports |= {"word_slot": Out(slot), "word": In(spec.stochastic_bits)}
+            ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
         super().__init__(ports)
 
     @property
     def counts(self) -> tuple[str, ...]:
         """Names of what it counts."""
-        kinds = ["broadcast", "update", "weight", *([] if self.spec.plain else ["gradient"])]
+        kinds = ["broadcast", "update", "weight", *([] if self.spec.direct_update else ["gradient"])]
         kinds += ["momentum"] if self.spec.momentum is not None else []
         return ("writes", "changed", *(f"saturated_{kind}" for kind in kinds))
 
     @property
     def operand_latency(self) -> int:
         """Cycles from ``slot`` to ``operand_slot``."""
-        return self.timing.weight - self.timing.reach - Operands.latency(self.spec)
+        return self.timing.weight - self.timing.fanout - Operands.latency(self.spec)
 
     @property
     def latency(self) -> int:
-        """Cycles from ``slot`` to ``drain_slot``."""
+        """Cycles from ``slot`` to ``accumulator_slot``."""
         return self.timing.accumulator - 1
 
     @property
     def host_latency(self) -> int:
         """Cycles from ``host_address`` to ``host_read_data``."""
-        return self.timing.reach + self.timing.read + 1 + (len(self.lanes) > MANY)
+        return self.timing.fanout + self.timing.read + 1 + (len(self.lanes) > MAX_DIRECT_LANES)
 
     @property
     def count_latency(self) -> int:
@@ -133,18 +133,18 @@ class LaneArray(wiring.Component):
         slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
         ahead = [self.slot_ahead, *slots]
         m.d.comb += [
-            self.live_slot.eq(slots[(self.latency + 1 if self.spec.node else timing.parameter - timing.reach) - DRAW_LATENCY]),
+            self.live_slot.eq(slots[(self.latency + 1 if self.spec.node else timing.parameter - timing.fanout) - DRAW_LATENCY]),
             self.operand_slot.eq(slots[self.operand_latency]),
             *(self.operand_ahead[name].eq(ahead[self.operand_latency][name]) for name in self.operand_ahead.shape().members),
-            self.drain_slot.eq(slots[self.latency]),
+            self.accumulator_slot.eq(slots[self.latency]),
         ]
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
         m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
-        # By the cycle in which lanes hear what they are told of it.
-        told = ahead if timing.reach else slots
-        (shared, own), (more_shared, more_own) = self._memories(m, told), self._data(m, told)
-        tell(m, self.lanes, shared | more_shared, own | more_own)
+        # By the cycle in which lanes hear what they are arriving of it.
+        arriving = ahead if timing.fanout else slots
+        (shared, per_lane), (more_shared, more_per_lane) = self._memories(m, arriving), self._data(m, arriving)
+        connect_lanes(m, self.lanes, shared | more_shared, per_lane | more_per_lane)
         self._count(m, slots)
         self._show(m, slots)
         return m
@@ -165,12 +165,12 @@ class LaneArray(wiring.Component):
             rows.append(("gradient", Memory.GRADIENT, timing.gradient_read, timing.gradient, 1))
         if spec.momentum is not None:
             rows.append(("momentum", Memory.MOMENTUM, timing.momentum_read, timing.momentum, updates))
-        word = Signal(32, name="host_word", reset_less=timing.reach > 0)
+        word = Signal(32, name="host_word", reset_less=timing.fanout > 0)
         m.d.sync += word.eq(Mux(self.host_mode, self.host_data, 0))
-        shared, own = {"host_word": word, "host_mode": self.host_mode}, {}
+        shared, per_lane = {"host_word": word, "host_mode": self.host_mode}, {}
         if spec.gradient_memory:
             shared["gradient_clear"] = updates & ~self.host_mode
-        found = [Signal(32, name=f"found{first}") for first in range(0, len(self.lanes), MANY)]
+        found = [Signal(32, name=f"found{first}") for first in range(0, len(self.lanes), MAX_DIRECT_LANES)]
         for name, memory, read, write, when in rows:
             for way, stage in (("read", read), ("write", write)):
                 address = self._address(m, slots[stage], f"{name}_{way}")
@@ -178,17 +178,17 @@ class LaneArray(wiring.Component):
             enable = slots[write - 1].real & slots[write - 1].correlate & when
             chosen = self.host_memory == memory
             written = Cat(self.host_write & chosen & (self.host_lane == number) for number in range(len(self.lanes)))
-            own[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
-            m.d.sync += own[f"{name}_en"].eq(enable.replicate(len(self.lanes)) | written)
+            per_lane[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
+            m.d.sync += per_lane[f"{name}_en"].eq(enable.replicate(len(self.lanes)) | written)
             for group, read_data in enumerate(found):
                 with m.If(chosen), m.Switch(self.host_lane[:_PLACES]):
-                    for number, lane in enumerate(self.lanes[group * MANY : (group + 1) * MANY]):
+                    for number, lane in enumerate(self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]):
                         with m.Case(number):
                             m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
         found = [delayed(m, read_data, 1, "host_read_data") for read_data in found]
         chosen = found[0] if len(found) == 1 else delayed(m, Array(found)[self.host_lane[_PLACES:]], 1, "host_read_data_chosen")
         m.d.comb += self.host_read_data.eq(chosen)
-        return shared, own
+        return shared, per_lane
 
     def _data(self, m, slots):
         """Broadcast, signs, operand and random words to the lanes: what they share, and what is each one's own."""
@@ -197,24 +197,24 @@ class LaneArray(wiring.Component):
         minus_pass = perturbed.second & spec.two_sided
         slot = slots[timing.update - 1]
         counted = self._existing(m, slot, slot.real & slot.correlate & self.update)
-        own = {"negative": self.replay.negative, "active": self.replay.active, "counted": counted}
+        per_lane = {"negative": self.replay.negative, "active": self.replay.active, "counted": counted}
         if not spec.node:
-            own["live_negative"] = self.live.negative ^ minus_pass.replicate(len(self.lanes))
-            own["live_active"] = self.live.active & perturbed.perturb.replicate(len(self.lanes))
+            per_lane["live_negative"] = self.live.negative ^ minus_pass.replicate(len(self.lanes))
+            per_lane["live_active"] = self.live.active & perturbed.perturb.replicate(len(self.lanes))
         weighed = slots[timing.weight]
         shared = {"load": delayed(m, weighed.first, 1, "load"), "hidden": weighed.layer.any(), "x": self.x}
-        if spec.plain:
-            return shared | {"u": self.broadcast}, own
+        if spec.direct_update:
+            return shared | {"u": self.broadcast}, per_lane
         entry = slots[timing.update - 1]
         shared |= {"g": self.broadcast, "update_en": entry.real & entry.correlate & self.update}
         if not spec.stochastic_bits:
-            return shared, own
+            return shared, per_lane
         # The word is valid when the first stochastic cast rounds: that of m, or of u.
         momentum = spec.momentum is not None
-        m.d.comb += self.word_slot.eq(slots[(timing.gradient + 1 if momentum else timing.gradient) - DRAW_LATENCY])
+        m.d.comb += self.noise_slot.eq(slots[(timing.gradient + 1 if momentum else timing.gradient) - DRAW_LATENCY])
         if not momentum:
-            return shared | {"update_word": self.word}, own
-        return shared | {"update_word": delayed(m, self.word, 2, "update_word"), "momentum_word": self.word}, own
+            return shared | {"update_noise": self.noise}, per_lane
+        return shared | {"update_noise": delayed(m, self.noise, 2, "update_noise"), "momentum_noise": self.noise}, per_lane
 
     def _count(self, m, slots):
         """Saturations, writes and changes, counted over existing lanes beside the parameter."""
@@ -245,7 +245,7 @@ class LaneArray(wiring.Component):
             "saturated_weight": (Cat(lane.weight_outside for lane in self.lanes), 1),
             "saturated_broadcast": (None, correlated & all_if(self.broadcast_outside, 1, "broadcast_outside")),
         }
-        if spec.plain:
+        if spec.direct_update:
             rows["saturated_update"] = (None, updated & all_if(self.update_outside, 1, "update_outside"))
         else:
             rows["saturated_update"] = (flags("update_outside", timing.update), updated)
@@ -264,7 +264,7 @@ class LaneArray(wiring.Component):
     def _existing(self, m, slot, when=1):
         """Lanes that have a neuron, one cycle after the slot; none where not ``when``."""
         # A reset's wire to all that hangs on many lanes is a long one.
-        mask = Signal(self.spec.hardware.lanes, reset_less=self.timing.reach > 0)
+        mask = Signal(self.spec.hardware.lanes, reset_less=self.timing.fanout > 0)
         m.d.sync += mask.eq(Mux(when, Cat(active_lanes(self.spec, slot) > lane for lane in range(self.spec.hardware.lanes)), 0))
         return mask
 
@@ -283,7 +283,7 @@ class LaneArray(wiring.Component):
                 "sign": Mux(replay.active[number], Mux(replay.negative[number], -1, 1), 0),
                 "parameter": lane.parameter,
             }
-            if not spec.plain:
+            if not spec.direct_update:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
             if spec.momentum is not None:
                 kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - timing.read, f"old_momentum{number}")

@@ -1,8 +1,8 @@
 # amaranth: UnusedElaboratable=no
-"""The broadcast: the one number that reaches every synapse, scaled and narrowed once, outside the lanes.
+"""The broadcast: a number that all synapses receive, scaled and cast once outside the lanes.
 
-In node perturbation it is C̃·xⱼ, formed by the core's one auxiliary multiplier, which squares the output errors when it
-does not correlate.
+In weight perturbation it is C̃, in node perturbation C̃·xⱼ. The product is formed by the core's auxiliary multiplier, which squares the
+output errors while no pass correlates.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed, Rounding
 from rtl_gen.cast import cast_in_two
+from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, shift
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
-from rtl_gen.slot import NEVER_COLLIDES, by_layer, delayed, in_last_layer, pipeline, slot_layout
-from rtl_gen.station import reach_of, read_latency_of
+from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer, pipeline, slot_layout
 
 __all__ = ["Broadcast", "Multiplier", "Scaler", "factors", "operand_shape"]
 
 
 def operand_shape(spec: DesignSpec):
-    """Shape that holds the inputs of every layer, and 1."""
+    """Shape that holds the inputs of every layer, and the constant 1 of the bias."""
     formats = [spec.operand_format(layer) for layer in range(len(spec.network.layers))]
     is_signed = any(f.signed for f in formats)
     width = max(max(f.width + (is_signed and not f.signed), f.fraction_bits + 1 + is_signed) for f in formats)
@@ -36,7 +36,7 @@ def operand_shape(spec: DesignSpec):
 
 
 def factors(spec: DesignSpec) -> tuple[int, int]:
-    """Widths of the auxiliary multiplier's factors: C̃ and x, or an error twice."""
+    """Widths of the auxiliary multiplier's two factors, which are C̃ and x, or the same error twice."""
     error = spec.error_format.width
     if not spec.node:
         return error, error
@@ -45,15 +45,15 @@ def factors(spec: DesignSpec) -> tuple[int, int]:
 
 
 class Multiplier(wiring.Component):
-    """o = a·b, with registers for the factors and the product; a block of its own, so that a DSP takes the registers too.
+    """o = a·b with registers for the factors and the product, in a module of its own so that a DSP block absorbs the registers.
 
     Parameters
     ----------
     a, b : int
-        Widths of the factors, signed.
+        Widths of the two signed factors.
     in_parts : bool
-        Whether the part has multipliers in plenty, far from what is told: factors are cut into what one of them takes, and their
-        products are held before they are summed.
+        Whether to split the factors into pieces that fit one multiplier, and register the partial products before their sum. This
+        is faster on large parts, whose multipliers are plentiful but far apart.
 
     Attributes
     ----------
@@ -62,10 +62,10 @@ class Multiplier(wiring.Component):
     """
 
     WIDEST = 16
-    """Widest factor for which it is one UP5K DSP."""
+    """Widest factor, in bits, for which the multiplier is one UP5K DSP block."""
 
     PIECE = 17
-    """Bits of a piece of a factor, all but its last: with their sign as many as most parts multiply."""
+    """Width of each piece of a factor but the last, in bits; with a sign bit, it fits the multipliers of most parts."""
 
     def __init__(self, a: int, b: int, *, in_parts: bool = False):
         self.in_parts = in_parts
@@ -74,17 +74,17 @@ class Multiplier(wiring.Component):
 
     @classmethod
     def of(cls, spec: DesignSpec) -> Multiplier:
-        """That of a design."""
-        return cls(*factors(spec), in_parts=reach_of(spec.hardware.lanes) > 0)
+        """Return the auxiliary multiplier of a design."""
+        return cls(*factors(spec), in_parts=fanout_latency(spec.hardware.lanes) > 0)
 
     @property
     def products(self) -> list[tuple[int, int]]:
-        """Widths of the factors that are multiplied, signed."""
+        """Widths of the signed factors of each partial product."""
         pieces = ([part.width + (not part.signed) for _, part in self._cut(factor)] for factor in (self.a, self.b))
         return list(product_of(*pieces))
 
     def _cut(self, factor):
-        """Pieces of a factor, each with its place and its shape: all but the last are unsigned."""
+        """Pieces of a factor, each with its lowest bit and its shape; all but the last are unsigned."""
         cuts = [*range(0, max(1, len(factor) - 1), self.PIECE), len(factor)] if self.in_parts else [0, len(factor)]
         *low, high = pairwise(cuts)
         return [*((first, unsigned(after - first)) for first, after in low), (high[0], signed(high[1] - high[0]))]
@@ -97,7 +97,7 @@ class Multiplier(wiring.Component):
     def _whole(self, m):
         a = Signal.like(self.a, name="a_registered", reset_less=True)
         b = Signal.like(self.b, name="b_registered", reset_less=True)
-        # As in a lane's multiply-accumulate: all bits that the DSP's product has.
+        # The product has all bits of the DSP's product, as in a lane's multiply-accumulate.
         widest = max(self.WIDEST, len(a), len(b))
         a_wide, b_wide = Signal(signed(widest)), Signal(signed(widest))
         product = Signal(signed(2 * widest), reset_less=True)
@@ -108,7 +108,7 @@ class Multiplier(wiring.Component):
     def _in_parts(self, m):
         parts = []
         for (at_a, a), (at_b, b) in product_of(self._cut(self.a), self._cut(self.b)):
-            part = m.submodules[f"product_{at_a}_{at_b}"] = Product(a, b, far=True)
+            part = m.submodules[f"product_{at_a}_{at_b}"] = Product(a, b, pipelined=True)
             m.d.comb += [part.a.eq(self.a[at_a:]), part.b.eq(self.b[at_b:])]
             parts.append(shift(part.o, at_a + at_b))
         product = Signal.like(self.o, name="product", reset_less=True)
@@ -117,30 +117,32 @@ class Multiplier(wiring.Component):
 
 
 class Scaler(wiring.Component):
-    """Multiplies by a power of two and casts: o = cast(i · 2^e) for e within a range fixed at construction.
+    """Multiplies by a power of two and casts: o = cast(i · 2^e), with e in a range fixed at construction.
 
-    Two places of shift a cycle, then rounding, then the limits. A bit that stands for everything shifted out keeps
-    the rounding exact.
+    Each cycle applies two bits of the shift amount; then follow rounding and the limits. A sticky bit, the OR of all bits shifted out,
+    keeps the rounding exact.
 
     Parameters
     ----------
     shape : Shape
-        Of ``i``.
+        Shape of the input ``i``.
     dropped : int
-        Bits dropped at amount 0; negative where that shifts left.
+        Number of bits dropped at amount 0; negative for a shift to the left.
     amounts : int
-        Number of amounts: 0 … amounts − 1 drop that many bits more.
+        Number of amounts; amount n, from 0 to amounts − 1, drops n bits more.
     target : Fixed
-        Format of ``o``.
+        Format of the output ``o``.
     cast : Cast
-        Modes.
+        Rounding and overflow mode of the cast.
 
     Members
     -------
     i, amount : In
-        Value and amount.
-    o, outside : Out
-        The cast value ``latency`` cycles later, and whether it was out of range.
+        Raw value to scale, and the amount of bits to drop more.
+    o : Out
+        Raw cast value in ``target``, ``latency`` cycles after ``i``.
+    outside : Out(1)
+        The value was out of the range of ``target``; valid with ``o``.
     """
 
     def __init__(self, shape, *, dropped: int, amounts: int, target: Fixed, cast):
@@ -153,7 +155,7 @@ class Scaler(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Two places of the amount a cycle, one for rounding where there is any, one for the limits."""
+        """Cycles from ``i`` to ``o``: one per two bits of the amount, one for rounding unless it is FLOOR, and one for the limits."""
         return self._shift_latency + self._rounds + 1
 
     @property
@@ -166,7 +168,7 @@ class Scaler(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Two places more than the value has: a guard place and the place that stands for all that was shifted out.
+        # The value gets two more low bits, a guard bit and the sticky bit.
         exact = self._rounds
         value, amount = shift(self.i, max(0, -self.dropped) + 2 * exact), self.amount
         for stage in range(self._shift_latency):
@@ -193,43 +195,47 @@ class Scaler(wiring.Component):
 
 
 class Broadcast(wiring.Component):
-    """Forms g = cast_gradient(2^e·C̃·xⱼ) or, without a gradient memory, u = cast_weight(g).
+    """Computes g = cast_gradient(2^e·C̃·xⱼ) and, for direct updates, u = cast_weight(g). In weight perturbation xⱼ is left out.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose broadcast is computed.
 
     Members
     -------
     slot : In(slot_layout(spec))
-        The slot, when the old input's address stands (node perturbation).
+        The slot; in node perturbation it is given in the cycle in which the old operand's address is valid.
     old_x : In(operand_shape(spec))
-        The input xⱼ of the pass that is correlated, one cycle after ``slot``; taken as 1 for a bias.
+        Input xⱼ of the pass being correlated, one cycle after ``slot``; the broadcast replaces it by 1 for a bias.
     cost_change : In
-        C̃; must stand from the cycle after the first slot of a correlating pass.
-    exponent : In(signed)
-        e, within ``spec.exponents``.
+        Raw C̃, which must be stable from the cycle after the first slot of a correlating pass.
+    exponent : In(signed(8))
+        Exponent e of the learning rate, within ``spec.exponents``.
     update : In(1)
-        An update is due.
-    word : In
-        Random word, valid two cycles after ``word_slot``.
-    word_slot : Out
-        The slot, two cycles before its random word is used.
+        An update is due in the correlating pass.
+    noise : In(spec.stochastic_bits)
+        Rounding noise, valid two cycles after ``noise_slot`` (direct updates with stochastic rounding only).
+    noise_slot : Out(slot_layout(spec))
+        The slot, two cycles before its rounding noise is used.
     error, error_stb : In
-        An output's error; ``square`` is its square two cycles later. Never given while products are formed.
-    slot_o, slot_ahead : Out(slot_layout(spec))
-        The slot, a cycle before ``o`` is valid: ``latency`` cycles after ``slot``; and the slot that comes a cycle later.
+        Raw error of an output and its strobe, never given while products are formed.
+    square : Out
+        Square of ``error``, after the latency of the multiplier.
+    slot_o : Out(slot_layout(spec))
+        The slot, ``latency`` cycles after ``slot`` and one cycle before ``o`` is valid for it.
+    slot_ahead : Out(slot_layout(spec))
+        The slot that follows on ``slot_o`` one cycle later.
     o : Out
-        g, or u; 0 in a pass that does not correlate.
+        Raw g, or raw u for direct updates; u is 0 where nothing is updated.
     outside, update_outside : Out(1)
-        Whether cast_gradient, and cast_weight, was out of range; with ``o``.
+        Whether cast_gradient, and cast_weight, was out of range; valid with ``o``.
     """
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.multiplier = Multiplier.of(spec)
-        self._read_latency = read_latency_of(spec.hardware.lanes)
+        self._read_latency = read_latency(spec.hardware.lanes)
         layers = range(len(spec.network.layers))
         products = [spec.product_format(spec.operand_format(layer) if spec.node else None) for layer in layers]
         low, high = spec.exponents
@@ -259,14 +265,14 @@ class Broadcast(wiring.Component):
             "slot_o": Out(slot_layout(spec)),
             "slot_ahead": Out(slot_layout(spec)),
             "outside": Out(1),
-            "o": Out(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
+            "o": Out(shape_of(spec.update_format if spec.direct_update else spec.gradient_format)),
         }
         if spec.node:
             ports["old_x"] = In(operand)
-        if spec.plain:
+        if spec.direct_update:
             ports |= {"update_outside": Out(1)}
             if spec.stochastic_bits:
-                ports |= {"word": In(spec.stochastic_bits), "word_slot": Out(slot_layout(spec))}
+                ports |= {"noise": In(spec.stochastic_bits), "noise_slot": Out(slot_layout(spec))}
         super().__init__(ports)
 
     @property
@@ -275,8 +281,8 @@ class Broadcast(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from ``slot`` to ``slot_o``: the product, the scaler, and cast_weight without a gradient memory; less one."""
-        return self._product_latency + self.scaler.latency + self.reuses + 2 * self.spec.plain - 1
+        """Cycles from ``slot`` to ``slot_o``: the product, the scaler, and cast_weight for direct updates; less one."""
+        return self._product_latency + self.scaler.latency + self.reuses + 2 * self.spec.direct_update - 1
 
     def elaborate(self, platform):
         m = Module()
@@ -286,7 +292,7 @@ class Broadcast(wiring.Component):
         m.d.comb += [self.slot_o.eq(slots[-1]), self.slot_ahead.eq(slots[-2])]
 
         product = self._multiply(m, slots)
-        # The amount belongs to the cycle in which the product enters the scaler.
+        # The amount is computed for the slot whose product enters the scaler.
         before = slots[max(0, self._product_latency - 1)]
         amount = Signal(range(max(2, scaler.amounts)))
         m.d.sync += amount.eq(spec.exponents[1] - self.exponent + by_layer(self.offsets, before.layer))
@@ -300,14 +306,14 @@ class Broadcast(wiring.Component):
         if self.reuses:
             g, outside = self._reuse(m, g, outside, slots[stage - 1], slots[stage])
             stage += 1
-        if spec.plain:
+        if spec.direct_update:
             self._cast_weight(m, g, outside, slots, stage)
         else:
             m.d.comb += [self.o.eq(g), self.outside.eq(outside)]
         return m
 
     def _multiply(self, m, slots):
-        """C̃·x of a slot, when it enters the scaler, or C̃ itself in weight perturbation; and the square of an error."""
+        """C̃·x of the slot that enters the scaler, or C̃ itself in weight perturbation; also connects the square of an error."""
         spec = self.spec
         error = self.error
         m.submodules.multiplier = multiplier = self.multiplier
@@ -326,10 +332,10 @@ class Broadcast(wiring.Component):
         return multiplier.o
 
     def _reuse(self, m, g, outside, before, slot):
-        """Remember g of the last layer's first group for its other groups, so that the multiplier is free for the cost."""
+        """Store g of the last layer's first group and reuse it for the other groups, so that the multiplier is free for the cost."""
         spec = self.spec
         m.submodules.reuse = store = memory.Memory(
-            shape=unsigned(len(g) + 1), depth=spec.layout.layers[-1].group_words, init=[], attrs=NEVER_COLLIDES
+            shape=unsigned(len(g) + 1), depth=spec.layout.layers[-1].group_words, init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
         word = Signal(range(spec.layout.layers[-1].group_words))
@@ -337,7 +343,7 @@ class Broadcast(wiring.Component):
         repeat = Signal()
         with m.If(before.real):
             m.d.sync += word.eq(Mux(before.last, 0, word + 1))
-        # A word is read a cycle before it is needed, so that no logic follows the memory; it was written a group earlier.
+        # A word is read one cycle early, so that no logic follows the memory; it was written one group earlier.
         m.d.comb += [
             write.addr.eq(delayed(m, word, 1, "word")),
             write.data.eq(Cat(g, outside)),
@@ -350,12 +356,12 @@ class Broadcast(wiring.Component):
         return chosen[:-1].as_signed(), chosen[-1]
 
     def _cast_weight(self, m, g, outside, slots, stage):
-        """u = cast_weight(g) two cycles later; 0 where nothing is updated."""
+        """u = cast_weight(g), two cycles after g; 0 where nothing is updated."""
         spec = self.spec
         source, target, cast = spec.gradient_format, spec.update_format, spec.formats.weight_cast
         if spec.stochastic_bits:
-            m.d.comb += self.word_slot.eq(slots[stage - DRAW_LATENCY])
-        dropped, word = source.fraction_bits - target.fraction_bits, self.word if spec.stochastic_bits else 0
+            m.d.comb += self.noise_slot.eq(slots[stage - DRAW_LATENCY])
+        dropped, word = source.fraction_bits - target.fraction_bits, self.noise if spec.stochastic_bits else 0
         u, update_outside = cast_in_two(m, g, dropped, target, cast.rounding, cast.overflow, "u", word)
         entry = slots[stage + 1]
         m.d.sync += self.o.eq(Mux(entry.correlate & self.update, u, 0))

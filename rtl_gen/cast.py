@@ -1,4 +1,4 @@
-"""The narrowing operation over two cycles, where one would be too long: what is rounded is only as wide as the target needs."""
+"""The cast to a narrower format in two cycles, for places where one is too slow; its rounding adder is only as wide as the target."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["cast_in_two", "jam"]
 
 
 def jam(value: Value, dropped: int) -> Value:
-    """Drop low bits, the lowest that is left standing for all of them: no cast to two bits fewer sees a difference.
+    """Drop low bits and OR them into the lowest remaining bit; a later cast that drops at least two more bits gives the same result.
 
     Parameters
     ----------
     value : Value
-        Raw integer, of more bits than are dropped.
+        Raw integer with more than ``dropped`` bits.
     dropped : int
-        Number of bits.
+        Number of low bits to drop.
     """
     if dropped <= 0:
         return value
@@ -38,7 +38,7 @@ def _to_nearest(value: Value, dropped: int, rounding: Rounding) -> Value:
         return shift(value, -dropped) + half
     if rounding is not Rounding.HALF_EVEN:
         raise unknown("Rounding", rounding, "rtl_gen.cast.cast_in_two")
-    if dropped <= 3:  # one gate tells whether it goes up
+    if dropped <= 3:  # a single gate decides whether to round up
         return shift(value, -dropped) + (half & (odd | value[: dropped - 1].any()))
     return shift(value + Cat((~odd).replicate(dropped - 1), odd), -dropped)
 
@@ -46,38 +46,40 @@ def _to_nearest(value: Value, dropped: int, rounding: Rounding) -> Value:
 def cast_in_two(
     m: Module, value: Value, dropped: int, target: Fixed, rounding: Rounding, overflow: Overflow, name: str, word: ValueLike = 0
 ) -> tuple[Value, Value]:
-    """Round, register, and bring into the target.
+    """Round a raw integer, register it, and limit or wrap it to the target.
 
-    A value so far outside that no rounding brings it back is found while it is rounded, and only its low bits are.
+    A value so far out of range that rounding cannot bring it back is detected while it is rounded, so that only its low bits need to be
+    rounded.
 
     Parameters
     ----------
     m : Module
-        Gets the registers.
+        Module that receives the registers.
     value : Value
-        Raw integer, signed or unsigned.
+        Raw integer to cast, signed or unsigned.
     dropped : int
-        Bits to drop; zero or less shifts left, exactly.
+        Number of fraction bits to drop; zero or less shifts left exactly.
     target : Fixed
-        Format.
+        Format of the result.
     rounding, overflow : Rounding, Overflow
-        Modes.
+        Modes of the cast.
     name : str
-        Prefix of the registers.
+        Prefix of the registers' names.
     word : Value
-        Random word, valid with ``value``.
+        Random word for stochastic rounding, valid with ``value``.
 
     Returns
     -------
     (Value, Value)
-        One cycle later: the raw integer in ``target``, with its signedness, and whether it was out of range (1 bit).
+        The raw integer in ``target``, with the target's signedness, and whether ``value`` was out of range (1 bit); both one cycle
+        after ``value``.
     """
     exact = value if value.shape().signed else Cat(value, 0).as_signed()
-    places = target.width + (not target.signed) + 1  # a floor that takes more is outside, wherever it is rounded to
+    places = target.width + (not target.signed) + 1  # a floor that needs more bits is out of range, whichever way it is rounded
     floor = shift(exact, -dropped)
-    far = Const(0, 1)
+    far_outside = Const(0, 1)
     if len(floor) > places:
-        far = floor[places - 1 :].any() & ~floor[places - 1 :].all()
+        far_outside = floor[places - 1 :].any() & ~floor[places - 1 :].all()
         floor = floor[:places].as_signed()
         exact = exact[: places + dropped].as_signed() if dropped > 0 else floor
     if dropped <= 0 or rounding is Rounding.FLOOR:
@@ -87,10 +89,10 @@ def cast_in_two(
     else:
         rounded_value = _to_nearest(exact, dropped, rounding)
     rounded = Signal(rounded_value.shape(), name=f"{name}_rounded", reset_less=True)
-    is_far, is_negative = Signal(name=f"{name}_far", reset_less=True), Signal(name=f"{name}_negative", reset_less=True)
-    m.d.sync += [rounded.eq(rounded_value), is_far.eq(far), is_negative.eq(value[-1] & value.shape().signed)]
+    is_far_outside, is_negative = Signal(name=f"{name}_far_outside", reset_less=True), Signal(name=f"{name}_negative", reset_less=True)
+    m.d.sync += [rounded.eq(rounded_value), is_far_outside.eq(far_outside), is_negative.eq(value[-1] & value.shape().signed)]
 
-    outside = is_far | does_not_fit(rounded, target)
+    outside = is_far_outside | does_not_fit(rounded, target)
     kept = Signal(target.width, name=f"{name}_kept")
     m.d.comb += kept.eq(rounded)
     chosen: Value = kept

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The core: composition of all blocks, and the cycle contract that follows from their latencies."""
+"""The core: the composition of all blocks, and the cycle contract that follows from their latencies."""
 
 from __future__ import annotations
 
@@ -11,43 +11,46 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import stream_widths
-from rtl_gen.activation import ActivationUnit, Drain
+from rtl_gen.activation import ActivationUnit, NeuronSerializer
 from rtl_gen.array import LaneArray
 from rtl_gen.broadcast import Broadcast
-from rtl_gen.cost import CostUnit, Judge
+from rtl_gen.controller import StepController
+from rtl_gen.cost import AnswerCheck, CostUnit
+from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.operands import Operands
-from rtl_gen.perturbation import Beats, StochasticWords, sign_source
+from rtl_gen.perturbation import RoundingNoise, StateLoader, sign_source
 from rtl_gen.probe import EVENTS, event_layouts
-from rtl_gen.schedule import Conductor
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.signature import Signature
 from rtl_gen.slot import delayed, in_last_layer
-from rtl_gen.station import reach_of
 
 __all__ = ["Contract", "Core", "contract"]
 
 
 @dataclass(frozen=True)
 class Contract:
-    """The cycles a core takes; every figure is a sum of its components' latencies, and simulation asserts them.
+    """Clock cycles of a core's passes and steps, each a sum of its components' latencies; simulation asserts them.
 
     Attributes
     ----------
     slots : int
-        N.
+        Number of slots N of a pass.
     depth : int
-        D: from an activation's read to the next layer's read of what came of it, less the two slots between them.
+        Pipeline depth D: cycles from the read of a layer's last operand to the next layer's read of the resulting activation, less
+        the two slots between them.
     pass_cycles : int
-        N + Σ max(0, D − (groups − 1)·L) over all layers but the last. Correlating or not, updating or not.
+        Cycles of a pass, N + Σ max(0, D − (groups − 1)·L) over all layers but the last, whether or not it correlates or updates.
     gap : int
-        Between the two passes of a step; 0 but for the tiniest networks.
+        Cycles between the two passes of a step; 0 except for very small networks.
     wait : int
-        T: from the last slot of a step to the first of the next.
-    correlate_latency, accumulate_latency : int
-        From a slot to its broadcast at the lanes, and on to the accumulator.
+        Cycles T from the last slot of a step to the first slot of the next.
+    correlate_latency : int
+        Cycles from a slot to the arrival of its broadcast at the lanes.
+    accumulate_latency : int
+        Cycles from a slot until the accumulator includes its product.
     busy_lanes : float
-        Visits of existing synapses in a step's passes, as a fraction of lanes × cycles of a two-pass step.
+        Share of the lanes' cycles in a two-pass step in which a lane processes an existing synapse.
     """
 
     slots: int
@@ -60,42 +63,42 @@ class Contract:
     busy_lanes: float
 
     def step_cycles(self, passes: int) -> int:
-        """Cycles of a step that has ``passes`` passes and does not wait for its sample."""
+        """Cycles of a step with ``passes`` passes that does not have to wait for its sample."""
         return passes * self.pass_cycles + (passes - 1) * self.gap + self.wait
 
     def run_cycles(self, passes: list[int] | tuple[int, ...]) -> int:
-        """Cycles of a run of steps with these numbers of passes, the flushing pass excepted."""
+        """Cycles of a run whose steps have these numbers of passes, without the flushing pass."""
         return sum(self.step_cycles(count) for count in passes)
 
 
 def contract(spec: DesignSpec) -> Contract:
-    """The cycle contract of a design's core."""
+    """Return the cycle contract of a design's core."""
     return Core(spec).contract
 
 
 class Core(wiring.Component):
-    """A network that trains itself.
+    """A network that trains itself, with the streams that connect it to a host.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design that the core implements.
 
     Members
     -------
     request, response : In(stream), Out(stream)
-        The host's registers.
+        Accesses of the host to the registers, and their answers.
     sample : In(stream)
-        Raw inputs of a sample, then its raw targets, word by word.
+        Raw inputs of a sample, then its raw targets, one word per transfer.
     busy : Out(1)
-        A run is under way.
+        A run is in progress.
     probe_stb, probe_neuron, … : Out
-        What the core shows of itself, see :mod:`rtl_gen.probe`; left open on a board.
+        Strobes and payloads of the core's events, see :mod:`rtl_gen.probe`; unconnected on a board.
 
     Attributes
     ----------
     contract : Contract
-        Its cycles.
+        Clock cycles of the core's passes and steps.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -122,32 +125,32 @@ class Core(wiring.Component):
 
     @property
     def _neuron_latency(self) -> int:
-        """From ``drain_slot`` to the group's first activation."""
-        return Drain.latency(self.spec) + ActivationUnit.latency
+        """Cycles from ``accumulator_slot`` to the group's first activation."""
+        return NeuronSerializer.latency(self.spec) + ActivationUnit.latency
 
     def _depth(self) -> int:
-        """D."""
+        """The pipeline depth D of the contract."""
         to_drain = self.array.latency - self.array.operand_latency
         return to_drain + self._neuron_latency + self._write_activation - 2
 
     @property
     def _change_lead(self) -> int:
-        """Cycles after a pass's first slot until it needs C̃."""
+        """Cycles from a pass's first slot until the broadcast needs C̃."""
         return 1 if self.spec.node else 0
 
     @property
     def _begin_latency(self) -> int:
-        """From the conductor's notice that the step is complete to the next step's first slot."""
-        return Conductor.begin_latency + 1 + self.sequencer.latency
+        """Cycles from the controller's ``complete_stb`` to the next step's first slot."""
+        return StepController.begin_latency + 1 + self.sequencer.latency
 
     @property
     def _complete_lead(self) -> int:
-        """Cycles from a step's last pre-activation until the conductor may know: the next step's first slot comes as early as its
-        broadcast, which waits for C̃, allows."""
+        """Cycles by which ``complete_stb`` is delayed after a step's last pre-activation, so that the next step's first slot comes as early
+        as C̃, which its broadcast needs, allows."""
         return max(0, ActivationUnit.latency + CostUnit.latency(self.spec) - self._change_lead - self._begin_latency)
 
     def _gap(self) -> int:
-        """Between two passes: parameters are written before they are read, and the lanes are drained."""
+        """Cycles between two passes, so that parameters are written before they are read, and all neurons have left the serializer."""
         first, last = self.spec.layout.layers[0], self.spec.layout.layers[-1]
         written = self.array.timing.parameter - self.array.timing.parameter_read + 1
         cycles = Sequencer(self.spec, depth=self._depth()).pass_cycles
@@ -158,8 +161,8 @@ class Core(wiring.Component):
         last = spec.layout.layers[-1]
         padding = last.group_slots - last.group_words
         cycles, gap = self.sequencer.pass_cycles, self.sequencer.gap
-        to_drain = self.broadcast.latency + self.array.latency + Drain.latency(spec) + last.last_lanes - 1
-        wait = max(Conductor.begin_latency, to_drain + self._complete_lead + self._begin_latency - 1 - padding)
+        to_drain = self.broadcast.latency + self.array.latency + NeuronSerializer.latency(spec) + last.last_lanes - 1
+        wait = max(StepController.begin_latency, to_drain + self._complete_lead + self._begin_latency - 1 - padding)
         visits = spec.network.n_parameters * 2
         total = spec.hardware.lanes * (2 * cycles + gap + wait)
         return Contract(
@@ -179,21 +182,21 @@ class Core(wiring.Component):
         m = Module()
         spec = self.spec
         blocks = {
-            "conductor": Conductor(spec),
+            "controller": StepController(spec),
             "sequencer": self.sequencer,
             "signs": sign_source(spec),
             "broadcast": self.broadcast,
             "array": self.array,
             "operands": Operands(spec),
-            "drain": Drain(spec),
+            "neuron_serializer": NeuronSerializer(spec),
             "activation": ActivationUnit(spec),
             "cost": CostUnit(spec),
-            "judge": Judge(spec),
+            "answer_check": AnswerCheck(spec),
             "host": HostPort(spec),
             "registers": register_file(spec),
         }
         if spec.stochastic_bits:
-            blocks["words"] = StochasticWords(spec)
+            blocks["rounding_noise"] = RoundingNoise(spec)
         for name, block in blocks.items():
             setattr(m.submodules, name, block)
         self._connect_passes(m, **blocks)
@@ -203,157 +206,164 @@ class Core(wiring.Component):
         self._connect_probes(m, **blocks)
         return m
 
-    def _connect_passes(self, m, *, conductor, sequencer, signs, broadcast, array, operands, cost, drain, **_):
-        """Slots down the pipeline, and what meets them."""
+    def _connect_passes(self, m, *, controller, sequencer, signs, broadcast, array, operands, cost, neuron_serializer, **_):
+        """Connect the pipeline of slots, and the blocks whose values join it."""
         spec = self.spec
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
         m.d.comb += [
-            getattr(sequencer, name).eq(getattr(conductor, name))
+            getattr(sequencer, name).eq(getattr(controller, name))
             for name in ("start", "again", "correlate", "perturb", "second", "forward")
         ]
         m.d.comb += [
-            conductor.done.eq(sequencer.done),
+            controller.done.eq(sequencer.done),
             broadcast.slot.eq(sequencer.slot),
             broadcast.cost_change.eq(cost.cost_change),
-            broadcast.update.eq(conductor.update),
+            broadcast.update.eq(controller.update),
             array.slot.eq(broadcast.slot_o),
             array.slot_ahead.eq(broadcast.slot_ahead),
             array.broadcast.eq(broadcast.o),
             array.broadcast_outside.eq(broadcast.outside),
-            array.update.eq(conductor.update),
+            array.update.eq(controller.update),
             array.replay.eq(signs.replay),
             signs.replay_slot.eq(broadcast.slot_ahead),
             signs.live_slot.eq(array.live_slot),
-            signs.advance.eq(conductor.advance),
-            signs.fresh.eq(conductor.fresh),
+            signs.advance.eq(controller.advance),
+            signs.fresh.eq(controller.fresh),
             operands.slot.eq(array.operand_slot),
             operands.ahead.eq(array.operand_ahead),
             array.x.eq(operands.x),
-            operands.two_passes.eq(conductor.two_passes),
-            operands.old_buffer.eq(conductor.old_buffer),
-            operands.old_bank.eq(conductor.old_bank),
-            operands.take.eq(conductor.take),
-            conductor.available.eq(operands.available),
-            conductor.buffer.eq(operands.buffer),
+            operands.two_passes.eq(controller.two_passes),
+            operands.old_buffer.eq(controller.old_buffer),
+            operands.old_bank.eq(controller.old_bank),
+            operands.take.eq(controller.take),
+            controller.available.eq(operands.available),
+            controller.buffer.eq(operands.buffer),
         ]
-        if spec.plain:
+        if spec.direct_update:
             m.d.comb += array.update_outside.eq(broadcast.update_outside)
         if spec.node:
             m.d.comb += [
                 operands.old_slot.eq(sequencer.slot),
                 operands.old_ahead.eq(sequencer.ahead),
                 broadcast.old_x.eq(operands.old_x),
-                drain.live.eq(signs.live),
+                neuron_serializer.live.eq(signs.live),
             ]
         else:
             m.d.comb += array.live.eq(signs.live)
 
-    def _connect_neurons(self, m, *, conductor, array, drain, activation, operands, cost, judge, broadcast, registers, **_):
-        """Accumulators to activations, back as operands, and on to the cost."""
+    def _connect_neurons(
+        self, m, *, controller, array, neuron_serializer, activation, operands, cost, answer_check, broadcast, registers, **_
+    ):
+        """Connect accumulators to activations, and activations to the operands, the cost and the answer check."""
         neuron = activation.neuron_o
         output = Signal()
         m.d.comb += [
-            drain.slot.eq(array.drain_slot),
-            drain.accumulators.eq(array.accumulators),
-            activation.neuron.eq(drain.neuron),
-            activation.z.eq(drain.z),
+            neuron_serializer.slot.eq(array.accumulator_slot),
+            neuron_serializer.accumulators.eq(array.accumulators),
+            activation.neuron.eq(neuron_serializer.neuron),
+            activation.z.eq(neuron_serializer.z),
             operands.neuron.eq(neuron),
             operands.y.eq(activation.y),
-            # A target is read one cycle before its output is there.
-            operands.target_neuron.eq(delayed(m, drain.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
+            # A target is read one cycle before its output is valid.
+            operands.target_neuron.eq(delayed(m, neuron_serializer.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
             output.eq(neuron.valid & in_last_layer(self.spec, neuron)),
             cost.stb.eq(output),
             cost.last.eq(neuron.last),
             cost.second.eq(neuron.second),
             cost.y.eq(activation.y),
             cost.target.eq(operands.target),
-            judge.stb.eq(output & ~neuron.second & conductor.judge),
-            judge.last.eq(neuron.last),
-            judge.y.eq(activation.y),
-            judge.target.eq(operands.target),
+            answer_check.stb.eq(output & ~neuron.second & controller.check_answer),
+            answer_check.last.eq(neuron.last),
+            answer_check.y.eq(activation.y),
+            answer_check.target.eq(operands.target),
             broadcast.error_stb.eq(cost.error_stb),
             broadcast.error.eq(cost.error),
             cost.square.eq(broadcast.square),
-            registers.i_saturated_activation.eq(neuron.valid & conductor.training & activation.outside),
+            registers.i_saturated_activation.eq(neuron.valid & controller.training & activation.outside),
         ]
-        left = drain.neuron
-        ends_step = left.valid & left.last & (left.second | ~conductor.training)
-        m.d.comb += conductor.complete_stb.eq(delayed(m, ends_step, self._complete_lead, "complete", reset_less=False))
+        left = neuron_serializer.neuron
+        ends_step = left.valid & left.last & (left.second | ~controller.training)
+        m.d.comb += controller.complete_stb.eq(delayed(m, ends_step, self._complete_lead, "complete", reset_less=False))
 
     def _connect_streams(self, m, blocks):
-        """Random words to whoever rounds with them; what the host loads to all streams."""
+        """Connect the rounding noise to the block that uses it, and the loaded states to all random streams."""
         host, signs, broadcast, array = (blocks[name] for name in ("host", "signs", "broadcast", "array"))
         streams = [signs]
         if self.spec.stochastic_bits:
-            words = blocks["words"]
-            taker = broadcast if self.spec.plain else array
-            m.d.comb += [words.slot.eq(taker.word_slot), taker.word.eq(words.word), words.update.eq(blocks["conductor"].update)]
-            streams.append(words)
-        m.submodules.beats = beats = Beats(sum(stream_widths(self.spec)))
-        m.d.comb += [beats.en.eq(host.stream_en), beats.data.eq(host.data), beats.restart.eq(host.restart), signs.restart.eq(host.restart)]
-        m.d.comb += Cat(source.load for source in streams).eq(beats.beat)
-        m.d.comb += [source.load_en.eq(beats.beat_en) for source in streams]
+            noise = blocks["rounding_noise"]
+            user = broadcast if self.spec.direct_update else array
+            m.d.comb += [noise.slot.eq(user.noise_slot), user.noise.eq(noise.o), noise.update.eq(blocks["controller"].update)]
+            streams.append(noise)
+        m.submodules.state_loader = loader = StateLoader(sum(stream_widths(self.spec)))
+        m.d.comb += [
+            loader.en.eq(host.stream_en),
+            loader.data.eq(host.data),
+            loader.restart.eq(host.restart),
+            signs.restart.eq(host.restart),
+        ]
+        m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
+        m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
 
-    def _connect_host(self, m, *, host, conductor, array, operands, judge, cost, broadcast, registers, **_):
-        """Commands, settings, memories and registers."""
+    def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, broadcast, registers, **_):
+        """Connect the host port to commands, settings, memories and registers."""
         wiring.connect(m, wiring.flipped(self.request), host.request)
         wiring.connect(m, wiring.flipped(self.response), host.response)
-        m.d.comb += [getattr(conductor, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count_en")]
+        m.d.comb += [getattr(controller, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count_en")]
         m.d.comb += [
-            getattr(conductor, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
+            getattr(controller, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
         ]
         m.d.comb += [
-            conductor.count.eq(host.data),
-            conductor.loaded.eq(host.load),
+            controller.count.eq(host.data),
+            controller.loaded.eq(host.load),
             operands.discard.eq(delayed(m, host.discard, 1, "discard", reset_less=False)),
             broadcast.exponent.eq(host.exponent),
             array.host_lane.eq(host.lane),
             array.host_memory.eq(host.memory),
             array.host_address.eq(host.address),
-            # The lanes' memories are the host's from a cycle after a run, to some cycles before the next one's first slot.
-            array.host_mode.eq(delayed(m, ~conductor.busy, 1, "host_mode", reset_less=False)),
+            # The host has access to the lanes' memories from one cycle after a run to some cycles before the next run's first slot.
+            array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
             array.host_data.eq(host.data),
             array.host_write.eq(host.write_en),
             host.read_data.eq(array.host_read_data),
-            host.busy.eq(conductor.busy),
-            host.status.eq(Cat(conductor.busy, conductor.starved)),
+            host.busy.eq(controller.busy),
+            host.status.eq(Cat(controller.busy, controller.starved)),
             registers.en.eq(host.file_en),
             registers.address.eq(host.file_address),
             registers.clear.eq(host.clear),
             registers.restart.eq(host.restart),
-            registers.running.eq(conductor.busy),
+            registers.running.eq(controller.busy),
             host.file_data.eq(registers.o),
             host.file_low.eq(registers.low),
             host.file_high.eq(registers.high),
             host.settled.eq(registers.settled),
-            registers.i_steps.eq(conductor.advance),
-            registers.i_correct.eq(judge.correct),
-            registers.i_cycles.eq(delayed(m, conductor.busy & ~conductor.starved, 1, "cycle", reset_less=False)),
+            registers.i_steps.eq(controller.advance),
+            registers.i_correct.eq(answer_check.correct),
+            registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
             registers.i_cost0.eq(Mux(cost.known, cost.cost0, 0)),
             registers.i_cost1.eq(cost.cost1),
             registers.i_cost_change.eq(cost.cost_change),
-            self.busy.eq(conductor.busy),
+            self.busy.eq(controller.busy),
         ]
         m.d.comb += [getattr(registers, f"i_{name}").eq(getattr(array, name)) for name in array.counts]
 
-    def _connect_probes(self, m, *, conductor, array, activation, cost, host, registers, **_):
-        """Events as :mod:`rtl_gen.probe` describes them, and their signatures."""
+    def _connect_probes(self, m, *, controller, array, activation, cost, host, registers, **_):
+        """Connect the events that :mod:`rtl_gen.probe` describes, and their signatures."""
         neuron = activation.neuron_o
-        training = conductor.training
+        training = controller.training
         to_change = CostUnit.latency(self.spec) - CostUnit.cost_latency(self.spec)
         change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
-        costs, many = Cat(cost.cost0, cost.cost1, cost.cost_change), reach_of(self.spec.hardware.lanes) > 0
+        costs, pipelined = Cat(cost.cost0, cost.cost1, cost.cost_change), fanout_latency(self.spec.hardware.lanes) > 0
         signatures = {
-            "forward_signature": Signature((len(Value.cast(self.probe_neuron)), len(costs)), in_parts=many),
-            "learned_signature": Signature((len(Value.cast(self.probe_word)),), in_parts=many),
+            "forward_signature": Signature((len(Value.cast(self.probe_neuron)), len(costs)), in_parts=pipelined),
+            "learned_signature": Signature((len(Value.cast(self.probe_word)),), in_parts=pipelined),
         }
-        # A step is shown when its signature is there, which takes as long as the counts; what it learned, when its update is counted.
+        # The event "step" comes when the signature is ready, which takes as long as the counts; "learned", when the update is counted.
         step_stb = delayed(m, change_stb & training, signatures["forward_signature"].latency, "step_stb", reset_less=False)
         learned_stb = delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)
         m.d.comb += [
             registers.i_saturated_cost_change.eq(change_stb & cost.outside),
-            registers.i_updates.eq(array.learned_stb & conductor.update),
-            conductor.learned_stb.eq(learned_stb),
+            registers.i_updates.eq(array.learned_stb & controller.update),
+            controller.learned_stb.eq(learned_stb),
         ]
         strobes = {
             "neuron": neuron.valid & training,

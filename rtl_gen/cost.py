@@ -1,4 +1,4 @@
-"""The cost of a pass, its change, and whether the answer was right."""
+"""The cost of a pass, the cost change between passes, and the check of answers."""
 
 from __future__ import annotations
 
@@ -10,45 +10,46 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.broadcast import Multiplier
 from rtl_gen.cast import cast_in_two
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import delayed, either
+from rtl_gen.slot import and_or_mux, delayed
 
-__all__ = ["CostUnit", "Judge"]
+__all__ = ["AnswerCheck", "CostUnit"]
 
 
 class CostUnit(wiring.Component):
-    """C = Σ(y − y*)² over a pass's outputs, and C̃ after the second pass.
+    """Computes C = Σ(y − y*)² over a pass's outputs, and C̃ after the second pass.
 
-    The squares are the auxiliary multiplier's.
+    The auxiliary multiplier of the broadcast computes the squares.
 
     Members
     -------
     stb, last, second : In(1)
-        An output is valid; it is the pass's last; the pass is pass 1.
+        Strobe of an output; whether it is the last of its pass, and whether the pass is pass 1.
     y, target : In
-        The output and its target.
+        Raw output and its raw target, valid with ``stb``.
     error_stb, error : Out
-        To the multiplier, one cycle later.
+        Strobe and raw error for the multiplier, one cycle after the output.
     square : In
-        From the multiplier, its cycles after that.
+        Square of the error, after the multiplier's latency.
     cost_stb, cost_second : Out(1)
-        A pass's cost is valid in ``cost[cost_second]`` from the next cycle, and in ``total`` now: ``cost_latency`` cycles
-        after its last output.
-    total, cost0, cost1 : Out
-        The cost just finished, with ``cost_stb``; the cost of pass 0, once it is ``known``, and of pass 1.
+        Strobe of a finished cost, ``cost_latency`` cycles after the pass's last output, and whether it is that of pass 1.
+    total : Out
+        Raw cost of the finished pass, valid with ``cost_stb``.
+    cost0, cost1 : Out
+        Raw costs of the last pass 0 and the last pass 1, from the cycle after ``cost_stb`` on; ``cost0`` needs ``known``.
     known : Out(1)
-        There was a pass 0.
+        There has been a pass 0 since the reset.
     cost_change, outside : Out
-        C̃ and whether its cast was out of range, ``latency`` cycles after the last output of pass 1.
+        Raw C̃ and whether its cast was out of range, ``latency`` cycles after the last output of pass 1.
     """
 
     @staticmethod
     def cost_latency(spec: DesignSpec) -> int:
-        """Cycles from a pass's last output to its cost: the error, the multiplier, the sum."""
+        """Cycles from a pass's last output to its cost: one for the error, those of the multiplier, one for the sum."""
         return 2 + Multiplier.of(spec).latency
 
     @staticmethod
     def latency(spec: DesignSpec) -> int:
-        """Cycles from pass 1's last output to C̃: the cost, the difference, and its cast in two."""
+        """Cycles from pass 1's last output to C̃: those of the cost, one for the difference, and two for its cast."""
         return CostUnit.cost_latency(spec) + 3
 
     def __init__(self, spec: DesignSpec):
@@ -80,7 +81,8 @@ class CostUnit(wiring.Component):
         spec = self.spec
         m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
 
-        # The first square of a pass may follow the last of the pass before at once, but where neurons of other layers leave between.
+        # In a network of one layer, a pass's first square may follow the previous pass's last one without a gap; otherwise neurons of
+        # other layers come in between.
         cost_latency = self.cost_latency(spec)
         square_stb = delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False)
         if len(spec.network.layers) > 1:
@@ -93,7 +95,7 @@ class CostUnit(wiring.Component):
             m.d.sync += self.total.eq(Mux(square_stb, sum_so_far + self.square, sum_so_far))
         m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, cost_latency, "cost_stb", reset_less=False))
         m.d.comb += self.cost_second.eq(delayed(m, self.second, cost_latency, "cost_second"))
-        # The complement of C₀, so that a sum, with nothing in front of it, subtracts.
+        # C₀ is kept as its complement, so that an adder without logic in front of it subtracts.
         below0 = Signal(signed(len(self.cost0) + 1))
         m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]
         with m.If(self.cost_stb):
@@ -116,23 +118,23 @@ class CostUnit(wiring.Component):
         return m
 
 
-class Judge(wiring.Component):
-    """Tells correct answers: the largest output where the largest target is, or one output on its target's side of ½.
+class AnswerCheck(wiring.Component):
+    """Detects correct answers: the largest output has the index of the largest target, or a single output is on its target's side of ½.
 
-    Of equal values the first counts.
+    The first of equal values is taken for the largest.
 
     Members
     -------
     stb, last : In(1)
-        An output to be judged is valid; it is the pass's last.
+        Strobe of an output to check, and whether it is the last of its pass.
     y, target : In
-        The output and its target.
+        Raw output and its raw target, valid with ``stb``.
     correct : Out(1)
-        The pass's answer is right: for one cycle, ``latency`` cycles after its last output.
+        The pass's answer is correct; high for one cycle, ``latency`` cycles after the last output.
     """
 
     latency = 3
-    """The outputs are registered, then compared, then judged."""
+    """Cycles from a pass's last output to ``correct``: register the values, compare them, register the result."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -158,10 +160,10 @@ class Judge(wiring.Component):
         return m
 
     def _better(self, m, value, begins, name):
-        """Whether a value, two cycles later, is more than all that were judged before it in its pass; of the first it is true.
+        """Whether a value exceeds all earlier ones of its pass, two cycles later; true for the first value.
 
-        Both are counted from less than any value, which stands for none, and of the value the complement is held, so that a sum, with
-        nothing in front of it, compares.
+        Values are offset so that 0 is below all of them and stands for no value. The value is kept as its complement, so that an adder
+        without logic in front of it compares.
         """
         width = len(value) + 1
         above = Signal(width, name=f"above_{name}", reset_less=True)
@@ -169,7 +171,7 @@ class Judge(wiring.Component):
         m.d.sync += above.eq(~Mux(self.stb, value + (1 << width - 1), 0))
         better = Signal(name=f"better_{name}")
         m.d.comb += better.eq(~(Cat(1, best) + Cat(1, above))[-1])
-        m.d.sync += best.eq(either(better, ~above, best))
+        m.d.sync += best.eq(and_or_mux(better, ~above, best))
         with m.If(begins):
             m.d.sync += best.eq(0)
         return delayed(m, better, 1, f"better_{name}", reset_less=False)

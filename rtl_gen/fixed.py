@@ -1,4 +1,4 @@
-"""The one narrowing operation, as combinational logic; its meaning is that of :func:`python_ref.spec.number.cast_raw`."""
+"""The cast to a narrower format as combinational logic, equal to :func:`python_ref.spec.number.cast_raw`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["does_not_fit", "limit", "plus_or_minus", "round_value", "shift"]
 
 
 def shift(value: Value, places: int) -> Value:
-    """``value`` times 2^``places``, rounded down; the signedness is kept."""
+    """``value`` times 2^``places``, rounded down, with the signedness of ``value``."""
     return value.shift_left(places) if places >= 0 else value.shift_right(-places)
 
 
@@ -21,13 +21,13 @@ def round_value(value: Value, dropped: int, rounding: Rounding, word: ValueLike 
     Parameters
     ----------
     value : Value
-        Raw integer, signed or unsigned.
+        Raw integer to round, signed or unsigned.
     dropped : int
-        Number of bits; zero or less shifts left, exactly.
+        Number of bits to drop; zero or less shifts left exactly.
     rounding : Rounding
-        Mode.
+        Mode by which dropped bits are rounded.
     word : Value
-        Random word whose low ``dropped`` bits STOCHASTIC adds.
+        Random word, of which STOCHASTIC adds the low ``dropped`` bits.
     """
     if dropped <= 0 or rounding is Rounding.FLOOR:
         return shift(value, -dropped)
@@ -58,12 +58,12 @@ def does_not_fit(value: Value, target: Fixed) -> Value:
 
 
 def limit(value: Value, target: Fixed, overflow: Overflow) -> tuple[Value, Value]:
-    """Bring a rounded raw integer into ``target``.
+    """Limit or wrap a rounded raw integer to the range of ``target``.
 
     Returns
     -------
     (Value, Value)
-        The raw integer in ``target``, with its signedness, and whether it was out of range (1 bit).
+        The raw integer in ``target``, with the target's signedness, and whether ``value`` was out of range (1 bit).
     """
     outside = does_not_fit(value, target)
     kept = value[: target.width] if len(value) >= target.width else value
@@ -81,18 +81,18 @@ def limit(value: Value, target: Fixed, overflow: Overflow) -> tuple[Value, Value
 def plus_or_minus(value: Value, addend: Value, minus: Value, active: ValueLike = 1) -> Value:
     """``value + addend``, or ``value − addend`` with ``minus``, or ``value`` where not ``active``; exact.
 
-    One adder: what is subtracted is inverted, and the carry that this takes comes in at its low end.
+    It is one adder: to subtract, the addend is inverted, and a carry comes in at the lowest bit.
 
     Parameters
     ----------
     value, addend : Value
-        Signed.
+        The two signed operands of the sum.
     minus, active : Value
-        One bit each.
+        One bit each: whether to subtract, and whether the addend counts at all.
     """
     minus, active, bits = Value.cast(minus), Value.cast(active), addend.as_unsigned()
     if not (isinstance(active, Const) and active.value):
         bits, minus = bits & active.replicate(len(bits)), minus & active
     inverted = (bits ^ minus.replicate(len(bits))).as_signed()
-    # The place below the sum's lowest makes the carry.
+    # An extra bit below the lowest one generates the carry.
     return (Cat(Const(1, 1), value).as_signed() + Cat(minus, inverted).as_signed())[1:].as_signed()

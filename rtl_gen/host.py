@@ -1,4 +1,4 @@
-"""The host's side of the core: requests on a stream, settings, commands, and the registers that are read."""
+"""The core's interface to the host: a stream of requests, settings, commands, and registers to read."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rtl_gen.slot import delayed
 __all__ = ["HostPort", "file_depth", "register_file", "request_layout"]
 
 request_layout = data.StructLayout({"write": unsigned(1), "address": unsigned(8), "data": unsigned(32)})
-"""A request: write or read a 32-bit word of a register. A read is answered by one word, in order."""
+"""Layout of a request that writes or reads a 32-bit word of a register. Each read is answered by one word, in order."""
 
 
 def file_depth(spec: DesignSpec) -> int:
-    """Words of the memory that holds a core's registers."""
+    """Number of words of the memory that holds a core's registers."""
     return 1 << max(register.address + register.words - 1 for register in register_map(spec).values()).bit_length()
 
 
 def register_file(spec: DesignSpec) -> RegisterFile:
-    """The registers of a design's core that count or show: all that can be read, but for ``status`` and ``data``."""
+    """Return the register file of a design's core, with all readable registers except ``status`` and ``data``."""
     at = {name: register.address for name, register in register_map(spec).items()}
     lanes = spec.hardware.lanes
     counters = [
@@ -35,9 +35,9 @@ def register_file(spec: DesignSpec) -> RegisterFile:
         Counter("changed", at["changed"], most=lanes, wide=True),
         Counter("cycles", at["cycles"], wide=True),
     ]
-    # A saturation of a cast that all lanes share counts for each of them.
+    # Saturations of activations and cost changes count once; those of all other casts count per lane, also where lanes share the cast.
     once = {"activation": False, "cost_change": True}
-    built = {"gradient": not spec.plain, "momentum": spec.momentum is not None}
+    built = {"gradient": not spec.direct_update, "momentum": spec.momentum is not None}
     for kind in SATURATION_KINDS:
         name = f"saturated_{kind}"
         if built.get(kind, True):
@@ -56,37 +56,49 @@ def register_file(spec: DesignSpec) -> RegisterFile:
 
 
 class HostPort(wiring.Component):
-    """Registers and commands; see :mod:`python_ref.spec.registers` for what each means.
+    """Executes requests: commands, settings, and accesses to registers and memories (:mod:`python_ref.spec.registers`).
 
-    A request must stand until it is taken: a write ``request_cycles`` cycles after it came, or after all that a run counted is in the
-    register file; a read when the file has found the word. It is decoded while it stands, and acts three cycles after it came, a setting
-    a cycle later. Writes while the core is busy are dropped, but for the command STOP.
+    A request must be stable until it is accepted. A write is accepted ``request_cycles`` cycles after its start, but not before
+    the register file has settled after a run; a read is accepted when the register file has its word. A request takes effect three cycles
+    after its start, a setting one cycle later. Writes while the core is busy are ignored, except for the command STOP.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose registers are accessed.
 
     Members
     -------
     request, response : In, Out of stream.Signature
-        From and to the host.
-    train, infer, stop, restart, clear, discard, load : Out(1)
-        Commands; a parameter was written.
+        Requests from the host, and the words that answer its reads.
+    train, infer, stop, restart, clear, discard : Out(1)
+        Strobes of the commands with these names.
+    load : Out(1)
+        Strobe: the host writes a parameter.
     count_en : Out(1)
-        ``data`` is the number of steps of the next run.
-    exponent, *_period : Out
-        Settings.
+        Strobe: ``data`` is the number of steps of the next run.
+    exponent : Out(signed(8))
+        Exponent of the learning rate, a setting of the host.
+    perturbation_period, sample_period, update_period : Out
+        Lengths of the three periods in steps, settings of the host.
     data : Out(32)
-        The request's word.
+        Data word of the current request.
     stream_en : Out(1)
-        It is the next of the streams' states.
-    lane, memory, address, write_en, read_data : Out but the last
-        Access to the lanes' memories, where it is written; ``read_data`` some cycles after the address, at most five.
-    file_en, file_address, file_data, file_low, file_high, settled : Out, Out, In, In, In, In
-        The register file.
+        Strobe: ``data`` is the next word of the streams' states.
+    lane, memory, address : Out
+        Position in the lanes' memories that the host accesses.
+    write_en : Out(1)
+        Strobe that writes ``data`` to this position.
+    read_data : In(32)
+        Word at this position, at most five cycles after a change of it.
+    file_en, file_address : Out
+        Strobe and address of a read from the register file.
+    file_data, file_low, file_high : In
+        Half a word from the register file, with strobes for its low and its high half.
+    settled : In(1)
+        The register file contains everything that a run counted.
     busy, status : In
-        The core runs; its status.
+        Whether a run is in progress, and the value of register ``status``.
     """
 
     request_cycles = 6
@@ -122,7 +134,7 @@ class HostPort(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # A request stands until it is taken, in its last cycle, so that it need not be kept.
+        # A request is stable until it is accepted in its last cycle, so it need not be stored.
         held, response = self.request.payload, self.response
         begin, standing, last = Signal(), Signal(), Signal()
         m.d.comb += begin.eq(self.request.valid & ~standing & ~response.valid & (self.settled | self.busy))
@@ -140,7 +152,7 @@ class HostPort(wiring.Component):
         m.d.sync += outside.eq(held.address >= self.file_depth)
         self._write(m, writing, writable, at, held.data)
 
-        # A write is taken some cycles after it has acted, a read with its answer.
+        # A write is accepted some cycles after it has taken effect, a read together with its answer.
         written = delayed(m, writing, self.request_cycles - 3, "written", reset_less=False)
         ends, counts = written | self.file_low, Signal()
         m.d.sync += [last.eq(ends), counts.eq(ends & at["data"] & ~self.busy)]
@@ -156,7 +168,7 @@ class HostPort(wiring.Component):
         return m
 
     def _write(self, m, writing, writable, at, value):
-        """Strobes and settings, a cycle after ``writable``."""
+        """Strobes one cycle after ``writable``, and settings another cycle later."""
         short, bits = Signal(2), max(Command).bit_length()
         m.d.sync += [
             short.eq(Cat(value[bits:HALF] == 0, value[HALF:] == 0)),

@@ -14,11 +14,11 @@ from python_ref.spec.error import unknown
 from python_ref.spec.number import Overflow
 from python_ref.spec.optimizer import Momentum, Sgd
 from rtl_gen.broadcast import operand_shape
+from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
-from rtl_gen.slot import NEVER_COLLIDES, delayed
-from rtl_gen.station import reach_of, read_latency_of
+from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 
 __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
 
@@ -47,20 +47,20 @@ class MultiplyAccumulate(wiring.Component):
 
     WIDEST = 32
 
-    def __init__(self, a, b, width: int, *, far: bool = False):
+    def __init__(self, a, b, width: int, *, pipelined: bool = False):
         self.width = width
-        self.far = far
-        self.latency = 2 + 2 * far
+        self.pipelined = pipelined
+        self.latency = 2 + 2 * pipelined
         super().__init__({"a": In(a), "b": In(b), "c": In(signed(width)), "load": In(1), "o": Out(signed(width))})
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.product = product = Product(self.a.shape(), self.b.shape(), far=self.far)
+        m.submodules.product = product = Product(self.a.shape(), self.b.shape(), pipelined=self.pipelined)
         m.d.comb += [product.a.eq(self.a), product.b.eq(self.b)]
         c = Signal.like(self.c, name="c_registered", reset_less=True)
         total = Signal(signed(self.width), reset_less=True)
-        held, load = (delayed(m, each, 2 * self.far, name) for name, each in (("c_held", self.c), ("load_held", self.load)))
-        near = delayed(m, product.o, int(self.far), "product_held")
+        held, load = (delayed(m, each, 2 * self.pipelined, name) for name, each in (("c_held", self.c), ("load_held", self.load)))
+        near = delayed(m, product.o, int(self.pipelined), "product_held")
         m.d.sync += [c.eq(held), total.eq(Mux(load, c, total + near))]
         m.d.comb += self.o.eq(total)
         return m
@@ -91,14 +91,14 @@ class LaneTiming:
 
     def __init__(self, spec: DesignSpec):
         momentum = spec.momentum is not None
-        self.reach = reach_of(spec.hardware.lanes)
-        self.read = read_latency_of(spec.hardware.lanes)
-        self.gradient = self.reach + 3
-        self.momentum = self.reach + 6
-        self.update = self.reach + (1 if spec.plain else 8 if momentum else 5)
+        self.fanout = fanout_latency(spec.hardware.lanes)
+        self.read = read_latency(spec.hardware.lanes)
+        self.gradient = self.fanout + 3
+        self.momentum = self.fanout + 6
+        self.update = self.fanout + (1 if spec.direct_update else 8 if momentum else 5)
         self.parameter = self.update + 2
         self.weight = self.parameter if spec.node else self.parameter + 1
-        self.accumulator = self.weight + 2 + 2 * self.reach
+        self.accumulator = self.weight + 2 + 2 * self.fanout
 
     @property
     def parameter_read(self) -> int:
@@ -108,7 +108,7 @@ class LaneTiming:
     @property
     def gradient_read(self) -> int:
         """When the gradient's read address stands."""
-        return self.reach + 1 - self.read
+        return self.fanout + 1 - self.read
 
     @property
     def momentum_read(self) -> int:
@@ -183,7 +183,7 @@ class Lane(wiring.Component):
         }
         if not spec.node:
             ports |= {"live_negative": In(1), "live_active": In(1)}
-        if spec.plain:
+        if spec.direct_update:
             ports |= {"u": In(weight)}
         else:
             gradient = shape_of(spec.gradient_format)
@@ -195,7 +195,7 @@ class Lane(wiring.Component):
                 "update_en": In(1),
             }
             if spec.stochastic_bits:
-                ports |= {"update_word": In(spec.stochastic_bits)}
+                ports |= {"update_noise": In(spec.stochastic_bits)}
         if spec.gradient_memory:
             ports |= {
                 "gradient_read": In(words),
@@ -214,14 +214,14 @@ class Lane(wiring.Component):
                 "host_momentum": Out(shape_of(spec.momentum_format)),
             }
             if spec.stochastic_bits:
-                ports |= {"momentum_word": In(spec.stochastic_bits)}
+                ports |= {"momentum_noise": In(spec.stochastic_bits)}
         super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
         read = self._memory(m, "parameter", self.parameter, self.parameter_read, self.parameter_write, self.parameter_en)
-        if spec.plain:
+        if spec.direct_update:
             # θ − s·u
             self._update(m, read, self.u, ~self.negative, self.active)
         else:
@@ -231,7 +231,7 @@ class Lane(wiring.Component):
                 self._decay(m)
                 source = self.momentum
             dropped = spec.update_source_format.fraction_bits - spec.formats.weight.fraction_bits
-            rounded_value = round_value(source, dropped, rounding, self.update_word if spec.stochastic_bits else 0)
+            rounded_value = round_value(source, dropped, rounding, self.update_noise if spec.stochastic_bits else 0)
             rounded = Signal(rounded_value.shape(), reset_less=True)
             m.d.sync += rounded.eq(rounded_value)
             limited, outside = limit(rounded, spec.update_format, overflow)
@@ -245,7 +245,7 @@ class Lane(wiring.Component):
     def _memory(self, m, name, value, read_address, write_address, enable):
         """A memory of the lane, one word per slot that is not padding; the read value."""
         m.submodules[f"{name}s"] = store = memory.Memory(
-            shape=value.shape(), depth=max(2, self.spec.layout.words), init=[], attrs=NEVER_COLLIDES
+            shape=value.shape(), depth=max(2, self.spec.layout.words), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
         m.d.comb += [
@@ -289,7 +289,7 @@ class Lane(wiring.Component):
         total = Signal(shape_of(exact), reset_less=True)
         m.d.sync += total.eq(kept + shift(self.gradient, exact.fraction_bits - spec.gradient_format.fraction_bits))
         dropped = exact.fraction_bits - target.fraction_bits
-        rounded_value = round_value(total, dropped, spec.optimizer.rounding, self.momentum_word if spec.stochastic_bits else 0)
+        rounded_value = round_value(total, dropped, spec.optimizer.rounding, self.momentum_noise if spec.stochastic_bits else 0)
         rounded = Signal(rounded_value.shape(), reset_less=True)
         m.d.sync += rounded.eq(rounded_value)
         self._hold(m, "momentum", rounded, *limit(rounded, target, spec.optimizer.overflow))
@@ -329,7 +329,9 @@ class Lane(wiring.Component):
         """Weight and preload of the multiplier: θ, or θ + sΔ, as it is and as the bias in its place."""
         spec = self.spec
         weight = spec.formats.weight
-        m.submodules.mac = mac = MultiplyAccumulate(shape_of(weight), self.x.shape(), spec.accumulator_width, far=self.timing.reach > 0)
+        m.submodules.mac = mac = MultiplyAccumulate(
+            shape_of(weight), self.x.shape(), spec.accumulator_width, pipelined=self.timing.fanout > 0
+        )
         assert mac.latency == self.timing.accumulator - self.timing.weight
         a = Signal(shape_of(weight), reset_less=True)
         if spec.node:

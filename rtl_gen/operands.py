@@ -1,4 +1,4 @@
-"""The operands of the layers: samples from the host, activations of the pass under way and of the one being correlated."""
+"""Operands of the layers: samples from the host, activations of the current pass and of the pass being correlated."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from rtl_gen.activation import neuron_layout
 from rtl_gen.broadcast import operand_shape
+from rtl_gen.fanout import read_latency
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import NEVER_COLLIDES, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
-from rtl_gen.station import read_latency_of
+from rtl_gen.slot import NO_READ_WRITE_CHECK, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
 
 __all__ = ["Operands", "SampleLoader"]
 
 
 def _pick(values: list[int], index) -> Array:
-    """A constant chosen by a signal."""
+    """A constant of ``values``, selected by ``index``."""
     width = max(1, max(values).bit_length())
     return Array([Const(value, width) for value in values])[index]
 
 
 class SampleLoader(wiring.Component):
-    """Writes the sample stream into the buffers that are free, ahead of the step under way.
+    """Writes the sample stream into free buffers, ahead of the current step.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose samples are loaded.
 
     Members
     -------
     sample : In(stream.Signature(spec.sample_width))
-        Raw inputs of a sample, then its raw targets.
+        Raw inputs of a sample, then its raw targets, one word per transfer.
     take : In(1)
-        Make the oldest full buffer the present one.
+        Strobe that makes the oldest full buffer the current one.
     discard : In(1)
-        Drop what is loaded and not taken. Never with ``take``.
+        Strobe that drops all loaded samples that were not taken; never together with ``take``.
     available : Out(1)
-        There is one.
+        There is a full buffer to take.
     buffer : Out
-        The present buffer.
+        Number of the current sample's buffer.
     old_buffer : In
-        The buffer that is being correlated (node perturbation).
+        Number of the buffer that is being correlated (node perturbation).
     input_en, target_en, address, data : Out
-        Write into the input or target memory.
+        Strobes, address and raw word of a write into the input memory or the target memory.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -86,7 +86,7 @@ class SampleLoader(wiring.Component):
         transfer = Signal()
         complete = Signal()
         bases = Mux(targets, _pick([b * n_out for b in range(buffers)], filling), _pick([b * n_in for b in range(buffers)], filling))
-        # A buffer that is free remains so until it is full, or all is discarded.
+        # A free buffer stays free until it is full, or everything is discarded.
         m.d.sync += is_open.eq(free & (full < buffers - 1) & ~complete & ~self.discard)
         m.d.comb += [
             self.sample.ready.eq(is_open),
@@ -113,37 +113,43 @@ class SampleLoader(wiring.Component):
 
 
 class Operands(wiring.Component):
-    """The memories of inputs, activations and targets, and what is read from them.
+    """The memories of inputs, activations and targets, with the reads of operands from them.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose operands are stored.
 
     Members
     -------
     sample : In(stream.Signature(spec.sample_width))
-        Samples, as for the loader, with ``take``, ``discard``, ``available``.
+        Stream of samples, as for :class:`SampleLoader`.
+    take, discard, available : In(1), In(1), Out(1)
+        Control of the sample buffers, as for :class:`SampleLoader`.
     old_buffer, old_bank : In
-        Where the operands being correlated lie (node perturbation).
+        Sample buffer and activation bank of the operands being correlated (node perturbation).
     two_passes : In(1)
-        The step has both passes; they write to different banks.
-    slot, ahead, x : In, In, Out
-        A slot, the next one's layer and pass, and the slot's operand ``latency`` cycles later.
-    old_slot, old_ahead, old_x : In, In, Out
-        The same, with the operand being correlated a cycle earlier (node perturbation).
+        The step has two passes, which write to different banks.
+    slot, ahead : In
+        A slot, and the layer and pass of the slot that comes a cycle later.
+    x : Out(operand_shape(spec))
+        Raw operand of ``slot``, ``latency`` cycles later.
+    old_slot, old_ahead : In
+        The same for the pass being correlated (node perturbation).
+    old_x : Out(operand_shape(spec))
+        Raw operand of ``old_slot``, ``latency`` − 1 cycles later (node perturbation).
     neuron, y : In
-        A neuron's activation to be written.
+        A neuron, and its raw activation to be written.
     target_neuron, target : In, Out
-        A neuron, and its target one cycle later.
+        A neuron, and its raw target one cycle later.
     buffer : Out
-        The present sample's buffer.
+        Number of the current sample's buffer.
     """
 
     @staticmethod
     def latency(spec: DesignSpec) -> int:
-        """Cycles from a slot to its operand: the read, and the choice between memories; a register behind each where lanes are many."""
-        return read_latency_of(spec.hardware.lanes) + 1
+        """Cycles from a slot to its operand: those of a memory read, and one to select the memory."""
+        return read_latency(spec.hardware.lanes) + 1
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -184,7 +190,7 @@ class Operands(wiring.Component):
         ]
         buffers = spec.sample_buffers
         m.submodules.inputs = inputs = memory.Memory(
-            shape=shape_of(spec.formats.input), depth=max(2, buffers * spec.network.n_in), init=[], attrs=NEVER_COLLIDES
+            shape=shape_of(spec.formats.input), depth=max(2, buffers * spec.network.n_in), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = inputs.write_port()
         address, word = delayed(m, loader.address, 1, "loaded_address"), delayed(m, loader.data, 1, "loaded_word")
@@ -200,18 +206,18 @@ class Operands(wiring.Component):
         return m
 
     def _bank(self, second):
-        """Bank that a pass writes and reads."""
+        """Number of the activation bank that a pass writes and reads."""
         return ~self.old_bank ^ (self.two_passes & second) if self.spec.node else Const(0)
 
     def _activations(self, m):
-        """The memory of hidden activations and its write side; None without hidden layers."""
+        """The memory of hidden activations with its write port connected; None without hidden layers."""
         spec = self.spec
         hidden = spec.network.n_hidden
         if not hidden:
             return None
         banks = 2 if spec.node else 1
         m.submodules.activations = store = memory.Memory(
-            shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[], attrs=NEVER_COLLIDES
+            shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = store.write_port()
         index = Signal(range(max(2, hidden)))
@@ -226,8 +232,8 @@ class Operands(wiring.Component):
         return store
 
     def _fetch(self, m, name, inputs, activations, slot, ahead, buffer, bank):
-        """Operand of a slot, a cycle before it is told."""
-        spec, behind = self.spec, read_latency_of(self.spec.hardware.lanes) - 1
+        """Operand of a slot, one cycle before it is registered in the output."""
+        spec, behind = self.spec, read_latency(self.spec.hardware.lanes) - 1
         n_in, hidden = spec.network.n_in, spec.network.n_hidden
         address = Signal(range(max(2, spec.sample_buffers * n_in, 2 * hidden)), name=f"{name}_address")
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in range(1, len(spec.network.layers)))]
@@ -254,11 +260,11 @@ class Operands(wiring.Component):
         return data
 
     def _targets(self, m, address, word, enable):
-        """The memory of targets; an output's target is read a cycle ahead of its activation."""
+        """The memory of targets; the target of an output is read one cycle before the output is valid."""
         spec = self.spec
         buffers, n_out = spec.sample_buffers, spec.network.n_out
         m.submodules.targets = store = memory.Memory(
-            shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[], attrs=NEVER_COLLIDES
+            shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
         index = Signal(range(max(2, n_out)))

@@ -20,11 +20,11 @@ from rtl_gen.slot import active_lanes, delayed, slot_layout
 
 __all__ = [
     "DRAW_LATENCY",
-    "Beats",
     "CountedSigns",
     "RandomSigns",
+    "RoundingNoise",
     "SequentialSigns",
-    "StochasticWords",
+    "StateLoader",
     "WalshSigns",
     "leap",
     "sign_layout",
@@ -65,7 +65,7 @@ class _Tracked(NamedTuple):
     replay: Any
 
 
-class _SignPorts(wiring.Component):
+class _SignSource(wiring.Component):
     """What every source of signs has.
 
     Whether a slot draws is registered, and so are both outputs: signs for a slot are valid two cycles after the slot is at
@@ -147,7 +147,7 @@ class _SignPorts(wiring.Component):
         return fresh, tracked
 
 
-class Beats(wiring.Component):
+class StateLoader(wiring.Component):
     """Gathers the words of a beat: p, and for each generator as many bits of its state as it draws at once.
 
     So states are loaded by the same wires by which they go on, and no logic is needed for it.
@@ -192,7 +192,7 @@ class Beats(wiring.Component):
         return m
 
 
-class RandomSigns(_SignPorts):
+class RandomSigns(_SignSource):
     """Signs from leap-forward LFSRs, inverted in odd sign vectors.
 
     With τ_p = 1 a live and a replay state suffice: the replay state is always one step behind. Longer τ_p take a
@@ -241,7 +241,7 @@ class RandomSigns(_SignPorts):
         return live_now, replay_now
 
 
-class CountedSigns(_SignPorts, ABC):
+class CountedSigns(_SignSource, ABC):
     """Signs that are a function of a quantity's index in hardware order and of the phase, which counts sign vectors."""
 
     @abstractmethod
@@ -298,10 +298,10 @@ class SequentialSigns(CountedSigns):
         return 0, index == phase
 
 
-_SOURCES: dict[type[Code], type[_SignPorts]] = {LfsrCode: RandomSigns, WalshCode: WalshSigns, SequentialCode: SequentialSigns}
+_SOURCES: dict[type[Code], type[_SignSource]] = {LfsrCode: RandomSigns, WalshCode: WalshSigns, SequentialCode: SequentialSigns}
 
 
-def sign_source(spec: DesignSpec) -> _SignPorts:
+def sign_source(spec: DesignSpec) -> _SignSource:
     """The source of signs of a design's code.
 
     Raises
@@ -315,7 +315,7 @@ def sign_source(spec: DesignSpec) -> _SignPorts:
     return source(spec)
 
 
-class StochasticWords(wiring.Component):
+class RoundingNoise(wiring.Component):
     """The random words of stochastic rounding; a word per slot of an updating pass, padding included.
 
     Members
@@ -345,7 +345,7 @@ class StochasticWords(wiring.Component):
             {
                 "slot": In(slot_layout(spec)),
                 "update": In(1),
-                "word": Out(spec.stochastic_bits),
+                "o": Out(spec.stochastic_bits),
                 "load_en": In(1),
                 "load": In(self.load_width),
             }
@@ -358,7 +358,7 @@ class StochasticWords(wiring.Component):
         m.d.sync += [draws.eq(draw), advances.eq(draw | self.load_en)]
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
         with m.If(draws):
-            m.d.sync += self.word.eq(state[: self.generator.outputs])
+            m.d.sync += self.o.eq(state[: self.generator.outputs])
         with m.If(advances):
             m.d.sync += state.eq(leap(self.generator, state, loads, self.load))
         return m

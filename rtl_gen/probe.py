@@ -1,6 +1,6 @@
-"""The layouts of the events in which a core shows what it computes.
+"""Layouts of the events by which a core exposes its internal values.
 
-Co-simulation records them; on a board the ports are left open and cost nothing.
+Co-simulation records the events. On a board their ports are unconnected, so that they cost no logic.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["EVENTS", "event_layouts", "event_tables", "shape_of"]
 
 
 def shape_of(fixed: Fixed):
-    """The Amaranth shape of a raw integer of a format."""
+    """Amaranth shape of the raw integers of a format."""
     return signed(fixed.width) if fixed.signed else unsigned(fixed.width)
 
 
 def event_layouts(spec: DesignSpec) -> dict[str, data.StructLayout]:
-    """Payload layouts of a design's events, by kind; what is per lane is an array."""
+    """Payload layout of each kind of event of a design; fields with one value per lane are arrays."""
     layouts = {}
     for event, fields in event_fields(spec).items():
         shapes = {}
@@ -33,6 +33,6 @@ def event_layouts(spec: DesignSpec) -> dict[str, data.StructLayout]:
 
 
 def event_tables(spec: DesignSpec) -> dict[str, list[dict]]:
-    """The layouts as plain tables for a manifest: name, offset, width, signed, count of each field."""
+    """The layouts as plain tables for the manifest, with name, offset, width, signedness and count of each field."""
     shown = ("name", "offset", "width", "signed", "count")
     return {event: [{name: getattr(field, name) for name in shown} for field in fields] for event, fields in event_fields(spec).items()}

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The product of one multiplier, where it is held."""
+"""The registered product of one multiplier."""
 
 from __future__ import annotations
 
@@ -17,20 +17,34 @@ def _with_sign(factor):
 
 
 class Product(wiring.Component):
-    """o = a·b, a cycle later, or with ``far`` two: a block of its own, so that synthesis gives it one DSP and leaves the sum outside.
+    """o = a·b one cycle later, or two if ``pipelined``, in a module of its own, so that synthesis maps it to one DSP block without the sum.
 
-    With ``far`` the factors are held too, so that no wire from afar shares its cycle with the multiplier.
+    If ``pipelined``, the factors are registered as well, so that long wires and the multiplier do not share a cycle.
+
+    Parameters
+    ----------
+    a, b : Shape
+        Shapes of the two factors.
+    pipelined : bool
+        Whether the factors are registered as well as the product.
+
+    Members
+    -------
+    a, b : In
+        The two factors, signed or unsigned.
+    o : Out(signed)
+        The product, wide enough for all values of the factors.
     """
 
-    def __init__(self, a, b, *, far: bool = False):
-        self.far = far
+    def __init__(self, a, b, *, pipelined: bool = False):
+        self.pipelined = pipelined
         super().__init__({"a": In(a), "b": In(b), "o": Out(signed(sum(each.width + (not each.signed) for each in (a, b))))})
 
     def elaborate(self, platform):
         m = Module()
-        # A register has all bits that the product has, and no more: only so is it found in the DSP.
+        # The register has exactly the bits of the product; otherwise synthesis does not move it into the DSP block.
         product = Signal.like(self.o, name="held", reset_less=True)
-        a, b = (delayed(m, each, int(self.far), f"{name}_held") for name, each in (("a", self.a), ("b", self.b)))
+        a, b = (delayed(m, each, int(self.pipelined), f"{name}_held") for name, each in (("a", self.a), ("b", self.b)))
         m.d.sync += product.eq(_with_sign(a) * _with_sign(b))
         m.d.comb += self.o.eq(product)
         return m

@@ -1,7 +1,7 @@
-"""The registers that count and show: words of one memory, visited in turn, with one narrow adder for all of them.
+"""Counters and status registers in one memory, updated in turn by one narrow adder.
 
-A counter in flip-flops takes a logic cell for each of its bits, and more to be read. Here it is a word of memory, and in
-logic only what it counts between two visits; and of a word, one half is at work at a time.
+A counter made of flip-flops takes one logic cell per bit, and more to read it. Here a counter is a word of memory, and logic holds only
+its increments between two updates. Words are processed in halves of 16 bits.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.slot import NEVER_COLLIDES, delayed
+from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 
 __all__ = ["Capture", "Counter", "RegisterFile", "count_latency", "count_ones"]
 
 
 BITS_A_CYCLE, SUMS_A_CYCLE = 8, 4
-"""What is counted, and added up, in one cycle."""
+"""Number of bits counted per adder in the first cycle, and number of sums added per adder in each later one."""
 
 
 def count_latency(number: int) -> int:
-    """Cycles that it takes to count so many bits."""
+    """Cycles that :func:`count_ones` needs for ``number`` bits."""
     sums, cycles = -(-number // BITS_A_CYCLE), 1
     while sums > 1:
         sums, cycles = -(-sums // SUMS_A_CYCLE), cycles + 1
@@ -33,7 +33,7 @@ def count_latency(number: int) -> int:
 
 
 def count_ones(m: Module, bits: list[Value], name: str) -> Value:
-    """Number of set bits, ``count_latency`` cycles later: by a tree of adders with a register behind every few."""
+    """Number of set bits, ``count_latency`` cycles later, by a pipelined tree of adders."""
     values, fan_in = bits, BITS_A_CYCLE
     for cycle in range(count_latency(len(bits))):
         sums = [_total(values[first : first + fan_in]) for first in range(0, len(values), fan_in)]
@@ -49,38 +49,38 @@ def _total(values: list[Value]) -> Value:
 
 
 def _chosen(values: list[int], index: Signal) -> Value:
-    """A constant by its index, as logic: of an array, Yosys would make a memory."""
+    """The constant at an index, built from logic, since Yosys would turn an array into a memory."""
     return reduce(or_, (Mux(index == number, value, 0) for number, value in enumerate(values)))
 
 
 HALF = 16
-"""Bits of what is read, added to and written in a cycle."""
+"""Number of bits that are read, added and written per cycle."""
 
 SLOTS = 4
-"""Cycles of a visit: halves of 64 bits; or those of 32, and the same once more if the count is at its end."""
+"""Cycles of one update: the four halves of 64 bits; or the two halves of 32 bits, and both again to saturate a full counter."""
 
 RARE = 7
-"""Times that what is rare may come between two visits."""
+"""Most events of a rare counter between two updates."""
 
 
 @dataclass(frozen=True)
 class Counter:
-    """A count of 32 bits that stops at its end, or of 64 bits.
+    """A counter of 32 bits that saturates, or of 64 bits.
 
     Attributes
     ----------
     name : str
-        Name.
+        Name of the counter, and suffix of its ports.
     address : int
-        Of its word, the low one where it has two.
+        Address of its word; of the low word if it has two.
     most : int
-        The most that it counts in a cycle.
+        Largest increment in one cycle.
     rare : bool
-        Whether it counts no more than :data:`RARE` times ``most`` between two visits.
+        Whether it counts at most :data:`RARE` times ``most`` between two updates.
     wide : bool
-        Whether it has 64 bits, the high word at the address after; the low one's is even.
+        Whether it has 64 bits, with its low word at an even address and its high word at the next.
     restarts : bool
-        Whether ``restart`` clears it, rather than ``clear``.
+        Whether the strobe ``restart`` clears it, instead of ``clear``.
     """
 
     name: str
@@ -93,16 +93,16 @@ class Counter:
 
 @dataclass(frozen=True)
 class Capture:
-    """Words that show what stands in logic, copied at every visit.
+    """A register that shows a value held in logic, copied at each update.
 
     Attributes
     ----------
     name : str
-        Name.
+        Name of the register, and suffix of its port.
     address : int
-        Of its first word; even where it has two.
+        Address of its first word, which is even if it has two.
     width : int
-        Bits, up to 64; 32 of them to a word, the low ones first.
+        Number of bits, up to 64, with the low 32 in the first word.
     """
 
     name: str
@@ -117,48 +117,48 @@ class Capture:
 class RegisterFile(wiring.Component):
     """Counters and captures in a memory of 32-bit words.
 
-    Each is visited in turn, for :data:`SLOTS` cycles. In each of them a half of it is read; a cycle later it is registered, with what it
-    grows by; then it is added to, with the carry of the half before; then it is written. A word is read for the host while one is visited
-    that needs two cycles.
+    They are updated in turn, each for :data:`SLOTS` cycles. In each of these cycles one half is read. One cycle later it is registered
+    together with its increment, then both are added with the carry of the previous half, and then the sum is written. The host's reads
+    use the free cycles of updates that need only two.
 
     Parameters
     ----------
     counters : iterable of Counter
-        What is counted.
+        The counters in the order of their updates.
     captures : iterable of Capture
-        What is shown.
+        The captures, which are updated after the counters.
     contents : mapping of int to int
-        Words that never change, by address.
+        Constant words of the memory, by address.
     depth : int
-        Words of the memory.
+        Number of words in the memory.
 
     Members
     -------
     i_<counter> : In
-        What it counts in this cycle.
+        Increment of the counter in this cycle.
     i_<capture> : In
-        What it shows.
+        Value that the capture shows.
     clear, restart : In(1)
-        Counts to 0, which takes until ``settled`` is high again; nothing may be counted meanwhile.
+        Strobes that clear the counters, which takes until ``settled`` is high again; nothing may be counted meanwhile.
     running : In(1)
-        Something may be counted.
+        Counters may have increments; high during a run.
     settled : Out(1)
-        All that was counted is in the memory.
+        All increments are in the memory.
     en, address : In
-        Read a word; the address stands until it is there.
+        Strobe and address of a read; the address must be stable until the word is output.
     o : Out(16)
-        Half of it.
+        One half of the word that was read.
     low, high : Out(1)
-        Which half is there: in one cycle the low one, in the next the high one.
+        ``o`` is the low half; in the next cycle, ``o`` is the high half.
     count_<counter> : Out
-        The count, one cycle after the last of it: the memory's word and all that is on the way to it. It is there to be observed, and
-        takes a counter's worth of logic if anything in a device hangs on it.
+        Current count, one cycle after the last increment: the memory's word plus all pending increments. It is meant for simulation,
+        and would cost a whole counter if a device used it.
 
     Raises
     ------
     ValueError
-        If there is nothing to visit while another is written, if a word of two has an odd address, if a word would never be read, or
-        if what comes between two visits can be more than a word.
+        If there are fewer than two registers, if all have 64 bits so that no cycle is free for the host's reads, if a 64-bit register has
+        an odd address, or if the increments between two updates can exceed 32 bits.
     """
 
     def __init__(self, counters: Iterable[Counter], captures: Iterable[Capture], contents: Mapping[int, int], *, depth: int):
@@ -195,14 +195,14 @@ class RegisterFile(wiring.Component):
 
     @property
     def rotation(self) -> int:
-        """Cycles from a visit to the next of the same."""
+        """Cycles between two updates of the same register."""
         return len(self.visits) * SLOTS
 
     def elaborate(self, platform):
         m = Module()
         words = [self.contents.get(address, 0) for address in range(self.depth)]
         halves = [word >> HALF * half & (1 << HALF) - 1 for word in words for half in range(2)]
-        m.submodules.words = store = memory.Memory(shape=HALF, depth=len(halves), init=halves, attrs=NEVER_COLLIDES)
+        m.submodules.words = store = memory.Memory(shape=HALF, depth=len(halves), init=halves, attrs=NO_READ_WRITE_CHECK)
         write, read = store.write_port(), store.read_port()
         slot = Signal(range(SLOTS))
         m.d.sync += slot.eq(slot + 1)
@@ -210,7 +210,7 @@ class RegisterFile(wiring.Component):
         reads = self._read(m, slot, wide)
         m.d.comb += read.addr.eq(Mux(reads, Cat(slot[0], self.address), _half(base, wide, slot)))
 
-        # The half that was read is registered, with what it grows by; a capture is all growth.
+        # The half that was read is registered with its increment; a capture starts from 0, and its value is the increment.
         old, grown, kept = Signal(HALF, reset_less=True), Signal(HALF, reset_less=True), Signal()
         ahead = {each: SLOTS - 1 if isinstance(each, Capture) else 0 for each in self.visits}
         taken = {each: delayed(m, turn & (slot == ahead[each]), 1, f"{each.name}_taken", reset_less=False) for each, turn in coming.items()}
@@ -221,11 +221,11 @@ class RegisterFile(wiring.Component):
             m.d.sync += old.eq(0)
         m.d.comb += self.o.eq(old)
 
-        # They are added; then their sum is written: three cycles after the half was read. A count at its end is written again, all ones.
+        # Both are added, and the sum is written three cycles after the half was read. After an overflow, all ones are written instead.
         total, carry = Signal(HALF + 1, reset_less=True), Signal()
         written, written_wide, begun, ended = Signal.like(base), Signal(), Signal(), Signal()
         summed = old + grown + carry
-        # The low half of a word takes no carry, which is known a cycle ahead.
+        # The low half of a word has no carry input, which is decided one cycle ahead.
         m.d.sync += [total.eq(summed), carry.eq(summed[HALF] & (slot != 1))]
         with m.If(~written_wide & ~slot[1]):
             m.d.sync += [total.eq(-1), carry.eq(slot != 1)]
@@ -242,7 +242,8 @@ class RegisterFile(wiring.Component):
         return m
 
     def _visit(self, m, slot):
-        """The address of what is visited, and whether it has two words; whose half has been read, and whose will be next."""
+        """Address of the register being updated, and whether it has two words; one-hot flags of the register whose half was read,
+        and of the next one."""
         last = len(self.visits) - 1
         number = Signal(range(last + 1), init=1)
         base, wide = Signal(range(self.depth), init=self.visits[0].address), Signal(init=self.visits[0].wide)
@@ -258,7 +259,7 @@ class RegisterFile(wiring.Component):
         return base, wide, turns, dict(zip(turns, Cat(turns.values()).rotate_left(1), strict=True))
 
     def _read(self, m, slot, wide):
-        """Whether a half is read for the host, as one is in the last slots of what needs only the first."""
+        """Whether a half is read for the host, which happens in the last cycles of updates that need only the first ones."""
         asked, reads = Signal(), Signal()
         with m.If(slot == SLOTS - 1):
             m.d.sync += reads.eq(0)
@@ -271,16 +272,16 @@ class RegisterFile(wiring.Component):
         return reads
 
     def _settle(self, m, turned):
-        """Whether counts are being cleared: those of ``clear``, those of ``restart``."""
+        """Whether the counters of ``clear``, and those of ``restart``, are being cleared."""
         rotations, ended, again = Signal(2), Signal(), Signal()
         clearing, restarting = Signal(init=1), Signal(init=1)
         begin = self.running | self.clear | self.restart
-        # Two whole ones: what waits is counted, then it is cleared.
+        # After two whole rotations, all pending increments have been added, and then cleared.
         m.d.comb += ended.eq((rotations == 3) & ~again)
         m.d.sync += [
             again.eq(begin),
             self.settled.eq(ended & ~begin),
-            # Until a cycle before anything may be counted.
+            # Ends one cycle before anything may be counted.
             clearing.eq(self.clear | (clearing & ~ended)),
             restarting.eq(self.restart | (restarting & ~ended)),
             rotations.eq(Mux(again, 0, rotations + (turned & (rotations != 3)))),
@@ -288,7 +289,7 @@ class RegisterFile(wiring.Component):
         return clearing, restarting
 
     def _drop(self, m, slot, coming, clearing, restarting) -> Value:
-        """Whether what was in the memory is not added to."""
+        """Whether the memory's old word is replaced by 0."""
         shown, restarts = Signal(), Signal()
         with m.If(slot == 0):
             m.d.sync += [
@@ -298,7 +299,7 @@ class RegisterFile(wiring.Component):
         return shown | Mux(restarts, restarting, clearing)
 
     def _count(self, m, taken) -> dict[Counter, Signal]:
-        """What each counter has counted since it was taken."""
+        """Pending increments of each counter since its last update."""
         waiting = {}
         for each in self.counters:
             most = RARE * each.most if each.rare else each.most * self.rotation
@@ -308,7 +309,8 @@ class RegisterFile(wiring.Component):
         return waiting
 
     def _growth(self, m, slot, turns, taken, waiting) -> Value:
-        """What the half of this cycle grows by. A word is taken at once, of a capture a cycle ahead: its high half comes a cycle later."""
+        """Increment of the half in this cycle. A whole word is sampled at once, a capture one cycle ahead, and its high half is kept
+        for the next cycle."""
         shown, kept = Signal(2 * HALF, reset_less=True), Signal(HALF, reset_less=True)
         words = [Mux(taken[each], getattr(self, f"i_{each.name}")[: 2 * HALF], 0) for each in self.captures]
         for each in self.captures:
@@ -320,7 +322,7 @@ class RegisterFile(wiring.Component):
         return reduce(or_, low, shown[:HALF] | kept)
 
     def _show(self, m, write, taken, waiting):
-        """Counts as they are: what was written, what is on its way there, and what waits."""
+        """Connect the current counts: the word in the memory, plus increments in the pipeline and pending ones."""
         for each in self.counters:
             halves, written = (Signal(64 if each.wide else 32, name=f"{each.name}_{name}") for name in ("halves", "written"))
             coming = Signal.like(waiting[each], name=f"{each.name}_coming")
@@ -336,5 +338,5 @@ class RegisterFile(wiring.Component):
 
 
 def _half(address: Value, wide: Value, number: Value) -> Value:
-    """Address of a half; where there are only two, they come twice."""
+    """Memory address of a half word; a register of 32 bits repeats its two halves."""
     return Cat(number[0], address[0] | (wide & number[1]), address[1:])

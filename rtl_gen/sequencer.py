@@ -1,4 +1,4 @@
-"""The sequencer: counts a pass through its layers, groups and slots."""
+"""The sequencer, which counts a pass through its layers, groups and slots."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ __all__ = ["Sequencer"]
 class Sequencer(wiring.Component):
     """Issues the slots of a pass, one per cycle.
 
-    A pass starts in the cycle after ``start`` and takes ``pass_cycles`` cycles; ``done`` is high in the last of them,
-    when ``start`` may be given again. Where ``again`` is high in that cycle, another pass starts without it; then the pass takes
-    ``gap`` cycles more. Between a layer and the next it waits until the first input of the next is written.
+    A pass starts in the cycle after ``start`` and takes ``pass_cycles`` cycles; ``done`` is high in the last of them, in which ``start``
+    may be given again. If ``again`` is high, the pass takes ``gap`` cycles more, and another pass follows without ``start``. Between two
+    layers the sequencer waits until the first input of the next layer is written.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose passes are sequenced.
     depth : int
-        D: slots by which the first read of a layer must follow the last slot of the layer before, beyond the two
-        that follow anyway, so that a neuron is written when it is read.
+        Pipeline depth D: slots between the last slot of a layer and the next layer's first read, beyond the two that lie between them
+        anyway, so that an activation is written before it is read.
     gap : int
-        Cycles between a pass and one that follows ``again``.
+        Cycles between a pass and the one that follows it through ``again``.
 
     Members
     -------
     start : In(1)
-        Start a pass of the kind given by ``correlate``, ``perturb``, ``second`` and ``forward`` in the same cycle.
+        Strobe that starts a pass.
+    correlate, perturb, second, forward : In(1)
+        Kind of the pass, sampled in the cycle of ``start``, or of ``done`` where another pass follows.
     again : In(1)
-        Start another in the last cycle of this one, of the kind given then; steady from two cycles after ``start`` to that cycle.
+        Another pass follows after the last cycle of this one; must be stable from two cycles after ``start`` to that cycle.
     done : Out(1)
-        Last cycle of the pass.
+        This is the last cycle of the pass.
     slot : Out(slot_layout(spec))
-        The slot, ``latency`` cycles after it was counted.
+        The issued slot, ``latency`` cycles after it was counted.
     ahead : Out(ahead_layout(spec))
-        Of the slot that comes a cycle later.
+        Layer and pass of the slot that is issued one cycle later.
     """
 
     latency = 2
-    """Cycles from the count to ``slot``: it is compared, then qualified."""
+    """Cycles from the count to ``slot``: one to compare it, one to qualify the result."""
 
     def __init__(self, spec: DesignSpec, *, depth: int, gap: int = 0):
         self.spec = spec
@@ -65,7 +67,7 @@ class Sequencer(wiring.Component):
         )
 
     def bubble(self, layer: int) -> int:
-        """Cycles between a layer and the next."""
+        """Cycles without slots between a layer and the next."""
         placed = self.spec.layout.layers
         return max(0, self.depth - (placed[layer].groups - 1) * self.spec.hardware.lanes) if layer < len(placed) - 1 else 0
 
@@ -83,9 +85,9 @@ class Sequencer(wiring.Component):
         running, kind = Signal(), Signal(4)
         layer = Signal.like(self.slot.layer)
         group = Signal(range(max(2, *(p.groups for p in placed))))
-        k = Signal(range(max(*last_cycles, last_cycles[-1] + self.gap) + 2))  # so that k ≤ n_in can be false
+        k = Signal(range(max(*last_cycles, last_cycles[-1] + self.gap) + 2))  # large enough for k ≤ n_in to be false
 
-        # What a cycle is the last of is found in the cycle before, which is of the same group: it has two cycles at least.
+        # The last cycle of a group is detected one cycle before, which belongs to the same group, since a group has at least two cycles.
         tail, closes, last_cycle, begins = Signal(), Signal(), Signal(), Signal()
         before_last = Mux(
             tail,
@@ -108,15 +110,15 @@ class Sequencer(wiring.Component):
         m.d.sync += running.eq(begins | (running & ~self.done))
         with m.If(begins):
             m.d.sync += kind.eq(Cat(self.correlate, self.perturb, self.second, self.forward))
-        self._tell(m, running, kind, layer, group, k, tail)
+        self._issue(m, running, kind, layer, group, k, tail)
         return m
 
-    def _tell(self, m, running, kind, layer, group, k, tail):
-        """The slot of a count, two cycles later."""
+    def _issue(self, m, running, kind, layer, group, k, tail):
+        """Output the slot of the current count two cycles later."""
         placed = self.spec.layout.layers
         counted, within = Signal.like(self.slot), Signal()
         fan_in = by_layer([p.layer.n_in for p in placed], layer)
-        # A last group that is not padded may be followed by cycles that are no slots.
+        # A last group without padding may be followed by cycles without a slot.
         padded = any(p.group_slots > p.group_words for p in placed)
         slots = by_layer([p.group_slots for p in placed], layer)
         m.d.sync += [

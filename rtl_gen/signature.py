@@ -1,4 +1,4 @@
-"""Running signatures of everything a core computes, so that long runs can be compared step by step."""
+"""Running signatures of the values that a core computes, so that long runs can be compared step by step."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rtl_gen.slot import delayed
 __all__ = ["Signature", "fold"]
 
 PART = 4 * 32
-"""Bits of a payload that are folded in a cycle of their own."""
+"""Number of payload bits that are folded in one cycle, where payloads are wide."""
 
 
 def fold(payload: Value) -> Value:
-    """XOR of the 32-bit words of a packed payload, the last filled up with zeros."""
+    """XOR of the 32-bit words of a packed payload, the last one padded with zeros."""
     value = payload[:32]
     for first in range(32, len(payload), 32):
         value = value ^ payload[first : first + 32]
@@ -27,25 +27,25 @@ def fold(payload: Value) -> Value:
 
 
 class Signature(wiring.Component):
-    """Signature, as :mod:`python_ref.signature` defines it, of the folded payloads of events.
+    """Running signature of the folded payloads of events, as :mod:`python_ref.signature` defines it.
 
     Parameters
     ----------
     widths : tuple of int
-        Widths of the payloads; at most one event comes a cycle.
+        Widths of the payloads of each kind of event, in bits; at most one event occurs per cycle.
     in_parts : bool
-        Whether payloads are wide: they are registered, and folded in two cycles.
+        Whether payloads are wide, so that they are registered and folded in two cycles.
 
     Members
     -------
     stb : In(len(widths))
-        An event.
+        Strobes of the events, one bit per kind.
     payload0, payload1, … : In(width)
-        Its payload.
+        Payload of each kind of event, valid with its strobe.
     clear : In(1)
-        Start over.
+        Strobe that resets the signature to its initial value.
     o : Out(32)
-        The signature, ``latency`` cycles later.
+        The signature, ``latency`` cycles after an event.
     """
 
     def __init__(self, widths: tuple[int, ...], *, in_parts: bool = False):
@@ -66,7 +66,7 @@ class Signature(wiring.Component):
             folded = [delayed(m, part, int(in_parts), f"folded{number}_{place}") for place, part in enumerate(parts)]
             with m.If(stb[number]):
                 m.d.sync += word.eq(reduce(xor, folded))
-        # It begins a cycle after a reset.
+        # The state is initialised one cycle after a reset.
         state, begin = Signal(32, init=-1, reset_less=True), Signal(init=1)
         m.d.comb += self.o.eq(~state)
         m.d.sync += begin.eq(self.clear)

@@ -1,4 +1,4 @@
-"""The slot: one cycle's worth of work, described once by the sequencer and handed down the pipeline."""
+"""The slot: a description of the work of one cycle, which the sequencer issues and the pipeline passes on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from amaranth.lib import data
 from python_ref.spec.design import DesignSpec
 
 __all__ = [
-    "NEVER_COLLIDES",
+    "NO_READ_WRITE_CHECK",
     "active_lanes",
     "ahead_layout",
+    "and_or_mux",
     "by_layer",
     "delayed",
-    "either",
     "ends_pass",
     "in_last_layer",
     "pipeline",
@@ -21,9 +21,10 @@ __all__ = [
 ]
 
 
-NEVER_COLLIDES = {"no_rw_check": 1}
-"""Attribute of a memory of which no word that matters is read in the cycle in which it is written: synthesis would make the memory's
-outputs right for that case, at the price of a register and a multiplexer a bit."""
+NO_READ_WRITE_CHECK = {"no_rw_check": 1}
+"""Attribute of a memory whose reads never depend on a write to the same address in the same cycle.
+
+Without it, synthesis would define the result of such a read, at the price of a register and a multiplexer per bit."""
 
 
 def slot_layout(spec: DesignSpec) -> data.StructLayout:
@@ -31,18 +32,30 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
 
     Members
     -------
-    valid : a slot of a pass, padding included: signs are drawn
-    real : not padding: a word of the lanes' memories is visited
-    first : the group's bias
-    last : the group's last real slot
-    tail : the group is its layer's last
-    repeat : the group is of the last layer, and not its first
-    begin : the first slot of the pass
-    correlate : the pass correlates, and updates when that is due
-    perturb : the pass is perturbed
-    second : the pass is pass 1
-    forward : the pass accumulates and its neurons are used (a flushing pass is not one)
-    layer : number of the layer
+    valid : unsigned(1)
+        A slot of a pass, including padding; signs are drawn for it.
+    real : unsigned(1)
+        A slot that is not padding; it has a word in the lanes' memories.
+    first : unsigned(1)
+        The slot of the group's biases, which is the group's first.
+    last : unsigned(1)
+        The last slot of its group that is not padding.
+    tail : unsigned(1)
+        The group is the last one of its layer.
+    repeat : unsigned(1)
+        The group belongs to the last layer and is not its first group.
+    begin : unsigned(1)
+        The first slot of the pass.
+    correlate : unsigned(1)
+        The pass correlates, and updates parameters if an update is due.
+    perturb : unsigned(1)
+        The pass is computed with perturbation.
+    second : unsigned(1)
+        The pass is pass 1, not pass 0.
+    forward : unsigned(1)
+        The pass's neurons are used, unlike those of a flushing pass.
+    layer : unsigned
+        Number of the layer, from 0.
     """
     flags = ("valid", "real", "first", "last", "tail", "repeat", "begin", "correlate", "perturb", "second", "forward")
     return data.StructLayout(
@@ -51,13 +64,13 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
 
 
 def ahead_layout(spec: DesignSpec) -> data.StructLayout:
-    """Of a slot that is still a cycle away: its layer, and whether its pass is pass 1."""
+    """Layout of the fields known one cycle before a slot: its layer, and whether its pass is pass 1."""
     layout = slot_layout(spec)
     return data.StructLayout({name: layout[name].shape for name in ("layer", "second")})
 
 
 def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True):
-    """``value``, ``cycles`` cycles later."""
+    """``value``, delayed by ``cycles`` registers."""
     for cycle in range(cycles):
         register = Signal.like(value, name=f"{name}_{cycle + 1}", reset_less=reset_less)
         m.d.sync += register.eq(value)
@@ -65,15 +78,18 @@ def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True
     return value
 
 
-def either(select: Value, this: Value, other: Value) -> Value:
-    """``this`` or ``other``, of the same width: a multiplexer of which synthesis makes no clock enable and no reset, where ``select``
-    comes late, or registers are few: those that share an enable share their place, far from what they are to be near."""
+def and_or_mux(select: Value, this: Value, other: Value) -> Value:
+    """``this`` if ``select``, else ``other``, of the same width, built from AND and OR gates.
+
+    Synthesis turns a plain multiplexer before a register into a clock enable or a reset. That is worse where ``select`` arrives late, and
+    where few registers share an enable, since they are then placed together, far from their logic.
+    """
     every = select.replicate(len(other))
     return (this & every) | (other & ~every)
 
 
 def by_layer(values: list[int], layer: Value) -> Value:
-    """A constant that depends on the layer."""
+    """The constant in ``values`` that belongs to ``layer``."""
     if len(set(values)) == 1:
         return Const(values[0], max(1, values[0].bit_length()))
     width = max(max(values).bit_length(), 1)
@@ -81,7 +97,7 @@ def by_layer(values: list[int], layer: Value) -> Value:
 
 
 def pipeline(m: Module, slot, stages: int) -> list:
-    """A slot now, and in each of the ``stages`` cycles after."""
+    """A slot, and its copies delayed by 1 to ``stages`` cycles."""
     slots = [slot]
     for stage in range(stages):
         slots.append(delayed(m, slots[-1], 1, f"slot{stage + 1}"))
@@ -89,16 +105,16 @@ def pipeline(m: Module, slot, stages: int) -> list:
 
 
 def in_last_layer(spec: DesignSpec, item) -> Value:
-    """Whether a slot, or a neuron, is of the network's last layer."""
+    """Whether a slot or a neuron belongs to the last layer of the network."""
     return item.layer == len(spec.network.layers) - 1
 
 
 def ends_pass(spec: DesignSpec, slot) -> Value:
-    """Whether a slot is the last real one of its pass."""
+    """Whether a slot is the last one of its pass that is not padding."""
     return slot.last & slot.tail & in_last_layer(spec, slot)
 
 
 def active_lanes(spec: DesignSpec, slot) -> Value:
-    """Number of lanes that hold a neuron in a slot's group."""
+    """Number of lanes that have a neuron in the slot's group."""
     tails = by_layer([placed.last_lanes for placed in spec.layout.layers], slot.layer)
     return Mux(slot.tail, tails, spec.hardware.lanes)

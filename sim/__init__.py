@@ -1,1 +1,1 @@
-"""Runs the hardware, and compares what happens with what must happen."""
+"""Simulation of the hardware, and its comparison with the reference."""

@@ -1,8 +1,8 @@
-"""How fast the models and the simulators are, side by side in one run: ``python -m sim.benchmark``.
+"""Measure the speed of the models and the simulators side by side in one run: ``python -m sim.benchmark``.
 
-Samples are made up: a fifth of the inputs is not zero, as in images of handwriting, since the float model skips zeros. Rates
-are per second of processor time, that of a simulator's own process included, so that they are those of one core, whatever else
-the machine does; and each stands beside a ratio to something measured in the same run.
+The samples are synthetic. One fifth of their inputs is not zero, as in images of handwriting, since the float model skips zeros.
+Rates are per second of processor time, including that of a simulator's own process, so that they hold for one processor core whatever
+else the machine does. Each rate is given with its ratio to another one measured in the same run.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from sim.simulators import Options, simulate
 __all__ = ["Benchmark", "Rate", "measure_batches", "measure_models", "measure_simulators"]
 
 SAMPLES, NONZERO = 1024, 0.2
-"""Samples made up, and the share of their inputs that is not zero."""
+"""Number of synthetic samples, and the share of their inputs that is not zero."""
 SECONDS = 1.0
-"""Of processor time, about as long as one measurement takes."""
+"""Approximate processor time of one measurement, in seconds."""
 
 LARGE = DesignSpec(
     "large",
@@ -53,7 +53,7 @@ LARGE = DesignSpec(
     formats=Formats(weight=Fixed(True, 1, 13), activation=Fixed(True, 3, 10)),
     hardware=Hardware(8, signature=False),
 )
-"""784-32-10, every neuron perturbed, τ all 1: the design that the models are measured on."""
+"""The design on which the models are measured: 784-32-10, node perturbation, all periods 1."""
 
 SMALL = {
     "64-32-10, node": DesignSpec(
@@ -77,7 +77,7 @@ SMALL = {
         hardware=Hardware(4),
     ),
 }
-"""The designs that simulators run too: the networks of digits and xor."""
+"""The designs on which the simulators are measured as well, with the networks of digits and xor."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,17 @@ class Rate:
     Attributes
     ----------
     design, what : str
-        What was run.
+        Design that was run, and the model or simulator that ran it.
     steps_per_second : float
-        Of training.
+        Training steps per second of processor time.
     cycles_per_second : float or None
-        Of the clock, where there is one.
+        Simulated clock cycles per second of processor time; None for a model.
     ratio : float
-        Steps per second, as a multiple of those of another.
+        Steps per second as a multiple of those of the entry that ``of`` names.
     of : str
-        The other; numpy's products are compared with the whole model by the time they take.
+        Entry that the ratio refers to. For numpy's products the ratio is that of their time to the whole model's.
     build_seconds : float or None
-        Until the first step, where something is compiled.
+        Processor time until the first step, in seconds; None where nothing is compiled.
     """
 
     design: str
@@ -111,7 +111,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All of them, and what they were measured on."""
+    """All measurements of a run, and the machine they were made on."""
 
     cores: int
     load: float
@@ -120,7 +120,7 @@ class Benchmark:
 
 
 def samples_of(spec: DesignSpec, nonzero: float = NONZERO) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Made-up samples: raw inputs, raw targets, and the raw parameters to start from."""
+    """Synthetic samples of a design: raw inputs, raw targets, and raw initial parameters."""
     random = np.random.default_rng(0)
     inputs = random.integers(0, spec.formats.input.max + 1, (SAMPLES, spec.network.n_in))
     inputs[random.random(inputs.shape) >= nonzero] = 0
@@ -131,13 +131,13 @@ def samples_of(spec: DesignSpec, nonzero: float = NONZERO) -> tuple[np.ndarray, 
 
 
 def _processor_time() -> float:
-    """Seconds that this process and its finished children have computed."""
+    """Processor time of this process and of its finished children, in seconds."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
 
 
 def _rate(run: Callable[[int], object], first: int) -> float:
-    """Steps per second of a function that takes a number of steps: enough of them to take a while, the best of three times."""
+    """Steps per second of a function that runs a given number of steps: the best of three runs that are long enough to time."""
     run(1)  # compile
     steps, seconds = first, 0.0
     while True:
@@ -174,7 +174,7 @@ def _float(spec: DesignSpec, nonzero: float = NONZERO) -> float:
 
 
 def measure_models() -> Iterator[Rate]:
-    """The compiled models on 784-32-10, one step at a time."""
+    """Yield the rates of the compiled models on 784-32-10, with one update per step."""
     for nonzero in (NONZERO, 1.0):
         where = f"784-32-10, node, {100 * nonzero:.0f} % of inputs not 0"
         fixed, real = _fixed(LARGE, nonzero), _float(LARGE, nonzero)
@@ -183,7 +183,8 @@ def measure_models() -> Iterator[Rate]:
 
 
 def measure_batches(period: int) -> Iterator[Rate]:
-    """The fixed model with τ_θ > 1, whose steps between updates are exact matrix products; and numpy's products alone."""
+    """Yield the rates of the fixed-point model with τ_θ > 1, which computes the steps between updates as exact matrix products, and of
+    numpy's matrix products alone."""
     spec = replace(LARGE, schedule=replace(LARGE.schedule, update_period=period))
     where = f"784-32-10, node, τ_θ = {period}"
     batched, single = _fixed(spec), _fixed(LARGE)
@@ -206,7 +207,7 @@ def measure_batches(period: int) -> Iterator[Rate]:
 
 
 def measure_simulators(missing: list[str]) -> Iterator[Rate]:
-    """Models and simulators on the same small designs; the simulators show all observables, and nobody compares them."""
+    """Yield the rates of models and simulators on the same small designs. The simulators output all observables, which are not compared."""
     from rtl_gen.emit import emit_verilog
 
     icarus = shutil.which("iverilog") and shutil.which("vvp")
@@ -228,7 +229,7 @@ def measure_simulators(missing: list[str]) -> Iterator[Rate]:
 
 
 def _simulated(spec: DesignSpec, verilog: Path, simulator: str, directory: Path) -> tuple[float, float, float]:
-    """Steps and cycles per second, set-up and start excepted, and how long it takes to be ready."""
+    """Steps and cycles per second without the set-up, and the seconds until the simulation is ready."""
     from rtl_gen.core import Core
 
     inputs, targets, start = samples_of(spec)
@@ -268,7 +269,7 @@ def _shown(rate: Rate) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m sim.benchmark``."""
+    """Run the benchmark from the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sim.benchmark", description="Measure models and simulators, side by side.")
     parser.add_argument("--json", action="store_true", help="print one object on standard output, and the table on standard error")
     parser.add_argument("--models", action="store_true", help="models alone, no simulators")

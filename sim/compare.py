@@ -1,4 +1,4 @@
-"""Two traces of one run: equal, or where they first differ."""
+"""Compare two traces of one run, and find their first difference."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import Probe, probes, values_per_step
 from python_ref.trace import Trace, check_comparable
 
-__all__ = ["Comparison", "Difference", "compare", "describe_place"]
+__all__ = ["TraceComparison", "TraceDifference", "compare", "describe_place"]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One value in which two traces differ.
+class TraceDifference:
+    """One value that differs between two traces.
 
     Attributes
     ----------
     step : int
-        Step.
+        Number of the training step, from 0.
     observable : str
-        Name.
+        Name of the observable that differs.
     index : tuple of int
-        In the observable's shape.
+        Index of the value within the observable's shape.
     place : str
-        The index in words: pass, layer, neuron, input, or the counter's name.
+        The index as text: pass, layer, neuron, input, or the counter's name.
     expected_raw, found_raw : int
-        What the reference has, and what the hardware.
+        Raw value of the reference, and raw value of the hardware.
     expected, found : float
-        The same as real numbers.
+        The same two values as real numbers.
     """
 
     step: int
@@ -51,37 +51,37 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What came of comparing two traces.
+class TraceComparison:
+    """Result of comparing two traces.
 
     Attributes
     ----------
     steps : int
-        Steps of the reference.
+        Number of steps in the reference.
     compared : int
-        Values compared: observables × steps, and two signatures for each step before.
+        Number of values compared: observables × steps, and two signatures for each earlier step.
     mismatches : int
-        Those that differ; a value that the hardware does not have differs.
-    first : Difference or None
-        The first of them in time.
+        Number of values that differ, or that the hardware's trace lacks.
+    first : TraceDifference or None
+        The earliest difference; None if there is none.
     by_observable : dict of str to int
-        Mismatches of each observable that has any.
+        Number of mismatches of each observable that has any.
     """
 
     steps: int
     compared: int
     mismatches: int
-    first: Difference | None
+    first: TraceDifference | None
     by_observable: dict[str, int]
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs."""
+        """Whether the two traces are equal."""
         return self.mismatches == 0
 
 
 def describe_place(spec: DesignSpec, probe: Probe, index: tuple[int, ...]) -> str:
-    """An index of an observable in words."""
+    """Describe an index of an observable as text."""
     sizes = [layer.n_out for layer in spec.network.layers]
 
     def neuron(number: int) -> str:
@@ -109,7 +109,7 @@ def describe_place(spec: DesignSpec, probe: Probe, index: tuple[int, ...]) -> st
 
 
 def _moments(spec: DesignSpec, probe: Probe) -> np.ndarray:
-    """When in a step each value of an observable is made, as a rank (shape: the observable's)."""
+    """Rank of each value of an observable in the order in which a step computes them (shape: the observable's)."""
     layers = len(spec.network.layers)
     if probe.name in ("preactivation", "activation"):
         layer = np.repeat(np.arange(layers), [layer.n_out for layer in spec.network.layers])
@@ -127,7 +127,7 @@ def _rows(trace: Trace) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _aligned(left: Trace, right: Trace) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Blocks of two traces, cut so that both have the same steps, until one ends."""
+    """Yield pairs of blocks of two traces, cut so that both cover the same steps, until one trace ends."""
     mine, theirs = _rows(left), _rows(right)
     a, b = next(mine, None), next(theirs, None)
     while a is not None and b is not None:
@@ -137,22 +137,22 @@ def _aligned(left: Trace, right: Trace) -> Iterator[tuple[dict[str, np.ndarray],
         b = {name: values[count:] for name, values in b.items()} if count < len(b["counter"]) else next(theirs, None)
 
 
-def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> Comparison:
-    """Compare every value of every step, and of the steps before the traces' first the running signatures, where kept.
+def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> TraceComparison:
+    """Compare every value of every step, and the running signatures of the steps before the traces' first step, where recorded.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design of both.
+        The design that both traces belong to.
     reference : Trace
-        What must happen.
+        Trace that the reference model wrote.
     hardware : Trace
-        What happens; may end early, but not late.
+        Trace of the hardware; it may have fewer steps, but not more.
 
     Raises
     ------
     ValueError
-        If the traces are not of this design, or not of the same run.
+        If the traces belong to another design, or to different runs.
     """
     if reference.header.digest != spec.digest:
         raise ValueError(f"Traces must be of the design {spec.digest}, not {reference.header.digest}")
@@ -176,7 +176,7 @@ def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> Comparison:
         counts[probe.name] += missing * probe.size
     if skipped:
         counts["signature"] += skipped
-    return Comparison(
+    return TraceComparison(
         reference.header.steps,
         reference.header.steps * values_per_step(spec) + reference.signatures().size,
         sum(counts.values()),
@@ -185,8 +185,8 @@ def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> Comparison:
     )
 
 
-def _compare_signatures(mine: np.ndarray, theirs: np.ndarray) -> tuple[int, Difference | None]:
-    """Number of signatures that differ or that the hardware lacks, and the first that differs."""
+def _compare_signatures(mine: np.ndarray, theirs: np.ndarray) -> tuple[int, TraceDifference | None]:
+    """Number of signatures that differ or that the hardware lacks, and the first difference."""
     common = min(len(mine), len(theirs))
     where = np.argwhere(mine[:common] != theirs[:common])
     mismatches = len(where) + 2 * (len(mine) - common)
@@ -195,7 +195,7 @@ def _compare_signatures(mine: np.ndarray, theirs: np.ndarray) -> tuple[int, Diff
     step, index = (int(value) for value in where[0])
     expected, found = int(mine[step, index]), int(theirs[step, index])
     place = ("forward", "learned")[index]
-    return mismatches, Difference(step, "signature", (index,), place, expected, found, float(expected), float(found))
+    return mismatches, TraceDifference(step, "signature", (index,), place, expected, found, float(expected), float(found))
 
 
 def _first(
@@ -206,8 +206,8 @@ def _first(
     mine: dict[str, np.ndarray],
     theirs: dict[str, np.ndarray],
     step: int,
-) -> Difference | None:
-    """The first difference of a block: the earliest step, then the earliest moment in it, then the lowest index."""
+) -> TraceDifference | None:
+    """The first difference of a block: that of the earliest step, in it the one computed first, of these the one with the lowest index."""
     candidates = []
     for probe in found:
         where = unequal[probe.name]
@@ -223,7 +223,7 @@ def _first(
     index = tuple(int(i) for i in np.unravel_index(flat_index, probe.shape))
     expected, got = int(mine[probe.name][row][index]), int(theirs[probe.name][row][index])
     target = probe.format_at(flat_index)
-    return Difference(
+    return TraceDifference(
         step + row,
         probe.name,
         index,

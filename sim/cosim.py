@@ -1,4 +1,4 @@
-"""Reference and hardware on the same run, each in a process of its own, and what came of comparing them."""
+"""Co-simulation: the reference and the hardware execute the same run, each in its own process, and their traces are compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Memory
 from python_ref.trace import Header, Run, Trace, TraceWriter
 from rtl_gen.toolchain.child import end
-from sim.compare import Difference, compare
+from sim.compare import TraceDifference, compare
 from sim.error import CoreError, SimulationError
 from sim.events import Decoder
 from sim.ports import Ports
@@ -27,39 +27,39 @@ from sim.simulators import Options, simulate
 
 __all__ = ["CosimResult", "cosim", "record_hardware"]
 
-_DRAIN_WORDS = 1 << 21
-"""32-bit words of events that may wait before they are unpacked."""
-_TOO_MANY = 4
-"""Times as many, or steps' worth, are left only by a core that does not end."""
+_MAX_PENDING_WORDS = 1 << 21
+"""Number of 32-bit words of events that are collected before they are unpacked."""
+_RUNAWAY_FACTOR = 4
+"""Multiple of that number, or of the words of a step, that stays unpacked only if a core does not end its run."""
 
 
 @dataclass(frozen=True)
 class CosimResult:
-    """What came of a co-simulation.
+    """Result of a co-simulation.
 
     Attributes
     ----------
     design, digest : str
         Name of the design, and digest of its structure.
     simulator : str
-        Which ran the hardware.
+        Name of the simulator that ran the hardware.
     steps : int
-        Steps of the run.
+        Number of training steps of the run.
     compared, mismatches : int
-        Values compared, and those that differ.
-    first_difference : Difference or None
-        The first of them in time.
+        Number of values compared, and number of those that differ.
+    first_difference : TraceDifference or None
+        The earliest difference; None if there is none.
     by_observable : dict of str to int
-        Mismatches of each observable that has any.
+        Number of mismatches of each observable that has any.
     failure : str or None
-        What the core did that no core does, in words: it is stuck, a pass is missing, the host reads other values than
-        the core showed.
+        Malfunction of the core as a sentence: it is stuck, a pass is missing, or the host reads values other than those in its
+        events. None if there was none.
     cycles : int
-        Cycles in which the core was busy with the run, the flush included.
+        Clock cycles in which the core was busy with the run, the flush included.
     cycles_per_step : float
-        The same per step.
+        Clock cycles in which it was busy, per training step.
     seconds : float
-        The whole took.
+        Wall-clock time of the whole co-simulation, in seconds.
     """
 
     design: str
@@ -68,7 +68,7 @@ class CosimResult:
     steps: int
     compared: int
     mismatches: int
-    first_difference: Difference | None
+    first_difference: TraceDifference | None
     by_observable: dict[str, int]
     failure: str | None
     cycles: int
@@ -77,7 +77,7 @@ class CosimResult:
 
     @property
     def equal(self) -> bool:
-        """Whether the hardware is the same machine as the reference, as far as this run shows."""
+        """Whether the hardware behaved exactly as the reference in this run."""
         return self.mismatches == 0 and self.failure is None
 
 
@@ -93,9 +93,9 @@ def record_hardware(
     first: int = 0,
     steps_done: Callable[[int], None] | None = None,
 ) -> tuple[Outcome, str | None]:
-    """Run the hardware and write its trace from step ``first`` on; return what else the run showed, and what was wrong.
+    """Run the hardware and write its trace from step ``first`` on; return the outcome, and the failure if there was one.
 
-    Of the steps before, the trace has the signatures. It ends early where the core breaks down.
+    The trace has only the signatures of the earlier steps. It ends early if the core fails.
     """
     spec = run.spec
     program = training_program(spec, run.parameters, run.inputs, run.targets, run.order, run.steps, seed=run.seed)
@@ -111,7 +111,7 @@ def record_hardware(
                 if spec.hardware.signature:
                     writer.skip(signatures)
             while decoder.ready and decoder.steps < run.steps:
-                limit = max(1, _DRAIN_WORDS // step_words)
+                limit = max(1, _MAX_PENDING_WORDS // step_words)
                 block = decoder.take(min(limit, run.steps - decoder.steps))
                 last.update({name: values[-1] for name, values in block.items()})
                 writer.extend(block)
@@ -120,9 +120,9 @@ def record_hardware(
 
         def feed(event: str, rows: np.ndarray) -> None:
             decoder.feed(event, rows)
-            if decoder.pending > _DRAIN_WORDS:
+            if decoder.pending > _MAX_PENDING_WORDS:
                 drain()
-            if decoder.pending > _TOO_MANY * max(_DRAIN_WORDS, step_words):
+            if decoder.pending > _RUNAWAY_FACTOR * max(_MAX_PENDING_WORDS, step_words):
                 raise CoreError(
                     f"The core goes on and on: it showed {decoder.steps} complete steps of {run.steps}, and then what they do not have"
                 )
@@ -141,7 +141,7 @@ def record_hardware(
 
 
 def _check_end(run: Run, decoder: Decoder, outcome: Outcome, last: dict[str, np.ndarray]) -> str | None:
-    """What is wrong after a run that came to its end."""
+    """Describe what is wrong after a run that reached its end; None if nothing is."""
     if decoder.steps < run.steps:
         return f"The core showed {decoder.steps} complete steps of {run.steps}, and then {decoder.leftover() or 'nothing'}"
     if decoder.ready or decoder.leftover():
@@ -182,33 +182,33 @@ def cosim(
     fast_reference: bool = False,
     steps_done: Callable[[int], None] | None = None,
 ) -> CosimResult:
-    """Run the reference and the hardware, side by side, and compare every observable of every step.
+    """Run the reference and the hardware side by side, and compare every observable of every step.
 
     Parameters
     ----------
     run : Run
-        Design, start, samples, number of steps.
+        Design, initial parameters, samples, and number of steps.
     hardware : Path or Component
-        The core: Verilog, or for the simulator ``amaranth`` the component itself.
+        The core's Verilog, or for the simulator ``amaranth`` the component itself.
     directory : Path
-        Keeps ``run``, ``reference`` and ``hardware`` (traces) and ``build``.
+        Existing directory for the run (``run``), both traces (``reference``, ``hardware``), and ``build``.
     simulator : str
-        One of :data:`sim.simulators.SIMULATORS`.
+        Name of the simulator, one of :data:`sim.simulators.SIMULATORS`.
     ports : Ports or None
-        Of the core; None takes the design's.
+        Ports of the core; None takes those of the design.
     options : Options or None
-        How to simulate.
+        Settings of the simulation; None takes the defaults.
     first : int
-        First step to compare in full; of those before only the running signatures are compared, if the core keeps them.
+        First step to compare in full; only the running signatures of earlier steps are compared, if the core has them.
     fast_reference : bool
-        Whether the compiled model is the reference, rather than the plain one.
+        Whether the reference is the compiled model instead of the one in numpy.
     steps_done : callable or None
-        Is told how many steps of the hardware are in the trace.
+        Called with the number of hardware steps written to the trace so far.
 
     Raises
     ------
     SimulationError
-        If the hardware cannot be built or run, or the reference fails.
+        If the hardware cannot be built or run, or the reference model fails.
     ToolError
         If a tool is missing.
     """
@@ -249,7 +249,7 @@ def cosim(
 
 
 class _Reference:
-    """The reference model at work in a process of its own."""
+    """The reference model, running in a process of its own."""
 
     def __init__(self, directory: Path, *, first: int, fast: bool) -> None:
         self._log = directory / "reference.log"
@@ -266,10 +266,10 @@ class _Reference:
             )
 
     def wait(self) -> None:
-        """Wait until the trace is complete."""
+        """Wait until the reference's trace is complete."""
         if self._process.wait() != 0:
             raise SimulationError(f"The reference model failed; the end of {self._log}:\n{tail(self._log)}")
 
     def close(self) -> None:
-        """End the process if it still runs."""
+        """End the process if it is still running."""
         end(self._process)

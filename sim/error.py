@@ -1,4 +1,4 @@
-"""What can go wrong outside the arithmetic: a tool that is missing, a simulation that breaks down."""
+"""Errors of simulation: a missing tool, a simulation that fails, Verilog that is refused, a core that malfunctions."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ __all__ = ["CoreError", "SimulationError", "ToolError", "VerilogError"]
 
 
 class SimulationError(RuntimeError):
-    """A simulation that could not be built or did not end well; the message says where and what to look at."""
+    """A simulation could not be built, or did not end normally; the message says where to look."""
 
 
 class CoreError(SimulationError):
-    """A simulation that ran, in which the core did not do what every core does: it is stuck, or a pass is missing."""
+    """The simulation ran, but the core malfunctioned: it is stuck, or a pass is missing."""
 
 
 class VerilogError(SimulationError):
-    """A file of Verilog that a simulator refuses.
+    """A simulator refuses a Verilog file.
 
     Parameters
     ----------
     file : Path
-        The file, under its own name.
+        Path of the file as the user gave it.
     line : int or None
-        The line that the simulator names, if it names one.
+        Line number that the simulator reports, if it reports one.
     reason : str
-        What it says.
+        Error message of the simulator, as a clause.
     """
 
     def __init__(self, file: Path, line: int | None, reason: str) -> None:
@@ -42,13 +42,14 @@ class VerilogError(SimulationError):
 
     @classmethod
     def from_log(cls, log: str, copy: str, file: Path) -> VerilogError | None:
-        """What a log of Yosys, Icarus or Verilator says of ``file``, of which the tool read a copy named ``copy``; None if nothing."""
+        """The error that a log of Yosys, Icarus or Verilator reports for ``file``, which the tool read under the name ``copy``; None if it
+        reports none."""
         place = re.compile(rf"(?:.*[\s/])?{re.escape(copy)}:(\d+)(?::\d+)?:\s*(.*)")
         for line in log.splitlines():
             found = place.fullmatch(line.strip())
             if found and re.search(r"\berror\b", line, re.IGNORECASE):
                 reason = re.sub(r"^error:\s*", "", found[2], flags=re.IGNORECASE)
-                at_end = "end of file" in reason or "$end" in reason  # where the tools' counts of lines differ
+                at_end = "end of file" in reason or "$end" in reason  # the tools number that line differently
                 return cls(file, None if at_end else int(found[1]), reason)
         said = [line.partition("ERROR:")[2].strip() for line in log.splitlines() if line.startswith("ERROR:")]
         return cls(file, None, said[0]) if said else None

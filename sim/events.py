@@ -211,7 +211,7 @@ class Decoder:
         """Observables of the correlating passes, by parameter."""
         layout = self.spec.layout
         rows = self._take("word", steps * layout.words)
-        names = ["sign", *([] if self.spec.plain else ["gradient"]), "parameter"]
+        names = ["sign", *([] if self.spec.direct_update else ["gradient"]), "parameter"]
         names += ["momentum"] if self.spec.momentum is not None else []
         place = layout.parameter_word * self.spec.hardware.lanes + layout.parameter_lane
         result = {"broadcast": self._values("word", rows, "broadcast").reshape(steps, layout.words)}

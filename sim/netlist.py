@@ -1,4 +1,4 @@
-"""A netlist of a part's cells, made into Verilog that every simulator runs: its cells replaced by their models."""
+"""Turn a netlist of a part's cells into Verilog that every simulator runs, by replacing the cells with their models."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def with_models(
     defines: Sequence[str] = (),
     notify: Callable[[str], None] | None = None,
 ) -> Path:
-    """Put the models of its cells into a netlist.
+    """Replace the cells of a netlist with their models.
 
     Parameters
     ----------
     netlist : Path
-        Verilog. Beside it stay ``<name>_models.v``, the script and the log.
+        Verilog file of the netlist. ``<name>_models.v``, the script and the log are written beside it.
     top : str
-        Its module.
+        Name of the netlist's module.
     models : sequence of str
-        Files of Verilog, as Yosys names its own ("+/ice40/cells_sim.v").
+        Verilog files of the models, as Yosys names those of its share directory ("+/ice40/cells_sim.v").
     defines : sequence of str
-        Macros with which they are read.
+        Macros to define when the models are read.
     notify : callable or None
-        Is told when the user has to wait for what happens only once.
+        Called with a sentence when the user has to wait for a step that happens only once.
 
     Returns
     -------
     Path
-        Verilog with the module ``top`` alone.
+        Verilog file that contains only the module ``top``.
 
     Raises
     ------
@@ -48,13 +48,13 @@ def with_models(
     directory, name = netlist.parent, f"{netlist.stem}_models"
     macros = "".join(f"-D{define} " for define in defines)
     commands = [
-        # Deferred, or each of hundreds of models that are not needed would be worked out for half a minute.
+        # Deferred, since elaborating the hundreds of models that are not needed would take half a minute.
         *(f"read_verilog -defer {macros}{model}" for model in models),
         f"read_verilog {netlist.name}",
         f"hierarchy -check -top {top} -purge_lib",
         "proc",
         "flatten",
-        "opt",  # all of it: ports that a memory's mode does not use would be left, without an address, which Verilator refuses
+        "opt",  # the whole of opt, which removes unused memory ports; without an address Verilator would refuse them
         "clean -purge",
         f"tee -q -o {name}.json stat -json",
         f"write_verilog -noattr {name}.v",

@@ -1,4 +1,4 @@
-"""The ports of a core, as a simulation drives and records them."""
+"""Ports of a core as a simulation drives and records them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports of a core.
+    """Ports of a core, and the layouts of its events.
 
     Attributes
     ----------
     top : str
-        Name of the Verilog module that has them.
+        Name of the core's Verilog module.
     sample_width : int
-        Bits of a word of the sample stream.
+        Width of a word of the sample stream, in bits.
     events : dict of str to tuple of Field
-        Payload of each kind of event.
+        Fields of the payload of each kind of event.
     """
 
     top: str
@@ -42,7 +42,7 @@ class Ports:
 
     @classmethod
     def of(cls, spec: DesignSpec) -> Ports:
-        """The ports of a design's core."""
+        """Return the ports of a design's core."""
         events = {
             event: tuple(Field(field.name, field.offset, field.width, field.signed, field.count) for field in fields)
             for event, fields in event_fields(spec).items()
@@ -50,16 +50,16 @@ class Ports:
         return cls(f"{spec.module}_core", spec.sample_width, events)
 
     def payload_width(self, event: str) -> int:
-        """Bits of an event's payload."""
+        """Width of an event's payload, in bits."""
         return max(field.offset + field.width * field.count for field in self.events[event])
 
     def payload_words(self, event: str) -> int:
-        """32-bit words that hold a payload."""
+        """Number of 32-bit words that hold an event's payload."""
         return -(-self.payload_width(event) // 32)
 
     @property
     def inputs(self) -> dict[str, int]:
-        """Widths of the inputs, by their names in Verilog."""
+        """Widths of the core's inputs, by their names in Verilog."""
         return {
             "clk": 1,
             "rst": 1,
@@ -72,7 +72,7 @@ class Ports:
 
     @property
     def outputs(self) -> dict[str, int]:
-        """Widths of the outputs, by their names in Verilog."""
+        """Widths of the core's outputs, by their names in Verilog."""
         return {
             "request__ready": 1,
             "response__payload": 32,

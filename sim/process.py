@@ -1,4 +1,4 @@
-"""Child processes that cannot outlive or hang us."""
+"""Child processes that end with this one, and that cannot block it for ever."""
 
 from __future__ import annotations
 
@@ -13,24 +13,30 @@ from pathlib import Path
 from rtl_gen.toolchain.child import child, end
 from sim.error import CoreError, SimulationError
 
-__all__ = ["call", "child_environment", "read_while_alive", "stamped", "tail"]
+__all__ = ["build_stamp", "call", "child_environment", "read_while_alive", "tail"]
 
 
 def tail(path: Path, lines: int = 15) -> str:
-    """The end of a log."""
+    """Return the last lines of a log file; an empty string if there is none."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return "\n".join(text.splitlines()[-lines:])
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of a Python process that must find the same packages as this one."""
+    """Return an environment in which a Python process finds the same packages as this one."""
     here = str(Path(__file__).resolve().parent.parent)
     inherited = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *([inherited] if inherited else [])])}
 
 
-def stamped(directory: Path, verilog: Path, *settings: object) -> tuple[bool, Callable[[], None]]:
-    """Whether a folder holds a build of this Verilog with these settings; and what to call when it does."""
+def build_stamp(directory: Path, verilog: Path, *settings: object) -> tuple[bool, Callable[[], None]]:
+    """Check whether a directory holds a build of this Verilog with these settings.
+
+    Returns
+    -------
+    (bool, callable)
+        Whether the build is up to date, and a function to call after the directory was built anew.
+    """
     stamp = directory / "build.sha256"
     key = hashlib.sha256(verilog.read_bytes() + repr(settings).encode()).hexdigest()
     if stamp.exists() and stamp.read_text(encoding="utf-8") == key:
@@ -46,12 +52,12 @@ def stamped(directory: Path, verilog: Path, *settings: object) -> tuple[bool, Ca
 def call(
     command: Sequence[str], directory: Path, log: Path, *, timeout: float, env: Mapping[str, str] | None = None, stdin: str = ""
 ) -> int:
-    """Run a command, its output into a log; return its exit code.
+    """Run a command with its output in a log file; return its exit code.
 
     Raises
     ------
     SimulationError
-        If it takes longer than ``timeout`` seconds.
+        If the command takes longer than ``timeout`` seconds.
     """
     with (
         log.open("wb") as output,
@@ -65,26 +71,26 @@ def call(
 
 
 def read_while_alive(process: subprocess.Popen, receive: Callable[[bytes], None], *, silence: float) -> int:
-    """Give on what a simulator writes to its pipe until it ends; return its exit code.
+    """Pass the output of a simulator to ``receive`` until its process ends; return the exit code.
 
     Raises
     ------
     CoreError
-        If it stays silent for ``silence`` seconds.
+        If there is no output for ``silence`` seconds.
     """
     assert process.stdout is not None
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            heard = time.monotonic()
+            last_output = time.monotonic()
             while True:
                 if selector.select(timeout=1.0):
                     data = os.read(process.stdout.fileno(), 1 << 20)
                     if not data:
                         return process.wait()
                     receive(data)
-                    heard = time.monotonic()
-                elif time.monotonic() - heard > silence:
+                    last_output = time.monotonic()
+                elif time.monotonic() - last_output > silence:
                     raise CoreError(f"The core kept the simulator busy with one cycle for {silence:g} s: is there a combinational loop?")
     except BaseException:
         end(process)

@@ -1,4 +1,4 @@
-"""A program: everything the host does in a run, and every word of the sample stream, as plain arrays."""
+"""A program: all operations of the host in a run, and all words of the sample stream, as numpy arrays."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from sim import host
 __all__ = ["MAGIC", "Op", "Program", "ProgramLink", "ReplayLink", "read_results", "sample_table", "training_program"]
 
 MAGIC = 0x6D67642D70726F67
-"""First word of a program's file."""
+"""First 64-bit word of a program file, which identifies the format."""
 
 
 class Op(enum.IntEnum):
-    """What an operation of the host does."""
+    """Kind of an operation of the host."""
 
     WRITE = 0
     READ = 1
     WAIT = 2
-    """Wait until the core is idle, four cycles at least, since a command takes a moment to show in ``busy``."""
+    """Wait until the core is idle, but at least four cycles, since ``busy`` rises some cycles after a command."""
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A host's run.
+    """Operations of the host and sample stream of a run.
 
     Attributes
     ----------
     ops : array of uint32, shape (operations, 3)
-        Rows (:class:`Op`, address, data), done in this order.
+        Operations (:class:`Op`, address, data), executed in this order.
     table : array of uint64, shape (samples, words)
-        Words of the sample stream, in two's complement of the port's width, a sample in a row.
+        Words of the sample stream, in two's complement of the port's width, one sample per row.
     order : array of int64
-        Rows of ``table`` in the order in which they are sent. All of them are offered from the first cycle on.
+        Indices of the rows of ``table`` in the order in which they are sent. The words are offered from the first cycle on.
     """
 
     ops: np.ndarray
@@ -48,13 +48,14 @@ class Program:
     order: np.ndarray
 
     def words(self) -> Iterator[int]:
-        """The sample stream."""
+        """Iterate over the words of the sample stream in order."""
         rows = self.table.tolist()
         for number in self.order.tolist():
             yield from rows[number]
 
     def save(self, path: Path) -> None:
-        """Write as little-endian binary: five 64-bit numbers (magic, operations, samples, words, length of order), then the arrays."""
+        """Write the program as little-endian binary: five 64-bit numbers (magic, operations, samples, words, length of order), and the
+        arrays."""
         header = np.array([MAGIC, len(self.ops), *self.table.shape, len(self.order)], dtype="<u8")
         with path.open("wb") as file:
             for array, dtype in ((header, "<u8"), (self.ops, "<u4"), (self.table, "<u8"), (self.order, "<u8")):
@@ -62,7 +63,7 @@ class Program:
 
     @classmethod
     def load(cls, path: Path) -> Program:
-        """Read what :meth:`save` wrote."""
+        """Read a program that :meth:`save` wrote."""
         data = path.read_bytes()
         magic, n_ops, rows, words, n_order = np.frombuffer(data, dtype="<u8", count=5).tolist()
         if magic != MAGIC:
@@ -74,18 +75,18 @@ class Program:
 
 
 class ProgramLink:
-    """A link that records instead of doing. Reads return 0; a :class:`ReplayLink` knows better after the run."""
+    """A link that records operations instead of executing them. Reads return 0; a :class:`ReplayLink` returns their values later."""
 
     def __init__(self) -> None:
         self._ops: list[tuple[int, int, int]] = []
         self._words: list[int] = []
 
     def write(self, address: int, data: int) -> None:
-        """Record a write."""
+        """Record a write to a register."""
         self._ops.append((Op.WRITE, address, data))
 
     def read(self, address: int) -> int:
-        """Record a read."""
+        """Record a read of a register, and return 0."""
         self._ops.append((Op.READ, address, 0))
         return 0
 
@@ -94,11 +95,11 @@ class ProgramLink:
         self._words.extend(int(word) for word in words)
 
     def wait_idle(self) -> None:
-        """Record a wait."""
+        """Record a wait for the core to be idle."""
         self._ops.append((Op.WAIT, 0, 0))
 
     def program(self, table: np.ndarray | None = None, order: np.ndarray | None = None) -> Program:
-        """What was recorded; with ``table`` and ``order``, these make the sample stream rather than what was sent."""
+        """Return the recorded program; ``table`` and ``order``, if given, replace the recorded sample stream."""
         if table is None:
             table = np.array([self._words], dtype=np.uint64)
             order = np.zeros(1 if self._words else 0, dtype=np.int64)
@@ -107,23 +108,23 @@ class ProgramLink:
 
 
 class ReplayLink:
-    """A link that answers reads with what a finished run answered; the same procedure, done over it, returns the results."""
+    """A link that answers reads with the responses of a finished run, so that running the same procedure again returns its results."""
 
     def __init__(self, responses: Sequence[int]) -> None:
         self._responses = iter(responses)
 
     def write(self, address: int, data: int) -> None:
-        """Do nothing: it was done."""
+        """Do nothing, since the run has already done it."""
 
     def read(self, address: int) -> int:
-        """The next response."""
+        """Return the next response of the run."""
         return int(next(self._responses))
 
     def send(self, words: Sequence[int]) -> None:
-        """Do nothing: it was done."""
+        """Do nothing, since the run has already done it."""
 
     def wait_idle(self) -> None:
-        """Do nothing: it was done."""
+        """Do nothing, since the run has already done it."""
 
 
 def _raw(name: str, values: np.ndarray, columns: int, target: Fixed) -> np.ndarray:
@@ -141,11 +142,11 @@ def sample_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> n
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design that the samples are for.
     inputs : array of int, shape (samples, n_in)
-        Raw, in the design's input format.
+        Raw inputs in the design's input format.
     targets : array of int, shape (samples, n_out)
-        Raw, in its activation format.
+        Raw targets in the design's activation format.
     """
     width = spec.sample_width
     inputs = _raw("Inputs", inputs, spec.network.n_in, spec.formats.input)
@@ -166,24 +167,24 @@ def training_program(
     seed: int | None = None,
     read_back: bool = True,
 ) -> Program:
-    """The program of a training run from step 0.
+    """Return the program of a training run from step 0.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose core is trained.
     parameters : array of int, shape (P,)
-        Initial θ, raw, in the canonical order.
+        Raw initial parameters θ in the canonical order.
     inputs, targets : array of int
         Raw samples, as for :func:`sample_table`.
     order : array of int
-        Number of the sample that is taken first, second, …; at least ⌈steps/τ_x⌉ of them.
+        Indices of the samples in the order in which they are taken, at least ⌈steps/τ_x⌉ of them.
     steps : int
-        Steps to run.
+        Number of training steps to run.
     seed : int or None
-        Of the random streams; None takes the design's.
+        Seed of the random streams; None takes the design's.
     read_back : bool
-        Whether to read the counters and all memories at the end; :func:`read_results` returns them.
+        Whether the program reads the counters and all memories at the end, for :func:`read_results`.
     """
     table, order = sample_table(spec, inputs, targets), np.asarray(order, dtype=np.int64).ravel()
     needed = -(-steps // spec.schedule.sample_period)
@@ -201,6 +202,6 @@ def training_program(
 
 
 def read_results(spec: DesignSpec, link: Link) -> tuple[dict[str, int], dict[Memory, np.ndarray]]:
-    """Counters and ``signature`` by name, and contents of the memories."""
+    """Read the counters and ``signature`` by name, and the contents of the memories."""
     counters = host.read_counters(spec, link) | {"signature": host.read_register(spec, link, "signature")}
     return counters, {memory: host.read_memory(spec, link, memory) for memory in host.memories(spec)}

@@ -1,4 +1,4 @@
-"""What every simulator is told and what it tells."""
+"""Inputs and results that all simulators have in common."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Outcome", "Stalls"]
 
 @dataclass(frozen=True)
 class Stalls:
-    """Random stalls of the host's side of every stream. No result may depend on them.
+    """Random stalls on the host's side of every stream; no result may depend on them.
 
     Parameters
     ----------
     seed : int
-        Of their generator, from 1.
+        Seed of the random generator, from 1 to 2³² − 1.
     share : float
-        Share of the cycles, 0 to below 1, in which a stream stalls.
+        Fraction of the cycles in which a stream stalls, from 0 to below 1.
     """
 
     seed: int
@@ -33,18 +33,18 @@ class Stalls:
 
 @dataclass
 class Outcome:
-    """What a run showed beside its events.
+    """Result of a run apart from its events.
 
     Attributes
     ----------
     cycles : int
-        Clock cycles, set-up and read-back included.
+        Number of clock cycles, set-up and read-back included.
     busy_cycles : int
-        Cycles in which the core was busy.
+        Number of cycles in which the core was busy.
     samples : int
-        Words of the sample stream that were taken.
+        Number of words that the core took from the sample stream.
     responses : list of int
-        Answers to the reads, in order.
+        Values that the core returned to the reads, in order.
     """
 
     cycles: int = 0
@@ -53,7 +53,7 @@ class Outcome:
     responses: list[int] = field(default_factory=list)
 
     def stuck(self, program: Program, index: int, patience: int) -> str:
-        """A message for a run that made no progress for ``patience`` cycles in operation ``index``."""
+        """Error message for a run that made no progress for ``patience`` cycles in operation ``index``."""
         kind, address, data = (int(value) for value in program.ops[index])
         doing = {
             Op.WRITE: f"to accept the write of 0x{data:x} to register 0x{address:02x}",

@@ -1,4 +1,4 @@
-"""One interface to every simulator."""
+"""One interface to all simulators."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from sim.run import Outcome, Stalls
 __all__ = ["SIMULATORS", "Options", "check_verilog", "simulate"]
 
 SIMULATORS = ("verilator", "icarus", "cxxrtl", "amaranth")
-"""Names of the simulators. The last takes the component itself, the others its Verilog."""
+"""Names of the simulators. "amaranth" simulates the component itself, the others its Verilog."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to simulate.
+    """Settings of a simulation.
 
     Attributes
     ----------
     stalls : Stalls or None
-        Random stalls of the streams.
+        Random stalls of the streams; None for no stalls.
     patience : int
-        Cycles without any progress after which the run is given up.
+        Cycles without any progress after which the run is aborted.
     waves : Path or None
-        File of waves to write: FST with Icarus, VCD with the others.
+        Waveform file to write, FST with Icarus, VCD with the others; None for none.
     notify : callable or None
-        Is told what the user waits for, in words.
+        Called with a sentence when the user has to wait for a long step.
     progress : callable or None
-        Is told now and then how far the run is.
+        Called from time to time with the outcome so far.
     timeout : float
-        Seconds for each tool of a build.
+        Seconds after which each tool of a build is aborted.
     silence : float
-        Seconds after which a simulator that does not report is given up.
+        Seconds without output after which a simulator is aborted.
     """
 
     stalls: Stalls | None = None
@@ -52,12 +52,12 @@ class Options:
 
 
 def check_verilog(verilog: Path, ports: Ports) -> None:
-    """Refuse a file that is not there, or has no module of the core's name with the names of its ports.
+    """Refuse a file that cannot be read, or that has no module with the core's name and ports.
 
     Raises
     ------
     SimulationError
-        Naming what is missing.
+        If so; the message names what is missing.
     """
     import re
 
@@ -67,7 +67,7 @@ def check_verilog(verilog: Path, ports: Ports) -> None:
         raise SimulationError(f"{verilog} cannot be read: {error.strerror or error}") from error
     text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", " ", text, flags=re.DOTALL)
     modules = re.findall(r"\bmodule\s+(?:\\(\S+)|([A-Za-z_][\w$]*))", text)
-    names = [escaped or plain for escaped, plain in modules]
+    names = [escaped or simple for escaped, simple in modules]
     if ports.top not in names:
         raise SimulationError(f"{verilog} must have a module {ports.top}, and has {', '.join(names[:8]) or 'none at all'}")
     header = re.search(rf"\bmodule\s+\\?{re.escape(ports.top)}(?=[\s(#])[^;]*;", text)
@@ -94,28 +94,28 @@ def simulate(
     Parameters
     ----------
     hardware : Path or Component
-        Verilog, or the Amaranth component itself for the simulator ``amaranth``.
+        The core's Verilog, or the Amaranth component itself for the simulator ``amaranth``.
     ports : Ports
-        Of the core.
+        Ports of the core, with the layouts of its events.
     program : Program
-        What the host does.
+        Operations of the host, and the sample stream.
     feed : callable
-        Takes the kind of event and payloads (uint32, shape (events, words)), block by block.
+        Called with a kind of event and a block of its payloads (uint32, shape (events, words)).
     directory : Path
-        Where to build; its path may have spaces.
+        Directory to build in; its path may have spaces.
     outcome : Outcome or None
-        Is filled in as the run goes on, so that it tells something even of a run that fails.
+        Object to fill in while the run proceeds, so that a failed run leaves its partial outcome; None takes a new one.
     simulator : str
-        One of :data:`SIMULATORS`.
+        Name of the simulator, one of :data:`SIMULATORS`.
     options : Options or None
-        How.
+        Settings of the simulation; None takes the defaults.
 
     Raises
     ------
     CoreError
         If the core makes no progress.
     SimulationError
-        If it cannot be built or run.
+        If the simulation cannot be built or run.
     ToolError
         If a tool is missing.
     """
@@ -145,8 +145,8 @@ def simulate(
         from sim.engines.cxxrtl import build_cxxrtl, run_cxxrtl
 
         return run_cxxrtl(build_cxxrtl(hardware, ports, directory, **build), ports, program, feed, **run)
-    from sim.engines.cocotb_sim import build_cocotb, plain_place, run_cocotb
+    from sim.engines.cocotb_sim import build_cocotb, path_without_spaces, run_cocotb
 
-    with plain_place(directory) as place:
+    with path_without_spaces(directory) as place:
         build_cocotb(hardware, ports, place, simulator=simulator, **build)
         return run_cocotb(ports, program, feed, place, simulator=simulator, **run)

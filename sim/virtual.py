@@ -1,7 +1,7 @@
-"""A board made of software: a design with its serial line, compiled by CXXRTL, behind a pseudo-terminal.
+"""A virtual board: a design with its serial link, compiled by CXXRTL, behind a pseudo-terminal.
 
-What a program sees of it is what it sees of a cable: a port to open, bytes that come and go bit by bit through the design's own
-receiver and transmitter. Programs may come, be killed and come again; the board stays.
+To a program it looks like a serial cable: a port to open, and bytes that pass bit by bit through the design's own receiver and
+transmitter. Programs may connect, be killed and connect again while the board keeps running.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _DRIVER = Path(__file__).with_name("virtual_board.cc")
 
 @dataclass(frozen=True)
 class Pins:
-    """Names of the ports of a design, in Verilog; each has one bit.
+    """Names of a design's one-bit ports in Verilog.
 
     Attributes
     ----------
     clk : str
-        Clock.
+        Name of the clock input.
     rst : str or None
-        Reset, active high.
+        Name of the active-high reset input; None if there is none.
     rx, tx : str
-        The line, to the design and from it.
+        Names of the serial line's input and output.
     busy : str or None
-        High while a run is under way; without it the board never sleeps.
+        Name of the output that is high during a run; without one the board never sleeps.
     """
 
     clk: str = "clk"
@@ -47,42 +47,42 @@ class Pins:
 def build_virtual(
     verilog: Path, top: str, directory: Path, *, notify: Callable[[str], None] | None = None, timeout: float = 1800.0
 ) -> Path:
-    """Translate and compile a design; return the program for :class:`VirtualBoard`. A folder that has it already is left as it is.
+    """Translate and compile a design, unless the directory already has an up-to-date build; return the program for :class:`VirtualBoard`.
 
     Parameters
     ----------
     verilog : Path
-        Its file: what :func:`rtl_gen.serial.linked.emit_linked` wrote, a board's top level, or a netlist with the models of its cells.
+        File with the output of :func:`rtl_gen.serial.linked.emit_linked`, a board's top level, or a netlist with the models of its cells.
     top : str
-        Name of its module.
+        Name of the design's top module.
     directory : Path
-        Where to build.
+        Directory to build in; its path may have spaces.
     notify : callable or None
-        Is told what the user waits for.
+        Called with a sentence when the user has to wait for a long step.
     timeout : float
-        Seconds for each of the tools.
+        Seconds after which each of the tools is aborted.
 
     Raises
     ------
     VerilogError, SimulationError, ToolError
-        As :func:`sim.engines.cxxrtl.build_model`.
+        As for :func:`sim.engines.cxxrtl.build_model`.
     """
     return build_model(verilog, top, _DRIVER, directory, notify=notify, timeout=timeout)
 
 
 class VirtualBoard:
-    """A board that runs, as a context; it ends with the context, and with the process that started it.
+    """A running virtual board, used as a context manager; it stops at the end of the context or of the process that started it.
 
     Parameters
     ----------
     program : Path
-        What :func:`build_virtual` returned.
+        Program that :func:`build_virtual` returned.
     divisor : int
-        Cycles per bit of the line: those that the design was built for.
-    pins : Pins
-        Names of its ports.
+        Clock cycles per bit of the line for which the design was built.
+    pins : Pins or None
+        Names of the design's ports; None takes the defaults.
     patience : float
-        Seconds without a byte from a host after which it sleeps, though a run is under way; a driver that lives asks more often.
+        Seconds without a byte from a host after which the simulation pauses even during a run; a live driver queries more often.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class VirtualBoard:
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    # It keeps the host's side open as well, so that a program that closes it is not the last.
+                    # The board also keeps the host's side open, so that the terminal survives a program that closes it.
                     pass_fds=(board, host),
                     start_new_session=True,
                 )
@@ -129,24 +129,24 @@ class VirtualBoard:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the board's process is still running."""
         return self._process.poll() is None
 
     def check(self) -> None:
-        """Refuse a board that has ended by itself.
+        """Raise an error if the board's process has ended by itself.
 
         Raises
         ------
         SimulationError
-            With its last words.
+            If it has; the message ends with its last output.
         """
         if not self.alive:
             raise SimulationError(f"The virtual board ended with exit code {self._process.returncode}: {tail(self._log, 3)}")
 
     def close(self) -> tuple[int, float]:
-        """End it; return the cycles and the seconds in which it was awake, 0 if it broke down. Once is enough, twice does no harm."""
+        """Stop the board; return the cycles it simulated and the seconds that took, 0 if it failed. Calling this again has no effect."""
         assert self._process.stdin is not None
-        self._process.stdin.close()  # which it watches
+        self._process.stdin.close()  # the board ends when its standard input closes
         self._process.wait()
         words = tail(self._log, 1).split()
         self._log.unlink(missing_ok=True)

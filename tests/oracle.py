@@ -91,7 +91,7 @@ class Oracle:
         self.momentum_k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
         memory = spec.hardware.gradient_memory
         self.memory = spec.schedule.update_period > 1 if memory is None else memory
-        self.plain = not self.memory and self.momentum_k is None
+        self.direct_update = not self.memory and self.momentum_k is None
         self.g_format = f.gradient or Fixed(True, f.weight.integer_bits, f.weight.fraction_bits + 8)
         if self.momentum_k is not None:
             whole, fraction = self.g_format.integer_bits + self.momentum_k, self.g_format.fraction_bits
@@ -243,7 +243,7 @@ class Oracle:
             operand = Fraction(1) if k == 0 or not self.is_node else first[3][layer][k - 1]
             g, outside = narrow(factor * change * operand, self.g_format, f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
             count["broadcast"] += outside * len(members)
-            if self.plain:
+            if self.direct_update:
                 g, outside = narrow(g, f.weight, *weight_modes, self.random(slot, self.update_drops))
                 count["update"] += outside * len(members)
             broadcast.append(g)
@@ -262,7 +262,7 @@ class Oracle:
         for key in self.keys:
             s = signs[key[:2]] if self.is_node else signs[key]
             slot = self.place[key][1]
-            if self.plain:
+            if self.direct_update:
                 change_of_theta = s * g_of[key]
             else:
                 self.G[key] = within(self.G[key] + s * g_of[key], *ends(self.g_format), "gradient")
@@ -336,9 +336,9 @@ class Oracle:
             columns = [(f.weight, self.theta)]
             if self.momentum_k is not None:
                 columns.insert(0, (self.m_format, self.m))
-            if not self.plain:
+            if not self.direct_update:
                 columns.insert(0, (self.g_format, correlated))
-            form = f.weight if self.plain else self.g_format
+            form = f.weight if self.direct_update else self.g_format
             fields = [(raw(value, form.fraction_bits), width(form))]
             fields += [(0 if key is None else signs[key[:2] if self.is_node else key], 2) for key in keys]
             for form, column in columns:

@@ -26,8 +26,8 @@ from python_ref.spec.number import Rounding
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
+from rtl_gen.controller import StepController
 from rtl_gen.core import contract
-from rtl_gen.schedule import Conductor
 from tests.designs import random_design
 
 ROOT = Path(__file__).parents[1]
@@ -172,15 +172,15 @@ def test_events_and_saturation_counters_are_named() -> None:
 def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     """The cycle contract, computed from the words of docs/machine.md."""
     sizes, lanes, momentum = spec.network.sizes, spec.hardware.lanes, isinstance(spec.optimizer, Momentum)
-    plain = not spec.gradient_memory and not momentum
+    direct = not spec.gradient_memory and not momentum
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
     n = sum(count * each for count, each in zip(groups, slots, strict=True))
-    far = lanes > 8
-    d = 7 + spec.node + 4 * far
+    pipelined = lanes > 8
+    d = 7 + spec.node + 4 * pipelined
     m = sizes[-1] - (groups[-1] - 1) * lanes
     padding = slots[-1] - (sizes[-2] + 1)
-    a = (12 if momentum else 5 if plain else 9) + (not spec.node) + 3 * far
+    a = (12 if momentum else 5 if direct else 9) + (not spec.node) + 3 * pipelined
     low, high = spec.exponents
     fractions = {spec.operand_format(layer).fraction_bits for layer in range(len(sizes) - 1)}
     amounts = high - low + 1 + (max(fractions) - min(fractions) if spec.node else 0)
@@ -188,15 +188,15 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     b = (
         -(-w // 2)
         + (spec.formats.gradient_cast.rounding is not Rounding.FLOOR)
-        + (3 + 2 * far) * spec.node
+        + (3 + 2 * pipelined) * spec.node
         + (spec.node and groups[-1] > 1)
-        + 2 * plain
+        + 2 * direct
     )
     return {
         "slots": n,
         "depth": d,
         "pass_cycles": n + sum(max(0, d - (count - 1) * lanes) for count in groups[:-1]),
-        "wait": max(6, m + a + b + 9 + far - padding),
+        "wait": max(6, m + a + b + 9 + pipelined - padding),
     }
 
 
@@ -205,7 +205,7 @@ def test_the_cycle_contract_is_the_page_s() -> None:
     specs = [load(name).spec for name in shipped()] + [random_design(rng, max_lanes=lanes) for lanes in (6, 20) for _ in range(40)]
     digits = load("digits").spec  # and one whose last group is nearly all padding
     specs.append(replace(digits, network=replace(digits.network, sizes=(2, 33)), hardware=replace(digits.hardware, lanes=32)))
-    assert contract(specs[-1]).wait == Conductor.begin_latency
+    assert contract(specs[-1]).wait == StepController.begin_latency
     for spec in specs:
         built = contract(spec)
         assert {name: getattr(built, name) for name in ("slots", "depth", "pass_cycles", "wait")} == cycles_as_the_page_has_them(spec), spec

@@ -39,7 +39,7 @@ from python_ref.spec.schedule import Difference, Schedule
 from python_ref.spec.serial import from_dict, to_dict
 from python_ref.spec.tables import activation_table
 from python_ref.trace import Run
-from rtl_gen.activation import _Straight
+from rtl_gen.activation import _Pieces
 from rtl_gen.cast import cast_in_two
 from rtl_gen.core import Core
 from rtl_gen.fixed import limit, round_value
@@ -337,7 +337,7 @@ def test_an_unknown_form_of_an_activation_is_refused() -> None:
     with refused("python_ref.fast._Pieces.of"):
         fast._Pieces.of(function.form, BASE.preactivation_format(0))
     with refused("rtl_gen.activation"):
-        _Straight(_with_output(function))
+        _Pieces(_with_output(function))
     with pytest.raises(ValueError, match=r"^Activation must be tabulated, not <Activation\.STRANGER: 'stranger'>$"):
         activation_table(function, Fixed(True, 2, 2), Fixed(True, 2, 2))
     with pytest.raises(ValueError, match=r"^There is no tabulated activation of this number$"):

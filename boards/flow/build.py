@@ -1,4 +1,4 @@
-"""From a design to a board's bitstream: synthesis, place and route from several seeds, timing, packing."""
+"""Build a board's bitstream from a design: synthesis, place and route from several seeds, timing analysis, packing."""
 
 from __future__ import annotations
 
@@ -30,24 +30,25 @@ from rtl_gen.toolchain.yosys import find_yosys, run_yosys
 __all__ = ["BITSTREAMS", "Built", "ClockMissed", "Placed", "TooLarge", "build_board", "write_sources"]
 
 BITSTREAMS = {"ice40": "bin", "ecp5": "bit", "gowin": "fs"}
-"""Ending of a family's bitstream."""
+"""File name extension of a bitstream, by family."""
 
 ATTEMPTS = 3
-"""Builds at most, the clock lowered between them."""
+"""Most builds of one call; the clock is lowered between them."""
 
 MARGINS = (0.04, 0.08)
-"""Of the frequency reached, by which the clock of a second and a third build stay below it: seeds fall differently each time."""
+"""Fractions by which the second and the third build set their clock below the frequency reached before, since place and route from
+the same seeds gives other frequencies each time."""
 
 
 class TooLarge(Exception):
-    """A design takes more of a part than there is.
+    """A design needs more resources than the part has.
 
     Parameters
     ----------
     taken : Resources
-        What it takes.
+        Resources that the design needs.
     excess : dict of str to int
-        By how much it is too large, by kind.
+        Number of resources beyond those of the part, by kind.
     """
 
     def __init__(self, taken: Resources, excess: dict[str, int]) -> None:
@@ -56,16 +57,16 @@ class TooLarge(Exception):
 
 
 class ClockMissed(Exception):
-    """No seed reaches the clock that a user asked for.
+    """No seed of place and route reaches the clock that the build aims at.
 
     Parameters
     ----------
     wanted, reached : float
-        MHz.
+        The frequency aimed at and the best one reached, in MHz.
     below : float or None
-        A clock that would be met; None if the board makes none.
+        A lower clock, in MHz, that would be met; None if the board generates none.
     chosen : bool
-        Whether the user asked for that clock.
+        Whether the user asked for the clock ``wanted``.
     """
 
     def __init__(self, wanted: float, reached: float, below: float | None, *, chosen: bool) -> None:
@@ -75,7 +76,7 @@ class ClockMissed(Exception):
 
 @dataclass(frozen=True)
 class Placed:
-    """A cell of a placed design: its component, and where it is."""
+    """A cell of a placed design: its component, its type, and its location on the device."""
 
     component: str
     kind: str
@@ -86,30 +87,30 @@ class Placed:
 
 @dataclass(frozen=True)
 class Built:
-    """A bitstream, and what was found on the way.
+    """A bitstream and the results of the steps of its build.
 
     Attributes
     ----------
     plan : Plan
-        The board, its clock and its line, as the bitstream has them.
+        The board, the clock and the serial line of the bitstream.
     total : Resources
-        What the design takes, link and all, counted after synthesis.
+        Resources of the whole design, serial link included, counted after synthesis.
     used : dict of str to (int, int)
-        Places used, and there, as place and route counts them.
+        Sites used and sites available, by kind, as place and route counts them.
     timings : tuple of Timing
-        Of each seed.
+        Timing of the placed design, one per seed.
     best : int
-        Number of the seed whose bitstream was taken, from 0.
+        Index of the seed whose bitstream was taken, from 0.
     source : str
-        Where the frequencies come from.
+        Tool that reported the frequencies, with what is known of its error.
     bitstream : str
-        Name of the file; "" if this board has none.
+        Name of the bitstream file; "" for a board without place and route.
     placement : tuple of Placed
-        The cells of the best seed.
+        Cells of the design as placed from the best seed.
     seconds : dict of str to float
-        Time of each stage.
+        Wall-clock time of each stage, in seconds.
     history : tuple of str
-        What was tried before, in sentences.
+        Builds at higher clocks that failed before this one, one sentence each.
     """
 
     plan: Plan
@@ -125,7 +126,7 @@ class Built:
 
     @property
     def frequency_mhz(self) -> float | None:
-        """Median over the seeds."""
+        """Median frequency of the core's clock over the seeds, in MHz; None without place and route."""
         return statistics.median(timing.mhz for timing in self.timings) if self.timings else None
 
 
@@ -133,18 +134,18 @@ class Built:
 
 
 def _synthesis(board: Board) -> str:
-    """Yosys's command: that of the part, but with the buffers of its pins."""
+    """Yosys's synthesis command of the part, with the I/O and clock buffers that a board needs."""
     return re.sub(r" -noiopads?| -noclkbuf", "", board.part.synthesis)
 
 
 def synthesis_commands(spec: DesignSpec, board: Board) -> list[str]:
-    """Yosys's script. What must be kept whole while DSP blocks are found, and registers are, is made flat after."""
+    """Commands of the Yosys script. Modules kept whole while Yosys infers DSP blocks and merges registers are flattened afterwards."""
     top = top_module(spec)
     kept = kept_modules(spec, macs=board.part.keeps_mac)
     flat = ["setattr -mod -unset keep_hierarchy *", "flatten", "opt_clean -purge"] if kept else []
     return [
         "read_verilog top.v",
-        f"hierarchy -top {top}",  # the vendor's cells are not known yet; synthesis checks again
+        f"hierarchy -top {top}",  # without -check, since the vendor's cells are not defined yet; the synthesis command checks
         "proc",
         *([f"techmap -map {PRODUCTS}"] if board.family == "ecp5" else []),
         *(f"setattr -mod -set keep_hierarchy 1 {pattern}" for pattern in kept),
@@ -157,7 +158,7 @@ def synthesis_commands(spec: DesignSpec, board: Board) -> list[str]:
 
 
 def place_job(board: Board, mhz: Fraction, seed: int) -> Job:
-    """Place and route from a seed."""
+    """The job that places and routes a synthesised design from one seed."""
     name = f"seed{seed}"
     report, placed = f"{name}.report.json", f"{name}.placed.json"
     common = ["--json", "top.json", "--freq", f"{float(mhz):g}", "--seed", str(seed), "--timing-allow-fail", "--report", report]
@@ -175,7 +176,7 @@ def place_job(board: Board, mhz: Fraction, seed: int) -> Job:
 
 
 def pack_job(spec: DesignSpec, board: Board, seed: int) -> Job:
-    """Bitstream of a seed."""
+    """The job that packs the bitstream of one seed's placed design."""
     out = f"{spec.name}.{BITSTREAMS[board.family]}"
     if board.family == "ice40":
         return Job("icepack", (f"seed{seed}.asc", out), "pack.log", (out,))
@@ -186,7 +187,7 @@ def pack_job(spec: DesignSpec, board: Board, seed: int) -> Job:
 
 
 def write_sources(spec: DesignSpec, planned: Plan, folder: Path, seeds: int = 3) -> tuple[str, ...]:
-    """Write top level, constraints, Yosys's script and a script of the whole build; their names."""
+    """Write top level, constraints, the Yosys script and a script of the whole build; return the names of the files."""
     board = planned.board
     ending, text = constraints(board)
     script = "".join(f"{command}\n" for command in synthesis_commands(spec, board))
@@ -228,35 +229,37 @@ def build_board(
     say: Callable[[str], None] = lambda text: None,
     progress: Callable[[str, float, float], None] = lambda task, done, total: None,
 ) -> Built:
-    """Build a board's bitstream, of the fastest of several seeds, at a clock that it meets.
+    """Build a board's bitstream from the fastest of several seeds, at a clock that the placed design meets.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose core is built.
     board : Board
-        The board.
+        The board to build for.
     folder : Path
-        Where the tools run, and leave their files.
+        Existing directory in which the tools run and leave their files.
     seeds : int
-        Runs of place and route; they begin from seeds 1, 2, …
+        Number of runs of place and route; they start from seeds 1, 2, …
     mhz : Fraction or None
-        Clock of the core that must be met; None takes the board's, or the highest that the design meets.
+        Clock of the core that must be met, in MHz; None takes the board's, or the highest below it that the design meets.
     baud : int or None
-        Rate of the line; None takes the board's.
-    say, progress : callable
-        Are told what happens.
+        Rate of the serial line, in baud; None takes the board's.
+    say : callable
+        Called with one sentence at the start of each stage.
+    progress : callable
+        Called with a task's name, the number of its parts done, and the number of all.
 
     Raises
     ------
     DesignError
-        If the clock cannot be made, or the core's memories are more than the part has.
+        If the board cannot generate the clock, or the core's memories exceed those of the part.
     TooLarge
-        If the design takes more of the part than there is, by the count after synthesis.
+        If the design needs more resources than the part has, as counted after synthesis.
     ClockMissed
-        If ``mhz`` is not met by any seed, or no clock of the board is.
+        If no seed meets ``mhz``, or no clock that the board generates.
     ToolError, rtl_gen.toolchain.yosys.YosysError, boards.flow.tools.ToolFailed
-        If a tool is missing, or fails.
+        If a tool is missing or fails.
     """
     planned = plan(board, mhz=mhz, baud=baud)
     check_memory(spec, board.part)
@@ -303,7 +306,7 @@ def _add(seconds: dict[str, float], stage: str, began: float) -> None:
 
 
 def _synthesise(spec: DesignSpec, planned: Plan, folder: Path, seeds: int, say: Callable, seconds: dict[str, float]) -> Resources:
-    """Write the sources and synthesise them; what they take."""
+    """Write the sources and synthesise them; return the resources of the netlist."""
     board = planned.board
     began = time.perf_counter()
     write_sources(spec, planned, folder, seeds)
@@ -324,14 +327,14 @@ def _synthesise(spec: DesignSpec, planned: Plan, folder: Path, seeds: int, say: 
 
 
 def counted(netlist: dict[str, Any], top: str, part: Part) -> Resources:
-    """Resources of a flat netlist."""
+    """Sum of the resources of a netlist's modules."""
     return sum(count(netlist, top, part).values(), Resources())
 
 
 def _place(
     planned: Plan, folder: Path, seeds: int, say: Callable, progress: Callable, seconds: dict[str, float]
 ) -> tuple[tuple[Timing, ...], tuple[dict[str, tuple[int, int]], ...]]:
-    """Place and route from every seed: timing and use of each."""
+    """Place and route from every seed; return the timing and the utilisation of each."""
     board = planned.board
     say(f"Placing and routing from {seeds} {'seed' if seeds == 1 else 'seeds'}.")
     began = time.perf_counter()
@@ -363,7 +366,7 @@ def _by_icetime(board: Board, folder: Path, seeds: int) -> list[Timing]:
 
 
 def read_placement(design: dict[str, Any]) -> tuple[Placed, ...]:
-    """The cells of what nextpnr writes, and where they are. It calls its module as it likes."""
+    """Cells and their locations in a JSON design that nextpnr wrote. Its module has no fixed name, so the largest one is taken."""
     found = []
     cells = max((module["cells"] for module in design["modules"].values()), key=len)
     for name, cell in cells.items():

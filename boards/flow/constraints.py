@@ -1,4 +1,4 @@
-"""Constraints of a board, in the words of its family."""
+"""Constraint files of a board, in the format of its family's tools."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["constraints"]
 
 
 def constraints(board: Board) -> tuple[str, str]:
-    """Ending of the file (pcf, lpf, cst, xdc), and what it says: every pin.
+    """Extension (pcf, lpf, cst or xdc) and text of a board's constraint file, with the location of every pin.
 
-    The clock stands in an xdc alone. nextpnr would derive the core's from what a PLL makes of it, and that would count, not the goal
-    that a build sets with ``--freq``.
+    Only the xdc constrains the clock. Given such a constraint, nextpnr would derive the frequency of the PLL's output from it, and that
+    would take precedence over the goal that a build sets with ``--freq``.
     """
     ending, write_pin, clock = _FORMS[board.family]
     lines = [f"# {board.title}: {board.source}" if ending in ("pcf", "lpf", "xdc") else f"// {board.title}: {board.source}"]

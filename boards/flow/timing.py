@@ -1,4 +1,4 @@
-"""How fast a placed design is, and what limits it: read from the tools' reports."""
+"""Highest clock frequency of a placed design and its critical path, read from the tools' reports."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ SOURCES = {
     "gowin": "nextpnr-himbaechel, whose delays of Gowin's multipliers are not physical; not verified on a device",
     "xc7": "none: synthesis only",
 }
-"""Where a frequency comes from, with what is known of its error."""
+"""Tool that reports a frequency, with what is known of its error, by tool or family."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a timing tool found.
+    """Result of a timing analysis.
 
     Attributes
     ----------
     mhz : float
-        Highest frequency of the core's clock.
+        Highest frequency of the core's clock, in MHz.
     start, end : str
-        Where the longest path begins and ends, by component.
+        Components in which the critical path starts and ends.
     """
 
     mhz: float
@@ -41,9 +41,9 @@ class Timing:
 
 
 def component(cell: str) -> str:
-    """What a cell or net of a flat netlist is of: a block of the core, "lanes", "link", "pins", "clock and reset", or "place and route"
-    for what nextpnr adds of its own."""
-    name = re.sub(r"\$\d+", "", cell).removeprefix("$gbuf_")  # a buffer is of what drives it
+    """Component that a cell or net of a flat netlist belongs to: a block of the core, "lanes", "link", "pins", "clock and reset", or
+    "place and route" for cells that nextpnr adds."""
+    name = re.sub(r"\$\d+", "", cell).removeprefix("$gbuf_")  # a buffer belongs to the component that drives it
     if re.match(r"\$nextpnr|\$PACKER|GSR$", name):
         return "place and route"
     if re.search(r"\$(sb|tr)_io$|_[IO]BUF_[IO]$", name):
@@ -59,12 +59,12 @@ def component(cell: str) -> str:
 
 
 def of_nextpnr(report: Mapping[str, Any]) -> Timing:
-    """Timing in a JSON report of nextpnr.
+    """Extract the timing from a JSON report of nextpnr.
 
     Raises
     ------
     ValueError
-        If the report has none.
+        If the report has no clock frequency.
     """
     if not report.get("fmax"):
         raise ValueError("Report must have a clock's frequency")
@@ -77,12 +77,12 @@ def of_nextpnr(report: Mapping[str, Any]) -> Timing:
 
 
 def of_icetime(text: str) -> Timing:
-    """Timing in what icetime prints.
+    """Extract the timing from the text that icetime prints.
 
     Raises
     ------
     ValueError
-        If there is no total path delay.
+        If the text has no total path delay.
     """
     found = re.search(r"Total path delay: [\d.]+ ns \(([\d.]+) MHz\)", text)
     if found is None:
@@ -92,7 +92,7 @@ def of_icetime(text: str) -> Timing:
 
 
 def read_report(text: str) -> tuple[Timing, dict[str, tuple[int, int]]]:
-    """Timing in the text of a JSON report of nextpnr, and how many of each kind of place are used, and are there."""
+    """Timing and utilisation in the text of a JSON report of nextpnr: numbers of sites used and available, by kind."""
     report = json.loads(text)
     used = {kind: (count["used"], count["available"]) for kind, count in report["utilization"].items() if count["used"]}
     return of_nextpnr(report), used

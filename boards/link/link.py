@@ -1,8 +1,8 @@
-"""The host's end of a serial line: a core's registers and sample stream in frames that are repeated until they have arrived.
+"""Host side of the serial link: a core's registers and sample stream in frames that are repeated until they have arrived.
 
-What is sent waits in a queue; as many frames are under way as the device has room for. Each is executed once and in order, whatever
-the line does (:mod:`python_ref.spec.frames`): a frame that the device refuses, or whose answer does not come, is sent again under its
-own number. Reads whose answers are lost are asked again under a new one, together with the writes that they depend on.
+Outgoing data waits in a queue, and as many frames are in flight as the device can buffer. Each frame is executed once and in order,
+whatever errors the line makes (:mod:`python_ref.spec.frames`): a frame that the device refuses, or whose answer does not come, is sent
+again with the same number. A read whose answer is lost is sent again with a new number, together with the writes it depends on.
 """
 
 from __future__ import annotations
@@ -39,60 +39,62 @@ from python_ref.spec.registers import MAGIC, Status, register_map
 __all__ = ["CoreStuck", "LinkLost", "SerialLink"]
 
 _ROOM = RING_BYTES - 1 - 64
-"""Bytes of frames that may be under way: what the device can keep, less some for frames that only ask where it stands."""
+"""Most bytes of frames in flight: the size of the device's buffer, less a reserve for frames that only query its state."""
 
 _ANSWER_ROOM = 2048
-"""Bytes of answers that may be under way."""
+"""Most bytes of answers in flight."""
 
 _EMPTY = HEAD_BYTES + CHECK_BYTES
 """Bytes of a frame without a payload."""
 
 _NO_FRAME = stuffed([b"\0"])
-"""What no device takes for a frame, and answers by telling which it expects."""
+"""Bytes that no device accepts as a frame, and answers with the number of the frame it expects."""
 
 _LONG = (17, 17, 17, 7, 7, 7)
-"""Words of long questions that tell how fast the line is; the last are for a line that lets nothing longer through."""
+"""Numbers of words read by the long queries that measure the line's speed; the last ones suit a line that damages longer frames."""
 
 _SMALLEST, _WRITE_BYTES, _READ_BYTES = 24, 5, 1
-"""Bytes of a payload, on a line that damages most of what is longer; of a write and of a read."""
+"""Bytes: smallest limit of a payload, on a line that damages most longer ones; payload of one write; payload of one read."""
 
 
 class LinkLost(RuntimeError):
-    """The line, or the device at its other end, is gone or has been reset; the message says how, as a sentence."""
+    """The line or the device at its other end is gone or was reset; the message says how, as a sentence."""
 
 
 class CoreStuck(RuntimeError):
-    """The device answers, and its core makes no progress."""
+    """The device answers, but its core makes no progress."""
 
 
 class SerialLink:
-    """A core at the end of a line, as the :class:`~python_ref.spec.registers.Link` that procedures are written for.
+    """A core behind a serial line, as the :class:`~python_ref.spec.registers.Link` that host procedures use.
 
-    Writes are gathered, and go with the next read, sample or :meth:`wait_idle`; samples wait for :meth:`wait_idle`, and go while the
-    core takes them. So the samples sent before a run must be those of that run.
+    Writes are collected and sent with the next read, sample or :meth:`wait_idle`. Samples are queued until :meth:`wait_idle` and then
+    sent as the core takes them, so the samples queued before a run must be those of that run.
 
     Parameters
     ----------
     port : Port
-        The line; closed by :meth:`close`.
+        The open port of the line; :meth:`close` closes it.
     spec : DesignSpec
-        The core's design.
+        Design of the core at the other end.
     baud : int
-        Bits per second, as a first guess of its pace.
+        Bits per second, as a first estimate of the line's speed.
     silence : float
-        Seconds without any answer after which the device is given up.
+        Seconds without any answer after which :class:`LinkLost` is raised.
     patience : float
-        Seconds without progress after which its core is.
+        Seconds without progress after which :class:`CoreStuck` is raised.
+    statistics : Statistics or None
+        Counts to continue, those of an earlier link; None starts from 0.
 
     Attributes
     ----------
     statistics : Statistics
-        What it has seen.
+        Counts of frames, errors and bytes so far.
 
     Raises
     ------
     LinkLost
-        If nothing answers.
+        If the device does not answer.
     """
 
     def __init__(
@@ -121,11 +123,11 @@ class SerialLink:
     # -- the Link protocol ---------------------------------------------------------------------------------------------
 
     def write(self, address: int, data: int) -> None:
-        """Write a 32-bit word to a register, before the next read or :meth:`wait_idle`."""
+        """Write a 32-bit word to a register; it is sent before the next read or :meth:`wait_idle`."""
         self._writes.append((address, data))
 
     def read(self, address: int) -> int:
-        """Read a register whose reading changes nothing."""
+        """Read a register that reading does not change."""
         return self.ask([((), (address,))])[0][0]
 
     def send(self, words: Sequence[int]) -> None:
@@ -138,12 +140,12 @@ class SerialLink:
             del self._words[:whole]
 
     def wait_idle(self) -> None:
-        """Send all that is queued; return when the core is idle.
+        """Send all queued data; return when the core is idle.
 
         Raises
         ------
         CoreStuck
-            If it takes no samples, or ends no step, for too long.
+            If the core takes no samples, or completes no step, for ``patience`` seconds.
         LinkLost
             If the device is gone.
         """
@@ -166,12 +168,12 @@ class SerialLink:
     # -- and what goes beyond it ---------------------------------------------------------------------------------------
 
     def send_packed(self, data: bytes) -> None:
-        """Queue samples as :func:`~python_ref.spec.frames.pack_samples` gives them."""
+        """Queue samples in the format of :func:`~python_ref.spec.frames.pack_samples`."""
         if data:
             self._samples.append(data)
 
     def flush(self) -> None:
-        """Send all that is queued: writes first, then samples; return when they are executed."""
+        """Send all queued data, writes first, then samples; return when the device has executed it."""
         self._put_writes()
         while self._samples:
             data = memoryview(self._samples.popleft())
@@ -182,10 +184,10 @@ class SerialLink:
         self._settle()
 
     def ask(self, questions: Iterable[tuple[Sequence[tuple[int, int]], Sequence[int]]]) -> list[tuple[int, ...]]:
-        """Answers to questions: pairs of writes (address, data) and of addresses then read.
+        """Return the answers to questions. Each is a pair of writes (address, data) and of the addresses read after them.
 
-        All that belongs to a question is asked again when its answer is lost, so that what is read may depend on what is written,
-        and on nothing else: to read a word of a memory, write ``select`` and ``address`` first.
+        A question is repeated as a whole when its answer is lost, so what it reads may depend only on what it writes: to read a word
+        of a memory, write ``select`` and ``address`` first.
 
         Raises
         ------
@@ -201,21 +203,21 @@ class SerialLink:
         return [question.words or () for question in asked]
 
     def read_run(self, position: Callable[[int], Sequence[tuple[int, int]]], address: int, count: int) -> np.ndarray:
-        """Read a register whose reading goes on to the next word of a memory.
+        """Read a run of words from a register that advances to the next word of a memory with each read.
 
         Parameters
         ----------
         position : callable
-            Writes after which the register reads as word number so and so.
+            Function that returns, for the index of a word, the writes after which the register reads that word.
         address : int
-            Of the register.
+            Address of the register that is read.
         count : int
-            Words.
+            Number of words to read.
 
         Returns
         -------
         array of int64, shape (count,)
-            The words.
+            The words in order, each unsigned.
         """
         self._put_writes()
         found = np.zeros(count, dtype=np.int64)
@@ -223,7 +225,7 @@ class SerialLink:
         while missing:
             parts = []
             for first, end in missing:
-                # An answer has four bytes for each that its question has.
+                # An answer has four bytes for each byte of its question.
                 step = max(_SMALLEST // 4, self._payload // 4)
                 parts += [(start, min(start + step, end)) for start in range(first, end, step)]
             asked = [(part, Question(position(part[0]), (address,) * (part[1] - part[0]))) for part in parts]
@@ -239,14 +241,14 @@ class SerialLink:
         return found
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Close the port, ignoring errors."""
         with contextlib.suppress(OSError):
             self.port.close()
 
     # -- frames out ----------------------------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        """Nothing is under way."""
+        """Reset the state of the protocol: no frame is in flight."""
         self._decoder = Decoder()
         self._damaged = 0
         self._under_way: deque[Sent] = deque()
@@ -254,7 +256,7 @@ class SerialLink:
         self._next = 0
         self._doubt: Sent | None = None
         self._checks: deque[Sent] = deque(maxlen=2)
-        self._heard = self._moved = self._asked = time.monotonic()
+        self._received = self._progressed = self._asked = time.monotonic()
         self._wait = 0.0
 
     def _put_writes(self) -> None:
@@ -270,7 +272,7 @@ class SerialLink:
         self._put(Kind.READ, read_payload(question.addresses), question)
 
     def _put(self, kind: Kind, payload: bytes, question: Question | None = None) -> None:
-        """Send a new frame, once there is room for it."""
+        """Send a new frame as soon as the device has room for it."""
         size = len(payload) + _EMPTY
         answer = 4 * len(payload) if kind is Kind.READ else 0
         patient = time.monotonic()
@@ -313,7 +315,7 @@ class SerialLink:
         self.statistics.sent += len(data)
 
     def _settle(self, *, again: bool = True) -> None:
-        """Wait until all that was sent is executed; ask ``again`` what was lost."""
+        """Wait until all frames in flight are executed; with ``again``, repeat questions whose answers were lost."""
         patient, first = time.monotonic(), -1
         while self._under_way or self._again:
             while self._again:
@@ -333,31 +335,31 @@ class SerialLink:
     # -- answers in ----------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Take what comes, for a moment; ask and repeat when that has been waited for long enough."""
+        """Receive for a moment; query the device and repeat frames when an answer is overdue."""
         self._wait = max(self._wait, min(1.0, 4 * self._pace.turn + 0.005))
-        late = max(self._asked, self._moved, self._pace.free) + self._wait
+        late = max(self._asked, self._progressed, self._pace.free) + self._wait
         wake = late if self._doubt is None else min(late, self._doubt.due)
         if self._take(wake - time.monotonic()):
             return
         now = time.monotonic()
-        if now - self._heard > self.silence:
+        if now - self._received > self.silence:
             raise LinkLost(f"Nothing has answered for {self.silence:g} s")
         if self._doubt is not None and now >= self._doubt.due:
             self._doubt = None
             self._check()
         elif now >= late:
-            # Seldom where it has all and is slow; again soon where the question or its answer may have been lost.
-            self._wait = min(2 * self._wait, 1.0 if self._heard > self._asked and self._under_way[-1].received else 0.1)
+            # Rarely while the device has all frames and is slow; soon where the query or its answer may have been lost.
+            self._wait = min(2 * self._wait, 1.0 if self._received > self._asked and self._under_way[-1].received else 0.1)
             self._probe()
 
     def _take(self, seconds: float) -> bool:
-        """Take the answers that come within about so many seconds; whether any did."""
+        """Process the answers that arrive within about ``seconds``; return whether any did."""
         try:
             waiting = self.port.in_waiting
             if not waiting and seconds <= 0:
                 return False
             if not waiting:
-                # One of few values, since setting it takes long.
+                # One of a few values, since changing the timeout is slow.
                 limit = next(each for each in (0.1, 0.02, 0.004, 0.001) if each <= seconds or each == 0.001)
                 if self.port.timeout != limit:
                     self.port.timeout = limit
@@ -368,16 +370,16 @@ class SerialLink:
         any_came = False
         for content in self._decoder.feed(data):
             any_came = True
-            self._heard = time.monotonic()
+            self._received = time.monotonic()
             with contextlib.suppress(ValueError):
-                self._hear(Reply.of(content))
+                self._receive(Reply.of(content))
         if self._decoder.damaged != self._damaged:
             self.statistics.damaged += self._decoder.damaged - self._damaged
             self._damaged = self._decoder.damaged
             self._shorten()
         return any_came
 
-    def _hear(self, reply: Reply) -> None:
+    def _receive(self, reply: Reply) -> None:
         if reply.answer is Answer.RESET:
             raise LinkLost("The device was reset")
         if not self._under_way:
@@ -387,28 +389,28 @@ class SerialLink:
             for _ in range(ahead):
                 self._executed(self._under_way.popleft(), None)
             self._executed(self._under_way.popleft(), reply)
-            self._moved, self._wait = self._heard, 0.0
+            self._progressed, self._wait = self._received, 0.0
         elif reply.answer is Answer.EXPECT:
             if ahead > len(self._under_way):
                 raise LinkLost("The device has lost count of the frames: it was reset, or switched off and on")
             self._refused(ahead)
 
     def _refused(self, ahead: int) -> None:
-        """The device has the first so many frames under way, and something came that is not the next."""
+        """Handle a refusal: the device has the first ``ahead`` frames in flight, and received something other than the next."""
         for sent in list(self._under_way)[:ahead]:
             sent.received = True
-        # Of two checks, this may be the answer to the first.
+        # If two checks were sent, this may be the answer to the first.
         checked = self._checks.popleft() if self._checks else None
         if ahead == len(self._under_way):
             self._doubt = None
         elif any(sent is checked for sent in list(self._under_way)[ahead:]):
             self._go_back()
         else:
-            # Told before the frame can have come there, or because it did not: that is asked once it must have.
+            # Either the frame had not arrived yet, or it was lost: a check decides, once the frame must have arrived.
             self._doubt = self._under_way[ahead]
 
     def _executed(self, sent: Sent, reply: Reply | None) -> None:
-        """The device has executed a frame; ``reply`` is its own answer, None if that did not come."""
+        """Record that the device executed a frame; ``reply`` is the frame's own answer, None if that did not arrive."""
         if sent is self._doubt:
             self._doubt = None
         self.statistics.frames += 1
@@ -423,7 +425,7 @@ class SerialLink:
             self._again.append(question)
 
     def _go_back(self) -> None:
-        """Send again all that the device has not got."""
+        """Send all frames again that the device does not have."""
         missing = [sent for sent in self._under_way if not sent.received]
         self.statistics.refused += 1
         self.statistics.repeated += len(missing)
@@ -433,11 +435,11 @@ class SerialLink:
         self._transmit(missing)
 
     def _shorten(self) -> None:
-        """Let the next frames be shorter, so that more of them arrive whole."""
+        """Shorten the next frames, so that more of them arrive intact."""
         self._payload = max(_SMALLEST, self._payload * 3 // 4)
 
     def _probe(self) -> None:
-        """Provoke an answer: by a frame that does nothing, whose answer tells of those before it, or by what is refused."""
+        """Provoke an answer: by an empty frame, whose answer also confirms those before it, or by bytes that the device refuses."""
         held, last = sum(sent.size for sent in self._under_way), self._under_way[-1]
         if (last.size > _EMPTY or last.received) and len(self._under_way) < WINDOW and held + _EMPTY < RING_BYTES:
             self._launch(Kind.WRITE, b"")
@@ -445,7 +447,7 @@ class SerialLink:
             self._check()
 
     def _check(self) -> None:
-        """Ask which frame the device expects, by something that is none."""
+        """Query which frame the device expects, by sending bytes that are not a frame."""
         now = time.monotonic()
         self._pace.due(now, len(_NO_FRAME))
         self._out(_NO_FRAME)
@@ -455,7 +457,7 @@ class SerialLink:
     # -- the beginning -------------------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        """Reset the device, whatever it is doing, and learn how fast the line is."""
+        """Reset the device, whatever its state, and measure the speed of the line."""
         self._drain(0.0)
         asked, pause, began = 0, 0.1, time.monotonic()
         line = stuffed([Frame(Kind.RESET, 0).content()])
@@ -469,7 +471,7 @@ class SerialLink:
                 asked, until, pause, sent = asked + 1, now + pause, min(1.0, 2 * pause), now
             answers += self._resets(min(0.05, until - now))
         self._pace.turn = max(time.monotonic() - sent, 0.0005)
-        # A second answer may still be on its way, and must not end what begins now.
+        # A second answer may still be in flight, and must not be taken for a reset of what starts now.
         until = time.monotonic() + (pause if asked > answers else 0.0)
         while asked > answers and time.monotonic() < until:
             answers += self._resets(0.02)
@@ -477,12 +479,12 @@ class SerialLink:
         self._measure()
 
     def _resets(self, seconds: float) -> int:
-        """Resets answered within so many seconds."""
+        """Number of resets that the device confirms within about ``seconds``."""
         data = self._drain(seconds)
         return sum(content[0] >> 6 == Answer.RESET and len(content) == 5 for content in self._decoder.feed(data))
 
     def _drain(self, seconds: float) -> bytes:
-        """What has come within so many seconds."""
+        """Return the bytes that arrive within ``seconds``."""
         try:
             self.port.timeout = max(seconds, 0.0)
             return self.port.read(max(1, self.port.in_waiting))
@@ -490,7 +492,7 @@ class SerialLink:
             raise LinkLost(f"The port is gone ({_said(error)})") from error
 
     def _measure(self) -> None:
-        """Seconds for a turn and for a byte, from short questions and long ones; of those that had to be repeated, nothing is learned."""
+        """Measure the seconds per query and per byte with short and long queries; those that had to be repeated do not count."""
         magic = register_map(self.spec)["magic"].address
         turns = [turn for _ in range(3) if (turn := self._timed(magic, 1)) is not None]
         self._pace.turn = max(min(turns, default=self._pace.turn), 0.0005)
@@ -498,7 +500,7 @@ class SerialLink:
         self._pace.byte = max(self._pace.byte, min(paces, default=0.0))
 
     def _timed(self, magic: int, count: int) -> float | None:
-        """Seconds of a question of so many words, or for each byte that it is longer than one of a single word."""
+        """Seconds of a query of one word; for more words, seconds per byte by which it is longer. None if an error occurred."""
         began, before = time.monotonic(), self.statistics.errors
         ((found, *_),) = self.ask([((), (magic,) * count)])
         if found != MAGIC:

@@ -1,4 +1,4 @@
-"""What is under way on a line: questions, frames that were sent, the pace of the line, and statistics of it."""
+"""Frames in flight on a serial line, the questions they carry, the speed of the line, and its error counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Pace", "Question", "Sent", "Statistics"]
 
 @dataclass
 class Statistics:
-    """Counts of what a link has seen so far.
+    """Counts of a link's frames, errors and bytes so far.
 
     Attributes
     ----------
@@ -38,13 +38,13 @@ class Statistics:
 
     @property
     def errors(self) -> int:
-        """Errors of the line that were detected, and mended."""
+        """Number of line errors that were detected and repaired."""
         return self.refused + self.damaged + self.lost
 
 
 @dataclass
 class Question:
-    """Writes and reads that belong together: asked again as a whole."""
+    """Writes and the reads that depend on them; repeated as a whole if the answer is lost."""
 
     writes: Sequence[tuple[int, int]]
     addresses: Sequence[int]
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass
 class Sent:
-    """A frame under way."""
+    """A frame in flight, with the question it carries and the time its answer is due."""
 
     number: int
     size: int
@@ -66,13 +66,13 @@ class Sent:
 
 @dataclass
 class Pace:
-    """How fast the line is: seconds for a byte, and for a question and its answer beside those of their bytes."""
+    """Speed of the line: seconds per byte, and seconds per query in addition to those of its bytes."""
 
     byte: float
     turn: float = 0.05
     free: float = field(default=0.0)
 
     def due(self, now: float, size: int) -> float:
-        """When an answer to bytes sent now should have come."""
+        """Time by which the answer to ``size`` bytes sent now should have arrived."""
         self.free = max(now, self.free) + size * self.byte
         return self.free + 1.5 * self.turn + 0.001

@@ -1,8 +1,8 @@
 # amaranth: UnusedElaboratable=no
-"""Whether a design fits a part, known before any synthesis: memories, multipliers and cycles by rule, logic by a fitted model.
+"""Predict without synthesis whether a design fits a part: memories, multipliers and cycles by rules, logic by a fitted model.
 
-The model is linear in what a core is made of: adder bits, register bits, memories. Its coefficients come from real runs of Yosys
-(:mod:`boards.parts.fit_calibrate`), and so do the errors that stand beside its predictions.
+The model is linear in the elements of a core: adder bits, register bits, memories. Its coefficients, and the errors stated with its
+predictions, come from runs of Yosys (:mod:`boards.parts.fit_calibrate`).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from python_ref.spec.tables import activation_table
 __all__ = [
     "DATA",
     "FAMILIES",
+    "CoreMemory",
     "Fit",
-    "Memory",
     "calibration",
     "family_of",
     "features",
@@ -45,8 +45,8 @@ __all__ = [
     "predicted",
 ]
 
-DATA = Path(__file__).parents[1] / "data" / "fit.json"
-"""What was fitted."""
+DATA = Path(__file__).with_name("data") / "fit.json"
+"""File with the fitted coefficients and their errors."""
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "ice40": ("ice40-up5k",),
@@ -54,13 +54,13 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "gowin": ("gowin-gw1nr9", "gowin-gw2ar18"),
     "xc7": ("xc7",),
 }
-"""Parts that Yosys maps to alike; the first stands for all."""
+"""Parts by family. Yosys maps to all parts of a family alike, and the first stands for all in calibration."""
 
 
 @dataclass(frozen=True)
 class _Costs:
-    """What Yosys weighs where it places a memory: of a block, of a bit that is never written, of memories made of look-up tables
-    by depth and width, and whether these cost less where they are narrower."""
+    """Costs by which Yosys chooses where to place a memory: of a block, of a read-only bit, of look-up-table memories by their depth
+    and width, and whether the latter scale with the width that is used."""
 
     block: int
     fixed_bit: float
@@ -69,7 +69,7 @@ class _Costs:
 
 
 _COSTS: Mapping[str, _Costs] = {
-    "ice40": _Costs(72, 1 / 16),  # 64, and what its read enable takes
+    "ice40": _Costs(72, 1 / 16),  # 64, plus the logic of its read enable
     "ecp5": _Costs(128, 1 / 16, ((16, 4, 4),)),
     "gowin": _Costs(128, 1 / 16, ((16, 4, 4),), scaled=True),
     "xc7": _Costs(129, 1 / 64, ((32, 6, 8), (64, 3, 8)), scaled=True),
@@ -77,21 +77,21 @@ _COSTS: Mapping[str, _Costs] = {
 
 
 @dataclass(frozen=True)
-class Memory:
-    """A memory of a core or its serial line.
+class CoreMemory:
+    """A memory of a core or of its serial link.
 
     Attributes
     ----------
     name : str
-        As its Verilog calls it.
+        Name of the memory in the Verilog.
     depth, width : int
-        Words and their bits.
+        Number of words, and bits of each.
     count : int
-        How many there are.
+        Number of such memories in the core.
     reads : int
-        Ports that read; each needs a copy.
+        Number of read ports; each needs a copy of the memory.
     fixed : bool
-        Whether it is never written.
+        Whether the memory is read-only, and never written.
     """
 
     name: str
@@ -103,13 +103,14 @@ class Memory:
 
     @property
     def bits(self) -> int:
-        """Bits of one of them."""
+        """Number of bits in one such memory."""
         return self.depth * self.width
 
     def blocks(self, part: Part) -> int:
-        """Block memories that one of them takes: 0 where Yosys finds look-up tables or flip-flops cheaper.
+        """Number of block memories that one such memory needs on a part; 0 where Yosys finds look-up tables or flip-flops cheaper.
 
-        The costs are those of Yosys's libraries of memories, and some for the multiplexers between rows, as its choices tell.
+        The costs are those of Yosys's memory libraries, plus a cost for the multiplexers between rows that was inferred from its
+        choices.
         """
         costs = _COSTS[family_of(part)]
         needed = part.blocks(self.depth, self.width) * self.reads
@@ -124,46 +125,47 @@ class Memory:
         return needed if needed * costs.block < min(elsewhere) else 0
 
 
-def memories(spec: DesignSpec) -> tuple[Memory, ...]:
-    """All memories of a core and of its serial line."""
+def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
+    """All memories of a core and of its serial link."""
     from python_ref.spec.frames import RING_BYTES
     from rtl_gen.host import file_depth
 
     network, words, buffers, reads = spec.network, max(2, spec.layout.words), spec.sample_buffers, 2 if spec.node else 1
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
-    found = [Memory("parameters", words, spec.formats.weight.width, lanes)]
+    found = [CoreMemory("parameters", words, spec.formats.weight.width, lanes)]
     if spec.gradient_memory:
-        found.append(Memory("gradients", words, spec.gradient_format.width, lanes))
+        found.append(CoreMemory("gradients", words, spec.gradient_format.width, lanes))
     if spec.momentum is not None:
-        found.append(Memory("momentums", words, spec.momentum_format.width, lanes))
-    found.append(Memory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
+        found.append(CoreMemory("momentums", words, spec.momentum_format.width, lanes))
+    found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
     if network.n_hidden:
-        found.append(Memory("activations", max(2, reads * network.n_hidden), activation, reads=reads))
-    found.append(Memory("targets", max(2, buffers * network.n_out), activation))
+        found.append(CoreMemory("activations", max(2, reads * network.n_hidden), activation, reads=reads))
+    found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
     last = spec.layout.layers[-1]
     if spec.node and last.groups > 1:
-        found.append(Memory("reuse", last.group_words, spec.gradient_format.width + 1))
+        found.append(CoreMemory("reuse", last.group_words, spec.gradient_format.width + 1))
     tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
     for table in sorted(tables, key=lambda table: table.value):
         rows = activation_table(table, spec.formats.table, spec.formats.activation)
-        # A place that is the same in all rows is not kept.
+        # Yosys does not store a bit that is the same in all rows.
         varying = int(np.bitwise_or.reduce(rows ^ rows[0])) & ((1 << activation) - 1)
-        found.append(Memory(f"{table.value}_table", len(rows), max(1, varying.bit_count()), fixed=True))
-    return (*found, Memory("words", 2 * file_depth(spec), 16), Memory("ring", RING_BYTES, 8))
+        found.append(CoreMemory(f"{table.value}_table", len(rows), max(1, varying.bit_count()), fixed=True))
+    return (*found, CoreMemory("words", 2 * file_depth(spec), 16), CoreMemory("ring", RING_BYTES, 8))
 
 
 def family_of(part: Part) -> str:
-    """The family of a part."""
+    """Family that a part belongs to."""
     return next(family for family, parts in FAMILIES.items() if part.name in parts)
 
 
 def on_blocks(spec: DesignSpec, part: Part) -> int:
-    """Block memories of a core and its serial line."""
+    """Number of block memories that a core and its serial link need on a part."""
     return sum(memory.count * memory.blocks(part) for memory in memories(spec))
 
 
 def multipliers(spec: DesignSpec, part: Part) -> int:
-    """Multipliers: one for each lane and one for all, more where factors are wider than the part's, half where Gowin's are narrow."""
+    """Number of multipliers that a core needs: one per lane and a shared one, more where factors are wider than the part's multipliers,
+    and half of one for Gowin's narrow multipliers."""
     from rtl_gen.broadcast import Multiplier, operand_shape
 
     family, operand = family_of(part), operand_shape(spec)
@@ -175,9 +177,9 @@ def multipliers(spec: DesignSpec, part: Part) -> int:
 
 
 def features(spec: DesignSpec, part: Part) -> dict[str, float]:
-    """What the logic of a core is made of, as numbers: each takes look-up tables, flip-flops, places in proportion.
+    """Features of a core to which its look-up tables, flip-flops and logic cells are proportional.
 
-    All are bits, or bits times lanes, or 1 where something is built and 0 where it is not.
+    Each is a number of bits, a number of bits times lanes, or 1 where something is built and 0 where it is not.
     """
     from rtl_gen.broadcast import Broadcast
 
@@ -187,7 +189,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     scaler = Broadcast(spec).scaler
     random_signs = bool(spec.code.generators(lanes))
     tables = [layer.activation for layer in network.layers if layer.activation.tabulated]
-    shown = lanes * (weight + 1 + (0 if spec.plain else gradient) + momentum)
+    shown = lanes * (weight + 1 + (0 if spec.direct_update else gradient) + momentum)
     layers = len(network.layers)
     in_logic = {False: 0, True: 0}
     for memory in memories(spec):
@@ -204,16 +206,16 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "lanes: accumulator, node perturbation": lanes * accumulator * spec.node,
         "lanes: accumulator beyond a multiplier's": lanes * accumulator * (accumulator > 32),
         "lanes: weight beyond a multiplier's": lanes * weight * (weight > widest_factor(family_of(part))),
-        "lanes: gradient": 0 if spec.plain else lanes * gradient,
+        "lanes: gradient": 0 if spec.direct_update else lanes * gradient,
         "lanes: gradient memory": lanes * gradient * spec.gradient_memory,
         "lanes: momentum": lanes * momentum,
         "lanes: random signs": lanes * random_signs,
         "lanes: counted signs": lanes * (not random_signs) * spec.quantities.bit_length(),
-        "lanes: rounding at random": 0 if spec.plain else lanes * spec.stochastic_bits,
+        "lanes: stochastic rounding": 0 if spec.direct_update else lanes * spec.stochastic_bits,
         "random signs": random_signs,
         "signs held": spec.holds_signs,
-        "words at random": bool(spec.stochastic_bits),
-        "words at random: bits": spec.stochastic_bits,
+        "rounding noise": bool(spec.stochastic_bits),
+        "rounding noise: bits": spec.stochastic_bits,
         "scaler": scaler.latency * scaler.shape.width,
         "gradient": gradient,
         "cost": 2 * spec.cost_format.width + spec.error_format.width,
@@ -232,7 +234,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
 
 
 def generator_digest() -> str:
-    """Digest of the sources that decide what a core becomes: all modules of ``rtl_gen``, with their paths in it."""
+    """Digest of the sources of ``rtl_gen``, which decide the logic of a core."""
     import rtl_gen
 
     found = hashlib.sha256()
@@ -243,7 +245,7 @@ def generator_digest() -> str:
 
 
 def calibration() -> tuple[str, bool]:
-    """When the model was fitted, and whether to the generator as it is."""
+    """Date on which the model was fitted, and whether the generator is still the one it was fitted to."""
     return _data()["date"], _data()["generator"] == generator_digest()
 
 
@@ -253,7 +255,7 @@ def _data() -> dict[str, Any]:
 
 
 def predicted(spec: DesignSpec, part: Part) -> Resources:
-    """What a core and its serial line take of a part."""
+    """Predict the resources that a core and its serial link need on a part."""
     found, named = _data()["families"][family_of(part)]["coefficients"], features(spec, part)
     logic = {kind: ceil(sum(value * named.get(name, 0) for name, value in found[kind].items())) for kind in ("lut", "ff", "logic")}
     return Resources(**logic, dsp=multipliers(spec, part), bram=on_blocks(spec, part))
@@ -264,35 +266,35 @@ def predicted(spec: DesignSpec, part: Part) -> Resources:
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether a design fits a part.
+    """Prediction whether a design fits a part.
 
     Attributes
     ----------
     target, device : str
-        The part, and what its maker calls it.
+        Name of the part, and its maker's name for it.
     fits : bool
-        Whether the part has as much of everything.
+        Whether the part has enough resources of every kind.
     over : dict of str to int
-        By how much the part is exceeded, by kind.
+        Number of resources beyond those of the part, by kind.
     close : bool
-        Whether the predictions are nearer to what the part has than they are exact, on average: only synthesis can tell.
+        Whether the mean error of the predictions could change the answer, so that only synthesis can decide.
     surely_over : dict of str to int
-        By how much the part is exceeded, by kind, if every prediction is too high by the worst that was ever seen; if that is not
-        empty, synthesis need not be asked. Of logic nothing is said here while the model is of another generator.
+        Number of resources beyond those of the part, by kind, even if every prediction is too high by the worst error ever seen.
+        If it is not empty, synthesis would fail. Logic is left out while the model was fitted to another generator.
     lanes, most_lanes : int
-        L, and the most that fit, 0 if none do.
+        Number of lanes L of the design, and the most that fit, 0 if none do.
     taken, capacity : Resources
-        What the core and its serial line take, and what the part has. Of the kinds logic is predicted, memories and multipliers
-        follow rules.
+        Resources that the core and its serial link need, and those of the part. Logic is predicted by the model, memories and
+        multipliers by rules.
     memory_bits : int
-        Bits of all memories, those of the serial line included.
+        Number of bits in all memories, those of the serial link included.
     cycles_per_step : float
-        On average over the schedule: exact.
+        Exact number of clock cycles of a step, averaged over the schedule.
     error : dict
-        Of the predictions against real builds by Yosys that the model had not seen: for lut, ff and logic the mean and the
-        worst, as fractions; for bram and dsp the share of them that was exact and the worst in blocks.
+        Errors of predictions against Yosys for designs that the model had not seen: for lut, ff and logic the mean and the worst,
+        as fractions; for bram and dsp the share of exact predictions, and the worst error in blocks.
     designs : int
-        How many builds these were.
+        Number of synthesised designs behind ``error``.
     """
 
     target: str
@@ -311,7 +313,7 @@ class Fit:
     designs: int
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the prediction as plain data for JSON."""
         return {
             "target": self.target,
             "device": self.device,
@@ -336,7 +338,7 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
     Raises
     ------
     ValueError
-        If there is no such part.
+        If there is no part of that name.
     """
     part = target(part_name)
     measured = _data()["families"][family_of(part)]
@@ -361,19 +363,19 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
 
 
 def _close(taken: Resources, part: Part, error: Mapping[str, Any]) -> bool:
-    """Whether the answer would be another one if every prediction were off by its mean error, the wrong way."""
+    """Whether the answer differs between all predictions too high and all too low by their mean errors."""
     return bool(over(_off(taken, error, "mean", 1), part)) != bool(over(_off(taken, error, "mean", -1), part))
 
 
 def _surely_over(taken: Resources, part: Part, error: Mapping[str, Any]) -> dict[str, int]:
-    """What is exceeded, whatever the error of the predictions; by what is known of the generator as it is."""
+    """Number of resources exceeded even by the worst error, by kind; without logic if the model is of another generator."""
     _, current = calibration()
     kinds = ("lut", "ff", "logic", "dsp", "bram") if current else ("dsp", "bram")
     return {kind: number for kind, number in over(_off(taken, error, "worst", -1), part).items() if kind in kinds}
 
 
 def _off(taken: Resources, error: Mapping[str, Any], which: str, sign: int) -> Resources:
-    """What is taken if the predictions are off by an error: "mean" of them, or the "worst", which the rules have one of too."""
+    """Resources needed if the predictions are off by the "mean" or the "worst" error in one direction; the rules have only a worst one."""
     changed = {kind: ceil(getattr(taken, kind) * (1 + sign * error[kind][which])) for kind in ("lut", "ff", "logic")}
     if which == "worst":
         changed |= {kind: getattr(taken, kind) + sign * error[kind]["worst"] for kind in ("dsp", "bram")}
@@ -381,17 +383,17 @@ def _off(taken: Resources, error: Mapping[str, Any], which: str, sign: int) -> R
 
 
 def _most_lanes(spec: DesignSpec, part: Part) -> int:
-    """The most lanes that fit, none of them without a neuron."""
+    """Most lanes that fit a part, up to the widest layer, so that every lane has a neuron."""
     for lanes in range(min(max(spec.network.sizes[1:]), part.capacity.dsp), 0, -1):
         try:
             other = replace(spec, hardware=replace(spec.hardware, lanes=lanes))
         except DesignError:
-            continue  # more than a core may have
+            continue  # a core may not have so many lanes
         if not over(predicted(other, part), part):
             return lanes
     return 0
 
 
 def parts() -> tuple[str, ...]:
-    """The parts that are known, by name."""
+    """Names of all parts with a fitted model, family by family."""
     return tuple(name for names in FAMILIES.values() for name in names if name in TARGETS)

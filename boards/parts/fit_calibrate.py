@@ -1,10 +1,10 @@
-"""Fits the predictor of :mod:`boards.parts.fit` to real runs of Yosys; run it again when the generator has changed.
+"""Fit the predictor of :mod:`boards.parts.fit` to runs of Yosys; run this again when the generator has changed.
 
     python -m boards.parts.fit_calibrate [--designs 44] [--minutes 60] [--work DIR]
 
-It synthesises seeded designs, core and serial line, for every family, and writes ``boards/data/fit.json``: the coefficients, the
-date, a digest of the generator, and the errors of predictions for designs that a model has not seen. With ``--work`` what was
-synthesised is kept, and an interrupted run goes on.
+It synthesises seeded random designs, core and serial link, for every family, and writes ``boards/data/fit.json``: the coefficients,
+the date, a digest of the generator, and the errors of predictions for designs that a model has not seen. With ``--work`` the results
+of synthesis are kept, so that an interrupted run can continue.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from python_ref.spec.schedule import Difference, Schedule
 __all__ = ["design", "fitted", "main", "synthesised"]
 
 DIVISOR = 16
-"""Cycles per bit of the serial line; it makes no difference to speak of."""
+"""Clock cycles per bit of the serial line; its value hardly changes the counts."""
 
 FOLDS = 8
-"""Parts into which the designs are dealt: each is predicted by a model of the others."""
+"""Number of folds of the cross-validation: each fold is predicted by a model fitted to the others."""
 
 KINDS = ("lut", "ff", "logic")
-"""What is predicted by regression; multipliers and block memories follow rules."""
+"""Kinds of resources predicted by regression; multipliers and block memories follow rules."""
 
 
 def design(number: int) -> DesignSpec:
-    """The ``number``-th design of an endless, seeded variety: all that a design file can say, in the sizes that small parts hold."""
+    """The ``number``-th of an endless seeded sequence of designs that varies every setting, in sizes that fit small parts."""
     rng = random.Random(f"fit {number}")
     while True:
         spec = _drawn(rng)
@@ -56,7 +56,7 @@ def design(number: int) -> DesignSpec:
 
 
 def _drawn(rng: random.Random) -> DesignSpec | None:
-    """A design, or None if it was one that is refused."""
+    """Draw a design; None if the drawn settings are refused."""
 
     def size(low: int, high: int) -> int:
         return round(low * (high / low) ** rng.random())
@@ -97,12 +97,12 @@ def _drawn(rng: random.Random) -> DesignSpec | None:
             ),
             Hardware(min(rng.randint(1, 8), max(sizes[1:])), True if update_period > 1 else None, rng.random() < 0.7),
         )
-    except ValueError:  # refused by name
+    except ValueError:  # the settings are refused
         return None
 
 
 def synthesised(spec: DesignSpec, part: Part, directory: Path) -> dict[str, Any]:
-    """What a core and its serial line take of a part: counts, and the memories that Yosys put on blocks."""
+    """Synthesise a core and its serial link for a part; return the counts, and the names of memories in block memories."""
     from rtl_gen.emit import kept_modules
     from rtl_gen.serial.linked import emit_linked
     from rtl_gen.toolchain.yosys import run_yosys
@@ -126,7 +126,7 @@ def synthesised(spec: DesignSpec, part: Part, directory: Path) -> dict[str, Any]
 
 
 def _measured(designs: int, deadline: float, work: Path) -> list[dict[str, Any]]:
-    """Rows of all that is synthesised in time: number of the design, family, counts."""
+    """Synthesise until the deadline; return one row per design and family, with the number of the design and the counts."""
     generator = generator_digest()
     store = work / f"fit-{generator}.jsonl"
     rows = [json.loads(line) for line in store.read_text(encoding="utf-8").splitlines()] if store.exists() else []
@@ -152,7 +152,7 @@ def _measured(designs: int, deadline: float, work: Path) -> list[dict[str, Any]]
 
 
 def _solve(x: np.ndarray, y: np.ndarray, ridge: float = 0.03) -> np.ndarray:
-    """Coefficients, none negative, that predict y with the least relative error: every feature takes logic, and gives none back."""
+    """Non-negative coefficients that predict y with the least relative error; no feature can reduce the logic of a core."""
     scale = np.maximum(np.abs(x).max(axis=0), 1e-9)
     a, b = x / scale * (y.mean() / y[:, None]), np.full(len(y), y.mean())
     used = np.ones(a.shape[1], dtype=bool)
@@ -169,7 +169,7 @@ def _solve(x: np.ndarray, y: np.ndarray, ridge: float = 0.03) -> np.ndarray:
 
 
 def fitted(rows: list[dict[str, Any]], family: str) -> dict[str, Any]:
-    """Coefficients and held-out errors of a family: each design predicted by a model that was fitted without it."""
+    """Coefficients of a family, and cross-validated errors: each design is predicted by a model fitted without it."""
     mine = [row for row in rows if row["family"] == family]
     specs = [design(row["design"]) for row in mine]
     part = TARGETS[FAMILIES[family][0]]
@@ -193,7 +193,7 @@ def fitted(rows: list[dict[str, Any]], family: str) -> dict[str, Any]:
 
 
 def _wrong(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Where a rule is not what Yosys does."""
+    """Yield one line for each design in which a rule differs from Yosys."""
     for row in rows:
         spec, part = design(row["design"]), TARGETS[FAMILIES[row["family"]][0]]
         for kind, rule in (("bram", on_blocks), ("dsp", multipliers)):
@@ -204,7 +204,7 @@ def _wrong(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, fit, write."""
+    """Synthesise the designs, fit the models, and write the data file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--designs", type=int, default=44, help="designs per family")
     parser.add_argument("--minutes", type=float, default=120, help="begin no synthesis after so many")

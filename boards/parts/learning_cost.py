@@ -1,8 +1,8 @@
-"""What learning costs: the same network without it, of the same generator, beside it.
+"""Cost of learning: resources of a core less those of a core for the same network without learning, from the same generator.
 
-Host port, register file, signatures and link are excluded from both: they are kept apart in synthesis, and not counted. So are
-probes, which are open on a board. All else of the core counts as learning that a core without learning lacks: what counts
-saturations and writes too.
+Host port, register file, signatures and link are excluded from both: synthesis keeps them separate, and they are not counted. Nor are
+the probes, which are unconnected on a board. Everything else that a core without learning lacks counts as learning, including the
+logic that counts saturations and writes.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from python_ref.spec.design import DesignSpec
 __all__ = ["LearningCost", "learning_cost"]
 
 EXCLUDED = ("host", "registers")
-"""Blocks of the core that serve the host."""
+"""Blocks of the core that serve the host, and are not counted."""
 
 
 @dataclass(frozen=True)
 class LearningCost:
-    """Both cores' resources, host and link excluded.
+    """Resources of a core with learning and of one without, host and link excluded.
 
     Attributes
     ----------
     inference : Resources
-        The network without learning.
+        Resources of the core without learning.
     learning : Resources
-        The core that learns.
+        Resources of the core with learning.
     lanes : int
-        L of both.
+        Number of lanes L of both cores.
     components : dict of str to Resources
-        Of the core that learns less the same block of the core that does not ("lanes" are all lanes, "array" what they share),
-        each synthesised apart from the others, the largest first: who is responsible. Their sum is more than the difference,
-        since logic that blocks share counts in each.
+        Resources of each block less those of the same block in the core without learning, the most look-up tables first. "lanes"
+        are all lanes together, "array" the logic that they share. Blocks are synthesised separately, so their sum exceeds the
+        difference of the whole cores.
     """
 
     inference: Resources
@@ -49,21 +49,21 @@ class LearningCost:
 
     @property
     def difference(self) -> Resources:
-        """What learning takes."""
+        """Resources that learning adds to the core."""
         return self.learning - self.inference
 
     @property
     def lut_per_lane(self) -> float:
-        """Look-up tables that learning takes, all that is shared included, per lane."""
+        """Look-up tables that learning adds, shared logic included, divided by the number of lanes."""
         return self.difference.lut / self.lanes
 
     @property
     def per_lane(self) -> Resources:
-        """What learning takes per lane, all that is shared included, rounded up."""
+        """Resources that learning adds, shared logic included, divided by the number of lanes and rounded up."""
         return Resources(**{name: -(-number // self.lanes) for name, number in self.difference.to_json().items()})
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the result as plain data for JSON."""
         return {
             "inference_only": self.inference.to_json(),
             "learning": self.learning.to_json(),
@@ -81,25 +81,25 @@ def learning_cost(
     by_component: bool = True,
     notify: Callable[[str], None] | None = None,
 ) -> LearningCost:
-    """Synthesise a design's core with learning and without, by the same recipe.
+    """Synthesise a design's core with learning and without, by the same commands.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose cores are compared.
     part : Part
-        For which part.
+        The part to synthesise for.
     directory : Path
-        Where Yosys runs and leaves its scripts and logs; must exist.
+        Existing directory in which Yosys runs and leaves its scripts and logs.
     by_component : bool
-        Whether to synthesise both once more, for the blocks apart.
+        Whether to synthesise both a second time, to count each block separately.
     notify : callable or None
-        Is told when the user has to wait for what happens only once.
+        Called with a sentence when the user has to wait for a step that happens only once.
 
     Raises
     ------
     rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
-        If Yosys is not there, or breaks down.
+        If Yosys is not installed, or fails.
     """
     from rtl_gen.emit import cleaned, emit_verilog
     from rtl_gen.inference import InferenceCore
@@ -137,7 +137,7 @@ def _counted(
     blocks: bool,
     notify: Callable[[str], None] | None,
 ) -> dict[str, Resources]:
-    """Resources of a core but for what serves the host: as one, or by block."""
+    """Resources of a core without the blocks that serve the host, synthesised as one or block by block."""
     from rtl_gen.emit import kept_modules
     from rtl_gen.toolchain.yosys import run_yosys
 

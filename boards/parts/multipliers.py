@@ -1,4 +1,4 @@
-"""How many multipliers of a part a product takes: how Yosys cuts factors into pieces that one multiplies (mul2dsp)."""
+"""Number of multipliers that a product needs on a part, by the rules with which Yosys splits wide factors (mul2dsp)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ __all__ = ["multipliers", "widest_factor"]
 
 @dataclass(frozen=True)
 class _Kind:
-    """A multiplier, and what Yosys gives it.
+    """One kind of multiplier, and the products that Yosys maps to it.
 
     Attributes
     ----------
     size : float
-        Multipliers that it is counted as.
+        Number of multipliers that one of this kind counts as.
     widest, narrowest : pair of int
-        Bits of the factors; the first is that of the wider factor of a product.
+        Largest and smallest widths of the factors, in bits; each pair starts with the wider factor of a product.
     narrowest_product : int
-        Bits of a product, below which logic makes it.
+        Sum of both widths below which the product is built from logic.
     piece : int
-        Bits of a piece of the first factor.
+        Width of the pieces into which a wide factor is split, in bits.
     headroom : int
-        Bits of a piece that are lost, 1 where a multiplier knows signed factors only.
+        Bits of each piece that carry no data: 1 where the multiplier has signed factors only.
     """
 
     size: float
@@ -45,28 +45,28 @@ _KINDS: Mapping[str, tuple[_Kind, ...]] = {
     ),
     "xc7": (_Kind(1, (25, 18), narrowest_product=9, headroom=1),),
 }
-"""Kinds of multipliers in the order in which they are tried, by family: the constants of Yosys's ``synth_…`` commands."""
+"""Kinds of multipliers by family, in the order in which Yosys tries them: the constants of its ``synth_…`` commands."""
 
 
 def widest_factor(family: str) -> int:
-    """Bits of the widest signed factor of one multiplier."""
+    """Width of the widest signed factor that one multiplier of a family takes, in bits."""
     return max(kind.widest[0] for kind in _KINDS[family] if kind.size <= 1)
 
 
 def multipliers(family: str, a: int, b: int) -> float:
-    """Multipliers that the product of two signed factors takes; what is left of them may go into logic.
+    """Number of multipliers that the product of two signed factors needs; small remaining pieces are built from logic.
 
     Parameters
     ----------
     family : str
-        "ice40", "ecp5", "gowin" or "xc7".
+        One of "ice40", "ecp5", "gowin" or "xc7".
     a, b : int
-        Widths of the factors.
+        Widths of the two factors, in bits.
 
     Returns
     -------
     float
-        A multiple of ½: Gowin's for factors of 9 bits is half a multiplier.
+        Number of multipliers, a multiple of ½, since Gowin's 9-bit multiplier counts as half of one.
     """
     count, products = 0.0, [(a, b)]
     for kind in _KINDS[family]:
@@ -78,7 +78,7 @@ def multipliers(family: str, a: int, b: int) -> float:
 
 
 def _placed(kind: _Kind, a: int, b: int, left: list[tuple[int, int]]) -> float:
-    """Multipliers of one kind that a product takes; the pieces that are too small for it are added to ``left``."""
+    """Number of multipliers of one kind that a product needs; pieces that are too small for this kind are appended to ``left``."""
     if a < kind.narrowest[0] or b < kind.narrowest[1] or a + b < kind.narrowest_product:
         left.append((a, b))
         return 0

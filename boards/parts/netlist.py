@@ -1,4 +1,4 @@
-"""The netlist of a core for a part, probes included, and which models its cells have: so that it can be simulated as the core is."""
+"""Netlist of a core for a part, probes included, and the simulation models of its cells, so that it simulates in place of the core."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["MODELS", "Models", "Netlist", "write_netlist"]
 
 @dataclass(frozen=True)
 class Models:
-    """What Yosys ships to simulate a family's cells.
+    """Simulation models of a family's cells that Yosys ships.
 
     Attributes
     ----------
     files : tuple of str
-        Verilog, as Yosys names its own files.
+        Verilog files, as Yosys names the files of its share directory.
     defines : tuple of str
-        Macros with which it is read.
+        Macros to define when the files are read.
     restriction : str
-        Options of synthesis that leave out cells that have no model; "" where all have one.
+        Synthesis options that avoid cells without a model; "" where every cell has one.
     not_covered : tuple of str
-        What a simulation of such a netlist leaves unproven, in sentences.
+        Statements that simulation of such a netlist does not prove, one sentence each.
     """
 
     files: tuple[str, ...]
@@ -42,7 +42,7 @@ _PLACED = "What place and route does to the netlist: packing, and cells that it 
 
 
 def _restricted(blocks: str, dsp: str) -> tuple[str, ...]:
-    """What is not covered where block memories and multipliers have no models."""
+    """Sentences on what is not covered for a family whose block memories and multipliers have no models."""
     return (
         f"Block memories ({blocks}): Yosys has no model of them, so that this netlist keeps all memories in look-up tables.",
         f"Multipliers ({dsp}): Yosys has no model of them, so that this netlist multiplies in look-up tables and carry chains.",
@@ -62,7 +62,7 @@ MODELS: Mapping[str, Models] = MappingProxyType(
         "ice40-up5k": Models(("+/ice40/cells_sim.v",), ("NO_ICE40_DEFAULT_ASSIGNMENTS",), not_covered=(_TIMING, _PLACED)),
         "ecp5-85k": Models(
             ("+/lattice/cells_sim_ecp5.v",),
-            ("NO_INCLUDES",),  # else it defines some flip-flops twice, of which Yosys makes no use
+            ("NO_INCLUDES",),  # without it the file defines twice some flip-flops that Yosys does not use
             restriction="-nodsp -nobram",
             not_covered=_restricted("DP16KD, PDPW16KD", "MULT18X18D"),
         ),
@@ -70,23 +70,23 @@ MODELS: Mapping[str, Models] = MappingProxyType(
         "gowin-gw2ar18": _GOWIN,
     }
 )
-"""By the name of the part."""
+"""Simulation models by the name of the part."""
 
 
 @dataclass(frozen=True)
 class Netlist:
-    """A netlist that can be simulated.
+    """A netlist together with the models that it needs in simulation.
 
     Attributes
     ----------
     verilog : Path
-        It, as one module with the core's name and ports.
+        File with the netlist as one module, which has the core's name and ports.
     part : Part
-        Of which part the cells are.
+        The part whose cells the netlist consists of.
     models : Models
-        Of these cells.
+        Simulation models of these cells.
     cells : dict of str to int
-        How many of each type, the most frequent first.
+        Number of cells of each type, the most frequent first.
     """
 
     verilog: Path
@@ -105,33 +105,33 @@ def write_netlist(
     name: str = "netlist",
     notify: Callable[[str], None] | None = None,
 ) -> Netlist:
-    """Synthesise a core, by the recipe of :func:`boards.parts.synth.synthesise`, into one module of the part's cells.
+    """Synthesise a core into one module of the part's cells, by the commands of :func:`boards.parts.synth.synthesise`.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose core is synthesised.
     part_name : str
-        One of :data:`MODELS`.
+        Name of the part, one of :data:`MODELS`.
     directory : Path
-        Where Yosys runs and leaves ``<name>.v``, its script and its log; must exist.
+        Existing directory in which Yosys runs and leaves ``<name>.v``, its script and its log.
     verilog : str
-        The text that holds the core.
+        Text of the Verilog that contains the core.
     top : str or None
-        The module to synthesise; None takes the core with its probes.
+        Name of the module to synthesise; None takes the core with its probes.
     name : str
-        Of the files.
+        Name of the written files without their extensions.
     notify : callable or None
-        Is told when the user has to wait for what happens only once.
+        Called with a sentence when the user has to wait for a step that happens only once.
 
     Raises
     ------
     ValueError
-        If the part's cells have no models.
+        If there are no models of the part's cells.
     DesignError
-        If the core's memories are more than the part has, where they are built of its block memories.
+        If the core's memories exceed those of the part, where the netlist uses its block memories.
     rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
-        If Yosys is not there, or refuses the Verilog.
+        If Yosys is not installed, or refuses the Verilog.
     """
     import json
 

@@ -1,11 +1,11 @@
-"""An ECP5's block memory has registers for what it reads, which Yosys leaves outside of it: here they are put into it, after synthesis.
+"""Move the registers behind an ECP5's block memories into the memories' own output registers, which Yosys does not use.
 
-A memory answers 5.8 ns after the clock, its register in much less. This file needs nothing but Python, so that ``mgd-hw generate`` can
-lay it beside the script that uses it::
+Without its output register a block memory takes 5.8 ns from the clock to its data. This file needs only Python itself, so that
+``mgd-hw generate`` can copy it beside the script that uses it::
 
     python3 output_registers.py top.json MODULE
 
-reads a netlist of Yosys, and writes it again.
+reads a JSON netlist that Yosys wrote, and rewrites it in place.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from typing import Any
 __all__ = ["FILE", "absorb"]
 
 FILE = "output_registers.py"
-"""This file, beside a script."""
+"""Name of this file where it is copied beside a build script."""
 
 _OUTPUT = re.compile(r"DO([AB])\d+$")
 
 
 def absorb(module: dict[str, Any]) -> int:
-    """Put the registers behind a flat module's memories into them, where every bit of a port that is read goes to one and no further.
+    """Absorb the registers behind a flat module's block memories, for each port whose every used bit drives one register and nothing else.
 
-    A register must be what that of the memory is: it takes a bit in every cycle of the port's clock, and has no reset.
+    Such a register must behave as the memory's: it has the port's clock, no clock enable and no reset.
 
     Parameters
     ----------
     module : dict
-        Of a netlist in Yosys's JSON, mapped for an ECP5; it is changed.
+        Module of a netlist in Yosys's JSON format, mapped for an ECP5; it is modified in place.
 
     Returns
     -------
     int
-        Registers that are now a memory's.
+        Number of flip-flops that were absorbed.
     """
     cells = module["cells"]
     readers = _readers(module)
@@ -61,7 +61,7 @@ def absorb(module: dict[str, Any]) -> int:
 
 
 def _readers(module: dict[str, Any]) -> dict[Any, list[tuple[str, str]]]:
-    """Cell and pin of all that read a bit; a port of the module is a cell without a name."""
+    """All readers of each bit, as pairs of a cell and its pin; a port of the module counts as a cell without a name."""
     readers: dict[Any, list[tuple[str, str]]] = defaultdict(list)
     for name, cell in module["cells"].items():
         for pin, bits in cell["connections"].items():
@@ -75,13 +75,13 @@ def _readers(module: dict[str, Any]) -> dict[Any, list[tuple[str, str]]]:
 
 
 def _register(cells: dict[str, Any], readers: list[tuple[str, str]]) -> str | None:
-    """Name of the one flip-flop that reads a bit; None if anything else does."""
+    """Name of the flip-flop that is the only reader of a bit; None if there is another reader."""
     names = [name for name, pin in readers if name and cells[name]["type"] == "TRELLIS_FF" and pin == "DI"]
     return names[0] if len(names) == len(readers) == 1 else None
 
 
 def _free(memory: dict[str, Any], port: str) -> bool:
-    """Whether a port reads in every cycle, is never reset, and its register is not in use."""
+    """Whether a port reads in every cycle, is never reset, and does not use its output register."""
     wired = (("CE", "1"), ("OCE", "1"), ("RST", "0"))
     return memory["parameters"][f"REGMODE_{port}"] == "NOREG" and all(
         memory["connections"][f"{pin}{port}"] == [constant] for pin, constant in wired
@@ -89,7 +89,7 @@ def _free(memory: dict[str, Any], port: str) -> bool:
 
 
 def _fits(register: dict[str, Any], memory: dict[str, Any], port: str) -> bool:
-    """Whether a flip-flop is as a port's register is."""
+    """Whether a flip-flop behaves as the output register of a port would."""
     clocks = register["connections"]["CLK"] == memory["connections"][f"CLK{port}"]
     edges = register["parameters"]["CLKMUX"] == "CLK" and memory["parameters"][f"CLK{port}MUX"] == f"CLK{port}"
     always = register["parameters"]["CEMUX"].strip() == "1" and register["connections"].get("LSR", ["0"]) == ["0"]
@@ -97,7 +97,7 @@ def _fits(register: dict[str, Any], memory: dict[str, Any], port: str) -> bool:
 
 
 def main(file: str, top: str) -> None:
-    """Do it with a file."""
+    """Absorb the registers of module ``top`` in a netlist file, and rewrite the file."""
     path = Path(file)
     netlist = json.loads(path.read_text(encoding="utf-8"))
     print(f"{absorb(netlist['modules'][top])} flip-flops became registers of block memories.")

@@ -1,4 +1,4 @@
-"""An ECP5's multiplier has registers, which Yosys leaves outside of it: a map for techmap puts products where they are held."""
+"""A techmap that puts products and their registers into ECP5 multipliers, whose own registers Yosys does not use."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 __all__ = ["PRODUCTS", "product_map"]
 
 PRODUCTS = "products.v"
-"""The map's file."""
+"""Name of the techmap's Verilog file."""
 
 WIDEST = 18
-"""Bits of a factor."""
+"""Widest factor of one MULT18X18D, in bits."""
 
 _MODULE = re.compile(r"^module \\?(\S+\.(?:mac\.product|multiplier\.product\w*))\s*\(.*?^endmodule", re.MULTILINE | re.DOTALL)
 
@@ -20,26 +20,26 @@ _FACTORS = (
     re.compile(r"= \$signed\((a|a_held_1|\{ ?1'h0, (?:a|a_held_1) ?\})\) \* \$signed\((b|b_held_1|\{ ?1'h0, (?:b|b_held_1) ?\})\);"),
     re.compile(r"= (a|a_held_1) \* (b|b_held_1);"),
 )
-"""How a product is written: of factors of which one is signed, and of others."""
+"""Patterns of a product in Verilog: one for products with a signed factor, one for those of two unsigned factors."""
 
 
 def product_map(verilog: str) -> str:
-    """A map of products to the cells MULT18X18D of which each holds one.
+    """Return a techmap from the product modules of a core to one MULT18X18D cell each.
 
     Parameters
     ----------
     verilog : str
-        A core's, whose products are modules of their own (:class:`rtl_gen.product.Product`).
+        Verilog of a core whose products are modules of their own (:class:`rtl_gen.product.Product`).
 
     Returns
     -------
     str
-        A module for techmap for each kind of product; none for factors that are too wide for one multiplier.
+        One techmap module per kind of product, except for kinds whose factors are too wide for one multiplier.
 
     Raises
     ------
     ValueError
-        If there is no product, or not what a multiplier with a register does.
+        If the Verilog has no product module, or one that is not a registered product.
     """
     kinds: dict[_Kind, list[str]] = {}
     for module in _MODULE.finditer(verilog):
@@ -51,20 +51,20 @@ def product_map(verilog: str) -> str:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What products have in common that are the same.
+    """Properties that product modules share if one techmap module can replace all of them.
 
     Attributes
     ----------
     inputs : tuple of (str, int)
-        Input ports, with their bits.
+        Names and widths of the input ports.
     output : (str, int)
-        The output port, with its bits.
+        Name and width of the output port.
     clock : str
-        Name of the clock's port.
+        Name of the clock's input port.
     held : bool
-        Whether the factors are held too.
+        Whether the factors are registered as well as the product.
     is_signed : (bool, bool)
-        Whether ``a`` is signed, and ``b``.
+        Whether factor ``a`` and factor ``b`` are signed.
     """
 
     inputs: tuple[tuple[str, int], ...]
@@ -75,13 +75,13 @@ class _Kind:
 
     @property
     def widest(self) -> int:
-        """Bits of the wider factor, with its sign."""
+        """Width of the wider factor with its sign bit."""
         bits = dict(self.inputs)
         return max(bits[name] + (not is_signed) for name, is_signed in zip("ab", self.is_signed, strict=True))
 
 
 def _kind(module: str) -> _Kind:
-    """What a product's module is."""
+    """Parse the Verilog text of a product module."""
     inputs, outputs = _ports(module, "input"), _ports(module, "output")
     clock = re.search(r"always @\(posedge (\w+)\)", module)
     found = [pattern.search(module) for pattern in _FACTORS]
@@ -93,7 +93,7 @@ def _kind(module: str) -> _Kind:
 
 
 def _map(number: int, kind: _Kind, names: Sequence[str]) -> str:
-    """The module for techmap of all products of a kind."""
+    """Verilog of the techmap module for all products of a kind."""
     bits, (o, width) = dict(kind.inputs), kind.output
     ports = [f"input [{many - 1}:0] {name}" for name, many in kind.inputs] + [f"output [{width - 1}:0] {o}"]
     sign_a, sign_b = (f"{name}[{bits[name] - 1}]" if each else "1'b0" for name, each in zip("ab", kind.is_signed, strict=True))
@@ -114,5 +114,5 @@ endmodule
 
 
 def _ports(body: str, way: str) -> list[tuple[str, int]]:
-    """Ports of a module, with their bits."""
+    """Names and widths of a module's ports of one direction."""
     return [(name, int(high or 0) + 1) for high, name in re.findall(rf"^  {way} (?:\[(\d+):0\] )?(\w+);", body, re.MULTILINE)]

@@ -1,4 +1,4 @@
-"""Synthesis with Yosys: what a core takes of a part, in all and by component, and whether the part has it."""
+"""Synthesis with Yosys: the resources that a core needs, in total and by component, and whether a part has them."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from python_ref.spec.layout import Layout
 __all__ = ["SynthResult", "check_memory", "components_of", "count", "cycles_per_step", "fitting_lanes", "over", "synthesise"]
 
 KEPT = "lanes"
-"""The component that is all lanes together."""
+"""Name of the component that stands for all lanes together."""
 
 
 @dataclass(frozen=True)
 class SynthResult:
-    """What a core takes of a part.
+    """Resources that a core needs on a part.
 
     Attributes
     ----------
     target, device : str
-        The part, and what its maker calls it.
+        Name of the part, and its maker's name for it.
     lanes : int
-        L.
+        Number of lanes L of the core.
     total : Resources
-        Of the core, synthesised as one.
+        Resources of the core, synthesised as one.
     components : dict of str to Resources
-        Of its components, each synthesised apart from the others; empty for Verilog that has none of ours. Their sum
-        is more than ``total``: logic that two of them have in common, or that only one of them needs, is shared or
-        dropped when they are synthesised as one.
-    limits : Resources
-        What the part has.
+        Resources of each component, synthesised separately from the others; empty for Verilog without our modules. Their sum
+        exceeds ``total``, since synthesis of the whole shares logic that two components have in common, and drops logic that only
+        one of them needs.
+    capacity : Resources
+        Resources that the part has.
     limits_source : str
-        Where that stands.
+        Document that the capacity was taken from.
     memory_bits : int
-        Bits of all memories, read-only tables included.
+        Number of bits in all memories, read-only tables included.
     cycles_one_pass, cycles_two_passes : int
-        Cycles of a step of one and of two passes.
+        Clock cycles of a step with one and with two passes.
     cycles_per_step : float
-        Cycles of a step, on average over the design's schedule.
+        Clock cycles of a step, averaged over the design's schedule.
     over : dict of str to int
-        By how much the part is exceeded, by kind; empty if it fits.
+        Number of resources beyond those of the part, by kind; empty if the core fits.
     predicted_lanes : int
-        The most lanes that fit, predicted by scaling the components; 0 if none do.
+        Most lanes that would fit, predicted by scaling the components; 0 if none do.
     """
 
     target: str
@@ -73,36 +73,36 @@ class SynthResult:
 
     @property
     def fits(self) -> bool:
-        """Whether the part has as much of everything."""
+        """Whether the part has enough resources of every kind."""
         return not self.over
 
     @property
     def lut(self) -> int:
-        """Look-up tables."""
+        """Number of look-up tables of the whole core."""
         return self.total.lut
 
     @property
     def ff(self) -> int:
-        """Flip-flops."""
+        """Number of flip-flops of the whole core."""
         return self.total.ff
 
     @property
     def dsp(self) -> int:
-        """Multipliers."""
+        """Number of multipliers of the whole core."""
         return self.total.dsp
 
     @property
     def bram(self) -> int:
-        """Block memories."""
+        """Number of block memories of the whole core."""
         return self.total.bram
 
     @property
     def limits(self) -> dict[str, int]:
-        """What the part has, by kind."""
+        """Capacity of the part as plain data, by kind."""
         return self.capacity.to_json()
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the result as plain data for JSON."""
         return {
             "target": self.target,
             "device": self.device,
@@ -130,31 +130,31 @@ def synthesise(
     by_component: bool = True,
     notify: Callable[[str], None] | None = None,
 ) -> SynthResult:
-    """Synthesise a core for a part.
+    """Synthesise a core for a part, and count its resources.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose core is synthesised.
     target_name : str
-        One of :data:`boards.parts.target.TARGETS`.
+        Name of the part, one of :data:`boards.parts.target.TARGETS`.
     directory : Path
-        Where Yosys runs and leaves its scripts and logs; must exist.
+        Existing directory in which Yosys runs and leaves its scripts and logs.
     verilog : Path or None
-        The core's Verilog; None takes the design's own, which is ``design.v`` in ``directory`` or else is written.
+        File with the core's Verilog; None takes ``design.v`` in ``directory`` if it exists, else generates the design's Verilog.
     by_component : bool
-        Whether to synthesise once more, for the counts of each component.
+        Whether to synthesise a second time, to count each component separately.
     notify : callable or None
-        Is told when the user has to wait for what happens only once.
+        Called with a sentence when the user has to wait for a step that happens only once.
 
     Raises
     ------
     ValueError
-        If there is no such target.
+        If there is no part of that name.
     DesignError
-        If the core's memories are more than the part has; known before synthesis begins.
+        If the core's memories exceed those of the part. This is checked before synthesis starts.
     rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
-        If Yosys is not there, or refuses the Verilog.
+        If Yosys is not installed, or refuses the Verilog.
     """
     from rtl_gen.core import contract
     from rtl_gen.emit import VERILOG, emit_verilog, kept_modules
@@ -192,7 +192,7 @@ def synthesise(
 
 
 def _at_once(runs: Sequence[Callable[[], tuple]]) -> list[tuple]:
-    """What runs of Yosys return, each in a thread; when one fails, or the user interrupts, none is left running."""
+    """Run several Yosys runs in parallel threads and return their results; if one fails or the user interrupts, all are ended."""
     from rtl_gen.toolchain.child import end_all
 
     with ThreadPoolExecutor(len(runs)) as pool:
@@ -201,12 +201,12 @@ def _at_once(runs: Sequence[Callable[[], tuple]]) -> list[tuple]:
             wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures if future.done()]
         finally:
-            while wait(futures, timeout=0.1).not_done:  # one may have been about to start
+            while wait(futures, timeout=0.1).not_done:  # a run may have been about to start its process
                 end_all()
 
 
 def _run(part: Part, top: str, directory: Path, name: str, kept: tuple[str, ...], *, notify: Callable[[str], None] | None) -> tuple:
-    """Netlist with these modules kept, and bits of its memories before they are mapped."""
+    """Synthesise with these modules kept whole; return the netlist, and the bits of its memories before mapping."""
     from rtl_gen.toolchain.yosys import run_yosys
 
     commands = [
@@ -224,7 +224,7 @@ def _run(part: Part, top: str, directory: Path, name: str, kept: tuple[str, ...]
     written = {}
     for file in (f"{name}.json", f"{name}_memory.json"):
         written[file] = json.loads((directory / file).read_text(encoding="utf-8"))
-        (directory / file).unlink()  # tens of megabytes that the script can write again
+        (directory / file).unlink()  # tens of megabytes, which the script can write again
     return written[f"{name}.json"], written[f"{name}_memory.json"]["design"]["num_memory_bits"]
 
 
@@ -232,7 +232,7 @@ def _run(part: Part, top: str, directory: Path, name: str, kept: tuple[str, ...]
 
 
 def components_of(verilog: str, spec: DesignSpec) -> dict[str, str]:
-    """Modules of a core's Verilog that are components, with their paths below the core: its blocks, and its lanes."""
+    """Modules of a core's Verilog that are components, that is its blocks and its lanes, with their paths below the core."""
     found = {}
     for match in re.finditer(r"^module\s+\\?(\S+?)\s*[(;]", verilog, re.MULTILINE):
         inside = match[1].removeprefix(f"{spec.module}_core.")
@@ -242,7 +242,7 @@ def components_of(verilog: str, spec: DesignSpec) -> dict[str, str]:
 
 
 def count(netlist: Mapping[str, Any], top: str, part: Part) -> dict[str, Resources]:
-    """Resources of a netlist of ``write_json``, by the path of instances of the modules that were kept; each its own cells only."""
+    """Count the resources of a ``write_json`` netlist by the instance path of each module that was kept, without those of its children."""
     modules = netlist["modules"]
     counted: dict[str, Resources] = {}
 
@@ -267,8 +267,8 @@ def count(netlist: Mapping[str, Any], top: str, part: Part) -> dict[str, Resourc
 
 
 def _places(module: Mapping[str, Any]) -> int:
-    """Logic cells of an iCE40 that hold no look-up table: flip-flops whose input is not a look-up table's only output, and
-    carries without one that adds at their place."""
+    """Number of iCE40 logic cells without a look-up table: those of flip-flops whose input is not the only use of a look-up table's
+    output, and those of carries without a look-up table that adds at the same position."""
     cells = module["cells"].values()
     driven_by_lut = {cell["connections"]["O"][0] for cell in cells if cell["type"] == "SB_LUT4"}
     uses: Counter[object] = Counter()
@@ -295,7 +295,7 @@ def _places(module: Mapping[str, Any]) -> int:
 
 
 def _components(counted: Mapping[str, Resources], spec: DesignSpec) -> dict[str, Resources]:
-    """Counts by path brought together: all lanes in one, each block with what is in it, the rest as "core"."""
+    """Combine counts by path into components: all lanes in one, each block with its submodules, and the rest as "core"."""
     found: dict[str, Resources] = {}
     for path, resources in counted.items():
         inside = path.removeprefix("core").removeprefix(".")
@@ -309,7 +309,7 @@ def _components(counted: Mapping[str, Resources], spec: DesignSpec) -> dict[str,
 
 
 def over(taken: Resources, part: Part) -> dict[str, int]:
-    """By how much each kind of a part's resources is exceeded; what the part has none of, and does not list, is not checked."""
+    """Number of resources beyond those of a part, by kind; kinds whose capacity is 0 are not checked."""
     excess = {}
     for each in fields(Resources):
         has, takes = getattr(part.capacity, each.name), getattr(taken, each.name)
@@ -319,7 +319,7 @@ def over(taken: Resources, part: Part) -> dict[str, int]:
 
 
 def _lane_memories(spec: DesignSpec) -> tuple[int, ...]:
-    """Widths of a lane's memories."""
+    """Widths of the memories of one lane, in bits."""
     widths = [spec.formats.weight.width]
     widths += [spec.gradient_format.width] if spec.gradient_memory else []
     widths += [spec.momentum_format.width] if spec.momentum is not None else []
@@ -327,18 +327,18 @@ def _lane_memories(spec: DesignSpec) -> tuple[int, ...]:
 
 
 def _lane_blocks(spec: DesignSpec, part: Part, lanes: int) -> int:
-    """Block memories that the lanes' memories take, where there are so many lanes."""
+    """Number of block memories that the memories of all lanes need, for a given number of lanes."""
     words = max(2, Layout(spec.network, lanes).words)
     return lanes * sum(part.blocks(words, width) for width in _lane_memories(spec))
 
 
 def check_memory(spec: DesignSpec, part: Part) -> None:
-    """Refuse a core whose memories cannot fit a part, whatever synthesis makes of it.
+    """Refuse a core whose memories exceed a part's block memories, before any synthesis.
 
     Raises
     ------
     DesignError
-        It names the layers, says by how much they are too large, and which parts have the memory.
+        If they do; the error names the layers, the excess, and the parts that are large enough.
     """
     from rtl_gen.emit import memory_bits
 
@@ -358,18 +358,18 @@ def check_memory(spec: DesignSpec, part: Part) -> None:
 
 
 def fitting_lanes(spec: DesignSpec, part: Part, total: Resources, lanes_taken: Resources) -> int:
-    """The most lanes that fit a part, predicted: the lanes' share grows with them, what is shared stays, and a lane's
-    memories get shallower.
+    """Predict the most lanes that fit a part: the lanes' resources scale with their number, shared ones stay, and the memories of
+    each lane get shallower.
 
     Parameters
     ----------
     total, lanes_taken : Resources
-        Of the whole core as it was synthesised, and of all its lanes.
+        Resources of the whole core as it was synthesised, and of all its lanes.
 
     Returns
     -------
     int
-        Lanes, at most as many as the widest layer has neurons; 0 if none fit, or nothing is known of a lane.
+        Number of lanes, at most the neurons of the widest layer; 0 if none fit, or if ``lanes_taken`` is empty.
     """
     built = spec.hardware.lanes
     if not lanes_taken.lut:
@@ -390,7 +390,7 @@ def fitting_lanes(spec: DesignSpec, part: Part, total: Resources, lanes_taken: R
 
 
 def cycles_per_step(spec: DesignSpec) -> float:
-    """Cycles of a step, on average over the design's schedule."""
+    """Clock cycles of a step, averaged over the design's schedule."""
     from rtl_gen.core import contract
 
     cycles, steps = contract(spec), lcm(spec.schedule.sample_period, spec.schedule.update_period)

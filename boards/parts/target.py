@@ -1,4 +1,4 @@
-"""The parts that a core is synthesised for: what each has, how Yosys maps to it, and what its cells are."""
+"""Parts that a core can be synthesised for: the resources of each, its synthesis command in Yosys, and its cells."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ __all__ = ["TARGETS", "Part", "Resources", "target"]
 
 @dataclass(frozen=True)
 class Resources:
-    """Counts of what a part has, or a netlist takes; ``a + b``, ``n * a`` and ``a - b`` work kind by kind.
+    """Resources of a part or of a netlist, counted by kind; ``a + b``, ``n * a`` and ``a - b`` work kind by kind.
 
     Attributes
     ----------
     lut : int
-        Look-up tables that compute, of 4 inputs, or 6 on xc7.
+        Number of look-up tables used as logic, with 4 inputs, or 6 on xc7.
     ff : int
-        Flip-flops.
+        Number of flip-flops, all kinds together.
     dsp : int
-        Multipliers of 18×18 (16×16 on iCE40, 25×18 on xc7); half of one is one.
+        Number of 18×18 multipliers (16×16 on iCE40, 25×18 on xc7), halves rounded up.
     bram : int
-        Block memories, of 18 kbit (4 kbit on iCE40); one of 36 kbit is two.
+        Number of block memories of 18 kbit (4 kbit on iCE40); one of 36 kbit counts as two.
     spram : int
-        Single-port memories of 256 kbit (iCE40 UP5K).
+        Number of single-port memories of 256 kbit (iCE40 UP5K only).
     lutram : int
-        Look-up tables that serve as memory.
+        Number of look-up tables used as memory.
     carry : int
-        Places of carry chains.
+        Number of positions in carry chains.
     logic : int
-        Places of the fabric that are taken: by look-up tables, by memory made of them, by carry chains, and on iCE40,
-        whose flip-flop has no input but its look-up table, by flip-flops that share with none.
+        Number of logic cells occupied: by look-up tables, by memory made of them, by carry chains, and on iCE40, where a flip-flop
+        can only be reached through the look-up table of its cell, by flip-flops that share a cell with no look-up table.
     other : int
-        Cells of a kind that is not known here.
+        Number of cells whose type is not in the part's table of cells.
     """
 
     lut: int = 0
@@ -47,7 +47,7 @@ class Resources:
     other: int = 0
 
     def to_json(self) -> dict[str, int]:
-        """The kinds of which there are any, and the four that a report always names."""
+        """Counts by kind as plain data: those that are not 0, and always lut, ff, dsp and bram."""
         counted = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: count for name, count in counted.items() if count or name in ("lut", "ff", "dsp", "bram")}
 
@@ -62,35 +62,35 @@ class Resources:
 
 
 Cells = Mapping[str, tuple[str, float]]
-"""Kind and weight by beginning of a cell's type; the longest beginning counts."""
+"""Kind and weight of a cell, by the beginning of its type's name; the longest match counts."""
 
 _IGNORED = {"$scopeinfo": ("", 0.0), "VCC": ("", 0.0), "GND": ("", 0.0)}
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part, with its family's flow in Yosys.
+    """An FPGA that cores are synthesised for, and how Yosys does it.
 
     Attributes
     ----------
     name : str
-        What the user calls it.
+        Name by which the user calls it.
     device : str
-        What its maker calls it.
+        Name that its maker gives it.
     capacity : Resources
-        What it has, of the kinds that are checked.
+        Resources of the part; a kind that is 0 is not checked.
     block_shapes : tuple of (int, int)
-        Depths and widths that one block memory can have.
+        Depths and widths into which one block memory can be configured.
     synthesis : str
-        Yosys's command, but for ``-top``, and what must be set before it.
+        Yosys's synthesis command without ``-top``, preceded by the settings that it needs.
     cells : Cells
-        Its cells; of those that join the outputs of look-up tables nothing is counted.
+        Kinds and weights of the part's cells; multiplexers that join look-up tables count as nothing.
     block_byte : int
         Bits of a block memory's word that one write enable covers.
     keeps_mac : bool
-        Whether a multiply-accumulate is one DSP block, if synthesis keeps its module whole.
+        Whether a multiply-accumulate becomes one DSP block if synthesis keeps its module whole.
     source : str
-        Where the capacity stands.
+        Document that the capacity was taken from.
     """
 
     name: str
@@ -105,14 +105,14 @@ class Part:
 
     @property
     def block_bits(self) -> int:
-        """Bits of all its block memories."""
+        """Number of bits in all block memories of the part."""
         return self.capacity.bram * max(depth * width for depth, width in self.block_shapes)
 
     def blocks(self, depth: int, width: int) -> int:
-        """Least number of block memories of one shape that make a memory.
+        """Smallest number of block memories, all configured alike, that hold a memory of this depth and width.
 
-        As Yosys packs it: what is deeper than a block is cut into pieces that stand side by side, each with a write enable of
-        its own.
+        It follows Yosys's packing: a memory deeper than a block is split into pieces placed side by side, each with its own write
+        enable.
         """
 
         def number(each_depth: int, each_width: int) -> int:
@@ -126,7 +126,7 @@ class Part:
         return min(number(*shape) for shape in self.block_shapes)
 
     def kind_of(self, cell: str) -> tuple[str, float]:
-        """Kind and weight of a cell's type: ("", 0) for what takes no place, "other" for what is not known."""
+        """Kind and weight of a cell by its type: ("", 0) for a cell that occupies nothing, "other" for an unknown type."""
         known = [start for start in self.cells if cell.startswith(start)]
         return self.cells[max(known, key=len)] if known else ("other", 1.0)
 
@@ -210,12 +210,16 @@ _XC7: Cells = MappingProxyType(
 _SHAPES_18K = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
 
 WIRE_PS = 1800
-"""What a UP5K's wire takes, with its multiplexers, in picoseconds: as icetime finds it between neighbours. Yosys supposes 750, takes
-carry chains for the longest paths, and saves look-up tables at the price of levels elsewhere."""
+"""Delay of a UP5K's wire and its multiplexers, in picoseconds, as icetime finds it between neighbouring cells.
+
+Yosys assumes 750 by default. It then takes carry chains for the longest paths, and saves look-up tables elsewhere at the price of
+more logic levels."""
 
 FEWEST = 6
-"""Flip-flops that a clock enable or a reset must have in a UP5K to be one; else it is logic in front of them. Eight that share both
-share a tile, and the few of a pair of their own stand in a tile of their own, far from what they are to be near."""
+"""Fewest flip-flops for which a UP5K's clock enable or reset input is used; for fewer it is built from logic in front of them.
+
+The eight flip-flops of a tile share one enable and one reset, so a small group with its own pair occupies a tile of its own, far from
+the logic that it belongs to."""
 
 TARGETS: Mapping[str, Part] = MappingProxyType(
     {
@@ -275,12 +279,12 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
 
 
 def target(name: str) -> Part:
-    """The part of that name.
+    """Return the part of that name.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is no part of that name.
     """
     if name not in TARGETS:
         raise ValueError(f"Target must be one of {', '.join(TARGETS)}, not {name!r}")

@@ -237,7 +237,7 @@ def _formats(spec: DesignSpec) -> dict[str, Fixed]:
     found = {"input": spec.formats.input, "parameter": spec.formats.weight}
     found |= {f"preactivation {number + 1}": spec.preactivation_format(number) for number in range(len(spec.network.layers))}
     found |= {"activation": spec.formats.activation, "cost": spec.cost_format, "cost_change": spec.cost_change_format}
-    found |= {"broadcast": spec.update_format} if spec.plain else {"gradient": spec.gradient_format}
+    found |= {"broadcast": spec.update_format} if spec.direct_update else {"gradient": spec.gradient_format}
     return found | ({"momentum": spec.momentum_format} if spec.momentum is not None else {})
 
 

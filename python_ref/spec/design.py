@@ -155,8 +155,8 @@ class DesignSpec:
         return self.schedule.update_period > 1 if built is None else built
 
     @property
-    def plain(self) -> bool:
-        """Whether an update is u = cast_weight(g), rounded before the sign: no gradient memory, no momentum."""
+    def direct_update(self) -> bool:
+        """Whether an update is u = cast_weight(g), cast before its sign is applied: without gradient memory and momentum."""
         return not self.gradient_memory and self.momentum is None
 
     @property

@@ -79,8 +79,8 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
         running signature of all word events.
     """
     lanes = spec.hardware.lanes
-    word = [_of("broadcast", spec.update_format if spec.plain else spec.gradient_format), _of("sign", Fixed(True, 2, 0), lanes)]
-    if not spec.plain:
+    word = [_of("broadcast", spec.update_format if spec.direct_update else spec.gradient_format), _of("sign", Fixed(True, 2, 0), lanes)]
+    if not spec.direct_update:
         word.append(_of("gradient", spec.gradient_format, lanes))
     if spec.momentum is not None:
         word.append(_of("momentum", spec.momentum_format, lanes))

@@ -66,12 +66,12 @@ def probes(spec: DesignSpec) -> tuple[Probe, ...]:
         Probe(
             "broadcast",
             (spec.layout.words,),
-            (spec.update_format if spec.plain else spec.gradient_format,),
-            "u, rounded before the sign, by word of a pass" if spec.plain else "g, by word of a pass",
+            (spec.update_format if spec.direct_update else spec.gradient_format,),
+            "u, rounded before the sign, by word of a pass" if spec.direct_update else "g, by word of a pass",
         ),
         Probe("sign", (p,), (Fixed(True, 2, 0),), "s, by parameter (in node perturbation that of its neuron)"),
     ]
-    if not spec.plain:
+    if not spec.direct_update:
         found.append(
             Probe("gradient", (p,), (spec.gradient_format,), "G after this step's correlation, before an update clears it, by parameter")
         )

@@ -1,7 +1,7 @@
-"""The device's side of the frames of :mod:`python_ref.spec.frames`: receive, check, execute once and in order, answer.
+"""Device side of the protocol of :mod:`python_ref.spec.frames`: receive frames, check them, execute each once and in order, answer.
 
-Everything behind the received byte goes bit by bit, since the line is that slow: one checksum a direction, one word that is at once a
-request, a sample word and an answer.
+Received bytes are processed bit by bit, since the line is slow. So there is one checksum per direction, and one shift register that holds
+a request, a sample word or an answer.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.frames import CHECK_BYTES, ESCAPE, FLAG, INVERTED, MAX_PAYLOAD, RING_BYTES, SALT, SEQUENCE, Kind, checked
 from rtl_gen.host import request_layout
 from rtl_gen.serial.uart import Transmitter
-from rtl_gen.slot import NEVER_COLLIDES, delayed, either
+from rtl_gen.slot import NO_READ_WRITE_CHECK, and_or_mux, delayed
 
-__all__ = ["Checksum", "Executor", "FrameReceiver", "FrameSender", "Framing"]
+__all__ = ["Checksum", "FrameExecutor", "FrameReceiver", "FrameSender", "Framing"]
 
 BITS = 8
 
 
 def _states(first: str, *others: str) -> dict[str, Signal]:
-    """A register for each state, exactly one of them high: which state it is takes no logic to know."""
+    """One-hot state registers by name, so that no logic is needed to decode the state."""
     return {name: Signal(name=f"at_{name.lower()}", init=name == first) for name in (first, *others)}
 
 
 def _move(m: Module, at: dict[str, Signal], moves: list[tuple[str, ValueLike, str]]):
-    """From one state to another when a condition holds; the conditions of moves from the same state exclude each other."""
+    """Add the transitions (source, condition, target) of a one-hot state machine; conditions of the same source exclude each other."""
     for name, here in at.items():
         entered = [at[source] & condition for source, condition, target in moves if target == name]
         left = [condition for source, condition, _ in moves if source == name]
@@ -40,18 +40,18 @@ def _move(m: Module, at: dict[str, Signal], moves: list[tuple[str, ValueLike, st
 
 
 class Checksum(wiring.Component):
-    """The checksum of a frame, bit by bit.
+    """CRC-32 of a frame, computed bit by bit.
 
     Members
     -------
     clear : In(1)
-        Begin a frame.
+        Strobe that starts a new frame.
     en, bit : In(1)
-        Take a bit.
+        Strobe and value of the next bit of the frame.
     o : Out(1)
-        Complement of the lowest bit: fed back as ``bit``, its complement, the checksum comes out bit by bit.
+        Complement of the state's lowest bit. To send the checksum bit by bit, feed the complement of ``o`` back as ``bit``.
     right : Out(1)
-        What was taken ends with its checksum.
+        The bits since ``clear`` end with their checksum.
     """
 
     def __init__(self):
@@ -71,28 +71,28 @@ class Checksum(wiring.Component):
 
 
 def _register(data: bytes) -> int:
-    """What the register holds after some bytes."""
+    """State of the CRC register after these bytes."""
     return zlib.crc32(data) ^ ((1 << CRC32_ISO_HDLC.crc_width) - 1)
 
 
 class FrameReceiver(wiring.Component):
-    """Keeps the contents of good frames, in order, each once.
+    """Buffers the contents of valid frames in order, each frame once.
 
-    What comes is written into a ring at once, and counts only when its frame has proven good; else its place is used again. A frame for
-    which there is no place is no good frame.
+    Bytes are written into a ring buffer as they arrive, and count only once their frame has proved valid; otherwise they are
+    overwritten. A frame that does not fit into the buffer is not valid.
 
     Members
     -------
     data, stb, error : In
-        From the line, as :class:`~rtl_gen.serial.uart.Receiver` gives it; at most one byte in 10 cycles.
-    expected : Out
-        Number of the next frame.
+        Byte, strobe and error from :class:`~rtl_gen.serial.uart.Receiver`, at most one byte in 10 cycles.
+    expected : Out(range(SEQUENCE))
+        Sequence number of the next frame.
     refused : Out(1)
-        Something came that is not it.
+        Strobe: something other than the expected frame arrived.
     reset : Out(1)
-        A frame RESET came: the ring is empty, number 0 is next.
+        Strobe: a frame RESET arrived, so the buffer is empty and number 0 is next.
     content : Out(stream)
-        Bytes of the good frames, checksums included.
+        Bytes of the valid frames, checksums included.
     """
 
     def __init__(self):
@@ -110,7 +110,7 @@ class FrameReceiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.ring = ring = memory.Memory(shape=unsigned(BITS), depth=RING_BYTES, init=[], attrs=NEVER_COLLIDES)
+        m.submodules.ring = ring = memory.Memory(shape=unsigned(BITS), depth=RING_BYTES, init=[], attrs=NO_READ_WRITE_CHECK)
         m.submodules.checksum = checksum = Checksum()
         put, get = ring.write_port(), ring.read_port()
         write, after, start, read = (Signal(range(RING_BYTES), name=name) for name in ("write", "after", "start", "read"))
@@ -119,10 +119,9 @@ class FrameReceiver(wiring.Component):
         right, ended, accept, drop, free = Signal(), Signal(), Signal(), Signal(), Signal(2)
         byte = Signal(BITS)
         m.d.comb += [byte.eq(self.data ^ Mux(escaped, INVERTED, 0)), put.addr.eq(write), put.data.eq(byte), put.en.eq(taken)]
-        # A byte, and what there is to compare, is looked at in the cycle after it came, a frame in the one after that; the next comes
-        # much later.
+        # A byte is classified in the cycle after its arrival, and a frame evaluated one cycle later; the next byte comes much later.
         is_flag, is_escape = self.data == FLAG, self.data == ESCAPE
-        # A reset needs no room: it is what frees a device whose ring is full for good.
+        # A reset needs no space, since it must also recover a device whose buffer stays full.
         in_order, whole_reset = is_next & ~is_reset & ~overflown & ~bad, is_reset & ~bad
         m.d.sync += [
             flag.eq(self.stb & is_flag),
@@ -164,17 +163,17 @@ class FrameReceiver(wiring.Component):
 
     @staticmethod
     def _check(m, checksum, taken, byte):
-        """Bits of each byte into the checksum."""
-        # As many ones as bits are left go with them, so that nothing is counted.
+        """Feed the bits of each byte into the checksum."""
+        # A shift register with a one per remaining bit replaces a counter.
         shifted, left = Signal(BITS, reset_less=True), Signal(BITS)
         m.d.comb += [checksum.en.eq(left[0]), checksum.bit.eq(shifted[0])]
         m.d.sync += [shifted.eq(Mux(taken, byte, shifted[1:])), left.eq(Mux(taken, (1 << BITS) - 1, left[1:]))]
 
     def _offer(self, m, get, start, read):
-        """Bytes of good frames out of the ring, each at most every fourth cycle."""
+        """Output the bytes of valid frames from the ring buffer, at most one every four cycles."""
         content, taken, moved, left = self.content, Signal(), Signal(), Signal(2)
         takes = content.valid & content.ready
-        # What is read is held once more: no logic waits for the memory, and ``valid`` comes no sooner.
+        # Read data is registered once more, so that no logic follows the memory; ``valid`` would not come earlier without it.
         m.d.comb += [get.addr.eq(read), content.payload.eq(delayed(m, get.data, 1, "read_byte"))]
         m.d.sync += [
             taken.eq(takes),
@@ -189,37 +188,37 @@ class FrameReceiver(wiring.Component):
 
 
 def _differ(first: Signal, second: Signal) -> Value:
-    """Whether the lower halves of two numbers differ, and the upper ones."""
+    """Two bits: whether the lower halves of two numbers differ, and whether the upper halves do."""
     middle = len(first) // 2
     return Cat(first[:middle] != second[:middle], first[middle:] != second[middle:])
 
 
-class Executor(wiring.Component):
-    """Does what the frames say.
+class FrameExecutor(wiring.Component):
+    """Executes the frames: it writes and reads registers, and forwards samples to the core.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design of the core behind the line.
 
     Members
     -------
     content : In(stream)
-        Bytes of frames, as :class:`FrameReceiver` offers them.
+        Bytes of valid frames from :class:`FrameReceiver`.
     request, response, sample : Out, In, Out of streams
-        The core's. Bits of a sample's word beyond its own format are not defined.
-    number : Out
-        Of the frame being executed.
+        Streams of the core. Bits of a sample word beyond its own format are undefined.
+    number : Out(range(SEQUENCE))
+        Sequence number of the frame being executed.
     answer, close : Out(1)
-        Let the answer to it begin; let it end.
+        Request to start the answer to the frame, and request to end it.
     data, bit : Out(1)
-        There is a byte to answer with; its next bit.
+        Whether there is a byte to send in the answer, and its next bit.
     shift : In(1)
-        That bit was taken.
+        Strobe: the sender has taken ``bit``.
     answering : In(1)
-        The answer has begun, and waits for a byte or its end.
+        The answer has started, and the sender waits for a byte or the end.
     closed : In(1)
-        It has been sent.
+        Strobe: the answer has been sent completely.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -246,12 +245,12 @@ class Executor(wiring.Component):
         at = _states("Header", "Count", "Begin", "Fetch", "Shift", "Offer", "Resume", "Response", "Answer", "Skip", "Close")
         content, response = self.content, self.response
         kind, rest, empty, fourth = Signal(2), Signal(range(MAX_PAYLOAD + 1)), Signal(), Signal(2)
-        place = Signal(BITS, init=1)  # a bit that goes round, so that it takes no logic to know where it is
+        place = Signal(BITS, init=1)  # one-hot position within a byte, so that no logic is needed to decode it
         word, byte = self._shift(m, at, kind)
         is_read, idle = kind == Kind.READ, ~(self.sample.valid | self.request.valid)
         target, padded = self._sample_words(m, at["Offer"] & idle & kind[1], kind)
         self._begin_word(m, at, kind, target, word)
-        # A one goes ahead of a word's bits.
+        # A one precedes the bits of a word in the shift register.
         whole, end_of_byte = word[0], place[-1]
         answered, fetched = self.shift & end_of_byte, content.valid & ~empty
         m.d.comb += [
@@ -273,9 +272,9 @@ class Executor(wiring.Component):
         m.d.sync += [
             fourth.eq(fourth + (answered | (at["Skip"] & content.valid))),
         ]
-        # Behind the last word of a sample, what follows in its byte is nothing.
-        moved = either(at["Shift"] | self.shift, place.rotate_left(1), place)
-        m.d.sync += place.eq(either(at["Shift"] & whole & padded, C(place.init, BITS), moved))
+        # The rest of the byte after the last word of a sample is padding.
+        moved = and_or_mux(at["Shift"] | self.shift, place.rotate_left(1), place)
+        m.d.sync += place.eq(and_or_mux(at["Shift"] & whole & padded, C(place.init, BITS), moved))
         self._offer(m, at["Shift"] & whole, kind)
         _move(
             m,
@@ -301,7 +300,7 @@ class Executor(wiring.Component):
         return m
 
     def _shift(self, m, at, kind):
-        """The word, which is the end of a request, of a sample's word, or of what is left of an answer; and the byte behind it."""
+        """The shift register: a word, which is a request, a sample word or the rest of an answer, and the byte that is shifted into it."""
         payload, address, data = self.request.payload, len(self.request.payload.address), len(self.request.payload.data)
         shifted = Signal(max(address + data, self.spec.sample_width) + BITS, reset_less=True)
         word, byte = shifted[:-BITS], shifted[-BITS:]
@@ -317,7 +316,7 @@ class Executor(wiring.Component):
         return word, byte
 
     def _begin_word(self, m, at, kind, target, word):
-        """An empty word, but for a one as many places from its end as it will have bits; a sample's may go on in a later frame."""
+        """Set the word to a single one, as many bits from its end as the word will have; a sample word may continue in the next frame."""
         payload, formats = self.request.payload, self.spec.formats
         address, data = len(payload.address), len(payload.data)
         begun = Signal()
@@ -329,7 +328,7 @@ class Executor(wiring.Component):
             (kind[1] & ~target, formats.input.width),
             (kind[1] & target, formats.activation.width),
         ]
-        # Whatever the kind, since a frame that only asks where the device stands, and is empty, may come meanwhile.
+        # This holds for every kind of frame, since an empty frame that only queries the state may come in between.
         with m.If(at["Resume"] | at["Begin"] & ~begun):
             m.d.sync += word.eq(reduce(or_, (Mux(condition, C(1 << length - 1, len(word)), 0) for condition, length in lengths)))
         bits = [word[-form.width :] for form in (formats.input, formats.activation)]
@@ -337,7 +336,7 @@ class Executor(wiring.Component):
         m.d.comb += self.sample.payload.eq(Cat(Mux(target, bits[1][:low], bits[0][:low]), max(bits, key=len)[low:]))
 
     def _sample_words(self, m, advance, kind):
-        """Whether the next word of the sample stream is a target, and the last of its sample."""
+        """Whether the next word of the sample stream is a target, and whether it is the last one of its sample."""
         n_in, n_out = self.spec.network.n_in, self.spec.network.n_out
         index, target, at_end = Signal(range(max(2, n_in, n_out))), Signal(), Signal()
         m.d.sync += at_end.eq(index == Mux(target, n_out - 1, n_in - 1))
@@ -348,29 +347,29 @@ class Executor(wiring.Component):
         return target, target & at_end & kind[1]
 
     def _offer(self, m, whole, kind):
-        """A whole word to the core."""
+        """Offer a complete word to the core."""
         for port, chosen in ((self.sample, kind[1]), (self.request, ~kind[1])):
             m.d.sync += port.valid.eq((whole & chosen) | (port.valid & ~port.ready))
 
 
 class FrameSender(wiring.Component):
-    """Sends what the receiver and the executor have to say.
+    """Sends the answers of the receiver and the executor over the line.
 
     Parameters
     ----------
     divisor : int
-        Cycles per bit of the line.
+        Clock cycles per bit of the line.
 
     Members
     -------
     refused, reset : In(1)
-        Send an answer EXPECT, or RESET, as soon as may be. A reset ends what is being sent.
-    expected, number : In
-        Numbers: of the next frame, for these, and of the one being executed.
+        Strobes that request an answer EXPECT or RESET as soon as possible; a reset aborts the answer being sent.
+    expected, number : In(range(SEQUENCE))
+        Sequence number of the next frame, for these answers, and that of the frame being executed.
     answer, close, data, bit, shift, answering, closed
-        The executor's, see there.
+        Connections to :class:`FrameExecutor`, described there.
     o : Out(1)
-        The line.
+        The transmit line, high while idle.
     """
 
     def __init__(self, divisor: int):
@@ -398,7 +397,7 @@ class FrameSender(wiring.Component):
         m.submodules.checksum = checksum = Checksum()
         at = _states("Idle", "Fill", "Send", "Next", "End")
         refused, reset, own, asked = (Signal(name=name) for name in ("refused", "reset", "own", "asked"))
-        # Of an answer: its header, then its data, then its checksum.
+        # An answer consists of its header, its data and its checksum.
         in_data, checking = Signal(), Signal()
         place, count, full, final = Signal(range(BITS)), Signal(range(CHECK_BYTES)), Signal(), Signal()
         header = Signal(BITS, reset_less=True)
@@ -407,7 +406,7 @@ class FrameSender(wiring.Component):
         ends_data, last = in_data & (own | self.close), checking & final
         m.d.comb += [
             self.o.eq(line.o),
-            # The header is empty once it has gone.
+            # The header register is 0 after the header has been sent.
             line.bit.eq(header[0] | (in_data & self.bit) | (checking & checksum.o)),
             line.send.eq(at["Send"]),
             checksum.bit.eq(line.bit ^ checking),
@@ -421,12 +420,12 @@ class FrameSender(wiring.Component):
             line.flag.eq((at["Idle"] & begin) | (at["End"] & line.ready)),
             line.shift.eq(takes),
             self.shift.eq(takes & in_data),
-            # Both are looked at no sooner than two cycles after they change.
+            # Both are used no earlier than two cycles after they change.
             full.eq(place == BITS - 1),
             final.eq(count == CHECK_BYTES - 1),
         ]
         with m.If(at["Idle"]):
-            # Kept, since the next frame may come while its number is being sent.
+            # Registered, since the next frame may arrive while its number is being sent.
             m.d.sync += header.eq(Cat(Mux(refused | reset, self.expected, self.number), refused | reset, reset))
             m.d.sync += [own.eq(refused | reset), in_data.eq(0), checking.eq(0), count.eq(0)]
         with m.If(line.shift):
@@ -457,25 +456,25 @@ class FrameSender(wiring.Component):
 
 
 class Framing(wiring.Component):
-    """Frames on a line, a core's streams behind them.
+    """Connects a serial line's frames to the streams of a core.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design of the core behind the line.
     divisor : int
-        Cycles per bit of the line.
+        Clock cycles per bit of the line.
 
     Members
     -------
     data, stb, error : In
-        Bytes, as :class:`~rtl_gen.serial.uart.Receiver` gives them.
+        Byte, strobe and error from :class:`~rtl_gen.serial.uart.Receiver`.
     tx : Out(1)
-        The line to the host.
+        The line to the host, high while idle.
     request, response, sample : Out, In, Out of streams
-        The core's.
+        Streams of the core with these names.
     reset : Out(1)
-        Reset the core.
+        Strobe that resets the core.
     """
 
     def __init__(self, spec: DesignSpec, divisor: int):
@@ -496,7 +495,7 @@ class Framing(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        receiver, executor, sender = FrameReceiver(), Executor(self.spec), FrameSender(self.divisor)
+        receiver, executor, sender = FrameReceiver(), FrameExecutor(self.spec), FrameSender(self.divisor)
         m.submodules.receiver, m.submodules.sender = receiver, sender
         reset = Signal()
         m.d.sync += reset.eq(receiver.reset)

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""A core at the end of a serial line: what a board, real or virtual, has inside."""
+"""A core with its serial link, as real and virtual boards contain it."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ __all__ = ["LinkedCore", "emit_linked"]
 
 
 class LinkedCore(wiring.Component):
-    """A core whose registers and samples come in frames over a serial line; see :mod:`python_ref.spec.frames`.
+    """A core that a host controls by frames over a serial line; see :mod:`python_ref.spec.frames`.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design of the core.
     divisor : int
-        Cycles per bit of the line: at least 4 where the host has a clock of its own.
+        Clock cycles per bit of the line, at least 4 where the host has its own clock.
     core_domain : str
-        Domain of the core: ``sync``, or one with the same clock and no reset, so that all of the core's registers hang on one register
-        that resets them. It is held for a cycle more than ``sync`` is.
+        Clock domain of the core: ``sync``, or one with the same clock and no reset, so that a single register resets all registers of
+        the core. That reset lasts one cycle longer than the reset of ``sync``.
 
     Members
     -------
     rx, tx : In(1), Out(1)
-        The line: 8 bits, no parity, one stop bit, high while idle. ``rx`` need not be in step with the clock.
+        The line: 8 bits, no parity, one stop bit, high while idle. ``rx`` may be asynchronous to the clock.
     busy : Out(1)
-        A run is under way.
+        A run is in progress.
 
     Attributes
     ----------
     core : Core
-        The core; a frame RESET resets it.
+        The core, which a frame RESET resets.
     uart : Receiver
-        Bytes off the line. What is sent goes through the one in ``framing``.
+        Receiver of bytes from the line; the transmitter is part of ``framing``.
     framing : Framing
-        Frames to the core's streams, and back.
+        Protocol engine between the bytes and the core's streams.
     """
 
     def __init__(self, spec: DesignSpec, *, divisor: int, core_domain: str = "sync"):
@@ -61,7 +61,7 @@ class LinkedCore(wiring.Component):
         m = Module()
         core, uart, framing = self.core, self.uart, self.framing
         m.submodules.uart, m.submodules.framing = uart, framing
-        # A cycle later, so that no logic stands in front of the reset of all registers.
+        # The reset is registered, so that no logic precedes the reset of all registers.
         reset = Signal(reset_less=True)
         m.d.sync += reset.eq(framing.reset | ResetSignal())
         m.submodules.core = DomainRenamer(self.core_domain)(ResetInserter(reset)(core))
@@ -74,7 +74,7 @@ class LinkedCore(wiring.Component):
 
 
 def emit_linked(spec: DesignSpec, divisor: int) -> str:
-    """The Verilog of a core at the end of a line: module ``mgd_<name>_linked``. Same design and divisor, same text."""
+    """Verilog of a core with its serial link, module ``mgd_<name>_linked``. The same design and divisor always give the same text."""
     linked = LinkedCore(spec, divisor=divisor)
     text = component_verilog(linked, f"{spec.module}_linked")
     header = f"// {spec.name}, a core and its serial line of {divisor} cycles per bit, written by mgd-hw.\n// Structure {spec.digest}.\n"

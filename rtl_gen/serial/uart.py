@@ -1,4 +1,4 @@
-"""A serial line: 8 bits, no parity, one stop bit, lowest bit first."""
+"""Receiver and transmitter of a serial line with 8 bits, no parity, one stop bit, lowest bit first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.frames import ESCAPE, FLAG, INVERTED
-from rtl_gen.slot import either
+from rtl_gen.slot import and_or_mux
 
 __all__ = ["Receiver", "Transmitter"]
 
@@ -21,26 +21,26 @@ def _check_divisor(divisor: int) -> int:
 
 
 class Receiver(wiring.Component):
-    """Takes bytes off a line.
+    """Receives bytes from a line.
 
-    A start is a fall of the line; each bit is sampled once, in the cycle nearest to its middle. Where the sender has another clock, 4
-    cycles per bit bear a difference of 2 % between both.
+    A falling edge starts a byte, and each bit is sampled once, in the cycle nearest to its middle. With 4 cycles per bit, the sender's
+    clock may differ by 2 %.
 
     Parameters
     ----------
     divisor : int
-        Cycles per bit; below 4 only where the sender has the same clock.
+        Clock cycles per bit; below 4 only if the sender has the same clock.
 
     Members
     -------
     i : In(1)
-        The line, in step with the clock.
+        The receive line, synchronous to the clock.
     data : Out(8)
-        A byte, while ``stb`` and in the cycle after.
+        The received byte, valid with ``stb`` and in the cycle after.
     stb : Out(1)
-        It came.
+        Strobe: a byte has been received.
     error : Out(1)
-        A byte came without its stop bit.
+        Strobe: a byte was received without its stop bit.
     """
 
     def __init__(self, divisor: int):
@@ -51,7 +51,7 @@ class Receiver(wiring.Component):
         m = Module()
         first = self.divisor + (self.divisor - 1) // 2 - 1
         wait = Signal(range(first + 1))
-        # A one goes ahead of the bits, and has come through when the stop bit is next.
+        # A one precedes the bits in the shift register, and reaches its end when the stop bit is next.
         shifted = Signal(BITS + 1, reset_less=True)
         receiving, due, before = Signal(), Signal(), Signal(init=1)
         m.d.sync += before.eq(self.i)
@@ -73,28 +73,28 @@ class Receiver(wiring.Component):
 
 
 class Transmitter(wiring.Component):
-    """Puts bytes on a line, stuffed as frames are.
+    """Sends bytes on a line, with the byte stuffing of frames.
 
-    A byte is shifted in bit by bit, lowest first, while the transmitter is ready, and then sent; an escape goes ahead of it where it
-    must.
+    A byte is shifted in bit by bit, lowest first, while the transmitter is ready, and then sent, preceded by an escape if it is a flag or
+    an escape itself.
 
     Parameters
     ----------
     divisor : int
-        Cycles per bit.
+        Clock cycles per bit of the line.
 
     Members
     -------
     shift, bit : In(1)
-        Take a bit of the next byte.
+        Strobe and value of the next bit of a byte.
     send : In(1)
-        Send the byte.
+        Strobe that sends the byte.
     flag : In(1)
-        Send a flag.
+        Strobe that sends a flag.
     ready : Out(1)
-        Nothing is being sent.
+        The transmitter is idle, and accepts bits and strobes.
     o : Out(1)
-        The line, a cycle later.
+        The transmit line, registered, high while idle.
     """
 
     def __init__(self, divisor: int):
@@ -104,13 +104,13 @@ class Transmitter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         byte = Signal(BITS, reset_less=True)
-        # A bit that stands where the next bit of the line does: those of the byte, the stop bit, and its end.
+        # One-hot position of the next bit on the line: those of the byte, the stop bit, and the end of it.
         place = Signal(BITS + 2)
         wait = Signal(range(self.divisor))
-        # Literal is a flag or an escape: not of the byte.
+        # ``literal``: a flag or an escape is sent, not the byte.
         sending, flag, literal, escaped, due = Signal(), Signal(), Signal(), Signal(), Signal()
         special, escape = Signal(), literal & ~flag
-        # What the line does is chosen in one cycle, and done in the next.
+        # The next level of the line is computed in one cycle, and output in the next.
         moves, falls, constant, variable = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [self.ready.eq(~sending), special.eq((byte == FLAG) | (byte == ESCAPE))]
         m.d.sync += [
@@ -126,7 +126,7 @@ class Transmitter(wiring.Component):
 
         steps = sending & due
         begins = Mux(sending, steps & place[-1] & escape, self.send | self.flag)
-        m.d.sync += place.eq(either(begins, C(1, len(place)), either(steps, Cat(C(0, 1), place[:-1]), place)))
+        m.d.sync += place.eq(and_or_mux(begins, C(1, len(place)), and_or_mux(steps, Cat(C(0, 1), place[:-1]), place)))
 
         def begin():
             return [wait.eq(self.divisor - 1), due.eq(self.divisor == 1), moves.eq(1), falls.eq(1)]
@@ -151,6 +151,6 @@ class Transmitter(wiring.Component):
 
 
 def _bit_of(byte, place):
-    """The bit of a constant at its place; behind it, as a stop bit has it."""
+    """The bit of a constant at a one-hot position; 1 at the position of the stop bit."""
     zeros, ones = ([place[number] for number in range(BITS) if byte >> number & 1 == bit] for bit in range(2))
     return ~Cat(zeros).any() if len(zeros) < len(ones) else Cat(ones).any()

@@ -1,4 +1,4 @@
-"""Child processes that end with what started them, whatever happens to it in between."""
+"""Child processes that end with the process or the context that started them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import Any
 __all__ = ["ENDING", "child", "end", "end_all", "handling", "shielded"]
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What asks a process to end: Ctrl-C, the polite request, and a terminal that was closed."""
+"""Signals that ask a process to end: Ctrl-C, the default signal of ``kill``, and a closed terminal."""
 
 _running: set[subprocess.Popen] = set()
 
 
 @contextmanager
 def handling(handler: Callable[[int, FrameType | None], None], replaces: Callable[[Any], bool]) -> Iterator[None]:
-    """Within it a handler hears the signals of :data:`ENDING`; afterwards all is as before. Of use in the main thread alone.
+    """Install a handler for the signals of :data:`ENDING` until the block ends. Only the main thread can do so; others change nothing.
 
     Parameters
     ----------
     handler : callable
-        What hears them.
+        Function that is called with the signal's number and the current stack frame.
     replaces : callable
-        Whether it takes the place of a handler that there is.
+        Function that decides, for the present handler of a signal, whether ``handler`` replaces it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -46,7 +46,7 @@ def handling(handler: Callable[[int, FrameType | None], None], replaces: Callabl
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Within it no signal interrupts: one that comes is obeyed after it. For what must not be left half-done, and is soon done."""
+    """Defer signals until the block ends, for short operations that must not be interrupted."""
     came: list[int] = []
     try:
         with handling(lambda number, frame: came.append(number), lambda old: old is not signal.SIG_IGN):
@@ -58,18 +58,18 @@ def shielded() -> Iterator[None]:
 
 @contextmanager
 def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
-    """A process in a session of its own, as a context; what of it still runs is ended with the context.
+    """Start a process in a session of its own; at the end of the context, it and all its children are ended.
 
     Parameters
     ----------
     command : sequence of str
-        Program and arguments.
+        Path of the program, and its arguments.
     **options
-        As :class:`subprocess.Popen` takes them.
+        Further arguments of :class:`subprocess.Popen`.
     """
     process = None
     try:
-        with shielded():  # or an interrupt could leave a process that nobody knows
+        with shielded():  # otherwise an interrupt could leave a process that is not registered
             process = subprocess.Popen(command, start_new_session=True, **options)
             _running.add(process)
         yield process
@@ -80,10 +80,10 @@ def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
 
 
 def end(*processes: subprocess.Popen) -> None:
-    """End processes that lead sessions, with all their children; those that have ended already do no harm."""
+    """End processes that lead sessions, together with all their children; processes that have already ended are ignored."""
     with shielded():
         for process in processes:
-            if process.returncode is None:  # one that ended, but was not waited for, keeps its number, and may have left children
+            if process.returncode is None:  # until it is waited for, an ended process keeps its number, and it may have left children
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
         for process in processes:
@@ -91,5 +91,5 @@ def end(*processes: subprocess.Popen) -> None:
 
 
 def end_all() -> None:
-    """End every :func:`child` of this process, those of other threads too."""
+    """End every :func:`child` of this process, including those of other threads."""
     end(*tuple(_running))

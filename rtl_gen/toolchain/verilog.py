@@ -1,4 +1,4 @@
-"""Verilog from an Amaranth component, always by the Yosys in Amaranth's own wheel: the same design has the same Verilog everywhere."""
+"""Verilog of an Amaranth component, always written by the Yosys of Amaranth's own dependency, so that it is the same on every machine."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _lock = threading.Lock()
 
 
 def component_verilog(component: wiring.Component, name: str) -> str:
-    """The Verilog of a component.
+    """Convert a component to Verilog.
 
-    Amaranth by default takes a Yosys on PATH before its own, and each version writes other text. Neither that one nor ``MGD_YOSYS``
-    (:func:`rtl_gen.toolchain.yosys.find_yosys`) has an influence here.
+    By default Amaranth prefers a Yosys on PATH, and every version of Yosys writes different text. Neither that Yosys nor ``MGD_YOSYS``
+    (:func:`rtl_gen.toolchain.yosys.find_yosys`) affects this function.
 
     Parameters
     ----------
     component : Component
-        The component.
+        The component to convert.
     name : str
-        The name of its module.
+        Name of the top module in the Verilog.
 
     Returns
     -------
     str
-        The Verilog, without references to source lines.
+        Text of the Verilog, without references to source lines.
     """
     with _lock:
         before = os.environ.get(_VARIABLE)

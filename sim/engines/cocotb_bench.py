@@ -1,6 +1,7 @@
-"""The cocotb bench: runs a host's program on any core, and writes what the core shows as frames.
+"""The cocotb test bench: it runs a host's program on a core, and writes the core's events and responses as frames.
 
-It is told by the file that MGD_HW_BENCH names: a JSON object of program, output, ports, patience and stalls.
+The environment variable MGD_HW_BENCH names its settings file, a JSON object with the program, the output, the ports, the patience and
+the stalls.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from sim.ports import EVENTS
 from sim.program import Op, Program
 
 _BLOCK = 2048
-"""Events of a kind after which all that waits is written."""
+"""Number of events of one kind after which all collected events are written."""
 
 
 class _Refused(Exception):
-    """The module cannot be run as a core."""
+    """The module under test cannot be run as a core."""
 
 
 class _Undefined(Exception):
-    """The core shows bits that are neither 0 nor 1."""
+    """An output of the core has bits that are neither 0 nor 1."""
 
 
 def _check_ports(dut: Any, inputs: dict[str, int], outputs: dict[str, int]) -> None:
@@ -43,7 +44,7 @@ def _check_ports(dut: Any, inputs: dict[str, int], outputs: dict[str, int]) -> N
 
 
 def _bits(handle: Any) -> int:
-    """Value of a signal; undefined bits are an error."""
+    """Value of a signal; undefined bits raise an error."""
     text = str(handle.value)
     try:
         return int(text, 2)
@@ -53,16 +54,16 @@ def _bits(handle: Any) -> int:
 
 @cocotb.test()
 async def bench(dut: Any) -> None:
-    """Run the program."""
-    told = json.loads(Path(os.environ["MGD_HW_BENCH"]).read_text(encoding="utf-8"))
-    with Path(told["output"]).open("wb") as file:
+    """Run the program of the settings file."""
+    settings = json.loads(Path(os.environ["MGD_HW_BENCH"]).read_text(encoding="utf-8"))
+    with Path(settings["output"]).open("wb") as file:
         try:
-            _check_ports(dut, told["inputs"], told["outputs"])
-            await _run(dut, told, FrameWriter(file))
+            _check_ports(dut, settings["inputs"], settings["outputs"])
+            await _run(dut, settings, FrameWriter(file))
         except _Refused as error:
-            Path(told["refused"]).write_text(str(error), encoding="utf-8")
+            Path(settings["refused"]).write_text(str(error), encoding="utf-8")
         except _Undefined as error:
-            Path(told["undefined"]).write_text(str(error), encoding="utf-8")
+            Path(settings["undefined"]).write_text(str(error), encoding="utf-8")
 
 
 class _Record:
@@ -133,15 +134,15 @@ async def _reset(dut: Any, inputs: dict[str, int]) -> tuple[RisingEdge, FallingE
     return rising, falling
 
 
-async def _run(dut: Any, told: dict[str, Any], writer: FrameWriter) -> None:
-    program = Program.load(Path(told["program"]))
-    patience, share = told["patience"], told["stall_share"]
-    chance = random.Random(told["stall_seed"]).random
-    record, drive = _Record(dut, told["outputs"], writer), _Inputs(dut).drive
+async def _run(dut: Any, settings: dict[str, Any], writer: FrameWriter) -> None:
+    program = Program.load(Path(settings["program"]))
+    patience, share = settings["patience"], settings["stall_share"]
+    chance = random.Random(settings["stall_seed"]).random
+    record, drive = _Record(dut, settings["outputs"], writer), _Inputs(dut).drive
     stb, busy = dut.probe_stb, dut.busy
     request_ready, response_valid, sample_ready = dut.request__ready, dut.response__valid, dut.sample__ready
     response = dut.response__payload
-    rising, falling = await _reset(dut, told["inputs"])
+    rising, falling = await _reset(dut, settings["inputs"])
     ops, words = program.ops.tolist(), program.words()
     op = cycles = busy_cycles = taken = idle = 0
     word = next(words, None)

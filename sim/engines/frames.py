@@ -1,4 +1,4 @@
-"""What a simulator in another process says: a row of frames, each a kind, a number of rows, and the rows.
+"""Output of a simulator in another process: a sequence of frames, each with a kind, a number of rows, and the rows.
 
 Kind and number are little-endian uint32. Kinds 0 to 4 are the events in the order of :data:`sim.ports.EVENTS`, with their
 payloads as rows; RESPONSE has one uint32 per row; PROGRESS, DONE and STUCK have four uint64: cycles, busy cycles, sample words
@@ -18,49 +18,49 @@ from sim.ports import EVENTS, Ports
 from sim.program import Program
 from sim.run import Outcome
 
-__all__ = ["DONE", "PROGRESS", "RESPONSE", "STUCK", "FrameWriter", "Receiver"]
+__all__ = ["DONE", "PROGRESS", "RESPONSE", "STUCK", "FrameWriter", "OutputReceiver"]
 
 RESPONSE, PROGRESS, DONE, STUCK = range(5, 9)
 
 
 class FrameWriter:
-    """Writes frames to a file."""
+    """Writes frames to a binary file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def rows(self, kind: int, rows: int, data: bytes) -> None:
-        """Write a frame of events or responses."""
+        """Write a frame with rows of events or responses."""
         self._file.write(struct.pack("<II", kind, rows) + data)
         self._file.flush()
 
     def state(self, kind: int, state: Iterable[int]) -> None:
-        """Write a frame of progress."""
+        """Write a frame with the state of the run: cycles, busy cycles, sample words taken, operation."""
         self.rows(kind, 1, struct.pack("<4Q", *state))
 
 
-class Receiver:
-    """Takes the bytes of a simulator as they come, and gives the events on.
+class OutputReceiver:
+    """Decodes the output of a simulator as it arrives, and passes on the events.
 
     Parameters
     ----------
     ports : Ports
-        Of the core.
+        Ports of the core, with the layouts of its events.
     program : Program
-        That runs on it.
+        The program that runs on the core.
     feed : callable
-        Takes the kind of event and payloads (uint32, shape (events, words)).
+        Called with a kind of event and a block of its payloads (uint32, shape (events, words)).
     patience : int
-        What the simulator was told, for its message.
+        Number of idle cycles after which the simulator reports a stuck core, for the error message.
     outcome : Outcome or None
-        To fill in.
+        Object to fill in; None takes a new one.
 
     Attributes
     ----------
     outcome : Outcome
-        So far.
+        Outcome of the run so far.
     done : bool
-        Whether the run ended well.
+        Whether the run has ended normally.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Receiver:
         self._data = bytearray()
 
     def receive(self, data: bytes) -> None:
-        """Take more bytes.
+        """Decode more bytes of output.
 
         Raises
         ------
         CoreError
             If the simulator reports that the core is stuck.
         SimulationError
-            If what it says makes no sense.
+            If the output is not a sequence of frames.
         """
         self._data += data
         position = 0

@@ -1,8 +1,8 @@
-"""Splits the C++ of a large CXXRTL model into functions and files that compile in time proportional to their length.
+"""Split the C++ of a large CXXRTL model into functions and files that compile in time proportional to their length.
 
-CXXRTL writes all logic of a flattened module as one function, ``eval``. The optimiser of a C++ compiler takes time that grows with the
-square of a function's length: a core of 256 lanes has 50,000 lines there. This module cuts that function between statements and leaves
-their order as it is. A local variable that two pieces share becomes a member of the model.
+CXXRTL writes the whole logic of a flattened module as one function, ``eval``, which has 50,000 lines for a core of 256 lanes, and the
+optimiser of a C++ compiler needs time that grows with the square of a function's length. This module cuts the function between
+statements and keeps their order. A local variable that two pieces share becomes a member of the model.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from itertools import groupby
 __all__ = ["PIECE_LINES", "SplitModel", "split_model", "without_zero_words"]
 
 PIECE_LINES = 1_000
-"""Lines of a piece of ``eval``. The compiler's time per line is least, and the model's speed best, near this length."""
+"""Number of lines in a piece of ``eval``. Near this length compile time per line is shortest and the model fastest."""
 
 _SPLIT_LINES = 4_000
-"""Lines of an ``eval`` from which it is split. A shorter one compiles within seconds and stays as CXXRTL wrote it."""
+"""Number of lines from which ``eval`` is split. A shorter one compiles within seconds and stays as CXXRTL wrote it."""
 
 _GROUP = 16
-"""Links of a chain of ``concat`` that are evaluated at once; a chain of twice as many is divided into such groups."""
+"""Number of calls in a chain of ``concat`` that are evaluated together; a chain of twice as many is divided into such groups."""
 
 _EVAL = re.compile(r"^bool (?P<model>\w+)::eval\(performer \*performer\) \{\n(?P<body>.*?)^\}\n", re.MULTILINE | re.DOTALL)
 _EVAL_DECLARED = "\tbool eval(performer *performer = nullptr) override;\n"
@@ -69,9 +69,9 @@ class _Statement:
     Attributes
     ----------
     lines : list of str
-        Its lines.
+        Lines of the statement and of the comments above it.
     names : set of str
-        Every identifier in it.
+        Every identifier that occurs in the statement.
     """
 
     lines: list[str]
@@ -83,7 +83,7 @@ class _Statement:
 
 @dataclass
 class _Body:
-    """What ``eval`` consists of.
+    """The parts of the function ``eval``.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ def split_model(source: str, header: str, *, files: int) -> SplitModel:
     Parameters
     ----------
     source, header : str
-        What ``write_cxxrtl -header`` wrote.
+        Contents of both files that ``write_cxxrtl -header`` wrote.
     files : int
         The number of files to divide the pieces among, at least 1.
 
@@ -138,15 +138,15 @@ def split_model(source: str, header: str, *, files: int) -> SplitModel:
 
 
 def without_zero_words(verilog: str) -> str:
-    """Verilog whose memories have no initial words where all of them are zero, which is what CXXRTL gives a memory without any.
+    """Remove the initial words of memories in Verilog where all are zero, since CXXRTL initialises memories with zeros anyway.
 
-    Yosys makes a cell of every initial word: they are most of what it reads of a core with many lanes. Lines keep their numbers.
+    Yosys makes a cell for every initial word, and for a core with many lanes these are most of its input. Line numbers stay the same.
     """
     return "".join(_without_zero_words(module) for module in re.split(r"(?<=^endmodule\n)", verilog, flags=re.MULTILINE))
 
 
 def _without_zero_words(module: str) -> str:
-    """The same for one module."""
+    """Remove the zero words of one module, as :func:`without_zero_words` does."""
     blocks = Counter(name for block in _INITIAL_BLOCK.findall(module) for name in set(_NAME.findall(block)))
 
     def emptied(match: re.Match[str]) -> str:
@@ -156,7 +156,7 @@ def _without_zero_words(module: str) -> str:
 
 
 def _filled(match: re.Match[str]) -> str:
-    """The initial contents of a memory: one fill in place of a table whose words are all the same."""
+    """C++ that initialises a memory: a single fill instead of a table if all words are equal."""
     words = set(re.findall(rf"{re.escape(match['type'])}\{{[^}}]*\}}", match["words"]))
     if len(words) != 1:
         return match[0]
@@ -164,7 +164,7 @@ def _filled(match: re.Match[str]) -> str:
 
 
 def _parse(text: str) -> _Body | None:
-    """The parts of ``eval``; None if a line has a form that is not known."""
+    """Parse the body of ``eval``; return None if a line has an unknown form."""
     body = _Body({}, {}, [])
     statements: list[list[str]] = []
     comments: list[str] = []
@@ -253,7 +253,7 @@ def _closing(line: str, position: int) -> int:
 
 
 def _joined(statements: Sequence[_Statement]) -> list[_Statement]:
-    """The statements, with each temporary (``auto``) in one statement with all that reads it."""
+    """Join statements so that each temporary (``auto``) is in the same statement as all its uses."""
     last: dict[str, int] = {}
     for number, statement in enumerate(statements):
         last |= dict.fromkeys(statement.names, number)
@@ -301,7 +301,7 @@ def _shared(body: _Body, pieces: Sequence[Sequence[_Statement]]) -> set[str] | N
 
 
 def _function(model: str, name: str, piece: Sequence[_Statement], body: _Body, shared: set[str]) -> str:
-    """A piece of ``eval`` as a function of its own."""
+    """C++ of a function that contains one piece of ``eval``."""
     used = set().union(*(statement.names for statement in piece))
     lines = [f"void {model}::{name}(performer *performer, bool &converged) {{"]
     lines += [line for edge, line in body.edges.items() if edge in used]

@@ -12,7 +12,7 @@ import rtl_gen
 from boards.parts import fit_calibrate
 from boards.parts.fit import (
     FAMILIES,
-    Memory,
+    CoreMemory,
     _close,
     calibration,
     family_of,
@@ -63,7 +63,7 @@ def test_memories_are_all_there(seed):
     ],
 )
 def test_a_memory_takes_blocks_where_they_are_cheaper(part, depth, width, blocks):
-    assert Memory("some", depth, width).blocks(part) == blocks
+    assert CoreMemory("some", depth, width).blocks(part) == blocks
 
 
 @pytest.mark.parametrize("current", [True, False])
@@ -79,9 +79,9 @@ def test_what_is_surely_too_large(monkeypatch, current):
 
 
 def test_a_table_that_is_small_is_logic_and_each_read_port_needs_a_copy():
-    assert Memory("table", 64, 10, fixed=True).blocks(UP5K) == 0
-    assert Memory("table", 512, 8, fixed=True).blocks(UP5K) == 1
-    assert Memory("inputs", 18, 9, reads=2).blocks(UP5K) == 2
+    assert CoreMemory("table", 64, 10, fixed=True).blocks(UP5K) == 0
+    assert CoreMemory("table", 512, 8, fixed=True).blocks(UP5K) == 1
+    assert CoreMemory("inputs", 18, 9, reads=2).blocks(UP5K) == 2
 
 
 def test_multipliers_are_one_for_each_lane_and_one_for_all():

@@ -17,8 +17,8 @@ from boards.flow import build
 from boards.parts import output_registers
 from boards.parts.output_registers import absorb
 from boards.plan import plan
-from mgd_hw.design.reader import load
-from rtl_gen.slot import NEVER_COLLIDES, delayed
+from mgd_hw.config import load
+from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
 
 WIDTH = 4
@@ -34,7 +34,7 @@ class Reader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.store = store = memory.Memory(shape=unsigned(WIDTH), depth=512, init=[], attrs=NEVER_COLLIDES)
+        m.submodules.store = store = memory.Memory(shape=unsigned(WIDTH), depth=512, init=[], attrs=NO_READ_WRITE_CHECK)
         write, read = store.write_port(), store.read_port()
         m.d.comb += [write.addr.eq(self.write), write.data.eq(self.data), write.en.eq(self.en), read.addr.eq(self.read)]
         if self.kind == "enabled":

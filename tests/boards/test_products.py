@@ -20,8 +20,8 @@ from rtl_gen.toolchain.yosys import YosysError, run_yosys
 class Lanes(wiring.Component):
     """Multiply-accumulates, each the submodule mac of a lane."""
 
-    def __init__(self, a, b, count: int = 2, *, far: bool = False):
-        self.macs = [MultiplyAccumulate(a, b, a.width + b.width + 1, far=far) for _ in range(count)]
+    def __init__(self, a, b, count: int = 2, *, pipelined: bool = False):
+        self.macs = [MultiplyAccumulate(a, b, a.width + b.width + 1, pipelined=pipelined) for _ in range(count)]
         ports = {name: In(1) if name == "load" else In(shape) for name, shape in (("a", a), ("b", b), ("load", 1))}
         super().__init__(ports | {f"o{number}": Out(mac.o.shape()) for number, mac in enumerate(self.macs)})
 
@@ -104,10 +104,10 @@ def prove(top, count: int, directory, multiplier: str) -> None:
     run_yosys(commands, directory)
 
 
-@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize("pipelined", [False, True])
 @pytest.mark.parametrize(("a", "b"), [(signed(4), signed(3)), (signed(3), unsigned(3))])
-def test_a_mapped_product_is_what_it_was(a, b, far, tmp_path):
-    prove(Lanes(a, b, far=far), 2, tmp_path, model())
+def test_a_mapped_product_is_what_it_was(a, b, pipelined, tmp_path):
+    prove(Lanes(a, b, pipelined=pipelined), 2, tmp_path, model())
 
 
 def test_so_are_the_parts_of_the_auxiliary_multiplier(tmp_path):

@@ -13,7 +13,7 @@ Report for critical path:
 -------------------------
 
         lc40_4_11_4 (LogicCell40) [clk] -> lcout: 1.491 ns
-     1.491 ns net_16335 (linked.core.conductor.old_SB_LUT4_I0_O[1])
+     1.491 ns net_16335 (linked.core.controller.old_SB_LUT4_I0_O[1])
         odrv_4_11_16335_20293 (Odrv12) I -> O: 1.232 ns
      6.947 ns net_76756 (linked.core.array.lane3.mac.o[1])
 
@@ -38,7 +38,7 @@ REPORT = {
 
 def test_icetime() -> None:
     found = of_icetime(ICETIME)
-    assert (found.mhz, found.start, found.end) == (40.0, "conductor", "lanes")
+    assert (found.mhz, found.start, found.end) == (40.0, "controller", "lanes")
     with pytest.raises(ValueError, match=r"^Report must have a total path delay$"):
         of_icetime(ICETIME.replace("Total path", "Some path"))
 

@@ -68,7 +68,7 @@ def test_the_random_designs_reach_every_counter_and_every_choice():
             state, _ = step(spec, state, (inputs[number], targets[number]))
         reached += state.counters > 0
         form, code = spec.formats, spec.perturbation.code.name
-        seen |= {spec.perturbation.kind, code, spec.schedule.difference, spec.optimizer.name, (spec.plain, spec.gradient_memory)}
+        seen |= {spec.perturbation.kind, code, spec.schedule.difference, spec.optimizer.name, (spec.direct_update, spec.gradient_memory)}
         seen |= {("weight", form.weight_cast), ("activation", form.activation_cast), ("gradient", form.gradient_cast)}
         seen |= {spec.network.output, spec.network.hidden, ("layers", len(spec.network.layers))}
         seen |= {("idle lanes", spec.hardware.lanes > max(spec.network.sizes[1:]))}

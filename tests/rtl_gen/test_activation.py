@@ -10,7 +10,7 @@ from python_ref.network import activate
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, Formats
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from rtl_gen.activation import ActivationUnit, Drain
+from rtl_gen.activation import ActivationUnit, NeuronSerializer
 from tests.rtl_gen.bench import cycles
 from tests.rtl_gen.faults import DESIGNS
 
@@ -54,9 +54,11 @@ def test_a_group_leaves_the_lanes_one_by_one():
     group = {"accumulators": packed, "slot.last": 1, "slot.tail": 1, "slot.forward": 1, "slot.second": 1}
     stimuli = [group | {"slot.layer": 0}, *[{"slot.last": 0}] * 3, group | {"slot.layer": 1}, *[{"slot.last": 0}] * 4]
     stimuli += [group | {"slot.forward": 0}, {"slot.last": 0}]
-    found = cycles(Drain(spec), stimuli, ("neuron.valid", "neuron.last", "neuron.layer", "z"), extra=6)
+    found = cycles(NeuronSerializer(spec), stimuli, ("neuron.valid", "neuron.last", "neuron.layer", "z"), extra=6)
     shown = [
-        (n - Drain.latency(spec), row["z"], row["neuron.layer"], row["neuron.last"]) for n, row in enumerate(found) if row["neuron.valid"]
+        (n - NeuronSerializer.latency(spec), row["z"], row["neuron.layer"], row["neuron.last"])
+        for n, row in enumerate(found)
+        if row["neuron.valid"]
     ]
     assert shown == [(0, 7, 0, 0), (1, -3, 0, 0), (2, 2, 0, 0), (3, -1, 0, 0), (4, 7, 1, 0), (5, -3, 1, 1)]
 
@@ -79,5 +81,5 @@ def test_a_neuron_leaves_perturbed(name):
             sign = chosen if sequential else 1 - 2 * chosen
             sign *= perturb * (-1 if second and spec.two_sided else 1)
             expected.append(values[lane] + sign * deltas[layer])
-    found = cycles(Drain(spec), stimuli, ("neuron.valid", "z"), extra=6)
+    found = cycles(NeuronSerializer(spec), stimuli, ("neuron.valid", "z"), extra=6)
     assert [row["z"] for row in found if row["neuron.valid"]] == expected

@@ -12,9 +12,9 @@ from mgd_hw.design.reader import load, shipped
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.registers import Command, register_map
+from rtl_gen.controller import StepController
 from rtl_gen.core import Core, contract
-from rtl_gen.schedule import Conductor
-from rtl_gen.station import MANY
+from rtl_gen.fanout import MAX_DIRECT_LANES
 from tests.designs import random_design
 
 STEPS = 8
@@ -154,7 +154,7 @@ def test_the_wait_is_the_neurons_of_the_last_group_and_a_constant(kind):
     assert len(constants) == 1
     few, many = (
         {contract(of_sizes(digits, 64, hidden, 5, lanes=lanes, kind=kind)).depth for hidden in (1, 9, 32) for lanes in counts}
-        for counts in ((1, 5, MANY), (MANY + 1, 40))
+        for counts in ((1, 5, MAX_DIRECT_LANES), (MAX_DIRECT_LANES + 1, 40))
     )
     assert len(few) == 1
     assert many == {few.pop() + 4}
@@ -164,7 +164,7 @@ def test_the_wait_is_the_neurons_of_the_last_group_and_a_constant(kind):
 def test_the_wait_is_never_shorter_than_the_conductor_needs(kind):
     """Where neurons leave while the last group is padded, C̃ may be there before the pass has ended."""
     spec = of_sizes(load("digits").spec, 2, 33, lanes=32, kind=kind)
-    assert contract(spec).wait == Conductor.begin_latency
+    assert contract(spec).wait == StepController.begin_latency
     check(spec)
 
 

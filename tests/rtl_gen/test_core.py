@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import Command, Memory
 from python_ref.spec.schedule import Difference
-from rtl_gen.station import MANY
+from rtl_gen.fanout import MAX_DIRECT_LANES
 from sim import host
 from sim.run import Stalls
 from tests.designs import random_design, random_parameters
@@ -65,7 +65,7 @@ def test_training_equals_the_model_for_200_designs(part, seed):
 def many_lanes(rng: random.Random) -> DesignSpec:
     """A design of which stations tell the lanes what they share, its layers in one group or in two."""
     spec = random_design(rng, max_layers=2)
-    lanes = MANY + rng.randint(1, MANY + 1)
+    lanes = MAX_DIRECT_LANES + rng.randint(1, MAX_DIRECT_LANES + 1)
     sizes = (*spec.network.sizes[:-1], lanes + rng.randint(-3, 3))
     return replace(spec, network=replace(spec.network, sizes=sizes), hardware=replace(spec.hardware, lanes=lanes))
 

@@ -1,4 +1,4 @@
-"""The cost unit and the judge equal the reference over random passes."""
+"""The cost unit and the answer check equal the reference over random passes."""
 
 import random
 from dataclasses import replace
@@ -13,7 +13,7 @@ from python_ref.cost import correct, cost
 from python_ref.spec.design import Cast
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
 from python_ref.spec.schedule import Difference
-from rtl_gen.cost import CostUnit, Judge
+from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.slot import delayed
 from tests.rtl_gen.bench import cycles
 from tests.rtl_gen.faults import DESIGNS
@@ -93,5 +93,5 @@ def test_the_judge_equals_the_reference_ties_included(n_out, fraction):
             stimuli.append({"stb": 1, "last": int(k == n_out - 1), "y": int(outputs[k]), "target": int(targets[k])})
             stimuli += [{"stb": 0, "last": 1, "y": 3}] * rng.choice((0, 0, 1))
     stimuli.append({"stb": 0})
-    assert sum(row["correct"] for row in cycles(Judge(spec), stimuli, ("correct",), extra=Judge.latency)) == right
+    assert sum(row["correct"] for row in cycles(AnswerCheck(spec), stimuli, ("correct",), extra=AnswerCheck.latency)) == right
     assert 0 < right < 300

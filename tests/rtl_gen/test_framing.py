@@ -22,7 +22,7 @@ from python_ref.spec.frames import (
     stuffed,
     write_payload,
 )
-from rtl_gen.serial.framing import Executor, FrameReceiver, FrameSender
+from rtl_gen.serial.framing import FrameExecutor, FrameReceiver, FrameSender
 from tests.rtl_gen.bench import cycles
 from tests.rtl_gen.faults import DESIGNS
 
@@ -158,7 +158,7 @@ def test_samples_are_cut_anywhere_and_requests_come_between(name):
     """Words that are no bytes, and samples that are no whole bytes, in frames of any length; requests where a word is whole, and frames
     that do nothing, with which a host asks where the device stands, anywhere."""
     spec, rng = DESIGNS[name], random.Random(name)
-    executor, samples = Executor(spec), 6
+    executor, samples = FrameExecutor(spec), 6
     row = spec.network.n_in + spec.network.n_out
     words = np.array([[rng.getrandbits(spec.sample_width) for _ in range(row)] for _ in range(samples)])
     packed, size = pack_samples(spec, words), sample_bytes(spec)

@@ -10,8 +10,8 @@ from amaranth.sim import Simulator
 from python_ref.cost import correct
 from python_ref.network import forward
 from rtl_gen.core import contract
+from rtl_gen.fanout import MAX_DIRECT_LANES
 from rtl_gen.inference import InferenceCore
-from rtl_gen.station import MANY
 from tests.designs import random_design, random_parameters, random_samples
 
 SAMPLES = 4
@@ -78,7 +78,7 @@ def test_it_computes_what_the_reference_computes(seed, many):
     rng = random.Random(f"inference {seed}")
     spec = random_design(rng)
     if many:
-        spec = replace(spec, hardware=replace(spec.hardware, lanes=MANY + 1 + seed))
+        spec = replace(spec, hardware=replace(spec.hardware, lanes=MAX_DIRECT_LANES + 1 + seed))
     parameters = random_parameters(rng, spec)
     inputs, targets = random_samples(rng, spec, SAMPLES)
     core = InferenceCore(spec)

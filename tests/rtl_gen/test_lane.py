@@ -27,7 +27,7 @@ def test_sums_of_products(a, b, width):
     rows = [{"a": row[0], "b": row[1], "c": row[2]} for row in stimuli] + [{}]
     for place, row in enumerate(stimuli):
         rows[place + 1] |= {"load": row[3]}
-    for far in (False, True):
-        mac = MultiplyAccumulate(a, b, width, far=far)
-        found = cycles(mac, rows, ("o",), extra=1 + 2 * far)
+    for pipelined in (False, True):
+        mac = MultiplyAccumulate(a, b, width, pipelined=pipelined)
+        found = cycles(mac, rows, ("o",), extra=1 + 2 * pipelined)
         assert [row["o"] for row in found[mac.latency :]] == expected

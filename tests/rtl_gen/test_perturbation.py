@@ -12,7 +12,7 @@ from python_ref.spec.design import Hardware
 from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode, WalshCode
 from python_ref.spec.registers import stream_beats, stream_widths
 from python_ref.spec.schedule import Difference
-from rtl_gen.perturbation import DRAW_LATENCY, Beats, StochasticWords, sign_source
+from rtl_gen.perturbation import DRAW_LATENCY, RoundingNoise, StateLoader, sign_source
 from rtl_gen.sequencer import Sequencer
 from sim import host
 from tests.oracle import serial_bits
@@ -72,7 +72,7 @@ def serial_signs(spec, p):
 def beats(spec):
     """What fills the streams' states, as it comes from the words that the host writes."""
     words = [random.Random(1).getrandbits(32) for _ in range(-(-sum(stream_widths(spec)) // 32) - 1)]  # of a load that broke off
-    block = Beats(sum(stream_widths(spec)))
+    block = StateLoader(sum(stream_widths(spec)))
     stimuli = [{"en": 1, "restart": 0, "data": word} for word in words] + [{"en": 0, "restart": 1}]
     for word in host.seed_words(spec):
         stimuli += [{"en": 1, "restart": 0, "data": word}, {"en": 0}]
@@ -157,8 +157,8 @@ def test_signs_are_held_rewound_replayed_and_restarted(kind, code, period, two_s
 def test_stochastic_words_equal_the_reference(lanes):
     base = DESIGNS["random_rounding"]
     spec = replace(base, hardware=Hardware(lanes))
-    words, marks = StochasticWords(spec), []
-    place = sum(stream_widths(spec)) - words.load_width
+    noise, marks = RoundingNoise(spec), []
+    place = sum(stream_widths(spec)) - noise.load_width
     stimuli = [row for beat in beats(spec) for row in ({"load_en": 1, "load": beat >> place}, {"load_en": 0})]
     rng, updates = random.Random(lanes), 0
     for _ in range(12):
@@ -168,10 +168,10 @@ def test_stochastic_words_equal_the_reference(lanes):
                 marks.append((len(stimuli) + DRAW_LATENCY, updates))
             stimuli.append({"load_en": 0, "update": update} | {f"slot.{name}": value for name, value in slot.items()})
         updates += update and correlate
-    found = cycles(words, stimuli, ("word",), extra=2)
+    found = cycles(noise, stimuli, ("o",), extra=2)
     reference = StochasticSource(spec)
     expected = np.concatenate([reference.words(update) for update in range(updates)])
-    assert [found[cycle]["word"] for cycle, _ in marks] == expected.tolist()
+    assert [found[cycle]["o"] for cycle, _ in marks] == expected.tolist()
 
 
 def test_slots_written_down_are_those_of_the_sequencer():

@@ -111,7 +111,7 @@ def test_a_core_that_stops_short_is_unequal(tmp_path):
 
 
 def test_a_core_that_goes_on_and_on_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("sim.cosim._DRAIN_WORDS", 64)
+    monkeypatch.setattr("sim.cosim._MAX_PENDING_WORDS", 64)
     spec = DESIGNS["one-sided"]
     run = a_run(spec)
     shown = events(spec, reference(run))
