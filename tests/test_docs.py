@@ -28,7 +28,7 @@ from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
 from rtl_gen.core import contract
 from rtl_gen.schedule import Conductor
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

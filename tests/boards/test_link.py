@@ -8,8 +8,8 @@ import pytest
 
 from boards.link import CoreStuck, LinkLost, PortError, SerialLink, TcpPort, open_port
 from python_ref.spec.frames import RING_BYTES, Frame, Kind, pack_samples, stuffed
-from tests.boards.device import FakeDevice, Noise, PipePort
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.fake_device import FakeDevice, Noise, PipePort
+from tests.support.faults import DESIGNS
 
 SPEC = DESIGNS["node"]
 

@@ -23,8 +23,8 @@ from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.schedule import Difference
-from tests.designs import random_design
-from tests.mgd_hw.toml_writer import toml_of
+from tests.support.designs import random_design
+from tests.support.toml_writer import toml_of
 
 XOR = '[data]\ntask = "xor"\n'
 

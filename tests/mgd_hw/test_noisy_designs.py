@@ -15,10 +15,10 @@ from python_ref.spec.frames import CHECK_BYTES, HEAD_BYTES, MAX_PAYLOAD, Kind, s
 from python_ref.trace import Run
 from rtl_gen.linked import emit_linked
 from sim.virtual import VirtualBoard, build_virtual
-from tests.boards.device import Noise
-from tests.designs import random_design, random_parameters, random_samples
 from tests.mgd_hw.test_session import Wire
-from tests.virtual import DIVISOR
+from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.fake_device import Noise
+from tests.support.virtual_board import DIVISOR
 
 STEPS = 60
 

@@ -15,7 +15,7 @@ from mgd_hw.comparison import Comparison
 from mgd_hw.errors import UserError
 from mgd_hw.plots import figure_of, saved
 from mgd_hw.results import Result
-from tests.mgd_hw.made import COSIMULATED, DIFFERENT, SYNTHESISED
+from tests.support.sample_results import COSIMULATED, DIFFERENT, SYNTHESISED
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from mgd_hw.flow import run_of
 from mgd_hw.session import Model, Session
 from python_ref.machine import initial_state, step
 from sim.virtual import VirtualBoard
-from tests.boards.device import Noise
-from tests.virtual import DIVISOR, build_xor
+from tests.support.fake_device import Noise
+from tests.support.virtual_board import DIVISOR, build_xor
 
 ROOT = Path(__file__).parents[2]
 STEPS = 400

@@ -9,7 +9,7 @@ import pytest
 
 from mgd_hw.costs import step_contract
 from mgd_hw.timeline import timeline_of
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -21,7 +21,7 @@ from mgd_hw.parameters import read_parameters
 from mgd_hw.training import _advice
 from rtl_gen.linked import emit_linked
 from sim.virtual import VirtualBoard
-from tests.virtual import DIVISOR, build_xor
+from tests.support.virtual_board import DIVISOR, build_xor
 
 ROOT = Path(__file__).parents[2]
 

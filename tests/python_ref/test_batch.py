@@ -12,8 +12,8 @@ from python_ref.machine import initial_state, sample_number, step
 from python_ref.perturbation import SignSource
 from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.perturbation import Kind
-from tests.designs import random_design, random_parameters, random_samples
 from tests.python_ref.test_fast import assert_same
+from tests.support.designs import random_design, random_parameters, random_samples
 
 
 def design(rng: random.Random) -> DesignSpec:

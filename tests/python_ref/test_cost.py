@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from python_ref.cost import correct, cost
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 
 @pytest.mark.parametrize("seed", range(20))

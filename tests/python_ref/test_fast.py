@@ -17,7 +17,7 @@ from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import probes
-from tests.designs import random_design, random_parameters, random_samples
+from tests.support.designs import random_design, random_parameters, random_samples
 
 
 def assert_same(fast_state: State, state: State, note: object) -> None:

@@ -18,8 +18,8 @@ from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.schedule import Difference, Schedule
-from tests.designs import random_design, random_parameters, random_samples
-from tests.oracle import Oracle
+from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.oracle import Oracle
 
 
 def check(spec: DesignSpec, rng: random.Random, steps: int) -> None:

@@ -15,7 +15,7 @@ from python_ref.spec.registers import Command, register_map
 from rtl_gen.core import Core, contract
 from rtl_gen.schedule import Conductor
 from rtl_gen.station import MANY
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 STEPS = 8
 

@@ -15,8 +15,8 @@ from python_ref.spec.schedule import Difference
 from rtl_gen.station import MANY
 from sim import host
 from sim.run import Stalls
-from tests.designs import random_design, random_parameters
-from tests.rtl_gen.twin import Twin, live
+from tests.support.designs import random_design, random_parameters
+from tests.support.lockstep import Twin, live
 
 STEPS = 50
 seeds = st.integers(0, 2**63 - 1)

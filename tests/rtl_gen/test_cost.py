@@ -15,8 +15,8 @@ from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
 from python_ref.spec.schedule import Difference
 from rtl_gen.cost import CostUnit, Judge
 from rtl_gen.slot import delayed
-from tests.rtl_gen.bench import cycles
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.bench import cycles
+from tests.support.faults import DESIGNS
 
 
 def design(n_out, two_sided=False, fraction=4):

@@ -23,8 +23,8 @@ from python_ref.spec.frames import (
     write_payload,
 )
 from rtl_gen.framing import Executor, FrameReceiver, FrameSender
-from tests.rtl_gen.bench import cycles
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.bench import cycles
+from tests.support.faults import DESIGNS
 
 BYTE_CYCLES = 10
 

@@ -6,8 +6,8 @@ import pytest
 from python_ref.spec.frames import Answer, Kind, Reply, pack_samples, read_payload, write_payload
 from python_ref.spec.registers import MAGIC, Command, register_map
 from rtl_gen.linked import LinkedCore, emit_linked
-from tests.rtl_gen.faults import DESIGNS
-from tests.rtl_gen.line import Line
+from tests.support.faults import DESIGNS
+from tests.support.serial_line import Line
 
 
 @pytest.mark.parametrize("divisor", [1, 2, 4, 7])

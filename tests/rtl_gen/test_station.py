@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.station import MANY, reach_of, tell
 from rtl_gen.yosys import run_yosys
-from tests.rtl_gen.bench import cycles
+from tests.support.bench import cycles
 
 
 class Ear(wiring.Component):

@@ -23,7 +23,7 @@ from mgd_hw.paper.run import points_of
 from mgd_hw.paper.tasks import first_crossing
 from mgd_hw.sweep.jobs import DONE, Row
 from sim.process import child_environment
-from tests.mgd_hw.sweep.inline import Inline
+from tests.support.inline_executor import Inline
 
 
 @pytest.fixture(autouse=True)

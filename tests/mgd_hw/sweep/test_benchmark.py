@@ -8,7 +8,7 @@ import pytest
 
 from mgd_hw.sweep import benchmark, run
 from mgd_hw.sweep.benchmark import SHAPES, main, measure
-from tests.mgd_hw.sweep.inline import Inline
+from tests.support.inline_executor import Inline
 
 
 @pytest.mark.parametrize("shape", SHAPES)

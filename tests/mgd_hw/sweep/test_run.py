@@ -24,7 +24,7 @@ from mgd_hw.sweep import driver, run
 from mgd_hw.sweep.estimate import START
 from mgd_hw.sweep.journal import JOURNAL, Journal
 from sim.process import child_environment
-from tests.mgd_hw.sweep.inline import Inline
+from tests.support.inline_executor import Inline
 
 
 @pytest.fixture(autouse=True)

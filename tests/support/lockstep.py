@@ -24,7 +24,7 @@ from sim.ports import EVENTS, Ports
 from sim.program import Program, ProgramLink, ReplayLink, sample_table
 from sim.run import Outcome, Stalls
 from sim.simulators import Options, simulate
-from tests.designs import random_parameters, random_samples
+from tests.support.designs import random_parameters, random_samples
 
 __all__ = ["Twin", "expected_events", "live", "shown_events"]
 
