@@ -144,8 +144,8 @@ def test_the_curve_says_what_happened():
     spec = random_design(rng)
     spec = replace(spec, schedule=replace(spec.schedule, sample_period=2))
     state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
-    order, told, plain, rows = np.arange(60) % 6, [], state, []
-    result = fast.train(spec, state, inputs, targets, order, 50, record_every=20, evaluation=(inputs, targets), progress=told.append)
+    order, reported, plain, rows = np.arange(60) % 6, [], state, []
+    result = fast.train(spec, state, inputs, targets, order, 50, record_every=20, evaluation=(inputs, targets), progress=reported.append)
     seen: list[tuple[int, int]] = []
     evaluations = 0
     for n in range(50):
@@ -160,7 +160,7 @@ def test_the_curve_says_what_happened():
             online = right.mean(), float(spec.cost_format.to_real(costs).mean())
             rows.append((n + 1, evaluations, plain.counters[3], *online, *fast.evaluate(spec, plain.parameters, inputs, targets)))
             seen = []
-    assert told == [20, 40, 50]
+    assert reported == [20, 40, 50]
     assert result.evaluations == evaluations
     np.testing.assert_allclose([getattr(result.curve, column.name) for column in fields(fast.Curve)], np.array(rows).T, rtol=1e-12)
 

@@ -44,10 +44,10 @@ class Hall(wiring.Component):
 
 @pytest.mark.parametrize("count", [1, MANY, MANY + 1, 3 * MANY])
 def test_every_lane_hears_what_all_share_and_its_own(count):
-    told = [(5, 0), (9, 0b1), (15, 0x5A5A5A % (1 << count)), (0, (1 << count) - 1)]
-    found = cycles(Hall(count), [{"x": x, "flags": flags} for x, flags in told], ("heard",), extra=2)
-    expected = [sum((2 * x + (flags >> place & 1)) << 5 * place for place in range(count)) for x, flags in told]
-    assert [row["heard"] for row in found[1 + reach_of(count) :]][: len(told)] == expected
+    observed = [(5, 0), (9, 0b1), (15, 0x5A5A5A % (1 << count)), (0, (1 << count) - 1)]
+    found = cycles(Hall(count), [{"x": x, "flags": flags} for x, flags in observed], ("heard",), extra=2)
+    expected = [sum((2 * x + (flags >> place & 1)) << 5 * place for place in range(count)) for x, flags in observed]
+    assert [row["heard"] for row in found[1 + reach_of(count) :]][: len(observed)] == expected
 
 
 @pytest.mark.parametrize(("kept", "registers"), [(True, 3 * 2 * (4 + MANY)), (False, 2 * (4 + 3 * MANY))])
