@@ -101,7 +101,7 @@ def test_a_core_learns_what_the_model_learns(board, run, learned, tmp_path):
 
 def test_noise_is_never_trained_on(board, run, learned, tmp_path):
     statistics = Statistics()
-    noise = Noise(0.0008, 3)
+    noise = Noise(0.0008, 3, range(600, 610))
     connect = opened(board, run, statistics, lambda port: Wire(port, noise))
     session = Session(run, connect, tmp_path / "checkpoint.npz", model=Model(run))
     session.train()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_ref import fast
-from python_ref.batch import batchable
+from python_ref.batch import accumulate, batchable
 from python_ref.cost import correct, cost
 from python_ref.machine import State, initial_state, sample_number, step
 from python_ref.network import forward
@@ -18,6 +18,7 @@ from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import probes
 from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.rare_events import RareEvent
 
 
 def assert_same(fast_state: State, state: State, note: object) -> None:
@@ -117,6 +118,26 @@ def test_quiet_steps_at_once_leave_no_seam(monkeypatch, seed):
     assert at_once.evaluations == one_by_one.evaluations
     for column in fields(fast.Curve):
         np.testing.assert_array_equal(getattr(at_once.curve, column.name), getattr(one_by_one.curve, column.name), err_msg=column.name)
+
+
+@pytest.mark.parametrize(("rate", "taken"), [(-6, True), (0, False)])
+def test_quiet_steps_are_taken_at_once_unless_a_correlation_may_saturate(monkeypatch, rate, taken):
+    """G grows by at most η/Δ·C̃ = 2.5·η in each of 39 steps: by less than 16, its limit, for η = 2⁻⁶, and by more for η = 1."""
+    event = RareEvent(rate, update_period=40)
+    spec, (inputs, targets) = replace(event.spec, hardware=Hardware(1, True, False)), event.sample
+    arguments = spec, initial_state(spec, event.start), inputs[None], targets[None], np.zeros(120, dtype=np.int64)
+    one_by_one = fast.train(*arguments, 120)
+    found = []
+
+    def recorded(*rest):
+        found.append(accumulate(*rest))
+        return found[-1]
+
+    monkeypatch.setattr(fast, "QUIET_STEPS", 5)
+    monkeypatch.setattr(fast, "accumulate", recorded)
+    at_once = fast.train(*arguments, 120)
+    assert_same(at_once.state, one_by_one.state, spec)
+    assert found and all(each is not None for each in found) == taken
 
 
 @pytest.mark.parametrize("seed", range(12))
