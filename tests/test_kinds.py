@@ -47,8 +47,8 @@ from rtl_gen.lane import Lane
 from rtl_gen.perturbation import sign_source
 from sim.cosim import cosim
 from sim.host import seed_words
-from tests.oracle import Oracle
 from tests.rtl_gen.test_perturbation import check
+from tests.support.oracle import Oracle
 
 XOR = 'data.task = "xor"\nnetwork.layers = [2, 3, 1]\ncompare.steps = 50\ncompare.seeds = 1\ncompare.backprop_epochs = 5\n'
 SIZES = (1, 7, 8, 9, 64)

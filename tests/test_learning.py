@@ -95,7 +95,7 @@ def xor_core(tmp_path_factory):
         inputs, targets = quantise(spec, data.train)
         trained = data.order.indices(0, sample_number(spec, steps - 1) + 1)
 
-        def live(link) -> Learned:
+        def scenario(link) -> Learned:
             host.prepare(spec, link, quantise_parameters(spec, initial_parameters(spec)), seed)
             host.train(spec, link, 0, steps)
             host.clear_counters(spec, link)
@@ -103,10 +103,10 @@ def xor_core(tmp_path_factory):
             return Learned(host.read_register(spec, link, "correct"), host.read_memory(spec, link, Memory.PARAMETER))
 
         link = ProgramLink()
-        live(link)
+        scenario(link)
         program = link.program(sample_table(spec, inputs, targets), np.concatenate([trained, np.arange(len(inputs))]))
         outcome = simulate(verilog, Ports.of(spec), program, lambda *_: None, directory / "build", simulator="cxxrtl")
-        return live(ReplayLink(outcome.responses))
+        return scenario(ReplayLink(outcome.responses))
 
     return run
 

@@ -32,7 +32,7 @@ from python_ref.spec.frames import RING_BYTES
 from rtl_gen.emit import memory_bits
 from tests.boards.test_synth import WIDE, shipped_digits
 from tests.boards.test_synth import design as small
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 UP5K, ECP5, GOWIN = (TARGETS[name] for name in ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9"))
 

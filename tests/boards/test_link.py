@@ -8,28 +8,29 @@ import pytest
 
 from boards.link import CoreStuck, LinkLost, PortError, SerialLink, TcpPort, open_port
 from python_ref.spec.frames import RING_BYTES, Frame, Kind, pack_samples, stuffed
-from tests.boards.device import FakeDevice, Noise, PipePort
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.fake_device import FakeDevice, Noise, PipePort
+from tests.support.faults import DESIGNS
 
 SPEC = DESIGNS["node"]
 
 
-def linked(noise: Noise | None = None, **more):
+def linked(noise: Noise | None = None, answers: Noise | None = None, **more):
     device = FakeDevice(SPEC, **more)
-    return device, SerialLink(PipePort(device, noise), SPEC, baud=1_000_000_000)
+    return device, SerialLink(PipePort(device, noise, answers), SPEC, baud=1_000_000_000)
 
 
 @pytest.mark.parametrize(("share", "actions"), [(0.0, 100), (0.0003, 60), (0.002, 30), (0.005, 3)])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_all_is_executed_once_and_in_order_whatever_the_line_does(share, actions, seed):
     chosen = random.Random(seed)
-    device, link = linked(Noise(share, seed))
+    device, link = linked(Noise(share, seed, range(100, 110) if share else range(0)))
     resets = device.resets
     writes, samples = [], bytearray()
-    for _ in range(actions):
-        action = chosen.randrange(3)
+    for number in range(actions):
+        action = chosen.randrange(3) if number else 0
         if action == 0:
-            several = [(chosen.randrange(0x40, 0x60), chosen.randrange(1 << 32)) for _ in range(chosen.randrange(1, 90))]
+            count = chosen.randrange(1, 90) if number else 60  # more than 300 bytes, so that those numbered from 100 on are among them
+            several = [(chosen.randrange(0x40, 0x60), chosen.randrange(1 << 32)) for _ in range(count)]
             for address, data in several:
                 link.write(address, data)
             writes += several
@@ -54,7 +55,7 @@ def test_all_is_executed_once_and_in_order_whatever_the_line_does(share, actions
 
 @pytest.mark.parametrize("share", [0.0, 0.005])
 def test_what_is_read_depends_on_what_was_written_with_it(share):
-    device, link = linked(Noise(share, 5))
+    device, link = linked(Noise(share, 5), Noise(lost=range(500, 510) if share else range(0)))
     registers = device.registers
     device.memory = {(2, word): 7 * word for word in range(400)}
 

@@ -17,7 +17,7 @@ from boards.flow import build
 from boards.parts import output_registers
 from boards.parts.output_registers import absorb
 from boards.plan import plan
-from mgd_hw.config import load
+from mgd_hw.design.reader import load
 from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
 

@@ -18,7 +18,7 @@ from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.core import contract
 from rtl_gen.emit import memory_bits
 from rtl_gen.toolchain.yosys import ToolError
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 UP5K = TARGETS["ice40-up5k"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import pytest
 
 from boards.link import SerialLink, Statistics, open_port
 from mgd_hw.device.session import Model, Session
+from python_ref.spec.design import DesignSpec
 from python_ref.spec.frames import CHECK_BYTES, HEAD_BYTES, MAX_PAYLOAD, Kind, sample_bytes
+from python_ref.spec.number import Fixed
 from python_ref.trace import Run
 from rtl_gen.serial.linked import emit_linked
 from sim.virtual import VirtualBoard, build_virtual
-from tests.boards.device import Noise
-from tests.designs import random_design, random_parameters, random_samples
 from tests.mgd_hw.test_session import Wire
-from tests.virtual import DIVISOR
+from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.fake_device import Noise
+from tests.support.virtual_board import DIVISOR
 
 STEPS = 60
 
@@ -32,20 +35,29 @@ class Asking(SerialLink):
             super()._launch(Kind.WRITE, b"")
 
 
+def wide_samples(rng: random.Random) -> DesignSpec:
+    """A random design whose samples are longer than a frame, in words that are no bytes."""
+    spec = random_design(rng, max_size=4, max_layers=2, signature=True)
+    form = Fixed(True, 2, rng.choice((3, 4, 5, 7)))
+    sizes = (8 * MAX_PAYLOAD // form.width + rng.randint(1, 60), *spec.network.sizes[1:])
+    perturbation = replace(spec.perturbation, amplitude_log2=max(-5, spec.perturbation.amplitude_log2))  # a pre-activation has 5 places
+    network, formats = replace(spec.network, sizes=sizes), replace(spec.formats, input=form)
+    schedule = replace(spec.schedule, learning_rate=((0, -1),))
+    return replace(spec, network=network, perturbation=perturbation, schedule=schedule, formats=formats)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_a_random_design_learns_over_a_line_full_of_faults(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
-    while True:
-        spec = random_design(rng, max_size=400, max_layers=2, signature=True)
-        if sample_bytes(spec) > MAX_PAYLOAD and spec.network.n_parameters < 2000 and spec.formats.input.width % 8:
-            break
+    spec = wide_samples(rng)
+    assert sample_bytes(spec) > MAX_PAYLOAD and spec.network.n_parameters < 2000 and spec.formats.input.width % 8
     inputs, targets = random_samples(rng, spec, 16)
     order = np.array([rng.randrange(16) for _ in range(STEPS)])
     run = Run(spec, random_parameters(rng, spec), inputs, targets, order, STEPS, seed)
     verilog = tmp_path / "linked.v"
     verilog.write_text(emit_linked(spec, DIVISOR))
-    statistics, noise = Statistics(), Noise(0.0002, seed)
+    statistics, noise = Statistics(), Noise(0.0002, seed, range(2000, 2010))
     with VirtualBoard(build_virtual(verilog, f"{spec.module}_linked", tmp_path / "build"), DIVISOR) as board:
 
         def connect() -> SerialLink:

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from python_ref.cost import correct, cost
-from tests.designs import random_design
+from python_ref.spec.design import DesignSpec, Formats
+from python_ref.spec.network import Network
+from python_ref.spec.number import Fixed
+from python_ref.spec.perturbation import Kind, Perturbation
+from python_ref.spec.schedule import Schedule
+from tests.support.designs import random_design
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -26,10 +31,10 @@ def test_cost_is_the_sum_of_squares_and_fits_its_format(seed):
     assert cost(outputs[0], targets[0]) == found[0]
 
 
-def design_with(outputs: int):
-    """A design in which one half is a number."""
-    drawn = (random_design(random.Random(seed)) for seed in range(1000))
-    return next(spec for spec in drawn if spec.network.n_out == outputs and spec.formats.activation.fraction_bits)
+def design_with(outputs: int) -> DesignSpec:
+    """A design of so many outputs, in whose activations one half is a number."""
+    formats = Formats(activation=Fixed(True, 3, 4))
+    return DesignSpec("judged", Network((2, outputs)), Perturbation(Kind.NODE), Schedule(((0, -8),)), formats=formats)
 
 
 @pytest.mark.parametrize(

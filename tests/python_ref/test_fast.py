@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from python_ref import fast
-from python_ref.batch import batchable
+from python_ref.batch import accumulate, batchable
 from python_ref.cost import correct, cost
 from python_ref.machine import State, initial_state, sample_number, step
 from python_ref.network import forward
@@ -17,7 +17,8 @@ from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import probes
-from tests.designs import random_design, random_parameters, random_samples
+from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.rare_events import RareEvent
 
 
 def assert_same(fast_state: State, state: State, note: object) -> None:
@@ -119,6 +120,26 @@ def test_quiet_steps_at_once_leave_no_seam(monkeypatch, seed):
         np.testing.assert_array_equal(getattr(at_once.curve, column.name), getattr(one_by_one.curve, column.name), err_msg=column.name)
 
 
+@pytest.mark.parametrize(("rate", "taken"), [(-6, True), (0, False)])
+def test_quiet_steps_are_taken_at_once_unless_a_correlation_may_saturate(monkeypatch, rate, taken):
+    """G grows by at most η/Δ·C̃ = 2.5·η in each of 39 steps: by less than 16, its limit, for η = 2⁻⁶, and by more for η = 1."""
+    event = RareEvent(rate, update_period=40)
+    spec, (inputs, targets) = replace(event.spec, hardware=Hardware(1, True, False)), event.sample
+    arguments = spec, initial_state(spec, event.start), inputs[None], targets[None], np.zeros(120, dtype=np.int64)
+    one_by_one = fast.train(*arguments, 120)
+    found = []
+
+    def recorded(*rest):
+        found.append(accumulate(*rest))
+        return found[-1]
+
+    monkeypatch.setattr(fast, "QUIET_STEPS", 5)
+    monkeypatch.setattr(fast, "accumulate", recorded)
+    at_once = fast.train(*arguments, 120)
+    assert_same(at_once.state, one_by_one.state, spec)
+    assert found and all(each is not None for each in found) == taken
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_evaluation_equals_single_passes(seed):
     rng = random.Random(seed)
@@ -144,8 +165,8 @@ def test_the_curve_says_what_happened():
     spec = random_design(rng)
     spec = replace(spec, schedule=replace(spec.schedule, sample_period=2))
     state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
-    order, told, plain, rows = np.arange(60) % 6, [], state, []
-    result = fast.train(spec, state, inputs, targets, order, 50, record_every=20, evaluation=(inputs, targets), progress=told.append)
+    order, reported, plain, rows = np.arange(60) % 6, [], state, []
+    result = fast.train(spec, state, inputs, targets, order, 50, record_every=20, evaluation=(inputs, targets), progress=reported.append)
     seen: list[tuple[int, int]] = []
     evaluations = 0
     for n in range(50):
@@ -160,7 +181,7 @@ def test_the_curve_says_what_happened():
             online = right.mean(), float(spec.cost_format.to_real(costs).mean())
             rows.append((n + 1, evaluations, plain.counters[3], *online, *fast.evaluate(spec, plain.parameters, inputs, targets)))
             seen = []
-    assert told == [20, 40, 50]
+    assert reported == [20, 40, 50]
     assert result.evaluations == evaluations
     np.testing.assert_allclose([getattr(result.curve, column.name) for column in fields(fast.Curve)], np.array(rows).T, rtol=1e-12)
 

@@ -18,7 +18,7 @@ from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
 from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 KINDS, DIFFERENCES = tuple(Kind), tuple(Difference)
 ORTHOGONAL = (WalshCode(), SequentialCode(), SinusoidalCode())

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,15 +12,16 @@ from hypothesis import strategies as st
 
 from python_ref.machine import initial_state, sample_number, step
 from python_ref.spec.activations import Activation
-from python_ref.spec.design import DesignSpec, Hardware
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.network import Network
-from python_ref.spec.number import Fixed
+from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.schedule import Difference, Schedule
-from tests.designs import random_design, random_parameters, random_samples
-from tests.oracle import Oracle
+from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.oracle import Oracle
+from tests.support.rare_events import RARE_EVENTS, RareEvent
 
 
 def check(spec: DesignSpec, rng: random.Random, steps: int) -> None:
@@ -55,40 +57,85 @@ def test_wide_arrays_equal_the_oracle(kind, lanes):
     check(spec, rng, 3)
 
 
-def test_the_random_designs_reach_every_counter_and_every_choice():
-    """The comparison above proves little where nothing happens. Designs are drawn until all was seen; a choice that never comes ends it."""
-    reached, seen = np.zeros(len(COUNTERS), dtype=int), set()
-    choices = 2 + len(CODES) + 2 + len(OPTIMIZERS) + 3 + 4 * 2 + 2 * 3 * 2 + len(Activation) + 3 + 2 + 2 + 2
-    for seed in range(3_000):
-        rng = random.Random(seed)
-        spec = random_design(rng)
-        state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 7)
-        for n in range(12):
-            number = sample_number(spec, n) % 7
-            state, _ = step(spec, state, (inputs[number], targets[number]))
-        reached += state.counters > 0
-        form, code = spec.formats, spec.perturbation.code.name
-        seen |= {spec.perturbation.kind, code, spec.schedule.difference, spec.optimizer.name, (spec.direct_update, spec.gradient_memory)}
-        seen |= {("weight", form.weight_cast), ("activation", form.activation_cast), ("gradient", form.gradient_cast)}
-        seen |= {spec.network.output, spec.network.hidden, ("layers", len(spec.network.layers))}
-        seen |= {("idle lanes", spec.hardware.lanes > max(spec.network.sizes[1:]))}
-        seen |= {("fan-in of one", 1 in spec.network.sizes[:-1]), ("one neuron", spec.network.n_neurons == 1)}
-        if len(seen) == choices and (reached >= 5).all():
-            break
-    assert dict(zip(COUNTERS, reached >= 5, strict=True)) == dict.fromkeys(COUNTERS, True)
-    assert len(seen) == choices
+# What random designs seldom reach is constructed.
+
+
+@pytest.mark.parametrize("name", COUNTERS)
+def test_every_counter_rises_as_the_oracle_says(name):
+    event, place = RARE_EVENTS[name], COUNTERS.index(name)
+    spec, sample = event.spec, event.sample
+    state, oracle, counts = initial_state(spec, event.start), Oracle(spec, event.start.tolist(), spec.perturbation.seed), []
+    for _ in range(event.steps):
+        counts.append(state.counters[place])
+        state, observed = step(spec, state, sample)
+        assert observed["counter"].tolist() == oracle.step(*(part.tolist() for part in sample))["counter"]
+    assert max(counts) < state.counters[place], "the last step must be the one that counts"
+
+
+BASE = DesignSpec(
+    "base",
+    Network((2, 3, 2), Activation.RELU, Activation.IDENTITY),
+    Perturbation(Kind.NODE, amplitude_log2=-3),
+    Schedule(((0, -5), (7, -6)), 2, 3, 2),
+    formats=Formats(Fixed(False, 0, 4), Fixed(True, 2, 8), Fixed(True, 3, 7), Fixed(True, 3, 4), Fixed(True, 2, 9), Fixed(True, 2, 12)),
+    hardware=Hardware(2),
+)
+
+
+def with_cast(name: str, cast: Cast) -> DesignSpec:
+    """The base with another cast."""
+    return replace(BASE, formats=replace(BASE.formats, **{f"{name}_cast": cast}))
+
+
+def with_sizes(*sizes: int, lanes: int = 2) -> DesignSpec:
+    """The base with other layers."""
+    return replace(BASE, network=replace(BASE.network, sizes=sizes), hardware=Hardware(lanes))
+
+
+KINDS = {
+    f"{kind.value}-{code}-{difference.value}-{optimizer}": replace(
+        BASE,
+        perturbation=Perturbation(kind, CODES[code](), -3),
+        schedule=replace(BASE.schedule, difference=difference),
+        optimizer=OPTIMIZERS[optimizer](),
+    )
+    for kind, code, difference, optimizer in product(Kind, CODES, Difference, OPTIMIZERS)
+}
+CASTS = {
+    f"{name}-{rounding.value}-{overflow.value}": with_cast(name, Cast(rounding, overflow))
+    for name, rounding, overflow in product(("activation", "cost_change", "gradient", "weight"), Rounding, Overflow)
+    if name == "weight" or rounding is not Rounding.STOCHASTIC
+}
+ACTIVATIONS = {
+    f"{place}-{activation.value}": replace(BASE, network=replace(BASE.network, **{place: activation}))
+    for place, activation in product(("hidden", "output"), Activation)
+}
+SHAPES = {
+    "one layer": with_sizes(3, 4),
+    "three layers": with_sizes(2, 3, 2, 3),
+    "one neuron": with_sizes(2, 1),
+    "a layer of one input": with_sizes(1, 3, 2),
+    "more lanes than neurons": with_sizes(2, 3, 2, lanes=5),
+    "no signature": replace(BASE, hardware=Hardware(2, signature=False)),
+    "no memory of gradients": replace(BASE, schedule=replace(BASE.schedule, update_period=1), hardware=Hardware(2, gradient_memory=False)),
+    "a memory of gradients all the same": replace(BASE, schedule=replace(BASE.schedule, update_period=1), hardware=Hardware(2, True)),
+}
+CHOICES = KINDS | CASTS | ACTIVATIONS | SHAPES
+"""Designs that, together, make every choice that a design file has."""
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_choice_equals_the_oracle(name):
+    check(CHOICES[name], random.Random(name), 12)
 
 
 def test_a_load_makes_sample_and_baseline_due():
     """A step in the middle of τ_x judges and measures anew after a load, and not without one."""
-    rng = random.Random(5)
-    spec = random_design(rng, kinds=[Kind.NODE], differences=[Difference.ONE_SIDED])
-    spec = replace(spec, schedule=Schedule(spec.schedule.learning_rate, 1, 100, 100), hardware=Hardware(2, True))
-    state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 1)
-    sample = inputs[0], targets[0]
+    event = RareEvent(update_period=100)
+    spec, sample, state = event.spec, event.sample, initial_state(event.spec, event.start)
     for _ in range(3):
         state, _ = step(spec, state, sample)
-    other = state.parameters // 2
+    other = state.parameters + 4  # y = 0.25 + 0.25 rather than 0, and so another cost
     kept, _ = step(spec, replace(state, parameters=other), sample)
     assert kept.baseline.cost == state.baseline.cost
     loaded, _ = step(spec, state.with_load(other), sample)

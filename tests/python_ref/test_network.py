@@ -9,8 +9,8 @@ import pytest
 from python_ref.network import activate, forward
 from python_ref.spec.activations import Activation
 from python_ref.spec.number import Fixed
-from tests.designs import random_design, random_parameters, random_samples
-from tests.oracle import Oracle
+from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.oracle import Oracle
 
 
 @pytest.mark.parametrize("function", Activation)

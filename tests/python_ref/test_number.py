@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding, cast_raw, out_of_range, round_raw
-from tests.oracle import narrow
+from tests.support.oracle import narrow
 
 EXACT = [Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_EVEN]
 SOURCES = [Fixed(True, 3, 4), Fixed(False, 3, 4), Fixed(True, 1, 0), Fixed(False, 0, 1), Fixed(True, 7, -2), Fixed(True, -2, 8)]

@@ -11,8 +11,8 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
-from tests.designs import random_design
-from tests.oracle import Oracle
+from tests.support.designs import random_design
+from tests.support.oracle import Oracle
 
 
 def design(scheme: Scheme, scale: float = 1.0, seed: int = 1) -> DesignSpec:

@@ -13,8 +13,8 @@ from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.network import Network
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, Trinomial, WalshCode
 from python_ref.spec.schedule import Schedule
-from tests.designs import random_design
-from tests.oracle import Oracle, serial_bits
+from tests.support.designs import random_design
+from tests.support.oracle import Oracle, serial_bits
 
 
 def design(sizes: tuple[int, ...], kind: Kind, code: object, lanes: int, seed: int = 1) -> DesignSpec:

@@ -9,7 +9,7 @@ import pytest
 from python_ref.spec.design import Formats
 from python_ref.spec.number import Fixed
 from python_ref.spec.serial import from_dict, to_dict
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -9,7 +9,7 @@ import pytest
 from python_ref.spec.activations import Activation
 from python_ref.spec.number import Fixed
 from python_ref.spec.tables import activation_table
-from tests.oracle import narrow
+from tests.support.oracle import narrow
 
 ADDRESSES = [Fixed(True, 4, 6), Fixed(True, 1, 3), Fixed(True, 6, 0), Fixed(True, 2, 0), Fixed(True, 5, 2), Fixed(True, 8, -3)]
 RESULTS = [Fixed(True, 4, 10), Fixed(False, 1, 16), Fixed(False, 0, 8), Fixed(True, 1, 4), Fixed(True, 2, 0), Fixed(True, 2, 40)]

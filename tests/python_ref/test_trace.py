@@ -12,7 +12,7 @@ from python_ref import trace
 from python_ref.machine import sample_number, step
 from python_ref.spec.probes import probes
 from python_ref.trace import Header, Run, Trace, TraceWriter, check_comparable, narrowest, write_reference
-from tests.designs import random_design, random_parameters, random_samples
+from tests.support.designs import random_design, random_parameters, random_samples
 
 
 def make_run(seed: int, steps: int = 20) -> Run:

@@ -11,8 +11,8 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, Formats
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from rtl_gen.activation import ActivationUnit, NeuronSerializer
-from tests.rtl_gen.bench import cycles
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.bench import cycles
+from tests.support.faults import DESIGNS
 
 
 @pytest.mark.parametrize("rounding", [Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_EVEN])

@@ -8,7 +8,7 @@ from amaranth.hdl import signed
 from python_ref.spec.design import Cast
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
 from rtl_gen.broadcast import Multiplier, Scaler
-from tests.rtl_gen.bench import cycles
+from tests.support.bench import cycles
 
 EXACT = (Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_EVEN)
 

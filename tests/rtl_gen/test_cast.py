@@ -8,8 +8,8 @@ from amaranth.sim import Simulator
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
 from rtl_gen.cast import cast_in_two, jam
 from rtl_gen.fixed import limit, round_value
-from tests.rtl_gen.bench import settled
 from tests.rtl_gen.test_fixed import EXACT
+from tests.support.bench import settled
 
 SOURCES = [Fixed(True, 3, 4), Fixed(False, 3, 3), Fixed(True, 1, 0), Fixed(True, -2, 6)]
 TARGETS = [

@@ -15,7 +15,7 @@ from python_ref.spec.registers import Command, register_map
 from rtl_gen.controller import StepController
 from rtl_gen.core import Core, contract
 from rtl_gen.fanout import MAX_DIRECT_LANES
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 STEPS = 8
 
@@ -76,15 +76,15 @@ FIELDS = ("begin", "valid", "real", "correlate", "perturb", "second", "forward",
 
 def check(spec: DesignSpec, steps: int = STEPS) -> None:
     core, rows = record(spec, steps)
-    told = core.contract
-    assert (told.slots, told.pass_cycles) == formula(spec, told.depth)
+    observed = core.contract
+    assert (observed.slots, observed.pass_cycles) == formula(spec, observed.depth)
     column = {name: rows[:, number] for number, name in enumerate(FIELDS)}
     begins = np.flatnonzero(column["begin"])
     passes = [due_passes(spec, n) for n in range(steps)]
     first_of_step = np.cumsum([0, *passes])  # the flushing pass begins where one more step would
     assert len(begins) == sum(passes) + 1
     # Every step takes what the contract says, whether its first pass correlates, updates, or neither; the last flushes.
-    assert np.diff(begins[first_of_step]).tolist()[:-1] == [told.step_cycles(count) for count in passes][:-1]
+    assert np.diff(begins[first_of_step]).tolist()[:-1] == [observed.step_cycles(count) for count in passes][:-1]
     for number, place in enumerate(begins):
         kind = {name: int(column[name][place]) for name in ("correlate", "perturb", "second", "forward")}
         step = int(np.searchsorted(first_of_step, number, side="right")) - 1
@@ -97,16 +97,16 @@ def check(spec: DesignSpec, steps: int = STEPS) -> None:
             "forward": int(not flush),
         }
         end = begins[number + 1] if number + 1 < len(begins) else len(rows)
-        assert column["valid"][place:end].sum() == told.slots
+        assert column["valid"][place:end].sum() == observed.slots
         assert column["real"][place:end].sum() == spec.layout.words
         if not flush and passes[step] == 2 and first:
-            assert end - place == told.pass_cycles + told.gap
+            assert end - place == observed.pass_cycles + observed.gap
     both = [n for n in range(steps - 1) if passes[n] == 2]
     for n in both:
         span = slice(begins[first_of_step[n]], begins[first_of_step[n + 1]])
         tails = np.array([placed.last_lanes for placed in spec.layout.layers])[column["layer"][span]]
         visits = (np.where(column["tail"][span], tails, spec.hardware.lanes) * column["real"][span]).sum()
-        assert visits / (spec.hardware.lanes * (span.stop - span.start)) == pytest.approx(told.busy_lanes)
+        assert visits / (spec.hardware.lanes * (span.stop - span.start)) == pytest.approx(observed.busy_lanes)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name == "mnist" else []) for name in shipped()])
@@ -129,11 +129,11 @@ def test_more_random_designs_keep_the_contract(part):
 def test_pass_cycles_equal_the_formula():
     for seed in range(30):
         spec = random_design(random.Random(seed), max_size=30, max_layers=5, max_lanes=24)
-        told = contract(spec)
-        assert (told.slots, told.pass_cycles) == formula(spec, told.depth)
-        assert told.slots == spec.layout.slots
-        assert told.step_cycles(2) - told.step_cycles(1) == told.pass_cycles + told.gap
-        assert told.run_cycles([2, 1, 1]) == told.step_cycles(2) + 2 * told.step_cycles(1)
+        observed = contract(spec)
+        assert (observed.slots, observed.pass_cycles) == formula(spec, observed.depth)
+        assert observed.slots == spec.layout.slots
+        assert observed.step_cycles(2) - observed.step_cycles(1) == observed.pass_cycles + observed.gap
+        assert observed.run_cycles([2, 1, 1]) == observed.step_cycles(2) + 2 * observed.step_cycles(1)
 
 
 def of_sizes(spec: DesignSpec, *sizes: int, lanes: int, kind: Kind | None = None) -> DesignSpec:
@@ -173,17 +173,18 @@ def test_large_layers_keep_their_lanes_busy():
     digits, held = load("digits").spec, 0
     for sizes in ((64, 32, 8), (64, 64, 16), (200, 40, 8), (784, 32, 8), (49, 64, 64, 16), (784, 96, 8)):
         for lanes in (1, 2, 4, 8):
-            told = contract(of_sizes(digits, *sizes, lanes=lanes))
-            added = 2 * (told.pass_cycles - told.slots) + told.gap + told.wait
-            if 2 * told.slots >= 20 * added:
+            observed = contract(of_sizes(digits, *sizes, lanes=lanes))
+            added = 2 * (observed.pass_cycles - observed.slots) + observed.gap + observed.wait
+            if 2 * observed.slots >= 20 * added:
                 held += 1
-                assert told.busy_lanes >= 0.95
+                assert observed.busy_lanes >= 0.95
     assert held >= 12
 
 
 def test_digits_on_eight_lanes(capsys):
-    told = contract(of_sizes(load("digits").spec, 64, 32, 10, lanes=8))
+    observed = contract(of_sizes(load("digits").spec, 64, 32, 10, lanes=8))
     with capsys.disabled():
-        print(f"\n64-32-10 on 8 lanes: N = {told.slots}, D = {told.depth}, T = {told.wait}; {told.step_cycles(2)} cycles per two-pass step")
-    assert told.slots == 4 * 65 + 2 * 33
-    assert told.step_cycles(2) <= 680
+        sizes = f"N = {observed.slots}, D = {observed.depth}, T = {observed.wait}"
+        print(f"\n64-32-10 on 8 lanes: {sizes}; {observed.step_cycles(2)} cycles per two-pass step")
+    assert observed.slots == 4 * 65 + 2 * 33
+    assert observed.step_cycles(2) <= 680

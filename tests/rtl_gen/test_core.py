@@ -15,8 +15,8 @@ from python_ref.spec.schedule import Difference
 from rtl_gen.fanout import MAX_DIRECT_LANES
 from sim import host
 from sim.run import Stalls
-from tests.designs import random_design, random_parameters
-from tests.rtl_gen.twin import Twin, live
+from tests.support.designs import random_design, random_parameters
+from tests.support.lockstep import Lockstep, run_lockstep
 
 STEPS = 50
 seeds = st.integers(0, 2**63 - 1)
@@ -32,19 +32,19 @@ def drawn(part: int, seed: int) -> random.Random:
     return random.Random(f"{part}:{seed}")
 
 
-def train_equals_model(rng: random.Random, tell=note, spec: DesignSpec | None = None, steps: int = STEPS, **where) -> None:
+def train_equals_model(rng: random.Random, report=note, spec: DesignSpec | None = None, steps: int = STEPS, **where) -> None:
     """RTL equals reference, over some steps of a random design with random stalls."""
     spec = spec or random_design(rng)
-    tell(repr(spec))
+    report(repr(spec))
 
-    def life(twin: Twin) -> None:
-        twin.prepare(seed)
-        twin.train(steps)
-        twin.check_registers()
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare(seed)
+        lockstep.train(steps)
+        lockstep.check_registers()
 
     seed = rng.choice((None, rng.randrange(1 << 63)))
     stalls = rng.choice((None, Stalls(rng.randrange(1, 1 << 32), rng.choice((0.2, 0.7)))))
-    live(spec, life, rng, stalls=stalls, **where)
+    run_lockstep(spec, scenario, rng, stalls=stalls, **where)
 
 
 @pytest.mark.parametrize("part", range(8))
@@ -63,7 +63,7 @@ def test_training_equals_the_model_for_200_designs(part, seed):
 
 
 def many_lanes(rng: random.Random) -> DesignSpec:
-    """A design of which stations tell the lanes what they share, its layers in one group or in two."""
+    """A design whose shared signals reach the lanes through registers, its layers in one group or in two."""
     spec = random_design(rng, max_layers=2)
     lanes = MAX_DIRECT_LANES + rng.randint(1, MAX_DIRECT_LANES + 1)
     sizes = (*spec.network.sizes[:-1], lanes + rng.randint(-3, 3))
@@ -106,54 +106,54 @@ def random_memory(rng: random.Random, spec: DesignSpec, memory: Memory) -> np.nd
     return np.array([rng.randint(form.min, form.max) for _ in range(spec.network.n_parameters)], dtype=np.int64)
 
 
-def random_life(rng: random.Random, spec: DesignSpec):
+def random_scenario(rng: random.Random, spec: DesignSpec):
     """A host that does whatever a host may do, in any order."""
 
-    def deed():
-        deeds = ["train", "train", "infer", "load", "clear", "restart", "check"]
-        deeds += [memory.name for memory in host.memories(spec) if memory is not Memory.PARAMETER]
-        kind = rng.choice(deeds)
+    def action():
+        actions = ["train", "train", "infer", "load", "clear", "restart", "check"]
+        actions += [memory.name for memory in host.memories(spec) if memory is not Memory.PARAMETER]
+        kind = rng.choice(actions)
         if kind == "train":
             count = rng.randint(1, 9)
-            return lambda twin: twin.train(count)
+            return lambda lockstep: lockstep.train(count)
         if kind == "infer":
             count = rng.randint(1, 4)
-            return lambda twin: twin.infer(count)
+            return lambda lockstep: lockstep.infer(count)
         if kind == "load":
             parameters = random_parameters(rng, spec)
-            return lambda twin: twin.load(parameters)
+            return lambda lockstep: lockstep.load(parameters)
         if kind == "clear":
-            return lambda twin: twin.clear()
+            return lambda lockstep: lockstep.clear()
         if kind == "restart":
             seed = rng.randrange(1 << 63)
-            return lambda twin: twin.restart(seed)
+            return lambda lockstep: lockstep.restart(seed)
         if kind == "check":
-            return lambda twin: twin.check_registers()
+            return lambda lockstep: lockstep.check_registers()
         memory = Memory[kind]
         values = random_memory(rng, spec, memory)
-        return lambda twin: twin.load_learned(memory, values)
+        return lambda lockstep: lockstep.load_learned(memory, values)
 
-    deeds = [deed() for _ in range(10)]
+    actions = [action() for _ in range(10)]
 
-    def life(twin: Twin) -> None:
-        twin.prepare()
-        twin.train(3)
-        for done in deeds:
-            done(twin)
-        twin.train(4)
-        twin.check_registers()
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        lockstep.train(3)
+        for action in actions:
+            action(lockstep)
+        lockstep.train(4)
+        lockstep.check_registers()
 
-    return life
+    return scenario
 
 
 @pytest.mark.parametrize("part", range(3))
 @examples(1)
 @given(seed=seeds)
-def test_any_life_equals_the_models(part, seed):
+def test_any_scenario_equals_the_model(part, seed):
     rng = drawn(part, seed)
     spec = random_design(rng)
     note(repr(spec))
-    live(spec, random_life(rng, spec), rng, stalls=Stalls(rng.randrange(1, 1 << 32), 0.3))
+    run_lockstep(spec, random_scenario(rng, spec), rng, stalls=Stalls(rng.randrange(1, 1 << 32), 0.3))
 
 
 @pytest.mark.parametrize("part", range(3))
@@ -165,21 +165,21 @@ def test_stopping_and_resuming_equals_the_uninterrupted_run(part, seed):
     note(repr(spec))
     delays = [rng.randint(0, 40) for _ in range(3)]
 
-    def life(twin: Twin) -> None:
-        twin.prepare()
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
         for delay in delays:
-            twin.write("count", 1_000_000)
-            twin.command(Command.TRAIN)
+            lockstep.write("count", 1_000_000)
+            lockstep.command(Command.TRAIN)
             for _ in range(delay):
-                twin.read("status")
-            twin.command(Command.STOP)
-            twin.link.wait_idle()
-            twin.follow(twin.read("steps") - twin.steps)
-            twin.check_registers()
-        twin.train(5)
-        twin.check_registers()
+                lockstep.read("status")
+            lockstep.command(Command.STOP)
+            lockstep.link.wait_idle()
+            lockstep.follow(lockstep.read("steps") - lockstep.steps)
+            lockstep.check_registers()
+        lockstep.train(5)
+        lockstep.check_registers()
 
-    live(spec, life, rng)
+    run_lockstep(spec, scenario, rng)
 
 
 def test_a_load_takes_a_new_sample_and_a_new_baseline():
@@ -188,15 +188,15 @@ def test_a_load_takes_a_new_sample_and_a_new_baseline():
     spec = replace(spec, schedule=replace(spec.schedule, sample_period=6, update_period=1))
     others = [random_parameters(rng, spec) for _ in range(2)]
 
-    def life(twin: Twin) -> None:
-        twin.prepare()
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
         for other in others:
-            twin.train(3)
-            twin.load(other)
-        twin.train(8)
-        twin.check_registers()
+            lockstep.train(3)
+            lockstep.load(other)
+        lockstep.train(8)
+        lockstep.check_registers()
 
-    live(spec, life, rng)
+    run_lockstep(spec, scenario, rng)
 
 
 def test_writes_are_dropped_while_the_core_is_busy():
@@ -206,38 +206,38 @@ def test_writes_are_dropped_while_the_core_is_busy():
     other = random_parameters(rng, spec)
     names = ("count", "exponent", "perturbation_period", "sample_period", "update_period", "select", "address", "stream")
 
-    def life(twin: Twin) -> None:
+    def scenario(lockstep: Lockstep) -> None:
         def stop() -> None:
-            twin.command(Command.STOP)
-            twin.link.wait_idle()
-            twin.follow(twin.read("steps") - twin.steps)
-            twin.check_registers()
+            lockstep.command(Command.STOP)
+            lockstep.link.wait_idle()
+            lockstep.follow(lockstep.read("steps") - lockstep.steps)
+            lockstep.check_registers()
 
-        twin.prepare()
-        twin.write("count", 1_000_000)
-        twin.command(Command.TRAIN)
-        host.load_parameters(spec, twin.link, other)
+        lockstep.prepare()
+        lockstep.write("count", 1_000_000)
+        lockstep.command(Command.TRAIN)
+        host.load_parameters(spec, lockstep.link, other)
         for name in names:
-            twin.write(name, 3)
+            lockstep.write(name, 3)
         for command in (Command.RESTART, Command.CLEAR, Command.DISCARD, Command.TRAIN, Command.INFER):
-            twin.command(command)
-        busy = twin.read("status")
+            lockstep.command(command)
+        busy = lockstep.read("status")
         stop()
         # What is left of the run, with the settings that it had.
-        before = twin.steps
-        twin.command(Command.TRAIN)
+        before = lockstep.steps
+        lockstep.command(Command.TRAIN)
         for _ in range(150):
-            twin.read("status")
+            lockstep.read("status")
         stop()
-        if twin.judging:
+        if lockstep.comparing:
             assert busy & 1
             assert before > 0
-            assert twin.steps > before + 6
-        twin.restart()
-        twin.train(3)
-        twin.check_registers()
+            assert lockstep.steps > before + 6
+        lockstep.restart()
+        lockstep.train(3)
+        lockstep.check_registers()
 
-    live(spec, life, rng)
+    run_lockstep(spec, scenario, rng)
 
 
 @pytest.mark.parametrize("part", range(3))
@@ -250,15 +250,15 @@ def test_a_core_that_is_told_where_a_run_was_goes_on_with_it(part, seed):
     schedule = spec.schedule
     block = lcm(schedule.perturbation_period, schedule.sample_period, schedule.update_period)
 
-    def life(twin: Twin) -> None:
-        twin.prepare()
-        twin.train(block * rng_steps[0])
-        twin.resume()
-        twin.train(block * rng_steps[1] + 1)
-        twin.check_registers()
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        lockstep.train(block * rng_steps[0])
+        lockstep.resume()
+        lockstep.train(block * rng_steps[1] + 1)
+        lockstep.check_registers()
 
     rng_steps = [rng.randint(1, 4) for _ in range(2)]
-    live(spec, life, rng)
+    run_lockstep(spec, scenario, rng)
 
 
 def test_a_core_built_for_longer_periods_runs_shorter_ones():
@@ -271,33 +271,33 @@ def test_a_core_built_for_longer_periods_runs_shorter_ones():
         for p, x, u in ((1, 1, 1), (5, 3, 2), (2, 6, 1))
     ]
 
-    def life(twin: Twin) -> None:
-        twin.prepare()
-        twin.train(9)
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        lockstep.train(9)
         for other in others:
-            twin.restart(spec=other)
-            twin.train(11)
-        twin.check_registers()
+            lockstep.restart(spec=other)
+            lockstep.train(11)
+        lockstep.check_registers()
 
-    live(spec, life, rng)
+    run_lockstep(spec, scenario, rng)
 
 
 def test_a_stop_while_waiting_for_a_sample_ends_the_run():
     rng = random.Random(5)
     spec = constant_rate(random_design(rng))
 
-    def life(twin: Twin) -> None:
-        twin.prepare()
-        twin.write("count", 1_000)
-        twin.command(Command.TRAIN)
+    def scenario(lockstep: Lockstep) -> None:
+        lockstep.prepare()
+        lockstep.write("count", 1_000)
+        lockstep.command(Command.TRAIN)
         status = 0
         for _ in range(600):
-            status = twin.read("status")
-        twin.command(Command.STOP)
-        twin.link.wait_idle()
-        twin.follow(twin.read("steps"))
-        if twin.judging:
+            status = lockstep.read("status")
+        lockstep.command(Command.STOP)
+        lockstep.link.wait_idle()
+        lockstep.follow(lockstep.read("steps"))
+        if lockstep.comparing:
             assert status == 3
-        twin.check_registers()
+        lockstep.check_registers()
 
-    live(spec, life, rng, samples=4)
+    run_lockstep(spec, scenario, rng, samples=4)

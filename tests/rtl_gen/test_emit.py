@@ -19,7 +19,7 @@ from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.emit import MANIFEST, SCRIPT, VERILOG, emit, emit_verilog, kept_modules
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 DIGITS = DesignSpec(
     "digits",
@@ -122,7 +122,7 @@ def test_yosys_still_finds_two_drivers(tmp_path):
 
 def test_the_same_design_gives_the_same_text_in_any_process():
     code = (
-        "import random; from rtl_gen.emit import emit_verilog; from tests.designs import random_design\n"
+        "import random; from rtl_gen.emit import emit_verilog; from tests.support.designs import random_design\n"
         "print(emit_verilog(random_design(random.Random(11))))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONPATH": os.pathsep.join(sys.path)}

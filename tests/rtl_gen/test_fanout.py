@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes, fanout_latency
 from rtl_gen.toolchain.yosys import run_yosys
-from tests.rtl_gen.bench import cycles
+from tests.support.bench import cycles
 
 
 class SampleLane(wiring.Component):

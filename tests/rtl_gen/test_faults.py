@@ -12,8 +12,8 @@ from sim.compare import compare
 from sim.cosim import cosim, record_hardware
 from sim.ports import Ports
 from sim.simulators import Options
-from tests.designs import random_samples
-from tests.rtl_gen.faults import DESIGNS, FAULTS, planted
+from tests.support.designs import random_samples
+from tests.support.faults import DESIGNS, FAULTS, planted
 
 STEPS = 16
 

@@ -8,8 +8,8 @@ from amaranth.hdl import Module, Signal, signed, unsigned
 
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
 from rtl_gen.fixed import limit, plus_or_minus, round_value
-from tests.oracle import narrow
-from tests.rtl_gen.bench import settled
+from tests.support.bench import settled
+from tests.support.oracle import narrow
 
 SOURCES = [Fixed(True, 2, 3), Fixed(False, 2, 3), Fixed(True, 1, 0), Fixed(False, 0, 1), Fixed(True, -2, 6)]
 TARGETS = [

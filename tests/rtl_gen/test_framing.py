@@ -23,8 +23,8 @@ from python_ref.spec.frames import (
     write_payload,
 )
 from rtl_gen.serial.framing import FrameExecutor, FrameReceiver, FrameSender
-from tests.rtl_gen.bench import cycles
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.bench import cycles
+from tests.support.faults import DESIGNS
 
 BYTE_CYCLES = 10
 
@@ -103,15 +103,15 @@ def test_damaged_doubled_and_skipped_frames_are_refused():
 
 @pytest.mark.parametrize(("before", "after"), [(7, 8), (63, 0), (31, 32)])
 def test_a_number_is_told_whole_though_it_changes_meanwhile(before, after):
-    told = set()
+    observed = set()
     for change in range(10, 22):
         inputs = [{"refused": 1, "expected": before}, {"refused": 0}]
         inputs += [{} for _ in range(change - 1)] + [{"expected": after}]
         line = [row["o"] for row in cycles(FrameSender(1), inputs, ("o",), extra=160)]
         (reply,) = [Reply.of(content) for content in Decoder().feed(bytes_of(line))]
         assert reply.answer is Answer.EXPECT
-        told.add(reply.number)
-    assert told <= {before, after} and before in told
+        observed.add(reply.number)
+    assert observed <= {before, after} and before in observed
 
 
 def test_an_answer_begins_only_after_what_the_device_says_of_itself():

@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import MAGIC, Command, adjustable_periods, register_map
 from rtl_gen.host import HostPort, register_file
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.faults import DESIGNS
 
 SETTINGS = ("exponent", "perturbation_period", "sample_period", "update_period", "address")
 STROBES = ("train", "infer", "stop", "restart", "clear", "discard", "load", "count_en", "stream_en", "write_en")

@@ -12,7 +12,7 @@ from python_ref.network import forward
 from rtl_gen.core import contract
 from rtl_gen.fanout import MAX_DIRECT_LANES
 from rtl_gen.inference import InferenceCore
-from tests.designs import random_design, random_parameters, random_samples
+from tests.support.designs import random_design, random_parameters, random_samples
 
 SAMPLES = 4
 

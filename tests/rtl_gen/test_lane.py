@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import signed, unsigned
 
 from rtl_gen.lane import MultiplyAccumulate
-from tests.rtl_gen.bench import cycles
+from tests.support.bench import cycles
 
 
 @pytest.mark.parametrize(

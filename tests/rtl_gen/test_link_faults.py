@@ -3,7 +3,7 @@
 import pytest
 
 from tests.rtl_gen import test_framing, test_host, test_linked, test_registers, test_uart
-from tests.rtl_gen.faults import Fault, planted
+from tests.support.faults import Fault, planted
 
 
 def bytes_of_another_clock():

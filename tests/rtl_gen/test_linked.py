@@ -6,20 +6,20 @@ import pytest
 from python_ref.spec.frames import Answer, Kind, Reply, pack_samples, read_payload, write_payload
 from python_ref.spec.registers import MAGIC, Command, register_map
 from rtl_gen.serial.linked import LinkedCore, emit_linked
-from tests.rtl_gen.faults import DESIGNS
-from tests.rtl_gen.line import Line
+from tests.support.faults import DESIGNS
+from tests.support.serial_line import SerialLine
 
 
 @pytest.mark.parametrize("divisor", [1, 2, 4, 7])
 def test_a_core_trains_over_the_line(divisor):
     spec = DESIGNS["node"]
-    line = Line(LinkedCore(spec, divisor=divisor), divisor)
+    line = SerialLine(LinkedCore(spec, divisor=divisor), divisor)
     registers = {name: register.address for name, register in register_map(spec).items()}
 
     async def host(ctx):
         assert await line.ask(ctx, Kind.RESET) == Reply(Answer.RESET, 0)
-        told = await line.ask(ctx, Kind.READ, read_payload([registers["magic"], registers["digest"] + 1]))
-        assert told == Reply(Answer.DONE, 0, (MAGIC, int(spec.digest, 16) >> 32))
+        observed = await line.ask(ctx, Kind.READ, read_payload([registers["magic"], registers["digest"] + 1]))
+        assert observed == Reply(Answer.DONE, 0, (MAGIC, int(spec.digest, 16) >> 32))
         writes = [(registers["count"], 3), (registers["command"], Command.TRAIN)]
         assert await line.ask(ctx, Kind.WRITE, write_payload(writes)) == Reply(Answer.DONE, 1)
         samples = pack_samples(spec, np.arange(15).reshape(3, 5))
@@ -28,15 +28,15 @@ def test_a_core_trains_over_the_line(divisor):
         await line.until(ctx, 5)
         while ctx.get(line.device.busy):
             await ctx.tick()
-        told = await line.ask(ctx, Kind.READ, read_payload([registers["steps"], registers["updates"]]))
-        assert told == Reply(Answer.DONE, 4, (3, 3))
+        observed = await line.ask(ctx, Kind.READ, read_payload([registers["steps"], registers["updates"]]))
+        assert observed == Reply(Answer.DONE, 4, (3, 3))
 
     line.run(host)
 
 
 def test_a_reset_ends_a_run():
     spec = DESIGNS["node"]
-    line = Line(LinkedCore(spec, divisor=4), 4)
+    line = SerialLine(LinkedCore(spec, divisor=4), 4)
     registers = {name: register.address for name, register in register_map(spec).items()}
 
     async def host(ctx):

@@ -14,8 +14,8 @@ from sim.cosim import cosim
 from sim.error import SimulationError
 from sim.run import Stalls
 from sim.simulators import Options
-from tests.rtl_gen.faults import DESIGNS
 from tests.rtl_gen.test_faults import a_run
+from tests.support.faults import DESIGNS
 
 MUTANTS = 8
 SEEN = 0.6

@@ -6,7 +6,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from rtl_gen.operands import SampleLoader
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.faults import DESIGNS
 
 PATTERNS = {
     "never": lambda rng, cycle: False,

@@ -15,9 +15,9 @@ from python_ref.spec.schedule import Difference
 from rtl_gen.perturbation import DRAW_LATENCY, RoundingNoise, StateLoader, sign_source
 from rtl_gen.sequencer import Sequencer
 from sim import host
-from tests.oracle import serial_bits
-from tests.rtl_gen.bench import cycles
-from tests.rtl_gen.faults import DESIGNS
+from tests.support.bench import cycles
+from tests.support.faults import DESIGNS
+from tests.support.oracle import serial_bits
 
 FLAGS = ("valid", "real", "first", "last", "tail", "begin", "correlate", "perturb", "second")
 

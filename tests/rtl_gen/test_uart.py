@@ -6,7 +6,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from rtl_gen.serial.uart import Receiver, Transmitter
-from tests.rtl_gen.bench import cycles
+from tests.support.bench import cycles
 
 FLAG, ESCAPE = 0x7E, 0x7D
 

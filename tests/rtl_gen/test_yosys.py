@@ -9,7 +9,7 @@ import pytest
 
 from rtl_gen.emit import emit_verilog
 from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, ToolError, find_yosys, run_yosys, yosys_share
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:

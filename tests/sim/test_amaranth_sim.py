@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from mock_core import DESIGNS, MockCore, checksum, events, observables
 
 from sim.engines.amaranth_sim import run_amaranth
 from sim.error import SimulationError
@@ -10,6 +9,7 @@ from sim.events import Decoder
 from sim.ports import Ports
 from sim.program import Op, training_program
 from sim.run import Stalls
+from tests.support.mock_core import DESIGNS, MockCore, checksum, events, observables
 
 
 def prepared(spec, steps, seed=3):

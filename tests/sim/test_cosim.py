@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from mock_core import DESIGNS, MockCore, events, stored_answers
 
 from python_ref.machine import step
 from python_ref.spec.probes import probes, values_per_step
@@ -12,6 +11,7 @@ from python_ref.trace import Run
 from rtl_gen.probe import event_layouts
 from sim.cosim import cosim
 from sim.simulators import Options
+from tests.support.mock_core import DESIGNS, MockCore, events, stored_answers
 
 STEPS = 6
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from mock_core import DESIGNS, events, observables
 
 from rtl_gen import probe
 from sim.error import SimulationError
 from sim.events import Decoder, pack, unpack
 from sim.ports import EVENTS, Field, Ports
+from tests.support.mock_core import DESIGNS, events, observables
 
 
 def fed(spec, shown, cut=5):

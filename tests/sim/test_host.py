@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from mock_core import DESIGNS, StoredLink, observables
 
 from python_ref.spec.perturbation import stochastic_generator
 from python_ref.spec.registers import Command, Memory, register_map, stream_beats, stream_words
 from sim import host
 from sim.program import Op, ProgramLink, ReplayLink, sample_table, training_program
+from tests.support.mock_core import DESIGNS, StoredLink, observables
 
 
 def test_runs_end_where_the_rate_changes():

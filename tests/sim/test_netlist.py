@@ -19,7 +19,7 @@ from rtl_gen.emit import emit_verilog
 from sim.cosim import cosim
 from sim.error import SimulationError
 from sim.netlist import with_models
-from tests.designs import random_parameters, random_samples
+from tests.support.designs import random_parameters, random_samples
 
 STEPS = 12
 QUICK = "icarus" if shutil.which("iverilog") else "verilator"

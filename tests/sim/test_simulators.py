@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from amaranth.back import verilog
-from mock_core import DESIGNS, MockCore, checksum, events, observables
-from test_amaranth_sim import prepared
 
 from sim.error import CoreError, SimulationError, ToolError, VerilogError
 from sim.events import Decoder
@@ -17,6 +15,8 @@ from sim.ports import Ports
 from sim.program import Op, Program
 from sim.run import Stalls
 from sim.simulators import SIMULATORS, Options, simulate
+from tests.sim.test_amaranth_sim import prepared
+from tests.support.mock_core import DESIGNS, MockCore, checksum, events, observables
 
 SPEC, STEPS = DESIGNS["momentum"], 7
 PRESENT = [name for name in SIMULATORS if name != "icarus" or shutil.which("iverilog")]

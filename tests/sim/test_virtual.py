@@ -17,7 +17,7 @@ from python_ref.spec.frames import Answer, Decoder, Frame, Kind, Reply, read_pay
 from python_ref.spec.registers import MAGIC, Command, register_map
 from sim.error import SimulationError
 from sim.virtual import Pins, VirtualBoard
-from tests.virtual import DIVISOR, build_xor
+from tests.support.virtual_board import DIVISOR, build_xor
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from mgd_hw.common.errors import UserError
 from mgd_hw.common.figures import saved
 from mgd_hw.common.results import Result
 from mgd_hw.learn.compare import Comparison
-from tests.mgd_hw.made import COSIMULATED, DIFFERENT, SYNTHESISED
+from tests.support.sample_results import COSIMULATED, DIFFERENT, SYNTHESISED
 
 
 @pytest.fixture(scope="module")

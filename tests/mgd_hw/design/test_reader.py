@@ -24,8 +24,8 @@ from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.schedule import Difference
-from tests.designs import random_design
-from tests.mgd_hw.toml_writer import toml_of
+from tests.support.designs import random_design
+from tests.support.toml_writer import toml_of
 
 XOR = '[data]\ntask = "xor"\n'
 
@@ -40,13 +40,13 @@ def test_every_design_survives_the_file(seed: int) -> None:
     assert parse(toml_of(spec), "random.toml").spec == spec
 
 
-def test_every_key_is_read() -> None:
-    """Each key, given a value that is not its default, changes the design, its data or its comparison."""
-    base = (
-        '[network]\nlayers = [4, 6, 2]\n[optimizer]\nname = "momentum"\n'
-        '[data]\ntask = "npz"\npath = "x.npz"\n[schedule]\nlearning_rate = -3\n'
-    )
-    others = {
+IMAGES = '[network]\narchitecture = "fashion-2025"\n[data]\ntask = "npz"\npath = "x.npz"\n'
+"""A design file of an architecture for images, which takes no layers."""
+
+
+def other_values() -> dict[str, str]:
+    """A value in TOML, by dotted key, that is not the default of the key; other keys take a value by their section."""
+    return {
         "name": '"other"',
         "network.layers": "[4, 5, 2]",
         "network.hidden": '"tanh"',
@@ -112,28 +112,40 @@ def test_every_key_is_read() -> None:
         "device.fading": "0.5",
         "device.wander": "0.5",
     }
+
+
+def other_bases(base: str) -> dict[str, str]:
+    """The design file, by dotted key, in which a key has a meaning; every other key has one in ``base``."""
     adam, shift = base.replace('"momentum"', '"adam"'), base.replace('"momentum"', '"shift-adam"')
     weight = '[perturbation]\nkind = "weight"\n'
     analog = base.replace('[optimizer]\nname = "momentum"\n', "") + weight + '[learning]\nform = "analog"\n'
     external = base + weight + '[external]\ncommand = "x"\nparameters = 9\n'
-    images = '[network]\narchitecture = "fashion-2025"\n[data]\ntask = "npz"\npath = "x.npz"\n'
-    bases = {
+    return {
         **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), adam),
         **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), shift),
         **dict.fromkeys(("device.weight_limit", "device.stochastic"), base + "[device]\nweight_step = 0.25\n"),
         "learning.smoothing": base + '[learning]\ncost = "cross-entropy"\n',
-        "network.width": images,
+        "network.width": IMAGES,
         "learning.form": base.replace('name = "momentum"\n', "") + weight,
         "learning.groups": base + weight,
         **dict.fromkeys(("learning.highpass", "learning.lowpass"), analog),
         **{f"external.{key}": external for key in ("command", "parameters", "frames", "timeout")},
     }
+
+
+def test_every_key_is_read() -> None:
+    """Each key, given a value that is not its default, changes the design, its data or its comparison."""
+    base = (
+        '[network]\nlayers = [4, 6, 2]\n[optimizer]\nname = "momentum"\n'
+        '[data]\ntask = "npz"\npath = "x.npz"\n[schedule]\nlearning_rate = -3\n'
+    )
+    others, bases = other_values(), other_bases(base)
     plain = parse(base, "base.toml")
     for key in KEYS:
         if key.dotted == "hardware.memory":
             continue  # one value so far
         if key.dotted == "network.architecture":
-            assert parse(images, "base.toml").float_only.architecture == "fashion-2025"
+            assert parse(IMAGES, "base.toml").float_only.architecture == "fashion-2025"
             continue  # it replaces the layers
         value = others.get(
             key.dotted, '"floor"' if key.section == "formats.rounding" else '"wrap"' if key.section == "formats.overflow" else "7"

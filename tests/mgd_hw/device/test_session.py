@@ -22,8 +22,8 @@ from mgd_hw.device.session import Model, Session
 from mgd_hw.flow import run_of
 from python_ref.machine import initial_state, step
 from sim.virtual import VirtualBoard
-from tests.boards.device import Noise
-from tests.virtual import DIVISOR, build_xor
+from tests.support.fake_device import Noise
+from tests.support.virtual_board import DIVISOR, build_xor
 
 ROOT = Path(__file__).parents[3]
 STEPS = 400
@@ -101,7 +101,7 @@ def test_a_core_learns_what_the_model_learns(board, run, learned, tmp_path):
 
 def test_noise_is_never_trained_on(board, run, learned, tmp_path):
     statistics = Statistics()
-    noise = Noise(0.0008, 3)
+    noise = Noise(0.0008, 3, range(600, 610))
     connect = opened(board, run, statistics, lambda port: Wire(port, noise))
     session = Session(run, connect, tmp_path / "checkpoint.npz", model=Model(run))
     session.train()

@@ -21,7 +21,7 @@ from mgd_hw.device.train import _advice
 from mgd_hw.learn.parameters import read_parameters
 from rtl_gen.serial.linked import emit_linked
 from sim.virtual import VirtualBoard
-from tests.virtual import DIVISOR, build_xor
+from tests.support.virtual_board import DIVISOR, build_xor
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,12 +59,12 @@ def fails(code, *arguments):
 def test_train_says_what_came_of_it(link):
     result = run("train", "xor", "--link", link, "--steps", 60, "--verify", "--save", "learned.npz", "--clock", 48, "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert (told["steps"], told["mismatches"], told["link_errors"], told["equal"]) == (60, 0, 0, True)
-    assert told["verified"] > 17 and told["seconds"] > 0 and 0 <= told["accuracy"] <= 1
-    assert told["core_steps_per_second"] == pytest.approx(48e6 / told["cycles_per_step"])
-    assert {"steps_per_second", "cycles_per_step", "bytes_sent", "bytes_received", "digest", "link"} <= set(told)
-    assert json.loads(Path("mgd-hw-out/xor/train.json").read_text()) == told
+    observed = json.loads(result.stdout)
+    assert (observed["steps"], observed["mismatches"], observed["link_errors"], observed["equal"]) == (60, 0, 0, True)
+    assert observed["verified"] > 17 and observed["seconds"] > 0 and 0 <= observed["accuracy"] <= 1
+    assert observed["core_steps_per_second"] == pytest.approx(48e6 / observed["cycles_per_step"])
+    assert {"steps_per_second", "cycles_per_step", "bytes_sent", "bytes_received", "digest", "link"} <= set(observed)
+    assert json.loads(Path("mgd-hw-out/xor/train.json").read_text()) == observed
     assert len(read_parameters(load("xor").spec, Path("learned.npz"))) == 17
     shown = run("train", "xor", "--link", link, "--steps", 80, "--resume", "--verify")
     assert shown.exit_code == 0, shown.output
@@ -145,13 +145,13 @@ def test_a_virtual_board_runs_until_it_is_interrupted(program):
     command = [sys.executable, "-m", "mgd_hw", "virtual", "xor", "--divisor", str(DIVISOR), "-o", "out", "--json"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
         assert served.stdout is not None
-        told = json.loads(served.stdout.readline())
-        assert told["digest"] == spec.digest and told["link"] == f"serial:{told['port']}"
-        result = run("train", "xor", "--link", told["link"], "--steps", 20, "--verify", "--json")
+        observed = json.loads(served.stdout.readline())
+        assert observed["digest"] == spec.digest and observed["link"] == f"serial:{observed['port']}"
+        result = run("train", "xor", "--link", observed["link"], "--steps", 20, "--verify", "--json")
         assert result.exit_code == 0 and json.loads(result.stdout)["mismatches"] == 0
         served.send_signal(signal.SIGTERM)
         assert served.wait(20) == 0
-    assert not Path(told["port"]).exists()
+    assert not Path(observed["port"]).exists()
 
 
 def test_a_fault_in_the_verilog_is_found(link):
@@ -160,9 +160,9 @@ def test_a_fault_in_the_verilog_is_found(link):
     Path("wrong.v").write_text(text.replace(line, line.replace(" & ", " ^ ", 1), 1))
     result = run("train", "xor", "--link", "virtual", "--divisor", DIVISOR, "--verilog", "wrong.v", "--steps", 50, "--verify", "--json")
     assert result.exit_code == 1, (result.output, line)
-    told = json.loads(result.stdout)
-    assert told["mismatches"] > 0 and not told["equal"]
-    assert re.match(r"in steps 0 to 15, signature, \w+: the model has 0x\w{8}, the core 0x\w{8}$", told["first_difference_text"])
+    observed = json.loads(result.stdout)
+    assert observed["mismatches"] > 0 and not observed["equal"]
+    assert re.match(r"in steps 0 to 15, signature, \w+: the model has 0x\w{8}, the core 0x\w{8}$", observed["first_difference_text"])
 
 
 def test_a_period_is_suggested_where_the_link_is_the_limit():
@@ -181,11 +181,11 @@ def test_digits_over_a_virtual_board():
 
     result = run("train", "digits", "--link", "virtual", "--steps", 20_000, "--verify", "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert (told["steps"], told["mismatches"], told["link_errors"]) == (20_000, 0, 0)
+    observed = json.loads(result.stdout)
+    assert (observed["steps"], observed["mismatches"], observed["link_errors"]) == (20_000, 0, 0)
     design = load("digits")
     data = load_data(design.data)
     steps = run_of(design, data, 20_000)
     state = train(design.spec, steps.initial_state(), steps.inputs, steps.targets, steps.order, 20_000).state
-    assert told["accuracy"] == evaluate(design.spec, state.parameters, *quantise(design.spec, data.test))[0]
-    print(f"\n{told['steps_per_second']:.0f} steps per second, {told['clock_hz'] / 1e6:.2f} M cycles per second")
+    assert observed["accuracy"] == evaluate(design.spec, state.parameters, *quantise(design.spec, data.test))[0]
+    print(f"\n{observed['steps_per_second']:.0f} steps per second, {observed['clock_hz'] / 1e6:.2f} M cycles per second")

@@ -83,9 +83,9 @@ def test_generate_writes_top_constraints_and_scripts(tmp_path: Path) -> None:
     found = building.generate("xor", "icebreaker", out=tmp_path)
     assert set(found.files) == {"top.v", "icebreaker.pcf", "synth.ys", "build.sh", "manifest.json"}
     assert {path.name for path in tmp_path.iterdir()} == set(found.files)
-    told = json.loads((tmp_path / "manifest.json").read_text())
-    assert told["top"] == "mgd_xor_top" and told["digest"] == load("xor").spec.digest
-    assert told["board"] == {"name": "icebreaker", "clock_mhz": 48.0, "baud": 3_000_000, "divisor": 16}
+    observed = json.loads((tmp_path / "manifest.json").read_text())
+    assert observed["top"] == "mgd_xor_top" and observed["digest"] == load("xor").spec.digest
+    assert observed["board"] == {"name": "icebreaker", "clock_mhz": 48.0, "baud": 3_000_000, "divisor": 16}
     subprocess.run(["sh", "-n", "build.sh"], cwd=tmp_path, check=True)
 
 

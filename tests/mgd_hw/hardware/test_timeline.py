@@ -9,7 +9,7 @@ import pytest
 
 from mgd_hw.hardware.timeline import timeline_of
 from mgd_hw.learn.costs import step_contract
-from tests.designs import random_design
+from tests.support.designs import random_design
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -154,10 +154,10 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("d.toml").write_text(write(BROKEN["a large rate"][0]))
     done = CliRunner().invoke(commands, ["diagnose", "d.toml", "--json", "-o", "out"])
     assert done.exit_code == 1
-    told = json.loads(done.stdout)
-    assert told == json.loads(Path("out/diagnose.json").read_text())
-    assert told["good"] is False
-    assert told["findings"][0]["what"] == "learning rate"
+    observed = json.loads(done.stdout)
+    assert observed == json.loads(Path("out/diagnose.json").read_text())
+    assert observed["good"] is False
+    assert observed["findings"][0]["what"] == "learning rate"
     shown = CliRunner().invoke(commands, ["diagnose", "d.toml"])
     assert "learning rate (schedule.learning_rate): The learning rate 2^-3 is too large" in shown.stdout
 

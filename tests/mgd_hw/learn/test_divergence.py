@@ -92,8 +92,8 @@ def test_training_and_diagnosis_use_the_same_measures(folder: Path) -> None:
     Path("d.toml").write_text(LINE)
     result = flow.diagnose("d.toml", out=folder)
     assert set(result.scores) == set(result.kind.baseline) == {"rmse", "r2"}
-    told = json.loads((folder / "diagnose.json").read_text())
-    assert (told["kind"], told["baseline"]["rmse"]) == ("regression", pytest.approx(result.kind.baseline["rmse"]))
+    observed = json.loads((folder / "diagnose.json").read_text())
+    assert (observed["kind"], observed["baseline"]["rmse"]) == ("regression", pytest.approx(result.kind.baseline["rmse"]))
     assert f"RMSE {result.scores['rmse']:.4g}" in str(result) and "always the mean" in str(result)
     Path("d.toml").write_text(LINE + "[schedule]\nlearning_rate = 4\n")
     assert not flow.diagnose("d.toml", out=folder).good

@@ -35,27 +35,27 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [((), 2 * 5 * (1 + 1 + 12)), (("--kind", "weight", "--groups", "2"), 2 * 5 * (1 + 1 + 12)), (("--parts", "9x2"), 2 * 5 * 3)],
 )
 def test_fashion_counts_every_forward_pass(few: None, more: tuple[str, ...], evaluations: int) -> None:
-    told = run("fashion", "--width", "1", "--batch", "5", "--steps", "2", "--every", "1", "--until", "2", *more)
-    assert (told["parameters"], told["steps"], told["evaluations"]) == (520, 2, evaluations)
+    observed = run("fashion", "--width", "1", "--batch", "5", "--steps", "2", "--every", "1", "--until", "2", *more)
+    assert (observed["parameters"], observed["steps"], observed["evaluations"]) == (520, 2, evaluations)
 
 
 def test_nist_is_the_median_of_seeds() -> None:
-    told = run(
+    observed = run(
         "nist", "--seeds", "3", "--batch", "200", "--rule", "plain", "--rate", "20", "--steps", "60", "--every", "10", "--until", "0.6"
     )
-    assert len(told["steps"]) == 3
-    assert told["median_steps"] in told["steps"]
+    assert len(observed["steps"]) == 3
+    assert observed["median_steps"] in observed["steps"]
     assert run("nist", "--seeds", "1", "--steps", "2", "--every", "1", "--variation", "0.25")["steps"] == [None]
 
 
 @pytest.mark.parametrize("rule", ["adam", "plain"])
 def test_updates_of_a_dense_network(few: None, rule: str) -> None:
-    told = run(
+    observed = run(
         "updates", "--layers", "784-3-10", "--seeds", "3", "--batch", "5", "--parts", "1x2,1x4", "--rule", rule, "--steps", "4",
         "--every", "1", "--until", "2",
     )  # fmt: skip
-    assert told["steps"] == [None] * 3
-    assert (told["median_steps"], told["median_evaluations"]) == (4, 4 * 5 * (1 + 2 + 4))
+    assert observed["steps"] == [None] * 3
+    assert (observed["median_steps"], observed["median_evaluations"]) == (4, 4 * 5 * (1 + 2 + 4))
 
 
 def test_parts_that_are_none() -> None:
@@ -69,7 +69,7 @@ def test_speed_without_an_opponent(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr(speed, "import_module", absent)
-    told = run("speed", "--batch", "2", "--rounds", "1")
-    assert told["torch"] is None
-    assert told["online_steps_per_second"] > 0
-    assert {"forward", "node", "node products", "node x8", "weight", "online"} == set(told["seconds"])
+    observed = run("speed", "--batch", "2", "--rounds", "1")
+    assert observed["torch"] is None
+    assert observed["online_steps_per_second"] > 0
+    assert {"forward", "node", "node products", "node x8", "weight", "online"} == set(observed["seconds"])

@@ -23,7 +23,7 @@ from mgd_hw.replication.request import FIGURES, tasks_of
 from mgd_hw.replication.tasks import first_crossing
 from mgd_hw.sweeps.jobs import DONE, Row
 from sim.process import child_environment
-from tests.mgd_hw.sweeps.inline import Inline
+from tests.support.inline_executor import InlineExecutor
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "data" / "fashion_mnist.npz", x=x, y=y, n_train=40)
     monkeypatch.setenv("MGD_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "crew_of", lambda *_: Inline())
+    monkeypatch.setattr(run, "crew_of", lambda *_: InlineExecutor())
 
 
 def paper(*arguments: str) -> Result:
@@ -45,14 +45,14 @@ def test_runs_that_fall_short_are_bounds_and_are_not_done_again() -> None:
     arguments = ("fig3", "--n", "1", "--seeds", "2", "--iterations", "16", "-o", "out", "--json")
     first = paper(*arguments)
     assert first.exit_code == 0, first.output
-    told = json.loads(first.stdout)
-    assert (told["runs"], told["finished_now"], told["files"]) == (4, 4, ["fig3.json", "fig3.pdf", "fig3.svg"])
-    assert [(each["series"], each["median"], each["beyond"], each["lower_bound"]) for each in told["points"]] == [
+    observed = json.loads(first.stdout)
+    assert (observed["runs"], observed["finished_now"], observed["files"]) == (4, 4, ["fig3.json", "fig3.pdf", "fig3.svg"])
+    assert [(each["series"], each["median"], each["beyond"], each["lower_bound"]) for each in observed["points"]] == [
         ("weight", None, 16.0, True),
         ("node", None, 16.0, True),
     ]
     again = json.loads(paper(*arguments).stdout)
-    assert (again["finished_now"], again["points"]) == (0, told["points"])
+    assert (again["finished_now"], again["points"]) == (0, observed["points"])
     more = json.loads(paper("fig3", "--n", "1", "--seeds", "3", "--iterations", "16", "-o", "out", "--json").stdout)
     assert (more["runs"], more["finished_now"]) == (6, 2)
 

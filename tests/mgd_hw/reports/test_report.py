@@ -18,7 +18,7 @@ from mgd_hw.common import figures
 from mgd_hw.design.reader import load
 from mgd_hw.reports.report import Chapter, html, write
 from mgd_hw.reports.sections import inline, sections
-from tests.mgd_hw import made
+from tests.support import sample_results
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
 
@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def chapters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Chapter, ...]:
-    return made.chapters(tmp_path_factory.mktemp("out"))
+    return sample_results.chapters(tmp_path_factory.mktemp("out"))
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +184,8 @@ def test_files_are_written(chapters: tuple[Chapter, ...], text: str, tmp_path: P
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a compiler and without synthesis, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(flow, "cosim", lambda design, **options: made.COSIMULATED)
-    monkeypatch.setattr(flow, "synth", lambda design, **options: made.SYNTHESISED)
+    monkeypatch.setattr(flow, "cosim", lambda design, **options: sample_results.COSIMULATED)
+    monkeypatch.setattr(flow, "synth", lambda design, **options: sample_results.SYNTHESISED)
 
 
 @pytest.mark.usefixtures("quick")
@@ -200,7 +200,7 @@ def test_the_command_leaves_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["chapter"]["provenance"]["commands"][2] == "mgd-hw compare 'my net.toml' --seeds 1 --steps 60 --board icebreaker"
     page = Page(Path("out/report.html").read_text())
     assert page.headings.count(2) == 1 and "gradient point" not in Path("out/report.html").read_text()
-    monkeypatch.setattr(flow, "cosim", lambda design, **options: made.DIFFERENT)
+    monkeypatch.setattr(flow, "cosim", lambda design, **options: sample_results.DIFFERENT)
     assert CliRunner().invoke(commands, command).exit_code == 1
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mgd_hw.reports.report import write
-from tests.mgd_hw import made
+from tests.support import sample_results
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +25,7 @@ WIDTHS = (400, 1600)
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write(folder, "A report", made.chapters(folder))
+    write(folder, "A report", sample_results.chapters(folder))
     return folder / "report.html"
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from mgd_hw.sweep import benchmark, run
 
-from mgd_hw.sweeps import benchmark, run
 from mgd_hw.sweeps.benchmark import SHAPES, main, measure
-from tests.mgd_hw.sweeps.inline import Inline
+from tests.support.inline_executor import InlineExecutor
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_sweep_of_each_shape_is_measured(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "crew_of", lambda *_: Inline())
+    monkeypatch.setattr(run, "crew_of", lambda *_: InlineExecutor())
     monkeypatch.setattr(benchmark, "SAMPLED", 3)
     found = measure(shape, 5, 1)
     assert (found.shape, found.runs, found.workers) == (shape, 5, 1)

@@ -164,7 +164,7 @@ class Ear(Silent):
     """Does something once so many jobs are done."""
 
     def __init__(self, jobs: int, then: Callable[[], None]) -> None:
-        self.jobs, self.then, self.told = jobs, then, ""
+        self.jobs, self.then, self.observed = jobs, then, ""
 
     def progress(self, task: str, done: float, total: float, note: str = "") -> None:
         if task == "Sweep" and self.jobs and int(note.split()[0]) >= self.jobs:
@@ -172,7 +172,7 @@ class Ear(Silent):
             self.then()
 
     def say(self, text: str) -> None:
-        self.told += text + "\n"
+        self.observed += text + "\n"
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

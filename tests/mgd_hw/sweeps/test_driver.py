@@ -160,21 +160,21 @@ def test_pending_names_a_shared_job_once() -> None:
 
 
 def test_progress_is_told_with_the_time_left(tmp_path: Path) -> None:
-    told = []
+    observed = []
 
     class Ear(Silent):
         def progress(self, task: str, done: float, total: float, note: str = "") -> None:
-            told.append((task, done / total, note))
+            observed.append((task, done / total, note))
 
     with Journal(tmp_path, write=True) as journal:
         made = plan(2000)
         begin(made, journal)
         drive(made, Threads(), journal, Estimate(), set(), Ear())
-    shares = [share for task, share, _ in told if task == "Sweep"]
+    shares = [share for task, share, _ in observed if task == "Sweep"]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
-    assert told[-1][2] == "4,000 of 4,000 jobs"
-    assert any("left" in note for _, _, note in told)
+    assert observed[-1][2] == "4,000 of 4,000 jobs"
+    assert any("left" in note for _, _, note in observed)
 
 
 def test_the_time_left_follows_what_was_predicted_and_then_what_came_to_pass() -> None:

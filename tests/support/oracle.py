@@ -208,12 +208,11 @@ class Oracle:
             x = [y[layer, o] for o in range(self.sizes[layer + 1])]
         return z, y, sum(((a - b) ** 2 for a, b in zip(x, target, strict=True)), Fraction(0)), inputs
 
-    def step(self, x: list[int], target: list[int]) -> dict[str, list[Fraction]]:
-        """A step on a raw sample; every observable as real values."""
-        spec, f, schedule, n, count = self.spec, self.spec.formats, self.spec.schedule, self.n, self.count
+    def passes(self, x: list[int], target: list[int], signs: dict) -> tuple[list[int], tuple, tuple, Fraction]:
+        """The numbers of the passes that the core runs in this step, what both passes find, and the change of the cost between them."""
+        f, schedule, n = self.spec.formats, self.spec.schedule, self.n
         real_x = [value / Fraction(2) ** f.input.fraction_bits for value in x]
         real_t = [value / Fraction(2) ** f.activation.fraction_bits for value in target]
-        signs = {key: self.sign(key, n // schedule.perturbation_period) for key in self.index}
         fresh = self.loaded or n % schedule.sample_period == 0
         run = [0, 1]
         if self.two_sided:
@@ -229,18 +228,21 @@ class Oracle:
         if fresh:
             out = [first[1][len(self.sizes) - 2, o] for o in range(self.sizes[-1])]
             right = (out[0] >= HALF) == (real_t[0] >= HALF) if len(out) == 1 else out.index(max(out)) == real_t.index(max(real_t))
-            count["correct"] += right
+            self.count["correct"] += right
         if f.cost_change:
             change, outside = narrow(change, f.cost_change, f.cost_change_cast.rounding.value, f.cost_change_cast.overflow.value)
-            count["cost_change"] += outside
+            self.count["cost_change"] += outside
+        return run, first, second, change
 
+    def broadcasts(self, change: Fraction, inputs: list) -> tuple[list[Fraction], dict]:
+        """The value that goes to all lanes for each word of a pass, and the same by synapse."""
+        f, schedule, n, count = self.spec.formats, self.spec.schedule, self.n, self.count
         eta = Fraction(2) ** [rate for start, rate in schedule.learning_rate if start <= n][-1]
         factor = eta / self.delta / (2 if self.two_sided else 1)
-        updating = (n + 1) % schedule.update_period == 0
         weight_modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
         broadcast, g_of = [], {}
         for slot, layer, k, members in self.words_of_pass:
-            operand = Fraction(1) if k == 0 or not self.is_node else first[3][layer][k - 1]
+            operand = Fraction(1) if k == 0 or not self.is_node else inputs[layer][k - 1]
             g, outside = narrow(factor * change * operand, self.g_format, f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
             count["broadcast"] += outside * len(members)
             if self.direct_update:
@@ -249,6 +251,16 @@ class Oracle:
             broadcast.append(g)
             for o in members:
                 g_of[layer, o, k] = g
+        return broadcast, g_of
+
+    def step(self, x: list[int], target: list[int]) -> dict[str, list[Fraction]]:
+        """A step on a raw sample; every observable as real values."""
+        spec, f, schedule, n, count = self.spec, self.spec.formats, self.spec.schedule, self.n, self.count
+        signs = {key: self.sign(key, n // schedule.perturbation_period) for key in self.index}
+        run, first, second, change = self.passes(x, target, signs)
+        broadcast, g_of = self.broadcasts(change, first[3])
+        updating = (n + 1) % schedule.update_period == 0
+        weight_modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
 
         def within(value: Fraction, low: Fraction, high: Fraction, kind: str) -> Fraction:
             count[kind] += not low <= value <= high

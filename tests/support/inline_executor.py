@@ -7,10 +7,10 @@ from concurrent.futures import Future
 
 from mgd_hw.sweeps.jobs import Job, Row, run_jobs
 
-__all__ = ["Inline"]
+__all__ = ["InlineExecutor"]
 
 
-class Inline:
+class InlineExecutor:
     """Does jobs in this process."""
 
     def size(self) -> int:

@@ -14,29 +14,40 @@ __all__ = ["FakeDevice", "Noise", "PipePort"]
 
 @dataclass
 class Noise:
-    """What a line does to bytes: each is lost, doubled, or has a bit flipped, with a probability each.
+    """What a line does to bytes: each is lost, doubled, or has a bit flipped, with a probability each; some are lost for certain.
 
     Attributes
     ----------
     share : float
         Probability of each of the three.
     seed : int
-        Of the random choice.
+        Seed of the random choice.
+    lost : range
+        Numbers of the bytes that are lost for certain, counted from 0 over all bytes that pass. No frame is shorter than
+        8 bytes with its flags, so that 8 bytes in a row damage at least one.
     """
 
     share: float = 0.0
     seed: int = 1
+    lost: range = range(0)
     random: random.Random = field(init=False)
+    passed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
 
     def through(self, data: bytes) -> bytes:
-        """What comes out."""
-        if not self.share:
+        """Pass bytes through the line: the bytes that come out."""
+        first, self.passed = self.passed, self.passed + len(data)
+        if not self.share and not self.lost:
             return data
         out = bytearray()
-        for byte in data:
+        for number, byte in enumerate(data, first):
+            if number in self.lost:
+                continue
+            if not self.share:
+                out.append(byte)
+                continue
             drawn = self.random.random() / self.share
             if drawn < 1:
                 continue
@@ -165,7 +176,7 @@ class FakeDevice:
 
 
 class PipePort:
-    """A port whose other end is a device in the same process, with noise both ways.
+    """A port whose other end is a device in the same process, with noise both ways, and noise on the answers alone.
 
     Attributes
     ----------
@@ -173,8 +184,8 @@ class PipePort:
         Somebody has pulled the plug.
     """
 
-    def __init__(self, device: FakeDevice, noise: Noise | None = None) -> None:
-        self.device, self.noise = device, noise or Noise()
+    def __init__(self, device: FakeDevice, noise: Noise | None = None, answers: Noise | None = None) -> None:
+        self.device, self.noise, self.answers = device, noise or Noise(), answers or Noise()
         self.timeout: float | None = 0.0
         self.gone = False
         self.closed = False
@@ -184,7 +195,7 @@ class PipePort:
     def in_waiting(self) -> int:
         """Bytes that have come."""
         self._check()
-        self._came += self.noise.through(self.device.receive(b""))
+        self._receive(b"")
         return len(self._came)
 
     def read(self, size: int = 1) -> bytes:
@@ -197,8 +208,11 @@ class PipePort:
     def write(self, data: bytes) -> int:
         """Send bytes."""
         self._check()
-        self._came += self.noise.through(self.device.receive(self.noise.through(data)))
+        self._receive(self.noise.through(data))
         return len(data)
+
+    def _receive(self, data: bytes) -> None:
+        self._came += self.answers.through(self.noise.through(self.device.receive(data)))
 
     def close(self) -> None:
         """Let go of it."""

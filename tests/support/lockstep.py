@@ -1,4 +1,4 @@
-"""A core and its model as twins: one host's procedure done to both, and every event the core shows against the model's."""
+"""A core and its model in lockstep: one scenario of a host runs on both, and every event of the core must equal the model's."""
 
 from __future__ import annotations
 
@@ -24,30 +24,33 @@ from sim.ports import EVENTS, Ports
 from sim.program import Program, ProgramLink, ReplayLink, sample_table
 from sim.run import Outcome, Stalls
 from sim.simulators import Options, simulate
-from tests.designs import random_parameters, random_samples
+from tests.support.designs import random_parameters, random_samples
 
-__all__ = ["Twin", "expected_events", "live", "shown_events"]
+__all__ = ["Lockstep", "expected_events", "run_lockstep", "shown_events"]
 
 SAMPLES = 6
 
 
-class Twin:
-    """What a host does. It is done twice: first recorded for the core, then over what the core answered, to the model.
+class Lockstep:
+    """A host whose every action is done to a core and to its model.
 
-    In the first life reads return 0, and the model stands still.
+    A scenario runs twice. The first run records what the host sends to the core: reads return 0, and the model stands
+    still. The second run replays the answers of the core: the model follows, and reads are compared with it.
 
     Attributes
     ----------
+    comparing : bool
+        Whether this is the second run, which follows the model and compares.
     state : State
-        The model's.
+        Present state of the model.
     history : list of (dict, tuple of int)
-        Observables and passes of each of its steps.
+        Observables of each step of the model, and the numbers of the passes that the core runs in it.
     """
 
     def __init__(self, spec: DesignSpec, link: Any, stream: Iterator[tuple[np.ndarray, np.ndarray]], parameters: np.ndarray):
         self.spec = spec
         self.link = link
-        self.judging = isinstance(link, ReplayLink)
+        self.comparing = isinstance(link, ReplayLink)
         self.stream = stream
         self.steps = 0
         self.state: State = initial_state(spec, parameters)
@@ -67,7 +70,7 @@ class Twin:
     def follow(self, steps: int) -> None:
         """Let the model do steps that the core does."""
         self.steps += steps
-        for _ in range(steps if self.judging else 0):
+        for _ in range(steps if self.comparing else 0):
             schedule, n = self.spec.schedule, self.state.steps
             due = self.state.due or n % schedule.sample_period == 0
             if due:
@@ -80,7 +83,7 @@ class Twin:
     def infer(self, samples: int) -> None:
         """Judge samples."""
         host.infer(self.spec, self.link, samples)
-        for _ in range(samples if self.judging else 0):
+        for _ in range(samples if self.comparing else 0):
             inputs, targets = next(self.stream)
             _, y, _ = forward(self.spec, self.state.parameters, inputs)
             outputs = y[-self.spec.network.n_out :]
@@ -139,7 +142,7 @@ class Twin:
         counters = {name: self.read(name) for name in COUNTERS}
         contents = {memory: host.read_memory(self.spec, self.link, memory) for memory in host.memories(self.spec)}
         costs = self.read("cost"), self.read("cost_change"), self.read("signature")
-        if not self.judging:
+        if not self.comparing:
             return
         assert counters == dict(zip(COUNTERS, self.state.counters.tolist(), strict=True))
         learned = {Memory.PARAMETER: self.state.parameters, Memory.GRADIENT: self.state.gradient, Memory.MOMENTUM: self.state.momentum}
@@ -153,9 +156,9 @@ class Twin:
         assert costs[2] == forward_signature | learned_signature << 32
 
 
-def live(
+def run_lockstep(
     spec: DesignSpec,
-    life: Callable[[Twin], None],
+    scenario: Callable[[Lockstep], None],
     rng: random.Random,
     *,
     core: Any = None,
@@ -164,22 +167,24 @@ def live(
     samples: int = 400,
     stalls: Stalls | None = None,
 ) -> Outcome:
-    """Let a core and its model live the same life; fail where they differ.
+    """Run one scenario on a core and on its model; fail where they differ.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
-    life : callable
-        What the host does, twice.
+        Design of both.
+    scenario : callable
+        Actions of the host, on the :class:`Lockstep` that it is given; it is called twice.
     rng : random.Random
-        Draws start, samples and their order.
+        Source of the initial parameters, the samples and their order.
     core : Component or None
-        Of the design, in Amaranth's simulator.
-    simulator, directory
-        Which, and where it builds.
+        A core of the design for Amaranth's simulator; None builds one.
+    simulator : str
+        Name of the simulator.
+    directory : Path or None
+        Folder in which a simulator of Verilog builds.
     samples : int
-        Length of the sample stream.
+        Length of the sample stream, in samples.
     stalls : Stalls or None
         Random stalls of all streams.
     """
@@ -187,16 +192,16 @@ def live(
     inputs, targets = random_samples(rng, spec, SAMPLES)
     order = np.array([rng.randrange(SAMPLES) for _ in range(samples)])
 
-    def twin(link: Any) -> Twin:
-        return Twin(spec, link, ((inputs[k], targets[k]) for k in order), parameters)
+    def attempt(link: Any) -> Lockstep:
+        return Lockstep(spec, link, ((inputs[k], targets[k]) for k in order), parameters)
 
     recorder = ProgramLink()
-    life(twin(recorder))
+    scenario(attempt(recorder))
     program = recorder.program(sample_table(spec, inputs, targets), order)
     shown, outcome = shown_events(spec, program, core=core, simulator=simulator, directory=directory, stalls=stalls)
-    judge = twin(ReplayLink(outcome.responses))
-    life(judge)
-    expected = expected_events(spec, judge.history)
+    second = attempt(ReplayLink(outcome.responses))
+    scenario(second)
+    expected = expected_events(spec, second.history)
     for event in EVENTS:
         for name, values in expected[event].items():
             found = shown[event][name]
@@ -208,7 +213,7 @@ def live(
 def shown_events(
     spec: DesignSpec, program: Program, *, core: Any = None, simulator: str = "amaranth", directory: Path | None = None, stalls=None
 ) -> tuple[dict[str, dict[str, np.ndarray]], Outcome]:
-    """What a core shows: by event and field, shape (events, elements)."""
+    """Run a program on a core: the fields of its events, by event and field, shape (events, elements), and the outcome."""
     ports = Ports.of(spec)
     rows: dict[str, list[np.ndarray]] = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in EVENTS}
     if simulator == "amaranth":
@@ -227,7 +232,7 @@ def shown_events(
 
 
 def expected_events(spec: DesignSpec, history: list[tuple[dict[str, np.ndarray], tuple[int, ...]]]) -> dict[str, dict[str, np.ndarray]]:
-    """What a core must show of steps of the model."""
+    """The events, by event and field, that a core must show for the history of a :class:`Lockstep`."""
     layout, lanes, n = spec.layout, spec.hardware.lanes, spec.network.n_neurons
 
     def placed(values: np.ndarray) -> np.ndarray:

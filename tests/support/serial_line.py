@@ -6,10 +6,10 @@ from amaranth.sim import Simulator
 
 from python_ref.spec.frames import SEQUENCE, Decoder, Frame, Kind, Reply, stuffed
 
-__all__ = ["Line"]
+__all__ = ["SerialLine"]
 
 
-class Line:
+class SerialLine:
     """A host at the line of a component with ``rx`` and ``tx``.
 
     Attributes
