@@ -29,8 +29,8 @@ from python_ref.spec.number import Rounding
 from python_ref.spec.probes import COUNTERS
 
 if TYPE_CHECKING:
-    from python_ref.learning.learner import Learner
-    from python_ref.learning.passes import Measurable
+    from python_ref.floating.learner import Learner
+    from python_ref.floating.passes import Measurable
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 
@@ -186,7 +186,7 @@ def diagnose(design: Design, data: Data, *, listener: Listener | None = None) ->
         listener.say("Running the fixed model.")
         assert raw is not None
         run = _run_fixed(design, raw, data)
-    from python_ref.learning.estimators import cosine_expected
+    from python_ref.floating.estimators import cosine_expected
 
     quantities = machine.estimator.quantities
     perturbations = _perturbations(machine)
@@ -265,8 +265,8 @@ def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) 
 
 def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: np.ndarray, data: Data) -> dict[str, float]:
     """What updates at θ do to the mean cost of the samples they are made of and of others; none is kept."""
-    from python_ref.learning import devices
-    from python_ref.learning.estimators import Exact
+    from python_ref.floating import devices
+    from python_ref.floating.estimators import Exact
 
     exact = Exact(network(design), objective(design)) if has_slopes(design) else None
     period = machine.update_period
@@ -297,7 +297,7 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
             cosines.append(float(total @ true / max(np.linalg.norm(total) * np.linalg.norm(true), 1e-300)))
         total *= period / taken
         if machine.normalise:
-            from python_ref.learning.estimators import normalised
+            from python_ref.floating.estimators import normalised
 
             total = normalised(total / period, period, machine.estimator.quantities)
         move, memory = machine.optimizer.step(memory, total, update, rate)

@@ -16,14 +16,14 @@ from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
 
 if TYPE_CHECKING:
     from mgd_hw.config import Design
-    from python_ref.learning.analog import AnalogLearner
-    from python_ref.learning.codes import Code
-    from python_ref.learning.estimators import Estimator
-    from python_ref.learning.layers import Sequential
-    from python_ref.learning.learner import Learner
-    from python_ref.learning.objectives import CrossEntropy, SquaredError
-    from python_ref.learning.optimizers import Optimizer
-    from python_ref.learning.passes import Measurable
+    from python_ref.floating.analog import AnalogLearner
+    from python_ref.floating.codes import Code
+    from python_ref.floating.estimators import Estimator
+    from python_ref.floating.layers import Sequential
+    from python_ref.floating.learner import Learner
+    from python_ref.floating.objectives import CrossEntropy, SquaredError
+    from python_ref.floating.optimizers import Optimizer
+    from python_ref.floating.passes import Measurable
     from python_ref.spec.network import Network
 
 __all__ = [
@@ -127,7 +127,7 @@ class Outside:
     parameters : int
         P.
     frames, timeout : bool, float
-        Its protocol, and seconds that it may take to answer; see :mod:`python_ref.learning.outside`.
+        Its protocol, and seconds that it may take to answer; see :mod:`python_ref.floating.outside`.
     """
 
     command: tuple[str, ...]
@@ -217,8 +217,8 @@ def network(design: Design) -> Sequential:
     """The design's network, with its neurons' variation."""
     from dataclasses import replace
 
-    from python_ref.learning.layers import Variation
-    from python_ref.learning.networks import NETWORKS, of_design
+    from python_ref.floating.layers import Variation
+    from python_ref.floating.networks import NETWORKS, of_design
 
     software, device = design.software, dict(design.software.device)
     ideal = of_design(design.spec.network) if software.architecture == "dense" else NETWORKS[software.architecture](software.width)
@@ -228,14 +228,14 @@ def network(design: Design) -> Sequential:
 
 def layer_count(architecture: str, spec: Network) -> int:
     """How many layers with parameters a network has."""
-    from python_ref.learning.networks import NETWORKS
+    from python_ref.floating.networks import NETWORKS
 
     return len(spec.layers) if architecture == "dense" else len(NETWORKS[architecture](1).parameters)
 
 
 def objective(design: Design) -> SquaredError | CrossEntropy:
     """The design's cost."""
-    from python_ref.learning.objectives import CrossEntropy, SquaredError
+    from python_ref.floating.objectives import CrossEntropy, SquaredError
 
     software = design.software
     if software.cost == "cross-entropy":
@@ -252,8 +252,8 @@ def opened(design: Design) -> Iterator[Measurable]:
     UserError
         If the process does not do what it should.
     """
-    from python_ref.learning.outside import OutsideError, Process
-    from python_ref.learning.passes import Measured
+    from python_ref.floating.outside import OutsideError, Process
+    from python_ref.floating.passes import Measured
 
     outside = design.software.outside
     if outside is None:
@@ -281,16 +281,16 @@ def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarra
 
 
 def _code(design: Design, seed: int) -> Code:
-    from python_ref.learning.codes import CODES
+    from python_ref.floating.codes import CODES
 
     name = design.software.code if design.software.code in FLOAT_CODES else design.spec.code.name
     if name not in CODES:
-        raise unknown("Code", name, "python_ref.learning.codes.CODES")
+        raise unknown("Code", name, "python_ref.floating.codes.CODES")
     return CODES[name].seeded(seed)
 
 
 def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
-    from python_ref.learning.estimators import NodePerturbation, WeightPerturbation
+    from python_ref.floating.estimators import NodePerturbation, WeightPerturbation
 
     spec, software = design.spec, design.software
     more = (_code(design, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided, software.apart, software.repeats)
@@ -301,7 +301,7 @@ def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
 
 def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLearner:
     """How a design of the analog form learns."""
-    from python_ref.learning.analog import AnalogLearner
+    from python_ref.floating.analog import AnalogLearner
 
     spec, software, schedule = design.spec, design.software, design.spec.schedule
     times = software.highpass, software.lowpass, schedule.perturbation_period
@@ -310,7 +310,7 @@ def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLear
 
 def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
     """The optimiser of the hardware in real numbers."""
-    from python_ref.learning import optimizers
+    from python_ref.floating import optimizers
 
     if type(optimizer) is Sgd:
         return optimizers.Plain(rate)
@@ -321,10 +321,10 @@ def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
 
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
     """How the design learns for ``steps`` steps what :func:`opened` gave; the rate is that of step 0."""
-    from python_ref.learning import devices as d
-    from python_ref.learning import optimizers as o
-    from python_ref.learning.learner import Constant, HalfCosine, Learner
-    from python_ref.learning.shift import ShiftedAdam
+    from python_ref.floating import devices as d
+    from python_ref.floating import optimizers as o
+    from python_ref.floating.learner import Constant, HalfCosine, Learner
+    from python_ref.floating.shift import ShiftedAdam
     from python_ref.spec.shift_adam import ShiftAdam
 
     spec, software, options = design.spec, design.software, dict(design.software.options)

@@ -1,4 +1,4 @@
-"""Runs of designs that no hardware does: MGD by the float side of :mod:`python_ref.learning`, and back-propagation of the same
+"""Runs of designs that no hardware does: MGD by the float side of :mod:`python_ref.floating`, and back-propagation of the same
 network and cost."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mgd_hw.data.kinds import Verdict
 from mgd_hw.divergence import failure
 from mgd_hw.software import analog_learner, learner, network, objective, opened, start
 from python_ref.datasets import SampleOrder, Samples
-from python_ref.learning.passes import Measurable
+from python_ref.floating.passes import Measurable
 
 __all__ = ["train_backprop", "train_mgd"]
 
@@ -33,7 +33,7 @@ Progress = Callable[[float], None]
 
 def _judge(design: Design, problem: Measurable, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
     """Accuracy, NaN of a forward pass outside, which tells none; and mean cost."""
-    from python_ref.learning.learner import evaluate
+    from python_ref.floating.learner import evaluate
 
     if design.software.outside is None:
         return evaluate(network(design), theta, samples.inputs, samples.targets, objective(design).costs)
@@ -138,14 +138,14 @@ class _Discrete:
     """The learner of a design."""
 
     def __init__(self, design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> None:
-        from python_ref.learning.learner import initial_state
+        from python_ref.floating.learner import initial_state
 
         self._learner = learner(design, steps, problem, seed)
         self._state = initial_state(self._learner, theta)
         self.theta, self.evaluations, self.writes = theta, 0, 0
 
     def step(self, x: np.ndarray, y: np.ndarray) -> None:
-        from python_ref.learning.learner import step
+        from python_ref.floating.learner import step
 
         self._state, _ = step(self._learner, self._state, x, y)
         self.theta, self.evaluations, self.writes = self._state.theta, self._state.evaluations, self._state.writes
@@ -155,14 +155,14 @@ class _Analog:
     """The analog form of a design: a measurement and a write of every parameter in each step."""
 
     def __init__(self, design: Design, problem: Measurable, seed: int, theta: np.ndarray) -> None:
-        from python_ref.learning.analog import initial_state
+        from python_ref.floating.analog import initial_state
 
         self._learner = analog_learner(design, seed, problem)
         self._state = initial_state(self._learner, theta)
         self.theta, self.evaluations, self.writes = theta, 0, 0
 
     def step(self, x: np.ndarray, y: np.ndarray) -> None:
-        from python_ref.learning.analog import step
+        from python_ref.floating.analog import step
 
         self._state = step(self._learner, self._state, x, y)
         self.theta = self._state.theta
@@ -177,8 +177,8 @@ def _machine(design: Design, problem: Measurable, steps: int, seed: int, theta: 
 
 def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None, progress: Progress) -> Training:
     """Adam on exact gradients; its rate falls along half a cosine, as that of every baseline here."""
-    from python_ref.learning.optimizers import Adam
-    from python_ref.learning.passes import Measured
+    from python_ref.floating.optimizers import Adam
+    from python_ref.floating.passes import Measured
 
     settings, net, cost = design.compare, network(design), objective(design)
     theta, random, begun = start(design, seed, raw), np.random.Generator(np.random.PCG64(seed)), time.perf_counter()

@@ -73,11 +73,11 @@ def compare_speed(batch: int, rounds: int) -> dict[str, Any]:
 
 
 def _ours(x: np.ndarray, t: np.ndarray) -> dict[str, Work]:
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import NodePerturbation, WeightPerturbation
-    from python_ref.learning.networks import dense
-    from python_ref.learning.objectives import CrossEntropy
-    from python_ref.learning.passes import Measured
+    from python_ref.floating.codes import RandomCode
+    from python_ref.floating.estimators import NodePerturbation, WeightPerturbation
+    from python_ref.floating.networks import dense
+    from python_ref.floating.objectives import CrossEntropy
+    from python_ref.floating.passes import Measured
     from python_ref.spec.activations import Activation
 
     network, cost, steps = dense(SIZES, Activation.RELU), CrossEntropy(SMOOTHING), iter(range(1 << 30))

@@ -366,7 +366,7 @@ from pathlib import Path
 import numpy as np
 
 from python_ref import float_machine
-from python_ref.learning.codes import CODES
+from python_ref.floating.codes import CODES
 from python_ref.perturbation import SignSource
 from python_ref.spec.perturbation import AlternatingCode, Kind
 from python_ref.spec.registers import phase_bits

@@ -22,7 +22,7 @@ from mgd_hw import costs, flow
 from mgd_hw.config import Design, parse
 from mgd_hw.software import FLOAT_CODES, OPTIMIZER_KEYS, learner, opened
 from python_ref import batch, fast, fast_float, float_machine, machine, network, parameters
-from python_ref.learning import codes as float_codes
+from python_ref.floating import codes as float_codes
 from python_ref.perturbation import SignSource
 from python_ref.spec import perturbation
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
@@ -288,7 +288,7 @@ def test_a_new_code_is_refused_where_it_is_forgotten(code: Code, monkeypatch: py
         sign_source(spec)
     with refused("python_ref.float_machine.sign_block"):
         float_machine.signs(spec, 1, 0)
-    with refused("python_ref.learning.codes.CODES"):
+    with refused("python_ref.floating.codes.CODES"):
         make_learner(design_with(spec))
 
 

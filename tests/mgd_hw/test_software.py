@@ -18,8 +18,8 @@ from mgd_hw.fitting import fit
 from mgd_hw.software import CLASHES, ONLY_SOFTWARE, learner, network, opened, start
 from mgd_hw.software_runs import train_mgd
 from python_ref.datasets import SampleOrder
-from python_ref.learning.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
-from python_ref.learning.learner import train
+from python_ref.floating.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
+from python_ref.floating.learner import train
 
 DIGITS = '[data]\ntask = "digits"\ntest_samples = 200\n'
 ASKS = {

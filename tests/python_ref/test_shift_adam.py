@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_ref.learning.optimizers import Adam
-from python_ref.learning.shift import ShiftedAdam
+from python_ref.floating.optimizers import Adam
+from python_ref.floating.shift import ShiftedAdam
 from python_ref.shift_adam import leading_one, step
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Fixed, Rounding

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from python_ref.datasets import SampleOrder, xor
-from python_ref.learning.estimators import WeightPerturbation
-from python_ref.learning.learner import Learner, train
-from python_ref.learning.networks import dense
-from python_ref.learning.objectives import SquaredError
-from python_ref.learning.optimizers import Plain
-from python_ref.learning.outside import Called, OutsideError, Process
-from python_ref.learning.passes import Measurable, Measured
+from python_ref.floating.estimators import WeightPerturbation
+from python_ref.floating.learner import Learner, train
+from python_ref.floating.networks import dense
+from python_ref.floating.objectives import SquaredError
+from python_ref.floating.optimizers import Plain
+from python_ref.floating.outside import Called, OutsideError, Process
+from python_ref.floating.passes import Measurable, Measured
 
 LINES = """
 import json, sys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from python_ref.learning.objectives import CrossEntropy, SquaredError, accuracy, correct
+from python_ref.floating.objectives import CrossEntropy, SquaredError, accuracy, correct
 
 
 def test_squared_error() -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from python_ref.datasets import xor
-from python_ref.learning.analog import AnalogLearner, initial_state, step
-from python_ref.learning.codes import RandomCode, SinusoidalCode
-from python_ref.learning.networks import dense
-from python_ref.learning.objectives import SquaredError
-from python_ref.learning.outside import Called
-from python_ref.learning.passes import Measured
+from python_ref.floating.analog import AnalogLearner, initial_state, step
+from python_ref.floating.codes import RandomCode, SinusoidalCode
+from python_ref.floating.networks import dense
+from python_ref.floating.objectives import SquaredError
+from python_ref.floating.outside import Called
+from python_ref.floating.passes import Measured
 from python_ref.spec.activations import Activation
 
 X, T = xor().inputs.astype(float), xor().targets.astype(float)

@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from python_ref.learning.codes import BLOCK_SIGNS, Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode
-from python_ref.learning.estimators import (
+from python_ref.floating.codes import BLOCK_SIGNS, Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode
+from python_ref.floating.estimators import (
     Estimator,
     Exact,
     NodePerturbation,
@@ -17,10 +17,10 @@ from python_ref.learning.estimators import (
     length_expected,
     normalised,
 )
-from python_ref.learning.layers import Convolution, Dense, Pool, Sequential
-from python_ref.learning.networks import dense
-from python_ref.learning.objectives import CrossEntropy, SquaredError
-from python_ref.learning.passes import Block, Measured
+from python_ref.floating.layers import Convolution, Dense, Pool, Sequential
+from python_ref.floating.networks import dense
+from python_ref.floating.objectives import CrossEntropy, SquaredError
+from python_ref.floating.passes import Block, Measured
 from python_ref.spec.activations import Activation
 
 COST = CrossEntropy(0.1)

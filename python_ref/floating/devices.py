@@ -1,6 +1,6 @@
 """What hardware does to an ideal machine, each effect a piece of its own; a machine has any number of them, applied in order.
 
-Activation variation is not among them: it is part of the network (:class:`~python_ref.learning.layers.Variation`).
+Activation variation is not among them: it is part of the network (:class:`~python_ref.floating.layers.Variation`).
 """
 
 from __future__ import annotations

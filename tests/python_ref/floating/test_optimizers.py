@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from python_ref.learning.optimizers import OPTIMIZERS, Adam, Layered, Momentum, Nesterov, Optimizer, Plain, SignDescent
+from python_ref.floating.optimizers import OPTIMIZERS, Adam, Layered, Momentum, Nesterov, Optimizer, Plain, SignDescent
 
 GRADIENTS = np.random.default_rng(0).standard_normal((30, 5))
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from python_ref.float_machine import forward
-from python_ref.learning.layers import Convolution, Dense, Pool, Sequential, Variation
-from python_ref.learning.networks import NETWORKS, cifar_2023, dense, fashion_2023, fashion_2025, of_design
-from python_ref.learning.objectives import CrossEntropy, SquaredError
-from python_ref.learning.passes import ForwardPass, Measured, NodePass, split, total
+from python_ref.floating.layers import Convolution, Dense, Pool, Sequential, Variation
+from python_ref.floating.networks import NETWORKS, cifar_2023, dense, fashion_2023, fashion_2025, of_design
+from python_ref.floating.objectives import CrossEntropy, SquaredError
+from python_ref.floating.passes import ForwardPass, Measured, NodePass, split, total
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.network import Network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from python_ref.learning.codes import CODES, Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode
+from python_ref.floating.codes import CODES, Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode
 from python_ref.spec.perturbation import Trinomial
 
 

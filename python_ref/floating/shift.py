@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from python_ref import shift_adam
-from python_ref.learning.optimizers import Memory
+from python_ref.floating.optimizers import Memory
 from python_ref.perturbation import BitStream
 from python_ref.spec.number import Rounding
 from python_ref.spec.perturbation import stochastic_generator

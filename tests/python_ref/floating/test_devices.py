@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from python_ref.learning.devices import CostNoise, Drift, Endurance, Ideal, Quantisation, UpdateNoise, measure, rest, write
+from python_ref.floating.devices import CostNoise, Drift, Endurance, Ideal, Quantisation, UpdateNoise, measure, rest, write
 
 THETA = np.linspace(-1, 1, 1001)
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from python_ref.learning.passes import Block, total
+from python_ref.floating.passes import Block, total
 from python_ref.spec.activations import Activation
 
 __all__ = ["Convolution", "Dense", "Layer", "Pool", "Sequential", "Shape", "Variation"]
@@ -281,7 +281,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Sequential:
-    """A network of one layer after the other: a :class:`~python_ref.learning.passes.NodePass`, and one that can be propagated back.
+    """A network of one layer after the other: a :class:`~python_ref.floating.passes.NodePass`, and one that can be propagated back.
 
     θ is layer by layer, neuron by neuron, the bias and then the weights: for dense layers the order of the whole project.
 
@@ -371,7 +371,7 @@ class Sequential:
     def trace(
         self, theta: np.ndarray, inputs: np.ndarray, shift: np.ndarray | None = None, base: list[_Record] | None = None
     ) -> tuple[np.ndarray, list[_Record]]:
-        """Outputs, and a record per layer; see :class:`~python_ref.learning.passes.NodePass`.
+        """Outputs, and a record per layer; see :class:`~python_ref.floating.passes.NodePass`.
 
         ``shift`` may also hold the nodes of the last layers only, (B, n) with n < N: those before are then not perturbed, and with
         a ``base`` not computed again either.

@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from python_ref.learning.codes import Code, RandomCode
-from python_ref.learning.passes import Block, ForwardPass, Measurable, NodePass, Objective, total
+from python_ref.floating.codes import Code, RandomCode
+from python_ref.floating.passes import Block, ForwardPass, Measurable, NodePass, Objective, total
 
 __all__ = [
     "Base",

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from python_ref.learning.codes import Code, SinusoidalCode
-from python_ref.learning.passes import Measurable, total
+from python_ref.floating.codes import Code, SinusoidalCode
+from python_ref.floating.passes import Measurable, total
 
 __all__ = ["AnalogLearner", "AnalogState", "initial_state", "step"]
 

@@ -7,14 +7,14 @@ import pytest
 
 from python_ref import float_machine
 from python_ref.datasets import SampleOrder, nist7x7, xor
-from python_ref.learning.codes import WalshCode
-from python_ref.learning.devices import CostNoise, Endurance, Quantisation
-from python_ref.learning.estimators import NodePerturbation, WeightPerturbation, normalised
-from python_ref.learning.learner import Constant, HalfCosine, Learner, evaluate, initial_state, step, train
-from python_ref.learning.networks import dense, of_design
-from python_ref.learning.objectives import SquaredError
-from python_ref.learning.optimizers import Adam, Momentum, Plain
-from python_ref.learning.passes import Measured
+from python_ref.floating.codes import WalshCode
+from python_ref.floating.devices import CostNoise, Endurance, Quantisation
+from python_ref.floating.estimators import NodePerturbation, WeightPerturbation, normalised
+from python_ref.floating.learner import Constant, HalfCosine, Learner, evaluate, initial_state, step, train
+from python_ref.floating.networks import dense, of_design
+from python_ref.floating.objectives import SquaredError
+from python_ref.floating.optimizers import Adam, Momentum, Plain
+from python_ref.floating.passes import Measured
 from python_ref.parameters import initial_parameters
 from python_ref.spec import optimizer as optimizers
 from python_ref.spec import perturbation

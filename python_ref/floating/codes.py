@@ -131,13 +131,13 @@ class RandomCode:
 
     def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
         """See :class:`Code`; compiled, from 127 words at a time."""
-        from python_ref.learning.signs import sign_stream
+        from python_ref.floating.signs import sign_stream
 
         sign_stream(self.seed).add(row * quantities + start, -value if row & 1 else value, source, out)
 
     def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
         """See :class:`Code`; compiled."""
-        from python_ref.learning.signs import sign_stream
+        from python_ref.floating.signs import sign_stream
 
         turned = values * (1 - 2 * (np.arange(row, row + len(values)) & 1)).astype(values.dtype)
         sign_stream(self.seed).spread(row * quantities + start, quantities, turned, out)

@@ -29,7 +29,7 @@ from typing import IO
 
 import numpy as np
 
-from python_ref.learning.passes import Block
+from python_ref.floating.passes import Block
 
 __all__ = ["Called", "OutsideError", "Process"]
 
@@ -56,7 +56,7 @@ def _checked(costs: object, batch: int, who: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Called:
-    """A :class:`~python_ref.learning.passes.Measurable` made of a function.
+    """A :class:`~python_ref.floating.passes.Measurable` made of a function.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Called:
 
 
 class Process:
-    """A :class:`~python_ref.learning.passes.Measurable` that is another process; a context manager.
+    """A :class:`~python_ref.floating.passes.Measurable` that is another process; a context manager.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from python_ref.learning.layers import Convolution, Dense, Pool, Sequential
+from python_ref.floating.layers import Convolution, Dense, Pool, Sequential
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import Network
 

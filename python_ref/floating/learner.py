@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from python_ref.datasets import SampleOrder
-from python_ref.learning import devices as devices_
-from python_ref.learning.estimators import Base, Estimate, Estimator, normalised
-from python_ref.learning.objectives import correct
-from python_ref.learning.optimizers import Memory, Optimizer, Plain
-from python_ref.learning.passes import ForwardPass, total
+from python_ref.floating import devices as devices_
+from python_ref.floating.estimators import Base, Estimate, Estimator, normalised
+from python_ref.floating.objectives import correct
+from python_ref.floating.optimizers import Memory, Optimizer, Plain
+from python_ref.floating.passes import ForwardPass, total
 
 __all__ = ["Constant", "Curve", "Decay", "HalfCosine", "Learner", "Result", "State", "evaluate", "initial_state", "step", "train"]
 
