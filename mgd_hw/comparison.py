@@ -19,8 +19,8 @@ from mgd_hw.data.summary import Summary
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
-from python_ref import backprop
 from python_ref.datasets import SampleOrder, quantise
+from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import SATURATION_KINDS, WORD_BITS, DesignSpec
 from python_ref.spec.error import DesignError
@@ -30,7 +30,7 @@ from python_ref.spec.probes import COUNTERS
 
 if TYPE_CHECKING:
     from boards.board import Board
-    from python_ref.fast_float import Curve
+    from python_ref.curve import Curve
 
 __all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "agreement", "compare", "trainers_of", "warm_up"]
 
@@ -458,7 +458,7 @@ def compare(
     spec = design.spec
     listener.say("Compiling the fast models; only the first run after an installation takes long.")
     warm_up(design, data)
-    defined = backprop.defined(spec)
+    defined = of_design.network(spec).differentiable
     models = MODELS if defined else MODELS[:2]
     runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
     note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
@@ -621,7 +621,7 @@ def with_accuracy(data: Data, accuracy: np.ndarray, curve: dict[str, np.ndarray]
 
 
 def _train_float(task: _Task, progress: Progress) -> Training:
-    from python_ref.fast_float import train
+    from python_ref.floating.online import train
 
     train_part, test = task.data.train, task.data.test
     begun = time.perf_counter()
@@ -641,39 +641,14 @@ def _train_float(task: _Task, progress: Progress) -> Training:
     return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
 
 
-def _train_backprop(task: _Task, progress: Progress) -> Training:
-    train_part, test = task.data.train, task.data.test
-    settings = task.design.compare
-    options = backprop.Options(epochs=settings.backprop_epochs, batch=settings.backprop_batch, rate=settings.backprop_rate)
-    epochs = options.epochs_for(len(train_part))
-    begun = time.perf_counter()
-    result = backprop.train(
-        task.spec,
-        task.parameters,
-        train_part.inputs,
-        train_part.targets,
-        task.seed,
-        options,
-        evaluation=(test.inputs, test.targets),
-        progress=lambda done: progress(done / epochs),
-    )
-    seconds = time.perf_counter() - begun
-    kept = np.unique(np.linspace(0, epochs - 1, min(epochs, RECORDS)).astype(int))
-    curve = {"evaluations": result.curve["evaluations"][kept], "cost": result.curve["cost"][kept] / task.spec.network.n_out}
-    curve = with_accuracy(task.data, result.curve["accuracy"][kept], curve)
-    return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
-
-
 def _real_training(
     task: _Task, parameters: np.ndarray, seconds: float, evaluations: int, writes: int, curve: dict[str, np.ndarray]
 ) -> Training:
     """A finished run of a model in real numbers."""
-    from python_ref.float_machine import evaluate, outputs
-
     data, n_out = task.data, task.spec.network.n_out
     with np.errstate(all="ignore"):  # a run that diverged is told by its cost
-        answers = outputs(task.spec, parameters, data.test.inputs)
-    start = evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
+        answers = of_design.outputs(task.spec, parameters, data.test.inputs)
+    start = of_design.evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
     cost = float(curve["cost"][-1])
     return Training(
         seed=task.seed,
@@ -729,7 +704,7 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
     )
 
 
-_TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed, "backprop": _train_backprop}
+_TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed}
 
 
 def trainers_of(
@@ -748,15 +723,15 @@ def trainers_of(
     start : array of float64, shape (P,), or None
         Initial parameters, in place of random ones.
     """
-    spec, seed = design.spec, design.spec.network.initial.seed + number
-    own = design.with_seed(seed) if number else design
-    if not design.software.asks:
-        task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
-        names = MODELS if backprop.defined(spec) else MODELS[:2]
-        return {name: partial(_TRAINERS[name], task) for name in names}
     from mgd_hw.software import has_slopes
     from mgd_hw.software_runs import train_backprop, train_mgd
 
+    seed = design.spec.network.initial.seed + number
+    own = design.with_seed(seed) if number else design
+    if not design.software.asks:
+        task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
+        trainers: dict[str, Callable[[Progress], Training]] = {name: partial(train, task) for name, train in _TRAINERS.items()}
+        return trainers | ({"backprop": partial(train_backprop, own, data, seed, task.raw)} if has_slopes(design) else {})
     raw = _start(own.spec, seed, start) if design.software.architecture == "dense" else None
     order = replace(data.order, seed=data.order.seed + number)
     found: dict[str, Callable[[Progress], Training]] = {
@@ -769,14 +744,15 @@ def trainers_of(
 
 def warm_up(design: Design, data: Data) -> None:
     """Compile what is compiled, so that no run's time includes it."""
-    from python_ref import fast, fast_float
+    from python_ref import fast
+    from python_ref.floating import online
     from python_ref.machine import initial_state
 
     spec = design.spec
     raw = _start(spec, spec.network.initial.seed, None)
     one = data.train.take(np.arange(1))
     order = SampleOrder(1, False)
-    fast_float.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
+    online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
     fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)
 
 
@@ -789,7 +765,8 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     A gradient memory and a period longer than the sum keep the parameters where they are. The formats are the design's, but that G has
     room above for as many steps as a word of the host allows; so many are taken at a time.
     """
-    from python_ref import fast, fast_float
+    from python_ref import fast
+    from python_ref.floating import online
     from python_ref.machine import initial_state
 
     spec = design.spec
@@ -800,7 +777,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         return None
     start = spec.formats.weight.to_real(raw)
     train_part, order = data.train, data.order
-    moved = fast_float.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
+    moved = online.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
     summing = replace(still, schedule=replace(still.schedule, update_period=steps + 1))
     samples, state = quantise(summing, train_part), initial_state(summing, raw)
     total, at_once = np.zeros(len(raw)), 1 << max(0, summing.gradient_format.integer_bits - spec.gradient_format.integer_bits)
@@ -809,7 +786,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         total += state.gradient
         state = replace(state, gradient=np.zeros_like(state.gradient))
     visited = order.indices(0, -(-steps // spec.schedule.sample_period))
-    gradient = backprop.true_gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
+    gradient = of_design.gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
     single = math.sqrt(steps / (steps + spec.quantities - 1))
     return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)
 

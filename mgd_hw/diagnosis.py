@@ -242,8 +242,9 @@ def _noise_of_devices(design: Design, machine: Learner) -> float:
 
 def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) -> float:
     """Root mean square of what formats change of C̃, by the fixed and the float model with the same signs."""
-    from python_ref import cost, float_machine
+    from python_ref import cost
     from python_ref import network as fixed
+    from python_ref.floating import of_design
     from python_ref.perturbation import SignSource
 
     spec = design.spec
@@ -257,7 +258,7 @@ def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) 
         found = []
         for direction in (1, -1 if spec.two_sided else 0):
             _, y, _ = fixed.forward(spec, raw, x_raw[number], sign=s, direction=direction)
-            ideal = float_machine.cost(float_machine.forward(spec, theta, x[number], direction * delta * s)[-1], t[number])
+            (ideal,) = of_design.costs(spec, theta, x[[number]], t[[number]], direction * delta * s)
             found.append(spec.cost_format.to_real(cost.cost(y[-n_out:], t_raw[number])) - ideal)
         off.append(float(found[0] - found[1]) / (2 if spec.two_sided else 1))
     return float(np.sqrt(np.mean(np.square(off))))

@@ -13,8 +13,8 @@ from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result
-from python_ref.backprop import defined
 from python_ref.datasets import quantise
+from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
@@ -244,7 +244,7 @@ def observe(
         if moment > state.steps:
             state = train(spec, state, *samples, data.order, moment - state.steps).state
         moments.append(state.steps)
-        found = agreement(design, data, state.parameters) if defined(spec) else None
+        found = agreement(design, data, state.parameters) if of_design.network(spec).differentiable else None
         if found is not None:
             directions.append(Direction(state.steps, found.cosine_float, found.cosine_fixed))
         ahead = min(window, steps - state.steps)

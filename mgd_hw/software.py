@@ -12,7 +12,7 @@ import numpy as np
 
 from mgd_hw.errors import UserError
 from python_ref.spec.error import unknown
-from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS
 
 if TYPE_CHECKING:
     from mgd_hw.config import Design
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from python_ref.floating.layers import Sequential
     from python_ref.floating.learner import Learner
     from python_ref.floating.objectives import CrossEntropy, SquaredError
-    from python_ref.floating.optimizers import Optimizer
     from python_ref.floating.passes import Measurable
     from python_ref.spec.network import Network
 
@@ -217,11 +216,12 @@ def network(design: Design) -> Sequential:
     """The design's network, with its neurons' variation."""
     from dataclasses import replace
 
+    from python_ref.floating import of_design
     from python_ref.floating.layers import Variation
-    from python_ref.floating.networks import NETWORKS, of_design
+    from python_ref.floating.networks import NETWORKS
 
     software, device = design.software, dict(design.software.device)
-    ideal = of_design(design.spec.network) if software.architecture == "dense" else NETWORKS[software.architecture](software.width)
+    ideal = of_design.network(design.spec) if software.architecture == "dense" else NETWORKS[software.architecture](software.width)
     spread = device.get("activation_variation", 0.0)
     return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal
 
@@ -281,12 +281,11 @@ def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarra
 
 
 def _code(design: Design, seed: int) -> Code:
-    from python_ref.floating.codes import CODES
+    from python_ref.floating import of_design
+    from python_ref.floating.codes import FLOAT_CODES as float_codes
 
-    name = design.software.code if design.software.code in FLOAT_CODES else design.spec.code.name
-    if name not in CODES:
-        raise unknown("Code", name, "python_ref.floating.codes.CODES")
-    return CODES[name].seeded(seed)
+    name = design.software.code
+    return float_codes[name]() if name in float_codes else of_design.code(design.spec, seed)
 
 
 def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
@@ -308,20 +307,10 @@ def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLear
     return AnalogLearner(problem, _code(design, seed), 2.0**spec.perturbation.amplitude_log2, 2.0 ** schedule.rate_at(0), *times)
 
 
-def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
-    """The optimiser of the hardware in real numbers."""
-    from python_ref.floating import optimizers
-
-    if type(optimizer) is Sgd:
-        return optimizers.Plain(rate)
-    if type(optimizer) is Momentum:
-        return optimizers.Momentum(rate, 1.0 - 2.0**-optimizer.k)
-    raise unknown("Optimizer", optimizer, "mgd_hw.software._rule_of_hardware")
-
-
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
     """How the design learns for ``steps`` steps what :func:`opened` gave; the rate is that of step 0."""
     from python_ref.floating import devices as d
+    from python_ref.floating import of_design
     from python_ref.floating import optimizers as o
     from python_ref.floating.learner import Constant, HalfCosine, Learner
     from python_ref.floating.shift import ShiftedAdam
@@ -340,7 +329,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         case "sign":
             rule = o.SignDescent(rate)
         case name if name in OPTIMIZERS:
-            rule = _rule_of_hardware(spec.optimizer, rate)
+            rule = of_design.rule(spec.optimizer, rate)
         case _:
             raise unknown("Optimizer", software.optimizer, "mgd_hw.software.learner")
     if software.layer_factors is not None:
@@ -374,7 +363,4 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
 
 def has_slopes(design: Design) -> bool:
     """Whether the network can be propagated back."""
-    if design.software.outside is not None:
-        return False
-    layers: Any = network(design).layers
-    return all(layer.activation.differentiable for layer in layers if hasattr(layer, "activation"))
+    return design.software.outside is None and network(design).differentiable

@@ -110,7 +110,7 @@ def _online() -> Work:
     """The compiled float model of the shipped design "digits": a sample, a perturbation and an update a step."""
     from mgd_hw.config import load
     from python_ref.datasets import SampleOrder
-    from python_ref.fast_float import train
+    from python_ref.floating.online import train
 
     spec, random = load("digits").spec, np.random.default_rng(0)
     x, t = random.random((ONLINE, SMALL[0])), np.eye(SMALL[-1])[random.integers(SMALL[-1], size=ONLINE)]

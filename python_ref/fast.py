@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +19,8 @@ import numpy as np
 from python_ref.batch import accumulate, batchable
 from python_ref.compiled import compiled
 from python_ref.cost import correct, cost
+from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
-from python_ref.fast_float import Curve
 from python_ref.machine import COUNTER_LIMITS, Pass, State
 from python_ref.network import activate
 from python_ref.parameters import split_parameters
@@ -811,9 +811,8 @@ def train(
                 progress(machine.n)
             if until is not None and evaluated[0] >= until:
                 break
-    columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.empty(0)] * len(fields(Curve))
-    curve = Curve(*(column.astype(np.int64) for column in columns[:3]), *(column.astype(np.float64) for column in columns[3:]))
-    return Result(machine.state(), evaluations, curve, np.concatenate(history) if history else np.empty((0, 2), dtype=np.int64))
+    signed = np.concatenate(history) if history else np.empty((0, 2), dtype=np.int64)
+    return Result(machine.state(), evaluations, Curve.of_rows(rows), signed)
 
 
 class _Block(NamedTuple):

@@ -165,7 +165,7 @@ def _fixed(spec: DesignSpec, nonzero: float = NONZERO) -> float:
 
 
 def _float(spec: DesignSpec, nonzero: float = NONZERO) -> float:
-    from python_ref.fast_float import train
+    from python_ref.floating.online import train
 
     inputs, targets, start = samples_of(spec, nonzero)
     real = spec.formats.input.to_real(inputs), spec.formats.activation.to_real(targets)

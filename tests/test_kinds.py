@@ -21,8 +21,10 @@ from boards.fit import fit
 from mgd_hw import costs, flow
 from mgd_hw.config import Design, parse
 from mgd_hw.software import FLOAT_CODES, OPTIMIZER_KEYS, learner, opened
-from python_ref import batch, fast, fast_float, float_machine, machine, network, parameters
+from python_ref import batch, fast, machine, network, parameters
+from python_ref.datasets import SampleOrder
 from python_ref.floating import codes as float_codes
+from python_ref.floating import of_design, online
 from python_ref.perturbation import SignSource
 from python_ref.spec import perturbation
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
@@ -156,7 +158,8 @@ def sum_of_widths(spec: DesignSpec) -> int:
 
 
 def test_tables_have_the_same_members() -> None:
-    assert set(float_codes.CODES) == {*CODES, *FLOAT_CODES}
+    assert set(float_codes.FLOAT_CODES) == set(FLOAT_CODES)
+    assert not set(FLOAT_CODES) & set(CODES)
     assert set(OPTIMIZERS) <= set(OPTIMIZER_KEYS)
     assert set(costs.OPTIMIZERS) == set(OPTIMIZER_KEYS)
     for function in Activation:
@@ -174,7 +177,7 @@ def test_tables_have_the_same_members() -> None:
 
 
 MEMBERS = (
-    *(f'perturbation.code = "{name}"' for name in float_codes.CODES),
+    *(f'perturbation.code = "{name}"' for name in (*CODES, *FLOAT_CODES)),
     *(f'network.hidden = "{function.value}"\nnetwork.output = "{function.value}"' for function in Activation),
     *(f'optimizer.name = "{name}"' for name in OPTIMIZER_KEYS),
 )
@@ -266,12 +269,13 @@ USES: dict[str, Callable[[DesignSpec], Any]] = {
     "signs": sign_source,
     "host": seed_words,
     "learner": lambda spec: make_learner(design_with(spec)),
+    "online learner": lambda spec: online.signs(spec, 1, 0),
     "period": code_period,
     "fit": lambda spec: fit(spec, "ice40-up5k"),
 }
 
 
-@pytest.mark.parametrize("code", [*UNKNOWN_CODES, "lfsr", float_machine.SinusoidalCode()], ids=["unknown", "derived", "name", "float only"])
+@pytest.mark.parametrize("code", [*UNKNOWN_CODES, "lfsr", float_codes.SinusoidalCode()], ids=["unknown", "derived", "name", "float only"])
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_code_without_hardware_is_refused(use: Callable[[DesignSpec], Any], code: Any) -> None:
     with refused("python_ref.spec.perturbation.CODES"):
@@ -280,16 +284,14 @@ def test_a_code_without_hardware_is_refused(use: Callable[[DesignSpec], Any], co
 
 @pytest.mark.parametrize("code", UNKNOWN_CODES, ids=lambda code: code.name)
 def test_a_new_code_is_refused_where_it_is_forgotten(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the table of the spec alone, as if the other places of the guide were left out."""
+    """In the table of the spec alone, as if the other place of the guide were left out; the float side needs no place."""
     monkeypatch.setitem(perturbation.CODES, code.name, type(code))
     spec = with_code(code)
     assert phase_bits(spec) == 2
+    make_learner(design_with(spec))
+    assert np.array_equal(online.signs(spec, 1, 5), code.signs(np.arange(4), np.array([[1]]), np.zeros((1, 4), np.uint8))[0])
     with refused("rtl_gen.perturbation._SOURCES"):
         sign_source(spec)
-    with refused("python_ref.float_machine.sign_block"):
-        float_machine.signs(spec, 1, 0)
-    with refused("python_ref.floating.codes.CODES"):
-        make_learner(design_with(spec))
 
 
 @pytest.mark.parametrize("optimizer", [UnknownOptimizer(), DerivedMomentum()], ids=lambda optimizer: optimizer.name)
@@ -306,13 +308,13 @@ def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.Mon
         machine.step(spec, machine.step(BASE, start, (raw[0][0], raw[1][0]))[0], (raw[0][0], raw[1][0]))
     with refused("python_ref.fast._plan"):
         fast.train(spec, start, *raw, order, 2)
-    with refused("python_ref.float_machine.step"):
-        float_machine.step(spec, float_machine.initial_state(BASE, theta), (samples[0][0], samples[1][0]))
-    with refused("python_ref.fast_float._decay"):
-        fast_float._decay(optimizer)
+    with refused("python_ref.floating.online._decay"):
+        online.train(spec, theta, *samples, SampleOrder(1, False), 1)
+    with refused("python_ref.floating.of_design.rule"):
+        of_design.learner(spec)
     with refused("rtl_gen.lane.Lane"):
         Lane(spec)
-    with refused("mgd_hw.software._rule_of_hardware"):
+    with refused("python_ref.floating.of_design.rule"):
         make_learner(design_with(spec))
 
 
@@ -329,8 +331,8 @@ def test_an_unknown_form_of_an_activation_is_refused() -> None:
     function = stranger(Activation, form="a curve", signed=True, bounded=False)
     with refused("python_ref.network.activate"):
         network.activate(BASE, function, np.zeros(2, dtype=np.int64), BASE.preactivation_format(0))
-    with refused("python_ref.fast_float._functions"):
-        fast_float._functions([function])
+    with refused("python_ref.floating.online._functions"):
+        online._functions([function])
     with refused("python_ref.fast._Pieces.of"):
         fast._Pieces.of(function.form, BASE.preactivation_format(0))
     with refused("rtl_gen.activation"):

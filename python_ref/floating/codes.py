@@ -1,46 +1,27 @@
 """The codes s as rows of a table without end: row p, one entry per perturbed quantity; any part of it, regenerated, never stored.
 
-E(sᵢ·sⱼ) over the rows is 0 for i ≠ j. E(sᵢ²) is :attr:`Code.power`: 1 but for the sequential code, in which each quantity has its
-turn in one row of D. So C̃·s/Δ is on average the gradient times that power, and *summed* over D sequential rows it is the gradient,
-as everywhere in this project.
+E(sᵢ·sⱼ) over the rows is 0 for i ≠ j. E(sᵢ²) is 1 but for the sequential code, in which each quantity has its turn in one row of D.
+So C̃·s/Δ is on average the gradient times that power, and *summed* over D sequential rows it is the gradient, as everywhere in this
+project.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
 from python_ref.perturbation import BitStream
+from python_ref.spec import perturbation
 from python_ref.spec.perturbation import Trinomial
 
-__all__ = ["CODES", "Code", "RandomCode", "SequentialCode", "SinusoidalCode", "WalshCode"]
-
-BLOCK_SIGNS = 1 << 16
-"""Signs of parameters that are held at once where they come by rows."""
+__all__ = ["FLOAT_CODES", "Code", "DesignCode", "RandomCode", "SinusoidalCode"]
 
 
 class Code(Protocol):
-    """A perturbation code.
-
-    Attributes
-    ----------
-    name : str
-        In a design file.
-    """
-
-    name: ClassVar[str]
-
-    @classmethod
-    def seeded(cls, seed: int) -> Code:
-        """The code with this seed, if it has one."""
-        ...
-
-    def power(self, quantities: int) -> float:
-        """Mean of sᵢ² over the rows."""
-        ...
+    """A perturbation code."""
 
     def period(self, quantities: int) -> int | None:
         """Rows after which it repeats; None if it is not meant to."""
@@ -58,27 +39,6 @@ class Code(Protocol):
     def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
         """out[i, b] += values[b]·s of quantity ``start + i`` in row ``row + b`` (shapes (n, B) and (B,), one type)."""
         ...
-
-
-class _ByRows:
-    """A code without a seed. It spends signs row by row, a block at a time, so that their memory does not depend on the network."""
-
-    @classmethod
-    def seeded(cls, seed: int) -> Self:
-        """The code, which has no seed."""
-        return cls()
-
-    def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
-        """See :class:`Code`."""
-        for first in range(0, len(out), BLOCK_SIGNS):
-            part = slice(first, min(first + BLOCK_SIGNS, len(out)))
-            s = self.rows(row, 1, quantities, start + part.start, start + part.stop)[0]  # type: ignore[attr-defined]
-            out[part] = source[part] + s * out.dtype.type(value)
-
-    def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
-        """See :class:`Code`."""
-        s = self.rows(row, len(values), quantities, start, start + len(out))  # type: ignore[attr-defined]
-        out += s.T.astype(out.dtype) * values
 
 
 @lru_cache(maxsize=32)
@@ -100,17 +60,6 @@ class RandomCode:
     """
 
     seed: int = 1
-
-    name: ClassVar[str] = "lfsr"
-
-    @classmethod
-    def seeded(cls, seed: int) -> RandomCode:
-        """The code with this seed."""
-        return cls(seed)
-
-    def power(self, quantities: int) -> float:
-        """1"""
-        return 1.0
 
     def period(self, quantities: int) -> None:
         """None: 2¹²⁷ bits."""
@@ -143,60 +92,58 @@ class RandomCode:
         sign_stream(self.seed).spread(row * quantities + start, quantities, turned, out)
 
 
-@dataclass(frozen=True)
-class WalshCode(_ByRows):
-    """Signs ±1: −1 where the parity of ((i + 1) AND (p mod 2ᵐ)) is odd, 2ᵐ the smallest power of two above D. Row 0 of the matrix
-    is not used."""
+class _ByRows:
+    """A code whose signs come by rows: all of them that a call needs, at once."""
 
-    name: ClassVar[str] = "walsh"
+    def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
+        """See :class:`Code`."""
+        s = self.rows(row, 1, quantities, start, start + len(out))[0]  # type: ignore[attr-defined]
+        out[:] = source + s * out.dtype.type(value)
 
-    def power(self, quantities: int) -> float:
-        """1"""
-        return 1.0
+    def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
+        """See :class:`Code`."""
+        s = self.rows(row, len(values), quantities, start, start + len(out))  # type: ignore[attr-defined]
+        out += s.T.astype(out.dtype) * values
 
-    def period(self, quantities: int) -> int:
-        """2ᵐ"""
-        return 1 << quantities.bit_length()
+
+@dataclass(frozen=True, eq=False)
+class DesignCode(_ByRows):
+    """A code that the hardware has: the signs are those that its class in :mod:`python_ref.spec.perturbation` gives.
+
+    Parameters
+    ----------
+    code : python_ref.spec.perturbation.Code
+        The code. If it draws bits, quantity i takes bit p·D + i of the stream of :class:`RandomCode` in row p.
+    order : array of int64, shape (D,), or None
+        Index of each quantity, as the code counts them (:attr:`~python_ref.spec.layout.Layout.parameter_order` in weight perturbation);
+        None if the index is the quantity's number.
+    seed : int
+        Seed of the bits that the code draws.
+    """
+
+    code: perturbation.Code
+    order: np.ndarray | None = None
+    seed: int = 1
+
+    def period(self, quantities: int) -> int | None:
+        """The number of phases; None if bits are drawn."""
+        return None if self.code.generators(1) else self.code.period(quantities)
 
     def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """int8, ±1."""
-        phase = (np.arange(first, first + count, dtype=np.int64) % self.period(quantities))[:, None]
-        odd = np.arange(start + 1, (quantities if stop is None else stop) + 1, dtype=np.int64) & phase
-        for shift in (32, 16, 8, 4, 2, 1):
-            odd ^= odd >> shift
-        return (1 - 2 * (odd & 1)).astype(np.int8)
-
-
-@dataclass(frozen=True)
-class SequentialCode(_ByRows):
-    """One quantity at a time: +1 for number p mod D, 0 for the others."""
-
-    name: ClassVar[str] = "sequential"
-
-    def power(self, quantities: int) -> float:
-        """1/D"""
-        return 1.0 / quantities
-
-    def period(self, quantities: int) -> int:
-        """D"""
-        return quantities
-
-    def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """int8, 0 or 1."""
-        turn = np.arange(first, first + count, dtype=np.int64)[:, None] % quantities
-        return (np.arange(start, quantities if stop is None else stop) == turn).astype(np.int8)
+        """int8, −1 to 1. A code is asked for whole rows, since its signs may depend on how many quantities there are."""
+        index = np.arange(quantities) if self.order is None else self.order
+        phase = self.code.phase(np.arange(first, first + count, dtype=np.int64)[:, None], quantities)
+        if self.code.generators(1):
+            drawn = _stream(self.seed).bits(first * quantities, count * quantities).reshape(count, quantities)
+        else:
+            drawn = np.broadcast_to(np.uint8(0), (count, quantities))
+        return self.code.signs(index, phase, drawn)[:, start:stop]
 
 
 @dataclass(frozen=True)
 class SinusoidalCode(_ByRows):
-    """s = √2·sin(2π·(i + 1)·p/T), T = 2·(D + 1): orthogonal over a period, mean square 1, and odd in p, so that it collects no
-    curvature."""
-
-    name: ClassVar[str] = "sinusoidal"
-
-    def power(self, quantities: int) -> float:
-        """1"""
-        return 1.0
+    """s = √2·sin(2π·(i + 1)·p/T), T = 2·(D + 1): orthogonal over a period, mean square 1, and odd in p, so that the product of any
+    three sums to zero over a period: a one-sided difference collects no curvature."""
 
     def period(self, quantities: int) -> int:
         """T"""
@@ -210,5 +157,5 @@ class SinusoidalCode(_ByRows):
         return np.sqrt(2.0) * np.sin(2 * np.pi * (index * p % turns) / turns)
 
 
-CODES: dict[str, type[Code]] = {code.name: code for code in (RandomCode, WalshCode, SequentialCode, SinusoidalCode)}
-"""The codes by their names in a design file."""
+FLOAT_CODES: dict[str, type[Code]] = {"sinusoidal": SinusoidalCode}
+"""The codes that no hardware has, by their names in a design file."""

@@ -333,8 +333,13 @@ class Sequential:
         return tuple(Block(place.name, place.nodes) for place in self._places if place.nodes is not None)
 
     @cached_property
+    def differentiable(self) -> bool:
+        """Whether back-propagation is defined: every activation has a slope."""
+        return all(place.layer.activation.differentiable for place in self._places if place.weights is not None)
+
+    @cached_property
     def n_in(self) -> int:
-        """Inputs."""
+        """Number of inputs of a sample."""
         return int(np.prod(self.input_shape))
 
     @cached_property

@@ -1,7 +1,7 @@
 """The loop: multiplexed gradient descent of any forward pass, a page to read.
 
-The steps, periods and sums are those of :mod:`~python_ref.float_machine`, of which this is the generalisation: a step sees a batch, the
-estimate is the mean over it, G its sum over τ_θ steps, and an update is what an optimiser makes of G.
+The steps and periods are those of the fixed model, for any batch, estimator and optimiser: the estimate of a step is the mean over its
+batch, G is the sum of the estimates over τ_θ steps, and an update is what an optimiser makes of G.
 """
 
 from __future__ import annotations
@@ -20,7 +20,20 @@ from python_ref.floating.objectives import correct
 from python_ref.floating.optimizers import Memory, Optimizer, Plain
 from python_ref.floating.passes import ForwardPass, total
 
-__all__ = ["Constant", "Curve", "Decay", "HalfCosine", "Learner", "Result", "State", "evaluate", "initial_state", "step", "train"]
+__all__ = [
+    "Constant",
+    "Curve",
+    "Decay",
+    "HalfCosine",
+    "Learner",
+    "Result",
+    "State",
+    "evaluate",
+    "initial_state",
+    "outputs",
+    "step",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -180,16 +193,18 @@ def _update(learner: Learner, state: State, n: int) -> State:
     )
 
 
+def outputs(network: ForwardPass, theta: np.ndarray, inputs: np.ndarray, batch: int = 250) -> np.ndarray:
+    """Outputs (shape (n, n_out)) of a network at θ (shape (P,)) to inputs (shape (n, n_in)), of which ``batch`` pass at once."""
+    return np.concatenate([network.forward(theta, inputs[first : first + batch]) for first in range(0, len(inputs), batch)])
+
+
 def evaluate(
     network: ForwardPass, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, costs: Callable | None = None, batch: int = 250
 ) -> tuple[float, float]:
     """Accuracy over samples (shapes (n, n_in), (n, n_out)), and mean cost, NaN without a function of outputs and targets."""
-    right, sum_of_costs = 0, 0.0
-    for first in range(0, len(inputs), batch):
-        outputs, wanted = network.forward(theta, inputs[first : first + batch]), targets[first : first + batch]
-        right += int(np.count_nonzero(correct(outputs, wanted)))
-        sum_of_costs += math.nan if costs is None else float(costs(outputs, wanted).sum(dtype=np.float64))
-    return right / len(inputs), sum_of_costs / len(inputs)
+    found = outputs(network, theta, inputs, batch)
+    right = int(np.count_nonzero(correct(found, targets)))
+    return right / len(inputs), math.nan if costs is None else float(costs(found, targets).mean(dtype=np.float64))
 
 
 @dataclass(frozen=True)

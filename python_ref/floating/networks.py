@@ -6,20 +6,14 @@ from collections.abc import Callable
 
 from python_ref.floating.layers import Convolution, Dense, Pool, Sequential
 from python_ref.spec.activations import Activation
-from python_ref.spec.network import Network
 
-__all__ = ["NETWORKS", "cifar_2023", "dense", "fashion_2023", "fashion_2025", "of_design"]
+__all__ = ["NETWORKS", "cifar_2023", "dense", "fashion_2023", "fashion_2025"]
 
 
 def dense(sizes: tuple[int, ...], hidden: Activation = Activation.TANH, output: Activation = Activation.IDENTITY) -> Sequential:
     """Dense layers: inputs, then the neurons of each."""
     last = len(sizes) - 1
     return Sequential(sizes[:1], tuple(Dense(size, output if n == last else hidden) for n, size in enumerate(sizes[1:], 1)))
-
-
-def of_design(network: Network) -> Sequential:
-    """The dense network of a design, θ in the same order."""
-    return dense(network.sizes, network.hidden, network.output)
 
 
 def fashion_2023(width: int = 1) -> Sequential:

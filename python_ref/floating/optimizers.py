@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-__all__ = ["OPTIMIZERS", "Adam", "Layered", "Momentum", "Nesterov", "Optimizer", "Plain", "SignDescent"]
+__all__ = ["OPTIMIZERS", "Adam", "HeavyBall", "Layered", "Nesterov", "Optimizer", "Plain", "SignDescent"]
 
 Memory = tuple[np.ndarray, ...]
 """What an optimiser keeps per parameter (arrays of shape (P,)): the memories that hardware would need."""
@@ -56,7 +56,7 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class Momentum:
+class HeavyBall:
     """m ← β·m + G; θ ← θ − η·m (Polyak 1964). In the long run a constant G moves θ 1/(1 − β) times as far."""
 
     rate: float = 0.01
@@ -79,7 +79,7 @@ class Momentum:
 
 
 @dataclass(frozen=True)
-class Nesterov(Momentum):
+class Nesterov(HeavyBall):
     """m ← β·m + G; θ ← θ − η·(β·m + G): Nesterov's momentum as Sutskever et al., ICML 2013, write it, θ being the point looked ahead to."""
 
     name: ClassVar[str] = "nesterov"
@@ -194,7 +194,7 @@ class Layered:
         return move * np.repeat(np.array(factors, move.dtype), counts), kept
 
 
-OPTIMIZERS: dict[str, type[Plain] | type[Momentum] | type[Nesterov] | type[Adam] | type[SignDescent]] = {
-    rule.name: rule for rule in (Plain, Momentum, Nesterov, Adam, SignDescent)
+OPTIMIZERS: dict[str, type[Plain] | type[HeavyBall] | type[Nesterov] | type[Adam] | type[SignDescent]] = {
+    rule.name: rule for rule in (Plain, HeavyBall, Nesterov, Adam, SignDescent)
 }
 """The optimisers by name."""

@@ -7,9 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from python_ref.float_machine import forward
 from python_ref.floating.layers import Convolution, Dense, Pool, Sequential, Variation
-from python_ref.floating.networks import NETWORKS, cifar_2023, dense, fashion_2023, fashion_2025, of_design
+from python_ref.floating.networks import NETWORKS, cifar_2023, dense, fashion_2023, fashion_2025
 from python_ref.floating.objectives import CrossEntropy, SquaredError
 from python_ref.floating.passes import ForwardPass, Measured, NodePass, split, total
 from python_ref.spec.activations import Activation
@@ -17,6 +16,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.network import Network
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
+from tests.support.float_oracle import forward
 
 SMALL = Sequential(
     (2, 7, 6),
@@ -170,7 +170,8 @@ def test_a_design_keeps_its_order_of_parameters() -> None:
     network = Network((5, 4, 3), Activation.TANH, Activation.SIGMOID)
     spec = DesignSpec("small", network, Perturbation(Kind.NODE), Schedule(((0, -4),)))
     theta, x = np.random.default_rng(0).standard_normal(network.n_parameters), np.random.default_rng(1).random((6, 5))
-    assert of_design(network).forward(theta, x) == pytest.approx(forward(spec, theta, x)[-1])
+    layers = dense(network.sizes, network.hidden, network.output)
+    assert layers.forward(theta, x) == pytest.approx(np.array([forward(spec, theta, each)[-1] for each in x]))
 
 
 def test_blocks() -> None:

@@ -1,63 +1,19 @@
-"""The loop against the float machine, step by step, and its counts against the schedule."""
+"""The loop: its counts against the schedule, and what it learns; test_of_design.py holds it against the oracle, step by step."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from python_ref import float_machine
 from python_ref.datasets import SampleOrder, nist7x7, xor
-from python_ref.floating.codes import WalshCode
 from python_ref.floating.devices import CostNoise, Endurance, Quantisation
 from python_ref.floating.estimators import NodePerturbation, WeightPerturbation, normalised
 from python_ref.floating.learner import Constant, HalfCosine, Learner, evaluate, initial_state, step, train
-from python_ref.floating.networks import dense, of_design
+from python_ref.floating.networks import dense
 from python_ref.floating.objectives import SquaredError
-from python_ref.floating.optimizers import Adam, Momentum, Plain
+from python_ref.floating.optimizers import Adam, Plain
 from python_ref.floating.passes import Measured
-from python_ref.parameters import initial_parameters
-from python_ref.spec import optimizer as optimizers
-from python_ref.spec import perturbation
 from python_ref.spec.activations import Activation
-from python_ref.spec.design import DesignSpec
-from python_ref.spec.network import Network
-from python_ref.spec.perturbation import Kind, Perturbation
-from python_ref.spec.schedule import Difference, Schedule
-
-NETWORK = Network((4, 3, 2), Activation.TANH, Activation.SIGMOID)
-PERIODS = [(1, 1, 1), (2, 1, 4), (3, 4, 2), (1, 6, 3), (5, 2, 1)]
-
-
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("difference", Difference)
-@pytest.mark.parametrize("periods", PERIODS, ids=str)
-@pytest.mark.parametrize("momentum", [False, True])
-def test_steps_are_the_float_machines(kind: Kind, difference: Difference, periods: tuple[int, int, int], momentum: bool) -> None:
-    """The same θ, G and count of evaluations after every step; with Walsh signs, which both have from the definition."""
-    optimizer: optimizers.Optimizer = optimizers.Momentum(3) if momentum else optimizers.Sgd()
-    schedule = Schedule(((0, -3),), *periods, difference)
-    code = perturbation.WalshCode()
-    spec = DesignSpec("twin", NETWORK, Perturbation(kind, code, -6), schedule, optimizer)
-    network, two_sided = of_design(NETWORK), difference is Difference.TWO_SIDED
-    estimator = (
-        NodePerturbation(network, SquaredError(), WalshCode(), 2.0**-6, two_sided)
-        if kind is Kind.NODE
-        else WeightPerturbation(Measured(network, SquaredError()), WalshCode(), 2.0**-6, two_sided)
-    )
-    rule = Momentum(2.0**-3, 1 - 2.0**-3) if momentum else Plain(2.0**-3)
-    learner = Learner(estimator, rule, 1, *periods)
-    theta = initial_parameters(spec)
-    ours, theirs = initial_state(learner, theta), float_machine.initial_state(spec, theta)
-    random = np.random.default_rng(0)
-    x, t = random.random((20, 4)), random.random((20, 2))
-    for n in range(20):
-        sample = n // periods[1]
-        s = WalshCode().rows(n // periods[0], 1, spec.quantities)[0].astype(float)
-        ours, _ = step(learner, ours, x[[sample]], t[[sample]])
-        theirs, _ = float_machine.step(spec, theirs, (x[sample], t[sample]), s=s)
-        assert ours.theta == pytest.approx(theirs.parameters, abs=1e-13)
-        assert ours.gradient * 2.0**-3 == pytest.approx(theirs.gradient, abs=1e-13)
-        assert (ours.evaluations, ours.writes) == (theirs.evaluations, theirs.writes)
 
 
 def test_counts() -> None:

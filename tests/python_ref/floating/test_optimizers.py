@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from python_ref.floating.optimizers import OPTIMIZERS, Adam, Layered, Momentum, Nesterov, Optimizer, Plain, SignDescent
+from python_ref.floating.optimizers import OPTIMIZERS, Adam, HeavyBall, Layered, Nesterov, Optimizer, Plain, SignDescent
 
 GRADIENTS = np.random.default_rng(0).standard_normal((30, 5))
 
@@ -23,7 +23,7 @@ def by_loop(rule: Optimizer, gradients: list[float]) -> list[float]:
             case Nesterov():
                 m = rule.beta * m + g
                 move = rule.beta * m + g
-            case Momentum():
+            case HeavyBall():
                 m = rule.beta * m + g
                 move = m
             case SignDescent():
@@ -42,7 +42,7 @@ def by_loop(rule: Optimizer, gradients: list[float]) -> list[float]:
     "rule",
     [
         Plain(0.3),
-        Momentum(0.3, 0.7),
+        HeavyBall(0.3, 0.7),
         Nesterov(0.3, 0.7),
         Adam(0.1),
         Adam(0.1, 0.8, 0.95, corrected=False),

@@ -1,28 +1,35 @@
-"""The float model at speed: the same algorithm as :mod:`~python_ref.float_machine`, its hot loop compiled.
+"""The learner of a design at speed: one sample, one perturbation at a time, its hot loop compiled.
 
-Import this module where it is needed, since it imports numba. What makes it fast: parameters are stored input by input,
-so that inputs of zero cost nothing and the inner loop runs over neurons; the product of the first layer is computed when θ
-or x changes and shared by the passes of a step, z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight perturbation. It stays in
-float64: the arithmetic is not what limits it, and C₊ − C₀ needs the digits.
+It learns as :func:`python_ref.floating.of_design.learner` does, with every learning rate of the schedule and with random signs from numpy's
+PCG64, so that nothing in them comes from a shift register. Import this module where it is needed, since it imports numba. What makes it
+fast: parameters are stored input by input, so that inputs of zero cost nothing and the inner loop runs over neurons; the product of the
+first layer is computed when θ or x changes and shared by the passes of a step, z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight
+perturbation. It stays in float64: the arithmetic is not what limits it, and C₊ − C₀ needs the digits.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from python_ref.compiled import compiled
+from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
-from python_ref.float_machine import block_length, evaluate, sign_block, storage_order
+from python_ref.floating.of_design import evaluate
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.perturbation import LfsrCode
 
-__all__ = ["Curve", "Result", "train"]
+__all__ = ["Result", "block_length", "signs", "train"]
+
+BLOCK_VALUES = 1 << 18
+"""About how many signs are drawn at once."""
 
 MOST_PIECES = 4
 """Largest number of straight pieces of an activation in the compiled loops."""
@@ -46,7 +53,7 @@ def _functions(activations: Sequence[Activation]) -> np.ndarray:
             row[1] = form.number
             continue
         if not isinstance(form, Piecewise):
-            raise unknown("Form of an activation", form, "python_ref.fast_float._functions")
+            raise unknown("Form of an activation", form, "python_ref.floating.online._functions")
         if len(form.pieces) > MOST_PIECES:
             raise ValueError(f"Number of pieces of an activation must be at most {MOST_PIECES}, not {len(form.pieces)!r}")
         row[0] = len(form.pieces)
@@ -62,7 +69,66 @@ def _decay(optimizer: Optimizer) -> float:
         return 2.0**-optimizer.k
     if type(optimizer) is Sgd:
         return 0.0
-    raise unknown("Optimizer", optimizer, "python_ref.fast_float._decay")
+    raise unknown("Optimizer", optimizer, "python_ref.floating.online._decay")
+
+
+# -- The code s -------------------------------------------------------------------------------------------------------
+
+
+def _storage_order(spec: DesignSpec) -> np.ndarray:
+    """Canonical index of each parameter (int64, shape (P,)) where they are stored input by input: a layer's biases, then the weights of
+    input 0 to all its neurons, and so on."""
+    parts, first = [], 0
+    for layer in spec.network.layers:
+        parts.append(first + np.arange(layer.n_parameters).reshape(layer.n_out, layer.n_in + 1).T.ravel())
+        first += layer.n_parameters
+    return np.concatenate(parts)
+
+
+def block_length(spec: DesignSpec) -> int:
+    """Number of sign vectors in a block of signs."""
+    return max(1, BLOCK_VALUES // spec.quantities)
+
+
+@lru_cache(maxsize=2)
+def _sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
+    """The sign vectors p from ``block`` times :func:`block_length` on.
+
+    Returns
+    -------
+    array of float64, shape (block_length, quantities), read-only
+        Signs of the neurons in canonical order, or of the parameters as they are stored.
+
+    Raises
+    ------
+    TypeError
+        If no hardware has the code.
+    """
+    code, length, quantities = spec.code, block_length(spec), spec.quantities
+    drawn = np.broadcast_to(np.uint8(0), (length, quantities))
+    if code.generators(1):
+        random, count = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,)))), length * quantities
+        drawn = np.unpackbits(np.frombuffer(random.bytes(-(-count // 8)), np.uint8), count=count).reshape(length, quantities)
+    if type(code) is LfsrCode:  # independent signs; what its class does beyond that mends a correlation of the shift register
+        s = drawn.astype(np.float64)
+        s *= -2.0
+        s += 1.0
+    else:
+        index = np.arange(quantities) if spec.node else spec.layout.parameter_order[_storage_order(spec)]
+        p = block * length + np.arange(length)[:, None]
+        s = code.signs(index, code.phase(p, quantities), drawn).astype(np.float64)
+    s.setflags(write=False)
+    return s
+
+
+def signs(spec: DesignSpec, seed: int, p: int) -> np.ndarray:
+    """Sign vector number ``p`` (float64, shape (quantities,)) of the neurons or parameters in canonical order."""
+    block, row = divmod(p, block_length(spec))
+    found = _sign_block(spec, seed, block)[row]
+    return found if spec.node else _canonical(found, _storage_order(spec))
+
+
+# -- The compiled loops -----------------------------------------------------------------------------------------------
 
 
 _compiled = compiled()
@@ -225,29 +291,6 @@ def _run(
 
 
 @dataclass(frozen=True)
-class Curve:
-    """What a run looked like, a row per record (arrays of shape (records,)).
-
-    Attributes
-    ----------
-    steps, evaluations, writes : int64
-        Steps, forward passes of one sample, and parameter writes so far.
-    online_accuracy, online_cost : float64
-        Over the samples that arrived since the last record, judged on their first pass; NaN where none arrived.
-    accuracy, cost : float64
-        Of the unperturbed network on the samples for evaluation; NaN where none were given.
-    """
-
-    steps: np.ndarray
-    evaluations: np.ndarray
-    writes: np.ndarray
-    online_accuracy: np.ndarray
-    online_cost: np.ndarray
-    accuracy: np.ndarray
-    cost: np.ndarray
-
-
-@dataclass(frozen=True)
 class Result:
     """A finished run.
 
@@ -317,8 +360,7 @@ class _Recorder:
 
     def curve(self) -> Curve:
         """All rows."""
-        columns = [np.array(column) for column in zip(*self._rows, strict=True)] or [np.empty(0)] * len(fields(Curve))
-        return Curve(*(column.astype(np.int64) for column in columns[:3]), *(column.astype(np.float64) for column in columns[3:]))
+        return Curve.of_rows(self._rows)
 
 
 def _canonical(theta: np.ndarray, stored: np.ndarray) -> np.ndarray:
@@ -375,7 +417,7 @@ def train(
     network, schedule = spec.network, spec.schedule
     inputs, targets = (np.require(table, np.float32, ["C", "W"]) for table in (inputs, targets))
     _check_shapes(spec, parameters, inputs, targets, order)
-    stored = storage_order(spec)
+    stored = _storage_order(spec)
     theta = np.array(parameters, dtype=np.float64)[stored]
     gradient, momentum = np.zeros_like(theta), np.zeros_like(theta)
     baseline, values, log = np.array([0.0, 1.0]), np.zeros(sum(network.sizes)), np.zeros(5)
@@ -391,13 +433,13 @@ def train(
 
     while n < steps:
         stop = _block_end(spec, n, steps, record_every, block_steps)
-        signs = sign_block(spec, seed, n // block_steps)[n % block_steps // periods[0] :]
+        block = _sign_block(spec, seed, n // block_steps)[n % block_steps // periods[0] :]
         first = n // periods[1]
         indices = order.indices(first, (stop - 1) // periods[1] - first + 1)
         scale = 2.0 ** schedule.rate_at(n) / (2 * delta if spec.two_sided else delta)
         _run(
             n, stop, periods, spec.two_sided, spec.node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline,
-            values, inputs, targets, indices, signs, log,
+            values, inputs, targets, indices, block, log,
         )  # fmt: skip
         n = stop
         if n % record_every == 0 or n == steps:
