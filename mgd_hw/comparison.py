@@ -16,7 +16,8 @@ from mgd_hw.costs import Costs, costs_of_backprop, costs_of_mgd
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import MEASURES, Judged, Kind, Measure
 from mgd_hw.data.summary import Summary
-from mgd_hw.divergence import failure, layer_shares, saturation_shares
+from mgd_hw.divergence import failure, saturation_shares
+from mgd_hw.judging import judge_fixed
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
 from python_ref.datasets import SampleOrder, quantise
@@ -664,12 +665,13 @@ def _real_training(
 
 
 def _train_fixed(task: _Task, progress: Progress) -> Training:
-    from python_ref.fast import evaluate, outputs, train
+    from python_ref.fast import train
     from python_ref.machine import initial_state
 
     spec, data = task.spec, task.data
     inputs, targets = quantise(spec, data.train)
     test = quantise(spec, data.test)
+    start = judge_fixed(spec, task.raw, data)
     begun = time.perf_counter()
     result = train(
         spec,
@@ -685,22 +687,19 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
     seconds = time.perf_counter() - begun
     curve = _curve(result.curve, data, spec.network.n_out)
     counters = dict(zip(COUNTERS, result.state.counters.tolist(), strict=True))
-    found, layers = outputs(spec, result.state.parameters, test[0])
-    answers = spec.formats.activation.to_real(found)
-    shares = saturation_shares(spec, counters, result.evaluations) | layer_shares(layers)
-    start = evaluate(spec, task.raw, *test)[1] / spec.network.n_out
-    cost = float(curve["cost"][-1])
+    final = judge_fixed(spec, result.state.parameters, data)
+    shares = saturation_shares(spec, counters, result.evaluations) | final.saturated
     return Training(
         seed=task.seed,
-        **data.kind.verdict(answers),
-        cost=cost,
+        **data.kind.verdict(final.answers),
+        cost=final.cost,
         seconds=seconds,
         evaluations=result.evaluations,
         writes=counters["writes"],
         saturations={kind: counters[f"saturated_{kind}"] for kind in SATURATION_KINDS},
         curve=curve,
         parameters=spec.formats.weight.to_real(result.state.parameters),
-        failure=failure(data, cost, start, shares),
+        failure=failure(data, final.cost, start.cost, shares),
     )
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from mgd_hw.config import Design
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
-from mgd_hw.divergence import failure, layer_shares, saturation_shares
+from mgd_hw.divergence import failure, saturation_shares
+from mgd_hw.judging import judge_fixed
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.results import Result, plain
 from mgd_hw.software import has_slopes, learner, network, objective, opened, start
@@ -334,7 +335,7 @@ class _FixedRun:
 
 def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
     """Run the fixed model for some steps."""
-    from python_ref.fast import evaluate, outputs, train
+    from python_ref.fast import train
     from python_ref.machine import initial_state
 
     spec = design.spec
@@ -344,11 +345,8 @@ def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
     counted = dict(zip(COUNTERS, found.state.counters.tolist(), strict=True))
     shares = saturation_shares(spec, counted, found.evaluations)
     changed = counted["changed"] / counted["writes"] if counted["writes"] else math.nan
-    test, final, n_out = quantise(spec, data.test), found.state.parameters, spec.network.n_out
-    cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, raw))
-    answers, layers = outputs(spec, final, test[0])
-    scores = data.kind.scores(spec.formats.activation.to_real(answers))
-    return _FixedRun(steps, shares, changed, scores, failure(data, cost, start, layer_shares(layers)))
+    final, start = (judge_fixed(spec, parameters, data) for parameters in (found.state.parameters, raw))
+    return _FixedRun(steps, shares, changed, data.kind.scores(final.answers), failure(data, final.cost, start.cost, final.saturated))
 
 
 # -- Judgement --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mgd_hw.costs import Costs, costs_of_mgd
 from mgd_hw.data.kinds import Judged, Kind
-from mgd_hw.divergence import failure, layer_shares, saturation_shares
+from mgd_hw.divergence import failure, saturation_shares
 from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
 from mgd_hw.results import Result, plain
@@ -389,22 +389,17 @@ def _trained(session: Session, link: str, design: Design) -> None:
 def _result(
     session: Session, design: Design, data: Any, link: str, statistics: Any, hertz: float, divisor: float, board: Board | None
 ) -> Trained:
-    from python_ref.datasets import quantise
-    from python_ref.fast import evaluate, outputs
+    from mgd_hw.judging import judge_fixed
     from python_ref.spec.frames import sample_bytes
 
     spec = design.spec
-    test = quantise(spec, data.test)
-    final, n_out = session.final["parameter"], spec.network.n_out
-    cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, session.run.parameters))
-    found, layers = outputs(spec, final, test[0])
-    answers = spec.formats.activation.to_real(found)
+    final, start = (judge_fixed(spec, parameters, data) for parameters in (session.final["parameter"], session.run.parameters))
     per_step = session.cycles / session.trained if session.trained else math.nan
     on_line = session.sent / session.samples if session.samples else math.nan
     counters = session.totals()
     saturations = sum(count for name, count in counters.items() if name.startswith("saturated_"))
     costs = costs_of_mgd(design, session.done, fixed=True, writes=counters["writes"], saturations=saturations, board=board)
-    shares = saturation_shares(spec, counters, costs.evaluations) | layer_shares(layers)
+    shares = saturation_shares(spec, counters, costs.evaluations) | final.saturated
     return Trained(
         design=design.name,
         digest=spec.digest,
@@ -412,8 +407,8 @@ def _result(
         steps=session.done,
         resumed_from=session.resumed_from,
         seconds=session.mark.seconds if session.done == session.mark.step else session._earlier + session.active,
-        scores=data.kind.scores(answers),
-        cost=cost,
+        scores=data.kind.scores(final.answers),
+        cost=final.cost,
         verify=session.model is not None,
         verified=session.verified,
         mismatches=session.mismatches,
@@ -440,7 +435,7 @@ def _result(
         checkpoint_step=session.mark.step,
         costs=costs,
         kind=data.kind,
-        failure=failure(data, cost, start, shares),
+        failure=failure(data, final.cost, start.cost, shares),
     )
 
 

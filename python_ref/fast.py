@@ -36,7 +36,7 @@ from python_ref.spec.probes import COUNTERS, probes, values_per_step
 from python_ref.spec.tables import activation_table
 from python_ref.trace import Header, Run, TraceWriter
 
-__all__ = ["Result", "evaluate", "exact_matmul", "outputs", "train", "write_trace"]
+__all__ = ["Result", "evaluate", "exact_matmul", "measures", "outputs", "train", "write_trace"]
 
 BLOCK_BYTES = 1 << 22
 """About as large as the signs, the random words or the observables of a block of steps get."""
@@ -731,9 +731,13 @@ def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tup
 
 def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """Accuracy, and mean cost as a real number, of the unperturbed network over raw samples (shapes (n, n_in), (n, n_out))."""
-    found, _ = outputs(spec, parameters, inputs)
+    return measures(spec, outputs(spec, parameters, inputs)[0], targets)
+
+
+def measures(spec: DesignSpec, found: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """Accuracy, and mean cost as a real number, of raw outputs to samples with raw targets (both of shape (n, n_out))."""
     right, total = int(np.count_nonzero(correct(spec, found, targets))), int(np.sum(cost(found, targets)))
-    return right / len(inputs), math.ldexp(total / len(inputs), -spec.cost_format.fraction_bits)
+    return right / len(found), math.ldexp(total / len(found), -spec.cost_format.fraction_bits)
 
 
 def exact_matmul(a: np.ndarray, b: np.ndarray, width: int) -> np.ndarray:
