@@ -14,7 +14,7 @@ import numpy as np
 
 from mgd_hw.errors import UserError
 from mgd_hw.output import write_file
-from python_ref.machine import sample_number
+from python_ref.fixed.machine import sample_number
 from python_ref.trace import Run
 
 __all__ = ["CHECKPOINT", "Checkpoint", "RunDigest"]

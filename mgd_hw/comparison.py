@@ -665,8 +665,8 @@ def _real_training(
 
 
 def _train_fixed(task: _Task, progress: Progress) -> Training:
-    from python_ref.fast import train
-    from python_ref.machine import initial_state
+    from python_ref.fixed.fast import train
+    from python_ref.fixed.machine import initial_state
 
     spec, data = task.spec, task.data
     inputs, targets = quantise(spec, data.train)
@@ -743,9 +743,9 @@ def trainers_of(
 
 def warm_up(design: Design, data: Data) -> None:
     """Compile what is compiled, so that no run's time includes it."""
-    from python_ref import fast
+    from python_ref.fixed import fast
+    from python_ref.fixed.machine import initial_state
     from python_ref.floating import online
-    from python_ref.machine import initial_state
 
     spec = design.spec
     raw = _start(spec, spec.network.initial.seed, None)
@@ -764,9 +764,9 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     A gradient memory and a period longer than the sum keep the parameters where they are. The formats are the design's, but that G has
     room above for as many steps as a word of the host allows; so many are taken at a time.
     """
-    from python_ref import fast
+    from python_ref.fixed import fast
+    from python_ref.fixed.machine import initial_state
     from python_ref.floating import online
-    from python_ref.machine import initial_state
 
     spec = design.spec
     steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))

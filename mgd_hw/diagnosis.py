@@ -243,10 +243,10 @@ def _noise_of_devices(design: Design, machine: Learner) -> float:
 
 def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) -> float:
     """Root mean square of what formats change of C̃, by the fixed and the float model with the same signs."""
-    from python_ref import cost
-    from python_ref import network as fixed
+    from python_ref.fixed import cost
+    from python_ref.fixed import network as fixed
+    from python_ref.fixed.perturbation import SignSource
     from python_ref.floating import of_design
-    from python_ref.perturbation import SignSource
 
     spec = design.spec
     assert raw is not None
@@ -335,8 +335,8 @@ class _FixedRun:
 
 def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
     """Run the fixed model for some steps."""
-    from python_ref.fast import train
-    from python_ref.machine import initial_state
+    from python_ref.fixed.fast import train
+    from python_ref.fixed.machine import initial_state
 
     spec = design.spec
     period = spec.schedule.update_period

@@ -35,7 +35,7 @@ class Judgement:
 
 def judge_fixed(spec: DesignSpec, parameters: np.ndarray, data: Data) -> Judgement:
     """Pass the judged samples of ``data`` once through the fixed model at raw parameters (int64, shape (P,))."""
-    from python_ref.fast import measures, outputs
+    from python_ref.fixed.fast import measures, outputs
 
     inputs, targets = quantise(spec, data.test)
     found, outside = outputs(spec, parameters, inputs)

@@ -229,8 +229,8 @@ def observe(
     listener : Listener or None
         Told of progress.
     """
-    from python_ref.fast import train
-    from python_ref.machine import initial_state
+    from python_ref.fixed.fast import train
+    from python_ref.fixed.machine import initial_state
 
     listener = listener or Silent()
     spec = replace(design.spec, hardware=replace(design.spec.hardware, signature=False))  # which takes long, and changes nothing

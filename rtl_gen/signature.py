@@ -27,7 +27,7 @@ def fold(payload: Value) -> Value:
 
 
 class Signature(wiring.Component):
-    """Signature, as :mod:`python_ref.signature` defines it, of the folded payloads of events.
+    """Signature, as :mod:`python_ref.fixed.signature` defines it, of the folded payloads of events.
 
     Parameters
     ----------

@@ -324,10 +324,10 @@ import numpy as np
 from mgd_hw.config import parse
 from mgd_hw.data import load
 from mgd_hw.flow import run_of
-from python_ref import fast
+from python_ref.fixed import fast
 from python_ref.floating import of_design, online
 from python_ref.floating.of_design import evaluate
-from python_ref.machine import initial_state
+from python_ref.fixed.machine import initial_state
 from python_ref.spec.activations import Activation
 from python_ref.spec.number import Fixed
 from python_ref.spec.tables import activation_table
@@ -367,7 +367,7 @@ from pathlib import Path
 import numpy as np
 
 from python_ref.floating import of_design, online
-from python_ref.perturbation import SignSource
+from python_ref.fixed.perturbation import SignSource
 from python_ref.spec.perturbation import AlternatingCode, Kind
 from python_ref.spec.registers import phase_bits
 from rtl_gen.core import Core

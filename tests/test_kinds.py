@@ -21,11 +21,12 @@ from boards.fit import fit
 from mgd_hw import costs, flow
 from mgd_hw.config import Design, parse
 from mgd_hw.software import FLOAT_CODES, OPTIMIZER_KEYS, learner, opened
-from python_ref import batch, fast, machine, network, parameters
+from python_ref import parameters
 from python_ref.datasets import SampleOrder
+from python_ref.fixed import batch, fast, machine, network
+from python_ref.fixed.perturbation import SignSource
 from python_ref.floating import codes as float_codes
 from python_ref.floating import of_design, online
-from python_ref.perturbation import SignSource
 from python_ref.spec import perturbation
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware, code_period
@@ -304,9 +305,9 @@ def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.Mon
     raw = tuple(part.astype(np.int64) for part in samples)
     order = run_of(BASE, 2).order
     start = machine.initial_state(BASE, theta.astype(np.int64))
-    with refused("python_ref.machine._learn"):
+    with refused("python_ref.fixed.machine._learn"):
         machine.step(spec, machine.step(BASE, start, (raw[0][0], raw[1][0]))[0], (raw[0][0], raw[1][0]))
-    with refused("python_ref.fast._plan"):
+    with refused("python_ref.fixed.fast._plan"):
         fast.train(spec, start, *raw, order, 2)
     with refused("python_ref.floating.online._decay"):
         online.train(spec, theta, *samples, SampleOrder(1, False), 1)
@@ -329,11 +330,11 @@ def stranger(kind: type[enum.Enum], **facts: Any) -> Any:
 
 def test_an_unknown_form_of_an_activation_is_refused() -> None:
     function = stranger(Activation, form="a curve", signed=True, bounded=False)
-    with refused("python_ref.network.activate"):
+    with refused("python_ref.fixed.network.activate"):
         network.activate(BASE, function, np.zeros(2, dtype=np.int64), BASE.preactivation_format(0))
     with refused("python_ref.floating.online._functions"):
         online._functions([function])
-    with refused("python_ref.fast._Pieces.of"):
+    with refused("python_ref.fixed.fast._Pieces.of"):
         fast._Pieces.of(function.form, BASE.preactivation_format(0))
     with refused("rtl_gen.activation"):
         _Straight(_with_output(function))
@@ -403,9 +404,9 @@ def test_unknown_roundings_and_overflows_are_refused() -> None:
         round_raw(values, 5, rounding)
     with refused("python_ref.spec.number.cast_raw"):
         cast_raw(values, wide, narrow, Rounding.FLOOR, overflow)
-    with refused("python_ref.fast._ROUNDINGS"):
+    with refused("python_ref.fixed.fast._ROUNDINGS"):
         fast._Cast.of(wide, narrow, Cast(rounding))
-    with refused("python_ref.fast._WRAPS"):
+    with refused("python_ref.fixed.fast._WRAPS"):
         fast._Cast.of(wide, narrow, Cast(overflow=overflow))
     with refused("rtl_gen.fixed.round_value"):
         round_value(value, 5, rounding)
@@ -416,7 +417,7 @@ def test_unknown_roundings_and_overflows_are_refused() -> None:
     with refused("rtl_gen.cast.cast_in_two"):
         cast_in_two(Module(), value, 5, narrow, Rounding.FLOOR, overflow, "x")
     odd = replace(BASE, formats=replace(BASE.formats, gradient_cast=Cast(rounding)))
-    with refused("python_ref.batch._broadcast"):
+    with refused("python_ref.fixed.batch._broadcast"):
         batch._broadcast(odd, 0, np.ones(1, np.int64), np.ones((1, 2)), -5)
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from python_ref.perturbation import BitStream
+from python_ref.fixed.perturbation import BitStream
 from python_ref.spec import perturbation
 from python_ref.spec.perturbation import Trinomial
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from python_ref import shift_adam
+from python_ref.fixed import shift_adam
+from python_ref.fixed.perturbation import BitStream
 from python_ref.floating.optimizers import Memory
-from python_ref.perturbation import BitStream
 from python_ref.spec.number import Rounding
 from python_ref.spec.perturbation import stochastic_generator
 from python_ref.spec.shift_adam import ShiftAdam

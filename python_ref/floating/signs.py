@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from python_ref.compiled import compiled
-from python_ref.perturbation import BitStream
+from python_ref.fixed.perturbation import BitStream
 from python_ref.spec.perturbation import Trinomial
 
 __all__ = ["SignStream", "sign_stream"]

@@ -17,7 +17,7 @@ from mgd_hw.config import Design, parse
 from mgd_hw.costs import _Work, costs_of_backprop, costs_of_mgd, step_contract
 from mgd_hw.data import load as load_data
 from python_ref.datasets import quantise
-from python_ref.machine import initial_state, sample_number, step
+from python_ref.fixed.machine import initial_state, sample_number, step
 from python_ref.parameters import initial_parameters, quantise_parameters
 
 BASE = 'network.layers = [3, 5, 4]\ndata.task = "npz"\ndata.path = "x.npz"\nperturbation.amplitude = "2^-4"\n'

@@ -8,9 +8,9 @@ import pytest
 from mgd_hw.config import parse
 from mgd_hw.data import load
 from mgd_hw.judging import judge_fixed
-from python_ref import network
-from python_ref.cost import cost
 from python_ref.datasets import quantise
+from python_ref.fixed import network
+from python_ref.fixed.cost import cost
 
 
 @pytest.mark.parametrize("scale", [4, 4000], ids=["moderate", "saturating"])

@@ -20,7 +20,7 @@ from mgd_hw.data import load as load_data
 from mgd_hw.errors import UserError
 from mgd_hw.flow import run_of
 from mgd_hw.session import Model, Session
-from python_ref.machine import initial_state, step
+from python_ref.fixed.machine import initial_state, step
 from sim.virtual import VirtualBoard
 from tests.boards.device import Noise
 from tests.virtual import DIVISOR, build_xor

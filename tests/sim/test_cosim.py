@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mock_core import DESIGNS, MockCore, events, stored_answers
 
-from python_ref.machine import step
+from python_ref.fixed.machine import step
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.trace import Run
 from rtl_gen.probe import event_layouts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from python_ref.fixed.perturbation import BitStream
 from python_ref.floating.signs import DEGREE, REMEMBERED, SignStream
-from python_ref.perturbation import BitStream
 from python_ref.spec.perturbation import Trinomial
 
 

@@ -33,7 +33,7 @@ def activate(spec: DesignSpec, function: Activation, z: np.ndarray, source: Fixe
     if isinstance(form, Piecewise):
         exact = form.exact_format(source)
         return cast_raw(_pieces(form, z, source, exact), exact, target, cast.rounding, cast.overflow)
-    raise unknown("Form of an activation", form, "python_ref.network.activate")
+    raise unknown("Form of an activation", form, "python_ref.fixed.network.activate")
 
 
 def _pieces(form: Piecewise, z: np.ndarray, source: Fixed, exact: Fixed) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_ref.machine import initial_state, sample_number, step
+from python_ref.fixed.machine import initial_state, sample_number, step
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.network import Network

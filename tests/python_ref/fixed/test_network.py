@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from python_ref.network import activate, forward
+from python_ref.fixed.network import activate, forward
 from python_ref.spec.activations import Activation
 from python_ref.spec.number import Fixed
 from tests.designs import random_design, random_parameters, random_samples

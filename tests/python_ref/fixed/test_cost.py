@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from python_ref.cost import correct, cost
+from python_ref.fixed.cost import correct, cost
 from tests.designs import random_design
 
 

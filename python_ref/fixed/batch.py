@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from python_ref.cost import correct, cost
-from python_ref.machine import COUNTER_LIMITS, Pass, State
-from python_ref.network import activate
+from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.machine import COUNTER_LIMITS, Pass, State
+from python_ref.fixed.network import activate
 from python_ref.parameters import split_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
@@ -166,7 +166,7 @@ def _broadcast(spec: DesignSpec, number: int, change: np.ndarray, operand: np.nd
         case Rounding.FLOOR:
             np.floor(g, out=g)
         case _:
-            raise unknown("Rounding", spec.formats.gradient_cast.rounding, "python_ref.batch._broadcast")
+            raise unknown("Rounding", spec.formats.gradient_cast.rounding, "python_ref.fixed.batch._broadcast")
     bounds = np.abs(scale) * max(form.max, -form.min, 1 << form.fraction_bits) + 1
     if bounds.max() <= target.max and 4 * bounds.sum() <= target.max:  # without a look at g
         return g, 0, bounds.sum()

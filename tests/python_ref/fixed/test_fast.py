@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_ref import fast
-from python_ref.batch import batchable
-from python_ref.cost import correct, cost
-from python_ref.machine import State, initial_state, sample_number, step
-from python_ref.network import forward
+from python_ref.fixed import fast
+from python_ref.fixed.batch import batchable
+from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.machine import State, initial_state, sample_number, step
+from python_ref.fixed.network import forward
 from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_ref.batch import accumulate, batchable
-from python_ref.machine import initial_state, sample_number, step
-from python_ref.perturbation import SignSource
+from python_ref.fixed.batch import accumulate, batchable
+from python_ref.fixed.machine import initial_state, sample_number, step
+from python_ref.fixed.perturbation import SignSource
 from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.perturbation import Kind
 from tests.designs import random_design, random_parameters, random_samples

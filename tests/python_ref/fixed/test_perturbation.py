@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_ref.perturbation import BitStream, SignSource, StochasticSource
+from python_ref.fixed.perturbation import BitStream, SignSource, StochasticSource
 from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.network import Network
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, Trinomial, WalshCode

@@ -1,4 +1,4 @@
-"""The machine at speed: the same integers as :mod:`~python_ref.machine`, its hot loop compiled.
+"""The machine at speed: the same integers as :mod:`~python_ref.fixed.machine`, its hot loop compiled.
 
 Import this module where it is needed, since it imports numba. What makes it fast: 32 bits where the formats allow it, and
 inner loops over the synapses of a neuron; in node perturbation the product of the first layer is shared by the passes of a step,
@@ -16,16 +16,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from python_ref.batch import accumulate, batchable
 from python_ref.compiled import compiled
-from python_ref.cost import correct, cost
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
-from python_ref.machine import COUNTER_LIMITS, Pass, State
-from python_ref.network import activate
+from python_ref.fixed.batch import accumulate, batchable
+from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.machine import COUNTER_LIMITS, Pass, State
+from python_ref.fixed.network import activate
+from python_ref.fixed.perturbation import SignSource, StochasticSource
+from python_ref.fixed.signature import INITIAL
 from python_ref.parameters import split_parameters
-from python_ref.perturbation import SignSource, StochasticSource
-from python_ref.signature import INITIAL
 from python_ref.spec.activations import Form, Piecewise, Tabulated
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
 from python_ref.spec.error import unknown
@@ -71,9 +71,9 @@ class _Cast(NamedTuple):
     def of(cls, source: Fixed, target: Fixed, cast: Cast) -> _Cast:
         dropped = source.fraction_bits - target.fraction_bits
         if cast.rounding not in _ROUNDINGS:
-            raise unknown("Rounding", cast.rounding, "python_ref.fast._ROUNDINGS")
+            raise unknown("Rounding", cast.rounding, "python_ref.fixed.fast._ROUNDINGS")
         if cast.overflow not in _WRAPS:
-            raise unknown("Overflow", cast.overflow, "python_ref.fast._WRAPS")
+            raise unknown("Overflow", cast.overflow, "python_ref.fixed.fast._WRAPS")
         return cls(dropped, _ROUNDINGS[cast.rounding], _WRAPS[cast.overflow], target.min, target.max)
 
 
@@ -101,7 +101,7 @@ class _Pieces(NamedTuple):
         if isinstance(form, Tabulated):
             return cls(0, 0, *([0] * MOST_PIECES for _ in range(4)))
         if not isinstance(form, Piecewise):
-            raise unknown("Form of an activation", form, "python_ref.fast._Pieces.of")
+            raise unknown("Form of an activation", form, "python_ref.fixed.fast._Pieces.of")
         if len(form.pieces) > MOST_PIECES:
             raise ValueError(f"Number of pieces of an activation must be at most {MOST_PIECES}, not {len(form.pieces)!r}")
         exact, rest = form.exact_format(source), [0] * (MOST_PIECES - len(form.pieces))
@@ -638,7 +638,7 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         m_width = form.width
         m_shift, g_shift = (total.fraction_bits - source.fraction_bits for source in (form, spec.gradient_format))
     elif type(spec.optimizer) is not Sgd:
-        raise unknown("Optimizer", spec.optimizer, "python_ref.fast._plan")
+        raise unknown("Optimizer", spec.optimizer, "python_ref.fixed.fast._plan")
     plan = _Plan(
         spec.hardware.lanes,
         schedule.perturbation_period,
@@ -767,7 +767,7 @@ def train(
     spec : DesignSpec
         Design.
     state : State
-        Of :func:`python_ref.machine.initial_state`, or of an earlier run.
+        Of :func:`python_ref.fixed.machine.initial_state`, or of an earlier run.
     inputs, targets : arrays of int64, shapes (samples, n_in) and (samples, n_out)
         Raw samples.
     order : SampleOrder or array of int64
@@ -982,7 +982,7 @@ def _observables(
 
 def write_trace(run: Run, directory: Path, *, first: int = 0) -> State:
     """Compute a run and write its trace from step ``first`` on; the state after the last step."""
-    with TraceWriter(directory, Header.of(run, "python_ref.fast", first=first), run.spec) as writer:
+    with TraceWriter(directory, Header.of(run, "python_ref.fixed.fast", first=first), run.spec) as writer:
         before = train(run.spec, run.initial_state(), run.inputs, run.targets, run.order, min(first, run.steps), signatures=True)
         state = before.state
         writer.skip(before.signatures)

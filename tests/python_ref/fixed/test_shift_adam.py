@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from python_ref.fixed.shift_adam import leading_one, step
 from python_ref.floating.optimizers import Adam
 from python_ref.floating.shift import ShiftedAdam
-from python_ref.shift_adam import leading_one, step
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Fixed, Rounding
 from python_ref.spec.shift_adam import ShiftAdam

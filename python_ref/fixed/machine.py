@@ -12,10 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from python_ref.cost import correct, cost
-from python_ref.network import forward
-from python_ref.perturbation import SignSource, StochasticSource
-from python_ref.signature import INITIAL, extend
+from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.network import forward
+from python_ref.fixed.perturbation import SignSource, StochasticSource
+from python_ref.fixed.signature import INITIAL, extend
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.number import Fixed, cast_raw
@@ -229,7 +229,7 @@ def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: 
     Without a gradient memory u = cast_weight(g), rounded once before the sign: θ ← saturate(θ − s·u).
     """
     if type(spec.optimizer) not in (Sgd, Momentum):
-        raise unknown("Optimizer", spec.optimizer, "python_ref.machine._learn")
+        raise unknown("Optimizer", spec.optimizer, "python_ref.fixed.machine._learn")
     layout, cast = spec.layout, spec.formats.weight_cast
     parameters, gradient, momentum, saturated = state.parameters, state.gradient, state.momentum, {}
     if spec.plain:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_ref.signature import INITIAL, signed
+from python_ref.fixed.signature import INITIAL, signed
 
 WORDS = st.integers(0, 0xFFFFFFFF)
 EMPTY = 0xFFFFFFFF
