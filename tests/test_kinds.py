@@ -23,7 +23,7 @@ from mgd_hw.config import Design, parse
 from mgd_hw.software import FLOAT_CODES, OPTIMIZER_KEYS, learner, opened
 from python_ref import parameters
 from python_ref.datasets import SampleOrder
-from python_ref.fixed import batch, fast, machine, network
+from python_ref.fixed import batch, fast, machine, network, plan
 from python_ref.fixed.perturbation import SignSource
 from python_ref.floating import codes as float_codes
 from python_ref.floating import of_design, online
@@ -307,7 +307,7 @@ def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.Mon
     start = machine.initial_state(BASE, theta.astype(np.int64))
     with refused("python_ref.fixed.machine._learn"):
         machine.step(spec, machine.step(BASE, start, (raw[0][0], raw[1][0]))[0], (raw[0][0], raw[1][0]))
-    with refused("python_ref.fixed.fast._plan"):
+    with refused("python_ref.fixed.plan.describe"):
         fast.train(spec, start, *raw, order, 2)
     with refused("python_ref.floating.online._decay"):
         online.train(spec, theta, *samples, SampleOrder(1, False), 1)
@@ -334,8 +334,8 @@ def test_an_unknown_form_of_an_activation_is_refused() -> None:
         network.activate(BASE, function, np.zeros(2, dtype=np.int64), BASE.preactivation_format(0))
     with refused("python_ref.floating.online._functions"):
         online._functions([function])
-    with refused("python_ref.fixed.fast._Pieces.of"):
-        fast._Pieces.of(function.form, BASE.preactivation_format(0))
+    with refused("python_ref.fixed.plan.Pieces.of"):
+        plan.Pieces.of(function.form, BASE.preactivation_format(0))
     with refused("rtl_gen.activation"):
         _Straight(_with_output(function))
     with pytest.raises(ValueError, match=r"^Activation must be tabulated, not <Activation\.STRANGER: 'stranger'>$"):
@@ -404,10 +404,10 @@ def test_unknown_roundings_and_overflows_are_refused() -> None:
         round_raw(values, 5, rounding)
     with refused("python_ref.spec.number.cast_raw"):
         cast_raw(values, wide, narrow, Rounding.FLOOR, overflow)
-    with refused("python_ref.fixed.fast._ROUNDINGS"):
-        fast._Cast.of(wide, narrow, Cast(rounding))
-    with refused("python_ref.fixed.fast._WRAPS"):
-        fast._Cast.of(wide, narrow, Cast(overflow=overflow))
+    with refused("python_ref.fixed.plan._ROUNDINGS"):
+        plan.Narrowing.of(wide, narrow, Cast(rounding))
+    with refused("python_ref.fixed.plan._WRAPS"):
+        plan.Narrowing.of(wide, narrow, Cast(overflow=overflow))
     with refused("rtl_gen.fixed.round_value"):
         round_value(value, 5, rounding)
     with refused("rtl_gen.fixed.limit"):

@@ -5,6 +5,6 @@
 ``perturbation``  the sign of every quantity, and the words of stochastic rounding
 ``signature``     the running signatures
 ``batch``         steps between updates, as exact matrix products
-``fast``          the same integers as ``machine``, its hot loop compiled
+``fast``          the same integers as ``machine``, at speed: ``plan`` is a design in plain integers, ``kernels`` the compiled loops
 ``shift_adam``    Adam whose division and root are shifts, in integers
 """
