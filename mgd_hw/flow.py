@@ -533,7 +533,7 @@ def cosim(
         result = _reported(
             found,
             verilog=str(given or directory / hardware.name),
-            reference="python_ref.fast" if fast else "python_ref.machine",
+            reference="python_ref.fixed.fast" if fast else "python_ref.fixed.machine",
             observables=values_per_step(spec),
             waves=directory / name if waves and (folder / name).exists() else None,
             changed_lines=changed,
@@ -610,7 +610,7 @@ def run_of(design: Design, data: Data, steps: int) -> Run:
         If the run is longer than the perturbation code.
     """
     from python_ref.datasets import quantise
-    from python_ref.machine import sample_number
+    from python_ref.fixed.machine import sample_number
     from python_ref.parameters import initial_parameters, quantise_parameters
     from python_ref.trace import Run
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from python_ref.machine import State, initial_state, sample_number, step
+from python_ref.fixed.machine import State, initial_state, sample_number, step
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import Probe, probes, values_per_step
 from python_ref.spec.serial import from_dict, to_dict
@@ -305,9 +305,9 @@ class Trace:
 
 
 def write_reference(run: Run, directory: Path, *, first: int = 0) -> State:
-    """Compute a run on :mod:`python_ref.machine` and write its trace from step ``first`` on; the state after the last step."""
+    """Compute a run on :mod:`python_ref.fixed.machine` and write its trace from step ``first`` on; the state after the last step."""
     state = run.initial_state()
-    with TraceWriter(directory, Header.of(run, "python_ref.machine", first=first), run.spec) as writer:
+    with TraceWriter(directory, Header.of(run, "python_ref.fixed.machine", first=first), run.spec) as writer:
         for number in range(run.steps):
             state, observed = step(run.spec, state, run.sample(number))
             if number >= first:
@@ -331,7 +331,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.run} must be a run: {error}", file=sys.stderr)
         return 2
     if options.fast:
-        from python_ref.fast import write_trace
+        from python_ref.fixed.fast import write_trace
 
         write_trace(run, options.trace, first=options.first)
     else:

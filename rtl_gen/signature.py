@@ -27,7 +27,7 @@ def fold(payload: Value) -> Value:
 
 
 class Signature(wiring.Component):
-    """Running signature of the folded payloads of events, as :mod:`python_ref.signature` defines it.
+    """Running signature of the folded payloads of events, as :mod:`python_ref.fixed.signature` defines it.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from python_ref.datasets import SampleOrder
-from python_ref.machine import initial_state
+from python_ref.fixed.machine import initial_state
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Formats, Hardware
@@ -157,7 +157,7 @@ def _rate(run: Callable[[int], object], first: int) -> float:
 
 
 def _fixed(spec: DesignSpec, nonzero: float = NONZERO) -> float:
-    from python_ref.fast import train
+    from python_ref.fixed.fast import train
 
     inputs, targets, start = samples_of(spec, nonzero)
     order = SampleOrder(SAMPLES, True)
@@ -165,7 +165,7 @@ def _fixed(spec: DesignSpec, nonzero: float = NONZERO) -> float:
 
 
 def _float(spec: DesignSpec, nonzero: float = NONZERO) -> float:
-    from python_ref.fast_float import train
+    from python_ref.floating.online import train
 
     inputs, targets, start = samples_of(spec, nonzero)
     real = spec.formats.input.to_real(inputs), spec.formats.activation.to_real(targets)

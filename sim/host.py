@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from python_ref.perturbation import BitStream
+from python_ref.fixed.perturbation import BitStream
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import stochastic_generator

@@ -141,3 +141,22 @@ def test_every_package_is_installed() -> None:
 def test_every_package_is_looked_at() -> None:
     looked = {package_of(name_of(path)) for path in modules()}
     assert looked == set(ALLOWED)
+
+
+def test_the_fixed_model_knows_nothing_of_the_float_side() -> None:
+    paths = [path for path in modules() if name_of(path).startswith("python_ref.fixed.")]
+    assert len(paths) > 5
+    for path in paths:
+        assert not any(found.startswith("python_ref.floating") for found in imports(path)), name_of(path)
+
+
+def test_the_oracles_share_nothing_with_the_models() -> None:
+    """They import the description of a design, and nothing that computes."""
+    for name in ("tests/oracle.py", "tests/support/float_oracle.py"):
+        shared = {found for found in imports(ROOT / name) if found.split(".")[0] in OURS}
+        assert shared and shared <= {
+            "python_ref.spec.design",
+            "python_ref.spec.design.DesignSpec",
+            "python_ref.spec.number",
+            "python_ref.spec.number.Fixed",
+        }

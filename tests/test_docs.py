@@ -324,9 +324,10 @@ import numpy as np
 from mgd_hw.design.reader import parse
 from mgd_hw.data import load
 from mgd_hw.flow import run_of
-from python_ref import backprop, fast, fast_float
-from python_ref.float_machine import evaluate
-from python_ref.machine import initial_state
+from python_ref.fixed import fast
+from python_ref.floating import of_design, online
+from python_ref.floating.of_design import evaluate
+from python_ref.fixed.machine import initial_state
 from python_ref.spec.activations import Activation
 from python_ref.spec.number import Fixed
 from python_ref.spec.tables import activation_table
@@ -342,7 +343,7 @@ text = 'network.layers = [2, 3, 1]\\nnetwork.hidden = "softsign"\\nnetwork.outpu
 design = parse(text, "softsign.toml")
 assert design.data.target_values == (-1.0, 1.0) and design.spec.formats.activation == Fixed(True, 2, 10)
 spec, run = design.spec, run_of(design, load(design.data), 8)
-assert backprop.defined(spec)
+assert of_design.network(spec).differentiable
 with tempfile.TemporaryDirectory() as folder:
     result = cosim(run, Core(spec), Path(folder), simulator="amaranth")
 assert result.equal and result.compared, result
@@ -351,8 +352,8 @@ trained = fast.train(spec, initial_state(spec, run.parameters), run.inputs, run.
 assert trained.steps == 8
 start = spec.formats.weight.to_real(run.parameters)
 samples = load(design.data).train
-fast_float.train(spec, start, samples.inputs, samples.targets, load(design.data).order, 8)
-gradient = backprop.true_gradient(spec, start, samples.inputs, samples.targets)
+online.train(spec, start, samples.inputs, samples.targets, load(design.data).order, 8)
+gradient = of_design.gradient(spec, start, samples.inputs, samples.targets)
 h = 1e-6 * np.eye(len(start))
 plus, minus = ([evaluate(spec, start + sign * row, samples.inputs, samples.targets)[1] for row in h] for sign in (1, -1))
 assert np.abs(gradient - (np.array(plus) - np.array(minus)) / 2e-6).max() < 1e-6 < np.abs(gradient).max()
@@ -365,9 +366,8 @@ from pathlib import Path
 
 import numpy as np
 
-from python_ref import float_machine
-from python_ref.learning.codes import CODES
-from python_ref.perturbation import SignSource
+from python_ref.floating import of_design, online
+from python_ref.fixed.perturbation import SignSource
 from python_ref.spec.perturbation import AlternatingCode, Kind
 from python_ref.spec.registers import phase_bits
 from rtl_gen.core import Core
@@ -386,8 +386,8 @@ for quantities in (1, 7, 8, 9):
         found = SignSource(spec).block(0, len(rows))
         assert np.array_equal(found, rows[:, order])
         for p in (0, count - 1, count, len(rows) - 1):
-            assert np.array_equal(float_machine.signs(spec, 1, p), found[p])
-        assert np.array_equal(CODES["alternating"]().rows(1, 3 * count, count), rows[1 : 3 * count + 1])
+            assert np.array_equal(online.signs(spec, 1, p), found[p])
+        assert np.array_equal(of_design.code(spec).rows(1, 3 * count, count), found[1 : 3 * count + 1])
         with tempfile.TemporaryDirectory() as folder:
             result = cosim(run_of(spec, 2 * count + 3), Core(spec), Path(folder), simulator="amaranth")
         assert result.equal and result.compared, result

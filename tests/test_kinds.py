@@ -24,9 +24,12 @@ from mgd_hw.design.float_model import learner, opened
 from mgd_hw.design.float_only import FLOAT_CODES, OPTIMIZER_KEYS
 from mgd_hw.design.reader import parse
 from mgd_hw.learn import costs
-from python_ref import batch, fast, fast_float, float_machine, machine, network, parameters
-from python_ref.learning import codes as float_codes
-from python_ref.perturbation import SignSource
+from python_ref import parameters
+from python_ref.datasets import SampleOrder
+from python_ref.fixed import batch, fast, machine, network, plan
+from python_ref.fixed.perturbation import SignSource
+from python_ref.floating import codes as float_codes
+from python_ref.floating import of_design, online
 from python_ref.spec import perturbation
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware, code_period
@@ -159,7 +162,8 @@ def sum_of_widths(spec: DesignSpec) -> int:
 
 
 def test_tables_have_the_same_members() -> None:
-    assert set(float_codes.CODES) == {*CODES, *FLOAT_CODES}
+    assert set(float_codes.FLOAT_CODES) == set(FLOAT_CODES)
+    assert not set(FLOAT_CODES) & set(CODES)
     assert set(OPTIMIZERS) <= set(OPTIMIZER_KEYS)
     assert set(costs.OPTIMIZERS) == set(OPTIMIZER_KEYS)
     for function in Activation:
@@ -177,7 +181,7 @@ def test_tables_have_the_same_members() -> None:
 
 
 MEMBERS = (
-    *(f'perturbation.code = "{name}"' for name in float_codes.CODES),
+    *(f'perturbation.code = "{name}"' for name in (*CODES, *FLOAT_CODES)),
     *(f'network.hidden = "{function.value}"\nnetwork.output = "{function.value}"' for function in Activation),
     *(f'optimizer.name = "{name}"' for name in OPTIMIZER_KEYS),
 )
@@ -269,12 +273,13 @@ USES: dict[str, Callable[[DesignSpec], Any]] = {
     "signs": sign_source,
     "host": seed_words,
     "learner": lambda spec: make_learner(design_with(spec)),
+    "online learner": lambda spec: online.signs(spec, 1, 0),
     "period": code_period,
     "fit": lambda spec: fit(spec, "ice40-up5k"),
 }
 
 
-@pytest.mark.parametrize("code", [*UNKNOWN_CODES, "lfsr", float_machine.SinusoidalCode()], ids=["unknown", "derived", "name", "float only"])
+@pytest.mark.parametrize("code", [*UNKNOWN_CODES, "lfsr", float_codes.SinusoidalCode()], ids=["unknown", "derived", "name", "float only"])
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_code_without_hardware_is_refused(use: Callable[[DesignSpec], Any], code: Any) -> None:
     with refused("python_ref.spec.perturbation.CODES"):
@@ -283,16 +288,14 @@ def test_a_code_without_hardware_is_refused(use: Callable[[DesignSpec], Any], co
 
 @pytest.mark.parametrize("code", UNKNOWN_CODES, ids=lambda code: code.name)
 def test_a_new_code_is_refused_where_it_is_forgotten(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the table of the spec alone, as if the other places of the guide were left out."""
+    """In the table of the spec alone, as if the other place of the guide were left out; the float side needs no place."""
     monkeypatch.setitem(perturbation.CODES, code.name, type(code))
     spec = with_code(code)
     assert phase_bits(spec) == 2
+    make_learner(design_with(spec))
+    assert np.array_equal(online.signs(spec, 1, 5), code.signs(np.arange(4), np.array([[1]]), np.zeros((1, 4), np.uint8))[0])
     with refused("rtl_gen.perturbation._SOURCES"):
         sign_source(spec)
-    with refused("python_ref.float_machine.sign_block"):
-        float_machine.signs(spec, 1, 0)
-    with refused("python_ref.learning.codes.CODES"):
-        make_learner(design_with(spec))
 
 
 @pytest.mark.parametrize("optimizer", [UnknownOptimizer(), DerivedMomentum()], ids=lambda optimizer: optimizer.name)
@@ -305,17 +308,17 @@ def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.Mon
     raw = tuple(part.astype(np.int64) for part in samples)
     order = run_of(BASE, 2).order
     start = machine.initial_state(BASE, theta.astype(np.int64))
-    with refused("python_ref.machine._learn"):
+    with refused("python_ref.fixed.machine._learn"):
         machine.step(spec, machine.step(BASE, start, (raw[0][0], raw[1][0]))[0], (raw[0][0], raw[1][0]))
-    with refused("python_ref.fast._plan"):
+    with refused("python_ref.fixed.plan.describe"):
         fast.train(spec, start, *raw, order, 2)
-    with refused("python_ref.float_machine.step"):
-        float_machine.step(spec, float_machine.initial_state(BASE, theta), (samples[0][0], samples[1][0]))
-    with refused("python_ref.fast_float._decay"):
-        fast_float._decay(optimizer)
+    with refused("python_ref.floating.online._decay"):
+        online.train(spec, theta, *samples, SampleOrder(1, False), 1)
+    with refused("python_ref.floating.of_design.rule"):
+        of_design.learner(spec)
     with refused("rtl_gen.lane.Lane"):
         Lane(spec)
-    with refused("mgd_hw.design.float_model._rule_of_hardware"):
+    with refused("python_ref.floating.of_design.rule"):
         make_learner(design_with(spec))
 
 
@@ -330,12 +333,12 @@ def stranger(kind: type[enum.Enum], **facts: Any) -> Any:
 
 def test_an_unknown_form_of_an_activation_is_refused() -> None:
     function = stranger(Activation, form="a curve", signed=True, bounded=False)
-    with refused("python_ref.network.activate"):
+    with refused("python_ref.fixed.network.activate"):
         network.activate(BASE, function, np.zeros(2, dtype=np.int64), BASE.preactivation_format(0))
-    with refused("python_ref.fast_float._functions"):
-        fast_float._functions([function])
-    with refused("python_ref.fast._Pieces.of"):
-        fast._Pieces.of(function.form, BASE.preactivation_format(0))
+    with refused("python_ref.floating.online._functions"):
+        online._functions([function])
+    with refused("python_ref.fixed.plan.Pieces.of"):
+        plan.Pieces.of(function.form, BASE.preactivation_format(0))
     with refused("rtl_gen.activation"):
         _Pieces(_with_output(function))
     with pytest.raises(ValueError, match=r"^Activation must be tabulated, not <Activation\.STRANGER: 'stranger'>$"):
@@ -404,10 +407,10 @@ def test_unknown_roundings_and_overflows_are_refused() -> None:
         round_raw(values, 5, rounding)
     with refused("python_ref.spec.number.cast_raw"):
         cast_raw(values, wide, narrow, Rounding.FLOOR, overflow)
-    with refused("python_ref.fast._ROUNDINGS"):
-        fast._Cast.of(wide, narrow, Cast(rounding))
-    with refused("python_ref.fast._WRAPS"):
-        fast._Cast.of(wide, narrow, Cast(overflow=overflow))
+    with refused("python_ref.fixed.plan._ROUNDINGS"):
+        plan.Narrowing.of(wide, narrow, Cast(rounding))
+    with refused("python_ref.fixed.plan._WRAPS"):
+        plan.Narrowing.of(wide, narrow, Cast(overflow=overflow))
     with refused("rtl_gen.fixed.round_value"):
         round_value(value, 5, rounding)
     with refused("rtl_gen.fixed.limit"):
@@ -417,7 +420,7 @@ def test_unknown_roundings_and_overflows_are_refused() -> None:
     with refused("rtl_gen.cast.cast_in_two"):
         cast_in_two(Module(), value, 5, narrow, Rounding.FLOOR, overflow, "x")
     odd = replace(BASE, formats=replace(BASE.formats, gradient_cast=Cast(rounding)))
-    with refused("python_ref.batch._broadcast"):
+    with refused("python_ref.fixed.batch._broadcast"):
         batch._broadcast(odd, 0, np.ones(1, np.int64), np.ones((1, 2)), -5)
 
 

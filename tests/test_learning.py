@@ -18,8 +18,8 @@ from mgd_hw.design.description import Design
 from mgd_hw.design.reader import load
 from mgd_hw.learn.compare import Comparison, compare
 from python_ref.datasets import SampleOrder, nist7x7, quantise
-from python_ref.fast import evaluate, train
-from python_ref.machine import initial_state, sample_number
+from python_ref.fixed.fast import evaluate, train
+from python_ref.fixed.machine import initial_state, sample_number
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import Kind

@@ -57,7 +57,7 @@ def check_layers(given: Given, network: Network) -> None:
 
 def _layer_count(architecture: str, spec: Network) -> int:
     """Number of layers of a network that have parameters."""
-    from python_ref.learning.networks import NETWORKS
+    from python_ref.floating.networks import NETWORKS
 
     return len(spec.layers) if architecture == "dense" else len(NETWORKS[architecture](1).parameters)
 

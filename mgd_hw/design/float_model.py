@@ -10,19 +10,17 @@ import numpy as np
 
 from mgd_hw.common.errors import UserError
 from mgd_hw.design.description import Design
-from mgd_hw.design.float_only import FLOAT_CODES
 from python_ref.spec.error import unknown
-from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS
 
 if TYPE_CHECKING:
-    from python_ref.learning.analog import AnalogLearner
-    from python_ref.learning.codes import Code
-    from python_ref.learning.estimators import Estimator
-    from python_ref.learning.layers import Sequential
-    from python_ref.learning.learner import Learner
-    from python_ref.learning.objectives import CrossEntropy, SquaredError
-    from python_ref.learning.optimizers import Optimizer
-    from python_ref.learning.passes import Measurable
+    from python_ref.floating.analog import AnalogLearner
+    from python_ref.floating.codes import Code
+    from python_ref.floating.estimators import Estimator
+    from python_ref.floating.layers import Sequential
+    from python_ref.floating.learner import Learner
+    from python_ref.floating.objectives import CrossEntropy, SquaredError
+    from python_ref.floating.passes import Measurable
 
 __all__ = ["analog_learner", "has_slopes", "learner", "network", "objective", "opened", "start"]
 
@@ -31,18 +29,19 @@ def network(design: Design) -> Sequential:
     """The network of a design, including the variation of its neurons."""
     from dataclasses import replace
 
-    from python_ref.learning.layers import Variation
-    from python_ref.learning.networks import NETWORKS, of_design
+    from python_ref.floating import of_design
+    from python_ref.floating.layers import Variation
+    from python_ref.floating.networks import NETWORKS
 
     float_only, device = design.float_only, dict(design.float_only.device)
-    ideal = of_design(design.spec.network) if float_only.architecture == "dense" else NETWORKS[float_only.architecture](float_only.width)
+    ideal = of_design.network(design.spec) if float_only.architecture == "dense" else NETWORKS[float_only.architecture](float_only.width)
     spread = device.get("activation_variation", 0.0)
     return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal
 
 
 def objective(design: Design) -> SquaredError | CrossEntropy:
     """The cost that a design minimises."""
-    from python_ref.learning.objectives import CrossEntropy, SquaredError
+    from python_ref.floating.objectives import CrossEntropy, SquaredError
 
     float_only = design.float_only
     if float_only.cost == "cross-entropy":
@@ -59,8 +58,8 @@ def opened(design: Design) -> Iterator[Measurable]:
     UserError
         If the process does not do what it should.
     """
-    from python_ref.learning.outside import OutsideError, Process
-    from python_ref.learning.passes import Measured
+    from python_ref.floating.outside import OutsideError, Process
+    from python_ref.floating.passes import Measured
 
     external = design.float_only.external
     if external is None:
@@ -91,16 +90,15 @@ def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarra
 
 
 def _code(design: Design, seed: int) -> Code:
-    from python_ref.learning.codes import CODES
+    from python_ref.floating import of_design
+    from python_ref.floating.codes import FLOAT_CODES as float_codes
 
-    name = design.float_only.code if design.float_only.code in FLOAT_CODES else design.spec.code.name
-    if name not in CODES:
-        raise unknown("Code", name, "python_ref.learning.codes.CODES")
-    return CODES[name].seeded(seed)
+    name = design.float_only.code
+    return float_codes[name]() if name in float_codes else of_design.code(design.spec, seed)
 
 
 def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
-    from python_ref.learning.estimators import NodePerturbation, WeightPerturbation
+    from python_ref.floating.estimators import NodePerturbation, WeightPerturbation
 
     spec, float_only = design.spec, design.float_only
     more = (_code(design, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided, float_only.layerwise, float_only.repeats)
@@ -111,22 +109,11 @@ def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
 
 def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLearner:
     """The learner of a design of the analog form."""
-    from python_ref.learning.analog import AnalogLearner
+    from python_ref.floating.analog import AnalogLearner
 
     spec, float_only, schedule = design.spec, design.float_only, design.spec.schedule
     times = float_only.highpass, float_only.lowpass, schedule.perturbation_period
     return AnalogLearner(problem, _code(design, seed), 2.0**spec.perturbation.amplitude_log2, 2.0 ** schedule.rate_at(0), *times)
-
-
-def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
-    """The optimiser of the hardware, in real numbers."""
-    from python_ref.learning import optimizers
-
-    if type(optimizer) is Sgd:
-        return optimizers.Plain(rate)
-    if type(optimizer) is Momentum:
-        return optimizers.Momentum(rate, 1.0 - 2.0**-optimizer.k)
-    raise unknown("Optimizer", optimizer, "mgd_hw.design.float_model._rule_of_hardware")
 
 
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
@@ -134,10 +121,11 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
 
     ``problem`` is the forward pass that :func:`opened` gave. The learning rate is that of step 0.
     """
-    from python_ref.learning import devices as d
-    from python_ref.learning import optimizers as o
-    from python_ref.learning.learner import Constant, HalfCosine, Learner
-    from python_ref.learning.shift import ShiftedAdam
+    from python_ref.floating import devices as d
+    from python_ref.floating import of_design
+    from python_ref.floating import optimizers as o
+    from python_ref.floating.learner import Constant, HalfCosine, Learner
+    from python_ref.floating.shift import ShiftedAdam
     from python_ref.spec.shift_adam import ShiftAdam
 
     spec, float_only, options = design.spec, design.float_only, dict(design.float_only.options)
@@ -153,7 +141,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         case "sign":
             rule = o.SignDescent(rate)
         case name if name in OPTIMIZERS:
-            rule = _rule_of_hardware(spec.optimizer, rate)
+            rule = of_design.rule(spec.optimizer, rate)
         case _:
             raise unknown("Optimizer", float_only.optimizer, "mgd_hw.design.float_model.learner")
     if float_only.layer_factors is not None:
@@ -187,7 +175,4 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
 
 def has_slopes(design: Design) -> bool:
     """Whether every activation of the network has a slope, so that back-propagation works."""
-    if design.float_only.external is not None:
-        return False
-    layers: Any = network(design).layers
-    return all(layer.activation.differentiable for layer in layers if hasattr(layer, "activation"))
+    return design.float_only.external is None and network(design).differentiable

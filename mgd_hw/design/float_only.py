@@ -109,7 +109,7 @@ class External:
     parameters : int
         P, the number of parameters that the program takes.
     frames : bool
-        Whether the program speaks binary frames, rather than lines of JSON; see :mod:`python_ref.learning.outside`.
+        Whether the program speaks binary frames, rather than lines of JSON; see :mod:`python_ref.floating.outside`.
     timeout : float
         Longest time that an answer may take, in seconds.
     """

@@ -14,7 +14,7 @@ import numpy as np
 
 from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import write_file
-from python_ref.machine import sample_number
+from python_ref.fixed.machine import sample_number
 from python_ref.trace import Run
 
 __all__ = ["CHECKPOINT", "Checkpoint", "RunDigest"]

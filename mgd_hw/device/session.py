@@ -27,7 +27,7 @@ from python_ref.trace import Run
 from sim import host
 
 if TYPE_CHECKING:
-    from python_ref.machine import State
+    from python_ref.fixed.machine import State
 
 __all__ = ["Model", "Session", "read_memories", "read_registers"]
 
@@ -81,7 +81,7 @@ class Model:
         self._steps(self._state, min(1, run.steps), signatures=True)  # compiles it
 
     def _steps(self, state: State, count: int, *, signatures: bool) -> State:
-        from python_ref.fast import train
+        from python_ref.fixed.fast import train
 
         run = self.run
         return train(run.spec, state, run.inputs, run.targets, run.order, count, signatures=signatures).state

@@ -18,7 +18,7 @@ from mgd_hw.common.progress import Listener
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data.kinds import Judged, Kind
 from mgd_hw.learn.costs import Costs, costs_of_mgd, costs_shown
-from mgd_hw.learn.divergence import failure, layer_shares, saturation_shares
+from mgd_hw.learn.divergence import failure, saturation_shares
 from rtl_gen.toolchain.child import ENDING
 
 if TYPE_CHECKING:
@@ -427,22 +427,17 @@ def _trained(session: Session, link: str, design: Design) -> None:
 def _result(
     session: Session, design: Design, data: Any, link: str, statistics: Any, hertz: float, divisor: float, board: Board | None
 ) -> Trained:
-    from python_ref.datasets import quantise
-    from python_ref.fast import evaluate, outputs
+    from mgd_hw.learn.judging import judge_fixed
     from python_ref.spec.frames import sample_bytes
 
     spec = design.spec
-    test = quantise(spec, data.test)
-    final, n_out = session.final["parameter"], spec.network.n_out
-    cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, session.run.parameters))
-    found, layers = outputs(spec, final, test[0])
-    answers = spec.formats.activation.to_real(found)
+    final, start = (judge_fixed(spec, parameters, data) for parameters in (session.final["parameter"], session.run.parameters))
     per_step = session.cycles / session.trained if session.trained else math.nan
     on_line = session.sent / session.samples if session.samples else math.nan
     counters = session.totals()
     saturations = sum(count for name, count in counters.items() if name.startswith("saturated_"))
     costs = costs_of_mgd(design, session.done, fixed=True, writes=counters["writes"], saturations=saturations, board=board)
-    shares = saturation_shares(spec, counters, costs.evaluations) | layer_shares(layers)
+    shares = saturation_shares(spec, counters, costs.evaluations) | final.saturated
     return Trained(
         design=design.name,
         digest=spec.digest,
@@ -450,8 +445,8 @@ def _result(
         steps=session.done,
         resumed_from=session.resumed_from,
         seconds=session.mark.seconds if session.done == session.mark.step else session._earlier + session.active,
-        scores=data.kind.scores(answers),
-        cost=cost,
+        scores=data.kind.scores(final.answers),
+        cost=final.cost,
         verify=session.model is not None,
         verified=session.verified,
         mismatches=session.mismatches,
@@ -478,7 +473,7 @@ def _result(
         checkpoint_step=session.mark.step,
         costs=costs,
         kind=data.kind,
-        failure=failure(data, cost, start, shares),
+        failure=failure(data, final.cost, start.cost, shares),
     )
 
 

@@ -20,9 +20,10 @@ from mgd_hw.data.summary import Summary
 from mgd_hw.design.description import Design
 from mgd_hw.learn import curves
 from mgd_hw.learn.costs import Costs, costs_of_backprop, costs_of_mgd, costs_shown
-from mgd_hw.learn.divergence import failure, layer_shares, saturation_shares
-from python_ref import backprop
+from mgd_hw.learn.divergence import failure, saturation_shares
+from mgd_hw.learn.judging import judge_fixed
 from python_ref.datasets import SampleOrder, quantise
+from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import SATURATION_KINDS, WORD_BITS, DesignSpec
 from python_ref.spec.error import DesignError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from boards.board import Board
-    from python_ref.fast_float import Curve
+    from python_ref.curve import Curve
 
 __all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "agreement", "compare", "trainers_of", "warm_up"]
 
@@ -538,7 +539,7 @@ def compare(
     spec = design.spec
     listener.say("Compiling the fast models; only the first run after an installation takes long.")
     warm_up(design, data)
-    defined = backprop.defined(spec)
+    defined = of_design.network(spec).differentiable
     models = MODELS if defined else MODELS[:2]
     runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
     note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
@@ -702,7 +703,7 @@ def with_accuracy(data: Data, accuracy: np.ndarray, curve: dict[str, np.ndarray]
 
 
 def _train_float(task: _Task, progress: Progress) -> Training:
-    from python_ref.fast_float import train
+    from python_ref.floating.online import train
 
     train_part, test = task.data.train, task.data.test
     begun = time.perf_counter()
@@ -722,39 +723,14 @@ def _train_float(task: _Task, progress: Progress) -> Training:
     return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
 
 
-def _train_backprop(task: _Task, progress: Progress) -> Training:
-    train_part, test = task.data.train, task.data.test
-    settings = task.design.compare
-    options = backprop.Options(epochs=settings.backprop_epochs, batch=settings.backprop_batch, rate=settings.backprop_rate)
-    epochs = options.epochs_for(len(train_part))
-    begun = time.perf_counter()
-    result = backprop.train(
-        task.spec,
-        task.parameters,
-        train_part.inputs,
-        train_part.targets,
-        task.seed,
-        options,
-        evaluation=(test.inputs, test.targets),
-        progress=lambda done: progress(done / epochs),
-    )
-    seconds = time.perf_counter() - begun
-    kept = np.unique(np.linspace(0, epochs - 1, min(epochs, RECORDS)).astype(int))
-    curve = {"evaluations": result.curve["evaluations"][kept], "cost": result.curve["cost"][kept] / task.spec.network.n_out}
-    curve = with_accuracy(task.data, result.curve["accuracy"][kept], curve)
-    return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
-
-
 def _real_training(
     task: _Task, parameters: np.ndarray, seconds: float, evaluations: int, writes: int, curve: dict[str, np.ndarray]
 ) -> Training:
     """A finished run of a model in real numbers."""
-    from python_ref.float_machine import evaluate, outputs
-
     data, n_out = task.data, task.spec.network.n_out
     with np.errstate(all="ignore"):  # a run that diverged is told by its cost
-        answers = outputs(task.spec, parameters, data.test.inputs)
-    start = evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
+        answers = of_design.outputs(task.spec, parameters, data.test.inputs)
+    start = of_design.evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
     cost = float(curve["cost"][-1])
     return Training(
         seed=task.seed,
@@ -770,12 +746,13 @@ def _real_training(
 
 
 def _train_fixed(task: _Task, progress: Progress) -> Training:
-    from python_ref.fast import evaluate, outputs, train
-    from python_ref.machine import initial_state
+    from python_ref.fixed.fast import train
+    from python_ref.fixed.machine import initial_state
 
     spec, data = task.spec, task.data
     inputs, targets = quantise(spec, data.train)
     test = quantise(spec, data.test)
+    start = judge_fixed(spec, task.raw, data)
     begun = time.perf_counter()
     result = train(
         spec,
@@ -791,26 +768,23 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
     seconds = time.perf_counter() - begun
     curve = _curve(result.curve, data, spec.network.n_out)
     counters = dict(zip(COUNTERS, result.state.counters.tolist(), strict=True))
-    found, layers = outputs(spec, result.state.parameters, test[0])
-    answers = spec.formats.activation.to_real(found)
-    shares = saturation_shares(spec, counters, result.evaluations) | layer_shares(layers)
-    start = evaluate(spec, task.raw, *test)[1] / spec.network.n_out
-    cost = float(curve["cost"][-1])
+    final = judge_fixed(spec, result.state.parameters, data)
+    shares = saturation_shares(spec, counters, result.evaluations) | final.saturated
     return Training(
         seed=task.seed,
-        **data.kind.verdict(answers),
-        cost=cost,
+        **data.kind.verdict(final.answers),
+        cost=final.cost,
         seconds=seconds,
         evaluations=result.evaluations,
         writes=counters["writes"],
         saturations={kind: counters[f"saturated_{kind}"] for kind in SATURATION_KINDS},
         curve=curve,
         parameters=spec.formats.weight.to_real(result.state.parameters),
-        failure=failure(data, cost, start, shares),
+        failure=failure(data, final.cost, start.cost, shares),
     )
 
 
-_TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed, "backprop": _train_backprop}
+_TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed}
 
 
 def trainers_of(
@@ -829,15 +803,15 @@ def trainers_of(
     start : array of float64, shape (P,), or None
         Initial parameters, in place of random ones.
     """
-    spec, seed = design.spec, design.spec.network.initial.seed + number
-    own = design.with_seed(seed) if number else design
-    if not design.float_only.requests:
-        task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
-        names = MODELS if backprop.defined(spec) else MODELS[:2]
-        return {name: partial(_TRAINERS[name], task) for name in names}
     from mgd_hw.design.float_model import has_slopes
     from mgd_hw.learn.learners import train_backprop, train_mgd
 
+    seed = design.spec.network.initial.seed + number
+    own = design.with_seed(seed) if number else design
+    if not design.float_only.requests:
+        task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
+        trainers: dict[str, Callable[[Progress], Training]] = {name: partial(train, task) for name, train in _TRAINERS.items()}
+        return trainers | ({"backprop": partial(train_backprop, own, data, seed, task.raw)} if has_slopes(design) else {})
     raw = _start(own.spec, seed, start) if design.float_only.architecture == "dense" else None
     order = replace(data.order, seed=data.order.seed + number)
     found: dict[str, Callable[[Progress], Training]] = {
@@ -850,14 +824,15 @@ def trainers_of(
 
 def warm_up(design: Design, data: Data) -> None:
     """Compile what is compiled, so that no run's time includes it."""
-    from python_ref import fast, fast_float
-    from python_ref.machine import initial_state
+    from python_ref.fixed import fast
+    from python_ref.fixed.machine import initial_state
+    from python_ref.floating import online
 
     spec = design.spec
     raw = _start(spec, spec.network.initial.seed, None)
     one = data.train.take(np.arange(1))
     order = SampleOrder(1, False)
-    fast_float.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
+    online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
     fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)
 
 
@@ -870,8 +845,9 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     A gradient memory and a period longer than the sum keep the parameters where they are. The formats are the design's, but that G has
     room above for as many steps as a word of the host allows; so many are taken at a time.
     """
-    from python_ref import fast, fast_float
-    from python_ref.machine import initial_state
+    from python_ref.fixed import fast
+    from python_ref.fixed.machine import initial_state
+    from python_ref.floating import online
 
     spec = design.spec
     steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))
@@ -881,7 +857,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         return None
     start = spec.formats.weight.to_real(raw)
     train_part, order = data.train, data.order
-    moved = fast_float.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
+    moved = online.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
     summing = replace(still, schedule=replace(still.schedule, update_period=steps + 1))
     samples, state = quantise(summing, train_part), initial_state(summing, raw)
     total, at_once = np.zeros(len(raw)), 1 << max(0, summing.gradient_format.integer_bits - spec.gradient_format.integer_bits)
@@ -890,7 +866,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         total += state.gradient
         state = replace(state, gradient=np.zeros_like(state.gradient))
     visited = order.indices(0, -(-steps // spec.schedule.sample_period))
-    gradient = backprop.true_gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
+    gradient = of_design.gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
     single = math.sqrt(steps / (steps + spec.quantities - 1))
     return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)
 

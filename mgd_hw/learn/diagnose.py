@@ -23,7 +23,8 @@ from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import has_slopes, learner, network, objective, opened, start
-from mgd_hw.learn.divergence import failure, layer_shares, saturation_shares
+from mgd_hw.learn.divergence import failure, saturation_shares
+from mgd_hw.learn.judging import judge_fixed
 from python_ref.datasets import Samples, quantise
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.number import Rounding
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from python_ref.learning.learner import Learner
-    from python_ref.learning.passes import Measurable
+    from python_ref.floating.learner import Learner
+    from python_ref.floating.passes import Measurable
 
 __all__ = ["Diagnosis", "Finding", "diagnose"]
 
@@ -222,7 +223,7 @@ def diagnose(design: Design, data: Data, *, listener: Listener | None = None) ->
         listener.say("Running the fixed model.")
         assert raw is not None
         run = _run_fixed(design, raw, data)
-    from python_ref.learning.estimators import cosine_expected
+    from python_ref.floating.estimators import cosine_expected
 
     quantities = machine.estimator.quantities
     perturbations = _perturbations(machine)
@@ -278,9 +279,10 @@ def _noise_of_devices(design: Design, machine: Learner) -> float:
 
 def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) -> float:
     """Root mean square of what formats change of C̃, by the fixed and the float model with the same signs."""
-    from python_ref import cost, float_machine
-    from python_ref import network as fixed
-    from python_ref.perturbation import SignSource
+    from python_ref.fixed import cost
+    from python_ref.fixed import network as fixed
+    from python_ref.fixed.perturbation import SignSource
+    from python_ref.floating import of_design
 
     spec = design.spec
     assert raw is not None
@@ -293,7 +295,7 @@ def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) 
         found = []
         for direction in (1, -1 if spec.two_sided else 0):
             _, y, _ = fixed.forward(spec, raw, x_raw[number], sign=s, direction=direction)
-            ideal = float_machine.cost(float_machine.forward(spec, theta, x[number], direction * delta * s)[-1], t[number])
+            (ideal,) = of_design.costs(spec, theta, x[[number]], t[[number]], direction * delta * s)
             found.append(spec.cost_format.to_real(cost.cost(y[-n_out:], t_raw[number])) - ideal)
         off.append(float(found[0] - found[1]) / (2 if spec.two_sided else 1))
     return float(np.sqrt(np.mean(np.square(off))))
@@ -301,8 +303,8 @@ def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) 
 
 def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: np.ndarray, data: Data) -> dict[str, float]:
     """What updates at θ do to the mean cost of the samples they are made of and of others; none is kept."""
-    from python_ref.learning import devices
-    from python_ref.learning.estimators import Exact
+    from python_ref.floating import devices
+    from python_ref.floating.estimators import Exact
 
     exact = Exact(network(design), objective(design)) if has_slopes(design) else None
     period = machine.update_period
@@ -333,7 +335,7 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
             cosines.append(float(total @ true / max(np.linalg.norm(total) * np.linalg.norm(true), 1e-300)))
         total *= period / taken
         if machine.normalise:
-            from python_ref.learning.estimators import normalised
+            from python_ref.floating.estimators import normalised
 
             total = normalised(total / period, period, machine.estimator.quantities)
         move, memory = machine.optimizer.step(memory, total, update, rate)
@@ -369,8 +371,8 @@ class _FixedRun:
 
 def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
     """Run the fixed model for some steps."""
-    from python_ref.fast import evaluate, outputs, train
-    from python_ref.machine import initial_state
+    from python_ref.fixed.fast import train
+    from python_ref.fixed.machine import initial_state
 
     spec = design.spec
     period = spec.schedule.update_period
@@ -379,11 +381,8 @@ def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
     counted = dict(zip(COUNTERS, found.state.counters.tolist(), strict=True))
     shares = saturation_shares(spec, counted, found.evaluations)
     changed = counted["changed"] / counted["writes"] if counted["writes"] else math.nan
-    test, final, n_out = quantise(spec, data.test), found.state.parameters, spec.network.n_out
-    cost, start = (evaluate(spec, parameters, *test)[1] / n_out for parameters in (final, raw))
-    answers, layers = outputs(spec, final, test[0])
-    scores = data.kind.scores(spec.formats.activation.to_real(answers))
-    return _FixedRun(steps, shares, changed, scores, failure(data, cost, start, layer_shares(layers)))
+    final, start = (judge_fixed(spec, parameters, data) for parameters in (found.state.parameters, raw))
+    return _FixedRun(steps, shares, changed, data.kind.scores(final.answers), failure(data, final.cost, start.cost, final.saturated))
 
 
 # -- Judgement --------------------------------------------------------------------------------------------------------

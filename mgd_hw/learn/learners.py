@@ -1,13 +1,11 @@
-"""Runs of designs that no hardware does: MGD by the float side of :mod:`python_ref.learning`, and back-propagation of the same
-network and cost."""
+"""Runs of the float side: MGD of designs that no hardware does, and back-propagation of any design's network and cost."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,9 +16,12 @@ from mgd_hw.design.float_model import analog_learner, learner, network, objectiv
 from mgd_hw.learn.compare import RECORDS, Training, with_accuracy
 from mgd_hw.learn.divergence import failure
 from python_ref.datasets import SampleOrder, Samples
-from python_ref.learning.passes import Measurable
+from python_ref.floating.passes import Measurable
 
-__all__ = ["train_backprop", "train_mgd"]
+if TYPE_CHECKING:
+    from python_ref.floating.backpropagation import Options
+
+__all__ = ["baseline_options", "train_backprop", "train_mgd"]
 
 JUDGED = 250
 """Samples that a forward pass outside judges at once."""
@@ -33,7 +34,7 @@ Progress = Callable[[float], None]
 
 def _judge(design: Design, problem: Measurable, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
     """Accuracy, NaN of a forward pass outside, which tells none; and mean cost."""
-    from python_ref.learning.learner import evaluate
+    from python_ref.floating.learner import evaluate
 
     if design.float_only.external is None:
         return evaluate(network(design), theta, samples.inputs, samples.targets, objective(design).costs)
@@ -55,11 +56,10 @@ def _finished(
     """A finished run, judged; ``counts`` are its evaluations and writes."""
     verdict: Verdict = {"scores": {}, "confusion": None, "constant": ""}
     if design.float_only.external is None:
-        net = network(design)
-        parts = range(0, len(data.test), JUDGED)
-        with np.errstate(all="ignore"):  # a run that diverged is told by its cost
-            outputs = np.concatenate([net.forward(theta, data.test.inputs[first : first + JUDGED]) for first in parts])
-        verdict = data.kind.verdict(outputs)
+        from python_ref.floating.learner import outputs
+
+        with np.errstate(all="ignore"):  # the cost of a run that diverged shows it
+            verdict = data.kind.verdict(outputs(network(design), theta, data.test.inputs))
     cost, (evaluations, writes) = float(curve["cost"][-1]), counts
     return Training(
         seed=seed,
@@ -138,14 +138,14 @@ class _Discrete:
     """The learner of a design."""
 
     def __init__(self, design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> None:
-        from python_ref.learning.learner import initial_state
+        from python_ref.floating.learner import initial_state
 
         self._learner = learner(design, steps, problem, seed)
         self._state = initial_state(self._learner, theta)
         self.theta, self.evaluations, self.writes = theta, 0, 0
 
     def step(self, x: np.ndarray, y: np.ndarray) -> None:
-        from python_ref.learning.learner import step
+        from python_ref.floating.learner import step
 
         self._state, _ = step(self._learner, self._state, x, y)
         self.theta, self.evaluations, self.writes = self._state.theta, self._state.evaluations, self._state.writes
@@ -155,14 +155,14 @@ class _Analog:
     """The analog form of a design: a measurement and a write of every parameter in each step."""
 
     def __init__(self, design: Design, problem: Measurable, seed: int, theta: np.ndarray) -> None:
-        from python_ref.learning.analog import initial_state
+        from python_ref.floating.analog import initial_state
 
         self._learner = analog_learner(design, seed, problem)
         self._state = initial_state(self._learner, theta)
         self.theta, self.evaluations, self.writes = theta, 0, 0
 
     def step(self, x: np.ndarray, y: np.ndarray) -> None:
-        from python_ref.learning.analog import step
+        from python_ref.floating.analog import step
 
         self._state = step(self._learner, self._state, x, y)
         self.theta = self._state.theta
@@ -175,35 +175,42 @@ def _machine(design: Design, problem: Measurable, steps: int, seed: int, theta: 
     return _Discrete(design, problem, steps, seed, theta)
 
 
-def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None, progress: Progress) -> Training:
-    """Adam on exact gradients; its rate falls along half a cosine, as that of every baseline here."""
-    from python_ref.learning.optimizers import Adam
-    from python_ref.learning.passes import Measured
+def baseline_options(design: Design) -> Options:
+    """How the design file says that back-propagation is trained."""
+    from python_ref.floating.backpropagation import Options
+    from python_ref.floating.optimizers import Adam
 
-    settings, net, cost = design.compare, network(design), objective(design)
-    theta, random, begun = start(design, seed, raw), np.random.Generator(np.random.PCG64(seed)), time.perf_counter()
-    inputs, targets = data.train.inputs.astype(theta.dtype), data.train.targets.astype(theta.dtype)
-    batch = min(settings.backprop_batch, len(inputs))
-    per_epoch = -(-len(inputs) // batch)
-    epochs = settings.backprop_epochs or math.ceil(min(max(60 * per_epoch, 3_000), 20_000) / per_epoch)
-    rule, update, rows = Adam(settings.backprop_rate), 0, list[tuple[int, float, float]]()
-    memory, first_samples = rule.initial(theta), data.test.take(np.arange(min(JUDGED, len(data.test))))
-    at_start = _judge(design, Measured(net, cost), theta, first_samples)[1]
-    for epoch in range(epochs):
-        shuffled = random.permutation(len(inputs))
-        for first in range(0, len(inputs), batch):
-            chosen = shuffled[first : first + batch]
-            slopes = partial(cost.slopes, targets=targets[chosen])
-            gradient, _ = net.gradient(theta, inputs[chosen], slopes)
-            rate = rule.rate * 0.5 * (1 + math.cos(math.pi * update / (epochs * per_epoch)))
-            move, memory = rule.step(memory, gradient / theta.dtype.type(len(chosen)), update, rate)
-            theta, update = theta - move, update + 1
-        if (epoch + 1) % max(1, epochs // RECORDS) == 0 or epoch + 1 == epochs:
-            accuracy, found = _judge(design, Measured(net, cost), theta, data.test)
-            rows.append(((epoch + 1) * len(inputs), accuracy, _reported(design, found)))
-        progress((epoch + 1) / epochs)
-    seconds = time.perf_counter() - begun
-    evaluations, accuracies, costs = (np.array(column) for column in zip(*rows, strict=True))
-    curve = with_accuracy(data, accuracies, {"evaluations": evaluations, "cost": costs})
-    counts = (epochs * len(inputs), update * theta.size)
-    return _finished(design, data, theta, _reported(design, at_start), seed, seconds, counts, curve)
+    settings = design.compare
+    return Options(Adam(settings.backprop_rate), settings.backprop_epochs, settings.backprop_batch)
+
+
+def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None, progress: Progress) -> Training:
+    """Back-propagation of a design's network and cost, judged a number of times on the way; parameters as for :func:`train_mgd`."""
+    from python_ref.floating.backpropagation import train
+    from python_ref.floating.passes import Measured
+
+    net, cost, options = network(design), objective(design), baseline_options(design)
+    theta, problem, begun = start(design, seed, raw), Measured(net, cost), time.perf_counter()
+    epochs = options.epochs_for(len(data.train))
+    at_start = _judge(design, problem, theta, data.test.take(np.arange(min(JUDGED, len(data.test)))))[1]
+
+    def evaluation(parameters: np.ndarray) -> tuple[float, float]:
+        accuracy, found = _judge(design, problem, parameters, data.test)
+        return accuracy, _reported(design, found)
+
+    result = train(
+        net,
+        cost,
+        theta,
+        data.train.inputs,
+        data.train.targets,
+        seed,
+        options,
+        evaluation=evaluation,
+        records=RECORDS,
+        progress=lambda done: progress(done / epochs),
+    )
+    seconds, curve = time.perf_counter() - begun, dict(result.curve)
+    curve = with_accuracy(data, curve.pop("accuracy"), curve)
+    counts = (result.evaluations, result.writes)
+    return _finished(design, data, result.parameters, _reported(design, at_start), seed, seconds, counts, curve)

@@ -14,8 +14,8 @@ from mgd_hw.common.results import Result
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
 from mgd_hw.learn.compare import agreement
-from python_ref.backprop import defined
 from python_ref.datasets import quantise
+from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
@@ -275,8 +275,8 @@ def observe(
     listener : Listener or None
         Told of progress.
     """
-    from python_ref.fast import train
-    from python_ref.machine import initial_state
+    from python_ref.fixed.fast import train
+    from python_ref.fixed.machine import initial_state
 
     listener = listener or Silent()
     spec = replace(design.spec, hardware=replace(design.spec.hardware, signature=False))  # which takes long, and changes nothing
@@ -290,7 +290,7 @@ def observe(
         if moment > state.steps:
             state = train(spec, state, *samples, data.order, moment - state.steps).state
         moments.append(state.steps)
-        found = agreement(design, data, state.parameters) if defined(spec) else None
+        found = agreement(design, data, state.parameters) if of_design.network(spec).differentiable else None
         if found is not None:
             directions.append(Direction(state.steps, found.cosine_float, found.cosine_fixed))
         ahead = min(window, steps - state.steps)

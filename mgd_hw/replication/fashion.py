@@ -12,10 +12,10 @@ import numpy as np
 from python_ref.datasets import Samples
 
 if TYPE_CHECKING:
-    from python_ref.learning.estimators import Estimator, Parts
-    from python_ref.learning.layers import Sequential
-    from python_ref.learning.learner import Learner
-    from python_ref.learning.objectives import CrossEntropy
+    from python_ref.floating.estimators import Estimator, Parts
+    from python_ref.floating.layers import Sequential
+    from python_ref.floating.learner import Learner
+    from python_ref.floating.objectives import CrossEntropy
 
 __all__ = ["TOGETHER_OF_NODES", "Images", "Settings", "centred", "cost_of_figures", "estimator_of", "images", "learner_of"]
 
@@ -118,16 +118,16 @@ def centred(where: str, task: str = "fashion-mnist") -> Images:
 
 def cost_of_figures() -> CrossEntropy:
     """Cross-entropy, a tenth of each target spread over all answers."""
-    from python_ref.learning.objectives import CrossEntropy
+    from python_ref.floating.objectives import CrossEntropy
 
     return CrossEntropy(0.1)
 
 
 def estimator_of(settings: Settings, network: Sequential, seed: int) -> Estimator:
     """What measures its gradient."""
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import Exact, NodePerturbation, WeightPerturbation
-    from python_ref.learning.passes import Measured
+    from python_ref.floating.codes import RandomCode
+    from python_ref.floating.estimators import Exact, NodePerturbation, WeightPerturbation
+    from python_ref.floating.passes import Measured
 
     cost, code, each = cost_of_figures(), RandomCode(seed), settings
     if each.kind == "exact":
@@ -139,8 +139,8 @@ def estimator_of(settings: Settings, network: Sequential, seed: int) -> Estimato
 
 def learner_of(settings: Settings, network: Sequential, seed: int) -> Learner:
     """The learner of some settings."""
-    from python_ref.learning.learner import Learner
-    from python_ref.learning.optimizers import Adam, Layered, Plain
+    from python_ref.floating.learner import Learner
+    from python_ref.floating.optimizers import Adam, Layered, Plain
 
     factors = tuple((block.size, settings.ease if block.name.startswith("conv") else 1.0) for block in network.parameters)
     return Learner(

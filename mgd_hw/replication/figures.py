@@ -20,8 +20,8 @@ from mgd_hw.replication.fashion import centred
 
 if TYPE_CHECKING:
     from mgd_hw.replication.fashion import Images
-    from python_ref.learning.learner import Result
-    from python_ref.learning.passes import ForwardPass
+    from python_ref.floating.learner import Result
+    from python_ref.floating.passes import ForwardPass
 
 __all__ = ["main"]
 
@@ -73,8 +73,8 @@ def fashion(
     from dataclasses import replace
 
     from mgd_hw.replication.fashion import Settings, learner_of
-    from python_ref.learning.learner import HalfCosine
-    from python_ref.learning.networks import fashion_2025
+    from python_ref.floating.learner import HalfCosine
+    from python_ref.floating.networks import fashion_2025
 
     network, settings = fashion_2025(width), Settings(kind, batch, parts, sparing, groups, delta, rule, rate, ease, two_sided)
     learner = learner_of(settings, network, seed)
@@ -93,12 +93,12 @@ def fashion(
 @click.option("--exact", is_flag=True, help="By back-propagation instead: the same network, cost, batches, optimiser and steps.")
 def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate: float, steps: int, every: int, exact: bool) -> None:
     """MNIST by node perturbation of 784-1024-256-10: 1,068,810 parameters."""
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import Estimator, Exact, NodePerturbation
-    from python_ref.learning.learner import HalfCosine, Learner
-    from python_ref.learning.networks import dense
-    from python_ref.learning.objectives import CrossEntropy
-    from python_ref.learning.optimizers import Adam
+    from python_ref.floating.codes import RandomCode
+    from python_ref.floating.estimators import Estimator, Exact, NodePerturbation
+    from python_ref.floating.learner import HalfCosine, Learner
+    from python_ref.floating.networks import dense
+    from python_ref.floating.objectives import CrossEntropy
+    from python_ref.floating.optimizers import Adam
     from python_ref.spec.activations import Activation
 
     network, cost = dense((784, 1024, 256, 10), Activation.RELU), CrossEntropy(0.1)
@@ -128,14 +128,14 @@ def nist(
     from dataclasses import replace
 
     from python_ref.datasets import SampleOrder, nist7x7
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import Estimator, NodePerturbation, WeightPerturbation
-    from python_ref.learning.layers import Variation
-    from python_ref.learning.learner import Learner, train
-    from python_ref.learning.networks import dense
-    from python_ref.learning.objectives import SquaredError
-    from python_ref.learning.optimizers import Adam, Plain
-    from python_ref.learning.passes import Measured
+    from python_ref.floating.codes import RandomCode
+    from python_ref.floating.estimators import Estimator, NodePerturbation, WeightPerturbation
+    from python_ref.floating.layers import Variation
+    from python_ref.floating.learner import Learner, train
+    from python_ref.floating.networks import dense
+    from python_ref.floating.objectives import SquaredError
+    from python_ref.floating.optimizers import Adam, Plain
+    from python_ref.floating.passes import Measured
     from python_ref.spec.activations import Activation
 
     data, found, evaluations, began = nist7x7(), [], [], time.process_time()
@@ -176,12 +176,12 @@ def nist(
 @click.option("--until", default=0.8, help="Test accuracy to reach.")
 def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: float, steps: int, every: int, until: float) -> None:
     """Fashion-MNIST, node perturbation of a dense network: median of updates to an accuracy. Published: 127 plain, 80 Adam (n = 24)."""
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import NodePerturbation
-    from python_ref.learning.learner import Learner
-    from python_ref.learning.networks import dense
-    from python_ref.learning.objectives import CrossEntropy
-    from python_ref.learning.optimizers import Adam, Plain
+    from python_ref.floating.codes import RandomCode
+    from python_ref.floating.estimators import NodePerturbation
+    from python_ref.floating.learner import Learner
+    from python_ref.floating.networks import dense
+    from python_ref.floating.objectives import CrossEntropy
+    from python_ref.floating.optimizers import Adam, Plain
     from python_ref.spec.activations import Activation
 
     data, found, evaluations, began = centred(os.environ.get("MGD_DATA", ""), "fashion-mnist"), [], [], time.process_time()
@@ -221,12 +221,12 @@ def _print_median(found: list[int | None], evaluations: list[int], most: int, be
 @click.option("--seed", default=1, help="Of parameters and signs.")
 def signal(width: int, updates: int, seed: int) -> None:
     """Fashion-MNIST: |gradient|² over the mean |estimate|², per million evaluations, layer by layer: what limits whom."""
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
-    from python_ref.learning.networks import fashion_2025
-    from python_ref.learning.objectives import CrossEntropy
-    from python_ref.learning.optimizers import Adam
-    from python_ref.learning.passes import Measured
+    from python_ref.floating.codes import RandomCode
+    from python_ref.floating.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
+    from python_ref.floating.networks import fashion_2025
+    from python_ref.floating.objectives import CrossEntropy
+    from python_ref.floating.optimizers import Adam
+    from python_ref.floating.passes import Measured
 
     network, cost, code = fashion_2025(width), CrossEntropy(0.1), RandomCode(seed)
     data = centred(os.environ.get("MGD_DATA", ""))
@@ -269,7 +269,7 @@ def speed(batch: int, rounds: int) -> None:
 
 
 def _accuracy(network: ForwardPass, inputs: np.ndarray, targets: np.ndarray, theta: np.ndarray) -> float:
-    from python_ref.learning.learner import evaluate
+    from python_ref.floating.learner import evaluate
 
     return evaluate(network, theta, inputs, targets, batch=4000)[0]
 
@@ -277,7 +277,7 @@ def _accuracy(network: ForwardPass, inputs: np.ndarray, targets: np.ndarray, the
 def _trained(learner, network, data: Images, seed, steps, every, until, progress=None) -> Result:
     """Train in float32 on all images, judged by all test images."""
     from python_ref.datasets import SampleOrder
-    from python_ref.learning.learner import evaluate, train
+    from python_ref.floating.learner import evaluate, train
 
     return train(
         learner,

@@ -73,11 +73,11 @@ def compare_speed(batch: int, rounds: int) -> dict[str, Any]:
 
 
 def _ours(x: np.ndarray, t: np.ndarray) -> dict[str, Work]:
-    from python_ref.learning.codes import RandomCode
-    from python_ref.learning.estimators import NodePerturbation, WeightPerturbation
-    from python_ref.learning.networks import dense
-    from python_ref.learning.objectives import CrossEntropy
-    from python_ref.learning.passes import Measured
+    from python_ref.floating.codes import RandomCode
+    from python_ref.floating.estimators import NodePerturbation, WeightPerturbation
+    from python_ref.floating.networks import dense
+    from python_ref.floating.objectives import CrossEntropy
+    from python_ref.floating.passes import Measured
     from python_ref.spec.activations import Activation
 
     network, cost, steps = dense(SIZES, Activation.RELU), CrossEntropy(SMOOTHING), iter(range(1 << 30))
@@ -110,7 +110,7 @@ def _online() -> Work:
     """The compiled float model of the shipped design "digits": a sample, a perturbation and an update a step."""
     from mgd_hw.design.reader import load
     from python_ref.datasets import SampleOrder
-    from python_ref.fast_float import train
+    from python_ref.floating.online import train
 
     spec, random = load("digits").spec, np.random.default_rng(0)
     x, t = random.random((ONLINE, SMALL[0])), np.eye(SMALL[-1])[random.integers(SMALL[-1], size=ONLINE)]

@@ -20,8 +20,8 @@ import numpy as np
 from mgd_hw.replication.fashion import Settings, centred, cost_of_figures, estimator_of, learner_of
 
 if TYPE_CHECKING:
-    from python_ref.learning.estimators import Estimator
-    from python_ref.learning.layers import Sequential
+    from python_ref.floating.estimators import Estimator
+    from python_ref.floating.layers import Sequential
 
 __all__ = ["COSINE", "GOAL", "PAPER_BATCH", "Pace", "Task", "expected", "identity", "pace", "perform"]
 
@@ -107,7 +107,7 @@ def _cosine(task: Task) -> dict[str, Any]:
 def _start(task: Task) -> tuple[Sequential, np.ndarray, np.ndarray, np.ndarray]:
     """Network, initial parameters, the image and its target, of a run to a gradient."""
     from python_ref.datasets import SampleOrder
-    from python_ref.learning.networks import fashion_2025
+    from python_ref.floating.networks import fashion_2025
 
     data, network = centred(os.environ.get("MGD_DATA", "")), fashion_2025(task.n)
     image = SampleOrder(len(data.inputs), True, task.seed).indices(0, 1)
@@ -150,8 +150,8 @@ def first_crossing(mean: Callable[[int, int], np.ndarray], true: np.ndarray, mos
 
 def _train(task: Task) -> dict[str, Any]:
     from python_ref.datasets import SampleOrder
-    from python_ref.learning.learner import evaluate, train
-    from python_ref.learning.networks import fashion_2025
+    from python_ref.floating.learner import evaluate, train
+    from python_ref.floating.networks import fashion_2025
 
     data, network, steps = centred(os.environ.get("MGD_DATA", "")), fashion_2025(task.n), task.steps()
     result = train(
@@ -192,8 +192,8 @@ class Pace:
 
 def pace(task: Task) -> Pace:
     """Time a few steps and the judgement of a few test images, each apart, once what is compiled is compiled."""
-    from python_ref.learning.learner import evaluate, initial_state, step
-    from python_ref.learning.networks import fashion_2025
+    from python_ref.floating.learner import evaluate, initial_state, step
+    from python_ref.floating.networks import fashion_2025
 
     data, network, batch = centred(os.environ.get("MGD_DATA", "")), fashion_2025(task.n), task.settings.batch
     learner = learner_of(task.settings, network, task.seed)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from python_ref.learning.layers import Sequential
+from python_ref.floating.layers import Sequential
 
 __all__ = ["perturbations_expected"]
 

@@ -99,14 +99,14 @@ def _time(plan: Plan, combination: Combination) -> _Timed | None:
 def _backprop(plan: Plan, design: Design) -> float:
     """Seconds of back-propagation, from a few epochs."""
     from mgd_hw.data import load
-    from python_ref.backprop import Options
+    from mgd_hw.learn.learners import baseline_options
 
     def seconds(epochs: int) -> float:
         shorter = replace(design, compare=replace(design.compare, backprop_epochs=epochs))
         return _seconds(plan, shorter, ("backprop",), 1) or 0.0
 
     samples = len(load(design.data, validate=plan.request.validate).train)
-    epochs = Options(epochs=design.compare.backprop_epochs, batch=design.compare.backprop_batch).epochs_for(samples)
+    epochs = baseline_options(design).epochs_for(samples)
     seconds(1)  # what is loaded, is
     few, more = seconds(1), seconds(1 + EPOCHS)
     return few + max(0.0, more - few) / EPOCHS * (epochs - 1)

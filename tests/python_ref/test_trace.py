@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from python_ref import trace
-from python_ref.machine import sample_number, step
+from python_ref.fixed.machine import sample_number, step
 from python_ref.spec.probes import probes
 from python_ref.trace import Header, Run, Trace, TraceWriter, check_comparable, narrowest, write_reference
 from tests.support.designs import random_design, random_parameters, random_samples

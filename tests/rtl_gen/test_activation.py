@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from python_ref.network import activate
+from python_ref.fixed.network import activate
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, Formats
 from python_ref.spec.number import Fixed, Overflow, Rounding

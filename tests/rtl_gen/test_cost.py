@@ -10,7 +10,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from python_ref.cost import correct, cost
+from python_ref.fixed.cost import correct, cost
 from python_ref.spec.design import Cast
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
 from python_ref.spec.schedule import Difference

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from python_ref.cost import correct
-from python_ref.network import forward
+from python_ref.fixed.cost import correct
+from python_ref.fixed.network import forward
 from rtl_gen.core import contract
 from rtl_gen.fanout import MAX_DIRECT_LANES
 from rtl_gen.inference import InferenceCore

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from python_ref.perturbation import SignSource, StochasticSource
+from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.spec.design import Hardware
 from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode, WalshCode
 from python_ref.spec.registers import stream_beats, stream_widths

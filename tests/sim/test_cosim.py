@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from python_ref.machine import step
+from python_ref.fixed.machine import step
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.trace import Run
 from rtl_gen.probe import event_layouts

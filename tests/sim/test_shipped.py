@@ -19,7 +19,7 @@ def check(name, simulator, steps, directory):
     """Every observable of every step is the reference's."""
     result = flow.cosim(name, steps=steps, simulator=simulator, out=directory)
     assert result.equal, result
-    assert result.simulator == simulator and result.reference == "python_ref.machine"
+    assert result.simulator == simulator and result.reference == "python_ref.fixed.machine"
     assert result.compared == steps * values_per_step(flow.read(name).spec)
     return result
 

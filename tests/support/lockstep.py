@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from python_ref.cost import correct, cost
-from python_ref.machine import State, initial_state, step
-from python_ref.network import forward
+from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.machine import State, initial_state, step
+from python_ref.fixed.network import forward
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Command, Memory, register_map

@@ -12,7 +12,7 @@ from mgd_hw.learn.profile import observe
 from mgd_hw.reports.provenance import provenance
 from mgd_hw.reports.report import Chapter
 
-COSIMULATED = flow.Cosimulated("xor", "d", "cxxrtl", "design.v", "python_ref.machine", 9, 79, 711, 0, None, "", {}, "", 99, 11.0, 0.1)
+COSIMULATED = flow.Cosimulated("xor", "d", "cxxrtl", "design.v", "python_ref.fixed.machine", 9, 79, 711, 0, None, "", {}, "", 99, 11.0, 0.1)
 DIFFERENT = flow.Cosimulated(
     "xor", "d", "cxxrtl", "design.v", "m", 9, 79, 711, 5, None, "step <3> & so on", {"sign": 5}, "stuck", 9, 1.0, 0.1
 )

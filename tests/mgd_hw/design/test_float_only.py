@@ -19,8 +19,8 @@ from mgd_hw.learn.compare import compare
 from mgd_hw.learn.diagnose import diagnose
 from mgd_hw.learn.learners import train_mgd
 from python_ref.datasets import SampleOrder
-from python_ref.learning.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
-from python_ref.learning.learner import train
+from python_ref.floating.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
+from python_ref.floating.learner import train
 
 DIGITS = '[data]\ntask = "digits"\ntest_samples = 200\n'
 ASKS = {

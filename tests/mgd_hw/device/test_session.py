@@ -20,7 +20,7 @@ from mgd_hw.design.reader import load
 from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from mgd_hw.device.session import Model, Session
 from mgd_hw.flow import run_of
-from python_ref.machine import initial_state, step
+from python_ref.fixed.machine import initial_state, step
 from sim.virtual import VirtualBoard
 from tests.support.fake_device import Noise
 from tests.support.virtual_board import DIVISOR, build_xor

@@ -177,7 +177,7 @@ def test_digits_over_a_virtual_board():
     from mgd_hw.data import load as load_data
     from mgd_hw.flow import run_of
     from python_ref.datasets import quantise
-    from python_ref.fast import evaluate, train
+    from python_ref.fixed.fast import evaluate, train
 
     result = run("train", "digits", "--link", "virtual", "--steps", 20_000, "--verify", "--json")
     assert result.exit_code == 0, result.output

@@ -18,7 +18,7 @@ from mgd_hw.hardware.build import board_of
 from mgd_hw.learn.compare import Model, Training
 from mgd_hw.learn.costs import _Work, costs_of_backprop, costs_of_mgd, step_contract
 from python_ref.datasets import quantise
-from python_ref.machine import initial_state, sample_number, step
+from python_ref.fixed.machine import initial_state, sample_number, step
 from python_ref.parameters import initial_parameters, quantise_parameters
 
 BASE = 'network.layers = [3, 5, 4]\ndata.task = "npz"\ndata.path = "x.npz"\nperturbation.amplitude = "2^-4"\n'

@@ -174,8 +174,8 @@ def test_shares_of_saturated_casts_by_hand() -> None:
 def test_shares_of_saturated_casts_are_counted_from_the_run() -> None:
     """Every cast of a kind that can saturate is counted once: where all saturate, the share is 1."""
     from python_ref.datasets import SampleOrder, quantise
-    from python_ref.fast import train
-    from python_ref.machine import initial_state
+    from python_ref.fixed.fast import train
+    from python_ref.fixed.machine import initial_state
     from python_ref.spec.probes import COUNTERS
 
     text = (

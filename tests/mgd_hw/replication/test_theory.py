@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mgd_hw.replication.theory import perturbations_expected
-from python_ref.learning.codes import RandomCode
-from python_ref.learning.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
-from python_ref.learning.layers import Convolution, Dense, Pool, Sequential
-from python_ref.learning.objectives import CrossEntropy
-from python_ref.learning.passes import Measured
+from python_ref.floating.codes import RandomCode
+from python_ref.floating.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
+from python_ref.floating.layers import Convolution, Dense, Pool, Sequential
+from python_ref.floating.objectives import CrossEntropy
+from python_ref.floating.passes import Measured
 from python_ref.spec.activations import Activation
 
 COST = CrossEntropy(0.1)

@@ -1,0 +1,90 @@
+"""The forward pass in raw integers: exact up to the activation, which is the only narrowing."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from python_ref.parameters import split_parameters
+from python_ref.spec.activations import Activation, Piecewise, Tabulated
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.number import Fixed, Overflow, cast_raw
+from python_ref.spec.tables import activation_table
+
+__all__ = ["activate", "forward"]
+
+
+def activate(spec: DesignSpec, function: Activation, z: np.ndarray, source: Fixed) -> tuple[np.ndarray, np.ndarray]:
+    """Activations of pre-activations (int64, any shape, format ``source``).
+
+    Returns
+    -------
+    (array of int64 in formats.activation, array of bool)
+        y, and where the narrowing was out of range: the cast's target, or of the address where a table is read.
+    """
+    target, cast, form = spec.formats.activation, spec.formats.activation_cast, function.form
+    if isinstance(form, Tabulated):
+        table = spec.formats.table
+        address, outside = cast_raw(z, source, table, cast.rounding, Overflow.SATURATE)
+        return activation_table(function, table, target)[address & ((1 << table.width) - 1)], outside
+    if isinstance(form, Piecewise):
+        exact = form.exact_format(source)
+        return cast_raw(_pieces(form, z, source, exact), exact, target, cast.rounding, cast.overflow)
+    raise unknown("Form of an activation", form, "python_ref.fixed.network.activate")
+
+
+def _pieces(form: Piecewise, z: np.ndarray, source: Fixed, exact: Fixed) -> np.ndarray:
+    """Exact values (int64, format ``exact``) of straight pieces at pre-activations (int64, format ``source``)."""
+    unit = Fraction(2) ** exact.fraction_bits
+    found = z
+    for begin, piece in zip((None, *form.breaks), form.pieces, strict=True):
+        line = np.full_like(z, int(piece.offset * unit))
+        if piece.shift is not None:
+            line += z << np.int64(exact.fraction_bits - source.fraction_bits - piece.shift)
+        # z ≥ b for a break b is z ≥ ⌈b·2^f⌉ in raw integers.
+        found = line if begin is None else np.where(z >= math.ceil(begin * 2**source.fraction_bits), line, found)
+    return found
+
+
+def forward(
+    spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, *, sign: np.ndarray | None = None, direction: int = 0
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """One pass through the network.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    parameters : array of int64, shape (P,)
+        θ, raw, in canonical order.
+    inputs : array of int64, shape (n_in,)
+        x, raw.
+    sign : array of int8, shape (quantities,)
+        s; may be left out where ``direction`` is 0.
+    direction : int
+        The pass perturbs by ``direction``·s·Δ: 0, +1 or −1.
+
+    Returns
+    -------
+    (array of int64, array of int64, int)
+        z and y of every neuron (shape (neurons,), raw; z in its layer's own format), and how many activations were
+        out of range.
+    """
+    shift = np.zeros(spec.quantities, dtype=np.int64) if sign is None else direction * sign.astype(np.int64)
+    if not spec.node:
+        parameters = parameters + shift * spec.amplitude_raw(spec.formats.weight.fraction_bits)
+    x, z_all, y_all, saturated, first = inputs, [], [], 0, 0
+    for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
+        source, layer = spec.preactivation_format(number), spec.network.layers[number]
+        z = weights @ x + (biases << np.int64(spec.operand_format(number).fraction_bits))
+        if spec.node:
+            z = z + shift[first : first + layer.n_out] * spec.amplitude_raw(source.fraction_bits)
+        x, outside = activate(spec, layer.activation, z, source)
+        z_all.append(z)
+        y_all.append(x)
+        saturated += int(np.count_nonzero(outside))
+        first += layer.n_out
+    return np.concatenate(z_all), np.concatenate(y_all), saturated

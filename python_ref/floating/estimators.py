@@ -1,0 +1,482 @@
+"""From changes of the cost to a gradient: weight and node perturbation of batches.
+
+What comes out is the *unbiased* estimate mean(s·C̃/Δ) of the gradient of the mean cost of a batch. Other conventions, exactly:
+
+- 2023 (McCaughan et al., APL Machine Learning 1, 026118): perturbations of one vector norm, Δ = norm/√D, and G/norm², which is our estimate
+  over D. **Their η is D times ours.**
+- 2025 (Oripov et al., APL Machine Learning 3, 026107): an update as long as the true gradient whatever D and the number K of
+  perturbations in the mean. The mean of K estimates is longer than the gradient by √((D + K − 1)/K), since their noise adds to it;
+  :func:`normalised` takes that out. **Their η is back-propagation's; ours times that factor.** In their symbols the factor is
+  √D·√(1/D + 1/K − 1/(D·K)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from python_ref.floating.codes import Code, RandomCode
+from python_ref.floating.passes import Block, ForwardPass, Measurable, NodePass, Objective, total
+
+__all__ = [
+    "Base",
+    "Differentiable",
+    "Estimate",
+    "Estimator",
+    "Exact",
+    "NodePerturbation",
+    "Parts",
+    "WeightPerturbation",
+    "cosine_expected",
+    "length_expected",
+    "normalised",
+]
+
+Instrument = Callable[[np.ndarray], np.ndarray]
+"""What stands between a cost and its measured value (shapes (B,)); noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """The unperturbed measurement in force: C of each sample (shape (B,)), the trace and outputs of the pass where they are known."""
+
+    costs: np.ndarray
+    trace: Any = None
+    outputs: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What was measured in a step.
+
+    Attributes
+    ----------
+    gradient : array, shape (P,)
+        mean(s·C̃/Δ).
+    changes : array
+        C̃, one per perturbation; of a two-sided difference C₊ − C₋.
+    cost : float
+        Mean of C: unperturbed, or of both sides.
+    base : Base or None
+        What a later step with the same samples and θ may use; None where the difference is two-sided.
+    evaluations : int
+        Forward passes of one sample.
+    """
+
+    gradient: np.ndarray
+    changes: np.ndarray
+    cost: float
+    base: Base | None
+    evaluations: int
+
+
+Parts = tuple[tuple[int, int], ...]
+"""How many blocks, one after the other, are perturbed together in passes of their own, and how often each sample is."""
+
+
+class Estimator(Protocol):
+    """Measures a gradient."""
+
+    @property
+    def parameters(self) -> tuple[Block, ...]:
+        """What θ consists of."""
+        ...
+
+    @property
+    def quantities(self) -> int:
+        """D, the perturbed quantities."""
+        ...
+
+    @property
+    def amplitude(self) -> float:
+        """Δ."""
+        ...
+
+    def estimate(
+        self,
+        theta: np.ndarray,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        p: int,
+        base: Base | None = None,
+        instrument: Instrument | None = None,
+    ) -> Estimate:
+        """Measure with perturbation number ``p`` at θ (shape (P,)), on a batch (shapes (B, n_in) and (B, n_out)).
+
+        ``base`` is the unperturbed measurement of the same batch and θ, if it is known; ``instrument`` what each measured cost goes
+        through.
+        """
+        ...
+
+
+def cosine_expected(perturbations: int, quantities: int) -> float:
+    """√(K/(K + D − 1)): cosine of the mean of K random perturbations of one example to its gradient."""
+    return sqrt(perturbations / (perturbations + quantities - 1))
+
+
+def length_expected(perturbations: int, quantities: int) -> float:
+    """√((D + K − 1)/K): how much longer than the gradient the mean of K random perturbations is."""
+    return 1.0 / cosine_expected(perturbations, quantities)
+
+
+def normalised(mean: np.ndarray, perturbations: int, quantities: int) -> np.ndarray:
+    """The mean of K estimates, as long as the true gradient (Oripov et al. 2025; see the head of this page)."""
+    return mean * mean.dtype.type(cosine_expected(perturbations, quantities))
+
+
+def _check(amplitude: float, repeats: int) -> None:
+    if not amplitude > 0:
+        raise ValueError(f"Amplitude must be positive, not {amplitude!r}")
+    if repeats < 1:
+        raise ValueError(f"Perturbations per sample must be positive, not {repeats!r}")
+
+
+def _same(costs: np.ndarray) -> np.ndarray:
+    return costs
+
+
+class _Readings:
+    """The costs that are read in one step, and the differences that they make: one-sided or two-sided is said here and nowhere else.
+
+    Parameters
+    ----------
+    amplitude, two_sided : float, bool
+        Of the differences.
+    instrument : callable or None
+        What every cost goes through.
+    """
+
+    def __init__(self, amplitude: float, two_sided: bool, instrument: Instrument | None) -> None:
+        self.sides = (1.0, -1.0) if two_sided else (1.0,)
+        self._span = len(self.sides) * amplitude
+        self._instrument = instrument or _same
+        self._changes: list[np.ndarray] = []
+        self._costs: list[np.ndarray] = []
+        self.evaluations = 0
+
+    def read(self, costs: np.ndarray) -> np.ndarray:
+        """A measured cost of each sample."""
+        self.evaluations += len(costs)
+        return self._instrument(costs)
+
+    def known(self, base: Base) -> Base:
+        """Count the unperturbed measurement in force among the costs of this step."""
+        self._costs.append(base.costs)
+        return base
+
+    def slope(self, cost: Callable[[float], np.ndarray], origin: np.ndarray | None, *, mean: bool = False) -> np.ndarray:
+        """C̃/Δ, or C̃/2Δ, of each sample, of what ``cost`` is with +sΔ (1.0) and −sΔ (−1.0); or C₊ − ``origin``.
+
+        C̃ is noted as it is, or as its mean.
+        """
+        found = [self.read(cost(side)) for side in self.sides]
+        if len(found) == 2:
+            self._costs += found
+            origin = found[1]
+        assert origin is not None
+        change = found[0] - origin
+        self._changes.append(change.mean(keepdims=True) if mean else change)
+        return change / self._span
+
+    def estimate(self, gradient: np.ndarray, base: Base | None) -> Estimate:
+        """What there is to say of the step."""
+        kept = None if len(self.sides) == 2 else base
+        return Estimate(gradient, np.concatenate(self._changes), float(np.mean(np.concatenate(self._costs))), kept, self.evaluations)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Quantities ``start`` … ``stop − 1``, perturbed together ``repeats`` times."""
+
+    start: int
+    stop: int
+    repeats: int
+
+
+def _parts(blocks: Sequence[Block], apart: bool, repeats: int, parts: Parts | None) -> list[_Part]:
+    """What is perturbed in a pass of its own: everything, each block, or as ``parts`` has it."""
+    together = parts or ([(1, repeats)] * len(blocks) if apart else [(len(blocks), repeats)])
+    ends = [0, *np.cumsum([block.size for block in blocks]).tolist()]
+    lasts = np.cumsum([count for count, _ in together]).tolist()
+    return [_Part(ends[last - count], ends[last], often) for last, (count, often) in zip(lasts, together, strict=True)]
+
+
+def _check_parts(parts: Parts | None, blocks: int) -> None:
+    if parts is not None and (sum(count for count, _ in parts) != blocks or min(min(part) for part in parts) < 1):
+        raise ValueError(f"Parts must be positive and have {blocks} blocks together, as the network has, not {parts!r}")
+
+
+@dataclass(frozen=True)
+class NodePerturbation:
+    """Perturb pre-activations; the error at a node is C̃·s/Δ, and a synapse's gradient that error times its own input.
+
+    A batch costs three products: the unperturbed pass, the perturbed one, in which the first layer's product is not done again, and the
+    correlation; a repeat costs no more than a perturbed pass, since one product correlates them all (one-sided). Each sample has
+    its own perturbation: sample b of perturbation p, repeat r, takes row (p·repeats + r)·B + b of the code.
+
+    Parameters
+    ----------
+    network : NodePass
+        Network.
+    objective : Objective
+        Its cost.
+    code : Code
+        s.
+    amplitude : float
+        Δ.
+    two_sided : bool
+        C₊ − C₋, the inputs of synapses being those of the + pass; else C₊ − C₀, and those of the unperturbed pass.
+    apart : bool
+        Whether each layer is perturbed in a pass of its own, as in 2025, so that it sees no noise of others; else all at once.
+    repeats : int
+        Perturbations of each sample; one unperturbed pass serves them all.
+    shared : bool
+        Whether all samples of a batch take the same row, as a machine does that has one perturbation per step.
+    sparing : bool
+        Whether nodes on which the output does not depend are left unperturbed: a ReLU below zero, a pixel that a pool passes over.
+        They add nothing to C̃, and nothing but noise to the gradient. A node needs to know no more than its own activation.
+    parts : Parts or None
+        In place of ``apart`` and ``repeats``: layers with few nodes may be perturbed apart from those with many, and more often, so that
+        the noise of these does not bury them.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, or the network cannot tell which nodes to spare.
+    """
+
+    network: NodePass
+    objective: Objective
+    code: Code = RandomCode()
+    amplitude: float = 0.01
+    two_sided: bool = False
+    apart: bool = False
+    repeats: int = 1
+    shared: bool = False
+    sparing: bool = False
+    parts: Parts | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.amplitude, self.repeats)
+        _check_parts(self.parts, 0 if self.parts is None else len(self.network.nodes))
+        if self.sparing and not hasattr(self.network, "awake"):
+            raise ValueError(f"A network must have a method awake for nodes to be spared, and {type(self.network).__name__} has none")
+
+    @property
+    def parameters(self) -> tuple[Block, ...]:
+        """The network's."""
+        return self.network.parameters
+
+    @property
+    def quantities(self) -> int:
+        """N, the network's nodes."""
+        return total(self.network.nodes)
+
+    def _spread(self, row: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
+        """out[i, b] += values[b]·s of node ``start + i``: of sample b's row, or of the one that all share."""
+        if self.shared:
+            s = np.zeros((len(out), 1), out.dtype)
+            self.code.spread(row, self.quantities, start, np.ones(1, out.dtype), s)
+            out += s * values
+        else:
+            self.code.spread(row, self.quantities, start, values, out)
+
+    def estimate(
+        self,
+        theta: np.ndarray,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        p: int,
+        base: Base | None = None,
+        instrument: Instrument | None = None,
+    ) -> Estimate:
+        """See :class:`Estimator`."""
+        readings, batch, kind = _Readings(self.amplitude, self.two_sided, instrument), len(inputs), theta.dtype
+        base = base or self._unperturbed(theta, inputs, targets, readings)
+        if not self.two_sided:
+            readings.known(base)
+        awake = self.network.awake(base.trace).T if self.sparing else None  # type: ignore[attr-defined]
+        gradient, errors = np.zeros(total(self.parameters), kind), np.zeros((self.quantities, batch), kind)
+        parts = _parts(self.network.nodes, self.apart, self.repeats, self.parts)
+        most = max(part.repeats for part in parts)
+        for repeat in range(most):
+            row = (p * most + repeat) * (1 if self.shared else batch)
+            for start, stop, often in ((part.start, part.stop, part.repeats) for part in parts if repeat < part.repeats):
+                shift = np.zeros((self.quantities - start, batch), kind)  # of the nodes before there is nothing to compute
+                self._spread(row, start, np.full(batch, self.amplitude, kind), shift[: stop - start])
+                if awake is not None:
+                    shift *= awake[start:]
+                slopes, trace = self._slopes(theta, inputs, targets, shift, base, readings)
+                self._spread(row, start, (slopes / (batch * often)).astype(kind), errors[start:stop])
+                if self.two_sided:  # the inputs of its + pass are its own; one-sided, one product serves all that were measured
+                    gradient += self._correlate(trace, errors, awake, start)
+                    errors[start:stop] = 0
+        if not self.two_sided:
+            gradient = self._correlate(base.trace, errors, awake, 0)
+        return readings.estimate(gradient, base)
+
+    def _unperturbed(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, readings: _Readings) -> Base:
+        """Its cost is read where a difference needs it, and counted where nodes are spared by what it shows."""
+        outputs, trace = self.network.trace(theta, inputs)
+        if not self.two_sided:
+            return Base(readings.read(self.objective.costs(outputs, targets)), trace, outputs)
+        readings.evaluations += len(inputs) if self.sparing else 0
+        return Base(np.empty(0), trace, outputs)
+
+    def _slopes(
+        self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, shift: np.ndarray, base: Base, readings: _Readings
+    ) -> tuple[np.ndarray, Any]:
+        """C̃/Δ of each sample, and the trace of the + pass."""
+        traces = []
+
+        def cost(side: float) -> np.ndarray:
+            outputs, trace = self.network.trace(theta, inputs, shift.T if side > 0 else -shift.T, base.trace)
+            traces.append(trace)
+            return self.objective.costs(outputs, targets)
+
+        return readings.slope(cost, None if self.two_sided else base.costs), traces[0]
+
+    def _correlate(self, trace: Any, errors: np.ndarray, awake: np.ndarray | None, start: int) -> np.ndarray:
+        """Error times input, of the nodes from ``start`` on."""
+        return self.network.correlate(trace, (errors[start:] if awake is None else errors[start:] * awake[start:]).T)
+
+
+@dataclass(frozen=True)
+class WeightPerturbation:
+    """Perturb every parameter; its gradient is C̃·s/Δ. Works on anything that has a cost.
+
+    Signs are regenerated when parameters are moved and again when C̃ is correlated; random ones, out of 127 words at a time, in a
+    compiled loop.
+
+    Parameters
+    ----------
+    problem : Measurable
+        What has a cost.
+    code : Code
+        s.
+    amplitude : float
+        Δ.
+    two_sided : bool
+        C₊ − C₋; else C₊ − C₀.
+    apart : bool
+        Whether each block of parameters is perturbed in a pass of its own; else all at once.
+    repeats : int
+        Perturbations of each group; one unperturbed measurement serves them all.
+    groups : int or None
+        Into how many groups of samples one after the other a batch is divided, each with its own perturbation: group g of perturbation p,
+        repeat r, takes row (p·repeats + r)·groups + g of the code. None: each sample is a group.
+    parts : Parts or None
+        In place of ``apart`` and ``repeats``.
+    """
+
+    problem: Measurable
+    code: Code = RandomCode()
+    amplitude: float = 0.01
+    two_sided: bool = False
+    apart: bool = False
+    repeats: int = 1
+    groups: int | None = 1
+    parts: Parts | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.amplitude, self.repeats)
+        _check_parts(self.parts, 0 if self.parts is None else len(self.parameters))
+        if self.groups is not None and self.groups < 1:
+            raise ValueError(f"Number of groups must be positive, not {self.groups!r}")
+
+    @property
+    def parameters(self) -> tuple[Block, ...]:
+        """The problem's."""
+        return self.problem.parameters
+
+    @property
+    def quantities(self) -> int:
+        """P, the parameters."""
+        return total(self.problem.parameters)
+
+    def estimate(
+        self,
+        theta: np.ndarray,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        p: int,
+        base: Base | None = None,
+        instrument: Instrument | None = None,
+    ) -> Estimate:
+        """See :class:`Estimator`."""
+        readings, batch = _Readings(self.amplitude, self.two_sided, instrument), len(inputs)
+        groups = batch if self.groups is None else min(self.groups, batch)
+        if base is None and not self.two_sided:
+            base = Base(readings.read(self.problem.costs(theta, inputs, targets)))
+        if base is not None:
+            readings.known(base)
+        gradient, moved, ends = np.zeros_like(theta), theta.copy(), np.linspace(0, batch, groups + 1).astype(int)
+        parts = _parts(self.parameters, self.apart, self.repeats, self.parts)
+        most = max(part.repeats for part in parts)
+        for repeat in range(most):
+            for group, own in enumerate(map(slice, ends[:-1], ends[1:])):
+                row = (p * most + repeat) * groups + group
+                origin = None if base is None else base.costs[own]
+                for start, stop, often in ((part.start, part.stop, part.repeats) for part in parts if repeat < part.repeats):
+                    part = slice(start, stop)
+
+                    def cost(side: float, row: int = row, own: slice = own, part: slice = part) -> np.ndarray:
+                        self.code.add(row, self.quantities, part.start, side * self.amplitude, theta[part], moved[part])
+                        return self.problem.costs(moved, inputs[own], targets[own])
+
+                    slopes = readings.slope(cost, origin, mean=True)
+                    value = float(slopes.sum(dtype=np.float64)) / (batch * often)
+                    self.code.add(row, self.quantities, start, value, gradient[part], gradient[part])
+                    if len(parts) > 1:
+                        moved[part] = theta[part]
+        return readings.estimate(gradient, base)
+
+
+class Differentiable(ForwardPass, Protocol):
+    """A network that can be propagated back."""
+
+    def gradient(self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """∂/∂θ of Σ over samples of C (shape (P,)), and the outputs (shape (B, n_out)); ``slopes`` gives ∂C/∂y of these."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Back-propagation in an estimator's place: the true gradient of a batch's mean cost, to compare a learner with.
+
+    Parameters
+    ----------
+    network : Differentiable
+        Network.
+    objective : Objective
+        Its cost.
+    """
+
+    network: Differentiable
+    objective: Objective
+
+    amplitude: ClassVar[float] = 0.0
+    quantities: ClassVar[int] = 1
+
+    @property
+    def parameters(self) -> tuple[Block, ...]:
+        """The network's."""
+        return self.network.parameters
+
+    def estimate(
+        self,
+        theta: np.ndarray,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        p: int,
+        base: Base | None = None,
+        instrument: Instrument | None = None,
+    ) -> Estimate:
+        """See :class:`Estimator`; ``changes`` is empty, and a pass back is not counted."""
+        gradient, outputs = self.network.gradient(theta, inputs, lambda y: self.objective.slopes(y, targets))
+        cost = float(self.objective.costs(outputs, targets).mean(dtype=np.float64))
+        return Estimate(gradient / theta.dtype.type(len(inputs)), np.empty(0), cost, None, len(inputs))

@@ -1,0 +1,493 @@
+"""Layers, and networks that are a sequence of them: dense, convolution, pooling.
+
+Inside, an array of a batch has its samples *last*: (n, B), or (channels, height, width, B). So a row of an image is contiguous over
+the whole batch, and unfolding the windows of a convolution, pooling and activations are long copies and long vectors, however few
+the channels. Products are BLAS's, in the type of θ. Float32 serves where Δ is 10⁻³ or more: a change of the cost of order Δ·‖∇C‖
+then stands well above its last place, 2⁻²⁴ of C. In float64 everything is exact to 10⁻¹⁶.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from python_ref.floating.passes import Block, total
+from python_ref.spec.activations import Activation
+
+__all__ = ["Convolution", "Dense", "Layer", "Pool", "Sequential", "Shape", "Variation"]
+
+Shape = tuple[int, ...]
+"""Of a sample's array: (n,), or (channels, height, width)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """How each neuron's activation differs from the ideal f: y = L·f(k·(z − x₀)) + y₀.
+
+    McCaughan et al., APL Machine Learning 1, 026118 (2023), define it for the sigmoid; here f is any activation.
+
+    Attributes
+    ----------
+    scale, gain, offset, shift : arrays, shape (N,)
+        L, k, x₀ and y₀ of every node, in the order of the network's nodes.
+    """
+
+    scale: np.ndarray
+    gain: np.ndarray
+    offset: np.ndarray
+    shift: np.ndarray
+
+    @classmethod
+    def draw(cls, nodes: int, spread: float, seed: int) -> Variation:
+        """L, k ~ 1 + a·N(0, 1) and x₀, y₀ ~ a·N(0, 1), a being the spread."""
+        normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((4, nodes)) * spread
+        return cls(1.0 + normal[0], 1.0 + normal[1], normal[2], normal[3])
+
+    def part(self, first: int, shape: Shape) -> Variation:
+        """Of the nodes from ``first`` on, in the shape of a layer's nodes, with room for samples."""
+        size = int(np.prod(shape))
+        cut = [each[first : first + size].reshape(*shape, 1) for each in (self.scale, self.gain, self.offset, self.shift)]
+        return Variation(*cut)
+
+
+def _activate(function: Activation, z: np.ndarray, variation: Variation | None, out: np.ndarray | None = None) -> np.ndarray:
+    if variation is None:
+        return function.activate(z, out)
+    kind = z.dtype
+    ideal = function.activate(variation.gain.astype(kind) * (z - variation.offset.astype(kind)))
+    return variation.scale.astype(kind) * ideal + variation.shift.astype(kind)
+
+
+def _slope(function: Activation, y: np.ndarray, variation: Variation | None) -> np.ndarray:
+    if variation is None:
+        return function.slope(y)
+    ideal = (y - variation.shift.astype(y.dtype)) / variation.scale.astype(y.dtype)
+    return variation.scale.astype(y.dtype) * variation.gain.astype(y.dtype) * function.slope(ideal)
+
+
+class _Record(NamedTuple):
+    """What a pass left at a layer: its input x (samples last), z before a shift, and y."""
+
+    x: np.ndarray
+    z: np.ndarray | None
+    y: np.ndarray
+
+
+class _Scratch(threading.local):
+    """Memory for unfolded windows, used again and again: to get new pages for so much takes longer than to fill them."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def array(self, shape: Shape, kind: np.dtype) -> np.ndarray:
+        """An array whose values last until the next call."""
+        size = int(np.prod(shape)) * kind.itemsize
+        if size > self._bytes.size:
+            self._bytes = np.empty(size, np.uint8)
+        return self._bytes[:size].view(kind).reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+class Layer(Protocol):
+    """One stage of a :class:`Sequential`.
+
+    One with weights, (n_out, 1 + k) with the bias first, has also ``activation``; ``unfold``, which gives what the weights multiply
+    (shape (k, columns), valid until the next call of any layer); and its transpose ``fold``, for back-propagation only. One without
+    has ``pool`` and, for back-propagation, ``backward``.
+    """
+
+    kind: ClassVar[str]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of a sample's output, of its input's; ValueError if it cannot take that."""
+        ...
+
+    def weights_shape(self, shape: Shape) -> Shape | None:
+        """(n_out, 1 + k), or None if it has no parameters."""
+        ...
+
+    def node_shape(self, shape: Shape) -> Shape | None:
+        """Shape of a sample's perturbable pre-activations, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dense:
+    """y = f(W·x + b); an image before it is taken as a vector, channel by channel.
+
+    Parameters
+    ----------
+    n_out : int
+        Neurons.
+    activation : Activation
+        f.
+    """
+
+    n_out: int
+    activation: Activation = Activation.TANH
+
+    kind: ClassVar[str] = "dense"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(n_out,)"""
+        return (self.n_out,)
+
+    def weights_shape(self, shape: Shape) -> Shape:
+        """(n_out, 1 + n_in)"""
+        return self.n_out, 1 + int(np.prod(shape))
+
+    def node_shape(self, shape: Shape) -> Shape:
+        """(n_out,)"""
+        return (self.n_out,)
+
+    def unfold(self, x: np.ndarray) -> np.ndarray:
+        """x itself, flat."""
+        return x.reshape(-1, x.shape[-1])
+
+    def fold(self, slopes: np.ndarray, shape: Shape) -> np.ndarray:
+        """In the shape of x."""
+        return slopes.reshape(*shape, -1)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """y = f(W ∗ x + b), square windows, stride 1.
+
+    Parameters
+    ----------
+    channels : int
+        Output channels.
+    activation : Activation
+        f.
+    same : bool
+        Whether the image is surrounded by zeros so that it keeps its size; else it shrinks by ``width`` − 1.
+    width : int
+        Of the window, odd.
+    """
+
+    channels: int
+    activation: Activation = Activation.TANH
+    same: bool = True
+    width: int = 3
+
+    kind: ClassVar[str] = "conv"
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.width % 2 == 0:
+            raise ValueError(f"Width of a window must be odd and positive, not {self.width!r}")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(channels, height, width)"""
+        lost = 0 if self.same else self.width - 1
+        if len(shape) != 3 or min(shape[1:]) <= lost:
+            raise ValueError(f"A convolution of width {self.width} takes (channels, height, width) of at least that size, not {shape!r}")
+        return self.channels, shape[1] - lost, shape[2] - lost
+
+    def weights_shape(self, shape: Shape) -> Shape:
+        """(channels, 1 + width²·input channels): the window's rows, its columns, then the input's channels."""
+        return self.channels, 1 + self.width**2 * shape[0]
+
+    def node_shape(self, shape: Shape) -> Shape:
+        """(channels, height, width): every pixel of the output."""
+        return self.output_shape(shape)
+
+    def unfold(self, x: np.ndarray) -> np.ndarray:
+        """The windows (shape (width²·input channels, pixels·B)), until the next call."""
+        channels, height, width, batch = x.shape
+        if self.same:
+            edge = self.width // 2
+            padded = np.zeros((channels, height + 2 * edge, width + 2 * edge, batch), x.dtype)
+            padded[:, edge : edge + height, edge : edge + width] = x
+            x = padded
+        else:
+            height, width = height - self.width + 1, width - self.width + 1
+        windows = _scratch.array((self.width, self.width, channels, height, width, batch), x.dtype)
+        for row in range(self.width):
+            for column in range(self.width):
+                windows[row, column] = x[:, row : row + height, column : column + width]
+        return windows.reshape(self.width**2 * channels, -1)
+
+    def fold(self, slopes: np.ndarray, shape: Shape) -> np.ndarray:
+        """Each window's slopes added to its pixels."""
+        channels, height, width = shape
+        _, out_height, out_width = self.output_shape(shape)
+        edge = self.width // 2 if self.same else 0
+        parts = slopes.reshape(self.width, self.width, channels, out_height, out_width, -1)
+        folded = np.zeros((channels, height + 2 * edge, width + 2 * edge, parts.shape[-1]), slopes.dtype)
+        for row in range(self.width):
+            for column in range(self.width):
+                folded[:, row : row + out_height, column : column + out_width] += parts[row, column]
+        return folded[:, edge : edge + height, edge : edge + width]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The largest of each 2×2 pixels; what is left over at the edge is dropped."""
+
+    kind: ClassVar[str] = "pool"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(channels, ⌊height/2⌋, ⌊width/2⌋)"""
+        if len(shape) != 3 or min(shape[1:]) < 2:
+            raise ValueError(f"A pool takes (channels, height, width) of at least 2×2, not {shape!r}")
+        return shape[0], shape[1] // 2, shape[2] // 2
+
+    def weights_shape(self, shape: Shape) -> None:
+        """None."""
+
+    def node_shape(self, shape: Shape) -> None:
+        """None."""
+
+    def corners(self, x: np.ndarray) -> list[np.ndarray]:
+        """The four pixels of each window, as views."""
+        height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+        return [x[:, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
+
+    def pool(self, x: np.ndarray) -> np.ndarray:
+        """The largest of each window."""
+        a, b, c, d = self.corners(x)
+        return np.maximum(np.maximum(a, b), np.maximum(c, d))
+
+    def backward(self, x: np.ndarray, y: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Slopes go to the pixel that was largest, the first of several."""
+        found = np.zeros(x.shape, slopes.dtype)
+        free = np.ones(y.shape, dtype=bool)
+        for pixel, place in zip(self.corners(x), self.corners(found), strict=True):
+            taken = free & (pixel == y)
+            place[...] = np.where(taken, slopes, 0)
+            free &= ~taken
+        return found
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A layer in its network: its input's shape, its name, and where its parameters and nodes are."""
+
+    layer: Any
+    name: str
+    shape: Shape
+    weights: Shape | None
+    nodes: Shape | None
+    parameter: int
+    node: int
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """A network of one layer after the other: a :class:`~python_ref.floating.passes.NodePass`, and one that can be propagated back.
+
+    θ is layer by layer, neuron by neuron, the bias and then the weights: for dense layers the order of the whole project.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Of a sample: (n,), or (channels, height, width). Samples come as rows, channel by channel.
+    layers : tuple of Layer
+        First to last.
+    variation : Variation or None
+        How neurons differ from the ideal.
+
+    Raises
+    ------
+    ValueError
+        If a layer cannot take what the one before gives.
+    """
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    variation: Variation | None = None
+
+    def __post_init__(self) -> None:
+        if not self.layers or not self.nodes:
+            raise ValueError("A network must have at least one layer with parameters")
+        if self.variation is not None and self.variation.scale.shape != (total(self.nodes),):
+            raise ValueError(f"Variation must be of {total(self.nodes)} nodes, not of shape {self.variation.scale.shape!r}")
+
+    @cached_property
+    def _places(self) -> tuple[_Place, ...]:
+        places, shape, parameter, node = [], self.input_shape, 0, 0
+        for number, layer in enumerate(self.layers):
+            following = layer.output_shape(shape)
+            weights, nodes = layer.weights_shape(shape), layer.node_shape(shape)
+            places.append(_Place(layer, f"{layer.kind}{number}", shape, weights, nodes, parameter, node))
+            parameter += 0 if weights is None else int(np.prod(weights))
+            node += 0 if nodes is None else int(np.prod(nodes))
+            shape = following
+        return tuple(places)
+
+    @cached_property
+    def parameters(self) -> tuple[Block, ...]:
+        """θ: (n_out, 1 + k) of each layer that has any."""
+        return tuple(Block(place.name, place.weights) for place in self._places if place.weights is not None)
+
+    @cached_property
+    def nodes(self) -> tuple[Block, ...]:
+        """Pre-activations of one sample."""
+        return tuple(Block(place.name, place.nodes) for place in self._places if place.nodes is not None)
+
+    @cached_property
+    def differentiable(self) -> bool:
+        """Whether back-propagation is defined: every activation has a slope."""
+        return all(place.layer.activation.differentiable for place in self._places if place.weights is not None)
+
+    @cached_property
+    def n_in(self) -> int:
+        """Number of inputs of a sample."""
+        return int(np.prod(self.input_shape))
+
+    @cached_property
+    def n_parameters(self) -> int:
+        """P."""
+        return total(self.parameters)
+
+    @cached_property
+    def n_nodes(self) -> int:
+        """N."""
+        return total(self.nodes)
+
+    def initial(self, seed: int, scale: float = 1.0, *, he: bool | None = None, kind: type = np.float64) -> np.ndarray:
+        """θ to start from (shape (P,)): weights uniform in ±scale·√(6/(k + n_out)), or ±scale·√(6/k) before a ReLU; biases zero.
+
+        Glorot & Bengio, AISTATS 2010, equation 16, fan-out without the windows' area; He et al., ICCV 2015, section 2.2.
+        """
+        random, parts = np.random.Generator(np.random.PCG64(seed)), []
+        for place in self._places:
+            if place.weights is not None:
+                n_out, k = place.weights[0], place.weights[1] - 1
+                relu = place.layer.activation.rectifies if he is None else he
+                weights = np.zeros(place.weights)
+                weights[:, 1:] = scale * np.sqrt(6.0 / (k if relu else k + n_out)) * random.uniform(-1, 1, (n_out, k))
+                parts.append(weights.ravel())
+        return np.concatenate(parts).astype(kind)
+
+    # -- A pass -----------------------------------------------------------------------------------------------------
+
+    def forward(self, theta: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        """Outputs (shape (B, n_out)) of a batch (shape (B, n_in))."""
+        return self.trace(theta, inputs)[0]
+
+    def trace(
+        self, theta: np.ndarray, inputs: np.ndarray, shift: np.ndarray | None = None, base: list[_Record] | None = None
+    ) -> tuple[np.ndarray, list[_Record]]:
+        """Outputs, and a record per layer; see :class:`~python_ref.floating.passes.NodePass`.
+
+        ``shift`` may also hold the nodes of the last layers only, (B, n) with n < N: those before are then not perturbed, and with
+        a ``base`` not computed again either.
+        """
+        x = base[0].x if base is not None else np.asarray(inputs, dtype=theta.dtype).T.reshape(*self.input_shape, -1)
+        first = self.n_nodes if shift is None else self.n_nodes - shift.shape[1]
+        moved, records = False, []
+        for number, place in enumerate(self._places):
+            same = base is not None and not moved
+            if place.nodes is None or place.weights is None:
+                record = base[number] if same else _Record(x, None, place.layer.pool(x))  # type: ignore[index]
+            else:
+                shifted = shift is not None and place.node >= first
+                if same and not shifted:
+                    record = base[number]  # type: ignore[index]
+                else:
+                    record = self._pass(place, theta, x, base[number] if same else None)  # type: ignore[index]
+                    z, own, size = record.z, None, int(np.prod(place.nodes))
+                    assert z is not None
+                    if shifted:
+                        assert shift is not None
+                        z = own = z + shift.T[place.node - first : place.node - first + size].reshape(z.shape)
+                        moved = True
+                    record = record._replace(y=_activate(place.layer.activation, z, self._part(place), own))
+            records.append(record)
+            x = record.y
+        return x.reshape(-1, x.shape[-1]).T, records
+
+    def _part(self, place: _Place) -> Variation | None:
+        return None if self.variation is None or place.nodes is None else self.variation.part(place.node, place.nodes)
+
+    def _weights(self, place: _Place, theta: np.ndarray) -> np.ndarray:
+        assert place.weights is not None
+        return theta[place.parameter : place.parameter + int(np.prod(place.weights))].reshape(place.weights)
+
+    def _pass(self, place: _Place, theta: np.ndarray, x: np.ndarray, base: _Record | None) -> _Record:
+        """z of a layer; taken from ``base`` where its input is the same."""
+        if base is not None:
+            return base
+        weights = self._weights(place, theta)
+        z = weights[:, 1:] @ place.layer.unfold(x)
+        z += weights[:, :1]
+        assert place.nodes is not None
+        return _Record(x, z.reshape(*place.nodes, -1), z)
+
+    def correlate(self, trace: list[_Record], errors: np.ndarray) -> np.ndarray:
+        """Σ over samples of error times input (shape (P,)); ``errors`` (B, n), n < N, are those of the last layers only, the others
+        zero."""
+        found = np.zeros(self.n_parameters, errors.dtype)
+        first = self.n_nodes - errors.shape[1]
+        for place, record in zip(self._places, trace, strict=True):
+            if place.nodes is None or place.node < first:
+                continue
+            start = place.node - first
+            error = errors.T[start : start + int(np.prod(place.nodes))]
+            weights = self._weights(place, found)
+            error = error.reshape(weights.shape[0], -1)
+            np.matmul(error, place.layer.unfold(record.x).T, out=weights[:, 1:])
+            weights[:, 0] = error.sum(axis=1)
+        return found
+
+    def awake(self, trace: list[_Record]) -> np.ndarray:
+        """Which nodes (bool, shape (B, N)) can change the output: those with a slope, and of a pool's pixels the largest."""
+        found = np.ones((self.n_nodes, trace[0].x.shape[-1]), dtype=bool)
+        for place, record, after in zip(self._places, trace, [*trace[1:], None], strict=True):
+            if place.nodes is None:
+                continue
+            own = found[place.node : place.node + int(np.prod(place.nodes))].reshape(record.y.shape)
+            if place.layer.activation.differentiable:
+                own &= _slope(place.layer.activation, record.y, self._part(place)) != 0
+            following = self._places[self._places.index(place) + 1].layer if after is not None else None
+            if after is not None and isinstance(following, Pool):
+                own &= following.backward(after.x, after.y, np.ones(after.y.shape, np.float32)) != 0
+        return found.T
+
+    # -- The true gradient: for baselines and diagnosis -------------------------------------------------------------
+
+    def gradient(self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """∂/∂θ of Σ over samples of C by back-propagation (shape (P,)), and the outputs; ``slopes`` gives ∂C/∂y of these.
+
+        Raises
+        ------
+        ValueError
+            If an activation has no slope.
+        """
+        outputs, records = self.trace(theta, inputs)
+        found = np.zeros(self.n_parameters, theta.dtype)
+        for place, error, windows in self._backward(theta, records, slopes(outputs)):
+            own = self._weights(place, found)
+            own[:, 1:], own[:, 0] = error @ windows.T, error.sum(axis=1)
+        return found, outputs
+
+    def errors(
+        self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each layer with parameters, last to first: ∂C/∂z (shape (neurons, positions·B)) and the inputs that a neuron has at each
+        position (shape (k, positions·B)), until the next layer is asked for."""
+        outputs, records = self.trace(theta, inputs)
+        for _, error, windows in self._backward(theta, records, slopes(outputs)):
+            yield error, windows
+
+    def _backward(self, theta: np.ndarray, records: list[_Record], slopes: np.ndarray) -> Iterator[tuple[_Place, np.ndarray, np.ndarray]]:
+        last = records[-1].y
+        error = np.ascontiguousarray(slopes.T).reshape(last.shape)
+        for place, record in reversed(list(zip(self._places, records, strict=True))):
+            if place.nodes is None:
+                error = place.layer.backward(record.x, record.y, error.reshape(record.y.shape))
+                continue
+            error = error.reshape(record.y.shape) * _slope(place.layer.activation, record.y, self._part(place))
+            weights = self._weights(place, theta)
+            flat = error.reshape(weights.shape[0], -1)
+            yield place, flat, place.layer.unfold(record.x)
+            if place.parameter:
+                error = place.layer.fold(weights[:, 1:].T @ flat, place.shape)

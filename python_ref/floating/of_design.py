@@ -1,0 +1,128 @@
+"""The float side of a design: its network, code, estimator, optimiser and learner, built from the :class:`DesignSpec` alone.
+
+With one learning rate, the learner of a design takes the same steps as the fixed model would without number formats; only random signs
+are drawn from another stream. :mod:`~python_ref.floating.online` takes them faster, one sample at a time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from python_ref.floating import learner as learner_
+from python_ref.floating.codes import Code, DesignCode, RandomCode
+from python_ref.floating.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
+from python_ref.floating.layers import Dense, Sequential
+from python_ref.floating.learner import Learner
+from python_ref.floating.objectives import SquaredError
+from python_ref.floating.optimizers import HeavyBall, Optimizer, Plain
+from python_ref.floating.passes import Measured
+from python_ref.spec import optimizer as optimizers
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.perturbation import LfsrCode
+
+__all__ = ["code", "costs", "estimator", "evaluate", "gradient", "learner", "network", "outputs", "rule"]
+
+BATCH = 4096
+"""Samples that pass through the network at once where a design is evaluated."""
+
+
+# -- How a design learns ----------------------------------------------------------------------------------------------
+
+
+def network(spec: DesignSpec) -> Sequential:
+    """The dense network of a design, with θ in the canonical order."""
+    return Sequential((spec.network.n_in,), tuple(Dense(layer.n_out, layer.activation) for layer in spec.network.layers))
+
+
+def code(spec: DesignSpec, seed: int | None = None) -> Code:
+    """The perturbation code of a design; ``seed`` in place of the design's own.
+
+    Signs that are not drawn are those of the hardware, quantity by quantity. Random signs come from the same recurrence, but not from
+    the same place in its stream.
+
+    Raises
+    ------
+    TypeError
+        If no hardware has the code.
+    """
+    seed = spec.perturbation.seed if seed is None else seed
+    if type(spec.code) is LfsrCode:  # exactly: a code derived from this one is not this one
+        return RandomCode(seed)
+    return DesignCode(spec.code, None if spec.node else spec.layout.parameter_order, seed)
+
+
+def estimator(spec: DesignSpec, seed: int | None = None) -> Estimator:
+    """How a design measures a gradient: node or weight perturbation, one-sided or two-sided; ``seed`` in place of the design's own."""
+    more = code(spec, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided
+    if spec.node:
+        return NodePerturbation(network(spec), SquaredError(), *more)
+    return WeightPerturbation(Measured(network(spec), SquaredError()), *more)
+
+
+def rule(optimizer: optimizers.Optimizer, rate: float) -> Optimizer:
+    """An optimiser of the hardware in real numbers, at a rate η.
+
+    Raises
+    ------
+    TypeError
+        If the optimiser is unknown.
+    """
+    if type(optimizer) is optimizers.Sgd:
+        return Plain(rate)
+    if type(optimizer) is optimizers.Momentum:
+        return HeavyBall(rate, 1.0 - 2.0**-optimizer.k)
+    raise unknown("Optimizer", optimizer, "python_ref.floating.of_design.rule")
+
+
+def learner(spec: DesignSpec, seed: int | None = None) -> Learner:
+    """How a design learns, at its learning rate of step 0; ``seed`` in place of the design's own."""
+    schedule = spec.schedule
+    periods = schedule.perturbation_period, schedule.sample_period, schedule.update_period
+    return Learner(estimator(spec, seed), rule(spec.optimizer, 2.0 ** schedule.rate_at(0)), 1, *periods)
+
+
+# -- Its network at given parameters ----------------------------------------------------------------------------------
+
+
+def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Outputs (float64, shape (n, n_out)) of the unperturbed network at θ (shape (P,)) to inputs (shape (n, n_in))."""
+    return learner_.outputs(network(spec), parameters, inputs, BATCH)
+
+
+def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """Accuracy and mean cost of the unperturbed network at θ (shape (P,)) over samples (shapes (n, n_in), (n, n_out))."""
+    return learner_.evaluate(network(spec), parameters, inputs, targets, SquaredError().costs, BATCH)
+
+
+def costs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """C of each sample (float64, shape (n,)) with the perturbed quantities shifted.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design; whether parameters or pre-activations are shifted is its kind of perturbation.
+    parameters : array of float64, shape (P,)
+        θ in canonical order.
+    inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
+        Samples.
+    shift : array of float64, shape (quantities,)
+        What is added to each perturbed quantity, such as sΔ.
+    """
+    found = network(spec)
+    if spec.node:
+        answers, _ = found.trace(parameters, inputs, np.broadcast_to(shift, (len(inputs), spec.quantities)))
+    else:
+        answers = found.forward(parameters + shift, inputs)
+    return SquaredError().costs(answers, targets)
+
+
+def gradient(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """∂C/∂θ (float64, shape (P,)), the mean over samples (shapes (n, n_in), (n, n_out)), by back-propagation.
+
+    Raises
+    ------
+    ValueError
+        If an activation has no slope: a slope in its place would be another algorithm, so there is nothing to compare with.
+    """
+    return Exact(network(spec), SquaredError()).estimate(parameters, inputs, targets, 0).gradient

@@ -1,0 +1,451 @@
+"""The learner of a design at speed: one sample, one perturbation at a time, its hot loop compiled.
+
+It learns as :func:`python_ref.floating.of_design.learner` does, with every learning rate of the schedule and with random signs from numpy's
+PCG64, so that nothing in them comes from a shift register. Import this module where it is needed, since it imports numba. What makes it
+fast: parameters are stored input by input, so that inputs of zero cost nothing and the inner loop runs over neurons; the product of the
+first layer is computed when θ or x changes and shared by the passes of a step, z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight
+perturbation. It stays in float64: the arithmetic is not what limits it, and C₊ − C₀ needs the digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from python_ref.compiled import compiled
+from python_ref.curve import Curve
+from python_ref.datasets import SampleOrder
+from python_ref.floating.of_design import evaluate
+from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.perturbation import LfsrCode
+
+__all__ = ["Result", "block_length", "signs", "train"]
+
+BLOCK_VALUES = 1 << 18
+"""About how many signs are drawn at once."""
+
+MOST_PIECES = 4
+"""Largest number of straight pieces of an activation in the compiled loops."""
+
+
+def _functions(activations: Sequence[Activation]) -> np.ndarray:
+    """Activations in plain numbers (float64, a row each).
+
+    A row begins with the number of straight pieces, and has for each where it begins, its slope and its offset. Of a table it begins with
+    0 and the number of the activation in :func:`tabulated_value`.
+
+    Raises
+    ------
+    TypeError
+        If an activation has a form that the compiled loops do not have.
+    """
+    rows = np.zeros((len(activations), 1 + 3 * MOST_PIECES))
+    for row, activation in zip(rows, activations, strict=True):
+        form = activation.form
+        if isinstance(form, Tabulated):
+            row[1] = form.number
+            continue
+        if not isinstance(form, Piecewise):
+            raise unknown("Form of an activation", form, "python_ref.floating.online._functions")
+        if len(form.pieces) > MOST_PIECES:
+            raise ValueError(f"Number of pieces of an activation must be at most {MOST_PIECES}, not {len(form.pieces)!r}")
+        row[0] = len(form.pieces)
+        for number, (begin, piece) in enumerate(zip((-math.inf, *map(float, form.breaks)), form.pieces, strict=True)):
+            slope = 0.0 if piece.shift is None else 2.0**-piece.shift
+            row[1 + 3 * number : 4 + 3 * number] = begin, slope, float(piece.offset)
+    return rows
+
+
+def _decay(optimizer: Optimizer) -> float:
+    """2⁻ᵏ, or 0 for plain descent; TypeError for an optimizer that the compiled loops do not have."""
+    if type(optimizer) is Momentum:
+        return 2.0**-optimizer.k
+    if type(optimizer) is Sgd:
+        return 0.0
+    raise unknown("Optimizer", optimizer, "python_ref.floating.online._decay")
+
+
+# -- The code s -------------------------------------------------------------------------------------------------------
+
+
+def _storage_order(spec: DesignSpec) -> np.ndarray:
+    """Canonical index of each parameter (int64, shape (P,)) where they are stored input by input: a layer's biases, then the weights of
+    input 0 to all its neurons, and so on."""
+    parts, first = [], 0
+    for layer in spec.network.layers:
+        parts.append(first + np.arange(layer.n_parameters).reshape(layer.n_out, layer.n_in + 1).T.ravel())
+        first += layer.n_parameters
+    return np.concatenate(parts)
+
+
+def block_length(spec: DesignSpec) -> int:
+    """Number of sign vectors in a block of signs."""
+    return max(1, BLOCK_VALUES // spec.quantities)
+
+
+@lru_cache(maxsize=2)
+def _sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
+    """The sign vectors p from ``block`` times :func:`block_length` on.
+
+    Returns
+    -------
+    array of float64, shape (block_length, quantities), read-only
+        Signs of the neurons in canonical order, or of the parameters as they are stored.
+
+    Raises
+    ------
+    TypeError
+        If no hardware has the code.
+    """
+    code, length, quantities = spec.code, block_length(spec), spec.quantities
+    drawn = np.broadcast_to(np.uint8(0), (length, quantities))
+    if code.generators(1):
+        random, count = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,)))), length * quantities
+        drawn = np.unpackbits(np.frombuffer(random.bytes(-(-count // 8)), np.uint8), count=count).reshape(length, quantities)
+    if type(code) is LfsrCode:  # independent signs; what its class does beyond that mends a correlation of the shift register
+        s = drawn.astype(np.float64)
+        s *= -2.0
+        s += 1.0
+    else:
+        index = np.arange(quantities) if spec.node else spec.layout.parameter_order[_storage_order(spec)]
+        p = block * length + np.arange(length)[:, None]
+        s = code.signs(index, code.phase(p, quantities), drawn).astype(np.float64)
+    s.setflags(write=False)
+    return s
+
+
+def signs(spec: DesignSpec, seed: int, p: int) -> np.ndarray:
+    """Sign vector number ``p`` (float64, shape (quantities,)) of the neurons or parameters in canonical order."""
+    block, row = divmod(p, block_length(spec))
+    found = _sign_block(spec, seed, block)[row]
+    return found if spec.node else _canonical(found, _storage_order(spec))
+
+
+# -- The compiled loops -----------------------------------------------------------------------------------------------
+
+
+_compiled = compiled()
+_tabulated_value = _compiled(tabulated_value)
+
+
+@_compiled
+def _dense(table, x, z):
+    """z ← table[0] + Σ x[i]·table[i + 1], the rows of ``table`` one after the other."""
+    n_out = z.size
+    for j in range(n_out):
+        z[j] = table[j]
+    for i in range(x.size):
+        v = x[i]
+        if v != 0.0:
+            row = table[(i + 1) * n_out : (i + 2) * n_out]
+            for j in range(n_out):
+                z[j] += v * row[j]
+
+
+@_compiled
+def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d, target):
+    """One pass, all of ``values`` behind the inputs written; ``first`` and ``shift`` are z and dz/dΔ of layer 0. Returns C."""
+    at, below, neuron = 0, 0, 0
+    for layer in range(functions.shape[0]):
+        n_in, n_out = sizes[layer], sizes[layer + 1]
+        x, y = values[below : below + n_in], values[below + n_in : below + n_in + n_out]
+        count = (n_in + 1) * n_out
+        pre, change = z[:n_out], d[:n_out]
+        if layer == 0:
+            pre[:] = first
+            if delta != 0.0:
+                change[:] = shift
+        else:
+            _dense(theta[at : at + count], x, pre)
+            if delta != 0.0:
+                if node:
+                    change[:] = s[neuron : neuron + n_out]
+                else:
+                    _dense(s[at : at + count], x, change)
+        if delta != 0.0:
+            for j in range(n_out):
+                pre[j] += delta * change[j]
+        row = functions[layer]
+        pieces = int(row[0])
+        for j in range(n_out):
+            v = pre[j]
+            if pieces:
+                at_piece = 1
+                while at_piece < 3 * pieces - 2 and v >= row[at_piece + 3]:
+                    at_piece += 3
+                v = v * row[at_piece + 1] + row[at_piece + 2]
+            else:
+                v = _tabulated_value(int(row[1]), v)
+            y[j] = v
+        at, below, neuron = at + count, below + n_in, neuron + n_out
+    cost = 0.0
+    for k in range(target.size):
+        error = values[below + k] - target[k]
+        cost += error * error
+    return cost
+
+
+@_compiled
+def _correlate(total, s, g, node, sizes, values):
+    """total ← total + g·s, in node perturbation g·s·x."""
+    if not node:
+        for i in range(total.size):
+            total[i] += g * s[i]
+        return
+    at, below, neuron = 0, 0, 0
+    for layer in range(sizes.size - 1):
+        n_in, n_out = sizes[layer], sizes[layer + 1]
+        own = s[neuron : neuron + n_out]
+        row = total[at : at + n_out]
+        for j in range(n_out):
+            row[j] += g * own[j]
+        for i in range(n_in):
+            v = g * values[below + i]
+            if v != 0.0:
+                row = total[at + (i + 1) * n_out : at + (i + 2) * n_out]
+                for j in range(n_out):
+                    row[j] += v * own[j]
+        at, below, neuron = at + (n_in + 1) * n_out, below + n_in, neuron + n_out
+
+
+@_compiled
+def _right(output, target):
+    """Whether the largest output, lowest index first, is the target's; of a single output, y ≥ ½."""
+    if output.size == 1:
+        return (output[0] >= 0.5) == (target[0] >= 0.5)
+    return np.argmax(output) == np.argmax(target)
+
+
+@_compiled
+def _run(
+    n, stop, periods, two_sided, node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline, values, inputs,
+    targets, indices, block, log,
+):  # fmt: skip
+    """Steps n … stop − 1, within one block of signs and one learning rate.
+
+    ``indices`` begin with the sample of step n, ``block`` with the signs of step n. ``baseline`` is (C₀, whether it is due),
+    ``log`` sums (samples judged, correct, C of their first pass, passes, updates). ``decay`` is 2⁻ᵏ, 0 without momentum.
+    """
+    tau_p, tau_x, tau_t = periods
+    start, first_p, first_x = n, n // tau_p, n // tau_x
+    widest = sizes.max()
+    z, d, product, shift = np.empty(widest), np.empty(widest), np.empty(sizes[1]), np.empty(sizes[1])
+    target, other = np.empty(sizes[-1]), np.empty(values.size)
+    weights = (sizes[0] + 1) * sizes[1]
+    x = values[: sizes[0]]
+    outputs = values[values.size - sizes[-1] :]
+    plain = tau_t == 1 and decay == 0.0
+    while n < stop:
+        new = n % tau_x == 0
+        stale = n == start or new or n % tau_t == 0
+        s = block[n // tau_p - first_p]
+        if n == start or new:
+            chosen = indices[n // tau_x - first_x]
+            x[:] = inputs[chosen]
+            other[: sizes[0]] = x
+            target[:] = targets[chosen]
+        if stale:
+            _dense(theta[:weights], x, product)
+        if node:
+            shift[:] = s[: sizes[1]]
+        elif stale or n % tau_p == 0:
+            _dense(s[:weights], x, shift)
+        if two_sided:
+            shown = _forward(theta, s, delta, node, sizes, functions, product, shift, values, z, d, target)
+            change = shown - _forward(theta, s, -delta, node, sizes, functions, product, shift, other, z, d, target)
+            log[3] += 2.0
+        else:
+            if baseline[1] != 0.0 or new or n % tau_t == 0:
+                baseline[0] = _forward(theta, s, 0.0, node, sizes, functions, product, shift, values, z, d, target)
+                baseline[1] = 0.0
+                log[3] += 1.0
+            shown = baseline[0]
+            change = _forward(theta, s, delta, node, sizes, functions, product, shift, other, z, d, target) - shown
+            log[3] += 1.0
+        if new:
+            log[0] += 1.0
+            log[1] += 1.0 if _right(outputs, target) else 0.0
+            log[2] += shown
+        if plain:
+            _correlate(theta, s, -scale * change, node, sizes, values)
+            log[4] += 1.0
+        else:
+            _correlate(gradient, s, scale * change, node, sizes, values)
+            if (n + 1) % tau_t == 0:
+                for i in range(theta.size):
+                    move = gradient[i]
+                    if decay != 0.0:
+                        move += momentum[i] - momentum[i] * decay
+                        momentum[i] = move
+                    theta[i] -= move
+                    gradient[i] = 0.0
+                log[4] += 1.0
+        n += 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes
+    ----------
+    parameters : array of float64, shape (P,)
+        θ in canonical order.
+    steps, evaluations, writes : int
+        Steps, forward passes of one sample, parameter writes.
+    curve : Curve
+        The records.
+    """
+
+    parameters: np.ndarray
+    steps: int
+    evaluations: int
+    writes: int
+    curve: Curve
+
+
+def _check_shapes(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, order: SampleOrder) -> None:
+    """Refuse arrays that do not fit the network or the order."""
+    network = spec.network
+    for name, found, wanted in (
+        ("Parameters", np.shape(parameters), (network.n_parameters,)),
+        ("Inputs", inputs.shape, (order.n_samples, network.n_in)),
+        ("Targets", targets.shape, (order.n_samples, network.n_out)),
+    ):
+        if found != wanted:
+            raise ValueError(f"{name} must be of shape {wanted}, not {found!r}")
+
+
+def _block_end(spec: DesignSpec, n: int, steps: int, record_every: int, block_steps: int) -> int:
+    """Where steps from ``n`` on must pause: at the end, for a record, for the next signs, for another rate."""
+    changes = [start for start, _ in spec.schedule.learning_rate if start > n]
+    return min(steps, (n // record_every + 1) * record_every, (n // block_steps + 1) * block_steps, *changes)
+
+
+class _Recorder:
+    """Keeps the rows of a curve.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    log : array of float64, shape (5,)
+        What the compiled loop sums up: samples judged, those answered right, their cost, passes, updates.
+    evaluation : (inputs, targets) or None
+        Samples to evaluate at every record.
+    """
+
+    def __init__(self, spec: DesignSpec, log: np.ndarray, evaluation: tuple[np.ndarray, np.ndarray] | None) -> None:
+        self._spec = spec
+        self._log = log
+        self._evaluation = evaluation
+        self._before = log.copy()
+        self._rows: list[tuple[float, ...]] = []
+
+    def record(self, n: int, parameters: np.ndarray) -> float:
+        """Add the row of step ``n``; the accuracy of the parameters, NaN where none is evaluated."""
+        judged, right, cost = (self._log - self._before)[:3]
+        self._before = self._log.copy()
+        online = (right / judged, cost / judged) if judged else (math.nan, math.nan)
+        evaluated = evaluate(self._spec, parameters, *self._evaluation) if self._evaluation is not None else (math.nan, math.nan)
+        self._rows.append((n, self._log[3], self._log[4] * self._spec.network.n_parameters, *online, *evaluated))
+        return evaluated[0]
+
+    def curve(self) -> Curve:
+        """All rows."""
+        return Curve.of_rows(self._rows)
+
+
+def _canonical(theta: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """θ in canonical order, of θ as it is stored."""
+    canonical = np.empty_like(theta)
+    canonical[stored] = theta
+    return canonical
+
+
+def train(
+    spec: DesignSpec,
+    parameters: np.ndarray,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    order: SampleOrder,
+    steps: int,
+    seed: int | None = None,
+    *,
+    evaluation: tuple[np.ndarray, np.ndarray] | None = None,
+    record_every: int | None = None,
+    until: float | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Result:
+    """Train for ``steps`` steps from step 0.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design.
+    parameters : array of float64, shape (P,)
+        θ at the start, in canonical order.
+    inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
+        Samples; taken as float32.
+    order : SampleOrder
+        Which of them is when.
+    steps : int
+        Steps.
+    seed : int or None
+        Of the random code, in place of the design's.
+    evaluation : (inputs, targets) or None
+        Samples to evaluate at every record.
+    record_every : int or None
+        Steps between records; None makes 50 of them. The last step is always recorded.
+    until : float or None
+        Stop at the first record whose evaluated accuracy is at least this.
+    progress : callable or None
+        Called with the number of steps done, at every record.
+
+    Raises
+    ------
+    ValueError
+        If an array does not fit the network or the order.
+    """
+    network, schedule = spec.network, spec.schedule
+    inputs, targets = (np.require(table, np.float32, ["C", "W"]) for table in (inputs, targets))
+    _check_shapes(spec, parameters, inputs, targets, order)
+    stored = _storage_order(spec)
+    theta = np.array(parameters, dtype=np.float64)[stored]
+    gradient, momentum = np.zeros_like(theta), np.zeros_like(theta)
+    baseline, values, log = np.array([0.0, 1.0]), np.zeros(sum(network.sizes)), np.zeros(5)
+    seed = spec.perturbation.seed if seed is None else seed
+    decay = _decay(spec.optimizer)
+    delta = 2.0**spec.perturbation.amplitude_log2
+    periods = (schedule.perturbation_period, schedule.sample_period, schedule.update_period)
+    sizes = np.array(network.sizes, dtype=np.int64)
+    functions = _functions([layer.activation for layer in network.layers])
+    record_every = max(1, steps // 50) if record_every is None else record_every
+    block_steps = block_length(spec) * periods[0]
+    recorder, n = _Recorder(spec, log, evaluation), 0
+
+    while n < steps:
+        stop = _block_end(spec, n, steps, record_every, block_steps)
+        block = _sign_block(spec, seed, n // block_steps)[n % block_steps // periods[0] :]
+        first = n // periods[1]
+        indices = order.indices(first, (stop - 1) // periods[1] - first + 1)
+        scale = 2.0 ** schedule.rate_at(n) / (2 * delta if spec.two_sided else delta)
+        _run(
+            n, stop, periods, spec.two_sided, spec.node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline,
+            values, inputs, targets, indices, block, log,
+        )  # fmt: skip
+        n = stop
+        if n % record_every == 0 or n == steps:
+            accuracy = recorder.record(n, _canonical(theta, stored))
+            if progress is not None:
+                progress(n)
+            if until is not None and accuracy >= until:
+                break
+    return Result(_canonical(theta, stored), n, int(log[3]), int(log[4]) * network.n_parameters, recorder.curve())

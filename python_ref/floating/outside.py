@@ -1,0 +1,240 @@
+"""A forward pass that is the user's own: a Python function, or another process, such as one that drives a chip. MGD needs no model
+of either.
+
+A process reads requests from its standard input and answers each on its standard output, in one of two protocols:
+
+*lines*: a request is one line of JSON, ``{"parameters": […], "inputs": [[…], …], "targets": [[…], …]}``; its answer is one line,
+``{"costs": […]}``, a cost per sample, or ``{"error": "…"}``.
+
+*frames*: a request is four unsigned 32-bit numbers, P, B, n_in and n_out, and then P + B·n_in + B·n_out doubles: the parameters,
+the inputs and the targets, row by row; its answer is an unsigned 32-bit number, B, and as many doubles. All of it little-endian.
+
+What the process writes to its standard error is shown if it fails. At the end its standard input is closed, which asks it to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import struct
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+
+from python_ref.floating.passes import Block
+
+__all__ = ["Called", "OutsideError", "Process"]
+
+LONGEST_ANSWER = 1 << 28
+"""Bytes of the longest answer that is read."""
+
+
+class OutsideError(RuntimeError):
+    """The user's forward pass did not do what it should; the message is one sentence that says what and what to do."""
+
+
+def _checked(costs: object, batch: int, who: str) -> np.ndarray:
+    """Costs of a batch (float64, shape (B,)), known to be so many finite numbers."""
+    try:
+        found = np.asarray(costs, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise OutsideError(f"{who} returned what are not numbers: {str(costs)[:80]!r}. Return one cost per sample.") from None
+    if found.shape != (batch,):
+        raise OutsideError(f"{who} returned costs of shape {found.shape!r} for {batch} samples. Return one cost per sample.")
+    if not np.isfinite(found).all():
+        raise OutsideError(f"{who} returned a cost that is not finite, {found[~np.isfinite(found)][0]}. Return finite costs.")
+    return found
+
+
+@dataclass(frozen=True)
+class Called:
+    """A :class:`~python_ref.floating.passes.Measurable` made of a function.
+
+    Parameters
+    ----------
+    function : callable
+        Of parameters (shape (P,)), inputs (shape (B, n_in)) and targets (shape (B, n_out)); returns a cost per sample (shape (B,)).
+    size : int
+        P.
+    """
+
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    size: int
+
+    @property
+    def parameters(self) -> tuple[Block, ...]:
+        """One block."""
+        return (Block("outside", (self.size,)),)
+
+    def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """C of each sample (float64, shape (B,)).
+
+        Raises
+        ------
+        OutsideError
+            If the function fails, or does not return a cost per sample.
+        """
+        try:
+            found = self.function(theta, inputs, targets)
+        except Exception as error:
+            raise OutsideError(f"The function of the forward pass failed: {type(error).__name__}: {error}. Mend the function.") from error
+        return _checked(found, len(inputs), "The function of the forward pass")
+
+
+class Process:
+    """A :class:`~python_ref.floating.passes.Measurable` that is another process; a context manager.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Program and arguments.
+    size : int
+        P.
+    frames : bool
+        Whether it speaks *frames*; else *lines*.
+    timeout : float
+        Seconds that it may take to answer.
+    folder : path or None
+        Where it runs; None: here.
+
+    Raises
+    ------
+    OutsideError
+        If it cannot be started.
+    """
+
+    def __init__(
+        self, command: Sequence[str], size: int, *, frames: bool = False, timeout: float = 10.0, folder: Path | None = None
+    ) -> None:
+        self.command = tuple(command)
+        self.size = size
+        self.frames = frames
+        self.timeout = timeout
+        self._who = f"The process {' '.join(self.command)[:80]!r}"
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        try:
+            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, cwd=folder)
+        except (OSError, ValueError) as error:
+            self._said.close()
+            raise OutsideError(f"{self._who} cannot be started ({error}). Give the command of a program.") from None
+        self._answers: queue.Queue[bytes | None] = queue.Queue()
+        self._requests: queue.Queue[bytes | None] = queue.Queue()
+        for work in (self._listen, self._send):
+            threading.Thread(target=work, daemon=True).start()
+
+    @property
+    def parameters(self) -> tuple[Block, ...]:
+        """One block."""
+        return (Block("outside", (self.size,)),)
+
+    def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """C of each sample (float64, shape (B,)).
+
+        Raises
+        ------
+        OutsideError
+            If the process ends, does not answer in time, or does not answer with a cost per sample. It is then stopped.
+        """
+        try:
+            self._requests.put(self._request(theta, inputs, targets))
+            try:
+                answer = self._answers.get(timeout=self.timeout)
+            except queue.Empty:
+                raise OutsideError(f"{self._who} did not answer within {self.timeout:g} s. Mend it, or give it more time.") from None
+            if answer is None:
+                raise OutsideError(self._ending())
+            return _checked(self._read(answer), len(inputs), self._who)
+        except OutsideError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ask the process to stop, and stop it if it does not."""
+        self._requests.put(None)
+        try:
+            self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._said.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- What goes over the wire ------------------------------------------------------------------------------------
+
+    def _request(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> bytes:
+        arrays = [np.asarray(each, "<f8") for each in (theta, inputs, targets)]
+        if self.frames:
+            head = struct.pack("<4I", len(theta), len(inputs), inputs.shape[1], targets.shape[1])
+            return head + b"".join(each.tobytes() for each in arrays)
+        names = ("parameters", "inputs", "targets")
+        return json.dumps({name: each.tolist() for name, each in zip(names, arrays, strict=True)}).encode() + b"\n"
+
+    def _read(self, answer: bytes) -> object:
+        if self.frames:
+            return np.frombuffer(answer, "<f8")
+        try:
+            said = json.loads(answer)
+            if isinstance(said, dict) and "error" in said:
+                raise OutsideError(f"{self._who} reports an error: {str(said['error'])[:200]}. Mend its cause.")
+            return said["costs"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            shown = answer[:80].decode(errors="replace").rstrip("\n")
+            raise OutsideError(f'{self._who} answered {shown!r}. Answer a line such as {{"costs": [0.25]}}.') from None
+
+    def _ending(self) -> str:
+        try:
+            code = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            return f"{self._who} closed its standard output, or answered a frame that cannot be. Answer every request."
+        self._said.seek(0)
+        lines = [line for line in self._said.read()[-4096:].decode(errors="replace").splitlines() if line.strip()]
+        last = f": {lines[-1].strip()[:200]}" if lines else ""
+        return f"{self._who} ended with exit code {code}{last}. Mend it, so that it answers every request."
+
+    def _send(self) -> None:
+        """Write requests until there is None: in a thread of its own, since a process that does not read would hold us for ever."""
+        pipe = self._process.stdin
+        assert pipe is not None
+        try:
+            while (request := self._requests.get()) is not None:
+                pipe.write(request)
+                pipe.flush()
+        except (OSError, ValueError):
+            pass  # the process is gone; whoever waits for its answer learns so
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+    def _listen(self) -> None:
+        """Put every answer, and None when there are no more."""
+        pipe = self._process.stdout
+        assert pipe is not None
+        try:
+            while (answer := self._frame(pipe) if self.frames else pipe.readline(LONGEST_ANSWER)) is not None and (answer or self.frames):
+                self._answers.put(answer)
+        except (OSError, ValueError):
+            pass
+        self._answers.put(None)
+
+    @staticmethod
+    def _frame(pipe: IO[bytes]) -> bytes | None:
+        head = pipe.read(4)
+        size = 8 * struct.unpack("<I", head)[0] if len(head) == 4 else 0
+        if len(head) < 4 or size > LONGEST_ANSWER:
+            return None
+        body = pipe.read(size)
+        return body if len(body) == size else None
