@@ -272,6 +272,7 @@ def killed_and_repeated(*arguments: str, at: int, count: int) -> None:
     """Kill a sweep half-way, and a second at once in the same folder be refused; repeat it, and compare it with one that was left alone."""
     with started(*arguments, "-o", "out") as process:
         wait_for(at, process)
+        process.send_signal(signal.SIGSTOP)  # so that it does not finish while the second one starts, however slow the machine is
         said = fails(*arguments, "-o", "out")
         assert f"another sweep, process {process.pid}, is at work in this folder" in said
         process.kill()
@@ -289,7 +290,7 @@ def killed_and_repeated(*arguments: str, at: int, count: int) -> None:
 
 def test_a_sweep_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("xor", "--vary", "formats.weight=SQ4.10,SQ4.12", "--seeds", "6", "--steps", "30000", "--workers", "1")
-    killed_and_repeated(*arguments, at=4, count=12)
+    killed_and_repeated(*arguments, at=1, count=12)
     before = without_time(rows())
     monkeypatch.setattr(run, "crew_of", lambda *_: InlineExecutor())
     assert sweep(*arguments, "-o", "alone").exit_code == 0
@@ -299,7 +300,7 @@ def test_a_sweep_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.slow
 def test_the_acceptance_of_a_reviewer() -> None:
     arguments = ("digits", "--vary", "formats.weight=SQ4.4,SQ4.8,SQ4.12", "--seeds", "3", "--steps", "2000")
-    killed_and_repeated(*arguments, at=4, count=9)
+    killed_and_repeated(*arguments, at=1, count=9)
 
 
 def test_an_interrupt_ends_it_with_130_and_keeps_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
