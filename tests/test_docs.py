@@ -323,7 +323,7 @@ import numpy as np
 
 from mgd_hw.design.reader import parse
 from mgd_hw.data import load
-from mgd_hw.flow import run_of
+from mgd_hw.design.run import run_of
 from python_ref import backprop, fast, fast_float
 from python_ref.float_machine import evaluate
 from python_ref.machine import initial_state

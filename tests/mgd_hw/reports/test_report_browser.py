@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mgd_hw.reports.report import write
+from mgd_hw.reports.page import write
 from tests.mgd_hw import made
 
 pytestmark = pytest.mark.browser

@@ -6,14 +6,15 @@ import json
 
 import pytest
 
-from mgd_hw.sweeps import benchmark, run
+from mgd_hw.sweeps import benchmark
+from mgd_hw.sweeps import sweep as sweep_module
 from mgd_hw.sweeps.benchmark import SHAPES, main, measure
 from tests.mgd_hw.sweeps.inline import Inline
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_sweep_of_each_shape_is_measured(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "crew_of", lambda *_: Inline())
+    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: Inline())
     monkeypatch.setattr(benchmark, "SAMPLED", 3)
     found = measure(shape, 5, 1)
     assert (found.shape, found.runs, found.workers) == (shape, 5, 1)
