@@ -1,0 +1,94 @@
+"""From one design file to an FPGA core that learns on its own: the verbs of the command line as functions.
+
+>>> import mgd_hw
+>>> print(mgd_hw.fit("xor"))  # doctest: +SKIP
+
+A verb takes a design, which is the path of a file, the name of a shipped design, or what :func:`read` returned. It checks its arguments
+before long work starts, and returns a frozen result, which prints itself, draws itself (``.plot()``) and has ``.rows()``, ``.frame()``
+and ``.to_json()``. What a user can mend is an :class:`~mgd_hw.common.errors.UserError`. A verb is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mgd_hw.common.errors import ToolError, UserError
+    from mgd_hw.data.download import fetch
+    from mgd_hw.design.argument import read
+    from mgd_hw.design.new import new
+    from mgd_hw.device.serve import serve
+    from mgd_hw.device.train import train
+    from mgd_hw.hardware.boards import boards
+    from mgd_hw.hardware.build import build
+    from mgd_hw.hardware.cosim import cosim
+    from mgd_hw.hardware.doctor import doctor
+    from mgd_hw.hardware.fit import fit
+    from mgd_hw.hardware.generate import generate
+    from mgd_hw.hardware.synth import synth
+    from mgd_hw.learn.compare import compare
+    from mgd_hw.learn.diagnose import diagnose
+    from mgd_hw.replication.paper import paper
+    from mgd_hw.reports.demo import demo
+    from mgd_hw.reports.report import report
+    from mgd_hw.sweeps.sweep import sweep
+
+__all__ = [
+    "ToolError",
+    "UserError",
+    "boards",
+    "build",
+    "compare",
+    "cosim",
+    "demo",
+    "diagnose",
+    "doctor",
+    "fetch",
+    "fit",
+    "generate",
+    "new",
+    "paper",
+    "read",
+    "report",
+    "serve",
+    "sweep",
+    "synth",
+    "train",
+]
+
+_MODULES = {
+    "ToolError": "common.errors",
+    "UserError": "common.errors",
+    "boards": "hardware.boards",
+    "build": "hardware.build",
+    "compare": "learn.compare",
+    "cosim": "hardware.cosim",
+    "demo": "reports.demo",
+    "diagnose": "learn.diagnose",
+    "doctor": "hardware.doctor",
+    "fetch": "data.download",
+    "fit": "hardware.fit",
+    "generate": "hardware.generate",
+    "new": "design.new",
+    "paper": "replication.paper",
+    "read": "design.argument",
+    "report": "reports.report",
+    "serve": "device.serve",
+    "sweep": "sweeps.sweep",
+    "synth": "hardware.synth",
+    "train": "device.train",
+}
+"""The module of each public name, within this package."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""The command line: thin, over the functions of the same names in :mod:`mgd_hw.flow`.
+"""The command line: a thin shell over the functions of the same names in :mod:`mgd_hw`.
 
 Exit codes: 0 good, 1 a comparison failed, 2 bad input or a missing tool, 130 interrupted. With ``--json`` one object goes to
 standard output, and everything else to standard error. Nothing heavy is imported before a command runs.
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+import mgd_hw
 
 if TYPE_CHECKING:
     from mgd_hw.terminal import Terminal
@@ -93,9 +95,7 @@ class _Column(click.ParamType):
 def new(name: str, task: str, data: Path | None, label: str | int | None, drop: tuple[str | int, ...], force: bool, as_json: bool) -> None:
     """Write a commented design file NAME.toml to start from; say what was found in the data."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        terminal.finish(flow.new(name, task, data=data, label=label, drop=drop, force=force))
+        terminal.finish(mgd_hw.new(name, task, data=data, label=label, drop=drop, force=force))
 
 
 @commands.command()
@@ -105,13 +105,7 @@ def new(name: str, task: str, data: Path | None, label: str | int | None, drop: 
 def generate(design: str, board: str | None, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
     """Write Verilog, memory contents, manifest.json and a synthesis script; say what was derived."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-        from mgd_hw.hardware import build as building
-
-        if board is None:
-            terminal.finish(flow.generate(design, out, listener=terminal))
-        else:
-            terminal.finish(building.generate(design, board, clock=clock, baud=baud, out=out, listener=terminal))
+        terminal.finish(mgd_hw.generate(design, out, board=board, clock=clock, baud=baud, listener=terminal))
 
 
 @commands.command()
@@ -119,9 +113,7 @@ def generate(design: str, board: str | None, clock: float | None, baud: int | No
 def boards(as_json: bool) -> None:
     """List the boards: part, clock, multipliers, memories, link, and what fits."""
     with _terminal(as_json) as terminal:
-        from mgd_hw.hardware import build as building
-
-        terminal.finish(building.boards())
+        terminal.finish(mgd_hw.boards())
 
 
 @commands.command()
@@ -132,9 +124,7 @@ def boards(as_json: bool) -> None:
 def build(design: str, board: str, seeds: int, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
     """Build a bitstream: Yosys, nextpnr from several seeds, timing, pack; write build.json."""
     with _terminal(as_json) as terminal:
-        from mgd_hw.hardware import build as building
-
-        terminal.finish(building.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=terminal))
+        terminal.finish(mgd_hw.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=terminal))
 
 
 @commands.command()
@@ -164,9 +154,7 @@ def cosim(
 ) -> None:
     """Train the Verilog in a simulator, and compare every observable of every step with the model, bit for bit."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        result = flow.cosim(
+        result = mgd_hw.cosim(
             design,
             steps=steps,
             simulator=simulator,
@@ -195,9 +183,7 @@ def cosim(
 def compare(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Compare float MGD, fixed MGD (the hardware's bits) and back-propagation on the same data."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        result = flow.compare(design, out=out, listener=terminal, **options)
+        result = mgd_hw.compare(design, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted, failed=result.diverged)
 
 
@@ -209,9 +195,7 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
     Exit code 1 if something does.
     """
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        result = flow.diagnose(design, out=out, listener=terminal)
+        result = mgd_hw.diagnose(design, out=out, listener=terminal)
         terminal.finish(result, failed=not result.good)
 
 
@@ -232,9 +216,7 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
 def train(design: str, clock: float | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """Train a core on a board, or on a virtual one; go on after an interrupt; compare with the model, bit for bit."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        result = flow.train(design, clock=None if clock is None else 1e6 * clock, out=out, listener=terminal, **options)
+        result = mgd_hw.train(design, clock=None if clock is None else 1e6 * clock, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted, failed=not result.equal)
 
 
@@ -246,9 +228,7 @@ def train(design: str, clock: float | None, out: Path | None, as_json: bool, **o
 def virtual(design: str, divisor: int, verilog: Path | None, out: Path | None, as_json: bool) -> None:
     """Run a board made of software until it is interrupted; its serial port is printed."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        flow.serve(design, terminal.show, divisor=divisor, verilog=verilog, out=out, listener=terminal)
+        mgd_hw.serve(design, terminal.show, divisor=divisor, verilog=verilog, out=out, listener=terminal)
 
 
 @commands.command()
@@ -258,9 +238,7 @@ def virtual(design: str, divisor: int, verilog: Path | None, out: Path | None, a
 def synth(design: str, target: str, out: Path | None, as_json: bool) -> None:
     """Synthesise with Yosys, and report what the core takes of an FPGA."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        terminal.finish(flow.synth(design, target=target, out=out, listener=terminal))
+        terminal.finish(mgd_hw.synth(design, target=target, out=out, listener=terminal))
 
 
 @commands.command()
@@ -285,10 +263,7 @@ def sweep(design: str | None, vary: tuple[str, ...], out: Path | None, as_json: 
     Without DESIGN, --best chooses from the last sweep in the folder.
     """
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-        from mgd_hw.sweeps.vary import read_axes
-
-        result: Any = flow.sweep(design, read_axes(vary), out=out, listener=terminal, **options)
+        result: Any = mgd_hw.sweep(design, vary, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=getattr(result, "interrupted", False), failed=bool(getattr(result, "failed", 0)))
 
 
@@ -319,9 +294,7 @@ def paper(figure: str, out: Path | None, as_json: bool, **options: Any) -> None:
     Give the same command again after an interrupt: it goes on after the runs that were finished.
     """
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        result: Any = flow.paper(figure, out=out, listener=terminal, **options)
+        result: Any = mgd_hw.paper(figure, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=getattr(result, "interrupted", False), failed=bool(getattr(result, "failed", 0)))
 
 
@@ -336,9 +309,7 @@ def paper(figure: str, out: Path | None, as_json: bool, **options: Any) -> None:
 def report(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Do all of it with a design, and show it in one page: report.html."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        result = flow.report(design, out=out, listener=terminal, **options)
+        result = mgd_hw.report(design, out=out, listener=terminal, **options)
         terminal.finish(result, failed=not result.good)
 
 
@@ -347,9 +318,7 @@ def report(design: str, out: Path | None, as_json: bool, **options: Any) -> None
 def fit(design: str, as_json: bool) -> None:
     """Predict, before any synthesis, which FPGAs the design fits, with how many lanes, and what it takes."""
     with _terminal(as_json) as terminal:
-        from mgd_hw.hardware import fit as fitting
-
-        terminal.finish(fitting.fit(design))
+        terminal.finish(mgd_hw.fit(design))
 
 
 @commands.command()
@@ -359,9 +328,7 @@ def fit(design: str, as_json: bool) -> None:
 def fetch(task: str, out: Path | None, as_json: bool) -> None:
     """Download the images of MNIST, Fashion-MNIST or CIFAR-10, checked against their published checksums."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        terminal.finish(flow.fetch(task, out, listener=terminal))
+        terminal.finish(mgd_hw.fetch(task, out, listener=terminal))
 
 
 @commands.command()
@@ -369,9 +336,7 @@ def fetch(task: str, out: Path | None, as_json: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Say which tools were found, which are missing, and what to do about it."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        result = flow.doctor()
+        result = mgd_hw.doctor()
         terminal.finish(result, code=0 if result.good else 2)
 
 
@@ -380,9 +345,7 @@ def doctor(as_json: bool) -> None:
 def demo(out: Path | None, as_json: bool) -> None:
     """Show everything on the shipped designs xor and digits, and write report.html; takes a few minutes."""
     with _terminal(as_json) as terminal:
-        from mgd_hw import flow
-
-        result = flow.demo(out, listener=terminal)
+        result = mgd_hw.demo(out, listener=terminal)
         terminal.finish(result, failed=not result.good)
 
 

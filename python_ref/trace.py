@@ -1,6 +1,6 @@
 """Traces on disk: every observable of every step as raw integers, written and read block by block.
 
-A run (what is trained, from where, on what) and a trace (what happened) are directories. ``python -m python_ref.trace RUN
+A run (what is trained, from where, on what) and a trace (what happened) are directories. ``python -m python_ref.record RUN
 TRACE`` computes the reference trace of a run in a process of its own.
 
 A run holds ``run.json`` (design, seed, steps) and ``run.npz`` (arrays). A trace holds ``header.json`` and
@@ -10,10 +10,8 @@ holds its format. Of the steps before its first, ``signatures.npy`` keeps the ru
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from python_ref.fixed.machine import State, initial_state, sample_number, step
+from python_ref.fixed.machine import State, initial_state, sample_number
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import Probe, probes, values_per_step
 from python_ref.spec.serial import from_dict, to_dict
 
-__all__ = ["Header", "Run", "Trace", "TraceWriter", "check_comparable", "main", "narrowest", "write_reference"]
+__all__ = ["Header", "Run", "Trace", "TraceWriter", "check_comparable", "narrowest"]
 
 SIGNATURES = "signatures.npy"
 
@@ -302,42 +300,3 @@ class Trace:
         """All observables (leading axis: steps); for traces that fit memory."""
         blocks = [block for _, block in self.blocks()]
         return {name: np.concatenate([block[name] for block in blocks]) for name in self.header.probes}
-
-
-def write_reference(run: Run, directory: Path, *, first: int = 0) -> State:
-    """Compute a run on :mod:`python_ref.fixed.machine` and write its trace from step ``first`` on; the state after the last step."""
-    state = run.initial_state()
-    with TraceWriter(directory, Header.of(run, "python_ref.fixed.machine", first=first), run.spec) as writer:
-        for number in range(run.steps):
-            state, observed = step(run.spec, state, run.sample(number))
-            if number >= first:
-                writer.append(observed)
-            elif run.spec.hardware.signature:
-                writer.skip(observed["signature"])
-    return state
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """``python -m python_ref.trace RUN TRACE``."""
-    parser = argparse.ArgumentParser(prog="python -m python_ref.trace", description="Compute the reference trace of a run.")
-    parser.add_argument("run", type=Path, help="directory with run.json and run.npz")
-    parser.add_argument("trace", type=Path, help="directory to write the trace to")
-    parser.add_argument("--first", type=int, default=0, help="first step to record")
-    parser.add_argument("--fast", action="store_true", help="compute with the compiled model instead of the plain one")
-    options = parser.parse_args(arguments)
-    try:
-        run = Run.load(options.run)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        print(f"{options.run} must be a run: {error}", file=sys.stderr)
-        return 2
-    if options.fast:
-        from python_ref.fixed.fast import write_trace
-
-        write_trace(run, options.trace, first=options.first)
-    else:
-        write_reference(run, options.trace, first=options.first)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

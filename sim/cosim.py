@@ -253,7 +253,7 @@ class _Reference:
 
     def __init__(self, directory: Path, *, first: int, fast: bool) -> None:
         self._log = directory / "reference.log"
-        command = [sys.executable, "-m", "python_ref.trace", "run", "reference", "--first", str(first), *(["--fast"] if fast else [])]
+        command = [sys.executable, "-m", "python_ref.record", "run", "reference", "--first", str(first), *(["--fast"] if fast else [])]
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,

@@ -6,11 +6,14 @@ import ast
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import mgd_hw
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("python_ref", "rtl_gen", "sim", "boards", "mgd_hw")
@@ -29,6 +32,28 @@ ALLOWED = {
     },
 }
 """What each package may import, beside the standard library."""
+
+BELOW = {"common": set[str](), "data": {"common"}, "design": {"common", "data"}}
+ROOMS = {
+    **BELOW,
+    "hardware": {*BELOW},
+    "learn": {*BELOW, "hardware"},
+    "device": {*BELOW, "hardware", "learn"},
+    "sweeps": {*BELOW, "hardware", "learn", "device"},
+    "replication": {*BELOW, "learn", "sweeps"},
+    "reports": {*BELOW, "hardware", "learn", "device", "sweeps", "replication"},
+}
+"""Which rooms of mgd_hw each of them may import, beside itself."""
+
+TOP = {
+    "mgd_hw": {*ROOMS},
+    "mgd_hw.__main__": {"mgd_hw.cli"},
+    "mgd_hw.cli": {"mgd_hw", "mgd_hw.terminal"},
+    "mgd_hw.config": {"design"},
+    "mgd_hw.flow": {"mgd_hw"},
+    "mgd_hw.terminal": {"common"},
+}
+"""The same of the modules that stand in no room."""
 
 COMPILED = {"python_ref/compiled.py"}
 """The module of python_ref that may import numba."""
@@ -120,15 +145,61 @@ def test_help_imports_nothing_that_takes_long() -> None:
     assert loaded & set(PACKAGES) == {"mgd_hw"}
 
 
-@pytest.mark.parametrize("package", ["mgd_hw.data.csv", "mgd_hw.design", "boards.link"])
-def test_no_circle_of_imports(package: str) -> None:
-    """Imports in functions and for types alone count as well."""
-    known = {name_of(path): path for path in modules() if name_of(path).startswith(f"{package}.")}
-    graph = {name: set(imports(path)) & known.keys() for name, path in known.items()}
-    assert sum(map(len, graph.values())) >= len(graph) - 1
-    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
-    assert set(order) == set(known)
-    assert all(package not in imports(path) for path in known.values()), "a module imports its own package"
+def edges(path: Path, known: Collection[str]) -> set[str]:
+    """The modules that a file imports, in functions and for types alone as well.
+
+    ``from package import module`` is an edge to the module; ``from package import name``, one to the package's ``__init__``.
+    """
+    found = set[str]()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for parts in (name.split(".") for name in named):
+            found.add(next((whole for n in range(len(parts), 0, -1) if (whole := ".".join(parts[:n])) in known), ""))
+    return found - {""}
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """What every module of the product imports; of the verbs that ``mgd_hw`` loads by name, their modules."""
+    known = {name_of(path): path for path in modules()}
+    found = {name: edges(path, known) for name, path in known.items()}
+    found["mgd_hw"] |= {f"mgd_hw.{module}" for module in mgd_hw._MODULES.values()}
+    return found
+
+
+def room_of(name: str) -> str:
+    """The room of a module of mgd_hw; of a module at the top its own name."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else name
+
+
+def test_no_circle_of_imports() -> None:
+    """Of no kind: imports in functions and for types alone count as well."""
+    found = graph()
+    assert sum(map(len, found.values())) > 2 * len(found)
+    order = list(TopologicalSorter(found).static_order())  # raises CycleError, which names the circle
+    assert set(order) == set(found)
+
+
+@pytest.mark.parametrize("name", sorted(name_of(path) for path in modules() if package_of(name_of(path)) == "mgd_hw"))
+def test_rooms(name: str) -> None:
+    """A room imports those below it, whenever and for whatever; what stands at the top is imported by no room."""
+    room, found = room_of(name), {room_of(each) for each in graph()[name] if each.split(".")[0] == "mgd_hw"}
+    allowed = ROOMS[room] | {room} if room in ROOMS else TOP[name]
+    assert found <= allowed, f"{name} imports {found - allowed}"
+
+
+def test_every_room_is_used() -> None:
+    """Neither table allows what nobody does."""
+    found = {(room_of(name), room_of(each)) for name, those in graph().items() for each in those if each.split(".")[0] == "mgd_hw"}
+    rooms = {room_of(name) for name in graph() if package_of(name) == "mgd_hw"}
+    assert rooms == set(ROOMS) | set(TOP)
+    assert all((name, each) in found for name, those in TOP.items() for each in those), "mgd_hw's top"
 
 
 def test_every_package_is_installed() -> None:

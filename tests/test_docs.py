@@ -323,7 +323,7 @@ import numpy as np
 
 from mgd_hw.design.reader import parse
 from mgd_hw.data import load
-from mgd_hw.flow import run_of
+from mgd_hw.design.run import run_of
 from python_ref.fixed import fast
 from python_ref.floating import of_design, online
 from python_ref.floating.of_design import evaluate

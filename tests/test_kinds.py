@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal, signed
 
+import mgd_hw
 from boards.parts.fit import fit
-from mgd_hw import flow
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import learner, opened
 from mgd_hw.design.float_only import FLOAT_CODES, OPTIMIZER_KEYS
@@ -190,13 +190,13 @@ MEMBERS = (
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda text: text.split('"')[1])
 def test_every_member_is_compared_and_diagnosed(member: str) -> None:
     design = parse(member + "\n" + XOR, "kinds.toml")
-    compared = flow.compare(design).to_json()
+    compared = mgd_hw.compare(design).to_json()
     models = {"float"} if design.float_only.requests else {"float", "fixed"}
     assert {name for name in ("float", "fixed") if compared[name]["runs"]} == models
     for name in models:
         (run,) = compared[name]["runs"]
         assert np.isfinite(run["cost"])
-    diagnosed = flow.diagnose(design).to_json()
+    diagnosed = mgd_hw.diagnose(design).to_json()
     assert diagnosed["quantities"] == 4
     assert diagnosed["perturbations"] > 0
 

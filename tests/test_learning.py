@@ -16,7 +16,7 @@ from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import load
-from mgd_hw.learn.compare import Comparison, compare
+from mgd_hw.learn.compare import Comparison, compare_models
 from python_ref.datasets import SampleOrder, nist7x7, quantise
 from python_ref.fixed.fast import evaluate, train
 from python_ref.fixed.machine import initial_state, sample_number
@@ -36,7 +36,7 @@ SEEDS = 10
 
 def compared(name: str, seeds: int, steps: int) -> Comparison:
     design = load(name)
-    result = compare(design, load_data(design.data), seeds=seeds, steps=steps)
+    result = compare_models(design, load_data(design.data), seeds=seeds, steps=steps)
     report(result)
     return result
 

@@ -16,11 +16,10 @@ LONGEST_MODULE = 600
 LONGEST_FUNCTION = 80
 """Most lines of a function or method, of the product and of the tests; decorators and docstring count."""
 
-LONG_MODULES = {"mgd_hw/flow.py": 1362, "mgd_hw/hardware/build.py": 632, "mgd_hw/learn/compare.py": 909}
+LONG_MODULES: dict[str, int] = {}
 """Modules that are still longer, with the lines they have; the table only shrinks."""
 
 LONG_FUNCTIONS = {
-    "mgd_hw/flow.py::cosim": 89,
     "tests/mgd_hw/design/test_reader.py::test_every_key_is_read": 111,
     "tests/oracle.py::Oracle.step": 98,
 }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from mgd_hw.common.errors import UserError
 from rtl_gen.toolchain.child import shielded
 
-__all__ = ["check_directory", "check_file", "staged", "write_file"]
+__all__ = ["FOLDER", "check_directory", "check_file", "results_directory", "staged", "write_file", "write_json"]
 
 FOLDER = Path("mgd-hw-out")
 """Where results go when no directory is named, in a folder for each design."""
@@ -49,6 +51,17 @@ def check_directory(directory: Path, option: str = "-o") -> Path:
             f"it cannot be written to ({error.strerror})", "Name another directory, or change its permissions.", key=option, value=value
         ) from None
     return directory
+
+
+def results_directory(out: Path | None, *parts: str) -> Path:
+    """The directory that the user named, or the one of these names in :data:`FOLDER`; results can be written to it.
+
+    Raises
+    ------
+    UserError
+        If they cannot.
+    """
+    return check_directory(FOLDER.joinpath(*parts) if out is None else Path(out))
 
 
 def check_file(path: Path, option: str, force: bool = True) -> Path:
@@ -136,3 +149,15 @@ def write_file(path: Path, content: str | bytes, option: str = "-o") -> None:
         ) from None
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+class Described(Protocol):
+    """What a JSON file describes, such as a result."""
+
+    def to_json(self) -> dict:
+        """Itself as plain data."""
+
+
+def write_json(path: Path, result: Described) -> None:
+    """Write a result as JSON, one value a line."""
+    path.write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

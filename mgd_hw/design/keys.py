@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from mgd_hw.data.tasks import KIND_NAMES, TASKS, Scaling
 from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, OPTIMIZER_KEYS
 from mgd_hw.design.values import (
     MAX_SEED,
+    Key,
     Reader,
     boolean,
     columns,
@@ -35,40 +35,7 @@ from python_ref.spec.number import Overflow, Rounding
 from python_ref.spec.perturbation import CODES, Kind
 from python_ref.spec.schedule import MAX_PERIOD, Difference
 
-__all__ = ["KEYS", "SECTIONS", "Key"]
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key of a design file.
-
-    Attributes
-    ----------
-    section : str
-        The TOML table that the key stands in; ``""`` for the top of the file.
-    name : str
-        Name of the key in its table.
-    takes : str
-        The values that the key takes, in words.
-    default : str
-        The value where the key is left out, or how it follows from other keys.
-    meaning : str
-        What the key sets, in a sentence.
-    read : callable
-        Reader from the TOML value to ours; see :mod:`mgd_hw.design.values`.
-    """
-
-    section: str
-    name: str
-    takes: str
-    default: str
-    meaning: str
-    read: Reader = field(compare=False, repr=False)
-
-    @property
-    def dotted(self) -> str:
-        """Section and name, such as ``"network.layers"``."""
-        return f"{self.section}.{self.name}" if self.section else self.name
+__all__ = ["KEYS", "SECTIONS"]
 
 
 def _choices(names: Mapping[str, object]) -> str:
@@ -97,17 +64,20 @@ _COUNTED = "whole number, 1 to 2^24"
 _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
 _CODES = (*CODES, *FLOAT_CODES)
 _FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
-_ROWS: list[tuple[str, str, str, str, str, Reader]] = [
+_Row = tuple[str, str, str, str, Reader]
+"""A key in its section: name, what it takes, value when left out, meaning, reader."""
+
+_TOP: list[_Row] = [
     (
-        "",
         "name",
         "letters, digits and underscores",
         "the file's name",
         "Name of the design; its Verilog module is mgd_ and the name.",
         design_name,
-    ),
+    )
+]
+_NETWORK: list[_Row] = [
     (
-        "network",
         "layers",
         "list of whole numbers",
         "the network usual for the task",
@@ -115,33 +85,23 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         layer_sizes,
     ),
     (
-        "network",
         "hidden",
         _choices(_ACTIVATIONS),
         '"relu"',
         "Activation of every layer but the last. Sigmoid and tanh are read from a table; sign(0) = +1.",
         one_of(_ACTIVATIONS),
     ),
-    ("network", "output", _choices(_ACTIVATIONS), '"identity"', "Activation of the last layer.", one_of(_ACTIVATIONS)),
+    ("output", _choices(_ACTIVATIONS), '"identity"', "Activation of the last layer.", one_of(_ACTIVATIONS)),
     (
-        "network",
         "architecture",
         _choices(ARCHITECTURES),
         '"dense"',
         "The network: dense layers, or one of the convolutional ones of the papers, whose layers are fixed. All but dense: software only.",
         one_of({name: name for name in ARCHITECTURES}),
     ),
+    ("width", "whole number, 1 to 256", "1", "Factor on the number of channels of a convolutional network.", whole_number(1, 256, 4)),
+    ("seed", _SEED, "1", "Seed of the initial parameters.", _A_SEED),
     (
-        "network",
-        "width",
-        "whole number, 1 to 256",
-        "1",
-        "How many times as many channels a convolutional network has.",
-        whole_number(1, 256, 4),
-    ),
-    ("network", "seed", _SEED, "1", "Of the initial parameters.", _A_SEED),
-    (
-        "network",
         "scheme",
         _choices(members(Scheme)),
         '"he" if hidden is "relu", else "glorot"',
@@ -149,9 +109,10 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         'Biases start at zero, but for "uniform".',
         one_of(members(Scheme)),
     ),
-    ("network", "scale", "number, 0 to 1024", "1.0", "Factor on the range of the initial parameters.", real_number(0, 1024, 1.0)),
+    ("scale", "number, 0 to 1024", "1.0", "Factor on the range of the initial parameters.", real_number(0, 1024, 1.0)),
+]
+_PERTURBATION: list[_Row] = [
     (
-        "perturbation",
         "kind",
         _choices(members(Kind)),
         '"node"',
@@ -159,7 +120,6 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         one_of(members(Kind)),
     ),
     (
-        "perturbation",
         "code",
         _choices(dict.fromkeys(_CODES)),
         '"lfsr"',
@@ -167,7 +127,6 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         one_of({name: name for name in _CODES}),
     ),
     (
-        "perturbation",
         "layerwise",
         "true or false",
         "false",
@@ -175,19 +134,19 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         boolean,
     ),
     (
-        "perturbation",
         "amplitude",
         'power of two, as "2^-6" or 0.015625',
         "2^-6, or the last place of what is perturbed if that is larger",
         "Δ, what is added or subtracted.",
         log2_of_power_of_two,
     ),
-    ("perturbation", "seed", _SEED, "1", "Of the random signs and of stochastic rounding.", _A_SEED),
-    ("schedule", "perturbation_period", _PERIOD, "1", "τ_p: steps that one perturbation lasts.", _STEPS),
-    ("schedule", "sample_period", _PERIOD, "1", "τ_x: steps that one sample stays.", _STEPS),
-    ("schedule", "update_period", _PERIOD, "1", "τ_θ: steps that G is summed over before the parameters change.", _STEPS),
+    ("seed", _SEED, "1", "Seed of the random signs and of stochastic rounding.", _A_SEED),
+]
+_SCHEDULE: list[_Row] = [
+    ("perturbation_period", _PERIOD, "1", "τ_p: steps that one perturbation lasts.", _STEPS),
+    ("sample_period", _PERIOD, "1", "τ_x: steps that one sample stays.", _STEPS),
+    ("update_period", _PERIOD, "1", "τ_θ: steps that G is summed over before the parameters change.", _STEPS),
     (
-        "schedule",
         "difference",
         _choices(members(Difference)),
         '"one-sided"',
@@ -195,7 +154,6 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         one_of(members(Difference)),
     ),
     (
-        "schedule",
         "learning_rate",
         "log₂ η as a whole number, -48 to 16, or a list of [step, log₂ η]",
         "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed quantities, less k with momentum; the mean of ‖x‖² "
@@ -203,57 +161,37 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
         learning_rates,
     ),
+]
+_OPTIMIZER: list[_Row] = [
     (
-        "optimizer",
         "name",
         _choices(OPTIMIZER_KEYS),
         '"sgd"',
         "θ ← θ − G, or with momentum θ ← θ − m. The others are software only; shift-adam is Adam whose division and root are shifts.",
         one_of({name: name for name in OPTIMIZER_KEYS}),
     ),
-    ("optimizer", "k", "whole number, 1 to 12", "3", "Momentum, nesterov: m decays by 2⁻ᵏ per update.", whole_number(1, 12, 3)),
-    ("optimizer", "beta1", "number, 0 to 0.9999", "0.9", "Adam only: β₁.", real_number(0, 0.9999, 0.9)),
-    ("optimizer", "beta2", "number, 0 to 0.999999", "0.999", "Adam only: β₂.", real_number(0, 0.999999, 0.999)),
-    ("optimizer", "epsilon", "number, 0 to 1", "1e-8", "Adam only: ε.", real_number(0, 1, 1e-8)),
-    ("optimizer", "corrected", "true or false", "true", "Adam, shift-adam: whether the bias of m and v is corrected.", boolean),
+    ("k", "whole number, 1 to 12", "3", "Momentum, nesterov: m decays by 2⁻ᵏ per update.", whole_number(1, 12, 3)),
+    ("beta1", "number, 0 to 0.9999", "0.9", "Adam only: β₁.", real_number(0, 0.9999, 0.9)),
+    ("beta2", "number, 0 to 0.999999", "0.999", "Adam only: β₂.", real_number(0, 0.999999, 0.999)),
+    ("epsilon", "number, 0 to 1", "1e-8", "Adam only: ε.", real_number(0, 1, 1e-8)),
+    ("corrected", "true or false", "true", "Adam, shift-adam: whether the bias of m and v is corrected.", boolean),
+    ("k1", "whole number, 0 to 12", "3", "Shift-adam only: β₁ = 1 − 2^−k₁; 0: without momentum, and its memory.", whole_number(0, 12, 3)),
+    ("k2", "whole number, 1 to 12", "10", "Shift-adam only: β₂ = 1 − 2^−k₂.", whole_number(1, 12, 10)),
+    ("refined", "true or false", "true", "Shift-adam only: whether the bit behind the leading one is looked at.", boolean),
+    ("format", "format", "gradient's, with k more integer bits, within 32", "Momentum only: format of m.", number_format),
+    ("rounding", _choices(_ANY_ROUNDING), '"half-even"', "Momentum only: rounding of the cast into m.", one_of(_ANY_ROUNDING)),
+    ("overflow", _choices(_OVERFLOW), '"saturate"', "Momentum only: overflow of the cast into m.", one_of(_OVERFLOW)),
+]
+_FORMATS: list[_Row] = [
     (
-        "optimizer",
-        "k1",
-        "whole number, 0 to 12",
-        "3",
-        "Shift-adam only: β₁ = 1 − 2^−k₁; 0: without momentum, and its memory.",
-        whole_number(0, 12, 3),
-    ),
-    ("optimizer", "k2", "whole number, 1 to 12", "10", "Shift-adam only: β₂ = 1 − 2^−k₂.", whole_number(1, 12, 10)),
-    ("optimizer", "refined", "true or false", "true", "Shift-adam only: whether the bit behind the leading one is looked at.", boolean),
-    ("optimizer", "format", "format", "gradient's, with k more integer bits, within 32", "Momentum only: format of m.", number_format),
-    (
-        "optimizer",
-        "rounding",
-        _choices(_ANY_ROUNDING),
-        '"half-even"',
-        "Momentum only: rounding of the cast into m.",
-        one_of(_ANY_ROUNDING),
-    ),
-    ("optimizer", "overflow", _choices(_OVERFLOW), '"saturate"', "Momentum only: overflow of the cast into m.", one_of(_OVERFLOW)),
-    (
-        "formats",
         "input",
         "format",
         '"UQ0.8"; if data.scaling is "none", "SQ4.8" or 12 bits that hold all inputs',
         "Inputs: raw = round(x·2^f), kept within the format.",
         number_format,
     ),
+    ("weight", "format, signed", '"SQ4.12", or "SQ4.11" if only that keeps sums within 32 bits', "Weights and biases.", number_format),
     (
-        "formats",
-        "weight",
-        "format, signed",
-        '"SQ4.12", or "SQ4.11" if only that keeps sums within 32 bits',
-        "Weights and biases.",
-        number_format,
-    ),
-    (
-        "formats",
         "activation",
         "format",
         "10 fraction bits, or 9 if that keeps sums within 32 bits; signed if an activation has negative values; 4 integer bits, "
@@ -262,31 +200,17 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         number_format,
     ),
     (
-        "formats",
         "table",
         "format, signed, at most 14 bits",
         '"SQ4.6"',
         "Pre-activations as they address the table of a sigmoid or tanh.",
         number_format,
     ),
-    ("formats", "cost_change", "format, signed", "exact", "C̃, the one number that is broadcast.", number_format),
-    (
-        "formats",
-        "gradient",
-        "format, signed",
-        "integer bits of weight, 8 fraction bits more than weight",
-        "g and G.",
-        number_format,
-    ),
+    ("cost_change", "format, signed", "exact", "C̃, the one number that is broadcast.", number_format),
+    ("gradient", "format, signed", "integer bits of weight, 8 fraction bits more than weight", "g and G.", number_format),
 ]
-for cast, what in _CAST_MEANING.items():
-    names = _ANY_ROUNDING if cast == "weight" else _ROUNDING
-    _ROWS.append(("formats.rounding", cast, _choices(names), _ROUNDED[cast], f"Rounding of the cast of {what}.", one_of(_ANY_ROUNDING)))
-for cast, what in _CAST_MEANING.items():
-    _ROWS.append(("formats.overflow", cast, _choices(_OVERFLOW), '"saturate"', f"Overflow of the cast of {what}.", one_of(_OVERFLOW)))
-_ROWS += [
+_HARDWARE: list[_Row] = [
     (
-        "hardware",
         "lanes",
         "whole number, 1 to 256",
         "6, or the widest layer if that is smaller",
@@ -294,35 +218,27 @@ _ROWS += [
         whole_number(1, 256, 6),
     ),
     (
-        "hardware",
         "gradient_memory",
         "true or false",
         "true if update_period > 1",
         "Whether each lane has a memory for G. Without one the parameters change every step.",
         boolean,
     ),
-    ("hardware", "memory", '"block"', '"block"', "Where parameters live: dual-port block memory.", memory),
-    ("hardware", "signature", "true or false", "true", "Whether the core keeps running checksums of its observables.", boolean),
-    ("learning", "batch", _COUNTED, "1", "Samples of a step, each with a perturbation of its own." + _FLOAT_ONLY, _COUNT),
+    ("memory", '"block"', '"block"', "Where parameters live: dual-port block memory.", memory),
+    ("signature", "true or false", "true", "Whether the core keeps running checksums of its observables.", boolean),
+]
+_LEARNING: list[_Row] = [
+    ("batch", _COUNTED, "1", "Samples of a step, each with a perturbation of its own." + _FLOAT_ONLY, _COUNT),
+    ("repeats", _COUNTED, "1", "Perturbations of each sample in a step; one unperturbed pass serves them all." + _FLOAT_ONLY, _COUNT),
     (
-        "learning",
-        "repeats",
-        _COUNTED,
-        "1",
-        "Perturbations of each sample in a step; one unperturbed pass serves them all." + _FLOAT_ONLY,
-        _COUNT,
-    ),
-    (
-        "learning",
         "cost",
         _choices(dict.fromkeys(_COSTS)),
         '"squared-error"',
         "C = Σ(y − y*)²; its mean over the outputs; or the cross-entropy of softmax(y). All but the first: software only.",
         one_of({name: name for name in _COSTS}),
     ),
-    ("learning", "smoothing", "number, 0 to 0.99", "0", "Cross-entropy only: label smoothing.", real_number(0, 0.99, 0.1)),
+    ("smoothing", "number, 0 to 0.99", "0", "Cross-entropy only: label smoothing.", real_number(0, 0.99, 0.1)),
     (
-        "learning",
         "normalise",
         "true or false",
         "false",
@@ -330,7 +246,6 @@ _ROWS += [
         boolean,
     ),
     (
-        "learning",
         "decay",
         '"constant" or "cosine"',
         '"constant"',
@@ -338,15 +253,13 @@ _ROWS += [
         one_of({"constant": "constant", "cosine": "cosine"}),
     ),
     (
-        "learning",
         "precision",
         '"float32" or "float64"',
         '"float64"',
-        "Of the float model of a design that is software only.",
+        "Type of the numbers of the float model, for a design that is software only.",
         one_of({"float32": "float32", "float64": "float64"}),
     ),
     (
-        "learning",
         "skip_dead_nodes",
         "true or false",
         "false",
@@ -354,7 +267,6 @@ _ROWS += [
         boolean,
     ),
     (
-        "learning",
         "parts",
         "list of [layers, times]",
         "all layers together",
@@ -363,7 +275,6 @@ _ROWS += [
         layer_parts,
     ),
     (
-        "learning",
         "groups",
         _COUNTED,
         "the batch",
@@ -371,7 +282,6 @@ _ROWS += [
         _COUNT,
     ),
     (
-        "learning",
         "layer_factors",
         "list of numbers, 0 to 1024",
         "1 for each layer",
@@ -379,7 +289,6 @@ _ROWS += [
         layer_factors,
     ),
     (
-        "learning",
         "form",
         '"discrete" or "analog"',
         '"discrete"',
@@ -387,73 +296,53 @@ _ROWS += [
         "perturbation, software only.",
         one_of({"discrete": "discrete", "analog": "analog"}),
     ),
+    ("highpass", "number, 0.1 to 10^9", "10", "Analog only: time constant of the high-pass, in steps.", real_number(0.1, 1e9, 10)),
+    ("lowpass", "number, 0.1 to 10^9", "100", "Analog only: time constant of the low-pass, in steps.", real_number(0.1, 1e9, 100)),
+]
+_EXTERNAL: list[_Row] = [
     (
-        "learning",
-        "highpass",
-        "number, 0.1 to 10^9",
-        "10",
-        "Analog only: time constant of the high-pass, in steps.",
-        real_number(0.1, 1e9, 10),
-    ),
-    (
-        "learning",
-        "lowpass",
-        "number, 0.1 to 10^9",
-        "100",
-        "Analog only: time constant of the low-pass, in steps.",
-        real_number(0.1, 1e9, 100),
-    ),
-    (
-        "external",
         "command",
         "text",
         "none",
         "Program and arguments, as a shell splits them; it runs in the folder of the design file. Of network.layers only the ends count.",
         text,
     ),
-    ("external", "parameters", _COUNTED, "must be given", "P: how many parameters it takes.", _COUNT),
-    ("external", "frames", "true or false", "false", "Whether it speaks binary frames, else lines of JSON.", boolean),
-    ("external", "timeout", "number, 0.01 to 86400", "10", "Seconds that it may take to answer.", real_number(0.01, 86_400, 10)),
+    ("parameters", _COUNTED, "must be given", "P, the number of parameters that the program takes.", _COUNT),
+    ("frames", "true or false", "false", "Whether the program speaks binary frames, rather than lines of JSON.", boolean),
+    ("timeout", "number, 0.01 to 86400", "10", "Longest time that an answer may take, in seconds.", real_number(0.01, 86_400, 10)),
+]
+_DEVICE: list[_Row] = [
     (
-        "device",
         "activation_variation",
         "number, 0 to 4",
         "0",
         "a: every neuron is L·f(k·(z − x₀)) + y₀ with L, k ~ 1 + a·N(0, 1) and x₀, y₀ ~ a·N(0, 1) (McCaughan et al. 2023).",
         real_number(0, 4, 0.1),
     ),
-    ("device", "cost_noise", "number, 0 to 1000", "0", "Standard deviation of noise on every measured cost.", real_number(0, 1000, 0.001)),
+    ("cost_noise", "number, 0 to 1000", "0", "Standard deviation of noise on every measured cost.", real_number(0, 1000, 0.001)),
+    ("update_noise", "number, 0 to 1000", "0", "Standard deviation of noise on every written parameter.", real_number(0, 1000, 0.001)),
+    ("weight_step", "number above 0, to 1", "none", "Step between the values a parameter can have.", real_number(1e-12, 1, 0.0625)),
+    ("weight_limit", "number, 0.001 to 1024", "8", "Largest magnitude of such a parameter.", real_number(0.001, 1024, 2)),
     (
-        "device",
-        "update_noise",
-        "number, 0 to 1000",
-        "0",
-        "Standard deviation of noise on every written parameter.",
-        real_number(0, 1000, 0.001),
-    ),
-    ("device", "weight_step", "number above 0, to 1", "none", "Parameters are multiples of it.", real_number(1e-12, 1, 0.0625)),
-    ("device", "weight_limit", "number, 0.001 to 1024", "8", "Largest size of such a parameter.", real_number(0.001, 1024, 2)),
-    (
-        "device",
         "stochastic",
         "true or false",
         "false",
-        "Whether such parameters are rounded stochastically, else to the nearest.",
+        "Whether parameters are rounded to these multiples stochastically, rather than to the nearest.",
         boolean,
     ),
     (
-        "device",
         "endurance",
         "whole number, 1 to 10^12",
-        "without end",
-        "Writes that change a cell until it keeps its value for ever.",
+        "unlimited",
+        "Number of writes that change a cell before it keeps its value for ever.",
         whole_number(1, 10**12, 100_000),
     ),
-    ("device", "fading", "number, 0 to 1", "0", "Part of a parameter that is lost in each step.", real_number(0, 1, 1e-6)),
-    ("device", "wander", "number, 0 to 1", "0", "Standard deviation of a parameter's random walk in each step.", real_number(0, 1, 1e-6)),
-    ("device", "seed", _SEED, "1", "Of all random numbers of the devices.", _A_SEED),
+    ("fading", "number, 0 to 1", "0", "Fraction of a parameter that is lost in each step.", real_number(0, 1, 1e-6)),
+    ("wander", "number, 0 to 1", "0", "Standard deviation of a parameter's random walk in each step.", real_number(0, 1, 1e-6)),
+    ("seed", _SEED, "1", "Seed of all random numbers of the devices.", _A_SEED),
+]
+_DATA: list[_Row] = [
     (
-        "data",
         "task",
         _choices(TASKS),
         '"csv" or "npz" by the ending of data.path, else "random"',
@@ -461,7 +350,6 @@ _ROWS += [
         one_of({name: name for name in TASKS}),
     ),
     (
-        "data",
         "path",
         "text",
         "the folder in the environment variable MGD_DATA, for the MNIST family",
@@ -469,7 +357,6 @@ _ROWS += [
         text,
     ),
     (
-        "data",
         "kind",
         _choices(dict.fromkeys(KIND_NAMES)),
         "what the answers in the file are",
@@ -479,7 +366,6 @@ _ROWS += [
         one_of({name: name for name in KIND_NAMES}),
     ),
     (
-        "data",
         "label",
         "name or number of a column, or a list of them",
         "the column named label, class, target or the like; else the last",
@@ -487,25 +373,22 @@ _ROWS += [
         label,
     ),
     (
-        "data",
         "drop",
         "list of names or numbers of columns",
         "none",
         "csv only: columns that are left out, such as an index. Numbers count from 0 in the file as it stands.",
         columns,
     ),
-    ("data", "header", "true or false", "what the first line holds", "csv only: whether the first line names the columns.", boolean),
+    ("header", "true or false", "what the first line holds", "csv only: whether the first line names the columns.", boolean),
     (
-        "data",
         "delimiter",
         "one character",
         "what separates the file's columns: a comma, semicolon, tab, vertical bar, or spaces",
         "csv only: the character between two cells.",
         delimiter,
     ),
-    ("data", "decimal", '"." or ","', "what the file's numbers have", "csv only: the decimal mark.", one_of({".": ".", ",": ","})),
+    ("decimal", '"." or ","', "what the file's numbers have", "csv only: the decimal mark.", one_of({".": ".", ",": ","})),
     (
-        "data",
         "scaling",
         _choices(members(Scaling)),
         '"column" for csv and npz, else "range"',
@@ -514,16 +397,14 @@ _ROWS += [
         one_of(members(Scaling)),
     ),
     (
-        "data",
         "target_scaling",
         _choices(members(Scaling)),
         '"column"',
         'Regression only: how targets come to lie between the two target_values: "column" each output by its own range over the training '
-        'samples, "range" all by their common range; "none" leaves targets as they are. Errors are told in the unit of the file.',
+        'samples, "range" all by their common range; "none" leaves targets as they are. Errors are given in the unit of the file.',
         one_of(members(Scaling)),
     ),
     (
-        "data",
         "target_values",
         "list of two numbers",
         '[-1, 1] if output is "tanh" or "sign", else [0, 1]',
@@ -532,15 +413,13 @@ _ROWS += [
         target_values,
     ),
     (
-        "data",
         "test_fraction",
         "number, 0 to 0.9",
         "0 for generated tasks (test on what was trained), the file's own split for the MNIST family, else 0.2",
-        "Part of the samples kept for testing.",
+        "Fraction of the samples that is kept for testing.",
         real_number(0, 0.9, 0.2),
     ),
     (
-        "data",
         "validation_fraction",
         "number, 0 to 0.9",
         "0",
@@ -548,42 +427,69 @@ _ROWS += [
         "settings without a look at those. Otherwise they are trained with.",
         real_number(0, 0.9, 0.2),
     ),
-    ("data", "split_seed", _SEED, "0", "Of the choice of test and validation samples.", _A_SEED),
-    ("data", "stratify", "true or false", "false", "Whether each class keeps its share in the test part.", boolean),
-    ("data", "train_samples", "whole number, 1 to 2^24", "all", "Use only so many training samples, the first after the split.", _COUNT),
-    ("data", "test_samples", "whole number, 1 to 2^24", "all", "Use only so many test samples, the first after the split.", _COUNT),
-    ("data", "shuffle", "true or false", "true", "Whether training samples come in a new random order every epoch.", boolean),
-    ("data", "shuffle_seed", _SEED, "1", "Of that order.", _A_SEED),
+    ("split_seed", _SEED, "0", "Seed of the choice of test and validation samples.", _A_SEED),
+    ("stratify", "true or false", "false", "Whether each class keeps its share in the test part.", boolean),
     (
-        "compare",
+        "train_samples",
+        "whole number, 1 to 2^24",
+        "all",
+        "Number of training samples that are used, the first ones after the split.",
+        _COUNT,
+    ),
+    ("test_samples", "whole number, 1 to 2^24", "all", "Number of test samples that are used, the first ones after the split.", _COUNT),
+    ("shuffle", "true or false", "true", "Whether training samples come in a new random order every epoch.", boolean),
+    ("shuffle_seed", _SEED, "1", "Seed of that order.", _A_SEED),
+]
+_COMPARE: list[_Row] = [
+    (
         "steps",
         "whole number, 1 to 10^9",
         "10 steps per update and perturbed quantity, from 10,000 to 200,000; twice the last step of a learning-rate list if longer",
-        "Steps that `mgd-hw compare` trains.",
+        "Number of steps that `mgd-hw compare` trains.",
         whole_number(1, 10**9, 100_000),
     ),
-    ("compare", "seeds", "whole number, 1 to 1000", "3", "Runs that `mgd-hw compare` takes the mean of.", whole_number(1, 1000, 3)),
+    ("seeds", "whole number, 1 to 1000", "3", "Number of runs that `mgd-hw compare` takes the mean of.", whole_number(1, 1000, 3)),
     (
-        "compare",
         "backprop_epochs",
         "whole number, 1 to 10^6",
         "60, or more for at least 3,000 updates, or fewer for at most 20,000",
-        "Epochs of back-propagation.",
+        "Number of epochs of back-propagation.",
         whole_number(1, 10**6, 60),
     ),
-    (
-        "compare",
-        "backprop_rate",
-        "number above 0, to 10",
-        "0.003",
-        "Learning rate of back-propagation (Adam).",
-        real_number(1e-9, 10, 0.003),
-    ),
-    ("compare", "backprop_batch", "whole number, 1 to 65536", "32", "Samples per update of back-propagation.", whole_number(1, 65536, 32)),
+    ("backprop_rate", "number above 0, to 10", "0.003", "Learning rate of back-propagation (Adam).", real_number(1e-9, 10, 0.003)),
+    ("backprop_batch", "whole number, 1 to 65536", "32", "Number of samples in an update of back-propagation.", whole_number(1, 65536, 32)),
 ]
+_FORMATS_ROUNDING: list[_Row] = [
+    (
+        cast,
+        _choices(_ANY_ROUNDING if cast == "weight" else _ROUNDING),
+        _ROUNDED[cast],
+        f"Rounding of the cast of {what}.",
+        one_of(_ANY_ROUNDING),
+    )
+    for cast, what in _CAST_MEANING.items()
+]
+_FORMATS_OVERFLOW: list[_Row] = [
+    (cast, _choices(_OVERFLOW), '"saturate"', f"Overflow of the cast of {what}.", one_of(_OVERFLOW)) for cast, what in _CAST_MEANING.items()
+]
+_SECTIONS = {
+    "": _TOP,
+    "network": _NETWORK,
+    "perturbation": _PERTURBATION,
+    "schedule": _SCHEDULE,
+    "optimizer": _OPTIMIZER,
+    "formats": _FORMATS,
+    "formats.rounding": _FORMATS_ROUNDING,
+    "formats.overflow": _FORMATS_OVERFLOW,
+    "hardware": _HARDWARE,
+    "learning": _LEARNING,
+    "external": _EXTERNAL,
+    "device": _DEVICE,
+    "data": _DATA,
+    "compare": _COMPARE,
+}
 
-
-KEYS = tuple(Key(*row) for row in _ROWS)
+KEYS = tuple(Key(section, *row) for section, rows in _SECTIONS.items() for row in rows)
 """Every key of a design file, in the order of the documentation."""
 
 SECTIONS = tuple(dict.fromkeys(key.section for key in KEYS if key.section))

@@ -7,10 +7,11 @@ from dataclasses import replace
 from mgd_hw.common.errors import UserError
 from mgd_hw.common.progress import Listener
 from mgd_hw.data.loading import Data, load
+from mgd_hw.data.summary import Summary
 from mgd_hw.design.description import Design
 from mgd_hw.design.formats import check_formats
 
-__all__ = ["load_design"]
+__all__ = ["load_design", "summary_or_reason"]
 
 
 def load_design(design: Design, *, validate: bool = False, listener: Listener | None = None) -> Data:
@@ -38,6 +39,14 @@ def load_design(design: Design, *, validate: bool = False, listener: Listener | 
         for warning in data.summary.warnings:
             listener.say(f"Note: {warning}")
     return data
+
+
+def summary_or_reason(design: Design) -> tuple[Summary | None, str]:
+    """What was read of the samples of a design, and ""; or None, and why they cannot be read."""
+    try:
+        return load_design(design).summary, ""
+    except UserError as error:
+        return None, str(error)
 
 
 def _check_entropy(design: Design, data: Data) -> None:

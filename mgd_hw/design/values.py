@@ -1,4 +1,4 @@
-"""What the values of a design file may be: readers from a TOML value to ours, each of which refuses what it does not take."""
+"""What a key of a design file is, and the readers of its values: from a TOML value to ours, or a refusal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_SEED",
     "NAME",
     "InvalidValue",
+    "Key",
     "Reader",
     "boolean",
     "column",
@@ -62,6 +64,39 @@ class InvalidValue(Exception):
 
 Reader = Callable[[object], Any]
 """A function from a TOML value to ours, which raises :class:`InvalidValue` for a value that it does not take."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a design file.
+
+    Attributes
+    ----------
+    section : str
+        The TOML table that the key stands in; ``""`` for the top of the file.
+    name : str
+        Name of the key in its table.
+    takes : str
+        The values that the key takes, in words.
+    default : str
+        The value where the key is left out, or how it follows from other keys.
+    meaning : str
+        What the key sets, in a sentence.
+    read : callable
+        Reader from the TOML value to ours; it raises :class:`InvalidValue`.
+    """
+
+    section: str
+    name: str
+    takes: str
+    default: str
+    meaning: str
+    read: Reader = field(compare=False, repr=False)
+
+    @property
+    def dotted(self) -> str:
+        """Section and name, such as ``"network.layers"``."""
+        return f"{self.section}.{self.name}" if self.section else self.name
 
 
 def whole_number(low: int, high: int, example: object) -> Reader:

@@ -1,25 +1,31 @@
-"""Training on a core at the end of a link: from a design and the name of a link to a result."""
+"""The verb ``train``: a core at the end of a link, from a design and the name of the link to a result."""
 
 from __future__ import annotations
 
 import math
-import shutil
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
 from mgd_hw.common.errors import ToolError, UserError
-from mgd_hw.common.progress import Listener
+from mgd_hw.common.files import check_file, results_directory, staged, write_json
+from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data.kinds import Judged, Kind
+from mgd_hw.design.argument import built
+from mgd_hw.design.description import Design
+from mgd_hw.design.run import run_of
+from mgd_hw.design.samples import load_design
+from mgd_hw.device.serve import VIRTUAL, ending_signals, virtual_board
+from mgd_hw.hardware.boards import optional_board
+from mgd_hw.hardware.tools import tool_failures, verilog_file
 from mgd_hw.learn.costs import Costs, costs_of_mgd, costs_shown
 from mgd_hw.learn.divergence import failure, saturation_shares
-from rtl_gen.toolchain.child import ENDING
+from mgd_hw.learn.parameters import read_parameters, write_parameters
+from python_ref.parameters import quantise_parameters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,17 +33,10 @@ if TYPE_CHECKING:
 
     from boards.board import Board
     from boards.link import SerialLink
-    from mgd_hw.design.description import Design
     from mgd_hw.device.checkpoint import Checkpoint, RunDigest
     from mgd_hw.device.session import Session
-    from sim.virtual import VirtualBoard
 
-__all__ = ["DIVISOR", "Served", "Trained", "serve", "train_over_link", "virtual_board"]
-
-DIVISOR = 4
-"""Cycles per bit of a virtual board's line: as few as a real one bears."""
-
-VIRTUAL = "virtual"
+__all__ = ["Trained", "train"]
 
 
 @dataclass(frozen=True)
@@ -189,112 +188,81 @@ class Trained(Judged, Result):
         return figures.bars(known, f"{self.design} over {self.link}", "steps per second")
 
 
-@dataclass(frozen=True)
-class Served(Result):
-    """A virtual board that runs.
-
-    Attributes
-    ----------
-    design, digest : str
-        Name of the design, digest of its structure.
-    port : str
-        The pseudo-terminal.
-    link : str
-        The same as ``mgd-hw train --link`` takes it.
-    divisor : int
-        Cycles per bit of its line.
-    """
-
-    design: str
-    digest: str
-    port: str
-    link: str
-    divisor: int
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield f"[bold]{style.escape(self.design)}[/bold] listens at {style.escape(self.port)}; Ctrl-C ends it."
-        yield f"mgd-hw train {style.escape(self.design)} --link {style.escape(self.link)} --steps 1000"
-
-
-@contextmanager
-def virtual_board(design: Design, divisor: int, directory: Path, listener: Listener, verilog: Path | None = None) -> Iterator[VirtualBoard]:
-    """A virtual board of a design, built in ``directory``/virtual, where it is found the next time.
+def train(
+    design: str | Path | Design,
+    *,
+    link: str,
+    steps: int,
+    verify: bool = False,
+    resume: bool = False,
+    seed: int | None = None,
+    start: Path | None = None,
+    save: Path | None = None,
+    baud: int = 3_000_000,
+    divisor: int = 4,
+    clock: float | None = None,
+    verilog: Path | None = None,
+    board: str | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Trained:
+    """Train a core at the end of a link, and read everything back.
 
     Parameters
     ----------
-    design : Design
+    design : path, name or Design
         Design.
+    link : str
+        "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
+    steps : int
+        Steps of training, those before a checkpoint included.
+    verify : bool
+        Whether the fixed model runs beside the core, and is compared with it.
+    resume : bool
+        Whether to go on from the checkpoint.
+    seed : int or None
+        Of parameters, signs and order of samples, in place of the design's own.
+    start, save : path or None
+        npz to start from; npz to write the parameters to.
+    baud : int
+        Bits per second of a serial line.
     divisor : int
-        Cycles per bit of its line.
-    directory : Path
-        Where to build.
-    listener : Listener
+        Cycles per bit of a virtual board's line.
+    clock : float or None
+        Of the core, in hertz.
+    verilog : path or None
+        A file for the virtual board, in place of the Verilog just generated.
+    board : str or None
+        A board, by name or file, of which the hardware's seconds are told.
+    out : path or None
+        Directory for train.json and the checkpoint.
+    listener : Listener or None
         Told of progress.
-    verilog : Path or None
-        A file to run in place of the Verilog just generated; its module and ports must have the same names.
     """
-    from rtl_gen.serial.linked import emit_linked
-    from sim.virtual import VirtualBoard, build_virtual
-
-    place = directory / VIRTUAL
-    existed = (place / "build.sha256").exists()
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        if verilog is None:
-            listener.say(f"Generating {design.name}, with its serial line.")
-            verilog = place / "linked.v"
-            verilog.write_text(emit_linked(design.spec, divisor), encoding="utf-8")
-        listener.say("Compiling the virtual board, unless that is done.")
-        program = build_virtual(verilog, f"{design.spec.module}_linked", place, notify=listener.say)
-    except BaseException:
-        if not existed:
-            shutil.rmtree(place, ignore_errors=True)
-        raise
-    with VirtualBoard(program, divisor) as board:
-        yield board
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that what asks to end sets (:data:`rtl_gen.toolchain.child.ENDING`); the second of them interrupts at once."""
-    asked = threading.Event()
-
-    def handle(number: int, frame: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.getsignal(number) for number in ENDING}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, handle)
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    listener = listener or Silent()
+    design = built(design) if seed is None else built(design).with_seed(seed)
+    directory = results_directory(out, design.name)
+    if save is not None:
+        check_file(Path(save), "--save")
+    given, on = None if verilog is None else verilog_file(Path(verilog)), optional_board(board)
+    parameters = None if start is None else read_parameters(design.spec, Path(start))
+    data = load_design(design, listener=listener)
+    run = run_of(design, data, steps)
+    if parameters is not None:
+        run = replace(run, parameters=quantise_parameters(design.spec, parameters))
+    with tool_failures(given):
+        result, learned = _train_over_link(
+            design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor, clock=clock,
+            verilog=given, board=on, listener=listener,
+        )  # fmt: skip
+    with staged(directory) as folder:
+        write_json(folder / "train.json", result)
+    if save is not None:
+        write_parameters(design.spec, learned / 2.0**design.spec.formats.weight.fraction_bits, Path(save))
+    return result
 
 
-def serve(
-    design: Design, *, divisor: int, directory: Path, listener: Listener, verilog: Path | None, ready: Callable[[Served], None]
-) -> None:
-    """Build a virtual board, start it, tell of it, and return when a signal ends it.
-
-    Raises
-    ------
-    SimulationError
-        If it breaks down.
-    """
-    with virtual_board(design, divisor, directory, listener, verilog) as board, _signals() as asked:
-        ready(Served(design.name, design.spec.digest, board.port, f"serial:{board.port}", divisor))
-        while not asked.wait(0.2):
-            board.check()
-
-
-def train_over_link(
+def _train_over_link(
     design: Design,
     run: Any,
     data: Any,
@@ -335,7 +303,7 @@ def train_over_link(
         listener.say("Compiling the model, unless that is done.")
     model = Model(run) if verify else None
     try:
-        with _signals() as asked:
+        with ending_signals() as asked:
             if link == VIRTUAL:
                 with virtual_board(design, divisor, directory, listener, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)

@@ -1,41 +1,35 @@
-"""Boards: which there are, a design's top level for one, and its bitstream."""
+"""The verb ``build``: a bitstream for a board."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import time
-import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.errors import ToolError, UserError
-from mgd_hw.common.files import FOLDER, check_directory, staged
+from mgd_hw.common.files import results_directory, staged, write_json
 from mgd_hw.common.progress import Listener, Silent
-from mgd_hw.common.results import Result, flat, plain
-from mgd_hw.design.description import Derived, Design
-from mgd_hw.design.reader import load, shipped
-from mgd_hw.flow import Generated, advice, read
-from mgd_hw.hardware.timeline import timeline_of
+from mgd_hw.common.results import Result
+from mgd_hw.design.argument import built
+from mgd_hw.design.description import Design
+from mgd_hw.hardware.boards import board_of
+from mgd_hw.hardware.top import build_failures, check_fit, megahertz, top_manifest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from boards.board import Board
-    from boards.flow.build import Built, Placed, TooLarge
+    from boards.flow.build import Built, Placed
     from boards.parts.learning_cost import LearningCost
     from boards.parts.target import Part
-    from boards.plan import Plan
     from python_ref.spec.design import DesignSpec
 
-__all__ = ["BoardRow", "Boards", "Build", "board_of", "boards", "build", "generate", "placement"]
+__all__ = ["Build", "build", "placement"]
 
 CEILINGS = {
     "ice40-up5k": (0.7e9, "7 multipliers at about 100 MHz, parameters in block RAM"),
@@ -47,208 +41,6 @@ CEILINGS = {
 """Most synapse visits per second of each part, and how that was reckoned."""
 
 _UNVERIFIED = "nothing here places and routes this part, so that its clock is not verified"
-
-
-# -- Boards -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class BoardRow(Result):
-    """A board.
-
-    Attributes
-    ----------
-    name, title, part : str
-        What we call it, what its maker calls it, and its part.
-    clock_mhz, core_mhz : float
-        Of its clock pin, and what a core's clock shall be.
-    multipliers, memory_kbit : int
-        Of the part; block memories only.
-    link : str
-        What makes a serial line of USB.
-    baud : int
-        Its rate.
-    designs : dict of str to dict
-        By shipped design, the largest first, what `mgd-hw fit` predicts for the part: ``fits``, ``close`` (too close to tell), and
-        ``most_lanes``.
-    largest : str
-        The largest shipped design that fits; "" if none.
-    bitstream : bool
-        Whether bitstreams can be built here.
-    source : str
-        Where its pins stand.
-    """
-
-    name: str
-    title: str
-    part: str
-    clock_mhz: float
-    core_mhz: float
-    multipliers: int
-    memory_kbit: int
-    link: str
-    baud: int
-    designs: dict[str, dict[str, int]]
-    largest: str
-    bitstream: bool
-    source: str
-
-
-@dataclass(frozen=True)
-class Boards(Result):
-    """All boards."""
-
-    boards: tuple[BoardRow, ...]
-
-    def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "boards"."""
-        return {"boards": [flat(row.to_json()) for row in self.boards]}
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = style.table("board", "part", "clock (core), MHz", "multipliers", "RAM, kbit", "link, Mbaud", "fits, with so many lanes")
-        for row in self.boards:
-            fitting = {name: of for name, of in row.designs.items() if of["fits"] or of["close"]}
-            shown = ", ".join(f"{name} {of['most_lanes']}{'?' if of['close'] else ''}" for name, of in fitting.items())
-            table.add_row(
-                row.name,
-                row.part,
-                f"{row.clock_mhz:g} ({row.core_mhz:g})",
-                str(row.multipliers),
-                f"{row.memory_kbit:,}",
-                f"{row.link.split()[-1]}, {row.baud / 1e6:g}",
-                shown + ("" if row.bitstream else " *"),
-            )
-        yield table
-        yield style.wrapped(
-            "What fits is predicted as by `mgd-hw fit`; ? is too close to tell before synthesis. * synthesis only, no bitstream."
-        )
-
-
-def boards() -> Boards:
-    """The boards that come with the package, and what fits them, as `mgd-hw fit` predicts it.
-
-    Raises
-    ------
-    UserError
-        If the file of one of them does not describe a board.
-    """
-    from boards.board import board_files
-    from boards.parts.fit import fit
-    from rtl_gen.emit import memory_bits
-
-    specs = sorted((load(name).spec for name in shipped()), key=memory_bits, reverse=True)
-    rows = []
-    for name in board_files():
-        board = board_of(name)
-        part = board.part
-        found = {spec.name: fit(spec, part.name) for spec in specs}
-        rows.append(
-            BoardRow(
-                name=board.name,
-                title=board.title,
-                part=part.device,
-                clock_mhz=float(board.clock_mhz),
-                core_mhz=float(board.core_mhz),
-                multipliers=part.capacity.dsp,
-                memory_kbit=part.block_bits // 1024,
-                link=board.chip,
-                baud=board.baud,
-                designs={name: {"fits": of.fits, "close": of.close, "most_lanes": of.most_lanes} for name, of in found.items()},
-                largest=next((name for name, of in found.items() if of.fits), ""),
-                bitstream=board.builds,
-                source=board.source,
-            )
-        )
-    return Boards(tuple(rows))
-
-
-def board_of(name: str) -> Board:
-    """The board of that name, or of a user's own file.
-
-    Raises
-    ------
-    UserError
-        If there is none, or the file does not describe one.
-    """
-    from boards.board import board_files, read_board
-    from python_ref.spec.error import DesignError
-
-    known = board_files()
-    path = known.get(name, Path(name) if name.endswith(".toml") else None)
-    if path is None:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        listed = ", ".join(known)
-        raise UserError("there is no such board", f"{hint}Known: {listed}, or the path of a file of yours.", key="--board", value=name)
-    try:
-        return read_board(path)
-    except DesignError as error:
-        raise UserError(error.reason, error.remedy, file=path, key=error.key, value=error.value) from None
-    except UnicodeDecodeError:
-        raise UserError("it is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"it is not TOML: {error}", "See docs/boards.md for a whole file.", file=path) from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UserError(f"it cannot be read ({said})", "Check the path.", key="--board", value=name) from None
-
-
-# -- generate ---------------------------------------------------------------------------------------------------------
-
-
-def generate(
-    design: str | Path | Design,
-    board: str,
-    *,
-    clock: float | None = None,
-    baud: int | None = None,
-    out: Path | None = None,
-    listener: Listener | None = None,
-) -> Generated:
-    """Write the whole top level of a board, its constraints, the scripts of the build, and manifest.json.
-
-    Raises
-    ------
-    UserError
-        If the design or the board's clock cannot be built, or the directory not be written to.
-    """
-    listener = listener or Silent()
-    design, on = read(design), board_of(board)
-    directory = _place(design, on, out)
-    with staged(directory) as folder, _failures(design, on):
-        from boards.flow.build import write_sources
-        from boards.plan import plan
-
-        listener.say(f"Generating {design.name} for {on.name}.")
-        _check_fit(design, on)
-        planned = plan(on, mhz=_mhz(clock), baud=baud)
-        files = write_sources(design.spec, planned, folder)
-        described = _manifest(design.spec, planned)
-        (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    clocked = Derived("--clock", f"{float(planned.clock.mhz):g} MHz", f"{planned.baud:,} baud are {planned.divisor} cycles per bit")
-    derived = (*design.derived, clocked)
-    files, timeline = (*files, "manifest.json"), timeline_of(design.spec)
-    return Generated(design.name, design.spec.digest, directory, files, derived, advice(design.spec), described, timeline)
-
-
-def _mhz(clock: float | None) -> Fraction | None:
-    return None if clock is None else Fraction(str(clock))
-
-
-def _place(design: Design, board: Board, out: Path | None) -> Path:
-    return check_directory(FOLDER / design.name / board.name if out is None else Path(out))
-
-
-def _manifest(spec: DesignSpec, planned: Plan) -> dict[str, Any]:
-    from rtl_gen.emit import manifest
-
-    found = plain(manifest(spec))
-    assert isinstance(found, dict)
-    on = {"name": planned.board.name, "clock_mhz": float(planned.clock.mhz), "baud": planned.baud, "divisor": planned.divisor}
-    return {**found, "top": f"{spec.module}_top", "board": on}
-
-
-# -- build ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -430,24 +222,25 @@ def build(
         If the design does not fit, misses the clock, or a tool is missing or fails.
     """
     listener = listener or Silent()
-    design, on = read(design), board_of(board)
-    directory = _place(design, on, out)
+    design, on = built(design), board_of(board)
+    directory = results_directory(out, design.name, on.name)
     began = time.perf_counter()
-    with staged(directory) as folder, _failures(design, on):
+    with staged(directory) as folder, build_failures(design, on):
         from boards.flow.build import build_board
 
-        _check_fit(design, on)
-        built = build_board(design.spec, on, folder, seeds=seeds, mhz=_mhz(clock), baud=baud, say=listener.say, progress=listener.progress)
+        check_fit(design, on)
+        made = build_board(
+            design.spec, on, folder, seeds=seeds, mhz=megahertz(clock), baud=baud, say=listener.say, progress=listener.progress
+        )
         _tidy(folder, seeds)
-        if built.placement:
-            (folder / "placement.svg").write_bytes(placement(built.placement, f"{design.name} on {on.title}"))
-        described = _manifest(design.spec, built.plan)
+        if made.placement:
+            (folder / "placement.svg").write_bytes(placement(made.placement, f"{design.name} on {on.title}"))
+        described = top_manifest(design.spec, made.plan)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         cost, seconds = _learning_cost(design.spec, on.part, folder / "learning", listener)
-        built.seconds["learning cost"] = seconds
-        result = _result(design.spec, built, cost, directory, time.perf_counter() - began)
-        text = json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / "build.json").write_text(text + "\n", encoding="utf-8")
+        made.seconds["learning cost"] = seconds
+        result = _result(design.spec, made, cost, directory, time.perf_counter() - began)
+        write_json(folder / "build.json", result)
     return result
 
 
@@ -549,84 +342,3 @@ def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path,
         seconds=seconds,
         directory=directory,
     )
-
-
-@contextmanager
-def _failures(design: Design, board: Board) -> Iterator[None]:
-    """Turn what goes wrong below into one message."""
-    from boards.flow.build import ClockMissed, TooLarge
-    from boards.flow.tools import ToolFailed
-    from python_ref.spec.error import DesignError
-    from rtl_gen.toolchain.yosys import ToolError as MissingTool
-    from rtl_gen.toolchain.yosys import YosysError
-
-    try:
-        yield
-    except MissingTool as error:
-        raise ToolError(f"{error.tool}: {error.reason}", f"{error.remedy} `mgd-hw doctor` looks for every tool.") from None
-    except ToolFailed as error:
-        raise ToolError(
-            f"{error.tool} failed: {' / '.join(error.lines)}", "These are its last lines; `mgd-hw doctor` looks for every tool."
-        ) from error
-    except YosysError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ToolError(f"Yosys failed: {lines[-1].rstrip('.')}", "`mgd-hw doctor` looks for every tool.") from error
-    except ClockMissed as error:
-        ways = "Choose fewer lanes, or another board." if error.below is None else f"--clock {error.below:g} would be met."
-        reason = f"the best seed reaches {error.reached:.2f} MHz; no bitstream was written"
-        key = "--clock" if error.chosen else f"the clock of {board.name}"
-        raise UserError(reason, ways, key=key, value=error.wanted) from None
-    except TooLarge as error:
-        raise _too_large(design, board.part, error) from None
-    except DesignError as error:
-        file = None if error.key.startswith("--") else design.path
-        raise UserError(error.reason, error.remedy, file=file, key=error.key, value=error.value) from None
-
-
-def _check_fit(design: Design, board: Board) -> None:
-    """Refuse what is too large by more than any error of the prediction, before any tool runs.
-
-    Raises
-    ------
-    UserError
-        It says by how much of what, and how many lanes, or which boards, would do.
-    """
-    from boards.parts.fit import fit
-
-    found = fit(design.spec, board.part.name)
-    if found.surely_over:
-        over = {kind: number for kind, number in found.over.items() if kind in found.surely_over}
-        raise _refusal(design, board.part, over, found.most_lanes, "by prediction, its link included, ")
-
-
-def _too_large(design: Design, part: Part, error: TooLarge) -> UserError:
-    """By how much of what, and how many lanes would fit."""
-    import tempfile
-
-    from boards.parts.synth import fitting_lanes, synthesise
-    from boards.parts.target import Resources
-
-    with tempfile.TemporaryDirectory() as work:
-        shares = synthesise(design.spec, part.name, Path(work)).components.get("lanes", Resources())
-    return _refusal(design, part, error.excess, fitting_lanes(design.spec, part, error.taken, shares), "with its link ")
-
-
-def _refusal(design: Design, part: Part, excess: dict[str, int], lanes: int, how: str) -> UserError:
-    taken = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in excess.items())
-    key, remedy = "hardware.lanes", f"Take hardware.lanes = {lanes}, as predicted from this."
-    value: object = design.spec.hardware.lanes
-    if not lanes:
-        key, value = "network.layers", list(design.spec.network.sizes)
-        larger = ", ".join(row.name for row in _boards_for(design))
-        remedy = f"Take {larger}, or smaller layers." if larger else "Take smaller layers: no board that is known has so much."
-    reason = f"it does not fit {part.name}: {how}it takes {taken}"
-    return UserError(reason, remedy, file=design.path, key=key, value=value)
-
-
-def _boards_for(design: Design) -> tuple[Board, ...]:
-    """The boards that a design fits, as predicted, of those that come with the package and have bitstreams."""
-    from boards.board import board_files
-    from boards.parts.fit import fit
-
-    known = [board_of(name) for name in board_files()]
-    return tuple(board for board in known if board.builds and fit(design.spec, board.part.name).fits)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
 from mgd_hw.common.results import Result, flat, plain
+from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
 
 if TYPE_CHECKING:
@@ -103,12 +104,9 @@ def fit(design: str | Path | Design) -> Fitted:
     from boards.board import board_files, read_board
     from boards.parts.fit import calibration, parts
     from boards.parts.fit import fit as predict
-    from mgd_hw.design.description import check_hardware
-    from mgd_hw.flow import read
 
     began = time.perf_counter()
-    design = read(design)
-    check_hardware(design)
+    design = built(design)
     found = {name: predict(design.spec, name) for name in parts()}
     calibrated, current = calibration()
     one = next(iter(found.values()))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures
 from mgd_hw.common.results import Result
-from mgd_hw.learn.costs import step_contract
 from python_ref.spec.design import DesignSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Span", "Timeline", "timeline_of"]
+    from rtl_gen.core import Contract
+
+__all__ = ["Span", "Timeline", "step_contract", "timeline_of"]
 
 FORWARD, LEARN, COST = "network", "learning", "cost"
 """What goes on: the lanes multiply and accumulate; the same lanes correlate and update; the outputs drain, and C̃ is formed."""
@@ -76,6 +77,18 @@ class Timeline(Result):
             half = max((span.first for span in self.spans if span.what == FORWARD and span.name.endswith("layer 1")), default=0)
             axes.axvline(half, color="black", linewidth=0.8, linestyle=":")
         return figure
+
+
+_contracts: dict[str, Contract] = {}
+
+
+def step_contract(spec: DesignSpec) -> Contract:
+    """The cycle contract of a design's core; found once for each structure."""
+    if spec.digest not in _contracts:
+        from rtl_gen.core import contract
+
+        _contracts[spec.digest] = contract(spec)
+    return _contracts[spec.digest]
 
 
 def timeline_of(spec: DesignSpec) -> Timeline:

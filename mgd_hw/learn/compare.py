@@ -5,294 +5,40 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgd_hw.common import style
+from mgd_hw.common import figures, style
+from mgd_hw.common.files import check_file, results_directory, staged, write_json
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data import Data
-from mgd_hw.data.kinds import MEASURES, Judged, Kind, Measure
+from mgd_hw.data.kinds import Kind, Measure
 from mgd_hw.data.summary import Summary
+from mgd_hw.design.argument import read
 from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import has_slopes
+from mgd_hw.design.float_only import FLOAT_ONLY_KEYS
+from mgd_hw.design.run import check_length
+from mgd_hw.design.samples import load_design
+from mgd_hw.hardware.boards import optional_board
 from mgd_hw.learn import curves
-from mgd_hw.learn.costs import Costs, costs_of_backprop, costs_of_mgd, costs_shown
-from mgd_hw.learn.divergence import failure, saturation_shares
-from mgd_hw.learn.judging import judge_fixed
-from python_ref.datasets import SampleOrder, quantise
-from python_ref.floating import of_design
-from python_ref.parameters import initial_parameters, quantise_parameters
-from python_ref.spec.design import SATURATION_KINDS, WORD_BITS, DesignSpec
-from python_ref.spec.error import DesignError
-from python_ref.spec.number import Fixed
-from python_ref.spec.optimizer import Sgd
-from python_ref.spec.probes import COUNTERS
+from mgd_hw.learn.agreement import Agreement, agreement
+from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
+from mgd_hw.learn.parameters import read_parameters, write_parameters
+from mgd_hw.learn.runs import MODELS, TITLES, Model, Paired, Progress, Training, paired
+from mgd_hw.learn.trainers import start_of, trainers_of, warm_up
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from boards.board import Board
-    from python_ref.curve import Curve
 
-__all__ = ["MODELS", "Agreement", "Comparison", "Model", "Paired", "Training", "agreement", "compare", "trainers_of", "warm_up"]
-
-MODELS = ("float", "fixed", "backprop")
-"""The models that are compared."""
-TITLES = {"float": "float MGD", "fixed": "fixed MGD", "backprop": "back-propagation"}
-"""What a person reads of each model."""
-RECORDS = 50
-"""Points of a learning curve."""
-AGREEMENT_STEPS = 20_000
-"""Most steps over which a gradient is estimated."""
-
-_T_95 = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-    2.131,
-    2.120,
-    2.110,
-    2.101,
-    2.093,
-)
-"""Student's t for a two-sided interval of 95 %, for 1 to 19 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2)."""
-
-
-def interval(values: np.ndarray) -> float:
-    """Half the width of the 95 % interval of a mean (Student's t); NaN for one value."""
-    n = len(values)
-    if n < 2:
-        return math.nan
-    t = _T_95[n - 2] if n - 2 < len(_T_95) else 1.960 + 2.42 / (n - 1)  # within 0.002 of the table from 20 on
-    return t * float(np.std(values, ddof=1)) / math.sqrt(n)
-
-
-@dataclass(frozen=True)
-class Training(Judged, Result):
-    """One run of one model.
-
-    Attributes
-    ----------
-    seed : int
-        Seed of parameters, signs and order.
-    scores : dict of str to float
-        The measures of the kind of task, by name, on the samples that it is judged by, at the end; empty for a forward pass
-        outside, of which only the cost is known.
-    cost : float
-        Mean of C/n_out over these samples, at the end.
-    seconds : float
-        Wall-clock time, in seconds.
-    evaluations, writes : int
-        Samples propagated forward; parameters written.
-    saturations : dict of str to int
-        Saturated casts by their kind; fixed model only.
-    curve : dict of str to array
-        ``evaluations`` and ``cost`` (C/n_out) on the way, ``accuracy`` of a classification, and ``steps`` of MGD.
-    parameters : array of float64, shape (P,)
-        Parameters at the end, real, in canonical order.
-    confusion : array of int64, shape (classes, classes), or None
-        Samples by their class (rows) and the answer (columns); None for a regression.
-    failure : str
-        Why the run says nothing, as a clause: it diverged, or its numbers saturated throughout; "" where it does.
-    constant : str
-        What the network answers to every sample, as a person reads it; "" where its answers differ.
-    """
-
-    seed: int
-    scores: dict[str, float]
-    cost: float
-    seconds: float
-    evaluations: int
-    writes: int
-    saturations: dict[str, int] = field(default_factory=dict)
-    curve: dict[str, np.ndarray] = field(default_factory=dict)
-    parameters: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
-    confusion: np.ndarray | None = field(default=None, repr=False, compare=False)
-    failure: str = ""
-    constant: str = ""
-
-    def to_json(self) -> dict:
-        """Its fields as plain data, the scores among them by their names."""
-        found = super().to_json()
-        scores = found.pop("scores")
-        return {"seed": found.pop("seed"), **scores, **found, "diverged": self.diverged}
-
-
-@dataclass(frozen=True)
-class Model(Result):
-    """All runs of one model.
-
-    Attributes
-    ----------
-    runs : tuple of Training
-        One per seed.
-    note : str
-        Why there are none, if there are none.
-    costs : Costs or None
-        Costs of one run; None if there are none.
-    kind : Kind or None
-        How it is judged; None if there are no runs.
-    """
-
-    runs: tuple[Training, ...]
-    note: str = ""
-    costs: Costs | None = None
-    kind: Kind | None = field(default=None, repr=False, compare=False)
-
-    ALSO = ("cost_mean", "cost_std", "evaluations_mean", "writes_mean", "seconds", "saturations", "diverged", "confusion")
-
-    def _of(self, name: str) -> np.ndarray:
-        """A figure of each run; NaN where a run has none."""
-        return np.array([run.scores.get(name, math.nan) if name in MEASURES else getattr(run, name) for run in self.runs], dtype=np.float64)
-
-    def mean(self, name: str) -> float:
-        """Mean over seeds of a measure, or of another figure of the runs; NaN without runs."""
-        return float(self._of(name).mean()) if self.runs else math.nan
-
-    def std(self, name: str) -> float:
-        """Standard deviation over seeds (n − 1); 0 for one seed, NaN without runs."""
-        values = self._of(name)
-        if not np.isfinite(values).all() or not len(values):
-            return math.nan
-        with np.errstate(all="ignore"):  # a run that diverged has values whose squares are not finite
-            return float(values.std(ddof=1)) if len(values) > 1 else 0.0
-
-    def interval(self, name: str) -> float:
-        """Half the width of the 95 % interval of the mean; NaN for one seed."""
-        values = self._of(name)
-        with np.errstate(all="ignore"):
-            return interval(values) if np.isfinite(values).all() else math.nan
-
-    @property
-    def accuracy_mean(self) -> float:
-        """Mean accuracy over seeds; NaN where there are no classes."""
-        return self.mean("accuracy")
-
-    @property
-    def accuracy_std(self) -> float:
-        """Standard deviation of the accuracy over seeds (n − 1); 0 for one seed."""
-        return self.std("accuracy")
-
-    @property
-    def accuracy_interval(self) -> float:
-        """Half the width of the 95 % interval of the mean accuracy."""
-        return self.interval("accuracy")
-
-    @property
-    def cost_mean(self) -> float:
-        """Mean of C/n_out on the samples that it is judged by."""
-        return self.mean("cost")
-
-    @property
-    def cost_std(self) -> float:
-        """Standard deviation of the cost over seeds."""
-        return self.std("cost")
-
-    @property
-    def evaluations_mean(self) -> float:
-        """Samples propagated forward, per run."""
-        return self.mean("evaluations")
-
-    @property
-    def writes_mean(self) -> float:
-        """Parameters written, per run."""
-        return self.mean("writes")
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time of all runs together, in seconds."""
-        return float(self._of("seconds").sum())
-
-    @property
-    def saturations(self) -> dict[str, int]:
-        """Saturated casts of all runs together, by their kind; empty but for the fixed model."""
-        kinds = [kind for kind in SATURATION_KINDS if any(kind in run.saturations for run in self.runs)]
-        return {kind: sum(run.saturations[kind] for run in self.runs) for kind in kinds}
-
-    @property
-    def diverged(self) -> bool:
-        """Whether a run diverged, or saturated throughout."""
-        return any(run.diverged for run in self.runs)
-
-    @property
-    def confusion(self) -> np.ndarray | None:
-        """Samples of all runs together, by their class (rows) and the answer (columns); None where there are no classes."""
-        found = [run.confusion for run in self.runs if run.confusion is not None]
-        return np.sum(found, axis=0) if found else None
-
-    def to_json(self) -> dict:
-        """Its fields as plain data, and for each measure its mean, standard deviation, interval and baseline."""
-        found = super().to_json()
-        found.pop("kind", None)
-        figures: dict[str, object] = {}
-        if self.kind is not None:
-            for name in (measure.name for measure in self.kind.measures):
-                figures |= {f"{name}_{what}": plain(getattr(self, what)(name)) for what in ("mean", "std", "interval")}
-                figures[f"{name}_baseline"] = plain(self.kind.baseline[name])
-        return {"runs": found.pop("runs"), "note": found.pop("note"), "costs": found.pop("costs"), **figures, **found}
-
-
-@dataclass(frozen=True)
-class Paired(Result):
-    """The first measure of the kind of task, of one model less that of another, seed by seed.
-
-    Attributes
-    ----------
-    mean : float
-        Mean of the differences; NaN where a run diverged.
-    interval : float
-        Half the width of its 95 % interval.
-    """
-
-    mean: float
-    interval: float
-
-
-@dataclass(frozen=True)
-class Agreement(Result):
-    """How well the mean of MGD's gradient estimates points along the true gradient, at the initial parameters.
-
-    Attributes
-    ----------
-    steps : int
-        Estimates in the mean.
-    quantities : int
-        Perturbed quantities D.
-    cosine_float, cosine_fixed : float
-        Of each model, with the gradient of back-propagation over the same samples.
-    single_sample : float
-        √(steps/(steps + D − 1)): what random signs give on a single sample; with several samples the mean gradient is
-        shorter than theirs, and the cosine lower.
-    """
-
-    steps: int
-    quantities: int
-    cosine_float: float
-    cosine_fixed: float
-    single_sample: float
-
-    def sentence(self) -> str:
-        """Both cosines, and what to hold them against."""
-        return (
-            f"Gradient, mean of {self.steps:,} estimates: cosine with the true one {self.cosine_float:.3f} float, "
-            f"{self.cosine_fixed:.3f} fixed "
-            f"({self.quantities:,} perturbed quantities; {self.single_sample:.3f} is what random signs give on a single sample)"
-        )
+__all__ = ["Comparison", "compare", "compare_models"]
 
 
 @dataclass(frozen=True)
@@ -429,10 +175,10 @@ class Comparison(Result):
         for note in self.notes():
             yield f"[bold red]{style.escape(note[:1].upper() + note[1:])}[/bold red]"
         yield from costs_shown([(title, model.costs) for title, model in models])
-        for title, paired in (("fixed less float", self.fixed_less_float), ("float less back-propagation", self.float_less_backprop)):
-            if not math.isnan(paired.mean):
-                interval = "" if math.isnan(paired.interval) else " (95 %)"
-                yield style.wrapped(f"{title}, seed by seed: {first.difference(paired.mean, paired.interval)}{interval}")
+        for title, less in (("fixed less float", self.fixed_less_float), ("float less back-propagation", self.float_less_backprop)):
+            if not math.isnan(less.mean):
+                interval = "" if math.isnan(less.interval) else " (95 %)"
+                yield style.wrapped(f"{title}, seed by seed: {first.difference(less.mean, less.interval)}{interval}")
         for model in (self.fixed, self.backprop):
             if model.note:
                 yield style.escape(model.note)
@@ -467,6 +213,57 @@ class Comparison(Result):
         return curves.energies(self.models)
 
 
+def compare(
+    design: str | Path | Design,
+    *,
+    seeds: int | None = None,
+    steps: int | None = None,
+    save: Path | None = None,
+    start: Path | None = None,
+    validate: bool = False,
+    board: str | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Comparison:
+    """Train float MGD, fixed MGD and back-propagation from the same parameters on the same data; write table, plots and JSON.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    seeds, steps : int or None
+        Runs and their length; None: as the design file says.
+    save, start : path or None
+        npz to write the fixed model's parameters of the first seed to; npz to start from.
+    validate : bool
+        Whether to train without the validation samples (``data.validation_fraction``) and to judge by them: to choose
+        settings without a look at the test samples.
+    board : str or None
+        A board, by name or file, of which the hardware's seconds are told.
+    out : path or None
+        Directory for compare.json and learning.png.
+    listener : Listener or None
+        Told of progress.
+    """
+    design = read(design)
+    seeds, steps = seeds or design.compare.seeds, steps or design.compare.steps
+    directory = results_directory(out, design.name)
+    if save is not None:
+        check_file(Path(save), "--save")
+    parameters = None if start is None else read_parameters(design.spec, Path(start))
+    check_length(design, steps)
+    on = optional_board(board)
+    data = load_design(design, validate=validate)
+    judged_by = "validation" if validate else "test"
+    result = compare_models(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, listener=listener)
+    with staged(directory) as folder:
+        write_json(folder / "compare.json", result)
+        (folder / "learning.png").write_bytes(figures.saved(result.plot(), "png", f"{result.design}-{result.digest}"))
+    if save is not None and result.fixed.runs:
+        write_parameters(design.spec, result.fixed.runs[0].parameters, Path(save))
+    return result
+
+
 class _Forecast:
     """The time that is left, from what was measured."""
 
@@ -496,7 +293,7 @@ class _Forecast:
         self.spent[model] += seconds
 
 
-def compare(
+def compare_models(
     design: Design,
     data: Data,
     *,
@@ -544,7 +341,7 @@ def compare(
     runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
     note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
     found = {name: _model(design, data, runs[name], name, steps, note if name == "backprop" else "", board) for name in MODELS}
-    agreed = agreement(design, data, _start(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
+    agreed = agreement(design, data, start_of(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
     return Comparison(
         spec.name,
         spec.digest,
@@ -555,8 +352,8 @@ def compare(
         found["float"],
         found["fixed"],
         found["backprop"],
-        _paired(found["fixed"], found["float"]),
-        _paired(found["float"], found["backprop"]),
+        paired(found["fixed"], found["float"]),
+        paired(found["float"], found["backprop"]),
         agreed,
         data.summary,
         data.kind,
@@ -599,8 +396,6 @@ def _compare_software(
     design: Design, data: Data, *, seeds: int, steps: int, start: np.ndarray | None, judged_by: str, listener: Listener
 ) -> Comparison:
     """The same for a design that no hardware does: there is no fixed model of it."""
-    from mgd_hw.design.float_model import has_slopes
-    from mgd_hw.design.float_only import FLOAT_ONLY_KEYS
     from python_ref.spec.digest import digest_of
 
     spec = design.spec
@@ -624,8 +419,8 @@ def _compare_software(
         found["float"],
         found["fixed"],
         found["backprop"],
-        _paired(found["fixed"], found["float"]),
-        _paired(found["float"], found["backprop"]),
+        paired(found["fixed"], found["float"]),
+        paired(found["float"], found["backprop"]),
         None,
         data.summary,
         data.kind,
@@ -646,240 +441,3 @@ def _model(design: Design, data: Data, runs: list[Training], name: str, steps: i
         design, steps, fixed=fixed, evaluations=evaluations, writes=writes, saturations=saturations, board=board if fixed else None
     )
     return Model(tuple(runs), note, costs, data.kind)
-
-
-def _paired(left: Model, right: Model) -> Paired:
-    if left.kind is None or left.diverged or right.diverged:
-        return Paired(math.nan, math.nan)
-    name = left.kind.measures[0].name
-    pairs = zip(left.runs, right.runs, strict=False)
-    differences = np.array([a.scores.get(name, math.nan) - b.scores.get(name, math.nan) for a, b in pairs])
-    return Paired(float(differences.mean()) if len(differences) else math.nan, interval(differences))
-
-
-def _start(spec: DesignSpec, seed: int, start: np.ndarray | None) -> np.ndarray:
-    """Raw parameters (int64, shape (P,)) that all models start from: the hardware's, so that no model starts elsewhere."""
-    return quantise_parameters(spec, initial_parameters(spec, seed) if start is None else start)
-
-
-# -- One run of each model --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """What one seed trains."""
-
-    design: Design
-    spec: DesignSpec
-    data: Data
-    seed: int
-    number: int
-    steps: int
-    raw: np.ndarray
-
-    @property
-    def parameters(self) -> np.ndarray:
-        return self.spec.formats.weight.to_real(self.raw)
-
-    @property
-    def order(self) -> SampleOrder:
-        return replace(self.data.order, seed=self.data.order.seed + self.number)
-
-    @property
-    def record_every(self) -> int:
-        return max(1, self.steps // RECORDS)
-
-
-Progress = Callable[[float], None]
-
-
-def _curve(found: Curve, data: Data, n_out: int) -> dict[str, np.ndarray]:
-    return with_accuracy(data, found.accuracy, {"steps": found.steps, "evaluations": found.evaluations, "cost": found.cost / n_out})
-
-
-def with_accuracy(data: Data, accuracy: np.ndarray, curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A learning curve, with the accuracy where there are classes."""
-    return curve | ({"accuracy": accuracy} if data.kind.classes else {})
-
-
-def _train_float(task: _Task, progress: Progress) -> Training:
-    from python_ref.floating.online import train
-
-    train_part, test = task.data.train, task.data.test
-    begun = time.perf_counter()
-    result = train(
-        task.spec,
-        task.parameters,
-        train_part.inputs,
-        train_part.targets,
-        task.order,
-        task.steps,
-        evaluation=(test.inputs, test.targets),
-        record_every=task.record_every,
-        progress=lambda done: progress(done / task.steps),
-    )
-    seconds = time.perf_counter() - begun
-    curve = _curve(result.curve, task.data, task.spec.network.n_out)
-    return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
-
-
-def _real_training(
-    task: _Task, parameters: np.ndarray, seconds: float, evaluations: int, writes: int, curve: dict[str, np.ndarray]
-) -> Training:
-    """A finished run of a model in real numbers."""
-    data, n_out = task.data, task.spec.network.n_out
-    with np.errstate(all="ignore"):  # a run that diverged is told by its cost
-        answers = of_design.outputs(task.spec, parameters, data.test.inputs)
-    start = of_design.evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
-    cost = float(curve["cost"][-1])
-    return Training(
-        seed=task.seed,
-        **data.kind.verdict(answers),
-        cost=cost,
-        seconds=seconds,
-        evaluations=evaluations,
-        writes=writes,
-        curve=curve,
-        parameters=parameters,
-        failure=failure(data, cost, start),
-    )
-
-
-def _train_fixed(task: _Task, progress: Progress) -> Training:
-    from python_ref.fixed.fast import train
-    from python_ref.fixed.machine import initial_state
-
-    spec, data = task.spec, task.data
-    inputs, targets = quantise(spec, data.train)
-    test = quantise(spec, data.test)
-    start = judge_fixed(spec, task.raw, data)
-    begun = time.perf_counter()
-    result = train(
-        spec,
-        initial_state(spec, task.raw),
-        inputs,
-        targets,
-        task.order,
-        task.steps,
-        evaluation=test,
-        record_every=task.record_every,
-        progress=lambda done: progress(done / task.steps),
-    )
-    seconds = time.perf_counter() - begun
-    curve = _curve(result.curve, data, spec.network.n_out)
-    counters = dict(zip(COUNTERS, result.state.counters.tolist(), strict=True))
-    final = judge_fixed(spec, result.state.parameters, data)
-    shares = saturation_shares(spec, counters, result.evaluations) | final.saturated
-    return Training(
-        seed=task.seed,
-        **data.kind.verdict(final.answers),
-        cost=final.cost,
-        seconds=seconds,
-        evaluations=result.evaluations,
-        writes=counters["writes"],
-        saturations={kind: counters[f"saturated_{kind}"] for kind in SATURATION_KINDS},
-        curve=curve,
-        parameters=spec.formats.weight.to_real(result.state.parameters),
-        failure=failure(data, final.cost, start.cost, shares),
-    )
-
-
-_TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed}
-
-
-def trainers_of(
-    design: Design, data: Data, number: int, steps: int, start: np.ndarray | None = None
-) -> dict[str, Callable[[Progress], Training]]:
-    """What trains each model that there is of a design, from its seed number ``number``.
-
-    Parameters
-    ----------
-    design, data : Design, Data
-        What learns what.
-    number : int
-        Seed number k is the design's own plus k; number 0 leaves everything as the design file says.
-    steps : int
-        Of MGD.
-    start : array of float64, shape (P,), or None
-        Initial parameters, in place of random ones.
-    """
-    from mgd_hw.design.float_model import has_slopes
-    from mgd_hw.learn.learners import train_backprop, train_mgd
-
-    seed = design.spec.network.initial.seed + number
-    own = design.with_seed(seed) if number else design
-    if not design.float_only.requests:
-        task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
-        trainers: dict[str, Callable[[Progress], Training]] = {name: partial(train, task) for name, train in _TRAINERS.items()}
-        return trainers | ({"backprop": partial(train_backprop, own, data, seed, task.raw)} if has_slopes(design) else {})
-    raw = _start(own.spec, seed, start) if design.float_only.architecture == "dense" else None
-    order = replace(data.order, seed=data.order.seed + number)
-    found: dict[str, Callable[[Progress], Training]] = {
-        "float": partial(train_mgd, own, data, own.spec.perturbation.seed, order, steps, raw)
-    }
-    if has_slopes(design):
-        found["backprop"] = partial(train_backprop, own, data, seed, raw)
-    return found
-
-
-def warm_up(design: Design, data: Data) -> None:
-    """Compile what is compiled, so that no run's time includes it."""
-    from python_ref.fixed import fast
-    from python_ref.fixed.machine import initial_state
-    from python_ref.floating import online
-
-    spec = design.spec
-    raw = _start(spec, spec.network.initial.seed, None)
-    one = data.train.take(np.arange(1))
-    order = SampleOrder(1, False)
-    online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
-    fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)
-
-
-# -- The gradient -----------------------------------------------------------------------------------------------------
-
-
-def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
-    """Sum both models' estimates at the raw parameters ``raw``, and compare their direction with the true gradient's.
-
-    A gradient memory and a period longer than the sum keep the parameters where they are. The formats are the design's, but that G has
-    room above for as many steps as a word of the host allows; so many are taken at a time.
-    """
-    from python_ref.fixed import fast
-    from python_ref.fixed.machine import initial_state
-    from python_ref.floating import online
-
-    spec = design.spec
-    steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))
-    try:
-        still = _frozen(spec, steps)
-    except DesignError:  # no room for a sum
-        return None
-    start = spec.formats.weight.to_real(raw)
-    train_part, order = data.train, data.order
-    moved = online.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
-    summing = replace(still, schedule=replace(still.schedule, update_period=steps + 1))
-    samples, state = quantise(summing, train_part), initial_state(summing, raw)
-    total, at_once = np.zeros(len(raw)), 1 << max(0, summing.gradient_format.integer_bits - spec.gradient_format.integer_bits)
-    while state.steps < steps:
-        state = fast.train(summing, state, *samples, order, min(at_once, steps - state.steps)).state
-        total += state.gradient
-        state = replace(state, gradient=np.zeros_like(state.gradient))
-    visited = order.indices(0, -(-steps // spec.schedule.sample_period))
-    gradient = of_design.gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
-    single = math.sqrt(steps / (steps + spec.quantities - 1))
-    return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)
-
-
-def _frozen(spec: DesignSpec, steps: int) -> DesignSpec:
-    """The design with a gradient memory of whole words, and no update for ``steps`` steps, at its first learning rate."""
-    gradient = spec.gradient_format
-    fraction = min(gradient.fraction_bits, WORD_BITS - gradient.integer_bits)
-    formats = replace(spec.formats, gradient=Fixed(True, min(gradient.integer_bits + 16, WORD_BITS - fraction), fraction))
-    schedule = replace(spec.schedule, learning_rate=spec.schedule.learning_rate[:1], update_period=steps)
-    return replace(spec, schedule=schedule, optimizer=Sgd(), formats=formats, hardware=replace(spec.hardware, gradient_memory=True))
-
-
-def _cosine(left: np.ndarray, right: np.ndarray) -> float:
-    norms = float(np.linalg.norm(left) * np.linalg.norm(right))
-    return float(left @ right) / norms if norms else math.nan

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from mgd_hw.common import style
 from mgd_hw.common.results import Result
+from mgd_hw.hardware.timeline import step_contract
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 
     from boards.board import Board
     from mgd_hw.design.description import Design
-    from rtl_gen.core import Contract
 
-__all__ = ["ENERGY_SOURCE", "Costs", "Energy", "costs_of_backprop", "costs_of_mgd", "step_contract"]
+__all__ = ["ENERGY_SOURCE", "Costs", "Energy", "costs_of_backprop", "costs_of_mgd", "costs_shown"]
 
 ENERGY_SOURCE = (
     "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, pp. 10-14, figure 1.1.9: 45 nm, 0.9 V; "
@@ -136,17 +136,6 @@ class Costs(Result):
 
 
 # -- Cycles and seconds -----------------------------------------------------------------------------------------------
-
-_contracts: dict[str, Contract] = {}
-
-
-def step_contract(spec: DesignSpec) -> Contract:
-    """The cycle contract of a design's core; found once for each structure."""
-    if spec.digest not in _contracts:
-        from rtl_gen.core import contract
-
-        _contracts[spec.digest] = contract(spec)
-    return _contracts[spec.digest]
 
 
 def _seconds(spec: DesignSpec, steps: int, cycles: int, board: Board | None) -> tuple[str, float, float, float]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mgd_hw.data.kinds import Kind
-    from mgd_hw.learn.compare import Model
+    from mgd_hw.learn.runs import Model
 
 __all__ = ["alone", "energies", "side_by_side"]
 

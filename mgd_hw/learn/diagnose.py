@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mgd_hw.common import figures, style
+from mgd_hw.common.files import results_directory, staged, write_json
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
+from mgd_hw.design.argument import read
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import has_slopes, learner, network, objective, opened, start
+from mgd_hw.design.samples import load_design
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.judging import judge_fixed
 from python_ref.datasets import Samples, quantise
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from python_ref.floating.learner import Learner
     from python_ref.floating.passes import Measurable
 
-__all__ = ["Diagnosis", "Finding", "diagnose"]
+__all__ = ["Diagnosis", "Finding", "diagnose", "diagnosis_of"]
 
 SAMPLES = 128
 """Training samples that are looked at."""
@@ -195,18 +199,28 @@ class Diagnosis(Result):
         return figures.bars(rows, f"{self.design}: an update, at the initial parameters", "mean cost")
 
 
-def diagnose(design: Design, data: Data, *, listener: Listener | None = None) -> Diagnosis:
-    """Measure what the design would do, and say what is wrong.
+def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: Listener | None = None) -> Diagnosis:
+    """Measure what stands in the way of learning, at the initial parameters, and say what to try; write diagnose.json.
 
     Parameters
     ----------
-    design : Design
+    design : path, name or Design
         Design.
-    data : Data
-        Its samples.
+    out : path or None
+        Directory for diagnose.json.
     listener : Listener or None
         Told of progress.
     """
+    design = read(design)
+    directory = results_directory(out, design.name)
+    result = diagnosis_of(design, load_design(design, listener=listener), listener)
+    with staged(directory) as folder:
+        write_json(folder / "diagnose.json", result)
+    return result
+
+
+def diagnosis_of(design: Design, data: Data, listener: Listener | None = None) -> Diagnosis:
+    """Measure what the design would do with these samples, and say what is wrong."""
     listener = listener or Silent()
     samples = data.train.take(data.order.indices(0, min(SAMPLES, len(data.train))))
     raw = quantise_parameters(design.spec, initial_parameters(design.spec)) if design.float_only.architecture == "dense" else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,8 +12,8 @@ from mgd_hw.data import Data
 from mgd_hw.data.kinds import Verdict
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import analog_learner, learner, network, objective, opened, start
-from mgd_hw.learn.compare import RECORDS, Training, with_accuracy
 from mgd_hw.learn.divergence import failure
+from mgd_hw.learn.runs import RECORDS, Progress, Training, with_accuracy
 from python_ref.datasets import SampleOrder, Samples
 from python_ref.floating.passes import Measurable
 
@@ -28,8 +27,6 @@ JUDGED = 250
 
 FEWEST = 10
 """Records of a run, if judging more often would take longer than learning."""
-
-Progress = Callable[[float], None]
 
 
 def _judge(design: Design, problem: Measurable, theta: np.ndarray, samples: Samples) -> tuple[float, float]:

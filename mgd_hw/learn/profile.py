@@ -13,7 +13,7 @@ from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
-from mgd_hw.learn.compare import agreement
+from mgd_hw.learn.agreement import agreement
 from python_ref.datasets import quantise
 from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters

@@ -1,4 +1,4 @@
-"""A figure from what is asked for to what came of it: plan, calibration, runs, points, picture."""
+"""The verb ``paper``, from the figure that is asked for to what came of it: plan, calibration, runs, points, picture."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import FOLDER, check_directory, staged
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
+from mgd_hw.replication.fashion import centred
+from mgd_hw.replication.picture import FORMATS, draw, saved
+from mgd_hw.replication.point import Point
 from mgd_hw.replication.published import Published, parameters_of, published
 from mgd_hw.replication.request import Calibration, Figure, PaperJobs, calibrate, tasks_of
-from mgd_hw.replication.tasks import NAMED, Task
+from mgd_hw.replication.tasks import NAMED, PAPER, Task
 from mgd_hw.sweeps.crew import Crew, crew_of
 from mgd_hw.sweeps.driver import Outcome, carry_out, pending
 from mgd_hw.sweeps.estimate import START, shown
-from mgd_hw.sweeps.jobs import DONE, FAILED, PAPER, Row, version
+from mgd_hw.sweeps.jobs import DONE, FAILED, Row, version
 from mgd_hw.sweeps.journal import Journal
 
 if TYPE_CHECKING:
@@ -38,50 +41,6 @@ class PaperJournal(Journal):
     """The journal of all figures in a folder."""
 
     FILE, LOCK, WHAT = "paper.sqlite", ".paper.lock", "figure of the paper"
-
-
-@dataclass(frozen=True)
-class Point(Result):
-    """What the seeds of one setting came to.
-
-    Attributes
-    ----------
-    series, quantity : str
-        As in the figure.
-    n, parameters, period : int
-        Width of the network and its parameters; τ_θ.
-    seeds, reached : int
-        Runs that are there, and those of them that reached what they were to.
-    values : tuple of float
-        Of those that reached it, in ascending order.
-    median, low, high : float or None
-        Of these values; None if there are none.
-    beyond : float or None
-        A lower bound of the runs that did not reach it: what they had taken when they ended. None if there are none.
-    expected : float or None
-        By theory, median of the seeds; None where there is none.
-    """
-
-    series: str
-    quantity: str
-    n: int
-    parameters: int
-    period: int
-    seeds: int
-    reached: int
-    values: tuple[float, ...]
-    median: float | None
-    low: float | None
-    high: float | None
-    beyond: float | None
-    expected: float | None = None
-
-    ALSO = ("lower_bound",)
-
-    @property
-    def lower_bound(self) -> bool:
-        """Whether no run reached it, so that ``beyond`` is all there is."""
-        return self.reached == 0
 
 
 @dataclass(frozen=True)
@@ -221,11 +180,9 @@ class PaperFigure(Result):
         yield f"Wrote {style.escape(', '.join(self.files))} to {style.escape(str(self.directory))}"
 
     def plot(self) -> Drawing:
-        from mgd_hw.replication.picture import draw
-
         if not self.points:
             raise UserError("there is nothing to draw: no run is finished", "Give the same command again.", key="plot")
-        return draw(self)
+        return draw(self.figure, self.points, self.published)
 
 
 def paper(
@@ -239,9 +196,32 @@ def paper(
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> PaperFigure | PaperPlan:
-    """See :func:`mgd_hw.flow.paper`."""
-    from mgd_hw.replication.fashion import centred
+    """Run a figure of Oripov et al., APL Machine Learning 3, 026107 (2025), on Fashion-MNIST; go on where an earlier call ended.
 
+    Parameters
+    ----------
+    figure : str
+        "fig3", "fig4", "fig5", "fig6" or "table2".
+    n : sequence of int or None
+        Widths of the network; None, here and below: as the figure has them by default.
+    seeds : int or None
+        Runs of each setting.
+    iterations : int or None
+        The most that a run takes; one that ends without what it was to reach is a lower bound.
+    workers : int or None
+        Processes; None: one for each core.
+    dry_run : bool
+        Whether to tell the plan, and how long it would take at most, and do nothing.
+    out : path or None
+        Directory for the journal and for the figure, as json, svg and pdf.
+    listener : Listener or None
+        Told of progress.
+
+    Raises
+    ------
+    UserError
+        If there is no such figure, a number is out of range, the images are not there, or the directory cannot be written to.
+    """
     listener = listener or Silent()
     of, tasks = tasks_of(figure, n, seeds, iterations)
     if workers is not None and workers < 1:
@@ -374,13 +354,11 @@ def _notes(of: Figure, done: Sequence[tuple[Task, Row]]) -> tuple[str, ...]:
 
 def _written(result: PaperFigure) -> PaperFigure:
     """The result, with its files in its folder."""
-    from mgd_hw.replication.picture import FORMATS, saved
-
     names = [f"{result.figure}.json"] + ([f"{result.figure}.{kind}" for kind in FORMATS] if result.points else [])
     result = replace(result, files=tuple(sorted(names)))
     with staged(result.directory) as folder:
         (folder / f"{result.figure}.json").write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if result.points:
-            for kind, content in saved(result).items():
+            for kind, content in saved(result.plot()).items():
                 (folder / f"{result.figure}.{kind}").write_bytes(content)
     return result

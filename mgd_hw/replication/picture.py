@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.replication.published import parameters_of
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from mgd_hw.replication.paper import PaperFigure, Point
+    from mgd_hw.replication.point import Point
+    from mgd_hw.replication.published import Published
 
 __all__ = ["COLUMN", "FORMATS", "draw", "saved"]
 
@@ -38,53 +40,53 @@ LABELS = {
 }
 
 
-def draw(result: PaperFigure) -> Figure:
+def draw(name: str, points: Sequence[Point], published: Sequence[Published]) -> Figure:
     """A panel for each quantity. Filled markers are our medians, with a line over the range of the seeds and a dot for each; hollow ones
     are published; an arrow upwards stands for runs that ended before they reached it, with how many did where some have."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
-    quantities = list(dict.fromkeys(each.quantity for each in result.points))
+    quantities = list(dict.fromkeys(each.quantity for each in points))
     settings: dict[Any, object] = {"font.size": POINTS, "svg.fonttype": "path", "pdf.fonttype": 42, "axes.linewidth": 0.6}
     with matplotlib.rc_context(settings):
         figure = Drawing(figsize=(COLUMN, 0.5 + 2.3 * len(quantities)), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(len(quantities), 1, squeeze=False, sharex=True)[:, 0]
         for axes, quantity in zip(panels, quantities, strict=True):
-            _panel(axes, result, quantity)
-        panels[-1].set_xlabel("τ_θ (iterations; ours: batches)" if result.figure == "fig5" else "parameters of the network")
+            _panel(axes, name, points, published, quantity)
+        panels[-1].set_xlabel("τ_θ (iterations; ours: batches)" if name == "fig5" else "parameters of the network")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=POINTS - 0.5, frameon=False, columnspacing=1.2)
         figure.canvas.draw()
     return figure
 
 
-def _panel(axes: Axes, result: PaperFigure, quantity: str) -> None:
+def _panel(axes: Axes, figure: str, points: Sequence[Point], published: Sequence[Published], quantity: str) -> None:
     share = quantity == "accuracy"
     axes.set_xscale("log")
     if not share and quantity != "updates":
         axes.set_yscale("log")
-    axes.set_ylabel(LABELS[result.figure, quantity])
+    axes.set_ylabel(LABELS[figure, quantity])
     axes.grid(alpha=0.3, linewidth=0.4)
     axes.spines[["top", "right"]].set_visible(False)
-    series = list(dict.fromkeys([*(each.series for each in result.points), *(each.series for each in result.published)]))
+    series = list(dict.fromkeys([*(each.series for each in points), *(each.series for each in published)]))
     for shift, name in enumerate(series):
-        ours = [each for each in result.points if (each.series, each.quantity) == (name, quantity)]
-        _ours(axes, ours, name, result.figure == "fig5", 100.0 if share else 1.0, 1 + 0.12 * (shift - (len(series) - 1) / 2))
+        ours = [each for each in points if (each.series, each.quantity) == (name, quantity)]
+        _ours(axes, ours, name, figure == "fig5", 100.0 if share else 1.0, 1 + 0.12 * (shift - (len(series) - 1) / 2))
         label, colour, marker, line = LOOKS[name]
-        theirs = [each for each in result.published if (each.series, each.quantity) == (name, quantity)]
+        theirs = [each for each in published if (each.series, each.quantity) == (name, quantity)]
         if theirs:
             axes.plot(
-                [each.period if result.figure == "fig5" else each.parameters for each in theirs],
+                [each.period if figure == "fig5" else each.parameters for each in theirs],
                 [each.value * (100.0 if share else 1.0) for each in theirs],
                 line, marker=marker, color=colour, markerfacecolor="white", markersize=4, linewidth=0.8, alpha=0.9,
                 label=f"{label}, paper" + (f" (n = {theirs[0].n})" if len({each.n for each in theirs}) == 1 else ""),
                 gid=f"paper-{name}",
             )  # fmt: skip
-    if result.figure == "fig3":
-        _theory(axes, result)
-    if any(each.beyond is not None for each in result.points):
+    if figure == "fig3":
+        _theory(axes, points, published)
+    if any(each.beyond is not None for each in points):
         axes.plot([], [], color="black", label="ours: more than", **BOUND)
 
 
@@ -123,25 +125,25 @@ def _arrow(axes: Axes, x: float, y: float, name: str) -> None:
     axes.annotate("", (x, y), xytext=(0, 14), textcoords="offset points", arrowprops=arrow)
 
 
-def _theory(axes: Axes, result: PaperFigure) -> None:
+def _theory(axes: Axes, points: Sequence[Point], published: Sequence[Published]) -> None:
     """Of all weights at once, cosine √(K/(K + D − 1)), so K = (D − 1)·c²/(1 − c²); of each layer apart what was computed of our runs."""
     factor = COSINE**2 / (1 - COSINE**2)
-    widths = [*(each.n for each in result.points), *(each.n for each in result.published)]
+    widths = [*(each.n for each in points), *(each.n for each in published)]
     sizes = [parameters_of(n) for n in sorted({min(widths), *range(min(widths), max(widths) + 1)})]
     axes.plot(sizes, [(size - 1) * factor for size in sizes], "-", color="0.6", linewidth=1.2, zorder=1, label="theory, weights at once")
-    for series in dict.fromkeys(each.series for each in result.points):
+    for series in dict.fromkeys(each.series for each in points):
         label, colour, _, _ = LOOKS[series]
-        own = sorted((each.parameters, each.expected) for each in result.points if each.series == series and each.expected is not None)
+        own = sorted((each.parameters, each.expected) for each in points if each.series == series and each.expected is not None)
         look: dict[str, Any] = {"color": colour, "linewidth": 1.0, "zorder": 1, "marker": "x", "markersize": 4}
         if own:
             axes.plot(*zip(*own, strict=True), "-.", label=f"{label}, theory", gid=f"theory-{series}", **look)
 
 
-def saved(result: PaperFigure) -> dict[str, bytes]:
-    """The figure as SVG and PDF, by format; the same bytes of the same result."""
+def saved(figure: Figure) -> dict[str, bytes]:
+    """A figure as SVG and PDF, by format; the same bytes of the same figure."""
     import matplotlib
 
-    figure, found = draw(result), {}
+    found = {}
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "mgd-hw", "pdf.fonttype": 42}):
         for kind in FORMATS:
             content = io.BytesIO()

@@ -10,8 +10,8 @@ from typing import Any
 
 from mgd_hw.common.errors import UserError
 from mgd_hw.replication.fashion import Settings
-from mgd_hw.replication.tasks import Pace, Task, expected, identity, pace, perform
-from mgd_hw.sweeps.jobs import PAPER, Job
+from mgd_hw.replication.tasks import PAPER, Pace, Task, expected, identity, pace, perform
+from mgd_hw.sweeps.jobs import Job
 
 __all__ = ["FIGURES", "Calibration", "Figure", "PaperJobs", "calibrate", "tasks_of"]
 
@@ -159,7 +159,7 @@ class PaperJobs:
     def jobs(self) -> Iterator[tuple[Task, Job]]:
         """Every job, with its run."""
         for task in self.tasks:
-            yield task, Job(self.key(task), PAPER, pickle.dumps(task), task.seed, task.steps())
+            yield task, Job(self.key(task), PAPER, pickle.dumps(task), task.seed, task.steps(), module=perform.__module__)
 
     def key(self, task: Task) -> str:
         """Of a run: that of a finished one, if this one would go the same way and end where that did."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -18,13 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.replication.fashion import Settings, centred, cost_of_figures, estimator_of, learner_of
+from mgd_hw.sweeps.jobs import Job, register
 
 if TYPE_CHECKING:
     from python_ref.floating.estimators import Estimator
     from python_ref.floating.layers import Sequential
 
-__all__ = ["COSINE", "GOAL", "PAPER_BATCH", "Pace", "Task", "expected", "identity", "pace", "perform"]
+__all__ = ["COSINE", "GOAL", "PAPER", "PAPER_BATCH", "Pace", "Task", "expected", "identity", "pace", "perform"]
 
+PAPER = "paper"
+"""The kind of the jobs that perform a run of a figure."""
 COSINE = 0.95
 """Of the mean estimate to the true gradient: where a gradient counts as known."""
 GOAL = 0.80
@@ -212,3 +216,10 @@ def pace(task: Task) -> Pace:
 
 def _accuracy(evaluate: Callable, network: Any, inputs: np.ndarray, targets: np.ndarray, theta: np.ndarray) -> float:
     return evaluate(network, theta, inputs, targets)[0]
+
+
+def _perform(job: Job) -> dict[str, Any]:
+    return perform(pickle.loads(job.design))
+
+
+register(PAPER, _perform)

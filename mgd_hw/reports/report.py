@@ -1,65 +1,27 @@
-"""One page that shows what was made, what was proven, how well it learns and what it costs: report.html, and report.json beside it."""
+"""The verb ``report``: all of it done with one design, and shown on one page."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mgd_hw.common import style
+from mgd_hw.common.files import results_directory, staged
+from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
+from mgd_hw.design.argument import built
+from mgd_hw.design.description import Design
+from mgd_hw.design.run import check_length
+from mgd_hw.hardware.boards import board_of
+from mgd_hw.reports.chapter import Chapter, Plan, chapter_of
+from mgd_hw.reports.page import write
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from mgd_hw.flow import Cosimulated, Generated, Synthesised
-    from mgd_hw.learn.compare import Comparison
-    from mgd_hw.learn.profile import Observed
-    from mgd_hw.reports.provenance import Provenance
-
-__all__ = ["Chapter", "Reported", "html", "write"]
-
-
-@dataclass(frozen=True)
-class Chapter(Result):
-    """What is known of one design; a part that was not done is None.
-
-    Attributes
-    ----------
-    title : str
-        Of the chapter.
-    text : str
-        The design file.
-    generated, cosimulated, compared, synthesised, observed, provenance : results, or None
-        Its parts.
-    built : dict or None
-        build.json of a bitstream of the same design.
-    placement : str
-        The picture of that, as svg; "" without one.
-    """
-
-    title: str
-    text: str
-    generated: Generated
-    cosimulated: Cosimulated | None = None
-    compared: Comparison | None = None
-    synthesised: Synthesised | None = None
-    observed: Observed | None = None
-    provenance: Provenance | None = None
-    built: dict[str, Any] | None = None
-    placement: str = field(default="", repr=False)
-
-    @property
-    def good(self) -> bool:
-        """Whether the core is equal to its model, as far as that was looked at, and no compared run diverged."""
-        equal = self.cosimulated is None or self.cosimulated.equal
-        return equal and (self.compared is None or not self.compared.diverged)
-
-    @property
-    def cycles(self) -> dict[str, Any]:
-        """The cycle contract, from the manifest."""
-        return self.generated.manifest.get("cycles", {})
+__all__ = ["Reported", "report"]
 
 
 @dataclass(frozen=True)
@@ -94,21 +56,42 @@ class Reported(Result):
         yield f"\nWrote {style.escape(str(self.directory / 'report.html'))} and report.json in {self.seconds:.0f} s"
 
 
-def html(title: str, chapters: tuple[Chapter, ...]) -> str:
-    """The page: one file, no network, no script."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def report(
+    design: str | Path | Design,
+    *,
+    proof: int = 200,
+    seeds: int | None = None,
+    steps: int | None = None,
+    target: str = "ice40-up5k",
+    board: str = "icebreaker",
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> Reported:
+    """Generate, co-simulate, compare, look at the numbers and synthesise; write report.html and report.json.
 
-    from mgd_hw.reports.sections import sections
-
-    environment = Environment(
-        loader=PackageLoader("mgd_hw.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    found = [(f"design-{number}", chapter, sections(chapter, f"design-{number}")) for number, chapter in enumerate(chapters, 1)]
-    return environment.get_template("report.html.j2").render(title=title, chapters=found)
-
-
-def write(directory: Path, title: str, chapters: tuple[Chapter, ...]) -> None:
-    """Write report.html and report.json into an existing directory."""
-    (directory / "report.html").write_text(html(title, chapters), encoding="utf-8")
-    found = {"title": title, "designs": [chapter.to_json() for chapter in chapters]}
-    (directory / "report.json").write_text(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    proof : int
+        Steps of co-simulation.
+    seeds, steps : int or None
+        Of the comparison; None: as the design file says.
+    target : str
+        Part of the synthesis.
+    board : str
+        Of which the hardware's seconds are told.
+    out : path or None
+        Directory for everything. A bitstream that `mgd-hw build` left in it, or where it leaves them, is shown.
+    listener : Listener or None
+        Told of progress.
+    """
+    listener, called = listener or Silent(), str(design.path if isinstance(design, Design) else design)
+    design, began = built(design), time.perf_counter()
+    directory, _ = results_directory(out, design.name), board_of(board)
+    plan = Plan(proof, seeds or design.compare.seeds, steps or design.compare.steps, target, board)
+    check_length(design, plan.steps)
+    chapter = chapter_of(design, called, design.name, plan, directory, listener)
+    with staged(directory) as folder:
+        write(folder, f"mgd-hw report: {design.name}", (chapter,))
+    return Reported(directory, chapter, time.perf_counter() - began)

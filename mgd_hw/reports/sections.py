@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mgd_hw.learn.compare import Comparison
     from mgd_hw.learn.profile import Values
-    from mgd_hw.reports.report import Chapter
+    from mgd_hw.reports.chapter import Chapter
 
 __all__ = ["Section", "inline", "sections"]
 

@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mgd_hw import flow
+from mgd_hw.design.reader import load
 from mgd_hw.sweeps.jobs import run_jobs, version
 from mgd_hw.sweeps.plan import MODELS, make_plan
+from mgd_hw.sweeps.sweep import sweep
 from sim.process import child_environment
 
 __all__ = ["Overhead", "measure"]
@@ -70,7 +71,7 @@ def _processor_seconds(who: int) -> float:
 
 def _run_seconds() -> float:
     """Processor time of a run."""
-    plan = make_plan(flow.read("xor"), {}, seeds=SAMPLED + 1, steps=1, models=MODELS[:2], validate=False, places=())
+    plan = make_plan(load("xor"), {}, seeds=SAMPLED + 1, steps=1, models=MODELS[:2], validate=False, places=())
     jobs = [job for _, job in plan.jobs()]
     run_jobs(jobs[:1], version())  # what is compiled, is
     begun = time.process_time()
@@ -86,7 +87,7 @@ def measure(shape: str, runs: int, workers: int) -> Overhead:
         vary, seeds = {"network.scale": [number / runs for number in range(1, runs + 1)]}, 1
     with tempfile.TemporaryDirectory(prefix="mgd-hw-") as folder:
         begun = time.perf_counter()
-        found = flow.sweep("xor", vary, seeds=seeds, steps=1, out=Path(folder), workers=workers)
+        found = sweep("xor", vary, seeds=seeds, steps=1, out=Path(folder), workers=workers)
         seconds = time.perf_counter() - begun
     assert getattr(found, "runs", 0) == runs, found
     driver, children = (1000 / runs * _processor_seconds(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -15,7 +15,7 @@ import numpy as np
 from mgd_hw.common.errors import UserError, shown
 from mgd_hw.common.results import Result
 from mgd_hw.data.kinds import KINDS, MEASURES, Measure
-from mgd_hw.learn.compare import interval
+from mgd_hw.learn.runs import interval
 from mgd_hw.sweeps.jobs import DONE, FIT, SYNTH, TRAIN
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import Place

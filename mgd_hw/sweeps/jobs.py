@@ -6,9 +6,10 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,14 @@ from mgd_hw.common.errors import UserError
 if TYPE_CHECKING:
     from mgd_hw.data import Data, DataSpec
     from mgd_hw.design.description import Design
-    from mgd_hw.learn.compare import Training
+    from mgd_hw.learn.runs import Training
 
-__all__ = ["DONE", "FAILED", "PAPER", "REFUSED", "Job", "Row", "run_jobs", "single_threaded", "version"]
+__all__ = ["DONE", "FAILED", "REFUSED", "Job", "Row", "register", "run_jobs", "single_threaded", "version"]
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 """What became of a job: its row has results; the design does not allow it; it broke, and may be tried again."""
-TRAIN, FIT, SYNTH, PAPER = "train", "fit", "synth", "paper"
-"""Kinds of jobs: a run; what the core takes, as predicted; the same from Yosys; a run of a figure of the paper."""
+TRAIN, FIT, SYNTH = "train", "fit", "synth"
+"""Kinds of jobs: a run; what the core takes, as predicted; the same from Yosys. Others are registered."""
 
 
 def version() -> str:
@@ -48,9 +49,9 @@ class Job:
     key : str
         Who it is: the same of the same job in any sweep.
     kind : str
-        "train", "fit", "synth" or "paper".
+        "train", "fit" or "synth", or a kind that was registered.
     design : bytes
-        The design, pickled once for all its jobs; of a figure of the paper, its run.
+        The design, pickled once for all its jobs; of a registered kind, what its function takes.
     number : int
         Seed number k; the seed is the design's own plus k.
     steps : int
@@ -61,6 +62,8 @@ class Job:
         Whether it is judged by the validation samples.
     target : str
         The part, of a job that is not a run.
+    module : str
+        Name of the module that registers the kind when it is imported, which a worker does; "" for the kinds of this module.
     """
 
     key: str
@@ -71,6 +74,7 @@ class Job:
     models: tuple[str, ...] = ()
     validate: bool = False
     target: str = ""
+    module: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ def _run(job: Job) -> Row:
     begun = time.perf_counter()
     status, message, columns = DONE, "", {}
     try:
+        if job.module:
+            import_module(job.module)
         columns = _KINDS[job.kind](job)
     except UserError as error:
         status, message = REFUSED, str(error)
@@ -143,7 +149,7 @@ def _data(spec: DataSpec, validate: bool) -> Data:
 def _compiled() -> None:
     """Have the fast models compiled, on the smallest design there is: once in a process, so that no run's time includes it."""
     from mgd_hw.design.reader import load as load_design
-    from mgd_hw.learn.compare import warm_up
+    from mgd_hw.learn.trainers import warm_up
 
     design = load_design("xor")
     warm_up(design, _data(design.data, False))
@@ -155,7 +161,7 @@ def _nothing(_: float) -> None:
 
 def _train(job: Job) -> dict[str, Any]:
     from mgd_hw.common.results import plain
-    from mgd_hw.learn.compare import trainers_of
+    from mgd_hw.learn.trainers import trainers_of
 
     design = _design(job.design)
     _compiled()
@@ -200,11 +206,11 @@ def _fit(job: Job) -> dict[str, Any]:
 
 
 def _synth(job: Job) -> dict[str, Any]:
-    from mgd_hw import flow
+    from mgd_hw.hardware.synth import synth
 
     design = _design(job.design)
     with tempfile.TemporaryDirectory(prefix="mgd-hw-") as folder:
-        found = flow.synth(design, target=job.target, out=Path(folder))
+        found = synth(design, target=job.target, out=Path(folder))
     kinds = {kind: getattr(found, kind) for kind in ("lut", "ff", "dsp", "bram")}
     return {"target": job.target, "area_by": "synthesis", **kinds, **_common(found), "synth_seconds": found.seconds}
 
@@ -213,10 +219,9 @@ def _common(found: Any) -> dict[str, Any]:
     return {"memory_bits": found.memory_bits, "fits": found.fits, "cycles_per_step": found.cycles_per_step}
 
 
-def _paper(job: Job) -> dict[str, Any]:
-    from mgd_hw.replication.tasks import perform
-
-    return perform(pickle.loads(job.design))
+_KINDS: dict[str, Callable[[Job], dict[str, Any]]] = {TRAIN: _train, FIT: _fit, SYNTH: _synth}
 
 
-_KINDS = {TRAIN: _train, FIT: _fit, SYNTH: _synth, PAPER: _paper}
+def register(kind: str, do: Callable[[Job], dict[str, Any]]) -> None:
+    """Have jobs of another kind done by a function, which returns the columns of their rows; the module that calls this is the job's."""
+    _KINDS[kind] = do

@@ -17,6 +17,7 @@ from mgd_hw.common.results import plain
 from mgd_hw.data.tasks import DataSpec
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import parse
+from mgd_hw.design.run import check_length
 from mgd_hw.sweeps.jobs import FIT, SYNTH, TRAIN, Job, version
 from mgd_hw.sweeps.vary import OPTION, Axis, Editor, axes_of, combinations
 
@@ -258,8 +259,6 @@ class _Checker:
                 yield Combination(number, values, refused=error)
 
     def _checked(self, number: int, values: tuple[Any, ...], design: Design) -> Combination:
-        from mgd_hw.flow import check_length
-
         request, spec = self.request, design.spec
         steps = request.steps or design.compare.steps
         check_length(design, steps)

@@ -1,4 +1,4 @@
-"""A sweep from what is asked for to what came of it: plan, estimate, runs, export, choice."""
+"""The verb ``sweep``, from what is asked for to what came of it: plan, estimate, runs, export, choice."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mgd_hw.common.files import FOLDER, check_directory
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
 from mgd_hw.data.kinds import MEASURES, Measure
+from mgd_hw.design.argument import read
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import parse
 from mgd_hw.sweeps.choice import Condition, Found, best, measures_of, read_condition, summary
@@ -24,7 +25,7 @@ from mgd_hw.sweeps.jobs import DONE, FAILED, FIT, REFUSED, SYNTH, TRAIN
 from mgd_hw.sweeps.journal import JOURNAL, Journal
 from mgd_hw.sweeps.picture import pareto
 from mgd_hw.sweeps.plan import DEFAULT_BOARD, MODELS, Place, Plan, make_plan
-from mgd_hw.sweeps.vary import Editor, nearest, paths_made_absolute
+from mgd_hw.sweeps.vary import Editor, nearest, paths_made_absolute, read_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -258,8 +259,8 @@ class Swept(Result):
 
 
 def sweep(
-    design: Design,
-    vary: Mapping[str, Sequence[Any]],
+    design: str | Path | Design | None,
+    vary: Mapping[str, Sequence[Any]] | Sequence[str] = (),
     *,
     seeds: int = 1,
     steps: int | None = None,
@@ -269,16 +270,58 @@ def sweep(
     boards: Sequence[str] = (),
     workers: int | None = None,
     scheduler: str | None = None,
-    condition: str | None = None,
+    best: str | None = None,
     minimize: str | None = None,
     maximize: str | None = None,
     dry_run: bool = False,
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Swept | SweepPlan:
-    """See :func:`mgd_hw.flow.sweep`."""
+    """Train a design with all combinations of some keys' values, each from several seeds; go on where an earlier sweep ended.
+
+    Parameters
+    ----------
+    design : path, name or Design, or None
+        Design; None runs nothing, and chooses from what the last sweep in ``out`` found.
+    vary : dict, or sequence of str
+        Values, as TOML has them, by dotted key; or the same as the command line takes it, such as "hardware.lanes=2,4".
+    seeds : int
+        Runs of each combination; seed number k is the design's own plus k.
+    steps : int or None
+        Of MGD; None: as the design says.
+    backprop : bool
+        Whether back-propagation is trained too.
+    validate : bool
+        Whether runs are judged by samples kept from training (``data.validation_fraction``), not by the test samples.
+    targets, boards : sequence of str
+        Parts, and boards with theirs, for which each core is synthesised; without any, what it takes is predicted.
+    workers : int or None
+        Processes on this machine; None: one for each core.
+    scheduler : str or None
+        Address of a Dask scheduler, whose workers do it instead.
+    best : str or None
+        A condition such as "accuracy>0.9 and lut<5000"; of the designs that satisfy it the best is told.
+    minimize, maximize : str or None
+        The column that the best has the least or the most of; without, the accuracy is largest.
+    dry_run : bool
+        Whether to tell the plan, and how long it would take, and do nothing.
+    out : path or None
+        Directory for the journal, rows.csv, rows.parquet, sweep.json and pareto.svg.
+    listener : Listener or None
+        Told of progress.
+
+    Raises
+    ------
+    UserError
+        If a key, a value or every combination is refused; if another sweep is at work in the directory; if it cannot be written to.
+    """
+    if design is None:
+        if vary:
+            raise UserError("a design is varied, and none is named", "Name it first: mgd-hw sweep DESIGN --vary …", key="--vary")
+        return choose(latest() if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
+    design, vary = read(design), vary if isinstance(vary, Mapping) else read_axes(vary)
     listener = listener or Silent()
-    wanted = _wanted(condition, minimize, maximize)
+    wanted = _wanted(best, minimize, maximize)
     models = MODELS if backprop else MODELS[:2]
     places = _places(targets, boards)
     directory = check_directory(FOLDER / design.name / SUBFOLDER if out is None else Path(out))
@@ -349,7 +392,7 @@ def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
     """What cores are judged for: the parts and boards that are named, by synthesis; else one board, by prediction."""
     from boards.board import board_files, read_board
     from boards.parts.target import TARGETS
-    from mgd_hw.hardware.build import board_of
+    from mgd_hw.hardware.boards import board_of
 
     known = [read_board(path) for path in board_files().values()]
     found: dict[str, Place] = {}

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mgd_hw import flow
+import mgd_hw
 from mgd_hw.cli import commands
 from mgd_hw.common.errors import ToolError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load, parse, shipped
-from mgd_hw.learn import compare as comparison
+from mgd_hw.learn import trainers
+from mgd_hw.learn.compare import compare_models
 
 ROOT = Path(__file__).parents[2]
 
@@ -206,7 +207,7 @@ def test_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted\nin two lines")
 
-    monkeypatch.setattr(flow, "generate", broken)
+    monkeypatch.setattr(mgd_hw, "generate", broken)
     said = fails(2, "generate", "xor")
     assert said.startswith("Unexpected error (ZeroDivisionError: planted in two lines). Please report it")
     assert "Traceback" in run("--debug", "generate", "xor").stderr
@@ -218,7 +219,7 @@ def test_missing_tool_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
         raise ToolError("iverilog: it was not found", "Install it.")
 
-    monkeypatch.setattr(flow, "cosim", missing)
+    monkeypatch.setattr(mgd_hw, "cosim", missing)
     assert fails(2, "cosim", "xor") == "iverilog: it was not found. Install it."
 
 
@@ -226,7 +227,7 @@ def test_interrupted_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(flow, "generate", interrupted)
+    monkeypatch.setattr(mgd_hw, "generate", interrupted)
     assert fails(130, "generate", "xor") == "Interrupted; nothing was kept."
 
 
@@ -243,7 +244,7 @@ def test_cosim_refuses_files_that_are_no_verilog() -> None:
     said = fails(2, "cosim", "xor", "--verilog", "other.v", "-o", "out")
     assert re.match(r"other\.v: --verilog: it cannot be simulated: .*mgd_xor_core", said)
     assert not Path("out").exists()
-    flow.generate("xor", Path("made"))
+    mgd_hw.generate("xor", Path("made"))
     lines = Path("made/design.v").read_text().splitlines(keepends=True)
     number = next(number for number, line in enumerate(lines) if "+ $signed(below0)" in line)
     lines[number] = lines[number].replace("+ $signed", "+ ($signed")
@@ -279,7 +280,7 @@ def test_a_change_that_makes_no_difference_is_told(monkeypatch: pytest.MonkeyPat
         return simulation.CosimResult("xor", "d", "cxxrtl", 9, 693, 0, None, {}, None, 99, 11.0, 0.1)
 
     monkeypatch.setattr(simulation, "cosim", equal)
-    flow.generate("xor", Path("made"))
+    mgd_hw.generate("xor", Path("made"))
     text = Path("made/design.v").read_text()
     monkeypatch.setattr("rtl_gen.emit.emit_verilog", lambda _: text)
     lines = text.splitlines(keepends=True)
@@ -379,7 +380,7 @@ def test_compare_refuses_files_of_parameters() -> None:
 def test_the_gradient_of_shipped_designs_is_compared(name: str) -> None:
     """Both models' estimates point along the true gradient, as well as the number of steps allows."""
     design = load(name)
-    found = comparison.compare(design, load_data(design.data), seeds=1, steps=1).agreement
+    found = compare_models(design, load_data(design.data), seeds=1, steps=1).agreement
     assert found is not None
     assert min(found.cosine_float, found.cosine_fixed) > 0.7
 
@@ -391,15 +392,15 @@ def test_the_gradient_is_compared_whatever_its_format(gradient: str) -> None:
     assert gradient in text
     design = parse(text, "xor.toml")
     data = load_data(design.data)
-    found = comparison.compare(design, data, seeds=1, steps=1).agreement
-    usual = comparison.compare(load("xor"), data, seeds=1, steps=1).agreement
+    found = compare_models(design, data, seeds=1, steps=1).agreement
+    usual = compare_models(load("xor"), data, seeds=1, steps=1).agreement
     assert found is not None and usual is not None
     assert found.cosine_fixed == pytest.approx(usual.cosine_fixed, abs=2e-3)
 
 
 def test_compare_interrupted_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    trainer = comparison._TRAINERS["float"]
+    trainer = trainers._TRAINERS["float"]
 
     def impatient(task: object, progress: object) -> object:
         calls.append(1)
@@ -407,7 +408,7 @@ def test_compare_interrupted_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) 
             raise KeyboardInterrupt
         return trainer(task, progress)  # type: ignore[arg-type]
 
-    monkeypatch.setitem(comparison._TRAINERS, "float", impatient)  # type: ignore[arg-type]
+    monkeypatch.setitem(trainers._TRAINERS, "float", impatient)  # type: ignore[arg-type]
     result = run("compare", "xor", "--seeds", "3", "--steps", "100", "--json", "-o", "out")
     assert result.exit_code == 130
     found = json.loads(result.stdout)

@@ -10,8 +10,9 @@ import pytest
 
 from python_ref import trace
 from python_ref.fixed.machine import sample_number, step
+from python_ref.record import write_reference
 from python_ref.spec.probes import probes
-from python_ref.trace import Header, Run, Trace, TraceWriter, check_comparable, narrowest, write_reference
+from python_ref.trace import Header, Run, Trace, TraceWriter, check_comparable, narrowest
 from tests.support.designs import random_design, random_parameters, random_samples
 
 
@@ -55,7 +56,7 @@ def test_a_process_of_its_own_writes_the_same(tmp_path):
     assert Run.load(tmp_path / "run").digest == run.digest
     write_reference(run, tmp_path / "here")
     for option in ([], ["--fast"]):
-        subprocess.run([sys.executable, "-m", "python_ref.trace", *option, tmp_path / "run", tmp_path / "there"], check=True)
+        subprocess.run([sys.executable, "-m", "python_ref.record", *option, tmp_path / "run", tmp_path / "there"], check=True)
         here, there = Trace.open(tmp_path / "here"), Trace.open(tmp_path / "there")
         check_comparable(here.header, there.header)
         theirs = there.read()

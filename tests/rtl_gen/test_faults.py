@@ -5,8 +5,9 @@ import random
 import numpy as np
 import pytest
 
+from python_ref.record import write_reference
 from python_ref.spec.design import DesignSpec
-from python_ref.trace import Run, Trace, write_reference
+from python_ref.trace import Run, Trace
 from rtl_gen.core import Core
 from sim.compare import compare
 from sim.cosim import cosim, record_hardware

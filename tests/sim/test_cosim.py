@@ -148,7 +148,8 @@ def test_what_the_host_reads_is_checked(tmp_path):
 
 
 def test_traces_of_other_runs_are_refused(tmp_path):
-    from python_ref.trace import Trace, write_reference
+    from python_ref.record import write_reference
+    from python_ref.trace import Trace
     from sim.compare import compare
 
     run = a_run(DESIGNS["one-sided"])

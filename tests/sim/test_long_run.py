@@ -6,7 +6,7 @@ import pytest
 
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load
-from mgd_hw.flow import run_of
+from mgd_hw.design.run import run_of
 from python_ref.datasets import quantise
 from python_ref.fixed.fast import evaluate
 from python_ref.spec.probes import values_per_step

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from mgd_hw import flow
+import mgd_hw
 from python_ref.spec.probes import values_per_step
 
 SIMULATORS = [name for name in ("verilator", "icarus") if name == "verilator" or shutil.which("iverilog")]
@@ -17,10 +17,10 @@ MORE_STEPS = {("xor", "verilator"): 10_000, ("xor", "icarus"): 2_000, ("digits",
 
 def check(name, simulator, steps, directory):
     """Every observable of every step is the reference's."""
-    result = flow.cosim(name, steps=steps, simulator=simulator, out=directory)
+    result = mgd_hw.cosim(name, steps=steps, simulator=simulator, out=directory)
     assert result.equal, result
     assert result.simulator == simulator and result.reference == "python_ref.fixed.machine"
-    assert result.compared == steps * values_per_step(flow.read(name).spec)
+    assert result.compared == steps * values_per_step(mgd_hw.read(name).spec)
     return result
 
 
@@ -39,10 +39,10 @@ def test_a_shipped_design_is_its_model_for_long(name, simulator, tmp_path):
 @pytest.mark.parametrize("simulator", [name for name in SIMULATORS if name == "icarus"])  # Verilator takes long to build
 def test_a_broken_line_is_seen(simulator, tmp_path):
     """The same walk finds the fault that the README plants, so that its silence means something."""
-    flow.generate("xor", tmp_path)
+    mgd_hw.generate("xor", tmp_path)
     text = (tmp_path / "design.v").read_text(encoding="utf-8")
     broken = tmp_path / "broken.v"
     broken.write_text(text.replace("+ $signed(below0)", "- $signed(below0)"), encoding="utf-8")
     assert broken.read_text(encoding="utf-8") != text
-    result = flow.cosim("xor", steps=20, simulator=simulator, verilog=broken, out=tmp_path)
+    result = mgd_hw.cosim("xor", steps=20, simulator=simulator, verilog=broken, out=tmp_path)
     assert not result.equal and result.first_difference.observable == "cost_change"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw import flow
+import mgd_hw
 from sim.engines import cxxrtl, split
 from sim.engines.split import split_model
 
@@ -191,7 +191,7 @@ def test_a_split_core_is_the_model_bit_for_bit(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(split, "PIECE_LINES", 50)
     monkeypatch.setattr(split, "_GROUP", 2)
     monkeypatch.setattr(cxxrtl, "split_model", recorded)
-    assert flow.cosim("xor", steps=60, out=tmp_path).equal
+    assert mgd_hw.cosim("xor", steps=60, out=tmp_path).equal
     (model,) = found
     assert len(model.parts) == 4 and sum(part.count("::eval_piece_") for part in model.parts) > 20
     assert any(").concat(" in part and ".val().concat(" in part for part in model.parts)
@@ -217,4 +217,4 @@ def test_a_core_of_256_lanes_is_split_and_is_the_model(tmp_path: Path) -> None:
     """It takes about two minutes of two processors; before it was split, ``eval`` alone took the compiler more than ten."""
     text = WIDE.format(lanes=256)
     (tmp_path / "wide.toml").write_text(text, encoding="utf-8")
-    assert flow.cosim(tmp_path / "wide.toml", steps=5, out=tmp_path / "out").equal
+    assert mgd_hw.cosim(tmp_path / "wide.toml", steps=5, out=tmp_path / "out").equal

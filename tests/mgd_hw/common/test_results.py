@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from mgd_hw import flow
+import mgd_hw
 from mgd_hw.cli import commands
 from mgd_hw.common.errors import UserError
 from mgd_hw.common.figures import saved
@@ -23,25 +23,25 @@ from tests.support.sample_results import COSIMULATED, DIFFERENT, SYNTHESISED
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return flow.compare("xor", seeds=2, steps=200, out=tmp_path_factory.mktemp("out"))
+    return mgd_hw.compare("xor", seeds=2, steps=200, out=tmp_path_factory.mktemp("out"))
 
 
 @pytest.fixture(scope="module")
 def results(compared: Comparison, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     """One of each that is quickly had."""
     out = tmp_path_factory.mktemp("out")
-    generated = flow.generate("xor", out)
+    generated = mgd_hw.generate("xor", out)
     return {
         "generate": generated,
         "cosim": COSIMULATED,
         "different": DIFFERENT,
         "compare": compared,
         "synth": SYNTHESISED,
-        "fit": flow.fit("xor"),
-        "boards": flow.boards(),
-        "doctor": flow.doctor(),
-        "diagnose": flow.diagnose("xor", out=out),
-        "new": flow.new(str(out / "mine"), "xor"),
+        "fit": mgd_hw.fit("xor"),
+        "boards": mgd_hw.boards(),
+        "doctor": mgd_hw.doctor(),
+        "diagnose": mgd_hw.diagnose("xor", out=out),
+        "new": mgd_hw.new(str(out / "mine"), "xor"),
         "timeline": generated.timeline,
     }
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgd_hw import flow
+import mgd_hw
 from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.float_model import learner, network, opened, start
 from mgd_hw.design.float_only import CLASHES, FLOAT_ONLY_KEYS
 from mgd_hw.design.reader import load, parse
 from mgd_hw.hardware.fit import fit
-from mgd_hw.learn.compare import compare
-from mgd_hw.learn.diagnose import diagnose
+from mgd_hw.learn.compare import compare_models
+from mgd_hw.learn.diagnose import diagnosis_of
 from mgd_hw.learn.learners import train_mgd
 from python_ref.datasets import SampleOrder
 from python_ref.floating.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
@@ -59,7 +59,7 @@ def test_every_ask_is_tried() -> None:
 def test_refused_by_name_and_compared(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     design = parse(text_of(key, ASKS[key]), "a.toml")
-    for command in (flow.generate, flow.cosim, flow.synth, fit):
+    for command in (mgd_hw.generate, mgd_hw.cosim, mgd_hw.synth, fit):
         with pytest.raises(
             UserError, match=r"^a\.toml: .* has no hardware yet\. `mgd-hw compare` and `mgd-hw diagnose` run it\."
         ) as caught:
@@ -67,7 +67,7 @@ def test_refused_by_name_and_compared(key: str, tmp_path: Path, monkeypatch: pyt
         assert caught.value.key == key
     assert not list(tmp_path.iterdir()), "nothing was written"
     quick = parse(text_of(key, ASKS[key]) + "[compare]\nbackprop_epochs = 1\nbackprop_batch = 4096\n", "a.toml")
-    result = compare(quick, load_data(quick.data), seeds=1, steps=30)
+    result = compare_models(quick, load_data(quick.data), seeds=1, steps=30)
     assert result.float.runs
     assert result.backprop.runs
     assert not result.fixed.runs
@@ -78,7 +78,7 @@ def test_refused_by_name_and_compared(key: str, tmp_path: Path, monkeypatch: pyt
 def test_every_optimiser_learns(name: str) -> None:
     design = parse(text_of("optimizer.name", f'"{name}"', "learning.batch = 50\n"), "a.toml")
     quick = parse(design.text + "[compare]\nbackprop_epochs = 1\nbackprop_batch = 4096\n", "a.toml")
-    result = compare(quick, load_data(quick.data), seeds=1, steps=500)
+    result = compare_models(quick, load_data(quick.data), seeds=1, steps=500)
     assert result.float.accuracy_mean > 0.6
     assert result.float.evaluations_mean == 500 * 50 * 2
 
@@ -140,10 +140,10 @@ def test_a_convolutional_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         'precision = "float32"\n[optimizer]\nname = "adam"\n[data]\ntask = "npz"\npath = "x.npz"\n[compare]\nbackprop_epochs = 2\n'
     )
     monkeypatch.chdir(tmp_path)
-    result = flow.compare(file, seeds=1, steps=5)
+    result = mgd_hw.compare(file, seeds=1, steps=5)
     assert result.float.writes_mean == 5 * 520
     with pytest.raises(UserError, match=r'network\.architecture = "fashion-2025": this network has no hardware yet'):
-        flow.generate(file)
+        mgd_hw.generate(file)
 
 
 CHIP = """
@@ -168,24 +168,25 @@ def test_a_chip_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "chip.py").write_text(CHIP, encoding="utf-8")
     (tmp_path / "there" / "a.toml").write_text(LOOP.replace('"python ', f'"{sys.executable} '), encoding="utf-8")
-    result = flow.compare("there/a.toml", seeds=1, steps=300)
+    result = mgd_hw.compare("there/a.toml", seeds=1, steps=300)
     run = result.float.runs[0]
     assert np.isnan(run.accuracy)
     assert run.curve["cost"][-1] < 0.8 * run.curve["cost"][0]
     assert result.float.evaluations_mean == 300 * 4 * 2
     assert not result.backprop.runs
     assert "a forward pass outside" in result.backprop.note and "a forward pass outside" in result.fixed.note
-    found = flow.diagnose("there/a.toml")
+    found = mgd_hw.diagnose("there/a.toml")
     assert found.quantities == 9 and np.isnan(found.cosine) and found.signal > 0
     with pytest.raises(UserError, match=r"external\.command = .*: a forward pass outside has no hardware yet"):
-        flow.generate("there/a.toml")
+        mgd_hw.generate("there/a.toml")
 
 
 def test_a_chip_that_fails_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "chip.py").write_text("raise SystemExit('no chip there')", encoding="utf-8")
     design = parse(LOOP.replace('"python ', f'"{sys.executable} '), tmp_path / "a.toml")
-    for work in (lambda: compare(design, load_data(design.data), seeds=1, steps=3), lambda: diagnose(design, load_data(design.data))):
+    data = load_data(design.data)
+    for work in (lambda: compare_models(design, data, seeds=1, steps=3), lambda: diagnosis_of(design, data)):
         with pytest.raises(UserError, match=r"a\.toml: external\.command = .*ended with exit code 1: no chip there\. Mend it") as caught:
             work()
         assert caught.value.key == "external.command"
@@ -198,13 +199,14 @@ def test_the_analog_form(tmp_path: Path) -> None:
         '[data]\ntask = "xor"\n'
     )
     design = parse(text + "[compare]\nbackprop_epochs = 1\n", tmp_path / "a.toml")
-    result = compare(design, load_data(design.data), seeds=1, steps=2_000)
+    result = compare_models(design, load_data(design.data), seeds=1, steps=2_000)
     assert result.float.accuracy_mean == 1.0
     assert result.float.evaluations_mean == 2_000 * 4
     assert result.float.writes_mean == 2_000 * 17
     slow = parse(text.replace("= 20", "= 1e9"), tmp_path / "a.toml")
-    assert compare(slow, load_data(slow.data), seeds=1, steps=300).float.accuracy_mean < 1.0, "a low-pass so slow lets nothing through"
-    assert diagnose(design, load_data(design.data)).quantities == 17
+    result = compare_models(slow, load_data(slow.data), seeds=1, steps=300)
+    assert result.float.accuracy_mean < 1.0, "a low-pass so slow lets nothing through"
+    assert diagnosis_of(design, load_data(design.data)).quantities == 17
 
 
 @pytest.mark.parametrize(("key", "other", "shown"), [clash[:3] for clash in CLASHES])

@@ -17,7 +17,7 @@ from mgd_hw.design.derive import DSP_ACCUMULATOR
 from mgd_hw.design.keys import KEYS, SECTIONS
 from mgd_hw.design.reader import find, load, parse, shipped
 from mgd_hw.design.starters import starter
-from mgd_hw.flow import advice
+from mgd_hw.hardware.generate import advice
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed

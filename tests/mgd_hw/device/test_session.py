@@ -17,9 +17,9 @@ from boards.link import LinkLost, PortError, SerialLink, Statistics, open_port
 from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load
+from mgd_hw.design.run import run_of
 from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from mgd_hw.device.session import Model, Session
-from mgd_hw.flow import run_of
 from python_ref.fixed.machine import initial_state, step
 from sim.virtual import VirtualBoard
 from tests.support.fake_device import Noise

@@ -175,7 +175,7 @@ def test_a_period_is_suggested_where_the_link_is_the_limit():
 @pytest.mark.slow
 def test_digits_over_a_virtual_board():
     from mgd_hw.data import load as load_data
-    from mgd_hw.flow import run_of
+    from mgd_hw.design.run import run_of
     from python_ref.datasets import quantise
     from python_ref.fixed.fast import evaluate, train
 

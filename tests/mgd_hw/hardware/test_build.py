@@ -15,13 +15,15 @@ from boards.board import board_files
 from mgd_hw.cli import commands
 from mgd_hw.common.errors import UserError
 from mgd_hw.design.reader import load, shipped
-from mgd_hw.hardware import build as building
+from mgd_hw.hardware.boards import board_of, boards
+from mgd_hw.hardware.build import Build, build
 from mgd_hw.hardware.fit import fit
+from mgd_hw.hardware.generate import generate
 
 
 def test_boards_are_listed_with_what_fits() -> None:
     """As ``mgd-hw fit`` has it: mnist's memories go into a Tang Nano 9K bit by bit, but not block by block."""
-    rows = {row.name: row for row in building.boards().boards}
+    rows = {row.name: row for row in boards().boards}
     assert set(rows) == set(board_files())
     assert rows["ulx3s-85f"].largest == "mnist" and rows["icebreaker"].largest == "digits"
     for name in shipped():
@@ -42,14 +44,14 @@ def test_boards_are_listed_with_what_fits() -> None:
 )
 def test_no_such_board(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        building.board_of(name)
+        board_of(name)
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(board_files()["icebreaker"].read_text().replace("pin =", "pins =", 1))
     with pytest.raises(UserError, match=rf"^{path}: clock\.pins = \"35\": there is no such key\. Did you mean clock\.pin\?$"):
-        building.board_of(str(path))
+        board_of(str(path))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_a_file_of_the_package_is_checked_before_it_is_listed(monkeypatch: pytes
 
 
 def test_generate_writes_top_constraints_and_scripts(tmp_path: Path) -> None:
-    found = building.generate("xor", "icebreaker", out=tmp_path)
+    found = generate("xor", board="icebreaker", out=tmp_path)
     assert set(found.files) == {"top.v", "icebreaker.pcf", "synth.ys", "build.sh", "manifest.json"}
     assert {path.name for path in tmp_path.iterdir()} == set(found.files)
     observed = json.loads((tmp_path / "manifest.json").read_text())
@@ -91,7 +93,7 @@ def test_generate_writes_top_constraints_and_scripts(tmp_path: Path) -> None:
 
 def test_a_clock_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--clock = 14\.0: icebreaker makes 12 to"):
-        building.generate("xor", "icebreaker", clock=14.0, out=tmp_path / "new")
+        generate("xor", board="icebreaker", clock=14.0, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -116,7 +118,7 @@ def test_what_cannot_fit_is_refused_before_any_tool_runs(command: str, monkeypat
 
 @pytest.mark.slow
 def test_no_rate_is_quoted_at_a_clock_that_nothing_verified(tmp_path: Path) -> None:
-    found = building.build("xor", "arty-a7-35t", out=tmp_path)
+    found = build("xor", "arty-a7-35t", out=tmp_path)
     assert found.bitstream is None and found.frequency_mhz is None
     assert (found.steps_per_second, found.visits_per_second, found.ceiling_percent) == (None, None, None)
     assert found.unverified.startswith("nothing here places and routes this part")
@@ -124,9 +126,9 @@ def test_no_rate_is_quoted_at_a_clock_that_nothing_verified(tmp_path: Path) -> N
 
 
 def test_an_unverified_clock_is_shown_as_such() -> None:
-    of = dataclasses.fields(building.Build)
+    of = dataclasses.fields(Build)
     rates = {"clock_mhz": 100.0, "cycles_per_step": 49.0, "baud": 2_000_000, "link_steps_per_second": 5.0, "unverified": "so it is"}
-    result = building.Build(**{**{each.name: None for each in of}, **rates})
+    result = Build(**{**{each.name: None for each in of}, **rates})
     assert result.rates() == (
         "49.0 cycles per step; through the link of 2,000,000 baud 5 steps per second. UNVERIFIED at 100 MHz: so it is."
     )
@@ -135,7 +137,7 @@ def test_an_unverified_clock_is_shown_as_such() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in board_files() if name != "arty-a7-35t"])
 def test_xor_becomes_a_bitstream(name: str, tmp_path: Path) -> None:
-    found = building.build("xor", name, seeds=1, out=tmp_path)
+    found = build("xor", name, seeds=1, out=tmp_path)
     assert found.bitstream is not None and found.bitstream.stat().st_size > 10_000
     assert found.frequency_max_mhz is not None and found.clock_mhz <= found.frequency_max_mhz
     assert json.loads((tmp_path / "build.json").read_text())["digest"] == load("xor").spec.digest
@@ -148,5 +150,5 @@ def test_xor_becomes_a_bitstream(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_clock_that_is_missed_leaves_no_bitstream(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^--clock = 120\.0: the best seed reaches .* --clock .* would be met\.$"):
-        building.build("xor", "icebreaker", seeds=1, clock=120.0, out=tmp_path)
+        build("xor", "icebreaker", seeds=1, clock=120.0, out=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from mgd_hw.hardware.timeline import timeline_of
-from mgd_hw.learn.costs import step_contract
+from mgd_hw.hardware.timeline import step_contract, timeline_of
 from tests.support.designs import random_design
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mgd_hw import flow
+import mgd_hw
 from mgd_hw.cli import commands
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load
@@ -59,10 +59,10 @@ def test_both_find_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     for choice in CHOICES:
         monkeypatch.setenv(VARIABLE, choice)
         place = tmp_path / choice
-        flow.generate("xor", out=place / "generate")
-        proof = flow.cosim("xor", steps=50, out=place / "cosim")
+        mgd_hw.generate("xor", out=place / "generate")
+        proof = mgd_hw.cosim("xor", steps=50, out=place / "cosim")
         assert proof.equal
-        counts = flow.synth("xor", out=place / "synth")
+        counts = mgd_hw.synth("xor", out=place / "synth")
         verilog = [(place / verb / "design.v").read_text(encoding="utf-8") for verb in ("generate", "cosim", "synth")]
         found[choice] = verilog, proof.cycles, dataclasses.replace(counts, seconds=0.0)
     assert found["native"] == found["yowasp"]

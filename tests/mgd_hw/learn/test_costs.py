@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgd_hw import flow
+import mgd_hw
 from mgd_hw.data import load as load_data
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import parse
-from mgd_hw.hardware.build import board_of
-from mgd_hw.learn.compare import Model, Training
-from mgd_hw.learn.costs import _Work, costs_of_backprop, costs_of_mgd, step_contract
+from mgd_hw.hardware.boards import board_of
+from mgd_hw.hardware.timeline import step_contract
+from mgd_hw.learn.costs import _Work, costs_of_backprop, costs_of_mgd
+from mgd_hw.learn.runs import Model, Training
 from python_ref.datasets import quantise
 from python_ref.fixed.machine import initial_state, sample_number, step
 from python_ref.parameters import initial_parameters, quantise_parameters
@@ -215,7 +216,7 @@ def test_what_nobody_counts_is_left_open(asked: str) -> None:
 
 
 def test_seconds_of_a_board() -> None:
-    design, board = flow.read("digits"), board_of("icebreaker")
+    design, board = mgd_hw.read("digits"), board_of("icebreaker")
     costs = costs_of_mgd(design, 1000, fixed=True, board=board)
     assert costs.core_seconds == pytest.approx(costs.cycles / (1e6 * float(board.core_mhz)))
     assert costs.line_seconds == pytest.approx(1000 * (64 * 4 + 10 * 14 + 7) // 8 * 10 / 3e6, rel=0.5)
@@ -224,7 +225,7 @@ def test_seconds_of_a_board() -> None:
 
 
 def test_rows_have_their_costs(tmp_path: Path) -> None:
-    result = flow.compare("xor", seeds=2, steps=60, board="icebreaker", out=tmp_path)
+    result = mgd_hw.compare("xor", seeds=2, steps=60, board="icebreaker", out=tmp_path)
     found = json.loads((tmp_path / "compare.json").read_text())
     keys = {"steps", "evaluations", "cycles", "hardware_seconds", "writes", "saturations", "energy", "energy_fixed", "energy_source"}
     for name in ("float", "fixed", "backprop"):

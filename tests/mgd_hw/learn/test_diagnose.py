@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from mgd_hw.cli import commands
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import parse
-from mgd_hw.learn.diagnose import Diagnosis, _judge, diagnose
+from mgd_hw.learn.diagnose import Diagnosis, _judge, diagnosis_of
 
 DIGITS: dict[str, dict] = {
     "network": {"layers": [64, 32, 10]},
@@ -44,7 +44,7 @@ def write(tree: dict[str, dict]) -> str:
 
 def found(tree: dict[str, dict]) -> Diagnosis:
     design = parse(write(tree), "d.toml")
-    return diagnose(design, load_data(design.data))
+    return diagnosis_of(design, load_data(design.data))
 
 
 BROKEN = {
@@ -140,7 +140,7 @@ def test_the_measured_numbers_are_what_they_say(tmp_path: Path) -> None:
 
     data = load_data(design.data)
     samples = data.train
-    result = diagnose(design, data)
+    result = diagnosis_of(design, data)
     from python_ref.parameters import initial_parameters, quantise_parameters
 
     theta = start(design, 1, quantise_parameters(design.spec, initial_parameters(design.spec)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mgd_hw import flow
+import mgd_hw
 from mgd_hw.cli import commands
 from mgd_hw.data import load
 from mgd_hw.design.reader import parse
@@ -90,25 +90,25 @@ def test_even_classes_are_told_without_a_balance(folder: Path) -> None:
 
 def test_training_and_diagnosis_use_the_same_measures(folder: Path) -> None:
     Path("d.toml").write_text(LINE)
-    result = flow.diagnose("d.toml", out=folder)
+    result = mgd_hw.diagnose("d.toml", out=folder)
     assert set(result.scores) == set(result.kind.baseline) == {"rmse", "r2"}
     observed = json.loads((folder / "diagnose.json").read_text())
     assert (observed["kind"], observed["baseline"]["rmse"]) == ("regression", pytest.approx(result.kind.baseline["rmse"]))
     assert f"RMSE {result.scores['rmse']:.4g}" in str(result) and "always the mean" in str(result)
     Path("d.toml").write_text(LINE + "[schedule]\nlearning_rate = 4\n")
-    assert not flow.diagnose("d.toml", out=folder).good
+    assert not mgd_hw.diagnose("d.toml", out=folder).good
 
 
 def test_a_sweep_chooses_by_the_same_measures(folder: Path) -> None:
     Path("d.toml").write_text(LINE)
-    swept = flow.sweep("d.toml", {"schedule.learning_rate": [-7, -14, 4]}, steps=2000, workers=1, best="", out=folder / "sweep")
+    swept = mgd_hw.sweep("d.toml", {"schedule.learning_rate": [-7, -14, 4]}, steps=2000, workers=1, best="", out=folder / "sweep")
     assert swept.best.key == "rmse" and swept.best.largest is False
     assert swept.best.found.vary == {"schedule.learning_rate": -7}
     by_rate = {each.vary["schedule.learning_rate"]: each.figures for each in swept.found}
     assert by_rate[4]["diverged"] == 1.0 and by_rate[-7]["diverged"] == 0.0
     assert by_rate[-7]["rmse"] < by_rate[-14]["rmse"]
     assert "accuracy" not in by_rate[-7]
-    shown = str(flow.sweep("d.toml", {"schedule.learning_rate": [-7, -14, 4]}, steps=2000, workers=1, out=folder / "sweep"))
+    shown = str(mgd_hw.sweep("d.toml", {"schedule.learning_rate": [-7, -14, 4]}, steps=2000, workers=1, out=folder / "sweep"))
     assert "RMSE" in shown and "diverged" in shown
 
 

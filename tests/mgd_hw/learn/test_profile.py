@@ -10,7 +10,7 @@ import pytest
 
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load
-from mgd_hw.learn import compare as comparison
+from mgd_hw.learn.compare import compare_models
 from mgd_hw.learn.profile import Observed, observe, values_of
 from python_ref.spec.number import Fixed
 
@@ -62,7 +62,7 @@ def test_what_is_looked_at(observed: Observed) -> None:
 def test_the_run_is_that_of_compare(observed: Observed) -> None:
     """Looking does not change it: parameters end where they end in a comparison, and at its start the cosine is the same."""
     design = load("xor")
-    result = comparison.compare(design, load_data(design.data), seeds=1, steps=600)
+    result = compare_models(design, load_data(design.data), seeds=1, steps=600)
     counted = result.fixed.saturations
     by_key = {values.name: values for values in observed.values}
     assert by_key["activations y"].saturated == counted["activation"]

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mgd_hw import flow, reports
+from mgd_hw import reports
 from mgd_hw.cli import commands
 from mgd_hw.common import figures
 from mgd_hw.design.reader import load
-from mgd_hw.reports.report import Chapter, html, write
+from mgd_hw.reports import chapter
+from mgd_hw.reports.chapter import Chapter, found_build
+from mgd_hw.reports.page import html, write
 from mgd_hw.reports.sections import inline, sections
 from tests.support import sample_results
 
@@ -184,8 +186,8 @@ def test_files_are_written(chapters: tuple[Chapter, ...], text: str, tmp_path: P
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a compiler and without synthesis, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(flow, "cosim", lambda design, **options: sample_results.COSIMULATED)
-    monkeypatch.setattr(flow, "synth", lambda design, **options: sample_results.SYNTHESISED)
+    monkeypatch.setattr(chapter, "cosim", lambda design, **options: sample_results.COSIMULATED)
+    monkeypatch.setattr(chapter, "synth", lambda design, **options: sample_results.SYNTHESISED)
 
 
 @pytest.mark.usefixtures("quick")
@@ -200,7 +202,7 @@ def test_the_command_leaves_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["chapter"]["provenance"]["commands"][2] == "mgd-hw compare 'my net.toml' --seeds 1 --steps 60 --board icebreaker"
     page = Page(Path("out/report.html").read_text())
     assert page.headings.count(2) == 1 and "gradient point" not in Path("out/report.html").read_text()
-    monkeypatch.setattr(flow, "cosim", lambda design, **options: sample_results.DIFFERENT)
+    monkeypatch.setattr(chapter, "cosim", lambda design, **options: sample_results.DIFFERENT)
     assert CliRunner().invoke(commands, command).exit_code == 1
 
 
@@ -220,10 +222,10 @@ def test_the_command_refuses_before_it_works() -> None:
 def test_a_build_of_the_same_design_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     design = load("xor")
-    assert flow._found_build(design, Path("out")) == (None, "")
+    assert found_build(design, Path("out")) == (None, "")
     for place, digest in (("mgd-hw-out/xor/icebreaker", "other"), ("out/mine", design.spec.digest), ("out/broken", None)):
         Path(place).mkdir(parents=True)
         Path(place, "build.json").write_text(json.dumps({"digest": digest}) if digest else "{")
-    assert flow._found_build(design, Path("out")) == ({"digest": design.spec.digest}, "")
+    assert found_build(design, Path("out")) == ({"digest": design.spec.digest}, "")
     Path("out/mine/placement.svg").write_text("<svg></svg>")
-    assert flow._found_build(design, Path("out"))[1] == "<svg></svg>"
+    assert found_build(design, Path("out"))[1] == "<svg></svg>"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mgd_hw.reports.report import write
+from mgd_hw.reports.page import write
 from tests.support import sample_results
 
 pytestmark = pytest.mark.browser

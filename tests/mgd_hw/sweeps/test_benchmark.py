@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from mgd_hw.sweep import benchmark, run
 
+from mgd_hw.sweeps import benchmark
+from mgd_hw.sweeps import sweep as sweep_module
 from mgd_hw.sweeps.benchmark import SHAPES, main, measure
 from tests.support.inline_executor import InlineExecutor
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_sweep_of_each_shape_is_measured(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: InlineExecutor())
     monkeypatch.setattr(benchmark, "SAMPLED", 3)
     found = measure(shape, 5, 1)
     assert (found.shape, found.runs, found.workers) == (shape, 5, 1)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw import flow
+import mgd_hw
 from mgd_hw.common.errors import ToolError, UserError
 from mgd_hw.common.progress import Silent
 from mgd_hw.sweeps import crew
@@ -185,7 +185,7 @@ def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path:
     dask.worker("two")
     ear = Ear(3, lambda: dask.kill("one"))
     vary = {"formats.weight": ["SQ4.6", "SQ4.8", "SQ4.12"]}
-    found = flow.sweep("xor", vary, seeds=4, steps=20_000, scheduler=dask.address, out=tmp_path / "out", listener=ear)
+    found = mgd_hw.sweep("xor", vary, seeds=4, steps=20_000, scheduler=dask.address, out=tmp_path / "out", listener=ear)
     assert isinstance(found, Swept)
     assert ear.jobs == 0, "the worker was killed"
     assert (found.runs, found.failed, found.interrupted) == (12, 0, False)
@@ -198,7 +198,7 @@ def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path:
     dask.kill("scheduler")
     monkeypatch.setattr(crew, "TIMEOUT", 0.5)
     with pytest.raises(UserError, match="there is no Dask scheduler to be reached"):
-        flow.sweep("xor", vary, seeds=5, steps=20_000, scheduler=dask.address, out=tmp_path / "out")
+        mgd_hw.sweep("xor", vary, seeds=5, steps=20_000, scheduler=dask.address, out=tmp_path / "out")
 
 
 def _here(weight: str, seed: int) -> dict:

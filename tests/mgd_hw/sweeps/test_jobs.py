@@ -11,7 +11,9 @@ from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import load, parse
-from mgd_hw.learn import compare as comparison
+from mgd_hw.learn.compare import compare_models
+from mgd_hw.learn.runs import MODELS
+from mgd_hw.learn.trainers import trainers_of
 from mgd_hw.sweeps import jobs
 from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Job, Row, run_jobs, version
 
@@ -32,10 +34,10 @@ def quick(name: str) -> Design:
 
 def test_a_run_is_that_of_compare() -> None:
     design = quick("xor")
-    compared = comparison.compare(design, load_data(design.data), seeds=2, steps=60)
+    compared = compare_models(design, load_data(design.data), seeds=2, steps=60)
     for number in range(2):
         columns = train(design, number).columns
-        for model in comparison.MODELS:
+        for model in MODELS:
             expected = getattr(compared, model).runs[number]
             found = [columns[f"{model}_{name}"] for name in ("accuracy", "cost", "evaluations", "writes")]
             assert found == [expected.accuracy, expected.cost, expected.evaluations, expected.writes], (model, number)
@@ -45,7 +47,7 @@ def test_a_run_is_that_of_compare() -> None:
 
 def test_a_run_without_hardware_is_that_of_compare() -> None:
     design = parse('data.task = "xor"\noptimizer.name = "adam"\ncompare.backprop_epochs = 2\n', "adam.toml")
-    compared = comparison.compare(design, load_data(design.data), seeds=2, steps=60)
+    compared = compare_models(design, load_data(design.data), seeds=2, steps=60)
     columns = train(design, 1).columns
     assert columns["model"] == "float"
     assert columns["accuracy"] == columns["float_accuracy"] == compared.float.runs[1].accuracy
@@ -57,7 +59,7 @@ def test_a_run_without_hardware_is_that_of_compare() -> None:
 def test_validation_samples_judge() -> None:
     design = quick("digits")
     with_test, without = train(design, 0, "float"), train(design, 0, "float", validate=True)
-    expected = comparison.trainers_of(design, load_data(design.data, validate=True), 0, 60)["float"](lambda _: None)
+    expected = trainers_of(design, load_data(design.data, validate=True), 0, 60)["float"](lambda _: None)
     assert without.columns["accuracy"] == expected.accuracy != with_test.columns["accuracy"]
 
 
@@ -73,11 +75,11 @@ def test_a_core_is_predicted() -> None:
 
 @pytest.mark.slow
 def test_a_core_is_synthesised() -> None:
-    from mgd_hw import flow
+    import mgd_hw
 
     design = load("xor")
     columns = one(Job("key", "synth", pickle.dumps(design), target="ice40-up5k")).columns
-    expected = flow.synth(design)
+    expected = mgd_hw.synth(design)
     assert columns["area_by"] == "synthesis"
     for kind in ("lut", "ff", "dsp", "bram", "memory_bits", "cycles_per_step", "fits"):
         assert columns[kind] == getattr(expected, kind)

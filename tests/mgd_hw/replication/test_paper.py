@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mgd_hw.cli import PAPER_FIGURES, commands
-from mgd_hw.replication import run
-from mgd_hw.replication.paper import points_of
-from mgd_hw.replication.picture import POINTS, draw
+from mgd_hw.replication import paper as paper_module
+from mgd_hw.replication.paper import PaperFigure, points_of
+from mgd_hw.replication.picture import POINTS
 from mgd_hw.replication.published import parameters_of, published
 from mgd_hw.replication.request import FIGURES, tasks_of
 from mgd_hw.replication.tasks import first_crossing
@@ -34,7 +34,7 @@ def _few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "data" / "fashion_mnist.npz", x=x, y=y, n_train=40)
     monkeypatch.setenv("MGD_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(paper_module, "crew_of", lambda *_: InlineExecutor())
 
 
 def paper(*arguments: str) -> Result:
@@ -66,8 +66,8 @@ def test_every_point_is_drawn_and_a_bound_never_as_a_value() -> None:
     ]
     (point,) = points_of(of, done)
     assert (point.median, point.reached, point.seeds, point.beyond) == (600, 2, 3, 900)
-    result = run.PaperFigure("fig3", "", Path(), (), (1,), 3, 900, 3, 3, 0, 0, (), (point,), published("fig3"), (), 0.0, False)
-    (axes,) = draw(result).axes
+    result = PaperFigure("fig3", "", Path(), (), (1,), 3, 900, 3, 3, 0, 0, (), (point,), published("fig3"), (), 0.0, False)
+    (axes,) = result.plot().axes
     drawn = {name: [list(line.get_ydata()) for line in axes.lines if line.get_gid() == name] for name in ("median", "seeds", "bound")}
     assert drawn == {"median": [[600]], "seeds": [[500, 700]], "bound": [[900]]}
     theirs = [line for line in axes.lines if str(line.get_gid()).startswith("paper-")]
@@ -83,8 +83,8 @@ def test_nothing_is_cut_off(name: str) -> None:
     of, tasks = tasks_of(name, (1,), 2)
     columns = {"reached": False, "iterations": 9, "writes": 9, "updates": 9, "accuracy": 0.5}
     done = [(task, Row(str(n), DONE, "", 1.0, columns)) for n, task in enumerate(tasks)]
-    result = run.PaperFigure(name, "", Path(), (), (1,), 2, 9, 2, 2, 0, 0, (), tuple(points_of(of, done)), published(name), (), 0.0, False)
-    figure = draw(result)
+    result = PaperFigure(name, "", Path(), (), (1,), 2, 9, 2, 2, 0, 0, (), tuple(points_of(of, done)), published(name), (), 0.0, False)
+    figure = result.plot()
     (legend,) = figure.legends
     assert legend.get_texts()
     for text in [*legend.get_texts(), *(label for axes in figure.axes for label in (axes.xaxis.label, axes.yaxis.label))]:

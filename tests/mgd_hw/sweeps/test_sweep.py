@@ -20,7 +20,8 @@ from click.testing import CliRunner, Result
 
 from mgd_hw.cli import commands
 from mgd_hw.design.reader import load, parse
-from mgd_hw.sweeps import driver, run
+from mgd_hw.sweeps import driver
+from mgd_hw.sweeps import sweep as sweep_module
 from mgd_hw.sweeps.estimate import START
 from mgd_hw.sweeps.journal import JOURNAL, Journal
 from sim.process import child_environment
@@ -35,7 +36,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: InlineExecutor())
 
 
 def sweep(*arguments: str) -> Result:
@@ -292,7 +293,7 @@ def test_a_sweep_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     arguments = ("xor", "--vary", "formats.weight=SQ4.10,SQ4.12", "--seeds", "6", "--steps", "30000", "--workers", "1")
     killed_and_repeated(*arguments, at=1, count=12)
     before = without_time(rows())
-    monkeypatch.setattr(run, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: InlineExecutor())
     assert sweep(*arguments, "-o", "alone").exit_code == 0
     assert without_time(rows("alone")) == before
 
@@ -310,7 +311,7 @@ def test_an_interrupt_ends_it_with_130_and_keeps_what_is_finished(monkeypatch: p
                 raise KeyboardInterrupt
             return super().result(future)
 
-    monkeypatch.setattr(run, "crew_of", lambda *_: Interrupted())
+    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: Interrupted())
     monkeypatch.setattr(driver, "MAX_CHUNK", 1)  # a fast machine would do all of it in one piece
     result = sweep(*XOR)
     assert result.exit_code == 130
@@ -320,7 +321,7 @@ def test_an_interrupt_ends_it_with_130_and_keeps_what_is_finished(monkeypatch: p
 
 def test_a_disk_that_is_full_is_one_message_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit on the size of files stands for the disk: what is beyond it cannot be written."""
-    monkeypatch.setattr(run, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: InlineExecutor())
     monkeypatch.setattr(driver, "MAX_CHUNK", 20)
     arguments = ("xor", "--seeds", "300", "--steps", "1", "-o", "out")
     old, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

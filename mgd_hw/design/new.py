@@ -1,0 +1,94 @@
+"""The verb ``new``: a commented design file to start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mgd_hw.common import style
+from mgd_hw.common.files import check_file, write_file
+from mgd_hw.common.results import Result
+from mgd_hw.data.summary import Summary, shown_or_missing
+from mgd_hw.design.reader import load
+from mgd_hw.design.samples import summary_or_reason
+from mgd_hw.design.starters import starter
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+__all__ = ["New", "new"]
+
+
+@dataclass(frozen=True)
+class New(Result):
+    """Files written for a new design.
+
+    Attributes
+    ----------
+    design, task : str
+        Its name, and what it learns.
+    files : tuple of Path
+        The design file first.
+    data : Summary or None
+        What it learns; None where that could not be read.
+    data_missing : str
+        Why it could not be read; "" where it was.
+    notes : tuple of str
+        What the user should know of the design file, in sentences.
+    """
+
+    design: str
+    task: str
+    files: tuple[Path, ...]
+    data: Summary | None = None
+    data_missing: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from shown_or_missing(self.data, self.data_missing)
+        for note in self.notes:
+            word, _, text = note.partition(": ")
+            yield f"[bold]{word}:[/bold] {style.escape(text)}"
+        yield (f"Wrote {style.escape(', '.join(map(str, self.files)))}. Next: mgd-hw generate {style.escape(str(self.files[0]))}")
+
+
+def new(
+    name: str,
+    task: str = "xor",
+    *,
+    data: Path | None = None,
+    label: str | int | None = None,
+    drop: tuple[str | int, ...] = (),
+    force: bool = False,
+) -> New:
+    """Write a commented design file ``name``.toml that runs as it is.
+
+    Parameters
+    ----------
+    name : str
+        Name of the design.
+    task : str
+        What it learns: a key of :data:`mgd_hw.data.TASKS`.
+    data : path or None
+        A csv file to learn from, with ``task`` "csv".
+    label, drop : str or int, tuple of them
+        The column of its answers, and columns that are left out, by name or by number from 0.
+    force : bool
+        Whether files that are there already are written over.
+
+    Raises
+    ------
+    UserError
+        If the name will not do, or a file is there already and ``force`` is false.
+    """
+    path = Path(name)
+    stem = path.name[: -len(".toml")] if path.name.endswith(".toml") else path.name
+    made = starter(stem, task, path.parent, data, label, drop)
+    files = made.files
+    for file in files:
+        check_file(file, "NAME", force)
+    for file, text in files.items():
+        write_file(file, text, "NAME")
+    design = load(next(iter(files)))
+    return New(design.name, task, tuple(files), *summary_or_reason(design), made.notes)

@@ -1,0 +1,50 @@
+"""The run that a design file describes: raw parameters, samples, and the order in which they are taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mgd_hw.common.errors import UserError
+from mgd_hw.data import Data
+from mgd_hw.design.description import Design
+
+if TYPE_CHECKING:
+    from python_ref.trace import Run
+
+__all__ = ["check_length", "run_of"]
+
+
+def run_of(design: Design, data: Data, steps: int) -> Run:
+    """The run that a design file describes: raw parameters, samples and their order, for so many steps.
+
+    Raises
+    ------
+    UserError
+        If the run is longer than the perturbation code.
+    """
+    from python_ref.datasets import quantise
+    from python_ref.fixed.machine import sample_number
+    from python_ref.parameters import initial_parameters, quantise_parameters
+    from python_ref.trace import Run
+
+    spec = design.spec
+    check_length(design, steps)
+    inputs, targets = quantise(spec, data.train)
+    order = data.order.indices(0, sample_number(spec, steps - 1) + 1)
+    parameters = quantise_parameters(spec, initial_parameters(spec))
+    return Run(spec, parameters, inputs, targets, order, steps, spec.perturbation.seed)
+
+
+def check_length(design: Design, steps: int) -> None:
+    """Refuse a run in which the random signs would repeat."""
+    from python_ref.spec.design import code_period
+
+    period = code_period(design.spec)
+    if period is not None and steps > period:
+        raise UserError(
+            f"the random signs repeat after {period} steps",
+            "Take fewer steps.",
+            file=design.path,
+            key="--steps",
+            value=steps,
+        )

@@ -1,0 +1,159 @@
+"""The verb ``serve``: a virtual board behind a serial port, until a signal ends it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mgd_hw.common import style
+from mgd_hw.common.files import results_directory
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.results import Result
+from mgd_hw.design.argument import built
+from mgd_hw.design.description import Design
+from mgd_hw.hardware.tools import tool_failures, verilog_file
+from rtl_gen.toolchain.child import ENDING
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from sim.virtual import VirtualBoard
+
+__all__ = ["VIRTUAL", "Served", "ending_signals", "serve", "virtual_board"]
+
+VIRTUAL = "virtual"
+"""The link to a virtual board that a command starts and ends; also its folder."""
+
+
+@dataclass(frozen=True)
+class Served(Result):
+    """A virtual board that runs.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, digest of its structure.
+    port : str
+        The pseudo-terminal.
+    link : str
+        The same as ``mgd-hw train --link`` takes it.
+    divisor : int
+        Cycles per bit of its line.
+    """
+
+    design: str
+    digest: str
+    port: str
+    link: str
+    divisor: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield f"[bold]{style.escape(self.design)}[/bold] listens at {style.escape(self.port)}; Ctrl-C ends it."
+        yield f"mgd-hw train {style.escape(self.design)} --link {style.escape(self.link)} --steps 1000"
+
+
+def serve(
+    design: str | Path | Design,
+    ready: Callable[[Served], None],
+    *,
+    divisor: int = 4,
+    verilog: Path | None = None,
+    out: Path | None = None,
+    listener: Listener | None = None,
+) -> None:
+    """Run a virtual board until a signal ends it.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    ready : callable
+        Is told of the board when it runs.
+    divisor : int
+        Cycles per bit of its line.
+    verilog : path or None
+        A file to run in place of the Verilog just generated.
+    out : path or None
+        Directory to build it in.
+    listener : Listener or None
+        Told of progress.
+    """
+    listener, design = listener or Silent(), built(design)
+    given = None if verilog is None else verilog_file(Path(verilog))
+    directory = results_directory(out, design.name)
+    with (
+        tool_failures(given),
+        virtual_board(design, divisor, directory, listener, given) as board,
+        ending_signals() as asked,
+    ):
+        ready(Served(design.name, design.spec.digest, board.port, f"serial:{board.port}", divisor))
+        while not asked.wait(0.2):
+            board.check()
+
+
+@contextmanager
+def virtual_board(design: Design, divisor: int, directory: Path, listener: Listener, verilog: Path | None = None) -> Iterator[VirtualBoard]:
+    """A virtual board of a design, built in ``directory``/virtual, where it is found the next time.
+
+    Parameters
+    ----------
+    design : Design
+        Design.
+    divisor : int
+        Cycles per bit of its line.
+    directory : Path
+        Where to build.
+    listener : Listener
+        Told of progress.
+    verilog : Path or None
+        A file to run in place of the Verilog just generated; its module and ports must have the same names.
+    """
+    from rtl_gen.serial.linked import emit_linked
+    from sim.virtual import VirtualBoard, build_virtual
+
+    place = directory / VIRTUAL
+    existed = (place / "build.sha256").exists()
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        if verilog is None:
+            listener.say(f"Generating {design.name}, with its serial line.")
+            verilog = place / "linked.v"
+            verilog.write_text(emit_linked(design.spec, divisor), encoding="utf-8")
+        listener.say("Compiling the virtual board, unless that is done.")
+        program = build_virtual(verilog, f"{design.spec.module}_linked", place, notify=listener.say)
+    except BaseException:
+        if not existed:
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+    with VirtualBoard(program, divisor) as board:
+        yield board
+
+
+@contextmanager
+def ending_signals() -> Iterator[threading.Event]:
+    """An event that what asks to end sets (:data:`rtl_gen.toolchain.child.ENDING`); the second of them interrupts at once."""
+    asked = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, handle)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,209 @@
+"""The verb ``generate``: Verilog and all that goes with it, of a core or of the whole top level of a board."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.common import style
+from mgd_hw.common.errors import UserError
+from mgd_hw.common.files import results_directory, staged
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.results import Result, plain
+from mgd_hw.data.summary import Summary, shown_or_missing
+from mgd_hw.design.argument import built
+from mgd_hw.design.derive import DSP_ACCUMULATOR
+from mgd_hw.design.description import Derived, Design
+from mgd_hw.design.samples import summary_or_reason
+from mgd_hw.hardware.boards import board_of
+from mgd_hw.hardware.timeline import Timeline, timeline_of
+from mgd_hw.hardware.tools import tool_failures
+from mgd_hw.hardware.top import build_failures, check_fit, megahertz, top_manifest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from boards.board import Board
+    from python_ref.spec.design import DesignSpec
+
+__all__ = ["Generated", "advice", "emit_files", "generate"]
+
+
+@dataclass(frozen=True)
+class Generated(Result):
+    """What was generated.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, digest of its structure.
+    directory : Path
+        Where.
+    files : tuple of str
+        Names there.
+    derived : tuple of Derived
+        What the design file left out.
+    advice : tuple of str
+        What a user should know of it.
+    manifest : dict
+        manifest.json.
+    timeline : Timeline or None
+        The cycles of one step.
+    data : Summary or None
+        What the design learns; None where it could not be read.
+    data_missing : str
+        Why it could not be read; "" where it was.
+    """
+
+    design: str
+    digest: str
+    directory: Path
+    files: tuple[str, ...]
+    derived: tuple[Derived, ...]
+    advice: tuple[str, ...]
+    manifest: dict[str, Any]
+    timeline: Timeline | None = None
+    data: Summary | None = None
+    data_missing: str = ""
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "derived", what the file left out; "cycles"; "spans" of a step; "summary" and "classes" of the data that were read."""
+        cycles = [{"quantity": name, "cycles": value} for name, value in self.manifest.get("cycles", {}).items()]
+        derived = [{"key": row.key, "value": row.value, "why": row.why} for row in self.derived]
+        spans = self.timeline.rows() if self.timeline else []
+        return {"derived": derived, "cycles": cycles, "spans": spans, **(self.data.tables() if self.data else {})}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold], digest {self.digest}")
+        if self.derived:
+            table = style.table("derived", "value", "because", numbers=False)
+            for row in self.derived:
+                table.add_row(style.escape(row.key), style.escape(row.value), style.escape(row.why))
+            yield table
+        yield from shown_or_missing(self.data, self.data_missing)
+        cycles = self.manifest["cycles"]
+        table = style.table("cycles", "", "", numbers=False)
+        for name, value, meaning in (
+            ("pass", cycles["pass_cycles"], f"N = {cycles['slots']} slots, D = {cycles['depth']}; correlating and updating or not"),
+            ("wait", cycles["wait"], "T, from a step's last slot to the next step's first"),
+            ("step of one pass", cycles["step_one_pass"], "no new baseline"),
+            ("step of two passes", cycles["step_two_passes"], f"{100 * cycles['busy_lanes']:.1f} % of the lanes' cycles at a synapse"),
+        ):
+            table.add_row(name, f"{value:,}", meaning)
+        yield table
+        for sentence in self.advice:
+            yield f"Note: {style.escape(sentence)}"
+        plain_files = [name for name in self.files if "/" not in name]
+        folders = Counter(name.partition("/")[0] for name in self.files if "/" in name)
+        listed = [*plain_files, *(f"{folder}/ ({count} files)" for folder, count in folders.items())]
+        yield f"Wrote {style.escape(', '.join(listed))} to {style.escape(str(self.directory))}"
+
+    def plot(self) -> Figure:
+        if self.timeline is None:
+            return super().plot()
+        return self.timeline.plot()
+
+
+def generate(
+    design: str | Path | Design,
+    out: Path | None = None,
+    *,
+    board: str | None = None,
+    clock: float | None = None,
+    baud: int | None = None,
+    listener: Listener | None = None,
+) -> Generated:
+    """Write Verilog, memory contents, manifest.json and a synthesis script; for a board its whole top level, with constraints.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Path of a design file, name of a shipped design, or a design that was read before.
+    out : path or None
+        Directory for the files; None takes mgd-hw-out/DESIGN, and the board's name in it.
+    board : str or None
+        Name of a board, or path of the user's own board file; None writes the core alone.
+    clock : float or None
+        Clock of the core on the board, in MHz; None takes the board's.
+    baud : int or None
+        Rate of the board's serial line, in bits per second; None takes the board's.
+    listener : Listener or None
+        Told of progress.
+
+    Raises
+    ------
+    UserError
+        If the design or the board's clock cannot be built, if a clock or a rate is given without a board, or if the directory cannot
+        be written to.
+    """
+    listener = listener or Silent()
+    if board is not None:
+        return _for_board(built(design), board_of(board), clock, baud, out, listener)
+    for key, value in (("--clock", clock), ("--baud", baud)):
+        if value is not None:
+            raise UserError(
+                "it is a setting of a board, and no board is named", "Name one with --board, or leave it out.", key=key, value=value
+            )
+    design = built(design)
+    directory = results_directory(out, design.name)
+    listener.say(f"Generating {design.name}.")
+    with staged(directory) as folder, tool_failures():
+        manifest = emit_files(design.spec, folder)
+        files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
+    timeline, (data, missing) = timeline_of(design.spec), summary_or_reason(design)
+    return Generated(
+        design.name, design.spec.digest, directory, files, design.derived, advice(design.spec), manifest, timeline, data, missing
+    )
+
+
+def _for_board(design: Design, on: Board, clock: float | None, baud: int | None, out: Path | None, listener: Listener) -> Generated:
+    """Write the whole top level of a board, its constraints, the scripts of the build, and manifest.json."""
+    directory = results_directory(out, design.name, on.name)
+    with staged(directory) as folder, build_failures(design, on):
+        from boards.flow.build import write_sources
+        from boards.plan import plan
+
+        listener.say(f"Generating {design.name} for {on.name}.")
+        check_fit(design, on)
+        planned = plan(on, mhz=megahertz(clock), baud=baud)
+        files = write_sources(design.spec, planned, folder)
+        described = top_manifest(design.spec, planned)
+        (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    clocked = Derived("--clock", f"{float(planned.clock.mhz):g} MHz", f"{planned.baud:,} baud are {planned.divisor} cycles per bit")
+    derived = (*design.derived, clocked)
+    files, timeline = (*files, "manifest.json"), timeline_of(design.spec)
+    return Generated(design.name, design.spec.digest, directory, files, derived, advice(design.spec), described, timeline)
+
+
+def emit_files(spec: DesignSpec, folder: Path) -> dict[str, Any]:
+    """Write the files of a core into a folder; return its manifest."""
+    from python_ref.parameters import initial_parameters, quantise_parameters
+    from rtl_gen.emit import emit
+
+    manifest = emit(spec, folder, quantise_parameters(spec, initial_parameters(spec)))
+    found = plain(manifest)
+    assert isinstance(found, dict)
+    return found
+
+
+def advice(spec: DesignSpec) -> tuple[str, ...]:
+    """What a user should know of a design, in sentences."""
+    said = []
+    excess = spec.accumulator_width - DSP_ACCUMULATOR
+    if excess > 0:
+        weight = spec.formats.weight
+        bits = "bit" if excess == 1 else "bits"
+        narrow = replace(weight, fraction_bits=max(1, weight.fraction_bits - excess))
+        said.append(
+            f"The accumulator needs {spec.accumulator_width} bits; beyond {DSP_ACCUMULATOR} an iCE40 UP5K builds it from logic, "
+            f'about 68 LUTs a lane. formats.weight = "{narrow}" would bring it back, or {excess} {bits} less in '
+            "formats.input or formats.activation, whichever feeds the widest layer."
+        )
+    idle = spec.hardware.lanes - max(spec.network.sizes[1:])
+    if idle > 0:
+        said.append(f"{idle} of {spec.hardware.lanes} lanes never have a neuron: the widest layer has {max(spec.network.sizes[1:])}.")
+    return tuple(said)

@@ -1,0 +1,178 @@
+"""The verb ``synth``: what a core takes of an FPGA, counted by Yosys."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mgd_hw.common import figures, style
+from mgd_hw.common.files import results_directory, staged, write_json
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.results import Result, plain
+from mgd_hw.design.argument import built
+from mgd_hw.design.description import Design
+from mgd_hw.hardware.generate import emit_files
+from mgd_hw.hardware.tools import naming_file, tool_failures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+    from python_ref.spec.design import DesignSpec
+
+__all__ = ["Synthesised", "synth"]
+
+
+@dataclass(frozen=True)
+class Synthesised(Result):
+    """What a core takes of an FPGA.
+
+    Attributes
+    ----------
+    design, digest : str
+        Name of the design, digest of its structure.
+    target, device : str
+        The part, and what its maker calls it.
+    lanes : int
+        Lanes.
+    lut, ff, dsp, bram : int
+        Look-up tables, flip-flops, multipliers, block memories.
+    memory_bits : int
+        Bits of all memories.
+    cycles_per_step : float
+        On average over the schedule.
+    cycles_one_pass, cycles_two_passes : int
+        Of a step with one pass and with two.
+    fits : bool
+        Whether the part has as much of everything.
+    over : dict of str to int
+        By how much the part is exceeded, by kind.
+    predicted_lanes : int
+        The most lanes that would fit, as predicted from this synthesis.
+    limits : dict of str to int
+        What the part has.
+    limits_source : str
+        Where that stands.
+    components : dict of str to dict
+        The counts of each component, synthesised apart.
+    seconds : float
+        It took.
+    """
+
+    design: str
+    digest: str
+    target: str
+    device: str
+    lanes: int
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+    memory_bits: int
+    cycles_per_step: float
+    cycles_one_pass: int
+    cycles_two_passes: int
+    fits: bool
+    over: dict[str, int]
+    predicted_lanes: int
+    limits: dict[str, int]
+    limits_source: str
+    components: dict[str, dict[str, int]]
+    seconds: float
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "result", and "components"."""
+        components = [{"component": name, **counts} for name, counts in self.components.items()]
+        return {**super().tables(), "components": components}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold] for {self.target} ({self.device}), {self.lanes} lanes")
+        table = style.table("", "LUTs", "flip-flops", "DSPs", "block RAMs")
+        kinds = ("lut", "ff", "dsp", "bram")
+        for name, counts in self.components.items():
+            table.add_row(style.escape(name), *(f"{counts.get(kind, 0):,}" for kind in kinds))
+        table.add_row("[bold]as one[/bold]", *(f"{getattr(self, kind):,}" for kind in kinds))
+        table.add_row("the part has", *(f"{self.limits[kind]:,}" if self.limits.get(kind) else "–" for kind in kinds))
+        yield table
+        yield (
+            f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step ({self.cycles_one_pass:,} with one pass, "
+            f"{self.cycles_two_passes:,} with two); {self.seconds:.1f} s"
+        )
+        lanes = f"{self.predicted_lanes} {'lane' if self.predicted_lanes == 1 else 'lanes'}"
+        if self.fits:
+            yield style.wrapped(f"[bold green]It fits.[/bold green] At most {lanes} would, as predicted from this.")
+        else:
+            excess = ", ".join(f"{count:,} {kind}" for kind, count in self.over.items())
+            way_out = (
+                f"Take hardware.lanes = {self.predicted_lanes}, as predicted from this." if self.predicted_lanes else "Take a larger part."
+            )
+            if "learned_signature" in self.components:
+                saved = sum(self.components[name].get("lut", 0) for name in ("forward_signature", "learned_signature"))
+                way_out = f"hardware.signature = false saves about {saved:,} LUTs. {way_out}"
+            yield f"[bold red]It does not fit:[/bold red] {excess} too many. {way_out}"
+
+    def plot(self, title: str = "") -> Figure:
+        """LUTs and flip-flops of each component; ``title`` in place of the names of design and part."""
+        components = self.components or {"core": {"lut": self.lut, "ff": self.ff}}
+        names = [name.replace("_", " ") for name in components]
+        with figures.style():
+            figure = figures.empty_figure(figures.COLUMN, 1.3 + 0.24 * len(names))
+            axes = figures.plain_axes(figure, title=title or f"{self.design} for {self.target}", xlabel="cells")
+            place = np.arange(len(names))
+            for offset, kind, label, colour, hatch in ((-0.2, "lut", "LUTs", figures.BLUE, ""), (0.2, "ff", "flip-flops", "white", "////")):
+                counts = [counted.get(kind, 0) for counted in components.values()]
+                axes.barh(place + offset, counts, height=0.38, color=colour, hatch=hatch, edgecolor=figures.BLUE, label=label)
+            axes.set_yticks(place, names)
+            axes.invert_yaxis()
+            figures.legend(figure, axes)
+        return figure
+
+
+def synth(
+    design: str | Path | Design, *, target: str = "ice40-up5k", out: Path | None = None, listener: Listener | None = None
+) -> Synthesised:
+    """Synthesise with Yosys for a family of FPGAs.
+
+    Parameters
+    ----------
+    design : path, name or Design
+        Design.
+    target : str
+        "ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18" or "xc7".
+    out : path or None
+        Directory for the Verilog, the script, its log and synth.json.
+    listener : Listener or None
+        Told of progress.
+    """
+    listener = listener or Silent()
+    design = built(design)
+    spec = design.spec
+    directory = results_directory(out, design.name)
+    from boards.parts.synth import synthesise
+
+    began = time.perf_counter()
+    with staged(directory) as folder, tool_failures():
+        listener.say(f"Generating {design.name}.")
+        emit_files(spec, folder)
+        listener.say(f"Synthesising for {target}.{_will_not_fit(spec, target)}")
+        with naming_file(design):
+            found = synthesise(spec, target, folder, notify=listener.say)
+        names = [each.name for each in fields(Synthesised) if hasattr(found, each.name)]
+        shares = {name: getattr(found, name) for name in names} | {"components": plain(found.to_json()["components"])}
+        seconds = time.perf_counter() - began
+        result = Synthesised(design=spec.name, digest=spec.digest, seconds=seconds, **shares)
+        write_json(folder / "synth.json", result)
+    return result
+
+
+def _will_not_fit(spec: DesignSpec, target: str) -> str:
+    """A warning, before minutes of synthesis, of what is too large by more than any error of the prediction; else ""."""
+    from boards.parts.fit import fit, parts
+
+    over = fit(spec, target).surely_over if target in parts() else {}
+    excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())
+    return f" By prediction it does not fit: {excess} too many; `mgd-hw fit` says, in a second, what would." if excess else ""

@@ -1,0 +1,255 @@
+"""Runs of a model: one for each seed, their means and intervals, and the differences between two models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mgd_hw.common.results import Result, plain
+from mgd_hw.data import Data
+from mgd_hw.data.kinds import MEASURES, Judged, Kind
+from mgd_hw.learn.costs import Costs
+from python_ref.spec.design import SATURATION_KINDS
+
+__all__ = ["MODELS", "RECORDS", "TITLES", "Model", "Paired", "Progress", "Training", "interval", "paired", "with_accuracy"]
+
+MODELS = ("float", "fixed", "backprop")
+"""The models that are compared."""
+TITLES = {"float": "float MGD", "fixed": "fixed MGD", "backprop": "back-propagation"}
+"""What a person reads of each model."""
+RECORDS = 50
+"""Points of a learning curve."""
+
+Progress = Callable[[float], None]
+"""Called with the share of a run that is done, from 0 to 1."""
+
+_T_95 = (
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+    2.131,
+    2.120,
+    2.110,
+    2.101,
+    2.093,
+)
+"""Student's t for a two-sided interval of 95 %, for 1 to 19 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2)."""
+
+
+def interval(values: np.ndarray) -> float:
+    """Half the width of the 95 % interval of a mean (Student's t); NaN for one value."""
+    n = len(values)
+    if n < 2:
+        return math.nan
+    t = _T_95[n - 2] if n - 2 < len(_T_95) else 1.960 + 2.42 / (n - 1)  # within 0.002 of the table from 20 on
+    return t * float(np.std(values, ddof=1)) / math.sqrt(n)
+
+
+@dataclass(frozen=True)
+class Training(Judged, Result):
+    """One run of one model.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of parameters, signs and order.
+    scores : dict of str to float
+        The measures of the kind of task, by name, on the samples that it is judged by, at the end; empty for a forward pass
+        outside, of which only the cost is known.
+    cost : float
+        Mean of C/n_out over these samples, at the end.
+    seconds : float
+        Wall-clock time, in seconds.
+    evaluations, writes : int
+        Samples propagated forward; parameters written.
+    saturations : dict of str to int
+        Saturated casts by their kind; fixed model only.
+    curve : dict of str to array
+        ``evaluations`` and ``cost`` (C/n_out) on the way, ``accuracy`` of a classification, and ``steps`` of MGD.
+    parameters : array of float64, shape (P,)
+        Parameters at the end, real, in canonical order.
+    confusion : array of int64, shape (classes, classes), or None
+        Samples by their class (rows) and the answer (columns); None for a regression.
+    failure : str
+        Why the run says nothing, as a clause: it diverged, or its numbers saturated throughout; "" where it does.
+    constant : str
+        What the network answers to every sample, as a person reads it; "" where its answers differ.
+    """
+
+    seed: int
+    scores: dict[str, float]
+    cost: float
+    seconds: float
+    evaluations: int
+    writes: int
+    saturations: dict[str, int] = field(default_factory=dict)
+    curve: dict[str, np.ndarray] = field(default_factory=dict)
+    parameters: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
+    confusion: np.ndarray | None = field(default=None, repr=False, compare=False)
+    failure: str = ""
+    constant: str = ""
+
+    def to_json(self) -> dict:
+        """Its fields as plain data, the scores among them by their names."""
+        found = super().to_json()
+        scores = found.pop("scores")
+        return {"seed": found.pop("seed"), **scores, **found, "diverged": self.diverged}
+
+
+@dataclass(frozen=True)
+class Model(Result):
+    """All runs of one model.
+
+    Attributes
+    ----------
+    runs : tuple of Training
+        One per seed.
+    note : str
+        Why there are none, if there are none.
+    costs : Costs or None
+        Costs of one run; None if there are none.
+    kind : Kind or None
+        How it is judged; None if there are no runs.
+    """
+
+    runs: tuple[Training, ...]
+    note: str = ""
+    costs: Costs | None = None
+    kind: Kind | None = field(default=None, repr=False, compare=False)
+
+    ALSO = ("cost_mean", "cost_std", "evaluations_mean", "writes_mean", "seconds", "saturations", "diverged", "confusion")
+
+    def _of(self, name: str) -> np.ndarray:
+        """A figure of each run; NaN where a run has none."""
+        return np.array([run.scores.get(name, math.nan) if name in MEASURES else getattr(run, name) for run in self.runs], dtype=np.float64)
+
+    def mean(self, name: str) -> float:
+        """Mean over seeds of a measure, or of another figure of the runs; NaN without runs."""
+        return float(self._of(name).mean()) if self.runs else math.nan
+
+    def std(self, name: str) -> float:
+        """Standard deviation over seeds (n − 1); 0 for one seed, NaN without runs."""
+        values = self._of(name)
+        if not np.isfinite(values).all() or not len(values):
+            return math.nan
+        with np.errstate(all="ignore"):  # a run that diverged has values whose squares are not finite
+            return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+    def interval(self, name: str) -> float:
+        """Half the width of the 95 % interval of the mean; NaN for one seed."""
+        values = self._of(name)
+        with np.errstate(all="ignore"):
+            return interval(values) if np.isfinite(values).all() else math.nan
+
+    @property
+    def accuracy_mean(self) -> float:
+        """Mean accuracy over seeds; NaN where there are no classes."""
+        return self.mean("accuracy")
+
+    @property
+    def accuracy_std(self) -> float:
+        """Standard deviation of the accuracy over seeds (n − 1); 0 for one seed."""
+        return self.std("accuracy")
+
+    @property
+    def accuracy_interval(self) -> float:
+        """Half the width of the 95 % interval of the mean accuracy."""
+        return self.interval("accuracy")
+
+    @property
+    def cost_mean(self) -> float:
+        """Mean of C/n_out on the samples that it is judged by."""
+        return self.mean("cost")
+
+    @property
+    def cost_std(self) -> float:
+        """Standard deviation of the cost over seeds."""
+        return self.std("cost")
+
+    @property
+    def evaluations_mean(self) -> float:
+        """Samples propagated forward, per run."""
+        return self.mean("evaluations")
+
+    @property
+    def writes_mean(self) -> float:
+        """Parameters written, per run."""
+        return self.mean("writes")
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of all runs together, in seconds."""
+        return float(self._of("seconds").sum())
+
+    @property
+    def saturations(self) -> dict[str, int]:
+        """Saturated casts of all runs together, by their kind; empty but for the fixed model."""
+        kinds = [kind for kind in SATURATION_KINDS if any(kind in run.saturations for run in self.runs)]
+        return {kind: sum(run.saturations[kind] for run in self.runs) for kind in kinds}
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a run diverged, or saturated throughout."""
+        return any(run.diverged for run in self.runs)
+
+    @property
+    def confusion(self) -> np.ndarray | None:
+        """Samples of all runs together, by their class (rows) and the answer (columns); None where there are no classes."""
+        found = [run.confusion for run in self.runs if run.confusion is not None]
+        return np.sum(found, axis=0) if found else None
+
+    def to_json(self) -> dict:
+        """Its fields as plain data, and for each measure its mean, standard deviation, interval and baseline."""
+        found = super().to_json()
+        found.pop("kind", None)
+        figures: dict[str, object] = {}
+        if self.kind is not None:
+            for name in (measure.name for measure in self.kind.measures):
+                figures |= {f"{name}_{what}": plain(getattr(self, what)(name)) for what in ("mean", "std", "interval")}
+                figures[f"{name}_baseline"] = plain(self.kind.baseline[name])
+        return {"runs": found.pop("runs"), "note": found.pop("note"), "costs": found.pop("costs"), **figures, **found}
+
+
+@dataclass(frozen=True)
+class Paired(Result):
+    """The first measure of the kind of task, of one model less that of another, seed by seed.
+
+    Attributes
+    ----------
+    mean : float
+        Mean of the differences; NaN where a run diverged.
+    interval : float
+        Half the width of its 95 % interval.
+    """
+
+    mean: float
+    interval: float
+
+
+def paired(left: Model, right: Model) -> Paired:
+    """The differences between two models, seed by seed; NaN where a run of either diverged."""
+    if left.kind is None or left.diverged or right.diverged:
+        return Paired(math.nan, math.nan)
+    name = left.kind.measures[0].name
+    pairs = zip(left.runs, right.runs, strict=False)
+    differences = np.array([a.scores.get(name, math.nan) - b.scores.get(name, math.nan) for a, b in pairs])
+    return Paired(float(differences.mean()) if len(differences) else math.nan, interval(differences))
+
+
+def with_accuracy(data: Data, accuracy: np.ndarray, curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A learning curve, with the accuracy where there are classes."""
+    return curve | ({"accuracy": accuracy} if data.kind.classes else {})

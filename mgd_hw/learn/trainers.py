@@ -1,0 +1,193 @@
+"""What trains each model of a design, from each of its seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mgd_hw.data import Data
+from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import has_slopes
+from mgd_hw.learn.divergence import failure, saturation_shares
+from mgd_hw.learn.judging import judge_fixed
+from mgd_hw.learn.learners import train_backprop, train_mgd
+from mgd_hw.learn.runs import RECORDS, Progress, Training, with_accuracy
+from python_ref.datasets import SampleOrder, quantise
+from python_ref.floating import of_design
+from python_ref.parameters import initial_parameters, quantise_parameters
+from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.probes import COUNTERS
+
+if TYPE_CHECKING:
+    from python_ref.curve import Curve
+
+__all__ = ["start_of", "trainers_of", "warm_up"]
+
+
+def start_of(spec: DesignSpec, seed: int, start: np.ndarray | None) -> np.ndarray:
+    """Raw parameters (int64, shape (P,)) that all models start from: the hardware's, so that no model starts elsewhere."""
+    return quantise_parameters(spec, initial_parameters(spec, seed) if start is None else start)
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What one seed trains."""
+
+    design: Design
+    spec: DesignSpec
+    data: Data
+    seed: int
+    number: int
+    steps: int
+    raw: np.ndarray
+
+    @property
+    def parameters(self) -> np.ndarray:
+        return self.spec.formats.weight.to_real(self.raw)
+
+    @property
+    def order(self) -> SampleOrder:
+        return replace(self.data.order, seed=self.data.order.seed + self.number)
+
+    @property
+    def record_every(self) -> int:
+        return max(1, self.steps // RECORDS)
+
+
+def _curve(found: Curve, data: Data, n_out: int) -> dict[str, np.ndarray]:
+    return with_accuracy(data, found.accuracy, {"steps": found.steps, "evaluations": found.evaluations, "cost": found.cost / n_out})
+
+
+def _train_float(task: _Task, progress: Progress) -> Training:
+    from python_ref.floating.online import train
+
+    train_part, test = task.data.train, task.data.test
+    begun = time.perf_counter()
+    result = train(
+        task.spec,
+        task.parameters,
+        train_part.inputs,
+        train_part.targets,
+        task.order,
+        task.steps,
+        evaluation=(test.inputs, test.targets),
+        record_every=task.record_every,
+        progress=lambda done: progress(done / task.steps),
+    )
+    seconds = time.perf_counter() - begun
+    curve = _curve(result.curve, task.data, task.spec.network.n_out)
+    return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
+
+
+def _real_training(
+    task: _Task, parameters: np.ndarray, seconds: float, evaluations: int, writes: int, curve: dict[str, np.ndarray]
+) -> Training:
+    """A finished run of a model in real numbers."""
+    data, n_out = task.data, task.spec.network.n_out
+    with np.errstate(all="ignore"):  # a run that diverged is told by its cost
+        answers = of_design.outputs(task.spec, parameters, data.test.inputs)
+    start = of_design.evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
+    cost = float(curve["cost"][-1])
+    return Training(
+        seed=task.seed,
+        **data.kind.verdict(answers),
+        cost=cost,
+        seconds=seconds,
+        evaluations=evaluations,
+        writes=writes,
+        curve=curve,
+        parameters=parameters,
+        failure=failure(data, cost, start),
+    )
+
+
+def _train_fixed(task: _Task, progress: Progress) -> Training:
+    from python_ref.fixed.fast import train
+    from python_ref.fixed.machine import initial_state
+
+    spec, data = task.spec, task.data
+    inputs, targets = quantise(spec, data.train)
+    test, start = quantise(spec, data.test), judge_fixed(spec, task.raw, data)
+    begun = time.perf_counter()
+    result = train(
+        spec,
+        initial_state(spec, task.raw),
+        inputs,
+        targets,
+        task.order,
+        task.steps,
+        evaluation=test,
+        record_every=task.record_every,
+        progress=lambda done: progress(done / task.steps),
+    )
+    seconds = time.perf_counter() - begun
+    curve = _curve(result.curve, data, spec.network.n_out)
+    counters = dict(zip(COUNTERS, result.state.counters.tolist(), strict=True))
+    final = judge_fixed(spec, result.state.parameters, data)
+    shares = saturation_shares(spec, counters, result.evaluations) | final.saturated
+    return Training(
+        seed=task.seed,
+        **data.kind.verdict(final.answers),
+        cost=final.cost,
+        seconds=seconds,
+        evaluations=result.evaluations,
+        writes=counters["writes"],
+        saturations={kind: counters[f"saturated_{kind}"] for kind in SATURATION_KINDS},
+        curve=curve,
+        parameters=spec.formats.weight.to_real(result.state.parameters),
+        failure=failure(data, final.cost, start.cost, shares),
+    )
+
+
+_TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed}
+
+
+def trainers_of(
+    design: Design, data: Data, number: int, steps: int, start: np.ndarray | None = None
+) -> dict[str, Callable[[Progress], Training]]:
+    """What trains each model that there is of a design, from its seed number ``number``.
+
+    Parameters
+    ----------
+    design, data : Design, Data
+        What learns what.
+    number : int
+        Seed number k is the design's own plus k; number 0 leaves everything as the design file says.
+    steps : int
+        Of MGD.
+    start : array of float64, shape (P,), or None
+        Initial parameters, in place of random ones.
+    """
+    seed = design.spec.network.initial.seed + number
+    own = design.with_seed(seed) if number else design
+    if not design.float_only.requests:
+        task = _Task(design, own.spec, data, seed, number, steps, start_of(own.spec, seed, start))
+        trainers: dict[str, Callable[[Progress], Training]] = {name: partial(train, task) for name, train in _TRAINERS.items()}
+        return trainers | ({"backprop": partial(train_backprop, own, data, seed, task.raw)} if has_slopes(design) else {})
+    raw = start_of(own.spec, seed, start) if design.float_only.architecture == "dense" else None
+    order = replace(data.order, seed=data.order.seed + number)
+    found: dict[str, Callable[[Progress], Training]] = {
+        "float": partial(train_mgd, own, data, own.spec.perturbation.seed, order, steps, raw)
+    }
+    if has_slopes(design):
+        found["backprop"] = partial(train_backprop, own, data, seed, raw)
+    return found
+
+
+def warm_up(design: Design, data: Data) -> None:
+    """Compile what is compiled, so that no run's time includes it."""
+    from python_ref.fixed import fast
+    from python_ref.fixed.machine import initial_state
+    from python_ref.floating import online
+
+    spec = design.spec
+    raw = start_of(spec, spec.network.initial.seed, None)
+    one = data.train.take(np.arange(1))
+    order = SampleOrder(1, False)
+    online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
+    fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)

@@ -1,0 +1,113 @@
+"""A chapter of a report: all that is known of one design."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mgd_hw.common.files import FOLDER
+from mgd_hw.common.progress import Listener
+from mgd_hw.common.results import Result
+from mgd_hw.design.description import Design
+from mgd_hw.design.samples import load_design
+from mgd_hw.hardware.cosim import Cosimulated, cosim
+from mgd_hw.hardware.generate import Generated, generate
+from mgd_hw.hardware.synth import Synthesised, synth
+from mgd_hw.learn.compare import Comparison, compare
+from mgd_hw.learn.profile import Observed, observe
+from mgd_hw.reports.provenance import Provenance, provenance
+
+__all__ = ["Chapter", "Plan", "chapter_of", "found_build"]
+
+
+@dataclass(frozen=True)
+class Chapter(Result):
+    """What is known of one design; a part that was not done is None.
+
+    Attributes
+    ----------
+    title : str
+        Of the chapter.
+    text : str
+        The design file.
+    generated, cosimulated, compared, synthesised, observed, provenance : results, or None
+        Its parts.
+    built : dict or None
+        build.json of a bitstream of the same design.
+    placement : str
+        The picture of that, as svg; "" without one.
+    """
+
+    title: str
+    text: str
+    generated: Generated
+    cosimulated: Cosimulated | None = None
+    compared: Comparison | None = None
+    synthesised: Synthesised | None = None
+    observed: Observed | None = None
+    provenance: Provenance | None = None
+    built: dict[str, Any] | None = None
+    placement: str = field(default="", repr=False)
+
+    @property
+    def good(self) -> bool:
+        """Whether the core is equal to its model, as far as that was looked at, and no compared run diverged."""
+        equal = self.cosimulated is None or self.cosimulated.equal
+        return equal and (self.compared is None or not self.compared.diverged)
+
+    @property
+    def cycles(self) -> dict[str, Any]:
+        """The cycle contract, from the manifest."""
+        return self.generated.manifest.get("cycles", {})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a chapter of a report shows: steps of the proof, seeds and steps of the comparison, a part and a board."""
+
+    proof: int
+    seeds: int
+    steps: int
+    target: str
+    board: str
+
+
+def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path, listener: Listener) -> Chapter:
+    """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
+    called, generated = shlex.quote(called), generate(design, place, listener=listener)
+    cosimulated = cosim(design, steps=plan.proof, out=place, listener=listener)
+    compared = compare(design, seeds=plan.seeds, steps=plan.steps, board=plan.board, out=place, listener=listener)
+    if compared.interrupted:
+        raise KeyboardInterrupt
+    data = load_design(design)
+    listener.say("Looking at the numbers of a run.")
+    observed = observe(design, data, steps=plan.steps, listener=listener)
+    synthesised = synth(design, target=plan.target, out=place, listener=listener)
+    commands = (
+        f"mgd-hw generate {called}",
+        f"mgd-hw cosim {called} --steps {plan.proof}",
+        f"mgd-hw compare {called} --seeds {plan.seeds} --steps {plan.steps} --board {plan.board}",
+        f"mgd-hw synth {called} --target {plan.target}",
+        f"mgd-hw report {called} --proof {plan.proof} --seeds {plan.seeds} --steps {plan.steps} --target {plan.target} "
+        f"--board {plan.board}",
+    )
+    built, placement = found_build(design, place)
+    origin = provenance(design, data, commands, plan.seeds)
+    return Chapter(title, design.text, generated, cosimulated, compared, synthesised, observed, origin, built, placement)
+
+
+def found_build(design: Design, place: Path) -> tuple[dict[str, Any] | None, str]:
+    """build.json and the picture of the latest bitstream of the very same design, where ``build`` leaves them; (None, "") without one."""
+    found = [*(FOLDER / design.name).glob("*/build.json"), *place.glob("*/build.json")]
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            built = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(built, dict) and built.get("digest") == design.spec.digest:
+            picture = path.with_name("placement.svg")
+            return built, picture.read_text(encoding="utf-8") if picture.is_file() else ""
+    return None, ""

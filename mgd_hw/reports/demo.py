@@ -1,0 +1,97 @@
+"""The verb ``demo``: everything, on two of the shipped designs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mgd_hw.common import style
+from mgd_hw.common.files import results_directory, staged
+from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.results import Result
+from mgd_hw.design.argument import read
+from mgd_hw.reports.chapter import Chapter, Plan, chapter_of
+from mgd_hw.reports.page import write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+__all__ = ["Demonstrated", "demo"]
+
+DEMONSTRATED = {"xor": ("XOR", 1000, 3, 10_000), "digits": ("Handwritten digits", 100, 2, 300_000)}
+"""What a demonstration shows: title, steps of co-simulation, seeds and steps of the comparison."""
+
+
+@dataclass(frozen=True)
+class Demonstrated(Result):
+    """What a demonstration found.
+
+    Attributes
+    ----------
+    directory : Path
+        Where report.html and report.json are.
+    designs : tuple of Chapter
+        What was done with each design.
+    seconds : float
+        It all took.
+    """
+
+    directory: Path
+    designs: tuple[Chapter, ...]
+    seconds: float
+
+    ALSO = ("good",)
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """ "designs": what was found of each."""
+        parts = ("cosimulated", "compared", "synthesised")
+        rows = []
+        for chapter in self.designs:
+            row: dict[str, Any] = {"design": chapter.generated.design, "digest": chapter.generated.digest}
+            for name in parts:
+                part = getattr(chapter, name)
+                row |= {} if part is None else {f"{name}.{key}": value for key, value in Result.tables(part)["result"][0].items()}
+            rows.append(row)
+        return {"designs": rows}
+
+    @property
+    def good(self) -> bool:
+        """Whether every core is equal to its model, and no compared run diverged."""
+        return all(chapter.good for chapter in self.designs)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for chapter in self.designs:
+            yield style.wrapped(f"\n[bold]— {style.escape(chapter.title)} —[/bold]")
+            for part in (chapter.cosimulated, chapter.compared, chapter.synthesised):
+                if part is not None:
+                    yield part
+        yield f"\nWrote {style.escape(str(self.directory / 'report.html'))} and report.json in {self.seconds:.0f} s"
+
+    def plot(self) -> Figure:
+        return next(chapter.compared for chapter in reversed(self.designs) if chapter.compared).plot()
+
+
+def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demonstrated:
+    """Generate, co-simulate, compare and synthesise the designs xor and digits; write report.html and report.json.
+
+    Parameters
+    ----------
+    out : path or None
+        Directory for everything.
+    listener : Listener or None
+        Told of progress.
+    """
+    listener = listener or Silent()
+    directory = results_directory(out, "demo")
+    began = time.perf_counter()
+    chapters = []
+    for number, (name, (title, cosim_steps, seeds, steps)) in enumerate(DEMONSTRATED.items(), 1):
+        listener.say(f"[{number} of {len(DEMONSTRATED)}] {title}")
+        plan = Plan(cosim_steps, seeds, steps, "ice40-up5k", "icebreaker")
+        chapters.append(chapter_of(read(name), name, title, plan, directory / name, listener))
+    with staged(directory) as folder:
+        write(folder, "mgd-hw demo", tuple(chapters))
+    return Demonstrated(directory, tuple(chapters), time.perf_counter() - began)
