@@ -223,7 +223,7 @@ def test_the_fixed_model_knows_nothing_of_the_float_side() -> None:
 
 def test_the_oracles_share_nothing_with_the_models() -> None:
     """They import the description of a design, and nothing that computes."""
-    for name in ("tests/oracle.py", "tests/support/float_oracle.py"):
+    for name in ("tests/support/oracle.py", "tests/support/float_oracle.py"):
         shared = {found for found in imports(ROOT / name) if found.split(".")[0] in OURS}
         assert shared and shared <= {
             "python_ref.spec.design",

@@ -31,6 +31,7 @@ from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from mgd_hw.learn.runs import MODELS, TITLES, Model, Paired, Progress, Training, paired
 from mgd_hw.learn.trainers import start_of, trainers_of, warm_up
+from python_ref.floating import of_design
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

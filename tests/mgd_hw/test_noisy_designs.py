@@ -18,7 +18,7 @@ from python_ref.spec.number import Fixed
 from python_ref.trace import Run
 from rtl_gen.serial.linked import emit_linked
 from sim.virtual import VirtualBoard, build_virtual
-from tests.mgd_hw.test_session import Wire
+from tests.mgd_hw.device.test_session import Wire
 from tests.support.designs import random_design, random_parameters, random_samples
 from tests.support.fake_device import Noise
 from tests.support.virtual_board import DIVISOR
