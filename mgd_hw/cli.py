@@ -213,10 +213,10 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
 @click.option("--clock", type=click.FloatRange(0, min_open=True), metavar="MHZ", help="Of the board's core, to tell what limits.")
 @click.option("--verilog", type=click.Path(path_type=Path), metavar="FILE", help="A file for the virtual board to run.")
 @_options("of_board", "out", "json")
-def train(design: str, clock: float | None, out: Path | None, as_json: bool, **options: Any) -> None:
+def train(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Train a core on a board, or on a virtual one; go on after an interrupt; compare with the model, bit for bit."""
     with _terminal(as_json) as terminal:
-        result = mgd_hw.train(design, clock=None if clock is None else 1e6 * clock, out=out, listener=terminal, **options)
+        result = mgd_hw.train(design, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted, failed=not result.equal)
 
 

@@ -1,4 +1,4 @@
-"""What the verbs of :mod:`mgd_hw.flow` return: frozen, typed, one JSON object each, printed, drawn and tabulated on demand."""
+"""What the verbs return: frozen and typed results, each of which prints, draws and tabulates itself, and is one JSON object."""
 
 from __future__ import annotations
 

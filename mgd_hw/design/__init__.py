@@ -5,7 +5,8 @@
 ``derive``        what the file leaves out, and why; ``description`` is the result
 ``float_only``    what a design may request that no hardware does; ``float_model`` is the float model of a design
 ``samples``       the samples of a design, which ``formats`` checks against its number formats
-``starters``      the files that ``mgd-hw new`` writes
+``argument``      a design as the verbs take it, by path, name or as it is; ``run`` is the run that it describes
+``starters``      the files that ``new`` writes
 ``reference``     the page docs/design-file.md
 ``shipped/``      the design files that come with the package
 """

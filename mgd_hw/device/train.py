@@ -229,7 +229,7 @@ def train(
     divisor : int
         Cycles per bit of a virtual board's line.
     clock : float or None
-        Of the core, in hertz.
+        Clock of the board's core, in MHz, by which the result says what limits the rate.
     verilog : path or None
         A file for the virtual board, in place of the Verilog just generated.
     board : str or None
@@ -294,7 +294,7 @@ def _train_over_link(
     from mgd_hw.device.checkpoint import CHECKPOINT, Checkpoint, RunDigest
     from mgd_hw.device.session import Model
 
-    path, statistics, hertz = directory / CHECKPOINT, Statistics(), clock or math.nan
+    path, statistics, hertz = directory / CHECKPOINT, Statistics(), math.nan if clock is None else 1e6 * clock
     classes = bool(data.kind.classes)
     digests = RunDigest(run)
     begun = Checkpoint.read(path, digests) if resume else None
