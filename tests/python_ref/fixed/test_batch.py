@@ -13,7 +13,7 @@ from python_ref.fixed.perturbation import SignSource
 from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.perturbation import Kind
 from tests.designs import random_design, random_parameters, random_samples
-from tests.python_ref.test_fast import assert_same
+from tests.python_ref.fixed.test_fast import assert_same
 
 
 def design(rng: random.Random) -> DesignSpec:
