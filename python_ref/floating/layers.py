@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -50,7 +51,7 @@ class Variation:
 
     def part(self, first: int, shape: Shape) -> Variation:
         """Of the nodes from ``first`` on, in the shape of a layer's nodes, with room for samples."""
-        size = int(np.prod(shape))
+        size = prod(shape)
         cut = [each[first : first + size].reshape(*shape, 1) for each in (self.scale, self.gain, self.offset, self.shift)]
         return Variation(*cut)
 
@@ -86,7 +87,7 @@ class _Scratch(threading.local):
 
     def array(self, shape: Shape, kind: np.dtype) -> np.ndarray:
         """An array whose values last until the next call."""
-        size = int(np.prod(shape)) * kind.itemsize
+        size = prod(shape) * kind.itemsize
         if size > self._bytes.size:
             self._bytes = np.empty(size, np.uint8)
         return self._bytes[:size].view(kind).reshape(shape)
@@ -141,7 +142,7 @@ class Dense:
 
     def weights_shape(self, shape: Shape) -> Shape:
         """(n_out, 1 + n_in)"""
-        return self.n_out, 1 + int(np.prod(shape))
+        return self.n_out, 1 + prod(shape)
 
     def node_shape(self, shape: Shape) -> Shape:
         """(n_out,)"""
@@ -317,8 +318,8 @@ class Sequential:
             following = layer.output_shape(shape)
             weights, nodes = layer.weights_shape(shape), layer.node_shape(shape)
             places.append(_Place(layer, f"{layer.kind}{number}", shape, weights, nodes, parameter, node))
-            parameter += 0 if weights is None else int(np.prod(weights))
-            node += 0 if nodes is None else int(np.prod(nodes))
+            parameter += 0 if weights is None else prod(weights)
+            node += 0 if nodes is None else prod(nodes)
             shape = following
         return tuple(places)
 
@@ -340,7 +341,7 @@ class Sequential:
     @cached_property
     def n_in(self) -> int:
         """Number of inputs of a sample."""
-        return int(np.prod(self.input_shape))
+        return prod(self.input_shape)
 
     @cached_property
     def n_parameters(self) -> int:
@@ -394,7 +395,7 @@ class Sequential:
                     record = base[number]  # type: ignore[index]
                 else:
                     record = self._pass(place, theta, x, base[number] if same else None)  # type: ignore[index]
-                    z, own, size = record.z, None, int(np.prod(place.nodes))
+                    z, own, size = record.z, None, prod(place.nodes)
                     assert z is not None
                     if shifted:
                         assert shift is not None
@@ -410,7 +411,7 @@ class Sequential:
 
     def _weights(self, place: _Place, theta: np.ndarray) -> np.ndarray:
         assert place.weights is not None
-        return theta[place.parameter : place.parameter + int(np.prod(place.weights))].reshape(place.weights)
+        return theta[place.parameter : place.parameter + prod(place.weights)].reshape(place.weights)
 
     def _pass(self, place: _Place, theta: np.ndarray, x: np.ndarray, base: _Record | None) -> _Record:
         """z of a layer; taken from ``base`` where its input is the same."""
@@ -431,7 +432,7 @@ class Sequential:
             if place.nodes is None or place.node < first:
                 continue
             start = place.node - first
-            error = errors.T[start : start + int(np.prod(place.nodes))]
+            error = errors.T[start : start + prod(place.nodes)]
             weights = self._weights(place, found)
             error = error.reshape(weights.shape[0], -1)
             np.matmul(error, place.layer.unfold(record.x).T, out=weights[:, 1:])
@@ -444,7 +445,7 @@ class Sequential:
         for place, record, after in zip(self._places, trace, [*trace[1:], None], strict=True):
             if place.nodes is None:
                 continue
-            own = found[place.node : place.node + int(np.prod(place.nodes))].reshape(record.y.shape)
+            own = found[place.node : place.node + prod(place.nodes)].reshape(record.y.shape)
             if place.layer.activation.differentiable:
                 own &= _slope(place.layer.activation, record.y, self._part(place)) != 0
             following = self._places[self._places.index(place) + 1].layer if after is not None else None
