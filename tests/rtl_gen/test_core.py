@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import Command, Memory
-from python_ref.spec.schedule import Difference
 from rtl_gen.fanout import MAX_DIRECT_LANES
 from sim import host
 from sim.run import Stalls
 from tests.support.designs import random_design, random_parameters
+from tests.support.faults import DESIGNS
 from tests.support.lockstep import Lockstep, run_lockstep
 
 STEPS = 50
@@ -183,9 +183,8 @@ def test_stopping_and_resuming_equals_the_uninterrupted_run(part, seed):
 
 
 def test_a_load_takes_a_new_sample_and_a_new_baseline():
-    rng = random.Random(12)
-    spec = constant_rate(random_design(rng, max_size=4, differences=(Difference.ONE_SIDED,)))
-    spec = replace(spec, schedule=replace(spec.schedule, sample_period=6, update_period=1))
+    rng, spec = random.Random(12), DESIGNS["node"]
+    spec = replace(spec, schedule=replace(spec.schedule, sample_period=6))
     others = [random_parameters(rng, spec) for _ in range(2)]
 
     def scenario(lockstep: Lockstep) -> None:
@@ -200,8 +199,8 @@ def test_a_load_takes_a_new_sample_and_a_new_baseline():
 
 
 def test_writes_are_dropped_while_the_core_is_busy():
-    rng = random.Random(8)
-    spec = constant_rate(random_design(rng, max_size=5, signature=True))
+    rng, spec = random.Random(8), DESIGNS["node"]
+    assert spec.hardware.signature
     spec = replace(spec, schedule=replace(spec.schedule, perturbation_period=2, sample_period=2))
     other = random_parameters(rng, spec)
     names = ("count", "exponent", "perturbation_period", "sample_period", "update_period", "select", "address", "stream")
@@ -262,8 +261,7 @@ def test_a_core_that_is_told_where_a_run_was_goes_on_with_it(part, seed):
 
 
 def test_a_core_built_for_longer_periods_runs_shorter_ones():
-    rng = random.Random(3)
-    spec = constant_rate(random_design(rng, optimizers=(random_design(rng).optimizer.__class__,)))
+    rng, spec = random.Random(3), constant_rate(DESIGNS["momentum"])
     spec = replace(spec, hardware=replace(spec.hardware, gradient_memory=True))
     spec = replace(spec, schedule=replace(spec.schedule, perturbation_period=3, sample_period=2, update_period=4))
     others = [
@@ -283,8 +281,7 @@ def test_a_core_built_for_longer_periods_runs_shorter_ones():
 
 
 def test_a_stop_while_waiting_for_a_sample_ends_the_run():
-    rng = random.Random(5)
-    spec = constant_rate(random_design(rng))
+    rng, spec = random.Random(5), DESIGNS["node"]
 
     def scenario(lockstep: Lockstep) -> None:
         lockstep.prepare()
