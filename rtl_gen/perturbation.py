@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
+from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, WalshGrayCode, stochastic_generator
 from python_ref.spec.registers import phase_bits
 from rtl_gen.slot import active_lanes, delayed, slot_layout
 
@@ -25,6 +25,7 @@ __all__ = [
     "RandomSigns",
     "SequentialSigns",
     "StochasticWords",
+    "WalshGraySigns",
     "WalshSigns",
     "leap",
     "sign_layout",
@@ -290,6 +291,14 @@ class WalshSigns(CountedSigns):
         return phase + 1
 
 
+class WalshGraySigns(WalshSigns):
+    """Rows of a Sylvester-Hadamard matrix, in Gray-code order."""
+
+    def sign(self, index, phase):
+        """The sign of a Walsh code at the Gray code of the phase."""
+        return super().sign(index, phase ^ phase[1:])
+
+
 class SequentialSigns(CountedSigns):
     """One quantity at a time."""
 
@@ -298,7 +307,12 @@ class SequentialSigns(CountedSigns):
         return 0, index == phase
 
 
-_SOURCES: dict[type[Code], type[_SignPorts]] = {LfsrCode: RandomSigns, WalshCode: WalshSigns, SequentialCode: SequentialSigns}
+_SOURCES: dict[type[Code], type[_SignPorts]] = {
+    LfsrCode: RandomSigns,
+    WalshCode: WalshSigns,
+    WalshGrayCode: WalshGraySigns,
+    SequentialCode: SequentialSigns,
+}
 
 
 def sign_source(spec: DesignSpec) -> _SignPorts:
