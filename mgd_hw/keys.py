@@ -325,7 +325,7 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         "code",
         _choices(dict.fromkeys(_CODES)),
         '"lfsr"',
-        "The signs: random ±1, Walsh-Hadamard rows, one quantity at a time; or sinusoids, in software only.",
+        "The signs: random ±1, Walsh-Hadamard rows, those rows in Gray-code order, one quantity at a time; or sinusoids, in software only.",
         _one_of({name: name for name in _CODES}),
     ),
     (

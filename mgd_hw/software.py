@@ -206,7 +206,8 @@ def check_hardware(design: Design) -> None:
         If the design asks for such a thing; it names the first.
     """
     for key, value in design.software.asks:
-        shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": "lfsr, walsh or sequential"}
+        codes = "lfsr, walsh, walsh-gray or sequential"
+        shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": codes}
         change = f"Take {shown[key]}" if key in shown else "Remove it"
         reason = f"{ONLY_SOFTWARE[key]} has no hardware yet"
         remedy = f"`mgd-hw compare` and `mgd-hw diagnose` run it. {change} to build the design."

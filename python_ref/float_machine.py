@@ -21,7 +21,7 @@ from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.optimizer import Momentum, Sgd
-from python_ref.spec.perturbation import LfsrCode, SequentialCode, WalshCode
+from python_ref.spec.perturbation import LfsrCode, SequentialCode, WalshCode, WalshGrayCode
 
 __all__ = [
     "SinusoidalCode",
@@ -100,8 +100,9 @@ def sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
         s = bits.reshape(shape).astype(np.float64)
         s *= -2.0
         s += 1.0
-    elif kind is WalshCode:
-        odd = (index + 1) & (p % (1 << int(spec.quantities).bit_length()))
+    elif kind in (WalshCode, WalshGrayCode):
+        row = p % (1 << int(spec.quantities).bit_length())
+        odd = (index + 1) & (row ^ row >> 1 if kind is WalshGrayCode else row)
         for shift in (32, 16, 8, 4, 2, 1):
             odd ^= odd >> shift
         s = 1.0 - 2.0 * (odd & 1)

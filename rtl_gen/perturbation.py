@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
+from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, WalshGrayCode, stochastic_generator
 from python_ref.spec.registers import phase_bits
 from rtl_gen.slot import active_lanes, delayed, slot_layout
 
@@ -26,6 +26,7 @@ __all__ = [
     "RoundingNoise",
     "SequentialSigns",
     "StateLoader",
+    "WalshGraySigns",
     "WalshSigns",
     "leap",
     "sign_layout",
@@ -299,6 +300,14 @@ class WalshSigns(CountedSigns):
         return phase + 1
 
 
+class WalshGraySigns(WalshSigns):
+    """Signs from the rows of a Sylvester-Hadamard matrix, with the phase in Gray-code order."""
+
+    def sign(self, index, phase):
+        """Sign of the Walsh code in the phase that is the Gray code of ``phase``."""
+        return super().sign(index, phase ^ phase[1:])
+
+
 class SequentialSigns(CountedSigns):
     """Signs of the sequential code, which perturbs one quantity at a time."""
 
@@ -307,7 +316,12 @@ class SequentialSigns(CountedSigns):
         return 0, index == phase
 
 
-_SOURCES: dict[type[Code], type[_SignSource]] = {LfsrCode: RandomSigns, WalshCode: WalshSigns, SequentialCode: SequentialSigns}
+_SOURCES: dict[type[Code], type[_SignSource]] = {
+    LfsrCode: RandomSigns,
+    WalshCode: WalshSigns,
+    WalshGrayCode: WalshGraySigns,
+    SequentialCode: SequentialSigns,
+}
 
 
 def sign_source(spec: DesignSpec) -> _SignSource:

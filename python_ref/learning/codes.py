@@ -16,7 +16,7 @@ import numpy as np
 from python_ref.perturbation import BitStream
 from python_ref.spec.perturbation import Trinomial
 
-__all__ = ["CODES", "Code", "RandomCode", "SequentialCode", "SinusoidalCode", "WalshCode"]
+__all__ = ["CODES", "Code", "RandomCode", "SequentialCode", "SinusoidalCode", "WalshCode", "WalshGrayCode"]
 
 BLOCK_SIGNS = 1 << 16
 """Signs of parameters that are held at once where they come by rows."""
@@ -143,6 +143,14 @@ class RandomCode:
         sign_stream(self.seed).spread(row * quantities + start, quantities, turned, out)
 
 
+def _walsh_rows(numbers: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Rows of the Walsh code, by their numbers (int64, shape (count,)), of quantities ``start`` … ``stop − 1`` (int8, ±1)."""
+    odd = np.arange(start + 1, stop + 1, dtype=np.int64) & numbers[:, None]
+    for shift in (32, 16, 8, 4, 2, 1):
+        odd ^= odd >> shift
+    return (1 - 2 * (odd & 1)).astype(np.int8)
+
+
 @dataclass(frozen=True)
 class WalshCode(_ByRows):
     """Signs ±1: −1 where the parity of ((i + 1) AND (p mod 2ᵐ)) is odd, 2ᵐ the smallest power of two above D. Row 0 of the matrix
@@ -160,11 +168,20 @@ class WalshCode(_ByRows):
 
     def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
         """int8, ±1."""
-        phase = (np.arange(first, first + count, dtype=np.int64) % self.period(quantities))[:, None]
-        odd = np.arange(start + 1, (quantities if stop is None else stop) + 1, dtype=np.int64) & phase
-        for shift in (32, 16, 8, 4, 2, 1):
-            odd ^= odd >> shift
-        return (1 - 2 * (odd & 1)).astype(np.int8)
+        p = np.arange(first, first + count, dtype=np.int64) % self.period(quantities)
+        return _walsh_rows(p, start, quantities if stop is None else stop)
+
+
+@dataclass(frozen=True)
+class WalshGrayCode(WalshCode):
+    """The rows of the Walsh code in Gray-code order: row p is its row p ⊕ ⌊p/2⌋, p being counted modulo 2ᵐ."""
+
+    name: ClassVar[str] = "walsh-gray"
+
+    def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """int8, ±1."""
+        p = np.arange(first, first + count, dtype=np.int64) % self.period(quantities)
+        return _walsh_rows(p ^ (p >> 1), start, quantities if stop is None else stop)
 
 
 @dataclass(frozen=True)
@@ -210,5 +227,5 @@ class SinusoidalCode(_ByRows):
         return np.sqrt(2.0) * np.sin(2 * np.pi * (index * p % turns) / turns)
 
 
-CODES: dict[str, type[Code]] = {code.name: code for code in (RandomCode, WalshCode, SequentialCode, SinusoidalCode)}
+CODES: dict[str, type[Code]] = {code.name: code for code in (RandomCode, WalshCode, WalshGrayCode, SequentialCode, SinusoidalCode)}
 """The codes by their names in a design file."""

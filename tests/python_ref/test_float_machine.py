@@ -16,12 +16,12 @@ from python_ref.spec.design import DesignSpec, Formats
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum, Sgd
-from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
 from tests.designs import random_design
 
 KINDS, DIFFERENCES = tuple(Kind), tuple(Difference)
-ORTHOGONAL = (WalshCode(), SequentialCode(), SinusoidalCode())
+ORTHOGONAL = (WalshCode(), WalshGrayCode(), SequentialCode(), SinusoidalCode())
 FINE = Formats(weight=Fixed(True, 4, 20), table=Fixed(True, 1, 13))
 """Formats that refuse none of the amplitudes and rates below; the float model knows no format."""
 HELD = MAX_PERIOD

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from python_ref.learning.codes import BLOCK_SIGNS, Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode
+from python_ref.learning.codes import BLOCK_SIGNS, Code, RandomCode, SequentialCode, SinusoidalCode, WalshCode, WalshGrayCode
 from python_ref.learning.estimators import (
     Estimator,
     Exact,
@@ -47,7 +47,7 @@ def estimator(kind: str, network: Sequential, code: Code, *, two_sided: bool = T
 
 @pytest.mark.parametrize("network", [IMAGE, DENSE], ids=["convolution", "dense"])
 @pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
-@pytest.mark.parametrize("code", [WalshCode(), SequentialCode(), SinusoidalCode()], ids=lambda code: code.name)
+@pytest.mark.parametrize("code", [WalshCode(), WalshGrayCode(), SequentialCode(), SinusoidalCode()], ids=lambda code: code.name)
 @pytest.mark.parametrize("kind", ["node", "weight"])
 def test_a_whole_period_is_the_true_gradient(kind: str, code: Code, apart: bool, network: Sequential) -> None:
     """To Δ² where the difference is two-sided, else to Δ: the curvature.
@@ -58,7 +58,7 @@ def test_a_whole_period_is_the_true_gradient(kind: str, code: Code, apart: bool,
     theta, x, t, true = example(network)
     sides = {two_sided: estimator(kind, network, code, two_sided=two_sided, apart=apart) for two_sided in (False, True)}
     for two_sided, each in sides.items():
-        period, second = code.period(each.quantities), two_sided and not (kind == "node" and code.name == "walsh")
+        period, second = code.period(each.quantities), two_sided and not (kind == "node" and isinstance(code, WalshCode))
         assert period is not None
         found = each.estimate(theta, np.repeat(x, period, 0), np.repeat(t, period, 0), 0).gradient / code.power(each.quantities)
         assert found == pytest.approx(true, abs=(1e-6 if second else 1e-3) * np.linalg.norm(true))
