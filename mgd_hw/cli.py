@@ -336,7 +336,7 @@ def fetch(task: str, out: Path | None, as_json: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Say which tools were found, which are missing, and what to do about it."""
     with _terminal(as_json) as terminal:
-        result = mgd_hw.hardware.doctor()
+        result = mgd_hw.doctor()
         terminal.finish(result, code=0 if result.good else 2)
 
 

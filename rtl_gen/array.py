@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The array of lanes with what they share: addresses, strobes, signs and words at the right cycle, and the counts."""
+"""The array of lanes with their shared control: addresses, strobes, signs and operands in the right cycles, and the counts."""
 
 from __future__ import annotations
 
@@ -21,45 +21,60 @@ from rtl_gen.slot import active_lanes, ahead_layout, delayed, ends_pass, pipelin
 __all__ = ["LaneArray"]
 
 _PLACES = (MAX_DIRECT_LANES - 1).bit_length()
-"""Places of a lane's number within so many."""
+"""Number of low bits of a lane's number that give its position within a group of :data:`MAX_DIRECT_LANES`."""
 
 
 class LaneArray(wiring.Component):
-    """L lanes in step.
+    """The L lanes of a core, which work in lockstep, with the control that they share.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose lanes are built.
 
     Members
     -------
     slot_ahead : In(slot_layout(spec))
-        The slot that comes a cycle later.
+        The slot that follows on ``slot`` one cycle later.
     slot : In(slot_layout(spec))
-        The slot, a cycle before its broadcast and replayed signs are valid.
+        The slot whose broadcast and replayed signs are valid one cycle later.
     broadcast : In
-        g, or u, and whether its casts were out of range.
-    replay, live : In(sign_layout(spec))
-        Signs of the step being correlated, a cycle after ``slot``; of the step under way, two cycles after ``live_slot`` (weight
-        perturbation; in node perturbation they stand beside the accumulators, where they are not the lanes' concern).
+        Raw g, or raw u for direct updates.
+    broadcast_outside, update_outside : In(1)
+        Whether the casts to g and to u were out of range; valid with ``broadcast``, the latter for direct updates only.
+    replay : In(sign_layout(spec))
+        Signs of the step being correlated, one cycle after ``slot``.
+    live_slot : Out(slot_layout(spec))
+        The slot, two cycles before the signs of the current step are used.
+    live : In(sign_layout(spec))
+        Signs of the current step, two cycles after ``live_slot`` (weight perturbation only; in node perturbation the neuron serializer
+        uses them).
     noise_slot, word : Out, In
         The random word, two cycles after its slot (with a gradient memory or momentum).
     update : In(1)
         An update is due in the correlating pass.
-    operand_slot, operand_ahead, x : Out, Out, In
-        The slot when its input's address must stand, and what comes after it; the input as much later as :class:`Operands` takes.
-    accumulator_slot, accumulators : Out
-        The slot, a cycle before the accumulators hold its product.
+    operand_slot, operand_ahead : Out
+        The slot in the cycle in which its operand's address must be valid, and the layer and pass of the slot after it.
+    x : In(operand_shape(spec))
+        Raw operand, ``Operands.latency`` cycles after ``operand_slot``.
+    accumulator_slot : Out(slot_layout(spec))
+        The slot whose product the accumulators include one cycle later.
+    accumulators : Out(unsigned)
+        Accumulators of all lanes, lane 0's in the lowest bits.
     word_stb, word_event : Out
-        A word was correlated: what :func:`rtl_gen.probe.event_layouts` says.
+        Strobe and payload of the event that a word was correlated, see :func:`rtl_gen.probe.event_layouts`.
     learned_stb : Out(1)
-        The pass's last word is written, and what it counts was shown in the cycle before.
+        Strobe: the last word of the pass has been written, and its counts were output in the cycle before.
     writes, changed, saturated_* : Out(range(L + 1))
-        To be counted in this cycle, existing lanes only.
-    host_* : access to the lanes' memories, in force while ``host_mode`` is high, when the core is idle: ``host_lane``, ``host_memory``,
-        ``host_address``, ``host_data``, which must stand from two cycles before ``host_write`` to the cycle after it; ``host_read_data``
-        ``host_latency`` cycles after the address.
+        Increments of the counters with these names in this cycle; only lanes with a neuron count.
+    host_mode : In(1)
+        The host has access to the lanes' memories; only while the core is idle.
+    host_lane, host_memory, host_address : In
+        Position that the host accesses, stable from two cycles before ``host_write`` to the cycle after it.
+    host_data, host_write : In(32), In(1)
+        Raw value and strobe of the host's write; ``host_data`` must be as stable as the position.
+    host_read_data : Out(32)
+        Word at the position, ``host_latency`` cycles after a change of it.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -102,7 +117,7 @@ class LaneArray(wiring.Component):
 
     @property
     def counts(self) -> tuple[str, ...]:
-        """Names of what it counts."""
+        """Names of the counters that the lanes increment."""
         kinds = ["broadcast", "update", "weight", *([] if self.spec.direct_update else ["gradient"])]
         kinds += ["momentum"] if self.spec.momentum is not None else []
         return ("writes", "changed", *(f"saturated_{kind}" for kind in kinds))
@@ -124,7 +139,7 @@ class LaneArray(wiring.Component):
 
     @property
     def count_latency(self) -> int:
-        """Cycles from a word's parameter until it is counted."""
+        """Cycles from a word's parameter until its events are counted."""
         return count_latency(self.spec.hardware.lanes) + 1
 
     def elaborate(self, platform):
@@ -141,7 +156,7 @@ class LaneArray(wiring.Component):
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
         m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
-        # By the cycle in which lanes hear what they are arriving of it.
+        # Slots are indexed by the cycle in which shared signals arrive at the lanes.
         arriving = ahead if timing.fanout else slots
         (shared, per_lane), (more_shared, more_per_lane) = self._memories(m, arriving), self._data(m, arriving)
         connect_lanes(m, self.lanes, shared | more_shared, per_lane | more_per_lane)
@@ -150,14 +165,14 @@ class LaneArray(wiring.Component):
         return m
 
     def _address(self, m, slot, name):
-        """Word of a slot: a counter that stands beside it."""
+        """Address of a slot's word, from a counter that advances with the slots."""
         address = Signal(range(max(2, self.spec.layout.words)), name=name)
         with m.If(slot.real):
             m.d.sync += address.eq(Mux(ends_pass(self.spec, slot), 0, address + 1))
         return address
 
     def _memories(self, m, slots):
-        """Addresses and enables of the lanes' memories, and the host's access to them: what all lanes share, and what is each one's own."""
+        """Connect the host's access to the lanes' memories; return their addresses and enables, as signals shared and per lane."""
         spec, timing = self.spec, self.timing
         updates = self.update
         rows = [("parameter", Memory.PARAMETER, timing.parameter_read, timing.parameter, updates)]
@@ -191,7 +206,7 @@ class LaneArray(wiring.Component):
         return shared, per_lane
 
     def _data(self, m, slots):
-        """Broadcast, signs, operand and random words to the lanes: what they share, and what is each one's own."""
+        """Return broadcast, signs, operand and rounding noise of the lanes, as signals shared and per lane."""
         spec, timing = self.spec, self.timing
         perturbed = slots[timing.parameter]
         minus_pass = perturbed.second & spec.two_sided
@@ -217,7 +232,7 @@ class LaneArray(wiring.Component):
         return shared | {"update_noise": delayed(m, self.noise, 2, "update_noise"), "momentum_noise": self.noise}, per_lane
 
     def _count(self, m, slots):
-        """Saturations, writes and changes, counted over existing lanes beside the parameter."""
+        """Count saturations, writes and changes over the lanes with a neuron, in the cycle of the parameter."""
         spec, timing = self.spec, self.timing
         stage = timing.parameter
         slot = slots[stage - 1]
@@ -231,12 +246,12 @@ class LaneArray(wiring.Component):
         mask = self._existing(m, slot)
 
         def flags(name, valid_at):
-            """Existing lanes of which it is true."""
+            """Lanes with a neuron whose flag is set."""
             which = delayed(m, Cat(getattr(lane, name) for lane in self.lanes), stage - valid_at, f"{name}s")
             return which & mask
 
         def all_if(value, valid_at, name):
-            """All existing lanes, or none."""
+            """A flag of all lanes, delayed to the cycle of the parameter."""
             return delayed(m, value, stage - valid_at, name)
 
         rows = {
@@ -262,14 +277,14 @@ class LaneArray(wiring.Component):
             m.d.comb += getattr(self, name).eq(number)
 
     def _existing(self, m, slot, when=1):
-        """Lanes that have a neuron, one cycle after the slot; none where not ``when``."""
-        # A reset's wire to all that hangs on many lanes is a long one.
+        """Mask of the lanes with a neuron, one cycle after the slot; 0 unless ``when``."""
+        # Without a reset, since its wire to the registers of many lanes would be long.
         mask = Signal(self.spec.hardware.lanes, reset_less=self.timing.fanout > 0)
         m.d.sync += mask.eq(Mux(when, Cat(active_lanes(self.spec, slot) > lane for lane in range(self.spec.hardware.lanes)), 0))
         return mask
 
     def _show(self, m, slots):
-        """The events of a correlating pass."""
+        """Connect the events of a correlating pass."""
         spec, timing = self.spec, self.timing
         stage = timing.parameter
         slot = slots[stage]

@@ -1,4 +1,4 @@
-"""A lane: its memories, the just-in-time correlation and update of each synapse as it is read, and the accumulator.
+"""A lane: its memories, the correlation and update of each synapse just before its weight is used, and the accumulator.
 
 Every lane does the same in the same cycle; what that is, the array's control says once for all of them.
 """
@@ -24,25 +24,25 @@ __all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
 
 
 class MultiplyAccumulate(wiring.Component):
-    """o ← load ? c : o + a·b, with registers for the product and c: one UP5K DSP and no logic around it.
+    """o ← load ? c : o + a·b, with registers for the product and c, which is one UP5K DSP block without further logic.
 
-    A block of its own, so that synthesis finds it whole. Beyond 32 bits, what a DSP accumulates, only the product is
-    one. No part has to multiply and add in one cycle, so that a DSP which only multiplies is as fast. ``load`` is
-    taken a cycle after ``a``, ``b`` and ``c``; all come from registers, and wait with them.
+    It is a module of its own, so that synthesis maps it as a whole. Beyond the 32 bits that a DSP block accumulates, only the product is
+    one. Product and sum take one cycle each, so that a DSP block that only multiplies is as fast. ``load`` is sampled one cycle after
+    ``a``, ``b`` and ``c``. All inputs must come from registers.
 
     Parameters
     ----------
     a, b : Shape
-        Of the factors; ``a`` signed.
+        Shapes of the two factors; ``a`` is signed.
     width : int
-        Of ``c`` and ``o``, signed.
-    far : bool
-        Whether the factors come from afar, and are held before they are multiplied; and the product once more on its way to the sum.
+        Width of the signed ``c`` and ``o``, in bits.
+    pipelined : bool
+        Whether the factors are registered before the product, and the product once more before the sum.
 
     Attributes
     ----------
     latency : int
-        Cycles from ``a`` to ``o``.
+        Cycles from the factors ``a`` and ``b`` to ``o``.
     """
 
     WIDEST = 32
@@ -67,26 +67,26 @@ class MultiplyAccumulate(wiring.Component):
 
 
 class LaneTiming:
-    """Cycles of a lane's pipeline, counted from the cycle before the array has the broadcast.
+    """Cycles of a lane's pipeline, counted from the cycle before the broadcast is valid at the array.
 
     Attributes
     ----------
-    reach : int
-        All that the array tells the lanes, they hear so much later.
+    fanout : int
+        Latency of the fan-out stages, from the array to the lanes.
     read : int
-        A word read, from its address on: as many registers stand behind a memory as before a lane.
+        Latency of a memory read, from the address to the word.
     gradient : int
-        G, accumulated, is valid.
+        Cycle in which the accumulated G is valid.
     momentum : int
         m, updated, is valid.
     update : int
-        u is valid (with the parameter read beside it).
+        Cycle in which u is valid, and with it the old parameter that was read.
     parameter : int
-        θ, updated, is valid: it is written.
+        Cycle in which the updated θ is valid and written.
     weight : int
-        The weight, θ or in weight perturbation θ + sΔ, goes to the multiplier.
+        Cycle in which the weight, θ or in weight perturbation θ + sΔ, is at the multiplier.
     accumulator : int
-        The accumulator holds the slot's product.
+        Cycle in which the accumulator includes the slot's product.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -102,12 +102,12 @@ class LaneTiming:
 
     @property
     def parameter_read(self) -> int:
-        """When the parameter's read address stands."""
+        """Cycle in which the parameter's read address is valid."""
         return self.update - self.read
 
     @property
     def gradient_read(self) -> int:
-        """When the gradient's read address stands."""
+        """Cycle in which the gradient's read address is valid."""
         return self.fanout + 1 - self.read
 
     @property
@@ -117,42 +117,49 @@ class LaneTiming:
 
 
 class Lane(wiring.Component):
-    """One lane.
+    """One lane of the core, with its memories and its accumulator.
+
+    The cycles that the members name are those of :class:`LaneTiming`. The members ``host_*`` belong to the host's access, which is
+    possible only while the core is idle.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design whose lanes are built.
 
     Members
     -------
-    All times are those of :class:`LaneTiming`; ``host_*`` serve the host while the core is idle, in host mode: its word is what every
-    memory is given to write, two cycles later. Otherwise the word is 0.
-
     u : In
-        The update, at ``update`` (without a gradient memory; 0 where nothing is updated).
+        Raw update at cycle ``update``, 0 where nothing is updated (direct updates only).
     g : In
-        The broadcast, at 1 (otherwise).
+        Raw broadcast at cycle 1 (all other updates).
     negative, active : In(1)
-        The replayed sign, at 1.
+        Replayed sign at cycle 1.
     live_negative, live_active : In(1)
-        The live sign with its direction, at ``parameter``; inactive where nothing is perturbed (weight perturbation).
+        Sign of the current step, including the direction of the pass, at cycle ``parameter``; inactive in an unperturbed pass (weight
+        perturbation only).
     load : In(1)
-        The slot is a bias. A cycle after ``weight``.
+        The slot is a bias; valid one cycle after ``weight``.
     hidden : In(1)
-        Its layer reads activations, not inputs. At ``weight``.
-    x : In
-        The operand, at ``weight``.
-    accumulator : Out
-        At ``accumulator``.
+        The slot's layer reads activations, not inputs; valid at cycle ``weight``.
+    x : In(operand_shape(spec))
+        Raw operand at cycle ``weight``.
+    accumulator : Out(signed)
+        Sum of the products, including the slot's from cycle ``accumulator`` on.
     parameter, gradient, momentum : Out
         θ, G before it is cleared, and m, each when valid.
     counted : In(1)
-        The parameter is written, and a neuron's. At ``update``.
+        The parameter is written and belongs to a neuron, so that it counts; valid at cycle ``update``.
     weight_outside, changed : Out(1)
-        A parameter that is counted was out of range, or changes; with the parameter.
+        A parameter that counts was out of range, or changes; valid with the parameter.
     *_outside : Out(1)
-        Other casts that were out of range, each with its value.
+        Other casts were out of range; each is valid with its value.
+    *_read, *_write, *_en : In
+        Read address, write address and write enable of each memory.
+    host_mode, host_word : In(1), In(32)
+        In host mode, ``host_word`` is the value that every memory writes two cycles later; otherwise ``host_word`` is 0.
+    host_parameter, host_gradient, … : Out
+        Word read from each memory.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -235,7 +242,7 @@ class Lane(wiring.Component):
             rounded = Signal(rounded_value.shape(), reset_less=True)
             m.d.sync += rounded.eq(rounded_value)
             limited, outside = limit(rounded, spec.update_format, overflow)
-            # Its inverse is held: the adder takes it as it is.
+            # The inverse is registered, since the adder needs it without logic in front.
             inverse = Signal(shape_of(spec.update_format), reset_less=True)
             m.d.sync += [inverse.eq(~Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
             self._update(m, read, ~inverse, Const(1, 1), Const(1, 1))
@@ -243,7 +250,7 @@ class Lane(wiring.Component):
         return m
 
     def _memory(self, m, name, value, read_address, write_address, enable):
-        """A memory of the lane, one word per slot that is not padding; the read value."""
+        """Build a memory of the lane with one word per slot that is not padding; return the word read from it."""
         m.submodules[f"{name}s"] = store = memory.Memory(
             shape=value.shape(), depth=max(2, self.spec.layout.words), init=[], attrs=NO_READ_WRITE_CHECK
         )
@@ -259,8 +266,8 @@ class Lane(wiring.Component):
         return found
 
     def _hold(self, m, name, value, narrowed, outside):
-        """The register from which a memory is written takes what ``value`` is narrowed to. In host mode the value is 0, and the host's
-        word takes that way too: it costs no place of a multiplexer."""
+        """Register the cast of ``value``, from which a memory is written. In host mode the value is 0, and the host's word is XORed in, so
+        that no multiplexer is needed."""
         register = getattr(self, name)
         with m.If(self.host_mode):
             m.d.sync += value.eq(0)
@@ -269,7 +276,7 @@ class Lane(wiring.Component):
             m.d.sync += getattr(self, f"{name}_outside").eq(outside)
 
     def _correlate(self, m):
-        """G ← saturate(G + s·g), valid at ``gradient``; cleared in memory by an update."""
+        """G ← saturate(G + s·g), valid at cycle ``gradient``; an update clears it in the memory."""
         spec = self.spec
         old = Const(0, signed(1))
         if spec.gradient_memory:
@@ -295,12 +302,12 @@ class Lane(wiring.Component):
         self._hold(m, "momentum", rounded, *limit(rounded, target, spec.optimizer.overflow))
 
     def _update(self, m, old, u, minus, active):
-        """θ ← saturate(θ ± u), valid at ``parameter``."""
+        """θ ← saturate(θ ± u), valid at cycle ``parameter``."""
         spec = self.spec
         low, high = spec.parameter_limits
         difference = Signal(signed(len(old) + 1), reset_less=True)
         nonzero, counted = Signal(reset_less=True), Signal(reset_less=True)
-        # Whether θ is at a limit, three places at a time: both limits are one, since the low one is the other's complement.
+        # Whether θ is at a limit, three bits at a time. The low limit is the complement of the high one, so one comparison covers both.
         magnitude = old[:-1] ^ old[-1].replicate(len(old) - 1)
         at_limit = Signal(-(-len(magnitude) // 3), reset_less=True)
         m.d.sync += [
@@ -309,7 +316,7 @@ class Lane(wiring.Component):
             counted.eq(self.counted & active),
             nonzero.eq(u.any()),
         ]
-        # The margin is a power of two, or nothing: only the places above it are compared.
+        # The margin to the format's range is a power of two or 0, so only the bits above it are compared.
         places = spec.formats.weight.fraction_bits + spec.perturbation.amplitude_log2 if not spec.node else 0
         outside = Signal()
         if spec.node:
@@ -321,12 +328,12 @@ class Lane(wiring.Component):
         self._hold(m, "parameter", difference, limited, outside)
         m.d.sync += [
             self.weight_outside.eq(counted & outside),
-            # What moves, changes, but for what is pushed against the limit where it stands.
+            # A parameter with a nonzero update changes, unless it is at the limit and pushed against it.
             self.changed.eq(counted & nonzero & ~(outside & at_limit.all())),
         ]
 
     def _perturb(self, m):
-        """Weight and preload of the multiplier: θ, or θ + sΔ, as it is and as the bias in its place."""
+        """Weight of the multiplier, θ or θ + sΔ, and the same value as a bias, aligned to the accumulator."""
         spec = self.spec
         weight = spec.formats.weight
         m.submodules.mac = mac = MultiplyAccumulate(
@@ -343,6 +350,6 @@ class Lane(wiring.Component):
             m.d.sync += a.eq(Cat(self.parameter[:place], moved))
         fractions = spec.formats.input.fraction_bits, spec.formats.activation.fraction_bits
         preload = Mux(self.hidden, shift(a, fractions[1]), shift(a, fractions[0]))
-        # An operator's result, so that no constant bit reaches into the block, where it would break up the DSP.
+        # The result of an operator, so that no constant bits enter the module, where they would keep it from becoming one DSP block.
         m.d.comb += mac.c.eq(preload | Const(0, signed(spec.accumulator_width)))
         m.d.comb += [mac.a.eq(a), mac.b.eq(self.x), mac.load.eq(self.load), self.accumulator.eq(mac.o)]

@@ -1,6 +1,7 @@
-"""The perturbation generators: signs now (live), the same signs again while they are correlated (replay), random words.
+"""Generators of signs and of rounding noise.
 
-No sign is ever stored: the replay stream draws them a second time.
+Signs are needed twice: "live" for the current step, and "replay" while the previous step is correlated. They are never stored; the
+replay stream generates them a second time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, stochastic_generator
+from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, WalshGrayCode, stochastic_generator
 from python_ref.spec.registers import phase_bits
 from rtl_gen.slot import active_lanes, delayed, slot_layout
 
@@ -25,6 +26,7 @@ __all__ = [
     "RoundingNoise",
     "SequentialSigns",
     "StateLoader",
+    "WalshGraySigns",
     "WalshSigns",
     "leap",
     "sign_layout",
@@ -33,25 +35,33 @@ __all__ = [
 
 
 DRAW_LATENCY = 2
-"""Cycles from a slot to its signs, or its random word: whether it draws is registered, then what is drawn."""
+"""Cycles from a slot to its signs or its rounding noise: one to register whether it draws, one to register the result."""
 
 
 def sign_layout(spec: DesignSpec) -> data.StructLayout:
-    """Signs of the lanes: ``negative`` and ``active``, a bit per lane; an inactive sign is 0."""
+    """Layout of the lanes' signs.
+
+    Members
+    -------
+    negative : unsigned(L)
+        One bit per lane, 1 for a sign of −1.
+    active : unsigned(L)
+        One bit per lane, 0 for a sign of 0.
+    """
     return data.StructLayout({"negative": unsigned(spec.hardware.lanes), "active": unsigned(spec.hardware.lanes)})
 
 
 def leap(generator: Trinomial, state, load_en=0, load=0) -> Cat:
-    """The state of a generator one word later, from bits b[t] … b[t + degree − 1]: one gate for each bit drawn.
+    """State of a generator one word later, computed from bits b[t] … b[t + degree − 1] with one XOR gate per drawn bit.
 
-    With ``load_en`` the bits that come in at the top are those of ``load``.
+    With ``load_en``, the bits of ``load`` are shifted in at the top instead.
     """
     drawn = state[: generator.outputs] ^ state[1 : generator.outputs + 1]
     return Cat(state[generator.outputs :], Mux(load_en, load, drawn)[: generator.outputs])
 
 
 class _Drawing(NamedTuple):
-    """A slot; whether it draws signs; whether a generator goes on, since it does or since its state is loaded."""
+    """A slot, whether it draws signs, and whether the generators advance because it does or because a state is loaded."""
 
     slot: Any
     signs: Signal
@@ -59,38 +69,38 @@ class _Drawing(NamedTuple):
 
 
 class _Tracked(NamedTuple):
-    """What there is of the step under way, and of the one being correlated."""
+    """A pair of the same quantity for the current step and for the step being correlated."""
 
     live: Any
     replay: Any
 
 
 class _SignSource(wiring.Component):
-    """What every source of signs has.
+    """Base class of all sources of signs, with their ports.
 
-    Whether a slot draws is registered, and so are both outputs: signs for a slot are valid two cycles after the slot is at
-    ``live_slot`` or ``replay_slot``. In node perturbation they hold for the whole group.
+    The decision to draw and both outputs are registered, so the signs of a slot are valid two cycles after the slot is at ``live_slot`` or
+    ``replay_slot``. In node perturbation they stay valid for the whole group.
 
     Members
     -------
     live_slot, replay_slot : In(slot_layout(spec))
-        The slot, two cycles before its signs are used.
+        The slot of the current step, and that of the step being correlated, two cycles before their signs are used.
     live, replay : Out(sign_layout(spec))
-        Signs of the step under way, and of the step being correlated.
+        Signs of the current step, and of the step being correlated.
     advance : In(1)
-        A step has ended: its signs are the next to be replayed.
+        Strobe at the end of a step, whose signs are replayed next.
     fresh : In(1)
-        With ``advance``: the next step takes a new sign vector (p counts up).
+        The next step takes a new sign vector, so that p is incremented; valid with ``advance``.
     load_en, load : In(1), In(load_width)
-        Take p and push bits into the live and the replay states, at their tops: the fields of a beat, p lowest; ``load`` stands in the
-        cycle after as well.
+        Strobe and data that set p and shift bits into the tops of the live and the replay states. ``load`` has the fields of a beat,
+        p lowest, and must be stable in the next cycle as well.
     restart : In(1)
-        With what was loaded, the next step is the first of a sign vector.
+        Strobe: with the loaded states, the next step is the first one of a sign vector.
 
     Attributes
     ----------
     load_width : int
-        Bits of a beat: those of p, and for each generator as many as it draws at once.
+        Width of a beat: the bits of p, and for each generator the number of bits that it draws at once.
     """
 
     latency = DRAW_LATENCY
@@ -114,7 +124,7 @@ class _SignSource(wiring.Component):
         )
 
     def follow_slots(self, m) -> _Tracked:
-        """The live slot and that of the replay, a cycle later, with whether they draw."""
+        """The live slot and the replay slot one cycle later, with the flags whether they draw."""
         found = []
         for which, slot, when in (
             ("live", self.live_slot, self.live_slot.perturb),
@@ -127,12 +137,12 @@ class _SignSource(wiring.Component):
         return _Tracked(*found)
 
     def track_steps(self, m, p, following):
-        """Follow p, or a function of it, for the step under way and for the one being correlated, from what is loaded on.
+        """Track p, or a function of it, for the current step and for the step being correlated, starting from the loaded value.
 
         Returns
         -------
         (Signal, _Tracked)
-            Whether the step under way starts a new sign vector; p of both steps.
+            Whether the current step starts a new sign vector, and p of both steps.
         """
         tracked = _Tracked(p, Signal.like(p, name=f"replay_{p.name}"))
         fresh = Signal(init=1)
@@ -148,23 +158,23 @@ class _SignSource(wiring.Component):
 
 
 class StateLoader(wiring.Component):
-    """Gathers the words of a beat: p, and for each generator as many bits of its state as it draws at once.
+    """Assembles beats from the words that the host writes: p, and for each generator as many bits of its state as it draws at once.
 
-    So states are loaded by the same wires by which they go on, and no logic is needed for it.
+    Beats are shifted into the generators the way drawn bits are, so that loading a state needs no further logic.
 
     Parameters
     ----------
     width : int
-        Bits of a beat, from one word or as many as hold them.
+        Width of a beat in bits; it is assembled from as many words of 32 bits as needed.
 
     Members
     -------
     en, data : In(1), In(32)
-        A word; ``data`` must stand in the two cycles after as well.
+        Strobe and value of a word; ``data`` must be stable in the next two cycles as well.
     restart : In(1)
-        The next word is a beat's first.
+        Strobe: the next word is the first one of a beat.
     beat_en, beat : Out(1), Out(width)
-        A beat, the cycle after its last word came; it stands in the next as well.
+        Strobe and value of a beat, in the cycle after its last word; ``beat`` is stable in the next cycle as well.
     """
 
     def __init__(self, width: int):
@@ -173,7 +183,7 @@ class StateLoader(wiring.Component):
 
     @property
     def words(self) -> int:
-        """Words of a beat."""
+        """Number of 32-bit words in a beat."""
         return -(-self.width // 32)
 
     def elaborate(self, platform):
@@ -195,8 +205,8 @@ class StateLoader(wiring.Component):
 class RandomSigns(_SignSource):
     """Signs from leap-forward LFSRs, inverted in odd sign vectors.
 
-    With τ_p = 1 a live and a replay state suffice: the replay state is always one step behind. Longer τ_p take a
-    third, which holds where the present sign vector starts.
+    With τ_p = 1 each generator has a live and a replay state, and the replay state is always one step behind. A longer τ_p needs a third
+    state, which holds the start of the current sign vector.
     """
 
     def elaborate(self, platform):
@@ -218,7 +228,7 @@ class RandomSigns(_SignSource):
         return m
 
     def _states(self, m, generator, drawing, pushed, fresh, name):
-        """The live and replay states of a generator, as they are for the present slots."""
+        """Live and replay states of a generator, as they apply to the current slots."""
         live, replay = (Signal(generator.degree, name=f"{which}{name}", reset_less=True) for which in ("live", "replay"))
         live_now, replay_now = Signal.like(live), Signal.like(replay)
         m.d.comb += [live_now.eq(live), replay_now.eq(replay)]
@@ -242,14 +252,14 @@ class RandomSigns(_SignSource):
 
 
 class CountedSigns(_SignSource, ABC):
-    """Signs that are a function of a quantity's index in hardware order and of the phase, which counts sign vectors."""
+    """Signs computed from a quantity's index in hardware order and from the phase, which counts sign vectors."""
 
     @abstractmethod
     def sign(self, index, phase) -> tuple[ValueLike, ValueLike]:
-        """Whether the quantity with this index has a negative sign at this phase, and whether its sign is not 0."""
+        """Whether the quantity at this index has a negative sign in this phase, and whether its sign is not 0."""
 
     def following(self, phase):
-        """The phase of the next sign vector: one more, and 0 after the last."""
+        """Phase of the next sign vector: one more, and 0 after the last one of the period."""
         period = self.spec.code.period(self.spec.quantities)
         return Mux(phase == period - 1, 0, phase + 1)
 
@@ -279,35 +289,48 @@ class CountedSigns(_SignSource, ABC):
 
 
 class WalshSigns(CountedSigns):
-    """Rows of a Sylvester-Hadamard matrix; the phase wraps by itself, since its period is a power of two."""
+    """Signs from the rows of a Sylvester-Hadamard matrix. The phase wraps without logic, since its period is a power of two."""
 
     def sign(self, index, phase):
-        """Negative where the parity of the bits that the row's number and the phase share is odd; never 0."""
+        """Negative where the row number and the phase have an odd number of common one bits; never 0."""
         return ((index + 1) & phase).xor(), 1
 
     def following(self, phase):
-        """One more, modulo the period."""
+        """Phase of the next sign vector: one more, modulo the period."""
         return phase + 1
 
 
-class SequentialSigns(CountedSigns):
-    """One quantity at a time."""
+class WalshGraySigns(WalshSigns):
+    """Signs from the rows of a Sylvester-Hadamard matrix, with the phase in Gray-code order."""
 
     def sign(self, index, phase):
-        """Never negative; not 0 where the index is the phase."""
+        """Sign of the Walsh code in the phase that is the Gray code of ``phase``."""
+        return super().sign(index, phase ^ phase[1:])
+
+
+class SequentialSigns(CountedSigns):
+    """Signs of the sequential code, which perturbs one quantity at a time."""
+
+    def sign(self, index, phase):
+        """Never negative; different from 0 where the index equals the phase."""
         return 0, index == phase
 
 
-_SOURCES: dict[type[Code], type[_SignSource]] = {LfsrCode: RandomSigns, WalshCode: WalshSigns, SequentialCode: SequentialSigns}
+_SOURCES: dict[type[Code], type[_SignSource]] = {
+    LfsrCode: RandomSigns,
+    WalshCode: WalshSigns,
+    WalshGrayCode: WalshGraySigns,
+    SequentialCode: SequentialSigns,
+}
 
 
 def sign_source(spec: DesignSpec) -> _SignSource:
-    """The source of signs of a design's code.
+    """Return the source of signs for a design's code.
 
     Raises
     ------
     TypeError
-        If the code has none.
+        If there is no source of signs for the code.
     """
     source = _SOURCES.get(type(spec.code))
     if source is None:
@@ -316,23 +339,23 @@ def sign_source(spec: DesignSpec) -> _SignSource:
 
 
 class RoundingNoise(wiring.Component):
-    """The random words of stochastic rounding; a word per slot of an updating pass, padding included.
+    """Generates the noise of stochastic rounding, one random word per slot of an updating pass, including padding.
 
     Members
     -------
     slot : In(slot_layout(spec))
-        The slot, two cycles before its word is used: whether it draws is registered.
+        The slot, two cycles before its random word is used.
     update : In(1)
         An update is due in the correlating pass.
-    word : Out(spec.stochastic_bits)
-        The word.
+    o : Out(spec.stochastic_bits)
+        Random word of the slot, two cycles later.
     load_en, load : In(1), In(load_width)
-        Push bits into the state, at its top; ``load`` stands in the cycle after as well.
+        Strobe and bits to shift into the top of the state; ``load`` must be stable in the next cycle as well.
 
     Attributes
     ----------
     load_width : int
-        Bits that it draws at once.
+        Number of bits that the generator draws at once.
     """
 
     latency = DRAW_LATENCY

@@ -18,7 +18,7 @@ from python_ref.trace import Header, Run, Trace, TraceWriter
 from rtl_gen.toolchain.child import end
 from sim.compare import TraceDifference, compare
 from sim.error import CoreError, SimulationError
-from sim.events import Decoder
+from sim.events import EventDecoder
 from sim.ports import Ports
 from sim.process import child_environment, tail
 from sim.program import ReplayLink, read_results, training_program
@@ -99,7 +99,7 @@ def record_hardware(
     """
     spec = run.spec
     program = training_program(spec, run.parameters, run.inputs, run.targets, run.order, run.steps, seed=run.seed)
-    decoder = Decoder(spec, ports)
+    decoder = EventDecoder(spec, ports)
     step_words = spec.layout.words * ports.payload_words("word")
     last: dict[str, np.ndarray] = {}
     outcome, failure = Outcome(), None
@@ -140,7 +140,7 @@ def record_hardware(
     return outcome, failure
 
 
-def _check_end(run: Run, decoder: Decoder, outcome: Outcome, last: dict[str, np.ndarray]) -> str | None:
+def _check_end(run: Run, decoder: EventDecoder, outcome: Outcome, last: dict[str, np.ndarray]) -> str | None:
     """Describe what is wrong after a run that reached its end; None if nothing is."""
     if decoder.steps < run.steps:
         return f"The core showed {decoder.steps} complete steps of {run.steps}, and then {decoder.leftover() or 'nothing'}"

@@ -1,6 +1,6 @@
-"""From the events a core shows to the observables of each step.
+"""Decode the events of a core into the observables of each step.
 
-A payload is a row of 32-bit words (uint32, low word first). Everything is unpacked in blocks; nothing loops over values.
+A payload is a row of 32-bit words (uint32, low word first). All values of a block are unpacked by array operations.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from python_ref.spec.probes import COUNTERS
 from sim.error import CoreError
 from sim.ports import EVENTS, Field, Ports
 
-__all__ = ["Decoder", "baseline_due", "pack", "unpack"]
+__all__ = ["EventDecoder", "baseline_due", "pack", "unpack"]
 
 
 def pack(payloads: Sequence[int], words: int) -> np.ndarray:
-    """Payloads that are Python integers, as rows of ``words`` 32-bit words (uint32)."""
+    """Convert payloads from Python integers to rows of ``words`` 32-bit words (uint32)."""
     data = b"".join(payload.to_bytes(4 * words, "little") for payload in payloads)
     return np.frombuffer(data, dtype="<u4").reshape(len(payloads), words)
 
 
 def unpack(rows: np.ndarray, field: Field) -> np.ndarray:
-    """The elements of a field.
+    """Extract the elements of a field from payloads.
 
     Parameters
     ----------
     rows : array of uint32, shape (events, words)
-        Payloads.
+        Payloads of one kind of event, one per row.
     field : Field
-        Where in them; elements of 1 to 63 bits, at any offset.
+        The field to extract, with elements of 1 to 63 bits at any offset.
 
     Returns
     -------
     array of int64, shape (events, field.count)
-        The elements, sign-extended where they are signed.
+        Elements of the field, sign-extended if they are signed.
     """
     if not 1 <= field.width <= 63:
         raise ValueError(f"Width of a field must be 1 to 63 bits, not {field.width}")
@@ -47,7 +47,7 @@ def unpack(rows: np.ndarray, field: Field) -> np.ndarray:
     shift = bit.astype(np.uint64)
     value = rows[:, first].astype(np.uint64) >> shift
     for more in (1, 2):
-        used = np.flatnonzero(bit + field.width > 32 * more)  # elements that reach into the word after
+        used = np.flatnonzero(bit + field.width > 32 * more)  # elements that extend into the next word
         if len(used) == field.count:
             value |= rows[:, first + more].astype(np.uint64) << (np.uint64(32 * more) - shift)
         elif len(used):
@@ -58,25 +58,25 @@ def unpack(rows: np.ndarray, field: Field) -> np.ndarray:
 
 
 def baseline_due(spec: DesignSpec, steps: np.ndarray) -> np.ndarray:
-    """Whether pass 0 runs in each of some steps of a run from step 0 (bool): always if two-sided, else by schedule."""
+    """Whether each of these steps of a run from step 0 has a pass 0 (bool): always if two-sided, else by the schedule."""
     due = (steps % spec.schedule.sample_period == 0) | (steps % spec.schedule.update_period == 0)
     return due | spec.two_sided
 
 
-class Decoder:
-    """Collects the events of a run from step 0, and gives the observables of the steps that are complete.
+class EventDecoder:
+    """Collects the events of a run from step 0, and returns the observables of complete steps.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design of the core that runs.
     ports : Ports
-        Payloads of its events.
+        Layouts of the core's events.
 
     Attributes
     ----------
     steps : int
-        Steps given so far.
+        Number of steps returned or skipped so far.
     """
 
     def __init__(self, spec: DesignSpec, ports: Ports) -> None:
@@ -89,7 +89,7 @@ class Decoder:
         self._held: dict[str, np.ndarray] = {}
 
     def feed(self, event: str, rows: np.ndarray) -> None:
-        """Add payloads of a kind of event (uint32, shape (events, words)), in the order in which they were shown."""
+        """Add payloads of one kind of event (uint32, shape (events, words)), in the order of the events."""
         if rows.ndim != 2 or rows.shape[1] != self.ports.payload_words(event):
             raise ValueError(f"Payloads of {event} must have {self.ports.payload_words(event)} words, not shape {rows.shape}")
         self._rows[event].append(rows)
@@ -97,12 +97,12 @@ class Decoder:
 
     @property
     def pending(self) -> int:
-        """32-bit words that wait to be taken."""
+        """Number of 32-bit words not yet taken."""
         return sum(self._counts[event] * self.ports.payload_words(event) for event in EVENTS)
 
     @property
     def ready(self) -> int:
-        """Complete steps that wait to be taken."""
+        """Number of complete steps not yet taken."""
         n = self.spec.network.n_neurons
         bound = min(self._counts["step"], self._counts["learned"], self._counts["word"] // self.spec.layout.words)
         if bound == 0:
@@ -111,18 +111,18 @@ class Decoder:
         return int(np.searchsorted(passes, min(self._counts["neuron"] // n, self._counts["cost"]), side="right"))
 
     def leftover(self) -> str:
-        """What waits beyond the complete steps, in words; empty if nothing does."""
+        """Describe the events beyond the complete steps as text; empty if there are none."""
         if self.ready:
             raise ValueError("Complete steps must be taken first")
         return ", ".join(f"{count} of {event}" for event, count in self._counts.items() if count)
 
     def skip(self, limit: int) -> np.ndarray:
-        """Drop complete steps, ``limit`` of them at most, without unpacking what was learned.
+        """Drop at most ``limit`` complete steps, without unpacking their correlated words.
 
         Returns
         -------
         array of int64, shape (steps, 2)
-            The running signatures of these steps; no columns where the core keeps none.
+            Running signatures of these steps; no columns if the core has no signatures.
         """
         steps = self._sound(min(limit, self.ready))
         self._passes(baseline_due(self.spec, np.arange(self.steps, self.steps + steps)))
@@ -132,17 +132,17 @@ class Decoder:
         return self._signatures(rows) if self.spec.hardware.signature else np.empty((steps, 0), dtype=np.int64)
 
     def take(self, limit: int | None = None) -> dict[str, np.ndarray]:
-        """The observables of the complete steps, ``limit`` of them at most.
+        """Return the observables of at most ``limit`` complete steps.
 
         Returns
         -------
         dict of str to array of int64
-            As :func:`python_ref.spec.probes.probes` says, with an axis of steps in front.
+            Observables by name, as :func:`python_ref.spec.probes.probes` describes them, with a leading axis of steps.
 
         Raises
         ------
         CoreError
-            If a pass ran that was not due, or one that was due did not; sound steps before it are given first.
+            If a pass ran that was not due, or one that was due did not; correct steps before it are returned first.
         """
         steps = self._sound(self.ready if limit is None else min(limit, self.ready))
         due = baseline_due(self.spec, np.arange(self.steps, self.steps + steps))
@@ -162,7 +162,7 @@ class Decoder:
         return rows[:count]
 
     def _sound(self, steps: int) -> int:
-        """How many of the next steps ran the passes that were due, and no others."""
+        """Number of the next steps that ran exactly the passes that were due."""
         due = baseline_due(self.spec, np.arange(self.steps, self.steps + steps))
         n, passes = self.spec.network.n_neurons, int(steps + due.sum())
         second = np.cumsum(1 + due) - 1
@@ -184,10 +184,10 @@ class Decoder:
         return unpack(rows, self._fields[event][name])
 
     def _passes(self, due: np.ndarray) -> dict[str, np.ndarray]:
-        """Observables of the forward passes: where a step ran no baseline, pass 0 shows the one in force."""
+        """Observables of the forward passes; for a step without a baseline, pass 0 has the values of the last baseline."""
         n, steps = self.spec.network.n_neurons, len(due)
         passes = int(steps + due.sum())
-        second = np.cumsum(1 + due) - 1  # place of each step's pass 1 among all passes
+        second = np.cumsum(1 + due) - 1  # index of each step's pass 1 among all passes
         neurons, costs = self._take("neuron", passes * n), self._take("cost", passes)
         found = {
             "preactivation": self._values("neuron", neurons, "preactivation").reshape(passes, n),
@@ -195,7 +195,7 @@ class Decoder:
             "cost": self._values("cost", costs, "cost").reshape(passes),
         }
         result = {}
-        latest = np.maximum.accumulate(np.where(due, np.arange(steps), -1))  # step whose baseline is in force, −1: an earlier block's
+        latest = np.maximum.accumulate(np.where(due, np.arange(steps), -1))  # last step with a baseline; −1 for one of an earlier block
         for name, values in found.items():
             first = np.empty((steps, *values.shape[1:]), dtype=np.int64)
             now = latest >= 0
@@ -208,7 +208,7 @@ class Decoder:
         return result
 
     def _words(self, steps: int) -> dict[str, np.ndarray]:
-        """Observables of the correlating passes, by parameter."""
+        """Observables of the correlating passes, one value per parameter."""
         layout = self.spec.layout
         rows = self._take("word", steps * layout.words)
         names = ["sign", *([] if self.spec.direct_update else ["gradient"]), "parameter"]

@@ -1,6 +1,6 @@
-"""The host's procedures: how a core is set up, trained and read, over any link.
+"""Procedures of the host, which set up, train and read a core over any link.
 
-Pure functions of a design and a :class:`~python_ref.spec.registers.Link`; the same on a simulation and on a board.
+They are pure functions of a design and a :class:`~python_ref.spec.registers.Link`, the same for a simulation and a board.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ __all__ = [
 
 
 def write_register(spec: DesignSpec, link: Link, name: str, value: int) -> None:
-    """Write a register, its words low first; negative values in two's complement."""
+    """Write a register, its low word first, with negative values in two's complement."""
     register = register_map(spec)[name]
     for i in range(register.words):
         link.write(register.address + i, value >> 32 * i & 0xFFFFFFFF)
 
 
 def read_register(spec: DesignSpec, link: Link, name: str) -> int:
-    """Read a register, its words low first, as an unsigned number."""
+    """Read a register, its low word first, as an unsigned number."""
     register = register_map(spec)[name]
     return sum(link.read(register.address + i) << 32 * i for i in range(register.words))
 
 
 def check_identity(spec: DesignSpec, link: Link) -> None:
-    """Refuse a core that is none, or another design's.
+    """Raise an error unless the link leads to a core of this design.
 
     Raises
     ------
     ValueError
-        If ``magic`` or ``digest`` is not what it must be.
+        If register ``magic`` or ``digest`` has another value.
     """
     magic = read_register(spec, link, "magic")
     if magic != MAGIC:
@@ -69,23 +69,23 @@ def check_identity(spec: DesignSpec, link: Link) -> None:
 
 
 def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list[int]:
-    """What register ``stream`` takes, beat by beat: what is kept of p, and the next bits of each generator's state, the low ones first.
+    """Words to write to register ``stream``, beat by beat: what the core keeps of p, and bits of each generator's state, low ones first.
 
-    Of a state that is not a whole number of its beats, the first is filled up with 0, which falls out again.
+    Where a state is not a whole number of its beats, the first beat is padded with zeros, which are shifted out again.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design of the core.
     seed : int or None
-        Seed; None takes the design's.
+        Seed of the random streams; None takes the design's.
     step : int
-        The step that a core is to go on from, at which all periods begin.
+        Step from which the core continues, a multiple of all three periods.
 
     Raises
     ------
     ValueError
-        If a period is under way at that step.
+        If ``step`` is not a multiple of all periods.
     """
     schedule = spec.schedule
     for name in ("perturbation_period", "sample_period", "update_period"):
@@ -112,9 +112,9 @@ def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list
 
 
 def restart(spec: DesignSpec, link: Link, seed: int | None = None, step: int = 0) -> None:
-    """Put the streams to where they are at a step, the first of a run, at which all periods begin; memories stay.
+    """Set the streams to their states at the first step of a run, a multiple of all periods; memories are unchanged.
 
-    The core counts its steps and updates from there.
+    The core counts its steps and updates from that step on.
     """
     for word in seed_words(spec, seed, step):
         write_register(spec, link, "stream", word)
@@ -122,23 +122,23 @@ def restart(spec: DesignSpec, link: Link, seed: int | None = None, step: int = 0
 
 
 def clear_counters(spec: DesignSpec, link: Link) -> None:
-    """Counters to 0."""
+    """Set all counters to 0."""
     write_register(spec, link, "command", Command.CLEAR)
 
 
 def set_periods(spec: DesignSpec, link: Link) -> None:
-    """Set τ_p, τ_x and τ_θ to the design's."""
+    """Set the periods τ_p, τ_x and τ_θ to those of the design."""
     for name in ("perturbation_period", "sample_period", "update_period"):
         write_register(spec, link, name, getattr(spec.schedule, name))
 
 
 def set_rate(spec: DesignSpec, link: Link, step: int) -> None:
-    """Set the learning rate to the one of a step."""
+    """Set the learning rate to that of a step."""
     write_register(spec, link, "exponent", spec.exponent_at(step))
 
 
 def memories(spec: DesignSpec) -> dict[Memory, Fixed]:
-    """The memories a lane of the design has, and their formats."""
+    """Memories of each lane of the design, with their formats."""
     found = {Memory.PARAMETER: spec.formats.weight}
     if spec.gradient_memory:
         found[Memory.GRADIENT] = spec.gradient_format
@@ -163,18 +163,18 @@ def _check_values(spec: DesignSpec, memory: Memory, values: np.ndarray) -> np.nd
 
 
 def load_memory(spec: DesignSpec, link: Link, memory: Memory, values: np.ndarray) -> None:
-    """Write a memory of every lane: zero where there is no neuron.
+    """Write a memory of every lane, with zeros where there is no neuron.
 
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        The design of the core.
     link : Link
-        To its core.
+        Link to the core, which must be idle.
     memory : Memory
-        Which one.
+        Kind of the memory to write.
     values : array of int, shape (P,)
-        Raw, in the canonical order of parameters.
+        Raw values in the canonical order of parameters.
     """
     layout, checked = spec.layout, _check_values(spec, memory, values)
     words = np.zeros((spec.hardware.lanes, layout.words), dtype=np.int64)
@@ -188,17 +188,17 @@ def load_memory(spec: DesignSpec, link: Link, memory: Memory, values: np.ndarray
 
 
 def clear_memory(spec: DesignSpec, link: Link, memory: Memory) -> None:
-    """Write a memory of every lane to zero."""
+    """Fill a memory of every lane with zeros."""
     load_memory(spec, link, memory, np.zeros(spec.network.n_parameters, dtype=np.int64))
 
 
 def load_parameters(spec: DesignSpec, link: Link, parameters: np.ndarray) -> None:
-    """Write θ (raw, shape (P,)).
+    """Write the raw parameters θ (int, shape (P,)).
 
     Raises
     ------
     ValueError
-        If a parameter is beyond ``spec.parameter_limits``.
+        If a parameter is outside ``spec.parameter_limits``.
     """
     low, high = spec.parameter_limits
     if np.min(parameters) < low or np.max(parameters) > high:
@@ -207,9 +207,9 @@ def load_parameters(spec: DesignSpec, link: Link, parameters: np.ndarray) -> Non
 
 
 def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:
-    """Read a memory of every lane: raw (int64, shape (P,)), in the canonical order of parameters.
+    """Read a memory of every lane; return its raw values (int64, shape (P,)) in the canonical order of parameters.
 
-    Its words are whole: a design whose memories are wider than the register ``data`` is refused (:data:`python_ref.spec.design.WORD_BITS`).
+    A word always fits register ``data``, since designs with wider memories are refused (:data:`python_ref.spec.design.WORD_BITS`).
     """
     layout = spec.layout
     data = register_map(spec)["data"].address
@@ -222,19 +222,19 @@ def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:
 
 
 def canonical(spec: DesignSpec, memory: Memory, words: np.ndarray) -> np.ndarray:
-    """The values (int64, shape (P,)) of a memory's words (int64, shape (lanes, words)), unsigned as they are read."""
+    """Convert a memory's words as they are read (unsigned, int64, shape (lanes, words)) to its values (int64, shape (P,))."""
     layout = spec.layout
     values = words[layout.parameter_lane, layout.parameter_word]
     return values - ((values >> 31 & 1) << 32) if memories(spec)[memory].signed else values
 
 
 def read_counters(spec: DesignSpec, link: Link) -> dict[str, int]:
-    """Read the counters of the probe ``counter``, by their labels, and ``cycles``."""
+    """Read the counters of the probe ``counter`` by their labels, and ``cycles``."""
     return {name: read_register(spec, link, name) for name in (*COUNTERS, "cycles")}
 
 
 def prepare(spec: DesignSpec, link: Link, parameters: np.ndarray, seed: int | None = None) -> None:
-    """Set a core up for step 0 of a run: periods, rate, memories, streams, counters."""
+    """Set up a core for step 0 of a run: periods, rate, memories, streams, counters."""
     set_periods(spec, link)
     set_rate(spec, link, 0)
     load_parameters(spec, link, parameters)
@@ -246,7 +246,7 @@ def prepare(spec: DesignSpec, link: Link, parameters: np.ndarray, seed: int | No
 
 
 def runs(spec: DesignSpec, first: int, steps: int) -> Iterator[tuple[int, int]]:
-    """Steps ``first`` to ``first + steps`` in pieces (first step, number) that have one learning rate each."""
+    """Yield the steps ``first`` to ``first + steps`` in pieces (first step, number) with one learning rate each."""
     end = first + steps
     edges = [step for step, _ in spec.schedule.learning_rate if first < step < end]
     for start, stop in zip([first, *edges], [*edges, end], strict=True):
@@ -255,7 +255,7 @@ def runs(spec: DesignSpec, first: int, steps: int) -> Iterator[tuple[int, int]]:
 
 
 def train(spec: DesignSpec, link: Link, first: int, steps: int) -> None:
-    """Run steps ``first`` to ``first + steps``, with the learning rate of each; return when the core is idle."""
+    """Run steps ``first`` to ``first + steps`` with their learning rates; return when the core is idle."""
     for start, count in runs(spec, first, steps):
         set_rate(spec, link, start)
         write_register(spec, link, "count", count)
@@ -264,7 +264,7 @@ def train(spec: DesignSpec, link: Link, first: int, steps: int) -> None:
 
 
 def infer(spec: DesignSpec, link: Link, samples: int) -> None:
-    """Judge samples, one unperturbed pass each; return when the core is idle."""
+    """Run inference on samples, one unperturbed pass each; return when the core is idle."""
     write_register(spec, link, "count", samples)
     write_register(spec, link, "command", Command.INFER)
     link.wait_idle()

@@ -17,7 +17,7 @@ from python_ref.spec.error import DesignError
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
-from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.perturbation import Kind, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.emit import emit_verilog
 
@@ -74,7 +74,7 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "network.initial.scale": [(1.0, RUN)],
     "network.initial.seed": [(9, RUN)],
     "perturbation.kind": [(Kind.WEIGHT, VERILOG)],
-    "perturbation.code": [(WalshCode(), VERILOG), (SequentialCode(), VERILOG)],
+    "perturbation.code": [(WalshCode(), VERILOG), (WalshGrayCode(), VERILOG), (SequentialCode(), VERILOG)],
     "perturbation.amplitude_log2": [(-4, VERILOG), (-2, VERILOG)],
     "perturbation.seed": [(9, RUN)],
     "schedule.learning_rate": [(((0, -5), (10, -9)), VERILOG), (((0, -6), (10, -8)), RUN), (((0, -6), (11, -9)), RUN)],

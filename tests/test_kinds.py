@@ -446,7 +446,7 @@ def test_a_name_is_not_a_member(make: Callable[[], Any], said: str) -> None:
 def test_a_design_from_elsewhere_names_known_codes_only() -> None:
     described = to_dict(BASE)
     described["perturbation"]["code"] = {"name": "unknown"}
-    with pytest.raises(ValueError, match=r"^Name must be one of lfsr, walsh, sequential, not 'unknown'$"):
+    with pytest.raises(ValueError, match=r"^Name must be one of lfsr, walsh, walsh-gray, sequential, not 'unknown'$"):
         from_dict(described)
     with pytest.raises(ValueError, match=r"^Optimizer must have a momentum, not be Sgd\(\)$"):
         _ = replace(BASE, optimizer=Sgd()).momentum_format

@@ -117,7 +117,8 @@ def check_hardware(design: Design) -> None:
         If it requests what only the float model does; the message names the first such key.
     """
     for key, value in design.float_only.requests:
-        shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": "lfsr, walsh or sequential"}
+        codes = "lfsr, walsh, walsh-gray or sequential"
+        shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": codes}
         change = f"Take {shown[key]}" if key in shown else "Remove it"
         reason = f"{FLOAT_ONLY_KEYS[key]} has no hardware yet"
         remedy = f"`mgd-hw compare` and `mgd-hw diagnose` run it. {change} to build the design."

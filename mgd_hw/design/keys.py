@@ -123,7 +123,7 @@ _PERTURBATION: list[_Row] = [
         "code",
         _choices(dict.fromkeys(_CODES)),
         '"lfsr"',
-        "The signs: random ±1, Walsh-Hadamard rows, one quantity at a time; or sinusoids, in software only.",
+        "The signs: random ±1, Walsh-Hadamard rows, those rows in Gray-code order, one quantity at a time; or sinusoids, in software only.",
         one_of({name: name for name in _CODES}),
     ),
     (

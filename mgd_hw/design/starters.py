@@ -31,7 +31,7 @@ output = "identity"
 
 [perturbation]
 kind = "node"                   # perturb every neuron; "weight" perturbs every weight and bias
-code = "lfsr"                   # random signs; or "walsh", "sequential"
+code = "lfsr"                   # random signs; or "walsh", "walsh-gray", "sequential"
 amplitude = "2^-6"
 
 [schedule]

@@ -12,7 +12,18 @@ import numpy as np
 
 from python_ref.spec.error import DesignError, check_member
 
-__all__ = ["CODES", "Code", "Kind", "LfsrCode", "Perturbation", "SequentialCode", "Trinomial", "WalshCode", "stochastic_generator"]
+__all__ = [
+    "CODES",
+    "Code",
+    "Kind",
+    "LfsrCode",
+    "Perturbation",
+    "SequentialCode",
+    "Trinomial",
+    "WalshCode",
+    "WalshGrayCode",
+    "stochastic_generator",
+]
 
 
 class Kind(enum.Enum):
@@ -174,6 +185,22 @@ class WalshCode(Code):
 
 
 @dataclass(frozen=True)
+class WalshGrayCode(WalshCode):
+    """The sign vectors of the Walsh code in Gray-code order: −1 where the parity of (index AND gray(phase)) is odd.
+
+    With indices counted from 1 and gray(phase) = phase ⊕ ⌊phase/2⌋. From one sign vector to the next, the last and the first of a
+    period included, one bit b of gray(phase) changes, so that the signs that flip are those of the indices whose bit b is set: one
+    Rademacher function, a row of the Hadamard matrix with a single bit. Over a period both codes have the same sign vectors.
+    """
+
+    name = "walsh-gray"
+
+    def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """See :class:`Code`."""
+        return super().signs(index, phase ^ (phase >> 1), drawn)
+
+
+@dataclass(frozen=True)
 class SequentialCode(Code):
     """One quantity at a time: +1 for the one whose index is the phase, 0 for the others."""
 
@@ -193,7 +220,7 @@ class SequentialCode(Code):
         return (index == phase).astype(np.int8)
 
 
-CODES: dict[str, type[Code]] = {code.name: code for code in (LfsrCode, WalshCode, SequentialCode)}
+CODES: dict[str, type[Code]] = {code.name: code for code in (LfsrCode, WalshCode, WalshGrayCode, SequentialCode)}
 """The codes that the hardware has, by their names in a design file."""
 
 

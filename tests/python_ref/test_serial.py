@@ -36,5 +36,5 @@ def test_every_field_is_needed():
 def test_an_unknown_code_is_refused():
     described = to_dict(random_design(random.Random(2)))
     described["perturbation"]["code"]["name"] = "morse"
-    with pytest.raises(ValueError, match=r"^Name must be one of lfsr, walsh, sequential, not 'morse'$"):
+    with pytest.raises(ValueError, match=r"^Name must be one of lfsr, walsh, walsh-gray, sequential, not 'morse'$"):
         from_dict(described)

@@ -9,7 +9,7 @@ import pytest
 
 from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.spec.design import Hardware
-from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode, WalshCode
+from python_ref.spec.perturbation import CODES, Kind, LfsrCode
 from python_ref.spec.registers import stream_beats, stream_widths
 from python_ref.spec.schedule import Difference
 from rtl_gen.perturbation import DRAW_LATENCY, RoundingNoise, StateLoader, sign_source
@@ -147,7 +147,7 @@ def test_random_signs_equal_a_serial_shift_register(kind, lanes):
 
 @pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("period", [1, 2, 3])
-@pytest.mark.parametrize("code", [LfsrCode(), WalshCode(), SequentialCode()], ids=lambda code: code.name)
+@pytest.mark.parametrize("code", [kind() for kind in CODES.values()], ids=lambda code: code.name)
 @pytest.mark.parametrize("kind", Kind)
 def test_signs_are_held_rewound_replayed_and_restarted(kind, code, period, two_sided):
     check(design(kind, code, 4, period, two_sided), steps=9, restart_at=5)

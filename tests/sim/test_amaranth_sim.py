@@ -5,7 +5,7 @@ import pytest
 
 from sim.engines.amaranth_sim import run_amaranth
 from sim.error import SimulationError
-from sim.events import Decoder
+from sim.events import EventDecoder
 from sim.ports import Ports
 from sim.program import Op, training_program
 from sim.run import Stalls
@@ -27,7 +27,7 @@ def test_a_run_shows_its_events(name, stalls):
     spec, steps = DESIGNS[name], 7
     found = observables(spec, steps)
     program, ports = prepared(spec, steps), Ports.of(spec)
-    decoder = Decoder(spec, ports)
+    decoder = EventDecoder(spec, ports)
     outcome = run_amaranth(MockCore(spec, events(spec, found)), ports, program, decoder.feed, stalls=stalls)
     got = decoder.take()
     for key, values in found.items():

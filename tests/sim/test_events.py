@@ -5,7 +5,7 @@ import pytest
 
 from rtl_gen import probe
 from sim.error import SimulationError
-from sim.events import Decoder, pack, unpack
+from sim.events import EventDecoder, pack, unpack
 from sim.ports import EVENTS, Field, Ports
 from tests.support.mock_core import DESIGNS, events, observables
 
@@ -13,7 +13,7 @@ from tests.support.mock_core import DESIGNS, events, observables
 def fed(spec, shown, cut=5):
     """Observables that a decoder gives for events fed in pieces."""
     ports = Ports.of(spec)
-    decoder, blocks = Decoder(spec, ports), []
+    decoder, blocks = EventDecoder(spec, ports), []
     for first in range(0, len(shown), cut):
         for event in EVENTS:
             payloads = [payload for kind, payload in shown[first : first + cut] if kind == event]

@@ -10,7 +10,7 @@ import pytest
 from amaranth.back import verilog
 
 from sim.error import CoreError, SimulationError, ToolError, VerilogError
-from sim.events import Decoder
+from sim.events import EventDecoder
 from sim.ports import Ports
 from sim.program import Op, Program
 from sim.run import Stalls
@@ -35,7 +35,7 @@ def core():
 
 def run(path, directory, simulator, **options):
     """Events and outcome of a simulation."""
-    decoder = Decoder(SPEC, Ports.of(SPEC))
+    decoder = EventDecoder(SPEC, Ports.of(SPEC))
     outcome = simulate(
         path, Ports.of(SPEC), prepared(SPEC, STEPS), decoder.feed, directory, simulator=simulator, options=Options(**options)
     )

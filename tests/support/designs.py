@@ -12,7 +12,7 @@ from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
-from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.perturbation import CODES, Code, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
 __all__ = ["random_design", "random_parameters", "random_samples"]
@@ -52,7 +52,7 @@ def random_design(
     max_period: int = 5,
     kinds: Sequence[Kind] = tuple(Kind),
     differences: Sequence[Difference] = tuple(Difference),
-    codes: Sequence[type] = (LfsrCode, LfsrCode, WalshCode, SequentialCode),
+    codes: Sequence[type[Code]] = (LfsrCode, *CODES.values()),
     activations: Sequence[Activation] = tuple(Activation),
     optimizers: Sequence[type] = (Sgd, Sgd, Momentum),
     signature: bool | None = None,

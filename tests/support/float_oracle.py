@@ -59,7 +59,8 @@ def _places(spec: DesignSpec) -> list[int]:
 def signs(spec: DesignSpec, seed: int, p: int, code: str | None = None) -> np.ndarray:
     """s number ``p`` (float64, shape (quantities,)) of the neurons or parameters in canonical order.
 
-    ``code`` is the name of a code in place of the design's: "lfsr" (independent random signs), "walsh", "sequential" or "sinusoidal".
+    ``code`` is the name of a code in place of the design's: "lfsr" (independent random signs), "walsh", "walsh-gray",
+    "sequential" or "sinusoidal".
     """
     count, name = spec.quantities, code or spec.perturbation.code.name
     index = range(count) if spec.node else spec.layout.parameter_order.tolist()
@@ -67,11 +68,14 @@ def signs(spec: DesignSpec, seed: int, p: int, code: str | None = None) -> np.nd
         block, row = divmod(p, max(1, 2**18 // count))
         bits = _independent(spec, seed, block)[row]
         return np.array([1.0 - 2.0 * bits[place] for place in (range(count) if spec.node else _places(spec))])
-    if name == "walsh":
+    if name in ("walsh", "walsh-gray"):
         size = 1
         while size <= count:
             size *= 2
-        return np.array([(-1.0) ** ((i + 1) & p % size).bit_count() for i in index])
+        row = p % size
+        if name == "walsh-gray":  # the binary number whose bits are those of the row, each added to the next higher one
+            row = sum(1 << bit for bit in range(row.bit_length()) if (row >> bit & 1) != (row >> bit + 1 & 1))
+        return np.array([(-1.0) ** ((i + 1) & row).bit_count() for i in index])
     if name == "sequential":
         return np.array([1.0 if i == p % count else 0.0 for i in index])
     if name == "sinusoidal":  # no hardware has it, so its index is the canonical one

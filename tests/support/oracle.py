@@ -150,10 +150,13 @@ class Oracle:
         code = self.spec.perturbation.code.name
         if code == "sequential":
             return int(self.index[key] == p % len(self.index))
-        if code == "walsh":
+        if code in ("walsh", "walsh-gray"):
             size = 1
             while size <= len(self.index):
                 size *= 2
+            if code == "walsh-gray":  # step by step: in step q the bit changes that is the lowest of q
+                flips = sum((self.index[key] + 1) >> (q & -q).bit_length() - 1 & 1 for q in range(1, p % size + 1))
+                return 1 - 2 * (flips % 2)
             return 1 - 2 * (bin((self.index[key] + 1) & p % size).count("1") % 2)
         lane, slot = (key[1] % self.lanes, self.group_of[key]) if self.is_node else self.place[key]
         bit = self.signs_of[lane // 126].bit(p * (self.groups if self.is_node else self.slots) + slot, lane % 126)

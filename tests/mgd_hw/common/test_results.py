@@ -39,7 +39,7 @@ def results(compared: Comparison, tmp_path_factory: pytest.TempPathFactory) -> d
         "synth": SYNTHESISED,
         "fit": mgd_hw.fit("xor"),
         "boards": mgd_hw.boards(),
-        "doctor": mgd_hw.hardware.doctor(),
+        "doctor": mgd_hw.doctor(),
         "diagnose": mgd_hw.diagnose("xor", out=out),
         "new": mgd_hw.new(str(out / "mine"), "xor"),
         "timeline": generated.timeline,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from python_ref.fixed.perturbation import BitStream, SignSource, StochasticSource
 from python_ref.spec.design import DesignSpec, Hardware
 from python_ref.spec.network import Network
-from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, Trinomial, WalshCode
+from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, Trinomial, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Schedule
 from tests.support.designs import random_design
 from tests.support.oracle import Oracle, serial_bits
@@ -129,14 +129,31 @@ def test_the_inversion_cancels_the_triple_of_the_trinomial():
         assert inverted_triple.sum() == 0
 
 
-def test_walsh_signs_are_orthogonal_over_a_period():
+@pytest.mark.parametrize("code", [WalshCode(), WalshGrayCode()], ids=lambda code: code.name)
+def test_walsh_signs_are_orthogonal_over_a_period(code):
     for kind, lanes in ((Kind.NODE, 3), (Kind.WEIGHT, 2), (Kind.WEIGHT, 16)):
-        spec = design((3, 4, 2), kind, WalshCode(), lanes)
+        spec = design((3, 4, 2), kind, code, lanes)
         period = 1 << int(spec.quantities).bit_length()
         signs = SignSource(spec).block(0, period).astype(np.int64)
         np.testing.assert_array_equal(signs.T @ signs, period * np.eye(spec.quantities))
         np.testing.assert_array_equal(signs.sum(axis=0), 0)
         np.testing.assert_array_equal(SignSource(spec).block(5 * period, period), signs)
+
+
+@pytest.mark.parametrize("quantities", [1, 2, 7, 8, 9, 64])
+def test_walsh_gray_flips_one_rademacher_row_from_probe_to_probe(quantities):
+    """Over a whole period, its end included. A Rademacher row is ±1 by one bit of the index, which counts from 1."""
+    code = WalshGrayCode()
+    period = code.period(quantities)
+    bits = period.bit_length() - 1
+    rademacher = [[1 - 2 * (index >> bit & 1) for index in range(1, quantities + 1)] for bit in range(bits)]
+    phase = np.arange(period + 1)[:, None] % period
+    signs = code.signs(np.arange(quantities), phase, np.zeros((period + 1, quantities), np.uint8)).astype(int)
+    flipped = [rademacher.index(row) for row in (signs[1:] * signs[:-1]).tolist()]
+    assert flipped == [*((q & -q).bit_length() - 1 for q in range(1, period)), bits - 1]
+    walsh = WalshCode().signs(np.arange(quantities), phase[:-1], np.zeros((period, quantities), np.uint8))
+    assert sorted(walsh.tolist()) == sorted(signs[:-1].tolist()), "the same sign vectors, in another order"
+    np.testing.assert_array_equal(signs[:-1].T @ signs[:-1], period * np.eye(quantities))
 
 
 def test_sequential_signs_visit_every_quantity_once():

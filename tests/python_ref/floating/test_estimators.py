@@ -24,7 +24,7 @@ from python_ref.floating.passes import Block, Measured
 from python_ref.spec import perturbation as spec_codes
 from python_ref.spec.activations import Activation
 
-WALSH, SEQUENTIAL = DesignCode(spec_codes.WalshCode()), DesignCode(spec_codes.SequentialCode())
+WALSH, GRAY, SEQUENTIAL = (DesignCode(kind()) for kind in (spec_codes.WalshCode, spec_codes.WalshGrayCode, spec_codes.SequentialCode))
 COST = CrossEntropy(0.1)
 IMAGE = Sequential((1, 6, 6), (Convolution(2), Pool(), Dense(5), Dense(3, Activation.IDENTITY)))
 DENSE = dense((6, 5, 3))
@@ -49,7 +49,7 @@ def estimator(kind: str, network: Sequential, code: Code, *, two_sided: bool = T
 
 @pytest.mark.parametrize("network", [IMAGE, DENSE], ids=["convolution", "dense"])
 @pytest.mark.parametrize("apart", [False, True], ids=["together", "apart"])
-@pytest.mark.parametrize("code", [WALSH, SEQUENTIAL, SinusoidalCode()], ids=["walsh", "sequential", "sinusoidal"])
+@pytest.mark.parametrize("code", [WALSH, GRAY, SEQUENTIAL, SinusoidalCode()], ids=["walsh", "walsh-gray", "sequential", "sinusoidal"])
 @pytest.mark.parametrize("kind", ["node", "weight"])
 def test_a_whole_period_is_the_true_gradient(kind: str, code: Code, apart: bool, network: Sequential) -> None:
     """To Δ² where the difference is two-sided, else to Δ: the curvature.
@@ -60,7 +60,7 @@ def test_a_whole_period_is_the_true_gradient(kind: str, code: Code, apart: bool,
     theta, x, t, true = example(network)
     sides = {two_sided: estimator(kind, network, code, two_sided=two_sided, apart=apart) for two_sided in (False, True)}
     for two_sided, each in sides.items():
-        period, second = code.period(each.quantities), two_sided and not (kind == "node" and code is WALSH)
+        period, second = code.period(each.quantities), two_sided and not (kind == "node" and code in (WALSH, GRAY))
         assert period is not None
         found = each.estimate(theta, np.repeat(x, period, 0), np.repeat(t, period, 0), 0).gradient
         found = found * each.quantities if code is SEQUENTIAL else found  # s² is 1 in one row of D, and else in all

@@ -15,7 +15,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.optimizer import Momentum, Sgd
-from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
+from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 from tests.support.designs import random_design
 from tests.support.float_designs import FINE, design
@@ -38,7 +38,7 @@ def test_signs_are_the_oracle_s(code, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("code", [WalshCode(), SequentialCode()], ids=lambda code: code.name)
+@pytest.mark.parametrize("code", [WalshCode(), WalshGrayCode(), SequentialCode()], ids=lambda code: code.name)
 def test_orthogonal_codes_are_orthogonal_over_their_period(code, kind):
     spec = design(kind, code=code)
     length = code.period(spec.quantities)
