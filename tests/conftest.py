@@ -40,11 +40,12 @@ def share_compilations(config: pytest.Config) -> None:
     object by the preprocessed source, the compiler and its options, so that a test gets what it would have compiled.
     """
     ccache, compiler = find_ccache(), shutil.which("c++") or shutil.which("g++")
-    if ccache is None or compiler is None or "CXX" in os.environ or config.cache is None:
+    cache = getattr(config, "cache", None)  # pytest has none under -p no:cacheprovider
+    if ccache is None or compiler is None or "CXX" in os.environ or cache is None:
         return
     os.environ["CXX"] = shlex.join([ccache, compiler])
     os.environ["OBJCACHE"] = ccache
-    os.environ["CCACHE_DIR"] = str(config.cache.mkdir("ccache"))
+    os.environ["CCACHE_DIR"] = str(cache.mkdir("ccache"))
     os.environ["CCACHE_MAXSIZE"] = "1G"
     os.environ["CCACHE_SLOPPINESS"] = "pch_defines,time_macros"  # Verilator precompiles its headers
 

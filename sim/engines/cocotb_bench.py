@@ -72,7 +72,7 @@ class _Record:
     Parameters
     ----------
     dut : handle
-        The core.
+        Handle of the simulated core, whose ports the bench reads and drives.
     outputs : dict of str to int
         Widths of the core's outputs, by name.
     writer : FrameWriter
