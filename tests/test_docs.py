@@ -127,7 +127,7 @@ def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
         exec(compile(block, str(page), "exec"), {})
 
 
-COMPILED = ("flow.cosim(", 'link="virtual"')
+COMPILED = ("mgd_hw.cosim(", 'link="virtual"')
 """What makes a block of the tutorial take long: it compiles the core."""
 
 

@@ -100,7 +100,7 @@ def fetch(task: str, directory: Path | None = None, *, listener: Listener | None
     directory : path or None
         Where to; None: the user's cache, where designs find it.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
 
     Raises
     ------

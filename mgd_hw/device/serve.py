@@ -72,17 +72,17 @@ def serve(
     Parameters
     ----------
     design : path, name or Design
-        Design.
+        Path of a design file, name of a shipped design, or a design that was read before.
     ready : callable
-        Is told of the board when it runs.
+        Receives the result once the board runs.
     divisor : int
-        Cycles per bit of its line.
+        Cycles per bit of the board's serial line.
     verilog : path or None
         A file to run in place of the Verilog just generated.
     out : path or None
-        Directory to build it in.
+        Directory in which the board is compiled.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
     """
     listener, design = listener or Silent(), built(design)
     given = None if verilog is None else verilog_file(Path(verilog))

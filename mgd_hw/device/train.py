@@ -211,19 +211,19 @@ def train(
     Parameters
     ----------
     design : path, name or Design
-        Design.
+        Path of a design file, name of a shipped design, or a design that was read before.
     link : str
-        "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
+        Link to the core: "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
     steps : int
-        Steps of training, those before a checkpoint included.
+        Number of training steps, those before a checkpoint included.
     verify : bool
         Whether the fixed model runs beside the core, and is compared with it.
     resume : bool
-        Whether to go on from the checkpoint.
+        Whether to continue from the checkpoint of an earlier run.
     seed : int or None
-        Of parameters, signs and order of samples, in place of the design's own.
+        Seed of the parameters, signs and order of samples; None takes the design's own.
     start, save : path or None
-        npz to start from; npz to write the parameters to.
+        npz file of the initial parameters; npz file to write the learned parameters to.
     baud : int
         Bits per second of a serial line.
     divisor : int
@@ -233,11 +233,11 @@ def train(
     verilog : path or None
         A file for the virtual board, in place of the Verilog just generated.
     board : str or None
-        A board, by name or file, of which the hardware's seconds are told.
+        Name of a board, or path of a board file, for which the result gives the seconds of a run.
     out : path or None
         Directory for train.json and the checkpoint.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
     """
     listener = listener or Silent()
     design = built(design) if seed is None else built(design).with_seed(seed)

@@ -202,11 +202,11 @@ def build(
     Parameters
     ----------
     design : path, name or Design
-        Design.
+        Path of a design file, name of a shipped design, or a design that was read before.
     board : str
         Name of a board, or path of a file of the user's.
     seeds : int
-        Runs of place and route.
+        Number of runs of place and route, of which the fastest is taken.
     clock : float or None
         MHz that must be met; None takes the board's, or the highest that the design meets.
     baud : int or None
@@ -214,7 +214,7 @@ def build(
     out : path or None
         Directory for everything.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
 
     Raises
     ------

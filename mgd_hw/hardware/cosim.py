@@ -152,20 +152,20 @@ def cosim(
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Cosimulated:
-    """Train the Verilog in a simulator, and compare every observable of every step with the model.
+    """Train the Verilog in a simulator, and compare every observable of every step with the model, bit for bit.
 
     Parameters
     ----------
     design : path, name or Design
-        Design.
+        Path of a design file, name of a shipped design, or a design that was read before.
     steps : int
-        Steps of training.
+        Number of training steps to simulate.
     simulator : str or None
         "verilator", "icarus" or "cxxrtl"; None takes cxxrtl, or verilator for a netlist, which it compiles faster.
     waves : bool
-        Whether to keep a waveform file.
+        Whether to keep a waveform file of the simulation.
     seed : int or None
-        Of parameters, signs and order of samples, in place of the design's own.
+        Seed of the parameters, signs and order of samples; None takes the design's own.
     verilog : path or None
         A file to simulate in place of the Verilog just generated.
     netlist : str or None
@@ -173,7 +173,7 @@ def cosim(
     out : path or None
         Directory for cosim.json, the Verilog and the waves.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
     """
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import emit_verilog

@@ -132,7 +132,7 @@ def generate(
     baud : int or None
         Rate of the board's serial line, in bits per second; None takes the board's.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
 
     Raises
     ------

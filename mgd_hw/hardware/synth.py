@@ -140,13 +140,13 @@ def synth(
     Parameters
     ----------
     design : path, name or Design
-        Design.
+        Path of a design file, name of a shipped design, or a design that was read before.
     target : str
         "ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18" or "xc7".
     out : path or None
         Directory for the Verilog, the script, its log and synth.json.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
     """
     listener = listener or Silent()
     design = built(design)

@@ -231,20 +231,20 @@ def compare(
     Parameters
     ----------
     design : path, name or Design
-        Design.
+        Path of a design file, name of a shipped design, or a design that was read before.
     seeds, steps : int or None
-        Runs and their length; None: as the design file says.
+        Number of runs, and of steps in each; None takes what the design file says.
     save, start : path or None
-        npz to write the fixed model's parameters of the first seed to; npz to start from.
+        npz file to write the fixed model's parameters of the first seed to; npz file of the initial parameters.
     validate : bool
         Whether to train without the validation samples (``data.validation_fraction``) and to judge by them: to choose
         settings without a look at the test samples.
     board : str or None
-        A board, by name or file, of which the hardware's seconds are told.
+        Name of a board, or path of a board file, for which the result gives the seconds of a run.
     out : path or None
         Directory for compare.json and learning.png.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
     """
     design = read(design)
     seeds, steps = seeds or design.compare.seeds, steps or design.compare.steps
@@ -324,7 +324,7 @@ def compare_models(
     board : Board or None
         What the hardware's seconds are of.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
 
     Raises
     ------

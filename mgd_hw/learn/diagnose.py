@@ -205,11 +205,11 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: 
     Parameters
     ----------
     design : path, name or Design
-        Design.
+        Path of a design file, name of a shipped design, or a design that was read before.
     out : path or None
         Directory for diagnose.json.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
     """
     design = read(design)
     directory = results_directory(out, design.name)

@@ -215,7 +215,7 @@ def paper(
     out : path or None
         Directory for the journal and for the figure, as json, svg and pdf.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
 
     Raises
     ------

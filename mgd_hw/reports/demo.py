@@ -82,7 +82,7 @@ def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demons
     out : path or None
         Directory for everything.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
     """
     listener = listener or Silent()
     directory = results_directory(out, "demo")

@@ -67,24 +67,24 @@ def report(
     out: Path | None = None,
     listener: Listener | None = None,
 ) -> Reported:
-    """Generate, co-simulate, compare, look at the numbers and synthesise; write report.html and report.json.
+    """Generate, co-simulate, compare, profile the numbers and synthesise; write report.html and report.json.
 
     Parameters
     ----------
     design : path, name or Design
-        Design.
+        Path of a design file, name of a shipped design, or a design that was read before.
     proof : int
-        Steps of co-simulation.
+        Number of steps that are co-simulated.
     seeds, steps : int or None
-        Of the comparison; None: as the design file says.
+        Runs of the comparison, and steps of each; None takes what the design file says.
     target : str
-        Part of the synthesis.
+        Name of the part that the core is synthesised for.
     board : str
-        Of which the hardware's seconds are told.
+        Name of the board for which the seconds of a run are given.
     out : path or None
         Directory for everything. A bitstream that `mgd-hw build` left in it, or where it leaves them, is shown.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
     """
     listener, called = listener or Silent(), str(design.path if isinstance(design, Design) else design)
     design, began = built(design), time.perf_counter()

@@ -308,7 +308,7 @@ def sweep(
     out : path or None
         Directory for the journal, rows.csv, rows.parquet, sweep.json and pareto.svg.
     listener : Listener or None
-        Told of progress.
+        Receives what the verb says of its progress; None discards it.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_every_ask_is_tried() -> None:
 def test_refused_by_name_and_compared(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     design = parse(text_of(key, ASKS[key]), "a.toml")
-    for command in (mgd_hw.generate, mgd_hw.cosim, mgd_hw.synth, fit):
+    on_a_board = [partial(verb, board="icebreaker") for verb in (mgd_hw.generate, mgd_hw.build)]
+    for command in (mgd_hw.generate, mgd_hw.cosim, mgd_hw.synth, fit, *on_a_board):
         with pytest.raises(
             UserError, match=r"^a\.toml: .* has no hardware yet\. `mgd-hw compare` and `mgd-hw diagnose` run it\."
         ) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,16 @@ def test_what_breaks_is_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = run_jobs([Job(str(number), "train", b"", number) for number in range(3)], version())
     assert [row.status for row in rows] == [DONE, FAILED, DONE]
     assert rows[1].message == "MemoryError: no more of it"
+
+
+def test_a_job_of_another_kind_brings_the_module_that_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from mgd_hw.sweeps.jobs import register\n\nregister('greeting', lambda job: {'said': f'hello, {job.target}'})\n"
+    (tmp_path / "greeting.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(jobs, "_KINDS", dict(jobs._KINDS))
+    job = Job("key", "greeting", b"", target="you")
+    assert one(job).message == "KeyError: 'greeting'"
+    assert one(replace(job, module="greeting")).columns == {"said": "hello, you"}
 
 
 def test_a_worker_of_another_version_does_nothing() -> None:
