@@ -1,4 +1,4 @@
-"""The one table of what a design file may say: the reader, its messages and ``docs/design-file.md`` follow from it."""
+"""The one table of what a design file may say: the reader, its messages and ``docs/reference/design-file.md`` follow from it."""
 
 from __future__ import annotations
 

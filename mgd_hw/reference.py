@@ -1,4 +1,4 @@
-"""The page docs/design-file.md, from the table of keys: ``python -m mgd_hw.reference`` prints it."""
+"""The page docs/reference/design-file.md, from the table of keys: ``python -m mgd_hw.reference`` prints it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _SECTIONS = {
     "formats.overflow": "What each narrowing does with a value that does not fit.",
     "hardware": "The array of lanes.",
     "learning": "How the float side learns, beyond what hardware does.",
-    "outside": "A forward pass of your own in another process, such as one that drives a chip (see [scale.md](scale.md)); software only.",
+    "outside": (
+        "A forward pass of your own in another process, such as one that drives a chip\n"
+        "([a forward pass of your own](../results/scale.md#a-forward-pass-of-your-own)); software only."
+    ),
     "device": "What imperfect hardware would do to it, each effect by itself; applied to the float model, in software only.",
     "data": "What is learned.",
     "compare": "What `mgd-hw compare` does when its options do not say.",
@@ -67,15 +70,15 @@ lanes = 4
 task = "nist7x7"
 ```
 
-`mgd-hw new NAME --task TASK` writes a commented one to start from. The shipped designs ({shipped}) are found by
-their names alone.
+`mgd-hw new NAME --task TASK` writes a commented one to start from. The shipped designs ({shipped})
+are found by their names alone.
 """
 
 _TAIL = """\
 ## Data of your own
 
-csv and npz files, and how their answers are judged: [data.md](data.md). Images are flattened; with `data.scaling = "range"` bytes
-are taken as 0 to 255.
+[Data of your own](../guides/data.md) says how csv and npz files are read, and how answers are judged. Images are
+flattened; with `data.scaling = "range"` bytes are taken as 0 to 255.
 
 **MNIST and its relatives**: the folder in `data.path`, or in the environment variable `MGD_DATA`, holds `mnist.npz`
 (`fashion_mnist.npz`) or the four IDX files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`,

@@ -25,7 +25,7 @@ from mgd_hw.cli import commands
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 
 LONG = {"compare", "synth", "demo"}
 """Commands that take more than seconds."""

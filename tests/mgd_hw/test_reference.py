@@ -9,11 +9,11 @@ from mgd_hw.config import parse
 from mgd_hw.keys import KEYS
 from mgd_hw.reference import page
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
 def test_page_is_up_to_date() -> None:
-    assert (DOCS / "design-file.md").read_text(encoding="utf-8") == page(), "run python -m mgd_hw.reference > docs/design-file.md"
+    assert (DOCS / "design-file.md").read_text(encoding="utf-8") == page(), "run python -m mgd_hw.reference > docs/reference/design-file.md"
 
 
 def test_page_has_every_key() -> None:
