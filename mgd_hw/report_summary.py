@@ -112,7 +112,8 @@ def _fast(chapter: Chapter, question: str) -> Answer:
         cycles = costs.cycles / costs.steps
         figure = (
             f"{number(cycles)} cycles per step: {whole(costs.clock_hz / cycles)} steps per second at the "
-            f"{number(costs.clock_hz / 1e6)} MHz of {costs.board}, if the build meets that clock"
+            f"{number(costs.clock_hz / 1e6)} MHz of {costs.board}, if the build meets that clock, and "
+            f"{whole(costs.steps / costs.hardware_seconds)} through its link"
         )
         return Answer(question, "Not built", figure, section="costs")
     return Answer(question, "Not built", f"{whole(chapter.cycles['step_two_passes'])} cycles for a step of two passes", section="step")
