@@ -22,10 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["DONE", "FAILED", "PAPER", "REFUSED", "Job", "Row", "run_jobs", "single_threaded", "version"]
 
-DONE, REFUSED, FAILED = "done", "refused", "failed"
-"""What became of a job: its row has results; the design does not allow it; it broke, and may be tried again."""
-TRAIN, FIT, SYNTH, PAPER = "train", "fit", "synth", "paper"
-"""Kinds of jobs: a run; what the core takes, as predicted; the same from Yosys; a run of a figure of the paper."""
+DONE = "done"
+"""Status of a job whose row has results."""
+REFUSED = "refused"
+"""Status of a job whose combination of values is refused."""
+FAILED = "failed"
+"""Status of a job that broke, and may be tried again."""
+TRAIN = "train"
+"""Kind of the jobs that train a design."""
+FIT = "fit"
+"""Kind of the jobs that predict what a core takes of a part."""
+SYNTH = "synth"
+"""Kind of the jobs that find the same with Yosys."""
+PAPER = "paper"
+"""Kind of the jobs that are one run of a figure of the paper."""
 
 
 def version() -> str:
