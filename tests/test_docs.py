@@ -87,10 +87,20 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(found.read_text(encoding="utf-8")), target
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    readme = PAGES[0].read_text(encoding="utf-8")
+def test_every_page_is_linked_from_the_first() -> None:
+    index = text_of("index.md")
+    assert "(docs/index.md)" in PAGES[0].read_text(encoding="utf-8")
     for page in PAGES[1:]:
-        assert f"({page.relative_to(ROOT).as_posix()})" in readme
+        name = page.relative_to(DOCS).as_posix()
+        assert f"({name})" in index or name == "index.md"
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_source_lines_fit_120_columns(page: Path) -> None:
+    """But rows of tables and code, which cannot be wrapped."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for line in prose.splitlines():
+        assert len(line) <= 120 or line.startswith(("|", "    ")), line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -119,6 +129,7 @@ def test_images_are_small_pictures() -> None:
         assert image.stat().st_size < 200_000
 
 
+@pytest.mark.usefixtures("quick_builds")
 @pytest.mark.parametrize("page", [page for page in PAGES[1:] if page.name != "notebook.md"], ids=lambda page: page.name)
 def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -127,11 +138,11 @@ def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 COMPILED = ("flow.cosim(", 'link="virtual"')
-"""What makes a block of the tutorial take long: it compiles the core."""
+"""What makes a block of the notebook take long: it compiles the core."""
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["but what is compiled", "whole"])
-def test_the_tutorial_runs(whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs(whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its blocks one after the other, each with what those before have left."""
     monkeypatch.chdir(tmp_path)
     found, shared = blocks(text_of("guides/notebook.md"), "python"), dict[str, object]()
@@ -152,20 +163,20 @@ def test_toml_examples_are_designs(page: Path) -> None:  # that of boards.md is 
 
 
 def test_the_table_of_registers() -> None:
-    shown = [row for row in rows(text_of("design/machine.md")) if len(row) == 5 and row[1].startswith("0x")]
+    shown = [row for row in rows(text_of("design/host.md")) if len(row) == 5 and row[1].startswith("0x")]
     registers = register_map(load("xor").spec).values()
     assert shown == [[f"`{r.name}`", f"0x{r.address:02X}", str(r.words), r.access, r.meaning] for r in registers]
 
 
 def test_the_table_of_commands() -> None:
-    shown = [row[0] for row in rows(section(text_of("design/machine.md"), "The host's view")) if len(row) == 2 and row[0][0].isdigit()]
+    shown = [row[0] for row in rows(text_of("design/host.md").partition("## Events")[0]) if len(row) == 2 and row[0][0].isdigit()]
     assert shown == [f"{int(command)} {command.name.lower()}" for command in Command]
 
 
 def test_events_and_saturation_counters_are_named() -> None:
-    page = text_of("design/machine.md")
-    assert [row[0] for row in rows(section(page, "Events and signatures"))] == [f"`{event}`" for event in EVENTS]
-    casts = {row[0] for row in rows(section(page, "Numbers"))}
+    events = section(text_of("design/host.md"), "Events and signatures")
+    assert [row[0] for row in rows(events)] == [f"`{event}`" for event in EVENTS]
+    casts = {row[0] for row in rows(text_of("design/arithmetic.md"))}
     assert set(SATURATION_KINDS) <= casts
 
 
