@@ -123,7 +123,7 @@ def read_board(path: Path) -> Board:
         read, form = _KEYS[key]
         values[key] = read(value)
         if values[key] is None:
-            raise DesignError(key, value, form, "See docs/boards.md for a whole file.")
+            raise DesignError(key, value, form, "See docs/guides/boards.md for a whole file.")
     _check_needed(values)
     board = _board(path.stem, values)
     plan(board)
@@ -142,11 +142,12 @@ def _leaves(prefix: str, table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _check_needed(values: dict[str, Any]) -> None:
     for key in _NEEDED:
         if key not in values:
-            raise DesignError(key, None, "it was left out, and every board needs it", "Add it; docs/boards.md has a whole file.")
+            raise DesignError(key, None, "it was left out, and every board needs it", "Add it; docs/guides/boards.md has a whole file.")
     family = FAMILIES[values["part"].name]
     for key in _NEEDED_BY[family]:
         if key not in values:
-            raise DesignError(key, None, f"it was left out, and boards with {values['part'].name} need it", "Add it; see docs/boards.md.")
+            reason = f"it was left out, and boards with {values['part'].name} need it"
+            raise DesignError(key, None, reason, "Add it; see docs/guides/boards.md.")
     pll = values.get("clock.pll")
     if pll and PLLS[pll] != family:
         kinds = ", ".join(kind for kind, of in PLLS.items() if of == family)

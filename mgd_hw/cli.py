@@ -29,6 +29,16 @@ SIMULATORS = ("verilator", "icarus", "cxxrtl")
 NETLISTS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18")
 TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
 
+SECTIONS = {
+    "Start here": ("demo", "doctor"),
+    "Design": ("new", "fetch", "fit", "generate"),
+    "Prove": ("cosim", "report"),
+    "Learn": ("diagnose", "compare"),
+    "Build and run": ("boards", "synth", "build", "train", "virtual"),
+    "Experiments": ("sweep", "paper"),
+}
+"""The headings under which ``mgd-hw --help`` lists the commands, and the commands of each, in that order."""
+
 
 def _terminal(as_json: bool) -> Terminal:
     """Where a command shows what it does; also what turns its failures into a message and an exit code."""
@@ -38,15 +48,31 @@ def _terminal(as_json: bool) -> Terminal:
     return Terminal(as_json, debug=debug)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _SectionedGroup(click.Group):
+    """A group of commands that ``--help`` lists under the headings of :data:`SECTIONS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands, in the order of the sections."""
+        return [name for names in SECTIONS.values() for name in names]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section of the help for each heading, with the descriptions of all sections in one column."""
+        longest = max(map(len, self.list_commands(ctx)))
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                limit = formatter.width - formatter.current_indent - longest - 2  # two spaces between name and description
+                formatter.write_dl([(name.ljust(longest), self.commands[name].get_short_help_str(limit)) for name in names])
+
+
+@click.group(cls=_SectionedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="mgd-hw", prog_name="mgd-hw")
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error; so does MGD_HW_DEBUG=1.")
 def commands(debug: bool) -> None:
-    """From one TOML file to an FPGA core that learns on its own, and the proof that it does.
+    """Turn one TOML file into an FPGA core that learns on its own, and prove that it does.
 
     DESIGN is the path of a design file, or the name of a shipped design: xor, digits, nist7x7, mnist, parity.
 
-    Exit codes: 0 good, 1 a comparison failed, 2 bad input or a missing tool.
+    Exit codes: 0 success, 1 a comparison failed, 2 bad input or a missing tool, 130 interrupted.
     """
 
 
@@ -93,7 +119,10 @@ class _Column(click.ParamType):
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @_options("json")
 def new(name: str, task: str, data: Path | None, label: str | int | None, drop: tuple[str | int, ...], force: bool, as_json: bool) -> None:
-    """Write a commented design file NAME.toml to start from; say what was found in the data."""
+    """Write a commented design file to start from.
+
+    The file is NAME.toml. Every guess about the data is printed, with the key that decides otherwise.
+    """
     with _terminal(as_json) as terminal:
         terminal.finish(mgd_hw.new(name, task, data=data, label=label, drop=drop, force=force))
 
@@ -103,7 +132,10 @@ def new(name: str, task: str, data: Path | None, label: str | int | None, drop: 
 @click.option("--board", metavar="NAME", help="The whole top level for this board, or for that of a file NAME.toml.")
 @_options("clock", "baud", "out", "json")
 def generate(design: str, board: str | None, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
-    """Write Verilog, memory contents, manifest.json and a synthesis script; say what was derived."""
+    """Write Verilog, memory contents, a manifest and a synthesis script.
+
+    The command prints every value that the design file leaves out, and why it follows from the rest.
+    """
     with _terminal(as_json) as terminal:
         terminal.finish(mgd_hw.generate(design, out, board=board, clock=clock, baud=baud, listener=terminal))
 
@@ -111,7 +143,7 @@ def generate(design: str, board: str | None, clock: float | None, baud: int | No
 @commands.command()
 @_options("json")
 def boards(as_json: bool) -> None:
-    """List the boards: part, clock, multipliers, memories, link, and what fits."""
+    """List the boards, their resources and the designs that fit."""
     with _terminal(as_json) as terminal:
         terminal.finish(mgd_hw.boards())
 
@@ -122,7 +154,11 @@ def boards(as_json: bool) -> None:
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs of place and route; the fastest is taken.")
 @_options("clock", "baud", "out", "json")
 def build(design: str, board: str, seeds: int, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
-    """Build a bitstream: Yosys, nextpnr from several seeds, timing, pack; write build.json."""
+    """Build a bitstream for a board.
+
+    Yosys synthesises, nextpnr places and routes from several seeds, and the fastest result is packed. build.json
+    has the figures.
+    """
     with _terminal(as_json) as terminal:
         terminal.finish(mgd_hw.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=terminal))
 
@@ -152,7 +188,11 @@ def cosim(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Train the Verilog in a simulator, and compare every observable of every step with the model, bit for bit."""
+    """Co-simulate the Verilog with the model, bit for bit.
+
+    The Verilog trains in a simulator, the model in a process of its own, and every observable of every step is
+    compared. Exit code 1 if a value differs.
+    """
     with _terminal(as_json) as terminal:
         result = mgd_hw.cosim(
             design,
@@ -181,7 +221,11 @@ def cosim(
 @click.option("--validate", is_flag=True, help="Judge by samples kept from training (data.validation_fraction), not by the test samples.")
 @_options("of_board", "out", "json")
 def compare(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Compare float MGD, fixed MGD (the hardware's bits) and back-propagation on the same data."""
+    """Compare float MGD, fixed MGD and back-propagation.
+
+    Fixed MGD is the arithmetic of the hardware, bit for bit. All three start from the same parameters and see the
+    same samples in the same order.
+    """
     with _terminal(as_json) as terminal:
         result = mgd_hw.compare(design, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted, failed=result.diverged)
@@ -190,9 +234,9 @@ def compare(design: str, out: Path | None, as_json: bool, **options: Any) -> Non
 @commands.command()
 @_options("design", "out", "json")
 def diagnose(design: str, out: Path | None, as_json: bool) -> None:
-    """Say which of amplitude, integration time, learning rate or format stands in the way of learning, and what to try.
+    """Find what keeps a design from learning, and what to write instead.
 
-    Exit code 1 if something does.
+    Measures the amplitude, the integration time, the learning rate and the number formats. Exit code 1 if there is a finding.
     """
     with _terminal(as_json) as terminal:
         result = mgd_hw.diagnose(design, out=out, listener=terminal)
@@ -214,7 +258,11 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
 @click.option("--verilog", type=click.Path(path_type=Path), metavar="FILE", help="A file for the virtual board to run.")
 @_options("of_board", "out", "json")
 def train(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Train a core on a board, or on a virtual one; go on after an interrupt; compare with the model, bit for bit."""
+    """Train a core on a board or on a virtual board.
+
+    With --verify every block of steps is compared with the model. After an interrupt, --resume continues from the
+    last checkpoint, bit for bit.
+    """
     with _terminal(as_json) as terminal:
         result = mgd_hw.train(design, out=out, listener=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted, failed=not result.equal)
@@ -226,7 +274,10 @@ def train(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
 @click.option("--verilog", type=click.Path(path_type=Path), metavar="FILE", help="Run this file in place of the Verilog just generated.")
 @_options("out", "json")
 def virtual(design: str, divisor: int, verilog: Path | None, out: Path | None, as_json: bool) -> None:
-    """Run a board made of software until it is interrupted; its serial port is printed."""
+    """Run a virtual board behind a serial port until it is interrupted.
+
+    The board is the same Verilog as on an FPGA, compiled to a program. The command prints the name of its port.
+    """
     with _terminal(as_json) as terminal:
         mgd_hw.serve(design, terminal.show, divisor=divisor, verilog=verilog, out=out, listener=terminal)
 
@@ -236,7 +287,7 @@ def virtual(design: str, divisor: int, verilog: Path | None, out: Path | None, a
 @click.option("--target", type=click.Choice(TARGETS), default="ice40-up5k", show_default=True, help="FPGA family.")
 @_options("out", "json")
 def synth(design: str, target: str, out: Path | None, as_json: bool) -> None:
-    """Synthesise with Yosys, and report what the core takes of an FPGA."""
+    """Synthesise with Yosys, and count the resources."""
     with _terminal(as_json) as terminal:
         terminal.finish(mgd_hw.synth(design, target=target, out=out, listener=terminal))
 
@@ -258,9 +309,10 @@ def synth(design: str, target: str, out: Path | None, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show the plan and how long it would take, and stop there.")
 @_options("out", "json")
 def sweep(design: str | None, vary: tuple[str, ...], out: Path | None, as_json: bool, **options: Any) -> None:
-    """Train DESIGN with all combinations of some keys' values; an interrupted sweep goes on when the command is given again.
+    """Train a design with every combination of some keys' values.
 
-    Without DESIGN, --best chooses from the last sweep in the folder.
+    Give the same command again after an interrupt, and the sweep continues. Without DESIGN, --best chooses from the
+    last sweep in the folder.
     """
     with _terminal(as_json) as terminal:
         result: Any = mgd_hw.sweep(design, vary, out=out, listener=terminal, **options)
@@ -289,9 +341,10 @@ class _Widths(click.ParamType):
 @_options("json")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.  [default: mgd-hw-out/paper]")
 def paper(figure: str, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Run a figure of the 2025 paper on Fashion-MNIST at a size of your choice, and draw the published points beside it.
+    """Run a figure of the 2025 paper again, beside the published points.
 
-    Give the same command again after an interrupt: it goes on after the runs that were finished.
+    The data is Fashion-MNIST, at a network size of your choice. Give the same command again after an interrupt, and it continues after
+    the runs that were finished.
     """
     with _terminal(as_json) as terminal:
         result: Any = mgd_hw.paper(figure, out=out, listener=terminal, **options)
@@ -307,7 +360,7 @@ def paper(figure: str, out: Path | None, as_json: bool, **options: Any) -> None:
 @click.option("--board", metavar="NAME", default="icebreaker", show_default=True, help="Board of which the seconds of a run are told.")
 @_options("out", "json")
 def report(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Do all of it with a design, and show it in one page: report.html."""
+    """Prove, compare and synthesise a design; show it on one page."""
     with _terminal(as_json) as terminal:
         result = mgd_hw.report(design, out=out, listener=terminal, **options)
         terminal.finish(result, failed=not result.good)
@@ -316,7 +369,10 @@ def report(design: str, out: Path | None, as_json: bool, **options: Any) -> None
 @commands.command()
 @_options("design", "json")
 def fit(design: str, as_json: bool) -> None:
-    """Predict, before any synthesis, which FPGAs the design fits, with how many lanes, and what it takes."""
+    """Predict, without synthesis, which FPGAs the design fits.
+
+    The prediction covers lanes, look-up tables, flip-flops, multipliers and block memories, each with its error.
+    """
     with _terminal(as_json) as terminal:
         terminal.finish(mgd_hw.fit(design))
 
@@ -326,7 +382,10 @@ def fit(design: str, as_json: bool) -> None:
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to.  [default: your cache, where designs find it]")
 @_options("json")
 def fetch(task: str, out: Path | None, as_json: bool) -> None:
-    """Download the images of MNIST, Fashion-MNIST or CIFAR-10, checked against their published checksums."""
+    """Download MNIST, Fashion-MNIST or CIFAR-10.
+
+    The files are checked against their published checksums, and kept where designs find them.
+    """
     with _terminal(as_json) as terminal:
         terminal.finish(mgd_hw.fetch(task, out, listener=terminal))
 
@@ -334,7 +393,10 @@ def fetch(task: str, out: Path | None, as_json: bool) -> None:
 @commands.command()
 @_options("json")
 def doctor(as_json: bool) -> None:
-    """Say which tools were found, which are missing, and what to do about it."""
+    """List the tools that were found, and those that are missing.
+
+    Exit code 2 if a tool that is needed is missing.
+    """
     with _terminal(as_json) as terminal:
         result = mgd_hw.doctor()
         terminal.finish(result, code=0 if result.good else 2)
@@ -343,7 +405,10 @@ def doctor(as_json: bool) -> None:
 @commands.command()
 @_options("out", "json")
 def demo(out: Path | None, as_json: bool) -> None:
-    """Show everything on the shipped designs xor and digits, and write report.html; takes a few minutes."""
+    """Run everything on two shipped designs; takes a few minutes.
+
+    The results go to one page, report.html.
+    """
     with _terminal(as_json) as terminal:
         result = mgd_hw.demo(out, listener=terminal)
         terminal.finish(result, failed=not result.good)

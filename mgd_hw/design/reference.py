@@ -1,4 +1,4 @@
-"""The page docs/design-file.md, from the table of keys: ``python -m mgd_hw.design.reference`` prints it."""
+"""The page docs/reference/design-file.md, from the table of keys: ``python -m mgd_hw.design.reference`` prints it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _SECTIONS = {
     "formats.overflow": "What each narrowing does with a value that does not fit.",
     "hardware": "The array of lanes.",
     "learning": "How the float side learns, beyond what hardware does.",
-    "external": "A forward pass of your own in another process, such as one that drives a chip (see [scale.md](scale.md)); software only.",
+    "external": (
+        "A forward pass of your own in another process, such as one that drives a chip\n"
+        "([a forward pass of your own](../guides/float.md#a-forward-pass-of-your-own)); software only."
+    ),
     "device": "What imperfect hardware would do to it, each effect by itself; applied to the float model, in software only.",
     "data": "What is learned.",
     "compare": "What `mgd-hw compare` does when its options do not say.",
@@ -27,20 +30,20 @@ _SECTIONS = {
 _HEAD = """\
 # The design file
 
-One TOML file says everything about a design. Whatever is left out has a default, most of them derived from the rest:
-`mgd-hw generate` prints what was derived and why. An unknown key is refused, and the nearest known one named. Every problem is
-one message that names the file, the key, the value and the way out.
+One TOML file describes a whole design. Every key has a default, and most defaults follow from the other keys:
+`mgd-hw generate` prints each derived value with the reason. An unknown key is refused, and the message names the
+nearest known one. Every error is one message that names the file, the key, the value, the reason and the remedy.
 
-This page is written by `python -m mgd_hw.design.reference`, from the table that the reader itself follows.
+`python -m mgd_hw.design.reference` writes this page from the table of keys that the reader of design files itself follows.
 
-The shortest design file that runs:
+This is the shortest design file that runs:
 
 ```toml
 [data]
 task = "xor"
 ```
 
-A fuller one:
+This one says more:
 
 ```toml
 name = "letters"
@@ -67,23 +70,25 @@ lanes = 4
 task = "nist7x7"
 ```
 
-`mgd-hw new NAME --task TASK` writes a commented one to start from. The shipped designs ({shipped}) are found by
-their names alone.
+`mgd-hw new NAME --task TASK` writes a commented design file to start from. The designs that are shipped are found by
+their names alone: {shipped}.
 """
 
 _TAIL = """\
 ## Data of your own
 
-csv and npz files, and how their answers are judged: [data.md](data.md). Images are flattened; with `data.scaling = "range"` bytes
-are taken as 0 to 255.
+[Data of your own](../guides/data.md) says how csv and npz files are read, and how answers are judged. Images are
+flattened; with `data.scaling = "range"` bytes are taken as 0 to 255.
 
-**MNIST and its relatives**: the folder in `data.path`, or in the environment variable `MGD_DATA`, holds `mnist.npz`
-(`fashion_mnist.npz`) or the four IDX files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`,
-`t10k-labels-idx1-ubyte`, each also as `.gz`. `mgd-hw fetch mnist` (`fashion-mnist`, `cifar-10`) downloads what was published,
-checks it, and keeps it where designs find it; nothing is downloaded otherwise. Task `idx` takes any such folder, of any image size
-and number of classes.
+**MNIST and its relatives** are read from the folder in `data.path`, or else from the folder in the environment
+variable `MGD_DATA`. It holds `mnist.npz` (or `fashion_mnist.npz`), or the four IDX files `train-images-idx3-ubyte`,
+`train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, each of which may be compressed as
+`.gz`. `mgd-hw fetch mnist` (or `fashion-mnist`, `cifar-10`) downloads the published files, checks them, and keeps them
+where designs find them; no other command downloads anything. The task `idx` takes any such folder, with images of any
+size and any number of classes.
 
-With one output there are two classes, and the answer is 1 where y ≥ ½; with more, the largest output wins, the lowest index first.
+A network with one output has two classes, and its answer is 1 where y ≥ ½. With more outputs the largest one wins, and
+of equal ones the first.
 
 ## What is refused, and why
 

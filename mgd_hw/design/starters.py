@@ -20,7 +20,7 @@ __all__ = ["starter"]
 
 _CSV = """\
 # {name}: {what} learned from a csv file. One line per sample: its inputs, and its answer.
-# Every key is described in docs/design-file.md; whatever is left out has a default, and `mgd-hw generate` prints it.
+# Every key is described in docs/reference/design-file.md; whatever is left out has a default, and `mgd-hw generate` prints it.
 
 name = "{name}"
 

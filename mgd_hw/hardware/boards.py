@@ -156,7 +156,7 @@ def board_of(name: str) -> Board:
     except UnicodeDecodeError:
         raise UserError("it is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"it is not TOML: {error}", "See docs/boards.md for a whole file.", file=path) from None
+        raise UserError(f"it is not TOML: {error}", "See docs/guides/boards.md for a whole file.", file=path) from None
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise UserError(f"it cannot be read ({said})", "Check the path.", key="--board", value=name) from None

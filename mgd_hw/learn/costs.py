@@ -1,6 +1,6 @@
 """What a run costs: steps, evaluations, cycles, seconds on a board, writes, and an estimate of its energy by counting operations.
 
-Operations are counted from the equations, those of MGD as docs/machine.md has them and those of back-propagation beside them, on the
+Operations are counted from the equations, those of MGD as docs/design/machine.md has them and those of back-propagation beside them, on the
 same network. Each is given the energy that was published for it. So the estimate is of arithmetic and of the memory it needs, in one
 technology, the same for all models; it is not what an FPGA takes, whose wires and clock this does not know.
 """

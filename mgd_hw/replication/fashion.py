@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["TOGETHER_OF_NODES", "Images", "Settings", "centred", "cost_of_figures", "estimator_of", "images", "learner_of"]
 
 TOGETHER_OF_NODES = ((6, 1), (3, 12))
-"""The six convolutions perturbed together once per sample and step, and the three dense layers twelve times (docs/scale.md)."""
+"""The six convolutions perturbed together once per sample and step, and the three dense layers twelve times (docs/results/scale.md)."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMN", "FORMATS", "draw", "saved"]
 
-COLUMN, POINTS = 3.4, 7.5
-"""Inches of a column; size of the letters."""
+COLUMN = 3.4
+"""Width of a column of the journal, in inches."""
+POINTS = 7.5
+"""Size of the letters in a figure, in points."""
 FORMATS = ("svg", "pdf")
+"""The file formats in which a figure is written."""
 LOOKS = {  # of a series: name, colour (Okabe & Ito), marker, line
     "weight": ("weight", "#0072B2", "o", "-"),
     "node": ("node", "#D55E00", "s", "--"),

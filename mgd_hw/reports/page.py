@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from mgd_hw.reports.chapter import Chapter
 from mgd_hw.reports.sections import sections
+from mgd_hw.reports.summary import QUESTIONS, summary
 
 __all__ = ["html", "write"]
 
@@ -19,11 +21,13 @@ def html(title: str, chapters: tuple[Chapter, ...]) -> str:
         loader=PackageLoader("mgd_hw.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     found = [(f"design-{number}", chapter, sections(chapter, f"design-{number}")) for number, chapter in enumerate(chapters, 1)]
-    return environment.get_template("report.html.j2").render(title=title, chapters=found)
+    answers = list(zip(QUESTIONS, zip(*(summary(chapter) for chapter in chapters), strict=True), strict=True))
+    return environment.get_template("report.html.j2").render(title=title, chapters=found, answers=answers)
 
 
 def write(directory: Path, title: str, chapters: tuple[Chapter, ...]) -> None:
     """Write report.html and report.json into an existing directory."""
     (directory / "report.html").write_text(html(title, chapters), encoding="utf-8")
-    found = {"title": title, "designs": [chapter.to_json() for chapter in chapters]}
+    designs = [{**chapter.to_json(), "summary": [asdict(answer) for answer in summary(chapter)]} for chapter in chapters]
+    found = {"title": title, "designs": designs}
     (directory / "report.json").write_text(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PATIENCE", "Cluster", "Crew", "Local", "Lost", "crew_of"]
 
-TIMEOUT, PATIENCE = 10, 30
-"""Seconds to wait for a scheduler, and for a worker where there is none."""
+TIMEOUT = 10
+"""Time to wait for the answer of a scheduler, in seconds."""
+PATIENCE = 30
+"""Time to wait for a worker while a scheduler has none, in seconds."""
 
 
 class Lost(Exception):

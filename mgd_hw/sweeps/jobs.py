@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
 __all__ = ["DONE", "FAILED", "REFUSED", "Job", "Row", "register", "run_jobs", "single_threaded", "version"]
 
-DONE, REFUSED, FAILED = "done", "refused", "failed"
-"""What became of a job: its row has results; the design does not allow it; it broke, and may be tried again."""
-TRAIN, FIT, SYNTH = "train", "fit", "synth"
-"""Kinds of jobs: a run; what the core takes, as predicted; the same from Yosys. Others are registered."""
+DONE = "done"
+"""Status of a job whose row has results."""
+REFUSED = "refused"
+"""Status of a job whose combination of values is refused."""
+FAILED = "failed"
+"""Status of a job that broke, and may be tried again."""
+TRAIN = "train"
+"""Kind of the jobs that train a design."""
+FIT = "fit"
+"""Kind of the jobs that predict what a core takes of a part."""
+SYNTH = "synth"
+"""Kind of the jobs that find the same with Yosys."""
 
 
 def version() -> str:

@@ -20,6 +20,7 @@ from mgd_hw.sweeps.jobs import DONE, REFUSED, Row
 __all__ = ["JOURNAL", "Entry", "Journal"]
 
 JOURNAL = "sweep.sqlite"
+"""Name of the file that holds the journal of a sweep."""
 FORMAT = 1
 """Of the tables below."""
 _TABLES = """

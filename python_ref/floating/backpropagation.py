@@ -21,7 +21,7 @@ class Options:
     """How the baseline is trained.
 
     The defaults serve any task: on validation images of digits, 64-32-10, mean of five seeds, Adam at 0.001, 0.002, 0.003 and 0.005
-    reaches 94.2, 95.6, 95.7 and 95.4 % with them. A design file can say what suits it better (docs/tuning.md).
+    reaches 94.2, 95.6, 95.7 and 95.4 % with them. A design file can say what suits it better (docs/results/tuning.md).
 
     Parameters
     ----------

@@ -43,6 +43,7 @@ class Ideal:
 
 
 Device = Ideal
+"""The type of every device model: the ideal device is the base of the others."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class HalfCosine:
 
 
 Decay = Constant | HalfCosine
+"""The type of every schedule of the learning rate."""
 
 
 @dataclass(frozen=True)

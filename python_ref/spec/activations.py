@@ -114,6 +114,7 @@ class Piecewise:
 
 
 Form = Tabulated | Piecewise
+"""The type of the forms that hardware computes an activation in."""
 
 
 # -- Activations ------------------------------------------------------------------------------------------------------

@@ -55,8 +55,10 @@ __all__ = [
     "write_payload",
 ]
 
-FLAG, ESCAPE = 0x7E, 0x7D
-"""Ends a frame; says that bit 5 of the next byte is inverted."""
+FLAG = 0x7E
+"""The byte that ends a frame."""
+ESCAPE = 0x7D
+"""The byte after which bit 5 of the next one is inverted."""
 
 INVERTED = 0x20
 """What an escaped byte is XORed with."""

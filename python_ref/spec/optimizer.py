@@ -52,5 +52,6 @@ class Momentum:
 
 
 Optimizer = Sgd | Momentum
+"""The type of every optimiser that hardware has."""
 OPTIMIZERS: dict[str, type[Sgd] | type[Momentum]] = {optimizer.name: optimizer for optimizer in (Sgd, Momentum)}
 """The optimisers by the name they have in a design file."""

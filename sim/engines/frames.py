@@ -20,7 +20,14 @@ from sim.run import Outcome
 
 __all__ = ["DONE", "PROGRESS", "RESPONSE", "STUCK", "FrameWriter", "OutputReceiver"]
 
-RESPONSE, PROGRESS, DONE, STUCK = range(5, 9)
+RESPONSE = 5
+"""Kind of the frame that answers a request."""
+PROGRESS = 6
+"""Kind of the frame that tells how far a simulation is."""
+DONE = 7
+"""Kind of the frame that ends a simulation."""
+STUCK = 8
+"""Kind of the frame that tells of a core that does not go on."""
 
 
 class FrameWriter:

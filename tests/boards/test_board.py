@@ -144,7 +144,7 @@ def test_what_a_refusal_of_a_rate_recommends_is_accepted(name: str, baud: int, t
 
 
 def test_the_file_in_the_documentation_is_a_board(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "guides" / "boards.md").read_text(encoding="utf-8")
     example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     assert example is not None
     (tmp_path / "my_board.toml").write_text(example[1], encoding="utf-8")

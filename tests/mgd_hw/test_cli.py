@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import mgd_hw
-from mgd_hw.cli import commands
+from mgd_hw.cli import SECTIONS, commands
 from mgd_hw.common.errors import ToolError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load, parse, shipped
@@ -63,6 +63,20 @@ def test_help(command: tuple[str, ...]) -> None:
 
 def test_commands_are_those_promised() -> None:
     assert set(commands.commands) >= {"new", "generate", "cosim", "compare", "synth", "doctor", "demo"}
+
+
+def test_help_lists_every_command_under_one_heading() -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(commands.commands)
+    lines = CliRunner().invoke(commands, ["--help"], terminal_width=80).stdout.splitlines()
+    shown, heading = {title: list[str]() for title in SECTIONS}, ""
+    for line in lines:
+        if line.endswith(":") and line[:-1] in shown:
+            heading = line[:-1]
+        elif heading and line.strip():
+            shown[heading].append(line.split()[0])
+            assert not line.endswith("..."), f"the first sentence of the command is cut off: {line}"
+    assert {title: tuple(names) for title, names in shown.items()} == SECTIONS
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from mgd_hw.design.keys import KEYS
 from mgd_hw.design.reader import parse
 from mgd_hw.design.reference import page
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs" / "reference"
+COMMAND = "python -m mgd_hw.design.reference > docs/reference/design-file.md"
 
 
 def test_page_is_up_to_date() -> None:
-    assert (DOCS / "design-file.md").read_text(encoding="utf-8") == page(), "run python -m mgd_hw.design.reference > docs/design-file.md"
+    assert (DOCS / "design-file.md").read_text(encoding="utf-8") == page(), COMMAND
 
 
 def test_page_has_every_key() -> None:

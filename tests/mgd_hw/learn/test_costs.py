@@ -92,7 +92,7 @@ def forward(design: Design, number: Number, *, perturbed: bool) -> None:
 
 
 def learn(design: Design, number: Number) -> None:
-    """Steps of the machine, as docs/machine.md has them."""
+    """Steps of the machine, as docs/design/machine.md has them."""
     spec = design.spec
     for n in range(STEPS):
         fresh = n % spec.schedule.sample_period == 0 or n % spec.schedule.update_period == 0

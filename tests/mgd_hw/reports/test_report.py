@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from markupsafe import escape
 
 from mgd_hw import reports
 from mgd_hw.cli import commands
 from mgd_hw.common import figures
 from mgd_hw.design.reader import load
-from mgd_hw.reports import chapter
+from mgd_hw.reports import chapter as chapter_module
 from mgd_hw.reports.chapter import Chapter, found_build
 from mgd_hw.reports.page import html, write
 from mgd_hw.reports.sections import inline, sections
+from mgd_hw.reports.summary import QUESTIONS, Answer, summary
 from tests.support import sample_results
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
@@ -78,8 +80,72 @@ def page(text: str) -> Page:
 def test_headings_are_in_order(page: Page) -> None:
     assert page.headings[0] == 1
     assert page.headings.count(1) == 1
-    assert page.headings.count(2) == 2
+    assert page.headings.count(2) == 1 + 2, "the summary, and one for each design"
     assert all(after - before <= 1 for before, after in pairwise(page.headings))
+
+
+def answers(chapter: Chapter) -> dict[str, Answer]:
+    """The answers of a chapter's summary, by their question."""
+    return dict(zip(QUESTIONS, summary(chapter), strict=True))
+
+
+def test_the_summary_answers_every_question_first(chapters: tuple[Chapter, ...], text: str) -> None:
+    assert [tuple(answer.question for answer in summary(chapter)) for chapter in chapters] == [QUESTIONS] * 2
+    start = text.index('id="summary"')
+    assert start < text.index("<nav") < text.index('id="design-1"')
+    top = text[start : text.index("<nav")]
+    for number, chapter in enumerate(chapters, 1):
+        known = {section.id for section in sections(chapter, f"design-{number}")}
+        for answer in summary(chapter):
+            assert top.count(escape(answer.figure)) == 1
+            name = f"design-{number}-{answer.section}"
+            assert (f'href="#{name}"' in top and name in known) if answer.section else answer.verdict == "Not run"
+
+
+def test_the_summary_of_a_good_design(chapters: tuple[Chapter, ...]) -> None:
+    whole, _ = chapters
+    proven, learns, fits, fast = summary(whole)
+    assert (proven.verdict, proven.tone) == ("Yes", "good") and "all 711 values of 9 steps" in proven.figure
+    compared = whole.compared
+    assert compared
+    assert compared.measure.text(compared.fixed.accuracy_mean) in learns.figure and "always" in learns.figure
+    assert (learns.verdict == "Yes") == (compared.fixed.accuracy_mean > compared.kind.baseline["accuracy"])
+    assert (fits.verdict, fits.figure) == ("No", "1 DSPs too many for ice40-up5k (UP5K)")
+    assert not fast.verdict and "100,000 steps per second on icebreaker at 30 MHz" in fast.figure
+    synthesised = whole.synthesised
+    assert synthesised
+    fitting = answers(replace(whole, synthesised=replace(synthesised, fits=True, over={})))["Does it fit?"]
+    assert fitting.verdict == "Yes" and "900 of 5,280 LUTs" in fitting.figure
+
+
+def test_the_summary_says_what_went_wrong_or_was_not_run(chapters: tuple[Chapter, ...]) -> None:
+    whole, wrong = chapters
+    assert [answer.verdict for answer in summary(wrong)] == ["No", "Not run", "Not run", "Not built"]
+    assert answers(wrong)["Is it proven?"].figure == "5 of 711 values differ from those of the model"
+    stuck = replace(sample_results.DIFFERENT, mismatches=0)
+    assert "the core failed: stuck" in answers(replace(wrong, cosimulated=stuck))["Is it proven?"].figure
+    assert answers(replace(wrong, cosimulated=None))["Is it proven?"] == Answer("Is it proven?", "Not run", "the core was not co-simulated")
+    unbuilt = answers(replace(whole, built=None))["How fast is it?"]
+    costs = whole.compared and whole.compared.fixed.costs
+    assert costs and costs.cycles
+    rate = f"{costs.clock_hz * costs.steps / costs.cycles:,.0f}"
+    assert unbuilt.verdict == "Not built" and f"{rate} steps per second at the 48 MHz of icebreaker" in unbuilt.figure
+    assert f"{costs.steps / costs.hardware_seconds:,.0f} through its link" in unbuilt.figure
+    unknown = replace(whole, built={**sample_results.BUILT, "steps_per_second": None})
+    assert answers(unknown)["How fast is it?"] == unbuilt
+
+
+def test_the_summary_of_runs_that_learn_nothing(chapters: tuple[Chapter, ...]) -> None:
+    compared = chapters[0].compared
+    assert compared
+    runs = tuple(replace(run, scores={**run.scores, "accuracy": 1.0}, failure="its cost rose") for run in compared.fixed.runs)
+    diverged = replace(compared, fixed=replace(compared.fixed, runs=runs))
+    found = answers(replace(chapters[0], compared=diverged))["Does it learn?"]
+    assert (found.verdict, found.tone) == ("No", "bad") and "diverged" in found.figure
+    for accuracy, verdict in ((0.5, "No"), (0.75, "Yes")):
+        runs = tuple(replace(run, scores={**run.scores, "accuracy": accuracy}) for run in compared.fixed.runs)
+        judged = replace(compared, fixed=replace(compared.fixed, runs=runs))
+        assert answers(replace(chapters[0], compared=judged))["Does it learn?"].verdict == verdict
 
 
 def test_it_says_it_all(text: str) -> None:
@@ -178,6 +244,7 @@ def test_files_are_written(chapters: tuple[Chapter, ...], text: str, tmp_path: P
     assert found["designs"][0]["observed"]["values"][0]["idle_high"] >= 0
     assert found["designs"][0]["provenance"]["seeds"] == [1, 2]
     assert found["designs"][1]["cosimulated"]["mismatches"] == 5
+    assert [each["verdict"] for each in found["designs"][1]["summary"]] == ["No", "Not run", "Not run", "Not built"]
     assert "placement" not in found["designs"][0]
     assert (tmp_path / "report.html").read_text() == text, "the same chapters, another page"
 
@@ -186,8 +253,8 @@ def test_files_are_written(chapters: tuple[Chapter, ...], text: str, tmp_path: P
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a compiler and without synthesis, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(chapter, "cosim", lambda design, **options: sample_results.COSIMULATED)
-    monkeypatch.setattr(chapter, "synth", lambda design, **options: sample_results.SYNTHESISED)
+    monkeypatch.setattr(chapter_module, "cosim", lambda design, **options: sample_results.COSIMULATED)
+    monkeypatch.setattr(chapter_module, "synth", lambda design, **options: sample_results.SYNTHESISED)
 
 
 @pytest.mark.usefixtures("quick")
@@ -201,8 +268,8 @@ def test_the_command_leaves_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["good"] and found["chapter"]["observed"]["directions"] == []
     assert found["chapter"]["provenance"]["commands"][2] == "mgd-hw compare 'my net.toml' --seeds 1 --steps 60 --board icebreaker"
     page = Page(Path("out/report.html").read_text())
-    assert page.headings.count(2) == 1 and "gradient point" not in Path("out/report.html").read_text()
-    monkeypatch.setattr(chapter, "cosim", lambda design, **options: sample_results.DIFFERENT)
+    assert page.headings.count(2) == 1 + 1 and "gradient point" not in Path("out/report.html").read_text()
+    monkeypatch.setattr(chapter_module, "cosim", lambda design, **options: sample_results.DIFFERENT)
     assert CliRunner().invoke(commands, command).exit_code == 1
 
 
