@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("mgd_hw", "python_ref", "rtl_gen", "sim", "boards")
 FOLDER = "reference/python/"
 """Folder of the pages of the Python reference, below that of the documentation."""
+FORMER = ("mgd_hw.flow", "mgd_hw.config")
+"""Former names of modules, which are kept for one release and have no pages."""
 COMMANDS = "reference/commands.md"
 """Page of the command line."""
 
@@ -36,7 +38,7 @@ def sources(root: Path = ROOT) -> dict[str, Path]:
     for path in (path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))):
         parts = path.relative_to(root).with_suffix("").parts
         name = ".".join(parts).removesuffix(".__init__")
-        if not any(part.startswith("_") for part in name.split(".")):
+        if name not in FORMER and not any(part.startswith("_") for part in name.split(".")):
             found[name] = path
     return found
 
