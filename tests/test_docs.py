@@ -469,6 +469,7 @@ def test_what_the_patches_add_goes_through_the_quick_commands(patched: Path) -> 
     runs(patched, COMMANDS, *QUICK)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_the_patches_add_goes_through_the_other_commands(patched: Path) -> None:
     runs(patched, COMMANDS, *SLOW, compiled=True)

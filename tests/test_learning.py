@@ -62,6 +62,7 @@ def test_digits_begin_to_be_told_apart():
     assert abs(result.fixed_less_float.mean) <= 0.05
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_digits_are_learned_as_well_as_by_back_propagation():
     result = compared("digits", SEEDS, load("digits").compare.steps)
@@ -130,6 +131,7 @@ def test_xor_is_solved_by_the_verilog_alone(xor_core):
     assert solved(xor_core, 2, 5_000) >= 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_xor_is_solved_by_the_verilog_alone_from_nearly_every_start(xor_core):
     assert solved(xor_core, SEEDS, load("xor").compare.steps) >= 9
@@ -167,6 +169,7 @@ def test_letters_are_learned():
     assert np.all(steps_to_95([design.with_seed(seed).spec for seed in (1, 2)], 90_000, 5_000) <= 90_000)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_letters_are_learned_in_time_by_perturbing_neurons():
     design = load("nist7x7")
@@ -175,6 +178,7 @@ def test_letters_are_learned_in_time_by_perturbing_neurons():
     assert np.isfinite(steps).all()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_letters_are_learned_in_time_by_perturbing_weights():
     design = load("nist7x7")
@@ -191,6 +195,7 @@ def test_mnist_says_where_its_images_come_from(monkeypatch):
         load_data(load("mnist").data)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_mnist_begins_to_be_told_apart():
     if "MGD_DATA" not in os.environ:

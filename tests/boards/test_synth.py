@@ -197,6 +197,7 @@ def test_digits_fits_an_up5k_with_six_lanes(tmp_path):
     assert found.cycles_per_step == contract(shipped_digits()).step_cycles(2)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("seed", range(3))

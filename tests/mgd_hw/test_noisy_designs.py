@@ -46,6 +46,7 @@ def wide_samples(rng: random.Random) -> DesignSpec:
     return replace(spec, network=network, perturbation=perturbation, schedule=schedule, formats=formats)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_a_random_design_learns_over_a_line_full_of_faults(seed: int, tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ def test_a_core_that_goes_on_and_on_is_given_up(tmp_path, monkeypatch):
     run = a_run(spec)
     shown = events(spec, reference(run))
     neuron = next(event for event in shown if event[0] == "neuron")
-    result = cosim(run, MockCore(spec, [*shown, *1000 * [neuron]], hang=True), tmp_path, simulator="amaranth")
+    core = MockCore(spec, [*shown, *1000 * [neuron]], hang=True)
+    result = cosim(run, core, tmp_path, simulator="amaranth", options=Options(patience=300))
     assert not result.equal
     assert result.failure.startswith("The core goes on and on: it showed ")
 

@@ -17,6 +17,7 @@ from sim.cosim import cosim
 STEPS, WINDOW = 100_000, 250
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_whole_run_of_digits(tmp_path):
     design = load("digits")

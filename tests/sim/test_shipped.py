@@ -29,6 +29,7 @@ def test_a_shipped_design_is_its_model(name, simulator, tmp_path):
     check(name, simulator, STEPS[name, simulator], tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("name", ["xor", "digits"])

@@ -212,6 +212,7 @@ def test_a_large_core_is_announced_with_the_time_that_it_takes(large: bool, monk
     assert said == (["Compiling the simulator takes about 60 s on an idle machine."] if large else [])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_core_of_256_lanes_is_split_and_is_the_model(tmp_path: Path) -> None:
     """It takes about two minutes of two processors; before it was split, ``eval`` alone took the compiler more than ten."""

@@ -172,6 +172,7 @@ def test_a_period_is_suggested_where_the_link_is_the_limit():
     assert _advice(1, float("nan"), 1000.0) == ""
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_digits_over_a_virtual_board():
     from mgd_hw.data import load as load_data

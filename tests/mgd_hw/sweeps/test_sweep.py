@@ -225,6 +225,7 @@ def test_lanes_parts_and_software_in_one_sweep() -> None:
     assert [(row["model"], row["lut"] != "") for row in table] == [("fixed", True)] * 2 + [("float", False)] * 2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("inline")
 def test_cores_are_synthesised_for_every_part() -> None:
@@ -273,7 +274,7 @@ def killed_and_repeated(*arguments: str, at: int, count: int) -> None:
     """Kill a sweep half-way, and a second at once in the same folder be refused; repeat it, and compare it with one that was left alone."""
     with started(*arguments, "-o", "out") as process:
         wait_for(at, process)
-        process.send_signal(signal.SIGSTOP)  # so that it does not finish while the second one starts, however slow the machine is
+        process.send_signal(signal.SIGSTOP)  # it writes the journal, and so cannot come to its end meanwhile
         said = fails(*arguments, "-o", "out")
         assert f"another sweep, process {process.pid}, is at work in this folder" in said
         process.kill()
@@ -298,8 +299,9 @@ def test_a_sweep_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     assert without_time(rows("alone")) == before
 
 
+@pytest.mark.long
 @pytest.mark.slow
-def test_the_acceptance_of_a_reviewer() -> None:
+def test_a_long_sweep_that_is_killed_goes_on() -> None:
     arguments = ("digits", "--vary", "formats.weight=SQ4.4,SQ4.8,SQ4.12", "--seeds", "3", "--steps", "2000")
     killed_and_repeated(*arguments, at=1, count=9)
 
