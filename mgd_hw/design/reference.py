@@ -34,7 +34,8 @@ One TOML file describes a whole design. Every key has a default, and most defaul
 `mgd-hw generate` prints each derived value with the reason. An unknown key is refused, and the message names the
 nearest known one. Every error is one message that names the file, the key, the value, the reason and the remedy.
 
-`python -m mgd_hw.design.reference` writes this page from the table of keys that the reader of design files itself follows.
+`python -m mgd_hw.design.reference` writes this page from the table of keys that the reader of design files itself
+follows.
 
 This is the shortest design file that runs:
 
