@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from python_ref import trace
+from python_ref import record, trace
 from python_ref.fixed.machine import sample_number, step
 from python_ref.record import write_reference
 from python_ref.spec.probes import probes
@@ -71,8 +71,8 @@ def test_a_run_that_was_tampered_with_is_refused(tmp_path):
     (tmp_path / "run.npz").write_bytes((tmp_path / "other" / "run.npz").read_bytes())
     with pytest.raises(ValueError, match=r"^Digest of the run in .* must be "):
         Run.load(tmp_path)
-    assert trace.main([str(tmp_path), str(tmp_path / "trace")]) == 2
-    assert trace.main([str(tmp_path / "nowhere"), str(tmp_path / "trace")]) == 2
+    assert record.main([str(tmp_path), str(tmp_path / "trace")]) == 2
+    assert record.main([str(tmp_path / "nowhere"), str(tmp_path / "trace")]) == 2
 
 
 def test_the_digest_of_a_run_covers_all_of_it():
