@@ -124,7 +124,7 @@ def quantise(spec: DesignSpec, samples: Samples) -> tuple[np.ndarray, np.ndarray
         Formats: inputs become ``formats.input``, targets ``formats.activation``, to the nearest (a tie to the even
         neighbour), saturated: 1 becomes 255/256 in UQ0.8.
     samples : Samples
-        Real numbers.
+        Inputs and targets as real numbers (float32), a row per sample.
 
     Returns
     -------
@@ -155,7 +155,7 @@ class SampleOrder:
     Parameters
     ----------
     n_samples : int
-        Samples of an epoch.
+        Number of samples in the data set, each of which is taken once per epoch; at least 1.
     shuffle : bool
         False: sequential, again and again. True: a new permutation in every epoch (numpy's PCG64, seeded with
         (seed, epoch)).

@@ -23,7 +23,7 @@ def initial_parameters(spec: DesignSpec, seed: int | None = None) -> np.ndarray:
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design whose network gives the shapes, the distribution and the default seed.
     seed : int or None
         In place of the design's own.
 

@@ -39,17 +39,17 @@ class Run:
     Attributes
     ----------
     spec : DesignSpec
-        Design.
+        Design that is trained, with all of its settings.
     parameters : array of int64, shape (P,)
         Raw θ at the start, in canonical order.
     inputs : array of int64, shape (samples, n_in)
-        Raw inputs.
+        Inputs of the data set as raw integers, a row per sample.
     targets : array of int64, shape (samples, n_out)
-        Raw targets.
+        Targets of the data set as raw integers, a row per sample.
     order : array of int64
         Sample taken as number ⌊n/τ_x⌋, for every step n.
     steps : int
-        Number of steps.
+        Number of training steps taken from step 0.
     seed : int
         Of the random streams.
     """
@@ -117,7 +117,7 @@ class Header:
     Attributes
     ----------
     design : str
-        Name of the design.
+        Name of the design, as in its design file.
     digest, run : str
         Digests of the structure and of the run.
     seed : int
@@ -127,7 +127,7 @@ class Header:
     probes : dict of str to list of int
         Shapes of the observables, by name.
     producer : str
-        Who made it.
+        Name of the model or simulator that recorded the trace.
     """
 
     design: str
@@ -253,9 +253,9 @@ class Trace:
     Attributes
     ----------
     directory : Path
-        Where.
+        Folder that holds the header and the blocks.
     header : Header
-        Of what.
+        Contents of ``header.json``: the run, the recorded steps and the observables.
     """
 
     directory: Path

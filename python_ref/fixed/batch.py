@@ -42,11 +42,11 @@ def accumulate(
     Parameters
     ----------
     spec : DesignSpec
-        Design, :func:`batchable`.
+        Design being simulated; :func:`batchable` must hold for it.
     state : State
         Before the steps. Signatures are not kept.
     inputs, targets : arrays of int64, shapes (samples, n_in) and (samples, n_out)
-        Raw samples.
+        Data set in raw integers, a row per sample; ``indices`` refers to its rows.
     indices : array of int64, shape (steps,)
         Sample of each step.
     signs : array of int8, shape (steps, neurons)

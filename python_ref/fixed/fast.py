@@ -68,11 +68,11 @@ def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tup
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design that gives the network, its number formats and its casts.
     parameters : array of int64, shape (P,)
         θ, raw, in canonical order.
     inputs : array of int64, shape (n, n_in)
-        x, raw.
+        Raw integers x in ``spec.formats.input``, a row per sample.
 
     Returns
     -------
@@ -130,15 +130,15 @@ def train(
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design being trained, with its network, schedule and formats.
     state : State
         Of :func:`python_ref.fixed.machine.initial_state`, or of an earlier run.
     inputs, targets : arrays of int64, shapes (samples, n_in) and (samples, n_out)
-        Raw samples.
+        Data set in raw integers, a row per sample; ``order`` refers to its rows.
     order : SampleOrder or array of int64
         Which of them is sample number ⌊n/τ_x⌋.
     steps : int
-        Steps.
+        Number of training steps to take, counted from ``state``.
     evaluation : (inputs, targets) or None
         Raw samples to evaluate at every record.
     record_every : int or None

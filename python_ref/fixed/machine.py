@@ -92,7 +92,7 @@ def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None 
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design whose machine starts: it determines shapes, limits and the default seed.
     parameters : array of int64, shape (P,)
         θ, raw, in canonical order.
     seed : int or None
@@ -125,9 +125,9 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design being simulated, with its network, schedule and formats.
     state : State
-        Before the step.
+        Complete machine before the step; it is not modified.
     sample : (array of int64, array of int64)
         The sample in force: the same one until it is due to change.
 

@@ -57,11 +57,11 @@ def forward(
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design that gives the network, its number formats and the amplitude Δ.
     parameters : array of int64, shape (P,)
         θ, raw, in canonical order.
     inputs : array of int64, shape (n_in,)
-        x, raw.
+        Inputs x of one sample, raw integers in ``spec.formats.input``.
     sign : array of int8, shape (quantities,)
         s; may be left out where ``direction`` is 0.
     direction : int

@@ -106,7 +106,7 @@ class SignSource:
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design that gives the code, its quantities and their layout in the lanes.
     seed : int or None
         In place of the design's own.
     """
@@ -147,7 +147,7 @@ class StochasticSource:
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design that sets the number of random bits per word; with none, every word is zero.
     seed : int or None
         In place of the design's own.
     """

@@ -38,7 +38,7 @@ def step(spec: ShiftAdam, m: np.ndarray, v: np.ndarray, gradient: np.ndarray, up
     Parameters
     ----------
     spec : ShiftAdam
-        Adam.
+        Optimizer settings: the formats, the decays and the learning rate.
     m, v, gradient : arrays of int64, shape (P,)
         m, v and G, raw.
     update : int

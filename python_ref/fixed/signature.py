@@ -35,7 +35,7 @@ def event_words(fields: tuple[EventField, ...], values: Mapping[str, np.ndarray]
     Parameters
     ----------
     fields : tuple of EventField
-        The payload.
+        Fields of the events' payload, with the position of each in the packed bits.
     values : mapping of str to array of int64
         By field: shape (events,), or (events, lanes) for what is per lane.
     """
@@ -63,11 +63,11 @@ def extend(
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        Design that determines the fields of the events and their widths.
     signature : (int, int)
-        Before the step.
+        Forward and learned signature before the step, 32 bits each.
     observed : mapping of str to array of int64
-        The step's observables.
+        Raw observables recorded in the step, by the names of ``probes(spec)``.
     passes : tuple of int
         The passes that the step ran.
     """

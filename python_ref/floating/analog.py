@@ -29,11 +29,11 @@ class AnalogLearner:
     code : Code
         s, a row per τ_p steps: sinusoids, or anything else.
     amplitude, rate : float
-        Δ and η.
+        Amplitude Δ of the perturbation, positive, and learning rate η.
     highpass, lowpass : float
         τ_hp and τ_θ, in steps.
     perturbation_period : int
-        τ_p.
+        τ_p, the number of steps for which a row of signs is held; positive.
 
     Raises
     ------

@@ -103,9 +103,9 @@ def train(
     theta : array, shape (P,)
         Parameters θ at the start; their type is that of the whole run.
     inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
-        Samples.
+        Training set, a row per sample; converted to the type of ``theta``.
     seed : int
-        Seed of the shuffles.
+        Seed of the PCG64 generator that shuffles the samples.
     options : Options or None
         How to train; None takes the defaults.
     evaluation : callable or None

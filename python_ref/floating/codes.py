@@ -56,7 +56,7 @@ class RandomCode:
     Parameters
     ----------
     seed : int
-        Of the generator.
+        Seed that determines the starting state of the bit generator.
     """
 
     seed: int = 1

@@ -84,14 +84,14 @@ class Quantisation(Ideal):
     Parameters
     ----------
     step : float
-        Distance of levels.
+        Distance between neighbouring levels, in units of θ.
     limit : float
-        Largest size.
+        Largest magnitude that a parameter can have, in units of θ.
     stochastic : bool
         Whether ⌊x + r⌋, r uniform in [0, 1), so that the mean of many small updates is right; else to the nearest (⌊x + ½⌋), which
         loses them.
     seed : int
-        Of r.
+        Seed of the random numbers r; used only if ``stochastic`` is set.
     """
 
     step: float = 2.0**-8

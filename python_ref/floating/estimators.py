@@ -145,7 +145,7 @@ class _Readings:
     Parameters
     ----------
     amplitude, two_sided : float, bool
-        Of the differences.
+        Perturbation amplitude Δ, and whether differences are C₊ − C₋ instead of C₊ − C₀.
     instrument : callable or None
         What every cost goes through.
     """
@@ -221,13 +221,13 @@ class NodePerturbation:
     Parameters
     ----------
     network : NodePass
-        Network.
+        Network whose pre-activations are perturbed and whose parameters are learned.
     objective : Objective
-        Its cost.
+        Cost function applied to the network's outputs and the targets.
     code : Code
-        s.
+        Source of the perturbation vectors s, a row per perturbation.
     amplitude : float
-        Δ.
+        Δ, the factor on s in each perturbation; positive.
     two_sided : bool
         C₊ − C₋, the inputs of synapses being those of the + pass; else C₊ − C₀, and those of the unperturbed pass.
     apart : bool
@@ -357,9 +357,9 @@ class WeightPerturbation:
     problem : Measurable
         What has a cost.
     code : Code
-        s.
+        Source of the perturbation vectors s, a row per perturbation.
     amplitude : float
-        Δ.
+        Δ, the factor on s in each perturbation; positive.
     two_sided : bool
         C₊ − C₋; else C₊ − C₀.
     apart : bool
@@ -451,9 +451,9 @@ class Exact:
     Parameters
     ----------
     network : Differentiable
-        Network.
+        Network through which the error is propagated back.
     objective : Objective
-        Its cost.
+        Cost function applied to the network's outputs and the targets.
     """
 
     network: Differentiable

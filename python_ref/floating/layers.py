@@ -126,9 +126,9 @@ class Dense:
     Parameters
     ----------
     n_out : int
-        Neurons.
+        Number of neurons, and so of outputs per sample.
     activation : Activation
-        f.
+        Function f applied to each pre-activation.
     """
 
     n_out: int
@@ -164,9 +164,9 @@ class Convolution:
     Parameters
     ----------
     channels : int
-        Output channels.
+        Number of output channels, each with its own kernel and bias.
     activation : Activation
-        f.
+        Function f applied to each pre-activation.
     same : bool
         Whether the image is surrounded by zeros so that it keeps its size; else it shrinks by ``width`` − 1.
     width : int
@@ -291,7 +291,7 @@ class Sequential:
     input_shape : tuple of int
         Of a sample: (n,), or (channels, height, width). Samples come as rows, channel by channel.
     layers : tuple of Layer
-        First to last.
+        Layers in the order in which a sample passes through them; at least one has parameters.
     variation : Variation or None
         How neurons differ from the ideal.
 

@@ -247,15 +247,15 @@ def train(
     Parameters
     ----------
     learner : Learner
-        Learner.
+        Gradient estimator, optimizer, schedule and devices to train with.
     theta : array, shape (P,)
         θ to start from; its type is that of the whole run.
     inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
-        Samples.
+        Training set, a row per sample; converted to the type of ``theta``.
     order : SampleOrder
         Which of them come when: batch number k takes samples k·B … (k + 1)·B − 1 of it.
     steps : int
-        Steps.
+        Number of training steps, counted from the initial state.
     evaluation : callable or None
         Accuracy of θ, asked at every record.
     record_every : int or None

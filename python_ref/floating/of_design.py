@@ -105,7 +105,7 @@ def costs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets:
     parameters : array of float64, shape (P,)
         θ in canonical order.
     inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
-        Samples.
+        Real-valued samples to evaluate, one per row.
     shift : array of float64, shape (quantities,)
         What is added to each perturbed quantity, such as sΔ.
     """

@@ -301,7 +301,7 @@ class Result:
     steps, evaluations, writes : int
         Steps, forward passes of one sample, parameter writes.
     curve : Curve
-        The records.
+        Progress and accuracy over the run, a row per record.
     """
 
     parameters: np.ndarray
@@ -335,7 +335,7 @@ class _Recorder:
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design being trained, needed to evaluate its network.
     log : array of float64, shape (5,)
         What the compiled loop sums up: samples judged, those answered right, their cost, passes, updates.
     evaluation : (inputs, targets) or None
@@ -389,7 +389,7 @@ def train(
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design being trained, with its network, schedule and optimizer.
     parameters : array of float64, shape (P,)
         θ at the start, in canonical order.
     inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
@@ -397,7 +397,7 @@ def train(
     order : SampleOrder
         Which of them is when.
     steps : int
-        Steps.
+        Number of training steps to take.
     seed : int or None
         Of the random code, in place of the design's.
     evaluation : (inputs, targets) or None

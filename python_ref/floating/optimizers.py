@@ -21,7 +21,7 @@ class Optimizer(Protocol):
     name : str
         In a design file.
     rate : float
-        η.
+        Learning rate η of the updates.
     """
 
     name: ClassVar[str]
@@ -97,9 +97,9 @@ class Adam:
     Parameters
     ----------
     rate : float
-        η.
+        Learning rate η, the factor on each move.
     beta1, beta2, epsilon : float
-        β₁, β₂, ε.
+        Decay rates β₁ of m and β₂ of v, and the constant ε that keeps the divisor from zero.
     corrected : bool
         Whether m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ), as in the paper on Adam; else m̂ = m and v̂ = v, as in Oripov et al. 2025,
         whose first updates are then up to (1 − β₁)/√(1 − β₂) ≈ 3.2 times as long.
@@ -159,7 +159,7 @@ class Layered:
     Parameters
     ----------
     rule : Optimizer
-        The rule.
+        Update rule that computes the moves before they are multiplied.
     factors : tuple of (int, float)
         Numbers of parameters, and the factor of each.
 

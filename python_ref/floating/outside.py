@@ -63,7 +63,7 @@ class Called:
     function : callable
         Of parameters (shape (P,)), inputs (shape (B, n_in)) and targets (shape (B, n_out)); returns a cost per sample (shape (B,)).
     size : int
-        P.
+        P, the number of parameters that the function takes.
     """
 
     function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -95,9 +95,9 @@ class Process:
     Parameters
     ----------
     command : sequence of str
-        Program and arguments.
+        Program to run, followed by its arguments.
     size : int
-        P.
+        P, the number of parameters that the process takes.
     frames : bool
         Whether it speaks *frames*; else *lines*.
     timeout : float

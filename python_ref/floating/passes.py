@@ -33,7 +33,7 @@ class Block:
     name : str
         Such as "dense1": the layer it belongs to.
     shape : tuple of int
-        Its shape.
+        Dimensions of the array; their product is the number of values.
     """
 
     name: str
@@ -122,9 +122,9 @@ class NodePass(ForwardPass, Protocol):
         Parameters
         ----------
         theta : array, shape (P,)
-            θ.
+            Flat vector θ of all parameters, unperturbed.
         inputs : array, shape (B, n_in)
-            x.
+            Inputs x of the batch, a row per sample.
         shift : array, shape (B, N), or None
             What is added to each pre-activation of each sample.
         base : trace or None
@@ -156,7 +156,7 @@ class Measured:
     Parameters
     ----------
     network : ForwardPass
-        Network.
+        Network whose outputs the objective judges.
     objective : Objective
         What its outputs cost.
     """

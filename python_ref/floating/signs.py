@@ -105,7 +105,7 @@ class SignStream:
     Parameters
     ----------
     seed : int
-        Of the generator.
+        Seed that determines the starting state of the bit generator.
     """
 
     def __init__(self, seed: int) -> None:

@@ -137,7 +137,7 @@ def tabulated_value(number: int, z: float) -> float:
     number : int
         The activation (:attr:`Tabulated.number`).
     z : float
-        Pre-activation.
+        Pre-activation at which the function is evaluated.
     """
     if number == 0:
         return 0.5 + 0.5 * math.tanh(0.5 * z)
@@ -284,7 +284,7 @@ class Activation(enum.Enum):
         Parameters
         ----------
         z : array of float32 or float64, any shape
-            Pre-activations.
+            Pre-activations to which the function is applied, element by element.
         out : array like z, or None
             Memory that may be written to; it may be z itself.
 

@@ -109,7 +109,7 @@ class DesignSpec:
     name : str
         Name: letters, digits and underscores.
     network, perturbation, schedule, optimizer, formats, hardware
-        Its parts.
+        Settings of the design by topic, one object for each; the last three have defaults.
 
     Raises
     ------

@@ -41,7 +41,7 @@ def unknown(what: str, value: object, place: str) -> TypeError:
     what : str
         What the value is, such as ``"Code"``.
     value : object
-        The value.
+        Unsupported value, which the message shows by its ``repr``.
     place : str
         The table or the function that has no entry for it, by its dotted name.
     """

@@ -29,11 +29,11 @@ class EventField:
     Attributes
     ----------
     name : str
-        Name.
+        Identifier of the quantity, such as ``"activation"``.
     width : int
         Bits of an element.
     signed : bool
-        Whether it is signed.
+        Whether elements are two's complement numbers; else unsigned.
     count : int
         Elements, one after the other; with more than one, one for each lane.
     per_lane : bool

@@ -116,9 +116,9 @@ class Frame:
     Attributes
     ----------
     kind : Kind
-        What it does.
+        Operation that the device performs with the payload.
     number : int
-        Sequence number.
+        Sequence number of the frame, 0 to ``SEQUENCE`` − 1.
     payload : bytes
         At most :data:`MAX_PAYLOAD`.
     """
@@ -158,9 +158,9 @@ class Reply:
     Attributes
     ----------
     answer : Answer
-        What it says.
+        Meaning of the reply: a frame is done, another is expected, or the device was reset.
     number : int
-        Sequence number.
+        Sequence number to which ``answer`` refers, 0 to ``SEQUENCE`` − 1.
     words : tuple of int
         Answers of the reads.
     """
@@ -264,7 +264,7 @@ def pack_samples(spec: DesignSpec, words: np.ndarray) -> bytes:
     Parameters
     ----------
     spec : DesignSpec
-        The design.
+        Design that determines the numbers of inputs and outputs and their formats.
     words : array of integers, shape (samples, n_in + n_out)
         Raw inputs and raw targets of each; only the low bits that their formats have are sent.
     """

@@ -24,9 +24,9 @@ class LayerLayout:
     Attributes
     ----------
     layer : Layer
-        The layer.
+        Sizes and activation of the layer that is placed.
     lanes : int
-        L.
+        L, the number of lanes in the array.
     first_slot, first_word, first_group : int
         Of the layer, counted over the pass.
     """
@@ -69,15 +69,19 @@ class Layout:
     Parameters
     ----------
     network : Network
-        Sizes.
+        Network to place, with the sizes of its layers.
     lanes : int
-        L.
+        L, the number of lanes in the array.
 
     Attributes
     ----------
-    The arrays ``parameter_*`` (int64, shape (P,)) are in the canonical order of parameters: layer by layer, neuron by
-    neuron, the bias and then the weights of inputs 0 … n_in − 1. Those called ``neuron_*`` (shape (neurons,)) are layer by
-    layer, neuron by neuron.
+    parameter_slot, parameter_word, parameter_lane, parameter_neuron, parameter_order : arrays of int64, shape (P,)
+        Place of each parameter, in canonical order: layer by layer, neuron by neuron, the bias and then the weights of
+        inputs 0 … n_in − 1.
+    neuron_group, neuron_lane : arrays of int64, shape (neurons,)
+        Place of each neuron, layer by layer, neuron by neuron.
+    word_layer, word_slot, word_input, word_lanes : arrays of int64, shape (words,)
+        Description of each word of a pass, by its address.
     """
 
     network: Network

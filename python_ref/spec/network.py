@@ -38,7 +38,7 @@ class Initialization:
     Parameters
     ----------
     scheme : Scheme
-        Distribution.
+        Distribution from which the initial parameters are drawn.
     scale : float
         Factor on its range.
     seed : int

@@ -176,11 +176,11 @@ def round_raw(raw: np.ndarray | int, dropped: int, rounding: Rounding, word: np.
     Parameters
     ----------
     raw : array of int64
-        Any shape.
+        Integers to round, of any shape.
     dropped : int
         Number of bits; zero or less shifts left, which is exact in every mode.
     rounding : Rounding
-        Mode.
+        Rounding mode: how the dropped bits affect the result.
     word : array of int64
         Random words, broadcast against ``raw``; STOCHASTIC uses their low ``dropped`` bits.
     """

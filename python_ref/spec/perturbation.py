@@ -45,7 +45,7 @@ class Trinomial:
     Parameters
     ----------
     degree : int
-        63 or 127.
+        Number of state bits, 63 or 127.
     outputs : int
         Bits drawn per word, 1 to ``degree − 1``. Bit i of word w is b[w·outputs + i].
     stream : str
@@ -122,6 +122,7 @@ class Code(ABC):
         Returns
         -------
         array of int8, shape (count, quantities)
+            Sign of each quantity in each sign vector: −1 or +1, or 0 if it is not perturbed.
         """
 
     def phase(self, p: _Number, quantities: int) -> _Number:
@@ -236,9 +237,9 @@ class Perturbation:
     Parameters
     ----------
     kind : Kind
-        What is perturbed.
+        Quantities that are perturbed: parameters or pre-activations.
     code : Code
-        Which signs.
+        Code that generates the sign vectors s.
     amplitude_log2 : int
         log₂ Δ, −40 to 10.
     seed : int

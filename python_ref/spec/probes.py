@@ -21,7 +21,7 @@ class Probe:
     Attributes
     ----------
     name : str
-        Name.
+        Identifier of the observable, such as ``"preactivation"``; its key in traces.
     shape : tuple of int
         Shape of its values in one step.
     formats : tuple of Fixed

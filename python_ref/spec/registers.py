@@ -77,7 +77,7 @@ class Register:
     Attributes
     ----------
     name : str
-        Name.
+        Identifier of the register, its key in :func:`register_map`.
     address : int
         Of its first word.
     words : int
@@ -85,7 +85,7 @@ class Register:
     access : str
         "r", "w" or "rw".
     meaning : str
-        What it holds.
+        Description of the contents and, where it matters, of their encoding.
     """
 
     name: str

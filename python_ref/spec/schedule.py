@@ -32,7 +32,7 @@ class Schedule:
     perturbation_period, sample_period, update_period : int
         τ_p, τ_x, τ_θ in steps, 1 to 2^24 − 1.
     difference : Difference
-        One-sided or two-sided.
+        Whether the cost change C̃ is one-sided, C₊ − C₀, or two-sided, C₊ − C₋.
     learning_rate : tuple of (int, int)
         (step, log₂ η): from that step on the rate of the unbiased estimator s·C̃/Δ is η. Starts at step 0, rises.
 

@@ -61,7 +61,7 @@ class ShiftAdam:
     gradient, weight : Fixed
         Of G and of θ; signed.
     rate_log2 : int
-        r = log₂ η.
+        Binary logarithm r = log₂ η of the learning rate, −48 to 16.
     k1, k2 : int
         Decays: β = 1 − 2⁻ᵏ. 3 and 10 are nearest to the usual 0.9 and 0.999. With k₁ = 0 m is G, and needs no memory.
     momentum, square : Fixed or None
