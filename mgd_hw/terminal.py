@@ -31,7 +31,7 @@ def fail(problem: BaseException | str, as_json: bool, *, debug: bool = False) ->
     Returns
     -------
     int
-        Exit code.
+        Exit code of a failed command, 2.
     """
     details: dict[str, Any] = {}
     if isinstance(problem, UserError):

@@ -44,13 +44,14 @@ class Classes:
         Parameters
         ----------
         spec : DataSpec
-            The section [data].
+            Section [data] of the design file, which sets the target values.
         train, test : arrays of int64
             Indices of the training samples, and of those that are judged.
 
         Returns
         -------
         (array of float64, shape (n, n_out); Kind)
+            Targets of all samples, one column per output, and the kind of task that judges the answers.
         """
         kind = Classification(self.names, self.labels[test], self.labels[train])
         if self.soft is not None:

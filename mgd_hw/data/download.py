@@ -68,11 +68,11 @@ class Fetched(Result):
     Attributes
     ----------
     task : str
-        The data set.
+        Name of the data set, which is a key of :data:`SOURCES`.
     directory : Path
         Where it is now.
     files : tuple of str
-        Names there.
+        Names of the downloaded files in that directory.
     """
 
     task: str

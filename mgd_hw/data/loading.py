@@ -42,7 +42,7 @@ class Data:
     kind : Kind
         How answers to the second part are judged.
     summary : Summary
-        What was read.
+        Description of the samples for the user: their source, split, ranges and scaling.
     """
 
     train: Samples

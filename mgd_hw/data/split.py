@@ -39,9 +39,9 @@ def split(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None, *, validat
     Parameters
     ----------
     spec : DataSpec
-        The section [data].
+        Section [data] of the design file, which says how to split.
     raw : RawSamples
-        The samples.
+        Samples as the source delivers them, not yet scaled.
     labels : array of int64, shape (n,), or None
         Their classes, of which each keeps its share where the design says so; None where there are none.
     validate : bool

@@ -32,7 +32,7 @@ class ClassCount:
     Attributes
     ----------
     name : str
-        Its name.
+        Name of the class, as the data give it.
     train, test : int
         Numbers of its training samples, and of those that are judged.
     """
@@ -51,7 +51,7 @@ class Summary(Result):
     source : str
         Where the samples come from, as a phrase.
     kind : str
-        "classification" or "regression".
+        Kind of task: "classification" or "regression".
     train, test : int
         Numbers of training samples, and of those that are judged.
     judged_by : str
@@ -61,7 +61,7 @@ class Summary(Result):
     apart : bool
         Whether no sample is in both parts.
     features : int
-        Number of inputs.
+        Number of inputs of each sample.
     input_range : tuple of float
         Least and greatest input as in the file.
     input_scaling : str
@@ -153,11 +153,11 @@ def summarise(
     Parameters
     ----------
     spec : DataSpec
-        The section [data].
+        Section [data] of the design file that the samples were read for.
     raw : RawSamples
         The samples as they came.
     answers : Classes or Values
-        Their answers.
+        Class labels or target values of the samples.
     parts : Split
         How they are divided.
     kind : Kind

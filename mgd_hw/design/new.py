@@ -67,7 +67,7 @@ def new(
     Parameters
     ----------
     name : str
-        Name of the design.
+        Name of the design, with or without ".toml"; a path puts its files into another directory.
     task : str
         What it learns: a key of :data:`mgd_hw.data.TASKS`.
     data : path or None

@@ -29,7 +29,7 @@ class RunDigest:
     Parameters
     ----------
     run : Run
-        The run.
+        Training run that the digests identify.
     """
 
     def __init__(self, run: Run) -> None:
@@ -58,7 +58,7 @@ class Checkpoint:
     Attributes
     ----------
     step : int
-        The step.
+        Number of training steps completed before the checkpoint.
     origin, digest : str
         Of the run before its first step, and up to this one.
     memories : mapping of str to array of int64, shape (P,)
@@ -66,7 +66,7 @@ class Checkpoint:
     counters : mapping of str to int
         What the core had counted, cycles included.
     seconds : float
-        It took.
+        Time spent training up to this step, earlier sessions included, in seconds.
     """
 
     step: int

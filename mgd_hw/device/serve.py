@@ -40,7 +40,7 @@ class Served(Result):
     design, digest : str
         Name of the design, digest of its structure.
     port : str
-        The pseudo-terminal.
+        Path of the pseudo-terminal that stands for the board's serial port.
     link : str
         The same as ``mgd-hw train --link`` takes it.
     divisor : int
@@ -104,13 +104,13 @@ def virtual_board(design: Design, divisor: int, directory: Path, listener: Liste
     Parameters
     ----------
     design : Design
-        Design.
+        Design whose core the board runs.
     divisor : int
         Cycles per bit of its line.
     directory : Path
-        Where to build.
+        Directory in which the subdirectory ``virtual`` holds the compiled board.
     listener : Listener
-        Told of progress.
+        Receives messages about the progress of generating and compiling.
     verilog : Path or None
         A file to run in place of the Verilog just generated; its module and ports must have the same names.
     """

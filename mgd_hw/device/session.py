@@ -70,7 +70,7 @@ class Model:
     Parameters
     ----------
     run : Run
-        What is trained.
+        Training run that the model computes: design, parameters, samples and their order.
     """
 
     def __init__(self, run: Run) -> None:
@@ -119,17 +119,17 @@ class Session:
     Parameters
     ----------
     run : Run
-        What is trained.
+        Training run that the core carries out: design, parameters, samples and their order.
     connect : callable
-        Opens the link.
+        Function without arguments that opens the link to the core and returns it.
     path : Path
-        Of the checkpoint.
+        File that checkpoints are written to.
     begun : Checkpoint or None
         Where it goes on; None: it begins.
     model : Model or None
-        To compare with.
+        Fixed-point model that the core is compared with; None trains without a comparison.
     listener : Listener
-        Told of progress.
+        Receives messages about the progress of the training.
     stopping : callable
         Whether to end at the next occasion.
     reconnect : float
@@ -146,7 +146,7 @@ class Session:
     mark : Checkpoint
         The last one: where the training goes on if it is cut off now.
     done : int
-        Steps trained.
+        Number of steps trained since step 0, earlier sessions included.
     verified, mismatches : int
         Values compared with the model's, and those that differ.
     difference : str

@@ -48,7 +48,7 @@ class Trained(Judged, Result):
     design, digest : str
         Name of the design, digest of its structure.
     link : str
-        Which.
+        Link to the core, as the user named it: "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
     steps, resumed_from : int
         Steps trained in all, and where this session began.
     seconds : float
@@ -68,7 +68,7 @@ class Trained(Judged, Result):
     frames, frames_repeated, damaged, refused, lost_answers : int
         Frames executed and sent again; answers damaged; frames refused; answers that did not come.
     bytes_sent, bytes_received : int
-        Over the line.
+        Number of bytes that went to the device, and that came from it, over the line.
     outages : int
         Times that the link was lost, and came back.
     steps_per_second : float
@@ -82,7 +82,7 @@ class Trained(Judged, Result):
     sample_line_bytes : float
         Bytes on the line for each sample, frames included.
     sample_bytes : int
-        Bytes of a sample.
+        Length of one packed sample, in bytes, without its frame.
     counters : dict of str to int
         The core's, since step 0.
     advice : str
@@ -92,7 +92,7 @@ class Trained(Judged, Result):
     checkpoint : Path
         Where it goes on with --resume.
     checkpoint_step : int
-        At which step.
+        Number of training steps completed when the checkpoint was written.
     costs : Costs
         Of all steps so far.
     kind : Kind

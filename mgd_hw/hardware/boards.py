@@ -36,7 +36,7 @@ class BoardRow(Result):
     link : str
         What makes a serial line of USB.
     baud : int
-        Its rate.
+        Rate of the serial line, in bits per second.
     designs : dict of str to dict
         By shipped design, the largest first, what `mgd-hw fit` predicts for the part: ``fits``, ``close`` (too close to tell), and
         ``most_lanes``.

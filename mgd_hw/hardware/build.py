@@ -56,7 +56,7 @@ class Build(Result):
     program : str
         Command that loads it.
     lanes : int
-        L.
+        Number of lanes that work in parallel, L.
     lut, ff, dsp, bram : int
         What all takes, link and clock included, counted after synthesis.
     utilisation : dict of str to dict
@@ -66,7 +66,7 @@ class Build(Result):
     frequency_mhz, frequency_min_mhz, frequency_max_mhz : float or None
         What timing analysis allows: median, least and most over the seeds.
     frequencies_mhz : tuple of float
-        By seed.
+        Highest clock that timing analysis allows, in MHz, one per seed; empty for a board that has synthesis only.
     frequency_source : str
         Where they come from, with what is known of their error.
     seeds, best_seed : int
@@ -74,7 +74,7 @@ class Build(Result):
     limited_by : str
         From where to where the longest path goes.
     cycles_per_step : float
-        Of the core.
+        Clock cycles of the core in one training step, averaged over the schedule.
     steps_per_second, visits_per_second, ceiling_percent : float or None
         Of the core at ``clock_mhz``: steps, synapses visited, and these as a share of the most the part could; None where no tool
         has verified that clock.
@@ -98,7 +98,7 @@ class Build(Result):
     history : tuple of str
         Builds that missed their clock.
     seconds : float
-        It all took.
+        Wall-clock time of the whole build, in seconds.
     """
 
     design: str
@@ -212,7 +212,7 @@ def build(
     baud : int or None
         Rate of the serial line; None takes the board's.
     out : path or None
-        Directory for everything.
+        Directory for the bitstream and all other files; None takes mgd-hw-out/DESIGN/BOARD.
     listener : Listener or None
         Receives what the verb says of its progress; None discards it.
 

@@ -48,9 +48,9 @@ class Cosimulated(Result):
     reference : str
         The model it was compared with.
     steps : int
-        Steps of training.
+        Number of training steps that were simulated.
     observables : int
-        Values per step.
+        Number of values that are compared in each training step.
     compared, mismatches : int
         Values compared, and those that differ.
     first_difference : Difference or None
@@ -66,7 +66,7 @@ class Cosimulated(Result):
     cycles_per_step, seconds : float
         Cycles per step; seconds that it all took.
     waves : Path or None
-        The waveform file.
+        Path of the waveform file (FST or VCD); None if none was recorded.
     changed_lines, first_changed_line : int
         Lines in which a file of the user's is not the Verilog of the design, and the first of them, counted from 1; else 0.
     netlist : str

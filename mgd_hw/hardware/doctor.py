@@ -27,11 +27,11 @@ class Tool(Result):
     Attributes
     ----------
     name : str
-        Name.
+        Name of the program or the Python package.
     needed_for : str
         What it does here.
     version : str
-        Version found, or "".
+        Version that was found; "" if there is none.
     path : str
         Where, if it is a program.
     needed : bool

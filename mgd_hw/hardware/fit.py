@@ -28,7 +28,7 @@ class Fitted(Result):
     design, digest : str
         Name of the design, digest of its structure.
     lanes : int
-        L.
+        Number of lanes that work in parallel, L.
     cycles_per_step : float
         On average over the schedule; exact.
     memory_bits : int
@@ -44,7 +44,7 @@ class Fitted(Result):
     current : bool
         Whether the generator is still the one it was fitted to.
     seconds : float
-        It took.
+        Wall-clock time of the prediction, in seconds.
     """
 
     design: str

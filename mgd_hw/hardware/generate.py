@@ -42,15 +42,15 @@ class Generated(Result):
     design, digest : str
         Name of the design, digest of its structure.
     directory : Path
-        Where.
+        Directory that the files were written to.
     files : tuple of str
-        Names there.
+        Paths of all written files, relative to the directory.
     derived : tuple of Derived
         What the design file left out.
     advice : tuple of str
         What a user should know of it.
     manifest : dict
-        manifest.json.
+        Contents of manifest.json as plain data.
     timeline : Timeline or None
         The cycles of one step.
     data : Summary or None

@@ -38,7 +38,7 @@ class Synthesised(Result):
     target, device : str
         The part, and what its maker calls it.
     lanes : int
-        Lanes.
+        Number of lanes that work in parallel, L.
     lut, ff, dsp, bram : int
         Look-up tables, flip-flops, multipliers, block memories.
     memory_bits : int
@@ -56,11 +56,11 @@ class Synthesised(Result):
     limits : dict of str to int
         What the part has.
     limits_source : str
-        Where that stands.
+        Document that the capacity of the part is taken from.
     components : dict of str to dict
         The counts of each component, synthesised apart.
     seconds : float
-        It took.
+        Wall-clock time of generation and synthesis, in seconds.
     """
 
     design: str

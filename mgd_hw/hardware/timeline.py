@@ -47,9 +47,9 @@ class Timeline(Result):
     Attributes
     ----------
     design : str
-        Name of the design.
+        Name of the design whose step is shown.
     cycles : int
-        Of the step.
+        Length of the whole step, in clock cycles.
     spans : tuple of Span
         In the order in which they begin; those of "network" and "cost" follow one another, and what is between them is the wait for
         a layer's last activations.

@@ -32,7 +32,7 @@ class Agreement(Result):
     steps : int
         Estimates in the mean.
     quantities : int
-        Perturbed quantities D.
+        Number of quantities that are perturbed, D: all parameters, or all neurons.
     cosine_float, cosine_fixed : float
         Of each model, with the gradient of back-propagation over the same samples.
     single_sample : float

@@ -57,13 +57,13 @@ class Comparison(Result):
     steps, seeds : int
         Steps of MGD; runs finished by all models.
     float, fixed, backprop : Model
-        Results.
+        Runs of MGD in real numbers, of MGD in fixed point, and of back-propagation.
     fixed_less_float, float_less_backprop : Paired
         Differences of the first measure, seed by seed.
     agreement : Agreement or None
         Agreement of the gradient; None where there is none.
     data : Summary
-        What was read.
+        Description of the samples: their source, split, ranges and scaling.
     kind : Kind
         How answers are judged; in JSON its name.
     interrupted : bool
@@ -310,13 +310,13 @@ def compare_models(
     Parameters
     ----------
     design : Design
-        Design.
+        Design whose models are trained.
     data : Data
-        Its samples.
+        Samples to train with and to judge by.
     seeds : int
         Runs; seed number k is the design's own plus k.
     steps : int
-        Of MGD.
+        Number of MGD steps in each run.
     start : array of float64, shape (P,), or None
         Initial parameters of every run, in place of random ones.
     judged_by : str

@@ -61,11 +61,11 @@ class Energy(Result):
     numbers : str
         What the operations are on: "float32", or "fixed" for the widths of the design.
     multiplications, additions : int
-        Counted.
+        Number of each operation in the whole run; 0 where operations are not counted.
     memory_bits : int
         Bits read and written, sign bits and padding excepted.
     arithmetic_joules, memory_joules : float
-        What they take.
+        Energy of multiplications and additions, and of reading and writing memory; NaN where operations are not counted.
     """
 
     numbers: str
@@ -96,7 +96,7 @@ class Costs(Result):
     multiply_accumulates : int or None
         Of the network's synapses, forward and back; None where no operations are counted.
     writes : int
-        Parameters written.
+        Number of parameter values written, summed over all updates.
     saturations : float
         Values that did not fit, of all casts together; NaN for real numbers.
     cycles : int or None
@@ -300,9 +300,9 @@ def costs_of_mgd(
     Parameters
     ----------
     design : Design
-        What learns.
+        Design that is trained.
     steps : int
-        Steps.
+        Number of MGD steps in the run.
     fixed : bool
         Whether it is the core, or its model; else MGD in real numbers.
     evaluations, writes : int or None
@@ -365,11 +365,11 @@ def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
     Parameters
     ----------
     design : Design
-        What learns.
+        Design whose network is trained.
     evaluations : int
         Samples propagated forward and back.
     writes : int
-        Parameters written.
+        Number of parameter values written, summed over all updates.
     """
     spec, layers, work = design.spec, _layers(design), _Work()
     parameters = sum(layer.parameters for layer in layers)

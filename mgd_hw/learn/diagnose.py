@@ -86,7 +86,7 @@ class Finding(Result):
     said : str
         What was measured, and what it means.
     remedy : str
-        What to try.
+        Suggested change of the design file, in a sentence.
     """
 
     what: str
@@ -102,7 +102,7 @@ class Diagnosis(Result):
     Attributes
     ----------
     design, source : str
-        Name, and data.
+        Name of the design; origin of its data and how they are split, in a sentence.
     quantities, perturbations : int
         D; perturbations in one update.
     cosine, cosine_expected : float
@@ -207,7 +207,7 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: 
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before.
     out : path or None
-        Directory for diagnose.json.
+        Directory that diagnose.json is written to; None takes mgd-hw-out/DESIGN.
     listener : Listener or None
         Receives what the verb says of its progress; None discards it.
     """

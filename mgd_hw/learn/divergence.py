@@ -58,7 +58,7 @@ def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations
     Parameters
     ----------
     spec : DesignSpec
-        Design.
+        Design that the run trained.
     counters : dict of str to int
         The counters of the run, by name (:data:`python_ref.spec.probes.COUNTERS`).
     evaluations : int

@@ -85,7 +85,7 @@ def train_mgd(
     Parameters
     ----------
     design, data : Design, Data
-        What learns what.
+        Design to train, and the samples that it is trained on and judged by.
     seed : int
         Of parameters and signs.
     order : SampleOrder

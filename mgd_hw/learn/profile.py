@@ -41,11 +41,11 @@ class Values(Result):
     name, key : str
         What they are; the key of the design file that chooses the format, "" where it follows from others.
     format : str
-        Format.
+        Number format, as a design file writes it.
     count, zero : int
         Values looked at; those that are 0.
     least, greatest : float
-        Of them.
+        Smallest and largest value that occurred.
     lowest, highest, resolution : float
         Of the format: its range, and its last place.
     leading : tuple of int
@@ -107,7 +107,7 @@ class Direction(Result):
     Attributes
     ----------
     step : int
-        Steps done.
+        Number of training steps completed before this moment.
     cosine_float, cosine_fixed : float
         Of estimates in real numbers, and in the hardware's; NaN where there is no gradient.
     """
@@ -126,13 +126,13 @@ class Observed(Result):
     design, digest : str
         Name of the design, digest of its structure.
     seed, steps : int
-        The run.
+        Seed of the run, and the number of its training steps.
     moments : tuple of int
         Steps from which on ``window`` steps were looked at.
     window : int
-        So many.
+        Number of consecutive training steps observed from each moment on.
     values : tuple of Values
-        By kind.
+        Statistics of what was observed, one entry per kind of value.
     directions : tuple of Direction
         Over time; empty where there is no gradient.
     estimates, quantities : int
@@ -178,7 +178,7 @@ class _Gatherer:
     Parameters
     ----------
     format : Fixed
-        Theirs.
+        Fixed-point format of the values to count.
     """
 
     def __init__(self, format: Fixed) -> None:
@@ -265,15 +265,15 @@ def observe(
     Parameters
     ----------
     design : Design
-        Design; one that hardware does.
+        Design to train, which must be one that hardware can run.
     data : Data
-        Its samples.
+        Samples, and the order in which the run takes them.
     steps : int
-        Steps of the run.
+        Number of training steps in the run.
     points, window : int
         Moments to look at, and steps to look at from each on.
     listener : Listener or None
-        Told of progress.
+        Receives messages about the progress of the run; None discards them.
     """
     from python_ref.fixed.fast import train
     from python_ref.fixed.machine import initial_state

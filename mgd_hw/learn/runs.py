@@ -117,7 +117,7 @@ class Model(Result):
     Attributes
     ----------
     runs : tuple of Training
-        One per seed.
+        Finished training runs, one per seed; empty if there are none.
     note : str
         Why there are none, if there are none.
     costs : Costs or None

@@ -155,11 +155,11 @@ def trainers_of(
     Parameters
     ----------
     design, data : Design, Data
-        What learns what.
+        Design whose models are trained, and the samples that they are trained on and judged by.
     number : int
         Seed number k is the design's own plus k; number 0 leaves everything as the design file says.
     steps : int
-        Of MGD.
+        Number of MGD steps in each run.
     start : array of float64, shape (P,), or None
         Initial parameters, in place of random ones.
     """

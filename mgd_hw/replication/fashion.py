@@ -40,7 +40,7 @@ class Settings:
     groups : int
         Of weights: perturbations of a batch; 0: one for each sample.
     delta : float
-        Amplitude.
+        Amplitude of the perturbations of nodes or weights.
     rule, rate : str, float
         Optimiser, "adam" or "plain", and its rate.
     ease : float
@@ -48,7 +48,7 @@ class Settings:
     two_sided : bool
         Whether differences are two-sided.
     update_period : int
-        τ_θ, in steps.
+        Number of steps from one parameter update to the next, τ_θ.
     normalise : bool
         Whether an update is as long as the true gradient (2025).
     """
@@ -90,7 +90,7 @@ class Images:
     inputs, targets, judged, answers : arrays
         Training images and their targets; test images and theirs.
     digest : str
-        Of all of it.
+        First 16 hexadecimal digits of the SHA-256 of all four arrays.
     """
 
     inputs: np.ndarray

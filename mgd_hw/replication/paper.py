@@ -54,7 +54,7 @@ class PaperPlan(Result):
     n, periods : tuple of int
         Widths; τ_θ, where it is varied.
     series : tuple of str
-        What is compared.
+        Names of the training methods that the figure compares.
     seeds, iterations : int
         Runs of each; the most that one takes.
     finished, jobs, workers : int
@@ -106,11 +106,11 @@ class PaperFigure(Result):
     figure, title : str
         Its name, and what it shows.
     directory : Path
-        Where everything is.
+        Directory that holds the journal and the files of the figure.
     files : tuple of str
         Names there, the journal's apart.
     n : tuple of int
-        Widths.
+        Widths of the networks that the figure compares.
     seeds, iterations : int
         Runs of each setting; the most iterations of one.
     runs, finished_now, failed : int
@@ -122,11 +122,11 @@ class PaperFigure(Result):
     points : tuple of Point
         Ours, one for each setting and quantity of which a run is there.
     published : tuple of Published
-        Theirs.
+        Points of the same figure in the paper.
     notes : tuple of str
         What else there is to know, in sentences.
     seconds : float
-        It took.
+        Wall-clock time of the runs that were done this time, in seconds.
     interrupted : bool
         Whether it was ended early.
     """

@@ -31,15 +31,15 @@ class Figure:
     Attributes
     ----------
     name, title : str
-        Of it.
+        Name of the figure, such as "fig5"; what it shows, as a phrase.
     measure : str
         See :class:`~mgd_hw.replication.tasks.Task`.
     quantities : tuple of str
         What is drawn of a run.
     series : dict
-        Settings of each.
+        Settings of each training method that the figure compares, by the method's name.
     n : tuple of int
-        Widths.
+        Widths of the networks in its runs.
     seeds, iterations : int
         Runs of each; the most that one takes.
     every, updates : int
@@ -144,7 +144,7 @@ class PaperJobs:
     Attributes
     ----------
     tasks : tuple of Task
-        Runs.
+        All runs of the figure, including those that are finished already.
     data, version : str
         Digest of the images; version of this package, and of the worker's.
     known : dict

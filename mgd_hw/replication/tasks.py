@@ -58,9 +58,9 @@ class Task:
     seed : int
         Of parameters, signs, order of images.
     iterations : int
-        At most.
+        Largest number of iterations that the run may take.
     settings : Settings
-        How it learns.
+        How the network learns: perturbations, batch, optimiser and rate.
     every : int
         Steps between looks at the test images.
     """

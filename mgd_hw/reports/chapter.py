@@ -30,11 +30,12 @@ class Chapter(Result):
     Attributes
     ----------
     title : str
-        Of the chapter.
+        Heading of the chapter in the report.
     text : str
-        The design file.
+        Contents of the design file, as TOML.
     generated, cosimulated, compared, synthesised, observed, provenance : results, or None
-        Its parts.
+        Results of ``generate``, ``cosim``, ``compare`` and ``synth``, statistics of one run, and what is needed to reproduce them. Each but
+        ``generated`` may be None.
     built : dict or None
         build.json of a bitstream of the same design.
     placement : str

@@ -36,7 +36,7 @@ class Demonstrated(Result):
     designs : tuple of Chapter
         What was done with each design.
     seconds : float
-        It all took.
+        Wall-clock time of the whole demonstration, in seconds.
     """
 
     directory: Path
@@ -80,7 +80,7 @@ def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demons
     Parameters
     ----------
     out : path or None
-        Directory for everything.
+        Directory for the report, with a subdirectory for each design; None takes mgd-hw-out/demo.
     listener : Listener or None
         Receives what the verb says of its progress; None discards it.
     """

@@ -33,9 +33,9 @@ class Reported(Result):
     directory : Path
         Where report.html and report.json are.
     chapter : Chapter
-        What they show.
+        Results that both files of the report present.
     seconds : float
-        It all took.
+        Wall-clock time of producing the whole report, in seconds.
     """
 
     directory: Path

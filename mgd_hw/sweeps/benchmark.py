@@ -39,7 +39,7 @@ class Overhead:
     Attributes
     ----------
     shape : str
-        "seeds" or "combinations".
+        What the runs differ in: "seeds" or "combinations".
     runs, workers : int
         Runs; processes, or the threads of a cluster.
     seconds : float

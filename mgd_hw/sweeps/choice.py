@@ -42,11 +42,11 @@ class Found(Result):
     Attributes
     ----------
     combination : int
-        Its number.
+        Index of the combination in the sweep, counted from 0.
     vary : dict
         Value of each varied key.
     runs : int
-        Runs that finished.
+        Number of runs of the combination that finished.
     figures : dict
         Mean of each numeric column over the runs; of the accuracy, or another measure of the kind of task, also ``accuracy_min``,
         ``accuracy_max``, ``accuracy_std`` and ``accuracy_interval`` (half of the 95 % interval of the mean); ``diverged``, the share

@@ -85,7 +85,7 @@ class Local:
     Parameters
     ----------
     workers : int
-        How many.
+        Number of worker processes to start.
     """
 
     def __init__(self, workers: int) -> None:

@@ -67,9 +67,9 @@ class Outcome:
     Attributes
     ----------
     rows : Counter
-        By status.
+        Number of finished jobs, by the status of their row.
     seconds : float
-        It took.
+        Wall-clock time from the first job to the last, in seconds.
     worked : float
         Seconds of all workers together.
     interrupted : bool
@@ -142,7 +142,7 @@ class _Work:
     Parameters
     ----------
     jobs : iterator of (Combination, Job)
-        All of it.
+        Pending jobs, in the order in which workers receive them.
     """
 
     def __init__(self, jobs: Iterator[Planned]) -> None:

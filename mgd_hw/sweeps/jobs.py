@@ -63,7 +63,7 @@ class Job:
     number : int
         Seed number k; the seed is the design's own plus k.
     steps : int
-        Of MGD.
+        Number of MGD steps in the run; 0 for a job that is not a run.
     models : tuple of str
         Those to train, of "float", "fixed" and "backprop".
     validate : bool
@@ -92,13 +92,13 @@ class Row:
     Attributes
     ----------
     key : str
-        Of the job.
+        Key of the job that the row describes.
     status : str
         "done", "refused" or "failed".
     message : str
         Why, if it is not done.
     seconds : float
-        It took.
+        Wall-clock time that the job took, in seconds.
     columns : dict
         What was found, plain.
     """

@@ -42,7 +42,7 @@ class Journal:
     Parameters
     ----------
     directory : Path
-        The folder.
+        Directory that holds the journal file of its sweeps.
     write : bool
         Whether rows are added; only one journal of a folder may be open so.
 

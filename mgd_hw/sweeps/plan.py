@@ -40,11 +40,11 @@ class Place:
     Attributes
     ----------
     target : str
-        The part.
+        Name of the FPGA part, such as "ice40-up5k".
     board : str
         The board whose clock is taken.
     clock_mhz : float
-        Of its core.
+        Frequency of the core's clock on that board, in MHz.
     synthesise : bool
         Whether Yosys runs; else its result is predicted.
     """
@@ -64,13 +64,13 @@ class Request:
     design : Design
         As its file says.
     axes : tuple of Axis
-        What is varied.
+        Keys of the design file to vary, each with its values.
     seeds : int
         Runs of each combination.
     steps : int or None
         Of MGD; None: as the design says.
     models : tuple of str
-        What is trained.
+        Names of the models to train, of "float", "fixed" and "backprop".
     validate : bool
         Whether it is judged by the validation samples.
     places : tuple of Place
@@ -93,7 +93,7 @@ class Combination:
     Attributes
     ----------
     number : int
-        From 0.
+        Index of the combination in the sweep, counted from 0.
     values : tuple
         As TOML has them, by axis.
     design : bytes

@@ -43,15 +43,15 @@ class Best(Result):
     condition, key : str
         What it satisfies, and what is smallest or largest of it.
     largest : bool
-        Whether it is largest.
+        Whether the largest value of the key wins, rather than the smallest.
     satisfy : int
         Designs that satisfy the condition.
     of : int
-        Designs in all.
+        Number of designs to choose from, including those that do not satisfy the condition.
     found : Found
         Its values and figures.
     text : str
-        Its design file.
+        Contents of the winner's design file, as TOML with absolute paths.
     """
 
     condition: str
@@ -89,11 +89,11 @@ class SweepPlan(Result):
     steps : tuple of int
         Of a run, smallest and largest.
     models : tuple of str
-        What is trained.
+        Names of the models to train, of "float", "fixed" and "backprop".
     cores : int
         Cores to be judged, each once.
     places : tuple of Place
-        What for.
+        Parts and boards for which the cores are judged.
     refused : tuple of (dict, str)
         Combinations that are not, and why.
     finished : int
@@ -101,7 +101,7 @@ class SweepPlan(Result):
     jobs, workers : int
         Jobs to do, and how many at a time.
     seconds : float
-        Expected.
+        Expected wall-clock time of the sweep, in seconds; 0 if no job remains.
     """
 
     design: str
@@ -167,9 +167,9 @@ class Swept(Result):
     Attributes
     ----------
     design : str
-        Its name.
+        Name of the design whose keys were varied.
     directory : Path
-        Where everything is.
+        Directory that holds the journal and all result files.
     files : tuple of str
         Names there, the journal's apart.
     vary : tuple of str

@@ -34,7 +34,7 @@ class Axis:
     Attributes
     ----------
     key : str
-        Dotted.
+        Dotted key of the design file, such as "schedule.learning_rate".
     values : tuple
         As TOML has them.
     """

@@ -34,7 +34,7 @@ class Columns:
     Attributes
     ----------
     count : int
-        Number of columns.
+        Number of columns in the table.
     header : list of str or None
         Names of the columns; None if the file has no header.
     row_names : bool

@@ -28,7 +28,7 @@ class _Fault:
     kind : Kind
         What the cell holds.
     text : str
-        The cell.
+        Contents of the cell, as the error message quotes them.
     wordy : bool
         Whether most cells of the column are words.
     """
@@ -172,7 +172,7 @@ def find_index_columns(request: Request, selection: Selection, inputs: np.ndarra
     inputs : ndarray
         Feature values, shape (n, features), float64.
     notes : Notes
-        Takes the warnings.
+        Collects the warnings for the user.
     """
     found = []
     columns = selection.columns

@@ -35,7 +35,7 @@ class ParsedTable:
     Attributes
     ----------
     path : Path
-        File, for errors.
+        Path of the csv file, used in error messages.
     selection : Selection
         The columns in use.
     frame : pandas.DataFrame
@@ -43,7 +43,7 @@ class ParsedTable:
     lines : ndarray
         1-based line in the file at which each row begins, shape (n,), int64.
     decimal : str
-        Decimal mark, "." or ",".
+        Decimal mark of the numbers in the file, "." or ",".
     """
 
     path: Path

@@ -29,7 +29,7 @@ class Table:
     Attributes
     ----------
     path : Path
-        The file.
+        Path of the csv file that was read.
     names : tuple of str
         Names of the feature columns; "column 3" (counted from 0) in a file without a header.
     inputs : ndarray

@@ -81,7 +81,7 @@ def uneven_row(path: Path, start: int, end: int, cells: int, width: int) -> User
     Parameters
     ----------
     path : Path
-        File.
+        Path of the csv file, used in the error message.
     start, end : int
         1-based lines at which the row begins and ends.
     cells, width : int
