@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,16 +19,18 @@ from boards.board import Board
 from boards.constraints import constraints
 from boards.plan import Plan, plan, plan_below
 from boards.products import PRODUCTS, product_map
-from boards.synth import check_memory, count, over
+from boards.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.target import Part, Resources
 from boards.timing import SOURCES, Timing, component, of_icetime, read_report
-from boards.tools import Job, ToolFailed, find_tool, run_jobs
+from boards.too_large import too_large
+from boards.tools import Job, find_tool, run_jobs, tool_failed
 from boards.top import emit_top, top_module
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 from rtl_gen.emit import kept_modules
 from rtl_gen.yosys import find_yosys, run_yosys
 
-__all__ = ["BITSTREAMS", "Built", "ClockMissed", "Placed", "TooLarge", "build_board", "write_sources"]
+__all__ = ["BITSTREAMS", "Built", "Placed", "build_board", "write_sources"]
 
 BITSTREAMS = {"ice40": "bin", "ecp5": "bit", "gowin": "fs"}
 """Ending of a family's bitstream."""
@@ -37,40 +40,6 @@ ATTEMPTS = 3
 
 MARGINS = (0.04, 0.08)
 """Of the frequency reached, by which the clock of a second and a third build stay below it: seeds fall differently each time."""
-
-
-class TooLarge(Exception):
-    """A design takes more of a part than there is.
-
-    Parameters
-    ----------
-    taken : Resources
-        What it takes.
-    excess : dict of str to int
-        By how much it is too large, by kind.
-    """
-
-    def __init__(self, taken: Resources, excess: dict[str, int]) -> None:
-        self.taken, self.excess = taken, excess
-        super().__init__(", ".join(f"{number:,} {kind}" for kind, number in excess.items()))
-
-
-class ClockMissed(Exception):
-    """No seed reaches the clock that a user asked for.
-
-    Parameters
-    ----------
-    wanted, reached : float
-        MHz.
-    below : float or None
-        A clock that would be met; None if the board makes none.
-    chosen : bool
-        Whether the user asked for that clock.
-    """
-
-    def __init__(self, wanted: float, reached: float, below: float | None, *, chosen: bool) -> None:
-        self.wanted, self.reached, self.below, self.chosen = wanted, reached, below, chosen
-        super().__init__(f"{wanted:g} MHz asked for, {reached:.2f} MHz reached")
 
 
 @dataclass(frozen=True)
@@ -250,12 +219,11 @@ def build_board(
     Raises
     ------
     DesignError
-        If the clock cannot be made, or the core's memories are more than the part has.
-    TooLarge
-        If the design takes more of the part than there is, by the count after synthesis.
-    ClockMissed
+        If the clock cannot be made, the core's memories are more than the part has, or the design takes more of the part than there is, by
+        the count after synthesis.
+    Refusal
         If ``mhz`` is not met by any seed, or no clock of the board is.
-    ToolError, rtl_gen.yosys.YosysError, boards.tools.ToolFailed
+    ToolError
         If a tool is missing, or fails.
     """
     planned = plan(board, mhz=mhz, baud=baud)
@@ -275,7 +243,7 @@ def build_board(
         lower = plan_below(board, reached * (1 - MARGINS[min(attempt, len(MARGINS)) - 1]), baud)
         wanted = float(planned.clock.mhz)
         if mhz is not None or lower is None or attempt == ATTEMPTS:
-            raise ClockMissed(wanted, reached, None if lower is None else float(lower.clock.mhz), chosen=mhz is not None)
+            raise _missed(planned, reached, lower, chosen=mhz is not None)
         history.append(f"At {wanted:g} MHz the best of {seeds} seeds reached {reached:.2f} MHz; built again at {float(lower.clock.mhz):g}.")
         say(history[-1])
         planned = lower
@@ -285,6 +253,14 @@ def build_board(
     placement = read_placement(json.loads((folder / f"seed{best + 1}.placed.json").read_text(encoding="utf-8")))
     source = SOURCES[board.family if board.family != "ice40" or _icetime() is None else "icetime"]
     return Built(planned, total, used[best], timings, best, source, pack.makes[0], placement, seconds, tuple(history))
+
+
+def _missed(planned: Plan, reached: float, lower: Plan | None, *, chosen: bool) -> Refusal:
+    """The refusal of a clock that no seed reaches; ``lower`` is the plan of one that would be met, ``chosen`` if the user asked for it."""
+    remedy = "Choose fewer lanes, or another board." if lower is None else f"--clock {float(lower.clock.mhz):g} would be met."
+    key = "--clock" if chosen else f"the clock of {planned.board.name}"
+    reason = f"the best seed reaches {reached:.2f} MHz; no bitstream was written"
+    return Refusal(reason, remedy, key=key, value=float(planned.clock.mhz))
 
 
 def _find_tools(spec: DesignSpec, board: Board) -> None:
@@ -319,8 +295,15 @@ def _synthesise(spec: DesignSpec, planned: Plan, folder: Path, seeds: int, say: 
     total = counted(netlist, top_module(spec), board.part)
     excess = over(total, board.part)
     if excess:
-        raise TooLarge(total, excess)
+        raise too_large(spec, board.part, excess, _fitting_lanes(spec, board.part, total), "with its link ")
     return total
+
+
+def _fitting_lanes(spec: DesignSpec, part: Part, taken: Resources) -> int:
+    """The most lanes that would fit, predicted from what the core's lanes take by themselves and ``taken``, the whole with its link."""
+    with tempfile.TemporaryDirectory() as work:
+        shares = synthesise(spec, part.name, Path(work)).components.get("lanes", Resources())
+    return fitting_lanes(spec, part, taken, shares)
 
 
 def counted(netlist: dict[str, Any], top: str, part: Part) -> Resources:
@@ -358,7 +341,7 @@ def _by_icetime(board: Board, folder: Path, seeds: int) -> list[Timing]:
         try:
             found.append(of_icetime((folder / job.log).read_text(encoding="utf-8", errors="replace")))
         except ValueError as error:
-            raise ToolFailed("icetime", 0, [str(error)]) from None
+            raise tool_failed("icetime", [str(error)]) from None
     return found
 
 

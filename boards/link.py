@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 from python_ref.spec.frames import (
     CHECK_BYTES,
     HEAD_BYTES,
@@ -38,7 +39,7 @@ from python_ref.spec.frames import (
 )
 from python_ref.spec.registers import MAGIC, Status, register_map
 
-__all__ = ["BAUD", "CoreStuck", "LinkLost", "Port", "PortError", "SerialLink", "Statistics", "TcpPort", "open_port"]
+__all__ = ["BAUD", "LinkLost", "Port", "PortError", "SerialLink", "Statistics", "TcpPort", "open_port"]
 
 BAUD = 3_000_000
 """Bits per second of a line, where nothing else is said."""
@@ -62,29 +63,28 @@ _SMALLEST, _WRITE_BYTES, _READ_BYTES = 24, 5, 1
 """Bytes of a payload, on a line that damages most of what is longer; of a write and of a read."""
 
 
-class LinkLost(RuntimeError):
-    """The line, or the device at its other end, is gone or has been reset; the message says how, as a sentence."""
+class LinkLost(Refusal):
+    """A line, or a device at its other end, that is gone or has been reset.
+
+    Parameters
+    ----------
+    reason : str
+        How it was lost, as a sentence without its full stop.
+    remedy : str
+        What the user can do about it, as a full sentence.
+    """
 
 
-class CoreStuck(RuntimeError):
-    """The device answers, and its core makes no progress."""
-
-
-class PortError(RuntimeError):
+class PortError(Refusal):
     """A port that cannot be opened.
 
     Parameters
     ----------
     reason : str
-        What is wrong, as a clause.
+        Why it cannot be opened, as a clause.
     remedy : str
-        What to do about it, as a sentence.
+        What the user can do about it, as a full sentence.
     """
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        self.reason = reason
-        self.remedy = remedy
-        super().__init__(f"{reason}. {remedy}")
 
 
 class Port(Protocol):
@@ -346,6 +346,20 @@ class SerialLink:
         self._forget()
         self._reset()
 
+    # -- what can go wrong ---------------------------------------------------------------------------------------------
+
+    def lost(self, reason: str) -> LinkLost:
+        """The error of a device that does not answer, or not as it should; ``reason`` says how, without its full stop."""
+        remedy = (
+            f"Load the bitstream of {self.spec.name} into the board, and see that it is built for this --baud and that rx and tx are not "
+            "exchanged."
+        )
+        return LinkLost(reason, remedy)
+
+    @staticmethod
+    def _stuck(reason: str) -> Refusal:
+        return Refusal(reason, "That is a fault of the core or of its bitstream: `mgd-hw cosim` looks for it.")
+
     # -- the Link protocol ---------------------------------------------------------------------------------------------
 
     def write(self, address: int, data: int) -> None:
@@ -370,7 +384,7 @@ class SerialLink:
 
         Raises
         ------
-        CoreStuck
+        Refusal
             If it takes no samples, or ends no step, for too long.
         LinkLost
             If the device is gone.
@@ -387,7 +401,7 @@ class SerialLink:
             if done != before:
                 before, since = done, now
             elif now - since > self.patience:
-                raise CoreStuck(f"The core is busy, and for {self.patience:g} s has ended no step after {done:,}")
+                raise self._stuck(f"The core is busy, and for {self.patience:g} s has ended no step after {done:,}")
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
 
@@ -508,7 +522,7 @@ class SerialLink:
             if not self._under_way or self._under_way[0].number != first:
                 patient = time.monotonic()
             elif time.monotonic() - patient > self.patience:
-                raise CoreStuck(f"The device answers, and for {self.patience:g} s its core has taken nothing")
+                raise self._stuck(f"The device answers, and for {self.patience:g} s its core has taken nothing")
         self._launch(kind, payload, question)
         self._take(0.0)
 
@@ -537,7 +551,7 @@ class SerialLink:
         try:
             self.port.write(data)
         except OSError as error:
-            raise LinkLost(f"The port is gone ({_said(error)})") from error
+            raise self.lost(f"The port is gone ({_said(error)})") from error
         self.statistics.sent += len(data)
 
     def _settle(self, *, again: bool = True) -> None:
@@ -556,7 +570,7 @@ class SerialLink:
             if now != first:
                 first, patient = now, time.monotonic()
             elif time.monotonic() - patient > self.patience:
-                raise CoreStuck(f"The device answers, and for {self.patience:g} s its core has taken nothing")
+                raise self._stuck(f"The device answers, and for {self.patience:g} s its core has taken nothing")
 
     # -- answers in ----------------------------------------------------------------------------------------------------
 
@@ -569,7 +583,7 @@ class SerialLink:
             return
         now = time.monotonic()
         if now - self._heard > self.silence:
-            raise LinkLost(f"Nothing has answered for {self.silence:g} s")
+            raise self.lost(f"Nothing has answered for {self.silence:g} s")
         if self._doubt is not None and now >= self._doubt.due:
             self._doubt = None
             self._check()
@@ -591,7 +605,7 @@ class SerialLink:
                     self.port.timeout = limit
             data = self.port.read(max(1, waiting))
         except OSError as error:
-            raise LinkLost(f"The port is gone ({_said(error)})") from error
+            raise self.lost(f"The port is gone ({_said(error)})") from error
         self.statistics.received += len(data)
         any_came = False
         for content in self._decoder.feed(data):
@@ -607,7 +621,7 @@ class SerialLink:
 
     def _hear(self, reply: Reply) -> None:
         if reply.answer is Answer.RESET:
-            raise LinkLost("The device was reset")
+            raise self.lost("The device was reset")
         if not self._under_way:
             return
         ahead = (reply.number - self._under_way[0].number) % SEQUENCE
@@ -618,7 +632,7 @@ class SerialLink:
             self._moved, self._wait = self._heard, 0.0
         elif reply.answer is Answer.EXPECT:
             if ahead > len(self._under_way):
-                raise LinkLost("The device has lost count of the frames: it was reset, or switched off and on")
+                raise self.lost("The device has lost count of the frames: it was reset, or switched off and on")
             self._refused(ahead)
 
     def _refused(self, ahead: int) -> None:
@@ -691,7 +705,7 @@ class SerialLink:
         while not answers:
             now = time.monotonic()
             if now - began > self.silence:
-                raise LinkLost(f"Nothing has answered for {self.silence:g} s")
+                raise self.lost(f"Nothing has answered for {self.silence:g} s")
             if now >= until:
                 self._out(line)
                 asked, until, pause, sent = asked + 1, now + pause, min(1.0, 2 * pause), now
@@ -715,7 +729,7 @@ class SerialLink:
             self.port.timeout = max(seconds, 0.0)
             return self.port.read(max(1, self.port.in_waiting))
         except OSError as error:
-            raise LinkLost(f"The port is gone ({_said(error)})") from error
+            raise self.lost(f"The port is gone ({_said(error)})") from error
 
     def _measure(self) -> None:
         """Seconds for a turn and for a byte, from short questions and long ones; of those that had to be repeated, nothing is learned."""
@@ -730,7 +744,7 @@ class SerialLink:
         began, before = time.monotonic(), self.statistics.errors
         ((found, *_),) = self.ask([((), (magic,) * count)])
         if found != MAGIC:
-            raise LinkLost(f"Register magic must read 0x{MAGIC:08x}, not 0x{found:08x}: there is no core at the other end")
+            raise self.lost(f"Register magic must read 0x{MAGIC:08x}, not 0x{found:08x}: there is no core at the other end")
         seconds = time.monotonic() - began
         if self.statistics.errors != before:
             return None

@@ -5,25 +5,23 @@ from __future__ import annotations
 import difflib
 import json
 import time
-import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.config import Derived, Design, load, shipped
-from mgd_hw.errors import ToolError, UserError
+from mgd_hw.errors import UserError
 from mgd_hw.flow import Generated, advice, read
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, staged
 from mgd_hw.results import Result, flat, plain
 from mgd_hw.timeline import timeline_of
+from python_ref.spec.error import DesignError, naming
 
 if TYPE_CHECKING:
     from boards.board import Board
-    from boards.build import Built, TooLarge
+    from boards.build import Built
     from boards.learning_cost import LearningCost
     from boards.plan import Plan
     from boards.target import Part
@@ -146,7 +144,6 @@ def board_of(name: str) -> Board:
         If there is none, or the file does not describe one.
     """
     from boards.board import board_files, read_board
-    from python_ref.spec.error import DesignError
 
     known = board_files()
     path = known.get(name, Path(name) if name.endswith(".toml") else None)
@@ -155,17 +152,7 @@ def board_of(name: str) -> Board:
         hint = f"Did you mean {near[0]}? " if near else ""
         listed = ", ".join(known)
         raise UserError("there is no such board", f"{hint}Known: {listed}, or the path of a file of yours.", key="--board", value=name)
-    try:
-        return read_board(path)
-    except DesignError as error:
-        raise UserError(error.reason, error.remedy, file=path, key=error.key, value=error.value) from None
-    except UnicodeDecodeError:
-        raise UserError("it is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"it is not TOML: {error}", "See docs/boards.md for a whole file.", file=path) from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UserError(f"it cannot be read ({said})", "Check the path.", key="--board", value=name) from None
+    return read_board(path)
 
 
 # -- generate ---------------------------------------------------------------------------------------------------------
@@ -190,12 +177,13 @@ def generate(
     listener = listener or Silent()
     design, on = read(design), board_of(board)
     directory = _place(design, on, out)
-    with staged(directory) as folder, _failures(design, on):
+    with staged(directory) as folder, naming(design.path, of=DesignError):
         from boards.build import write_sources
         from boards.plan import plan
+        from boards.too_large import check_fit
 
         listener.say(f"Generating {design.name} for {on.name}.")
-        _check_fit(design, on)
+        check_fit(design.spec, on.part)
         planned = plan(on, mhz=_mhz(clock), baud=baud)
         files = write_sources(design.spec, planned, folder)
         described = _manifest(design.spec, planned)
@@ -366,10 +354,11 @@ def build(
     design, on = read(design), board_of(board)
     directory = _place(design, on, out)
     began = time.perf_counter()
-    with staged(directory) as folder, _failures(design, on):
+    with staged(directory) as folder, naming(design.path, of=DesignError):
         from boards.build import build_board
+        from boards.too_large import check_fit
 
-        _check_fit(design, on)
+        check_fit(design.spec, on.part)
         built = build_board(design.spec, on, folder, seeds=seeds, mhz=_mhz(clock), baud=baud, say=listener.say, progress=listener.progress)
         _tidy(folder, seeds)
         if built.placement:
@@ -464,84 +453,3 @@ def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path,
         seconds=seconds,
         directory=directory,
     )
-
-
-@contextmanager
-def _failures(design: Design, board: Board) -> Iterator[None]:
-    """Turn what goes wrong below into one message."""
-    from boards.build import ClockMissed, TooLarge
-    from boards.tools import ToolFailed
-    from python_ref.spec.error import DesignError
-    from rtl_gen.yosys import ToolError as MissingTool
-    from rtl_gen.yosys import YosysError
-
-    try:
-        yield
-    except MissingTool as error:
-        raise ToolError(f"{error.tool}: {error.reason}", f"{error.remedy} `mgd-hw doctor` looks for every tool.") from None
-    except ToolFailed as error:
-        raise ToolError(
-            f"{error.tool} failed: {' / '.join(error.lines)}", "These are its last lines; `mgd-hw doctor` looks for every tool."
-        ) from error
-    except YosysError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ToolError(f"Yosys failed: {lines[-1].rstrip('.')}", "`mgd-hw doctor` looks for every tool.") from error
-    except ClockMissed as error:
-        ways = "Choose fewer lanes, or another board." if error.below is None else f"--clock {error.below:g} would be met."
-        reason = f"the best seed reaches {error.reached:.2f} MHz; no bitstream was written"
-        key = "--clock" if error.chosen else f"the clock of {board.name}"
-        raise UserError(reason, ways, key=key, value=error.wanted) from None
-    except TooLarge as error:
-        raise _too_large(design, board.part, error) from None
-    except DesignError as error:
-        file = None if error.key.startswith("--") else design.path
-        raise UserError(error.reason, error.remedy, file=file, key=error.key, value=error.value) from None
-
-
-def _check_fit(design: Design, board: Board) -> None:
-    """Refuse what is too large by more than any error of the prediction, before any tool runs.
-
-    Raises
-    ------
-    UserError
-        It says by how much of what, and how many lanes, or which boards, would do.
-    """
-    from boards.fit import fit
-
-    found = fit(design.spec, board.part.name)
-    if found.surely_over:
-        over = {kind: number for kind, number in found.over.items() if kind in found.surely_over}
-        raise _refusal(design, board.part, over, found.most_lanes, "by prediction, its link included, ")
-
-
-def _too_large(design: Design, part: Part, error: TooLarge) -> UserError:
-    """By how much of what, and how many lanes would fit."""
-    import tempfile
-
-    from boards.synth import fitting_lanes, synthesise
-    from boards.target import Resources
-
-    with tempfile.TemporaryDirectory() as work:
-        shares = synthesise(design.spec, part.name, Path(work)).components.get("lanes", Resources())
-    return _refusal(design, part, error.excess, fitting_lanes(design.spec, part, error.taken, shares), "with its link ")
-
-
-def _refusal(design: Design, part: Part, excess: dict[str, int], lanes: int, how: str) -> UserError:
-    taken = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in excess.items())
-    key, remedy = "hardware.lanes", f"Take hardware.lanes = {lanes}, as predicted from this."
-    value: object = design.spec.hardware.lanes
-    if not lanes:
-        key, value = "network.layers", list(design.spec.network.sizes)
-        larger = ", ".join(row.name for row in _boards_for(design))
-        remedy = f"Take {larger}, or smaller layers." if larger else "Take smaller layers: no board that is known has so much."
-    reason = f"it does not fit {part.name}: {how}it takes {taken}"
-    return UserError(reason, remedy, file=design.path, key=key, value=value)
-
-
-def _boards_for(design: Design) -> tuple[Board, ...]:
-    """The boards that a design fits, as predicted, of those that come with the package and have bitstreams."""
-    from boards.board import board_files
-    from boards.fit import fit
-
-    known = [board_of(name) for name in board_files()]
-    return tuple(board for board in known if board.builds and fit(design.spec, board.part.name).fits)

@@ -7,7 +7,8 @@ import math
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mgd_hw.data.formats import UNSCALED_BITS, UNSCALED_TARGET_BITS, covering
 from mgd_hw.data.loading import Ranges, ranges
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
 from mgd_hw.errors import UserError
-from mgd_hw.keys import KEYS, SECTIONS, Wrong
+from mgd_hw.keys import KEYS, SECTIONS
 from mgd_hw.software import (
     ARCHITECTURES,
     CLASHES,
@@ -31,7 +32,7 @@ from mgd_hw.software import (
 )
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
-from python_ref.spec.error import DesignError, unknown
+from python_ref.spec.error import DesignError, naming, unknown
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
@@ -195,11 +196,19 @@ def parse(text: str, path: str | Path) -> Design:
     """
     path = Path(path)
     values = _collect(path, _toml(path, text))
-    try:
+    with naming(path), _telling_what_was_derived(values):
         return _Builder(path, text, values).design()
+
+
+@contextmanager
+def _telling_what_was_derived(values: Mapping[str, object]) -> Iterator[None]:
+    """Add to a refusal that its key does not stand in the file, if it does not: the value was derived."""
+    try:
+        yield
     except DesignError as error:
-        left_out = "" if error.key in values else " (a value that was left out and derived)"
-        raise UserError(f"{error.reason}{left_out}", error.remedy, file=path, key=error.key, value=error.value) from None
+        if error.key not in values:
+            error.reason += " (a value that was left out and derived)"
+        raise
 
 
 def read_values(values: Mapping[str, object], where: str) -> dict[str, Any]:
@@ -257,10 +266,8 @@ def _collect(path: Path, tree: dict) -> dict[str, Any]:
             elif dotted not in known:
                 raise _unknown(path, prefix, name, dotted)
             else:
-                try:
+                with naming(path, key=dotted, value=value):
                     values[dotted] = known[dotted].read(value)
-                except Wrong as wrong:
-                    raise UserError(wrong.args[0], wrong.args[1], file=path, key=dotted, value=value) from None
 
     walk("", tree)
     return values

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mgd_hw.errors import ToolError
 from mgd_hw.results import Result
 
 __all__ = ["Doctor", "Tool", "doctor"]
@@ -108,7 +109,7 @@ def _package(name: str, needed_for: str, needed: bool) -> Tool:
 
 def _yosys() -> list[Tool]:
     """The Yosys that runs, and the two packages of which it is one."""
-    from rtl_gen.yosys import CHOICES, VARIABLE, ToolError, find_yosys
+    from rtl_gen.yosys import CHOICES, VARIABLE, find_yosys
 
     needed_for = "`synth`, and `cosim` with CXXRTL"
     kinds = {"native": "native, the faster choice", "yowasp": "WebAssembly, for every platform"}
@@ -118,7 +119,7 @@ def _yosys() -> list[Tool]:
     try:
         package = find_yosys()
     except ToolError as error:
-        remedy = error.remedy if error.tool == "yosys" else f"{error.tool}: {error.reason}. {error.remedy}"
+        remedy = error.remedy if error.tool == "yosys" else str(error)
         return [Tool("yosys", needed_for, "", "", True, remedy), *packages]
     version = importlib.metadata.version(package.replace("_", "-"))
     return [Tool("yosys", needed_for, f"{version} ({package})", "", True, ""), *packages]

@@ -12,18 +12,19 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.config import DSP_ACCUMULATOR, Derived, Design, load
-from mgd_hw.errors import ToolError, UserError
+from mgd_hw.errors import UserError
 from mgd_hw.listener import Listener, Silent
 from mgd_hw.output import FOLDER, check_directory, check_file, staged, write_file
 from mgd_hw.results import Result, plain
 from mgd_hw.timeline import Timeline, timeline_of
+from python_ref.spec.error import DesignError, naming
 
 if TYPE_CHECKING:
     from boards.board import Board
@@ -220,7 +221,7 @@ def generate(design: str | Path | Design, out: Path | None = None, *, listener: 
     design = _built(design)
     directory = _place(design, out)
     listener.say(f"Generating {design.name}.")
-    with staged(directory) as folder, _tools():
+    with staged(directory) as folder:
         manifest = _emit(design.spec, folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     timeline, (data, missing) = timeline_of(design.spec), _summary(design)
@@ -268,33 +269,11 @@ def advice(spec: DesignSpec) -> tuple[str, ...]:
     return tuple(said)
 
 
-@contextmanager
-def _tools(verilog: Path | None = None) -> Iterator[None]:
-    """Turn a missing or broken tool below into a message; ``verilog`` is the user's file, if that is what it works on."""
-    from rtl_gen.yosys import ToolError as MissingTool
-    from rtl_gen.yosys import YosysError
-    from sim.error import SimulationError, VerilogError
+def _of_verilog(file: Path | None) -> AbstractContextManager[None]:
+    """Within it, what is wrong with a simulation names ``file``, the Verilog that the user gave, if one was given."""
+    from sim.error import SimulationError
 
-    try:
-        yield
-    except MissingTool as error:
-        raise ToolError(f"{error.tool}: {error.reason}", f"{error.remedy} `mgd-hw doctor` looks for every tool.") from error
-    except SimulationError as error:
-        if verilog is not None and isinstance(error, VerilogError):
-            line = f"line {error.line}: " if error.line else ""
-            reason = f"it is refused: {line}{error.reason.rstrip('.')}"
-            raise UserError(reason, "Mend the file, or leave --verilog out.", file=verilog, key="--verilog") from error
-        if verilog is not None:
-            reason = f"it cannot be simulated: {_last_line(error)}"
-            raise UserError(reason, "Mend the file, or leave --verilog out.", file=verilog, key="--verilog") from error
-        raise ToolError(f"The simulation failed: {_last_line(error)}", "`mgd-hw doctor` looks for every tool.") from error
-    except YosysError as error:
-        raise ToolError(f"Yosys failed: {_last_line(error)}", "`mgd-hw doctor` looks for every tool.") from error
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+    return naming(file, key=None if file is None else "--verilog", of=SimulationError)
 
 
 # -- cosim ------------------------------------------------------------------------------------------------------------
@@ -425,13 +404,13 @@ def cosim(
     _check_disk(directory, spec, steps)
     run = run_of(design, load_design(design, listener=listener), steps)
     fast = steps * spec.network.n_parameters > FAST_REFERENCE
-    with staged(directory) as folder, _tools(given):
+    with staged(directory) as folder, _of_verilog(given):
         if given is None:
             listener.say(f"Generating {design.name}.")
             _emit(spec, folder)
         hardware, not_covered = given or folder / VERILOG, tuple[str, ...]()
         if netlist is not None:
-            with _named(design):
+            with naming(design.path, of=DesignError):
                 hardware, made = simulable(spec, netlist, folder, listener)
             not_covered = made.models.not_covered
         name = f"{spec.name}_waves.{'fst' if simulator == 'icarus' else 'vcd'}"
@@ -441,7 +420,7 @@ def cosim(
         with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as work:
             found = run_both(
                 run,
-                hardware.absolute(),
+                hardware,
                 Path(work),
                 simulator=simulator,
                 options=options,
@@ -720,7 +699,7 @@ def train(
     run = run_of(design, data, steps)
     if parameters is not None:
         run = replace(run, parameters=quantise_parameters(design.spec, parameters))
-    with _tools(given):
+    with _of_verilog(given):
         result, learned = train_over_link(
             design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor, clock=clock,
             verilog=given, board=on, listener=listener,
@@ -762,7 +741,7 @@ def serve(
 
     design = _built(design)
     given = None if verilog is None else _verilog_file(Path(verilog))
-    with _tools(given):
+    with _of_verilog(given):
         run_board(design, divisor=divisor, directory=_place(design, out), listener=listener or Silent(), verilog=given, ready=ready)
 
 
@@ -855,11 +834,11 @@ def synth(
     from boards.synth import synthesise
 
     began = time.perf_counter()
-    with staged(directory) as folder, _tools():
+    with staged(directory) as folder:
         listener.say(f"Generating {design.name}.")
         _emit(spec, folder)
         listener.say(f"Synthesising for {target}.{_will_not_fit(spec, target)}")
-        with _named(design):
+        with naming(design.path, of=DesignError):
             found = synthesise(spec, target, folder, notify=listener.say)
         names = [each.name for each in fields(Synthesised) if hasattr(found, each.name)]
         shares = {name: getattr(found, name) for name in names} | {"components": plain(found.to_json()["components"])}
@@ -876,17 +855,6 @@ def _will_not_fit(spec: DesignSpec, target: str) -> str:
     over = fit(spec, target).surely_over if target in parts() else {}
     excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())
     return f" By prediction it does not fit: {excess} too many; `mgd-hw fit` says, in a second, what would." if excess else ""
-
-
-@contextmanager
-def _named(design: Design) -> Iterator[None]:
-    """Turn a complaint about a design into one that names its file."""
-    from python_ref.spec.error import DesignError
-
-    try:
-        yield
-    except DesignError as error:
-        raise UserError(error.reason, error.remedy, file=design.path, key=error.key, value=error.value) from None
 
 
 # -- sweep ------------------------------------------------------------------------------------------------------------

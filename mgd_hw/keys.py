@@ -13,6 +13,7 @@ from typing import Any
 from mgd_hw.data.tasks import KIND_NAMES, TASKS, Label, Scaling
 from mgd_hw.software import ARCHITECTURES, FLOAT_CODES, OPTIMIZER_KEYS
 from python_ref.spec.activations import Activation
+from python_ref.spec.error import Refusal
 from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.perturbation import CODES, Kind
@@ -31,7 +32,7 @@ MAX_SEED = (1 << 63) - 1
 # -- What a value may be ----------------------------------------------------------------------------------------------
 
 
-class Wrong(Exception):
+class Wrong(Refusal):
     """A value is not what its key takes: why, and what to write."""
 
 

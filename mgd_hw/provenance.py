@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mgd_hw.config import Design
 from mgd_hw.data import Data
+from mgd_hw.errors import ToolError
 from mgd_hw.results import Result
 
 __all__ = ["Provenance", "provenance"]
@@ -55,7 +56,7 @@ def provenance(design: Design, data: Data, commands: tuple[str, ...], seeds: int
 
 def _yosys() -> tuple[str, ...]:
     """The package of the Yosys that runs; none if there is none."""
-    from rtl_gen.yosys import ToolError, find_yosys
+    from rtl_gen.yosys import find_yosys
 
     try:
         return (find_yosys().replace("_", "-"),)

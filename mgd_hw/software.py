@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.errors import UserError
-from python_ref.spec.error import unknown
+from python_ref.spec.error import naming, unknown
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
 
 if TYPE_CHECKING:
@@ -260,12 +260,11 @@ def opened(design: Design) -> Iterator[Measurable]:
         yield Measured(network(design), objective(design))
         return
     more: dict[str, Any] = {"frames": outside.frames, "timeout": outside.timeout, "folder": design.path.parent}
-    try:
-        with Process(outside.command, outside.parameters, **more) as chip:
-            yield chip
-    except OutsideError as error:
-        reason, _, remedy = str(error).rstrip(".").rpartition(". ")
-        raise UserError(reason, f"{remedy}.", file=design.path, key="outside.command", value=" ".join(outside.command)) from error
+    with (
+        naming(design.path, key="outside.command", value=" ".join(outside.command), of=OutsideError),
+        Process(outside.command, outside.parameters, **more) as chip,
+    ):
+        yield chip
 
 
 def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarray:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from mgd_hw.costs import Costs, costs_of_mgd
 from mgd_hw.data.kinds import Judged, Kind
 from mgd_hw.divergence import failure, layer_shares, saturation_shares
-from mgd_hw.errors import ToolError, UserError
 from mgd_hw.listener import Listener
 from mgd_hw.results import Result, plain
+from python_ref.spec.error import naming
 from rtl_gen.child import ENDING
 
 if TYPE_CHECKING:
@@ -302,13 +302,13 @@ def train_over_link(
                 with virtual_board(design, divisor, directory, listener, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
                     session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=0.0, classes=classes)
-                    _trained(session, link, design)
+                    _trained(session, link)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
                 session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=60.0, classes=classes)
-                _trained(session, link, design)
+                _trained(session, link)
     finally:
         if model is not None:
             model.close()
@@ -318,15 +318,13 @@ def train_over_link(
 
 def _check_port(link: str, baud: int) -> None:
     """Refuse a port that cannot be opened before anything is compiled for it; a server may take one connection only, and is left alone."""
-    from boards.link import PortError, open_port, require_pyserial
+    from boards.link import open_port, require_pyserial
 
-    try:
+    with naming(key="--link", value=link):
         if link == VIRTUAL:
             require_pyserial()
         elif not link.startswith("tcp:"):
             open_port(link, baud).close()
-    except PortError as error:
-        raise UserError(error.reason, error.remedy, key="--link", value=link) from None
 
 
 def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callable[[], SerialLink]:
@@ -364,26 +362,13 @@ def _session(
     return Session(run, connect, path, begun, model, listener, asked.is_set, reconnect, classes=classes, digests=digests)
 
 
-def _trained(session: Session, link: str, design: Design) -> None:
-    """Run a session; its failures as messages."""
-    from boards.link import CoreStuck, LinkLost, PortError
+def _trained(session: Session, link: str) -> None:
+    """Run a session; a refusal of what is at the other end of the link names the link."""
+    from boards.link import LinkLost, PortError
+    from sim.error import WrongCore
 
-    try:
+    with naming(key="--link", value=link, of=(PortError, LinkLost, WrongCore)):
         session.train()
-    except PortError as error:
-        raise UserError(error.reason, error.remedy, key="--link", value=link) from None
-    except LinkLost as error:
-        kept = f" Steps up to {session.mark.step:,} are kept: --resume goes on from there." if session.mark.step else ""
-        remedy = (
-            f"Load the bitstream of {design.name} into the board, and see that it is built for this --baud and that rx and tx are not "
-            f"exchanged.{kept}"
-        )
-        raise UserError(str(error).rstrip("."), remedy, key="--link", value=link) from None
-    except CoreStuck as error:
-        raise ToolError(f"{error}", "That is a fault of the core or of its bitstream: `mgd-hw cosim` looks for it.") from None
-    except ValueError as error:
-        remedy = f"Load the bitstream that `mgd-hw build` made of {design.name} into the board, or name the design that is in it."
-        raise UserError(str(error).rstrip("."), remedy, key="--link", value=link) from None
 
 
 def _result(

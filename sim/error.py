@@ -1,21 +1,52 @@
-"""What can go wrong outside the arithmetic: a tool that is missing, a simulation that breaks down."""
+"""What can go wrong outside the arithmetic: a simulation that breaks down, a file that no simulator takes, the wrong core."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from rtl_gen.yosys import ToolError
+from python_ref.spec.error import Refusal
 
-__all__ = ["CoreError", "SimulationError", "ToolError", "VerilogError"]
+__all__ = ["BROKEN", "TOO_SLOW", "CoreError", "SimulationError", "VerilogError", "WrongCore", "last_line", "not_a_core", "tail"]
+
+DOCTOR = "`mgd-hw doctor` looks for every tool."
+"""The remedy of what only the tools can have caused."""
+
+BROKEN = f"Mend the file that --verilog names, if one is given; {DOCTOR}"
+"""The remedy of what the tools or the Verilog can have caused."""
+
+TOO_SLOW = "Take another simulator, or a smaller design."
+"""The remedy of what takes too long to build."""
 
 
-class SimulationError(RuntimeError):
-    """A simulation that could not be built or did not end well; the message says where and what to look at."""
+class SimulationError(Refusal):
+    """A simulation that cannot be built, or that does not end well.
+
+    Parameters
+    ----------
+    reason : str
+        What happened, as a sentence without its full stop.
+    remedy : str
+        What the user can do about it, as a full sentence.
+    """
+
+    def __init__(self, reason: str, remedy: str = DOCTOR) -> None:
+        super().__init__(reason, remedy)
+
+    @classmethod
+    def of_log(cls, reason: str, log: Path, remedy: str = DOCTOR) -> SimulationError:
+        """The error of a tool, whose last line in its ``log`` says why; the end of the log goes into the notes of the traceback."""
+        end = tail(log)
+        error = cls(f"{reason}: {last_line(end)}", remedy)
+        error.add_note(f"The end of {log}:\n{end}")
+        return error
 
 
 class CoreError(SimulationError):
     """A simulation that ran, in which the core did not do what every core does: it is stuck, or a pass is missing."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "Look for the fault in the core's Verilog; `mgd-hw cosim --waves` records its signals.")
 
 
 class VerilogError(SimulationError):
@@ -23,22 +54,18 @@ class VerilogError(SimulationError):
 
     Parameters
     ----------
-    file : Path
-        The file, under its own name.
-    line : int or None
-        The line that the simulator names, if it names one.
     reason : str
-        What it says.
+        What the simulator says of the file, as a clause.
+    file : path or None
+        The file, under the name by which the caller knows it; None where it is not known yet.
+    line : int or None
+        The line that the simulator names; None if it names none.
     """
 
-    def __init__(self, file: Path, line: int | None, reason: str) -> None:
-        self.file = file
+    def __init__(self, reason: str, *, file: Path | None = None, line: int | None = None) -> None:
+        super().__init__(reason, "Mend the file, or leave --verilog out.")
+        self.about(file=file)
         self.line = line
-        self.reason = reason
-        super().__init__(f"{file}{f':{line}' if line else ''}: {reason}")
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.file, self.line, self.reason)
 
     @classmethod
     def from_log(cls, log: str, copy: str, file: Path) -> VerilogError | None:
@@ -49,6 +76,44 @@ class VerilogError(SimulationError):
             if found and re.search(r"\berror\b", line, re.IGNORECASE):
                 reason = re.sub(r"^error:\s*", "", found[2], flags=re.IGNORECASE)
                 at_end = "end of file" in reason or "$end" in reason  # where the tools' counts of lines differ
-                return cls(file, None if at_end else int(found[1]), reason)
+                return cls._refused(reason, file, None if at_end else int(found[1]))
         said = [line.partition("ERROR:")[2].strip() for line in log.splitlines() if line.startswith("ERROR:")]
-        return cls(file, None, said[0]) if said else None
+        return cls._refused(said[0], file, None) if said else None
+
+    @classmethod
+    def _refused(cls, said: str, file: Path, line: int | None) -> VerilogError:
+        place = f"line {line}: " if line else ""
+        return cls(f"it is refused: {place}{said.rstrip('.')}", file=file, line=line)
+
+
+class WrongCore(Refusal):
+    """A link that leads to no core, or to the core of another design.
+
+    Parameters
+    ----------
+    reason : str
+        What the registers at the other end read, as a clause.
+    design : str
+        The name of the design whose core is expected.
+    """
+
+    def __init__(self, reason: str, design: str) -> None:
+        remedy = f"Load the bitstream that `mgd-hw build` made of {design} into the board, or name the design that is in it."
+        super().__init__(reason, remedy)
+
+
+def not_a_core(module: str, why: str) -> str:
+    """The reason by which a module that is not a core is refused."""
+    return f"it cannot be simulated: module {module} cannot be run as a core: {why}"
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The end of a log."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def last_line(text: str) -> str:
+    """The last line of what a tool printed that is not blank, without its full stop."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else "it printed nothing"

@@ -12,6 +12,7 @@ from python_ref.float_machine import evaluate
 from python_ref.parameters import initial_parameters
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
@@ -69,7 +70,7 @@ def test_gradient_equals_the_complex_step(hidden, output):
 def test_sign_has_no_gradient():
     spec = design((2, 2, 1), Activation.SIGN)
     assert not backprop.defined(spec)
-    with pytest.raises(ValueError, match=r"^Back-propagation is not defined for the activation 'sign', which has no slope"):
+    with pytest.raises(Refusal, match=r"^Back-propagation is not defined for the activation 'sign', which has no slope"):
         true_gradient(spec, *problem(spec))
     assert backprop.defined(design((2, 1), Activation.SIGN)), "one layer has no hidden activation"
 
