@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from python_ref.spec.error import ToolError
+from python_ref.spec.error import DOCTOR, ToolError
 from rtl_gen.child import end, shielded
 
 __all__ = ["EXTRA", "Job", "find_tool", "run_jobs", "tool_failed"]
@@ -41,7 +41,7 @@ _LAST_LINES = 6
 
 def tool_failed(tool: str, lines: Sequence[str]) -> ToolError:
     """The error of a tool that refused its work, with the last lines that it printed."""
-    return ToolError(f"{tool} failed: {' / '.join(lines)}", "These are its last lines; `mgd-hw doctor` looks for every tool.")
+    return ToolError(f"{tool} failed: {' / '.join(lines)}", f"These are its last lines; {DOCTOR}")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.interrupts import interruptible
-from python_ref.spec.error import Refusal, ToolError
+from python_ref.spec.error import DOCTOR, Refusal, ToolError
 
 if TYPE_CHECKING:
     from mgd_hw.results import Result
@@ -21,9 +21,6 @@ __all__ = ["Terminal", "fail"]
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted, as shells have it."""
-
-DOCTOR = "`mgd-hw doctor` looks for every tool."
-"""The advice that follows the remedy of a tool that is missing."""
 
 
 def fail(problem: BaseException | str, as_json: bool, *, debug: bool = False) -> int:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from python_ref.spec.error import ToolError
+from python_ref.spec.error import DOCTOR, ToolError
 from rtl_gen.child import child, end
 
 __all__ = ["CHOICES", "VARIABLE", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
@@ -28,7 +28,7 @@ class YosysError(ToolError):
     """
 
     def __init__(self, reason: str, log: str) -> None:
-        super().__init__(reason, "`mgd-hw doctor` looks for every tool.")
+        super().__init__(reason, DOCTOR)
         self.log = log
         self.add_note("".join(log.splitlines(keepends=True)[-_NOTED_LINES:]))
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from python_ref.spec.error import Refusal
+from python_ref.spec.error import DOCTOR, Refusal
 
 __all__ = ["BROKEN", "TOO_SLOW", "CoreError", "SimulationError", "VerilogError", "WrongCore", "last_line", "not_a_core", "tail"]
-
-DOCTOR = "`mgd-hw doctor` looks for every tool."
-"""The remedy of what only the tools can have caused."""
 
 BROKEN = f"Mend the file that --verilog names, if one is given; {DOCTOR}"
 """The remedy of what the tools or the Verilog can have caused."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-__all__ = ["DesignError", "Refusal", "ToolError", "check_member", "naming", "shown", "unknown"]
+__all__ = ["DOCTOR", "DesignError", "Refusal", "ToolError", "check_member", "naming", "shown", "unknown"]
 
 _LONGEST = 120
 """The most characters of a value that a message shows."""
@@ -150,6 +150,10 @@ class DesignError(Refusal, ValueError):
 
     def __init__(self, key: str, value: object, reason: str, remedy: str) -> None:
         super().__init__(reason, remedy, key=key, value=value)
+
+
+DOCTOR = "`mgd-hw doctor` looks for every tool."
+"""The remedy of a tool that fails for no reason that can be told."""
 
 
 class ToolError(Refusal):
