@@ -45,7 +45,7 @@ __all__ = [
     "predicted",
 ]
 
-DATA = Path(__file__).with_name("data") / "fit.json"
+DATA = Path(__file__).parents[1] / "data" / "fit.json"
 """File with the fitted coefficients and their errors."""
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
