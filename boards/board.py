@@ -12,7 +12,7 @@ from typing import Any
 from boards.description import FAMILIES, Board, Pin
 from boards.parts.target import TARGETS, Part
 from boards.plan import plan
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, Refusal, naming
 
 __all__ = ["FAMILIES", "Board", "Pin", "board_files", "read_board"]
 
@@ -110,13 +110,35 @@ def read_board(path: Path) -> Board:
 
     Raises
     ------
-    DesignError
-        If the file does not describe a board; the error names the key.
-    OSError, UnicodeDecodeError, tomllib.TOMLDecodeError
+    Refusal
         If the file cannot be read, or is not TOML.
+    DesignError
+        If it does not describe a board; the error names the file and the key.
     """
+    with naming(path):
+        values = _checked(_read(path))
+        board = _board(path.stem, values)
+        plan(board)
+    return board
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The tables of a file of TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise Refusal("it is not UTF-8 text", "Save the file as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise Refusal(f"it is not TOML: {error}", "See docs/guides/boards.md for a whole file.") from None
+    except (OSError, ValueError) as error:
+        reason = f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise Refusal(reason, "Check the path.", key="--board", value=str(path)) from None
+
+
+def _checked(tree: dict[str, Any]) -> dict[str, Any]:
+    """The values of a board by dotted key, each known to be of its form, and all that a board needs."""
     values = {}
-    for key, value in _leaves("", tomllib.loads(path.read_text(encoding="utf-8"))):
+    for key, value in _leaves("", tree):
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, 1)
             raise DesignError(key, value, "there is no such key", f"Did you mean {near[0]}?" if near else f"Known: {', '.join(_KEYS)}.")
@@ -125,9 +147,7 @@ def read_board(path: Path) -> Board:
         if values[key] is None:
             raise DesignError(key, value, form, "See docs/guides/boards.md for a whole file.")
     _check_needed(values)
-    board = _board(path.stem, values)
-    plan(board)
-    return board
+    return values
 
 
 def _leaves(prefix: str, table: dict[str, Any]) -> Iterator[tuple[str, Any]]:

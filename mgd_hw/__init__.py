@@ -5,7 +5,8 @@
 
 A verb takes a design, which is the path of a file, the name of a shipped design, or what :func:`read` returned. It checks its arguments
 before long work starts, and returns a frozen result, which prints itself, draws itself (``.plot()``) and has ``.rows()``, ``.frame()``
-and ``.to_json()``. What a user can mend is an :class:`~mgd_hw.common.errors.UserError`. A verb is imported when it is first used.
+and ``.to_json()``. A request that is refused for a reason the user can remedy raises :class:`~python_ref.spec.error.Refusal`. A verb is
+imported when it is first used.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.interrupts import interruptible
 from mgd_hw.common.style import WIDTH
+from python_ref.spec.error import DOCTOR, Refusal, ToolError
 
 if TYPE_CHECKING:
     from mgd_hw.common.results import Result
@@ -34,12 +34,14 @@ def fail(problem: BaseException | str, as_json: bool, *, debug: bool = False) ->
         Exit code of a failed command, 2.
     """
     details: dict[str, Any] = {}
-    if isinstance(problem, UserError):
-        message = str(problem)
+    if isinstance(problem, Refusal):
+        advice = f" {DOCTOR}" if isinstance(problem, ToolError) and problem.tool else ""
+        message = f"{problem}{advice}"
         details = {
             name: None if getattr(problem, name) is None else str(getattr(problem, name))
             for name in ("file", "key", "value", "reason", "remedy")
         }
+        details["remedy"] += advice
     elif isinstance(problem, BaseException):
         said = " ".join(str(problem).split())[:300]
         message = f"Unexpected error ({type(problem).__name__}: {said}). Please report it to the project, with what MGD_HW_DEBUG=1 shows."

@@ -20,7 +20,7 @@ from sim.compare import TraceDifference, compare
 from sim.error import CoreError, SimulationError
 from sim.events import EventDecoder
 from sim.ports import Ports
-from sim.process import child_environment, tail
+from sim.process import child_environment
 from sim.program import ReplayLink, read_results, training_program
 from sim.run import Outcome
 from sim.simulators import Options, simulate
@@ -132,11 +132,11 @@ def record_hardware(
             drain()
             failure = _check_end(run, decoder, outcome, last)
         except CoreError as error:
-            failure = str(error)
+            failure = error.reason
             try:
                 drain()
             except CoreError as earlier:
-                failure = str(earlier)
+                failure = earlier.reason
     return outcome, failure
 
 
@@ -268,7 +268,7 @@ class _Reference:
     def wait(self) -> None:
         """Wait until the reference's trace is complete."""
         if self._process.wait() != 0:
-            raise SimulationError(f"The reference model failed; the end of {self._log}:\n{tail(self._log)}")
+            raise SimulationError.of_log("The reference model failed", self._log)
 
     def close(self) -> None:
         """End the process if it is still running."""

@@ -15,6 +15,7 @@ from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import stochastic_generator
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import MAGIC, Command, Link, Memory, register_map, stream_beats, stream_widths
+from sim.error import WrongCore
 
 __all__ = [
     "canonical",
@@ -57,15 +58,16 @@ def check_identity(spec: DesignSpec, link: Link) -> None:
 
     Raises
     ------
-    ValueError
+    WrongCore
         If register ``magic`` or ``digest`` has another value.
     """
     magic = read_register(spec, link, "magic")
     if magic != MAGIC:
-        raise ValueError(f"Register magic must read 0x{MAGIC:08x}, not 0x{magic:08x}: there is no core at the other end of the link")
+        reason = f"Register magic must read 0x{MAGIC:08x}, not 0x{magic:08x}: there is no core at the other end of the link"
+        raise WrongCore(reason, spec.name)
     digest = f"{read_register(spec, link, 'digest'):016x}"
     if digest != spec.digest:
-        raise ValueError(f"The core's digest must be {spec.digest}, not {digest}: it was built from another design")
+        raise WrongCore(f"The core's digest must be {spec.digest}, not {digest}: it was built from another design", spec.name)
 
 
 def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list[int]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rtl_gen.toolchain.yosys import YosysError, run_yosys
+from rtl_gen.toolchain.yosys import run_yosys
 from sim.error import SimulationError
 
 __all__ = ["with_models"]
@@ -43,7 +43,9 @@ def with_models(
     Raises
     ------
     SimulationError
-        If a cell has no model, or Yosys refuses the netlist.
+        If a cell has no model.
+    rtl_gen.toolchain.yosys.YosysError
+        If Yosys refuses the netlist.
     """
     directory, name = netlist.parent, f"{netlist.stem}_models"
     macros = "".join(f"-D{define} " for define in defines)
@@ -59,14 +61,11 @@ def with_models(
         f"tee -q -o {name}.json stat -json",
         f"write_verilog -noattr {name}.v",
     ]
-    try:
-        run_yosys(commands, directory, name=name, notify=notify)
-    except YosysError as error:
-        raise SimulationError(f"{netlist} has no simulation: {error}") from error
+    run_yosys(commands, directory, name=name, notify=notify)
     counted = directory / f"{name}.json"
     left = json.loads(counted.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
     counted.unlink()
     missing = sorted(kind for kind in left if not kind.startswith("$"))
     if missing:
-        raise SimulationError(f"{netlist} has cells without a model: {', '.join(missing)}")
+        raise SimulationError(f"{netlist} has cells without a model: {', '.join(missing)}", "Add the files of their models.")
     return directory / f"{name}.v"

@@ -11,15 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rtl_gen.toolchain.child import child, end
-from sim.error import CoreError, SimulationError
+from sim.error import TOO_SLOW, CoreError, SimulationError
 
-__all__ = ["build_stamp", "call", "child_environment", "read_while_alive", "tail"]
-
-
-def tail(path: Path, lines: int = 15) -> str:
-    """Return the last lines of a log file; an empty string if there is none."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return "\n".join(text.splitlines()[-lines:])
+__all__ = ["build_stamp", "call", "child_environment", "read_while_alive"]
 
 
 def child_environment() -> dict[str, str]:
@@ -66,7 +60,7 @@ def call(
         try:
             process.communicate(stdin.encode(), timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise SimulationError(f"{Path(command[0]).name} took longer than {timeout:g} s; its log is {log}") from None
+            raise SimulationError(f"{Path(command[0]).name} took longer than {timeout:g} s; its log is {log}", TOO_SLOW) from None
     return process.returncode
 
 

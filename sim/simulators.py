@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.error import SimulationError
+from python_ref.spec.error import naming
+from sim.error import VerilogError, not_a_core
 from sim.ports import Ports
 from sim.program import Program
 from sim.run import Outcome, Stalls
@@ -56,7 +57,7 @@ def check_verilog(verilog: Path, ports: Ports) -> None:
 
     Raises
     ------
-    SimulationError
+    VerilogError
         If so; the message names what is missing.
     """
     import re
@@ -64,18 +65,19 @@ def check_verilog(verilog: Path, ports: Ports) -> None:
     try:
         text = verilog.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise SimulationError(f"{verilog} cannot be read: {error.strerror or error}") from error
+        raise VerilogError(f"it cannot be read ({error.strerror or error})", file=verilog) from error
     text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", " ", text, flags=re.DOTALL)
     modules = re.findall(r"\bmodule\s+(?:\\(\S+)|([A-Za-z_][\w$]*))", text)
     names = [escaped or simple for escaped, simple in modules]
     if ports.top not in names:
-        raise SimulationError(f"{verilog} must have a module {ports.top}, and has {', '.join(names[:8]) or 'none at all'}")
+        listed = ", ".join(names[:8]) or "none at all"
+        raise VerilogError(f"it cannot be simulated: it must have a module {ports.top}, and has {listed}", file=verilog)
     header = re.search(rf"\bmodule\s+\\?{re.escape(ports.top)}(?=[\s(#])[^;]*;", text)
     found = set(re.findall(r"[A-Za-z_][\w$]*", header[0] if header else ""))
     for direction, expected in (("input", ports.inputs), ("output", ports.outputs)):
         for name in expected:
             if name not in found:
-                raise SimulationError(f"Module {ports.top} cannot be run as a core: the module has no {direction} {name}")
+                raise VerilogError(not_a_core(ports.top, f"the module has no {direction} {name}"), file=verilog)
 
 
 def simulate(
@@ -144,9 +146,10 @@ def simulate(
     if simulator == "cxxrtl":
         from sim.engines.cxxrtl import build_cxxrtl, run_cxxrtl
 
-        return run_cxxrtl(build_cxxrtl(hardware, ports, directory, **build), ports, program, feed, **run)
+        with naming(hardware, of=VerilogError):
+            return run_cxxrtl(build_cxxrtl(hardware, ports, directory, **build), ports, program, feed, **run)
     from sim.engines.cocotb_sim import build_cocotb, path_without_spaces, run_cocotb
 
-    with path_without_spaces(directory) as place:
+    with path_without_spaces(directory) as place, naming(hardware, of=VerilogError):
         build_cocotb(hardware, ports, place, simulator=simulator, **build)
         return run_cocotb(ports, program, feed, place, simulator=simulator, **run)

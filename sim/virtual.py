@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sim.engines.cxxrtl import build_model
-from sim.error import SimulationError
-from sim.process import tail
+from sim.error import BROKEN, SimulationError, VerilogError, last_line, tail
 
 __all__ = ["Pins", "VirtualBoard", "build_virtual"]
+
+_NO_PORT = 2
+"""The exit code of a virtual board whose design lacks a port."""
 
 _DRIVER = Path(__file__).with_name("virtual_board.cc")
 
@@ -141,7 +143,8 @@ class VirtualBoard:
             If it has; the message ends with its last output.
         """
         if not self.alive:
-            raise SimulationError(f"The virtual board ended with exit code {self._process.returncode}: {tail(self._log, 3)}")
+            reason = f"The virtual board ended with exit code {self._process.returncode}: {last_line(tail(self._log))}"
+            raise VerilogError(reason) if self._process.returncode == _NO_PORT else SimulationError(reason, BROKEN)
 
     def close(self) -> tuple[int, float]:
         """Stop the board; return the cycles it simulated and the seconds that took, 0 if it failed. Calling this again has no effect."""

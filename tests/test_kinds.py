@@ -33,6 +33,7 @@ from python_ref.floating import of_design, online
 from python_ref.spec import perturbation
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware, code_period
+from python_ref.spec.error import Refusal
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw, round_raw
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
@@ -176,7 +177,7 @@ def test_tables_have_the_same_members() -> None:
             if function.differentiable:
                 assert function.slope(y.astype(kind)).dtype == kind
             else:
-                with pytest.raises(ValueError, match=f"^Back-propagation is not defined for the activation '{function.value}'"):
+                with pytest.raises(Refusal, match=f"^Back-propagation is not defined for the activation '{function.value}'"):
                     function.slope(y)
 
 

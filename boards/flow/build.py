@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,18 +17,20 @@ from typing import Any
 from boards.board import Board
 from boards.flow.constraints import constraints
 from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
-from boards.flow.tools import Job, ToolFailed, find_tool, run_jobs
+from boards.flow.too_large import too_large
+from boards.flow.tools import Job, find_tool, run_jobs, tool_failed
 from boards.parts import output_registers
 from boards.parts.products import PRODUCTS, product_map
-from boards.parts.synth import check_memory, count, over
+from boards.parts.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.parts.target import Part, Resources
 from boards.plan import Plan, plan, plan_below
 from boards.top import emit_top, top_module
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 from rtl_gen.emit import kept_modules
 from rtl_gen.toolchain.yosys import find_yosys, run_yosys
 
-__all__ = ["BITSTREAMS", "Built", "ClockMissed", "Placed", "TooLarge", "build_board", "write_sources"]
+__all__ = ["BITSTREAMS", "Built", "Placed", "build_board", "write_sources"]
 
 BITSTREAMS = {"ice40": "bin", "ecp5": "bit", "gowin": "fs"}
 """File name extension of a bitstream, by family."""
@@ -38,40 +41,6 @@ ATTEMPTS = 3
 MARGINS = (0.04, 0.08)
 """Fractions by which the second and the third build set their clock below the frequency reached before, since place and route from
 the same seeds gives other frequencies each time."""
-
-
-class TooLarge(Exception):
-    """A design needs more resources than the part has.
-
-    Parameters
-    ----------
-    taken : Resources
-        Resources that the design needs.
-    excess : dict of str to int
-        Number of resources beyond those of the part, by kind.
-    """
-
-    def __init__(self, taken: Resources, excess: dict[str, int]) -> None:
-        self.taken, self.excess = taken, excess
-        super().__init__(", ".join(f"{number:,} {kind}" for kind, number in excess.items()))
-
-
-class ClockMissed(Exception):
-    """No seed of place and route reaches the clock that the build aims at.
-
-    Parameters
-    ----------
-    wanted, reached : float
-        The frequency aimed at and the best one reached, in MHz.
-    below : float or None
-        A lower clock, in MHz, that would be met; None if the board generates none.
-    chosen : bool
-        Whether the user asked for the clock ``wanted``.
-    """
-
-    def __init__(self, wanted: float, reached: float, below: float | None, *, chosen: bool) -> None:
-        self.wanted, self.reached, self.below, self.chosen = wanted, reached, below, chosen
-        super().__init__(f"{wanted:g} MHz asked for, {reached:.2f} MHz reached")
 
 
 @dataclass(frozen=True)
@@ -253,12 +222,11 @@ def build_board(
     Raises
     ------
     DesignError
-        If the board cannot generate the clock, or the core's memories exceed those of the part.
-    TooLarge
-        If the design needs more resources than the part has, as counted after synthesis.
-    ClockMissed
+        If the board cannot generate the clock, the core's memories exceed those of the part, or the design needs more resources than the
+        part has, as counted after synthesis.
+    Refusal
         If no seed meets ``mhz``, or no clock that the board generates.
-    ToolError, rtl_gen.toolchain.yosys.YosysError, boards.flow.tools.ToolFailed
+    ToolError
         If a tool is missing or fails.
     """
     planned = plan(board, mhz=mhz, baud=baud)
@@ -278,7 +246,7 @@ def build_board(
         lower = plan_below(board, reached * (1 - MARGINS[min(attempt, len(MARGINS)) - 1]), baud)
         wanted = float(planned.clock.mhz)
         if mhz is not None or lower is None or attempt == ATTEMPTS:
-            raise ClockMissed(wanted, reached, None if lower is None else float(lower.clock.mhz), chosen=mhz is not None)
+            raise _missed(planned, reached, lower, chosen=mhz is not None)
         history.append(f"At {wanted:g} MHz the best of {seeds} seeds reached {reached:.2f} MHz; built again at {float(lower.clock.mhz):g}.")
         say(history[-1])
         planned = lower
@@ -288,6 +256,14 @@ def build_board(
     placement = read_placement(json.loads((folder / f"seed{best + 1}.placed.json").read_text(encoding="utf-8")))
     source = SOURCES[board.family if board.family != "ice40" or _icetime() is None else "icetime"]
     return Built(planned, total, used[best], timings, best, source, pack.makes[0], placement, seconds, tuple(history))
+
+
+def _missed(planned: Plan, reached: float, lower: Plan | None, *, chosen: bool) -> Refusal:
+    """The refusal of a clock that no seed reaches; ``lower`` is the plan of one that would be met, ``chosen`` if the user asked for it."""
+    remedy = "Choose fewer lanes, or another board." if lower is None else f"--clock {float(lower.clock.mhz):g} would be met."
+    key = "--clock" if chosen else f"the clock of {planned.board.name}"
+    reason = f"the best seed reaches {reached:.2f} MHz; no bitstream was written"
+    return Refusal(reason, remedy, key=key, value=float(planned.clock.mhz))
 
 
 def _find_tools(spec: DesignSpec, board: Board) -> None:
@@ -322,8 +298,15 @@ def _synthesise(spec: DesignSpec, planned: Plan, folder: Path, seeds: int, say: 
     total = counted(netlist, top_module(spec), board.part)
     excess = over(total, board.part)
     if excess:
-        raise TooLarge(total, excess)
+        raise too_large(spec, board.part, excess, _fitting_lanes(spec, board.part, total), "with its link ")
     return total
+
+
+def _fitting_lanes(spec: DesignSpec, part: Part, taken: Resources) -> int:
+    """The most lanes that would fit, predicted from what the core's lanes take by themselves and ``taken``, the whole with its link."""
+    with tempfile.TemporaryDirectory() as work:
+        shares = synthesise(spec, part.name, Path(work)).components.get("lanes", Resources())
+    return fitting_lanes(spec, part, taken, shares)
 
 
 def counted(netlist: dict[str, Any], top: str, part: Part) -> Resources:
@@ -361,7 +344,7 @@ def _by_icetime(board: Board, folder: Path, seeds: int) -> list[Timing]:
         try:
             found.append(of_icetime((folder / job.log).read_text(encoding="utf-8", errors="replace")))
         except ValueError as error:
-            raise ToolFailed("icetime", 0, [str(error)]) from None
+            raise tool_failed("icetime", [str(error)]) from None
     return found
 
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from python_ref.spec.error import DOCTOR, ToolError
 from rtl_gen.toolchain.child import end, shielded
-from rtl_gen.toolchain.yosys import ToolError
 
-__all__ = ["EXTRA", "Job", "ToolFailed", "find_tool", "run_jobs"]
+__all__ = ["EXTRA", "Job", "find_tool", "run_jobs", "tool_failed"]
 
 EXTRA = "pip install 'mgd-hw[boards]'"
 """Command that installs the tools' packages."""
@@ -39,25 +39,9 @@ _PACKAGES = {
 _LAST_LINES = 6
 
 
-class ToolFailed(RuntimeError):
-    """A tool ended with an error; the message ends with the last lines that it printed.
-
-    Parameters
-    ----------
-    tool : str
-        Name of the tool that failed.
-    code : int
-        Exit code of its process.
-    lines : sequence of str
-        Last lines of its output, errors first.
-    """
-
-    def __init__(self, tool: str, code: int, lines: Sequence[str]) -> None:
-        self.tool, self.code, self.lines = tool, code, tuple(lines)
-        super().__init__(f"{tool} ended with {code}: " + " / ".join(lines))
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.tool, self.code, self.lines)
+def tool_failed(tool: str, lines: Sequence[str]) -> ToolError:
+    """Return the error of a tool that failed, with the last lines that it printed."""
+    return ToolError(f"{tool} failed: {' / '.join(lines)}", f"These are its last lines; {DOCTOR}")
 
 
 @dataclass(frozen=True)
@@ -94,11 +78,12 @@ def find_tool(tool: str) -> list[str]:
     if tool not in _PACKAGES:
         path = shutil.which(tool)
         if path is None:
-            raise ToolError(tool, "it is not installed", "Run 'apt install fpga-icestorm' on Debian, or build Project IceStorm.")
+            remedy = "Run 'apt install fpga-icestorm' on Debian, or build Project IceStorm."
+            raise ToolError("it is not installed", remedy, tool=tool)
         return [path]
     module, function = _PACKAGES[tool]
     if importlib.util.find_spec(module.split(".")[0]) is None:
-        raise ToolError(tool, "it is not installed", f"Run {EXTRA}.")
+        raise ToolError("it is not installed", f"Run {EXTRA}.", tool=tool)
     if not function:
         return [sys.executable, "-m", module]
     return [sys.executable, "-c", f"import sys; from {module} import {function} as run; sys.exit(run(sys.argv[1:]))"]
@@ -135,9 +120,7 @@ def run_jobs(
     Raises
     ------
     ToolError
-        If a tool is not installed. This is checked before any job starts.
-    ToolFailed
-        If a tool ends with an error, or does not write its files.
+        If a tool is not installed, which is checked before any job starts; or if a tool ends with an error, or does not write its files.
     """
     commands = [find_tool(job.tool) for job in jobs]
     for job in jobs:
@@ -194,5 +177,6 @@ def _check(job: Job, code: int, folder: Path) -> None:
     text = (folder / job.log).read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
-    shown = (errors or lines)[-_LAST_LINES:] or [f"it wrote no {', '.join(missing)}"]
-    raise ToolFailed(job.tool, code, shown)
+    silent = f"it wrote no {', '.join(missing)}" if missing else f"it printed nothing, and ended with {code}"
+    shown = (errors or lines)[-_LAST_LINES:] or [silent]
+    raise tool_failed(job.tool, shown)

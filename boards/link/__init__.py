@@ -5,13 +5,12 @@
 ``link``     the core's registers and sample stream over the line, whatever it loses
 """
 
-from boards.link.link import CoreStuck, LinkLost, SerialLink
+from boards.link.link import LinkLost, SerialLink
 from boards.link.port import BAUD, Port, PortError, TcpPort, open_port, require_pyserial
 from boards.link.traffic import Statistics
 
 __all__ = [
     "BAUD",
-    "CoreStuck",
     "LinkLost",
     "Port",
     "PortError",

@@ -17,6 +17,7 @@ import numpy as np
 from boards.link.port import BAUD, Port
 from boards.link.traffic import Pace, Question, Sent, Statistics
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 from python_ref.spec.frames import (
     CHECK_BYTES,
     HEAD_BYTES,
@@ -36,7 +37,7 @@ from python_ref.spec.frames import (
 )
 from python_ref.spec.registers import MAGIC, Status, register_map
 
-__all__ = ["CoreStuck", "LinkLost", "SerialLink"]
+__all__ = ["LinkLost", "SerialLink"]
 
 _ROOM = RING_BYTES - 1 - 64
 """Most bytes of frames in flight: the size of the device's buffer, less a reserve for frames that only query its state."""
@@ -57,12 +58,16 @@ _SMALLEST, _WRITE_BYTES, _READ_BYTES = 24, 5, 1
 """Bytes: smallest limit of a payload, on a line that damages most longer ones; payload of one write; payload of one read."""
 
 
-class LinkLost(RuntimeError):
-    """The line or the device at its other end is gone or was reset; the message says how, as a sentence."""
+class LinkLost(Refusal):
+    """The line or the device at its other end is gone or was reset.
 
-
-class CoreStuck(RuntimeError):
-    """The device answers, but its core makes no progress."""
+    Parameters
+    ----------
+    reason : str
+        How it was lost, as a sentence without its full stop.
+    remedy : str
+        What the user can do about it, as a full sentence.
+    """
 
 
 class SerialLink:
@@ -82,7 +87,7 @@ class SerialLink:
     silence : float
         Seconds without any answer after which :class:`LinkLost` is raised.
     patience : float
-        Seconds without progress after which :class:`CoreStuck` is raised.
+        Seconds without progress after which a :class:`~python_ref.spec.error.Refusal` is raised.
     statistics : Statistics or None
         Counts to continue, those of an earlier link; None starts from 0.
 
@@ -120,6 +125,20 @@ class SerialLink:
         self._forget()
         self._reset()
 
+    # -- what can go wrong ---------------------------------------------------------------------------------------------
+
+    def lost(self, reason: str) -> LinkLost:
+        """The error of a device that does not answer, or not as it should; ``reason`` says how, without its full stop."""
+        remedy = (
+            f"Load the bitstream of {self.spec.name} into the board, and see that it is built for this --baud and that rx and tx are not "
+            "exchanged."
+        )
+        return LinkLost(reason, remedy)
+
+    @staticmethod
+    def _stuck(reason: str) -> Refusal:
+        return Refusal(reason, "That is a fault of the core or of its bitstream: `mgd-hw cosim` looks for it.")
+
     # -- the Link protocol ---------------------------------------------------------------------------------------------
 
     def write(self, address: int, data: int) -> None:
@@ -144,7 +163,7 @@ class SerialLink:
 
         Raises
         ------
-        CoreStuck
+        Refusal
             If the core takes no samples, or completes no step, for ``patience`` seconds.
         LinkLost
             If the device is gone.
@@ -161,7 +180,7 @@ class SerialLink:
             if done != before:
                 before, since = done, now
             elif now - since > self.patience:
-                raise CoreStuck(f"The core is busy, and for {self.patience:g} s has ended no step after {done:,}")
+                raise self._stuck(f"The core is busy, and for {self.patience:g} s has ended no step after {done:,}")
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
 
@@ -282,7 +301,7 @@ class SerialLink:
             if not self._under_way or self._under_way[0].number != first:
                 patient = time.monotonic()
             elif time.monotonic() - patient > self.patience:
-                raise CoreStuck(f"The device answers, and for {self.patience:g} s its core has taken nothing")
+                raise self._stuck(f"The device answers, and for {self.patience:g} s its core has taken nothing")
         self._launch(kind, payload, question)
         self._take(0.0)
 
@@ -311,7 +330,7 @@ class SerialLink:
         try:
             self.port.write(data)
         except OSError as error:
-            raise LinkLost(f"The port is gone ({_said(error)})") from error
+            raise self.lost(f"The port is gone ({_said(error)})") from error
         self.statistics.sent += len(data)
 
     def _settle(self, *, again: bool = True) -> None:
@@ -330,7 +349,7 @@ class SerialLink:
             if now != first:
                 first, patient = now, time.monotonic()
             elif time.monotonic() - patient > self.patience:
-                raise CoreStuck(f"The device answers, and for {self.patience:g} s its core has taken nothing")
+                raise self._stuck(f"The device answers, and for {self.patience:g} s its core has taken nothing")
 
     # -- answers in ----------------------------------------------------------------------------------------------------
 
@@ -343,7 +362,7 @@ class SerialLink:
             return
         now = time.monotonic()
         if now - self._received > self.silence:
-            raise LinkLost(f"Nothing has answered for {self.silence:g} s")
+            raise self.lost(f"Nothing has answered for {self.silence:g} s")
         if self._doubt is not None and now >= self._doubt.due:
             self._doubt = None
             self._check()
@@ -365,7 +384,7 @@ class SerialLink:
                     self.port.timeout = limit
             data = self.port.read(max(1, waiting))
         except OSError as error:
-            raise LinkLost(f"The port is gone ({_said(error)})") from error
+            raise self.lost(f"The port is gone ({_said(error)})") from error
         self.statistics.received += len(data)
         any_came = False
         for content in self._decoder.feed(data):
@@ -381,7 +400,7 @@ class SerialLink:
 
     def _receive(self, reply: Reply) -> None:
         if reply.answer is Answer.RESET:
-            raise LinkLost("The device was reset")
+            raise self.lost("The device was reset")
         if not self._under_way:
             return
         ahead = (reply.number - self._under_way[0].number) % SEQUENCE
@@ -392,7 +411,7 @@ class SerialLink:
             self._progressed, self._wait = self._received, 0.0
         elif reply.answer is Answer.EXPECT:
             if ahead > len(self._under_way):
-                raise LinkLost("The device has lost count of the frames: it was reset, or switched off and on")
+                raise self.lost("The device has lost count of the frames: it was reset, or switched off and on")
             self._refused(ahead)
 
     def _refused(self, ahead: int) -> None:
@@ -465,7 +484,7 @@ class SerialLink:
         while not answers:
             now = time.monotonic()
             if now - began > self.silence:
-                raise LinkLost(f"Nothing has answered for {self.silence:g} s")
+                raise self.lost(f"Nothing has answered for {self.silence:g} s")
             if now >= until:
                 self._out(line)
                 asked, until, pause, sent = asked + 1, now + pause, min(1.0, 2 * pause), now
@@ -489,7 +508,7 @@ class SerialLink:
             self.port.timeout = max(seconds, 0.0)
             return self.port.read(max(1, self.port.in_waiting))
         except OSError as error:
-            raise LinkLost(f"The port is gone ({_said(error)})") from error
+            raise self.lost(f"The port is gone ({_said(error)})") from error
 
     def _measure(self) -> None:
         """Measure the seconds per query and per byte with short and long queries; those that had to be repeated do not count."""
@@ -504,7 +523,7 @@ class SerialLink:
         began, before = time.monotonic(), self.statistics.errors
         ((found, *_),) = self.ask([((), (magic,) * count)])
         if found != MAGIC:
-            raise LinkLost(f"Register magic must read 0x{MAGIC:08x}, not 0x{found:08x}: there is no core at the other end")
+            raise self.lost(f"Register magic must read 0x{MAGIC:08x}, not 0x{found:08x}: there is no core at the other end")
         seconds = time.monotonic() - began
         if self.statistics.errors != before:
             return None

@@ -7,27 +7,24 @@ import select
 import socket
 from typing import Any, Protocol
 
+from python_ref.spec.error import Refusal
+
 __all__ = ["BAUD", "Port", "PortError", "TcpPort", "open_port", "require_pyserial"]
 
 BAUD = 3_000_000
 """Default speed of a serial line, in bits per second."""
 
 
-class PortError(RuntimeError):
+class PortError(Refusal):
     """A port that cannot be opened.
 
     Parameters
     ----------
     reason : str
-        What is wrong, as a clause.
+        Why it cannot be opened, as a clause.
     remedy : str
-        What to do about it, as a full sentence.
+        What the user can do about it, as a full sentence.
     """
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        self.reason = reason
-        self.remedy = remedy
-        super().__init__(f"{reason}. {remedy}")
 
 
 class Port(Protocol):

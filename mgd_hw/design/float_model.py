@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.design.description import Design
-from python_ref.spec.error import unknown
+from python_ref.spec.error import naming, unknown
 from python_ref.spec.optimizer import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -66,12 +65,11 @@ def opened(design: Design) -> Iterator[Measurable]:
         yield Measured(network(design), objective(design))
         return
     more: dict[str, Any] = {"frames": external.frames, "timeout": external.timeout, "folder": design.path.parent}
-    try:
-        with Process(external.command, external.parameters, **more) as chip:
-            yield chip
-    except OutsideError as error:
-        reason, _, remedy = str(error).rstrip(".").rpartition(". ")
-        raise UserError(reason, f"{remedy}.", file=design.path, key="external.command", value=" ".join(external.command)) from error
+    with (
+        naming(design.path, key="external.command", value=" ".join(external.command), of=OutsideError),
+        Process(external.command, external.parameters, **more) as chip,
+    ):
+        yield chip
 
 
 def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarray:

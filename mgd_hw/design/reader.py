@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from mgd_hw.design.derive import design_of
 from mgd_hw.design.description import Design
 from mgd_hw.design.given import Given
 from mgd_hw.design.keys import KEYS, SECTIONS
-from mgd_hw.design.values import InvalidValue
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, naming
 
 __all__ = ["find", "load", "parse", "read_values", "shipped", "shipped_folder"]
 
@@ -109,11 +109,19 @@ def parse(text: str, path: str | Path) -> Design:
     """
     path = Path(path)
     values = _collect(path, _toml(path, text))
-    try:
+    with naming(path), _marking_derived(values):
         return design_of(Given(path, values), text)
+
+
+@contextmanager
+def _marking_derived(values: Mapping[str, object]) -> Iterator[None]:
+    """Add to the refusal of a key that the file does not have that its value was derived."""
+    try:
+        yield
     except DesignError as error:
-        left_out = "" if error.key in values else " (a value that was left out and derived)"
-        raise UserError(f"{error.reason}{left_out}", error.remedy, file=path, key=error.key, value=error.value) from None
+        if error.key not in values:
+            error.reason += " (a value that was left out and derived)"
+        raise
 
 
 def read_values(values: Mapping[str, object], where: str) -> dict[str, Any]:
@@ -171,10 +179,8 @@ def _collect(path: Path, tree: dict) -> dict[str, Any]:
             elif dotted not in known:
                 raise _unknown(path, prefix, name, dotted)
             else:
-                try:
+                with naming(path, key=dotted, value=value):
                     values[dotted] = known[dotted].read(value)
-                except InvalidValue as invalid:
-                    raise UserError(invalid.args[0], invalid.args[1], file=path, key=dotted, value=value) from None
 
     walk("", tree)
     return values

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from mgd_hw.data.tasks import Label
+from python_ref.spec.error import Refusal
 from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS
 from python_ref.spec.number import Fixed
 
@@ -50,7 +51,7 @@ MAX_SEED = (1 << 63) - 1
 """Largest seed a design file may give."""
 
 
-class InvalidValue(Exception):
+class InvalidValue(Refusal):
     """A value that its key does not take.
 
     Parameters

@@ -17,7 +17,7 @@ from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
-from mgd_hw.hardware.tools import tool_failures, verilog_file
+from mgd_hw.hardware.tools import naming_verilog, verilog_file
 from rtl_gen.toolchain.child import ENDING
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def serve(
     given = None if verilog is None else verilog_file(Path(verilog))
     directory = results_directory(out, design.name)
     with (
-        tool_failures(given),
+        naming_verilog(given),
         virtual_board(design, divisor, directory, listener, given) as board,
         ending_signals() as asked,
     ):

@@ -224,11 +224,20 @@ class Session:
 
         Raises
         ------
-        PortError, LinkLost, ValueError
+        PortError, LinkLost, WrongCore
             If the link cannot be opened at first, or leads to another core; or if it stays lost.
-        CoreStuck
+        Refusal
             If the core makes no progress.
         """
+        try:
+            self._train_across_outages()
+        except LinkLost as error:
+            if self.mark.step:
+                error.remedy += f" Steps up to {self.mark.step:,} are kept: --resume goes on from there."
+            raise
+
+    def _train_across_outages(self) -> None:
+        """Train to the end; go on from the last checkpoint each time the link has been lost and is back."""
         link, failures = self.connect(), 0
         while True:
             marked = self.mark.step
@@ -246,8 +255,9 @@ class Session:
                     self._fall_back()
                     return
                 if failures > 5:
-                    raise LinkLost(f"{error}; and that {failures} times since step {self.mark.step:,}") from error
-                self.listener.say(f"{error}. Training goes on from step {self.mark.step:,} when the link is back.")
+                    error.reason += f"; and that {failures} times since step {self.mark.step:,}"
+                    raise
+                self.listener.say(f"{error.reason}. Training goes on from step {self.mark.step:,} when the link is back.")
             again = self._wait_for_link()
             if again is None:
                 self._fall_back()
@@ -268,11 +278,12 @@ class Session:
             try:
                 return self.connect()
             except (PortError, LinkLost) as error:
-                if self.stopping():
-                    return None
-                if time.monotonic() > until:
-                    raise LinkLost(f"The link has not come back for {self.reconnect:g} s ({str(error).rstrip('.')})") from error
-                time.sleep(0.5)
+                lost = error
+            if self.stopping():
+                return None
+            if time.monotonic() > until:
+                raise LinkLost(f"The link has not come back for {self.reconnect:g} s ({lost.reason})", lost.remedy)
+            time.sleep(0.5)
 
     def _set_up(self, link: SerialLink) -> None:
         """Put the core to where the last checkpoint is."""
@@ -325,7 +336,7 @@ class Session:
             host.train(spec, link, start, steps)
         found = read_registers(link, self._names)
         if found["steps"] != self.done + count - self._base.step:
-            raise LinkLost(f"The core has lost count of the steps: it says {found['steps']:,}. It was reset, or switched off and on")
+            raise link.lost(f"The core has lost count of the steps: it says {found['steps']:,}. It was reset, or switched off and on")
         seconds = time.monotonic() - began
         self._block_start = self.done
         self.done += count

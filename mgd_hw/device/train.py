@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.errors import ToolError, UserError
 from mgd_hw.common.files import check_file, results_directory, staged, write_json
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result, plain
@@ -21,11 +20,12 @@ from mgd_hw.design.run import run_of
 from mgd_hw.design.samples import load_design
 from mgd_hw.device.serve import VIRTUAL, ending_signals, virtual_board
 from mgd_hw.hardware.boards import optional_board
-from mgd_hw.hardware.tools import tool_failures, verilog_file
+from mgd_hw.hardware.tools import naming_verilog, verilog_file
 from mgd_hw.learn.costs import Costs, costs_of_mgd, costs_shown
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from python_ref.parameters import quantise_parameters
+from python_ref.spec.error import naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -250,7 +250,7 @@ def train(
     run = run_of(design, data, steps)
     if parameters is not None:
         run = replace(run, parameters=quantise_parameters(design.spec, parameters))
-    with tool_failures(given):
+    with naming_verilog(given):
         result, learned = _train_over_link(
             design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor, clock=clock,
             verilog=given, board=on, listener=listener,
@@ -308,13 +308,13 @@ def _train_over_link(
                 with virtual_board(design, divisor, directory, listener, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
                     session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=0.0, classes=classes)
-                    _trained(session, link, design)
+                    _trained(session, link)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
                 session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=60.0, classes=classes)
-                _trained(session, link, design)
+                _trained(session, link)
     finally:
         if model is not None:
             model.close()
@@ -324,15 +324,13 @@ def _train_over_link(
 
 def _check_port(link: str, baud: int) -> None:
     """Refuse a port that cannot be opened before anything is compiled for it; a server may take one connection only, and is left alone."""
-    from boards.link import PortError, open_port, require_pyserial
+    from boards.link import open_port, require_pyserial
 
-    try:
+    with naming(key="--link", value=link):
         if link == VIRTUAL:
             require_pyserial()
         elif not link.startswith("tcp:"):
             open_port(link, baud).close()
-    except PortError as error:
-        raise UserError(error.reason, error.remedy, key="--link", value=link) from None
 
 
 def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callable[[], SerialLink]:
@@ -370,26 +368,13 @@ def _session(
     return Session(run, connect, path, begun, model, listener, asked.is_set, reconnect, classes=classes, digests=digests)
 
 
-def _trained(session: Session, link: str, design: Design) -> None:
-    """Run a session; its failures as messages."""
-    from boards.link import CoreStuck, LinkLost, PortError
+def _trained(session: Session, link: str) -> None:
+    """Run a session; a refusal of what is at the other end of the link names the link."""
+    from boards.link import LinkLost, PortError
+    from sim.error import WrongCore
 
-    try:
+    with naming(key="--link", value=link, of=(PortError, LinkLost, WrongCore)):
         session.train()
-    except PortError as error:
-        raise UserError(error.reason, error.remedy, key="--link", value=link) from None
-    except LinkLost as error:
-        kept = f" Steps up to {session.mark.step:,} are kept: --resume goes on from there." if session.mark.step else ""
-        remedy = (
-            f"Load the bitstream of {design.name} into the board, and see that it is built for this --baud and that rx and tx are not "
-            f"exchanged.{kept}"
-        )
-        raise UserError(str(error).rstrip("."), remedy, key="--link", value=link) from None
-    except CoreStuck as error:
-        raise ToolError(f"{error}", "That is a fault of the core or of its bitstream: `mgd-hw cosim` looks for it.") from None
-    except ValueError as error:
-        remedy = f"Load the bitstream that `mgd-hw build` made of {design.name} into the board, or name the design that is in it."
-        raise UserError(str(error).rstrip("."), remedy, key="--link", value=link) from None
 
 
 def _result(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,7 +139,6 @@ def board_of(name: str) -> Board:
         If there is none, or the file does not describe one.
     """
     from boards.board import board_files, read_board
-    from python_ref.spec.error import DesignError
 
     known = board_files()
     path = known.get(name, Path(name) if name.endswith(".toml") else None)
@@ -149,17 +147,7 @@ def board_of(name: str) -> Board:
         hint = f"Did you mean {near[0]}? " if near else ""
         listed = ", ".join(known)
         raise UserError("there is no such board", f"{hint}Known: {listed}, or the path of a file of yours.", key="--board", value=name)
-    try:
-        return read_board(path)
-    except DesignError as error:
-        raise UserError(error.reason, error.remedy, file=path, key=error.key, value=error.value) from None
-    except UnicodeDecodeError:
-        raise UserError("it is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"it is not TOML: {error}", "See docs/guides/boards.md for a whole file.", file=path) from None
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UserError(f"it cannot be read ({said})", "Check the path.", key="--board", value=name) from None
+    return read_board(path)
 
 
 def optional_board(name: str | None) -> Board | None:

@@ -18,7 +18,8 @@ from mgd_hw.common.results import Result
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
 from mgd_hw.hardware.boards import board_of
-from mgd_hw.hardware.top import build_failures, check_fit, megahertz, top_manifest
+from mgd_hw.hardware.top import megahertz, top_manifest
+from python_ref.spec.error import DesignError, naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -225,10 +226,11 @@ def build(
     design, on = built(design), board_of(board)
     directory = results_directory(out, design.name, on.name)
     began = time.perf_counter()
-    with staged(directory) as folder, build_failures(design, on):
+    with staged(directory) as folder, naming(design.path, of=DesignError):
         from boards.flow.build import build_board
+        from boards.flow.too_large import check_fit
 
-        check_fit(design, on)
+        check_fit(design.spec, on.part)
         made = build_board(
             design.spec, on, folder, seeds=seeds, mhz=megahertz(clock), baud=baud, say=listener.say, progress=listener.progress
         )

@@ -19,7 +19,8 @@ from mgd_hw.design.run import run_of
 from mgd_hw.design.samples import load_design
 from mgd_hw.hardware.generate import emit_files
 from mgd_hw.hardware.netlists import SIMULATOR, check_netlist, simulable
-from mgd_hw.hardware.tools import naming_file, tool_failures, verilog_file
+from mgd_hw.hardware.tools import naming_verilog, verilog_file
+from python_ref.spec.error import DesignError, naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -188,7 +189,7 @@ def cosim(
     _check_disk(directory, spec, steps)
     run = run_of(design, load_design(design, listener=listener), steps)
     name = f"{spec.name}_waves.{'fst' if simulator == 'icarus' else 'vcd'}"
-    with staged(directory) as folder, tool_failures(given):
+    with staged(directory) as folder, naming_verilog(given):
         hardware, not_covered = _hardware(design, given, netlist, folder, listener)
         kept = folder / name if waves else None
         found, reference = _run_both(run, hardware, folder, simulator, kept, listener)
@@ -218,7 +219,7 @@ def _hardware(design: Design, given: Path | None, netlist: str | None, folder: P
     emit_files(design.spec, folder)
     if netlist is None:
         return folder / VERILOG, ()
-    with naming_file(design):
+    with naming(design.path, of=DesignError):
         hardware, made = simulable(design.spec, netlist, folder, listener)
     return hardware, made.models.not_covered
 
@@ -234,7 +235,7 @@ def _run_both(run: Run, hardware: Path, folder: Path, simulator: str, waves: Pat
     with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as work:
         found = run_and_compare(
             run,
-            hardware.absolute(),
+            hardware,
             Path(work),
             simulator=simulator,
             options=Options(waves=waves, notify=listener.say),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
+from mgd_hw.common.errors import ToolError
 from mgd_hw.common.results import Result
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _package(name: str, needed_for: str, needed: bool) -> Tool:
 
 def _yosys() -> list[Tool]:
     """The Yosys that runs, and the two packages of which it is one."""
-    from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, ToolError, find_yosys
+    from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, find_yosys
 
     needed_for = "`synth`, and `cosim` with CXXRTL"
     kinds = {"native": "native, the faster choice", "yowasp": "WebAssembly, for every platform"}
@@ -132,7 +133,7 @@ def _yosys() -> list[Tool]:
     try:
         package = find_yosys()
     except ToolError as error:
-        remedy = error.remedy if error.tool == "yosys" else f"{error.tool}: {error.reason}. {error.remedy}"
+        remedy = error.remedy if error.tool == "yosys" else str(error)
         return [Tool("yosys", needed_for, "", "", True, remedy), *packages]
     version = importlib.metadata.version(package.replace("_", "-"))
     return [Tool("yosys", needed_for, f"{version} ({package})", "", True, ""), *packages]

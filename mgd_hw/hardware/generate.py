@@ -20,8 +20,8 @@ from mgd_hw.design.description import Derived, Design
 from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
 from mgd_hw.hardware.timeline import Timeline, timeline_of
-from mgd_hw.hardware.tools import tool_failures
-from mgd_hw.hardware.top import build_failures, check_fit, megahertz, top_manifest
+from mgd_hw.hardware.top import megahertz, top_manifest
+from python_ref.spec.error import DesignError, naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -151,7 +151,7 @@ def generate(
     design = built(design)
     directory = results_directory(out, design.name)
     listener.say(f"Generating {design.name}.")
-    with staged(directory) as folder, tool_failures():
+    with staged(directory) as folder:
         manifest = emit_files(design.spec, folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     timeline, (data, missing) = timeline_of(design.spec), summary_or_reason(design)
@@ -163,12 +163,13 @@ def generate(
 def _for_board(design: Design, on: Board, clock: float | None, baud: int | None, out: Path | None, listener: Listener) -> Generated:
     """Write the whole top level of a board, its constraints, the scripts of the build, and manifest.json."""
     directory = results_directory(out, design.name, on.name)
-    with staged(directory) as folder, build_failures(design, on):
+    with staged(directory) as folder, naming(design.path, of=DesignError):
         from boards.flow.build import write_sources
+        from boards.flow.too_large import check_fit
         from boards.plan import plan
 
         listener.say(f"Generating {design.name} for {on.name}.")
-        check_fit(design, on)
+        check_fit(design.spec, on.part)
         planned = plan(on, mhz=megahertz(clock), baud=baud)
         files = write_sources(design.spec, planned, folder)
         described = top_manifest(design.spec, planned)

@@ -16,7 +16,7 @@ from mgd_hw.common.results import Result, plain
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
 from mgd_hw.hardware.generate import emit_files
-from mgd_hw.hardware.tools import naming_file, tool_failures
+from python_ref.spec.error import DesignError, naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,11 +155,11 @@ def synth(
     from boards.parts.synth import synthesise
 
     began = time.perf_counter()
-    with staged(directory) as folder, tool_failures():
+    with staged(directory) as folder:
         listener.say(f"Generating {design.name}.")
         emit_files(spec, folder)
         listener.say(f"Synthesising for {target}.{_will_not_fit(spec, target)}")
-        with naming_file(design):
+        with naming(design.path, of=DesignError):
             found = synthesise(spec, target, folder, notify=listener.say)
         names = [each.name for each in fields(Synthesised) if hasattr(found, each.name)]
         shares = {name: getattr(found, name) for name in names} | {"components": plain(found.to_json()["components"])}

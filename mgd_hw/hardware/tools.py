@@ -1,55 +1,21 @@
-"""What may go wrong with the tools and files that hardware is made with, turned into messages for the user."""
+"""The Verilog that a user gives in place of the design's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from mgd_hw.common.errors import ToolError, UserError
-from mgd_hw.design.description import Design
+from mgd_hw.common.errors import UserError
+from python_ref.spec.error import naming
 
-__all__ = ["naming_file", "tool_failures", "verilog_file"]
-
-
-@contextmanager
-def tool_failures(verilog: Path | None = None) -> Iterator[None]:
-    """Turn a missing or broken tool below into a message; ``verilog`` is the user's file, if that is what it works on."""
-    from rtl_gen.toolchain.yosys import ToolError as MissingTool
-    from rtl_gen.toolchain.yosys import YosysError
-    from sim.error import SimulationError, VerilogError
-
-    try:
-        yield
-    except MissingTool as error:
-        raise ToolError(f"{error.tool}: {error.reason}", f"{error.remedy} `mgd-hw doctor` looks for every tool.") from error
-    except SimulationError as error:
-        if verilog is not None and isinstance(error, VerilogError):
-            line = f"line {error.line}: " if error.line else ""
-            reason = f"it is refused: {line}{error.reason.rstrip('.')}"
-            raise UserError(reason, "Mend the file, or leave --verilog out.", file=verilog, key="--verilog") from error
-        if verilog is not None:
-            reason = f"it cannot be simulated: {_last_line(error)}"
-            raise UserError(reason, "Mend the file, or leave --verilog out.", file=verilog, key="--verilog") from error
-        raise ToolError(f"The simulation failed: {_last_line(error)}", "`mgd-hw doctor` looks for every tool.") from error
-    except YosysError as error:
-        raise ToolError(f"Yosys failed: {_last_line(error)}", "`mgd-hw doctor` looks for every tool.") from error
+__all__ = ["naming_verilog", "verilog_file"]
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+def naming_verilog(file: Path | None) -> AbstractContextManager[None]:
+    """Return a context that adds ``file``, the Verilog that the user gave, to the refusals of a simulation; None adds nothing."""
+    from sim.error import SimulationError
 
-
-@contextmanager
-def naming_file(design: Design) -> Iterator[None]:
-    """Turn a complaint about a design into one that names its file."""
-    from python_ref.spec.error import DesignError
-
-    try:
-        yield
-    except DesignError as error:
-        raise UserError(error.reason, error.remedy, file=design.path, key=error.key, value=error.value) from None
+    return naming(file, key=None if file is None else "--verilog", of=SimulationError)
 
 
 def verilog_file(path: Path) -> Path:

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
+from mgd_hw.common.errors import ToolError
 from mgd_hw.common.results import Result
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
@@ -55,7 +56,7 @@ def provenance(design: Design, data: Data, commands: tuple[str, ...], seeds: int
 
 def _yosys() -> tuple[str, ...]:
     """The package of the Yosys that runs; none if there is none."""
-    from rtl_gen.toolchain.yosys import ToolError, find_yosys
+    from rtl_gen.toolchain.yosys import find_yosys
 
     try:
         return (find_yosys().replace("_", "-"),)

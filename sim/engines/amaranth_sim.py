@@ -67,7 +67,8 @@ def run_amaranth(
     names = ("request", "response", "sample", "busy", "probe_stb", *(f"probe_{event}" for event in EVENTS))
     missing = [name for name in names if not hasattr(component, name)]
     if missing:
-        raise SimulationError(f"The component {type(component).__name__} must have the ports of a core, and lacks {', '.join(missing)}")
+        reason = f"The component {type(component).__name__} must have the ports of a core, and lacks {', '.join(missing)}"
+        raise SimulationError(reason, "Give it the ports of rtl_gen.core.Core.")
     bench = _Bench(component, ports, program, feed, outcome or Outcome(), stalls, patience, progress)
     simulator = Simulator(component)
     simulator.add_clock(1e-6)

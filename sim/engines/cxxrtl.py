@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from python_ref.spec.error import ToolError
 from rtl_gen.toolchain.child import end, shielded
 from rtl_gen.toolchain.yosys import YosysError, find_yosys, run_yosys, yosys_share
 from sim.engines.frames import OutputReceiver
 from sim.engines.split import split_model, without_zero_words
-from sim.error import SimulationError, ToolError, VerilogError
+from sim.error import BROKEN, TOO_SLOW, SimulationError, VerilogError, last_line, not_a_core, tail
 from sim.ports import Ports
-from sim.process import build_stamp, read_while_alive, tail
+from sim.process import build_stamp, read_while_alive
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -60,7 +61,7 @@ def find_compiler() -> list[str]:
     found = shutil.which(named[0]) if named else shutil.which("c++") or shutil.which("g++")
     if found is None:
         what = f"CXX = {os.environ['CXX']} is not there" if named else "no C++ compiler was found"
-        raise ToolError("g++", what, "Install g++ (apt install g++), or let CXX name another compiler.")
+        raise ToolError(what, "Install g++ (apt install g++), or let CXX name another compiler.", tool="g++")
     return [found, *named[1:]]
 
 
@@ -186,8 +187,10 @@ def _translate(
     try:
         run_yosys(script, directory, name="cxxrtl", package=package, notify=notify, timeout=timeout)
     except YosysError as error:
-        refused = VerilogError.from_log(str(error), source, verilog)
-        raise refused or SimulationError(f"{verilog} could not be translated. {error}") from error
+        refused = VerilogError.from_log(error.log, source, verilog)
+        if refused is None:
+            raise
+        raise refused from error
 
 
 def _split(directory: Path) -> tuple[str, ...]:
@@ -220,11 +223,11 @@ def _compile(commands: Sequence[list[str]], verilog: Path, directory: Path, name
                 failed = any(child.poll() for child in running)
                 running = [child for child in running if child.returncode is None]
                 if running and time.monotonic() > deadline:
-                    raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}")
+                    raise SimulationError(f"The C++ compiler took longer than {timeout:g} s; its log is {log}", TOO_SLOW)
         finally:
             end(*running)
     if failed:
-        raise SimulationError(f"The C++ compiler refused the translation of {verilog}; the end of {log}:\n{tail(log)}")
+        raise SimulationError.of_log(f"The C++ compiler refused the translation of {verilog}", log, BROKEN)
 
 
 def run_cxxrtl(
@@ -291,7 +294,7 @@ def run_cxxrtl(
         )
         code = read_while_alive(process, receive, silence=silence)
     if code == 2:
-        raise SimulationError(f"Module {ports.top} cannot be run as a core: {tail(log, 1)}")
+        raise VerilogError(not_a_core(ports.top, last_line(tail(log))))
     if code != 0 or not receiver.done:
-        raise SimulationError(f"The simulation of {ports.top} crashed with exit code {code}; the end of {log}:\n{tail(log)}")
+        raise SimulationError.of_log(f"The simulation of {ports.top} crashed with exit code {code}", log, BROKEN)
     return receiver.outcome

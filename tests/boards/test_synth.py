@@ -10,14 +10,13 @@ from boards.parts import synth
 from boards.parts.synth import check_memory, components_of, count, cycles_per_step, fitting_lanes, over, synthesise
 from boards.parts.target import TARGETS, Resources
 from python_ref.spec.design import DesignSpec, Formats, Hardware
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, ToolError
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.core import contract
 from rtl_gen.emit import memory_bits
-from rtl_gen.toolchain.yosys import ToolError
 from tests.support.designs import random_design
 
 UP5K = TARGETS["ice40-up5k"]

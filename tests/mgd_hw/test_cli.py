@@ -231,10 +231,10 @@ def test_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_tool_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
-        raise ToolError("iverilog: it was not found", "Install it.")
+        raise ToolError("it was not found", "Install it.", tool="iverilog")
 
     monkeypatch.setattr(mgd_hw, "cosim", missing)
-    assert fails(2, "cosim", "xor") == "iverilog: it was not found. Install it."
+    assert fails(2, "cosim", "xor") == "iverilog: it was not found. Install it. `mgd-hw doctor` looks for every tool."
 
 
 def test_interrupted_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

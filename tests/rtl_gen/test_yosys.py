@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from python_ref.spec.error import ToolError
 from rtl_gen.emit import emit_verilog
-from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, ToolError, find_yosys, run_yosys, yosys_share
+from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, find_yosys, run_yosys, yosys_share
 from tests.support.designs import random_design
 
 

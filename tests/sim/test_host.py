@@ -6,6 +6,7 @@ import pytest
 from python_ref.spec.perturbation import stochastic_generator
 from python_ref.spec.registers import Command, Memory, register_map, stream_beats, stream_words
 from sim import host
+from sim.error import WrongCore
 from sim.program import Op, ProgramLink, ReplayLink, sample_table, training_program
 from tests.support.mock_core import DESIGNS, StoredLink, observables
 
@@ -84,9 +85,9 @@ def test_a_core_is_known_by_its_identity():
     spec = DESIGNS["one-sided"]
     good = [0x4D474432, int(spec.digest, 16) & 0xFFFFFFFF, int(spec.digest, 16) >> 32]
     host.check_identity(spec, ReplayLink(good))
-    with pytest.raises(ValueError, match=r"^Register magic must read 0x4d474432, not 0x00000000: there is no core "):
+    with pytest.raises(WrongCore, match=r"^Register magic must read 0x4d474432, not 0x00000000: there is no core "):
         host.check_identity(spec, ReplayLink([0, *good[1:]]))
-    with pytest.raises(ValueError, match=rf"^The core's digest must be {spec.digest}, not [0-9a-f]{{16}}: "):
+    with pytest.raises(WrongCore, match=rf"^The core's digest must be {spec.digest}, not [0-9a-f]{{16}}: "):
         host.check_identity(spec, ReplayLink([good[0], good[1] ^ 1, good[2]]))
 
 

@@ -15,7 +15,7 @@ import serial
 from mgd_hw.design.reader import load
 from python_ref.spec.frames import Answer, Decoder, Frame, Kind, Reply, read_payload, stuffed, write_payload
 from python_ref.spec.registers import MAGIC, Command, register_map
-from sim.error import SimulationError
+from sim.error import SimulationError, VerilogError
 from sim.virtual import Pins, VirtualBoard
 from tests.support.virtual_board import DIVISOR, build_xor
 
@@ -107,6 +107,6 @@ def test_it_ends_with_whoever_started_it(program):
 def test_a_port_that_the_design_has_not_is_told(program):
     board = VirtualBoard(program, DIVISOR, Pins(rx="uart_rx"))
     board._process.wait(20)
-    with pytest.raises(SimulationError, match=r"^The virtual board ended with exit code 2: the module has no input uart_rx of one bit$"):
+    with pytest.raises(VerilogError, match=r"^The virtual board ended with exit code 2: the module has no input uart_rx of one bit\. "):
         board.check()
     assert board.close() == (0, 0.0)

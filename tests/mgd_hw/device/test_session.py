@@ -138,7 +138,7 @@ def test_a_link_that_stays_away_is_told(board, run, tmp_path):
 
     def connect():
         if not there[0]:
-            raise LinkLost("Nothing has answered for 5 s")
+            raise LinkLost("Nothing has answered for 5 s", "Plug it in.")
         return opened(board, run, wire=lambda port: Wire(port, Noise(), lambda: not there[0]))()
 
     def stopping():
@@ -146,7 +146,7 @@ def test_a_link_that_stays_away_is_told(board, run, tmp_path):
         return False
 
     session = Session(run, connect, tmp_path / "checkpoint.npz", stopping=stopping, reconnect=0.1)
-    with pytest.raises(LinkLost, match=r"^The link has not come back for 0\.1 s \(Nothing has answered for 5 s\)$"):
+    with pytest.raises(LinkLost, match=r"^The link has not come back for 0\.1 s \(Nothing has answered for 5 s\)\. Plug it in\.$"):
         session.train()
 
 

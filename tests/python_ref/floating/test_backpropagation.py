@@ -14,6 +14,7 @@ from python_ref.floating.optimizers import Adam, HeavyBall
 from python_ref.parameters import initial_parameters
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
@@ -79,7 +80,7 @@ def test_gradient_equals_the_complex_step(hidden, output):
 def test_sign_has_no_gradient():
     spec = design((2, 2, 1), Activation.SIGN)
     assert not of_design.network(spec).differentiable
-    with pytest.raises(ValueError, match=r"^Back-propagation is not defined for the activation 'sign', which has no slope"):
+    with pytest.raises(Refusal, match=r"^Back-propagation is not defined for the activation 'sign', which has no slope"):
         of_design.gradient(spec, *problem(spec))
     assert of_design.network(design((2, 1), Activation.SIGN)).differentiable, "one layer has no hidden activation"
 

@@ -13,6 +13,7 @@ from python_ref.floating.objectives import CrossEntropy, SquaredError
 from python_ref.floating.passes import ForwardPass, Measured, NodePass, split, total
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 from python_ref.spec.network import Network
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
@@ -141,7 +142,7 @@ def test_variation_as_defined() -> None:
 
 def test_sign_has_no_slope() -> None:
     network = dense((2, 1), output=Activation.SIGN)
-    with pytest.raises(ValueError, match=r"^Back-propagation is not defined for the activation 'sign'"):
+    with pytest.raises(Refusal, match=r"^Back-propagation is not defined for the activation 'sign'"):
         network.gradient(network.initial(1), np.ones((1, 2)), lambda y: y)
 
 
