@@ -5,7 +5,7 @@
 
 A verb takes a design, which is the path of a file, the name of a shipped design, or what :func:`read` returned. It checks its arguments
 before long work starts, and returns a frozen result, which prints itself, draws itself (``.plot()``) and has ``.rows()``, ``.frame()``
-and ``.to_json()``. A request that is refused for a reason the user can remedy raises :class:`~python_ref.spec.error.Refusal`. A verb is
+and ``.to_json()``. A request that is refused for a reason the user can remedy raises :class:`Refusal`. A verb is
 imported when it is first used.
 """
 
@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mgd_hw.common.errors import ToolError, UserError
     from mgd_hw.data.download import fetch
     from mgd_hw.design.argument import read
     from mgd_hw.design.new import new
@@ -34,10 +33,11 @@ if TYPE_CHECKING:
     from mgd_hw.reports.demo import demo
     from mgd_hw.reports.report import report
     from mgd_hw.sweeps.sweep import sweep
+    from python_ref.spec.error import Refusal, ToolError
 
 __all__ = [
+    "Refusal",
     "ToolError",
-    "UserError",
     "boards",
     "build",
     "compare",
@@ -59,34 +59,38 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ToolError": "common.errors",
-    "UserError": "common.errors",
-    "boards": "hardware.boards",
-    "build": "hardware.build",
-    "compare": "learn.compare",
-    "cosim": "hardware.cosim",
-    "demo": "reports.demo",
-    "diagnose": "learn.diagnose",
-    "doctor": "hardware.doctor",
-    "fetch": "data.download",
-    "fit": "hardware.fit",
-    "generate": "hardware.generate",
-    "new": "design.new",
-    "paper": "replication.paper",
-    "read": "design.argument",
-    "report": "reports.report",
-    "serve": "device.serve",
-    "sweep": "sweeps.sweep",
-    "synth": "hardware.synth",
-    "train": "device.train",
+    "Refusal": "python_ref.spec.error",
+    "ToolError": "python_ref.spec.error",
+    "boards": "mgd_hw.hardware.boards",
+    "build": "mgd_hw.hardware.build",
+    "compare": "mgd_hw.learn.compare",
+    "cosim": "mgd_hw.hardware.cosim",
+    "demo": "mgd_hw.reports.demo",
+    "diagnose": "mgd_hw.learn.diagnose",
+    "doctor": "mgd_hw.hardware.doctor",
+    "fetch": "mgd_hw.data.download",
+    "fit": "mgd_hw.hardware.fit",
+    "generate": "mgd_hw.hardware.generate",
+    "new": "mgd_hw.design.new",
+    "paper": "mgd_hw.replication.paper",
+    "read": "mgd_hw.design.argument",
+    "report": "mgd_hw.reports.report",
+    "serve": "mgd_hw.device.serve",
+    "sweep": "mgd_hw.sweeps.sweep",
+    "synth": "mgd_hw.hardware.synth",
+    "train": "mgd_hw.device.train",
 }
-"""The module of each public name, within this package."""
+"""The module of each public name."""
+
+_FORMER = {"UserError": "Refusal"}
+"""Former names, kept for one release."""
 
 
 def __getattr__(name: str) -> object:
+    name = _FORMER.get(name, name)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    found = getattr(import_module(_MODULES[name]), name)
     globals()[name] = found
     return found
 

@@ -15,7 +15,7 @@ _MOVED = {
 }
 """The module of each name that the package itself does not have, within the package."""
 
-__all__ = [name for name in (*mgd_hw.__all__, *_MOVED) if name not in ("ToolError", "UserError")]
+__all__ = [name for name in (*mgd_hw.__all__, *_MOVED) if name not in ("Refusal", "ToolError")]
 
 
 def __getattr__(name: str) -> Any:

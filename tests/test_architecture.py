@@ -46,7 +46,7 @@ ROOMS = {
 """Which rooms of mgd_hw each of them may import, beside itself."""
 
 TOP = {
-    "mgd_hw": {*ROOMS},
+    "mgd_hw": {*ROOMS} - {"common"},
     "mgd_hw.__main__": {"mgd_hw.cli"},
     "mgd_hw.cli": {"mgd_hw", "mgd_hw.terminal"},
     "mgd_hw.config": {"design"},
@@ -168,7 +168,7 @@ def graph() -> dict[str, set[str]]:
     """What every module of the product imports; of the verbs that ``mgd_hw`` loads by name, their modules."""
     known = {name_of(path): path for path in modules()}
     found = {name: edges(path, known) for name, path in known.items()}
-    found["mgd_hw"] |= {f"mgd_hw.{module}" for module in mgd_hw._MODULES.values()}
+    found["mgd_hw"] |= set(mgd_hw._MODULES.values())
     return found
 
 

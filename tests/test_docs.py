@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.design import values
 from mgd_hw.design.reader import load, parse, shipped
 from python_ref import datasets
 from python_ref.spec import design as spec_design
 from python_ref.spec import network, number, schedule
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.error import Refusal
 from python_ref.spec.events import EVENTS
 from python_ref.spec.number import Rounding
 from python_ref.spec.optimizer import Momentum
@@ -277,7 +277,7 @@ def test_limits() -> None:
     for what, line in written.items():
         low, high = (int(value) for value in limits.pop(what))
         for value in (low - 1, high + 1):
-            with pytest.raises(UserError, match=rf"(?:between|from) (?:2\^)?{low} (?:and|to) (?:2\^)?{high}\b"):
+            with pytest.raises(Refusal, match=rf"(?:between|from) (?:2\^)?{low} (?:and|to) (?:2\^)?{high}\b"):
                 parse(f'data.task = "xor"\n{line.format(value)}\n', "x.toml")
     assert limits.pop("seeds") == ("0", "2^63 - 1")
     assert values.MAX_SEED == 2**63 - 1
@@ -294,7 +294,7 @@ def test_combinations_are_refused(written: str, key: str, reason: str) -> None:
         lines.append('data.task = "xor"')
     text = "\n".join(lines) + "\n"
     tomllib.loads(text)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         parse(text, "x.toml")
     assert f"`{caught.value.key}`" == key
     assert caught.value.reason == reason
@@ -303,7 +303,7 @@ def test_combinations_are_refused(written: str, key: str, reason: str) -> None:
 
 def test_the_message_that_is_shown() -> None:
     shown = re.search(r"^    (letters\.toml: .*)$", text_of("reference/refused.md"), re.MULTILINE)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         parse('data.task = "nist7x7"\nnetwork.output = "tanh"\nformats.activation = "UQ2.10"\n', "letters.toml")
     assert shown and str(caught.value) == shown[1]
 

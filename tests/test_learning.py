@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import load
@@ -22,6 +21,7 @@ from python_ref.fixed.fast import evaluate, train
 from python_ref.fixed.machine import initial_state, sample_number
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.registers import Memory
 from python_ref.spec.schedule import Difference
@@ -191,7 +191,7 @@ def test_letters_are_learned_in_time_by_perturbing_weights():
 
 def test_mnist_says_where_its_images_come_from(monkeypatch):
     monkeypatch.delenv("MGD_DATA", raising=False)
-    with pytest.raises(UserError, match="MGD_DATA"):
+    with pytest.raises(Refusal, match="MGD_DATA"):
         load_data(load("mnist").data)
 
 
@@ -199,7 +199,7 @@ def test_mnist_says_where_its_images_come_from(monkeypatch):
 @pytest.mark.slow
 def test_mnist_begins_to_be_told_apart():
     if "MGD_DATA" not in os.environ:
-        with pytest.raises(UserError, match="MGD_DATA"):
+        with pytest.raises(Refusal, match="MGD_DATA"):
             load_data(load("mnist").data)
         return
     result = compared("mnist", 1, 300_000)

@@ -30,9 +30,6 @@ TRANSLATORS = {
 }
 """The functions that catch one refusal and raise another, with the reason."""
 
-ALIASES = {"UserError"}
-"""Other names of a refusal."""
-
 
 def sources() -> dict[str, ast.Module]:
     """The syntax tree of each module, by the module's name."""
@@ -124,14 +121,14 @@ def parsers(tree: ast.Module, refusals: set[str]) -> list[str]:
 
 
 def test_who_catches_a_refusal_raises_no_other() -> None:
-    found = [place for tree in sources().values() for place in translators(tree, REFUSALS.keys() | ALIASES)]
+    found = [place for tree in sources().values() for place in translators(tree, REFUSALS.keys())]
     assert set(found) == TRANSLATORS.keys()
 
 
 def test_nobody_takes_a_message_apart() -> None:
     trees = sources()
-    assert sum(1 for tree in trees.values() for _ in handlers(tree, REFUSALS.keys() | ALIASES)) >= 10
-    assert [(name, found) for name, tree in trees.items() if (found := parsers(tree, REFUSALS.keys() | ALIASES))] == []
+    assert sum(1 for tree in trees.values() for _ in handlers(tree, REFUSALS.keys())) >= 10
+    assert [(name, found) for name, tree in trees.items() if (found := parsers(tree, REFUSALS.keys()))] == []
 
 
 TRANSLATING = """
@@ -146,18 +143,18 @@ def deed():
 @pytest.mark.parametrize(
     ("kinds", "body", "seen"),
     [
-        ("DesignError", "raise UserError(error.reason, error.remedy) from None", True),
+        ("DesignError", "raise DesignError(error.reason, error.remedy) from None", True),
         ("(OSError, sim.error.SimulationError)", "raise refusal(error)", True),
-        ("UserError", "raise self.refuse(error) from error", True),
+        ("Refusal", "raise self.refuse(error) from error", True),
         ("DesignError", "error.about(file=path)\n        raise", False),
         ("DesignError", "raise error from None", False),
         ("DesignError", "raise KeyboardInterrupt", False),
-        ("ValueError", "raise UserError(str(error), remedy)", False),
+        ("ValueError", "raise DesignError(str(error), remedy)", False),
     ],
 )
 def test_the_check_sees_a_translator(kinds: str, body: str, seen: bool) -> None:
     tree = ast.parse(TRANSLATING.format(kinds=kinds, body=body))
-    assert translators(tree, REFUSALS.keys() | ALIASES) == (["deed"] if seen else [])
+    assert translators(tree, REFUSALS.keys()) == (["deed"] if seen else [])
 
 
 @pytest.mark.parametrize(

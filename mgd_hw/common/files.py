@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from mgd_hw.common.errors import UserError
+from python_ref.spec.error import Refusal
 from rtl_gen.toolchain.child import shielded
 
 __all__ = ["FOLDER", "check_directory", "check_file", "results_directory", "staged", "write_file", "write_json"]
@@ -30,24 +30,24 @@ def check_directory(directory: Path, option: str = "-o") -> Path:
 
     Raises
     ------
-    UserError
+    Refusal
         If it cannot; nothing is left behind.
     """
     value = str(directory)
     if not value or "\0" in value:
-        raise UserError("it is not a path", "Name a directory.", key=option, value=value)
+        raise Refusal("it is not a path", "Name a directory.", key=option, value=value)
     try:
         place = _nearest(directory)
         longest = os.pathconf(place if place.is_dir() else place.parent, "PC_NAME_MAX")
         if any(len(os.fsencode(part)) > longest for part in directory.parts):
-            raise UserError(f"a name in it has more than {longest} bytes", "Name another directory.", key=option, value=value)
+            raise Refusal(f"a name in it has more than {longest} bytes", "Name another directory.", key=option, value=value)
         if not place.is_dir():
             what = "it is a file" if place == directory else f"{place} is a file"
-            raise UserError(f"{what}, not a directory", "Name another directory.", key=option, value=value)
+            raise Refusal(f"{what}, not a directory", "Name another directory.", key=option, value=value)
         with tempfile.TemporaryDirectory(prefix=".mgd-hw-", dir=place):
             pass
     except OSError as error:
-        raise UserError(
+        raise Refusal(
             f"it cannot be written to ({error.strerror})", "Name another directory, or change its permissions.", key=option, value=value
         ) from None
     return directory
@@ -58,7 +58,7 @@ def results_directory(out: Path | None, *parts: str) -> Path:
 
     Raises
     ------
-    UserError
+    Refusal
         If they cannot.
     """
     return check_directory(FOLDER.joinpath(*parts) if out is None else Path(out))
@@ -69,14 +69,14 @@ def check_file(path: Path, option: str, force: bool = True) -> Path:
 
     Raises
     ------
-    UserError
+    Refusal
         If it cannot, or is there already and ``force`` is false.
     """
     if path.is_dir():
-        raise UserError("it is a directory", "Name a file.", key=option, value=str(path))
+        raise Refusal("it is a directory", "Name a file.", key=option, value=str(path))
     check_directory(path.parent, option)
     if path.exists() and not force:
-        raise UserError("it is there already", "Choose another name, or replace it with --force.", key=option, value=str(path))
+        raise Refusal("it is there already", "Choose another name, or replace it with --force.", key=option, value=str(path))
     return path
 
 
@@ -88,7 +88,7 @@ def staged(directory: Path, option: str = "-o") -> Iterator[Path]:
 
     Raises
     ------
-    UserError
+    Refusal
         If the directory cannot be written to.
     """
     check_directory(directory, option)
@@ -103,7 +103,7 @@ def staged(directory: Path, option: str = "-o") -> Iterator[Path]:
             _move(temporary, directory)
     except OSError as error:
         if error.filename is not None and str(error.filename).startswith(str(directory)):
-            raise UserError(
+            raise Refusal(
                 f"writing failed ({error.strerror})", "Free some space, or name another directory.", key=option, value=str(directory)
             ) from error
         raise
@@ -130,7 +130,7 @@ def write_file(path: Path, content: str | bytes, option: str = "-o") -> None:
 
     Raises
     ------
-    UserError
+    Refusal
         If it cannot be written.
     """
     check_file(path, option)
@@ -144,7 +144,7 @@ def write_file(path: Path, content: str | bytes, option: str = "-o") -> None:
         Path(name).chmod(0o666 & ~mask)
         Path(name).replace(path)
     except OSError as error:
-        raise UserError(
+        raise Refusal(
             f"writing failed ({error.strerror})", "Free some space, or name another place.", key=option, value=str(path)
         ) from None
     finally:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import style
-from mgd_hw.common.errors import UserError
+from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,14 +97,14 @@ class Result:
 
         Raises
         ------
-        UserError
+        Refusal
             If there is no such table.
         """
         found = self.tables()
         if table is None:
             return next(iter(found.values()))
         if table not in found:
-            raise UserError(f"{type(self).__name__} has no such table", f"It has: {', '.join(found)}.", key="table", value=table)
+            raise Refusal(f"{type(self).__name__} has no such table", f"It has: {', '.join(found)}.", key="table", value=table)
         return found[table]
 
     def frame(self, table: str | None = None) -> DataFrame:
@@ -112,7 +112,7 @@ class Result:
 
         Raises
         ------
-        UserError
+        Refusal
             If pandas is not there, or no such table.
         """
         rows = self.rows(table)
@@ -120,7 +120,7 @@ class Result:
             import pandas
         except ImportError:
             remedy = "Run `pip install 'mgd-hw[notebook]'`, or take .rows(), which has the same."
-            raise UserError("a data frame needs pandas, which is not installed", remedy) from None
+            raise Refusal("a data frame needs pandas, which is not installed", remedy) from None
         return pandas.DataFrame(rows)
 
     def plot(self) -> Figure:
@@ -128,7 +128,7 @@ class Result:
 
         Raises
         ------
-        UserError
+        Refusal
             If there is nothing to draw.
         """
-        raise UserError(f"there is nothing to draw of {type(self).__name__}", "Its .rows() and .frame() hold its values.", key="plot")
+        raise Refusal(f"there is nothing to draw of {type(self).__name__}", "Its .rows() and .frame() hold its values.", key="plot")

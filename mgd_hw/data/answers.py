@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.kinds import Classification, Kind, Regression
 from mgd_hw.data.raw import Guess, RawSamples
 from mgd_hw.data.tasks import MAX_CLASSES, TASKS, DataSpec, Scaling
+from python_ref.spec.error import Refusal
 
 __all__ = ["Classes", "Values", "guess_kind", "resolve"]
 
@@ -109,7 +109,7 @@ def resolve(spec: DataSpec, raw: RawSamples) -> Classes | Values:
 
     Raises
     ------
-    UserError
+    Refusal
         If they are neither, or do not fit the network.
     """
     answers = raw.answers[:, 0] if raw.answers.ndim == 2 and raw.answers.shape[1] == 1 else raw.answers
@@ -185,7 +185,7 @@ def _real_targets(spec: DataSpec, raw: RawSamples, answers: np.ndarray, why: str
     if answers.dtype.kind not in "biuf":
         number = int(np.flatnonzero([not _is_number(answer) for answer in answers.reshape(-1)])[0]) // max(1, answers[0].size)
         said = f"the answer of {raw.sample(number)} is {str(answers[number])!r}, and a regression needs numbers"
-        raise UserError(said, 'Write kind = "classification" in [data], or name another column as data.label.', file=raw.where or None)
+        raise Refusal(said, 'Write kind = "classification" in [data], or name another column as data.label.', file=raw.where or None)
     values = answers.reshape(len(answers), -1).astype(np.float64)
     if values.shape[1] != spec.n_out:
         targets = "1 target" if values.shape[1] == 1 else f"{values.shape[1]} targets"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mgd_hw.common import style
-from mgd_hw.common.errors import ToolError, UserError
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
+from python_ref.spec.error import Refusal, ToolError
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -104,7 +104,7 @@ def fetch(task: str, directory: Path | None = None, *, listener: Listener | None
 
     Raises
     ------
-    UserError
+    Refusal
         If there is no such data set, or the directory cannot be written.
     ToolError
         If no mirror can be reached, or what arrives is not what was published.
@@ -112,7 +112,7 @@ def fetch(task: str, directory: Path | None = None, *, listener: Listener | None
     import pooch
 
     if task not in SOURCES:
-        raise UserError("there is no such data set to fetch", f"Take one of {', '.join(SOURCES)}.", key="TASK", value=task)
+        raise Refusal("there is no such data set to fetch", f"Take one of {', '.join(SOURCES)}.", key="TASK", value=task)
     listener, source = listener or Silent(), SOURCES[task]
     place = cached(task) if directory is None else Path(directory)
     pooch.get_logger().setLevel(logging.ERROR)
@@ -124,7 +124,7 @@ def fetch(task: str, directory: Path | None = None, *, listener: Listener | None
                 pooch.retrieve(mirror + name, known_hash=checksum, fname=name, path=place)
                 break
             except PermissionError as error:
-                raise UserError(f"it cannot be written ({error.strerror})", "Give another directory with -o.", file=place) from None
+                raise Refusal(f"it cannot be written ({error.strerror})", "Give another directory with -o.", file=place) from None
             except (OSError, ValueError) as error:  # what requests and pooch raise
                 failures.append("it is not the file that was published" if isinstance(error, ValueError) else _said(error))
         else:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgd_hw.common.errors import ToolError
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import DataSpec
 from python_ref.datasets import LETTERS, nist7x7, parity
+from python_ref.spec.error import ToolError
 
 __all__ = ["digits", "letters", "patterns", "random"]
 

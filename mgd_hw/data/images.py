@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.npz import read_npz
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import DataSpec
+from python_ref.spec.error import Refusal
 
 __all__ = ["CLASS_NAMES", "read_images"]
 
@@ -108,14 +108,14 @@ def _read_idx(folder: Path) -> RawSamples:
             continue
         for path, name in zip(found, ("images-idx3-ubyte", "labels-idx1-ubyte"), strict=True):
             if path is None:
-                raise UserError(f"it lacks {part}-{name}", _SOURCE_OF_IMAGES, file=folder)
+                raise Refusal(f"it lacks {part}-{name}", _SOURCE_OF_IMAGES, file=folder)
         x, y = _idx_array(found[0], 3), _idx_array(found[1], 1)  # type: ignore[arg-type]
         if len(x) != len(y):
-            raise UserError(f"{len(y)} labels for {len(x)} images", "Fetch both files again.", file=found[1])
+            raise Refusal(f"{len(y)} labels for {len(x)} images", "Fetch both files again.", file=found[1])
         images.append(x.reshape(len(x), -1))
         labels.append(y.astype(np.int64))
     if len({part.shape[1] for part in images}) > 1:
-        raise UserError("training and test images differ in size", "Fetch the files again.", file=folder)
+        raise Refusal("training and test images differ in size", "Fetch the files again.", file=folder)
     n_train = len(images[0]) if len(images) == 2 else None
     samples = np.concatenate(images)
     return RawSamples(
@@ -126,8 +126,8 @@ def _read_idx(folder: Path) -> RawSamples:
 def _idx_array(path: Path, dimensions: int) -> np.ndarray:
     """The bytes of an IDX file: magic 0, 0, 8 (unsigned byte), number of dimensions; sizes, big-endian; data."""
 
-    def wrong(reason: str) -> UserError:
-        return UserError(reason, "Fetch the file again.", file=path)
+    def wrong(reason: str) -> Refusal:
+        return Refusal(reason, "Fetch the file again.", file=path)
 
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -162,14 +162,14 @@ def _cifar(spec: DataSpec, folders: list[Path], key: str) -> RawSamples:
                     members = [packed.extractfile(f"cifar-10-batches-bin/{name}") for name in _CIFAR_FILES]
                     return _cifar_records([b"" if member is None else member.read() for member in members], archive)
             except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
-                raise UserError(f"it cannot be read ({error})", "Fetch the file again.", file=archive) from None
+                raise Refusal(f"it cannot be read ({error})", "Fetch the file again.", file=archive) from None
     raise spec.refuse("the folder has neither cifar_10.npz nor cifar-10-binary.tar.gz", _SOURCE_OF_CIFAR, key, str(folders[0]))
 
 
 def _cifar_records(contents: list[bytes], where: Path) -> RawSamples:
     for name, content in zip(_CIFAR_FILES, contents, strict=True):
         if not content or len(content) % _CIFAR_RECORD:
-            raise UserError(f"{name} has {len(content):,} bytes, not a multiple of {_CIFAR_RECORD:,}", "Fetch it again.", file=where)
+            raise Refusal(f"{name} has {len(content):,} bytes, not a multiple of {_CIFAR_RECORD:,}", "Fetch it again.", file=where)
     records = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, _CIFAR_RECORD)
     n_train = len(records) - len(contents[-1]) // _CIFAR_RECORD
     source = f"{len(records):,} images of CIFAR-10"

@@ -96,7 +96,7 @@ def load(spec: DataSpec, *, validate: bool = False, raw: RawSamples | None = Non
 
     Raises
     ------
-    UserError
+    Refusal
         If they are not there, or are not what the design says.
     """
     raw = read_raw(spec) if raw is None else raw
@@ -119,7 +119,7 @@ def ranges(spec: DataSpec, raw: RawSamples) -> Ranges:
 
     Raises
     ------
-    UserError
+    Refusal
         If the answers are not what the design says.
     """
     answers = resolve(spec, raw)
@@ -133,7 +133,7 @@ def read_raw(spec: DataSpec) -> RawSamples:
 
     Raises
     ------
-    UserError
+    Refusal
         If they are not there, or do not fit the network.
     """
     raw = _SOURCES[spec.task](spec)
@@ -175,7 +175,7 @@ def readable(spec: DataSpec) -> Path:
 
     Raises
     ------
-    UserError
+    Refusal
         If it is not.
     """
     path = spec.path

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import LARGEST_DATA
+from python_ref.spec.error import Refusal
 
 __all__ = ["read_npz"]
 
@@ -34,7 +34,7 @@ _FORM = (
     "y_train, x_test, y_test. The names X and y, images and labels, data and target, train_images and train_labels will do as well."
 )
 
-Refuse = Callable[..., UserError]
+Refuse = Callable[..., Refusal]
 """The error of a reason and, where the general remedy does not fit, another one."""
 
 
@@ -62,12 +62,12 @@ def read_npz(path: Path) -> RawSamples:
 
     Raises
     ------
-    UserError
+    Refusal
         If it cannot be read, or lacks arrays, or these do not fit together.
     """
 
-    def refuse(reason: str, remedy: str = _FORM) -> UserError:
-        return UserError(reason, remedy, file=path)
+    def refuse(reason: str, remedy: str = _FORM) -> Refusal:
+        return Refusal(reason, remedy, file=path)
 
     found = _load(path, refuse)
     chosen = _choose(found, refuse)

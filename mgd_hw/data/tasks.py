@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgd_hw.common.errors import UserError
+from python_ref.spec.error import Refusal
 
 __all__ = ["KIND_NAMES", "LARGEST_DATA", "MAX_CLASSES", "TASKS", "DataSpec", "Label", "Scaling", "Task"]
 
@@ -151,6 +151,6 @@ class DataSpec:
     shuffle: bool = True
     shuffle_seed: int = 1
 
-    def refuse(self, reason: str, remedy: str, key: str = "data.path", value: object = None) -> UserError:
+    def refuse(self, reason: str, remedy: str, key: str = "data.path", value: object = None) -> Refusal:
         """The error of a key of the design file."""
-        return UserError(reason, remedy, file=self.design_file, key=key, value=value)
+        return Refusal(reason, remedy, file=self.design_file, key=key, value=value)

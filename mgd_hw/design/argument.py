@@ -20,7 +20,7 @@ def built(design: str | Path | Design) -> Design:
 
     Raises
     ------
-    UserError
+    Refusal
         If it requests such a thing.
     """
     found = read(design)

@@ -45,7 +45,7 @@ def design_of(given: Given, text: str) -> Design:
     ------
     DesignError
         If the machine cannot be built as described.
-    UserError
+    Refusal
         If keys do not go together, or samples that something follows from cannot be read.
     """
     return _Builder(given, text).design()

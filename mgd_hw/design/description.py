@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import DataSpec
 from mgd_hw.design.float_only import FLOAT_ONLY_KEYS, FloatOnly
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 
 __all__ = ["CompareSpec", "Derived", "Design", "check_hardware"]
 
@@ -113,7 +113,7 @@ def check_hardware(design: Design) -> None:
 
     Raises
     ------
-    UserError
+    Refusal
         If it requests what only the float model does; the message names the first such key.
     """
     for key, value in design.float_only.requests:
@@ -122,4 +122,4 @@ def check_hardware(design: Design) -> None:
         change = f"Take {shown[key]}" if key in shown else "Remove it"
         reason = f"{FLOAT_ONLY_KEYS[key]} has no hardware yet"
         remedy = f"`mgd-hw compare` and `mgd-hw diagnose` run it. {change} to build the design."
-        raise UserError(reason, remedy, file=design.path, key=key, value=value)
+        raise Refusal(reason, remedy, file=design.path, key=key, value=value)

@@ -54,7 +54,7 @@ def opened(design: Design) -> Iterator[Measurable]:
 
     Raises
     ------
-    UserError
+    Refusal
         If the process does not do what it should.
     """
     from python_ref.floating.outside import OutsideError, Process

@@ -202,7 +202,7 @@ def read_float_only(given: Given) -> FloatOnly:
 
     Raises
     ------
-    UserError
+    Refusal
         If the file gives a schedule of learning rates, which only hardware has, or an external forward pass that is not complete.
     """
     get = given.get

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.loading import Data
 from mgd_hw.data.tasks import TASKS, Scaling
 from mgd_hw.design.description import Design
+from python_ref.spec.error import Refusal
 from python_ref.spec.number import Fixed
 
 __all__ = ["check_formats", "covering"]
@@ -62,7 +62,7 @@ def check_formats(design: Design, data: Data) -> tuple[str, ...]:
 
     Raises
     ------
-    UserError
+    Refusal
         If more than a thousandth of the training inputs or targets lie beyond their format, or if values that differ become
         the same in it.
     """
@@ -106,7 +106,7 @@ def _check_range(design: Design, values: np.ndarray, what: str, key: str, format
         f"{format_.min * unit:.6g} to {format_.max * unit:.6g}"
     )
     wide = covering(low, high, format_, UNSCALED_BITS if what == "inputs" else UNSCALED_TARGET_BITS)
-    raise UserError(reason, f'Write {key.split(".")[1]} = "{wide}" in [formats]{way_out}.', file=design.path, key=key, value=str(format_))
+    raise Refusal(reason, f'Write {key.split(".")[1]} = "{wide}" in [formats]{way_out}.', file=design.path, key=key, value=str(format_))
 
 
 def _check_resolution(design: Design, values: np.ndarray, what: str, key: str, format_: Fixed, way_out: str) -> None:
@@ -122,7 +122,7 @@ def _check_resolution(design: Design, values: np.ndarray, what: str, key: str, f
     )
     fraction_bits = min(30, math.ceil(-math.log2(span)) + 8)
     fine = Fixed(format_.signed, max(0, format_.integer_bits), fraction_bits)
-    raise UserError(reason, f'Write {key.split(".")[1]} = "{fine}" in [formats]{way_out}.', file=design.path, key=key, value=str(format_))
+    raise Refusal(reason, f'Write {key.split(".")[1]} = "{fine}" in [formats]{way_out}.', file=design.path, key=key, value=str(format_))
 
 
 def _coarse(values: np.ndarray, what: str, format_: Fixed) -> Iterator[str]:
@@ -150,7 +150,7 @@ def _unreached(design: Design, data: Data) -> Iterator[str]:
     said = f"{beyond:,} of {targets.size:,} training targets lie beyond what {output.value} can give, {reach}"
     if data.kind.name == "regression" and beyond > MOST_BEYOND * targets.size:
         remedy = "Take another activation, or leave data.target_scaling and data.target_values out, so that targets are scaled."
-        raise UserError(said, remedy, file=design.path, key="network.output", value=output.value)
+        raise Refusal(said, remedy, file=design.path, key="network.output", value=output.value)
     yield f"{said}."
 
 

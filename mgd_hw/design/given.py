@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.common.errors import UserError
+from python_ref.spec.error import Refusal
 
 __all__ = ["Given"]
 
@@ -39,6 +39,6 @@ class Given:
         """The value of a key, or ``default`` where the file leaves it out."""
         return self.values.get(key, default)
 
-    def refuse(self, key: str, reason: str, remedy: str, value: object = None) -> UserError:
+    def refuse(self, key: str, reason: str, remedy: str, value: object = None) -> Refusal:
         """The error to raise for a key of this file."""
-        return UserError(reason, remedy, file=self.path, key=key, value=value)
+        return Refusal(reason, remedy, file=self.path, key=key, value=value)

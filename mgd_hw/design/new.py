@@ -79,7 +79,7 @@ def new(
 
     Raises
     ------
-    UserError
+    Refusal
         If the name will not do, or a file is there already and ``force`` is false.
     """
     path = Path(name)

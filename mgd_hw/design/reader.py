@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.design.derive import design_of
 from mgd_hw.design.description import Design
 from mgd_hw.design.given import Given
 from mgd_hw.design.keys import KEYS, SECTIONS
-from python_ref.spec.error import DesignError, naming
+from python_ref.spec.error import DesignError, Refusal, naming
 
 __all__ = ["find", "load", "parse", "read_values", "shipped", "shipped_folder"]
 
@@ -45,24 +44,24 @@ def find(design: str | Path) -> Path:
 
     Raises
     ------
-    UserError
+    Refusal
         If there is none.
     """
     text = str(design)
     if not text.strip() or "\0" in text:
-        raise UserError("no design was named", "Give the path of a design file, or the name of a shipped design.")
+        raise Refusal("no design was named", "Give the path of a design file, or the name of a shipped design.")
     path = Path(text)
     try:
         if path.exists() and not (path.is_dir() and text in shipped()):
             return path
     except OSError as error:
-        raise UserError(f"the path cannot be read ({error.strerror})", "Give another path.", file=text[:100]) from None
+        raise Refusal(f"the path cannot be read ({error.strerror})", "Give another path.", file=text[:100]) from None
     if text in shipped():
         return shipped_folder() / f"{text}.toml"
     if path.with_name(path.name + ".toml").exists():
         return path.with_name(path.name + ".toml")
     near = difflib.get_close_matches(text, shipped(), 1)
-    raise UserError(
+    raise Refusal(
         "there is no such file",
         (f"Did you mean the shipped design {near[0]}? " if near else "")
         + f"Give the path of a design file, or one of the shipped designs ({', '.join(shipped())}); `mgd-hw new` writes one to start from.",
@@ -75,27 +74,27 @@ def load(design: str | Path) -> Design:
 
     Raises
     ------
-    UserError
+    Refusal
         If there is none, or it does not describe a design that can be built.
     """
     path = find(design)
     try:
         if path.is_dir():
-            raise UserError("it is a directory", "Give the path of a design file.", file=path)
+            raise Refusal("it is a directory", "Give the path of a design file.", file=path)
         if not path.is_file():
-            raise UserError("it is not a regular file", "Give the path of a design file.", file=path)
+            raise Refusal("it is not a regular file", "Give the path of a design file.", file=path)
         if path.stat().st_size > LARGEST_FILE:
-            raise UserError(
+            raise Refusal(
                 f"it has {path.stat().st_size:,} bytes, more than a design file can have ({LARGEST_FILE:,})",
                 "Give the path of a design file; data belong in a file of their own, named by data.path.",
                 file=path,
             )
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", file=path) from None
+        raise Refusal(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", file=path) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(f"line {line} is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
+        raise Refusal(f"line {line} is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
     return parse(text, path)
 
 
@@ -104,7 +103,7 @@ def parse(text: str, path: str | Path) -> Design:
 
     Raises
     ------
-    UserError
+    Refusal
         If it does not describe a design that can be built.
     """
     path = Path(path)
@@ -129,7 +128,7 @@ def read_values(values: Mapping[str, object], where: str) -> dict[str, Any]:
 
     Raises
     ------
-    UserError
+    Refusal
         If a key is unknown, or does not take its value.
     """
     tree: dict[str, Any] = {}
@@ -144,11 +143,11 @@ def read_values(values: Mapping[str, object], where: str) -> dict[str, Any]:
 
 def _toml(path: Path, text: str) -> dict:
     if not text.strip():
-        raise UserError("it is empty", "`mgd-hw new` writes a design file to start from.", file=path)
+        raise Refusal("it is empty", "`mgd-hw new` writes a design file to start from.", file=path)
     try:
         return tomllib.loads(text.replace("\r\n", "\n"))
     except RecursionError:
-        raise UserError("it is nested too deeply", "A design file needs no more than tables in tables.", file=path) from None
+        raise Refusal("it is nested too deeply", "A design file needs no more than tables in tables.", file=path) from None
     except ValueError as error:  # TOMLDecodeError, and numbers longer than Python reads
         said = str(error)
         match = re.search(r"\(at (?:line (\d+), column (\d+)|end of document)\)$", said)
@@ -159,7 +158,7 @@ def _toml(path: Path, text: str) -> dict:
             place = f"line {text.count(chr(10)) + 1}, the end of the file"
         else:
             place, said = "a number", "it has more digits than are read"
-        raise UserError(f"{place} is not TOML: {said}", "See https://toml.io, or start from what `mgd-hw new` writes.", file=path) from None
+        raise Refusal(f"{place} is not TOML: {said}", "See https://toml.io, or start from what `mgd-hw new` writes.", file=path) from None
 
 
 def _collect(path: Path, tree: dict) -> dict[str, Any]:
@@ -172,7 +171,7 @@ def _collect(path: Path, tree: dict) -> dict[str, Any]:
             dotted = f"{prefix}.{name}" if prefix else name
             if dotted in SECTIONS:
                 if not isinstance(value, dict):
-                    raise UserError(
+                    raise Refusal(
                         "it is a table, not a value", f"Write [{dotted}], and its keys below.", file=path, key=dotted, value=value
                     )
                 walk(dotted, value)
@@ -186,7 +185,7 @@ def _collect(path: Path, tree: dict) -> dict[str, Any]:
     return values
 
 
-def _unknown(path: Path, prefix: str, name: str, dotted: str) -> UserError:
+def _unknown(path: Path, prefix: str, name: str, dotted: str) -> Refusal:
     """The error for a key that no file has; it names the new name of a renamed key, or else the nearest key there is.
 
     Keys are compared by their last part; of equally near ones, the one in the same section is named.
@@ -201,4 +200,4 @@ def _unknown(path: Path, prefix: str, name: str, dotted: str) -> UserError:
     siblings = [full.rpartition(".")[2] for full in every if full.rpartition(".")[0] == prefix]
     listed = f"Known {'in [' + prefix + ']' if prefix else 'at the top'}: {', '.join(siblings)}."
     hint = f"Did you mean {nearest}?" if dotted in RENAMED or nearness(nearest)[0] >= 0.6 else listed
-    return UserError("there is no such key", hint, file=path, key=dotted[:100])
+    return Refusal("there is no such key", hint, file=path, key=dotted[:100])

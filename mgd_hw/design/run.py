@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
+from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     from python_ref.trace import Run
@@ -19,7 +19,7 @@ def run_of(design: Design, data: Data, steps: int) -> Run:
 
     Raises
     ------
-    UserError
+    Refusal
         If the run is longer than the perturbation code.
     """
     from python_ref.datasets import quantise
@@ -41,7 +41,7 @@ def check_length(design: Design, steps: int) -> None:
 
     period = code_period(design.spec)
     if period is not None and steps > period:
-        raise UserError(
+        raise Refusal(
             f"the random signs repeat after {period} steps",
             "Take fewer steps.",
             file=design.path,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.progress import Listener
 from mgd_hw.data.loading import Data, load
 from mgd_hw.data.summary import Summary
 from mgd_hw.design.description import Design
 from mgd_hw.design.formats import check_formats
+from python_ref.spec.error import Refusal
 
 __all__ = ["load_design", "summary_or_reason"]
 
@@ -28,7 +28,7 @@ def load_design(design: Design, *, validate: bool = False, listener: Listener | 
 
     Raises
     ------
-    UserError
+    Refusal
         If the samples are not there, are not what the design says, or do not fit.
     """
     data = load(design.data, validate=validate, raw=design.raw)
@@ -45,7 +45,7 @@ def summary_or_reason(design: Design) -> tuple[Summary | None, str]:
     """What was read of the samples of a design, and ""; or None, and why they cannot be read."""
     try:
         return load_design(design).summary, ""
-    except UserError as error:
+    except Refusal as error:
         return None, str(error)
 
 
@@ -54,7 +54,7 @@ def _check_entropy(design: Design, data: Data) -> None:
     key, value = "learning.cost", "cross-entropy"
     if data.kind.name == "regression":
         reason = "the cross-entropy is of classes, and this is a regression"
-        raise UserError(reason, "Leave learning.cost out.", file=design.path, key=key, value=value)
+        raise Refusal(reason, "Leave learning.cost out.", file=design.path, key=key, value=value)
     if design.data.n_out == 1:
         reason = "the softmax of one output is always 1, so that the cross-entropy tells nothing"
-        raise UserError(reason, "End network.layers with 2, one output per class.", file=design.path, key=key, value=value)
+        raise Refusal(reason, "End network.layers with 2, one output per class.", file=design.path, key=key, value=value)

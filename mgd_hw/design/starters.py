@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.answers import guess_kind
 from mgd_hw.data.loading import readable
 from mgd_hw.data.tasks import KIND_NAMES, MAX_CLASSES, DataSpec
 from mgd_hw.design.reader import shipped_folder
 from mgd_hw.design.values import NAME
+from python_ref.spec.error import Refusal
 
 __all__ = ["starter"]
 
@@ -72,11 +72,11 @@ def starter(
 
     Raises
     ------
-    UserError
+    Refusal
         If the name or the data will not do.
     """
     if not re.fullmatch(NAME, name):
-        raise UserError(
+        raise Refusal(
             "it becomes part of a Verilog module's name: letters, digits and underscores, at most 64",
             "Choose another, such as my_net.",
             key="NAME",
@@ -85,9 +85,9 @@ def starter(
     options = {"--data": None if data is None else str(data), "--label": label, "--drop": list(drop) or None}
     for key, given in options.items():
         if given is not None and task != "csv":
-            raise UserError(f"--task {task} takes none", f"Write --task csv as well, or leave {key} out.", key=key, value=given)
+            raise Refusal(f"--task {task} takes none", f"Write --task csv as well, or leave {key} out.", key=key, value=given)
         if given is not None and data is None:
-            raise UserError("no file is named", "Write --data FILE as well.", key=key, value=given)
+            raise Refusal("no file is named", "Write --data FILE as well.", key=key, value=given)
     if task != "csv":
         text = (shipped_folder() / f"{task}.toml").read_text(encoding="utf-8")
         return Starter({folder / f"{name}.toml": re.sub(r'(?m)^name = ".*$', f'name = "{name}"', text, count=1)})
@@ -179,7 +179,7 @@ def _look(data: Path, label: str | int | None, drop: tuple[str | int, ...]) -> _
 
     Raises
     ------
-    UserError
+    Refusal
         If it cannot be read, or has too many classes.
     """
     from mgd_hw.data.csv import read_csv
@@ -192,7 +192,7 @@ def _look(data: Path, label: str | int | None, drop: tuple[str | int, ...]) -> _
         classes = len(np.unique(table.answers))
         if classes > MAX_CLASSES:
             reason = f"its answers are {classes:,} different words, and there are at most {MAX_CLASSES} classes"
-            raise UserError(reason, "Put the column of the answers last, or call it label.", file=data)
+            raise Refusal(reason, "Put the column of the answers last, or call it label.", file=data)
         outputs = 1 if classes <= 2 else classes
     (answers,) = table.answer_columns
     label_why = next((guess.why for guess in table.guesses if guess.key == "data.label"), "")

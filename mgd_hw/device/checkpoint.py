@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import write_file
 from python_ref.fixed.machine import sample_number
+from python_ref.spec.error import Refusal
 from python_ref.trace import Run
 
 __all__ = ["CHECKPOINT", "Checkpoint", "RunDigest"]
@@ -90,7 +90,7 @@ class Checkpoint:
 
         Raises
         ------
-        UserError
+        Refusal
             If there is none, or it is another run's.
         """
         try:
@@ -106,19 +106,17 @@ class Checkpoint:
                     float(arrays["seconds"]),
                 )
         except FileNotFoundError:
-            raise UserError(
-                "there is no checkpoint to go on from", "Leave --resume out, or name the directory with -o.", file=path
-            ) from None
+            raise Refusal("there is no checkpoint to go on from", "Leave --resume out, or name the directory with -o.", file=path) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             said = str(error).split("\n")[0]
-            raise UserError(f"it is no checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
+            raise Refusal(f"it is no checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
         steps = digests.run.steps
         same = found.origin == digests.origin
         if same and found.step > steps:
-            raise UserError(f"it stands at step {found.step:,}, and the run ends at {steps:,}", "Give more --steps.", file=path)
+            raise Refusal(f"it stands at step {found.step:,}, and the run ends at {steps:,}", "Give more --steps.", file=path)
         if not same or found.digest != digests.at(found.step):
             reason = "it is of another run: the design, its seed, its start or its data have changed since"
-            raise UserError(reason, "Undo that, or leave --resume out to begin anew.", file=path)
+            raise Refusal(reason, "Undo that, or leave --resume out to begin anew.", file=path)
         return found
 
 

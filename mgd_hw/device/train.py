@@ -287,7 +287,7 @@ def _train_over_link(
 
     Raises
     ------
-    UserError
+    Refusal
         If the link cannot be used, or leads to another core; or there is no checkpoint of this run to go on from.
     """
     from boards.link import Statistics

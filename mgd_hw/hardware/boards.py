@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.results import Result, flat
 from mgd_hw.design.reader import load, shipped
+from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -97,7 +97,7 @@ def boards() -> Boards:
 
     Raises
     ------
-    UserError
+    Refusal
         If the file of one of them does not describe a board.
     """
     from boards.board import board_files
@@ -135,7 +135,7 @@ def board_of(name: str) -> Board:
 
     Raises
     ------
-    UserError
+    Refusal
         If there is none, or the file does not describe one.
     """
     from boards.board import board_files, read_board
@@ -146,7 +146,7 @@ def board_of(name: str) -> Board:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"Did you mean {near[0]}? " if near else ""
         listed = ", ".join(known)
-        raise UserError("there is no such board", f"{hint}Known: {listed}, or the path of a file of yours.", key="--board", value=name)
+        raise Refusal("there is no such board", f"{hint}Known: {listed}, or the path of a file of yours.", key="--board", value=name)
     return read_board(path)
 
 

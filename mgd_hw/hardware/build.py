@@ -219,7 +219,7 @@ def build(
 
     Raises
     ------
-    UserError
+    Refusal
         If the design does not fit, misses the clock, or a tool is missing or fails.
     """
     listener = listener or Silent()

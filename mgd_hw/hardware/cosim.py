@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import results_directory, staged, write_json
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
@@ -20,7 +19,7 @@ from mgd_hw.design.samples import load_design
 from mgd_hw.hardware.generate import emit_files
 from mgd_hw.hardware.netlists import SIMULATOR, check_netlist, simulable
 from mgd_hw.hardware.tools import naming_verilog, verilog_file
-from python_ref.spec.error import DesignError, naming
+from python_ref.spec.error import DesignError, Refusal, naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -276,7 +275,7 @@ def _check_disk(directory: Path, spec: DesignSpec, steps: int) -> None:
     existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
     free = shutil.disk_usage(existing).free
     if needed > 0.8 * free:
-        raise UserError(
+        raise Refusal(
             f"the traces of so many steps take {needed / 1e9:.1f} GB, and {existing} has {free / 1e9:.1f} GB free",
             "Take fewer steps, or another directory with -o.",
             key="--steps",

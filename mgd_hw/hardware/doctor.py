@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.common.errors import ToolError
 from mgd_hw.common.results import Result
+from python_ref.spec.error import ToolError
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

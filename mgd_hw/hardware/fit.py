@@ -98,7 +98,7 @@ def fit(design: str | Path | Design) -> Fitted:
 
     Raises
     ------
-    UserError
+    Refusal
         If the design cannot be built at all.
     """
     from boards.board import board_files, read_board

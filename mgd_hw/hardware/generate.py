@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import results_directory, staged
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result, plain
@@ -21,7 +20,7 @@ from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
 from mgd_hw.hardware.timeline import Timeline, timeline_of
 from mgd_hw.hardware.top import megahertz, top_manifest
-from python_ref.spec.error import DesignError, naming
+from python_ref.spec.error import DesignError, Refusal, naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,7 +135,7 @@ def generate(
 
     Raises
     ------
-    UserError
+    Refusal
         If the design or the board's clock cannot be built, if a clock or a rate is given without a board, or if the directory cannot
         be written to.
     """
@@ -145,7 +144,7 @@ def generate(
         return _for_board(built(design), board_of(board), clock, baud, out, listener)
     for key, value in (("--clock", clock), ("--baud", baud)):
         if value is not None:
-            raise UserError(
+            raise Refusal(
                 "it is a setting of a board, and no board is named", "Name one with --board, or leave it out.", key=key, value=value
             )
     design = built(design)

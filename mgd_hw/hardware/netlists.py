@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.progress import Listener
+from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     from boards.parts.netlist import Netlist
@@ -23,7 +23,7 @@ def check_netlist(part: str | None, verilog: Path | None) -> None:
 
     Raises
     ------
-    UserError
+    Refusal
         Naming the option.
     """
     from boards.parts.netlist import MODELS
@@ -31,9 +31,9 @@ def check_netlist(part: str | None, verilog: Path | None) -> None:
     if part is None:
         return
     if part not in MODELS:
-        raise UserError("Yosys has no models of its cells", f"Take {', '.join(MODELS)}.", key="--netlist", value=part)
+        raise Refusal("Yosys has no models of its cells", f"Take {', '.join(MODELS)}.", key="--netlist", value=part)
     if verilog is not None:
-        raise UserError(
+        raise Refusal(
             "a netlist is of the design's own Verilog, and --verilog takes another file in its place",
             "Leave one of them out.",
             key="--netlist",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from mgd_hw.common.errors import UserError
-from python_ref.spec.error import naming
+from python_ref.spec.error import Refusal, naming
 
 __all__ = ["naming_verilog", "verilog_file"]
 
@@ -22,10 +21,10 @@ def verilog_file(path: Path) -> Path:
     """The user's Verilog, known to be a readable file."""
     try:
         if path.is_dir():
-            raise UserError("it is a directory", "Name a file of Verilog.", key="--verilog", value=str(path))
+            raise Refusal("it is a directory", "Name a file of Verilog.", key="--verilog", value=str(path))
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
-        raise UserError(f"it cannot be read ({said})", "Name a file of Verilog.", key="--verilog", value=str(path)) from None
+        raise Refusal(f"it cannot be read ({said})", "Name a file of Verilog.", key="--verilog", value=str(path)) from None
     return path

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import write_file
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import Refusal
 
 __all__ = ["read_parameters", "write_parameters"]
 
@@ -32,13 +32,13 @@ def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np
 
     Raises
     ------
-    UserError
+    Refusal
         If the file is not there, or not of this network.
     """
 
-    def wrong(reason: str) -> UserError:
+    def wrong(reason: str) -> Refusal:
         remedy = f"Give an npz file with {', '.join(wanted)}, as --save writes it."
-        return UserError(reason, remedy, file=path, key=option)
+        return Refusal(reason, remedy, file=path, key=option)
 
     wanted: dict[str, tuple[int, ...]] = {}
     for number, layer in enumerate(spec.network.layers, 1):

@@ -72,7 +72,7 @@ def images(task: str) -> tuple[Samples, Samples]:
 
     Raises
     ------
-    UserError
+    Refusal
         If they are in neither.
     """
     from mgd_hw.data import DataSpec, load

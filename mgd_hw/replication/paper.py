@@ -11,7 +11,6 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import FOLDER, check_directory, staged
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
@@ -26,6 +25,7 @@ from mgd_hw.sweeps.driver import Outcome, carry_out, pending
 from mgd_hw.sweeps.estimate import START, shown
 from mgd_hw.sweeps.jobs import DONE, FAILED, Row, version
 from mgd_hw.sweeps.journal import Journal
+from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -181,7 +181,7 @@ class PaperFigure(Result):
 
     def plot(self) -> Drawing:
         if not self.points:
-            raise UserError("there is nothing to draw: no run is finished", "Give the same command again.", key="plot")
+            raise Refusal("there is nothing to draw: no run is finished", "Give the same command again.", key="plot")
         return draw(self.figure, self.points, self.published)
 
 
@@ -219,13 +219,13 @@ def paper(
 
     Raises
     ------
-    UserError
+    Refusal
         If there is no such figure, a number is out of range, the images are not there, or the directory cannot be written to.
     """
     listener = listener or Silent()
     of, tasks = tasks_of(figure, n, seeds, iterations)
     if workers is not None and workers < 1:
-        raise UserError("it must be positive", "Give 1 or more.", key="--workers", value=workers)
+        raise Refusal("it must be positive", "Give 1 or more.", key="--workers", value=workers)
     directory = check_directory(FOLDER / "paper" if out is None else Path(out))
     data = centred(os.environ.get("MGD_DATA", "")).digest
     if dry_run:

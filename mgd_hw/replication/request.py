@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.replication.fashion import Settings
 from mgd_hw.replication.tasks import PAPER, Pace, Task, expected, identity, pace, perform
 from mgd_hw.sweeps.jobs import Job
+from python_ref.spec.error import Refusal
 
 __all__ = ["FIGURES", "Calibration", "Figure", "PaperJobs", "calibrate", "tasks_of"]
 
@@ -105,16 +105,16 @@ def tasks_of(
 
     Raises
     ------
-    UserError
+    Refusal
         If there is no such figure, or a number is out of range.
     """
     if figure not in FIGURES:
-        raise UserError("there is no such figure", f"Known: {', '.join(FIGURES)}.", key="figure", value=figure)
+        raise Refusal("there is no such figure", f"Known: {', '.join(FIGURES)}.", key="figure", value=figure)
     of = FIGURES[figure]
     widths = of.n if n is None else tuple(dict.fromkeys(n))
     _check("--n", widths, MOST_WIDTH)
     if not widths:
-        raise UserError("no width is named", "Give some, such as 1,2,4.", key="--n")
+        raise Refusal("no width is named", "Give some, such as 1,2,4.", key="--n")
     of = replace(of, n=widths, seeds=of.seeds if seeds is None else seeds, iterations=of.iterations if iterations is None else iterations)
     _check("--seeds", (of.seeds,), MOST_SEEDS)
     _check("--iterations", (of.iterations,), MOST_ITERATIONS)
@@ -134,7 +134,7 @@ def tasks_of(
 def _check(key: str, values: Iterable[int], most: int) -> None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise UserError(f"it is not a number from 1 to {most:,}", "Give one that is.", key=key, value=value)
+            raise Refusal(f"it is not a number from 1 to {most:,}", "Give one that is.", key=key, value=value)
 
 
 @dataclass(frozen=True, eq=False)

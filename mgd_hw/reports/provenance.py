@@ -6,10 +6,10 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from mgd_hw.common.errors import ToolError
 from mgd_hw.common.results import Result
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
+from python_ref.spec.error import ToolError
 
 __all__ = ["Provenance", "provenance"]
 

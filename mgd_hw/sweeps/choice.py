@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError, shown
 from mgd_hw.common.results import Result
 from mgd_hw.data.kinds import KINDS, MEASURES, Measure
 from mgd_hw.learn.runs import interval
@@ -20,6 +19,7 @@ from mgd_hw.sweeps.jobs import DONE, FIT, SYNTH, TRAIN
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import Place
 from mgd_hw.sweeps.vary import nearest
+from python_ref.spec.error import Refusal, shown
 
 __all__ = ["Condition", "Found", "best", "measures_of", "read_condition", "size_of", "summary", "unbeaten"]
 
@@ -202,7 +202,7 @@ def read_condition(text: str) -> Condition:
 
     Raises
     ------
-    UserError
+    Refusal
         If it is anything else.
     """
     terms = []
@@ -210,7 +210,7 @@ def read_condition(text: str) -> Condition:
         match = _TERM.fullmatch(term)
         if not match:
             remedy = 'Write a column, one of > >= < <= == !=, and a value: "accuracy>0.9 and lut<5000", say.'
-            raise UserError(f"{shown(term)} is not a comparison", remedy, key="--best", value=text)
+            raise Refusal(f"{shown(term)} is not a comparison", remedy, key="--best", value=text)
         name, comparison, value = match.groups()
         terms.append((name, comparison, _wanted(value)))
     return Condition(text, tuple(terms))
@@ -233,7 +233,7 @@ def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) 
 
     Raises
     ------
-    UserError
+    Refusal
         If a column is unknown, or no design satisfies the condition.
     """
     option = "--maximize" if largest else "--minimize"
@@ -241,17 +241,17 @@ def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) 
     for name, where in (*((name, "--best") for name, _, _ in condition.terms), (key, option)):
         if name not in known:
             listed = f"Columns: {', '.join(known)}."
-            raise UserError("the sweep has no such column", nearest(name, known) + listed, key=where, value=name)
+            raise Refusal("the sweep has no such column", nearest(name, known) + listed, key=where, value=name)
     allowed = [each for each in found if condition.holds(each)]
     if not allowed:
-        raise UserError(f"none of the {len(found)} designs satisfies it", _closest(found, condition), key="--best", value=condition.text)
+        raise Refusal(f"none of the {len(found)} designs satisfies it", _closest(found, condition), key="--best", value=condition.text)
     allowed = [each for each in allowed if not each.figures.get("diverged")]
     if not allowed:
         reason = "of every design that satisfies it, a run diverged"
-        raise UserError(reason, "Take smaller learning rates, or wider formats.", key="--best", value=condition.text)
+        raise Refusal(reason, "Take smaller learning rates, or wider formats.", key="--best", value=condition.text)
     ranked = [each for each in allowed if isinstance(each.value(key), (int, float))]
     if not ranked:
-        raise UserError("it is not a number for any design that satisfies --best", "Name another column.", key=option, value=key)
+        raise Refusal("it is not a number for any design that satisfies --best", "Name another column.", key=option, value=key)
     sign = -1 if largest else 1
     return min(ranked, key=lambda each: (sign * each.value(key), *(-value for value in _objectives(each))))
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mgd_hw.common.errors import ToolError, UserError
 from mgd_hw.common.progress import Listener
 from mgd_hw.sweeps.jobs import Job, Row, run_jobs, single_threaded
+from python_ref.spec.error import Refusal, ToolError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -53,13 +53,13 @@ def crew_of(scheduler: str | None, workers: int | None, listener: Listener) -> C
 
     Raises
     ------
-    UserError
+    Refusal
         If the scheduler cannot be reached, or has no workers.
     """
     if scheduler is None:
         return Local(workers or os.cpu_count() or 1)
     if workers is not None:
-        raise UserError("a cluster has the workers that it has", "Leave it out.", key="--workers", value=workers)
+        raise Refusal("a cluster has the workers that it has", "Leave it out.", key="--workers", value=workers)
     return Cluster(scheduler, listener)
 
 
@@ -160,7 +160,7 @@ class Cluster:
         except (OSError, ValueError, TypeError, ImportError) as error:
             said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
             reason = f"there is no Dask scheduler to be reached ({said})"
-            raise UserError(reason, "`dask scheduler` starts one, and says its address.", key="--scheduler", value=address) from None
+            raise Refusal(reason, "`dask scheduler` starts one, and says its address.", key="--scheduler", value=address) from None
         try:
             if not self.size():
                 listener.say(f"Waiting for workers of {address}.")
@@ -168,7 +168,7 @@ class Cluster:
         except (TimeoutError, distributed.TimeoutError):
             self.close()
             reason, remedy = "the scheduler has no workers", f"`dask worker {address}` starts one."
-            raise UserError(reason, remedy, key="--scheduler", value=address) from None
+            raise Refusal(reason, remedy, key="--scheduler", value=address) from None
         self._pool = self._client.get_executor(pure=False, retries=0)
 
     def size(self) -> int:
@@ -187,7 +187,7 @@ class Cluster:
             if "deserializ" in str(error):
                 raise self._cannot(error) from error
             reason = f"the scheduler went away; what was finished is kept ({type(error).__name__})"
-            raise UserError(reason, "Start it, and give the same command again.", key="--scheduler", value=self.address) from error
+            raise Refusal(reason, "Start it, and give the same command again.", key="--scheduler", value=self.address) from error
 
     def submit(self, jobs: Sequence[Job], version: str) -> Future[list[Row]]:
         """By a worker."""
@@ -206,9 +206,9 @@ class Cluster:
         except (ImportError, AttributeError) as error:
             raise self._cannot(error) from error
 
-    def _cannot(self, error: BaseException) -> UserError:
+    def _cannot(self, error: BaseException) -> Refusal:
         reason = f"its workers cannot do a run ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        return UserError(reason, "Install mgd-hw on every worker.", key="--scheduler", value=self.address)
+        return Refusal(reason, "Install mgd-hw on every worker.", key="--scheduler", value=self.address)
 
     def close(self) -> None:
         """Forget what was not finished, and leave the cluster."""

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.progress import Listener
 from mgd_hw.sweeps.crew import PATIENCE, Crew, Lost
 from mgd_hw.sweeps.estimate import START, shown
 from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Job, Row
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import REFUSAL, Plan
+from python_ref.spec.error import Refusal
 
 __all__ = ["Estimates", "Outcome", "Planned", "carry_out", "drive", "pending"]
 
@@ -179,7 +179,7 @@ def drive(
 
     Raises
     ------
-    UserError
+    Refusal
         If the journal cannot be written, or nobody can do a job.
     """
     outcome, begun = Outcome(), time.perf_counter()
@@ -233,14 +233,14 @@ def _check_deserted(crew: Crew, since: float, listener: Listener) -> float:
         listener.say(f"All workers are gone; waiting {PATIENCE} s for others.")
     elif time.monotonic() - since > PATIENCE:
         reason = "all workers are gone; what was finished is kept"
-        raise UserError(reason, "Start some, and give the same command again.", key="--scheduler")
+        raise Refusal(reason, "Start some, and give the same command again.", key="--scheduler")
     return since or time.monotonic()
 
 
 def _check_alive(outcome: Outcome, size: int) -> None:
     """Give up if all workers died some times, and none has finished a job."""
     if not outcome.rows[DONE] and outcome.lost > 2 * STRIKES * size:
-        raise UserError(
+        raise Refusal(
             "workers die before they finish a run",
             'Give them more memory, or take fewer with --workers. A script needs `if __name__ == "__main__":` around the call.',
             key="--workers",

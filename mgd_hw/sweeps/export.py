@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import staged
 from mgd_hw.common.results import plain
 from mgd_hw.sweeps.choice import Found
 from mgd_hw.sweeps.jobs import DONE, FIT, SYNTH, TRAIN
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import REFUSAL
+from python_ref.spec.error import Refusal
 
 __all__ = ["export", "rows_of"]
 
@@ -104,7 +104,7 @@ def _failures(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(
+        raise Refusal(
             f"writing failed ({error.strerror or error})",
             "Free some space, and give the same command again: all rows are kept, none is run again.",
             key="-o",

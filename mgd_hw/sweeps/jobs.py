@@ -14,7 +14,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.common.errors import UserError
+from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     from mgd_hw.data import Data, DataSpec
@@ -115,12 +115,12 @@ def run_jobs(jobs: Sequence[Job], expected: str) -> list[Row]:
 
     Raises
     ------
-    UserError
+    Refusal
         If this worker's package is of another version than the driver's.
     """
     if version() != expected:
         reason = f"a worker has version {version()} of mgd-hw, and this is {expected}"
-        raise UserError(reason, "Install the same on every worker.", key="--scheduler")
+        raise Refusal(reason, "Install the same on every worker.", key="--scheduler")
     return [_run(job) for job in jobs]
 
 
@@ -131,7 +131,7 @@ def _run(job: Job) -> Row:
         if job.module:
             import_module(job.module)
         columns = _KINDS[job.kind](job)
-    except UserError as error:
+    except Refusal as error:
         status, message = REFUSED, str(error)
     except Exception as error:  # whatever it is, the other runs go on, and it is told of
         said = " ".join(str(error).split())[:300]

@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.sweeps.jobs import DONE, REFUSED, Row
+from python_ref.spec.error import Refusal
 
 __all__ = ["JOURNAL", "Entry", "Journal"]
 
@@ -48,7 +48,7 @@ class Journal:
 
     Raises
     ------
-    UserError
+    Refusal
         If another sweep writes there, or the file is none of ours.
     """
 
@@ -59,7 +59,7 @@ class Journal:
         self.path = directory / self.FILE
         self._lock: sqlite3.Connection | None = None
         if not write and not self.path.is_file():
-            raise UserError(
+            raise Refusal(
                 f"there is no {self.WHAT} in this folder", "Run one first, or name its folder with -o.", key="-o", value=str(directory)
             )
         with self._failures():
@@ -92,7 +92,7 @@ class Journal:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
             reason = f"another {self.WHAT}{self._other()} is at work in this folder"
-            raise UserError(reason, "Wait for its end, or name another folder.", key="-o", value=str(directory)) from None
+            raise Refusal(reason, "Wait for its end, or name another folder.", key="-o", value=str(directory)) from None
         return lock
 
     def _other(self) -> str:
@@ -107,7 +107,7 @@ class Journal:
         tables = self._rows.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if found not in ((0, FORMAT) if write and not tables else (FORMAT,)):
             reason = f"it is not the journal of a {self.WHAT}, or that of another version"
-            raise UserError(reason, "Name another folder with -o.", file=self.path)
+            raise Refusal(reason, "Name another folder with -o.", file=self.path)
         if write:
             self._rows.execute("PRAGMA journal_mode = WAL")
             self._rows.execute("PRAGMA synchronous = FULL")
@@ -124,8 +124,8 @@ class Journal:
             said = getattr(error, "strerror", None) or str(error)
             if code == sqlite3.SQLITE_NOTADB:
                 reason = f"it is not the journal of a {self.WHAT}"
-                raise UserError(reason, "Name another folder with -o.", file=self.path) from None
-            raise UserError(
+                raise Refusal(reason, "Name another folder with -o.", file=self.path) from None
+            raise Refusal(
                 f"the journal cannot be written ({said})",
                 "Free some space, or mend what is wrong, and give the same command again: it goes on after the rows that were kept.",
                 file=self.path,

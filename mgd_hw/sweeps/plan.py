@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import plain
 from mgd_hw.data.tasks import DataSpec
@@ -20,6 +19,7 @@ from mgd_hw.design.reader import parse
 from mgd_hw.design.run import check_length
 from mgd_hw.sweeps.jobs import FIT, SYNTH, TRAIN, Job, version
 from mgd_hw.sweeps.vary import OPTION, Axis, Editor, axes_of, combinations
+from python_ref.spec.error import Refusal
 
 __all__ = ["MODELS", "REFUSAL", "Combination", "Place", "Plan", "Request", "make_plan"]
 
@@ -106,7 +106,7 @@ class Combination:
         Of the design's structure, as every command prints it.
     seed, steps, work : int
         The design's own seed; steps of a run; synapses visited in a step, about.
-    refused : UserError or None
+    refused : Refusal or None
         Why there is none.
     """
 
@@ -119,7 +119,7 @@ class Combination:
     seed: int = 0
     steps: int = 0
     work: int = 0
-    refused: UserError | None = None
+    refused: Refusal | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +201,7 @@ def make_plan(
 
     Raises
     ------
-    UserError
+    Refusal
         If a key or value is none, or no combination of them is allowed.
     """
     axes = axes_of(vary)
@@ -224,16 +224,16 @@ def _check(request: Request) -> None:
     )
     for key, contradicted, reason, remedy in contradictions:
         if key in keys and contradicted:
-            raise UserError(reason, remedy, key=f"{OPTION} {key}")
+            raise Refusal(reason, remedy, key=f"{OPTION} {key}")
     for key in sorted(keys):
         if key.startswith("compare.backprop") and "backprop" not in request.models:
-            raise UserError("it is of back-propagation alone, which is not trained", "Add --backprop.", key=f"{OPTION} {key}")
+            raise Refusal("it is of back-propagation alone, which is not trained", "Add --backprop.", key=f"{OPTION} {key}")
         if key == "data.validation_fraction" and not request.validate:
-            raise UserError("no validation samples are kept", "Add --validate.", key=f"{OPTION} {key}")
+            raise Refusal("no validation samples are kept", "Add --validate.", key=f"{OPTION} {key}")
     if not request.models:
-        raise UserError(f"models must be some of {', '.join(MODELS)}", "Name one.", key="models")
+        raise Refusal(f"models must be some of {', '.join(MODELS)}", "Name one.", key="models")
     if not 1 <= request.seeds <= MAX_SEEDS:
-        raise UserError(f"it must be from 1 to {MAX_SEEDS:,}", "Take fewer.", key="--seeds", value=request.seeds)
+        raise Refusal(f"it must be from 1 to {MAX_SEEDS:,}", "Take fewer.", key="--seeds", value=request.seeds)
 
 
 class _Checker:
@@ -241,7 +241,7 @@ class _Checker:
 
     def __init__(self, request: Request, listener: Listener) -> None:
         self.request, self.listener = request, listener
-        self._data: dict[tuple[object, ...], UserError | None] = {}
+        self._data: dict[tuple[object, ...], Refusal | None] = {}
         self._files: dict[Path, str] = {}
 
     def combinations(self) -> Iterator[Combination]:
@@ -255,7 +255,7 @@ class _Checker:
                 self.listener.progress("Checking the combinations", number, total)
             try:
                 yield self._checked(number, values, parse(editor.edited(values), design.path))
-            except UserError as error:
+            except Refusal as error:
                 yield Combination(number, values, refused=error)
 
     def _checked(self, number: int, values: tuple[Any, ...], design: Design) -> Combination:
@@ -290,7 +290,7 @@ class _Checker:
             self._data[key] = None
             try:
                 load_design(design, validate=self.request.validate)
-            except UserError as error:
+            except Refusal as error:
                 self._data[key] = error
         found = self._data[key]
         if found is not None:

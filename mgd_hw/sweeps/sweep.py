@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.files import FOLDER, check_directory
 from mgd_hw.common.progress import Listener, Silent
 from mgd_hw.common.results import Result
@@ -26,6 +25,7 @@ from mgd_hw.sweeps.journal import JOURNAL, Journal
 from mgd_hw.sweeps.picture import pareto
 from mgd_hw.sweeps.plan import DEFAULT_BOARD, MODELS, Place, Plan, make_plan
 from mgd_hw.sweeps.vary import Editor, nearest, paths_made_absolute, read_axes
+from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -254,7 +254,7 @@ class Swept(Result):
 
     def plot(self) -> Figure:
         if not self.found:
-            raise UserError("there is nothing to draw: no run is finished", "Give the sweep's command again.", key="plot")
+            raise Refusal("there is nothing to draw: no run is finished", "Give the sweep's command again.", key="plot")
         return pareto(self.found)
 
 
@@ -312,12 +312,12 @@ def sweep(
 
     Raises
     ------
-    UserError
+    Refusal
         If a key, a value or every combination is refused; if another sweep is at work in the directory; if it cannot be written to.
     """
     if design is None:
         if vary:
-            raise UserError("a design is varied, and none is named", "Name it first: mgd-hw sweep DESIGN --vary …", key="--vary")
+            raise Refusal("a design is varied, and none is named", "Name it first: mgd-hw sweep DESIGN --vary …", key="--vary")
         return choose(latest() if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
     design, vary = read(design), vary if isinstance(vary, Mapping) else read_axes(vary)
     listener = listener or Silent()
@@ -399,11 +399,11 @@ def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
     for name in boards:
         board = board_of(name)
         if board.part.name in found:
-            raise UserError(f"{found[board.part.name].board} has the same part", "Name one of them.", key="--board", value=name)
+            raise Refusal(f"{found[board.part.name].board} has the same part", "Name one of them.", key="--board", value=name)
         found[board.part.name] = Place(board.part.name, board.name, float(board.core_mhz), True)
     for name in targets:
         if name not in TARGETS:
-            raise UserError("there is no such part", f"{nearest(name, TARGETS)}Known: {', '.join(TARGETS)}.", key="--target", value=name)
+            raise Refusal("there is no such part", f"{nearest(name, TARGETS)}Known: {', '.join(TARGETS)}.", key="--target", value=name)
         board = next(board for board in known if board.part.name == name)
         found.setdefault(name, Place(name, board.name, float(board.core_mhz), True))
     if not found:
@@ -421,7 +421,7 @@ Wanted = tuple[Condition, str | None, bool]
 def _wanted(condition: str | None, minimize: str | None, maximize: str | None) -> Wanted | None:
     """What the best design is, if it is asked for; without a column, the one with the best measure of its kind of task."""
     if minimize is not None and maximize is not None:
-        raise UserError("--minimize is given too", "Give one of them.", key="--maximize", value=maximize)
+        raise Refusal("--minimize is given too", "Give one of them.", key="--maximize", value=maximize)
     if condition is None and minimize is None and maximize is None:
         return None
     return read_condition(condition or ""), minimize or maximize, minimize is None
@@ -476,7 +476,7 @@ def _best(found: Sequence[Found], journal: Journal, wanted: Wanted) -> Best:
         measure, *others = measures_of(found)
         if others:
             reason = f"the designs are judged by {measure.name} and by {others[0].name}"
-            raise UserError(reason, "Name a column that all have, with --minimize or --maximize.", key="--best", value=condition.text)
+            raise Refusal(reason, "Name a column that all have, with --minimize or --maximize.", key="--best", value=condition.text)
         key, largest = measure.name, measure.larger_is_better
     chosen = best(found, condition, key, largest)
     notes = journal.notes()
@@ -492,12 +492,12 @@ def latest(folder: Path = FOLDER) -> Path:
 
     Raises
     ------
-    UserError
+    Refusal
         If there was none.
     """
     found = sorted(folder.glob(f"*/{SUBFOLDER}/{JOURNAL}"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise UserError(f"no sweep is in {folder}", "Name the folder of one with -o, or a DESIGN to sweep.", key="-o")
+        raise Refusal(f"no sweep is in {folder}", "Name the folder of one with -o, or a DESIGN to sweep.", key="-o")
     return found[-1].parent
 
 
@@ -506,7 +506,7 @@ def choose(directory: Path, *, condition: str | None = None, minimize: str | Non
 
     Raises
     ------
-    UserError
+    Refusal
         If there was none, or no design satisfies the condition.
     """
     wanted = _wanted(condition, minimize, maximize) or (read_condition(""), None, True)
@@ -515,7 +515,7 @@ def choose(directory: Path, *, condition: str | None = None, minimize: str | Non
         places = [Place(target, board, clock, synthesise) for target, board, clock, synthesise in notes["places"]]
         found = summary(journal, places)
         if not found:
-            raise UserError("no run of its last sweep is finished", "Give the sweep's command again.", key="-o", value=str(directory))
+            raise Refusal("no run of its last sweep is finished", "Give the sweep's command again.", key="-o", value=str(directory))
         runs = sum(row.status == DONE for _, row, _ in journal.planned(TRAIN))
         chosen = _best(found, journal, wanted)
         name = parse(notes["text"], notes["path"]).name

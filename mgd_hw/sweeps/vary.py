@@ -11,9 +11,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mgd_hw.common.errors import UserError, shown
 from mgd_hw.design.keys import KEYS
 from mgd_hw.design.reader import read_values
+from python_ref.spec.error import Refusal, shown
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -48,7 +48,7 @@ def read_axes(texts: Iterable[str]) -> dict[str, list[Any]]:
 
     Raises
     ------
-    UserError
+    Refusal
         If one is not of that form, or two name the same key.
     """
     found: dict[str, list[Any]] = {}
@@ -56,9 +56,9 @@ def read_axes(texts: Iterable[str]) -> dict[str, list[Any]]:
         key, equals, values = text.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise UserError("it is not of the form key=v1,v2", "Write formats.weight=SQ4.4,SQ4.8, say.", key=OPTION, value=text)
+            raise Refusal("it is not of the form key=v1,v2", "Write formats.weight=SQ4.4,SQ4.8, say.", key=OPTION, value=text)
         if key in found:
-            raise UserError("the key is varied twice", "Give all its values at once.", key=OPTION, value=text)
+            raise Refusal("the key is varied twice", "Give all its values at once.", key=OPTION, value=text)
         found[key] = [_value(key, piece) for piece in _pieces(key, values)]
     return found
 
@@ -82,7 +82,7 @@ def _pieces(key: str, text: str) -> list[str]:
             pieces.append(text[start:place])
             start = place + 1
     if depth or quote:
-        raise UserError("brackets or quotation marks do not match", "Write the values as TOML has them.", key=f"{OPTION} {key}", value=text)
+        raise Refusal("brackets or quotation marks do not match", "Write the values as TOML has them.", key=f"{OPTION} {key}", value=text)
     return [piece.strip() for piece in (*pieces, text[start:])]
 
 
@@ -95,8 +95,8 @@ def _value(key: str, text: str) -> Any:
         if re.fullmatch(BARE, text):
             return text
     if not text:
-        raise UserError("a value is empty", 'Leave out the comma, or write "" for empty text.', key=f"{OPTION} {key}")
-    raise UserError("it is not a TOML value", f'Write text between quotation marks: "{text[:40]}", say.', key=f"{OPTION} {key}", value=text)
+        raise Refusal("a value is empty", 'Leave out the comma, or write "" for empty text.', key=f"{OPTION} {key}")
+    raise Refusal("it is not a TOML value", f'Write text between quotation marks: "{text[:40]}", say.', key=f"{OPTION} {key}", value=text)
 
 
 def axes_of(vary: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
@@ -104,18 +104,18 @@ def axes_of(vary: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
 
     Raises
     ------
-    UserError
+    Refusal
         If a key is unknown, a value is none of its, or one is given twice.
     """
     axes = []
     for key, values in vary.items():
         if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
-            raise UserError("there is no value", "Give a list of values.", key=f"{OPTION} {key}", value=values or None)
+            raise Refusal("there is no value", "Give a list of values.", key=f"{OPTION} {key}", value=values or None)
         read: list[Any] = []
         for value in values:
             found = read_values({key: value}, OPTION)
             if found in read:
-                raise UserError(f"the value {shown(value)} is given twice", "Give each value once.", key=f"{OPTION} {key}")
+                raise Refusal(f"the value {shown(value)} is given twice", "Give each value once.", key=f"{OPTION} {key}")
             read.append(found)
         axes.append(Axis(key, tuple(values)))
     _check_size(axes)
@@ -128,7 +128,7 @@ def _check_size(axes: Sequence[Axis]) -> None:
         count *= len(axis.values)
     if count > MAX_COMBINATIONS:
         reason = f"there are {count:,} combinations, more than a sweep takes ({MAX_COMBINATIONS:,})"
-        raise UserError(reason, "Vary fewer keys, or give fewer values.", key=OPTION)
+        raise Refusal(reason, "Vary fewer keys, or give fewer values.", key=OPTION)
 
 
 def combinations(axes: Sequence[Axis]) -> Iterable[tuple[Any, ...]]:

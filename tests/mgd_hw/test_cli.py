@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 
 import mgd_hw
 from mgd_hw.cli import SECTIONS, commands
-from mgd_hw.common.errors import ToolError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load, parse, shipped
 from mgd_hw.learn import trainers
 from mgd_hw.learn.compare import compare_models
+from python_ref.spec.error import ToolError
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,11 +14,11 @@ import pytest
 
 import mgd_hw
 from mgd_hw import cli, flow
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.results import Result
+from python_ref.spec.error import Refusal
 
 ROOT = Path(__file__).parents[2]
-VERBS = tuple(name for name in mgd_hw.__all__ if name not in ("ToolError", "UserError", "read"))
+VERBS = tuple(name for name in mgd_hw.__all__ if name not in ("ToolError", "Refusal", "read"))
 NAMES = {"virtual": "serve"}
 """Commands whose function has another name."""
 
@@ -32,7 +32,7 @@ def test_a_verb_has_one_result_type(name: str) -> None:
     """Its own, or a plan of the same where nothing is run; it stands in the module of the function."""
     function = getattr(mgd_hw, name)
     module = import_module(function.__module__)
-    assert function.__module__ == f"mgd_hw.{mgd_hw._MODULES[name]}"
+    assert function.__module__ == mgd_hw._MODULES[name]
     hints = typing.get_type_hints(function, {**vars(typing), **vars(module)})
     told = hints["ready"] if name == "serve" else hints["return"]
     kinds = [kind for each in typing.get_args(told) or (told,) for kind in (each if isinstance(each, list) else [each])]
@@ -57,14 +57,18 @@ def test_no_module_hides_a_verb(name: str) -> None:
 def test_names_are_those_that_type_checkers_see() -> None:
     tree = ast.parse(Path(mgd_hw.__file__).read_text(encoding="utf-8"))
     seen = {
-        alias.name: str(node.module).removeprefix("mgd_hw.")
+        alias.name: str(node.module)
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("mgd_hw.")
+        if isinstance(node, ast.ImportFrom) and node.module not in ("__future__", "importlib", "typing")
         for alias in node.names
     }
     assert seen == mgd_hw._MODULES
     assert sorted(seen) == sorted(mgd_hw.__all__)
     assert set(mgd_hw.__all__) <= set(dir(mgd_hw))
+
+
+def test_the_former_name_of_a_refusal_still_works() -> None:
+    assert mgd_hw.UserError is mgd_hw.Refusal
 
 
 def test_nothing_is_loaded_before_it_is_used() -> None:
@@ -87,5 +91,5 @@ def test_the_former_module_has_the_same_functions() -> None:
 
 
 def test_a_clock_without_a_board_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^--clock = 20\.0: it is a setting of a board, and no board is named\. Name one with --board"):
+    with pytest.raises(Refusal, match=r"^--clock = 20\.0: it is a setting of a board, and no board is named\. Name one with --board"):
         mgd_hw.generate("xor", clock=20.0)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mgd_hw.common.errors import shown
 from mgd_hw.data.csv.cells import NUMBER
 from mgd_hw.data.csv.index import index_evidence
 from mgd_hw.data.csv.layout import Layout
 from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.request import Request
+from python_ref.spec.error import shown
 
 __all__ = ["LABEL_NAMES", "Columns", "Selection", "choose_columns"]
 
@@ -80,7 +80,7 @@ class Columns:
 
         Raises
         ------
-        UserError
+        Refusal
             If no column, or more than one, fits.
         """
         if isinstance(wanted, bool) or not isinstance(wanted, (int, str)):
@@ -137,7 +137,7 @@ def choose_columns(request: Request, layout: Layout, columns: Columns, notes: No
 
     Raises
     ------
-    UserError
+    Refusal
         If a key selects a column that does not exist, if several columns have a usual name of a label and the design file
         names none, or if no label or no feature is left.
     """

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError, shown
 from mgd_hw.data.csv.cells import NUMBER, Kind, foreign_form, kind_of, to_float
 from mgd_hw.data.csv.columns import Selection
 from mgd_hw.data.csv.index import index_evidence
 from mgd_hw.data.csv.notes import Notes, capitalized, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
 from mgd_hw.data.csv.request import Request
+from python_ref.spec.error import Refusal, shown
 
 __all__ = ["find_index_columns", "read_inputs"]
 
@@ -45,7 +45,7 @@ def read_inputs(request: Request, table: ParsedTable, notes: Notes) -> np.ndarra
 
     Raises
     ------
-    UserError
+    Refusal
         If a cell is missing, infinite, or not a number.
     """
     features = table.selection.features
@@ -95,7 +95,7 @@ def _fault(column: int, texts: list[str], kinds: list[Kind]) -> _Fault:
     return _Fault(column, row, kinds[row], texts[row])
 
 
-def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> UserError:
+def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> Refusal:
     """Return the error about columns of words, if there are any, or else about the first cell that is at fault."""
     wordy = [fault for fault in faults if fault.wordy]
     if wordy:
@@ -114,10 +114,10 @@ def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> User
         reason = f"the value is not a number: {shown(fault.text)}"
         mark = "point" if table.decimal == "." else "comma"
         remedy = f"Write numbers with a decimal {mark}, without units and without thousands separators."
-    return UserError(f"{table.place(fault.row, fault.column)}: {reason}", remedy, file=table.path)
+    return Refusal(f"{table.place(fault.row, fault.column)}: {reason}", remedy, file=table.path)
 
 
-def _refused_columns(request: Request, table: ParsedTable, wordy: list[_Fault]) -> UserError:
+def _refused_columns(request: Request, table: ParsedTable, wordy: list[_Fault]) -> Refusal:
     """Return the error about the first column of words, and about those that hold the same: words, or numbers in a foreign form."""
     columns = table.columns
     fault = wordy[0]
@@ -139,7 +139,7 @@ def _refused_columns(request: Request, table: ParsedTable, wordy: list[_Fault]) 
         if labels and table.selection.by_place and _are_numbers(table, table.selection.labels[0]):
             label = columns.describe(table.selection.labels[0])
             remedy = f"If a column of words is the label, rather than {label}, write {columns.label_lines(labels)} in [data]. {remedy}"
-    return UserError(f"{reason}{more if alike[1:] else ''}", remedy, file=table.path)
+    return Refusal(f"{reason}{more if alike[1:] else ''}", remedy, file=table.path)
 
 
 def _column_form(table: ParsedTable, column: int) -> tuple[str, ...]:

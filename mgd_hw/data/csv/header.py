@@ -6,13 +6,13 @@ import re
 
 import numpy as np
 
-from mgd_hw.common.errors import shown
 from mgd_hw.data.csv.cells import Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.columns import LABEL_NAMES, Columns
 from mgd_hw.data.csv.layout import Layout, no_samples, one_column
 from mgd_hw.data.csv.notes import Notes, first_few
 from mgd_hw.data.csv.request import Request
 from mgd_hw.data.csv.rows import Scan, empty_at_end, uneven_row
+from python_ref.spec.error import shown
 
 __all__ = ["find_columns"]
 
@@ -27,7 +27,7 @@ def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> 
 
     Raises
     ------
-    UserError
+    Refusal
         If the table has no samples or one column, if its first row has another length than the others, or if the row may
         be a header or a sample alike.
     """

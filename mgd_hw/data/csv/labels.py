@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError, shown
 from mgd_hw.data.csv.cells import Kind, foreign_form, kind_of, to_float
 from mgd_hw.data.csv.notes import Notes, first_few
 from mgd_hw.data.csv.parsing import ParsedTable
+from python_ref.spec.error import Refusal, shown
 
 __all__ = ["LONGEST_LABEL", "read_answers"]
 
@@ -24,7 +24,7 @@ def read_answers(table: ParsedTable, notes: Notes) -> np.ndarray:
 
     Raises
     ------
-    UserError
+    Refusal
         If a label is missing, infinite or too long.
     """
     cells: list[list[str]] = []
@@ -52,7 +52,7 @@ def _label_kinds(table: ParsedTable, column: int, texts: list[str], notes: Notes
     if wrong:
         row = next(row for row, text in enumerate(texts) if text in wrong)
         reason, remedy = wrong[texts[row]]
-        raise UserError(f"{table.place(row, column)}: {reason}", remedy, file=table.path)
+        raise Refusal(f"{table.place(row, column)}: {reason}", remedy, file=table.path)
     name = table.columns.describe(column)
     missing = sorted(text for text, kind in kinds.items() if kind is Kind.MISSING)
     if missing:
@@ -104,4 +104,4 @@ def _refuse_infinite(table: ParsedTable, answers: np.ndarray, cells: list[list[s
     """Refuse labels too large for float64; answers and cells have one row for each label column."""
     for which, row in np.argwhere(~np.isfinite(answers))[:1]:
         reason = f"the label is too large for float64 ({cells[which][row][:40]})"
-        raise UserError(f"{table.place(row, table.selection.labels[which])}: {reason}", "Replace it.", file=table.path)
+        raise Refusal(f"{table.place(row, table.selection.labels[which])}: {reason}", "Replace it.", file=table.path)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from mgd_hw.common.errors import UserError, shown
 from mgd_hw.data.csv.cells import NUMBER, Kind, decimal_marks, kind_of
 from mgd_hw.data.csv.notes import Notes
 from mgd_hw.data.csv.request import Request, can_delimit
 from mgd_hw.data.csv.text import refuse_other_formats, split_rows, text_lines
+from python_ref.spec.error import Refusal, shown
 
 __all__ = ["Layout", "find_layout", "no_samples", "one_column"]
 
@@ -64,7 +64,7 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
 
     Raises
     ------
-    UserError
+    Refusal
         If the text holds no samples, has another format, has one column with each of the usual delimiters, or names a
         delimiter by ``sep=`` that cannot be one.
     """
@@ -91,7 +91,7 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
         body = [first, *_limited(lines, len(first))]
     if said and not request.delimiter and not can_delimit(said):
         reason = f"line 1 names the delimiter {shown(said)}, which cannot stand between cells"
-        raise UserError(reason, "Write sep=; there, for example, or name the delimiter (data.delimiter).", file=request.path)
+        raise Refusal(reason, "Write sep=; there, for example, or name the delimiter (data.delimiter).", file=request.path)
     delimiter = request.delimiter or said or _delimiter(request, body, notes)
     rows = _sample_rows(body, delimiter) or [[]]
     start = _table_start(lead, delimiter, len(rows[0]), said is not None)
@@ -100,15 +100,15 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
     return Layout(delimiter, sum(len(line.encode()) for line in lead[:start]), start, rows, _usual_width(rows))
 
 
-def no_samples(path: Path, reason: str) -> UserError:
+def no_samples(path: Path, reason: str) -> Refusal:
     """Return the error about a file without samples; the reason is a clause."""
-    return UserError(reason, "Give one line per sample: its inputs and its label.", file=path)
+    return Refusal(reason, "Give one line per sample: its inputs and its label.", file=path)
 
 
-def one_column(path: Path) -> UserError:
+def one_column(path: Path) -> Refusal:
     """Return the error about a file whose lines have one cell, or no other than empty ones."""
     remedy = "Give the inputs and the label of a sample in one line, with commas between, or name the delimiter (data.delimiter)."
-    return UserError("it has one column", remedy, file=path)
+    return Refusal("it has one column", remedy, file=path)
 
 
 def _limited(lines: Iterator[str], characters: int) -> Iterator[str]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.csv.cells import NUMBER, Kind, kind_of
 from mgd_hw.data.csv.columns import Columns, Selection
 from mgd_hw.data.csv.layout import Layout
 from mgd_hw.data.csv.notes import Notes
 from mgd_hw.data.csv.request import Request
 from mgd_hw.data.csv.rows import Scan
+from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def parse_cells(request: Request, data: bytes, layout: Layout, scan: Scan, selec
 
     Raises
     ------
-    UserError
+    Refusal
         If pandas cannot parse the table, or numbers have different decimal marks.
     """
     offset, first = (layout.offset, 0) if selection.columns.header is None else (scan.second, 1)
@@ -93,7 +93,7 @@ def parse_cells(request: Request, data: bytes, layout: Layout, scan: Scan, selec
     point = _first_with(table, ".")
     if point is not None:
         reason = f"line {comma[0]} has a decimal comma ({comma[1]}), line {point[0]} a decimal point ({point[1]})"
-        raise UserError(reason, "Write all numbers with the same decimal mark, and none for thousands.", file=request.path)
+        raise Refusal(reason, "Write all numbers with the same decimal mark, and none for thousands.", file=request.path)
     notes.guess("decimal mark", "comma", f"line {comma[0]} holds {comma[1]}")
     if thousands:
         notes.warn(
@@ -128,10 +128,10 @@ def _parsed(path: Path, data: bytes, delimiter: str, decimal: str, selection: Se
         )
     except pandas.errors.ParserError as error:
         if "EOF inside string" not in str(error):
-            raise UserError(f"it cannot be parsed ({error})", "Check its quotes.", file=path) from None
-        raise UserError(f"the row at line {lines[-1]} has a quoted cell that does not end", "Close the quotes.", file=path) from None
+            raise Refusal(f"it cannot be parsed ({error})", "Check its quotes.", file=path) from None
+        raise Refusal(f"the row at line {lines[-1]} has a quoted cell that does not end", "Close the quotes.", file=path) from None
     if len(frame) != len(lines):
-        raise UserError(f"its quotes can be read as {len(lines)} or as {len(frame)} rows", "Check its quotes.", file=path)
+        raise Refusal(f"its quotes can be read as {len(lines)} or as {len(frame)} rows", "Check its quotes.", file=path)
     return frame
 
 

@@ -95,7 +95,7 @@ def read_csv(
 
     Raises
     ------
-    UserError
+    Refusal
         If the file cannot be read, is not a table of numbers with labels, or does not fit the parameters.
     """
     request = Request(path, label, drop, header, delimiter, decimal, design_file)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgd_hw.common.errors import UserError
+from python_ref.spec.error import Refusal
 
 __all__ = ["Request", "can_delimit"]
 
@@ -28,7 +28,7 @@ class Request:
     decimal: str | None
     design_file: Path | None
 
-    def refuse(self, key: str, reason: str, remedy: str, value: object = None) -> UserError:
+    def refuse(self, key: str, reason: str, remedy: str, value: object = None) -> Refusal:
         """Return the error about a key of the section [data] in the design file.
 
         Parameters
@@ -42,14 +42,14 @@ class Request:
         value : object
             Value of the key; None shows no value.
         """
-        return UserError(reason, remedy, file=self.design_file, key=f"data.{key}", value=value)
+        return Refusal(reason, remedy, file=self.design_file, key=f"data.{key}", value=value)
 
     def check(self) -> None:
         """Check the parameters that can be judged without the file.
 
         Raises
         ------
-        UserError
+        Refusal
             If the delimiter cannot stand between cells, the decimal mark is neither point nor comma, or both are the comma.
         """
         if self.delimiter is not None and not can_delimit(self.delimiter):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.csv.layout import Layout
 from mgd_hw.data.csv.text import split_rows, text_lines
+from python_ref.spec.error import Refusal
 
 __all__ = ["Scan", "empty_at_end", "scan_rows", "uneven_row"]
 
@@ -40,7 +40,7 @@ def scan_rows(path: Path, data: bytes, layout: Layout) -> Scan:
 
     Raises
     ------
-    UserError
+    Refusal
         If a row has more or fewer cells than most, or cannot be read.
     """
     lines: list[int] = []
@@ -63,7 +63,7 @@ def scan_rows(path: Path, data: bytes, layout: Layout) -> Scan:
             lines.append(layout.line + start + 1)
     except Error as error:
         place = f"the row after the one at line {lines[-1]}" if lines else "the first row"
-        raise UserError(f"{place} cannot be read ({error})", "Close its quotes.", file=path) from None
+        raise Refusal(f"{place} cannot be read ({error})", "Close its quotes.", file=path) from None
     return Scan(np.array(lines, np.int64), second, trailing)
 
 
@@ -75,7 +75,7 @@ def empty_at_end(cells: list[str], limit: int) -> int:
     return count
 
 
-def uneven_row(path: Path, start: int, end: int, cells: int, width: int) -> UserError:
+def uneven_row(path: Path, start: int, end: int, cells: int, width: int) -> Refusal:
     """Return the error about a row that has more or fewer cells than most.
 
     Parameters
@@ -89,4 +89,4 @@ def uneven_row(path: Path, start: int, end: int, cells: int, width: int) -> User
     """
     place = f"line {start} has" if start == end else f"lines {start} to {end}, which quotes make one row, have"
     reason = f"{place} {cells} cell{'s' * (cells != 1)}, the other lines {width}"
-    return UserError(reason, "Give every line the same number of cells, and close all quotes.", file=path)
+    return Refusal(reason, "Give every line the same number of cells, and close all quotes.", file=path)

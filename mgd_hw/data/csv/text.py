@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from csv import reader
 from pathlib import Path
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.tasks import LARGEST_DATA
+from python_ref.spec.error import Refusal
 
 __all__ = ["LARGEST_FILE", "read_utf8", "refuse_other_formats", "split_rows", "text_lines"]
 
@@ -39,25 +39,25 @@ def read_utf8(path: Path) -> bytes:
 
     Raises
     ------
-    UserError
+    Refusal
         If the file cannot be read, is too large, or is not text in UTF-8 or UTF-16.
     """
     data = _bytes(path)
     for magic, what in _BINARY.items():
         if data.startswith(magic):
-            raise UserError(f"it is {what}, not a text file", "Save or export the table as csv.", file=path)
+            raise Refusal(f"it is {what}, not a text file", "Save or export the table as csv.", file=path)
     if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-        raise UserError("it is UTF-32 text", "Save the file as UTF-8.", file=path)
+        raise Refusal("it is UTF-32 text", "Save the file as UTF-8.", file=path)
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = _line_after(data[: error.start].decode(encoding, "replace"))
-        raise UserError(f"line {line} is not {encoding.upper()} text", "Save the file as UTF-8.", file=path) from None
+        raise Refusal(f"line {line} is not {encoding.upper()} text", "Save the file as UTF-8.", file=path) from None
     before, zero, _ = text.partition("\0")
     if zero:
         reason = f"line {_line_after(before)} holds a NUL byte, so it is not a text file"
-        raise UserError(reason, "Save the table as csv, in UTF-8.", file=path)
+        raise Refusal(reason, "Save the table as csv, in UTF-8.", file=path)
     if encoding == "utf-16":
         data = text.encode("utf-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -69,17 +69,17 @@ def _bytes(path: Path) -> bytes:
     """Return the contents of a regular file of limited size."""
     try:
         if path.is_dir():
-            raise UserError("it is a directory", "Give the path of a file.", file=path)
+            raise Refusal("it is a directory", "Give the path of a file.", file=path)
         if not path.exists():
-            raise UserError("there is no such file", "Paths begin at the folder of the design file.", file=path)
+            raise Refusal("there is no such file", "Paths begin at the folder of the design file.", file=path)
         if not path.is_file():
-            raise UserError("it is not a regular file", "Give the path of a file.", file=path)
+            raise Refusal("it is not a regular file", "Give the path of a file.", file=path)
         size = path.stat().st_size
         if size > LARGEST_FILE:
-            raise UserError(f"it has {size:,} bytes, more than {LARGEST_FILE:,}", "Give a smaller file.", file=path)
+            raise Refusal(f"it has {size:,} bytes, more than {LARGEST_FILE:,}", "Give a smaller file.", file=path)
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", file=path) from None
+        raise Refusal(f"it cannot be read ({error.strerror})", "Check the path and its permissions.", file=path) from None
 
 
 def _line_after(text: str) -> int:
@@ -146,19 +146,17 @@ def refuse_other_formats(path: Path, line: str) -> None:
 
     Raises
     ------
-    UserError
+    Refusal
         If the line begins an ARFF file, a page in HTML or XML, JSON, or a file in libsvm format.
     """
     relation = re.match(r"\s*@relation\s+(.*)", line, re.IGNORECASE)
     if relation:
         reason = f"it is an ARFF file (@relation {relation[1].strip()[:60]})"
-        raise UserError(reason, "Save it as csv, in Weka by the file type “CSV data files”.", file=path)
+        raise Refusal(reason, "Save it as csv, in Weka by the file type “CSV data files”.", file=path)
     if re.match(r"\s*<(!doctype|html|\?xml|svg)", line, re.IGNORECASE):
-        raise UserError(
-            "it is a page in HTML or XML, not a table", "Download the file itself rather than the page that shows it.", file=path
-        )
+        raise Refusal("it is a page in HTML or XML, not a table", "Download the file itself rather than the page that shows it.", file=path)
     if re.match(r"\s*(\{|\[\s*[\[{])", line):
-        raise UserError("it is JSON, not a table", "Save it as csv.", file=path)
+        raise Refusal("it is JSON, not a table", "Save it as csv.", file=path)
     if _LIBSVM.fullmatch(f"{line}\n"):
         remedy = "Load it with sklearn.datasets.load_svmlight_file, and save it as csv or npz."
-        raise UserError("it is a file in libsvm format, with pairs of index and value", remedy, file=path)
+        raise Refusal("it is a file in libsvm format, with pairs of index and value", remedy, file=path)

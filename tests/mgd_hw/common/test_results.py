@@ -14,10 +14,10 @@ from rich.console import Console
 
 import mgd_hw
 from mgd_hw.cli import commands
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.figures import saved
 from mgd_hw.common.results import Result
 from mgd_hw.learn.compare import Comparison
+from python_ref.spec.error import Refusal
 from tests.support.sample_results import COSIMULATED, DIFFERENT, SYNTHESISED
 
 
@@ -93,7 +93,7 @@ def test_rows_of_a_comparison(compared: Comparison) -> None:
 
 
 def test_an_unknown_table_is_named() -> None:
-    with pytest.raises(UserError, match=r"^table = \"rows\": Synthesised has no such table\. It has: result, components\.$"):
+    with pytest.raises(Refusal, match=r"^table = \"rows\": Synthesised has no such table\. It has: result, components\.$"):
         SYNTHESISED.rows("rows")
 
 
@@ -108,7 +108,7 @@ def test_frames(results: dict[str, Result]) -> None:
 
 def test_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UserError, match=r"pandas, which is not installed\. Run `pip install 'mgd-hw\[notebook\]'`, or take \.rows\(\)"):
+    with pytest.raises(Refusal, match=r"pandas, which is not installed\. Run `pip install 'mgd-hw\[notebook\]'`, or take \.rows\(\)"):
         COSIMULATED.frame()
 
 
@@ -116,7 +116,7 @@ def test_figures(results: dict[str, Result]) -> None:
     for name, result in results.items():
         if name in UNDRAWN:
             with pytest.raises(
-                UserError, match=r"^plot: there is nothing to draw of \w+\. Its \.rows\(\) and \.frame\(\) hold its values\.$"
+                Refusal, match=r"^plot: there is nothing to draw of \w+\. Its \.rows\(\) and \.frame\(\) hold its values\.$"
             ):
                 result.plot()
         else:

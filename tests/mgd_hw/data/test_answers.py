@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data import Data, load
 from mgd_hw.data.answers import guess_kind
 from mgd_hw.design.reader import parse
+from python_ref.spec.error import Refusal
 
 
 def read(folder: Path, layers: list[int], y: np.ndarray, more: str = "", network: str = "", **arrays: np.ndarray) -> Data:
@@ -25,7 +25,7 @@ def read(folder: Path, layers: list[int], y: np.ndarray, more: str = "", network
 
 
 def refused(folder: Path, layers: list[int], y: np.ndarray, more: str = "", network: str = "") -> str:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         read(folder, layers, y, more, network)
     return str(caught.value)
 
@@ -182,7 +182,7 @@ def test_answers_that_do_not_fit(tmp_path: Path, layers: list[int], y: np.ndarra
     if "stratify" in more:
         x = np.arange(len(y) * layers[0], dtype=float).reshape(len(y), layers[0])
         np.savez(tmp_path / "d.npz", x=x, y=y)
-        with pytest.raises(UserError) as caught:
+        with pytest.raises(Refusal) as caught:
             load(parse(f'[network]\nlayers = {layers}\n[data]\npath = "d.npz"\n{more}', tmp_path / "a.toml").data)
         said = str(caught.value)
     else:

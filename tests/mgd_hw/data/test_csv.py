@@ -16,9 +16,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data.csv import LABEL_NAMES, LARGEST_FILE, Table, read_csv
 from mgd_hw.data.raw import Guess
+from python_ref.spec.error import Refusal
 
 DESIGN = Path("a.toml")
 
@@ -226,7 +226,7 @@ def test_the_key_decides_otherwise(path: Path) -> None:
     assert read_csv(path, header=False).inputs.tolist() == [[0, 1], [5, 6]]
     written(path, "a;b\n1,234;x\n")
     assert read_csv(path).inputs.tolist() == [[1.234]]
-    with pytest.raises(UserError, match=r'd\.csv: column 0 \("a"\) holds numbers with thousands separators, such as "1,234" in line 2\. '):
+    with pytest.raises(Refusal, match=r'd\.csv: column 0 \("a"\) holds numbers with thousands separators, such as "1,234" in line 2\. '):
         read_csv(path, decimal=".")
 
 
@@ -543,7 +543,7 @@ REFUSED: list[tuple[str | bytes, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("text", "options", "message"), REFUSED)
 def test_refused(path: Path, text: str | bytes, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError) as refusal:
+    with pytest.raises(Refusal) as refusal:
         read_csv(written(path, text), design_file=DESIGN, **options)
     assert re.fullmatch(message.replace("D", re.escape(str(path)), 1) if "D" in message else message, str(refusal.value)), str(
         refusal.value
@@ -551,19 +551,19 @@ def test_refused(path: Path, text: str | bytes, options: dict[str, Any], message
 
 
 def test_files_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"d\.csv: there is no such file\. Paths begin at the folder of the design file\.$"):
+    with pytest.raises(Refusal, match=r"d\.csv: there is no such file\. Paths begin at the folder of the design file\.$"):
         read_csv(path)
     path.mkdir()
-    with pytest.raises(UserError, match=r"d\.csv: it is a directory\. Give the path of a file\.$"):
+    with pytest.raises(Refusal, match=r"d\.csv: it is a directory\. Give the path of a file\.$"):
         read_csv(path)
     path.rmdir()
     os.mkfifo(path)
-    with pytest.raises(UserError, match=r"d\.csv: it is not a regular file\. Give the path of a file\.$"):
+    with pytest.raises(Refusal, match=r"d\.csv: it is not a regular file\. Give the path of a file\.$"):
         read_csv(path)
     path.unlink()
     with path.open("wb") as file:
         file.truncate(LARGEST_FILE + 1)
-    with pytest.raises(UserError, match=r"d\.csv: it has 4,294,967,297 bytes, more than 4,294,967,296\. Give a smaller file\.$"):
+    with pytest.raises(Refusal, match=r"d\.csv: it has 4,294,967,297 bytes, more than 4,294,967,296\. Give a smaller file\.$"):
         read_csv(path)
     path.unlink()
     written(path, ABC)
@@ -572,7 +572,7 @@ def test_files_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) 
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    with pytest.raises(UserError, match=r"d\.csv: it cannot be read \(Permission denied\)\. Check the path and its permissions\.$"):
+    with pytest.raises(Refusal, match=r"d\.csv: it cannot be read \(Permission denied\)\. Check the path and its permissions\.$"):
         read_csv(path)
 
 
@@ -580,7 +580,7 @@ def test_two_readings_of_the_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The csv reader and pandas count the rows independently; no text is known on which they differ."""
     parsed = pd.read_csv
     monkeypatch.setattr(pd, "read_csv", lambda *given, **options: parsed(*given, **options)[1:])
-    with pytest.raises(UserError, match=r"d\.csv: its quotes can be read as 2 or as 1 rows\. Check its quotes\.$"):
+    with pytest.raises(Refusal, match=r"d\.csv: its quotes can be read as 2 or as 1 rows\. Check its quotes\.$"):
         read_csv(written(path, ABC))
 
 
@@ -592,16 +592,16 @@ def test_beyond_the_sample(path: Path) -> None:
     written(path, "\n".join(rows))
     assert read_csv(path).lines.tolist() == list(range(1, 3001))
     written(path, "\n".join([*rows, "1,2"]))
-    with pytest.raises(UserError, match=r": line 3001 has 2 cells, the other lines 3\."):
+    with pytest.raises(Refusal, match=r": line 3001 has 2 cells, the other lines 3\."):
         read_csv(path)
     written(path, "\n".join([*rows, "1,x,2"]))
-    with pytest.raises(UserError, match=r': line 3001, column 1: the value is not a number: "x"\.'):
+    with pytest.raises(Refusal, match=r': line 3001, column 1: the value is not a number: "x"\.'):
         read_csv(path)
     written(path, "\n".join([row + "," for row in rows] + ["1,2,3,4"]))
-    with pytest.raises(UserError, match=r": line 1, column 3: the label is missing\."):
+    with pytest.raises(Refusal, match=r": line 1, column 3: the label is missing\."):
         read_csv(path)
     written(path, "\n".join(["a,b,c", *(row + "," for row in rows), "1,2,3,4"]))
-    with pytest.raises(UserError, match=r': line 2, column 3 \("c"\): the label is missing\.'):
+    with pytest.raises(Refusal, match=r': line 2, column 3 \("c"\): the label is missing\.'):
         read_csv(path)
 
 
@@ -787,7 +787,7 @@ def test_round_trip_is_never_silently_different(folder: Path, made: Written) -> 
             assert not options.keys() & wrong.keys()
             options |= wrong
             table = read_csv(path, **options)
-    except UserError as refusal:
+    except Refusal as refusal:
         event("refused")
         assert refusal.reason
     else:
@@ -808,7 +808,7 @@ def test_quotes_are_read_as_the_standard_library_reads_them(folder: Path, delimi
         table = read_csv(
             written(folder / "junk.csv", text), label=tuple(range(1, len(rows[0]))), header=False, delimiter=delimiter, decimal="."
         )
-    except UserError as refusal:
+    except Refusal as refusal:
         event("refused")
         assert refusal.reason
         return

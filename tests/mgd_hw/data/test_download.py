@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgd_hw.common.errors import ToolError, UserError
 from mgd_hw.data import download, load
 from mgd_hw.data.download import SOURCES, Source, cached, fetch
 from mgd_hw.design.reader import parse
+from python_ref.spec.error import Refusal, ToolError
 from tests.mgd_hw.data.test_loading import images
 
 
@@ -74,7 +74,7 @@ def test_fetched_once_and_found_by_designs(server: tuple[Path, str], monkeypatch
     source = published(folder, address)
     monkeypatch.setitem(download.SOURCES, "mnist", source)
     design = parse('[data]\ntask = "mnist"\n', tmp_path / "a.toml")
-    with pytest.raises(UserError, match="the images of mnist are not shipped"):
+    with pytest.raises(Refusal, match="the images of mnist are not shipped"):
         load(design.data)
     found = fetch("mnist")
     assert found.directory == cached("mnist")
@@ -105,7 +105,7 @@ def test_what_is_not_what_was_published_is_refused(server: tuple[Path, str], mon
     (folder / "a.bin").unlink()
     with pytest.raises(ToolError, match=r"^a\.bin cannot be fetched \(.*: HTTP 404\)"):
         fetch("mnist", tmp_path / "there")
-    with pytest.raises(UserError, match=r"there is no such data set to fetch\. Take one of mnist, fashion-mnist, cifar-10"):
+    with pytest.raises(Refusal, match=r"there is no such data set to fetch\. Take one of mnist, fashion-mnist, cifar-10"):
         fetch("iris")
 
 
@@ -132,11 +132,11 @@ def test_cifar_that_is_broken(tmp_path: Path) -> None:
     archive, _ = cifar()
     (tmp_path / "data").mkdir()
     design = parse('[data]\ntask = "cifar-10"\npath = "data"\n', tmp_path / "a.toml")
-    with pytest.raises(UserError, match=r"the folder has neither cifar_10\.npz nor cifar-10-binary\.tar\.gz"):
+    with pytest.raises(Refusal, match=r"the folder has neither cifar_10\.npz nor cifar-10-binary\.tar\.gz"):
         load(design.data)
     for content in (archive[:-5000], b"none", archive[: len(archive) // 2]):
         (tmp_path / "data" / "cifar-10-binary.tar.gz").write_bytes(content)
-        with pytest.raises(UserError, match=r"cifar-10-binary\.tar\.gz: it cannot be read \(.*\)\. Fetch the file again"):
+        with pytest.raises(Refusal, match=r"cifar-10-binary\.tar\.gz: it cannot be read \(.*\)\. Fetch the file again"):
             load(design.data)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data import Data, load
 from mgd_hw.design.reader import parse
 from python_ref.datasets import Samples
+from python_ref.spec.error import Refusal
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -39,7 +39,7 @@ def read(folder: Path, text: str) -> Data:
 
 
 def refused(folder: Path, text: str) -> str:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         read(folder, text)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -105,12 +105,10 @@ def test_validation_samples_come_out_of_the_training_part(tmp_path: Path) -> Non
 
 def test_validation_needs_samples(tmp_path: Path) -> None:
     spec = parse('[data]\ntask = "xor"\n', tmp_path / "design.toml").data
-    with pytest.raises(
-        UserError, match=r"data\.validation_fraction = 0: nothing is kept for validation\. Write validation_fraction = 0\.2"
-    ):
+    with pytest.raises(Refusal, match=r"data\.validation_fraction = 0: nothing is kept for validation\. Write validation_fraction = 0\.2"):
         load(spec, validate=True)
     spec = parse('[data]\ntask = "xor"\nvalidation_fraction = 0.8\n', tmp_path / "design.toml").data
-    with pytest.raises(UserError, match=r"of 4 training samples none is left to train with"):
+    with pytest.raises(Refusal, match=r"of 4 training samples none is left to train with"):
         load(spec, validate=True)
 
 

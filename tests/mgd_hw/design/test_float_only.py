@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import mgd_hw
-from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.float_model import learner, network, opened, start
 from mgd_hw.design.float_only import CLASHES, FLOAT_ONLY_KEYS
@@ -22,6 +21,7 @@ from mgd_hw.learn.learners import train_mgd
 from python_ref.datasets import SampleOrder
 from python_ref.floating.devices import CostNoise, Drift, Endurance, Quantisation, UpdateNoise
 from python_ref.floating.learner import train
+from python_ref.spec.error import Refusal
 
 DIGITS = '[data]\ntask = "digits"\ntest_samples = 200\n'
 ASKS = {
@@ -62,9 +62,7 @@ def test_refused_by_name_and_compared(key: str, tmp_path: Path, monkeypatch: pyt
     design = parse(text_of(key, ASKS[key]), "a.toml")
     on_a_board = [partial(verb, board="icebreaker") for verb in (mgd_hw.generate, mgd_hw.build)]
     for command in (mgd_hw.generate, mgd_hw.cosim, mgd_hw.synth, fit, *on_a_board):
-        with pytest.raises(
-            UserError, match=r"^a\.toml: .* has no hardware yet\. `mgd-hw compare` and `mgd-hw diagnose` run it\."
-        ) as caught:
+        with pytest.raises(Refusal, match=r"^a\.toml: .* has no hardware yet\. `mgd-hw compare` and `mgd-hw diagnose` run it\.") as caught:
             command(design)  # type: ignore[operator]
         assert caught.value.key == key
     assert not list(tmp_path.iterdir()), "nothing was written"
@@ -144,7 +142,7 @@ def test_a_convolutional_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     result = mgd_hw.compare(file, seeds=1, steps=5)
     assert result.float.writes_mean == 5 * 520
-    with pytest.raises(UserError, match=r'network\.architecture = "fashion-2025": this network has no hardware yet'):
+    with pytest.raises(Refusal, match=r'network\.architecture = "fashion-2025": this network has no hardware yet'):
         mgd_hw.generate(file)
 
 
@@ -179,7 +177,7 @@ def test_a_chip_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "a forward pass outside" in result.backprop.note and "a forward pass outside" in result.fixed.note
     found = mgd_hw.diagnose("there/a.toml")
     assert found.quantities == 9 and np.isnan(found.cosine) and found.signal > 0
-    with pytest.raises(UserError, match=r"external\.command = .*: a forward pass outside has no hardware yet"):
+    with pytest.raises(Refusal, match=r"external\.command = .*: a forward pass outside has no hardware yet"):
         mgd_hw.generate("there/a.toml")
 
 
@@ -189,7 +187,7 @@ def test_a_chip_that_fails_is_one_message(tmp_path: Path, monkeypatch: pytest.Mo
     design = parse(LOOP.replace('"python ', f'"{sys.executable} '), tmp_path / "a.toml")
     data = load_data(design.data)
     for work in (lambda: compare_models(design, data, seeds=1, steps=3), lambda: diagnosis_of(design, data)):
-        with pytest.raises(UserError, match=r"a\.toml: external\.command = .*ended with exit code 1: no chip there\. Mend it") as caught:
+        with pytest.raises(Refusal, match=r"a\.toml: external\.command = .*ended with exit code 1: no chip there\. Mend it") as caught:
             work()
         assert caught.value.key == "external.command"
 
@@ -222,7 +220,7 @@ def test_what_does_not_go_together(key: str, other: str, shown: str) -> None:
         "learning.form": 'perturbation.kind = "weight"\nlearning.form = "analog"\n[data]\ntask = "xor"\n',
         "learning.parts": f"learning.parts = [[1, 2]]\n{DIGITS}",
     }[other]
-    with pytest.raises(UserError, match=r"it does not go with .*: .*\. Remove it, or ") as caught:
+    with pytest.raises(Refusal, match=r"it does not go with .*: .*\. Remove it, or ") as caught:
         parse(f"{key} = {value[key]}\n{text}", "a.toml")
     assert (caught.value.key, shown in str(caught.value)) == (key, True)
 
@@ -247,7 +245,7 @@ def test_what_does_not_go_together(key: str, other: str, shown: str) -> None:
     ],
 )
 def test_what_is_missing_or_too_much(text: str, key: str, reason: str) -> None:
-    with pytest.raises(UserError, match=reason) as caught:
+    with pytest.raises(Refusal, match=reason) as caught:
         parse(f'{text}\n[data]\ntask = "xor"\n', "a.toml")
     assert caught.value.key == key
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data import loading
 from mgd_hw.design.description import Design
 from mgd_hw.design.formats import covering
 from mgd_hw.design.reader import parse
 from mgd_hw.design.samples import load_design
 from python_ref.datasets import quantise
+from python_ref.spec.error import Refusal
 from python_ref.spec.number import Fixed
 
 
@@ -31,7 +31,7 @@ def design(folder: Path, x: np.ndarray, y: np.ndarray, text: str = "", data: str
 
 
 def refused(found: Design) -> str:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         load_design(found)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -150,9 +150,7 @@ def test_targets_that_the_output_cannot_give_are_refused(tmp_path: Path) -> None
 
 
 def test_targets_too_large_for_any_format_are_refused_by_their_own_key(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r'data\.target_scaling = "none": the targets reach from 1000 to 1e\+08, .*\. Leave it out, so that '
-    ):
+    with pytest.raises(Refusal, match=r'data\.target_scaling = "none": the targets reach from 1000 to 1e\+08, .*\. Leave it out, so that '):
         design(tmp_path, X, np.linspace(1e3, 1e8, 100), "", 'target_scaling = "none"\n')
 
 

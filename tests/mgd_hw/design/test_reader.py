@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mgd_hw.cli import TASKS
-from mgd_hw.common.errors import UserError
 from mgd_hw.design import reader
 from mgd_hw.design.derive import DSP_ACCUMULATOR
 from mgd_hw.design.keys import KEYS, SECTIONS
@@ -19,6 +18,7 @@ from mgd_hw.design.reader import find, load, parse, shipped
 from mgd_hw.design.starters import starter
 from mgd_hw.hardware.generate import advice
 from python_ref.spec.activations import Activation
+from python_ref.spec.error import Refusal
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
@@ -475,7 +475,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "message"), REFUSED, ids=[str(number) for number in range(len(REFUSED))])
 def test_refused_with_one_clear_message(text: str, message: str) -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         parse(text, "a.toml")
     said = str(caught.value)
     assert re.fullmatch(message, said), said
@@ -485,7 +485,7 @@ def test_refused_with_one_clear_message(text: str, message: str) -> None:
 
 def test_a_derived_value_that_does_not_fit_is_said_to_be_derived() -> None:
     text = '[network]\nlayers = [4000, 1000, 1]\n[perturbation]\nkind = "weight"\n[formats.rounding]\nweight = "half-even"\n'
-    with pytest.raises(UserError, match=r"always rounds to zero.* \(a value that was left out and derived\)\. "):
+    with pytest.raises(Refusal, match=r"always rounds to zero.* \(a value that was left out and derived\)\. "):
         parse(text, "a.toml")
 
 
@@ -500,14 +500,14 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         "none.toml": r".*none\.toml: there is no such file\. Give the path of a design file, or one of the shipped designs \(.*xor\).*",
     }
     for name, message in cases.items():
-        with pytest.raises(UserError) as caught:
+        with pytest.raises(Refusal) as caught:
             load(tmp_path / name)
         assert re.fullmatch(message, str(caught.value)), str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "digit", "a" * 5000, "nul\0byte", "/dev/zero", "no/such/folder/x.toml"])
 def test_names_that_are_none(name: str) -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         load(name)
     if name == "digit":
         assert "Did you mean the shipped design digits?" in str(caught.value)
@@ -544,7 +544,7 @@ def _written(value: object) -> str:
 def _message_or_design(text: str) -> None:
     try:
         parse(text, "fuzz.toml")
-    except UserError as error:
+    except Refusal as error:
         assert str(error).startswith("fuzz.toml: ")
         assert "\n" not in str(error)
         assert error.remedy

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from boards.link import LinkLost, PortError, SerialLink, Statistics, open_port
-from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load
 from mgd_hw.design.run import run_of
 from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from mgd_hw.device.session import Model, Session
 from python_ref.fixed.machine import initial_state, step
+from python_ref.spec.error import Refusal
 from sim.virtual import VirtualBoard
 from tests.support.fake_device import Noise
 from tests.support.virtual_board import DIVISOR, build_xor
@@ -203,12 +203,12 @@ def test_a_checkpoint_is_of_its_run(board, run, tmp_path):
         (dataclasses.replace(run, steps=30), "it stands at step 40, and the run ends at 30"),
         (dataclasses.replace(run, steps=30, seed=5), "it is of another run: "),
     ):
-        with pytest.raises(UserError, match=reason):
+        with pytest.raises(Refusal, match=reason):
             Checkpoint.read(path, RunDigest(other))
-    with pytest.raises(UserError, match="there is no checkpoint to go on from"):
+    with pytest.raises(Refusal, match="there is no checkpoint to go on from"):
         Checkpoint.read(tmp_path / "none.npz", RunDigest(run))
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match="it is no checkpoint"):
+    with pytest.raises(Refusal, match="it is no checkpoint"):
         Checkpoint.read(path, RunDigest(run))
 
 

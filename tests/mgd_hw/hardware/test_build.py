@@ -13,12 +13,12 @@ from click.testing import CliRunner
 
 from boards.board import board_files
 from mgd_hw.cli import commands
-from mgd_hw.common.errors import UserError
 from mgd_hw.design.reader import load, shipped
 from mgd_hw.hardware.boards import board_of, boards
 from mgd_hw.hardware.build import Build, build
 from mgd_hw.hardware.fit import fit
 from mgd_hw.hardware.generate import generate
+from python_ref.spec.error import Refusal
 
 
 def test_boards_are_listed_with_what_fits() -> None:
@@ -43,14 +43,14 @@ def test_boards_are_listed_with_what_fits() -> None:
     ],
 )
 def test_no_such_board(name: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Refusal, match=message):
         board_of(name)
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(board_files()["icebreaker"].read_text().replace("pin =", "pins =", 1))
-    with pytest.raises(UserError, match=rf"^{path}: clock\.pins = \"35\": there is no such key\. Did you mean clock\.pin\?$"):
+    with pytest.raises(Refusal, match=rf"^{path}: clock\.pins = \"35\": there is no such key\. Did you mean clock\.pin\?$"):
         board_of(str(path))
 
 
@@ -92,7 +92,7 @@ def test_generate_writes_top_constraints_and_scripts(tmp_path: Path) -> None:
 
 
 def test_a_clock_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^--clock = 14\.0: icebreaker makes 12 to"):
+    with pytest.raises(Refusal, match=r"^--clock = 14\.0: icebreaker makes 12 to"):
         generate("xor", board="icebreaker", clock=14.0, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
@@ -149,6 +149,6 @@ def test_xor_becomes_a_bitstream(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_clock_that_is_missed_leaves_no_bitstream(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^--clock = 120\.0: the best seed reaches .* --clock .* would be met\.$"):
+    with pytest.raises(Refusal, match=r"^--clock = 120\.0: the best seed reaches .* --clock .* would be met\.$"):
         build("xor", "icebreaker", seeds=1, clock=120.0, out=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -36,10 +36,10 @@ def test_a_netlist_is_of_the_design_itself() -> None:
 
 
 def test_a_part_without_models_is_refused_by_the_api() -> None:
-    from mgd_hw.common.errors import UserError
     from mgd_hw.hardware.cosim import cosim
+    from python_ref.spec.error import Refusal
 
-    with pytest.raises(UserError, match=r'^--netlist = "xc7": Yosys has no models of its cells\. Take ice40-up5k, '):
+    with pytest.raises(Refusal, match=r'^--netlist = "xc7": Yosys has no models of its cells\. Take ice40-up5k, '):
         cosim("xor", netlist="xc7")
 
 

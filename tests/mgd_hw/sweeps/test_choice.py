@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.sweeps.choice import Found, best, read_condition, summary, unbeaten
 from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Row
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import Place
+from python_ref.spec.error import Refusal
 
 few = st.integers(0, 4).map(float) | st.just(-math.inf)
 
@@ -88,14 +88,14 @@ def test_the_best(condition: str, key: str, largest: bool, number: int) -> None:
     ],
 )
 def test_no_best(condition: str, key: str, said: str) -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         best(FOUND, read_condition(condition), key, False)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["accuracy", "accuracy>", ">0.9", "accuracy>>0.9", "0.9<accuracy", "accuracy>0.9 or lut<3", "a>1 b>2"])
 def test_what_is_no_condition(text: str) -> None:
-    with pytest.raises(UserError, match="is not a comparison"):
+    with pytest.raises(Refusal, match="is not a comparison"):
         read_condition(text)
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 import mgd_hw
-from mgd_hw.common.errors import ToolError, UserError
 from mgd_hw.common.progress import Silent
 from mgd_hw.sweeps import crew
 from mgd_hw.sweeps.crew import Cluster, Local, Lost, crew_of
 from mgd_hw.sweeps.jobs import FAILED, Job, run_jobs, version
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.sweep import Swept
+from python_ref.spec.error import Refusal, ToolError
 from rtl_gen.toolchain.child import end
 from sim.process import child_environment
 
@@ -96,7 +96,7 @@ def test_processes_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_cluster_has_its_own_workers() -> None:
-    with pytest.raises(UserError, match="a cluster has the workers that it has"):
+    with pytest.raises(Refusal, match="a cluster has the workers that it has"):
         crew_of("tcp://127.0.0.1:1", 2, Silent())
 
 
@@ -109,7 +109,7 @@ def test_without_dask_a_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "udp://127.0.0.1:1"])
 def test_a_scheduler_that_is_not_there_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "TIMEOUT", 0.5)
-    with pytest.raises(UserError, match="there is no Dask scheduler to be reached") as caught:
+    with pytest.raises(Refusal, match="there is no Dask scheduler to be reached") as caught:
         Cluster(address, Silent())
     assert caught.value.value == address
     assert "\n" not in str(caught.value)
@@ -178,7 +178,7 @@ class Ear(Silent):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "PATIENCE", 1)
-    with pytest.raises(UserError, match="the scheduler has no workers"):
+    with pytest.raises(Refusal, match="the scheduler has no workers"):
         Cluster(dask.address, Silent())
     monkeypatch.setattr(crew, "PATIENCE", 60)
     dask.worker("one")
@@ -197,7 +197,7 @@ def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path:
     dask.kill("two")
     dask.kill("scheduler")
     monkeypatch.setattr(crew, "TIMEOUT", 0.5)
-    with pytest.raises(UserError, match="there is no Dask scheduler to be reached"):
+    with pytest.raises(Refusal, match="there is no Dask scheduler to be reached"):
         mgd_hw.sweep("xor", vary, seeds=5, steps=20_000, scheduler=dask.address, out=tmp_path / "out")
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.common.progress import Silent
 from mgd_hw.design.reader import load
 from mgd_hw.sweeps import driver
@@ -20,6 +19,7 @@ from mgd_hw.sweeps.estimate import START, Estimate
 from mgd_hw.sweeps.jobs import DONE, FAILED, Job, Row
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import Plan, make_plan
+from python_ref.spec.error import Refusal
 
 
 class Threads:
@@ -113,7 +113,7 @@ def test_jobs_that_kill_are_found_out_and_the_others_are_done(tmp_path: Path) ->
 
 def test_workers_that_all_die_end_it(tmp_path: Path) -> None:
     made, crew = plan(50), Threads(lambda _: True)
-    with pytest.raises(UserError, match="workers die before they finish a run"):
+    with pytest.raises(Refusal, match="workers die before they finish a run"):
         run(tmp_path, crew, made)
     assert len(crew.together) <= 2 * (STRIKES + 1) * crew.workers
 
@@ -127,7 +127,7 @@ def test_workers_that_are_gone_are_waited_for_but_not_for_ever(tmp_path: Path, m
             return Future()
 
     monkeypatch.setattr(driver, "PATIENCE", 0)
-    with pytest.raises(UserError, match="all workers are gone"):
+    with pytest.raises(Refusal, match="all workers are gone"):
         run(tmp_path, Deserted(), plan())
 
 

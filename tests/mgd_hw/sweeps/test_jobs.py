@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.data import load as load_data
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import load, parse
@@ -17,6 +16,7 @@ from mgd_hw.learn.runs import MODELS
 from mgd_hw.learn.trainers import trainers_of
 from mgd_hw.sweeps import jobs
 from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Job, Row, run_jobs, version
+from python_ref.spec.error import Refusal
 
 
 def one(job: Job) -> Row:
@@ -109,7 +109,7 @@ def test_a_job_of_another_kind_brings_the_module_that_does_it(tmp_path: Path, mo
 
 
 def test_a_worker_of_another_version_does_nothing() -> None:
-    with pytest.raises(UserError, match=r"a worker has version .* and this is 0\.0") as caught:
+    with pytest.raises(Refusal, match=r"a worker has version .* and this is 0\.0") as caught:
         run_jobs([], "0.0")
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.remedy, again.key) == (str(caught.value), caught.value.remedy, "--scheduler")

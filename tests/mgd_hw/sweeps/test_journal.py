@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Row
 from mgd_hw.sweeps.journal import JOURNAL, Journal
+from python_ref.spec.error import Refusal
 from sim.process import child_environment
 
 
@@ -59,7 +59,7 @@ def test_a_new_plan_keeps_the_rows_of_the_old(tmp_path: Path) -> None:
 def test_one_sweep_at_a_time_writes_and_others_read(tmp_path: Path) -> None:
     with Journal(tmp_path, write=True) as journal:
         journal.plan([("a", 0)], {})
-        with pytest.raises(UserError, match=rf"another sweep, process {os.getpid()}, is at work in this folder"):
+        with pytest.raises(Refusal, match=rf"another sweep, process {os.getpid()}, is at work in this folder"):
             Journal(tmp_path, write=True)
         journal.add([(row("a"), "train", {})])
         with Journal(tmp_path, write=False) as reader:
@@ -95,7 +95,7 @@ def test_a_full_disk_ends_in_one_message_and_loses_nothing(tmp_path: Path) -> No
         journal.add([(row("0"), "train", {})])
         pages = journal._rows.execute("PRAGMA page_count").fetchone()[0]
         journal._rows.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(UserError, match=r"the journal cannot be written \(database or disk is full\). Free some space, .* it goes on"):
+        with pytest.raises(Refusal, match=r"the journal cannot be written \(database or disk is full\). Free some space, .* it goes on"):
             journal.add([(row(str(n), text="x" * 1000), "train", {}) for n in range(1, 100)])
         assert journal.finished() == {"0"}
         journal._rows.execute("PRAGMA max_page_count = 100000")
@@ -106,7 +106,7 @@ def test_a_full_disk_ends_in_one_message_and_loses_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize("content", [b"", b"not a database at all, but a text that is long enough to be one" * 30])
 def test_other_files_are_no_journals(tmp_path: Path, content: bytes) -> None:
     (tmp_path / JOURNAL).write_bytes(content)
-    with pytest.raises(UserError, match="it is not the journal of a sweep"):
+    with pytest.raises(Refusal, match="it is not the journal of a sweep"):
         Journal(tmp_path, write=False)
     assert (tmp_path / JOURNAL).read_bytes() == content
 
@@ -116,11 +116,11 @@ def test_a_journal_of_another_format_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / JOURNAL) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(UserError, match="that of another version"):
+    with pytest.raises(Refusal, match="that of another version"):
         Journal(tmp_path, write=True)
 
 
 def test_a_folder_without_a_sweep_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no sweep in this folder"):
+    with pytest.raises(Refusal, match="there is no sweep in this folder"):
         Journal(tmp_path, write=False)
     assert list(tmp_path.iterdir()) == []

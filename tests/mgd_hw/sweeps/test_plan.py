@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import load, parse
 from mgd_hw.sweeps.plan import MODELS, Place, Plan, make_plan
+from python_ref.spec.error import Refusal
 
 PLACE = Place("ice40-up5k", "icebreaker", 30.0, False)
 
@@ -42,7 +42,7 @@ def test_what_a_design_refuses_is_told_and_the_rest_runs() -> None:
     assert [each.values for each in made.refused] == [("SQ4.4", "2^-5")]
     assert "below the last place of formats.weight" in str(made.refused[0].refused)
     assert (len(made.allowed), made.runs) == (3, 3)
-    with pytest.raises(UserError, match=r"below the last place of formats\.weight"):
+    with pytest.raises(Refusal, match=r"below the last place of formats\.weight"):
         plan({"formats.weight": ["SQ4.4"]})
 
 
@@ -112,7 +112,7 @@ def test_a_core_that_several_share_is_one_job() -> None:
     ],
 )
 def test_rows_that_would_say_nothing_are_refused(vary: dict[str, list[Any]], options: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(Refusal, match=said):
         plan(vary, **options)
 
 

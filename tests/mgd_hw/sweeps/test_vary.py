@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgd_hw.common.errors import UserError
 from mgd_hw.design.keys import KEYS
 from mgd_hw.design.reader import load, parse, shipped
 from mgd_hw.sweeps.vary import MAX_COMBINATIONS, Editor, axes_of, combinations, paths_made_absolute, read_axes
+from python_ref.spec.error import Refusal
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_whatever_toml_writes_is_read(values: list) -> None:
     ],
 )
 def test_other_texts_are_refused(texts: list[str], reason: str) -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         read_axes(texts)
     assert caught.value.reason == reason
 
@@ -72,14 +72,14 @@ def test_other_texts_are_refused(texts: list[str], reason: str) -> None:
     ],
 )
 def test_keys_and_values_are_those_of_a_design_file(vary: dict, said: str) -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(Refusal) as caught:
         axes_of(vary)
     assert said in str(caught.value)
 
 
 def test_every_documented_key_can_be_varied() -> None:
     for key in KEYS:
-        with pytest.raises(UserError) as caught:
+        with pytest.raises(Refusal) as caught:
             axes_of({key.dotted: [object()]})
         assert caught.value.key == key.dotted, "known, though this is none of its values"
 
@@ -89,7 +89,7 @@ def test_combinations_are_all_there_and_not_too_many() -> None:
     assert list(combinations(axes)) == [(1, 3), (1, 4), (1, 5), (2, 3), (2, 4), (2, 5)]
     keys = ("network.seed", "perturbation.seed", "data.split_seed")
     side = 1 + round(MAX_COMBINATIONS ** (1 / 3))
-    with pytest.raises(UserError, match=r"--vary: there are 1,030,301 combinations, more than a sweep takes"):
+    with pytest.raises(Refusal, match=r"--vary: there are 1,030,301 combinations, more than a sweep takes"):
         axes_of({key: range(side) for key in keys})
 
 
