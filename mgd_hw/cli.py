@@ -137,7 +137,7 @@ def generate(design: str, board: str | None, clock: float | None, baud: int | No
     The command prints every value that the design file leaves out, and why it follows from the rest.
     """
     with _terminal(as_json) as terminal:
-        terminal.finish(mgd_hw.generate(design, out, board=board, clock=clock, baud=baud, listener=terminal))
+        terminal.finish(mgd_hw.generate(design, out, board=board, clock=clock, baud=baud, progress=terminal))
 
 
 @commands.command()
@@ -160,7 +160,7 @@ def build(design: str, board: str, seeds: int, clock: float | None, baud: int | 
     has the figures.
     """
     with _terminal(as_json) as terminal:
-        terminal.finish(mgd_hw.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, listener=terminal))
+        terminal.finish(mgd_hw.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, progress=terminal))
 
 
 @commands.command()
@@ -203,7 +203,7 @@ def cosim(
             verilog=verilog,
             netlist=netlist,
             out=out,
-            listener=terminal,
+            progress=terminal,
         )
         terminal.finish(result, failed=not result.equal)
 
@@ -227,7 +227,7 @@ def compare(design: str, out: Path | None, as_json: bool, **options: Any) -> Non
     same samples in the same order.
     """
     with _terminal(as_json) as terminal:
-        result = mgd_hw.compare(design, out=out, listener=terminal, **options)
+        result = mgd_hw.compare(design, out=out, progress=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted, failed=result.diverged)
 
 
@@ -239,7 +239,7 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
     Measures the amplitude, the integration time, the learning rate and the number formats. Exit code 1 if there is a finding.
     """
     with _terminal(as_json) as terminal:
-        result = mgd_hw.diagnose(design, out=out, listener=terminal)
+        result = mgd_hw.diagnose(design, out=out, progress=terminal)
         terminal.finish(result, failed=not result.good)
 
 
@@ -264,7 +264,7 @@ def train(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
     last checkpoint, bit for bit.
     """
     with _terminal(as_json) as terminal:
-        result = mgd_hw.train(design, out=out, listener=terminal, **options)
+        result = mgd_hw.train(design, out=out, progress=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted, failed=not result.equal)
 
 
@@ -279,7 +279,7 @@ def virtual(design: str, divisor: int, verilog: Path | None, out: Path | None, a
     The board is the same Verilog as on an FPGA, compiled to a program. The command prints the name of its port.
     """
     with _terminal(as_json) as terminal:
-        mgd_hw.serve(design, terminal.show, divisor=divisor, verilog=verilog, out=out, listener=terminal)
+        mgd_hw.serve(design, terminal.show, divisor=divisor, verilog=verilog, out=out, progress=terminal)
 
 
 @commands.command()
@@ -289,7 +289,7 @@ def virtual(design: str, divisor: int, verilog: Path | None, out: Path | None, a
 def synth(design: str, target: str, out: Path | None, as_json: bool) -> None:
     """Synthesise with Yosys, and count the resources."""
     with _terminal(as_json) as terminal:
-        terminal.finish(mgd_hw.synth(design, target=target, out=out, listener=terminal))
+        terminal.finish(mgd_hw.synth(design, target=target, out=out, progress=terminal))
 
 
 @commands.command()
@@ -315,7 +315,7 @@ def sweep(design: str | None, vary: tuple[str, ...], out: Path | None, as_json: 
     last sweep in the folder.
     """
     with _terminal(as_json) as terminal:
-        result: Any = mgd_hw.sweep(design, vary, out=out, listener=terminal, **options)
+        result: Any = mgd_hw.sweep(design, vary, out=out, progress=terminal, **options)
         terminal.finish(result, interrupted=getattr(result, "interrupted", False), failed=bool(getattr(result, "failed", 0)))
 
 
@@ -347,7 +347,7 @@ def paper(figure: str, out: Path | None, as_json: bool, **options: Any) -> None:
     the runs that were finished.
     """
     with _terminal(as_json) as terminal:
-        result: Any = mgd_hw.paper(figure, out=out, listener=terminal, **options)
+        result: Any = mgd_hw.paper(figure, out=out, progress=terminal, **options)
         terminal.finish(result, interrupted=getattr(result, "interrupted", False), failed=bool(getattr(result, "failed", 0)))
 
 
@@ -362,7 +362,7 @@ def paper(figure: str, out: Path | None, as_json: bool, **options: Any) -> None:
 def report(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Prove, compare and synthesise a design; show it on one page."""
     with _terminal(as_json) as terminal:
-        result = mgd_hw.report(design, out=out, listener=terminal, **options)
+        result = mgd_hw.report(design, out=out, progress=terminal, **options)
         terminal.finish(result, failed=not result.good)
 
 
@@ -387,7 +387,7 @@ def fetch(task: str, out: Path | None, as_json: bool) -> None:
     The files are checked against their published checksums, and kept where designs find them.
     """
     with _terminal(as_json) as terminal:
-        terminal.finish(mgd_hw.fetch(task, out, listener=terminal))
+        terminal.finish(mgd_hw.fetch(task, out, progress=terminal))
 
 
 @commands.command()
@@ -410,7 +410,7 @@ def demo(out: Path | None, as_json: bool) -> None:
     The results go to one page, report.html.
     """
     with _terminal(as_json) as terminal:
-        result = mgd_hw.demo(out, listener=terminal)
+        result = mgd_hw.demo(out, progress=terminal)
         terminal.finish(result, failed=not result.good)
 
 

@@ -77,7 +77,7 @@ def _only_ours(active: bool) -> Iterator[None]:
 
 
 class Terminal:
-    """A listener that shows progress, and prints a result at the end; used as a context, within which signals interrupt.
+    """Show progress, and print a result at the end; used as a context, within which signals interrupt.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class Terminal:
     def finish(self, result: Result, *, failed: bool = False, interrupted: bool = False, code: int = 0) -> None:
         """The result, and the exit code that follows from it."""
         if interrupted:
-            self.say("Interrupted; what was finished is kept.")
+            self.status("Interrupted; what was finished is kept.")
         self._result = result, INTERRUPTED if interrupted else 1 if failed else code
 
     def show(self, result: Result) -> None:
@@ -142,12 +142,12 @@ class Terminal:
         self._guard = _only_ours(self.as_json)
         self._guard.__enter__()
 
-    def say(self, text: str) -> None:
+    def status(self, text: str) -> None:
         """A line."""
         self._clear()
         print(text, file=sys.stderr, flush=True)
 
-    def progress(self, task: str, done: float, total: float, note: str = "") -> None:
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
         """A line that is written over on a terminal; elsewhere one now and then."""
         now = time.monotonic()
         share = min(1.0, done / total) if total else 1.0

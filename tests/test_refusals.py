@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("python_ref", "rtl_gen", "sim", "boards", "mgd_hw")
 
 SIGNALS = {
-    "Lost": "the death of a worker, after which the scheduler gives the job to another; no user sees it",
+    "WorkerLost": "the death of a worker, after which the scheduler gives the job to another; no user sees it",
     "_Refused": "leaves the bench within cocotb's process, and is written to a file for ours",
     "_Undefined": "leaves the bench within cocotb's process, and is written to a file for ours",
 }

@@ -14,7 +14,7 @@ from typing import Protocol
 from python_ref.spec.error import Refusal
 from rtl_gen.toolchain.child import shielded
 
-__all__ = ["FOLDER", "check_directory", "check_file", "results_directory", "staged", "write_file", "write_json"]
+__all__ = ["FOLDER", "atomic_directory", "check_directory", "check_file", "results_directory", "write_file", "write_json"]
 
 FOLDER = Path("mgd-hw-out")
 """Where results go when no directory is named, in a folder for each design."""
@@ -81,7 +81,7 @@ def check_file(path: Path, option: str, force: bool = True) -> Path:
 
 
 @contextmanager
-def staged(directory: Path, option: str = "-o") -> Iterator[Path]:
+def atomic_directory(directory: Path, option: str = "-o") -> Iterator[Path]:
     """A temporary directory whose content moves to ``directory`` when all went well, and vanishes when it did not.
 
     Files and folders of the same names are replaced one by one; whatever else is in ``directory`` stays.

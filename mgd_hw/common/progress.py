@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Listener", "Silent"]
+__all__ = ["NullProgress", "Progress"]
 
 
-class Listener(Protocol):
+class Progress(Protocol):
     """Told of progress."""
 
-    def say(self, text: str) -> None:
+    def status(self, text: str) -> None:
         """Something worth a line: what starts, what is waited for."""
 
-    def progress(self, task: str, done: float, total: float, note: str = "") -> None:
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
         """``done`` of ``total`` of a task; a new task replaces the one before."""
 
 
-class Silent:
+class NullProgress:
     """Listens, and says nothing."""
 
-    def say(self, text: str) -> None:
+    def status(self, text: str) -> None:
         """Nothing."""
 
-    def progress(self, task: str, done: float, total: float, note: str = "") -> None:
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
         """Nothing."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mgd_hw.common import style
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from python_ref.spec.error import Refusal, ToolError
 
@@ -90,7 +90,7 @@ def cached(task: str) -> Path:
     return Path(pooch.os_cache("mgd-hw")) / task
 
 
-def fetch(task: str, directory: Path | None = None, *, listener: Listener | None = None) -> Fetched:
+def fetch(task: str, directory: Path | None = None, *, progress: Progress | None = None) -> Fetched:
     """Download a data set, unless it is there already and intact.
 
     Parameters
@@ -99,7 +99,7 @@ def fetch(task: str, directory: Path | None = None, *, listener: Listener | None
         One of :data:`SOURCES`.
     directory : path or None
         Where to; None: the user's cache, where designs find it.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
 
     Raises
@@ -113,14 +113,14 @@ def fetch(task: str, directory: Path | None = None, *, listener: Listener | None
 
     if task not in SOURCES:
         raise Refusal("there is no such data set to fetch", f"Take one of {', '.join(SOURCES)}.", key="TASK", value=task)
-    listener, source = listener or Silent(), SOURCES[task]
+    progress, source = progress or NullProgress(), SOURCES[task]
     place = cached(task) if directory is None else Path(directory)
     pooch.get_logger().setLevel(logging.ERROR)
     for name, checksum in source.files.items():
         failures: list[str] = []
         for mirror in source.mirrors:
             try:
-                listener.say(f"Fetching {name}.")
+                progress.status(f"Fetching {name}.")
                 pooch.retrieve(mirror + name, known_hash=checksum, fname=name, path=place)
                 break
             except PermissionError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mgd_hw.common.progress import Listener
+from mgd_hw.common.progress import Progress
 from mgd_hw.data.loading import Data, load
 from mgd_hw.data.summary import Summary
 from mgd_hw.design.description import Design
@@ -14,7 +14,7 @@ from python_ref.spec.error import Refusal
 __all__ = ["load_design", "summary_or_reason"]
 
 
-def load_design(design: Design, *, validate: bool = False, listener: Listener | None = None) -> Data:
+def load_design(design: Design, *, validate: bool = False, progress: Progress | None = None) -> Data:
     """Load the samples of a design, and check that they fit its number formats.
 
     Parameters
@@ -23,7 +23,7 @@ def load_design(design: Design, *, validate: bool = False, listener: Listener | 
         The design whose samples are loaded.
     validate : bool
         Whether to judge by validation samples; see :func:`mgd_hw.data.load`.
-    listener : Listener or None
+    progress : Progress or None
         Receives a note of every warning; a result that shows the summary needs none.
 
     Raises
@@ -35,9 +35,9 @@ def load_design(design: Design, *, validate: bool = False, listener: Listener | 
     if design.float_only.cost == "cross-entropy":
         _check_entropy(design, data)
     data = replace(data, summary=replace(data.summary, warnings=(*data.summary.warnings, *check_formats(design, data))))
-    if listener is not None:
+    if progress is not None:
         for warning in data.summary.warnings:
-            listener.say(f"Note: {warning}")
+            progress.status(f"Note: {warning}")
     return data
 
 

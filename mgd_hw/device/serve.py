@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mgd_hw.common import style
 from mgd_hw.common.files import results_directory
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
@@ -65,7 +65,7 @@ def serve(
     divisor: int = 4,
     verilog: Path | None = None,
     out: Path | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Run a virtual board until a signal ends it.
 
@@ -81,15 +81,15 @@ def serve(
         A file to run in place of the Verilog just generated.
     out : path or None
         Directory in which the board is compiled.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
     """
-    listener, design = listener or Silent(), built(design)
+    progress, design = progress or NullProgress(), built(design)
     given = None if verilog is None else verilog_file(Path(verilog))
     directory = results_directory(out, design.name)
     with (
         naming_verilog(given),
-        virtual_board(design, divisor, directory, listener, given) as board,
+        virtual_board(design, divisor, directory, progress, given) as board,
         ending_signals() as asked,
     ):
         ready(Served(design.name, design.spec.digest, board.port, f"serial:{board.port}", divisor))
@@ -98,7 +98,7 @@ def serve(
 
 
 @contextmanager
-def virtual_board(design: Design, divisor: int, directory: Path, listener: Listener, verilog: Path | None = None) -> Iterator[VirtualBoard]:
+def virtual_board(design: Design, divisor: int, directory: Path, progress: Progress, verilog: Path | None = None) -> Iterator[VirtualBoard]:
     """A virtual board of a design, built in ``directory``/virtual, where it is found the next time.
 
     Parameters
@@ -109,7 +109,7 @@ def virtual_board(design: Design, divisor: int, directory: Path, listener: Liste
         Cycles per bit of its line.
     directory : Path
         Directory in which the subdirectory ``virtual`` holds the compiled board.
-    listener : Listener
+    progress : Progress
         Receives messages about the progress of generating and compiling.
     verilog : Path or None
         A file to run in place of the Verilog just generated; its module and ports must have the same names.
@@ -122,11 +122,11 @@ def virtual_board(design: Design, divisor: int, directory: Path, listener: Liste
     place.mkdir(parents=True, exist_ok=True)
     try:
         if verilog is None:
-            listener.say(f"Generating {design.name}, with its serial line.")
+            progress.status(f"Generating {design.name}, with its serial line.")
             verilog = place / "linked.v"
             verilog.write_text(emit_linked(design.spec, divisor), encoding="utf-8")
-        listener.say("Compiling the virtual board, unless that is done.")
-        program = build_virtual(verilog, f"{design.spec.module}_linked", place, notify=listener.say)
+        progress.status("Compiling the virtual board, unless that is done.")
+        program = build_virtual(verilog, f"{design.spec.module}_linked", place, notify=progress.status)
     except BaseException:
         if not existed:
             shutil.rmtree(place, ignore_errors=True)

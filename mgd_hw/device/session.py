@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from boards.link import LinkLost, PortError, SerialLink
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from python_ref.spec.frames import pack_samples, sample_bytes
 from python_ref.spec.probes import COUNTERS
@@ -128,7 +128,7 @@ class Session:
         Where it goes on; None: it begins.
     model : Model or None
         Fixed-point model that the core is compared with; None trains without a comparison.
-    listener : Listener
+    progress : Progress
         Receives messages about the progress of the training.
     stopping : callable
         Whether to end at the next occasion.
@@ -168,7 +168,7 @@ class Session:
     path: Path
     begun: Checkpoint | None = None
     model: Model | None = None
-    listener: Listener = field(default_factory=Silent)
+    progress: Progress = field(default_factory=NullProgress)
     stopping: Callable[[], bool] = lambda: False
     reconnect: float = 60.0
     block_steps: int | None = None
@@ -257,7 +257,7 @@ class Session:
                 if failures > 5:
                     error.reason += f"; and that {failures} times since step {self.mark.step:,}"
                     raise
-                self.listener.say(f"{error.reason}. Training goes on from step {self.mark.step:,} when the link is back.")
+                self.progress.status(f"{error.reason}. Training goes on from step {self.mark.step:,} when the link is back.")
             again = self._wait_for_link()
             if again is None:
                 self._fall_back()
@@ -306,7 +306,7 @@ class Session:
         marked, cost_of_mark = time.monotonic(), 0.0
         while self.done < self.run.steps and self.equal and not self.stopping():
             found = self._block(link, self._block_steps())
-            self.listener.progress(title, self.done, self.run.steps, self._note(link))
+            self.progress.update(title, self.done, self.run.steps, self._note(link))
             self._compare_block(found)
             now = time.monotonic()
             if now - marked > max(MARK_SECONDS, 10 * cost_of_mark) and self.done % self.period == 0 and self.done < self.run.steps:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.files import check_file, results_directory, staged, write_json
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, check_file, results_directory, write_json
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data.kinds import Judged, Kind
 from mgd_hw.design.argument import built
@@ -204,7 +204,7 @@ def train(
     verilog: Path | None = None,
     board: str | None = None,
     out: Path | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Trained:
     """Train a core at the end of a link, and read everything back.
 
@@ -236,26 +236,26 @@ def train(
         Name of a board, or path of a board file, for which the result gives the seconds of a run.
     out : path or None
         Directory for train.json and the checkpoint.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
     """
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     design = built(design) if seed is None else built(design).with_seed(seed)
     directory = results_directory(out, design.name)
     if save is not None:
         check_file(Path(save), "--save")
     given, on = None if verilog is None else verilog_file(Path(verilog)), optional_board(board)
     parameters = None if start is None else read_parameters(design.spec, Path(start))
-    data = load_design(design, listener=listener)
+    data = load_design(design, progress=progress)
     run = run_of(design, data, steps)
     if parameters is not None:
         run = replace(run, parameters=quantise_parameters(design.spec, parameters))
     with naming_verilog(given):
         result, learned = _train_over_link(
             design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor, clock=clock,
-            verilog=given, board=on, listener=listener,
+            verilog=given, board=on, progress=progress,
         )  # fmt: skip
-    with staged(directory) as folder:
+    with atomic_directory(directory) as folder:
         write_json(folder / "train.json", result)
     if save is not None:
         write_parameters(design.spec, learned / 2.0**design.spec.formats.weight.fraction_bits, Path(save))
@@ -276,7 +276,7 @@ def _train_over_link(
     clock: float | None,
     verilog: Path | None,
     board: Board | None = None,
-    listener: Listener,
+    progress: Progress,
 ) -> tuple[Trained, Any]:
     """Train, and read everything back.
 
@@ -300,20 +300,20 @@ def _train_over_link(
     begun = Checkpoint.read(path, digests) if resume else None
     _check_port(link, baud)
     if verify:
-        listener.say("Compiling the model, unless that is done.")
+        progress.status("Compiling the model, unless that is done.")
     model = Model(run) if verify else None
     try:
         with ending_signals() as asked:
             if link == VIRTUAL:
-                with virtual_board(design, divisor, directory, listener, verilog) as virtual:
+                with virtual_board(design, divisor, directory, progress, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
-                    session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=0.0, classes=classes)
+                    session = _session(run, connect, path, begun, digests, model, progress, asked, reconnect=0.0, classes=classes)
                     _trained(session, link)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
-                session = _session(run, connect, path, begun, digests, model, listener, asked, reconnect=60.0, classes=classes)
+                session = _session(run, connect, path, begun, digests, model, progress, asked, reconnect=60.0, classes=classes)
                 _trained(session, link)
     finally:
         if model is not None:
@@ -354,7 +354,7 @@ def _session(
     begun: Checkpoint | None,
     digests: RunDigest,
     model: Any,
-    listener: Listener,
+    progress: Progress,
     asked: threading.Event,
     *,
     reconnect: float,
@@ -363,9 +363,9 @@ def _session(
     from mgd_hw.device.session import Session
 
     if path.exists() and begun is None:
-        listener.say(f"Note: {path} is replaced; --resume would go on from it. It is kept as {path.stem}.previous.npz.")
+        progress.status(f"Note: {path} is replaced; --resume would go on from it. It is kept as {path.stem}.previous.npz.")
         path.replace(path.with_name(f"{path.stem}.previous.npz"))
-    return Session(run, connect, path, begun, model, listener, asked.is_set, reconnect, classes=classes, digests=digests)
+    return Session(run, connect, path, begun, model, progress, asked.is_set, reconnect, classes=classes, digests=digests)
 
 
 def _trained(session: Session, link: str) -> None:

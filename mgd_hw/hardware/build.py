@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.files import results_directory, staged, write_json
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, results_directory, write_json
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
@@ -196,7 +196,7 @@ def build(
     clock: float | None = None,
     baud: int | None = None,
     out: Path | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Build:
     """Build a design's bitstream for a board; write it, build.json, a picture of the placed design, and the tools' logs.
 
@@ -214,7 +214,7 @@ def build(
         Rate of the serial line; None takes the board's.
     out : path or None
         Directory for the bitstream and all other files; None takes mgd-hw-out/DESIGN/BOARD.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
 
     Raises
@@ -222,24 +222,24 @@ def build(
     Refusal
         If the design does not fit, misses the clock, or a tool is missing or fails.
     """
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     design, on = built(design), board_of(board)
     directory = results_directory(out, design.name, on.name)
     began = time.perf_counter()
-    with staged(directory) as folder, naming(design.path, of=DesignError):
+    with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
         from boards.flow.build import build_board
         from boards.flow.too_large import check_fit
 
         check_fit(design.spec, on.part)
         made = build_board(
-            design.spec, on, folder, seeds=seeds, mhz=megahertz(clock), baud=baud, say=listener.say, progress=listener.progress
+            design.spec, on, folder, seeds=seeds, mhz=megahertz(clock), baud=baud, say=progress.status, progress=progress.update
         )
         _tidy(folder, seeds)
         if made.placement:
             (folder / "placement.svg").write_bytes(placement(made.placement, f"{design.name} on {on.title}"))
         described = top_manifest(design.spec, made.plan)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        cost, seconds = _learning_cost(design.spec, on.part, folder / "learning", listener)
+        cost, seconds = _learning_cost(design.spec, on.part, folder / "learning", progress)
         made.seconds["learning cost"] = seconds
         result = _result(design.spec, made, cost, directory, time.perf_counter() - began)
         write_json(folder / "build.json", result)
@@ -266,14 +266,14 @@ def placement(cells: Sequence[Placed], title: str) -> bytes:
     return figures.saved(figure, "svg", title, dpi=200)
 
 
-def _learning_cost(spec: DesignSpec, part: Part, folder: Path, listener: Listener) -> tuple[LearningCost, float]:
+def _learning_cost(spec: DesignSpec, part: Part, folder: Path, progress: Progress) -> tuple[LearningCost, float]:
     """What learning costs, and the seconds it took to tell."""
     from boards.parts.learning_cost import learning_cost
 
-    listener.say("Synthesising the same network without learning, to compare.")
+    progress.status("Synthesising the same network without learning, to compare.")
     began = time.perf_counter()
     folder.mkdir()
-    return learning_cost(spec, part, folder, by_component=False, notify=listener.say), time.perf_counter() - began
+    return learning_cost(spec, part, folder, by_component=False, notify=progress.status), time.perf_counter() - began
 
 
 def _tidy(folder: Path, seeds: int) -> None:

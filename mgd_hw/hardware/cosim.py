@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.files import results_directory, staged, write_json
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, results_directory, write_json
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
@@ -150,7 +150,7 @@ def cosim(
     verilog: Path | None = None,
     netlist: str | None = None,
     out: Path | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Cosimulated:
     """Train the Verilog in a simulator, and compare every observable of every step with the model, bit for bit.
 
@@ -172,13 +172,13 @@ def cosim(
         A part for which the core is synthesised, and whose netlist is simulated in place of its Verilog.
     out : path or None
         Directory for cosim.json, the Verilog and the waves.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
     """
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import emit_verilog
 
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     design = built(design) if seed is None else built(design).with_seed(seed)
     spec = design.spec
     directory = results_directory(out, design.name)
@@ -186,12 +186,12 @@ def cosim(
     simulator = simulator or (SIMULATOR if netlist else "cxxrtl")
     given = None if verilog is None else verilog_file(Path(verilog))
     _check_disk(directory, spec, steps)
-    run = run_of(design, load_design(design, listener=listener), steps)
+    run = run_of(design, load_design(design, progress=progress), steps)
     name = f"{spec.name}_waves.{'fst' if simulator == 'icarus' else 'vcd'}"
-    with staged(directory) as folder, naming_verilog(given):
-        hardware, not_covered = _hardware(design, given, netlist, folder, listener)
+    with atomic_directory(directory) as folder, naming_verilog(given):
+        hardware, not_covered = _hardware(design, given, netlist, folder, progress)
         kept = folder / name if waves else None
-        found, reference = _run_both(run, hardware, folder, simulator, kept, listener)
+        found, reference = _run_both(run, hardware, folder, simulator, kept, progress)
         changed, first_changed = (0, 0) if given is None else _changed_lines(given, emit_verilog(spec))
         result = _reported(
             found,
@@ -208,38 +208,38 @@ def cosim(
     return result
 
 
-def _hardware(design: Design, given: Path | None, netlist: str | None, folder: Path, listener: Listener) -> tuple[Path, tuple[str, ...]]:
+def _hardware(design: Design, given: Path | None, netlist: str | None, folder: Path, progress: Progress) -> tuple[Path, tuple[str, ...]]:
     """The Verilog that is simulated: the user's, the design's own, or its netlist's; and what the latter leaves unproven."""
     from rtl_gen.emit import VERILOG
 
     if given is not None:
         return given, ()
-    listener.say(f"Generating {design.name}.")
+    progress.status(f"Generating {design.name}.")
     emit_files(design.spec, folder)
     if netlist is None:
         return folder / VERILOG, ()
     with naming(design.path, of=DesignError):
-        hardware, made = simulable(design.spec, netlist, folder, listener)
+        hardware, made = simulable(design.spec, netlist, folder, progress)
     return hardware, made.models.not_covered
 
 
-def _run_both(run: Run, hardware: Path, folder: Path, simulator: str, waves: Path | None, listener: Listener) -> tuple[CosimResult, str]:
+def _run_both(run: Run, hardware: Path, folder: Path, simulator: str, waves: Path | None, progress: Progress) -> tuple[CosimResult, str]:
     """Run the Verilog and the model, and compare them; the result, and the name of the model."""
     from sim.cosim import cosim as run_and_compare
     from sim.simulators import Options
 
     steps, fast = run.steps, run.steps * run.spec.network.n_parameters > FAST_REFERENCE
     title = f"Simulating {run.spec.name} with {simulator}"
-    listener.say(f"{title}, {steps:,} steps, beside the model in a process of its own.")
+    progress.status(f"{title}, {steps:,} steps, beside the model in a process of its own.")
     with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as work:
         found = run_and_compare(
             run,
             hardware,
             Path(work),
             simulator=simulator,
-            options=Options(waves=waves, notify=listener.say),
+            options=Options(waves=waves, notify=progress.status),
             fast_reference=fast,
-            steps_done=lambda done: listener.progress(title, done, steps, f"step {done:,}"),
+            steps_done=lambda done: progress.update(title, done, steps, f"step {done:,}"),
         )
     return found, "python_ref.fixed.fast" if fast else "python_ref.fixed.machine"
 

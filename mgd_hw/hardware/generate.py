@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.common.files import results_directory, staged
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, results_directory
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data.summary import Summary, shown_or_missing
 from mgd_hw.design.argument import built
@@ -114,7 +114,7 @@ def generate(
     board: str | None = None,
     clock: float | None = None,
     baud: int | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Generated:
     """Write Verilog, memory contents, manifest.json and a synthesis script; for a board its whole top level, with constraints.
 
@@ -130,7 +130,7 @@ def generate(
         Clock of the core on the board, in MHz; None takes the board's.
     baud : int or None
         Rate of the board's serial line, in bits per second; None takes the board's.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
 
     Raises
@@ -139,9 +139,9 @@ def generate(
         If the design or the board's clock cannot be built, if a clock or a rate is given without a board, or if the directory cannot
         be written to.
     """
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     if board is not None:
-        return _for_board(built(design), board_of(board), clock, baud, out, listener)
+        return _for_board(built(design), board_of(board), clock, baud, out, progress)
     for key, value in (("--clock", clock), ("--baud", baud)):
         if value is not None:
             raise Refusal(
@@ -149,8 +149,8 @@ def generate(
             )
     design = built(design)
     directory = results_directory(out, design.name)
-    listener.say(f"Generating {design.name}.")
-    with staged(directory) as folder:
+    progress.status(f"Generating {design.name}.")
+    with atomic_directory(directory) as folder:
         manifest = emit_files(design.spec, folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     timeline, (data, missing) = timeline_of(design.spec), summary_or_reason(design)
@@ -159,15 +159,15 @@ def generate(
     )
 
 
-def _for_board(design: Design, on: Board, clock: float | None, baud: int | None, out: Path | None, listener: Listener) -> Generated:
+def _for_board(design: Design, on: Board, clock: float | None, baud: int | None, out: Path | None, progress: Progress) -> Generated:
     """Write the whole top level of a board, its constraints, the scripts of the build, and manifest.json."""
     directory = results_directory(out, design.name, on.name)
-    with staged(directory) as folder, naming(design.path, of=DesignError):
+    with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
         from boards.flow.build import write_sources
         from boards.flow.too_large import check_fit
         from boards.plan import plan
 
-        listener.say(f"Generating {design.name} for {on.name}.")
+        progress.status(f"Generating {design.name} for {on.name}.")
         check_fit(design.spec, on.part)
         planned = plan(on, mhz=megahertz(clock), baud=baud)
         files = write_sources(design.spec, planned, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mgd_hw.common.progress import Listener
+from mgd_hw.common.progress import Progress
 from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def check_netlist(part: str | None, verilog: Path | None) -> None:
         )
 
 
-def simulable(spec: DesignSpec, part: str, folder: Path, listener: Listener) -> tuple[Path, Netlist]:
+def simulable(spec: DesignSpec, part: str, folder: Path, progress: Progress) -> tuple[Path, Netlist]:
     """The Verilog that simulates a design's netlist, and the netlist, ``netlist.v`` in ``folder``.
 
     The folder holds the design's own Verilog.
@@ -50,7 +50,7 @@ def simulable(spec: DesignSpec, part: str, folder: Path, listener: Listener) -> 
     from rtl_gen.emit import VERILOG
     from sim.netlist import with_models
 
-    listener.say(f"Synthesising {spec.name} for {part}.")
-    made = write_netlist(spec, part, folder, (folder / VERILOG).read_text(encoding="utf-8"), notify=listener.say)
-    model = with_models(made.verilog, f"{spec.module}_core", made.models.files, defines=made.models.defines, notify=listener.say)
+    progress.status(f"Synthesising {spec.name} for {part}.")
+    made = write_netlist(spec, part, folder, (folder / VERILOG).read_text(encoding="utf-8"), notify=progress.status)
+    model = with_models(made.verilog, f"{spec.module}_core", made.models.files, defines=made.models.defines, notify=progress.status)
     return model, made

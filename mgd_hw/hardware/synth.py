@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.files import results_directory, staged, write_json
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, results_directory, write_json
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
@@ -133,7 +133,7 @@ class Synthesised(Result):
 
 
 def synth(
-    design: str | Path | Design, *, target: str = "ice40-up5k", out: Path | None = None, listener: Listener | None = None
+    design: str | Path | Design, *, target: str = "ice40-up5k", out: Path | None = None, progress: Progress | None = None
 ) -> Synthesised:
     """Synthesise with Yosys for a family of FPGAs.
 
@@ -145,22 +145,22 @@ def synth(
         "ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18" or "xc7".
     out : path or None
         Directory for the Verilog, the script, its log and synth.json.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
     """
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     design = built(design)
     spec = design.spec
     directory = results_directory(out, design.name)
     from boards.parts.synth import synthesise
 
     began = time.perf_counter()
-    with staged(directory) as folder:
-        listener.say(f"Generating {design.name}.")
+    with atomic_directory(directory) as folder:
+        progress.status(f"Generating {design.name}.")
         emit_files(spec, folder)
-        listener.say(f"Synthesising for {target}.{_will_not_fit(spec, target)}")
+        progress.status(f"Synthesising for {target}.{_will_not_fit(spec, target)}")
         with naming(design.path, of=DesignError):
-            found = synthesise(spec, target, folder, notify=listener.say)
+            found = synthesise(spec, target, folder, notify=progress.status)
         names = [each.name for each in fields(Synthesised) if hasattr(found, each.name)]
         shares = {name: getattr(found, name) for name in names} | {"components": plain(found.to_json()["components"])}
         seconds = time.perf_counter() - began

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.files import check_file, results_directory, staged, write_json
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, check_file, results_directory, write_json
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind, Measure
@@ -29,7 +29,7 @@ from mgd_hw.learn import curves
 from mgd_hw.learn.agreement import Agreement, agreement
 from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.learn.parameters import read_parameters, write_parameters
-from mgd_hw.learn.runs import MODELS, TITLES, Model, Paired, Progress, Training, paired
+from mgd_hw.learn.runs import MODELS, TITLES, FractionCallback, Model, Paired, Training, paired
 from mgd_hw.learn.trainers import start_of, trainers_of, warm_up
 from python_ref.floating import of_design
 
@@ -224,7 +224,7 @@ def compare(
     validate: bool = False,
     board: str | None = None,
     out: Path | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Train float MGD, fixed MGD and back-propagation from the same parameters on the same data; write table, plots and JSON.
 
@@ -243,7 +243,7 @@ def compare(
         Name of a board, or path of a board file, for which the result gives the seconds of a run.
     out : path or None
         Directory for compare.json and learning.png.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
     """
     design = read(design)
@@ -256,8 +256,8 @@ def compare(
     on = optional_board(board)
     data = load_design(design, validate=validate)
     judged_by = "validation" if validate else "test"
-    result = compare_models(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, listener=listener)
-    with staged(directory) as folder:
+    result = compare_models(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, progress=progress)
+    with atomic_directory(directory) as folder:
         write_json(folder / "compare.json", result)
         (folder / "learning.png").write_bytes(figures.saved(result.plot(), "png", f"{result.design}-{result.digest}"))
     if save is not None and result.fixed.runs:
@@ -303,7 +303,7 @@ def compare_models(
     start: np.ndarray | None = None,
     judged_by: str = "test",
     board: Board | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Train all models from the same parameters, in the same order of samples, once per seed.
 
@@ -323,7 +323,7 @@ def compare_models(
         What the samples in ``data.test`` are: "test" or "validation".
     board : Board or None
         What the hardware's seconds are of.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
 
     Raises
@@ -331,15 +331,15 @@ def compare_models(
     KeyboardInterrupt
         If it was interrupted before one model finished a run; later, what there is is returned.
     """
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     if design.float_only.requests:
-        return _compare_software(design, data, seeds=seeds, steps=steps, start=start, judged_by=judged_by, listener=listener)
+        return _compare_software(design, data, seeds=seeds, steps=steps, start=start, judged_by=judged_by, progress=progress)
     spec = design.spec
-    listener.say("Compiling the fast models; only the first run after an installation takes long.")
+    progress.status("Compiling the fast models; only the first run after an installation takes long.")
     warm_up(design, data)
     defined = of_design.network(spec).differentiable
     models = MODELS if defined else MODELS[:2]
-    runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
+    runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), progress)
     note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
     found = {name: _model(design, data, runs[name], name, steps, note if name == "backprop" else "", board) for name in MODELS}
     agreed = agreement(design, data, start_of(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
@@ -363,7 +363,7 @@ def compare_models(
 
 
 def _train_all(
-    models: tuple[str, ...], seeds: int, trainers: Callable[[int], dict[str, Callable[[Progress], Training]]], listener: Listener
+    models: tuple[str, ...], seeds: int, trainers: Callable[[int], dict[str, Callable[[FractionCallback], Training]]], progress: Progress
 ) -> tuple[dict[str, list[Training]], bool]:
     """Runs of each model, seed by seed, and whether they were interrupted; ``trainers`` gives what trains each from a number of seed.
 
@@ -379,12 +379,12 @@ def _train_all(
             for name in models:
                 begun = time.perf_counter()
 
-                def progress(fraction: float, name: str = name, begun: float = begun, number: int = number) -> None:
+                def report(fraction: float, name: str = name, begun: float = begun, number: int = number) -> None:
                     note = forecast.note(name, fraction, time.perf_counter() - begun)
-                    listener.progress(f"{TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
+                    progress.update(f"{TITLES[name]}, seed {number + 1} of {seeds}", fraction, 1.0, note)
 
-                progress(0.0)
-                runs[name].append(train[name](progress))
+                report(0.0)
+                runs[name].append(train[name](report))
                 forecast.finish(name, time.perf_counter() - begun)
     except KeyboardInterrupt:
         if not any(runs.values()):
@@ -394,14 +394,14 @@ def _train_all(
 
 
 def _compare_software(
-    design: Design, data: Data, *, seeds: int, steps: int, start: np.ndarray | None, judged_by: str, listener: Listener
+    design: Design, data: Data, *, seeds: int, steps: int, start: np.ndarray | None, judged_by: str, progress: Progress
 ) -> Comparison:
     """The same for a design that no hardware does: there is no fixed model of it."""
     from python_ref.spec.digest import digest_of
 
     spec = design.spec
     models = ("float", "backprop") if has_slopes(design) else ("float",)
-    runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), listener)
+    runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), progress)
     key, value = design.float_only.requests[0]
     notes = {"fixed": f"no fixed model: {FLOAT_ONLY_KEYS[key]} has no hardware yet ({key} = {value})"}
     if len(models) == 1:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import figures, style
-from mgd_hw.common.files import results_directory, staged, write_json
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, results_directory, write_json
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind
@@ -199,7 +199,7 @@ class Diagnosis(Result):
         return figures.bars(rows, f"{self.design}: an update, at the initial parameters", "mean cost")
 
 
-def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: Listener | None = None) -> Diagnosis:
+def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: Progress | None = None) -> Diagnosis:
     """Measure what stands in the way of learning, at the initial parameters, and say what to try; write diagnose.json.
 
     Parameters
@@ -208,33 +208,33 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, listener: 
         Path of a design file, name of a shipped design, or a design that was read before.
     out : path or None
         Directory that diagnose.json is written to; None takes mgd-hw-out/DESIGN.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
     """
     design = read(design)
     directory = results_directory(out, design.name)
-    result = diagnosis_of(design, load_design(design, listener=listener), listener)
-    with staged(directory) as folder:
+    result = diagnosis_of(design, load_design(design, progress=progress), progress)
+    with atomic_directory(directory) as folder:
         write_json(folder / "diagnose.json", result)
     return result
 
 
-def diagnosis_of(design: Design, data: Data, listener: Listener | None = None) -> Diagnosis:
+def diagnosis_of(design: Design, data: Data, progress: Progress | None = None) -> Diagnosis:
     """Measure what the design would do with these samples, and say what is wrong."""
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     samples = data.train.take(data.order.indices(0, min(SAMPLES, len(data.train))))
     raw = quantise_parameters(design.spec, initial_parameters(design.spec)) if design.float_only.architecture == "dense" else None
     theta = start(design, design.spec.network.initial.seed, raw).astype(np.float64)
     with opened(design) as problem:
         machine = learner(design, design.compare.steps, problem)
-        listener.say("Measuring C̃.")
+        progress.status("Measuring C̃.")
         signal, curvature = _odd_and_even(machine, theta, samples)
-        listener.say("Trying updates.")
+        progress.status("Trying updates.")
         tried = _try_updates(design, machine, problem, theta, data)
     noise = math.hypot(_noise_of_devices(design, machine), 0.0 if design.float_only.requests else _noise_of_formats(design, raw, samples))
     run = _FixedRun(0, {}, math.nan, {}, "")
     if not design.float_only.requests:
-        listener.say("Running the fixed model.")
+        progress.status("Running the fixed model.")
         assert raw is not None
         run = _run_fixed(design, raw, data)
     from python_ref.floating.estimators import cosine_expected

@@ -13,7 +13,7 @@ from mgd_hw.data.kinds import Verdict
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_model import analog_learner, learner, network, objective, opened, start
 from mgd_hw.learn.divergence import failure
-from mgd_hw.learn.runs import RECORDS, Progress, Training, with_accuracy
+from mgd_hw.learn.runs import RECORDS, FractionCallback, Training, with_accuracy
 from python_ref.datasets import SampleOrder, Samples
 from python_ref.floating.passes import Measurable
 
@@ -78,7 +78,7 @@ def _reported(design: Design, cost: float) -> float:
 
 
 def train_mgd(
-    design: Design, data: Data, seed: int, order: SampleOrder, steps: int, raw: np.ndarray | None, progress: Progress
+    design: Design, data: Data, seed: int, order: SampleOrder, steps: int, raw: np.ndarray | None, progress: FractionCallback
 ) -> Training:
     """MGD, judged a number of times on the way.
 
@@ -181,7 +181,7 @@ def baseline_options(design: Design) -> Options:
     return Options(Adam(settings.backprop_rate), settings.backprop_epochs, settings.backprop_batch)
 
 
-def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None, progress: Progress) -> Training:
+def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None, progress: FractionCallback) -> Training:
     """Back-propagation of a design's network and cost, judged a number of times on the way; parameters as for :func:`train_mgd`."""
     from python_ref.floating.backpropagation import train
     from python_ref.floating.passes import Measured

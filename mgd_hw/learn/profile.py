@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.common import figures
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
@@ -24,7 +24,7 @@ from python_ref.spec.probes import COUNTERS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Direction", "Observed", "Values", "observe", "values_of"]
+__all__ = ["Direction", "NumericProfile", "Values", "profile_numbers", "values_of"]
 
 POINTS = 10
 """Moments of a run that are looked at, beside its start."""
@@ -118,7 +118,7 @@ class Direction(Result):
 
 
 @dataclass(frozen=True)
-class Observed(Result):
+class NumericProfile(Result):
     """What was seen of one run of the fixed model.
 
     Attributes
@@ -257,9 +257,9 @@ def _moments(steps: int, points: int, window: int) -> list[int]:
     return sorted({0, *np.geomspace(min(4 * window, steps), steps, points).round().astype(int).tolist()})
 
 
-def observe(
-    design: Design, data: Data, *, steps: int, points: int = POINTS, window: int = WINDOW, listener: Listener | None = None
-) -> Observed:
+def profile_numbers(
+    design: Design, data: Data, *, steps: int, points: int = POINTS, window: int = WINDOW, progress: Progress | None = None
+) -> NumericProfile:
     """Train the fixed model once, as ``compare`` does with its first seed, and look at it on the way.
 
     Parameters
@@ -272,13 +272,13 @@ def observe(
         Number of training steps in the run.
     points, window : int
         Moments to look at, and steps to look at from each on.
-    listener : Listener or None
+    progress : Progress or None
         Receives messages about the progress of the run; None discards them.
     """
     from python_ref.fixed.fast import train
     from python_ref.fixed.machine import initial_state
 
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     spec = replace(design.spec, hardware=replace(design.spec.hardware, signature=False))  # which takes long, and changes nothing
     raw = quantise_parameters(spec, initial_parameters(spec))
     samples, state = quantise(spec, data.train), initial_state(spec, raw)
@@ -286,7 +286,7 @@ def observe(
     gatherers["input"].take(samples[0])
     directions, found, moments = [], None, list[int]()
     for moment in _moments(steps, points, window):
-        listener.progress("Looking at the numbers", moment, steps, f"step {moment:,}")
+        progress.update("Looking at the numbers", moment, steps, f"step {moment:,}")
         if moment > state.steps:
             state = train(spec, state, *samples, data.order, moment - state.steps).state
         moments.append(state.steps)
@@ -301,7 +301,7 @@ def observe(
     values = tuple(_reported(name, gatherer, counters) for name, gatherer in gatherers.items() if gatherer.count)
     estimates = found.steps if found else 0
     seed = design.spec.network.initial.seed
-    return Observed(
+    return NumericProfile(
         spec.name, design.spec.digest, seed, steps, tuple(moments), window, values, tuple(directions), estimates, design.spec.quantities
     )
 

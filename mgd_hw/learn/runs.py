@@ -14,7 +14,7 @@ from mgd_hw.data.kinds import MEASURES, Judged, Kind
 from mgd_hw.learn.costs import Costs
 from python_ref.spec.design import SATURATION_KINDS
 
-__all__ = ["MODELS", "RECORDS", "TITLES", "Model", "Paired", "Progress", "Training", "interval", "paired", "with_accuracy"]
+__all__ = ["MODELS", "RECORDS", "TITLES", "FractionCallback", "Model", "Paired", "Training", "interval", "paired", "with_accuracy"]
 
 MODELS = ("float", "fixed", "backprop")
 """The models that are compared."""
@@ -23,7 +23,7 @@ TITLES = {"float": "float MGD", "fixed": "fixed MGD", "backprop": "back-propagat
 RECORDS = 50
 """Points of a learning curve."""
 
-Progress = Callable[[float], None]
+FractionCallback = Callable[[float], None]
 """Called with the share of a run that is done, from 0 to 1."""
 
 _T_95 = (

@@ -16,7 +16,7 @@ from mgd_hw.design.float_model import has_slopes
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.judging import judge_fixed
 from mgd_hw.learn.learners import train_backprop, train_mgd
-from mgd_hw.learn.runs import RECORDS, Progress, Training, with_accuracy
+from mgd_hw.learn.runs import RECORDS, FractionCallback, Training, with_accuracy
 from python_ref.datasets import SampleOrder, quantise
 from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters
@@ -63,7 +63,7 @@ def _curve(found: Curve, data: Data, n_out: int) -> dict[str, np.ndarray]:
     return with_accuracy(data, found.accuracy, {"steps": found.steps, "evaluations": found.evaluations, "cost": found.cost / n_out})
 
 
-def _train_float(task: _Task, progress: Progress) -> Training:
+def _train_float(task: _Task, progress: FractionCallback) -> Training:
     from python_ref.floating.online import train
 
     train_part, test = task.data.train, task.data.test
@@ -106,7 +106,7 @@ def _real_training(
     )
 
 
-def _train_fixed(task: _Task, progress: Progress) -> Training:
+def _train_fixed(task: _Task, progress: FractionCallback) -> Training:
     from python_ref.fixed.fast import train
     from python_ref.fixed.machine import initial_state
 
@@ -144,12 +144,12 @@ def _train_fixed(task: _Task, progress: Progress) -> Training:
     )
 
 
-_TRAINERS: dict[str, Callable[[_Task, Progress], Training]] = {"float": _train_float, "fixed": _train_fixed}
+_TRAINERS: dict[str, Callable[[_Task, FractionCallback], Training]] = {"float": _train_float, "fixed": _train_fixed}
 
 
 def trainers_of(
     design: Design, data: Data, number: int, steps: int, start: np.ndarray | None = None
-) -> dict[str, Callable[[Progress], Training]]:
+) -> dict[str, Callable[[FractionCallback], Training]]:
     """What trains each model that there is of a design, from its seed number ``number``.
 
     Parameters
@@ -167,11 +167,11 @@ def trainers_of(
     own = design.with_seed(seed) if number else design
     if not design.float_only.requests:
         task = _Task(design, own.spec, data, seed, number, steps, start_of(own.spec, seed, start))
-        trainers: dict[str, Callable[[Progress], Training]] = {name: partial(train, task) for name, train in _TRAINERS.items()}
+        trainers: dict[str, Callable[[FractionCallback], Training]] = {name: partial(train, task) for name, train in _TRAINERS.items()}
         return trainers | ({"backprop": partial(train_backprop, own, data, seed, task.raw)} if has_slopes(design) else {})
     raw = start_of(own.spec, seed, start) if design.float_only.architecture == "dense" else None
     order = replace(data.order, seed=data.order.seed + number)
-    found: dict[str, Callable[[Progress], Training]] = {
+    found: dict[str, Callable[[FractionCallback], Training]] = {
         "float": partial(train_mgd, own, data, own.spec.perturbation.seed, order, steps, raw)
     }
     if has_slopes(design):

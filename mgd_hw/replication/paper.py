@@ -11,8 +11,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.common.files import FOLDER, check_directory, staged
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import FOLDER, atomic_directory, check_directory
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.replication.fashion import centred
 from mgd_hw.replication.picture import FORMATS, draw, saved
@@ -20,11 +20,11 @@ from mgd_hw.replication.point import Point
 from mgd_hw.replication.published import Published, parameters_of, published
 from mgd_hw.replication.request import Calibration, Figure, PaperJobs, calibrate, tasks_of
 from mgd_hw.replication.tasks import NAMED, PAPER, Task
-from mgd_hw.sweeps.crew import Crew, crew_of
-from mgd_hw.sweeps.driver import Outcome, carry_out, pending
 from mgd_hw.sweeps.estimate import START, shown
+from mgd_hw.sweeps.executors import Executor, executor_for
 from mgd_hw.sweeps.jobs import DONE, FAILED, Row, version
 from mgd_hw.sweeps.journal import Journal
+from mgd_hw.sweeps.scheduler import Outcome, pending, run
 from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def paper(
     workers: int | None = None,
     dry_run: bool = False,
     out: Path | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> PaperFigure | PaperPlan:
     """Run a figure of Oripov et al., APL Machine Learning 3, 026107 (2025), on Fashion-MNIST; go on where an earlier call ended.
 
@@ -214,7 +214,7 @@ def paper(
         Whether to tell the plan, and how long it would take at most, and do nothing.
     out : path or None
         Directory for the journal and for the figure, as json, svg and pdf.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
 
     Raises
@@ -222,23 +222,23 @@ def paper(
     Refusal
         If there is no such figure, a number is out of range, the images are not there, or the directory cannot be written to.
     """
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     of, tasks = tasks_of(figure, n, seeds, iterations)
     if workers is not None and workers < 1:
         raise Refusal("it must be positive", "Give 1 or more.", key="--workers", value=workers)
     directory = check_directory(FOLDER / "paper" if out is None else Path(out))
     data = centred(os.environ.get("MGD_DATA", "")).digest
     if dry_run:
-        return _dry(of, tasks, data, directory, workers, listener)
-    crew = crew_of(None, workers, listener)
+        return _dry(of, tasks, data, directory, workers, progress)
+    executor = executor_for(None, workers, progress)
     try:
         with PaperJournal(directory, write=True) as journal:
             jobs = _jobs(tasks, data, journal)
             journal.plan(((job.key, number) for number, (_, job) in enumerate(jobs.jobs())), {"figure": figure})
-            outcome = _work(of, jobs, journal, directory, crew, listener)
+            outcome = _work(of, jobs, journal, directory, executor, progress)
             return _result(of, jobs, journal, directory, outcome)
     finally:
-        crew.close()
+        executor.close()
 
 
 def _jobs(tasks: tuple[Task, ...], data: str, journal: Journal | None) -> PaperJobs:
@@ -250,17 +250,17 @@ def _jobs(tasks: tuple[Task, ...], data: str, journal: Journal | None) -> PaperJ
     return PaperJobs(tasks, data, version(), known)
 
 
-def _dry(of: Figure, tasks: tuple[Task, ...], data: str, directory: Path, workers: int | None, listener: Listener) -> PaperPlan:
+def _dry(of: Figure, tasks: tuple[Task, ...], data: str, directory: Path, workers: int | None, progress: Progress) -> PaperPlan:
     """What would be done; nothing is written."""
     with PaperJournal.of(directory) as journal:
         jobs, finished = _jobs(tasks, data, journal), set() if journal is None else journal.finished()
-    return _planned(of, jobs, finished, directory, workers or os.cpu_count() or 1, _calibrated(of, jobs, finished, listener))
+    return _planned(of, jobs, finished, directory, workers or os.cpu_count() or 1, _calibrated(of, jobs, finished, progress))
 
 
-def _calibrated(of: Figure, jobs: PaperJobs, finished: set[str], listener: Listener) -> Calibration:
+def _calibrated(of: Figure, jobs: PaperJobs, finished: set[str], progress: Progress) -> Calibration:
     left = [task for task, _ in pending(jobs, finished)]
     if left:
-        listener.say("Timing a few steps of each kind of run, to tell how long it will take.")
+        progress.status("Timing a few steps of each kind of run, to tell how long it will take.")
     return calibrate(left, of.typical)
 
 
@@ -278,12 +278,12 @@ def _planned(of: Figure, jobs: PaperJobs, finished: set[str], directory: Path, w
     return PaperPlan(of.name, directory, of.n, of.periods, tuple(of.series), of.seeds, of.iterations, done, len(left), at_once, about, most)
 
 
-def _work(of: Figure, jobs: PaperJobs, journal: Journal, directory: Path, crew: Crew, listener: Listener) -> Outcome:
+def _work(of: Figure, jobs: PaperJobs, journal: Journal, directory: Path, executor: Executor, progress: Progress) -> Outcome:
     def prepare(finished: set[str], workers: int) -> tuple[Calibration, tuple[str, ...]]:
-        expected = _calibrated(of, jobs, finished, listener)
+        expected = _calibrated(of, jobs, finished, progress)
         return expected, _planned(of, jobs, finished, directory, workers, expected).sentences()
 
-    return carry_out(jobs, crew, journal, prepare, listener, of.name)
+    return run(jobs, executor, journal, prepare, progress, of.name)
 
 
 # -- Results ----------------------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ def _written(result: PaperFigure) -> PaperFigure:
     """The result, with its files in its folder."""
     names = [f"{result.figure}.json"] + ([f"{result.figure}.{kind}" for kind in FORMATS] if result.points else [])
     result = replace(result, files=tuple(sorted(names)))
-    with staged(result.directory) as folder:
+    with atomic_directory(result.directory) as folder:
         (folder / f"{result.figure}.json").write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if result.points:
             for kind, content in saved(result.plot()).items():

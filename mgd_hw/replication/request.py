@@ -139,7 +139,7 @@ def _check(key: str, values: Iterable[int], most: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class PaperJobs:
-    """The jobs of a figure, as :func:`mgd_hw.sweeps.driver.drive` wants them.
+    """The jobs of a figure, as :func:`mgd_hw.sweeps.scheduler.drive` wants them.
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mgd_hw.common.files import FOLDER
-from mgd_hw.common.progress import Listener
+from mgd_hw.common.progress import Progress
 from mgd_hw.common.results import Result
 from mgd_hw.design.description import Design
 from mgd_hw.design.samples import load_design
@@ -17,7 +17,7 @@ from mgd_hw.hardware.cosim import Cosimulated, cosim
 from mgd_hw.hardware.generate import Generated, generate
 from mgd_hw.hardware.synth import Synthesised, synth
 from mgd_hw.learn.compare import Comparison, compare
-from mgd_hw.learn.profile import Observed, observe
+from mgd_hw.learn.profile import NumericProfile, profile_numbers
 from mgd_hw.reports.provenance import Provenance, provenance
 
 __all__ = ["Chapter", "Plan", "chapter_of", "found_build"]
@@ -48,7 +48,7 @@ class Chapter(Result):
     cosimulated: Cosimulated | None = None
     compared: Comparison | None = None
     synthesised: Synthesised | None = None
-    observed: Observed | None = None
+    observed: NumericProfile | None = None
     provenance: Provenance | None = None
     built: dict[str, Any] | None = None
     placement: str = field(default="", repr=False)
@@ -76,17 +76,17 @@ class Plan:
     board: str
 
 
-def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path, listener: Listener) -> Chapter:
+def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path, progress: Progress) -> Chapter:
     """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
-    called, generated = shlex.quote(called), generate(design, place, listener=listener)
-    cosimulated = cosim(design, steps=plan.proof, out=place, listener=listener)
-    compared = compare(design, seeds=plan.seeds, steps=plan.steps, board=plan.board, out=place, listener=listener)
+    called, generated = shlex.quote(called), generate(design, place, progress=progress)
+    cosimulated = cosim(design, steps=plan.proof, out=place, progress=progress)
+    compared = compare(design, seeds=plan.seeds, steps=plan.steps, board=plan.board, out=place, progress=progress)
     if compared.interrupted:
         raise KeyboardInterrupt
     data = load_design(design)
-    listener.say("Looking at the numbers of a run.")
-    observed = observe(design, data, steps=plan.steps, listener=listener)
-    synthesised = synth(design, target=plan.target, out=place, listener=listener)
+    progress.status("Looking at the numbers of a run.")
+    observed = profile_numbers(design, data, steps=plan.steps, progress=progress)
+    synthesised = synth(design, target=plan.target, out=place, progress=progress)
     commands = (
         f"mgd-hw generate {called}",
         f"mgd-hw cosim {called} --steps {plan.proof}",

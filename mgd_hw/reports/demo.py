@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
-from mgd_hw.common.files import results_directory, staged
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, results_directory
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.design.argument import read
 from mgd_hw.reports.chapter import Chapter, Plan, chapter_of
@@ -74,24 +74,24 @@ class Demonstrated(Result):
         return next(chapter.compared for chapter in reversed(self.designs) if chapter.compared).plot()
 
 
-def demo(out: Path | None = None, *, listener: Listener | None = None) -> Demonstrated:
+def demo(out: Path | None = None, *, progress: Progress | None = None) -> Demonstrated:
     """Generate, co-simulate, compare and synthesise the designs xor and digits; write report.html and report.json.
 
     Parameters
     ----------
     out : path or None
         Directory for the report, with a subdirectory for each design; None takes mgd-hw-out/demo.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
     """
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     directory = results_directory(out, "demo")
     began = time.perf_counter()
     chapters = []
     for number, (name, (title, cosim_steps, seeds, steps)) in enumerate(DEMONSTRATED.items(), 1):
-        listener.say(f"[{number} of {len(DEMONSTRATED)}] {title}")
+        progress.status(f"[{number} of {len(DEMONSTRATED)}] {title}")
         plan = Plan(cosim_steps, seeds, steps, "ice40-up5k", "icebreaker")
-        chapters.append(chapter_of(read(name), name, title, plan, directory / name, listener))
-    with staged(directory) as folder:
+        chapters.append(chapter_of(read(name), name, title, plan, directory / name, progress))
+    with atomic_directory(directory) as folder:
         write(folder, "mgd-hw demo", tuple(chapters))
     return Demonstrated(directory, tuple(chapters), time.perf_counter() - began)

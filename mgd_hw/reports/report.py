@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mgd_hw.common import style
-from mgd_hw.common.files import results_directory, staged
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.files import atomic_directory, results_directory
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
@@ -65,7 +65,7 @@ def report(
     target: str = "ice40-up5k",
     board: str = "icebreaker",
     out: Path | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Reported:
     """Generate, co-simulate, compare, profile the numbers and synthesise; write report.html and report.json.
 
@@ -83,15 +83,15 @@ def report(
         Name of the board for which the seconds of a run are given.
     out : path or None
         Directory for everything. A bitstream that `mgd-hw build` left in it, or where it leaves them, is shown.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
     """
-    listener, called = listener or Silent(), str(design.path if isinstance(design, Design) else design)
+    progress, called = progress or NullProgress(), str(design.path if isinstance(design, Design) else design)
     design, began = built(design), time.perf_counter()
     directory, _ = results_directory(out, design.name), board_of(board)
     plan = Plan(proof, seeds or design.compare.seeds, steps or design.compare.steps, target, board)
     check_length(design, plan.steps)
-    chapter = chapter_of(design, called, design.name, plan, directory, listener)
-    with staged(directory) as folder:
+    chapter = chapter_of(design, called, design.name, plan, directory, progress)
+    with atomic_directory(directory) as folder:
         write(folder, f"mgd-hw report: {design.name}", (chapter,))
     return Reported(directory, chapter, time.perf_counter() - began)

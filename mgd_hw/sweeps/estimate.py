@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mgd_hw.common.progress import Listener
+from mgd_hw.common.progress import Progress
 from mgd_hw.sweeps.jobs import DONE, FIT, SYNTH, TRAIN, Job, run_jobs
 from mgd_hw.sweeps.plan import Combination, Plan
 
@@ -65,12 +65,12 @@ class Estimate:
         return self._known[key]
 
 
-def estimate(plan: Plan, listener: Listener) -> Estimate:
+def estimate(plan: Plan, progress: Progress) -> Estimate:
     """Time a few combinations, the smallest and the largest among them; what is compiled is compiled before."""
     by_work = {each.work: each for each in sorted(plan.allowed, key=lambda each: each.work)}
     sizes = list(by_work)
     chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})[:TIMED]
-    listener.say("Timing a few short runs, to tell how long it will take.")
+    progress.status("Timing a few short runs, to tell how long it will take.")
     timed = []
     for work in chosen:
         found = _time(plan, by_work[work])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.common.files import staged
+from mgd_hw.common.files import atomic_directory
 from mgd_hw.common.results import plain
 from mgd_hw.sweeps.choice import Found
 from mgd_hw.sweeps.jobs import DONE, FIT, SYNTH, TRAIN
@@ -43,7 +43,7 @@ def export(journal: Journal, directory: Path, found: Sequence[Found], described:
     from mgd_hw.sweeps.picture import pareto
 
     columns = list(dict.fromkeys(name for row in rows_of(journal) for name in row))
-    with _failures(directory), staged(directory) as folder:
+    with _failures(directory), atomic_directory(directory) as folder:
         with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()

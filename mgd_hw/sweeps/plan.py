@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import plain
 from mgd_hw.data.tasks import DataSpec
 from mgd_hw.design.description import Design
@@ -195,7 +195,7 @@ def make_plan(
     models: Sequence[str],
     validate: bool,
     places: Sequence[Place],
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
     """Check what was asked for, and name every job.
 
@@ -207,7 +207,7 @@ def make_plan(
     axes = axes_of(vary)
     request = Request(design, axes, seeds, steps, tuple(each for each in MODELS if each in models), validate, tuple(places))
     _check(request)
-    found = tuple(_Checker(request, listener or Silent()).combinations())
+    found = tuple(_Checker(request, progress or NullProgress()).combinations())
     if all(each.refused is not None for each in found):
         assert found[0].refused is not None
         raise found[0].refused
@@ -239,8 +239,8 @@ def _check(request: Request) -> None:
 class _Checker:
     """Reads every combination as a design file of its own, and asks whether its data are there."""
 
-    def __init__(self, request: Request, listener: Listener) -> None:
-        self.request, self.listener = request, listener
+    def __init__(self, request: Request, progress: Progress) -> None:
+        self.request, self.progress = request, progress
         self._data: dict[tuple[object, ...], Refusal | None] = {}
         self._files: dict[Path, str] = {}
 
@@ -252,7 +252,7 @@ class _Checker:
             total *= len(axis.values)
         for number, values in enumerate(combinations(axes)):
             if number % 100 == 99:
-                self.listener.progress("Checking the combinations", number, total)
+                self.progress.update("Checking the combinations", number, total)
             try:
                 yield self._checked(number, values, parse(editor.edited(values), design.path))
             except Refusal as error:

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from mgd_hw.common import style
 from mgd_hw.common.files import FOLDER, check_directory
-from mgd_hw.common.progress import Listener, Silent
+from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.data.kinds import MEASURES, Measure
 from mgd_hw.design.argument import read
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import parse
 from mgd_hw.sweeps.choice import Condition, Found, best, measures_of, read_condition, summary
-from mgd_hw.sweeps.crew import Crew, crew_of
-from mgd_hw.sweeps.driver import Estimates, Outcome, begin, carry_out, pending
 from mgd_hw.sweeps.estimate import START, estimate, shown
+from mgd_hw.sweeps.executors import Executor, executor_for
 from mgd_hw.sweeps.jobs import DONE, FAILED, FIT, REFUSED, SYNTH, TRAIN
 from mgd_hw.sweeps.journal import JOURNAL, Journal
 from mgd_hw.sweeps.picture import pareto
 from mgd_hw.sweeps.plan import DEFAULT_BOARD, MODELS, Place, Plan, make_plan
+from mgd_hw.sweeps.scheduler import Estimates, Outcome, begin, pending, run
 from mgd_hw.sweeps.vary import Editor, nearest, paths_made_absolute, read_axes
 from python_ref.spec.error import Refusal
 
@@ -275,7 +275,7 @@ def sweep(
     maximize: str | None = None,
     dry_run: bool = False,
     out: Path | None = None,
-    listener: Listener | None = None,
+    progress: Progress | None = None,
 ) -> Swept | SweepPlan:
     """Train a design with all combinations of some keys' values, each from several seeds; go on where an earlier sweep ended.
 
@@ -307,7 +307,7 @@ def sweep(
         Whether to tell the plan, and how long it would take, and do nothing.
     out : path or None
         Directory for the journal, rows.csv, rows.parquet, sweep.json and pareto.svg.
-    listener : Listener or None
+    progress : Progress or None
         Receives what the verb says of its progress; None discards it.
 
     Raises
@@ -320,41 +320,41 @@ def sweep(
             raise Refusal("a design is varied, and none is named", "Name it first: mgd-hw sweep DESIGN --vary …", key="--vary")
         return choose(latest() if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
     design, vary = read(design), vary if isinstance(vary, Mapping) else read_axes(vary)
-    listener = listener or Silent()
+    progress = progress or NullProgress()
     wanted = _wanted(best, minimize, maximize)
     models = MODELS if backprop else MODELS[:2]
     places = _places(targets, boards)
     directory = check_directory(FOLDER / design.name / SUBFOLDER if out is None else Path(out))
-    plan = make_plan(design, vary, seeds=seeds, steps=steps, models=models, validate=validate, places=places, listener=listener)
+    plan = make_plan(design, vary, seeds=seeds, steps=steps, models=models, validate=validate, places=places, progress=progress)
     if dry_run:
-        return _dry(plan, directory, scheduler, workers, listener)
-    crew = crew_of(scheduler, workers, listener)
+        return _dry(plan, directory, scheduler, workers, progress)
+    executor = executor_for(scheduler, workers, progress)
     try:
         with Journal(directory, write=True) as journal:
             begin(plan, journal)
-            outcome = _work(plan, journal, directory, crew, listener)
+            outcome = _work(plan, journal, directory, executor, progress)
             return _result(plan, journal, directory, outcome, wanted)
     finally:
-        crew.close()
+        executor.close()
 
 
-def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, listener: Listener) -> SweepPlan:
+def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, progress: Progress) -> SweepPlan:
     """What would be done; nothing is written."""
     with Journal.of(directory) as journal:
         finished = set() if journal is None else journal.finished()
-    crew = crew_of(scheduler, workers, listener)
+    executor = executor_for(scheduler, workers, progress)
     try:
-        return _planned(plan, directory, finished, crew.size(), estimate(plan, listener))
+        return _planned(plan, directory, finished, executor.size(), estimate(plan, progress))
     finally:
-        crew.close()
+        executor.close()
 
 
-def _work(plan: Plan, journal: Journal, directory: Path, crew: Crew, listener: Listener) -> Outcome:
+def _work(plan: Plan, journal: Journal, directory: Path, executor: Executor, progress: Progress) -> Outcome:
     def prepare(finished: set[str], workers: int) -> tuple[Estimates, tuple[str, ...]]:
-        expected = estimate(plan, listener)
+        expected = estimate(plan, progress)
         return expected, _planned(plan, directory, finished, workers, expected).sentences()
 
-    return carry_out(plan, crew, journal, prepare, listener)
+    return run(plan, executor, journal, prepare, progress)
 
 
 def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expected: Estimates) -> SweepPlan:

@@ -1,4 +1,4 @@
-"""A crew that needs no processes: jobs are done at once, where they are handed in."""
+"""An executor without processes: it does each job at once, in the caller's process."""
 
 from __future__ import annotations
 

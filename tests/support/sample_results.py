@@ -11,7 +11,7 @@ from mgd_hw.hardware.build import placement
 from mgd_hw.hardware.cosim import Cosimulated
 from mgd_hw.hardware.synth import Synthesised
 from mgd_hw.learn.compare import compare_models
-from mgd_hw.learn.profile import observe
+from mgd_hw.learn.profile import profile_numbers
 from mgd_hw.reports.chapter import Chapter
 from mgd_hw.reports.provenance import provenance
 
@@ -33,7 +33,7 @@ def chapters(out: Path) -> tuple[Chapter, Chapter]:
     data = load_data(design.data)
     generated = mgd_hw.generate(design, out)
     compared = compare_models(design, data, seeds=2, steps=200, board=board_of("icebreaker"))
-    observed = observe(design, data, steps=200, points=4, window=8)
+    observed = profile_numbers(design, data, steps=200, points=4, window=8)
     origin = provenance(design, data, ("mgd-hw cosim xor --steps 9",), 2)
     cells = [Placed(name, "lut", x, y, 0) for x, y, name in ((1, 2, "lanes"), (3, 4, "host"), (5, 6, "lanes"))]
     picture = placement(cells, "xor").decode("utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.common.files import staged
+from mgd_hw.common.files import atomic_directory
 from mgd_hw.common.interrupts import interruptible
 from rtl_gen.toolchain.child import shielded
 
@@ -79,7 +79,7 @@ def test_results_are_moved_all_or_none(tmp_path: Path, monkeypatch: pytest.Monke
         return moved
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt), interruptible(), staged(tmp_path / "out") as folder:
+    with pytest.raises(KeyboardInterrupt), interruptible(), atomic_directory(tmp_path / "out") as folder:
         (folder / "first").write_text("1")
         (folder / "second").write_text("2")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"first", "second"}

@@ -117,15 +117,15 @@ def test_a_link_that_comes_back_goes_on(board, run, learned, tmp_path):
         written[0] += 1
         return written[0] in (25, 60)
 
-    class Listener:
-        def say(self, text):
+    class Progress:
+        def status(self, text):
             said.append(text)
 
-        def progress(self, *_):
+        def update(self, *_):
             pass
 
     connect = opened(board, run, wire=lambda port: Wire(port, Noise(), pulled))
-    session = Session(run, connect, tmp_path / "checkpoint.npz", model=Model(run), listener=Listener(), block_steps=16)
+    session = Session(run, connect, tmp_path / "checkpoint.npz", model=Model(run), progress=Progress(), block_steps=16)
     session.train()
     assert session.outages == 2 and len(said) == 2
     assert said[0] == "The port is gone (Input/output error). Training goes on from step 0 when the link is back."

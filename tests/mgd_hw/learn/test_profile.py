@@ -11,14 +11,14 @@ import pytest
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import load
 from mgd_hw.learn.compare import compare_models
-from mgd_hw.learn.profile import Observed, observe, values_of
+from mgd_hw.learn.profile import NumericProfile, profile_numbers, values_of
 from python_ref.spec.number import Fixed
 
 
 @pytest.fixture(scope="module")
-def observed() -> Observed:
+def observed() -> NumericProfile:
     design = load("xor")
-    return observe(design, load_data(design.data), steps=600, points=4, window=8)
+    return profile_numbers(design, load_data(design.data), steps=600, points=4, window=8)
 
 
 @pytest.mark.parametrize("text", ["SQ3.2", "UQ2.3", "SQ1.5"])
@@ -47,7 +47,7 @@ def test_bits_that_are_never_used(raw: list[int], high: int, low: int) -> None:
     assert (found.idle_high, found.idle_low) == (high, low)
 
 
-def test_what_is_looked_at(observed: Observed) -> None:
+def test_what_is_looked_at(observed: NumericProfile) -> None:
     spec = load("xor").spec
     kinds = {values.key: values for values in observed.values if values.key}
     assert {"formats.input", "formats.weight", "formats.activation"} <= kinds.keys()
@@ -59,7 +59,7 @@ def test_what_is_looked_at(observed: Observed) -> None:
     assert [each.step for each in observed.directions] == list(observed.moments)
 
 
-def test_the_run_is_that_of_compare(observed: Observed) -> None:
+def test_the_run_is_that_of_compare(observed: NumericProfile) -> None:
     """Looking does not change it: parameters end where they end in a comparison, and at its start the cosine is the same."""
     design = load("xor")
     result = compare_models(design, load_data(design.data), seeds=1, steps=600)
@@ -76,6 +76,6 @@ def test_the_run_is_that_of_compare(observed: Observed) -> None:
 def test_saturation_is_seen() -> None:
     design = load("digits")
     narrow = replace(design, spec=replace(design.spec, formats=replace(design.spec.formats, activation=Fixed(True, 1, 9))))
-    found = observe(narrow, load_data(design.data), steps=40, points=2, window=8)
+    found = profile_numbers(narrow, load_data(design.data), steps=40, points=2, window=8)
     values = next(each for each in found.values if each.key == "formats.activation")
     assert values.saturated and values.at_limits and not values.idle_high

@@ -34,7 +34,7 @@ def _few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "data" / "fashion_mnist.npz", x=x, y=y, n_train=40)
     monkeypatch.setenv("MGD_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(paper_module, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(paper_module, "executor_for", lambda *_: InlineExecutor())
 
 
 def paper(*arguments: str) -> Result:

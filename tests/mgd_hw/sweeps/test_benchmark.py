@@ -14,7 +14,7 @@ from tests.support.inline_executor import InlineExecutor
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_sweep_of_each_shape_is_measured(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(sweep_module, "executor_for", lambda *_: InlineExecutor())
     monkeypatch.setattr(benchmark, "SAMPLED", 3)
     found = measure(shape, 5, 1)
     assert (found.shape, found.runs, found.workers) == (shape, 5, 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mgd_hw.common.progress import Silent
+from mgd_hw.common.progress import NullProgress
 from mgd_hw.design.reader import load
 from mgd_hw.sweeps import estimate as module
 from mgd_hw.sweeps.estimate import Estimate, estimate, shown
@@ -42,7 +42,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 def test_runs_follow_from_short_ones(timed: list[Job]) -> None:
     made = plan()
-    expected = estimate(made, Silent())
+    expected = estimate(made, NullProgress())
     assert max(job.steps for job in timed) <= 400, "none of a million steps"
     for each, job in made.jobs():
         size = pickle.loads(job.design).spec.network.n_parameters
@@ -53,13 +53,13 @@ def test_epochs_follow_from_one(timed: list[Job]) -> None:
     made = plan(("fixed", "float", "backprop"), steps=1)
     epochs = pickle.loads(made.combinations[0].design).compare.backprop_epochs
     combination, job = next(made.jobs())
-    assert estimate(made, Silent()).seconds(combination, job) == pytest.approx(2.0 * epochs + 1.0, rel=0.01)
+    assert estimate(made, NullProgress()).seconds(combination, job) == pytest.approx(2.0 * epochs + 1.0, rel=0.01)
 
 
 def test_runs_that_break_are_taken_for_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "run_jobs", lambda jobs, _: [Row("", FAILED, "why", 0.0, {})])
     made = plan()
-    expected = estimate(made, Silent())
+    expected = estimate(made, NullProgress())
     assert {expected.seconds(each, job) for each, job in made.jobs()} == {1.0}
 
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 
 from mgd_hw.cli import commands
 from mgd_hw.design.reader import load, parse
-from mgd_hw.sweeps import driver
+from mgd_hw.sweeps import scheduler
 from mgd_hw.sweeps import sweep as sweep_module
 from mgd_hw.sweeps.estimate import START
 from mgd_hw.sweeps.journal import JOURNAL, Journal
@@ -36,7 +36,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(sweep_module, "executor_for", lambda *_: InlineExecutor())
 
 
 def sweep(*arguments: str) -> Result:
@@ -294,7 +294,7 @@ def test_a_sweep_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     arguments = ("xor", "--vary", "formats.weight=SQ4.10,SQ4.12", "--seeds", "6", "--steps", "30000", "--workers", "1")
     killed_and_repeated(*arguments, at=1, count=12)
     before = without_time(rows())
-    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: InlineExecutor())
+    monkeypatch.setattr(sweep_module, "executor_for", lambda *_: InlineExecutor())
     assert sweep(*arguments, "-o", "alone").exit_code == 0
     assert without_time(rows("alone")) == before
 
@@ -313,8 +313,8 @@ def test_an_interrupt_ends_it_with_130_and_keeps_what_is_finished(monkeypatch: p
                 raise KeyboardInterrupt
             return super().result(future)
 
-    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: Interrupted())
-    monkeypatch.setattr(driver, "MAX_CHUNK", 1)  # a fast machine would do all of it in one piece
+    monkeypatch.setattr(sweep_module, "executor_for", lambda *_: Interrupted())
+    monkeypatch.setattr(scheduler, "MAX_CHUNK", 1)  # a fast machine would do all of it in one piece
     result = sweep(*XOR)
     assert result.exit_code == 130
     assert "what was finished is kept" in result.stderr
@@ -323,8 +323,8 @@ def test_an_interrupt_ends_it_with_130_and_keeps_what_is_finished(monkeypatch: p
 
 def test_a_disk_that_is_full_is_one_message_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit on the size of files stands for the disk: what is beyond it cannot be written."""
-    monkeypatch.setattr(sweep_module, "crew_of", lambda *_: InlineExecutor())
-    monkeypatch.setattr(driver, "MAX_CHUNK", 20)
+    monkeypatch.setattr(sweep_module, "executor_for", lambda *_: InlineExecutor())
+    monkeypatch.setattr(scheduler, "MAX_CHUNK", 20)
     arguments = ("xor", "--seeds", "300", "--steps", "1", "-o", "out")
     old, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, old[1]))

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
-from mgd_hw.common.progress import Listener
-from mgd_hw.sweeps.crew import PATIENCE, Crew, Lost
+from mgd_hw.common.progress import Progress
 from mgd_hw.sweeps.estimate import START, shown
+from mgd_hw.sweeps.executors import PATIENCE, Executor, WorkerLost
 from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Job, Row
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import REFUSAL, Plan
 from python_ref.spec.error import Refusal
 
-__all__ = ["Estimates", "Outcome", "Planned", "carry_out", "drive", "pending"]
+__all__ = ["Estimates", "Outcome", "Planned", "drive", "pending", "run"]
 
 CHUNK_SECONDS = 0.3
 """About as long as the jobs take that a worker is given at once."""
@@ -28,7 +28,7 @@ PRIOR = 0.1
 """Share of all work that counts as done at the predicted pace, when the time left is told."""
 LEAST_LEFT = 0.1
 """Share of the work ahead that is taken to be left, however long jobs have been under way."""
-STRIKES = 3
+MAX_WORKER_DEATHS = 3
 """So often may the worker of a job die, the last time with nothing else under way, before the job is to blame."""
 
 Planned = tuple[Any, Job]
@@ -111,12 +111,12 @@ def begin(plan: Plan, journal: Journal) -> None:
     journal.add((Row(plan.refusal_key(each), REFUSED, str(each.refused), 0.0, {}), REFUSAL, plan.about(each)) for each in plan.refused)
 
 
-def carry_out(
+def run(
     plan: Jobs,
-    crew: Crew,
+    executor: Executor,
     journal: Journal,
     prepare: Callable[[set[str], int], tuple[Estimates, Iterable[str]]],
-    listener: Listener,
+    progress: Progress,
     task: str = "Sweep",
 ) -> Outcome:
     """Tell the plan, and have done what is not.
@@ -125,15 +125,15 @@ def carry_out(
     """
     finished = journal.finished()
     if next(pending(plan, finished), None) is None:
-        listener.say("Everything is done already.")
+        progress.status("Everything is done already.")
         return Outcome()
     try:
-        expected, sentences = prepare(finished, crew.size())
+        expected, sentences = prepare(finished, executor.size())
     except KeyboardInterrupt:
         return Outcome(interrupted=True)
     for sentence in sentences:
-        listener.say(sentence)
-    return drive(plan, crew, journal, expected, finished, listener, task)
+        progress.status(sentence)
+    return drive(plan, executor, journal, expected, finished, progress, task)
 
 
 class _Work:
@@ -149,7 +149,7 @@ class _Work:
         self._jobs = jobs
         self._again: deque[Planned] = deque()
         self._suspects: deque[Planned] = deque()
-        self._strikes: Counter[str] = Counter()
+        self._deaths: Counter[str] = Counter()
 
     def take(self, count: int, idle: bool) -> list[Planned]:
         """Up to ``count`` jobs; of those under suspicion one, and only while nothing else is done."""
@@ -164,16 +164,16 @@ class _Work:
         blamed = []
         for planned in chunk:
             key = planned[1].key
-            self._strikes[key] += 1
-            if self._strikes[key] >= STRIKES:
+            self._deaths[key] += 1
+            if self._deaths[key] >= MAX_WORKER_DEATHS:
                 blamed.append(planned)
             else:
-                (self._again if self._strikes[key] < STRIKES - 1 else self._suspects).append(planned)
+                (self._again if self._deaths[key] < MAX_WORKER_DEATHS - 1 else self._suspects).append(planned)
         return blamed
 
 
 def drive(
-    plan: Jobs, crew: Crew, journal: Journal, estimate: Estimates, finished: set[str], listener: Listener, task: str = "Sweep"
+    plan: Jobs, executor: Executor, journal: Journal, estimate: Estimates, finished: set[str], progress: Progress, task: str = "Sweep"
 ) -> Outcome:
     """Have all jobs done that are not, and write each row when it is there; progress is that of ``task``.
 
@@ -185,7 +185,7 @@ def drive(
     outcome, begun = Outcome(), time.perf_counter()
     work = _Work(pending(plan, finished))
     given: dict[Future[list[Row]], list[Planned]] = {}
-    clock, deserted = _Clock(plan, estimate, finished, listener, task), 0.0
+    clock, deserted = _Clock(plan, estimate, finished, progress, task), 0.0
 
     def write(chunk: list[Planned], rows: list[Row]) -> None:
         named = [(row, job.kind, plan.about(each, job.number if job.steps else None)) for (each, job), row in zip(chunk, rows, strict=True)]
@@ -197,40 +197,42 @@ def drive(
 
     try:
         while True:
-            _hand_out(work, crew, given, clock.chunk, plan.version)
+            _hand_out(work, executor, given, clock.chunk, plan.version)
             if not given:
                 break
             done, _ = wait(given, timeout=1.0, return_when=FIRST_COMPLETED)
-            deserted = _check_deserted(crew, deserted, listener) if not done else 0.0
+            deserted = _check_deserted(executor, deserted, progress) if not done else 0.0
             for future in done:
                 chunk = given.pop(future)
                 try:
-                    write(chunk, crew.result(future))
-                except Lost as lost:
+                    write(chunk, executor.result(future))
+                except WorkerLost as lost:
                     blamed = work.lost(chunk)
                     outcome.lost += len(chunk) - len(blamed)
-                    write(blamed, [Row(job.key, FAILED, f"{lost}, {STRIKES} times", 0.0, {}) for _, job in blamed])
-                    _check_alive(outcome, crew.size())
-            clock.tell(crew.size())
+                    write(blamed, [Row(job.key, FAILED, f"{lost}, {MAX_WORKER_DEATHS} times", 0.0, {}) for _, job in blamed])
+                    _check_alive(outcome, executor.size())
+            clock.tell(executor.size())
     except KeyboardInterrupt:
         outcome.interrupted = True
     outcome.seconds = time.perf_counter() - begun
     return outcome
 
 
-def _hand_out(work: _Work, crew: Crew, given: dict[Future[list[Row]], list[Planned]], chunk: Callable[[], int], version: str) -> None:
+def _hand_out(
+    work: _Work, executor: Executor, given: dict[Future[list[Row]], list[Planned]], chunk: Callable[[], int], version: str
+) -> None:
     """Keep every worker busy, and one piece of work waiting for each."""
-    most = 2 * max(1, crew.size())
+    most = 2 * max(1, executor.size())
     while len(given) < most and (taken := work.take(chunk(), idle=not given)):
-        given[crew.submit([job for _, job in taken], version)] = taken
+        given[executor.submit([job for _, job in taken], version)] = taken
 
 
-def _check_deserted(crew: Crew, since: float, listener: Listener) -> float:
+def _check_deserted(executor: Executor, since: float, progress: Progress) -> float:
     """Since when there has been no worker, 0 if there is one; give up if none comes."""
-    if crew.size():
+    if executor.size():
         return 0.0
     if not since:
-        listener.say(f"All workers are gone; waiting {PATIENCE} s for others.")
+        progress.status(f"All workers are gone; waiting {PATIENCE} s for others.")
     elif time.monotonic() - since > PATIENCE:
         reason = "all workers are gone; what was finished is kept"
         raise Refusal(reason, "Start some, and give the same command again.", key="--scheduler")
@@ -239,7 +241,7 @@ def _check_deserted(crew: Crew, since: float, listener: Listener) -> float:
 
 def _check_alive(outcome: Outcome, size: int) -> None:
     """Give up if all workers died some times, and none has finished a job."""
-    if not outcome.rows[DONE] and outcome.lost > 2 * STRIKES * size:
+    if not outcome.rows[DONE] and outcome.lost > 2 * MAX_WORKER_DEATHS * size:
         raise Refusal(
             "workers die before they finish a run",
             'Give them more memory, or take fewer with --workers. A script needs `if __name__ == "__main__":` around the call.',
@@ -250,8 +252,8 @@ def _check_alive(outcome: Outcome, size: int) -> None:
 class _Clock:
     """How long a job takes, and how much time is left: by what was predicted for each, and how fast that came to pass."""
 
-    def __init__(self, plan: Jobs, estimate: Estimates, finished: set[str], listener: Listener, task: str) -> None:
-        self.listener, self.estimate, self.task = listener, estimate, task
+    def __init__(self, plan: Jobs, estimate: Estimates, finished: set[str], progress: Progress, task: str) -> None:
+        self.progress, self.estimate, self.task = progress, estimate, task
         left = [estimate.seconds(each, job) for each, job in pending(plan, finished)]
         self.count, self.done = len(left), 0
         self.total, self.spent = sum(left), 0.0
@@ -285,4 +287,4 @@ class _Clock:
         if self.total and self.done < self.count:
             at_once = max(1, min(workers, self.count - self.done))
             note += f", about {shown(self.left(at_once, time.perf_counter() - self.begun))} left"
-        self.listener.progress(self.task, self.spent, self.total, note)
+        self.progress.update(self.task, self.spent, self.total, note)

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 import mgd_hw
-from mgd_hw.common.progress import Silent
-from mgd_hw.sweeps import crew
-from mgd_hw.sweeps.crew import Cluster, Local, Lost, crew_of
+from mgd_hw.common.progress import NullProgress
+from mgd_hw.sweeps import executors
+from mgd_hw.sweeps.executors import DaskExecutor, LocalExecutor, WorkerLost, executor_for
 from mgd_hw.sweeps.jobs import FAILED, Job, run_jobs, version
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.sweep import Swept
@@ -46,7 +46,7 @@ def alive(process: int) -> bool:
 
 
 def test_processes_are_replaced_when_they_die() -> None:
-    local = Local(1)
+    local = LocalExecutor(1)
     try:
         assert local.size() == 1
         (row,) = local.result(local.submit([NOTHING], version()))
@@ -54,7 +54,7 @@ def test_processes_are_replaced_when_they_die() -> None:
         (process,) = local._pool._processes  # type: ignore[attr-defined]
         future = local._pool.submit(time.sleep, 60)
         os.kill(process, signal.SIGKILL)
-        with pytest.raises(Lost, match="the process that did it died"):
+        with pytest.raises(WorkerLost, match="the process that did it died"):
             local.result(future)
         assert local.result(local.submit([NOTHING], version()))[0].status == FAILED
         (process,) = local._pool._processes  # type: ignore[attr-defined]
@@ -65,7 +65,7 @@ def test_processes_are_replaced_when_they_die() -> None:
 
 
 def test_workers_have_one_thread_each_for_numpy_and_no_ear_for_an_interrupt() -> None:
-    local = Local(1)
+    local = LocalExecutor(1)
     try:
         assert local._pool.submit(os.getenv, "OPENBLAS_NUM_THREADS").result() == os.environ.get("OPENBLAS_NUM_THREADS", "1")
         assert local._pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
@@ -75,9 +75,9 @@ def test_workers_have_one_thread_each_for_numpy_and_no_ear_for_an_interrupt() ->
 
 DRIVER = """
     import os, signal, time
-    from mgd_hw.sweeps.crew import Local
+    from mgd_hw.sweeps.executors import LocalExecutor
     if __name__ == "__main__":
-        local = Local(1)
+        local = LocalExecutor(1)
         print(local._pool.submit(os.getpid).result(), flush=True)
         local._pool.submit(time.sleep, 600)
         time.sleep(600)
@@ -97,20 +97,20 @@ def test_processes_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
 def test_a_cluster_has_its_own_workers() -> None:
     with pytest.raises(Refusal, match="a cluster has the workers that it has"):
-        crew_of("tcp://127.0.0.1:1", 2, Silent())
+        executor_for("tcp://127.0.0.1:1", 2, NullProgress())
 
 
 def test_without_dask_a_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ToolError, match=r"Dask is not installed\. pip install 'mgd-hw\[sweep\]'"):
-        Cluster("tcp://127.0.0.1:1", Silent())
+        DaskExecutor("tcp://127.0.0.1:1", NullProgress())
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "udp://127.0.0.1:1"])
 def test_a_scheduler_that_is_not_there_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "TIMEOUT", 0.5)
+    monkeypatch.setattr(executors, "TIMEOUT", 0.5)
     with pytest.raises(Refusal, match="there is no Dask scheduler to be reached") as caught:
-        Cluster(address, Silent())
+        DaskExecutor(address, NullProgress())
     assert caught.value.value == address
     assert "\n" not in str(caught.value)
 
@@ -160,32 +160,32 @@ def dask(tmp_path: Path) -> Iterator[Dask]:
         found.kill(name)
 
 
-class Ear(Silent):
+class Ear(NullProgress):
     """Does something once so many jobs are done."""
 
     def __init__(self, jobs: int, then: Callable[[], None]) -> None:
         self.jobs, self.then, self.observed = jobs, then, ""
 
-    def progress(self, task: str, done: float, total: float, note: str = "") -> None:
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
         if task == "Sweep" and self.jobs and int(note.split()[0]) >= self.jobs:
             self.jobs = 0
             self.then()
 
-    def say(self, text: str) -> None:
+    def status(self, text: str) -> None:
         self.observed += text + "\n"
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "PATIENCE", 1)
+    monkeypatch.setattr(executors, "PATIENCE", 1)
     with pytest.raises(Refusal, match="the scheduler has no workers"):
-        Cluster(dask.address, Silent())
-    monkeypatch.setattr(crew, "PATIENCE", 60)
+        DaskExecutor(dask.address, NullProgress())
+    monkeypatch.setattr(executors, "PATIENCE", 60)
     dask.worker("one")
     dask.worker("two")
     ear = Ear(3, lambda: dask.kill("one"))
     vary = {"formats.weight": ["SQ4.6", "SQ4.8", "SQ4.12"]}
-    found = mgd_hw.sweep("xor", vary, seeds=4, steps=20_000, scheduler=dask.address, out=tmp_path / "out", listener=ear)
+    found = mgd_hw.sweep("xor", vary, seeds=4, steps=20_000, scheduler=dask.address, out=tmp_path / "out", progress=ear)
     assert isinstance(found, Swept)
     assert ear.jobs == 0, "the worker was killed"
     assert (found.runs, found.failed, found.interrupted) == (12, 0, False)
@@ -196,7 +196,7 @@ def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path:
     assert [_without_time(rows[each].columns) for each in some] == [_without_time(_here(*each)) for each in some]
     dask.kill("two")
     dask.kill("scheduler")
-    monkeypatch.setattr(crew, "TIMEOUT", 0.5)
+    monkeypatch.setattr(executors, "TIMEOUT", 0.5)
     with pytest.raises(Refusal, match="there is no Dask scheduler to be reached"):
         mgd_hw.sweep("xor", vary, seeds=5, steps=20_000, scheduler=dask.address, out=tmp_path / "out")
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from mgd_hw.common.progress import Silent
+from mgd_hw.common.progress import NullProgress
 from mgd_hw.design.reader import load
-from mgd_hw.sweeps import driver
-from mgd_hw.sweeps.crew import Lost
-from mgd_hw.sweeps.driver import STRIKES, Outcome, begin, drive, pending
+from mgd_hw.sweeps import scheduler
 from mgd_hw.sweeps.estimate import START, Estimate
+from mgd_hw.sweeps.executors import WorkerLost
 from mgd_hw.sweeps.jobs import DONE, FAILED, Job, Row
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import Plan, make_plan
+from mgd_hw.sweeps.scheduler import MAX_WORKER_DEATHS, Outcome, begin, drive, pending
 from python_ref.spec.error import Refusal
 
 
 class Threads:
-    """A crew of threads that does nothing with a job, but dies of it when it is told to."""
+    """An executor of threads that does nothing with a job, but dies of it when it is told to."""
 
     def __init__(self, dies: Callable[[Job], bool] = lambda _: False, workers: int = 3) -> None:
         self.dies, self.workers = dies, workers
@@ -47,7 +47,7 @@ class Threads:
             for job in jobs:
                 self.beside.setdefault(job.key, []).append(self._busy)
             if sum(self.dies(job) for job in jobs):
-                raise Lost("it died")
+                raise WorkerLost("it died")
             self.did.update(job.key for job in jobs)
             return [Row(job.key, DONE, "", 1e-4, {"accuracy": 1.0, "seed": job.number}) for job in jobs]
         finally:
@@ -65,20 +65,20 @@ def plan(seeds: int = 200) -> Plan:
     return make_plan(load("xor"), {"network.scale": [1.0, 2.0]}, seeds=seeds, steps=1, models=("fixed",), validate=False, places=())
 
 
-def run(directory: Path, crew: Threads, of: Plan) -> tuple[Outcome, dict[str, Row]]:
+def run(directory: Path, executor: Threads, of: Plan) -> tuple[Outcome, dict[str, Row]]:
     with Journal(directory, write=True) as journal:
         begin(of, journal)
-        outcome = drive(of, crew, journal, Estimate(), journal.finished(), Silent())
+        outcome = drive(of, executor, journal, Estimate(), journal.finished(), NullProgress())
         rows = {row.key: row for _, row, _ in journal.planned("train")}
-    crew.close()
+    executor.close()
     return outcome, rows
 
 
 def test_every_job_is_done_once(tmp_path: Path) -> None:
-    made, crew = plan(), Threads()
-    outcome, rows = run(tmp_path, crew, made)
+    made, executor = plan(), Threads()
+    outcome, rows = run(tmp_path, executor, made)
     assert set(rows) == {job.key for _, job in made.jobs()}
-    assert set(crew.did.values()) == {1}
+    assert set(executor.did.values()) == {1}
     assert outcome.rows == {DONE: 400}
     again = Threads()
     assert run(tmp_path, again, made)[0].rows == {}
@@ -89,8 +89,8 @@ def test_every_job_is_done_once(tmp_path: Path) -> None:
 
 def test_what_a_dead_worker_had_is_done_again(tmp_path: Path) -> None:
     deaths = iter([False] * 5 + [True] + [False] * 20 + [True, True])
-    crew, made = Threads(lambda _: next(deaths, False)), plan()
-    outcome, rows = run(tmp_path, crew, made)
+    executor, made = Threads(lambda _: next(deaths, False)), plan()
+    outcome, rows = run(tmp_path, executor, made)
     assert {row.status for row in rows.values()} == {DONE}
     assert len(rows) == 400
     assert outcome.lost > 0
@@ -99,23 +99,23 @@ def test_what_a_dead_worker_had_is_done_again(tmp_path: Path) -> None:
 def test_jobs_that_kill_are_found_out_and_the_others_are_done(tmp_path: Path) -> None:
     made = plan(20)
     killers = {job.key for _, job in list(made.jobs())[7:10]}
-    crew = Threads(lambda job: job.key in killers)
-    outcome, rows = run(tmp_path, crew, made)
+    executor = Threads(lambda job: job.key in killers)
+    outcome, rows = run(tmp_path, executor, made)
     assert {key for key, row in rows.items() if row.status == FAILED} == killers
     assert len(rows) == 40
     assert outcome.rows == {DONE: 37, FAILED: 3}
-    assert [len(crew.beside[key]) for key in killers] == [STRIKES] * 3
-    assert [crew.beside[key][-1] for key in killers] == [1] * 3, "the last time each was alone"
+    assert [len(executor.beside[key]) for key in killers] == [MAX_WORKER_DEATHS] * 3
+    assert [executor.beside[key][-1] for key in killers] == [1] * 3, "the last time each was alone"
     outcome, rows = run(tmp_path, Threads(), made)
     assert outcome.rows == {DONE: 3}, "the next sweep tries them again"
     assert {row.status for row in rows.values()} == {DONE}
 
 
 def test_workers_that_all_die_end_it(tmp_path: Path) -> None:
-    made, crew = plan(50), Threads(lambda _: True)
+    made, executor = plan(50), Threads(lambda _: True)
     with pytest.raises(Refusal, match="workers die before they finish a run"):
-        run(tmp_path, crew, made)
-    assert len(crew.together) <= 2 * (STRIKES + 1) * crew.workers
+        run(tmp_path, executor, made)
+    assert len(executor.together) <= 2 * (MAX_WORKER_DEATHS + 1) * executor.workers
 
 
 def test_workers_that_are_gone_are_waited_for_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_workers_that_are_gone_are_waited_for_but_not_for_ever(tmp_path: Path, m
         def submit(self, jobs: Sequence[Job], version: str) -> Future[list[Row]]:
             return Future()
 
-    monkeypatch.setattr(driver, "PATIENCE", 0)
+    monkeypatch.setattr(scheduler, "PATIENCE", 0)
     with pytest.raises(Refusal, match="all workers are gone"):
         run(tmp_path, Deserted(), plan())
 
@@ -147,10 +147,10 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
 
 
 def test_jobs_are_handed_out_in_pieces_that_take_a_while(tmp_path: Path) -> None:
-    crew = Threads()
-    run(tmp_path, crew, plan(2000))
-    assert len(crew.together) < 4000 / 20
-    assert max(crew.together) <= 2 * crew.workers
+    executor = Threads()
+    run(tmp_path, executor, plan(2000))
+    assert len(executor.together) < 4000 / 20
+    assert max(executor.together) <= 2 * executor.workers
 
 
 def test_pending_names_a_shared_job_once() -> None:
@@ -162,8 +162,8 @@ def test_pending_names_a_shared_job_once() -> None:
 def test_progress_is_told_with_the_time_left(tmp_path: Path) -> None:
     observed = []
 
-    class Ear(Silent):
-        def progress(self, task: str, done: float, total: float, note: str = "") -> None:
+    class Ear(NullProgress):
+        def update(self, task: str, done: float, total: float, note: str = "") -> None:
             observed.append((task, done / total, note))
 
     with Journal(tmp_path, write=True) as journal:
@@ -184,8 +184,8 @@ def test_the_time_left_follows_what_was_predicted_and_then_what_came_to_pass() -
         def seconds(self, each: object, job: Job) -> float:
             return 10.0
 
-    def clock(done: int, seconds: float) -> driver._Clock:
-        found = driver._Clock(plan, TenSeconds(), set(), Silent(), "Sweep")
+    def clock(done: int, seconds: float) -> scheduler._Clock:
+        found = scheduler._Clock(plan, TenSeconds(), set(), NullProgress(), "Sweep")
         for each, job in list(plan.jobs())[:done]:
             found.finished(each, job, seconds)
         return found

@@ -8,19 +8,20 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor as FuturesExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mgd_hw.common.progress import Listener
+from mgd_hw.common.progress import Progress
 from mgd_hw.sweeps.jobs import Job, Row, run_jobs, single_threaded
 from python_ref.spec.error import Refusal, ToolError
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["PATIENCE", "Cluster", "Crew", "Local", "Lost", "crew_of"]
+__all__ = ["PATIENCE", "DaskExecutor", "Executor", "LocalExecutor", "WorkerLost", "executor_for"]
 
 TIMEOUT = 10
 """Time to wait for the answer of a scheduler, in seconds."""
@@ -28,11 +29,11 @@ PATIENCE = 30
 """Time to wait for a worker while a scheduler has none, in seconds."""
 
 
-class Lost(Exception):
+class WorkerLost(Exception):
     """A worker died of a job, or beside it: nobody knows, and the job may be given again."""
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Does jobs."""
 
     def size(self) -> int:
@@ -42,13 +43,13 @@ class Crew(Protocol):
         """Have jobs done, one after the other, by one of its workers."""
 
     def result(self, future: Future[list[Row]]) -> list[Row]:
-        """What came of them; raises :class:`Lost`."""
+        """What came of them; raises :class:`WorkerLost`."""
 
     def close(self) -> None:
         """Stop at once, whatever is being done."""
 
 
-def crew_of(scheduler: str | None, workers: int | None, listener: Listener) -> Crew:
+def executor_for(scheduler: str | None, workers: int | None, progress: Progress) -> Executor:
     """The cluster of a scheduler, or so many processes here: one for each core unless told.
 
     Raises
@@ -57,10 +58,10 @@ def crew_of(scheduler: str | None, workers: int | None, listener: Listener) -> C
         If the scheduler cannot be reached, or has no workers.
     """
     if scheduler is None:
-        return Local(workers or os.cpu_count() or 1)
+        return LocalExecutor(workers or os.cpu_count() or 1)
     if workers is not None:
         raise Refusal("a cluster has the workers that it has", "Leave it out.", key="--workers", value=workers)
-    return Cluster(scheduler, listener)
+    return DaskExecutor(scheduler, progress)
 
 
 # -- Here -------------------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def _begin(line: Connection) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class Local:
+class LocalExecutor:
     """Processes on this machine, which end when the driver does, however it ends.
 
     Parameters
@@ -95,7 +96,7 @@ class Local:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         theirs, self._line = context.Pipe(duplex=False)
-        self._pool: Executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(theirs,))
+        self._pool: FuturesExecutor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(theirs,))
         self._theirs = theirs
 
     def size(self) -> int:
@@ -120,7 +121,7 @@ class Local:
         try:
             return future.result()
         except BrokenExecutor as error:
-            raise Lost("the process that did it died") from error
+            raise WorkerLost("the process that did it died") from error
 
     def close(self) -> None:
         """End the processes."""
@@ -132,18 +133,18 @@ class Local:
 # -- A cluster --------------------------------------------------------------------------------------------------------
 
 
-class Cluster:
+class DaskExecutor:
     """The workers of a Dask scheduler; what a worker that vanished was doing, the scheduler gives to another.
 
     Parameters
     ----------
     address : str
         Of the scheduler, such as tcp://127.0.0.1:8786.
-    listener : Listener
+    progress : Progress
         Told what is waited for.
     """
 
-    def __init__(self, address: str, listener: Listener) -> None:
+    def __init__(self, address: str, progress: Progress) -> None:
         try:
             import distributed
             from distributed.comm import parse_address, registry
@@ -163,7 +164,7 @@ class Cluster:
             raise Refusal(reason, "`dask scheduler` starts one, and says its address.", key="--scheduler", value=address) from None
         try:
             if not self.size():
-                listener.say(f"Waiting for workers of {address}.")
+                progress.status(f"Waiting for workers of {address}.")
                 self._client.wait_for_workers(1, timeout=PATIENCE)
         except (TimeoutError, distributed.TimeoutError):
             self.close()
@@ -202,7 +203,7 @@ class Cluster:
             with self._reached():
                 return future.result()
         except KilledWorker as error:
-            raise Lost("every worker that did it died") from error
+            raise WorkerLost("every worker that did it died") from error
         except (ImportError, AttributeError) as error:
             raise self._cannot(error) from error
 
