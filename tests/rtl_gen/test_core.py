@@ -50,7 +50,7 @@ def train_equals_model(rng: random.Random, report=note, spec: DesignSpec | None 
     run_lockstep(spec, scenario, rng, stalls=stalls, **where)
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", [*range(4), *(pytest.param(part, marks=pytest.mark.slow) for part in range(4, 8))])
 @examples(1)
 @given(seed=seeds)
 def test_training_equals_the_model(part, seed):
@@ -151,7 +151,7 @@ def random_scenario(rng: random.Random, spec: DesignSpec):
     return scenario
 
 
-@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2))])
 @examples(1)
 @given(seed=seeds)
 def test_any_scenario_equals_the_model(part, seed):
@@ -161,7 +161,7 @@ def test_any_scenario_equals_the_model(part, seed):
     run_lockstep(spec, random_scenario(rng, spec), rng, stalls=Stalls(rng.randrange(1, 1 << 32), 0.3))
 
 
-@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2))])
 @examples(1)
 @given(seed=seeds)
 def test_stopping_and_resuming_equals_the_uninterrupted_run(part, seed):
@@ -244,7 +244,7 @@ def test_writes_are_dropped_while_the_core_is_busy():
     run_lockstep(spec, scenario, rng)
 
 
-@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 2))])
 @examples(1)
 @given(seed=seeds)
 def test_a_core_that_is_told_where_a_run_was_goes_on_with_it(part, seed):

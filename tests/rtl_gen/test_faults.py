@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sim.cosim import cosim, record_hardware
 from sim.ports import Ports
 from sim.simulators import Options
 from tests.support.designs import random_samples
-from tests.support.faults import DESIGNS, FAULTS, planted
+from tests.support.faults import DESIGNS, FAULTS, Fault, planted
 
 STEPS, FEW_STEPS = 16, 4
 """Steps of a run, and those of a first try: most faults are seen in few."""
@@ -30,7 +31,23 @@ def a_run(spec: DesignSpec, steps: int = STEPS, samples: int = 6) -> Run:
     return Run(spec, parameters, inputs, targets, np.arange(steps) % samples, steps, 4)
 
 
-@pytest.mark.parametrize("name", DESIGNS)
+def quick_faults() -> list[Fault]:
+    """The first fault of each module; the ordinary suite plants these, the slow suite all others."""
+    found: dict[str, Fault] = {}
+    for fault in FAULTS:
+        found.setdefault(fault.where.partition(":")[0], fault)
+    return list(found.values())
+
+
+QUICK = quick_faults()
+
+
+def marks(quick: bool) -> Any:
+    """Mark what only the slow suite runs."""
+    return () if quick else pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name in {fault.design for fault in QUICK})) for name in DESIGNS])
 def test_without_a_fault_nothing_differs(name, tmp_path):
     run = a_run(DESIGNS[name])
     result = cosim(run, Core(run.spec), tmp_path, simulator="amaranth", options=Options(patience=2_000))
@@ -47,7 +64,7 @@ def differs(run: Run, folder: Path) -> bool:
     return found.mismatches > 0
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name, marks=marks(fault in QUICK)) for fault in FAULTS])
 def test_a_planted_fault_is_a_mismatch(fault, tmp_path, monkeypatch):
     spec = DESIGNS[fault.design]
     planted(fault, monkeypatch.setattr)

@@ -158,7 +158,7 @@ int main() {{
 """
 
 
-@pytest.mark.parametrize("count", [32, 33, 47, 48, 100])
+@pytest.mark.parametrize("count", [33, 48, *(pytest.param(count, marks=pytest.mark.slow) for count in (32, 47, 100))])
 def test_a_long_chain_in_groups_has_the_same_value(count: int, tmp_path: Path) -> None:
     """With a chain inside one of its links, and a conditional expression in another."""
     links = [f"a[{number}]" for number in range(count)]
