@@ -641,6 +641,18 @@ def _train_float(task: _Task, progress: Progress) -> Training:
     return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
 
 
+def _compiled_rule(spec: DesignSpec) -> bool:
+    """Whether the compiled float model has the design's optimiser; the learners, some ninety times slower, have all of them."""
+    return spec.optimizer.float_rule()[0] in ("plain", "momentum")
+
+
+def _train_by_learner(task: _Task, progress: Progress) -> Training:
+    from mgd_hw.software_runs import train_mgd
+
+    own = replace(task.design, spec=task.spec)
+    return train_mgd(own, task.data, own.spec.perturbation.seed, task.order, task.steps, task.raw, progress)
+
+
 def _train_backprop(task: _Task, progress: Progress) -> Training:
     train_part, test = task.data.train, task.data.test
     settings = task.design.compare
@@ -753,7 +765,8 @@ def trainers_of(
     if not design.software.asks:
         task = _Task(design, own.spec, data, seed, number, steps, _start(own.spec, seed, start))
         names = MODELS if backprop.defined(spec) else MODELS[:2]
-        return {name: partial(_TRAINERS[name], task) for name in names}
+        trainers = _TRAINERS if _compiled_rule(spec) else _TRAINERS | {"float": _train_by_learner}
+        return {name: partial(trainers[name], task) for name in names}
     from mgd_hw.software import has_slopes
     from mgd_hw.software_runs import train_backprop, train_mgd
 
@@ -776,7 +789,8 @@ def warm_up(design: Design, data: Data) -> None:
     raw = _start(spec, spec.network.initial.seed, None)
     one = data.train.take(np.arange(1))
     order = SampleOrder(1, False)
-    fast_float.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
+    if _compiled_rule(spec):
+        fast_float.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
     fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)
 
 

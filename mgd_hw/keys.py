@@ -11,10 +11,11 @@ from enum import Enum
 from typing import Any
 
 from mgd_hw.data.tasks import KIND_NAMES, TASKS, Label, Scaling
-from mgd_hw.software import ARCHITECTURES, FLOAT_CODES, OPTIMIZER_KEYS
+from mgd_hw.software import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, OPTIMIZER_KEYS
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind
 from python_ref.spec.schedule import MAX_PERIOD, Difference
 
@@ -244,6 +245,12 @@ def _choices(names: Mapping[str, object]) -> str:
     return " or ".join(f'"{name}"' for name in names)
 
 
+def _owners(key: str) -> str:
+    """The optimisers that have a key, as the beginning of a sentence, such as "Momentum, nesterov"."""
+    names = [name for name, keys in OPTIMIZER_KEYS.items() if key in keys]
+    return ", ".join(names).capitalize() + (" only" if len(names) == 1 else "")
+
+
 _ROUNDING = _members(Rounding, Rounding.STOCHASTIC)
 _ANY_ROUNDING = _members(Rounding)
 _OVERFLOW = _members(Overflow)
@@ -370,34 +377,49 @@ _ROWS: list[tuple[str, str, str, str, str, Reader]] = [
         "name",
         _choices(OPTIMIZER_KEYS),
         '"sgd"',
-        "θ ← θ − G, or with momentum θ ← θ − m. The others are software only; shift-adam is Adam whose division and root are shifts.",
+        f"{'; '.join(f'{name}: {optimizer.equations}' for name, optimizer in OPTIMIZERS.items())}. Software only: "
+        f"{', '.join(FLOAT_OPTIMIZERS)}. Shift-adam is Adam whose division and root are shifts.",
         _one_of({name: name for name in OPTIMIZER_KEYS}),
     ),
-    ("optimizer", "k", "whole number, 1 to 12", "3", "Momentum, nesterov: m decays by 2⁻ᵏ per update.", _whole(1, 12, 3)),
-    ("optimizer", "beta1", "number, 0 to 0.9999", "0.9", "Adam only: β₁.", _real(0, 0.9999, 0.9)),
-    ("optimizer", "beta2", "number, 0 to 0.999999", "0.999", "Adam only: β₂.", _real(0, 0.999999, 0.999)),
-    ("optimizer", "epsilon", "number, 0 to 1", "1e-8", "Adam only: ε.", _real(0, 1, 1e-8)),
-    ("optimizer", "corrected", "true or false", "true", "Adam, shift-adam: whether the bias of m and v is corrected.", _boolean),
+    ("optimizer", "k", "whole number, 1 to 12", "3", f"{_owners('k')}: m decays by 2⁻ᵏ per update.", _whole(1, 12, 3)),
+    ("optimizer", "beta1", "number, 0 to 0.9999", "0.9", f"{_owners('beta1')}: β₁.", _real(0, 0.9999, 0.9)),
+    ("optimizer", "beta2", "number, 0 to 0.999999", "0.999", f"{_owners('beta2')}: β₂.", _real(0, 0.999999, 0.999)),
+    ("optimizer", "epsilon", "number, 0 to 1", "1e-8", f"{_owners('epsilon')}: ε.", _real(0, 1, 1e-8)),
+    ("optimizer", "corrected", "true or false", "true", f"{_owners('corrected')}: whether the bias of m and v is corrected.", _boolean),
     (
         "optimizer",
         "k1",
         "whole number, 0 to 12",
         "3",
-        "Shift-adam only: β₁ = 1 − 2^−k₁; 0: without momentum, and its memory.",
+        f"{_owners('k1')}: β₁ = 1 − 2^−k₁; 0: without momentum, and its memory.",
         _whole(0, 12, 3),
     ),
-    ("optimizer", "k2", "whole number, 1 to 12", "10", "Shift-adam only: β₂ = 1 − 2^−k₂.", _whole(1, 12, 10)),
-    ("optimizer", "refined", "true or false", "true", "Shift-adam only: whether the bit behind the leading one is looked at.", _boolean),
-    ("optimizer", "format", "format", "gradient's, with k more integer bits, within 32", "Momentum only: format of m.", _format),
+    ("optimizer", "k2", "whole number, 1 to 12", "10", f"{_owners('k2')}: β₂ = 1 − 2^−k₂.", _whole(1, 12, 10)),
+    (
+        "optimizer",
+        "refined",
+        "true or false",
+        "true",
+        f"{_owners('refined')}: whether the bit behind the leading one is looked at.",
+        _boolean,
+    ),
+    ("optimizer", "format", "format", "gradient's, with k more integer bits, within 32", f"{_owners('format')}: format of m.", _format),
     (
         "optimizer",
         "rounding",
         _choices(_ANY_ROUNDING),
         '"half-even"',
-        "Momentum only: rounding of the cast into m.",
+        f"{_owners('rounding')}: rounding of the cast into m.",
         _one_of(_ANY_ROUNDING),
     ),
-    ("optimizer", "overflow", _choices(_OVERFLOW), '"saturate"', "Momentum only: overflow of the cast into m.", _one_of(_OVERFLOW)),
+    (
+        "optimizer",
+        "overflow",
+        _choices(_OVERFLOW),
+        '"saturate"',
+        f"{_owners('overflow')}: overflow of the cast into m.",
+        _one_of(_OVERFLOW),
+    ),
     (
         "formats",
         "input",

@@ -3,7 +3,7 @@ it by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.errors import UserError
+from python_ref.spec import optimizer as built
 from python_ref.spec.error import unknown
-from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS
+from python_ref.spec.perturbation import CODES
 
 if TYPE_CHECKING:
     from mgd_hw.config import Design
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from python_ref.learning.optimizers import Optimizer
     from python_ref.learning.passes import Measurable
     from python_ref.spec.network import Network
+    from python_ref.spec.schedule import Schedule
 
 __all__ = [
     "ARCHITECTURES",
@@ -54,18 +57,21 @@ ARCHITECTURES: dict[str, tuple[int, int] | None] = {
 }
 """The networks by name; inputs and outputs of those whose layers are fixed."""
 
-OPTIMIZER_KEYS = {
-    "sgd": (),
-    "momentum": ("k", "format", "rounding", "overflow"),
+_FLOAT_KEYS: dict[str, tuple[str, ...]] = {
     "nesterov": ("k",),
     "adam": ("beta1", "beta2", "epsilon", "corrected"),
     "sign": (),
     "shift-adam": ("k1", "k2", "refined", "corrected"),
 }
-"""The optimisers by name, and the keys that each has."""
+"""The optimisers of the learners, and the keys that each has in a design that is software only."""
 
-FLOAT_OPTIMIZERS = tuple(name for name in OPTIMIZER_KEYS if name not in OPTIMIZERS)
+FLOAT_OPTIMIZERS = tuple(name for name in _FLOAT_KEYS if name not in OPTIMIZERS)
 """The optimisers that no hardware has."""
+
+OPTIMIZER_KEYS = {name: optimizer.parameters() for name, optimizer in OPTIMIZERS.items()} | {
+    name: _FLOAT_KEYS[name] for name in FLOAT_OPTIMIZERS
+}
+"""The optimisers by name, and the keys that each has."""
 
 NORMALISED = ("adam", "shift-adam", "sign")
 """The optimisers whose step does not grow with the gradient, and whose usual rate does not follow from the network."""
@@ -197,6 +203,12 @@ class Software:
     asks: tuple[tuple[str, Any], ...] = ()
 
 
+def _either(names: Iterable[str]) -> str:
+    """Names in a sentence, such as "lfsr, walsh or sequential"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def check_hardware(design: Design) -> None:
     """Refuse what no hardware does.
 
@@ -206,8 +218,7 @@ def check_hardware(design: Design) -> None:
         If the design asks for such a thing; it names the first.
     """
     for key, value in design.software.asks:
-        codes = "lfsr, walsh, walsh-gray or sequential"
-        shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": codes}
+        shown = {"optimizer.name": _either(OPTIMIZERS), "network.architecture": "dense", "perturbation.code": _either(CODES)}
         change = f"Take {shown[key]}" if key in shown else "Remove it"
         reason = f"{ONLY_SOFTWARE[key]} has no hardware yet"
         remedy = f"`mgd-hw compare` and `mgd-hw diagnose` run it. {change} to build the design."
@@ -309,19 +320,30 @@ def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLear
     return AnalogLearner(problem, _code(design, seed), 2.0**spec.perturbation.amplitude_log2, 2.0 ** schedule.rate_at(0), *times)
 
 
-def _rule_of_hardware(optimizer: Sgd | Momentum, rate: float) -> Optimizer:
+def _rule_of_hardware(optimizer: built.Optimizer, rate: float) -> Optimizer:
     """The optimiser of the hardware in real numbers."""
     from python_ref.learning import optimizers
 
-    if type(optimizer) is Sgd:
-        return optimizers.Plain(rate)
-    if type(optimizer) is Momentum:
-        return optimizers.Momentum(rate, 1.0 - 2.0**-optimizer.k)
-    raise unknown("Optimizer", optimizer, "mgd_hw.software._rule_of_hardware")
+    name, parameters = optimizer.float_rule()
+    if name not in optimizers.OPTIMIZERS:
+        raise unknown("Rule", name, "python_ref.learning.optimizers.OPTIMIZERS")
+    rule: Callable[..., Optimizer] = optimizers.OPTIMIZERS[name]
+    return rule(rate, **parameters)
+
+
+@dataclass(frozen=True)
+class ListedRates:
+    """The rate that the schedule of the design lists, as a factor on that of step 0."""
+
+    schedule: Schedule
+
+    def at(self, step: int) -> float:
+        """Factor on the rate at a step."""
+        return 2.0 ** (self.schedule.rate_at(step) - self.schedule.rate_at(0))
 
 
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
-    """How the design learns for ``steps`` steps what :func:`opened` gave; the rate is that of step 0."""
+    """How the design learns for ``steps`` steps what :func:`opened` gave."""
     from python_ref.learning import devices as d
     from python_ref.learning import optimizers as o
     from python_ref.learning.learner import Constant, HalfCosine, Learner
@@ -332,6 +354,8 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
     schedule, rate = spec.schedule, 2.0 ** spec.schedule.rate_at(0)
     rule: o.Optimizer
     match software.optimizer:
+        case name if name in OPTIMIZERS:
+            rule = _rule_of_hardware(spec.optimizer, rate)
         case "adam":
             rule = o.Adam(rate, **options)
         case "shift-adam":
@@ -340,13 +364,14 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
             rule = o.Nesterov(rate, 1.0 - 2.0 ** -options.get("k", 3))
         case "sign":
             rule = o.SignDescent(rate)
-        case name if name in OPTIMIZERS:
-            rule = _rule_of_hardware(spec.optimizer, rate)
         case _:
             raise unknown("Optimizer", software.optimizer, "mgd_hw.software.learner")
     if software.layer_factors is not None:
         sizes = [block.size for block in problem.parameters]
         rule = o.Layered(rule, tuple(zip(sizes, software.layer_factors, strict=True)))
+    decay: Any = HalfCosine(steps, 0.01) if software.decay == "cosine" else Constant()
+    if len(schedule.learning_rate) > 1:
+        decay = ListedRates(schedule)
     given = dict(software.device)
     own = given.get("seed", 1)
     pieces: list[d.Device] = []
@@ -368,7 +393,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         schedule.sample_period,
         schedule.update_period,
         tuple(pieces),
-        HalfCosine(steps, 0.01) if software.decay == "cosine" else Constant(),
+        decay,
         software.normalise,
     )
 

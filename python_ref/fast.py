@@ -27,11 +27,11 @@ from python_ref.parameters import split_parameters
 from python_ref.perturbation import SignSource, StochasticSource
 from python_ref.signature import INITIAL
 from python_ref.spec.activations import Form, Piecewise, Tabulated
-from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
+from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.events import POLYNOMIAL
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import Memory, Momentum, Optimizer, Sgd
 from python_ref.spec.probes import COUNTERS, probes, values_per_step
 from python_ref.spec.tables import activation_table
 from python_ref.trace import Header, Run, TraceWriter
@@ -53,9 +53,14 @@ _ROUNDINGS = {
 }
 _WRAPS = {Overflow.SATURATE: 0, Overflow.WRAP: 1}
 _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
-_ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _MOMENTUM, _UPDATE, _WEIGHT = (
-    COUNTERS.index(f"saturated_{kind}") for kind in SATURATION_KINDS
+_ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _UPDATE, _WEIGHT = (
+    COUNTERS.index(f"saturated_{kind}") for kind in ("activation", "cost_change", "broadcast", "gradient", "update", "weight")
 )
+_MOMENTUM = COUNTERS.index(f"saturated_{Memory.MOMENTUM.name.lower()}")
+
+_SGD, _LEAKY_SUM = range(2)
+_RULES: dict[type[Optimizer], int] = {Sgd: _SGD, Momentum: _LEAKY_SUM}
+"""The branch of :func:`_update` for each optimiser."""
 
 
 class _Cast(NamedTuple):
@@ -152,8 +157,10 @@ class _Plan(NamedTuple):
     two_sided: int
     node: int
     plain: int
+    optimizer: int
+    """A number of :data:`_RULES`."""
     decay: int
-    """k, or 0 without momentum."""
+    """k, or 0 for an optimiser without it."""
     weight_delta: int
     one: int
     activation: _Cast
@@ -162,6 +169,7 @@ class _Plan(NamedTuple):
     g: _Cast
     u: _Cast
     m: _Cast
+    """The cast of the first state variable; it and G are aligned with its exact format by ``m_shift`` and ``g_shift`` places."""
     m_shift: int
     g_shift: int
     theta_low: int
@@ -174,7 +182,8 @@ class _Plan(NamedTuple):
     change_width: int
     broadcast_width: int
     g_width: int
-    m_width: int
+    state_widths: np.ndarray
+    """Bits of each state variable of the optimiser (int64)."""
     theta_width: int
 
 
@@ -185,7 +194,7 @@ class _Shown(NamedTuple):
     activation: np.ndarray
     broadcast: np.ndarray
     gradient: np.ndarray
-    momentum: np.ndarray
+    optimizer: np.ndarray
     parameter: np.ndarray
     counter: np.ndarray
 
@@ -378,16 +387,19 @@ def _correlate(plan, gradient, sign, s, g):
 
 
 @_compiled
-def _update(plan, theta, gradient, momentum, r, counters):
-    """m ← cast_m(m − m·2⁻ᵏ + G), θ ← saturate(θ − cast_weight(m or G)) for the synapses of a neuron."""
+def _update(plan, theta, gradient, state, at, r, counters):
+    """θ ← saturate(θ − cast_weight(what the optimiser makes of G)) for the synapses of a neuron.
+
+    ``state`` holds the optimiser's state (shape (state variables, P)), from ``at`` on that of the neuron.
+    """
     for k in range(r.size):
         value, word = gradient[k], r[k]
-        if plan.decay:
-            aligned = momentum[k] << plan.m_shift
+        if plan.optimizer == _LEAKY_SUM:  # m ← cast_m(m − m·2⁻ᵏ + G)
+            aligned = state[0, at + k] << plan.m_shift
             value = _round(aligned - (aligned >> plan.decay) + (value << plan.g_shift), plan.m.dropped, plan.m.rounding, word)
             counters[_MOMENTUM] += _outside(value, plan.m)
             value = _fit(value, plan.m)
-            momentum[k] = value
+            state[0, at + k] = value
         value = _round(value, plan.u.dropped, plan.u.rounding, word)
         counters[_UPDATE] += _outside(value, plan.u)
         old = np.int64(theta[k])
@@ -426,7 +438,7 @@ def _sign_costs(plan, register, costs, change):
 
 
 @_compiled
-def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, momentum):
+def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, state):
     """The words of a group of ``count`` neurons; ``at`` and ``s_at`` are where its parameters and signs begin."""
     width = broadcast.size
     for k in range(width):
@@ -438,9 +450,10 @@ def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step,
             if plan.g_width:
                 word ^= _folded(gradient[i], plan.g_width, offset + lane * plan.g_width)
                 offset += plan.lanes * plan.g_width
-            if plan.m_width:
-                word ^= _folded(momentum[i], plan.m_width, offset + lane * plan.m_width)
-                offset += plan.lanes * plan.m_width
+            for variable in range(state.shape[0]):
+                bits = plan.state_widths[variable]
+                word ^= _folded(state[variable, i], bits, offset + lane * bits)
+                offset += plan.lanes * bits
             word ^= _folded(np.int64(theta[i]), plan.theta_width, offset + lane * plan.theta_width)
         register = _sign(register, word)
     return register
@@ -448,7 +461,7 @@ def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step,
 
 @_compiled
 def _learn(
-    net, plan, theta, gradient, momentum, s, x, y_all, change, exponent, updating, packed, position, counters, room, registers, signing,
+    net, plan, theta, gradient, state, s, x, y_all, change, exponent, updating, packed, position, counters, room, registers, signing,
     shown, row,
 ):  # fmt: skip
     """Broadcast, correlate, and update when it is due.
@@ -479,7 +492,7 @@ def _learn(
                 else:
                     counters[_GRADIENT] += _correlate(plan, gradient[at : at + width], sign, signs, g)
                     if updating:
-                        _update(plan, theta[at : at + width], gradient[at : at + width], momentum[at : at + width], r, counters)
+                        _update(plan, theta[at : at + width], gradient[at : at + width], state, at, r, counters)
             at = net.theta_at[layer] + first * width
             if row >= 0:
                 word = net.word_at[layer] + group * width
@@ -492,7 +505,7 @@ def _learn(
                 sent = room[3][:width]
                 for k in range(width):
                     sent[k] = u[k] if plan.plain else g[k]
-                registers[1] = _sign_words(plan, registers[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, momentum)
+                registers[1] = _sign_words(plan, registers[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, state)
             if updating and not plan.plain:
                 for i in range(at, at + count * width):
                     gradient[i] = 0
@@ -525,7 +538,7 @@ def _answer(plan, y, first):
 
 @_compiled
 def _run(
-    net, plan, theta, gradient, momentum, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
+    net, plan, theta, gradient, state, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
     limits, costs, changes, judged, registers, signatures, shown,
 ):  # fmt: skip
     """The steps from n on, as many as ``judged`` has room for, with one exponent; it gets 0 or 1 where a sample was judged, else −1."""
@@ -579,7 +592,7 @@ def _run(
                 _copy(shown.activation[row, number], y[number])
         position = updates * plan.slots * plan.word_bits
         _learn(
-            net, plan, theta, gradient, momentum, s, x, y[0], change, exponent, updating, packed, position, counters, room, registers,
+            net, plan, theta, gradient, state, s, x, y[0], change, exponent, updating, packed, position, counters, room, registers,
             signing, shown, row,
         )  # fmt: skip
         if signing:
@@ -592,7 +605,8 @@ def _run(
             updates += 1
         if row >= 0:
             _copy(shown.parameter[row], theta)
-            _copy(shown.momentum[row], momentum)
+            for variable in range(state.shape[0]):
+                _copy(shown.optimizer[row, variable], state[variable])
             _copy(shown.counter[row], counters)
         due = False
     return updates
@@ -631,14 +645,12 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         **{name: [getattr(each, name) for each in pieces] for name in ("begins", "up", "flat", "offset")},
     }
     net = _Net(**{name: np.array(column, dtype=np.int64) for name, column in columns.items()}, tables=tables)
-    decay, m, m_shift, g_shift, m_width = 0, _Cast(0, 0, 0, 0, 0), 0, 0, 0
-    if type(spec.optimizer) is Momentum:
-        total, form, optimizer = spec.momentum_sum_format, spec.momentum_format, spec.optimizer
-        decay, m = optimizer.k, _Cast.of(total, form, Cast(optimizer.rounding, optimizer.overflow))
-        m_width = form.width
-        m_shift, g_shift = (total.fraction_bits - source.fraction_bits for source in (form, spec.gradient_format))
-    elif type(spec.optimizer) is not Sgd:
-        raise unknown("Optimizer", spec.optimizer, "python_ref.fast._plan")
+    if type(spec.optimizer) not in _RULES:
+        raise unknown("Optimizer", spec.optimizer, "python_ref.fast._RULES")
+    m, m_shift, g_shift = _Cast(0, 0, 0, 0, 0), 0, 0
+    for kept in spec.optimizer_state[:1]:
+        m = _Cast.of(kept.exact, kept.format, Cast(kept.rounding, kept.overflow))
+        m_shift, g_shift = (kept.exact.fraction_bits - source.fraction_bits for source in (kept.format, spec.gradient_format))
     plan = _Plan(
         spec.hardware.lanes,
         schedule.perturbation_period,
@@ -647,7 +659,8 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         int(spec.two_sided),
         int(spec.node),
         int(spec.plain),
-        decay,
+        _RULES[type(spec.optimizer)],
+        getattr(spec.optimizer, "k", 0),
         0 if spec.node else spec.amplitude_raw(weight.fraction_bits),
         1 << forms.activation.fraction_bits,
         _Cast.of(forms.activation, forms.activation, forms.activation_cast),
@@ -665,9 +678,9 @@ def _describe(spec: DesignSpec) -> tuple[_Net, _Plan]:
         forms.activation.width,
         spec.cost_format.width,
         spec.cost_change_format.width,
-        (spec.update_format if spec.plain else spec.gradient_format).width,
+        spec.broadcast_format.width,
         0 if spec.plain else spec.gradient_format.width,
-        m_width,
+        np.array([kept.format.width for kept in spec.optimizer_state], dtype=np.int64),
         weight.width,
     )
     return net, plan
@@ -851,7 +864,9 @@ class _Machine:
         self.net, self.plan = _describe(spec)
         self.inputs, self.targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
         self.signs, self.words = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
-        self.theta, self.gradient, self.momentum = state.parameters.astype(kind), state.gradient.copy(), state.momentum.copy()
+        self.theta, self.gradient = state.parameters.astype(kind), state.gradient.copy()
+        kept = [state.optimizer[variable.name] for variable in spec.optimizer_state]
+        self.kept = np.array(kept, dtype=np.int64).reshape(len(kept), len(self.theta))
         self.z = np.stack((state.baseline.preactivation,) * 2)
         self.y = np.stack((state.baseline.activation,) * 2).astype(kind)
         self.in_force, self.counters = np.array([state.baseline.cost, 0]), state.counters.copy()
@@ -898,7 +913,7 @@ class _Machine:
         signed = np.empty((length if self.signing else 0, 2), dtype=np.int64)
         shown = _room(spec, length if self.observe else 0, self.theta.dtype)
         self.updates += _run(
-            self.net, plan, self.theta, self.gradient, self.momentum, self.z, self.y, self.in_force, self.due, self.inputs, self.targets,
+            self.net, plan, self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.due, self.inputs, self.targets,
             indices, signs, spec.exponent_at(n), packed, n, self.counters, COUNTER_LIMITS, costs, changes, judged, self.registers, signed,
             shown,
         )  # fmt: skip
@@ -937,7 +952,7 @@ class _Machine:
             self.due,
             self.theta.astype(np.int64),
             self.gradient.copy(),
-            self.momentum.copy(),
+            {variable.name: row.copy() for variable, row in zip(self.spec.optimizer_state, self.kept, strict=True)},
             Pass(self.z[0].copy(), self.y[0].astype(np.int64), int(self.in_force[0]), 0),
             self.counters.copy(),
             ((forward, learned) if self.signing else self.start.signature) if kept else None,
@@ -951,7 +966,7 @@ def _room(spec: DesignSpec, steps: int, kind: np.dtype) -> _Shown:
         np.empty((steps, 2, neurons), dtype=kind),
         np.zeros((steps, spec.layout.words), dtype=np.int64),
         np.empty((steps, parameters), dtype=np.int64),
-        np.empty((steps, parameters), dtype=np.int64),
+        np.empty((steps, len(spec.optimizer_state), parameters), dtype=np.int64),
         np.empty((steps, parameters), dtype=kind),
         np.empty((steps, len(COUNTERS)), dtype=np.int64),
     )
@@ -969,7 +984,7 @@ def _observables(
         "broadcast": shown.broadcast,
         "sign": (signs[:, spec.layout.parameter_neuron] if spec.node else signs).astype(np.int64),
         "gradient": shown.gradient,
-        "momentum": shown.momentum,
+        **{variable.name: shown.optimizer[:, number] for number, variable in enumerate(spec.optimizer_state)},
         "parameter": shown.parameter.astype(np.int64),
         "counter": shown.counter,
         "signature": signed,

@@ -259,7 +259,7 @@ class Broadcast(wiring.Component):
             "slot_o": Out(slot_layout(spec)),
             "slot_ahead": Out(slot_layout(spec)),
             "outside": Out(1),
-            "o": Out(shape_of(spec.update_format if spec.plain else spec.gradient_format)),
+            "o": Out(shape_of(spec.broadcast_format)),
         }
         if spec.node:
             ports["old_x"] = In(operand)

@@ -37,10 +37,11 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     ]
     # A saturation of a cast that all lanes share counts for each of them.
     once = {"activation": False, "cost_change": True}
-    built = {"gradient": not spec.plain, "momentum": spec.momentum is not None}
+    state = {memory.name.lower() for memory in Memory if memory not in (Memory.PARAMETER, Memory.GRADIENT)}
+    missing = state - {variable.name for variable in spec.optimizer_state} | ({"gradient"} if spec.plain else set())
     for kind in SATURATION_KINDS:
         name = f"saturated_{kind}"
-        if built.get(kind, True):
+        if kind not in missing:
             counters.append(Counter(name, at[name], most=1 if kind in once else lanes, rare=once.get(kind, False)))
     cost, change = spec.cost_format.width, spec.cost_change_format.width
     captures = [

@@ -1,9 +1,13 @@
 """A lane: its memories, the just-in-time correlation and update of each synapse as it is read, and the accumulator.
 
-Every lane does the same in the same cycle; what that is, the array's control says once for all of them.
+Every lane does the same in the same cycle; what that is, the array's control says once for all of them. What an optimiser makes of G is
+a stage of the lane's pipeline: a class and a row in :data:`_STAGES`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
@@ -12,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.number import Overflow
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, StateVariable
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
@@ -66,6 +70,82 @@ class MultiplyAccumulate(wiring.Component):
         return m
 
 
+class SgdStage:
+    """The stage of an optimiser in a lane: from G to what is cast into an update. This one passes G on.
+
+    Attributes
+    ----------
+    cycles : int
+        Cycles from G to the source of the cast into the weight.
+    valid : mapping of str to int
+        Cycles from G to the new value of each state variable, by name; it is written then. Old values are read with G.
+    """
+
+    cycles: ClassVar[int] = 0
+    valid: ClassVar[Mapping[str, int]] = {}
+
+    def build(self, lane: Lane, m: Module):
+        """Build the stage in a lane.
+
+        Parameters
+        ----------
+        lane : Lane
+            The lane, whose ports ``gradient`` and those of the state variables the stage uses.
+        m : Module
+            The lane's module.
+
+        Returns
+        -------
+        Value
+            The source, in the format ``spec.update_source_format``.
+        """
+        return lane.gradient
+
+
+class MomentumStage(SgdStage):
+    """m ← cast_m(m − m·2⁻ᵏ + G). The source is m."""
+
+    cycles = 3
+    valid: ClassVar[Mapping[str, int]] = {"momentum": 3}
+
+    def build(self, lane: Lane, m: Module):
+        """See :class:`SgdStage`."""
+        (variable,) = lane.spec.optimizer_state
+        old = lane.state_memory(m, variable)
+        total = Signal(shape_of(variable.exact), reset_less=True)
+        m.d.sync += total.eq(self.decayed_sum(lane, old, lane.gradient))
+        lane.keep(m, variable, total)
+        return lane.momentum
+
+    def decayed_sum(self, lane: Lane, old, gradient):
+        """m − m·2⁻ᵏ + G, in the exact format of m."""
+        (variable,) = lane.spec.optimizer_state
+        fraction, k = variable.exact.fraction_bits, lane.spec.optimizer.k  # type: ignore[attr-defined]  # the row's class has it
+        up = fraction - variable.format.fraction_bits
+        return shift(old, up) - shift(old, up - k) + shift(gradient, fraction - lane.spec.gradient_format.fraction_bits)
+
+
+_STAGES: dict[type[Optimizer], type[SgdStage]] = {Sgd: SgdStage, Momentum: MomentumStage}
+"""The stage of each optimiser."""
+
+CAST_CYCLES = 2
+"""Cycles of a cast: the rounded value is registered, then what it is limited to."""
+
+
+def stage_of(spec: DesignSpec) -> SgdStage:
+    """The stage of a design's optimiser.
+
+    Raises
+    ------
+    TypeError
+        If the optimiser has none.
+    """
+    stage = _STAGES.get(type(spec.optimizer))
+    if stage is None:
+        raise unknown("Optimizer", spec.optimizer, "rtl_gen.lane._STAGES")
+    return stage()
+
+
 class LaneTiming:
     """Cycles of a lane's pipeline, counted from the cycle before the array has the broadcast.
 
@@ -77,8 +157,10 @@ class LaneTiming:
         A word read, from its address on: as many registers stand behind a memory as before a lane.
     gradient : int
         G, accumulated, is valid.
-    momentum : int
-        m, updated, is valid.
+    state : dict of str to int
+        A state variable of the optimiser, by its name, updated, is valid.
+    words : dict of str to int
+        A stochastic cast takes its random word, by the name of its port: that into the update, then those of the state variables.
     update : int
         u is valid (with the parameter read beside it).
     parameter : int
@@ -90,12 +172,13 @@ class LaneTiming:
     """
 
     def __init__(self, spec: DesignSpec):
-        momentum = spec.momentum is not None
+        stage = stage_of(spec)
         self.reach = reach_of(spec.hardware.lanes)
         self.read = read_latency_of(spec.hardware.lanes)
         self.gradient = self.reach + 3
-        self.momentum = self.reach + 6
-        self.update = self.reach + (1 if spec.plain else 8 if momentum else 5)
+        self.state = {name: self.gradient + cycles for name, cycles in stage.valid.items()}
+        self.update = self.reach + 1 if spec.plain else self.gradient + stage.cycles + CAST_CYCLES
+        self.words = {f"{name}_word": cycle - CAST_CYCLES for name, cycle in (("update", self.update), *self.state.items())}
         self.parameter = self.update + 2
         self.weight = self.parameter if spec.node else self.parameter + 1
         self.accumulator = self.weight + 2 + 2 * self.reach
@@ -111,8 +194,8 @@ class LaneTiming:
         return self.reach + 1 - self.read
 
     @property
-    def momentum_read(self) -> int:
-        """When the momentum's read address stands."""
+    def state_read(self) -> int:
+        """When the read address of the optimiser's state stands: its old value is there with G."""
         return self.gradient - self.read
 
 
@@ -145,8 +228,10 @@ class Lane(wiring.Component):
         The operand, at ``weight``.
     accumulator : Out
         At ``accumulator``.
-    parameter, gradient, momentum : Out
-        θ, G before it is cleared, and m, each when valid.
+    parameter, gradient : Out
+        θ, and G before it is cleared, each when valid.
+    momentum : Out
+        A state variable of the optimiser, by its name, when it is valid.
     counted : In(1)
         The parameter is written, and a neuron's. At ``update``.
     weight_outside, changed : Out(1)
@@ -158,9 +243,6 @@ class Lane(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.timing = LaneTiming(spec)
-        if type(spec.optimizer) not in (Sgd, Momentum):
-            raise unknown("Optimizer", spec.optimizer, "rtl_gen.lane.Lane")
-        self.momentum_built = spec.momentum is not None
         weight = shape_of(spec.formats.weight)
         words = range(max(2, spec.layout.words))
         ports = {
@@ -204,17 +286,18 @@ class Lane(wiring.Component):
                 "gradient_clear": In(1),
                 "host_gradient": Out(gradient),
             }
-        if self.momentum_built:
+        for variable in spec.optimizer_state:
+            name, value = variable.name, shape_of(variable.format)
             ports |= {
-                "momentum_read": In(words),
-                "momentum_write": In(words),
-                "momentum_en": In(1),
-                "momentum": Out(shape_of(spec.momentum_format)),
-                "momentum_outside": Out(1),
-                "host_momentum": Out(shape_of(spec.momentum_format)),
+                f"{name}_read": In(words),
+                f"{name}_write": In(words),
+                f"{name}_en": In(1),
+                name: Out(value),
+                f"{name}_outside": Out(1),
+                f"host_{name}": Out(value),
             }
             if spec.stochastic_bits:
-                ports |= {"momentum_word": In(spec.stochastic_bits)}
+                ports |= {f"{name}_word": In(spec.stochastic_bits)}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -225,11 +308,9 @@ class Lane(wiring.Component):
             # θ − s·u
             self._update(m, read, self.u, ~self.negative, self.active)
         else:
-            source, rounding, overflow = self.gradient, spec.formats.weight_cast.rounding, spec.formats.weight_cast.overflow
+            rounding, overflow = spec.formats.weight_cast.rounding, spec.formats.weight_cast.overflow
             self._correlate(m)
-            if self.momentum_built:
-                self._decay(m)
-                source = self.momentum
+            source = stage_of(spec).build(self, m)
             dropped = spec.update_source_format.fraction_bits - spec.formats.weight.fraction_bits
             rounded_value = round_value(source, dropped, rounding, self.update_word if spec.stochastic_bits else 0)
             rounded = Signal(rounded_value.shape(), reset_less=True)
@@ -280,19 +361,19 @@ class Lane(wiring.Component):
         m.d.sync += total.eq(plus_or_minus(old, self.g, self.negative, self.active))
         self._hold(m, "gradient", total, *limit(total, spec.gradient_format, Overflow.SATURATE))
 
-    def _decay(self, m):
-        """m ← cast_m(m − m·2⁻ᵏ + G), valid at ``momentum``."""
-        spec, k = self.spec, self.spec.optimizer.k
-        exact, target = spec.momentum_sum_format, spec.momentum_format
-        old = self._memory(m, "momentum", self.momentum, self.momentum_read, self.momentum_write, self.momentum_en)
-        kept = shift(old, exact.fraction_bits - target.fraction_bits) - shift(old, exact.fraction_bits - target.fraction_bits - k)
-        total = Signal(shape_of(exact), reset_less=True)
-        m.d.sync += total.eq(kept + shift(self.gradient, exact.fraction_bits - spec.gradient_format.fraction_bits))
-        dropped = exact.fraction_bits - target.fraction_bits
-        rounded_value = round_value(total, dropped, spec.optimizer.rounding, self.momentum_word if spec.stochastic_bits else 0)
+    def state_memory(self, m, variable: StateVariable):
+        """The memory of a state variable; its old value, with G."""
+        name = variable.name
+        ports = (getattr(self, f"{name}_{port}") for port in ("read", "write", "en"))
+        return self._memory(m, name, getattr(self, name), *ports)
+
+    def keep(self, m, variable: StateVariable, value):
+        """Cast ``value``, in the exact format of a state variable, into its register, from which it is written: :data:`CAST_CYCLES`."""
+        word = getattr(self, f"{variable.name}_word") if self.spec.stochastic_bits else 0
+        rounded_value = round_value(value, variable.exact.fraction_bits - variable.format.fraction_bits, variable.rounding, word)
         rounded = Signal(rounded_value.shape(), reset_less=True)
         m.d.sync += rounded.eq(rounded_value)
-        self._hold(m, "momentum", rounded, *limit(rounded, target, spec.optimizer.overflow))
+        self._hold(m, variable.name, rounded, *limit(rounded, variable.format, variable.overflow))
 
     def _update(self, m, old, u, minus, active):
         """θ ← saturate(θ ± u), valid at ``parameter``."""
