@@ -49,8 +49,8 @@ class LaneArray(wiring.Component):
     live : In(sign_layout(spec))
         Signs of the current step, two cycles after ``live_slot`` (weight perturbation only; in node perturbation the neuron serializer
         uses them).
-    noise_slot, word : Out, In
-        The random word, two cycles after its slot (with a gradient memory or momentum).
+    noise_slot, noise : Out(slot_layout(spec)), In
+        The slot, and its rounding noise two cycles later (for all updates but direct ones, if a cast is stochastic).
     update : In(1)
         An update is due in the correlating pass.
     operand_slot, operand_ahead : Out
@@ -85,7 +85,7 @@ class LaneArray(wiring.Component):
         ports = {
             "slot_ahead": In(slot),
             "slot": In(slot),
-            "broadcast": In(shape_of(spec.update_format if spec.direct_update else spec.gradient_format)),
+            "broadcast": In(shape_of(spec.broadcast_format)),
             "broadcast_outside": In(1),
             "replay": In(sign_layout(spec)),
             "live_slot": Out(slot),
@@ -119,7 +119,7 @@ class LaneArray(wiring.Component):
     def counts(self) -> tuple[str, ...]:
         """Names of the counters that the lanes increment."""
         kinds = ["broadcast", "update", "weight", *([] if self.spec.direct_update else ["gradient"])]
-        kinds += ["momentum"] if self.spec.momentum is not None else []
+        kinds += [variable.name for variable in self.spec.optimizer_state]
         return ("writes", "changed", *(f"saturated_{kind}" for kind in kinds))
 
     @property
@@ -178,8 +178,8 @@ class LaneArray(wiring.Component):
         rows = [("parameter", Memory.PARAMETER, timing.parameter_read, timing.parameter, updates)]
         if spec.gradient_memory:
             rows.append(("gradient", Memory.GRADIENT, timing.gradient_read, timing.gradient, 1))
-        if spec.momentum is not None:
-            rows.append(("momentum", Memory.MOMENTUM, timing.momentum_read, timing.momentum, updates))
+        for variable in spec.optimizer_state:
+            rows.append((variable.name, variable.memory, timing.state_read, timing.state[variable.name], updates))
         word = Signal(32, name="host_word", reset_less=timing.fanout > 0)
         m.d.sync += word.eq(Mux(self.host_mode, self.host_data, 0))
         shared, per_lane = {"host_word": word, "host_mode": self.host_mode}, {}
@@ -224,12 +224,10 @@ class LaneArray(wiring.Component):
         shared |= {"g": self.broadcast, "update_en": entry.real & entry.correlate & self.update}
         if not spec.stochastic_bits:
             return shared, per_lane
-        # The word is valid when the first stochastic cast rounds: that of m, or of u.
-        momentum = spec.momentum is not None
-        m.d.comb += self.noise_slot.eq(slots[(timing.gradient + 1 if momentum else timing.gradient) - DRAW_LATENCY])
-        if not momentum:
-            return shared | {"update_noise": self.noise}, per_lane
-        return shared | {"update_noise": delayed(m, self.noise, 2, "update_noise"), "momentum_noise": self.noise}, per_lane
+        # The noise is valid when the first stochastic cast rounds, and is delayed to the others.
+        first = min(timing.noise.values())
+        m.d.comb += self.noise_slot.eq(slots[first - DRAW_LATENCY])
+        return shared | {name: delayed(m, self.noise, cycle - first, name) for name, cycle in timing.noise.items()}, per_lane
 
     def _count(self, m, slots):
         """Count saturations, writes and changes over the lanes with a neuron, in the cycle of the parameter."""
@@ -265,8 +263,8 @@ class LaneArray(wiring.Component):
         else:
             rows["saturated_update"] = (flags("update_outside", timing.update), updated)
             rows["saturated_gradient"] = (flags("gradient_outside", timing.gradient), correlated)
-        if spec.momentum is not None:
-            rows["saturated_momentum"] = (flags("momentum_outside", timing.momentum), updated)
+        for name, valid_at in timing.state.items():
+            rows[f"saturated_{name}"] = (flags(f"{name}_outside", valid_at), updated)
         for name, (which, when) in rows.items():
             if which is None:
                 number = delayed(m, Mux(when, count, 0), count_latency(spec.hardware.lanes), name)
@@ -300,10 +298,10 @@ class LaneArray(wiring.Component):
             }
             if not spec.direct_update:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
-            if spec.momentum is not None:
-                kept = delayed(m, lane.host_momentum, stage - timing.momentum_read - timing.read, f"old_momentum{number}")
-                decayed = delayed(m, lane.momentum, stage - timing.momentum, f"momentum{number}")
-                shown["momentum"] = Mux(self.update, decayed, kept)
+            for name, valid_at in timing.state.items():
+                kept = delayed(m, getattr(lane, f"host_{name}"), stage - timing.state_read - timing.read, f"old_{name}{number}")
+                updated = delayed(m, getattr(lane, name), stage - valid_at, f"{name}{number}")
+                shown[name] = Mux(self.update, updated, kept)
             with m.If(mask[number]):
                 m.d.comb += [event[name][number].eq(value) for name, value in shown.items()]
         counted = slots[stage + self.count_latency - 1]

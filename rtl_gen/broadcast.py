@@ -265,7 +265,7 @@ class Broadcast(wiring.Component):
             "slot_o": Out(slot_layout(spec)),
             "slot_ahead": Out(slot_layout(spec)),
             "outside": Out(1),
-            "o": Out(shape_of(spec.update_format if spec.direct_update else spec.gradient_format)),
+            "o": Out(shape_of(spec.broadcast_format)),
         }
         if spec.node:
             ports["old_x"] = In(operand)

@@ -111,8 +111,7 @@ def manifest(spec: DesignSpec) -> dict:
         "gradient": spec.gradient_format,
         **{f"preactivation_{n}": spec.preactivation_format(n) for n in range(len(network.layers))},
     }
-    if spec.momentum is not None:
-        formats["momentum"] = spec.momentum_format
+    formats |= {variable.name: variable.format for variable in spec.optimizer_state}
     return {
         "design": spec.name,
         "digest": spec.digest,
@@ -160,9 +159,7 @@ def memory_bits(spec: DesignSpec) -> int:
     """Number of bits in all memories of a core, tables included. Every memory has at least two words."""
     network, buffers = spec.network, spec.sample_buffers
     activation = spec.formats.activation.width
-    per_word = spec.formats.weight.width
-    per_word += spec.gradient_format.width if spec.gradient_memory else 0
-    per_word += spec.momentum_format.width if spec.momentum is not None else 0
+    per_word = sum(form.width for form in spec.memories.values())
     bits = spec.hardware.lanes * max(2, spec.layout.words) * per_word
     bits += max(2, buffers * network.n_in) * spec.formats.input.width + max(2, buffers * network.n_out) * activation
     bits += max(2, (2 if spec.node else 1) * network.n_hidden) * activation if network.n_hidden else 0

@@ -37,10 +37,11 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     ]
     # Saturations of activations and cost changes count once; those of all other casts count per lane, also where lanes share the cast.
     once = {"activation": False, "cost_change": True}
-    built = {"gradient": not spec.direct_update, "momentum": spec.momentum is not None}
+    every_state = {memory.name.lower() for memory in Memory} - {"parameter", "gradient"}
+    absent = every_state - {variable.name for variable in spec.optimizer_state} | ({"gradient"} if spec.direct_update else set())
     for kind in SATURATION_KINDS:
         name = f"saturated_{kind}"
-        if built.get(kind, True):
+        if kind not in absent:
             counters.append(Counter(name, at[name], most=1 if kind in once else lanes, rare=once.get(kind, False)))
     cost, change = spec.cost_format.width, spec.cost_change_format.width
     captures = [

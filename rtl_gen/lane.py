@@ -1,9 +1,13 @@
 """A lane: its memories, the correlation and update of each synapse just before its weight is used, and the accumulator.
 
-Every lane does the same in the same cycle; what that is, the array's control says once for all of them.
+Every lane does the same in the same cycle; what that is, the array's control says once for all of them. Each optimiser is a stage of the
+lane's pipeline, from G to the source of the update: a class, and its row in :data:`_STAGES`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
@@ -12,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.number import Overflow
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, StateVariable
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
@@ -66,6 +70,84 @@ class MultiplyAccumulate(wiring.Component):
         return m
 
 
+class SgdStage:
+    """The stage of plain descent, which passes G on, and the base of the stages of all other optimisers.
+
+    A stage turns G into the source of the update, which the lane casts to the format of a parameter.
+
+    Attributes
+    ----------
+    cycles : int
+        Cycles from G to the source.
+    valid : mapping of str to int
+        Cycles from G until the new value of each state variable is valid and written, by name; the old value comes together with G.
+    """
+
+    cycles: ClassVar[int] = 0
+    valid: ClassVar[Mapping[str, int]] = {}
+
+    def build(self, lane: Lane, m: Module):
+        """Build the stage in a lane.
+
+        Parameters
+        ----------
+        lane : Lane
+            The lane, with its port ``gradient`` and the ports of the state variables.
+        m : Module
+            The module of the lane, to which the stage adds its statements.
+
+        Returns
+        -------
+        Value
+            Raw source of the update, in the format ``spec.update_source_format``.
+        """
+        return lane.gradient
+
+
+class MomentumStage(SgdStage):
+    """The stage of momentum: m ← cast_m(m − m·2⁻ᵏ + G). The source is the new m."""
+
+    cycles = 3
+    valid: ClassVar[Mapping[str, int]] = {"momentum": 3}
+
+    def build(self, lane: Lane, m: Module):
+        """See :class:`SgdStage`."""
+        (variable,) = lane.spec.optimizer_state
+        old = lane.state_memory(m, variable)
+        total = Signal(shape_of(variable.exact), reset_less=True)
+        m.d.sync += total.eq(self.decayed_sum(lane, old, lane.gradient))
+        lane.keep(m, variable, total)
+        return lane.momentum
+
+    def decayed_sum(self, lane: Lane, old, gradient):
+        """m − m·2⁻ᵏ + G for an ``old`` m and a ``gradient`` G, raw, in the exact format of m."""
+        (variable,) = lane.spec.optimizer_state
+        fraction, k = variable.exact.fraction_bits, lane.spec.optimizer.k  # type: ignore[attr-defined]  # the row's class has it
+        up = fraction - variable.format.fraction_bits
+        return shift(old, up) - shift(old, up - k) + shift(gradient, fraction - lane.spec.gradient_format.fraction_bits)
+
+
+_STAGES: dict[type[Optimizer], type[SgdStage]] = {Sgd: SgdStage, Momentum: MomentumStage}
+"""The stage of each optimiser, by its class in the spec."""
+
+CAST_CYCLES = 2
+"""Latency of a cast: a register after the rounding, and one after the limits."""
+
+
+def stage_of(spec: DesignSpec) -> SgdStage:
+    """The stage of a design's optimiser.
+
+    Raises
+    ------
+    TypeError
+        If the lane has no stage for the optimiser.
+    """
+    stage = _STAGES.get(type(spec.optimizer))
+    if stage is None:
+        raise unknown("Optimizer", spec.optimizer, "rtl_gen.lane._STAGES")
+    return stage()
+
+
 class LaneTiming:
     """Cycles of a lane's pipeline, counted from the cycle before the broadcast is valid at the array.
 
@@ -77,8 +159,10 @@ class LaneTiming:
         Latency of a memory read, from the address to the word.
     gradient : int
         Cycle in which the accumulated G is valid.
-    momentum : int
-        m, updated, is valid.
+    state : dict of str to int
+        Cycle in which the updated value of each state variable of the optimiser is valid and written, by name.
+    noise : dict of str to int
+        Cycle in which each stochastic cast needs its rounding noise, by the name of its port: the update's, then the state variables'.
     update : int
         Cycle in which u is valid, and with it the old parameter that was read.
     parameter : int
@@ -90,12 +174,13 @@ class LaneTiming:
     """
 
     def __init__(self, spec: DesignSpec):
-        momentum = spec.momentum is not None
+        stage = stage_of(spec)
         self.fanout = fanout_latency(spec.hardware.lanes)
         self.read = read_latency(spec.hardware.lanes)
         self.gradient = self.fanout + 3
-        self.momentum = self.fanout + 6
-        self.update = self.fanout + (1 if spec.direct_update else 8 if momentum else 5)
+        self.state = {name: self.gradient + cycles for name, cycles in stage.valid.items()}
+        self.update = self.fanout + 1 if spec.direct_update else self.gradient + stage.cycles + CAST_CYCLES
+        self.noise = {f"{name}_noise": cycle - CAST_CYCLES for name, cycle in (("update", self.update), *self.state.items())}
         self.parameter = self.update + 2
         self.weight = self.parameter if spec.node else self.parameter + 1
         self.accumulator = self.weight + 2 + 2 * self.fanout
@@ -111,8 +196,8 @@ class LaneTiming:
         return self.fanout + 1 - self.read
 
     @property
-    def momentum_read(self) -> int:
-        """When the momentum's read address stands."""
+    def state_read(self) -> int:
+        """Cycle in which the read address of the optimiser's state is valid, so that the old value comes together with G."""
         return self.gradient - self.read
 
 
@@ -146,8 +231,10 @@ class Lane(wiring.Component):
         Raw operand at cycle ``weight``.
     accumulator : Out(signed)
         Sum of the products, including the slot's from cycle ``accumulator`` on.
-    parameter, gradient, momentum : Out
-        θ, G before it is cleared, and m, each when valid.
+    parameter, gradient : Out
+        θ, and G before it is cleared, each when valid.
+    momentum, … : Out
+        Each state variable of the optimiser under its name, when it is valid.
     counted : In(1)
         The parameter is written and belongs to a neuron, so that it counts; valid at cycle ``update``.
     weight_outside, changed : Out(1)
@@ -165,9 +252,6 @@ class Lane(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.timing = LaneTiming(spec)
-        if type(spec.optimizer) not in (Sgd, Momentum):
-            raise unknown("Optimizer", spec.optimizer, "rtl_gen.lane.Lane")
-        self.momentum_built = spec.momentum is not None
         weight = shape_of(spec.formats.weight)
         words = range(max(2, spec.layout.words))
         ports = {
@@ -211,17 +295,18 @@ class Lane(wiring.Component):
                 "gradient_clear": In(1),
                 "host_gradient": Out(gradient),
             }
-        if self.momentum_built:
+        for variable in spec.optimizer_state:
+            name, value = variable.name, shape_of(variable.format)
             ports |= {
-                "momentum_read": In(words),
-                "momentum_write": In(words),
-                "momentum_en": In(1),
-                "momentum": Out(shape_of(spec.momentum_format)),
-                "momentum_outside": Out(1),
-                "host_momentum": Out(shape_of(spec.momentum_format)),
+                f"{name}_read": In(words),
+                f"{name}_write": In(words),
+                f"{name}_en": In(1),
+                name: Out(value),
+                f"{name}_outside": Out(1),
+                f"host_{name}": Out(value),
             }
             if spec.stochastic_bits:
-                ports |= {"momentum_noise": In(spec.stochastic_bits)}
+                ports |= {f"{name}_noise": In(spec.stochastic_bits)}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -232,11 +317,9 @@ class Lane(wiring.Component):
             # θ − s·u
             self._update(m, read, self.u, ~self.negative, self.active)
         else:
-            source, rounding, overflow = self.gradient, spec.formats.weight_cast.rounding, spec.formats.weight_cast.overflow
+            rounding, overflow = spec.formats.weight_cast.rounding, spec.formats.weight_cast.overflow
             self._correlate(m)
-            if self.momentum_built:
-                self._decay(m)
-                source = self.momentum
+            source = stage_of(spec).build(self, m)
             dropped = spec.update_source_format.fraction_bits - spec.formats.weight.fraction_bits
             rounded_value = round_value(source, dropped, rounding, self.update_noise if spec.stochastic_bits else 0)
             rounded = Signal(rounded_value.shape(), reset_less=True)
@@ -287,19 +370,19 @@ class Lane(wiring.Component):
         m.d.sync += total.eq(plus_or_minus(old, self.g, self.negative, self.active))
         self._hold(m, "gradient", total, *limit(total, spec.gradient_format, Overflow.SATURATE))
 
-    def _decay(self, m):
-        """m ← cast_m(m − m·2⁻ᵏ + G), valid at ``momentum``."""
-        spec, k = self.spec, self.spec.optimizer.k
-        exact, target = spec.momentum_sum_format, spec.momentum_format
-        old = self._memory(m, "momentum", self.momentum, self.momentum_read, self.momentum_write, self.momentum_en)
-        kept = shift(old, exact.fraction_bits - target.fraction_bits) - shift(old, exact.fraction_bits - target.fraction_bits - k)
-        total = Signal(shape_of(exact), reset_less=True)
-        m.d.sync += total.eq(kept + shift(self.gradient, exact.fraction_bits - spec.gradient_format.fraction_bits))
-        dropped = exact.fraction_bits - target.fraction_bits
-        rounded_value = round_value(total, dropped, spec.optimizer.rounding, self.momentum_noise if spec.stochastic_bits else 0)
+    def state_memory(self, m, variable: StateVariable):
+        """Build the memory of a state variable; return its old value, which comes together with G."""
+        name = variable.name
+        ports = (getattr(self, f"{name}_{port}") for port in ("read", "write", "en"))
+        return self._memory(m, name, getattr(self, name), *ports)
+
+    def keep(self, m, variable: StateVariable, value):
+        """Cast ``value``, raw in the exact format of a state variable, to its format, and write it. It takes :data:`CAST_CYCLES`."""
+        noise = getattr(self, f"{variable.name}_noise") if self.spec.stochastic_bits else 0
+        rounded_value = round_value(value, variable.exact.fraction_bits - variable.format.fraction_bits, variable.rounding, noise)
         rounded = Signal(rounded_value.shape(), reset_less=True)
         m.d.sync += rounded.eq(rounded_value)
-        self._hold(m, "momentum", rounded, *limit(rounded, target, spec.optimizer.overflow))
+        self._hold(m, variable.name, rounded, *limit(rounded, variable.format, variable.overflow))
 
     def _update(self, m, old, u, minus, active):
         """θ ← saturate(θ ± u), valid at cycle ``parameter``."""

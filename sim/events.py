@@ -211,8 +211,7 @@ class EventDecoder:
         """Observables of the correlating passes, one value per parameter."""
         layout = self.spec.layout
         rows = self._take("word", steps * layout.words)
-        names = ["sign", *([] if self.spec.direct_update else ["gradient"]), "parameter"]
-        names += ["momentum"] if self.spec.momentum is not None else []
+        names = [field.name for field in self._fields["word"].values() if field.name != "broadcast"]
         place = layout.parameter_word * self.spec.hardware.lanes + layout.parameter_lane
         result = {"broadcast": self._values("word", rows, "broadcast").reshape(steps, layout.words)}
         for name in names:
@@ -223,8 +222,8 @@ class EventDecoder:
         rows = {event: self._take(event, steps) for event in ("step", "learned")}
         columns = []
         for label in COUNTERS:
-            event = "step" if label in self._fields["step"] else "learned"
-            columns.append(self._values(event, rows[event], label)[:, 0])
+            shown = [event for event in rows if label in self._fields[event]]  # none for the state of another design's optimiser
+            columns.append(self._values(shown[0], rows[shown[0]], label)[:, 0] if shown else np.zeros(steps, dtype=np.int64))
         cost_change = self._values("step", rows["step"], "cost_change")
         result = {"cost_change": cost_change, "counter": np.stack(columns, axis=1)}
         if self.spec.hardware.signature:

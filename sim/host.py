@@ -141,12 +141,7 @@ def set_rate(spec: DesignSpec, link: Link, step: int) -> None:
 
 def memories(spec: DesignSpec) -> dict[Memory, Fixed]:
     """Memories of each lane of the design, with their formats."""
-    found = {Memory.PARAMETER: spec.formats.weight}
-    if spec.gradient_memory:
-        found[Memory.GRADIENT] = spec.gradient_format
-    if spec.momentum is not None:
-        found[Memory.MOMENTUM] = spec.momentum_format
-    return found
+    return spec.memories
 
 
 def _check_values(spec: DesignSpec, memory: Memory, values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The pages say what the code does: links, tables, examples, refusals, formulas, and the patch that adds an activation."""
+"""The pages say what the code does: links, tables, examples, refusals, formulas, and the patches that add a kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import Refusal
 from python_ref.spec.events import EVENTS
 from python_ref.spec.number import Rounding
-from python_ref.spec.optimizer import Momentum
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
 from rtl_gen.controller import StepController
@@ -183,7 +182,7 @@ def test_events_and_saturation_counters_are_named() -> None:
 
 def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     """The cycle contract, computed from the words of docs/design/machine.md."""
-    sizes, lanes, momentum = spec.network.sizes, spec.hardware.lanes, isinstance(spec.optimizer, Momentum)
+    sizes, lanes, momentum = spec.network.sizes, spec.hardware.lanes, spec.optimizer.name == "momentum"
     direct = not spec.gradient_memory and not momentum
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
@@ -405,6 +404,28 @@ for quantities in (1, 7, 8, 9):
 print("done")
 """
 
+NESTEROV = """
+import tempfile
+from pathlib import Path
+
+from python_ref.spec.optimizer import Nesterov
+from python_ref.spec.perturbation import Kind
+from python_ref.spec.schedule import Difference
+from tests import test_kinds
+from tests.python_ref.floating import test_of_design
+
+for optimizer in test_kinds.variants(Nesterov):
+    for kind in Kind:
+        for period in (1, 3):
+            test_kinds.test_an_optimizer_is_the_oracle_s_in_every_model(optimizer, kind, period)
+            with tempfile.TemporaryDirectory() as folder:
+                test_kinds.test_a_core_learns_by_every_optimizer(optimizer, kind, period, Path(folder))
+    for difference in Difference:
+        test_of_design.test_steps_are_the_oracle_s(Kind.NODE, "walsh", difference, (1, 1, 2), optimizer)
+test_kinds.test_an_optimizer_s_float_rule_and_gain_are_those_of_its_integers(Nesterov)
+print("done")
+"""
+
 COMMANDS = """
 import sys
 from mgd_hw.cli import main
@@ -415,26 +436,27 @@ for command in sys.argv[1:]:
         assert not end.code, (command, end.code)
 print("done")
 """
-BOTH = """
+EVERY = """
 network.layers = [2, 3, 1]
 network.hidden = "softsign"
 network.output = "softsign"
 perturbation.code = "alternating"
+optimizer.name = "nesterov"
 data.task = "xor"
 hardware.lanes = 2
 compare.steps = 100
 compare.seeds = 1
 compare.backprop_epochs = 5
 """
-"""A design file that asks for both additions of the guide."""
+"""A design file that asks for every addition of the guide."""
 
-QUICK = ("generate both.toml", "fit both.toml", "diagnose both.toml", "compare both.toml")
+QUICK = ("generate every.toml", "fit every.toml", "diagnose every.toml", "compare every.toml")
 SLOW = (
-    "cosim both.toml --steps 40",
-    "train both.toml --link virtual --steps 20 --verify",
-    "synth both.toml",
-    "sweep both.toml --vary schedule.learning_rate=-6,-5 --steps 50 --workers 1",
-    "report both.toml --proof 20",
+    "cosim every.toml --steps 40",
+    "train every.toml --link virtual --steps 20 --verify",
+    "synth every.toml",
+    "sweep every.toml --vary schedule.learning_rate=-6,-5 --steps 50 --workers 1",
+    "report every.toml --proof 20",
 )
 
 
@@ -445,7 +467,7 @@ def patched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in (*PACKAGES, "tests"):
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     apply("".join(blocks(text_of("guides/extending.md"), "diff")), root)
-    (root / "both.toml").write_text(BOTH, encoding="utf-8")
+    (root / "every.toml").write_text(EVERY, encoding="utf-8")
     return root
 
 
@@ -463,6 +485,19 @@ def test_the_patch_that_adds_an_activation(patched: Path) -> None:
 
 def test_the_patch_that_adds_a_code(patched: Path) -> None:
     runs(patched, ALTERNATING)
+
+
+def test_the_patch_that_adds_an_optimizer(patched: Path) -> None:
+    runs(patched, NESTEROV)
+
+
+def test_the_patches_are_short() -> None:
+    """The guide's promise: an addition takes at most 60 lines, and one file of each package."""
+    for patch in blocks(text_of("guides/extending.md"), "diff"):
+        files = re.findall(r"^--- (.*)$", patch, re.MULTILINE)
+        packages = [name.rpartition("/")[0] for name in files]
+        assert len(set(packages)) == len(packages), files
+        assert len(re.findall(r"^\+", patch, re.MULTILINE)) <= 60, files
 
 
 def test_what_the_patches_add_goes_through_the_quick_commands(patched: Path) -> None:

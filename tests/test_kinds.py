@@ -30,14 +30,17 @@ from python_ref.fixed import batch, fast, machine, network, plan
 from python_ref.fixed.perturbation import SignSource
 from python_ref.floating import codes as float_codes
 from python_ref.floating import of_design, online
+from python_ref.floating import optimizers as float_optimizers
+from python_ref.spec import optimizer as spec_optimizer
 from python_ref.spec import perturbation
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware, code_period
 from python_ref.spec.error import Refusal
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw, round_raw
-from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import CODES, Code, Kind, LfsrCode, Perturbation, SequentialCode
+from python_ref.spec.probes import probes
 from python_ref.spec.registers import phase_bits
 from python_ref.spec.schedule import Difference, Schedule
 from python_ref.spec.serial import from_dict, to_dict
@@ -123,6 +126,18 @@ def test_signs_are_the_oracle_s_at_every_size(code: type[Code], kind: Kind, quan
         assert source.signs(p).tolist() == [oracle.sign(key, p) for key in (oracle.neurons if spec.node else oracle.keys)]
 
 
+@pytest.mark.parametrize("quantities", SIZES)
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("code", [code for code in CODES.values() if not code().generators(1)], ids=lambda code: code.name)
+def test_signs_that_are_not_drawn_are_the_float_models_too(code: type[Code], kind: Kind, quantities: int) -> None:
+    spec = spec_of(code(), kind, quantities)
+    source, count = SignSource(spec), 2 * code().period(spec.quantities) + 3
+    rows = of_design.code(spec).rows(0, count, spec.quantities)
+    for p in range(count):
+        assert online.signs(spec, 1, p).tolist() == source.signs(p).tolist()
+        assert rows[p].tolist() == source.signs(p).tolist()
+
+
 @pytest.mark.parametrize("quantities", [*SIZES[:-1], pytest.param(SIZES[-1], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
@@ -157,6 +172,93 @@ def sum_of_widths(spec: DesignSpec) -> int:
     """Bits of a beat of the register ``stream``."""
     drawn = [generator.outputs for generator in spec.code.generators(spec.hardware.lanes)]
     return spec.code.phase_bits(spec.quantities) + sum(drawn)
+
+
+# -- Optimisers -------------------------------------------------------------------------------------------------------
+
+
+def optimizer_spec(optimizer: Optimizer, kind: Kind, period: int, memory: bool | None = None) -> DesignSpec:
+    """A design of two layers that learns by an optimiser, with every cast of a mode of its own."""
+    formats = Formats(Fixed(False, 0, 4), Fixed(True, 2, 8), Fixed(True, 3, 7), weight_cast=Cast(Rounding.STOCHASTIC))
+    network, schedule = Network((2, 3, 2)), Schedule(((0, -5), (9, -6)), update_period=period)
+    return DesignSpec("kinds", network, Perturbation(kind, LfsrCode(), -3, 5), schedule, optimizer, formats, Hardware(2, memory))
+
+
+def variants(kind: type[Optimizer]) -> list[Optimizer]:
+    """An optimiser as it is by default, and with a stochastic cast into a narrow state if it has one."""
+    narrow = {"k": 2, "format": Fixed(True, 3, 9), "rounding": Rounding.STOCHASTIC, "overflow": Overflow.WRAP}
+    chosen = {key: value for key, value in narrow.items() if key in kind.parameters()}
+    return [kind(), kind(**chosen)] if chosen else [kind()]
+
+
+EVERY_OPTIMIZER = [each for kind in OPTIMIZERS.values() for each in variants(kind)]
+IN_EVERY_WAY = [
+    pytest.param(optimizer, kind, period, id=f"{optimizer.name}-{number}-{kind.value}-{period}")
+    for number, optimizer in enumerate(EVERY_OPTIMIZER)
+    for kind in Kind
+    for period in (1, 3)
+]
+
+
+@pytest.mark.parametrize(("optimizer", "kind", "period"), IN_EVERY_WAY)
+def test_an_optimizer_is_the_oracle_s_in_every_model(optimizer: Optimizer, kind: Kind, period: int) -> None:
+    """The plain machine and the compiled one, against exact fractions."""
+    spec, shown = optimizer_spec(optimizer, kind, period), list[dict[str, np.ndarray]]()
+    run = run_of(spec, 24)
+    after = fast.train(spec, run.initial_state(), run.inputs, run.targets, run.order, 24, observe=shown.append).state
+    compiled = {name: np.concatenate([block[name] for block in shown]) for name in shown[0]}
+    oracle, state = Oracle(spec, run.parameters.tolist(), run.seed), run.initial_state()
+    for n in range(24):
+        x, target = run.inputs[run.order[n]], run.targets[run.order[n]]
+        wanted = oracle.step(x.tolist(), target.tolist())
+        state, observed = machine.step(spec, state, (x, target))
+        for probe in probes(spec):
+            raw = [value * Fraction(2) ** probe.format_at(i).fraction_bits for i, value in enumerate(wanted[probe.name])]
+            assert observed[probe.name].ravel().tolist() == raw, f"{probe.name} of step {n}, plain machine"
+            assert compiled[probe.name][n].ravel().tolist() == raw, f"{probe.name} of step {n}, compiled machine"
+    assert state.optimizer.keys() == after.optimizer.keys() == {variable.name for variable in spec.optimizer_state}
+    for name, values in state.optimizer.items():
+        assert values.any(), "the state moved"
+        assert values.tolist() == after.optimizer[name].tolist()
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_an_optimizer_s_float_rule_and_gain_are_those_of_its_integers(kind: type[Optimizer]) -> None:
+    optimizer, form, random = kind(), Fixed(True, 4, 20), np.random.default_rng(2)
+    name, parameters = optimizer.float_rule()
+    rule = float_optimizers.OPTIMIZERS[name](1.0, **parameters)
+    theta = np.zeros(5)
+    memory, state = rule.initial(theta), {variable.name: theta.astype(np.int64) for variable in optimizer.state(form)}
+    assert len(memory) == len(state) == kind.operations[2]
+    constant = form.to_raw(random.uniform(-0.1, 0.1, 5))
+    for update in range(400):
+        raw = form.to_raw(random.uniform(-1, 1, 5)) if update < 100 else constant
+        wanted, memory = rule.step(memory, form.to_real(raw), update, 1.0)
+        moved = optimizer.step(form, state, raw, np.zeros(5, np.int64), update)
+        state = moved.state
+        assert optimizer.source(form).to_real(moved.source) == pytest.approx(wanted, abs=1e-4)
+    if optimizer.gain_log2 is not None:
+        assert wanted == pytest.approx(2.0**optimizer.gain_log2 * form.to_real(constant), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "rule", ['optimizer.name = "momentum"\n', "schedule.learning_rate = [[0, -3], [20, -5]]\n"], ids=["momentum", "rates"]
+)
+def test_a_learner_does_what_the_compiled_float_model_does(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the compiled loops lack an optimiser, the learner takes their place; signs and rates are the same."""
+    design = parse(rule + 'perturbation.code = "walsh"\n' + XOR, "kinds.toml")
+    costs = [mgd_hw.compare(design).to_json()["float"]["runs"][0]["cost"]]
+    monkeypatch.setattr(online, "has_rule", lambda optimizer: False)
+    costs.append(mgd_hw.compare(design).to_json()["float"]["runs"][0]["cost"])
+    assert costs[0] == pytest.approx(costs[1], rel=1e-9)
+
+
+@pytest.mark.parametrize(("optimizer", "kind", "period"), IN_EVERY_WAY)
+def test_a_core_learns_by_every_optimizer(optimizer: Optimizer, kind: Kind, period: int, tmp_path: Path) -> None:
+    spec = optimizer_spec(optimizer, kind, period)
+    result = cosim(run_of(spec, 12), Core(spec), tmp_path, simulator="amaranth")
+    assert result.equal and result.compared, result
+    assert {variable.name for variable in spec.optimizer_state} <= {probe.name for probe in probes(spec)}
 
 
 # -- Every member of every table --------------------------------------------------------------------------------------
@@ -235,10 +337,13 @@ class DerivedMomentum(Momentum):
 
 
 @dataclass(frozen=True)
-class UnknownOptimizer:
+class UnknownOptimizer(Sgd):
     """An optimiser that no table has."""
 
     name = "unknown"
+
+    def float_rule(self) -> tuple[str, dict[str, float]]:
+        return "unknown", {}
 
 
 def refused(place: str) -> Any:
@@ -301,26 +406,26 @@ def test_a_new_code_is_refused_where_it_is_forgotten(code: Code, monkeypatch: py
 
 @pytest.mark.parametrize("optimizer", [UnknownOptimizer(), DerivedMomentum()], ids=lambda optimizer: optimizer.name)
 def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with refused("python_ref.spec.design.DesignSpec.momentum"):
+    with refused("python_ref.spec.optimizer.OPTIMIZERS"):
         replace(BASE, optimizer=optimizer)
-    monkeypatch.setattr(DesignSpec, "momentum", None)  # as if that one place alone knew it, as one without a momentum
+    # In the table of the spec alone, as if the other places of the guide were left out.
+    monkeypatch.setitem(spec_optimizer.OPTIMIZERS, optimizer.name, type(optimizer))
     spec, theta = replace(BASE, optimizer=optimizer), np.zeros(BASE.network.n_parameters)
     samples = np.zeros((1, 2)), np.zeros((1, 4))
     raw = tuple(part.astype(np.int64) for part in samples)
     order = run_of(BASE, 2).order
     start = machine.initial_state(BASE, theta.astype(np.int64))
-    with refused("python_ref.fixed.machine._learn"):
-        machine.step(spec, machine.step(BASE, start, (raw[0][0], raw[1][0]))[0], (raw[0][0], raw[1][0]))
-    with refused("python_ref.fixed.plan.describe"):
+    with refused("python_ref.fixed.kernels._RULES"):
         fast.train(spec, start, *raw, order, 2)
-    with refused("python_ref.floating.online._decay"):
-        online.train(spec, theta, *samples, SampleOrder(1, False), 1)
-    with refused("python_ref.floating.of_design.rule"):
-        of_design.learner(spec)
-    with refused("rtl_gen.lane.Lane"):
+    with refused("rtl_gen.lane._STAGES"):
         Lane(spec)
-    with refused("python_ref.floating.of_design.rule"):
-        make_learner(design_with(spec))
+    if optimizer.name == "unknown":  # the other has the rule of momentum on the float side
+        with refused("python_ref.floating.online._RULES"):
+            online.train(spec, theta, *samples, SampleOrder(1, False), 1)
+        with refused("python_ref.floating.optimizers.OPTIMIZERS"):
+            of_design.learner(spec)
+        with refused("python_ref.floating.optimizers.OPTIMIZERS"):
+            make_learner(design_with(spec))
 
 
 def stranger(kind: type[enum.Enum], **facts: Any) -> Any:
@@ -444,10 +549,12 @@ def test_a_name_is_not_a_member(make: Callable[[], Any], said: str) -> None:
         make()
 
 
-def test_a_design_from_elsewhere_names_known_codes_only() -> None:
+def test_a_design_from_elsewhere_names_known_kinds_only() -> None:
     described = to_dict(BASE)
     described["perturbation"]["code"] = {"name": "unknown"}
     with pytest.raises(ValueError, match=r"^Name must be one of lfsr, walsh, walsh-gray, sequential, not 'unknown'$"):
         from_dict(described)
-    with pytest.raises(ValueError, match=r"^Optimizer must have a momentum, not be Sgd\(\)$"):
-        _ = replace(BASE, optimizer=Sgd()).momentum_format
+    described = to_dict(BASE)
+    described["optimizer"]["name"] = "unknown"
+    with pytest.raises(ValueError, match=r"^Name must be one of sgd, momentum, not 'unknown'$"):
+        from_dict(described)

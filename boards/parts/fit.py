@@ -132,11 +132,7 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
 
     network, words, buffers, reads = spec.network, max(2, spec.layout.words), spec.sample_buffers, 2 if spec.node else 1
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
-    found = [CoreMemory("parameters", words, spec.formats.weight.width, lanes)]
-    if spec.gradient_memory:
-        found.append(CoreMemory("gradients", words, spec.gradient_format.width, lanes))
-    if spec.momentum is not None:
-        found.append(CoreMemory("momentums", words, spec.momentum_format.width, lanes))
+    found = [CoreMemory(f"{memory.name.lower()}s", words, form.width, lanes) for memory, form in spec.memories.items()]
     found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
     if network.n_hidden:
         found.append(CoreMemory("activations", max(2, reads * network.n_hidden), activation, reads=reads))
@@ -185,11 +181,11 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
 
     lanes, formats, network = spec.hardware.lanes, spec.formats, spec.network
     weight, accumulator, gradient = formats.weight.width, spec.accumulator_width, spec.gradient_format.width
-    momentum = spec.momentum_format.width if spec.momentum is not None else 0
+    state = sum(variable.format.width for variable in spec.optimizer_state)
     scaler = Broadcast(spec).scaler
     random_signs = bool(spec.code.generators(lanes))
     tables = [layer.activation for layer in network.layers if layer.activation.tabulated]
-    shown = lanes * (weight + 1 + (0 if spec.direct_update else gradient) + momentum)
+    shown = lanes * (weight + 1 + (0 if spec.direct_update else gradient) + state)
     layers = len(network.layers)
     in_logic = {False: 0, True: 0}
     for memory in memories(spec):
@@ -208,7 +204,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "lanes: weight beyond a multiplier's": lanes * weight * (weight > widest_factor(family_of(part))),
         "lanes: gradient": 0 if spec.direct_update else lanes * gradient,
         "lanes: gradient memory": lanes * gradient * spec.gradient_memory,
-        "lanes: momentum": lanes * momentum,
+        "lanes: momentum": lanes * state,
         "lanes: random signs": lanes * random_signs,
         "lanes: counted signs": lanes * (not random_signs) * spec.quantities.bit_length(),
         "lanes: stochastic rounding": 0 if spec.direct_update else lanes * spec.stochastic_bits,

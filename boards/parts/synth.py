@@ -320,10 +320,7 @@ def over(taken: Resources, part: Part) -> dict[str, int]:
 
 def _lane_memories(spec: DesignSpec) -> tuple[int, ...]:
     """Widths of the memories of one lane, in bits."""
-    widths = [spec.formats.weight.width]
-    widths += [spec.gradient_format.width] if spec.gradient_memory else []
-    widths += [spec.momentum_format.width] if spec.momentum is not None else []
-    return tuple(widths)
+    return tuple(form.width for form in spec.memories.values())
 
 
 def _lane_blocks(spec: DesignSpec, part: Part, lanes: int) -> int:

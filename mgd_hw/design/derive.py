@@ -18,10 +18,10 @@ from mgd_hw.design.formats import UNSCALED_BITS, UNSCALED_TARGET_BITS, covering
 from mgd_hw.design.given import Given
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
-from python_ref.spec.error import DesignError, unknown
+from python_ref.spec.error import DesignError
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
@@ -270,7 +270,7 @@ class _Builder:
             self.get("perturbation.seed", 1),
         )
 
-    def optimizer(self) -> Sgd | Momentum:
+    def optimizer(self) -> Optimizer:
         """The optimiser of the machine; one that no machine has is in :meth:`software`."""
         chosen = str(self.get("optimizer.name", "sgd"))
         for name in dict.fromkeys(key for keys in OPTIMIZER_KEYS.values() for key in keys):
@@ -282,26 +282,20 @@ class _Builder:
         kind = OPTIMIZERS[chosen]
         return kind(**{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS[chosen] if f"optimizer.{name}" in self.values})
 
-    def schedule(self, network: Network, perturbation: Perturbation, optimizer: Sgd | Momentum, seen: Ranges | None) -> Schedule:
+    def schedule(self, network: Network, perturbation: Perturbation, optimizer: Optimizer, seen: Ranges | None) -> Schedule:
         period = self.get("schedule.update_period", 1)
         fan_in = max(network.sizes[:-1])
         power = 0.3 * fan_in if seen is None else max(0.3 * fan_in, seen.power)
         quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
-        decay = 0
-        if type(optimizer) is Momentum:
-            decay = optimizer.k
-        elif type(optimizer) is not Sgd:
-            raise unknown("Optimizer", optimizer, "mgd_hw.design.derive, which derives the learning rate")
-        chosen = str(self.get("optimizer.name", "sgd"))
-        # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
-        rate = -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - decay
-        rate = max(-48, rate)
-        if chosen in NORMALISED:
+        gain, chosen = optimizer.gain_log2, str(self.get("optimizer.name", "sgd"))
+        if gain is None or chosen in NORMALISED:
             usual = -9
             fixed = self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)
             return self.periods(fixed, period)
+        # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
+        rate = max(-48, -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - gain)
         said = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
-        why = f"{said}, {quantities} perturbed quantities, τ_θ = {period}" + (f", momentum's k = {decay}" if decay else "")
+        why = f"{said}, {quantities} perturbed quantities, τ_θ = {period}" + (f", {chosen} moves 2^{gain} times as far" if gain else "")
         return self.periods(self.get("schedule.learning_rate", ((0, rate),), why, rate), period)
 
     def periods(self, learning_rate: tuple[tuple[int, int], ...], period: int) -> Schedule:
@@ -346,8 +340,8 @@ class _Builder:
         """Note the formats that the spec derives by itself."""
         self.get("formats.cost_change", None, "exact difference of two costs", spec.cost_change_format)
         self.get("formats.gradient", None, "range of a weight, 8 fraction bits more", spec.gradient_format)
-        if spec.momentum is not None:
-            self.get("optimizer.format", None, "the gradient's, with k more integer bits, within 32", spec.momentum_format)
+        for variable in spec.optimizer_state:
+            self.get(variable.key, None, variable.default, variable.format)
 
     def compare(self, spec: DesignSpec, task: str) -> CompareSpec:
         period = spec.schedule.update_period

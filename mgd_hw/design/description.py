@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mgd_hw.data.tasks import DataSpec
 from mgd_hw.design.float_only import FLOAT_ONLY_KEYS, FloatOnly
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
+from python_ref.spec.optimizer import OPTIMIZERS
+from python_ref.spec.perturbation import CODES
 
 __all__ = ["CompareSpec", "Derived", "Design", "check_hardware"]
 
@@ -108,6 +111,12 @@ class Design:
         return replace(self, spec=spec, data=replace(self.data, shuffle_seed=seed))
 
 
+def _either(names: Iterable[str]) -> str:
+    """Names as a choice in a sentence, such as "lfsr, walsh or sequential"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def check_hardware(design: Design) -> None:
     """Check that hardware does everything a design requests.
 
@@ -117,8 +126,7 @@ def check_hardware(design: Design) -> None:
         If it requests what only the float model does; the message names the first such key.
     """
     for key, value in design.float_only.requests:
-        codes = "lfsr, walsh, walsh-gray or sequential"
-        shown = {"optimizer.name": "sgd or momentum", "network.architecture": "dense", "perturbation.code": codes}
+        shown = {"optimizer.name": _either(OPTIMIZERS), "network.architecture": "dense", "perturbation.code": _either(CODES)}
         change = f"Take {shown[key]}" if key in shown else "Remove it"
         reason = f"{FLOAT_ONLY_KEYS[key]} has no hardware yet"
         remedy = f"`mgd-hw compare` and `mgd-hw diagnose` run it. {change} to build the design."

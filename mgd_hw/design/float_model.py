@@ -117,12 +117,12 @@ def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLear
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
     """The learner of a design that trains for ``steps`` steps.
 
-    ``problem`` is the forward pass that :func:`opened` gave. The learning rate is that of step 0.
+    ``problem`` is the forward pass that :func:`opened` gave.
     """
     from python_ref.floating import devices as d
     from python_ref.floating import of_design
     from python_ref.floating import optimizers as o
-    from python_ref.floating.learner import Constant, HalfCosine, Learner
+    from python_ref.floating.learner import HalfCosine, Learner, Listed
     from python_ref.floating.shift import ShiftedAdam
     from python_ref.spec.shift_adam import ShiftAdam
 
@@ -130,6 +130,8 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
     schedule, rate = spec.schedule, 2.0 ** spec.schedule.rate_at(0)
     rule: o.Optimizer
     match float_only.optimizer:
+        case name if name in OPTIMIZERS:
+            rule = of_design.rule(spec.optimizer, rate)
         case "adam":
             rule = o.Adam(rate, **options)
         case "shift-adam":
@@ -138,8 +140,6 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
             rule = o.Nesterov(rate, 1.0 - 2.0 ** -options.get("k", 3))
         case "sign":
             rule = o.SignDescent(rate)
-        case name if name in OPTIMIZERS:
-            rule = of_design.rule(spec.optimizer, rate)
         case _:
             raise unknown("Optimizer", float_only.optimizer, "mgd_hw.design.float_model.learner")
     if float_only.layer_factors is not None:
@@ -166,7 +166,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         schedule.sample_period,
         schedule.update_period,
         tuple(pieces),
-        HalfCosine(steps, 0.01) if float_only.decay == "cosine" else Constant(),
+        HalfCosine(steps, 0.01) if float_only.decay == "cosine" else Listed(schedule),
         float_only.normalise,
     )
 

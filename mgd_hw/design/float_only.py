@@ -34,18 +34,21 @@ ARCHITECTURES: dict[str, tuple[int, int] | None] = {
 }
 """Numbers of inputs and outputs of each network by its name; None where the file gives its layers."""
 
-OPTIMIZER_KEYS = {
-    "sgd": (),
-    "momentum": ("k", "format", "rounding", "overflow"),
+_FLOAT_KEYS: dict[str, tuple[str, ...]] = {
     "nesterov": ("k",),
     "adam": ("beta1", "beta2", "epsilon", "corrected"),
     "sign": (),
     "shift-adam": ("k1", "k2", "refined", "corrected"),
 }
-"""Keys of each optimiser by its name."""
+"""Keys of each optimiser of the float model alone by its name; an optimiser that hardware has states its keys itself."""
 
-FLOAT_OPTIMIZERS = tuple(name for name in OPTIMIZER_KEYS if name not in OPTIMIZERS)
+FLOAT_OPTIMIZERS = tuple(name for name in _FLOAT_KEYS if name not in OPTIMIZERS)
 """Names of the optimisers that no hardware has."""
+
+OPTIMIZER_KEYS = {name: optimizer.parameters() for name, optimizer in OPTIMIZERS.items()} | {
+    name: _FLOAT_KEYS[name] for name in FLOAT_OPTIMIZERS
+}
+"""Keys of each optimiser by its name."""
 
 NORMALISED = ("adam", "shift-adam", "sign")
 """Names of the optimisers whose step does not grow with the gradient, so that their usual rate does not follow from the network."""

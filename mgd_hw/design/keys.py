@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mgd_hw.data.tasks import KIND_NAMES, TASKS, Scaling
-from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, OPTIMIZER_KEYS
+from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, OPTIMIZER_KEYS
 from mgd_hw.design.values import (
     MAX_SEED,
     Key,
@@ -32,6 +32,7 @@ from mgd_hw.design.values import (
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Overflow, Rounding
+from python_ref.spec.optimizer import OPTIMIZERS
 from python_ref.spec.perturbation import CODES, Kind
 from python_ref.spec.schedule import MAX_PERIOD, Difference
 
@@ -40,6 +41,12 @@ __all__ = ["KEYS", "SECTIONS"]
 
 def _choices(names: Mapping[str, object]) -> str:
     return " or ".join(f'"{name}"' for name in names)
+
+
+def _owners(key: str) -> str:
+    """The optimisers that have a key, as the beginning of a sentence, such as "Momentum, nesterov"."""
+    names = [name for name, keys in OPTIMIZER_KEYS.items() if key in keys]
+    return ", ".join(names).capitalize() + (" only" if len(names) == 1 else "")
 
 
 _ROUNDING = members(Rounding, Rounding.STOCHASTIC)
@@ -167,20 +174,21 @@ _OPTIMIZER: list[_Row] = [
         "name",
         _choices(OPTIMIZER_KEYS),
         '"sgd"',
-        "θ ← θ − G, or with momentum θ ← θ − m. The others are software only; shift-adam is Adam whose division and root are shifts.",
+        f"{'; '.join(f'{name}: {optimizer.equations}' for name, optimizer in OPTIMIZERS.items())}. Software only: "
+        f"{', '.join(FLOAT_OPTIMIZERS)}. Shift-adam is Adam whose division and root are shifts.",
         one_of({name: name for name in OPTIMIZER_KEYS}),
     ),
-    ("k", "whole number, 1 to 12", "3", "Momentum, nesterov: m decays by 2⁻ᵏ per update.", whole_number(1, 12, 3)),
-    ("beta1", "number, 0 to 0.9999", "0.9", "Adam only: β₁.", real_number(0, 0.9999, 0.9)),
-    ("beta2", "number, 0 to 0.999999", "0.999", "Adam only: β₂.", real_number(0, 0.999999, 0.999)),
-    ("epsilon", "number, 0 to 1", "1e-8", "Adam only: ε.", real_number(0, 1, 1e-8)),
-    ("corrected", "true or false", "true", "Adam, shift-adam: whether the bias of m and v is corrected.", boolean),
-    ("k1", "whole number, 0 to 12", "3", "Shift-adam only: β₁ = 1 − 2^−k₁; 0: without momentum, and its memory.", whole_number(0, 12, 3)),
-    ("k2", "whole number, 1 to 12", "10", "Shift-adam only: β₂ = 1 − 2^−k₂.", whole_number(1, 12, 10)),
-    ("refined", "true or false", "true", "Shift-adam only: whether the bit behind the leading one is looked at.", boolean),
-    ("format", "format", "gradient's, with k more integer bits, within 32", "Momentum only: format of m.", number_format),
-    ("rounding", _choices(_ANY_ROUNDING), '"half-even"', "Momentum only: rounding of the cast into m.", one_of(_ANY_ROUNDING)),
-    ("overflow", _choices(_OVERFLOW), '"saturate"', "Momentum only: overflow of the cast into m.", one_of(_OVERFLOW)),
+    ("k", "whole number, 1 to 12", "3", f"{_owners('k')}: m decays by 2⁻ᵏ per update.", whole_number(1, 12, 3)),
+    ("beta1", "number, 0 to 0.9999", "0.9", f"{_owners('beta1')}: β₁.", real_number(0, 0.9999, 0.9)),
+    ("beta2", "number, 0 to 0.999999", "0.999", f"{_owners('beta2')}: β₂.", real_number(0, 0.999999, 0.999)),
+    ("epsilon", "number, 0 to 1", "1e-8", f"{_owners('epsilon')}: ε.", real_number(0, 1, 1e-8)),
+    ("corrected", "true or false", "true", f"{_owners('corrected')}: whether the bias of m and v is corrected.", boolean),
+    ("k1", "whole number, 0 to 12", "3", f"{_owners('k1')}: β₁ = 1 − 2^−k₁; 0: without momentum, and its memory.", whole_number(0, 12, 3)),
+    ("k2", "whole number, 1 to 12", "10", f"{_owners('k2')}: β₂ = 1 − 2^−k₂.", whole_number(1, 12, 10)),
+    ("refined", "true or false", "true", f"{_owners('refined')}: whether the bit behind the leading one is looked at.", boolean),
+    ("format", "format", "gradient's, with k more integer bits, within 32", f"{_owners('format')}: format of m.", number_format),
+    ("rounding", _choices(_ANY_ROUNDING), '"half-even"', f"{_owners('rounding')}: rounding of the cast into m.", one_of(_ANY_ROUNDING)),
+    ("overflow", _choices(_OVERFLOW), '"saturate"', f"{_owners('overflow')}: overflow of the cast into m.", one_of(_OVERFLOW)),
 ]
 _FORMATS: list[_Row] = [
     (

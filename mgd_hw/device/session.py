@@ -391,7 +391,7 @@ class Session:
         self.final = memories
         if self.model is not None:
             state = self.model.state()
-            expected = {"parameter": state.parameters, "gradient": state.gradient, "momentum": state.momentum}
+            expected = {"parameter": state.parameters, "gradient": state.gradient, **state.optimizer}
             for name, values in memories.items():
                 wrong = np.flatnonzero((values ^ expected[name]) & 0xFFFFFFFF)
                 self.verified += len(values)

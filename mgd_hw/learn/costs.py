@@ -18,6 +18,7 @@ from mgd_hw.common.results import Result
 from mgd_hw.hardware.timeline import step_contract
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
+from python_ref.spec.optimizer import OPTIMIZERS as HARDWARE_OPTIMIZERS
 
 if TYPE_CHECKING:
     from rich.console import RenderResult
@@ -41,12 +42,11 @@ _CACHE_64 = 10.0  # pJ, 64 bits of a cache of 8 KB
 _FLOAT_BITS = 32
 
 OPTIMIZERS = {
-    "sgd": (1, 1, 0),
-    "momentum": (2, 3, 1),
     "nesterov": (3, 3, 1),
     "sign": (0, 1, 0),
     "adam": (9, 4, 2),  # its division and its root as one multiplication each, which is less than they take
     "shift-adam": (0, 6, 2),
+    **{name: optimizer.operations for name, optimizer in HARDWARE_OPTIMIZERS.items()},
 }
 """Multiplications, additions and words of memory of one parameter's update. Those of the core have no multiplication: its rate and its
 momentum are powers of two, shifts."""
@@ -271,14 +271,16 @@ def _correlate(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: i
             work.do("memory", 2 * times * layer.parameters, gradient)
 
 
-def _update(work: _Work, spec: DesignSpec, parameters: int, times: int, optimizer: str, shifts: bool) -> None:
+def _update(work: _Work, spec: DesignSpec, parameters: int, times: int, name: str, shifts: bool) -> None:
     """Move every parameter; each is read in the pass that goes on with it."""
-    multiplications, additions, words = OPTIMIZERS[optimizer]
-    state = spec.momentum_format.width if spec.momentum is not None else spec.gradient_format.width
+    multiplications, additions, words = OPTIMIZERS[name]
+    widths = [variable.format.width for variable in spec.optimizer_state] or [spec.gradient_format.width] * words
+    state = max(widths, default=spec.gradient_format.width)
     work.do("multiply", 0 if shifts else times * parameters * multiplications, state, state)
     work.do("add", times * parameters * (additions - 1), state)
     work.do("add", times * parameters, spec.formats.weight.width)
-    work.do("memory", 2 * times * parameters * words, state)
+    for width in widths:
+        work.do("memory", 2 * times * parameters, width)
     work.do("memory", times * parameters, spec.formats.weight.width)
 
 
@@ -325,8 +327,8 @@ def costs_of_mgd(
     _cost(work, spec, n_out, runs)
     correlations = steps if core else steps * float_only.batch * float_only.repeats
     _correlate(work, spec, layers, correlations, spec.gradient_memory or not core)
-    optimizer = float_only.optimizer if not core else spec.optimizer.name
-    _update(work, spec, parameters, updates, optimizer, shifts=core)
+    name = float_only.optimizer if not core else spec.optimizer.name
+    _update(work, spec, parameters, updates, name, shifts=core)
     work.do("memory", samples * float_only.batch * spec.network.n_in, spec.formats.input.width)
     work.do("memory", samples * float_only.batch * n_out, spec.formats.activation.width)
     cycles = None

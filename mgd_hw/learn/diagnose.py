@@ -66,11 +66,10 @@ _CURES = {
     "cost_change": ("formats.cost_change", "Leave formats.cost_change out, which keeps C̃ exact, or give it more integer bits."),
     "broadcast": ("formats.gradient", "Give formats.gradient more integer bits, or take a smaller learning_rate."),
     "gradient": ("formats.gradient", "Give formats.gradient more integer bits, a shorter update_period, or a smaller learning_rate."),
-    "momentum": ("optimizer.format", "Give optimizer.format more integer bits, or take a smaller learning_rate."),
     "update": ("formats.weight", "Take a smaller learning_rate, or give formats.weight more integer bits."),
     "weight": ("formats.weight", "Give formats.weight more integer bits, or take a smaller network.scale or learning_rate."),
 }
-"""Which key is to blame for saturations of a kind, and what to try."""
+"""The key to blame for saturations of a kind, and what to try; a state variable of the optimiser states its key itself."""
 
 
 @dataclass(frozen=True)
@@ -453,9 +452,13 @@ def _buried(design: Design, found: Diagnosis) -> Finding:
 
 def _judge_formats(design: Design, found: Diagnosis) -> list[Finding]:
     findings = []
+    state = {
+        variable.name: (variable.key, f"Give {variable.key} more integer bits, or take a smaller learning_rate.")
+        for variable in design.spec.optimizer_state
+    }
     for kind, share in sorted(found.saturations.items(), key=lambda item: -item[1]):
         if share > SATURATED.get(kind, 1e-4):
-            key, remedy = _CURES[kind]
+            key, remedy = (_CURES | state)[kind]
             findings.append(Finding("format", key, f"{100 * share:.2g} % of the casts of the kind {kind} saturate", remedy))
     weight, rounding = design.spec.formats.weight, design.spec.formats.weight_cast.rounding
     if found.changed == 0 or (found.changed < LOST and rounding is not Rounding.STOCHASTIC):

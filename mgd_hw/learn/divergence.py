@@ -67,8 +67,8 @@ def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations
     parameters, steps = spec.network.n_parameters, counters["steps"]
     casts = {"activation": evaluations * spec.network.n_neurons, "cost_change": steps}
     casts |= dict.fromkeys(("broadcast", "gradient"), steps * parameters)
-    casts |= dict.fromkeys(("momentum", "update", "weight"), counters["updates"] * parameters)
-    return {kind: counters[f"saturated_{kind}"] / max(1, casts[kind]) for kind in SATURATION_KINDS}
+    updates = counters["updates"] * parameters  # the casts of all other kinds
+    return {kind: counters[f"saturated_{kind}"] / max(1, casts.get(kind, updates)) for kind in SATURATION_KINDS}
 
 
 def layer_shares(outside: np.ndarray) -> dict[str, float]:

@@ -227,9 +227,13 @@ _KINDS: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
     "cost_change": ("cost changes C̃", "formats.cost_change", ("cost_change",)),
     "broadcast": ("updates u before their sign", "formats.weight", ("broadcast",)),
     "gradient": ("sums of gradients G", "formats.gradient", ("broadcast", "gradient")),
-    "momentum": ("momenta m", "optimizer.format", ("momentum",)),
 }
 """By observable: what its values are, the key of their format, and the saturations that are counted of it; in the order of a step."""
+
+
+def _kinds(spec: DesignSpec) -> dict[str, tuple[str, str, tuple[str, ...] | None]]:
+    """The rows of :data:`_KINDS`, and a row for each state variable of the optimiser."""
+    return _KINDS | {each.name: (f"{each.name} {each.symbol}", each.key, (each.name,)) for each in spec.optimizer_state}
 
 
 def _formats(spec: DesignSpec) -> dict[str, Fixed]:
@@ -238,7 +242,7 @@ def _formats(spec: DesignSpec) -> dict[str, Fixed]:
     found |= {f"preactivation {number + 1}": spec.preactivation_format(number) for number in range(len(spec.network.layers))}
     found |= {"activation": spec.formats.activation, "cost": spec.cost_format, "cost_change": spec.cost_change_format}
     found |= {"broadcast": spec.update_format} if spec.direct_update else {"gradient": spec.gradient_format}
-    return found | ({"momentum": spec.momentum_format} if spec.momentum is not None else {})
+    return found | {variable.name: variable.format for variable in spec.optimizer_state}
 
 
 def _take(gatherers: dict[str, _Gatherer], spec: DesignSpec, seen: dict[str, np.ndarray]) -> None:
@@ -246,9 +250,9 @@ def _take(gatherers: dict[str, _Gatherer], spec: DesignSpec, seen: dict[str, np.
     layers = np.split(seen["preactivation"], np.cumsum(spec.network.sizes[1:-1]), axis=-1)
     for number, values in enumerate(layers, 1):
         gatherers[f"preactivation {number}"].take(values)
-    for name in gatherers.keys() & (_KINDS.keys() - {"input", "parameter", "momentum"}):
+    for name in gatherers.keys() & (_KINDS.keys() - {"input", "parameter"}):
         gatherers[name].take(seen[name])
-    for name in gatherers.keys() & {"parameter", "momentum"}:  # they hardly move within a block
+    for name in ("parameter", *(variable.name for variable in spec.optimizer_state)):  # they hardly move within a block
         gatherers[name].take(seen[name][-1])
 
 
@@ -298,7 +302,7 @@ def profile_numbers(
             state = train(spec, state, *samples, data.order, ahead, observe=lambda seen: _take(gatherers, spec, seen)).state
     gatherers["parameter"].take(state.parameters)
     counters = dict(zip(COUNTERS, state.counters.tolist(), strict=True))
-    values = tuple(_reported(name, gatherer, counters) for name, gatherer in gatherers.items() if gatherer.count)
+    values = tuple(_reported(spec, name, gatherer, counters) for name, gatherer in gatherers.items() if gatherer.count)
     estimates = found.steps if found else 0
     seed = design.spec.network.initial.seed
     return NumericProfile(
@@ -306,8 +310,8 @@ def profile_numbers(
     )
 
 
-def _reported(name: str, gatherer: _Gatherer, counters: dict[str, int]) -> Values:
+def _reported(spec: DesignSpec, name: str, gatherer: _Gatherer, counters: dict[str, int]) -> Values:
     kind, _, layer = name.partition(" ")
-    title, key, casts = _KINDS[kind]
+    title, key, casts = _kinds(spec)[kind]
     saturated = None if casts is None else sum(counters[f"saturated_{cast}"] for cast in casts)
     return gatherer.values(title.format(layer), key, saturated)

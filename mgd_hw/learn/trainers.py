@@ -144,6 +144,12 @@ def _train_fixed(task: _Task, progress: FractionCallback) -> Training:
     )
 
 
+def _train_by_learner(task: _Task, progress: FractionCallback) -> Training:
+    """Train the float model of an optimiser whose rule the compiled float model lacks."""
+    own = replace(task.design, spec=task.spec)
+    return train_mgd(own, task.data, own.spec.perturbation.seed, task.order, task.steps, task.raw, progress)
+
+
 _TRAINERS: dict[str, Callable[[_Task, FractionCallback], Training]] = {"float": _train_float, "fixed": _train_fixed}
 
 
@@ -166,8 +172,12 @@ def trainers_of(
     seed = design.spec.network.initial.seed + number
     own = design.with_seed(seed) if number else design
     if not design.float_only.requests:
+        from python_ref.floating import online
+
         task = _Task(design, own.spec, data, seed, number, steps, start_of(own.spec, seed, start))
         trainers: dict[str, Callable[[FractionCallback], Training]] = {name: partial(train, task) for name, train in _TRAINERS.items()}
+        if not online.has_rule(own.spec.optimizer):
+            trainers["float"] = partial(_train_by_learner, task)
         return trainers | ({"backprop": partial(train_backprop, own, data, seed, task.raw)} if has_slopes(design) else {})
     raw = start_of(own.spec, seed, start) if design.float_only.architecture == "dense" else None
     order = replace(data.order, seed=data.order.seed + number)
@@ -189,5 +199,6 @@ def warm_up(design: Design, data: Data) -> None:
     raw = start_of(spec, spec.network.initial.seed, None)
     one = data.train.take(np.arange(1))
     order = SampleOrder(1, False)
-    online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
+    if online.has_rule(spec.optimizer):
+        online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
     fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)

@@ -18,7 +18,7 @@ from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
 from python_ref.fixed.batch import accumulate, batchable
 from python_ref.fixed.cost import correct, cost
-from python_ref.fixed.kernels import Shown, run_steps
+from python_ref.fixed.kernels import Shown, rule_of, run_steps
 from python_ref.fixed.machine import COUNTER_LIMITS, Pass, State
 from python_ref.fixed.network import activate
 from python_ref.fixed.perturbation import SignSource, StochasticSource
@@ -216,10 +216,12 @@ class _Machine:
         forms = spec.formats
         kind = np.int32 if max(form.width for form in (forms.weight, forms.input, forms.activation)) < 32 else np.int64
         self.spec, self.start, self.order, self.observe = spec, state, order, observe
-        self.net, self.plan = describe(spec)
+        self.net, self.plan = describe(spec, rule_of(spec.optimizer))
         self.inputs, self.targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
         self.signs, self.words = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
-        self.theta, self.gradient, self.momentum = state.parameters.astype(kind), state.gradient.copy(), state.momentum.copy()
+        self.theta, self.gradient = state.parameters.astype(kind), state.gradient.copy()
+        kept = [state.optimizer[variable.name] for variable in spec.optimizer_state]
+        self.kept = np.array(kept, dtype=np.int64).reshape(len(kept), len(self.theta))
         self.z = np.stack((state.baseline.preactivation,) * 2)
         self.y = np.stack((state.baseline.activation,) * 2).astype(kind)
         self.in_force, self.counters = np.array([state.baseline.cost, 0]), state.counters.copy()
@@ -266,7 +268,7 @@ class _Machine:
         signed = np.empty((length if self.signing else 0, 2), dtype=np.int64)
         shown = _room(spec, length if self.observe else 0, self.theta.dtype)
         self.updates += run_steps(
-            self.net, plan, self.theta, self.gradient, self.momentum, self.z, self.y, self.in_force, self.due, self.inputs, self.targets,
+            self.net, plan, self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.due, self.inputs, self.targets,
             indices, signs, spec.exponent_at(n), packed, n, self.counters, COUNTER_LIMITS, costs, changes, judged, self.registers, signed,
             shown,
         )  # fmt: skip
@@ -305,7 +307,7 @@ class _Machine:
             self.due,
             self.theta.astype(np.int64),
             self.gradient.copy(),
-            self.momentum.copy(),
+            {variable.name: row.copy() for variable, row in zip(self.spec.optimizer_state, self.kept, strict=True)},
             Pass(self.z[0].copy(), self.y[0].astype(np.int64), int(self.in_force[0]), 0),
             self.counters.copy(),
             ((forward, learned) if self.signing else self.start.signature) if kept else None,
@@ -319,7 +321,7 @@ def _room(spec: DesignSpec, steps: int, kind: np.dtype) -> Shown:
         np.empty((steps, 2, neurons), dtype=kind),
         np.zeros((steps, spec.layout.words), dtype=np.int64),
         np.empty((steps, parameters), dtype=np.int64),
-        np.empty((steps, parameters), dtype=np.int64),
+        np.empty((steps, len(spec.optimizer_state), parameters), dtype=np.int64),
         np.empty((steps, parameters), dtype=kind),
         np.empty((steps, len(COUNTERS)), dtype=np.int64),
     )
@@ -337,7 +339,7 @@ def _observables(
         "broadcast": shown.broadcast,
         "sign": (signs[:, spec.layout.parameter_neuron] if spec.node else signs).astype(np.int64),
         "gradient": shown.gradient,
-        "momentum": shown.momentum,
+        **{variable.name: shown.optimizer[:, number] for number, variable in enumerate(spec.optimizer_state)},
         "parameter": shown.parameter.astype(np.int64),
         "counter": shown.counter,
         "signature": signed,

@@ -12,16 +12,35 @@ import numpy as np
 
 from python_ref.compiled import compiled
 from python_ref.fixed.plan import FLOOR, HALF_UP, STOCHASTIC
-from python_ref.spec.design import SATURATION_KINDS
+from python_ref.spec.error import unknown
 from python_ref.spec.events import POLYNOMIAL
+from python_ref.spec.optimizer import Memory, Momentum, Optimizer, Sgd
 from python_ref.spec.probes import COUNTERS
 
-__all__ = ["Shown", "run_steps"]
+__all__ = ["Shown", "rule_of", "run_steps"]
 
 _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
-_ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _MOMENTUM, _UPDATE, _WEIGHT = (
-    COUNTERS.index(f"saturated_{kind}") for kind in SATURATION_KINDS
+_ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _UPDATE, _WEIGHT = (
+    COUNTERS.index(f"saturated_{kind}") for kind in ("activation", "cost_change", "broadcast", "gradient", "update", "weight")
 )
+_MOMENTUM = COUNTERS.index(f"saturated_{Memory.MOMENTUM.name.lower()}")
+
+_SGD, _LEAKY_SUM = range(2)
+_RULES: dict[type[Optimizer], int] = {Sgd: _SGD, Momentum: _LEAKY_SUM}
+"""Number of each optimiser's branch in :func:`_update`, by its class in the spec."""
+
+
+def rule_of(optimizer: Optimizer) -> int:
+    """Number of an optimiser's branch in the compiled loops.
+
+    Raises
+    ------
+    TypeError
+        If the compiled loops lack the optimiser.
+    """
+    if type(optimizer) not in _RULES:
+        raise unknown("Optimizer", optimizer, "python_ref.fixed.kernels._RULES")
+    return _RULES[type(optimizer)]
 
 
 class Shown(NamedTuple):
@@ -31,7 +50,7 @@ class Shown(NamedTuple):
     activation: np.ndarray
     broadcast: np.ndarray
     gradient: np.ndarray
-    momentum: np.ndarray
+    optimizer: np.ndarray
     parameter: np.ndarray
     counter: np.ndarray
 
@@ -224,16 +243,19 @@ def _correlate(plan, gradient, sign, s, g):
 
 
 @_compiled
-def _update(plan, theta, gradient, momentum, r, counters):
-    """m ← cast_m(m − m·2⁻ᵏ + G), θ ← saturate(θ − cast_weight(m or G)) for the synapses of a neuron."""
+def _update(plan, theta, gradient, state, at, r, counters):
+    """θ ← saturate(θ − cast_weight(source)) for the synapses of a neuron, the source being what the optimiser makes of G.
+
+    ``state`` (shape (variables, P)) holds the optimiser's state; that of the neuron begins at ``at``.
+    """
     for k in range(r.size):
         value, word = gradient[k], r[k]
-        if plan.decay:
-            aligned = momentum[k] << plan.m_shift
+        if plan.optimizer == _LEAKY_SUM:  # m ← cast_m(m − m·2⁻ᵏ + G)
+            aligned = state[0, at + k] << plan.m_shift
             value = _round(aligned - (aligned >> plan.decay) + (value << plan.g_shift), plan.m.dropped, plan.m.rounding, word)
             counters[_MOMENTUM] += _outside(value, plan.m)
             value = _fit(value, plan.m)
-            momentum[k] = value
+            state[0, at + k] = value
         value = _round(value, plan.u.dropped, plan.u.rounding, word)
         counters[_UPDATE] += _outside(value, plan.u)
         old = np.int64(theta[k])
@@ -272,7 +294,7 @@ def _sign_costs(plan, register, costs, change):
 
 
 @_compiled
-def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, momentum):
+def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, state):
     """The words of a group of ``count`` neurons; ``at`` and ``s_at`` are where its parameters and signs begin."""
     width = broadcast.size
     for k in range(width):
@@ -284,9 +306,10 @@ def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step,
             if plan.g_width:
                 word ^= _folded(gradient[i], plan.g_width, offset + lane * plan.g_width)
                 offset += plan.lanes * plan.g_width
-            if plan.m_width:
-                word ^= _folded(momentum[i], plan.m_width, offset + lane * plan.m_width)
-                offset += plan.lanes * plan.m_width
+            for variable in range(state.shape[0]):
+                bits = plan.state_widths[variable]
+                word ^= _folded(state[variable, i], bits, offset + lane * bits)
+                offset += plan.lanes * bits
             word ^= _folded(np.int64(theta[i]), plan.theta_width, offset + lane * plan.theta_width)
         register = _sign(register, word)
     return register
@@ -294,7 +317,7 @@ def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step,
 
 @_compiled
 def _learn(
-    net, plan, theta, gradient, momentum, s, x, y_all, change, exponent, updating, packed, position, counters, room, registers, signing,
+    net, plan, theta, gradient, state, s, x, y_all, change, exponent, updating, packed, position, counters, room, registers, signing,
     shown, row,
 ):  # fmt: skip
     """Broadcast, correlate, and update when it is due.
@@ -325,7 +348,7 @@ def _learn(
                 else:
                     counters[_GRADIENT] += _correlate(plan, gradient[at : at + width], sign, signs, g)
                     if updating:
-                        _update(plan, theta[at : at + width], gradient[at : at + width], momentum[at : at + width], r, counters)
+                        _update(plan, theta[at : at + width], gradient[at : at + width], state, at, r, counters)
             at = net.theta_at[layer] + first * width
             if row >= 0:
                 word = net.word_at[layer] + group * width
@@ -338,7 +361,7 @@ def _learn(
                 sent = room[3][:width]
                 for k in range(width):
                     sent[k] = u[k] if plan.direct_update else g[k]
-                registers[1] = _sign_words(plan, registers[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, momentum)
+                registers[1] = _sign_words(plan, registers[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, state)
             if updating and not plan.direct_update:
                 for i in range(at, at + count * width):
                     gradient[i] = 0
@@ -371,7 +394,7 @@ def _answer(plan, y, first):
 
 @_compiled
 def run_steps(
-    net, plan, theta, gradient, momentum, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
+    net, plan, theta, gradient, state, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
     limits, costs, changes, judged, registers, signatures, shown,
 ):  # fmt: skip
     """The steps from n on, as many as ``judged`` has room for, with one exponent; it gets 0 or 1 where a sample was judged, else −1."""
@@ -425,7 +448,7 @@ def run_steps(
                 _copy(shown.activation[row, number], y[number])
         position = updates * plan.slots * plan.word_bits
         _learn(
-            net, plan, theta, gradient, momentum, s, x, y[0], change, exponent, updating, packed, position, counters, room, registers,
+            net, plan, theta, gradient, state, s, x, y[0], change, exponent, updating, packed, position, counters, room, registers,
             signing, shown, row,
         )  # fmt: skip
         if signing:
@@ -438,7 +461,8 @@ def run_steps(
             updates += 1
         if row >= 0:
             _copy(shown.parameter[row], theta)
-            _copy(shown.momentum[row], momentum)
+            for variable in range(state.shape[0]):
+                _copy(shown.optimizer[row, variable], state[variable])
             _copy(shown.counter[row], counters)
         due = False
     return updates

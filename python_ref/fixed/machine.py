@@ -17,9 +17,7 @@ from python_ref.fixed.network import forward
 from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.fixed.signature import INITIAL, extend
 from python_ref.spec.design import SATURATION_KINDS, Cast, DesignSpec
-from python_ref.spec.error import unknown
 from python_ref.spec.number import Fixed, cast_raw
-from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.probes import COUNTERS, probes
 
 __all__ = ["Pass", "Sample", "State", "initial_state", "sample_number", "step"]
@@ -56,8 +54,10 @@ class State:
         n and u: steps done, updates applied, since the streams started.
     due : bool
         Whether the next step takes a new sample and a new baseline whatever the schedule says.
-    parameters, gradient, momentum : array of int64, shape (P,)
-        θ, G and m, raw, in canonical order; G and m stay zero where a design has none.
+    parameters, gradient : array of int64, shape (P,)
+        θ and G, raw, in canonical order; G stays zero where a design has none.
+    optimizer : dict of str to array of int64, shape (P,)
+        Values of the optimiser's state variables, raw, in canonical order, by their names in ``spec.optimizer_state``.
     baseline : Pass
         The unperturbed pass in force, where the difference is one-sided.
     counters : array of int64, shape (len(COUNTERS),)
@@ -72,7 +72,7 @@ class State:
     due: bool
     parameters: np.ndarray
     gradient: np.ndarray
-    momentum: np.ndarray
+    optimizer: dict[str, np.ndarray]
     baseline: Pass
     counters: np.ndarray
     signature: tuple[int, int] | None = INITIAL
@@ -111,7 +111,8 @@ def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None 
     neurons = np.zeros(spec.network.n_neurons, dtype=np.int64)
     zero = np.zeros_like(parameters)
     seed = spec.perturbation.seed if seed is None else seed
-    return State(seed, 0, 0, True, parameters, zero, zero, Pass(neurons, neurons, 0, 0), np.zeros(len(COUNTERS), dtype=np.int64))
+    kept, baseline = {variable.name: zero for variable in spec.optimizer_state}, Pass(neurons, neurons, 0, 0)
+    return State(seed, 0, 0, True, parameters, zero, kept, baseline, np.zeros(len(COUNTERS), dtype=np.int64))
 
 
 def sample_number(spec: DesignSpec, step: int) -> int:
@@ -179,7 +180,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         "broadcast": learned.broadcast,
         "sign": s,
         "gradient": learned.gradient,
-        "momentum": learned.momentum,
+        **learned.optimizer,
         "parameter": learned.parameters,
         "counter": counters,
     }
@@ -191,7 +192,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         due=False,
         parameters=learned.parameters,
         gradient=np.zeros_like(learned.gradient) if update_due else learned.gradient,
-        momentum=learned.momentum,
+        optimizer=learned.optimizer,
         baseline=replace(first, saturated=0),
         counters=counters,
         signature=signature,
@@ -213,41 +214,39 @@ def _measure(spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, 
 
 @dataclass(frozen=True, eq=False)
 class _Learned:
-    """What a correlation left: what was broadcast (g, or u without a gradient memory), G before it is cleared, m, θ, and how many were
-    out of range, by kind."""
+    """What a correlation left: what was broadcast (g, or u without a gradient memory), G before it is cleared, the optimiser's state, θ,
+    and how many were out of range, by kind."""
 
     broadcast: np.ndarray
     gradient: np.ndarray
-    momentum: np.ndarray
+    optimizer: dict[str, np.ndarray]
     parameters: np.ndarray
     saturated: dict[str, int]
 
 
 def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: np.ndarray, update_due: bool) -> _Learned:
-    """G ← saturate(G + s·g); when the update is due m ← cast_m(m − m·2⁻ᵏ + G), θ ← saturate(θ − u), u = cast_weight(G) or cast_weight(m).
+    """G ← saturate(G + s·g); when the update is due θ ← saturate(θ − u), u = cast_weight(source), which the optimiser makes of G.
 
     Without a gradient memory u = cast_weight(g), rounded once before the sign: θ ← saturate(θ − s·u).
     """
-    if type(spec.optimizer) not in (Sgd, Momentum):
-        raise unknown("Optimizer", spec.optimizer, "python_ref.fixed.machine._learn")
     layout, cast = spec.layout, spec.formats.weight_cast
-    parameters, gradient, momentum, saturated = state.parameters, state.gradient, state.momentum, {}
+    parameters, gradient, optimizer, saturated = state.parameters, state.gradient, state.optimizer, {}
     if spec.direct_update:
         g, outside = _cast(g, spec.gradient_format, spec.update_format, cast, words)
         update, saturated["update"] = s * g[layout.parameter_word], int(layout.word_lanes @ outside)
     else:
         gradient = gradient + s * g[layout.parameter_word]
         gradient, saturated["gradient"] = _saturate(gradient, spec.gradient_format.min, spec.gradient_format.max)
-        source, word = gradient, words[layout.parameter_word]
-        if update_due and isinstance(spec.optimizer, Momentum):
-            momentum, outside = _decay(spec, spec.optimizer, momentum, gradient, word)
-            source, saturated["momentum"] = momentum, int(np.count_nonzero(outside))
         if update_due:
-            update, outside = _cast(source, spec.update_source_format, spec.update_format, cast, word)
+            word = words[layout.parameter_word]
+            moved = spec.optimizer.step(spec.gradient_format, optimizer, gradient, word, state.updates)
+            optimizer = moved.state
+            saturated |= {name: int(np.count_nonzero(outside)) for name, outside in moved.outside.items()}
+            update, outside = _cast(moved.source, spec.update_source_format, spec.update_format, cast, word)
             saturated["update"] = int(np.count_nonzero(outside))
     if update_due:
         parameters, saturated["weight"] = _saturate(parameters - update, *spec.parameter_limits)
-    return _Learned(g, gradient, momentum, parameters, saturated)
+    return _Learned(g, gradient, optimizer, parameters, saturated)
 
 
 def _sign(
@@ -295,13 +294,3 @@ def _broadcast(
         narrowed = _cast(product, source, spec.gradient_format, spec.formats.gradient_cast)
         parts.append([np.tile(part, placed.groups) for part in narrowed])
     return np.concatenate([g for g, _ in parts]), np.concatenate([outside for _, outside in parts])
-
-
-def _decay(
-    spec: DesignSpec, optimizer: Momentum, momentum: np.ndarray, gradient: np.ndarray, word: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """m ← cast_m(m − m·2⁻ᵏ + G), and where it was out of range (shape (P,))."""
-    exact = spec.momentum_sum_format
-    aligned = momentum << np.int64(exact.fraction_bits - spec.momentum_format.fraction_bits)
-    total = aligned - (aligned >> np.int64(optimizer.k)) + (gradient << np.int64(exact.fraction_bits - spec.gradient_format.fraction_bits))
-    return cast_raw(total, exact, spec.momentum_format, optimizer.rounding, optimizer.overflow, word)

@@ -12,7 +12,6 @@ from python_ref.spec.activations import Form, Piecewise, Tabulated
 from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.tables import activation_table
 
 __all__ = ["FLOOR", "HALF_EVEN", "HALF_UP", "MOST_PIECES", "STOCHASTIC", "Narrowing", "Net", "Pieces", "Plan", "describe"]
@@ -123,8 +122,10 @@ class Plan(NamedTuple):
     two_sided: int
     node: int
     direct_update: int
+    optimizer: int
+    """Number of the optimiser's branch in the compiled loops."""
     decay: int
-    """k, or 0 without momentum."""
+    """k, or 0 for an optimiser without it."""
     weight_delta: int
     one: int
     activation: Narrowing
@@ -133,8 +134,11 @@ class Plan(NamedTuple):
     g: Narrowing
     u: Narrowing
     m: Narrowing
+    """Cast of the first state variable of the optimiser."""
     m_shift: int
+    """Places by which the first state variable is shifted up to align it with its exact format."""
     g_shift: int
+    """Places by which G is shifted up to align it with that format."""
     theta_low: int
     theta_high: int
     word_bits: int
@@ -145,13 +149,22 @@ class Plan(NamedTuple):
     change_width: int
     broadcast_width: int
     g_width: int
-    m_width: int
+    state_widths: np.ndarray
+    """Bits of each state variable of the optimiser (int64, shape (variables,))."""
     theta_width: int
 
 
 @lru_cache(maxsize=16)
-def describe(spec: DesignSpec) -> tuple[Net, Plan]:
-    """A design in plain integers."""
+def describe(spec: DesignSpec, optimizer: int) -> tuple[Net, Plan]:
+    """A design in plain integers.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design whose network and machine are described.
+    optimizer : int
+        Number that the compiled loops give to the design's optimiser.
+    """
     forms, layers, layout, schedule, weight = spec.formats, spec.network.layers, spec.layout, spec.schedule, spec.formats.weight
     numbers = range(len(layers))
     operands = [spec.operand_format(number) for number in numbers]
@@ -182,14 +195,10 @@ def describe(spec: DesignSpec) -> tuple[Net, Plan]:
         **{name: [getattr(each, name) for each in pieces] for name in ("begins", "up", "flat", "offset")},
     }
     net = Net(**{name: np.array(column, dtype=np.int64) for name, column in columns.items()}, tables=tables)
-    decay, m, m_shift, g_shift, m_width = 0, Narrowing(0, 0, 0, 0, 0), 0, 0, 0
-    if type(spec.optimizer) is Momentum:
-        total, form, optimizer = spec.momentum_sum_format, spec.momentum_format, spec.optimizer
-        decay, m = optimizer.k, Narrowing.of(total, form, Cast(optimizer.rounding, optimizer.overflow))
-        m_width = form.width
-        m_shift, g_shift = (total.fraction_bits - source.fraction_bits for source in (form, spec.gradient_format))
-    elif type(spec.optimizer) is not Sgd:
-        raise unknown("Optimizer", spec.optimizer, "python_ref.fixed.plan.describe")
+    m, m_shift, g_shift = Narrowing(0, 0, 0, 0, 0), 0, 0
+    for first in spec.optimizer_state[:1]:
+        m = Narrowing.of(first.exact, first.format, Cast(first.rounding, first.overflow))
+        m_shift, g_shift = (first.exact.fraction_bits - source.fraction_bits for source in (first.format, spec.gradient_format))
     plan = Plan(
         spec.hardware.lanes,
         schedule.perturbation_period,
@@ -198,7 +207,8 @@ def describe(spec: DesignSpec) -> tuple[Net, Plan]:
         int(spec.two_sided),
         int(spec.node),
         int(spec.direct_update),
-        decay,
+        optimizer,
+        getattr(spec.optimizer, "k", 0),
         0 if spec.node else spec.amplitude_raw(weight.fraction_bits),
         1 << forms.activation.fraction_bits,
         Narrowing.of(forms.activation, forms.activation, forms.activation_cast),
@@ -216,9 +226,9 @@ def describe(spec: DesignSpec) -> tuple[Net, Plan]:
         forms.activation.width,
         spec.cost_format.width,
         spec.cost_change_format.width,
-        (spec.update_format if spec.direct_update else spec.gradient_format).width,
+        spec.broadcast_format.width,
         0 if spec.direct_update else spec.gradient_format.width,
-        m_width,
+        np.array([variable.format.width for variable in spec.optimizer_state], dtype=np.int64),
         weight.width,
     )
     return net, plan

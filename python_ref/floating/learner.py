@@ -19,6 +19,7 @@ from python_ref.floating.estimators import Base, Estimate, Estimator, normalised
 from python_ref.floating.objectives import correct
 from python_ref.floating.optimizers import Memory, Optimizer, Plain
 from python_ref.floating.passes import ForwardPass, total
+from python_ref.spec.schedule import Schedule
 
 __all__ = [
     "Constant",
@@ -26,6 +27,7 @@ __all__ = [
     "Decay",
     "HalfCosine",
     "Learner",
+    "Listed",
     "Result",
     "State",
     "evaluate",
@@ -57,7 +59,24 @@ class HalfCosine:
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
 
 
-Decay = Constant | HalfCosine
+@dataclass(frozen=True)
+class Listed:
+    """The rate is the one that a schedule lists.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Schedule of a design, with the learning rate from each listed step on.
+    """
+
+    schedule: Schedule
+
+    def at(self, step: int) -> float:
+        """Factor on the rate of step 0 at a step."""
+        return 2.0 ** (self.schedule.rate_at(step) - self.schedule.rate_at(0))
+
+
+Decay = Constant | HalfCosine | Listed
 """The type of every schedule of the learning rate."""
 
 

@@ -1,10 +1,12 @@
 """The float side of a design: its network, code, estimator, optimiser and learner, built from the :class:`DesignSpec` alone.
 
-With one learning rate, the learner of a design takes the same steps as the fixed model would without number formats; only random signs
-are drawn from another stream. :mod:`~python_ref.floating.online` takes them faster, one sample at a time.
+The learner of a design takes the same steps as the fixed model would without number formats; only random signs are drawn from another
+stream. :mod:`~python_ref.floating.online` takes them faster, one sample at a time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,9 +14,9 @@ from python_ref.floating import learner as learner_
 from python_ref.floating.codes import Code, DesignCode, RandomCode
 from python_ref.floating.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
 from python_ref.floating.layers import Dense, Sequential
-from python_ref.floating.learner import Learner
+from python_ref.floating.learner import Learner, Listed
 from python_ref.floating.objectives import SquaredError
-from python_ref.floating.optimizers import HeavyBall, Optimizer, Plain
+from python_ref.floating.optimizers import OPTIMIZERS, Optimizer
 from python_ref.floating.passes import Measured
 from python_ref.spec import optimizer as optimizers
 from python_ref.spec.design import DesignSpec
@@ -66,20 +68,20 @@ def rule(optimizer: optimizers.Optimizer, rate: float) -> Optimizer:
     Raises
     ------
     TypeError
-        If the optimiser is unknown.
+        If the table of rules lacks the optimiser's.
     """
-    if type(optimizer) is optimizers.Sgd:
-        return Plain(rate)
-    if type(optimizer) is optimizers.Momentum:
-        return HeavyBall(rate, 1.0 - 2.0**-optimizer.k)
-    raise unknown("Optimizer", optimizer, "python_ref.floating.of_design.rule")
+    name, parameters = optimizer.float_rule()
+    if name not in OPTIMIZERS:
+        raise unknown("Rule", name, "python_ref.floating.optimizers.OPTIMIZERS")
+    made: Callable[..., Optimizer] = OPTIMIZERS[name]
+    return made(rate, **parameters)
 
 
 def learner(spec: DesignSpec, seed: int | None = None) -> Learner:
-    """How a design learns, at its learning rate of step 0; ``seed`` in place of the design's own."""
+    """How a design learns; ``seed`` in place of the design's own."""
     schedule = spec.schedule
     periods = schedule.perturbation_period, schedule.sample_period, schedule.update_period
-    return Learner(estimator(spec, seed), rule(spec.optimizer, 2.0 ** schedule.rate_at(0)), 1, *periods)
+    return Learner(estimator(spec, seed), rule(spec.optimizer, 2.0 ** schedule.rate_at(0)), 1, *periods, decay=Listed(schedule))
 
 
 # -- Its network at given parameters ----------------------------------------------------------------------------------

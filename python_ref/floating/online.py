@@ -1,7 +1,7 @@
 """The learner of a design at speed: one sample, one perturbation at a time, its hot loop compiled.
 
-It learns as :func:`python_ref.floating.of_design.learner` does, with every learning rate of the schedule and with random signs from numpy's
-PCG64, so that nothing in them comes from a shift register. Import this module where it is needed, since it imports numba. What makes it
+It learns as :func:`python_ref.floating.of_design.learner` does, but with random signs from numpy's PCG64, so that nothing in them comes
+from a shift register. Import this module where it is needed, since it imports numba. What makes it
 fast: parameters are stored input by input, so that inputs of zero cost nothing and the inner loop runs over neurons; the product of the
 first layer is computed when θ or x changes and shared by the passes of a step, z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight
 perturbation. It stays in float64: the arithmetic is not what limits it, and C₊ − C₀ needs the digits.
@@ -23,10 +23,10 @@ from python_ref.floating.of_design import evaluate
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.optimizer import Optimizer
 from python_ref.spec.perturbation import LfsrCode
 
-__all__ = ["Result", "block_length", "signs", "train"]
+__all__ = ["Result", "block_length", "has_rule", "signs", "train"]
 
 BLOCK_VALUES = 1 << 18
 """About how many signs are drawn at once."""
@@ -63,13 +63,27 @@ def _functions(activations: Sequence[Activation]) -> np.ndarray:
     return rows
 
 
+_RULES: dict[str, Callable[..., float]] = {"plain": lambda: 0.0, "momentum": lambda beta: 1.0 - beta}
+"""The decay of each rule that the compiled loops have, from the rule's parameters, by its name in the table of the rules."""
+
+
+def has_rule(optimizer: Optimizer) -> bool:
+    """Whether the compiled loops have the rule of an optimiser; the learner of the design, which is slower, has every rule."""
+    return optimizer.float_rule()[0] in _RULES
+
+
 def _decay(optimizer: Optimizer) -> float:
-    """2⁻ᵏ, or 0 for plain descent; TypeError for an optimizer that the compiled loops do not have."""
-    if type(optimizer) is Momentum:
-        return 2.0**-optimizer.k
-    if type(optimizer) is Sgd:
-        return 0.0
-    raise unknown("Optimizer", optimizer, "python_ref.floating.online._decay")
+    """1 − β of a rule with m ← β·m + G, 0 of a rule without m.
+
+    Raises
+    ------
+    TypeError
+        If the compiled loops lack the rule of the optimiser.
+    """
+    name, parameters = optimizer.float_rule()
+    if name not in _RULES:
+        raise unknown("Optimizer", optimizer, "python_ref.floating.online._RULES")
+    return _RULES[name](**parameters)
 
 
 # -- The code s -------------------------------------------------------------------------------------------------------

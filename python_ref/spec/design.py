@@ -10,7 +10,7 @@ from python_ref.spec.error import DesignError, check_member, unknown
 from python_ref.spec.layout import Layout
 from python_ref.spec.network import Network
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS, WORD_BITS, Memory, Optimizer, Sgd, StateVariable
 from python_ref.spec.perturbation import CODES, Code, Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
@@ -22,12 +22,13 @@ MAX_LANES = 256
 MAX_TABLE_BITS = 14
 """Widest address of an activation table."""
 
-WORD_BITS = 32
-"""Bits of a word of the host's registers, and so the widest word of a lane's memories."""
+_FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
+"""The kinds of casts that every core has a counter for, even where it has no cast of a kind."""
 
-SATURATION_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
+SATURATION_KINDS = (*_FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM))
 """The casts whose saturations are counted, in the order of their counters. What one counts: values of existing neurons
-(activation), one value per step (cost_change), values as seen by existing parameters (the others)."""
+(activation), one value per step (cost_change), values as seen by existing parameters (the others). The kinds after the first seven
+are state variables of optimisers; their counters are 0 in a design whose optimiser lacks the variable."""
 
 
 _ROUNDED_AWAY_BELOW = {Rounding.FLOOR: 0.0, Rounding.HALF_UP: 0.5, Rounding.HALF_EVEN: 0.5, Rounding.STOCHASTIC: 0.0}
@@ -127,6 +128,7 @@ class DesignSpec:
 
     def __post_init__(self) -> None:
         for check in (
+            self._check_optimizer,
             self._check_hardware,
             self._check_activations,
             self._check_amplitude,
@@ -156,23 +158,26 @@ class DesignSpec:
 
     @property
     def direct_update(self) -> bool:
-        """Whether an update is u = cast_weight(g), cast before its sign is applied: without gradient memory and momentum."""
-        return not self.gradient_memory and self.momentum is None
+        """Whether an update is u = cast_weight(g), cast before its sign: no gradient memory, and an optimiser that passes G on."""
+        return not self.gradient_memory and self.optimizer.passes_gradient
+
+    @cached_property
+    def optimizer_state(self) -> tuple[StateVariable, ...]:
+        """The state variables of the optimiser: each has one value per parameter."""
+        return self.optimizer.state(self.gradient_format)
 
     @property
-    def momentum(self) -> Momentum | None:
-        """The optimizer, if it keeps a momentum m; None for plain descent.
+    def memories(self) -> dict[Memory, Fixed]:
+        """The memories of each lane, with the formats of their words."""
+        gradient = {Memory.GRADIENT: self.gradient_format} if self.gradient_memory else {}
+        state = {variable.memory: variable.format for variable in self.optimizer_state}
+        return {Memory.PARAMETER: self.formats.weight, **gradient, **state}
 
-        Raises
-        ------
-        TypeError
-            If the optimizer is neither.
-        """
-        if type(self.optimizer) is Momentum:
-            return self.optimizer
-        if type(self.optimizer) is Sgd:
-            return None
-        raise unknown("Optimizer", self.optimizer, "python_ref.spec.design.DesignSpec.momentum")
+    @property
+    def shown_saturations(self) -> tuple[str, ...]:
+        """The kinds of casts whose saturations the events of the core show: those of every core, and those of the optimiser's state."""
+        own = {variable.name for variable in self.optimizer_state}
+        return tuple(kind for kind in SATURATION_KINDS if kind in _FIRST_KINDS or kind in own)
 
     @property
     def code(self) -> Code:
@@ -334,28 +339,14 @@ class DesignSpec:
         return self.formats.gradient or Fixed(True, weight.integer_bits, weight.fraction_bits + 8)
 
     @property
-    def momentum_format(self) -> Fixed:
-        """Format of m: the user's, or the gradient's with k more integer bits, within a word of the host."""
-        optimizer, gradient = self._with_momentum, self.gradient_format
-        integer_bits = gradient.integer_bits + optimizer.k
-        return optimizer.format or Fixed(True, integer_bits, min(gradient.fraction_bits, max(1, WORD_BITS - integer_bits)))
-
-    @property
-    def momentum_sum_format(self) -> Fixed:
-        """Exact format of m − m·2⁻ᵏ + G."""
-        m = self.momentum_format
-        return m - m.scaled(-self._with_momentum.k) + self.gradient_format
-
-    @property
-    def _with_momentum(self) -> Momentum:
-        if self.momentum is None:
-            raise ValueError(f"Optimizer must have a momentum, not be {self.optimizer!r}")
-        return self.momentum
+    def broadcast_format(self) -> Fixed:
+        """Format of what is broadcast: g, or u where an update is :attr:`direct_update`."""
+        return self.update_format if self.direct_update else self.gradient_format
 
     @property
     def update_source_format(self) -> Fixed:
-        """Format of what cast_weight narrows: m with momentum, else the gradient's."""
-        return self.gradient_format if self.momentum is None else self.momentum_format
+        """Format of the source of an update, which cast_weight narrows."""
+        return self.optimizer.source(self.gradient_format)
 
     @property
     def update_format(self) -> Fixed:
@@ -368,8 +359,9 @@ class DesignSpec:
         weight, dropped = self.formats.weight, [0]
         if self.formats.weight_cast.rounding is Rounding.STOCHASTIC:
             dropped.append(self.update_source_format.fraction_bits - weight.fraction_bits)
-        if self.momentum is not None and self.momentum.rounding is Rounding.STOCHASTIC:
-            dropped.append(self.momentum_sum_format.fraction_bits - self.momentum_format.fraction_bits)
+        for variable in self.optimizer_state:
+            if variable.rounding is Rounding.STOCHASTIC:
+                dropped.append(variable.exact.fraction_bits - variable.format.fraction_bits)
         return max(dropped)
 
     # -- The rate -------------------------------------------------------------------------------------------------
@@ -386,6 +378,10 @@ class DesignSpec:
         return max(values) - span + 1, max(values)
 
     # -- Checks ---------------------------------------------------------------------------------------------------
+
+    def _check_optimizer(self) -> None:
+        if type(self.optimizer) not in OPTIMIZERS.values():
+            raise unknown("Optimizer", self.optimizer, "python_ref.spec.optimizer.OPTIMIZERS")
 
     def _check_hardware(self) -> None:
         lanes = self.hardware.lanes
@@ -470,7 +466,7 @@ class DesignSpec:
                 [self.product_format(self.operand_format(layer)) for layer in layers] if self.node else [self.cost_change_format]
             ),
             "formats.gradient": lambda: [self.gradient_format + self.gradient_format, self.gradient_format - self.gradient_format],
-            "optimizer.format": lambda: [] if self.momentum is None else [self.momentum_sum_format, self.momentum_format],
+            "optimizer.format": lambda: [self.update_source_format, *self.optimizer_state],
         }
         shown = {
             "formats.weight": self.formats.weight,
@@ -482,6 +478,8 @@ class DesignSpec:
         for key, formats in wanted.items():
             try:
                 formats()
+            except DesignError:  # the optimiser itself names the key that is to blame
+                raise
             except ValueError as error:
                 value = shown[key] if shown[key] is None else str(shown[key])
                 raise DesignError(
@@ -522,7 +520,7 @@ class DesignSpec:
         """Key and format of what each memory of a lane holds."""
         found = [("formats.weight", self.formats.weight)]
         found += [("formats.gradient", self.gradient_format)] if self.gradient_memory else []
-        return found + ([] if self.momentum is None else [("optimizer.format", self.momentum_format)])
+        return found + [(variable.key, variable.format) for variable in self.optimizer_state]
 
     def _casts(self) -> list[tuple[str, Fixed, Fixed]]:
         """Key, source and target of every cast but the broadcast's."""
@@ -532,8 +530,7 @@ class DesignSpec:
             found.append(("formats.activation", form.exact_format(source), self.formats.activation))
             if layer.activation.tabulated:
                 found.append(("formats.table", source, self.formats.table))
-        if self.momentum is not None:
-            found.append(("optimizer.format", self.momentum_sum_format, self.momentum_format))
+        found += [(variable.key, variable.exact, variable.format) for variable in self.optimizer_state]
         found.append(("formats.weight", self.update_source_format, self.update_format))
         return found
 
@@ -560,7 +557,7 @@ class DesignSpec:
                 f"the largest broadcast, {reach:.3g}, is below the last place of the gradient, {gradient}: it always rounds to zero",
                 "Take a larger rate, or more fraction bits in formats.gradient.",
             )
-        steps = (1 << 24) if self.gradient_memory or self.momentum is not None else 1
+        steps = 1 if self.direct_update else 1 << 24
         reach = min(reach * steps, 2.0 ** (self.update_source_format.integer_bits - 1))
         if reach < _ROUNDED_AWAY_BELOW[self.formats.weight_cast.rounding] * 2.0**-weight.fraction_bits:
             raise DesignError(

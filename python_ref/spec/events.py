@@ -74,16 +74,15 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
         step : once per step, when C̃ is known: C̃, the counters that forward passes move, and the running signature of
         all neuron events and, after those of each step, of its costs.
         word : once per word of every correlating pass, in order: what was broadcast, and for each lane its sign (−1, 0
-        or 1), G before an update clears it, m, and θ; 0 for a lane without a neuron.
+        or 1), G before an update clears it, the optimiser's state, and θ; 0 for a lane without a neuron.
         learned : once per step, when its correlation, and update if due, is written: the counters these move, and the
         running signature of all word events.
     """
     lanes = spec.hardware.lanes
-    word = [_of("broadcast", spec.update_format if spec.direct_update else spec.gradient_format), _of("sign", Fixed(True, 2, 0), lanes)]
+    word = [_of("broadcast", spec.broadcast_format), _of("sign", Fixed(True, 2, 0), lanes)]
     if not spec.direct_update:
         word.append(_of("gradient", spec.gradient_format, lanes))
-    if spec.momentum is not None:
-        word.append(_of("momentum", spec.momentum_format, lanes))
+    word += [_of(variable.name, variable.format, lanes) for variable in spec.optimizer_state]
     word.append(_of("parameter", spec.formats.weight, lanes))
     signature = (EventField("signature", 32),) if spec.hardware.signature else ()
     fields: dict[str, tuple[EventField, ...]] = {
@@ -106,7 +105,7 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
             EventField("updates", 32),
             EventField("writes", 48),
             EventField("changed", 48),
-            *(EventField(f"saturated_{kind}", 32) for kind in ("broadcast", "gradient", "momentum", "update", "weight")),
+            *(EventField(f"saturated_{kind}", 32) for kind in spec.shown_saturations if kind not in ("activation", "cost_change")),
             *signature,
         ),
     }

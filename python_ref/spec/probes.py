@@ -66,7 +66,7 @@ def probes(spec: DesignSpec) -> tuple[Probe, ...]:
         Probe(
             "broadcast",
             (spec.layout.words,),
-            (spec.update_format if spec.direct_update else spec.gradient_format,),
+            (spec.broadcast_format,),
             "u, rounded before the sign, by word of a pass" if spec.direct_update else "g, by word of a pass",
         ),
         Probe("sign", (p,), (Fixed(True, 2, 0),), "s, by parameter (in node perturbation that of its neuron)"),
@@ -75,8 +75,8 @@ def probes(spec: DesignSpec) -> tuple[Probe, ...]:
         found.append(
             Probe("gradient", (p,), (spec.gradient_format,), "G after this step's correlation, before an update clears it, by parameter")
         )
-    if spec.momentum is not None:
-        found.append(Probe("momentum", (p,), (spec.momentum_format,), "m, by parameter"))
+    for variable in spec.optimizer_state:
+        found.append(Probe(variable.name, (p,), (variable.format,), f"{variable.symbol}, by parameter"))
     found.append(Probe("parameter", (p,), (spec.formats.weight,), "θ after this step, by parameter"))
     found.append(Probe("counter", (len(COUNTERS),), (count,), "counters after this step", COUNTERS))
     if spec.hardware.signature:

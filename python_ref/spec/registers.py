@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.optimizer import Memory
 from python_ref.spec.perturbation import stochastic_generator
 
 __all__ = [
@@ -45,20 +46,12 @@ class Command(enum.IntEnum):
     STOP = 3
     """End a run at the next step boundary, flushed."""
     RESTART = 4
-    """p and the streams go on from what was written to ``stream``, all periods begun anew, step and update counts to 0, G and m left
-    as they are, sample and baseline due."""
+    """p and the streams go on from what was written to ``stream``, all periods begun anew, step and update counts to 0, G and the
+    optimiser's state left as they are, sample and baseline due."""
     CLEAR = 5
     """Counters to 0: correct, writes, changed, saturations, cycles and signatures."""
     DISCARD = 6
     """Drop what was loaded of samples that are not yet taken: the stream's next word is the first of a sample."""
-
-
-class Memory(enum.IntEnum):
-    """What ``select`` chooses for ``data``; the number stands in its bits 16 and up, the lane in its low bits."""
-
-    PARAMETER = 0
-    GRADIENT = 1
-    MOMENTUM = 2
 
 
 class Status(enum.IntFlag):
@@ -132,6 +125,7 @@ def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
 
 def register_map(spec: DesignSpec) -> dict[str, Register]:
     """The registers of a core, by name, in the order of their addresses."""
+    memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory)
     rows = [
         ("magic", 0x00, 1, "r", "0x4D474432"),
         ("digest", 0x01, 2, "r", "digest of the structure"),
@@ -142,7 +136,7 @@ def register_map(spec: DesignSpec) -> dict[str, Register]:
         ("perturbation_period", 0x07, 1, "w", "τ_p in steps, from 1; as built where the design has τ_p = 1; in force from RESTART"),
         ("sample_period", 0x08, 1, "w", "τ_x in steps, from 1; in force from RESTART"),
         ("update_period", 0x09, 1, "w", "τ_θ in steps, from 1; only 1 without a gradient memory; in force from RESTART"),
-        ("select", 0x0A, 1, "w", "lane (bits 0 to 15) and memory (bits 16 and up: 0 parameter, 1 gradient, 2 momentum)"),
+        ("select", 0x0A, 1, "w", f"lane (bits 0 to 15) and memory (bits 16 and up: {memories})"),
         ("address", 0x0B, 1, "w", "word in the selected memory"),
         ("data", 0x0C, 1, "rw", "the addressed word; then address counts up by one"),
         ("stream", 0x0D, 1, "w", "next word of the streams' states, shifted in at once; all of them, first word first, then RESTART"),

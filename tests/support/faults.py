@@ -237,7 +237,7 @@ FAULTS = (
     Fault("remembered while the multiplier squares", "broadcast:Broadcast._reuse", "Mux(repeat, remembered, fresh)", "fresh", "long"),
     Fault("updated with the wrong sign", "lane:Lane._update", "(old, u, minus, active)", "(old, u, ~minus, active)", "accumulating"),
     Fault("G not cleared", "lane:Lane._correlate", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
-    Fault("m decays twice as fast", "lane:Lane._decay", "- target.fraction_bits - k)", "- target.fraction_bits - k + 1)", "momentum"),
+    Fault("m decays twice as fast", "lane:MomentumStage.decayed_sum", "up - k)", "up - k + 1)", "momentum"),
     Fault("θ + Δ may overflow", "lane:Lane._update", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),
     Fault(
         "C̃ of the wrong sign",

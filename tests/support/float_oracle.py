@@ -211,8 +211,11 @@ def step(
     after = replace(state, gradient=gradient, values=values, baseline=first, steps=n + 1, evaluations=state.evaluations + passes)
     if (n + 1) % schedule.update_period == 0:
         momentum = move = gradient
-        if spec.optimizer.name == "momentum":
-            momentum = move = (1 - 1 / 2**spec.optimizer.k) * state.momentum + gradient
+        if spec.optimizer.name in ("momentum", "nesterov"):
+            beta = 1 - 1 / 2**spec.optimizer.k
+            momentum = move = beta * state.momentum + gradient
+            if spec.optimizer.name == "nesterov":
+                move = beta * momentum + gradient
         elif spec.optimizer.name != "sgd":
             raise ValueError(f"The oracle has no optimiser {spec.optimizer.name!r}")
         after = replace(after, parameters=state.parameters - move, momentum=momentum, gradient=0 * gradient)

@@ -98,9 +98,11 @@ class Lockstep:
         self.state = self.state.with_load(parameters)
 
     def load_learned(self, memory: Memory, values: np.ndarray) -> None:
-        """Write G or m."""
+        """Write G or the optimiser's state."""
         host.load_memory(self.spec, self.link, memory, values)
-        self.state = replace(self.state, **{memory.name.lower(): values.astype(np.int64)})
+        name, values = memory.name.lower(), values.astype(np.int64)
+        changed = {"gradient": values} if memory is Memory.GRADIENT else {"optimizer": self.state.optimizer | {name: values}}
+        self.state = replace(self.state, **changed)
 
     def clear(self) -> None:
         """Clear the counters."""
@@ -145,7 +147,8 @@ class Lockstep:
         if not self.comparing:
             return
         assert counters == dict(zip(COUNTERS, self.state.counters.tolist(), strict=True))
-        learned = {Memory.PARAMETER: self.state.parameters, Memory.GRADIENT: self.state.gradient, Memory.MOMENTUM: self.state.momentum}
+        learned = {Memory.PARAMETER: self.state.parameters, Memory.GRADIENT: self.state.gradient}
+        learned |= {variable.memory: self.state.optimizer[variable.name] for variable in self.spec.optimizer_state}
         for memory, values in contents.items():
             np.testing.assert_array_equal(values, learned[memory], err_msg=memory.name)
         if self.history:
@@ -251,7 +254,7 @@ def expected_events(spec: DesignSpec, history: list[tuple[dict[str, np.ndarray],
         found[event][name] = rows([observed[name][number] for observed, number in passes], 1)
     found["step"]["cost_change"] = rows([observed["cost_change"] for observed, _ in history], 1)
     found["word"]["broadcast"] = rows([observed["broadcast"] for observed, _ in history], 1)
-    for name in ("sign", "gradient", "momentum", "parameter"):
+    for name in ("sign", "gradient", *(variable.name for variable in spec.optimizer_state), "parameter"):
         if history and name in history[0][0]:
             found["word"][name] = rows([placed(observed[name]) for observed, _ in history], lanes)
     for column, name in enumerate(COUNTERS):

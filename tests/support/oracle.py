@@ -88,7 +88,10 @@ class Oracle:
         self.is_node = spec.perturbation.kind.value == "node"
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
-        self.momentum_k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
+        self.optimizer = spec.optimizer.name
+        if self.optimizer not in ("sgd", "momentum"):
+            raise ValueError(f"Optimizer must be one that the oracle knows, not {self.optimizer}")
+        self.momentum_k = None if self.optimizer == "sgd" else spec.optimizer.k
         memory = spec.hardware.gradient_memory
         self.memory = spec.schedule.update_period > 1 if memory is None else memory
         self.direct_update = not self.memory and self.momentum_k is None
@@ -121,15 +124,16 @@ class Oracle:
             Stream(min(126, self.lanes - 126 * g), seed, "signs" if g == 0 else f"signs.{g}") for g in range(math.ceil(self.lanes / 126))
         ]
         drops = [0]
-        source = self.m_format if self.momentum_k is not None else self.g_format
-        self.update_drops = source.fraction_bits - f.weight.fraction_bits
-        if f.weight_cast.rounding.value == "stochastic":
-            drops.append(self.update_drops)
+        source = self.g_format.fraction_bits
         if self.momentum_k is not None:
+            source = self.m_format.fraction_bits
             exact = max(self.m_format.fraction_bits + self.momentum_k, self.g_format.fraction_bits)
             self.decay_drops = exact - self.m_format.fraction_bits
             if spec.optimizer.rounding.value == "stochastic":
                 drops.append(self.decay_drops)
+        self.update_drops = source - f.weight.fraction_bits
+        if f.weight_cast.rounding.value == "stochastic":
+            drops.append(self.update_drops)
         self.word_bits = max(drops)
         self.stochastic = Stream(self.word_bits, seed, "stochastic") if self.word_bits else None
         # State.

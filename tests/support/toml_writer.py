@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.digest import canonical
 
 __all__ = ["toml_of"]
 
@@ -49,11 +49,9 @@ def toml_of(spec: DesignSpec) -> str:
         cast = getattr(formats, f"{name}_cast")
         sections["formats.rounding"][name] = cast.rounding.value
         sections["formats.overflow"][name] = cast.overflow.value
-    if isinstance(spec.optimizer, Momentum):
-        momentum = spec.optimizer
-        sections["optimizer"] |= {"k": momentum.k, "rounding": momentum.rounding.value, "overflow": momentum.overflow.value}
-        if momentum.format is not None:
-            sections["optimizer"]["format"] = str(momentum.format)
+    for key in spec.optimizer.parameters():
+        if (value := getattr(spec.optimizer, key)) is not None:
+            sections["optimizer"][key] = canonical(value)
     if hardware.gradient_memory is not None:
         sections["hardware"]["gradient_memory"] = hardware.gradient_memory
     lines = []

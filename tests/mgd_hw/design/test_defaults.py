@@ -51,7 +51,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "schedule.learning_rate": (lambda d: d.spec.schedule.learning_rate, ((0, -7),), ""),
     "optimizer.name": (lambda d: (d.spec.optimizer, d.float_only.optimizer), (Sgd(), "sgd"), ""),
     "optimizer.k": (lambda d: d.spec.optimizer.k, 3, MOMENTUM),
-    "optimizer.format": (lambda d: d.spec.momentum_format, Fixed(True, 7, 20), MOMENTUM),
+    "optimizer.format": (lambda d: d.spec.optimizer_state[0].format, Fixed(True, 7, 20), MOMENTUM),
     "optimizer.rounding": (lambda d: d.spec.optimizer.rounding, Rounding.HALF_EVEN, MOMENTUM),
     "optimizer.overflow": (lambda d: d.spec.optimizer.overflow, Overflow.SATURATE, MOMENTUM),
     "formats.input": (lambda d: d.spec.formats.input, Fixed(False, 0, 8), ""),
@@ -231,7 +231,7 @@ def test_optimizers_of_software() -> None:
     assert (shift.k1, shift.k2, shift.refined, shift.corrected) == (3, 10, True, True)
     momentum = make(MOMENTUM).optimizer
     assert momentum.beta == 1 - 2**-3 == make('optimizer.name = "nesterov"').optimizer.beta
-    assert isinstance(plain(MOMENTUM).spec.optimizer, Momentum)
+    assert plain(MOMENTUM).spec.optimizer == Momentum()
 
 
 def test_devices() -> None:

@@ -24,8 +24,11 @@ from tests.support.rare_events import RareEvent
 def assert_same(fast_state: State, state: State, note: object) -> None:
     for name in ("seed", "steps", "updates", "due"):
         assert getattr(fast_state, name) == getattr(state, name), (name, note)
-    for name in ("parameters", "gradient", "momentum", "counters"):
+    for name in ("parameters", "gradient", "counters"):
         np.testing.assert_array_equal(getattr(fast_state, name), getattr(state, name), err_msg=f"{name} {note}")
+    assert fast_state.optimizer.keys() == state.optimizer.keys()
+    for name, values in state.optimizer.items():
+        np.testing.assert_array_equal(fast_state.optimizer[name], values, err_msg=f"{name} {note}")
     np.testing.assert_array_equal(fast_state.baseline.preactivation, state.baseline.preactivation, err_msg=str(note))
     np.testing.assert_array_equal(fast_state.baseline.activation, state.baseline.activation, err_msg=str(note))
     assert fast_state.baseline.cost == state.baseline.cost, note
