@@ -11,7 +11,6 @@ import numpy as np
 
 from python_ref.fixed.perturbation import BitStream
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import stochastic_generator
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import MAGIC, Command, Link, Memory, register_map, stream_beats, stream_widths
@@ -25,7 +24,6 @@ __all__ = [
     "infer",
     "load_memory",
     "load_parameters",
-    "memories",
     "prepare",
     "read_counters",
     "read_memory",
@@ -139,13 +137,8 @@ def set_rate(spec: DesignSpec, link: Link, step: int) -> None:
     write_register(spec, link, "exponent", spec.exponent_at(step))
 
 
-def memories(spec: DesignSpec) -> dict[Memory, Fixed]:
-    """Memories of each lane of the design, with their formats."""
-    return spec.memories
-
-
 def _check_values(spec: DesignSpec, memory: Memory, values: np.ndarray) -> np.ndarray:
-    target = memories(spec).get(memory)
+    target = spec.memories.get(memory)
     if target is None:
         raise ValueError(f"Memory must be one the core has, not {memory.name}")
     array = np.asarray(values)
@@ -222,7 +215,7 @@ def canonical(spec: DesignSpec, memory: Memory, words: np.ndarray) -> np.ndarray
     """Convert a memory's words as they are read (unsigned, int64, shape (lanes, words)) to its values (int64, shape (P,))."""
     layout = spec.layout
     values = words[layout.parameter_lane, layout.parameter_word]
-    return values - ((values >> 31 & 1) << 32) if memories(spec)[memory].signed else values
+    return values - ((values >> 31 & 1) << 32) if spec.memories[memory].signed else values
 
 
 def read_counters(spec: DesignSpec, link: Link) -> dict[str, int]:
@@ -235,7 +228,7 @@ def prepare(spec: DesignSpec, link: Link, parameters: np.ndarray, seed: int | No
     set_periods(spec, link)
     set_rate(spec, link, 0)
     load_parameters(spec, link, parameters)
-    for memory in memories(spec):
+    for memory in spec.memories:
         if memory is not Memory.PARAMETER:
             clear_memory(spec, link, memory)
     clear_counters(spec, link)

@@ -204,4 +204,4 @@ def training_program(
 def read_results(spec: DesignSpec, link: Link) -> tuple[dict[str, int], dict[Memory, np.ndarray]]:
     """Read the counters and ``signature`` by name, and the contents of the memories."""
     counters = host.read_counters(spec, link) | {"signature": host.read_register(spec, link, "signature")}
-    return counters, {memory: host.read_memory(spec, link, memory) for memory in host.memories(spec)}
+    return counters, {memory: host.read_memory(spec, link, memory) for memory in spec.memories}

@@ -241,8 +241,14 @@ def test_an_optimizer_s_float_rule_and_gain_are_those_of_its_integers(kind: type
         assert wanted == pytest.approx(2.0**optimizer.gain_log2 * form.to_real(constant), rel=1e-3)
 
 
+MOMENTUM = 'optimizer.name = "momentum"\n'
+LISTED = "schedule.learning_rate = [[0, -3], [20, -5]]\n"
+
+
 @pytest.mark.parametrize(
-    "rule", ['optimizer.name = "momentum"\n', "schedule.learning_rate = [[0, -3], [20, -5]]\n"], ids=["momentum", "rates"]
+    "rule",
+    [MOMENTUM, LISTED, MOMENTUM + LISTED, MOMENTUM + LISTED + "schedule.update_period = 3\n"],
+    ids=["momentum", "rates", "momentum with rates", "rates within an update"],
 )
 def test_a_learner_does_what_the_compiled_float_model_does(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the compiled loops lack an optimiser, the learner takes their place; signs and rates are the same."""

@@ -122,7 +122,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
     from python_ref.floating import devices as d
     from python_ref.floating import of_design
     from python_ref.floating import optimizers as o
-    from python_ref.floating.learner import HalfCosine, Learner, Listed
+    from python_ref.floating.learner import HalfCosine, Learner
     from python_ref.floating.shift import ShiftedAdam
     from python_ref.spec.shift_adam import ShiftAdam
 
@@ -166,7 +166,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         schedule.sample_period,
         schedule.update_period,
         tuple(pieces),
-        HalfCosine(steps, 0.01) if float_only.decay == "cosine" else Listed(schedule),
+        HalfCosine(steps, 0.01) if float_only.decay == "cosine" else of_design.decay(spec),
         float_only.normalise,
     )
 

@@ -58,7 +58,7 @@ def read_memories(link: SerialLink) -> dict[str, np.ndarray]:
         return lambda word: ((select, memory << 16 | lane), (address, word))
 
     found = {}
-    for memory in host.memories(spec):
+    for memory in spec.memories:
         rows = [link.read_run(position(memory, lane), data, spec.layout.words) for lane in range(spec.hardware.lanes)]
         found[memory.name.lower()] = host.canonical(spec, memory, np.stack(rows))
     return found
@@ -189,7 +189,7 @@ class Session:
             self.mark = self.begun
         else:
             zero = np.zeros(spec.network.n_parameters, dtype=np.int64)
-            memories = {memory.name.lower(): zero for memory in host.memories(spec)} | {"parameter": self.run.parameters}
+            memories = {memory.name.lower(): zero for memory in spec.memories} | {"parameter": self.run.parameters}
             self.mark = Checkpoint(0, self._digests.origin, self._digests.origin, memories, dict.fromkeys((*COUNTERS, "cycles"), 0))
         self.done = self.resumed_from = self.mark.step
         self._earlier = self.mark.seconds
@@ -289,7 +289,7 @@ class Session:
         """Put the core to where the last checkpoint is."""
         spec, mark = self.run.spec, self.mark
         host.set_periods(spec, link)
-        for memory in host.memories(spec):
+        for memory in spec.memories:
             host.load_memory(spec, link, memory, mark.memories[memory.name.lower()])
         host.clear_counters(spec, link)
         host.restart(spec, link, self.run.seed, mark.step)

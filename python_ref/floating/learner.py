@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,8 @@ __all__ = [
 class Constant:
     """The rate stays."""
 
+    in_gradient: ClassVar[bool] = False
+
     def at(self, step: int) -> float:
         """1"""
         return 1.0
@@ -54,6 +56,8 @@ class HalfCosine:
     steps: int
     final: float = 0.0
 
+    in_gradient: ClassVar[bool] = False
+
     def at(self, step: int) -> float:
         """Factor on the rate at a step."""
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
@@ -61,7 +65,7 @@ class HalfCosine:
 
 @dataclass(frozen=True)
 class Listed:
-    """The rate is the one that a schedule lists.
+    """The rate is the one that a schedule lists, and G contains it, as in the core: each estimate has the rate of its step.
 
     Parameters
     ----------
@@ -71,13 +75,15 @@ class Listed:
 
     schedule: Schedule
 
+    in_gradient: ClassVar[bool] = True
+
     def at(self, step: int) -> float:
         """Factor on the rate of step 0 at a step."""
         return 2.0 ** (self.schedule.rate_at(step) - self.schedule.rate_at(0))
 
 
 Decay = Constant | HalfCosine | Listed
-"""The type of every schedule of the learning rate."""
+"""The type of every schedule of the learning rate: a factor at each step, on the estimates that G sums or on the updates."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Learner:
     Raises
     ------
     ValueError
-        If a number is not positive.
+        If a number is not positive, or if a gradient that contains the rate is normalised, which would remove it.
     """
 
     estimator: Estimator
@@ -122,6 +128,8 @@ class Learner:
         for name in ("batch", "perturbation_period", "sample_period", "update_period"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name.replace('_', ' ').capitalize()} must be positive, not {getattr(self, name)!r}")
+        if self.normalise and self.decay.in_gradient:
+            raise ValueError(f"Decay of a learner that normalises must be Constant or HalfCosine, not {self.decay!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +192,9 @@ def step(learner: Learner, state: State, inputs: np.ndarray, targets: np.ndarray
         None if due else state.base,
         instrument if devices else None,
     )
+    estimate = found.gradient * learner.decay.at(n) if learner.decay.in_gradient else found.gradient
     after = replace(
-        state, gradient=state.gradient + found.gradient, base=found.base, steps=n + 1, evaluations=state.evaluations + found.evaluations
+        state, gradient=state.gradient + estimate, base=found.base, steps=n + 1, evaluations=state.evaluations + found.evaluations
     )
     if after.steps % learner.update_period == 0:
         after = _update(learner, after, n)
@@ -199,7 +208,8 @@ def _update(learner: Learner, state: State, n: int) -> State:
     gradient, period = state.gradient, learner.update_period
     if learner.normalise:
         gradient = normalised(gradient / gradient.dtype.type(period), period, learner.estimator.quantities)
-    move, memory = learner.optimizer.step(state.memory, gradient, state.updates, learner.optimizer.rate * learner.decay.at(n))
+    rate = learner.optimizer.rate * (1.0 if learner.decay.in_gradient else learner.decay.at(n))
+    move, memory = learner.optimizer.step(state.memory, gradient, state.updates, rate)
     theta, memories = devices_.write(learner.devices, state.device_memories, state.theta, state.theta - move, state.updates)
     return replace(
         state,

@@ -14,7 +14,7 @@ from python_ref.floating import learner as learner_
 from python_ref.floating.codes import Code, DesignCode, RandomCode
 from python_ref.floating.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
 from python_ref.floating.layers import Dense, Sequential
-from python_ref.floating.learner import Learner, Listed
+from python_ref.floating.learner import Constant, Decay, Learner, Listed
 from python_ref.floating.objectives import SquaredError
 from python_ref.floating.optimizers import OPTIMIZERS, Optimizer
 from python_ref.floating.passes import Measured
@@ -23,7 +23,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.perturbation import LfsrCode
 
-__all__ = ["code", "costs", "estimator", "evaluate", "gradient", "learner", "network", "outputs", "rule"]
+__all__ = ["code", "costs", "decay", "estimator", "evaluate", "gradient", "learner", "network", "outputs", "rule"]
 
 BATCH = 4096
 """Samples that pass through the network at once where a design is evaluated."""
@@ -77,11 +77,16 @@ def rule(optimizer: optimizers.Optimizer, rate: float) -> Optimizer:
     return made(rate, **parameters)
 
 
+def decay(spec: DesignSpec) -> Decay:
+    """How the learning rate of a design changes over the steps."""
+    return Listed(spec.schedule) if len(spec.schedule.learning_rate) > 1 else Constant()
+
+
 def learner(spec: DesignSpec, seed: int | None = None) -> Learner:
     """How a design learns; ``seed`` in place of the design's own."""
     schedule = spec.schedule
     periods = schedule.perturbation_period, schedule.sample_period, schedule.update_period
-    return Learner(estimator(spec, seed), rule(spec.optimizer, 2.0 ** schedule.rate_at(0)), 1, *periods, decay=Listed(schedule))
+    return Learner(estimator(spec, seed), rule(spec.optimizer, 2.0 ** schedule.rate_at(0)), 1, *periods, decay=decay(spec))
 
 
 # -- Its network at given parameters ----------------------------------------------------------------------------------

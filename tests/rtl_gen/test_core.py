@@ -107,7 +107,7 @@ def constant_rate(spec: DesignSpec) -> DesignSpec:
 
 def random_memory(rng: random.Random, spec: DesignSpec, memory: Memory) -> np.ndarray:
     """Values for G or m."""
-    form = host.memories(spec)[memory]
+    form = spec.memories[memory]
     return np.array([rng.randint(form.min, form.max) for _ in range(spec.network.n_parameters)], dtype=np.int64)
 
 
@@ -116,7 +116,7 @@ def random_scenario(rng: random.Random, spec: DesignSpec):
 
     def action():
         actions = ["train", "train", "infer", "load", "clear", "restart", "check"]
-        actions += [memory.name for memory in host.memories(spec) if memory is not Memory.PARAMETER]
+        actions += [memory.name for memory in spec.memories if memory is not Memory.PARAMETER]
         kind = rng.choice(actions)
         if kind == "train":
             count = rng.randint(1, 9)

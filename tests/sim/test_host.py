@@ -58,7 +58,7 @@ def test_memories_are_read_as_they_were_written(name):
     spec = DESIGNS[name]
     last = {key: values[-1] for key, values in observables(spec, 2).items()}
     link = StoredLink(spec, last, cleared=False)
-    for memory in host.memories(spec):
+    for memory in spec.memories:
         np.testing.assert_array_equal(host.read_memory(spec, link, memory), last[memory.name.lower()])
     recorded = ProgramLink()
     values = np.clip(last["parameter"], *spec.parameter_limits)

@@ -142,7 +142,7 @@ class Lockstep:
     def check_registers(self) -> None:
         """Read all that the core has learned and counted: it is what the model has."""
         counters = {name: self.read(name) for name in COUNTERS}
-        contents = {memory: host.read_memory(self.spec, self.link, memory) for memory in host.memories(self.spec)}
+        contents = {memory: host.read_memory(self.spec, self.link, memory) for memory in self.spec.memories}
         costs = self.read("cost"), self.read("cost_change"), self.read("signature")
         if not self.comparing:
             return

@@ -22,7 +22,6 @@ from python_ref.spec.registers import Memory as Place
 from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.probe import EVENTS, event_layouts
 from sim.events import baseline_due
-from sim.host import memories
 from sim.ports import Ports
 from sim.program import read_results
 
@@ -221,7 +220,7 @@ class StoredLink:
         self.spec = spec
         self.answers: list[int] = []
         self.memories = {}
-        for memory in memories(spec):
+        for memory in spec.memories:
             words = np.zeros((spec.hardware.lanes, spec.layout.words), dtype=np.int64)
             if not (memory is Place.GRADIENT and cleared):
                 words[spec.layout.parameter_lane, spec.layout.parameter_word] = last[memory.name.lower()]

@@ -8,12 +8,13 @@ import pytest
 from python_ref.datasets import SampleOrder, nist7x7, xor
 from python_ref.floating.devices import CostNoise, Endurance, Quantisation
 from python_ref.floating.estimators import NodePerturbation, WeightPerturbation, normalised
-from python_ref.floating.learner import Constant, HalfCosine, Learner, evaluate, initial_state, step, train
+from python_ref.floating.learner import Constant, HalfCosine, Learner, Listed, evaluate, initial_state, step, train
 from python_ref.floating.networks import dense
 from python_ref.floating.objectives import SquaredError
 from python_ref.floating.optimizers import Adam, Plain
 from python_ref.floating.passes import Measured
 from python_ref.spec.activations import Activation
+from python_ref.spec.schedule import Schedule
 
 
 def test_counts() -> None:
@@ -88,6 +89,8 @@ def test_decays() -> None:
     assert Constant().at(10**9) == 1.0
     decay = HalfCosine(100, 0.1)
     assert [decay.at(n) for n in (0, 50, 100, 1000)] == pytest.approx([1.0, 0.55, 0.1, 0.1])
+    listed = Listed(Schedule(((0, -5), (3, -7), (9, -4))))
+    assert [listed.at(n) for n in (0, 2, 3, 8, 9, 100)] == [1.0, 1.0, 0.25, 0.25, 2.0, 2.0]
 
 
 def test_what_is_refused() -> None:
@@ -97,3 +100,5 @@ def test_what_is_refused() -> None:
         initial_state(learner, np.zeros(4))
     with pytest.raises(ValueError, match=r"^Update period must be positive, not 0"):
         Learner(NodePerturbation(network, SquaredError()), update_period=0)
+    with pytest.raises(ValueError, match=r"^Decay of a learner that normalises must be Constant or HalfCosine, not Listed\("):
+        Learner(NodePerturbation(network, SquaredError()), decay=Listed(Schedule(((0, -5), (3, -7)))), normalise=True)

@@ -93,6 +93,20 @@ def test_steps_are_the_oracle_s(kind: Kind, code: str, difference: Difference, p
         assert (ours.evaluations, ours.writes) == (theirs.evaluations, theirs.writes)
 
 
+@pytest.mark.parametrize("optimizer", [Sgd(), Momentum(1)])
+@pytest.mark.parametrize("periods", [(1, 1, 1), (1, 1, 4)], ids=str)
+def test_listed_rates_are_the_oracle_s(periods: tuple[int, int, int], optimizer: Optimizer) -> None:
+    """G contains the rate of each of its steps, also where the rate changes before the next update or while m decays."""
+    spec = design(rate=((0, -6), (5, -8), (10, -4)), periods=periods, optimizer=optimizer, code=WalshCode())
+    learner, (theta, x, t) = of_design.learner(spec), problem(spec)
+    ours, theirs = initial_state(learner, theta), float_oracle.initial_state(spec, theta)
+    for _ in range(20):
+        ours, _ = step(learner, ours, x, t)
+        theirs, _ = float_oracle.step(spec, theirs, (x[0], t[0]))
+        assert ours.theta == pytest.approx(theirs.parameters, abs=1e-11)
+        assert ours.gradient * 2.0**-6 == pytest.approx(theirs.gradient, abs=1e-11)
+
+
 @pytest.mark.parametrize("hidden", Activation)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_network_is_the_oracle_s(kind: Kind, hidden: Activation) -> None:
