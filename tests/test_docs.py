@@ -483,10 +483,12 @@ def test_the_patch_that_adds_an_activation(patched: Path) -> None:
     runs(patched, SOFTSIGN)
 
 
+@pytest.mark.slow
 def test_the_patch_that_adds_a_code(patched: Path) -> None:
     runs(patched, ALTERNATING)
 
 
+@pytest.mark.slow
 def test_the_patch_that_adds_an_optimizer(patched: Path) -> None:
     runs(patched, NESTEROV)
 

@@ -147,7 +147,7 @@ def test_the_hardware_s_phase_wraps_where_the_code_s_does(code: type[Code], kind
     check(spec, steps=code().period(spec.quantities) + 3, restart_at=2)
 
 
-@pytest.mark.parametrize("quantities", [*SIZES[:-1], pytest.param(SIZES[-1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("quantities", [pytest.param(size, marks=() if size in (1, 9) else pytest.mark.slow) for size in SIZES])
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 def test_the_core_draws_the_model_s_signs_at_every_size(code: type[Code], kind: Kind, quantities: int, tmp_path: Path) -> None:

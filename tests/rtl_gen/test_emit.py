@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,14 @@ def check(verilog: str, directory: Path, top: str) -> str:
     return run_yosys([f"read_verilog {VERILOG}", f"hierarchy -check -top {top}", "proc", "check -assert"], directory)
 
 
-@pytest.mark.parametrize("spec", DESIGNS, ids=lambda spec: f"{spec.name}{spec.network.sizes}")
+def slow_unless(quick: bool) -> Any:
+    """The mark of a case that only the slow suite runs."""
+    return () if quick else pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "spec", [pytest.param(spec, id=f"{spec.name}{spec.network.sizes}", marks=slow_unless(spec is DIGITS)) for spec in DESIGNS]
+)
 def test_verilator_and_yosys_find_nothing(spec, tmp_path):
     verilog = emit_verilog(spec)
     assert lint(verilog, tmp_path) == ""
@@ -92,7 +100,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [pytest.param(fault, marks=slow_unless(fault == "UNDRIVEN")) for fault in FAULTS])
 def test_verilator_still_finds(fault, tmp_path):
     """What the comments at the head of the file switch off hides no mistake."""
     verilog = emit_verilog(DESIGNS[-1])

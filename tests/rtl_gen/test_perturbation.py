@@ -139,7 +139,7 @@ def check(spec, steps=7, restart_at=None):
             np.testing.assert_array_equal(np.array(draws), serial_signs(spec, p))
 
 
-@pytest.mark.parametrize("lanes", [1, 62, 63, 127, *(pytest.param(lanes, marks=pytest.mark.slow) for lanes in (126, 200))])
+@pytest.mark.parametrize("lanes", [1, 63, 127, *(pytest.param(lanes, marks=pytest.mark.slow) for lanes in (62, 126, 200))])
 @pytest.mark.parametrize("kind", Kind)
 def test_random_signs_equal_a_serial_shift_register(kind, lanes):
     check(design(kind, LfsrCode(), lanes, 1, False, sizes=(2, 5, 3) if lanes == 1 else (1, 201)), steps=4)

@@ -91,9 +91,8 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "fault", [pytest.param(name, marks=() if name == "multiplier" else pytest.mark.slow) for name in FAULTS], ids=list(FAULTS)
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_one_cell_is_seen(built, tmp_path, fault):
     spec, made, _ = built
     whole = made.verilog.read_text()

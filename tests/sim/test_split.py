@@ -180,6 +180,7 @@ def test_links_that_are_no_operands_are_left_alone() -> None:
     assert split._grouped(chain) == chain
 
 
+@pytest.mark.slow
 def test_a_split_core_is_the_model_bit_for_bit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = []
 

@@ -30,7 +30,11 @@ def tools(process: int) -> set[int]:
 
 @pytest.mark.parametrize(
     ("command", "number"),
-    [(("build", "--board", "icebreaker"), signal.SIGTERM), (("synth",), signal.SIGINT), (("synth",), signal.SIGHUP)],
+    [
+        (("build", "--board", "icebreaker"), signal.SIGTERM),
+        pytest.param(("synth",), signal.SIGINT, marks=pytest.mark.slow),
+        (("synth",), signal.SIGHUP),
+    ],
     ids=["build", "synth", "terminal closed"],
 )
 def test_a_command_that_is_ended_leaves_nothing(command: tuple[str, ...], number: signal.Signals, tmp_path: Path) -> None:

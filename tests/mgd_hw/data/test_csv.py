@@ -756,7 +756,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("round_trip")
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(made=tables(plain=False))
 def test_round_trip_of_what_is_told(folder: Path, made: Written) -> None:
     """With label, header, delimiter and decimal mark given, every table is read back, and nothing is guessed."""
@@ -765,7 +765,7 @@ def test_round_trip_of_what_is_told(folder: Path, made: Written) -> None:
     assert table.guesses == ()
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(made=tables(plain=True))
 def test_round_trip_of_what_is_guessed(folder: Path, made: Written) -> None:
     """Tables that leave no doubt are read back without a word about them."""
@@ -773,7 +773,7 @@ def test_round_trip_of_what_is_guessed(folder: Path, made: Written) -> None:
     assert made.same(table), table
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(made=tables(plain=False))
 def test_round_trip_is_never_silently_different(folder: Path, made: Written) -> None:
     """Whatever else is read back the same, or is refused, or tells the guesses that are wrong, whose keys mend it."""
@@ -794,7 +794,7 @@ def test_round_trip_is_never_silently_different(folder: Path, made: Written) -> 
         event(f"the same with {', '.join(sorted(options)) or 'no'} key")
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(
     delimiter=st.sampled_from(",;|"),
     junk=st.lists(st.text('"",,a1 \'\\\r\n\t', max_size=10).map(lambda text: text.replace('"a', '"')), min_size=1, max_size=5),
