@@ -20,7 +20,7 @@ from sim.engines.frames import OutputReceiver
 from sim.engines.split import split_model, without_zero_words
 from sim.error import SimulationError, ToolError, VerilogError
 from sim.ports import Ports
-from sim.process import build_stamp, read_while_alive, tail
+from sim.process import build_stamp, follow, piped_output, tail
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -273,13 +273,7 @@ def run_cxxrtl(
         str(stalls.seed if stalls else 1),
         str(stalls.share if stalls else 0),
     ]
-    receiver = OutputReceiver(ports, program, feed, patience, outcome)
-
-    def receive(data: bytes) -> None:
-        receiver.receive(data)
-        if progress is not None:
-            progress(receiver.outcome)
-
+    receiver = OutputReceiver(ports, program, feed, patience, outcome, progress)
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*command, *([str(waves.resolve())] if waves else [])],
@@ -289,7 +283,7 @@ def run_cxxrtl(
             stderr=errors,
             start_new_session=True,
         )
-        code = read_while_alive(process, receive, silence=silence)
+        code = follow(process, piped_output(process), receiver.receive, silence=silence)
     if code == 2:
         raise SimulationError(f"Module {ports.top} cannot be run as a core: {tail(log, 1)}")
     if code != 0 or not receiver.done:
