@@ -7,13 +7,15 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 from rtl_gen.toolchain.child import child, end
 from sim.error import TOO_SLOW, CoreError, SimulationError
 
-__all__ = ["build_stamp", "call", "child_environment", "read_while_alive"]
+__all__ = ["build_stamp", "call", "child_environment", "follow", "piped_output", "written_output"]
 
 
 def child_environment() -> dict[str, str]:
@@ -64,30 +66,62 @@ def call(
     return process.returncode
 
 
-def read_while_alive(process: subprocess.Popen, receive: Callable[[bytes], None], *, silence: float) -> int:
-    """Pass the output of a simulator to ``receive`` until its process ends; return the exit code.
+def piped_output(process: subprocess.Popen) -> Generator[bytes]:
+    """Yield the standard output of a process until it closes; an empty string after each second without output."""
+    assert process.stdout is not None
+    with process.stdout as stdout, selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        while True:
+            if not selector.select(timeout=1.0):
+                yield b""
+            elif data := os.read(stdout.fileno(), 1 << 20):
+                yield data
+            else:
+                return
+
+
+def written_output(process: subprocess.Popen, file: BinaryIO) -> Generator[bytes]:
+    """Yield what a process appends to ``file`` until the process ends; an empty string each time that there is nothing new."""
+    while True:
+        ended = process.poll() is not None
+        if data := file.read(1 << 22):
+            yield data
+        elif ended:
+            return
+        else:
+            time.sleep(0.02)
+            yield b""
+
+
+def follow(process: subprocess.Popen, output: Generator[bytes], receive: Callable[[bytes], None], *, silence: float) -> int:
+    """Pass the output of a simulator to ``receive`` until it ends; return the exit code. After any error, the simulator is ended.
+
+    Parameters
+    ----------
+    process : Popen
+        Process of the simulator, the leader of a session.
+    output : generator of bytes
+        Output of the process, as :func:`piped_output` or :func:`written_output` yields it.
+    receive : callable
+        Function that is called with each piece of the output.
+    silence : float
+        Seconds without output after which the simulator is ended.
 
     Raises
     ------
     CoreError
         If there is no output for ``silence`` seconds.
     """
-    assert process.stdout is not None
+    last_output = time.monotonic()
     try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            last_output = time.monotonic()
-            while True:
-                if selector.select(timeout=1.0):
-                    data = os.read(process.stdout.fileno(), 1 << 20)
-                    if not data:
-                        return process.wait()
+        with closing(output):
+            for data in output:
+                if data:
                     receive(data)
                     last_output = time.monotonic()
                 elif time.monotonic() - last_output > silence:
                     raise CoreError(f"The core kept the simulator busy with one cycle for {silence:g} s: is there a combinational loop?")
+        return process.wait()
     except BaseException:
         end(process)
         raise
-    finally:
-        process.stdout.close()

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mgd_hw.data.loading import Ranges, ranges, read_raw
 from mgd_hw.data.raw import RawSamples
@@ -20,7 +20,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.network import Initialization, Network, Scheme
-from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
@@ -51,6 +51,15 @@ def design_of(given: Given, text: str) -> Design:
     return _Builder(given, text).design()
 
 
+class _Widened(NamedTuple):
+    """A format that was derived from samples which are not scaled, and is wider for them."""
+
+    width: int
+    scaling_key: str
+    said: str
+    remedy: str
+
+
 class _Builder:
     """Derives what a file leaves out, and notes each derived value with its reason."""
 
@@ -58,6 +67,7 @@ class _Builder:
         self.given, self.text, self.values, self.refuse = given, text, given.values, given.refuse
         self.derived: list[Derived] = []
         self.raw: RawSamples | None = None
+        self.widened: list[_Widened] = []
 
     def get(self, key: str, default: object, why: str | None = None, show: object = None) -> Any:
         """The value that the file gives, or the default, which is noted where a reason is given."""
@@ -75,22 +85,33 @@ class _Builder:
         check_layers(self.given, network)
         data = self.data(task, network)
         seen = self.unscaled(data)
-        formats_known = self.formats(network, data, seen)
-        perturbation = self.perturbation(network, formats_known)
-        optimizer = self.optimizer()
-        schedule = self.schedule(network, perturbation, optimizer, seen)
-        hardware = self.hardware(network, schedule)
         try:
-            spec = DesignSpec(name, network, perturbation, schedule, optimizer, formats_known, hardware)
+            spec = self.machine(name, network, data, seen)
         except DesignError as error:
-            if data.target_scaling is not Scaling.NONE or seen is None or seen.targets is None or "formats.activation" in self.values:
-                raise
-            reason = f"the targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}, for which {error.key} is too wide: {error.reason}"
-            raise self.refuse("data.target_scaling", reason, "Leave it out, so that targets are scaled.", "none") from None
+            raise self.cause(error, name, network, data) from None
         spec = self.within_accumulator(spec)
         self.note_formats(spec)
         compare, float_only = self.compare(spec, task), read_float_only(self.given)
         return Design(self.given.path, self.text, spec, data, compare, tuple(self.derived), float_only, self.raw)
+
+    def machine(self, name: str, network: Network, data: DataSpec, seen: Ranges | None) -> DesignSpec:
+        formats = self.formats(network, data, seen)
+        perturbation = self.perturbation(network, formats)
+        optimizer = self.optimizer()
+        schedule = self.schedule(network, perturbation, optimizer, seen)
+        return DesignSpec(name, network, perturbation, schedule, optimizer, formats, self.hardware(network, schedule))
+
+    def cause(self, error: DesignError, name: str, network: Network, data: DataSpec) -> Exception:
+        """The error of the scaling, if the machine can be built but for the range of the samples; ``error`` otherwise."""
+        if not self.widened:
+            return error
+        try:
+            self.machine(name, network, data, None)
+        except DesignError:
+            return error
+        widest = max(self.widened)
+        reason = f"{widest.said}, which the machine cannot hold: {error.key}: {error.reason}"
+        return self.refuse(widest.scaling_key, reason, widest.remedy, "none")
 
     def name(self) -> str:
         stem = re.sub(r"[^A-Za-z0-9_]", "_", self.given.path.stem)[:64] or "design"
@@ -214,6 +235,19 @@ class _Builder:
         found = ranges(data, self.raw)
         return found if data.scaling is Scaling.NONE else replace(found, power=0.0)
 
+    def widen(self, key: str, like: Fixed, what: str, reach: tuple[float, float]) -> Fixed:
+        """The format ``key`` of inputs or targets that are not scaled: ``like``, or a wider one that holds the range of the samples."""
+        if key in self.values:
+            return like
+        width, scaling_key = (UNSCALED_BITS, "data.scaling") if what == "inputs" else (UNSCALED_TARGET_BITS, "data.target_scaling")
+        found, said = covering(*reach, like, width), f"the {what} reach from {reach[0]:g} to {reach[1]:g}"
+        remedy = f"Leave it out, so that {what} are scaled."
+        if found is None:
+            raise self.refuse(scaling_key, f"{said}, which no format of {MAX_BITS} bits holds", remedy, "none")
+        if found != like:
+            self.widened.append(_Widened(found.width, scaling_key, said, remedy))
+        return found
+
     def formats(self, network: Network, data: DataSpec, seen: Ranges | None) -> Formats:
         used = {network.output} | ({network.hidden} if len(network.sizes) > 2 else set())
         scaled = data.scaling is not Scaling.NONE
@@ -226,11 +260,11 @@ class _Builder:
             activation = replace(activation, integer_bits=activation.integer_bits + 1)
         if seen is not None and seen.targets is not None and data.target_scaling is Scaling.NONE:
             shown += f", and targets reach from {seen.targets[0]:g} to {seen.targets[1]:g}"
-            activation = covering(*seen.targets, activation, UNSCALED_TARGET_BITS)
+            activation = self.widen("formats.activation", activation, "targets", seen.targets)
         get = self.get
         unscaled, why = Fixed(True, 4, 8), "inputs are not scaled"
         if seen is not None:
-            unscaled = covering(*seen.inputs, unscaled, UNSCALED_BITS)
+            unscaled = self.widen("formats.input", unscaled, "inputs", seen.inputs)
             why = f"inputs are not scaled, and reach from {seen.inputs[0]:g} to {seen.inputs[1]:g}"
 
         def cast(name: str, rounding: Rounding) -> Cast:

@@ -31,7 +31,7 @@ from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from mgd_hw.learn.runs import MODELS, TITLES, FractionCallback, Model, Paired, Training, paired
 from mgd_hw.learn.trainers import start_of, trainers_of, warm_up
-from python_ref.floating import of_design
+from python_ref.spec.digest import digest_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -331,35 +331,45 @@ def compare_models(
     KeyboardInterrupt
         If it was interrupted before one model finished a run; later, what there is is returned.
     """
-    progress = progress or NullProgress()
-    if design.float_only.requests:
-        return _compare_software(design, data, seeds=seeds, steps=steps, start=start, judged_by=judged_by, progress=progress)
-    spec = design.spec
-    progress.status("Compiling the fast models; only the first run after an installation takes long.")
-    warm_up(design, data)
-    defined = of_design.network(spec).differentiable
-    models = MODELS if defined else MODELS[:2]
+    progress, spec, left_out = progress or NullProgress(), design.spec, _left_out(design)
+    models = tuple(name for name in MODELS if name not in left_out)
+    if "fixed" in models:
+        progress.status("Compiling the fast models; only the first run after an installation takes long.")
+        warm_up(design, data)
     runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), progress)
-    note = "" if defined else "back-propagation is not defined for the activation sign, which has no slope"
-    found = {name: _model(design, data, runs[name], name, steps, note if name == "backprop" else "", board) for name in MODELS}
-    agreed = agreement(design, data, start_of(spec, spec.network.initial.seed, start)) if defined and not interrupted else None
+    found = {name: _model(design, data, runs[name], name, steps, left_out.get(name, ""), board) for name in MODELS}
+    agreed = None
+    if models == MODELS and not interrupted:
+        agreed = agreement(design, data, start_of(spec, spec.network.initial.seed, start))
     return Comparison(
-        spec.name,
-        spec.digest,
-        data.source,
-        judged_by,
-        steps,
-        min(len(runs[name]) for name in models),
-        found["float"],
-        found["fixed"],
-        found["backprop"],
-        paired(found["fixed"], found["float"]),
-        paired(found["float"], found["backprop"]),
-        agreed,
-        data.summary,
-        data.kind,
-        interrupted,
+        design=spec.name,
+        digest=digest_of({"spec": spec, "float_only": design.float_only}) if design.float_only.requests else spec.digest,
+        source=data.source,
+        judged_by=judged_by,
+        steps=steps,
+        seeds=min(len(runs[name]) for name in models),
+        **found,
+        fixed_less_float=paired(found["fixed"], found["float"]),
+        float_less_backprop=paired(found["float"], found["backprop"]),
+        agreement=agreed,
+        data=data.summary,
+        kind=data.kind,
+        interrupted=interrupted,
     )
+
+
+def _left_out(design: Design) -> dict[str, str]:
+    """The models that there are not of a design, by name, each with the reason as a clause."""
+    left_out = {}
+    if design.float_only.requests:
+        key, value = design.float_only.requests[0]
+        left_out["fixed"] = f"no fixed model: {FLOAT_ONLY_KEYS[key]} has no hardware yet ({key} = {value})"
+    if not has_slopes(design):
+        what = "the activation sign, which has no slope"
+        if design.float_only.external is not None:
+            what = "a forward pass outside, of which nothing is known but its cost"
+        left_out["backprop"] = f"back-propagation is not defined for {what}"
+    return left_out
 
 
 def _train_all(
@@ -391,42 +401,6 @@ def _train_all(
             raise
         return runs, True
     return runs, False
-
-
-def _compare_software(
-    design: Design, data: Data, *, seeds: int, steps: int, start: np.ndarray | None, judged_by: str, progress: Progress
-) -> Comparison:
-    """The same for a design that no hardware does: there is no fixed model of it."""
-    from python_ref.spec.digest import digest_of
-
-    spec = design.spec
-    models = ("float", "backprop") if has_slopes(design) else ("float",)
-    runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), progress)
-    key, value = design.float_only.requests[0]
-    notes = {"fixed": f"no fixed model: {FLOAT_ONLY_KEYS[key]} has no hardware yet ({key} = {value})"}
-    if len(models) == 1:
-        what = "the activation sign, which has no slope"
-        if design.float_only.external is not None:
-            what = "a forward pass outside, of which nothing is known but its cost"
-        notes["backprop"] = f"back-propagation is not defined for {what}"
-    found = {name: _model(design, data, runs[name], name, steps, notes.get(name, "")) for name in MODELS}
-    return Comparison(
-        spec.name,
-        digest_of({"spec": spec, "float_only": design.float_only}),
-        data.source,
-        judged_by,
-        steps,
-        min(len(runs[name]) for name in models),
-        found["float"],
-        found["fixed"],
-        found["backprop"],
-        paired(found["fixed"], found["float"]),
-        paired(found["float"], found["backprop"]),
-        None,
-        data.summary,
-        data.kind,
-        interrupted,
-    )
 
 
 def _model(design: Design, data: Data, runs: list[Training], name: str, steps: int, note: str, board: Board | None = None) -> Model:

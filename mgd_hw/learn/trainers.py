@@ -66,42 +66,34 @@ def _curve(found: Curve, data: Data, n_out: int) -> dict[str, np.ndarray]:
 def _train_float(task: _Task, progress: FractionCallback) -> Training:
     from python_ref.floating.online import train
 
-    train_part, test = task.data.train, task.data.test
+    spec, data, n_out = task.spec, task.data, task.spec.network.n_out
     begun = time.perf_counter()
     result = train(
-        task.spec,
+        spec,
         task.parameters,
-        train_part.inputs,
-        train_part.targets,
+        data.train.inputs,
+        data.train.targets,
         task.order,
         task.steps,
-        evaluation=(test.inputs, test.targets),
+        evaluation=(data.test.inputs, data.test.targets),
         record_every=task.record_every,
         progress=lambda done: progress(done / task.steps),
     )
     seconds = time.perf_counter() - begun
-    curve = _curve(result.curve, task.data, task.spec.network.n_out)
-    return _real_training(task, result.parameters, seconds, result.evaluations, result.writes, curve)
-
-
-def _real_training(
-    task: _Task, parameters: np.ndarray, seconds: float, evaluations: int, writes: int, curve: dict[str, np.ndarray]
-) -> Training:
-    """A finished run of a model in real numbers."""
-    data, n_out = task.data, task.spec.network.n_out
-    with np.errstate(all="ignore"):  # a run that diverged is told by its cost
-        answers = of_design.outputs(task.spec, parameters, data.test.inputs)
-    start = of_design.evaluate(task.spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
+    curve = _curve(result.curve, data, n_out)
+    with np.errstate(all="ignore"):  # the cost of a run that diverged shows it
+        answers = of_design.outputs(spec, result.parameters, data.test.inputs)
+    start = of_design.evaluate(spec, task.parameters, data.test.inputs, data.test.targets)[1] / n_out
     cost = float(curve["cost"][-1])
     return Training(
         seed=task.seed,
         **data.kind.verdict(answers),
         cost=cost,
         seconds=seconds,
-        evaluations=evaluations,
-        writes=writes,
+        evaluations=result.evaluations,
+        writes=result.writes,
         curve=curve,
-        parameters=parameters,
+        parameters=result.parameters,
         failure=failure(data, cost, start),
     )
 
@@ -171,19 +163,19 @@ def trainers_of(
     """
     seed = design.spec.network.initial.seed + number
     own = design.with_seed(seed) if number else design
-    if not design.float_only.requests:
-        from python_ref.floating import online
+    from python_ref.floating import online
 
-        task = _Task(design, own.spec, data, seed, number, steps, start_of(own.spec, seed, start))
-        trainers: dict[str, Callable[[FractionCallback], Training]] = {name: partial(train, task) for name, train in _TRAINERS.items()}
+    found: dict[str, Callable[[FractionCallback], Training]]
+    if design.float_only.requests:
+        raw = start_of(own.spec, seed, start) if design.float_only.architecture == "dense" else None
+        order = replace(data.order, seed=data.order.seed + number)
+        found = {"float": partial(train_mgd, own, data, own.spec.perturbation.seed, order, steps, raw)}
+    else:
+        raw = start_of(own.spec, seed, start)
+        task = _Task(design, own.spec, data, seed, number, steps, raw)
+        found = {name: partial(train, task) for name, train in _TRAINERS.items()}
         if not online.has_rule(own.spec.optimizer):
-            trainers["float"] = partial(_train_by_learner, task)
-        return trainers | ({"backprop": partial(train_backprop, own, data, seed, task.raw)} if has_slopes(design) else {})
-    raw = start_of(own.spec, seed, start) if design.float_only.architecture == "dense" else None
-    order = replace(data.order, seed=data.order.seed + number)
-    found: dict[str, Callable[[FractionCallback], Training]] = {
-        "float": partial(train_mgd, own, data, own.spec.perturbation.seed, order, steps, raw)
-    }
+            found["float"] = partial(_train_by_learner, task)
     if has_slopes(design):
         found["backprop"] = partial(train_backprop, own, data, seed, raw)
     return found

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +18,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from python_ref.spec.error import ToolError
-from rtl_gen.toolchain.child import end
 from sim.engines.cxxrtl import find_compiler
 from sim.engines.frames import OutputReceiver
 from sim.error import BROKEN, CoreError, SimulationError, VerilogError, not_a_core
 from sim.ports import Ports
-from sim.process import build_stamp, call, child_environment
+from sim.process import build_stamp, call, child_environment, follow, written_output
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -264,15 +262,10 @@ def run_cocotb(
         "waves": waves is not None,
         "timescale": _TIMESCALE,
     }
-    receiver = OutputReceiver(ports, program, feed, patience, outcome)
+    receiver = OutputReceiver(ports, program, feed, patience, outcome, progress)
     with log.open("wb") as errors, output.open("rb") as frames:
         process = _start(_job(simulator, "test", arguments), directory, env, errors)
-        try:
-            if not _follow(process, frames, receiver, progress, silence):
-                raise CoreError(f"The core kept {simulator} busy with one cycle for {silence:g} s: is there a combinational loop?")
-        except BaseException:
-            end(process)
-            raise
+        follow(process, written_output(process, frames), receiver.receive, silence=silence)
     if undefined.exists():
         raise CoreError(undefined.read_text(encoding="utf-8"))
     if refused.exists():
@@ -299,26 +292,6 @@ def _start(job: str, directory: Path, env: dict[str, str], errors: BinaryIO) -> 
     process.stdin.write(job.encode())
     process.stdin.close()
     return process
-
-
-def _follow(
-    process: subprocess.Popen, frames: BinaryIO, receiver: OutputReceiver, progress: Callable[[Outcome], None] | None, silence: float
-) -> bool:
-    """Receive the output of a bench until its process ends; return False once there was none for ``silence`` seconds."""
-    last_output = time.monotonic()
-    while True:
-        ended = process.poll() is not None
-        if data := frames.read(1 << 22):
-            receiver.receive(data)
-            last_output = time.monotonic()
-            if progress is not None:
-                progress(receiver.outcome)
-        elif ended:
-            return True
-        elif time.monotonic() - last_output > silence:
-            return False
-        else:
-            time.sleep(0.02)
 
 
 def _keep_waves(directory: Path, waves: Path) -> None:

@@ -21,7 +21,7 @@ from sim.engines.frames import OutputReceiver
 from sim.engines.split import split_model, without_zero_words
 from sim.error import BROKEN, TOO_SLOW, SimulationError, VerilogError, last_line, not_a_core, tail
 from sim.ports import Ports
-from sim.process import build_stamp, read_while_alive
+from sim.process import build_stamp, follow, piped_output
 from sim.program import Program
 from sim.run import Outcome, Stalls
 
@@ -276,13 +276,7 @@ def run_cxxrtl(
         str(stalls.seed if stalls else 1),
         str(stalls.share if stalls else 0),
     ]
-    receiver = OutputReceiver(ports, program, feed, patience, outcome)
-
-    def receive(data: bytes) -> None:
-        receiver.receive(data)
-        if progress is not None:
-            progress(receiver.outcome)
-
+    receiver = OutputReceiver(ports, program, feed, patience, outcome, progress)
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*command, *([str(waves.resolve())] if waves else [])],
@@ -292,7 +286,7 @@ def run_cxxrtl(
             stderr=errors,
             start_new_session=True,
         )
-        code = read_while_alive(process, receive, silence=silence)
+        code = follow(process, piped_output(process), receiver.receive, silence=silence)
     if code == 2:
         raise VerilogError(not_a_core(ports.top, last_line(tail(log))))
     if code != 0 or not receiver.done:

@@ -61,6 +61,8 @@ class OutputReceiver:
         Number of idle cycles after which the simulator reports a stuck core, for the error message.
     outcome : Outcome or None
         Object to fill in; None takes a new one.
+    progress : callable or None
+        Called with the outcome so far after each piece of output.
 
     Attributes
     ----------
@@ -71,13 +73,20 @@ class OutputReceiver:
     """
 
     def __init__(
-        self, ports: Ports, program: Program, feed: Callable[[str, np.ndarray], None], patience: int, outcome: Outcome | None = None
+        self,
+        ports: Ports,
+        program: Program,
+        feed: Callable[[str, np.ndarray], None],
+        patience: int,
+        outcome: Outcome | None = None,
+        progress: Callable[[Outcome], None] | None = None,
     ) -> None:
         self.outcome = outcome or Outcome()
         self.done = False
         self._program = program
         self._feed = feed
         self._patience = patience
+        self._progress = progress
         self._words = [ports.payload_words(event) for event in EVENTS]
         self._data = bytearray()
 
@@ -103,6 +112,8 @@ class OutputReceiver:
             self._frame(kind, rows, bytes(self._data[position + 8 : position + 8 + size]))
             position += 8 + size
         del self._data[:position]
+        if self._progress is not None:
+            self._progress(self.outcome)
 
     def _frame(self, kind: int, rows: int, data: bytes) -> None:
         if kind < len(EVENTS):
