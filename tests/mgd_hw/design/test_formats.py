@@ -163,9 +163,7 @@ def test_values_too_large_for_any_format_are_refused_with_no_format_proposed(tmp
         Refusal, match=r'data\.scaling = "none": the inputs reach from 0 to 2\.55e\+29, which no format of 63 bits holds\. '
     ):
         design(tmp_path, X * 1e27, Y, data='scaling = "none"\n')
-    with pytest.raises(
-        Refusal, match=r'data\.scaling = "none": the inputs reach from 0 to 2\.55e\+14, .*\. Leave it out, so that inputs '
-    ):
+    with pytest.raises(Refusal, match=r'data\.scaling = "none": the inputs reach from 0 to 2\.55e\+14, .*\. Leave it out, so that inputs '):
         design(tmp_path, X * 1e12, Y, data='scaling = "none"\n')
 
 
