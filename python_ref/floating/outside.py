@@ -1,4 +1,4 @@
-"""A forward pass that is the user's own: a Python function, or another process, such as one that drives a chip. MGD needs no model
+"""Forward passes supplied by the user: a Python function, or another process, such as one that drives a chip. MGD needs no model
 of either.
 
 A process reads requests from its standard input and answers each on its standard output, in one of two protocols:
@@ -6,10 +6,11 @@ A process reads requests from its standard input and answers each on its standar
 *lines*: a request is one line of JSON, ``{"parameters": […], "inputs": [[…], …], "targets": [[…], …]}``; its answer is one line,
 ``{"costs": […]}``, a cost per sample, or ``{"error": "…"}``.
 
-*frames*: a request is four unsigned 32-bit numbers, P, B, n_in and n_out, and then P + B·n_in + B·n_out doubles: the parameters,
-the inputs and the targets, row by row; its answer is an unsigned 32-bit number, B, and as many doubles. All of it little-endian.
+*frames*: a request is four unsigned 32-bit numbers, P, B, n_in and n_out, followed by P + B·n_in + B·n_out doubles: the parameters,
+the inputs and the targets, row by row; its answer is an unsigned 32-bit number, B, followed by B doubles. All numbers are little-endian.
 
-What the process writes to its standard error is shown if it fails. At the end its standard input is closed, which asks it to stop.
+If the process fails, the error message shows the last line of its standard error. At the end, its standard input is closed as a request
+to stop.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from python_ref.spec.error import Refusal
 __all__ = ["Called", "OutsideError", "Process"]
 
 LONGEST_ANSWER = 1 << 28
-"""Bytes of the longest answer that is read."""
+"""Maximum size of an answer, in bytes."""
 
 
 class OutsideError(Refusal):
-    """A forward pass of the user's that did not do what it should.
+    """A forward pass of the user's that failed, or returned an invalid result.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class OutsideError(Refusal):
 
 
 def _checked(costs: object, batch: int, who: str) -> np.ndarray:
-    """Costs of a batch (float64, shape (B,)), known to be so many finite numbers."""
+    """Return costs as an array (float64, shape (B,)), after checking that they are as many finite numbers as there are samples."""
     try:
         found = np.asarray(costs, dtype=np.float64)
     except (TypeError, ValueError):
@@ -65,14 +66,14 @@ def _checked(costs: object, batch: int, who: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Called:
-    """A :class:`~python_ref.floating.passes.Measurable` made of a function.
+    """A :class:`~python_ref.floating.passes.Measurable` that calls a Python function.
 
     Parameters
     ----------
     function : callable
-        Of parameters (shape (P,)), inputs (shape (B, n_in)) and targets (shape (B, n_out)); returns a cost per sample (shape (B,)).
+        Function of parameters (shape (P,)), inputs (shape (B, n_in)) and targets (shape (B, n_out)) that returns costs (shape (B,)).
     size : int
-        P, the number of parameters that the function takes.
+        Number P of parameters that the function takes.
     """
 
     function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -80,11 +81,11 @@ class Called:
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """One block."""
+        """All parameters as one block."""
         return (Block("outside", (self.size,)),)
 
     def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """C of each sample (float64, shape (B,)).
+        """Return C of each sample (float64, shape (B,)).
 
         Raises
         ------
@@ -100,25 +101,25 @@ class Called:
 
 
 class Process:
-    """A :class:`~python_ref.floating.passes.Measurable` that is another process; a context manager.
+    """A :class:`~python_ref.floating.passes.Measurable` that runs another process; a context manager.
 
     Parameters
     ----------
     command : sequence of str
         Program to run, followed by its arguments.
     size : int
-        P, the number of parameters that the process takes.
+        Number P of parameters that the process takes.
     frames : bool
-        Whether it speaks *frames*; else *lines*.
+        Whether the process uses the protocol *frames* instead of *lines*.
     timeout : float
-        Seconds that it may take to answer.
+        Maximum time for an answer, in seconds.
     folder : path or None
-        Where it runs; None: here.
+        Working directory of the process; None takes the current one.
 
     Raises
     ------
     OutsideError
-        If it cannot be started.
+        If the process cannot be started.
     """
 
     def __init__(
@@ -142,11 +143,11 @@ class Process:
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """One block."""
+        """All parameters as one block."""
         return (Block("outside", (self.size,)),)
 
     def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """C of each sample (float64, shape (B,)).
+        """Return C of each sample (float64, shape (B,)).
 
         Raises
         ------
@@ -167,7 +168,7 @@ class Process:
             raise
 
     def close(self) -> None:
-        """Ask the process to stop, and stop it if it does not."""
+        """Ask the process to stop, and kill it if it does not."""
         self._requests.put(None)
         try:
             self._process.wait(timeout=1.0)
@@ -184,7 +185,7 @@ class Process:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    # -- What goes over the wire ------------------------------------------------------------------------------------
+    # -- Protocol ---------------------------------------------------------------------------------------------------
 
     def _request(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> bytes:
         arrays = [np.asarray(each, "<f8") for each in (theta, inputs, targets)]
@@ -207,7 +208,7 @@ class Process:
             raise OutsideError(f"{self._who} answered {shown!r}", 'Answer a line such as {"costs": [0.25]}.') from None
 
     def _ending(self) -> OutsideError:
-        """The error of a process that gives no more answers."""
+        """Return the error to raise when the process gives no more answers."""
         try:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
@@ -218,7 +219,7 @@ class Process:
         return OutsideError(f"{self._who} ended with exit code {code}{last}", "Mend it, so that it answers every request.")
 
     def _send(self) -> None:
-        """Write requests until there is None: in a thread of its own, since a process that does not read would hold us for ever."""
+        """Write requests up to None, in a separate thread, since a write to a process that does not read would block."""
         pipe = self._process.stdin
         assert pipe is not None
         try:
@@ -226,12 +227,12 @@ class Process:
                 pipe.write(request)
                 pipe.flush()
         except (OSError, ValueError):
-            pass  # the process is gone; whoever waits for its answer learns so
+            pass  # the process has ended; the missing answer makes costs raise an error
         with contextlib.suppress(OSError):
             pipe.close()
 
     def _listen(self) -> None:
-        """Put every answer, and None when there are no more."""
+        """Queue every answer, then None once the process gives no more, in a separate thread."""
         pipe = self._process.stdout
         assert pipe is not None
         try:
