@@ -51,16 +51,16 @@ class OutsideError(Refusal):
     """
 
 
-def _checked(costs: object, batch: int, who: str) -> np.ndarray:
+def _checked(costs: object, batch: int, subject: str) -> np.ndarray:
     """Return costs as an array (float64, shape (B,)), after checking that they are as many finite numbers as there are samples."""
     try:
         found = np.asarray(costs, dtype=np.float64)
     except (TypeError, ValueError):
-        raise OutsideError(f"{who} returned what are not numbers: {str(costs)[:80]!r}", "Return one cost per sample.") from None
+        raise OutsideError(f"{subject} returned values that are not numbers: {str(costs)[:80]!r}", "Return one cost per sample.") from None
     if found.shape != (batch,):
-        raise OutsideError(f"{who} returned costs of shape {found.shape!r} for {batch} samples", "Return one cost per sample.")
+        raise OutsideError(f"{subject} returned costs of shape {found.shape!r} for {batch} samples", "Return one cost per sample.")
     if not np.isfinite(found).all():
-        raise OutsideError(f"{who} returned a cost that is not finite, {found[~np.isfinite(found)][0]}", "Return finite costs.")
+        raise OutsideError(f"{subject} returned a cost that is not finite, {found[~np.isfinite(found)][0]}", "Return finite costs.")
     return found
 
 
@@ -96,7 +96,7 @@ class Called:
             found = self.function(theta, inputs, targets)
         except Exception as error:
             reason = f"The function of the forward pass failed: {type(error).__name__}: {error}"
-            raise OutsideError(reason, "Mend the function.") from error
+            raise OutsideError(reason, "Fix the function.") from error
         return _checked(found, len(inputs), "The function of the forward pass")
 
 
@@ -129,16 +129,16 @@ class Process:
         self.size = size
         self.frames = frames
         self.timeout = timeout
-        self._who = f"The process {' '.join(self.command)[:80]!r}"
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._subject = f"The process {' '.join(self.command)[:80]!r}"
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         try:
-            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, cwd=folder)
+            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, cwd=folder)
         except (OSError, ValueError) as error:
-            self._said.close()
-            raise OutsideError(f"{self._who} cannot be started ({error})", "Give the command of a program.") from None
+            self._stderr.close()
+            raise OutsideError(f"{self._subject} cannot be started ({error})", "Give the command of a program.") from None
         self._answers: queue.Queue[bytes | None] = queue.Queue()
         self._requests: queue.Queue[bytes | None] = queue.Queue()
-        for work in (self._listen, self._send):
+        for work in (self._receive, self._send):
             threading.Thread(target=work, daemon=True).start()
 
     @property
@@ -159,10 +159,10 @@ class Process:
             try:
                 answer = self._answers.get(timeout=self.timeout)
             except queue.Empty:
-                raise OutsideError(f"{self._who} did not answer within {self.timeout:g} s", "Mend it, or give it more time.") from None
+                raise OutsideError(f"{self._subject} did not answer within {self.timeout:g} s", "Fix it, or give it more time.") from None
             if answer is None:
                 raise self._ending()
-            return _checked(self._read(answer), len(inputs), self._who)
+            return _checked(self._read(answer), len(inputs), self._subject)
         except OutsideError:
             self.close()
             raise
@@ -177,7 +177,7 @@ class Process:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self._said.close()
+        self._stderr.close()
 
     def __enter__(self) -> Process:
         return self
@@ -199,24 +199,24 @@ class Process:
         if self.frames:
             return np.frombuffer(answer, "<f8")
         try:
-            said = json.loads(answer)
-            if isinstance(said, dict) and "error" in said:
-                raise OutsideError(f"{self._who} reports an error: {str(said['error'])[:200].rstrip('.')}", "Mend its cause.")
-            return said["costs"]
+            parsed = json.loads(answer)
+            if isinstance(parsed, dict) and "error" in parsed:
+                raise OutsideError(f"{self._subject} reports an error: {str(parsed['error'])[:200].rstrip('.')}", "Fix its cause.")
+            return parsed["costs"]
         except (ValueError, TypeError, KeyError, RecursionError):
             shown = answer[:80].decode(errors="replace").rstrip("\n")
-            raise OutsideError(f"{self._who} answered {shown!r}", 'Answer a line such as {"costs": [0.25]}.') from None
+            raise OutsideError(f"{self._subject} answered {shown!r}", 'Answer a line such as {"costs": [0.25]}.') from None
 
     def _ending(self) -> OutsideError:
         """Return the error to raise when the process gives no more answers."""
         try:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
-            return OutsideError(f"{self._who} closed its standard output, or answered a frame that cannot be", "Answer every request.")
-        self._said.seek(0)
-        lines = [line for line in self._said.read()[-4096:].decode(errors="replace").splitlines() if line.strip()]
+            return OutsideError(f"{self._subject} closed its standard output, or answered with an invalid frame", "Answer every request.")
+        self._stderr.seek(0)
+        lines = [line for line in self._stderr.read()[-4096:].decode(errors="replace").splitlines() if line.strip()]
         last = f": {lines[-1].strip()[:200].rstrip('.')}" if lines else ""
-        return OutsideError(f"{self._who} ended with exit code {code}{last}", "Mend it, so that it answers every request.")
+        return OutsideError(f"{self._subject} ended with exit code {code}{last}", "Fix it, so that it answers every request.")
 
     def _send(self) -> None:
         """Write requests up to None, in a separate thread, since a write to a process that does not read would block."""
@@ -231,7 +231,7 @@ class Process:
         with contextlib.suppress(OSError):
             pipe.close()
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         """Queue every answer, then None once the process gives no more, in a separate thread."""
         pipe = self._process.stdout
         assert pipe is not None
