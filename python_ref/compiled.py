@@ -1,4 +1,4 @@
-"""Compilation of hot loops, in one place: import this module where it is needed, since it imports numba."""
+"""Compilation of hot loops by numba; import this module only where it is used, since it imports numba."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["compiled"]
 
 @cache
 def _sources() -> str:
-    """Digest of this package's sources."""
+    """Return a digest of this package's sources."""
     sha = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         sha.update(path.read_bytes())
@@ -23,15 +23,15 @@ def _sources() -> str:
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that compiles, and keeps the result on disk where that is possible.
+    """Return a decorator that compiles a function and caches the result on disk if possible.
 
-    What is kept holds for the sources of this whole package: numba itself looks only at the file of a function, not at those of the
+    The cache is valid only for the sources of this whole package; numba itself checks the file of a function, but not the files of the
     functions that it calls.
 
     Parameters
     ----------
     **options
-        As :func:`numba.njit` takes them.
+        Keyword arguments of :func:`numba.njit`.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +39,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
             found = numba.njit(cache=True, **options)(function)
             kept = found._cache._cache_file
             kept._source_stamp = (kept._source_stamp, _sources())
-        except (RuntimeError, AttributeError):  # numba finds no directory that it could write, or keeps its results otherwise
+        except (RuntimeError, AttributeError):  # numba finds no writable directory, or has a different cache
             return numba.njit(**options)(function)
         return found
 

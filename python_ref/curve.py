@@ -1,4 +1,4 @@
-"""The learning curve of a run, the same for the fixed and the float model."""
+"""The learning curve of a run, which the fixed and the float model share."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Curve"]
 
 @dataclass(frozen=True)
 class Curve:
-    """What a run looked like, a row per record (arrays of shape (records,)).
+    """Learning curve of a run, with a row per record (arrays of shape (records,)).
 
     Attributes
     ----------
     steps, evaluations, writes : int64
-        Steps, forward passes of one sample, and parameter writes so far.
+        Numbers of steps, of forward passes of one sample, and of parameter writes so far.
     online_accuracy, online_cost : float64
-        Over the samples that arrived since the last record, judged on their first pass; NaN where none arrived.
+        Accuracy and mean cost of the samples that arrived since the last record, on their first pass; NaN if none arrived.
     accuracy, cost : float64
-        Accuracy and mean cost of the unperturbed network on the samples for evaluation; NaN where none were given.
+        Accuracy and mean cost of the unperturbed network on the samples for evaluation; NaN without such samples.
     """
 
     steps: np.ndarray
@@ -34,6 +34,6 @@ class Curve:
 
     @classmethod
     def of_rows(cls, rows: Sequence[tuple[float, ...]]) -> Curve:
-        """A curve of records, each a tuple of the attributes in their order; an empty curve of none."""
+        """Create a curve from records, each a tuple of the attributes in their order; no records give an empty curve."""
         columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.empty(0)] * len(fields(cls))
         return cls(*(column.astype(np.int64) for column in columns[:3]), *(column.astype(np.float64) for column in columns[3:]))

@@ -1,4 +1,4 @@
-"""Samples: the tasks that are generated, their raw integers, and the order in which a run visits them. No files."""
+"""Samples: generated tasks, their conversion to raw integers, and the order in which a run visits them. No files."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ LETTERS = {
     "S": (".XXXX", "X....", ".XXX.", "....X", "XXXX."),
     "T": ("XXXXX", "X.X.X", "..X..", "..X..", "..X.."),
 }
-"""The 5×5 letters of :func:`nist7x7`, in the order of its labels. The shapes are ours: the papers' are not published."""
+"""The 5×5 letters of :func:`nist7x7`, in the order of its labels. The shapes are ours, since the papers' are not published."""
 
 MAX_PARITY_BITS = 16
-"""Most inputs of :func:`parity`."""
+"""Maximum number of inputs of :func:`parity`."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs and what the network should answer to them.
+    """Inputs and the targets for them.
 
     Parameters
     ----------
     inputs : array of float32, shape (n, n_in)
-        One row per sample.
+        Inputs, one row per sample.
     targets : array of float32, shape (n, n_out)
-        One row per sample; one-hot for classes, 0 or 1 where there is one output.
+        Targets, one row per sample: one-hot for classes, 0 or 1 for a single output.
 
     Raises
     ------
     ValueError
-        If the arrays are not two tables of the same, nonzero, number of rows of finite numbers.
+        If the arrays are not two tables of finite numbers with the same, nonzero number of rows.
     """
 
     inputs: np.ndarray
@@ -60,18 +60,18 @@ class Samples:
 
     @property
     def labels(self) -> np.ndarray:
-        """Class of each sample (int64, shape (n,)): the largest target, lowest index first; of a single output, y* ≥ ½."""
+        """Class of each sample (int64, shape (n,)): the index of the largest target, the lowest in a tie; for a single output, y* ≥ ½."""
         if self.targets.shape[1] == 1:
             return (self.targets[:, 0] >= 0.5).astype(np.int64)
         return self.targets.argmax(axis=1)
 
     def take(self, indices: np.ndarray) -> Samples:
-        """The samples at ``indices`` (integers, shape (k,)), in that order."""
+        """Return the samples at ``indices`` (integers, shape (k,)), in that order."""
         return Samples(self.inputs[indices], self.targets[indices])
 
 
 def parity(bits: int) -> Samples:
-    """All 2^bits patterns of 0 and 1, in counting order (the last input counts fastest); the target is their sum modulo 2.
+    """Return all 2^bits patterns of 0 and 1, in counting order (the last input changes fastest), with their sum modulo 2 as target.
 
     Raises
     ------
@@ -85,18 +85,18 @@ def parity(bits: int) -> Samples:
 
 
 def xor() -> Samples:
-    """Parity of two bits: 4 samples."""
+    """Return the parity of two bits: 4 samples."""
     return parity(2)
 
 
 def nist7x7() -> Samples:
-    """Four letters on 7×7 pixels: 44,136 images, 49 inputs of 0 or 1, one-hot targets in the order of :data:`LETTERS`.
+    """Return four letters on 7×7 pixels: 44,136 images, 49 inputs of 0 or 1, one-hot targets in the order of :data:`LETTERS`.
 
-    Each of the 5×5 letters at nine offsets, with none, one or two of the 49 pixels flipped: 4·9·(1 + 49 + 1,176). Two
-    different letters differ in at least 6 pixels wherever they stand, so no image has two labels. A bar that stands one
-    pixel higher differs from itself in 2, so 591 images of I occur before: 43,545 are distinct.
+    Each of the 5×5 letters appears at nine offsets, with none, one or two of the 49 pixels flipped: 4·9·(1 + 49 + 1,176). Two
+    different letters differ in at least 6 pixels at any offsets, so no image has two labels. Two I's one pixel apart in height differ
+    in 2 pixels, so 591 images of I appear twice: 43,545 images are distinct.
 
-    The task of McCaughan et al., APL Machine Learning 1, 026118 (2023), as far as it can be inferred from its number of
+    This is the task of McCaughan et al., APL Machine Learning 1, 026118 (2023), as far as it can be inferred from its number of
     images; the letters and their order are ours.
     """
     flips = np.zeros((1 + 49 + 49 * 48 // 2, 49), dtype=bool)
@@ -116,13 +116,13 @@ def nist7x7() -> Samples:
 
 
 def quantise(spec: DesignSpec, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-    """The raw integers the hardware receives.
+    """Return samples as the raw integers that the hardware receives.
 
     Parameters
     ----------
     spec : DesignSpec
-        Formats: inputs become ``formats.input``, targets ``formats.activation``, to the nearest (a tie to the even
-        neighbour), saturated: 1 becomes 255/256 in UQ0.8.
+        Design that gives the formats: ``formats.input`` for inputs and ``formats.activation`` for targets. Values are rounded to the
+        nearest (a tie to the even neighbour) and saturated: 1 becomes 255/256 in UQ0.8.
     samples : Samples
         Inputs and targets as real numbers (float32), a row per sample.
 
@@ -134,7 +134,7 @@ def quantise(spec: DesignSpec, samples: Samples) -> tuple[np.ndarray, np.ndarray
     Raises
     ------
     ValueError
-        If the samples have other widths than the network.
+        If the samples do not have the network's numbers of inputs and outputs.
     """
     for name, table, size in (("inputs", samples.inputs, spec.network.n_in), ("targets", samples.targets, spec.network.n_out)):
         if table.shape[1] != size:
@@ -150,17 +150,16 @@ def _permutation(n_samples: int, seed: int, epoch: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SampleOrder:
-    """Which sample is number k = ⌊n/τ_x⌋ of a run, for any k.
+    """Order in which a run visits the samples, as a function from k = ⌊n/τ_x⌋ to a sample, with random access.
 
     Parameters
     ----------
     n_samples : int
         Number of samples in the data set, each of which is taken once per epoch; at least 1.
     shuffle : bool
-        False: sequential, again and again. True: a new permutation in every epoch (numpy's PCG64, seeded with
-        (seed, epoch)).
+        Whether each epoch has a new permutation (numpy's PCG64, seeded with (seed, epoch)); otherwise all epochs are sequential.
     seed : int
-        Of the permutations, not negative.
+        Seed of the permutations, not negative.
 
     Raises
     ------
@@ -179,7 +178,7 @@ class SampleOrder:
             raise ValueError(f"Seed must not be negative, not {self.seed!r}")
 
     def indices(self, first: int, count: int) -> np.ndarray:
-        """Indices (int64, shape (count,)) of the samples number ``first``, ``first`` + 1, …"""
+        """Return the indices (int64, shape (count,)) of samples number ``first``, ``first`` + 1, …"""
         number = np.arange(first, first + count, dtype=np.int64)
         if not self.shuffle:
             return number % self.n_samples

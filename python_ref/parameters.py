@@ -1,4 +1,4 @@
-"""Parameters as one flat vector: where they start, as raw integers, and as the matrices of the layers.
+"""Parameters as one flat vector: their initial values, their conversion to raw integers, and the matrices of the layers.
 
 The canonical order is layer by layer, neuron by neuron, the bias and then the weights of inputs 0 … n_in − 1.
 """
@@ -18,19 +18,19 @@ __all__ = ["initial_parameters", "join_parameters", "quantise_parameters", "spli
 
 
 def initial_parameters(spec: DesignSpec, seed: int | None = None) -> np.ndarray:
-    """Parameters at the start of a run, drawn as the design's scheme says.
+    """Draw the initial parameters of a run by the design's scheme.
 
     Parameters
     ----------
     spec : DesignSpec
         Design whose network gives the shapes, the distribution and the default seed.
     seed : int or None
-        In place of the design's own.
+        Seed of the generator; None takes the design's own.
 
     Returns
     -------
     array of float64, shape (P,)
-        In canonical order; not yet quantised, so that the real-valued models start from the same point.
+        Parameters in canonical order, not yet quantised, so that the real-valued models start from the same point.
     """
     initial = spec.network.initial
     rng = np.random.Generator(np.random.PCG64(initial.seed if seed is None else seed))
@@ -44,7 +44,7 @@ def initial_parameters(spec: DesignSpec, seed: int | None = None) -> np.ndarray:
 
 
 def _bound(initial: Initialization, layer: Layer) -> float:
-    """The weights of a layer are drawn between minus this number and this number."""
+    """Return the magnitude that bounds the weights of a layer."""
     match initial.scheme:
         case Scheme.UNIFORM:
             return initial.scale
@@ -59,12 +59,12 @@ def _bound(initial: Initialization, layer: Layer) -> float:
 
 
 def quantise_parameters(spec: DesignSpec, values: np.ndarray) -> np.ndarray:
-    """Raw parameters (int64, the shape of ``values``) of real ones: to the nearest, within the limits of a parameter."""
+    """Return raw parameters (int64, the shape of ``values``): real ones rounded to the nearest and clipped to the limits of a parameter."""
     return np.clip(spec.formats.weight.to_raw(values), *spec.parameter_limits)
 
 
 def split_parameters(spec: DesignSpec, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """W (shape (n_out, n_in)) and b (shape (n_out,)) of each layer, as views of the flat vector (shape (P,))."""
+    """Return W (shape (n_out, n_in)) and b (shape (n_out,)) of each layer as views of the flat vector (shape (P,))."""
     parts, first = [], 0
     for layer in spec.network.layers:
         rows = flat[first : first + layer.n_parameters].reshape(layer.n_out, layer.n_in + 1)
@@ -74,5 +74,5 @@ def split_parameters(spec: DesignSpec, flat: np.ndarray) -> list[tuple[np.ndarra
 
 
 def join_parameters(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """The flat vector (shape (P,)) of W and b of each layer: the inverse of :func:`split_parameters`."""
+    """Return the flat vector (shape (P,)) of W and b of each layer; the inverse of :func:`split_parameters`."""
     return np.concatenate([np.column_stack((biases, weights)).ravel() for weights, biases in parts])

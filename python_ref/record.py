@@ -1,4 +1,4 @@
-"""Record the trace of a run: what the model computes, as a program of its own."""
+"""Program that computes a run with the fixed-point model and records its trace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ __all__ = ["main", "write_reference"]
 
 
 def write_reference(run: Run, directory: Path, *, first: int = 0) -> State:
-    """Compute a run on :mod:`python_ref.fixed.machine` and write its trace from step ``first`` on; the state after the last step."""
+    """Compute a run with :mod:`python_ref.fixed.machine` and write its trace from step ``first`` on.
+
+    Returns the state after the last step.
+    """
     state = run.initial_state()
     with TraceWriter(directory, Header.of(run, "python_ref.fixed.machine", first=first), run.spec) as writer:
         for number in range(run.steps):
@@ -26,7 +29,7 @@ def write_reference(run: Run, directory: Path, *, first: int = 0) -> State:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m python_ref.record RUN TRACE``."""
+    """Run ``python -m python_ref.record RUN TRACE`` and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m python_ref.record", description="Compute the reference trace of a run.")
     parser.add_argument("run", type=Path, help="directory with run.json and run.npz")
     parser.add_argument("trace", type=Path, help="directory to write the trace to")

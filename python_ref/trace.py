@@ -1,11 +1,11 @@
 """Traces on disk: every observable of every step as raw integers, written and read block by block.
 
-A run (what is trained, from where, on what) and a trace (what happened) are directories. ``python -m python_ref.record RUN
-TRACE`` computes the reference trace of a run in a process of its own.
+A run (design, initial parameters and data of a training) and a trace (its observables) are directories.
+``python -m python_ref.record RUN TRACE`` computes the reference trace of a run in a process of its own.
 
-A run holds ``run.json`` (design, seed, steps) and ``run.npz`` (arrays). A trace holds ``header.json`` and
+A run consists of ``run.json`` (design, seed, steps) and ``run.npz`` (arrays). A trace consists of ``header.json`` and
 ``block_00000.npz``, …: each observable's name with an array whose leading axis is the step, in the narrowest integer type that
-holds its format. Of the steps before its first, ``signatures.npy`` keeps the running signatures.
+holds its format. ``signatures.npy`` contains the running signatures of the steps before the first recorded one.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["Header", "Run", "Trace", "TraceWriter", "check_comparable", "narrowe
 SIGNATURES = "signatures.npy"
 
 BLOCK_BYTES = 1 << 23
-"""About as large as a block gets."""
+"""Approximate size of a block, in bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run of training, from its first step.
+    """A training run from its first step.
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class Run:
     targets : array of int64, shape (samples, n_out)
         Targets of the data set as raw integers, a row per sample.
     order : array of int64
-        Sample taken as number ⌊n/τ_x⌋, for every step n.
+        Row of sample number ⌊n/τ_x⌋, for every step n.
     steps : int
         Number of training steps taken from step 0.
     seed : int
-        Of the random streams.
+        Seed of the random streams.
     """
 
     spec: DesignSpec
@@ -69,7 +69,7 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """Digest of the run: design with its rates and periods, seed, start, data and the order in which they are taken."""
+        """Digest of the run: design with rates and periods, seed, initial parameters, data, and the order of the samples."""
         found = hashlib.sha256(f"{self.spec.run_digest}:{self.seed}".encode())
         taken = self.order[: sample_number(self.spec, self.steps - 1) + 1] if self.steps else self.order[:0]
         for array in (self.parameters, self.inputs, self.targets, taken):
@@ -77,16 +77,16 @@ class Run:
         return found.hexdigest()[:16]
 
     def initial_state(self) -> State:
-        """The machine before step 0."""
+        """Return the state of the machine before step 0."""
         return initial_state(self.spec, self.parameters, seed=self.seed)
 
     def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Raw inputs and targets of step ``number``."""
+        """Return raw inputs and targets of step ``number``."""
         index = self.order[sample_number(self.spec, number)]
         return self.inputs[index], self.targets[index]
 
     def save(self, directory: Path) -> None:
-        """Write ``run.json`` and ``run.npz`` into a directory, which is made."""
+        """Write ``run.json`` and ``run.npz`` into a directory, which is created if necessary."""
         directory.mkdir(parents=True, exist_ok=True)
         np.savez(directory / "run.npz", parameters=self.parameters, inputs=self.inputs, targets=self.targets, order=self.order)
         described = {"design": to_dict(self.spec), "steps": self.steps, "seed": self.seed, "digest": self.digest}
@@ -94,12 +94,12 @@ class Run:
 
     @classmethod
     def load(cls, directory: Path) -> Run:
-        """Read what :meth:`save` wrote.
+        """Read a run that :meth:`save` wrote.
 
         Raises
         ------
         ValueError
-            If it is not a run, or not the one whose digest it carries.
+            If the files do not describe a run, or its digest differs from the recorded one.
         """
         described = json.loads((directory / "run.json").read_text(encoding="utf-8"))
         with np.load(directory / "run.npz", allow_pickle=False) as arrays:
@@ -112,7 +112,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Header:
-    """What a trace is of.
+    """Header of a trace, which identifies its run, its steps and its observables.
 
     Attributes
     ----------
@@ -121,9 +121,9 @@ class Header:
     digest, run : str
         Digests of the structure and of the run.
     seed : int
-        Of the random streams.
+        Seed of the random streams.
     first, steps : int
-        First step recorded, and number of steps.
+        First recorded step, and number of recorded steps.
     probes : dict of str to list of int
         Shapes of the observables, by name.
     producer : str
@@ -141,18 +141,18 @@ class Header:
 
     @classmethod
     def of(cls, run: Run, producer: str, *, first: int = 0) -> Header:
-        """The header of a trace of ``run``, from step ``first`` on, before anything is recorded."""
+        """Return the header of a trace of ``run`` from step ``first`` on, with no steps recorded yet."""
         shapes = {probe.name: list(probe.shape) for probe in probes(run.spec)}
         return cls(run.spec.name, run.spec.digest, run.digest, run.seed, first, 0, shapes, producer)
 
 
 def check_comparable(left: Header, right: Header) -> None:
-    """Refuse to compare traces that are not of the same run and the same steps.
+    """Raise an error unless two traces belong to the same run and the same steps.
 
     Raises
     ------
     ValueError
-        Naming the first of digest, run, first step, steps and observables in which they differ.
+        If they do not; the message names the first of digest, run, first step, steps and observables in which they differ.
     """
     names = {"digest": "design", "run": "run", "first": "first step", "steps": "number of steps", "probes": "set of observables"}
     for name, meaning in names.items():
@@ -162,23 +162,25 @@ def check_comparable(left: Header, right: Header) -> None:
 
 
 def narrowest(probe: Probe) -> np.dtype:
-    """The narrowest integer type that holds every value of an observable."""
+    """Return the narrowest integer type that holds every value of an observable."""
     low, high = min(form.min for form in probe.formats), max(form.max for form in probe.formats)
     kinds = [np.dtype(f"{sign}{size}") for size in (1, 2, 4, 8) for sign in ("u", "i")]
     return next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
 
 
 class TraceWriter:
-    """Writes a trace; used as a context. The header comes last, so that a directory with one is complete.
+    """Writer of a trace, to be used as a context manager.
+
+    It writes the header last, so that a directory with a header has a complete trace.
 
     Parameters
     ----------
     directory : Path
-        Is made; a trace that is there already is replaced.
+        Directory to write to, which is created if necessary; an existing trace in it is replaced.
     header : Header
-        Its number of steps is ignored: it becomes that of the steps written.
+        Header of the trace; its number of steps is replaced by the number of steps written.
     spec : DesignSpec
-        Design, for the types of the observables.
+        Design that determines the types of the observables.
     """
 
     def __init__(self, directory: Path, header: Header, spec: DesignSpec) -> None:
@@ -204,22 +206,22 @@ class TraceWriter:
             self.close()
 
     def skip(self, signatures: np.ndarray) -> None:
-        """Record no more than the signatures of consecutive steps before the first (shape (steps, 2))."""
+        """Record only the signatures of consecutive steps before the first (shape (steps, 2))."""
         self._signatures.append(np.asarray(signatures, dtype=np.uint32).reshape(-1, 2))
 
     def append(self, observed: Mapping[str, np.ndarray]) -> None:
-        """Record one step: every observable by name, raw."""
+        """Record one step, with every observable raw, by name."""
         self._pending.append(observed)
         if len(self._pending) >= self._block_steps:
             self._flush()
 
     def extend(self, observed: Mapping[str, np.ndarray]) -> None:
-        """Record consecutive steps as a block: every observable by name, raw, with a leading axis of steps."""
+        """Record consecutive steps as a block, with every observable raw, by name, with a leading axis of steps."""
         self._flush()
         self._write(observed)
 
     def close(self) -> Header:
-        """Write what is pending and the header."""
+        """Write the pending steps and the header."""
         self._flush()
         if self._signatures:
             np.save(self.directory / SIGNATURES, np.concatenate(self._signatures))
@@ -248,12 +250,12 @@ class TraceWriter:
 
 @dataclass(frozen=True)
 class Trace:
-    """A trace on disk, read lazily.
+    """A trace on disk, which is read lazily.
 
     Attributes
     ----------
     directory : Path
-        Folder that holds the header and the blocks.
+        Folder that contains the header and the blocks.
     header : Header
         Contents of ``header.json``: the run, the recorded steps and the observables.
     """
@@ -263,12 +265,12 @@ class Trace:
 
     @classmethod
     def open(cls, directory: Path) -> Trace:
-        """The trace in a directory.
+        """Open the trace in a directory.
 
         Raises
         ------
         ValueError
-            If there is no complete one.
+            If the directory has no complete trace.
         """
         try:
             header = Header(**json.loads((directory / "header.json").read_text(encoding="utf-8")))
@@ -277,7 +279,7 @@ class Trace:
         return cls(directory, header)
 
     def blocks(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """First step and observables (leading axis: steps) of each block, in order."""
+        """Yield the first step and the observables (leading axis: steps) of each block, in order."""
         first = self.header.first
         for path in sorted(self.directory.glob("block_*.npz")):
             with np.load(path, allow_pickle=False) as arrays:
@@ -286,17 +288,17 @@ class Trace:
             first += len(block["counter"])
 
     def steps(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """Number and observables of each step, in order."""
+        """Yield the number and the observables of each step, in order."""
         for first, block in self.blocks():
             for offset in range(len(block["counter"])):
                 yield first + offset, {name: values[offset] for name, values in block.items()}
 
     def signatures(self) -> np.ndarray:
-        """Running signatures (uint32, shape (steps, 2)) of the steps before the first; no rows where none were kept."""
+        """Return the running signatures (uint32, shape (steps, 2)) of the steps before the first; no rows if there are none."""
         path = self.directory / SIGNATURES
         return np.load(path, allow_pickle=False) if path.exists() else np.empty((0, 2), dtype=np.uint32)
 
     def read(self) -> dict[str, np.ndarray]:
-        """All observables (leading axis: steps); for traces that fit memory."""
+        """Return all observables (leading axis: steps) of a trace that fits in memory."""
         blocks = [block for _, block in self.blocks()]
         return {name: np.concatenate([block[name] for block in blocks]) for name in self.header.probes}

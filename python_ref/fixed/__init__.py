@@ -1,10 +1,10 @@
-"""The fixed-point machine, bit for bit as the hardware computes: what the core is proven against.
+"""The fixed-point model, bit for bit what the hardware computes, against which the core is verified.
 
-``machine``       the machine, one page: a state, a step
-``network``       a forward pass in raw integers; ``cost`` what its outputs cost
-``perturbation``  the sign of every quantity, and the words of stochastic rounding
+``machine``       the machine on one page: a state and a step
+``network``       a forward pass in raw integers; ``cost`` the cost and the correctness of its outputs
+``perturbation``  the signs of all perturbed quantities, and the words of stochastic rounding
 ``signature``     the running signatures
 ``batch``         steps between updates, as exact matrix products
 ``fast``          the same integers as ``machine``, at speed: ``plan`` is a design in plain integers, ``kernels`` the compiled loops
-``shift_adam``    Adam whose division and root are shifts, in integers
+``shift_adam``    Adam with shifts in place of its division and its root, in integers
 """

@@ -1,7 +1,7 @@
-"""Many steps at once where θ stands still: between two updates, the steps of a node-perturbed machine are matrix products.
+"""Batches of steps with constant θ: between two updates, the steps of a node-perturbed machine are matrix products.
 
-Sums of integers that stay below 2⁵³ are exact in float64, whatever their order, so BLAS may do them; and a correlation that
-could saturate on the way is left to the machine that goes step by step.
+Sums of integers are exact in float64 as long as they stay below 2⁵³, whatever their order, so BLAS can compute them. If a
+correlation could saturate within the batch, the caller must use the step-by-step model instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXACT_BITS = 53
 
 
 def batchable(spec: DesignSpec) -> bool:
-    """Whether steps without an update may be taken at once: G has a memory, and all sums are exact in float64."""
+    """Whether steps without an update can be taken in batches: G has a memory, and all sums are exact in float64."""
     if not spec.node or not spec.gradient_memory:
         return False
     layers = range(len(spec.network.layers))
@@ -37,14 +37,14 @@ def batchable(spec: DesignSpec) -> bool:
 def accumulate(
     spec: DesignSpec, state: State, inputs: np.ndarray, targets: np.ndarray, indices: np.ndarray, signs: np.ndarray
 ) -> tuple[State, np.ndarray, np.ndarray] | None:
-    """Take steps in which no update is due and the learning rate stays; the same as as many of ``machine.step``.
+    """Take steps in which no update is due and the learning rate is constant; equivalent to as many calls of ``machine.step``.
 
     Parameters
     ----------
     spec : DesignSpec
         Design being simulated; :func:`batchable` must hold for it.
     state : State
-        Before the steps. Signatures are not kept.
+        State before the steps. Signatures are not computed.
     inputs, targets : arrays of int64, shapes (samples, n_in) and (samples, n_out)
         Data set in raw integers, a row per sample; ``indices`` refers to its rows.
     indices : array of int64, shape (steps,)
@@ -55,15 +55,15 @@ def accumulate(
     Returns
     -------
     (State, array of int64, array of int64) or None
-        The state after the steps; C of pass 0 and 1 of each (shape (steps, 2)); 1 or 0 where a sample was judged right or
-        wrong, else −1 (shape (steps,)). None where a correlation might saturate or wrap on the way.
+        The state after the steps; C of pass 0 and 1 of each step (shape (steps, 2)); and for each step (shape (steps,)) 1 or 0 if the
+        answer to a new sample is right or wrong, −1 if the sample is not new. None if a correlation could saturate or wrap in between.
     """
     n, schedule, n_out = state.steps + np.arange(len(indices)), spec.schedule, spec.network.n_out
     parts = [(weights.T.astype(np.float64), biases) for weights, biases in split_parameters(spec, state.parameters)]
     counted = dict.fromkeys(COUNTERS, 0)
     new = n % schedule.sample_period == 0
     new[0] |= state.due
-    rows = np.flatnonzero(new | (n == n[0]))  # steps that begin with another sample, and the first
+    rows = np.flatnonzero(new | (n == n[0]))  # the first step, and those that begin with a new sample
     row = np.cumsum(new | (n == n[0])) - 1
     baseline_due = bool(new[0] or n[0] % schedule.update_period == 0)
     x, target = inputs[indices].astype(np.float64), targets[indices]
@@ -103,10 +103,10 @@ def accumulate(
 def _passes(
     spec: DesignSpec, parts: Sequence[tuple[np.ndarray, np.ndarray]], first_layer: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """z and y (shape (runs, neurons)) and saturations (shape (runs,)) of passes.
+    """Return z and y (shape (runs, neurons)) and the saturations (shape (runs,)) of passes.
 
-    ``first_layer`` holds the first layer's pre-activations before a perturbation (shape (runs, n_out)); neurons are perturbed by
-    ``shift`` times Δ (shape (runs, neurons)).
+    ``first_layer`` contains the first layer's pre-activations before the perturbation (shape (runs, n_out)); ``shift`` times Δ perturbs
+    the neurons (shape (runs, neurons)).
     """
     z_all: list[np.ndarray] = []
     y_all: list[np.ndarray] = []
@@ -126,10 +126,10 @@ def _passes(
 def _correlated(
     spec: DesignSpec, state: State, change: np.ndarray, x: np.ndarray, y: np.ndarray, signs: np.ndarray
 ) -> tuple[np.ndarray, int] | None:
-    """G after all steps (int64, shape (P,), canonical order), and saturated broadcasts; None where the order of steps might matter.
+    """Return G after all steps (int64, shape (P,), canonical order) and the number of saturated broadcasts.
 
-    ``change`` is C̃ of each step (shape (steps,)), ``x`` and ``y`` the inputs and the activations of pass 0 (shapes (steps, n_in) and
-    (steps, neurons)).
+    The result is None if a correlation could saturate, or if a broadcast wraps. ``change`` is C̃ of each step (shape (steps,)), ``x`` and
+    ``y`` are the inputs and the activations of pass 0 (shapes (steps, n_in) and (steps, neurons)).
     """
     gradient, saturated, first, operand = [], 0, 0, x
     for number, ((weights, biases), layer) in enumerate(zip(split_parameters(spec, state.gradient), spec.network.layers, strict=True)):
@@ -152,7 +152,7 @@ def _dense(spec: DesignSpec, number: int, x: np.ndarray, part: tuple[np.ndarray,
 
 
 def _broadcast(spec: DesignSpec, number: int, change: np.ndarray, operand: np.ndarray, exponent: int) -> tuple[np.ndarray, int, np.ndarray]:
-    """g of a layer's words (float64 integers, shape (steps, n_in + 1)), how many were out of range, and a bound of Σ|g| over the steps."""
+    """Return g of a layer's words (float64 integers, shape (steps, n_in + 1)), the number out of range, and a bound on Σ|g| over steps."""
     form, target = spec.operand_format(number), spec.gradient_format
     scale = np.ldexp(change.astype(np.float64), target.fraction_bits - spec.product_format(form).scaled(exponent).fraction_bits)
     g = np.empty((len(operand), operand.shape[1] + 1))
@@ -168,7 +168,7 @@ def _broadcast(spec: DesignSpec, number: int, change: np.ndarray, operand: np.nd
         case _:
             raise unknown("Rounding", spec.formats.gradient_cast.rounding, "python_ref.fixed.batch._broadcast")
     bounds = np.abs(scale) * max(form.max, -form.min, 1 << form.fraction_bits) + 1
-    if bounds.max() <= target.max and 4 * bounds.sum() <= target.max:  # without a look at g
+    if bounds.max() <= target.max and 4 * bounds.sum() <= target.max:  # the bound proves that no g is out of range
         return g, 0, bounds.sum()
     beyond = int(np.count_nonzero((g < target.min) | (g > target.max)))
     np.clip(g, target.min, target.max, out=g)

@@ -1,7 +1,7 @@
-"""The machine at speed: the same integers as :mod:`~python_ref.fixed.machine`, its hot loop compiled.
+"""The machine at speed: the same integers as :mod:`~python_ref.fixed.machine`, computed by compiled loops.
 
-Import this module where it is needed, since it imports numba. Signs and random words come in blocks, and long runs of steps without an
-update are exact matrix products. Every design gives the same bits as the plain page.
+Import this module only where it is used, since it imports numba. Signs and random words are computed in blocks, and long runs of steps
+without an update are exact matrix products. The result of every design has the same bits as that of the one-page model.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from python_ref.trace import Header, Run, TraceWriter
 __all__ = ["Result", "evaluate", "exact_matmul", "measures", "outputs", "train", "write_trace"]
 
 BLOCK_BYTES = 1 << 22
-"""About as large as the signs, the random words or the observables of a block of steps get."""
+"""Approximate maximum size in bytes of the signs, the random words or the observables of a block of steps."""
 
 QUIET_STEPS, MOST_AT_ONCE = 100, 512
-"""Steps without an update that are worth taking at once, and as many as are: below, the compiled loop is faster."""
+"""Minimum and maximum number of steps of a batch without an update; fewer are faster in the compiled loop."""
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A run.
+    """Result of a training run.
 
     Attributes
     ----------
     state : State
-        The machine after the last step, the same as after that many of ``machine.step``.
+        State after the last step, equal to that after as many calls of ``machine.step``.
     evaluations : int
-        Passes of one sample through the network.
+        Number of passes of one sample through the network.
     curve : Curve
-        A row per record.
+        Learning curve, with one row per record.
     signatures : array of int64, shape (steps, 2)
-        The running signatures after each step, forward and learned; no rows where they were not wanted or are not kept.
+        Forward and learned running signature after each step; no rows if they were not requested or the design has none.
     """
 
     state: State
@@ -61,23 +61,23 @@ class Result:
 
 
 def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pass raw inputs through the unperturbed network.
+    """Return the raw outputs of the unperturbed network.
 
-    Sums that float64 holds exactly are left to BLAS.
+    BLAS computes the sums that are exact in float64.
 
     Parameters
     ----------
     spec : DesignSpec
         Design that gives the network, its number formats and its casts.
     parameters : array of int64, shape (P,)
-        θ, raw, in canonical order.
+        Parameters θ, raw, in canonical order.
     inputs : array of int64, shape (n, n_in)
         Raw integers x in ``spec.formats.input``, a row per sample.
 
     Returns
     -------
     (array of int64, shape (n, n_out); array of float64, shape (layers,))
-        Raw outputs, and the share of each layer's activations whose cast was out of range.
+        Raw outputs, and the fraction of each layer's activations whose cast was out of range.
     """
     found = [np.empty((0, spec.network.n_out), dtype=np.int64)]
     outside = np.zeros(len(spec.network.layers))
@@ -95,18 +95,21 @@ def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tup
 
 
 def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    """Accuracy, and mean cost as a real number, of the unperturbed network over raw samples (shapes (n, n_in), (n, n_out))."""
+    """Return accuracy and mean cost, both real numbers, of the unperturbed network on raw samples (shapes (n, n_in), (n, n_out))."""
     return measures(spec, outputs(spec, parameters, inputs)[0], targets)
 
 
 def measures(spec: DesignSpec, found: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    """Accuracy, and mean cost as a real number, of raw outputs to samples with raw targets (both of shape (n, n_out))."""
+    """Return accuracy and mean cost, both real numbers, of raw outputs for samples with raw targets (both of shape (n, n_out))."""
     right, total = int(np.count_nonzero(correct(spec, found, targets))), int(np.sum(cost(found, targets)))
     return right / len(found), math.ldexp(total / len(found), -spec.cost_format.fraction_bits)
 
 
 def exact_matmul(a: np.ndarray, b: np.ndarray, width: int) -> np.ndarray:
-    """The product of integer matrices whose every sum of |a·b| is below 2^(width − 1); exact in float64 up to 2⁵³."""
+    """Return the product of integer matrices for which every sum of |a·b| is below 2^(width − 1).
+
+    It is computed in float64, by BLAS, if that is exact, which is up to 2⁵³.
+    """
     return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64) if width <= 54 else a @ b
 
 
@@ -125,38 +128,38 @@ def train(
     observe: Callable[[dict[str, np.ndarray]], None] | None = None,
     signatures: bool = False,
 ) -> Result:
-    """Train for ``steps`` steps from a state on.
+    """Train for ``steps`` steps, starting from a state.
 
     Parameters
     ----------
     spec : DesignSpec
         Design being trained, with its network, schedule and formats.
     state : State
-        Of :func:`python_ref.fixed.machine.initial_state`, or of an earlier run.
+        Start of the run, from :func:`python_ref.fixed.machine.initial_state` or from an earlier run.
     inputs, targets : arrays of int64, shapes (samples, n_in) and (samples, n_out)
         Data set in raw integers, a row per sample; ``order`` refers to its rows.
     order : SampleOrder or array of int64
-        Which of them is sample number ⌊n/τ_x⌋.
+        Row of sample number ⌊n/τ_x⌋, for every step n.
     steps : int
         Number of training steps to take, counted from ``state``.
     evaluation : (inputs, targets) or None
         Raw samples to evaluate at every record.
     record_every : int or None
-        Steps between records; None makes 50 of them. The last step is always recorded.
+        Steps between records; None chooses it so that there are 50. The last step is always recorded.
     until : float or None
-        Stop at the first record whose evaluated accuracy is at least this.
+        Evaluated accuracy at which the run stops, at the first record that reaches it.
     progress : callable or None
         Called with the number of steps done, at every record.
     observe : callable or None
-        Called with the observables of ``probes(spec)``, a leading axis of consecutive steps before each shape, block by block.
+        Called with a block of observables of ``probes(spec)``, each with a leading axis of consecutive steps.
     signatures : bool
-        Whether to compute the running signatures, if the design keeps them: they cost more than the rest. Implied by
+        Whether to compute the running signatures, if the design has them; they take longer than the rest. Implied by
         ``observe``.
 
     Raises
     ------
     ValueError
-        If an array does not fit the network, or if signatures are wanted of a state that lost them.
+        If an array does not fit the network, or if signatures are requested from a state without them.
     """
     machine = _Machine(spec, state, inputs, targets, order, signatures, observe)
     last = state.steps + steps
@@ -185,7 +188,7 @@ def train(
 
 
 class _Block(NamedTuple):
-    """What a block of steps found: C of pass 0 and 1, who was judged, signatures (if kept), passes run."""
+    """Result of a block of steps: C of pass 0 and 1, correctness of new samples, signatures (if computed), number of passes."""
 
     costs: np.ndarray
     judged: np.ndarray
@@ -194,7 +197,7 @@ class _Block(NamedTuple):
 
 
 class _Machine:
-    """A machine in motion: the arrays that the compiled loop changes in place, and the streams that feed it."""
+    """A machine during a run, with the arrays that the compiled loop modifies in place and the sources of its random words."""
 
     def __init__(
         self,
@@ -234,10 +237,10 @@ class _Machine:
         self.block_steps = max(1, min(1 << 16, int(BLOCK_BYTES / bytes_per_step)))
 
     def run(self, limit: int) -> _Block:
-        """The next steps, at most to step ``limit``."""
+        """Run the next steps, at most up to step ``limit``."""
         n, tau_t = self.n, self.plan.tau_t
         stop = min(limit, n + self.block_steps, *(change for change in self.changes if change > n))
-        quiet = n // tau_t * tau_t + tau_t - 1 - n  # steps before the next with an update
+        quiet = n // tau_t * tau_t + tau_t - 1 - n  # number of steps before the next one with an update
         block = None
         if self.at_once and quiet >= QUIET_STEPS:
             stop = min(stop, n + quiet, n + MOST_AT_ONCE)
@@ -246,8 +249,11 @@ class _Machine:
             stop = min(stop, n + quiet + 1)
         return block or self._run_one_by_one(stop)
 
-    def _fed(self, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Samples, by their number from that of this step on, and sign vectors likewise."""
+    def _samples_and_signs(self, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of the samples and the sign vectors of the steps up to ``stop``.
+
+        Both are in order of their numbers, starting with those of the current step.
+        """
         tau_x, tau_p = self.plan.tau_x, self.plan.tau_p
         first, count = self.n // tau_x, (stop - 1) // tau_x + 1 - self.n // tau_x
         order = self.order
@@ -262,11 +268,11 @@ class _Machine:
 
     def _run_one_by_one(self, stop: int) -> _Block:
         n, plan, spec, length = self.n, self.plan, self.spec, stop - self.n
-        indices, signs = self._fed(stop)
+        indices, signs = self._samples_and_signs(stop)
         packed = self.words.packed(self.updates, stop // plan.tau_t - n // plan.tau_t)
         costs, changes, judged = np.empty((length, 2), dtype=np.int64), np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int64)
         signed = np.empty((length if self.signing else 0, 2), dtype=np.int64)
-        shown = _room(spec, length if self.observe else 0, self.theta.dtype)
+        shown = _buffers(spec, length if self.observe else 0, self.theta.dtype)
         self.updates += run_steps(
             self.net, plan, self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.due, self.inputs, self.targets,
             indices, signs, spec.exponent_at(n), packed, n, self.counters, COUNTER_LIMITS, costs, changes, judged, self.registers, signed,
@@ -281,7 +287,7 @@ class _Machine:
 
     def _run_at_once(self, stop: int) -> _Block | None:
         steps = np.arange(self.n, stop)
-        indices, signs = self._fed(stop)
+        indices, signs = self._samples_and_signs(stop)
         indices, signs = (
             indices[steps // self.plan.tau_x - self.n // self.plan.tau_x],
             signs[steps // self.plan.tau_p - self.n // self.plan.tau_p],
@@ -297,7 +303,7 @@ class _Machine:
         return _Block(costs, judged, np.empty((0, 2), dtype=np.int64), len(steps) + int(np.count_nonzero(baselines)))
 
     def state(self) -> State:
-        """The machine at rest, as the plain page has it."""
+        """Return the state between two steps, as in the one-page model."""
         kept = self.signing or not self.spec.hardware.signature or self.n == self.start.steps
         forward, learned = (int(register) ^ 0xFFFFFFFF for register in self.registers)
         return State(
@@ -314,7 +320,7 @@ class _Machine:
         )
 
 
-def _room(spec: DesignSpec, steps: int, kind: np.dtype) -> Shown:
+def _buffers(spec: DesignSpec, steps: int, kind: np.dtype) -> Shown:
     neurons, parameters = spec.network.n_neurons, spec.network.n_parameters
     return Shown(
         np.empty((steps, 2, neurons), dtype=np.int64),
@@ -330,7 +336,7 @@ def _room(spec: DesignSpec, steps: int, kind: np.dtype) -> Shown:
 def _observables(
     spec: DesignSpec, shown: Shown, costs: np.ndarray, changes: np.ndarray, signs: np.ndarray, signed: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The observables of a block, as ``probes(spec)`` says, a leading axis of steps before each shape."""
+    """Return the observables of a block as ``probes(spec)`` defines them, each with a leading axis of steps."""
     found = {
         "preactivation": shown.preactivation,
         "activation": shown.activation.astype(np.int64),
@@ -348,7 +354,7 @@ def _observables(
 
 
 def write_trace(run: Run, directory: Path, *, first: int = 0) -> State:
-    """Compute a run and write its trace from step ``first`` on; the state after the last step."""
+    """Compute a run, write its trace from step ``first`` on, and return the state after the last step."""
     with TraceWriter(directory, Header.of(run, "python_ref.fixed.fast", first=first), run.spec) as writer:
         before = train(run.spec, run.initial_state(), run.inputs, run.targets, run.order, min(first, run.steps), signatures=True)
         state = before.state

@@ -1,7 +1,8 @@
-"""The compiled loops of the fixed model; :mod:`~python_ref.fixed.fast` runs them.
+"""The compiled loops of the fixed model, which :mod:`~python_ref.fixed.fast` runs.
 
-Import this module where it is needed, since it imports numba. What makes it fast: 32 bits where the formats allow it, and inner loops over
-the synapses of a neuron; in node perturbation the product of the first layer is shared by the passes of a step, z± = z₀ ± sΔ.
+Import this module only where it is used, since it imports numba. Its speed comes from 32-bit arithmetic where the formats allow it, from
+inner loops over the synapses of a neuron, and, in node perturbation, from one product of the first layer for all passes of a step:
+z± = z₀ ± sΔ.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ _RULES: dict[type[Optimizer], int] = {Sgd: _SGD, Momentum: _LEAKY_SUM}
 
 
 def rule_of(optimizer: Optimizer) -> int:
-    """Number of an optimiser's branch in the compiled loops.
+    """Return the number of an optimiser's branch in the compiled loops.
 
     Raises
     ------
     TypeError
-        If the compiled loops lack the optimiser.
+        If the compiled loops do not support the optimiser.
     """
     if type(optimizer) not in _RULES:
         raise unknown("Optimizer", optimizer, "python_ref.fixed.kernels._RULES")
@@ -44,7 +45,7 @@ def rule_of(optimizer: Optimizer) -> int:
 
 
 class Shown(NamedTuple):
-    """Room for the observables of a block; no steps where nothing is recorded."""
+    """Buffers for the observables of a block of steps; they have no rows if nothing is recorded."""
 
     preactivation: np.ndarray
     activation: np.ndarray
@@ -72,7 +73,7 @@ def _round(raw, dropped, rounding, word):
     half = 1 << (shift - 1)
     if rounding == HALF_UP:
         return kept + (1 if rest >= half else 0)
-    # HALF_EVEN is left, since Narrowing.of refuses every other mode; an exception here would cost a third of the speed.
+    # The mode is HALF_EVEN, since Narrowing.of refuses unknown modes; raising an exception here would cost a third of the speed.
     return kept + (1 if rest > half or (rest == half and kept & 1) else 0)
 
 
@@ -90,7 +91,7 @@ def _outside(raw, cast):
 
 @_compiled
 def _random_word(packed, position, bits):
-    """``bits`` bits of a packed stream from a position on."""
+    """Return ``bits`` bits of a packed stream, starting at a bit position."""
     if bits == 0:
         return 0
     index, shift = position >> 6, np.uint64(position & 63)
@@ -102,14 +103,14 @@ def _random_word(packed, position, bits):
 
 @_compiled
 def _copy(target, source):
-    """target ← source, rows; an assignment of slices takes the compiler much longer."""
+    """Copy rows, target ← source; the compiler takes much longer for an assignment of slices."""
     for i in range(target.size):
         target[i] = source[i]
 
 
 @_compiled
 def _dense(theta, at, x, fraction, z):
-    """z ← W·x + b."""
+    """Compute z ← W·x + b."""
     n_in = x.size
     for o in range(z.size):
         row = theta[at : at + n_in + 1]
@@ -122,7 +123,7 @@ def _dense(theta, at, x, fraction, z):
 
 @_compiled
 def _dense_perturbed(theta, s, delta, at, x, fraction, z):
-    """z ← (W + δ·S)·x + b + δ·s."""
+    """Compute z ← (W + δ·S)·x + b + δ·s."""
     n_in = x.size
     for o in range(z.size):
         row, signs = theta[at : at + n_in + 1], s[at : at + n_in + 1]
@@ -135,7 +136,7 @@ def _dense_perturbed(theta, s, delta, at, x, fraction, z):
 
 @_compiled
 def _activate(net, plan, layer, z, y):
-    """y of z; returns how many were out of range."""
+    """Compute y from z; return the number of values out of range."""
     count, saturated = net.pieces[layer], 0
     table = net.tables[1 if layer == net.n_in.size - 1 else 0]
     for o in range(z.size):
@@ -158,7 +159,10 @@ def _activate(net, plan, layer, z, y):
 
 @_compiled
 def _pass(net, plan, theta, s, direction, x, product, z_all, y_all):
-    """One pass, perturbed by direction·s·Δ; ``product`` is W·x + b of layer 0 in node perturbation. Returns saturations."""
+    """Compute one pass with the perturbation direction·s·Δ; return the number of saturations.
+
+    In node perturbation, ``product`` is W·x + b of layer 0.
+    """
     saturated, operand = 0, x
     for layer in range(net.n_in.size):
         at, first, n_out = net.theta_at[layer], net.neuron_at[layer], net.n_out[layer]
@@ -179,7 +183,7 @@ def _pass(net, plan, theta, s, direction, x, product, z_all, y_all):
 
 @_compiled
 def _broadcast(net, plan, layer, change, exponent, operand, g):
-    """g of the words of a group (operand 1, then the layer's inputs); returns how many were out of range."""
+    """Compute g of the words of a group (operand 1, then the layer's inputs); return the number of values out of range."""
     dropped, outside = net.g_dropped[layer] - exponent, 0
     for k in range(operand.size + 1):
         product = change
@@ -193,7 +197,7 @@ def _broadcast(net, plan, layer, change, exponent, operand, g):
 
 @_compiled
 def _narrow_update(plan, g, r, u):
-    """u ← cast_weight(g), rounded before the sign; returns how many were out of range."""
+    """Compute u ← cast_weight(g), rounded before the sign is applied; return the number of values out of range."""
     outside = 0
     for k in range(g.size):
         u[k] = 0
@@ -206,7 +210,7 @@ def _narrow_update(plan, g, r, u):
 
 @_compiled
 def _move(theta, sign, s, u, low, high, counters):
-    """θ ← saturate(θ − s·u) for the synapses of a neuron; ``sign`` holds for all of them unless it is 2."""
+    """Compute θ ← saturate(θ − s·u) for the synapses of a neuron; ``sign`` applies to all of them, or ``s`` if it is 2."""
     kind = theta.dtype.type
     low, high, sign = kind(low), kind(high), kind(sign)
     changed, saturated = np.int32(0), np.int32(0)
@@ -232,7 +236,7 @@ def _move(theta, sign, s, u, low, high, counters):
 
 @_compiled
 def _correlate(plan, gradient, sign, s, g):
-    """G ← saturate(G + s·g) for the synapses of a neuron; returns how many saturated."""
+    """Compute G ← saturate(G + s·g) for the synapses of a neuron; return the number of saturations."""
     saturated = 0
     for k in range(g.size):
         total = gradient[k] + (s[k] if sign == 2 else sign) * g[k]
@@ -244,9 +248,9 @@ def _correlate(plan, gradient, sign, s, g):
 
 @_compiled
 def _update(plan, theta, gradient, state, at, r, counters):
-    """θ ← saturate(θ − cast_weight(source)) for the synapses of a neuron, the source being what the optimiser makes of G.
+    """Compute θ ← saturate(θ − cast_weight(source)) for the synapses of a neuron, with the source that the optimiser computes from G.
 
-    ``state`` (shape (variables, P)) holds the optimiser's state; that of the neuron begins at ``at``.
+    ``state`` (shape (variables, P)) contains the optimiser's state; that of the neuron begins at ``at``.
     """
     for k in range(r.size):
         value, word = gradient[k], r[k]
@@ -268,7 +272,7 @@ def _update(plan, theta, gradient, state, at, r, counters):
 
 @_compiled
 def _folded(value, width, offset):
-    """What a field of a payload contributes to the 32-bit word of its event."""
+    """Return the contribution of a field of a payload to the 32-bit word of its event."""
     bits, turn = value & ((1 << width) - 1), offset & 31
     low = (bits ^ (bits >> 32)) & 0xFFFFFFFF
     return ((low << turn) | (low >> (32 - turn))) & 0xFFFFFFFF
@@ -276,7 +280,7 @@ def _folded(value, width, offset):
 
 @_compiled
 def _sign(register, word):
-    """A signature's register after a word."""
+    """Return a signature's register after a word."""
     return (register >> 1) ^ (POLYNOMIAL * (register & 1)) ^ word
 
 
@@ -295,7 +299,10 @@ def _sign_costs(plan, register, costs, change):
 
 @_compiled
 def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, state):
-    """The words of a group of ``count`` neurons; ``at`` and ``s_at`` are where its parameters and signs begin."""
+    """Return a signature's register after the words of a group of ``count`` neurons.
+
+    The group's parameters begin at ``at``, its signs at ``s_at``.
+    """
     width = broadcast.size
     for k in range(width):
         word = _folded(np.int64(broadcast[k]), plan.broadcast_width, 0)
@@ -320,9 +327,10 @@ def _learn(
     net, plan, theta, gradient, state, s, x, y_all, change, exponent, updating, packed, position, counters, room, registers, signing,
     shown, row,
 ):  # fmt: skip
-    """Broadcast, correlate, and update when it is due.
+    """Broadcast, correlate, and update if the update is due.
 
-    ``position`` is where the update's words begin, ``room`` (g, r, u, either) of a group's words, ``row`` −1 or the one to show.
+    ``position`` is the bit at which the update's random words begin, ``room`` contains buffers for the words of a group (g, r, u, and the
+    broadcast), and ``row`` is the row of ``shown`` to fill, or −1.
     """
     operand = x
     for layer in range(net.n_in.size):
@@ -382,7 +390,7 @@ def _cost(y_all, target):
 
 @_compiled
 def _answer(plan, y, first):
-    """The largest of y from ``first`` on, lowest index first; of a lone one, whether it is at least ½."""
+    """Return the index of the largest y from ``first`` on, the lowest in a tie; for a single y, whether it is at least ½."""
     if y.size - first == 1:
         return 1 if 2 * y[first] >= plan.one else 0
     best = first
@@ -397,7 +405,10 @@ def run_steps(
     net, plan, theta, gradient, state, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
     limits, costs, changes, judged, registers, signatures, shown,
 ):  # fmt: skip
-    """The steps from n on, as many as ``judged`` has room for, with one exponent; it gets 0 or 1 where a sample was judged, else −1."""
+    """Run as many steps from n on as ``judged`` has entries, with one exponent.
+
+    ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1.
+    """
     first_p, first_x, start, updates = n // plan.tau_p, n // plan.tau_x, n, 0
     product = np.empty(net.n_out[0], dtype=np.int64)
     widest = net.n_in.max() + 1

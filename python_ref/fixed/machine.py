@@ -1,7 +1,7 @@
 """The whole algorithm on one page: multiplexed gradient descent in raw integers, bit for bit what the hardware computes.
 
-McCaughan et al., APL Machine Learning 1, 026118 (2023), for weight perturbation; Oripov et al., APL Machine Learning 3,
-026107 (2025), for node perturbation. The symbols are theirs: θ parameters, s signs, Δ amplitude, C cost, C̃ its change,
+McCaughan et al., APL Machine Learning 1, 026118 (2023), describe weight perturbation, and Oripov et al., APL Machine Learning 3,
+026107 (2025), node perturbation. The symbols are theirs: θ parameters, s signs, Δ amplitude, C cost, C̃ its change,
 G the correlation of s with C̃, η the learning rate, τ_p, τ_x and τ_θ the periods of perturbation, sample and update.
 """
 
@@ -26,7 +26,7 @@ Sample = tuple[np.ndarray, np.ndarray]
 """Raw inputs (int64, shape (n_in,)) and raw targets (int64, shape (n_out,))."""
 
 COUNTER_LIMITS = np.array([2**48 - 1 if name in ("writes", "changed") else 2**32 - 1 for name in COUNTERS], dtype=np.int64)
-"""Where each counter stops."""
+"""Value at which each counter stops."""
 
 _signs = lru_cache(maxsize=8)(SignSource)
 _stochastic_words = lru_cache(maxsize=8)(StochasticSource)
@@ -34,7 +34,7 @@ _stochastic_words = lru_cache(maxsize=8)(StochasticSource)
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """What one pass through the network found: z and y of every neuron, C, and the activations out of range."""
+    """Result of one pass through the network: z and y of every neuron, C, and the number of activations out of range."""
 
     preactivation: np.ndarray
     activation: np.ndarray
@@ -44,26 +44,26 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """All that outlives a step; a step makes a new one and leaves the old untouched.
+    """State of the machine between two steps; a step returns a new one and does not modify the old one.
 
     Attributes
     ----------
     seed : int
-        Of the streams of signs and of stochastic words.
+        Seed of the streams of signs and of stochastic words.
     steps, updates : int
-        n and u: steps done, updates applied, since the streams started.
+        Numbers n of steps done and u of updates applied since the streams started.
     due : bool
-        Whether the next step takes a new sample and a new baseline whatever the schedule says.
+        Whether the next step takes a new sample and a new baseline regardless of the schedule.
     parameters, gradient : array of int64, shape (P,)
-        θ and G, raw, in canonical order; G stays zero where a design has none.
+        θ and G, raw, in canonical order; G stays zero in a design without it.
     optimizer : dict of str to array of int64, shape (P,)
         Values of the optimiser's state variables, raw, in canonical order, by their names in ``spec.optimizer_state``.
     baseline : Pass
-        The unperturbed pass in force, where the difference is one-sided.
+        Current unperturbed pass, if the difference is one-sided.
     counters : array of int64, shape (len(COUNTERS),)
-        In the order of ``COUNTERS``.
+        Values of the counters, in the order of ``COUNTERS``.
     signature : (int, int) or None
-        The running signatures, forward and learned, if the design keeps them; None where a faster model left them out.
+        Forward and learned running signatures, if the design has them; None after steps of a faster model that does not compute them.
     """
 
     seed: int
@@ -78,30 +78,30 @@ class State:
     signature: tuple[int, int] | None = INITIAL
 
     def with_load(self, parameters: np.ndarray | None = None) -> State:
-        """The state after the host has written parameters or run inference: sample and baseline are due."""
+        """Return the state after the host has written parameters or run inference, so that a sample and a baseline are due."""
         return replace(self, due=True, parameters=self.parameters if parameters is None else np.array(parameters, dtype=np.int64))
 
     def with_clear(self) -> State:
-        """The state after the host has cleared the counters; steps and updates go on counting."""
+        """Return the state after the host has cleared the counters; the counts of steps and updates continue."""
         return replace(self, counters=np.where(np.isin(COUNTERS, ("steps", "updates")), self.counters, 0), signature=INITIAL)
 
 
 def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None = None) -> State:
-    """The state before step 0.
+    """Return the state before step 0.
 
     Parameters
     ----------
     spec : DesignSpec
         Design whose machine starts: it determines shapes, limits and the default seed.
     parameters : array of int64, shape (P,)
-        θ, raw, in canonical order.
+        Initial θ, raw, in canonical order.
     seed : int or None
-        Of the random streams, in place of the design's own.
+        Seed of the random streams; None takes the design's own.
 
     Raises
     ------
     ValueError
-        If the parameters are not of that shape, or one is beyond ``spec.parameter_limits``.
+        If the parameters do not have that shape, or one is outside ``spec.parameter_limits``.
     """
     parameters, (low, high) = np.array(parameters, dtype=np.int64), spec.parameter_limits
     if parameters.shape != (spec.network.n_parameters,):
@@ -116,26 +116,26 @@ def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None 
 
 
 def sample_number(spec: DesignSpec, step: int) -> int:
-    """⌊n/τ_x⌋: which sample of the order step n of an uninterrupted run is about."""
+    """Return ⌊n/τ_x⌋, the number within the order of the sample that step n of an uninterrupted run takes."""
     return step // spec.schedule.sample_period
 
 
 def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[str, np.ndarray]]:
-    """One step of training.
+    """Compute one training step.
 
     Parameters
     ----------
     spec : DesignSpec
         Design being simulated, with its network, schedule and formats.
     state : State
-        Complete machine before the step; it is not modified.
+        State before the step; it is not modified.
     sample : (array of int64, array of int64)
-        The sample in force: the same one until it is due to change.
+        Current sample, which must stay the same until the schedule or ``state.due`` requires a new one.
 
     Returns
     -------
     (State, dict of arrays)
-        The state after the step, and its observables: names, shapes and formats are those of ``probes(spec)``.
+        The state after the step, and its observables, with the names, shapes and formats of ``probes(spec)``.
     """
     n, schedule, layout = state.steps, spec.schedule, spec.layout
     inputs, targets = sample
@@ -146,7 +146,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     signs = _signs(spec, state.seed).signs(n // schedule.perturbation_period)
     s = signs[layout.parameter_neuron].astype(np.int64) if spec.node else signs.astype(np.int64)
 
-    # The measurement: two passes, or one where the baseline in force still holds.
+    # The measurement: two passes, or one if the current baseline is still valid.
     baseline_due = spec.two_sided or new_sample or n % schedule.update_period == 0
     first, second = _measure(spec, state, sample, signs, baseline_due)
     difference = first.cost - second.cost if spec.two_sided else second.cost - first.cost
@@ -154,12 +154,12 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     change, outside = _cast(difference, spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast)
     counted["cost_change"] = int(outside)
 
-    # The broadcast: scaled and narrowed once; every parameter sees the g of its word of the pass.
+    # The broadcast: scaled and narrowed once; every parameter receives the g of its word of the pass.
     g, outside = _broadcast(spec, change, inputs, first.activation, spec.exponent_at(n))
     counted["broadcast"] = int(layout.word_lanes @ outside)
     words = _stochastic_words(spec, state.seed).words(state.updates) if update_due else np.zeros(layout.words, dtype=np.int64)
 
-    # The correlation, and the update when it is due.
+    # The correlation, and the update if it is due.
     learned = _learn(spec, state, s, g, words, update_due)
     counted |= learned.saturated
 
@@ -201,7 +201,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
 
 
 def _measure(spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, baseline_due: bool) -> tuple[Pass, Pass]:
-    """C₀, or the one in force, and C₊; two-sided, C₊ and C₋."""
+    """Return the pass of C₀, new or current, and that of C₊; if the difference is two-sided, those of C₊ and C₋."""
 
     def measured(direction: int) -> Pass:
         z, y, saturated = forward(spec, state.parameters, sample[0], sign=signs, direction=direction)
@@ -214,8 +214,11 @@ def _measure(spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, 
 
 @dataclass(frozen=True, eq=False)
 class _Learned:
-    """What a correlation left: what was broadcast (g, or u without a gradient memory), G before it is cleared, the optimiser's state, θ,
-    and how many were out of range, by kind."""
+    """Result of a correlation.
+
+    It consists of the broadcast (g, or u for a direct update), G before it is cleared, the optimiser's state, θ, and the numbers of values
+    out of range, by kind.
+    """
 
     broadcast: np.ndarray
     gradient: np.ndarray
@@ -225,9 +228,9 @@ class _Learned:
 
 
 def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: np.ndarray, update_due: bool) -> _Learned:
-    """G ← saturate(G + s·g); when the update is due θ ← saturate(θ − u), u = cast_weight(source), which the optimiser makes of G.
+    """Correlate, G ← saturate(G + s·g); if the update is due, θ ← saturate(θ − u), u = cast_weight(source), with the optimiser's source.
 
-    Without a gradient memory u = cast_weight(g), rounded once before the sign: θ ← saturate(θ − s·u).
+    A direct update is u = cast_weight(g), rounded once before the sign is applied: θ ← saturate(θ − s·u).
     """
     layout, cast = spec.layout, spec.formats.weight_cast
     parameters, gradient, optimizer, saturated = state.parameters, state.gradient, state.optimizer, {}
@@ -252,7 +255,7 @@ def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, words: 
 def _sign(
     spec: DesignSpec, signature: tuple[int, int] | None, observed: dict[str, np.ndarray], passes: tuple[int, ...]
 ) -> tuple[int, int] | None:
-    """The running signatures after a step, which join what is observed, if the design keeps them."""
+    """Add the observables to the running signatures, if the design has them; return the signatures and record them in ``observed``."""
     if not spec.hardware.signature:
         return signature
     if signature is None:
@@ -267,7 +270,7 @@ def _cast(raw: np.ndarray | int, source: Fixed, target: Fixed, cast: Cast, word:
 
 
 def _saturate(raw: np.ndarray, low: int, high: int) -> tuple[np.ndarray, int]:
-    """The values kept within low … high, and how many were outside."""
+    """Clip values to low … high; return them and the number that were outside."""
     kept = np.clip(raw, low, high)
     return kept, int(np.count_nonzero(kept != raw))
 
@@ -275,9 +278,9 @@ def _saturate(raw: np.ndarray, low: int, high: int) -> tuple[np.ndarray, int]:
 def _broadcast(
     spec: DesignSpec, change: np.ndarray, inputs: np.ndarray, activations: np.ndarray, exponent: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """g of each word of a pass, and where it was out of range (shape (layout.words,)).
+    """Return g of each word of a pass, and where it was out of range (shape (layout.words,)).
 
-    g = cast_gradient(2ᵉ·C̃·x), x being the input that the word's weights multiply, and 1 for a bias, or everywhere in
+    g = cast_gradient(2ᵉ·C̃·x), where x is the input that the word's weights multiply; x = 1 for biases, and for every word in
     weight perturbation.
     """
     parts, first = [], 0

@@ -1,4 +1,4 @@
-"""The forward pass in raw integers: exact up to the activation, which is the only narrowing."""
+"""The forward pass in raw integers, exact except for the activation, which is the only narrowing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["activate", "forward"]
 
 
 def activate(spec: DesignSpec, function: Activation, z: np.ndarray, source: Fixed) -> tuple[np.ndarray, np.ndarray]:
-    """Activations of pre-activations (int64, any shape, format ``source``).
+    """Return the activations of pre-activations (int64, any shape, format ``source``).
 
     Returns
     -------
     (array of int64 in formats.activation, array of bool)
-        y, and where the narrowing was out of range: the cast's target, or of the address where a table is read.
+        Activations y, and where a cast was out of range: that of the address for a table, otherwise that of the value.
     """
     target, cast, form = spec.formats.activation, spec.formats.activation_cast, function.form
     if isinstance(form, Tabulated):
@@ -37,14 +37,14 @@ def activate(spec: DesignSpec, function: Activation, z: np.ndarray, source: Fixe
 
 
 def _pieces(form: Piecewise, z: np.ndarray, source: Fixed, exact: Fixed) -> np.ndarray:
-    """Exact values (int64, format ``exact``) of straight pieces at pre-activations (int64, format ``source``)."""
+    """Return the exact values (int64, format ``exact``) of a piecewise form at pre-activations (int64, format ``source``)."""
     unit = Fraction(2) ** exact.fraction_bits
     found = z
     for begin, piece in zip((None, *form.breaks), form.pieces, strict=True):
         line = np.full_like(z, int(piece.offset * unit))
         if piece.shift is not None:
             line += z << np.int64(exact.fraction_bits - source.fraction_bits - piece.shift)
-        # z ≥ b for a break b is z ≥ ⌈b·2^f⌉ in raw integers.
+        # In raw integers, z ≥ b for a break b is z ≥ ⌈b·2^f⌉.
         found = line if begin is None else np.where(z >= math.ceil(begin * 2**source.fraction_bits), line, found)
     return found
 
@@ -52,25 +52,25 @@ def _pieces(form: Piecewise, z: np.ndarray, source: Fixed, exact: Fixed) -> np.n
 def forward(
     spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, *, sign: np.ndarray | None = None, direction: int = 0
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """One pass through the network.
+    """Compute one pass through the network.
 
     Parameters
     ----------
     spec : DesignSpec
         Design that gives the network, its number formats and the amplitude Δ.
     parameters : array of int64, shape (P,)
-        θ, raw, in canonical order.
+        Parameters θ, raw, in canonical order.
     inputs : array of int64, shape (n_in,)
         Inputs x of one sample, raw integers in ``spec.formats.input``.
     sign : array of int8, shape (quantities,)
-        s; may be left out where ``direction`` is 0.
+        Signs s of the perturbed quantities; optional if ``direction`` is 0.
     direction : int
-        The pass perturbs by ``direction``·s·Δ: 0, +1 or −1.
+        Factor 0, +1 or −1 of the perturbation ``direction``·s·Δ.
 
     Returns
     -------
     (array of int64, array of int64, int)
-        z and y of every neuron (shape (neurons,), raw; z in its layer's own format), and how many activations were
+        z and y of every neuron (shape (neurons,), raw; z in its layer's own format), and the number of activations
         out of range.
     """
     shift = np.zeros(spec.quantities, dtype=np.int64) if sign is None else direction * sign.astype(np.int64)

@@ -1,7 +1,7 @@
-"""The sign of every perturbed quantity at every p, and the words of stochastic rounding: any of them, in any order.
+"""The signs of all perturbed quantities at any p, and the words of stochastic rounding, with random access.
 
-The hardware leaps its shift registers forward word by word. Here a stream is computed in blocks from any position, by
-x^J mod (x^d + x + 1) to get there and by b[t + d·2ᵏ] = b[t] ⊕ b[t + 2ᵏ] to go on, the polynomial squared k times.
+The hardware advances its shift registers word by word. This model computes blocks of a stream from any position: x^J mod (x^d + x + 1)
+gives the state at that position, and b[t + d·2ᵏ] = b[t] ⊕ b[t + 2ᵏ], the polynomial squared k times, continues from there.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from python_ref.spec.perturbation import Trinomial, stochastic_generator
 __all__ = ["BitStream", "SignSource", "StochasticSource"]
 
 BLOCK_BITS = 1 << 17
-"""Least bits computed at once."""
+"""Minimum number of bits that are computed at once."""
 
 
 def _power_of_x(exponent: int, degree: int) -> int:
-    """x^exponent mod (x^degree + x + 1) over GF(2), bit i being the coefficient of xⁱ."""
+    """Return x^exponent mod (x^degree + x + 1) over GF(2); bit i is the coefficient of xⁱ."""
     mask, value = (1 << degree) - 1, 1
     for bit in f"{exponent:b}":
-        value = int(f"{value:b}", 4) << (bit == "1")  # binary digits read in base 4: the square over GF(2)
+        value = int(f"{value:b}", 4) << (bit == "1")  # binary digits, read in base 4, give the square over GF(2)
         while high := value >> degree:
             value = (value & mask) ^ high ^ (high << 1)
     return value
 
 
 class BitStream:
-    """The bits b[t] of a trinomial's stream.
+    """Stream of bits b[t] from a trinomial generator.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class BitStream:
         self._block = np.zeros(0, dtype=np.uint8)
 
     def state(self, position: int) -> int:
-        """b[position] … b[position + degree − 1] as the bits of an integer, the first lowest."""
+        """Return b[position] … b[position + degree − 1] as the bits of an integer, lowest bit first."""
         degree, start = self.generator.degree, self.generator.seed_state(self.seed)
         window = start
         for i in range(degree):
@@ -57,21 +57,22 @@ class BitStream:
         return value & ((1 << degree) - 1)
 
     def bits(self, first: int, count: int) -> np.ndarray:
-        """b[first] … b[first + count − 1] (uint8, shape (count,), read-only)."""
+        """Return b[first] … b[first + count − 1] (uint8, shape (count,), read-only)."""
         offset = first - self._first
         if offset < 0 or offset + count > len(self._block):
             self._first, self._block, offset = first, self._generate(first, max(count, BLOCK_BITS)), 0
         return self._block[offset : offset + count]
 
     def words(self, first: int, count: int) -> np.ndarray:
-        """Words ``first`` … ``first + count − 1``, by bit (uint8, shape (count, outputs), read-only)."""
+        """Return the bits of words ``first`` … ``first + count − 1`` (uint8, shape (count, outputs), read-only)."""
         outputs = self.generator.outputs
         return self.bits(first * outputs, count * outputs).reshape(count, outputs)
 
     def packed(self, first: int, count: int) -> np.ndarray:
-        """b[first] … b[first + count − 1], 64 to a word (uint64, shape (count // 64 + 2,)): b[first + i] is bit i mod 64 of word ⌊i/64⌋.
+        """Return b[first] … b[first + count − 1], packed by 64 (uint64, shape (count // 64 + 2,)).
 
-        Since 64 is a power of two, words obey the recurrence of bits: w[i + d] = w[i] ⊕ w[i + 1].
+        b[first + i] is bit i mod 64 of word ⌊i/64⌋. Since 64 is a power of two, the words obey the recurrence of the bits:
+        w[i + d] = w[i] ⊕ w[i + 1].
         """
         degree, state = self.generator.degree, self.state(first)
         bits = np.empty(64 * degree, dtype=np.uint8)
@@ -89,7 +90,7 @@ class BitStream:
 
 
 def _extend(sequence: np.ndarray, degree: int) -> None:
-    """Continue a sequence by a[i + degree] = a[i] ⊕ a[i + 1] from its first ``degree`` entries, in ever longer leaps."""
+    """Fill a sequence by a[i + degree] = a[i] ⊕ a[i + 1] from its first ``degree`` entries, in blocks of growing length."""
     done, leap = degree, 1
     while done < len(sequence):
         if done >= 2 * degree * leap:
@@ -101,14 +102,14 @@ def _extend(sequence: np.ndarray, degree: int) -> None:
 
 
 class SignSource:
-    """The perturbation code of a design: sign vector number p, for any p; fastest where p rises.
+    """Source of a design's sign vectors, with random access to any p; it is fastest if p rises.
 
     Parameters
     ----------
     spec : DesignSpec
         Design that gives the code, its quantities and their layout in the lanes.
     seed : int or None
-        In place of the design's own.
+        Seed of the random streams; None takes the design's own.
     """
 
     def __init__(self, spec: DesignSpec, seed: int | None = None) -> None:
@@ -121,17 +122,20 @@ class SignSource:
         self._streams = [BitStream(generator, self.seed) for generator in spec.code.generators(spec.hardware.lanes)]
 
     def signs(self, p: int) -> np.ndarray:
-        """Sign vector number p (int8, shape (quantities,)): −1, 0 or +1, in the canonical order of neurons or parameters."""
+        """Return sign vector number p (int8, shape (quantities,)): −1, 0 or +1, in canonical order of neurons or parameters."""
         return self.block(p, 1)[0]
 
     def block(self, first: int, count: int) -> np.ndarray:
-        """Sign vectors ``first`` … ``first + count − 1`` (int8, shape (count, quantities))."""
+        """Return sign vectors ``first`` … ``first + count − 1`` (int8, shape (count, quantities))."""
         p = np.arange(first, first + count, dtype=np.int64)[:, None]
         code = self.spec.code
         return code.signs(self._order, code.phase(p, self.spec.quantities), self._bits(first, count))
 
     def _bits(self, first: int, count: int) -> np.ndarray:
-        """The drawn bit of every quantity (uint8, shape (count, quantities)): lane l takes bit l mod 126 of generator ⌊l/126⌋."""
+        """Return the drawn bit of every quantity (uint8, shape (count, quantities)).
+
+        Lane l takes bit l mod 126 of generator ⌊l/126⌋.
+        """
         found = np.zeros((count, self.spec.quantities), dtype=np.uint8)
         for number, stream in enumerate(self._streams):
             outputs, draws = stream.generator.outputs, self.spec.draws
@@ -142,14 +146,14 @@ class SignSource:
 
 
 class StochasticSource:
-    """The random words of stochastic rounding, shared by all lanes.
+    """Source of the random words of stochastic rounding, which all lanes share.
 
     Parameters
     ----------
     spec : DesignSpec
         Design that sets the number of random bits per word; with none, every word is zero.
     seed : int or None
-        In place of the design's own.
+        Seed of the random stream; None takes the design's own.
     """
 
     def __init__(self, spec: DesignSpec, seed: int | None = None) -> None:
@@ -158,9 +162,10 @@ class StochasticSource:
         self._stream = BitStream(stochastic_generator(spec.stochastic_bits), self.seed) if spec.stochastic_bits else None
 
     def words(self, update: int) -> np.ndarray:
-        """Words for update number ``update``, by word of a pass (int64, shape (layout.words,)); zero where none is drawn.
+        """Return the random words of update number ``update``, one per word of a pass (int64, shape (layout.words,)).
 
-        The word of slot c is word update·N + c of the stream; padding slots draw and drop theirs.
+        Slot c takes word update·N + c of the stream; the words of padding slots are not used. All words are zero if the design has no
+        stochastic cast.
         """
         layout = self.spec.layout
         if self._stream is None:
@@ -169,7 +174,7 @@ class StochasticSource:
         return drawn.astype(np.int64) @ (np.int64(1) << np.arange(self.spec.stochastic_bits, dtype=np.int64))
 
     def packed(self, update: int, count: int) -> np.ndarray:
-        """The stream from word ``update``·N on, for ``count`` updates, packed as :meth:`BitStream.packed` does (uint64)."""
+        """Return the stream from word ``update``·N on, for ``count`` updates, packed as by :meth:`BitStream.packed` (uint64)."""
         if self._stream is None:
             return np.zeros(2, dtype=np.uint64)
         bits = self.spec.layout.slots * self.spec.stochastic_bits

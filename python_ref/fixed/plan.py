@@ -1,4 +1,4 @@
-"""A design in plain integers: all that the compiled loops of :mod:`~python_ref.fixed.kernels` need to know of it."""
+"""Description of a design in plain integers, from which the compiled loops of :mod:`~python_ref.fixed.kernels` work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from python_ref.spec.tables import activation_table
 __all__ = ["FLOOR", "HALF_EVEN", "HALF_UP", "MOST_PIECES", "STOCHASTIC", "Narrowing", "Net", "Pieces", "Plan", "describe"]
 
 FLOOR, HALF_UP, HALF_EVEN, STOCHASTIC = range(4)
-"""The roundings, as the compiled loops number them."""
+"""Numbers of the rounding modes in the compiled loops."""
 _ROUNDINGS = {
     Rounding.FLOOR: FLOOR,
     Rounding.HALF_UP: HALF_UP,
@@ -28,7 +28,7 @@ _WRAPS = {Overflow.SATURATE: 0, Overflow.WRAP: 1}
 
 
 class Narrowing(NamedTuple):
-    """A cast in plain integers: the fraction bits it drops, its rounding by number, whether it wraps, and its limits."""
+    """A cast in plain integers: the number of fraction bits dropped, the number of its rounding, whether it wraps, and its limits."""
 
     dropped: int
     rounding: int
@@ -38,7 +38,7 @@ class Narrowing(NamedTuple):
 
     @classmethod
     def of(cls, source: Fixed, target: Fixed, cast: Cast) -> Narrowing:
-        """The cast from one format to another."""
+        """Return the cast from one format to another."""
         dropped = source.fraction_bits - target.fraction_bits
         if cast.rounding not in _ROUNDINGS:
             raise unknown("Rounding", cast.rounding, "python_ref.fixed.plan._ROUNDINGS")
@@ -48,14 +48,14 @@ class Narrowing(NamedTuple):
 
 
 MOST_PIECES = 4
-"""Largest number of straight pieces of an activation in the compiled loops."""
+"""Maximum number of straight pieces of an activation in the compiled loops."""
 
 
 class Pieces(NamedTuple):
-    """Straight pieces in plain integers, filled up to :data:`MOST_PIECES`.
+    """Straight pieces in plain integers, padded to :data:`MOST_PIECES`.
 
-    A piece begins at the raw pre-activation ``begins`` and has the raw value z·2^``up`` + ``offset``, of so many ``fraction_bits``; or
-    ``offset`` alone where it is ``flat``.
+    A piece begins at the raw pre-activation ``begins``. Its raw value, with ``fraction_bits`` fraction bits, is z·2^``up`` + ``offset``, or
+    ``offset`` alone if it is ``flat``.
     """
 
     pieces: int
@@ -67,7 +67,7 @@ class Pieces(NamedTuple):
 
     @classmethod
     def of(cls, form: Form, source: Fixed) -> Pieces:
-        """The pieces of a form at pre-activations of the format ``source``; none of a table."""
+        """Return the pieces of a form for pre-activations of the format ``source``; a table has none."""
         if isinstance(form, Tabulated):
             return cls(0, 0, *([0] * MOST_PIECES for _ in range(4)))
         if not isinstance(form, Piecewise):
@@ -87,10 +87,10 @@ class Pieces(NamedTuple):
 
 
 class Net(NamedTuple):
-    """What differs from layer to layer (int64, shape (layers,)).
+    """Constants of each layer (int64, shape (layers,)).
 
-    ``begins``, ``up``, ``flat`` and ``offset`` have a row of pieces for each layer (:class:`Pieces`), ``tables`` has a row for hidden
-    layers and one for the last.
+    ``begins``, ``up``, ``flat`` and ``offset`` have a row of pieces for each layer (:class:`Pieces`); ``tables`` has one row for the hidden
+    layers and one for the last layer.
     """
 
     n_in: np.ndarray
@@ -113,7 +113,7 @@ class Net(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What holds for the whole machine."""
+    """Constants of the machine as a whole."""
 
     lanes: int
     tau_p: int
@@ -125,7 +125,7 @@ class Plan(NamedTuple):
     optimizer: int
     """Number of the optimiser's branch in the compiled loops."""
     decay: int
-    """k, or 0 for an optimiser without it."""
+    """Decay k of the optimiser, or 0 if it has none."""
     weight_delta: int
     one: int
     activation: Narrowing
@@ -136,9 +136,9 @@ class Plan(NamedTuple):
     m: Narrowing
     """Cast of the first state variable of the optimiser."""
     m_shift: int
-    """Places by which the first state variable is shifted up to align it with its exact format."""
+    """Number of places by which the first state variable is shifted left to align it with its exact format."""
     g_shift: int
-    """Places by which G is shifted up to align it with that format."""
+    """Number of places by which G is shifted left to align it with that format."""
     theta_low: int
     theta_high: int
     word_bits: int
@@ -150,20 +150,20 @@ class Plan(NamedTuple):
     broadcast_width: int
     g_width: int
     state_widths: np.ndarray
-    """Bits of each state variable of the optimiser (int64, shape (variables,))."""
+    """Width in bits of each state variable of the optimiser (int64, shape (variables,))."""
     theta_width: int
 
 
 @lru_cache(maxsize=16)
 def describe(spec: DesignSpec, optimizer: int) -> tuple[Net, Plan]:
-    """A design in plain integers.
+    """Return the description of a design in plain integers.
 
     Parameters
     ----------
     spec : DesignSpec
         Design whose network and machine are described.
     optimizer : int
-        Number that the compiled loops give to the design's optimiser.
+        Number of the design's optimiser in the compiled loops.
     """
     forms, layers, layout, schedule, weight = spec.formats, spec.network.layers, spec.layout, spec.schedule, spec.formats.weight
     numbers = range(len(layers))

@@ -1,4 +1,4 @@
-"""Adam by shifts in raw integers: :class:`~python_ref.spec.shift_adam.ShiftAdam`, bit for bit what hardware would compute."""
+"""Adam with shifts in raw integers: :class:`~python_ref.spec.shift_adam.ShiftAdam`, bit for bit what hardware would compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Moved", "leading_one", "step"]
 
 
 def leading_one(raw: np.ndarray) -> np.ndarray:
-    """Place of the highest bit that is set, from 0 (int64); of 0 it is 0. ``raw`` is not negative."""
+    """Return the position of the highest set bit (int64), counted from 0; 0 for a zero. ``raw`` must not be negative."""
     rest, place = np.array(raw, dtype=np.int64), np.zeros(np.shape(raw), dtype=np.int64)
     for bits in (32, 16, 8, 4, 2, 1):
         high = rest >> np.int64(bits) > 0
@@ -24,7 +24,7 @@ def leading_one(raw: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """What an update made: u, m and v (int64, shape (P,)), and how many were out of range, by kind."""
+    """Result of an update: u, m and v (int64, shape (P,)), and the numbers of saturated values, by kind."""
 
     update: np.ndarray
     m: np.ndarray
@@ -33,16 +33,16 @@ class Moved:
 
 
 def step(spec: ShiftAdam, m: np.ndarray, v: np.ndarray, gradient: np.ndarray, update: int, word: np.ndarray | int = 0) -> Moved:
-    """One update.
+    """Compute one update.
 
     Parameters
     ----------
     spec : ShiftAdam
         Optimizer settings: the formats, the decays and the learning rate.
     m, v, gradient : arrays of int64, shape (P,)
-        m, v and G, raw.
+        Raw values of m and v before the update, and of G.
     update : int
-        Number of the update, from 0.
+        Number of the update, counted from 0.
     word : array of int64
         Random words of a stochastic cast.
     """
@@ -66,7 +66,7 @@ def step(spec: ShiftAdam, m: np.ndarray, v: np.ndarray, gradient: np.ndarray, up
 
 
 def _mean(mean: np.ndarray, kept: Fixed, new: np.ndarray, form: Fixed, k: int, exact: Fixed) -> tuple[np.ndarray, np.ndarray]:
-    """cast(mean − mean·2⁻ᵏ + new·2⁻ᵏ) to the nearest, and where it was out of range."""
+    """Return cast(mean − mean·2⁻ᵏ + new·2⁻ᵏ), rounded to the nearest, and where it was out of range."""
     aligned = np.asarray(mean, dtype=np.int64) << np.int64(exact.fraction_bits - kept.fraction_bits)
     total = aligned - (aligned >> np.int64(k)) + (new << np.int64(exact.fraction_bits - form.scaled(-k).fraction_bits))
     return cast_raw(total, exact, kept, Rounding.HALF_EVEN, Overflow.SATURATE)

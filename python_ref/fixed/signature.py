@@ -1,9 +1,9 @@
-"""Running signatures of what a core shows, so that a long run can be compared step by step without being kept.
+"""Running signatures of a core's events, which allow a step-by-step comparison of long runs without recording them.
 
-Each event becomes a 32-bit word: the XOR of the 32-bit words of its packed payload. Two signatures run over these words: one over
-the neuron events with each step's costs behind them, one over the word events. A signature is the complement of a register of 32 bits
-that begins with ones. For each word it moves by one bit, as that of CRC-32 (ISO-HDLC, as in zlib) does, and the word is added, XOR: so
-a word is divided by the polynomial as in CRC-32, but overlaps the next one, in 32 gates instead of some 200.
+Each event becomes a 32-bit word, the XOR of the 32-bit words of its packed payload. There are two signatures over these words: one over
+the neuron events, each step's followed by its costs, and one over the word events. A signature is the complement of a 32-bit register
+that starts with all ones. For each word, the register advances by one bit as that of CRC-32 (ISO-HDLC, as in zlib) does, and is XORed
+with the word. A word is thus divided by the polynomial as in CRC-32, but overlaps the next one; this takes 32 gates instead of about 200.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from python_ref.spec.events import POLYNOMIAL, EventField, cost_fields, event_fi
 __all__ = ["INITIAL", "event_words", "extend", "fold", "signed"]
 
 INITIAL = (0, 0)
-"""Signatures before the first event: forward, learned."""
+"""Forward and learned signature before the first event."""
 
 
 def fold(values: np.ndarray, width: int, offset: int) -> np.ndarray:
-    """What values of ``width`` bits at bit ``offset`` of a payload contribute to its event's word (uint32)."""
+    """Return the contribution (uint32) of values of ``width`` bits at bit ``offset`` of a payload to the words of their events."""
     bits = np.asarray(values, dtype=np.int64).view(np.uint64) & np.uint64((1 << width) - 1)
     folded = (bits ^ (bits >> np.uint64(32))).astype(np.uint32)
     turn = offset % 32
@@ -30,14 +30,14 @@ def fold(values: np.ndarray, width: int, offset: int) -> np.ndarray:
 
 
 def event_words(fields: tuple[EventField, ...], values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Words of a series of events (uint32, shape (events,)).
+    """Return the words of a series of events (uint32, shape (events,)).
 
     Parameters
     ----------
     fields : tuple of EventField
         Fields of the events' payload, with the position of each in the packed bits.
     values : mapping of str to array of int64
-        By field: shape (events,), or (events, lanes) for what is per lane.
+        Values of each field by its name: shape (events,), or (events, lanes) for a field with an element per lane.
     """
     words = np.zeros(len(next(iter(values.values()))), dtype=np.uint32)
     for field in fields:
@@ -48,7 +48,7 @@ def event_words(fields: tuple[EventField, ...], values: Mapping[str, np.ndarray]
 
 
 def signed(signature: int, words: np.ndarray) -> int:
-    """A signature after more words (uint32)."""
+    """Return a signature extended by words (uint32)."""
     register = signature ^ 0xFFFFFFFF
     for word in words.tolist():
         register = register >> 1 ^ POLYNOMIAL * (register & 1) ^ word
@@ -58,7 +58,7 @@ def signed(signature: int, words: np.ndarray) -> int:
 def extend(
     spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], passes: tuple[int, ...] = (0, 1)
 ) -> tuple[int, int]:
-    """The signatures after one more step.
+    """Return the signatures extended by one step.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def extend(
     observed : mapping of str to array of int64
         Raw observables recorded in the step, by the names of ``probes(spec)``.
     passes : tuple of int
-        The passes that the step ran.
+        Numbers of the passes that the step ran.
     """
     fields = event_fields(spec)
     forward, learned = signature

@@ -1,17 +1,17 @@
-"""Multiplexed gradient descent at the papers' scale, in real numbers: any forward pass, estimator, optimiser and device.
+"""Multiplexed gradient descent at the papers' scale, in real numbers, for any forward pass, estimator, optimiser and device.
 
-A run is a composition of frozen pieces, each a page of its own:
+A run is composed of frozen pieces, each in a module of its own:
 
-``passes``           what a forward pass is; ``layers`` and ``networks`` are passes, ``outside`` is the user's own
-``objectives``       what a cost is
-``codes``            the perturbations, regenerated from seeds
-``estimators``       from costs to a gradient
-``optimizers``       from a gradient to an update
-``devices``          what hardware does to all that
-``learner``          the loop
+``passes``           interfaces of a forward pass; ``layers`` and ``networks`` implement them, ``outside`` wraps the user's own
+``objectives``       costs of outputs
+``codes``            perturbations, regenerated from seeds
+``estimators``       gradients from costs
+``optimizers``       updates from gradients
+``devices``          imperfections of hardware
+``learner``          the training loop
 ``of_design``        all of these, built from the description of a design
-``online``           the learner of a design at speed: a sample at a time, compiled
-``backpropagation``  the loop on exact gradients: the baseline that MGD is compared with
+``online``           the learner of a design at speed: one sample at a time, compiled
+``backpropagation``  the training loop with exact gradients, the baseline for MGD
 
-It shares the description of a design with the fixed-point machine, and no arithmetic.
+The package shares the description of a design with the fixed-point machine, but no arithmetic.
 """

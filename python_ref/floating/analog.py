@@ -1,9 +1,8 @@
-"""The analog form: filters in place of differences and sums. Nothing is switched; everything happens in every step.
+"""The analog form of MGD, with filters in place of differences and sums. Nothing is switched; every operation takes place in every step.
 
-McCaughan et al., APL Machine Learning 1, 026118 (2023), the continuous version of the algorithm: C goes through a high-pass with
-time constant τ_hp, which leaves C̃; what that gives with the perturbation goes through a low-pass with time constant τ_θ, which is
-G; and θ moves by η·G in every step. Time is counted in steps. The low-pass is a *mean* over about τ_θ steps, so η compares with
-that of τ_θ = 1.
+This is the continuous version of the algorithm of McCaughan et al., APL Machine Learning 1, 026118 (2023). A high-pass with time
+constant τ_hp turns C into C̃; a low-pass with time constant τ_θ turns the product of C̃ and the perturbation into G; and θ moves by
+η·G in every step. Time is counted in steps. The low-pass is a *mean* over about τ_θ steps, so η compares with that of τ_θ = 1.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ __all__ = ["AnalogLearner", "AnalogState", "initial_state", "step"]
 
 @dataclass(frozen=True)
 class AnalogLearner:
-    """A machine of filters.
+    """A learner that consists of filters.
 
     Parameters
     ----------
     problem : Measurable
-        What has a cost.
+        Problem whose cost is minimised.
     code : Code
-        s, a row per τ_p steps: sinusoids, or anything else.
+        Perturbation s, one row per τ_p steps: sinusoids, or any other code.
     amplitude, rate : float
         Amplitude Δ of the perturbation, positive, and learning rate η.
     highpass, lowpass : float
-        τ_hp and τ_θ, in steps.
+        Time constants τ_hp and τ_θ, in steps.
     perturbation_period : int
-        τ_p, the number of steps for which a row of signs is held; positive.
+        Number τ_p of steps for which a row of signs is held; positive.
 
     Raises
     ------
@@ -57,7 +56,11 @@ class AnalogLearner:
 
 @dataclass(frozen=True, eq=False)
 class AnalogState:
-    """θ and G (arrays, shape (P,)); the last C and what the high-pass gave (None before the first step); steps."""
+    """State of an analog learner.
+
+    It consists of θ and G (arrays, shape (P,)), the last C (None before the first step), the last output C̃ of the high-pass, and the
+    number of steps.
+    """
 
     theta: np.ndarray
     gradient: np.ndarray
@@ -67,12 +70,12 @@ class AnalogState:
 
 
 def initial_state(learner: AnalogLearner, theta: np.ndarray) -> AnalogState:
-    """The state before step 0."""
+    """Return the state before step 0."""
     return AnalogState(theta.copy(), np.zeros_like(theta))
 
 
 def step(learner: AnalogLearner, state: AnalogState, inputs: np.ndarray, targets: np.ndarray) -> AnalogState:
-    """One step, on a batch whose mean cost is what is measured (shapes (B, n_in) and (B, n_out)).
+    """Compute one step, in which the mean cost of a batch (shapes (B, n_in) and (B, n_out)) is measured.
 
     C̃ ← a·(C̃ + C − C_before), a = τ_hp/(τ_hp + 1); G ← G + (C̃·s/Δ − G)/(τ_θ + 1); θ ← θ − η·G.
     """

@@ -1,4 +1,4 @@
-"""Back-propagation, the baseline that MGD is compared with: mini-batch descent along the exact gradient, shuffled every epoch."""
+"""Back-propagation, the baseline for MGD: mini-batch descent along the exact gradient, with the samples shuffled in every epoch."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["Options", "Result", "train"]
 
 @dataclass(frozen=True)
 class Options:
-    """How the baseline is trained.
+    """Options of the baseline's training.
 
-    The defaults serve any task: on validation images of digits, 64-32-10, mean of five seeds, Adam at 0.001, 0.002, 0.003 and 0.005
-    reaches 94.2, 95.6, 95.7 and 95.4 % with them. A design file can say what suits it better (docs/results/tuning.md).
+    The defaults suit any task: on validation images of digits, 64-32-10, mean of five seeds, Adam with them reaches 94.2, 95.6, 95.7 and
+    95.4 % at 0.001, 0.002, 0.003 and 0.005. A design file can choose better ones for its task (docs/results/tuning.md).
 
     Parameters
     ----------
     optimizer : Optimizer
-        What turns a gradient into an update, with the rate η at the start, which falls to zero along half a cosine.
+        Rule that turns a gradient into an update, with the initial rate η, which decreases to zero along half a cosine.
     epochs : int or None
-        Passes through the samples. None takes 60, or as many more as make 3,000 updates, or as many fewer as make 20,000.
+        Passes through the samples. None chooses 60, increased to reach 3,000 updates or decreased to stay at 20,000.
     batch : int
-        Samples per update; all of them, if there are fewer.
+        Samples per update; all samples if there are fewer.
 
     Raises
     ------
@@ -51,27 +51,27 @@ class Options:
             raise ValueError(f"Rate must be positive, not {self.optimizer.rate!r}")
 
     def updates_per_epoch(self, n_samples: int) -> int:
-        """Number of batches that ``n_samples`` samples make, the last of which may be smaller."""
+        """Return the number of batches of ``n_samples`` samples; the last one may be smaller."""
         return -(-n_samples // self.batch)
 
     def epochs_for(self, n_samples: int) -> int:
-        """Number of epochs over ``n_samples`` samples, also where it is left open."""
+        """Return the number of epochs over ``n_samples`` samples, chosen if ``epochs`` is None."""
         updates = self.updates_per_epoch(n_samples)
         return self.epochs or math.ceil(min(max(60 * updates, 3_000), 20_000) / updates)
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A finished run.
+    """Result of a training run.
 
     Attributes
     ----------
     parameters : array, shape (P,)
         Parameters θ at the end, in the type of those at the start.
     updates, evaluations, writes : int
-        Updates; samples propagated forward *and back*; parameter writes.
+        Numbers of updates, of samples propagated forward *and back*, and of parameter writes.
     curve : dict of arrays, shape (records,)
-        ``evaluations`` so far (int64), and ``accuracy`` and ``cost`` as they were evaluated (float64).
+        ``evaluations`` so far (int64), and the evaluated ``accuracy`` and ``cost`` (float64).
     """
 
     parameters: np.ndarray
@@ -94,12 +94,12 @@ def train(
     records: int = 50,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
-    """Train by mini-batch gradient descent, the samples shuffled every epoch.
+    """Train by mini-batch gradient descent, with the samples shuffled in every epoch.
 
     Parameters
     ----------
     network, objective : Differentiable, Objective
-        Network, and what its outputs cost.
+        Network, and the cost of its outputs.
     theta : array, shape (P,)
         Parameters θ at the start; their type is that of the whole run.
     inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
@@ -107,11 +107,11 @@ def train(
     seed : int
         Seed of the PCG64 generator that shuffles the samples.
     options : Options or None
-        How to train; None takes the defaults.
+        Options of the training; None takes the defaults.
     evaluation : callable or None
-        Gives accuracy and cost of θ, and is asked after some of the epochs; None leaves the curve empty.
+        Function that returns accuracy and cost of θ, called after some of the epochs; None leaves the curve empty.
     records : int
-        Largest number of epochs after which it is asked, the last among them; the others lie evenly between.
+        Maximum number of evaluations, the last of them after the last epoch; the others are evenly spaced.
     progress : callable or None
         Called with the number of epochs done, after each.
 

@@ -1,7 +1,8 @@
-"""The codes s as rows of a table without end: row p, one entry per perturbed quantity; any part of it, regenerated, never stored.
+"""Perturbation codes s as rows of an infinite table: row p has one entry per perturbed quantity. Any part of it can be regenerated, so
+that none is stored.
 
-E(sᵢ·sⱼ) over the rows is 0 for i ≠ j. E(sᵢ²) is 1 but for the sequential code, in which each quantity has its turn in one row of D.
-So C̃·s/Δ is on average the gradient times that power, and *summed* over D sequential rows it is the gradient, as everywhere in this
+E(sᵢ·sⱼ) over the rows is 0 for i ≠ j. E(sᵢ²) is 1, except for the sequential code, in which each quantity is perturbed in one of D
+rows. C̃·s/Δ is thus on average the gradient times E(sᵢ²); *summed* over D sequential rows it is the gradient, as everywhere in this
 project.
 """
 
@@ -24,20 +25,25 @@ class Code(Protocol):
     """A perturbation code."""
 
     def period(self, quantities: int) -> int | None:
-        """Rows after which it repeats; None if it is not meant to."""
+        """Return the number of rows after which the code repeats; None if it is not meant to repeat."""
         ...
 
     def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """s of rows ``first`` … ``first + count − 1``, quantities ``start`` … ``stop − 1`` of all (int8 or float64, shape (count,
-        stop − start))."""
+        """Return s in rows ``first`` … ``first + count − 1``, for quantities ``start`` … ``stop − 1`` out of ``quantities``.
+
+        The result is int8 or float64, of shape (count, stop − start).
+        """
         ...
 
     def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
-        """out = source + value·s, of the quantities from ``start`` on (both of shape (n,) and one type; they may be the same array)."""
+        """Compute out = source + value·s for the quantities from ``start`` on.
+
+        ``source`` and ``out`` have the shape (n,) and one type; they may be the same array.
+        """
         ...
 
     def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
-        """out[i, b] += values[b]·s of quantity ``start + i`` in row ``row + b`` (shapes (n, B) and (B,), one type)."""
+        """Compute out[i, b] += values[b]·s of quantity ``start + i`` in row ``row + b`` (shapes (n, B) and (B,), one type)."""
         ...
 
 
@@ -62,10 +68,10 @@ class RandomCode:
     seed: int = 1
 
     def period(self, quantities: int) -> None:
-        """None: 2¹²⁷ bits."""
+        """Return None, since the period of the generator is 2¹²⁷ − 1 bits."""
 
     def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """int8, ±1."""
+        """Return signs ±1 (int8); see :class:`Code`."""
         stop, stream = quantities if stop is None else stop, _stream(self.seed)
         width, signs = stop - start, np.empty((count, stop - start), np.int8)
         if width == quantities:
@@ -79,13 +85,13 @@ class RandomCode:
         return signs
 
     def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
-        """See :class:`Code`; compiled, from 127 words at a time."""
+        """Compute out = source + value·s; see :class:`Code`. A compiled loop generates the signs from 127 words at a time."""
         from python_ref.floating.signs import sign_stream
 
         sign_stream(self.seed).add(row * quantities + start, -value if row & 1 else value, source, out)
 
     def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
-        """See :class:`Code`; compiled."""
+        """Compute out[i, b] += values[b]·s; see :class:`Code`. The loop is compiled."""
         from python_ref.floating.signs import sign_stream
 
         turned = values * (1 - 2 * (np.arange(row, row + len(values)) & 1)).astype(values.dtype)
@@ -93,27 +99,27 @@ class RandomCode:
 
 
 class _ByRows:
-    """A code whose signs come by rows: all of them that a call needs, at once."""
+    """Base of codes that compute whole rows, all that a call requires at once."""
 
     def add(self, row: int, quantities: int, start: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
-        """See :class:`Code`."""
+        """Compute out = source + value·s; see :class:`Code`."""
         s = self.rows(row, 1, quantities, start, start + len(out))[0]  # type: ignore[attr-defined]
         out[:] = source + s * out.dtype.type(value)
 
     def spread(self, row: int, quantities: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
-        """See :class:`Code`."""
+        """Compute out[i, b] += values[b]·s; see :class:`Code`."""
         s = self.rows(row, len(values), quantities, start, start + len(out))  # type: ignore[attr-defined]
         out += s.T.astype(out.dtype) * values
 
 
 @dataclass(frozen=True, eq=False)
 class DesignCode(_ByRows):
-    """A code that the hardware has: the signs are those that its class in :mod:`python_ref.spec.perturbation` gives.
+    """A code of the hardware, whose signs its class in :mod:`python_ref.spec.perturbation` computes.
 
     Parameters
     ----------
     code : python_ref.spec.perturbation.Code
-        The code. If it draws bits, quantity i takes bit p·D + i of the stream of :class:`RandomCode` in row p.
+        Code that computes the signs. If it draws bits, quantity i takes bit p·D + i of the stream of :class:`RandomCode` in row p.
     order : array of int64, shape (D,), or None
         Index of each quantity, as the code counts them (:attr:`~python_ref.spec.layout.Layout.parameter_order` in weight perturbation);
         None if the index is the quantity's number.
@@ -126,11 +132,14 @@ class DesignCode(_ByRows):
     seed: int = 1
 
     def period(self, quantities: int) -> int | None:
-        """The number of phases; None if bits are drawn."""
+        """Return the number of phases, or None if bits are drawn."""
         return None if self.code.generators(1) else self.code.period(quantities)
 
     def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """int8, −1 to 1. A code is asked for whole rows, since its signs may depend on how many quantities there are."""
+        """Return signs −1, 0 or 1 (int8); see :class:`Code`.
+
+        Whole rows are computed, since the signs may depend on the number of quantities.
+        """
         index = np.arange(quantities) if self.order is None else self.order
         phase = self.code.phase(np.arange(first, first + count, dtype=np.int64)[:, None], quantities)
         if self.code.generators(1):
@@ -142,15 +151,18 @@ class DesignCode(_ByRows):
 
 @dataclass(frozen=True)
 class SinusoidalCode(_ByRows):
-    """s = √2·sin(2π·(i + 1)·p/T), T = 2·(D + 1): orthogonal over a period, mean square 1, and odd in p, so that the product of any
-    three sums to zero over a period: a one-sided difference collects no curvature."""
+    """s = √2·sin(2π·(i + 1)·p/T) with T = 2·(D + 1).
+
+    The sinusoids are orthogonal over a period, have mean square 1, and are odd in p, so that the product of any three sums to zero over a
+    period, and a one-sided difference accumulates no curvature.
+    """
 
     def period(self, quantities: int) -> int:
-        """T"""
+        """Return T."""
         return 2 * (quantities + 1)
 
     def rows(self, first: int, count: int, quantities: int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """float64, −√2 to √2."""
+        """Return values from −√2 to √2 (float64); see :class:`Code`."""
         turns = self.period(quantities)
         p = np.arange(first, first + count, dtype=np.int64)[:, None] % turns
         index = np.arange(start + 1, (quantities if stop is None else stop) + 1, dtype=np.int64)
@@ -158,4 +170,4 @@ class SinusoidalCode(_ByRows):
 
 
 FLOAT_CODES: dict[str, type[Code]] = {"sinusoidal": SinusoidalCode}
-"""The codes that no hardware has, by their names in a design file."""
+"""Codes that exist in the float model only, by their names in a design file."""

@@ -1,6 +1,6 @@
-"""What hardware does to an ideal machine, each effect a piece of its own; a machine has any number of them, applied in order.
+"""Device models, each of which adds one imperfection of hardware to an ideal machine; a machine applies any number of them, in order.
 
-Activation variation is not among them: it is part of the network (:class:`~python_ref.floating.layers.Variation`).
+Variation of the activations is not a device model, but part of the network (:class:`~python_ref.floating.layers.Variation`).
 """
 
 from __future__ import annotations
@@ -15,41 +15,43 @@ __all__ = ["DEVICES", "CostNoise", "Device", "Drift", "Endurance", "Ideal", "Qua
 
 
 def _random(seed: int, *place: int) -> np.random.Generator:
-    """Random numbers of a step: a function of seed and place alone."""
+    """Return a generator of random numbers that depends only on the seed and the place of use."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *place])))
 
 
 @dataclass(frozen=True)
 class Ideal:
-    """Does nothing: what the others are derived from."""
+    """A device without imperfections, the base class of the others."""
 
     name: ClassVar[str] = "ideal"
 
     def initial(self, theta: np.ndarray) -> Any:
-        """What the device remembers, before anything was written to θ (shape (P,))."""
+        """Return the memory of the device before the first write to θ (shape (P,))."""
         return None
 
     def measure(self, costs: np.ndarray, step: int, number: int) -> np.ndarray:
-        """What costs (shape (B,)) look like in measurement ``number`` of a step."""
+        """Return the measured values of costs (shape (B,)) in measurement ``number`` of a step."""
         return costs
 
     def write(self, memory: Any, old: np.ndarray, new: np.ndarray, update: int) -> tuple[np.ndarray, Any]:
-        """What θ is (shape (P,)) after ``new`` was written over ``old``, and what the device remembers."""
+        """Return θ (shape (P,)) after ``new`` is written over ``old``, and the memory of the device."""
         return new, memory
 
     def rest(self, theta: np.ndarray, step: int) -> np.ndarray:
-        """What θ is after a step has passed."""
+        """Return θ at the end of a step."""
         return theta
 
 
 Device = Ideal
-"""The type of every device model: the ideal device is the base of the others."""
+"""Type of every device model, since all of them derive from the ideal device."""
 
 
 @dataclass(frozen=True)
 class CostNoise(Ideal):
-    """Every measured cost has Gaussian noise of standard deviation σ added (McCaughan et al. 2023): harmless well below |C̃|, fatal
-    at it."""
+    """Gaussian noise of standard deviation σ in every measured cost (McCaughan et al. 2023).
+
+    It is harmless if σ is well below |C̃|, and prevents learning if it is as large.
+    """
 
     sigma: float = 0.0
     seed: int = 1
@@ -57,14 +59,14 @@ class CostNoise(Ideal):
     name: ClassVar[str] = "cost-noise"
 
     def measure(self, costs: np.ndarray, step: int, number: int) -> np.ndarray:
-        """C + σ·N(0, 1)"""
+        """Return C + σ·N(0, 1)."""
         noise = _random(self.seed, 0, step, number).standard_normal(costs.shape)
         return costs + (self.sigma * noise).astype(costs.dtype)
 
 
 @dataclass(frozen=True)
 class UpdateNoise(Ideal):
-    """Every written parameter has Gaussian noise of standard deviation σ added, in units of θ (McCaughan et al. 2023)."""
+    """Gaussian noise of standard deviation σ in every written parameter, in units of θ (McCaughan et al. 2023)."""
 
     sigma: float = 0.0
     seed: int = 1
@@ -72,14 +74,14 @@ class UpdateNoise(Ideal):
     name: ClassVar[str] = "update-noise"
 
     def write(self, memory: Any, old: np.ndarray, new: np.ndarray, update: int) -> tuple[np.ndarray, Any]:
-        """θ + σ·N(0, 1)"""
+        """Return θ + σ·N(0, 1)."""
         noise = _random(self.seed, 1, update).standard_normal(new.shape)
         return new + (self.sigma * noise).astype(new.dtype), memory
 
 
 @dataclass(frozen=True)
 class Quantisation(Ideal):
-    """Parameters are multiples of ``step``, kept within ±``limit``.
+    """Parameters that are multiples of ``step`` within ±``limit``.
 
     Parameters
     ----------
@@ -88,8 +90,8 @@ class Quantisation(Ideal):
     limit : float
         Largest magnitude that a parameter can have, in units of θ.
     stochastic : bool
-        Whether ⌊x + r⌋, r uniform in [0, 1), so that the mean of many small updates is right; else to the nearest (⌊x + ½⌋), which
-        loses them.
+        Whether to round by ⌊x + r⌋ with r uniform in [0, 1), which preserves the mean of many small updates; otherwise values are
+        rounded to the nearest, ⌊x + ½⌋, which loses these.
     seed : int
         Seed of the random numbers r; used only if ``stochastic`` is set.
     """
@@ -102,7 +104,7 @@ class Quantisation(Ideal):
     name: ClassVar[str] = "quantisation"
 
     def write(self, memory: Any, old: np.ndarray, new: np.ndarray, update: int) -> tuple[np.ndarray, Any]:
-        """The level."""
+        """Return the levels of the new values."""
         levels = new.astype(np.float64) / self.step
         random = _random(self.seed, 2, update).random(new.shape) if self.stochastic else 0.5
         rounded = np.floor(levels + random)
@@ -112,7 +114,7 @@ class Quantisation(Ideal):
 
 @dataclass(frozen=True)
 class Endurance(Ideal):
-    """A cell bears so many writes that change it, and then keeps its value for ever. Comes last among devices that write.
+    """Cells that keep their value after ``writes`` writes that changed it. It must be the last of the devices that affect writes.
 
     Its memory is the number of changes of each cell (int64, shape (P,)).
     """
@@ -122,22 +124,22 @@ class Endurance(Ideal):
     name: ClassVar[str] = "endurance"
 
     def initial(self, theta: np.ndarray) -> np.ndarray:
-        """No writes yet."""
+        """Return zero writes for each cell."""
         return np.zeros(theta.shape, np.int64)
 
     def write(self, memory: np.ndarray, old: np.ndarray, new: np.ndarray, update: int) -> tuple[np.ndarray, np.ndarray]:
-        """The new value where a cell still takes it."""
+        """Return the new values of the cells that can still be written, and the old ones of the others."""
         kept = np.where(memory < self.writes, new, old)
         return kept, memory + (kept != old)
 
     def exhausted(self, memory: np.ndarray) -> int:
-        """Cells that cannot be written any more."""
+        """Return the number of cells that can no longer be written."""
         return int(np.count_nonzero(memory >= self.writes))
 
 
 @dataclass(frozen=True)
 class Drift(Ideal):
-    """Parameters fade and wander: in each step θ ← θ·(1 − fading) + wander·N(0, 1)."""
+    """Parameters that fade and drift at random: in each step, θ ← θ·(1 − fading) + wander·N(0, 1)."""
 
     fading: float = 0.0
     wander: float = 0.0
@@ -146,7 +148,7 @@ class Drift(Ideal):
     name: ClassVar[str] = "drift"
 
     def rest(self, theta: np.ndarray, step: int) -> np.ndarray:
-        """θ after a step."""
+        """Return θ at the end of a step."""
         faded = theta * theta.dtype.type(1.0 - self.fading)
         if self.wander:
             faded += (self.wander * _random(self.seed, 3, step).standard_normal(theta.shape)).astype(theta.dtype)
@@ -154,11 +156,11 @@ class Drift(Ideal):
 
 
 DEVICES: dict[str, type[Ideal]] = {device.name: device for device in (CostNoise, UpdateNoise, Quantisation, Endurance, Drift)}
-"""The devices by name."""
+"""Device models by name."""
 
 
 def measure(devices: Sequence[Device], costs: np.ndarray, step: int, number: int) -> np.ndarray:
-    """Costs after all devices."""
+    """Return costs as measured through all devices."""
     for device in devices:
         costs = device.measure(costs, step, number)
     return costs
@@ -167,7 +169,7 @@ def measure(devices: Sequence[Device], costs: np.ndarray, step: int, number: int
 def write(
     devices: Sequence[Device], memories: Sequence[Any], old: np.ndarray, new: np.ndarray, update: int
 ) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """θ after all devices, and what they remember."""
+    """Return θ after a write through all devices, and their memories."""
     kept = []
     for device, memory in zip(devices, memories, strict=True):
         new, memory = device.write(memory, old, new, update)
@@ -176,7 +178,7 @@ def write(
 
 
 def rest(devices: Sequence[Device], theta: np.ndarray, step: int) -> np.ndarray:
-    """θ after a step has passed."""
+    """Return θ at the end of a step, after the effects of all devices."""
     for device in devices:
         theta = device.rest(theta, step)
     return theta

@@ -1,12 +1,12 @@
-"""From changes of the cost to a gradient: weight and node perturbation of batches.
+"""Estimation of a gradient from changes of the cost: weight and node perturbation of batches.
 
-What comes out is the *unbiased* estimate mean(s·C̃/Δ) of the gradient of the mean cost of a batch. Other conventions, exactly:
+The result is the *unbiased* estimate mean(s·C̃/Δ) of the gradient of the mean cost of a batch. Other conventions relate to it exactly:
 
 - 2023 (McCaughan et al., APL Machine Learning 1, 026118): perturbations of one vector norm, Δ = norm/√D, and G/norm², which is our estimate
   over D. **Their η is D times ours.**
-- 2025 (Oripov et al., APL Machine Learning 3, 026107): an update as long as the true gradient whatever D and the number K of
+- 2025 (Oripov et al., APL Machine Learning 3, 026107): an update as long as the true gradient, whatever D and the number K of
   perturbations in the mean. The mean of K estimates is longer than the gradient by √((D + K − 1)/K), since their noise adds to it;
-  :func:`normalised` takes that out. **Their η is back-propagation's; ours times that factor.** In their symbols the factor is
+  :func:`normalised` removes this factor. **Their η is that of back-propagation; ours times that factor.** In their symbols the factor is
   √D·√(1/D + 1/K − 1/(D·K)).
 """
 
@@ -37,12 +37,12 @@ __all__ = [
 ]
 
 Instrument = Callable[[np.ndarray], np.ndarray]
-"""What stands between a cost and its measured value (shapes (B,)); noise."""
+"""Function from a cost to its measured value (shapes (B,)), which may add noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """The unperturbed measurement in force: C of each sample (shape (B,)), the trace and outputs of the pass where they are known."""
+    """Current unperturbed measurement: C of each sample (shape (B,)), and the trace and the outputs of the pass if available."""
 
     costs: np.ndarray
     trace: Any = None
@@ -51,20 +51,20 @@ class Base:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What was measured in a step.
+    """Result of a measurement.
 
     Attributes
     ----------
     gradient : array, shape (P,)
-        mean(s·C̃/Δ).
+        Estimated gradient, mean(s·C̃/Δ).
     changes : array
-        C̃, one per perturbation; of a two-sided difference C₊ − C₋.
+        C̃ of each perturbation; C₊ − C₋ for a two-sided difference.
     cost : float
-        Mean of C: unperturbed, or of both sides.
+        Mean of C: unperturbed for a one-sided difference, over both sides for a two-sided one.
     base : Base or None
-        What a later step with the same samples and θ may use; None where the difference is two-sided.
+        Measurement that a later step with the same samples and θ may reuse; None for a two-sided difference.
     evaluations : int
-        Forward passes of one sample.
+        Number of forward passes of one sample.
     """
 
     gradient: np.ndarray
@@ -75,25 +75,25 @@ class Estimate:
 
 
 Parts = tuple[tuple[int, int], ...]
-"""How many blocks, one after the other, are perturbed together in passes of their own, and how often each sample is."""
+"""For each part, the number of consecutive blocks that are perturbed together in a pass of their own, and the repeats per sample."""
 
 
 class Estimator(Protocol):
-    """Measures a gradient."""
+    """Estimator of a gradient."""
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """What θ consists of."""
+        """Blocks of which θ consists."""
         ...
 
     @property
     def quantities(self) -> int:
-        """D, the perturbed quantities."""
+        """Number D of perturbed quantities."""
         ...
 
     @property
     def amplitude(self) -> float:
-        """Δ."""
+        """Amplitude Δ of the perturbations."""
         ...
 
     def estimate(
@@ -105,26 +105,25 @@ class Estimator(Protocol):
         base: Base | None = None,
         instrument: Instrument | None = None,
     ) -> Estimate:
-        """Measure with perturbation number ``p`` at θ (shape (P,)), on a batch (shapes (B, n_in) and (B, n_out)).
+        """Estimate the gradient with perturbation number ``p`` at θ (shape (P,)), on a batch (shapes (B, n_in) and (B, n_out)).
 
-        ``base`` is the unperturbed measurement of the same batch and θ, if it is known; ``instrument`` what each measured cost goes
-        through.
+        ``base`` is the unperturbed measurement of the same batch and θ, if available; ``instrument`` is applied to each measured cost.
         """
         ...
 
 
 def cosine_expected(perturbations: int, quantities: int) -> float:
-    """√(K/(K + D − 1)): cosine of the mean of K random perturbations of one example to its gradient."""
+    """Return √(K/(K + D − 1)), the cosine between the gradient and the mean of K random perturbations of one example."""
     return sqrt(perturbations / (perturbations + quantities - 1))
 
 
 def length_expected(perturbations: int, quantities: int) -> float:
-    """√((D + K − 1)/K): how much longer than the gradient the mean of K random perturbations is."""
+    """Return √((D + K − 1)/K), the length of the mean of K random perturbations relative to the gradient."""
     return 1.0 / cosine_expected(perturbations, quantities)
 
 
 def normalised(mean: np.ndarray, perturbations: int, quantities: int) -> np.ndarray:
-    """The mean of K estimates, as long as the true gradient (Oripov et al. 2025; see the head of this page)."""
+    """Return the mean of K estimates, scaled to the length of the true gradient (Oripov et al. 2025; see the module's docstring)."""
     return mean * mean.dtype.type(cosine_expected(perturbations, quantities))
 
 
@@ -140,14 +139,14 @@ def _same(costs: np.ndarray) -> np.ndarray:
 
 
 class _Readings:
-    """The costs that are read in one step, and the differences that they make: one-sided or two-sided is said here and nowhere else.
+    """Costs measured in one step, and their one-sided or two-sided differences; the two cases differ only in this class.
 
     Parameters
     ----------
     amplitude, two_sided : float, bool
         Perturbation amplitude Δ, and whether differences are C₊ − C₋ instead of C₊ − C₀.
     instrument : callable or None
-        What every cost goes through.
+        Function that is applied to every measured cost.
     """
 
     def __init__(self, amplitude: float, two_sided: bool, instrument: Instrument | None) -> None:
@@ -159,19 +158,19 @@ class _Readings:
         self.evaluations = 0
 
     def read(self, costs: np.ndarray) -> np.ndarray:
-        """A measured cost of each sample."""
+        """Measure the cost of each sample."""
         self.evaluations += len(costs)
         return self._instrument(costs)
 
     def known(self, base: Base) -> Base:
-        """Count the unperturbed measurement in force among the costs of this step."""
+        """Count the current unperturbed measurement among the costs of this step."""
         self._costs.append(base.costs)
         return base
 
     def slope(self, cost: Callable[[float], np.ndarray], origin: np.ndarray | None, *, mean: bool = False) -> np.ndarray:
-        """C̃/Δ, or C̃/2Δ, of each sample, of what ``cost`` is with +sΔ (1.0) and −sΔ (−1.0); or C₊ − ``origin``.
+        """Return C̃/Δ of each sample for C̃ = C₊ − ``origin``, or C̃/2Δ for C̃ = C₊ − C₋.
 
-        C̃ is noted as it is, or as its mean.
+        ``cost`` returns the costs with +sΔ (argument 1.0) or −sΔ (−1.0). C̃ is recorded per sample, or as its mean if ``mean`` is set.
         """
         found = [self.read(cost(side)) for side in self.sides]
         if len(found) == 2:
@@ -183,14 +182,14 @@ class _Readings:
         return change / self._span
 
     def estimate(self, gradient: np.ndarray, base: Base | None) -> Estimate:
-        """What there is to say of the step."""
+        """Return the estimate of the step from what was measured."""
         kept = None if len(self.sides) == 2 else base
         return Estimate(gradient, np.concatenate(self._changes), float(np.mean(np.concatenate(self._costs))), kept, self.evaluations)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Quantities ``start`` … ``stop − 1``, perturbed together ``repeats`` times."""
+    """Quantities ``start`` … ``stop − 1``, which are perturbed together ``repeats`` times."""
 
     start: int
     stop: int
@@ -198,7 +197,7 @@ class _Part:
 
 
 def _parts(blocks: Sequence[Block], apart: bool, repeats: int, parts: Parts | None) -> list[_Part]:
-    """What is perturbed in a pass of its own: everything, each block, or as ``parts`` has it."""
+    """Return the parts that are perturbed in passes of their own: all quantities, each block, or those of ``parts``."""
     together = parts or ([(1, repeats)] * len(blocks) if apart else [(len(blocks), repeats)])
     ends = [0, *np.cumsum([block.size for block in blocks]).tolist()]
     lasts = np.cumsum([count for count, _ in together]).tolist()
@@ -212,10 +211,10 @@ def _check_parts(parts: Parts | None, blocks: int) -> None:
 
 @dataclass(frozen=True)
 class NodePerturbation:
-    """Perturb pre-activations; the error at a node is C̃·s/Δ, and a synapse's gradient that error times its own input.
+    """Perturb pre-activations; the error at a node is C̃·s/Δ, and the gradient of a synapse is that error times the synapse's input.
 
-    A batch costs three products: the unperturbed pass, the perturbed one, in which the first layer's product is not done again, and the
-    correlation; a repeat costs no more than a perturbed pass, since one product correlates them all (one-sided). Each sample has
+    A batch takes three matrix products: the unperturbed pass; the perturbed one, which does not repeat the first layer's product; and the
+    correlation. A repeat takes only one more perturbed pass, since one product correlates all repeats (one-sided). Each sample has
     its own perturbation: sample b of perturbation p, repeat r, takes row (p·repeats + r)·B + b of the code.
 
     Parameters
@@ -227,26 +226,26 @@ class NodePerturbation:
     code : Code
         Source of the perturbation vectors s, a row per perturbation.
     amplitude : float
-        Δ, the factor on s in each perturbation; positive.
+        Amplitude Δ, the factor on s in each perturbation; positive.
     two_sided : bool
-        C₊ − C₋, the inputs of synapses being those of the + pass; else C₊ − C₀, and those of the unperturbed pass.
+        Whether C̃ is C₊ − C₋, with the inputs of synapses from the + pass, instead of C₊ − C₀, with those of the unperturbed pass.
     apart : bool
-        Whether each layer is perturbed in a pass of its own, as in 2025, so that it sees no noise of others; else all at once.
+        Whether each layer is perturbed in a pass of its own, as in 2025, so that other layers add no noise; otherwise all at once.
     repeats : int
-        Perturbations of each sample; one unperturbed pass serves them all.
+        Perturbations of each sample; all of them use one unperturbed pass.
     shared : bool
-        Whether all samples of a batch take the same row, as a machine does that has one perturbation per step.
+        Whether all samples of a batch take the same row, as in a machine that has one perturbation per step.
     sparing : bool
-        Whether nodes on which the output does not depend are left unperturbed: a ReLU below zero, a pixel that a pool passes over.
-        They add nothing to C̃, and nothing but noise to the gradient. A node needs to know no more than its own activation.
+        Whether nodes on which the output does not depend are not perturbed: a ReLU below zero, a pixel that a pool does not select.
+        They do not contribute to C̃, and contribute only noise to the gradient. The activation of a node suffices to decide this.
     parts : Parts or None
-        In place of ``apart`` and ``repeats``: layers with few nodes may be perturbed apart from those with many, and more often, so that
-        the noise of these does not bury them.
+        Replacement for ``apart`` and ``repeats``: layers with few nodes may be perturbed separately from those with many, and more often,
+        so that the noise of the latter does not mask them.
 
     Raises
     ------
     ValueError
-        If a number is not positive, or the network cannot tell which nodes to spare.
+        If a number is not positive, or the network cannot determine on which nodes its output does not depend.
     """
 
     network: NodePass
@@ -268,16 +267,16 @@ class NodePerturbation:
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """The network's."""
+        """Blocks of the network's parameters."""
         return self.network.parameters
 
     @property
     def quantities(self) -> int:
-        """N, the network's nodes."""
+        """Number N of the network's nodes."""
         return total(self.network.nodes)
 
     def _spread(self, row: int, start: int, values: np.ndarray, out: np.ndarray) -> None:
-        """out[i, b] += values[b]·s of node ``start + i``: of sample b's row, or of the one that all share."""
+        """Compute out[i, b] += values[b]·s of node ``start + i``, with sample b's row, or the one that all samples share."""
         if self.shared:
             s = np.zeros((len(out), 1), out.dtype)
             self.code.spread(row, self.quantities, start, np.ones(1, out.dtype), s)
@@ -294,7 +293,7 @@ class NodePerturbation:
         base: Base | None = None,
         instrument: Instrument | None = None,
     ) -> Estimate:
-        """See :class:`Estimator`."""
+        """Estimate the gradient; see :class:`Estimator`."""
         readings, batch, kind = _Readings(self.amplitude, self.two_sided, instrument), len(inputs), theta.dtype
         base = base or self._unperturbed(theta, inputs, targets, readings)
         if not self.two_sided:
@@ -306,13 +305,13 @@ class NodePerturbation:
         for repeat in range(most):
             row = (p * most + repeat) * (1 if self.shared else batch)
             for start, stop, often in ((part.start, part.stop, part.repeats) for part in parts if repeat < part.repeats):
-                shift = np.zeros((self.quantities - start, batch), kind)  # of the nodes before there is nothing to compute
+                shift = np.zeros((self.quantities - start, batch), kind)  # the nodes before ``start`` are not affected
                 self._spread(row, start, np.full(batch, self.amplitude, kind), shift[: stop - start])
                 if awake is not None:
                     shift *= awake[start:]
                 slopes, trace = self._slopes(theta, inputs, targets, shift, base, readings)
                 self._spread(row, start, (slopes / (batch * often)).astype(kind), errors[start:stop])
-                if self.two_sided:  # the inputs of its + pass are its own; one-sided, one product serves all that were measured
+                if self.two_sided:  # each + pass has inputs of its own; one-sided, one product correlates all passes
                     gradient += self._correlate(trace, errors, awake, start)
                     errors[start:stop] = 0
         if not self.two_sided:
@@ -320,7 +319,10 @@ class NodePerturbation:
         return readings.estimate(gradient, base)
 
     def _unperturbed(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, readings: _Readings) -> Base:
-        """Its cost is read where a difference needs it, and counted where nodes are spared by what it shows."""
+        """Run the unperturbed pass.
+
+        Its cost is measured only if a difference needs it; its evaluations also count if its activations determine the nodes to spare.
+        """
         outputs, trace = self.network.trace(theta, inputs)
         if not self.two_sided:
             return Base(readings.read(self.objective.costs(outputs, targets)), trace, outputs)
@@ -330,7 +332,7 @@ class NodePerturbation:
     def _slopes(
         self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray, shift: np.ndarray, base: Base, readings: _Readings
     ) -> tuple[np.ndarray, Any]:
-        """C̃/Δ of each sample, and the trace of the + pass."""
+        """Return C̃/Δ of each sample, and the trace of the + pass."""
         traces = []
 
         def cost(side: float) -> np.ndarray:
@@ -341,36 +343,36 @@ class NodePerturbation:
         return readings.slope(cost, None if self.two_sided else base.costs), traces[0]
 
     def _correlate(self, trace: Any, errors: np.ndarray, awake: np.ndarray | None, start: int) -> np.ndarray:
-        """Error times input, of the nodes from ``start`` on."""
+        """Return the sum of error times input for the nodes from ``start`` on."""
         return self.network.correlate(trace, (errors[start:] if awake is None else errors[start:] * awake[start:]).T)
 
 
 @dataclass(frozen=True)
 class WeightPerturbation:
-    """Perturb every parameter; its gradient is C̃·s/Δ. Works on anything that has a cost.
+    """Perturb every parameter; its gradient is C̃·s/Δ. It requires only a cost, not a network.
 
-    Signs are regenerated when parameters are moved and again when C̃ is correlated; random ones, out of 127 words at a time, in a
-    compiled loop.
+    Signs are regenerated when parameters are moved and again when C̃ is correlated; a compiled loop generates random ones from 127 words
+    at a time.
 
     Parameters
     ----------
     problem : Measurable
-        What has a cost.
+        Problem whose cost is measured.
     code : Code
         Source of the perturbation vectors s, a row per perturbation.
     amplitude : float
-        Δ, the factor on s in each perturbation; positive.
+        Amplitude Δ, the factor on s in each perturbation; positive.
     two_sided : bool
-        C₊ − C₋; else C₊ − C₀.
+        Whether C̃ is C₊ − C₋ instead of C₊ − C₀.
     apart : bool
-        Whether each block of parameters is perturbed in a pass of its own; else all at once.
+        Whether each block of parameters is perturbed in a pass of its own; otherwise all at once.
     repeats : int
-        Perturbations of each group; one unperturbed measurement serves them all.
+        Perturbations of each group; all of them use one unperturbed measurement.
     groups : int or None
-        Into how many groups of samples one after the other a batch is divided, each with its own perturbation: group g of perturbation p,
-        repeat r, takes row (p·repeats + r)·groups + g of the code. None: each sample is a group.
+        Number of groups of consecutive samples into which a batch is divided, each with its own perturbation: group g of perturbation p,
+        repeat r, takes row (p·repeats + r)·groups + g of the code. None makes each sample a group.
     parts : Parts or None
-        In place of ``apart`` and ``repeats``.
+        Replacement for ``apart`` and ``repeats``, as in :class:`NodePerturbation`.
     """
 
     problem: Measurable
@@ -390,12 +392,12 @@ class WeightPerturbation:
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """The problem's."""
+        """Blocks of the problem's parameters."""
         return self.problem.parameters
 
     @property
     def quantities(self) -> int:
-        """P, the parameters."""
+        """Number P of parameters."""
         return total(self.problem.parameters)
 
     def estimate(
@@ -407,7 +409,7 @@ class WeightPerturbation:
         base: Base | None = None,
         instrument: Instrument | None = None,
     ) -> Estimate:
-        """See :class:`Estimator`."""
+        """Estimate the gradient; see :class:`Estimator`."""
         readings, batch = _Readings(self.amplitude, self.two_sided, instrument), len(inputs)
         groups = batch if self.groups is None else min(self.groups, batch)
         if base is None and not self.two_sided:
@@ -437,16 +439,16 @@ class WeightPerturbation:
 
 
 class Differentiable(ForwardPass, Protocol):
-    """A network that can be propagated back."""
+    """A network for which back-propagation is defined."""
 
     def gradient(self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """∂/∂θ of Σ over samples of C (shape (P,)), and the outputs (shape (B, n_out)); ``slopes`` gives ∂C/∂y of these."""
+        """Return ∂/∂θ of ΣC over the samples (shape (P,)) and the outputs (shape (B, n_out)); ``slopes`` returns ∂C/∂y of outputs."""
         ...
 
 
 @dataclass(frozen=True)
 class Exact:
-    """Back-propagation in an estimator's place: the true gradient of a batch's mean cost, to compare a learner with.
+    """Estimator that returns the true gradient of a batch's mean cost by back-propagation, for comparison.
 
     Parameters
     ----------
@@ -464,7 +466,7 @@ class Exact:
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """The network's."""
+        """Blocks of the network's parameters."""
         return self.network.parameters
 
     def estimate(
@@ -476,7 +478,7 @@ class Exact:
         base: Base | None = None,
         instrument: Instrument | None = None,
     ) -> Estimate:
-        """See :class:`Estimator`; ``changes`` is empty, and a pass back is not counted."""
+        """Compute the gradient; see :class:`Estimator`. ``changes`` is empty, and backward passes are not counted."""
         gradient, outputs = self.network.gradient(theta, inputs, lambda y: self.objective.slopes(y, targets))
         cost = float(self.objective.costs(outputs, targets).mean(dtype=np.float64))
         return Estimate(gradient / theta.dtype.type(len(inputs)), np.empty(0), cost, None, len(inputs))

@@ -1,9 +1,9 @@
 """Layers, and networks that are a sequence of them: dense, convolution, pooling.
 
-Inside, an array of a batch has its samples *last*: (n, B), or (channels, height, width, B). So a row of an image is contiguous over
-the whole batch, and unfolding the windows of a convolution, pooling and activations are long copies and long vectors, however few
-the channels. Products are BLAS's, in the type of θ. Float32 serves where Δ is 10⁻³ or more: a change of the cost of order Δ·‖∇C‖
-then stands well above its last place, 2⁻²⁴ of C. In float64 everything is exact to 10⁻¹⁶.
+Internally, samples are the *last* axis of an array of a batch: (n, B), or (channels, height, width, B). A row of an image is thus
+contiguous over the whole batch, so that the unfolding of a convolution's windows, pooling and activations are long copies and long
+vectors even with few channels. BLAS computes products, in the type of θ. Float32 suffices if Δ is 10⁻³ or more: a change of the cost of
+order Δ·‖∇C‖ is then well above the last place of C, 2⁻²⁴. In float64 everything is exact to 10⁻¹⁶.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from python_ref.spec.activations import Activation
 __all__ = ["Convolution", "Dense", "Layer", "Pool", "Sequential", "Shape", "Variation"]
 
 Shape = tuple[int, ...]
-"""Of a sample's array: (n,), or (channels, height, width)."""
+"""Shape of the array of a sample: (n,), or (channels, height, width)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Variation:
-    """How each neuron's activation differs from the ideal f: y = L·f(k·(z − x₀)) + y₀.
+    """Deviation of each neuron's activation from the ideal f: y = L·f(k·(z − x₀)) + y₀.
 
     McCaughan et al., APL Machine Learning 1, 026118 (2023), define it for the sigmoid; here f is any activation.
 
@@ -45,12 +45,12 @@ class Variation:
 
     @classmethod
     def draw(cls, nodes: int, spread: float, seed: int) -> Variation:
-        """L, k ~ 1 + a·N(0, 1) and x₀, y₀ ~ a·N(0, 1), a being the spread."""
+        """Draw L, k ~ 1 + a·N(0, 1) and x₀, y₀ ~ a·N(0, 1), where a is ``spread``."""
         normal = np.random.Generator(np.random.PCG64(seed)).standard_normal((4, nodes)) * spread
         return cls(1.0 + normal[0], 1.0 + normal[1], normal[2], normal[3])
 
     def part(self, first: int, shape: Shape) -> Variation:
-        """Of the nodes from ``first`` on, in the shape of a layer's nodes, with room for samples."""
+        """Return the variation of the nodes from ``first`` on, in the shape of a layer's nodes with an axis for samples."""
         size = prod(shape)
         cut = [each[first : first + size].reshape(*shape, 1) for each in (self.scale, self.gain, self.offset, self.shift)]
         return Variation(*cut)
@@ -72,7 +72,7 @@ def _slope(function: Activation, y: np.ndarray, variation: Variation | None) -> 
 
 
 class _Record(NamedTuple):
-    """What a pass left at a layer: its input x (samples last), z before a shift, and y."""
+    """Values of a layer in a pass: its input x (samples last), z before a shift, and y."""
 
     x: np.ndarray
     z: np.ndarray | None
@@ -80,13 +80,13 @@ class _Record(NamedTuple):
 
 
 class _Scratch(threading.local):
-    """Memory for unfolded windows, used again and again: to get new pages for so much takes longer than to fill them."""
+    """Memory for unfolded windows, which is reused, since the allocation of that many pages takes longer than filling them."""
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)
 
     def array(self, shape: Shape, kind: np.dtype) -> np.ndarray:
-        """An array whose values last until the next call."""
+        """Return an array whose values are valid until the next call."""
         size = prod(shape) * kind.itemsize
         if size > self._bytes.size:
             self._bytes = np.empty(size, np.uint8)
@@ -97,36 +97,36 @@ _scratch = _Scratch()
 
 
 class Layer(Protocol):
-    """One stage of a :class:`Sequential`.
+    """A stage of a :class:`Sequential`.
 
-    One with weights, (n_out, 1 + k) with the bias first, has also ``activation``; ``unfold``, which gives what the weights multiply
-    (shape (k, columns), valid until the next call of any layer); and its transpose ``fold``, for back-propagation only. One without
-    has ``pool`` and, for back-propagation, ``backward``.
+    A layer with weights, (n_out, 1 + k) with the bias first, also has ``activation``; ``unfold``, which returns the factors of the weights
+    (shape (k, columns), valid until the next call of any layer); and its transpose ``fold``, for back-propagation only. A layer without
+    weights has ``pool`` and, for back-propagation, ``backward``.
     """
 
     kind: ClassVar[str]
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Shape of a sample's output, of its input's; ValueError if it cannot take that."""
+        """Return the shape of a sample's output for the shape of its input; raise a ValueError if the input is unsuitable."""
         ...
 
     def weights_shape(self, shape: Shape) -> Shape | None:
-        """(n_out, 1 + k), or None if it has no parameters."""
+        """Return (n_out, 1 + k), or None if the layer has no parameters."""
         ...
 
     def node_shape(self, shape: Shape) -> Shape | None:
-        """Shape of a sample's perturbable pre-activations, or None."""
+        """Return the shape of a sample's perturbable pre-activations, or None."""
         ...
 
 
 @dataclass(frozen=True)
 class Dense:
-    """y = f(W·x + b); an image before it is taken as a vector, channel by channel.
+    """y = f(W·x + b); an image as input is flattened, channel by channel.
 
     Parameters
     ----------
     n_out : int
-        Number of neurons, and so of outputs per sample.
+        Number of neurons, and thus of outputs per sample.
     activation : Activation
         Function f applied to each pre-activation.
     """
@@ -137,29 +137,29 @@ class Dense:
     kind: ClassVar[str] = "dense"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(n_out,)"""
+        """Return (n_out,)."""
         return (self.n_out,)
 
     def weights_shape(self, shape: Shape) -> Shape:
-        """(n_out, 1 + n_in)"""
+        """Return (n_out, 1 + n_in)."""
         return self.n_out, 1 + prod(shape)
 
     def node_shape(self, shape: Shape) -> Shape:
-        """(n_out,)"""
+        """Return (n_out,)."""
         return (self.n_out,)
 
     def unfold(self, x: np.ndarray) -> np.ndarray:
-        """x itself, flat."""
+        """Return x itself, flattened."""
         return x.reshape(-1, x.shape[-1])
 
     def fold(self, slopes: np.ndarray, shape: Shape) -> np.ndarray:
-        """In the shape of x."""
+        """Return the slopes in the shape of x."""
         return slopes.reshape(*shape, -1)
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """y = f(W ∗ x + b), square windows, stride 1.
+    """y = f(W ∗ x + b) with square windows and stride 1.
 
     Parameters
     ----------
@@ -168,9 +168,9 @@ class Convolution:
     activation : Activation
         Function f applied to each pre-activation.
     same : bool
-        Whether the image is surrounded by zeros so that it keeps its size; else it shrinks by ``width`` − 1.
+        Whether the image is padded with zeros so that it keeps its size; otherwise it shrinks by ``width`` − 1.
     width : int
-        Of the window, odd.
+        Width of the window in pixels, odd.
     """
 
     channels: int
@@ -185,22 +185,22 @@ class Convolution:
             raise ValueError(f"Width of a window must be odd and positive, not {self.width!r}")
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(channels, height, width)"""
+        """Return (channels, height, width)."""
         lost = 0 if self.same else self.width - 1
         if len(shape) != 3 or min(shape[1:]) <= lost:
             raise ValueError(f"A convolution of width {self.width} takes (channels, height, width) of at least that size, not {shape!r}")
         return self.channels, shape[1] - lost, shape[2] - lost
 
     def weights_shape(self, shape: Shape) -> Shape:
-        """(channels, 1 + width²·input channels): the window's rows, its columns, then the input's channels."""
+        """Return (channels, 1 + width²·input channels), ordered by the window's rows, its columns, then the input's channels."""
         return self.channels, 1 + self.width**2 * shape[0]
 
     def node_shape(self, shape: Shape) -> Shape:
-        """(channels, height, width): every pixel of the output."""
+        """Return (channels, height, width), since every pixel of the output is a node."""
         return self.output_shape(shape)
 
     def unfold(self, x: np.ndarray) -> np.ndarray:
-        """The windows (shape (width²·input channels, pixels·B)), until the next call."""
+        """Return the windows (shape (width²·input channels, pixels·B)), valid until the next call."""
         channels, height, width, batch = x.shape
         if self.same:
             edge = self.width // 2
@@ -216,7 +216,7 @@ class Convolution:
         return windows.reshape(self.width**2 * channels, -1)
 
     def fold(self, slopes: np.ndarray, shape: Shape) -> np.ndarray:
-        """Each window's slopes added to its pixels."""
+        """Return the slopes of all windows, added up by pixel."""
         channels, height, width = shape
         _, out_height, out_width = self.output_shape(shape)
         edge = self.width // 2 if self.same else 0
@@ -230,34 +230,34 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Pool:
-    """The largest of each 2×2 pixels; what is left over at the edge is dropped."""
+    """Maximum of each 2×2 pixels; an odd row or column at the edge is dropped."""
 
     kind: ClassVar[str] = "pool"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(channels, ⌊height/2⌋, ⌊width/2⌋)"""
+        """Return (channels, ⌊height/2⌋, ⌊width/2⌋)."""
         if len(shape) != 3 or min(shape[1:]) < 2:
             raise ValueError(f"A pool takes (channels, height, width) of at least 2×2, not {shape!r}")
         return shape[0], shape[1] // 2, shape[2] // 2
 
     def weights_shape(self, shape: Shape) -> None:
-        """None."""
+        """Return None, since a pool has no parameters."""
 
     def node_shape(self, shape: Shape) -> None:
-        """None."""
+        """Return None, since a pool has no nodes."""
 
     def corners(self, x: np.ndarray) -> list[np.ndarray]:
-        """The four pixels of each window, as views."""
+        """Return the four pixels of each window, as views."""
         height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
         return [x[:, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
 
     def pool(self, x: np.ndarray) -> np.ndarray:
-        """The largest of each window."""
+        """Return the maximum of each window."""
         a, b, c, d = self.corners(x)
         return np.maximum(np.maximum(a, b), np.maximum(c, d))
 
     def backward(self, x: np.ndarray, y: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        """Slopes go to the pixel that was largest, the first of several."""
+        """Return each window's slope at the pixel that has the maximum, the first of several, and 0 at the other pixels."""
         found = np.zeros(x.shape, slopes.dtype)
         free = np.ones(y.shape, dtype=bool)
         for pixel, place in zip(self.corners(x), self.corners(found), strict=True):
@@ -269,7 +269,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class _Place:
-    """A layer in its network: its input's shape, its name, and where its parameters and nodes are."""
+    """A layer in its network, with the shape of its input, its name, and the positions of its parameters and nodes."""
 
     layer: Any
     name: str
@@ -282,23 +282,23 @@ class _Place:
 
 @dataclass(frozen=True)
 class Sequential:
-    """A network of one layer after the other: a :class:`~python_ref.floating.passes.NodePass`, and one that can be propagated back.
+    """A network of consecutive layers: a :class:`~python_ref.floating.passes.NodePass` for which back-propagation is defined as well.
 
-    θ is layer by layer, neuron by neuron, the bias and then the weights: for dense layers the order of the whole project.
+    θ is ordered layer by layer, neuron by neuron, the bias and then the weights; for dense layers this is the project's canonical order.
 
     Parameters
     ----------
     input_shape : tuple of int
-        Of a sample: (n,), or (channels, height, width). Samples come as rows, channel by channel.
+        Shape of a sample: (n,), or (channels, height, width). Samples are rows, ordered channel by channel.
     layers : tuple of Layer
         Layers in the order in which a sample passes through them; at least one has parameters.
     variation : Variation or None
-        How neurons differ from the ideal.
+        Deviation of the neurons from the ideal; None for ideal neurons.
 
     Raises
     ------
     ValueError
-        If a layer cannot take what the one before gives.
+        If a layer does not accept the output of the previous one.
     """
 
     input_shape: Shape
@@ -325,17 +325,17 @@ class Sequential:
 
     @cached_property
     def parameters(self) -> tuple[Block, ...]:
-        """θ: (n_out, 1 + k) of each layer that has any."""
+        """Blocks of θ: (n_out, 1 + k) of each layer that has parameters."""
         return tuple(Block(place.name, place.weights) for place in self._places if place.weights is not None)
 
     @cached_property
     def nodes(self) -> tuple[Block, ...]:
-        """Pre-activations of one sample."""
+        """Blocks of the pre-activations of one sample."""
         return tuple(Block(place.name, place.nodes) for place in self._places if place.nodes is not None)
 
     @cached_property
     def differentiable(self) -> bool:
-        """Whether back-propagation is defined: every activation has a slope."""
+        """Whether back-propagation is defined, which requires that every activation has a slope."""
         return all(place.layer.activation.differentiable for place in self._places if place.weights is not None)
 
     @cached_property
@@ -345,18 +345,19 @@ class Sequential:
 
     @cached_property
     def n_parameters(self) -> int:
-        """P."""
+        """Number P of parameters."""
         return total(self.parameters)
 
     @cached_property
     def n_nodes(self) -> int:
-        """N."""
+        """Number N of nodes."""
         return total(self.nodes)
 
     def initial(self, seed: int, scale: float = 1.0, *, he: bool | None = None, kind: type = np.float64) -> np.ndarray:
-        """θ to start from (shape (P,)): weights uniform in ±scale·√(6/(k + n_out)), or ±scale·√(6/k) before a ReLU; biases zero.
+        """Return initial θ (shape (P,)): weights uniform in ±scale·√(6/(k + n_out)), or ±scale·√(6/k) before a ReLU; biases zero.
 
-        Glorot & Bengio, AISTATS 2010, equation 16, fan-out without the windows' area; He et al., ICCV 2015, section 2.2.
+        The ranges are those of Glorot & Bengio, AISTATS 2010, equation 16, but with a fan-out that excludes the area of the windows, and
+        of He et al., ICCV 2015, section 2.2.
         """
         random, parts = np.random.Generator(np.random.PCG64(seed)), []
         for place in self._places:
@@ -368,19 +369,19 @@ class Sequential:
                 parts.append(weights.ravel())
         return np.concatenate(parts).astype(kind)
 
-    # -- A pass -----------------------------------------------------------------------------------------------------
+    # -- Forward pass -----------------------------------------------------------------------------------------------
 
     def forward(self, theta: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        """Outputs (shape (B, n_out)) of a batch (shape (B, n_in))."""
+        """Return the outputs (shape (B, n_out)) of a batch (shape (B, n_in))."""
         return self.trace(theta, inputs)[0]
 
     def trace(
         self, theta: np.ndarray, inputs: np.ndarray, shift: np.ndarray | None = None, base: list[_Record] | None = None
     ) -> tuple[np.ndarray, list[_Record]]:
-        """Outputs, and a record per layer; see :class:`~python_ref.floating.passes.NodePass`.
+        """Return the outputs and a record per layer; see :class:`~python_ref.floating.passes.NodePass`.
 
-        ``shift`` may also hold the nodes of the last layers only, (B, n) with n < N: those before are then not perturbed, and with
-        a ``base`` not computed again either.
+        ``shift`` may also contain the nodes of the last layers only, (B, n) with n < N. The layers before are then not perturbed, and with
+        a ``base`` they are not computed again either.
         """
         x = base[0].x if base is not None else np.asarray(inputs, dtype=theta.dtype).T.reshape(*self.input_shape, -1)
         first = self.n_nodes if shift is None else self.n_nodes - shift.shape[1]
@@ -414,7 +415,7 @@ class Sequential:
         return theta[place.parameter : place.parameter + prod(place.weights)].reshape(place.weights)
 
     def _pass(self, place: _Place, theta: np.ndarray, x: np.ndarray, base: _Record | None) -> _Record:
-        """z of a layer; taken from ``base`` where its input is the same."""
+        """Return a record with z of a layer, taken from ``base`` if its input is the same."""
         if base is not None:
             return base
         weights = self._weights(place, theta)
@@ -424,8 +425,10 @@ class Sequential:
         return _Record(x, z.reshape(*place.nodes, -1), z)
 
     def correlate(self, trace: list[_Record], errors: np.ndarray) -> np.ndarray:
-        """Σ over samples of error times input (shape (P,)); ``errors`` (B, n), n < N, are those of the last layers only, the others
-        zero."""
+        """Return the sum over samples of error times input (shape (P,)).
+
+        ``errors`` may have the shape (B, n) with n < N, for the last layers only; all other errors are then zero.
+        """
         found = np.zeros(self.n_parameters, errors.dtype)
         first = self.n_nodes - errors.shape[1]
         for place, record in zip(self._places, trace, strict=True):
@@ -440,7 +443,10 @@ class Sequential:
         return found
 
     def awake(self, trace: list[_Record]) -> np.ndarray:
-        """Which nodes (bool, shape (B, N)) can change the output: those with a slope, and of a pool's pixels the largest."""
+        """Return which nodes can change the output (bool, shape (B, N)).
+
+        These are the nodes whose activation has a nonzero slope, except those that a pool does not select.
+        """
         found = np.ones((self.n_nodes, trace[0].x.shape[-1]), dtype=bool)
         for place, record, after in zip(self._places, trace, [*trace[1:], None], strict=True):
             if place.nodes is None:
@@ -453,10 +459,10 @@ class Sequential:
                 own &= following.backward(after.x, after.y, np.ones(after.y.shape, np.float32)) != 0
         return found.T
 
-    # -- The true gradient: for baselines and diagnosis -------------------------------------------------------------
+    # -- True gradient, for baselines and diagnosis -----------------------------------------------------------------
 
     def gradient(self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """∂/∂θ of Σ over samples of C by back-propagation (shape (P,)), and the outputs; ``slopes`` gives ∂C/∂y of these.
+        """Return ∂/∂θ of ΣC over the samples (shape (P,)) by back-propagation, and the outputs; ``slopes`` returns ∂C/∂y of outputs.
 
         Raises
         ------
@@ -473,8 +479,10 @@ class Sequential:
     def errors(
         self, theta: np.ndarray, inputs: np.ndarray, slopes: Callable[[np.ndarray], np.ndarray]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Of each layer with parameters, last to first: ∂C/∂z (shape (neurons, positions·B)) and the inputs that a neuron has at each
-        position (shape (k, positions·B)), until the next layer is asked for."""
+        """Yield for each layer with parameters, last to first, ∂C/∂z and the inputs of its neurons.
+
+        The shapes are (neurons, positions·B) and (k, positions·B); the arrays are valid until the next iteration.
+        """
         outputs, records = self.trace(theta, inputs)
         for _, error, windows in self._backward(theta, records, slopes(outputs)):
             yield error, windows

@@ -1,4 +1,4 @@
-"""The networks of the papers, and dense ones. Adding one touches this file only."""
+"""The papers' networks, and dense ones. A new network requires a change of this file only."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ __all__ = ["NETWORKS", "cifar_2023", "dense", "fashion_2023", "fashion_2025"]
 
 
 def dense(sizes: tuple[int, ...], hidden: Activation = Activation.TANH, output: Activation = Activation.IDENTITY) -> Sequential:
-    """Dense layers: inputs, then the neurons of each."""
+    """Return dense layers with the given sizes: the number of inputs, then the neurons of each layer."""
     last = len(sizes) - 1
     return Sequential(sizes[:1], tuple(Dense(size, output if n == last else hidden) for n, size in enumerate(sizes[1:], 1)))
 
 
 def fashion_2023(width: int = 1) -> Sequential:
-    """Fashion-MNIST of McCaughan et al., APL Machine Learning 1, 026118 (2023): 14,378 parameters, ReLU, windows inside the image.
+    """Return the Fashion-MNIST network of McCaughan et al., APL Machine Learning 1, 026118 (2023).
 
-    That the pools take the largest, and that the last layer is linear, is our reading. ``width`` multiplies the channels; theirs is 1.
+    It has 14,378 parameters, ReLU, and convolutions without padding. Max-pooling and a linear last layer are our assumptions. ``width``
+    multiplies the channels; it is 1 in the paper.
     """
     relu, w = Activation.RELU, width
     layers = (Convolution(16 * w, relu, same=False), Pool(), Convolution(32 * w, relu, same=False), Pool())
@@ -27,16 +28,17 @@ def fashion_2023(width: int = 1) -> Sequential:
 
 
 def cifar_2023(width: int = 1) -> Sequential:
-    """CIFAR-10 of the same paper: 26,154 parameters."""
+    """Return the CIFAR-10 network of the same paper, with 26,154 parameters."""
     relu, w = Activation.RELU, width
     layers = (Convolution(16 * w, relu, same=False), Pool(), Convolution(32 * w, relu, same=False), Pool())
     return Sequential((3, 32, 32), (*layers, Convolution(64 * w, relu, same=False), Pool(), Dense(10, Activation.IDENTITY)))
 
 
 def fashion_2025(width: int = 4) -> Sequential:
-    """Fashion-MNIST of Oripov et al., APL Machine Learning 3, 026107 (2025): 439n² + 71n + 10 parameters, n the ``width``, tanh.
+    """Return the Fashion-MNIST network of Oripov et al., APL Machine Learning 3, 026107 (2025).
 
-    That the pools take the largest, and that the last layer is linear (its cost is the cross-entropy), is our reading.
+    It has 439n² + 71n + 10 parameters, where n is ``width``, and tanh. Max-pooling and a linear last layer (the cost is the cross-entropy)
+    are our assumptions.
     """
     pairs = [(Convolution(c * width), Convolution(c * width), Pool()) for c in (1, 2, 4)]
     ending = (Dense(4 * width), Dense(4 * width), Dense(10, Activation.IDENTITY))
@@ -48,4 +50,4 @@ NETWORKS: dict[str, Callable[[int], Sequential]] = {
     "cifar-2023": cifar_2023,
     "fashion-2025": fashion_2025,
 }
-"""The networks by the name they have in a design file; each takes its width."""
+"""Networks by their names in a design file; each is a function of the width."""

@@ -1,10 +1,10 @@
-"""The learner of a design at speed: one sample, one perturbation at a time, its hot loop compiled.
+"""The learner of a design at speed: one sample and one perturbation at a time, in a compiled loop.
 
-It learns as :func:`python_ref.floating.of_design.learner` does, but with random signs from numpy's PCG64, so that nothing in them comes
-from a shift register. Import this module where it is needed, since it imports numba. What makes it
-fast: parameters are stored input by input, so that inputs of zero cost nothing and the inner loop runs over neurons; the product of the
-first layer is computed when θ or x changes and shared by the passes of a step, z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight
-perturbation. It stays in float64: the arithmetic is not what limits it, and C₊ − C₀ needs the digits.
+It learns as :func:`python_ref.floating.of_design.learner` does, but takes random signs from numpy's PCG64, so that none of them depend
+on a shift register. Import this module only where it is used, since it imports numba. Its speed has two reasons. Parameters are stored
+input by input, so that inputs of zero take no time and the inner loop runs over neurons. The product of the first layer is computed
+only when θ or x changes, and the passes of a step share it: z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight perturbation. The
+arithmetic is float64, since it does not limit the speed and C₊ − C₀ needs the digits.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from python_ref.spec.perturbation import LfsrCode
 __all__ = ["Result", "block_length", "has_rule", "signs", "train"]
 
 BLOCK_VALUES = 1 << 18
-"""About how many signs are drawn at once."""
+"""Approximate number of signs that are drawn at once."""
 
 MOST_PIECES = 4
-"""Largest number of straight pieces of an activation in the compiled loops."""
+"""Maximum number of straight pieces of an activation in the compiled loops."""
 
 
 def _functions(activations: Sequence[Activation]) -> np.ndarray:
-    """Activations in plain numbers (float64, a row each).
+    """Return activations in plain numbers (float64, a row each).
 
-    A row begins with the number of straight pieces, and has for each where it begins, its slope and its offset. Of a table it begins with
-    0 and the number of the activation in :func:`tabulated_value`.
+    A row begins with the number of straight pieces, followed by the begin, the slope and the offset of each piece. For a table, the number
+    is 0, followed by the number of the activation in :func:`tabulated_value`.
 
     Raises
     ------
     TypeError
-        If an activation has a form that the compiled loops do not have.
+        If the compiled loops do not support the form of an activation.
     """
     rows = np.zeros((len(activations), 1 + 3 * MOST_PIECES))
     for row, activation in zip(rows, activations, strict=True):
@@ -64,21 +64,21 @@ def _functions(activations: Sequence[Activation]) -> np.ndarray:
 
 
 _RULES: dict[str, Callable[..., float]] = {"plain": lambda: 0.0, "momentum": lambda beta: 1.0 - beta}
-"""The decay of each rule that the compiled loops have, from the rule's parameters, by its name in the table of the rules."""
+"""Functions from a rule's parameters to its decay, for each rule of the compiled loops, by its name in the table of the rules."""
 
 
 def has_rule(optimizer: Optimizer) -> bool:
-    """Whether the compiled loops have the rule of an optimiser; the learner of the design, which is slower, has every rule."""
+    """Whether the compiled loops support the rule of an optimiser; the learner of the design, which is slower, supports every rule."""
     return optimizer.float_rule()[0] in _RULES
 
 
 def _decay(optimizer: Optimizer) -> float:
-    """1 − β of a rule with m ← β·m + G, 0 of a rule without m.
+    """Return 1 − β for a rule with m ← β·m + G, or 0 for a rule without m.
 
     Raises
     ------
     TypeError
-        If the compiled loops lack the rule of the optimiser.
+        If the compiled loops do not support the rule of the optimiser.
     """
     name, parameters = optimizer.float_rule()
     if name not in _RULES:
@@ -86,12 +86,14 @@ def _decay(optimizer: Optimizer) -> float:
     return _RULES[name](**parameters)
 
 
-# -- The code s -------------------------------------------------------------------------------------------------------
+# -- Signs ------------------------------------------------------------------------------------------------------------
 
 
 def _storage_order(spec: DesignSpec) -> np.ndarray:
-    """Canonical index of each parameter (int64, shape (P,)) where they are stored input by input: a layer's biases, then the weights of
-    input 0 to all its neurons, and so on."""
+    """Return the canonical index of each parameter (int64, shape (P,)) in storage order.
+
+    Parameters are stored input by input: a layer's biases, then the weights of input 0 to all its neurons, and so on.
+    """
     parts, first = [], 0
     for layer in spec.network.layers:
         parts.append(first + np.arange(layer.n_parameters).reshape(layer.n_out, layer.n_in + 1).T.ravel())
@@ -100,30 +102,30 @@ def _storage_order(spec: DesignSpec) -> np.ndarray:
 
 
 def block_length(spec: DesignSpec) -> int:
-    """Number of sign vectors in a block of signs."""
+    """Return the number of sign vectors in a block of signs."""
     return max(1, BLOCK_VALUES // spec.quantities)
 
 
 @lru_cache(maxsize=2)
 def _sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
-    """The sign vectors p from ``block`` times :func:`block_length` on.
+    """Return a block of sign vectors, starting at p = ``block`` times :func:`block_length`.
 
     Returns
     -------
     array of float64, shape (block_length, quantities), read-only
-        Signs of the neurons in canonical order, or of the parameters as they are stored.
+        Signs of the neurons in canonical order, or of the parameters in storage order.
 
     Raises
     ------
     TypeError
-        If no hardware has the code.
+        If the hardware does not support the code.
     """
     code, length, quantities = spec.code, block_length(spec), spec.quantities
     drawn = np.broadcast_to(np.uint8(0), (length, quantities))
     if code.generators(1):
         random, count = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(block,)))), length * quantities
         drawn = np.unpackbits(np.frombuffer(random.bytes(-(-count // 8)), np.uint8), count=count).reshape(length, quantities)
-    if type(code) is LfsrCode:  # independent signs; what its class does beyond that mends a correlation of the shift register
+    if type(code) is LfsrCode:  # signs are independent; only a shift register needs the inversion
         s = drawn.astype(np.float64)
         s *= -2.0
         s += 1.0
@@ -136,13 +138,13 @@ def _sign_block(spec: DesignSpec, seed: int, block: int) -> np.ndarray:
 
 
 def signs(spec: DesignSpec, seed: int, p: int) -> np.ndarray:
-    """Sign vector number ``p`` (float64, shape (quantities,)) of the neurons or parameters in canonical order."""
+    """Return sign vector number ``p`` (float64, shape (quantities,)) of the neurons or parameters in canonical order."""
     block, row = divmod(p, block_length(spec))
     found = _sign_block(spec, seed, block)[row]
     return found if spec.node else _canonical(found, _storage_order(spec))
 
 
-# -- The compiled loops -----------------------------------------------------------------------------------------------
+# -- Compiled loops ---------------------------------------------------------------------------------------------------
 
 
 _compiled = compiled()
@@ -151,7 +153,7 @@ _tabulated_value = _compiled(tabulated_value)
 
 @_compiled
 def _dense(table, x, z):
-    """z ← table[0] + Σ x[i]·table[i + 1], the rows of ``table`` one after the other."""
+    """Compute z ← table[0] + Σ x[i]·table[i + 1], where the rows of ``table`` are consecutive."""
     n_out = z.size
     for j in range(n_out):
         z[j] = table[j]
@@ -165,7 +167,10 @@ def _dense(table, x, z):
 
 @_compiled
 def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d, target):
-    """One pass, all of ``values`` behind the inputs written; ``first`` and ``shift`` are z and dz/dΔ of layer 0. Returns C."""
+    """Compute one pass, writing all of ``values`` after the inputs; return C.
+
+    ``first`` and ``shift`` are z and dz/dΔ of layer 0.
+    """
     at, below, neuron = 0, 0, 0
     for layer in range(functions.shape[0]):
         n_in, n_out = sizes[layer], sizes[layer + 1]
@@ -208,7 +213,7 @@ def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d
 
 @_compiled
 def _correlate(total, s, g, node, sizes, values):
-    """total ← total + g·s, in node perturbation g·s·x."""
+    """Compute total ← total + g·s, or, in node perturbation, total + g·s·x."""
     if not node:
         for i in range(total.size):
             total[i] += g * s[i]
@@ -231,7 +236,10 @@ def _correlate(total, s, g, node, sizes, values):
 
 @_compiled
 def _right(output, target):
-    """Whether the largest output, lowest index first, is the target's; of a single output, y ≥ ½."""
+    """Return whether the answer of a pass equals that of the target.
+
+    The answer is the index of the largest output, the lowest in a tie; for a single output, it is whether y ≥ ½.
+    """
     if output.size == 1:
         return (output[0] >= 0.5) == (target[0] >= 0.5)
     return np.argmax(output) == np.argmax(target)
@@ -242,10 +250,11 @@ def _run(
     n, stop, periods, two_sided, node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline, values, inputs,
     targets, indices, block, log,
 ):  # fmt: skip
-    """Steps n … stop − 1, within one block of signs and one learning rate.
+    """Run steps n … stop − 1, which use one block of signs and one learning rate.
 
-    ``indices`` begin with the sample of step n, ``block`` with the signs of step n. ``baseline`` is (C₀, whether it is due),
-    ``log`` sums (samples judged, correct, C of their first pass, passes, updates). ``decay`` is 2⁻ᵏ, 0 without momentum.
+    ``indices`` begin with the sample of step n, ``block`` with the signs of step n. ``baseline`` is (C₀, whether it is due). ``log``
+    accumulates the numbers of new samples and of right answers, C of the first passes of new samples, passes, and updates. ``decay`` is
+    2⁻ᵏ, or 0 without momentum.
     """
     tau_p, tau_x, tau_t = periods
     start, first_p, first_x = n, n // tau_p, n // tau_x
@@ -306,14 +315,14 @@ def _run(
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run.
+    """Result of a training run.
 
     Attributes
     ----------
     parameters : array of float64, shape (P,)
-        θ in canonical order.
+        Parameters θ at the end, in canonical order.
     steps, evaluations, writes : int
-        Steps, forward passes of one sample, parameter writes.
+        Numbers of steps, of forward passes of one sample, and of parameter writes.
     curve : Curve
         Progress and accuracy over the run, a row per record.
     """
@@ -338,20 +347,20 @@ def _check_shapes(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, 
 
 
 def _block_end(spec: DesignSpec, n: int, steps: int, record_every: int, block_steps: int) -> int:
-    """Where steps from ``n`` on must pause: at the end, for a record, for the next signs, for another rate."""
+    """Return the step at which the steps from ``n`` on must pause: for the end, a record, the next signs, or another rate."""
     changes = [start for start, _ in spec.schedule.learning_rate if start > n]
     return min(steps, (n // record_every + 1) * record_every, (n // block_steps + 1) * block_steps, *changes)
 
 
 class _Recorder:
-    """Keeps the rows of a curve.
+    """Recorder of the rows of a curve.
 
     Parameters
     ----------
     spec : DesignSpec
         Design being trained, needed to evaluate its network.
     log : array of float64, shape (5,)
-        What the compiled loop sums up: samples judged, those answered right, their cost, passes, updates.
+        Sums of the compiled loop: new samples, right answers, their cost, passes, updates.
     evaluation : (inputs, targets) or None
         Samples to evaluate at every record.
     """
@@ -364,7 +373,7 @@ class _Recorder:
         self._rows: list[tuple[float, ...]] = []
 
     def record(self, n: int, parameters: np.ndarray) -> float:
-        """Add the row of step ``n``; the accuracy of the parameters, NaN where none is evaluated."""
+        """Add the row of step ``n``; return the accuracy of the parameters, or NaN if it is not evaluated."""
         judged, right, cost = (self._log - self._before)[:3]
         self._before = self._log.copy()
         online = (right / judged, cost / judged) if judged else (math.nan, math.nan)
@@ -373,12 +382,12 @@ class _Recorder:
         return evaluated[0]
 
     def curve(self) -> Curve:
-        """All rows."""
+        """Return the curve of all rows."""
         return Curve.of_rows(self._rows)
 
 
 def _canonical(theta: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """θ in canonical order, of θ as it is stored."""
+    """Return θ in canonical order from θ in storage order."""
     canonical = np.empty_like(theta)
     canonical[stored] = theta
     return canonical
@@ -405,21 +414,21 @@ def train(
     spec : DesignSpec
         Design being trained, with its network, schedule and optimizer.
     parameters : array of float64, shape (P,)
-        θ at the start, in canonical order.
+        Parameters θ at the start, in canonical order.
     inputs, targets : arrays, shapes (n, n_in) and (n, n_out)
-        Samples; taken as float32.
+        Samples, converted to float32; ``order`` refers to their rows.
     order : SampleOrder
-        Which of them is when.
+        Order in which the samples are visited.
     steps : int
         Number of training steps to take.
     seed : int or None
-        Of the random code, in place of the design's.
+        Seed of random signs; None takes the design's own.
     evaluation : (inputs, targets) or None
         Samples to evaluate at every record.
     record_every : int or None
-        Steps between records; None makes 50 of them. The last step is always recorded.
+        Steps between records; None chooses it so that there are 50. The last step is always recorded.
     until : float or None
-        Stop at the first record whose evaluated accuracy is at least this.
+        Evaluated accuracy at which the run stops, at the first record that reaches it.
     progress : callable or None
         Called with the number of steps done, at every record.
 

@@ -1,4 +1,4 @@
-"""From an accumulated gradient to new parameters. Each has ``initial`` and ``step``, pure functions of what they are given."""
+"""Optimisers, which compute updates from accumulated gradients; their methods ``initial`` and ``step`` are pure functions."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 __all__ = ["OPTIMIZERS", "Adam", "HeavyBall", "Layered", "Nesterov", "Optimizer", "Plain", "SignDescent"]
 
 Memory = tuple[np.ndarray, ...]
-"""What an optimiser keeps per parameter (arrays of shape (P,)): the memories that hardware would need."""
+"""State of an optimiser per parameter (arrays of shape (P,)), for which hardware would need memories."""
 
 
 class Optimizer(Protocol):
-    """A rule of update.
+    """An update rule.
 
     Attributes
     ----------
     name : str
-        In a design file.
+        Name of the rule in a design file.
     rate : float
         Learning rate η of the updates.
     """
@@ -30,11 +30,11 @@ class Optimizer(Protocol):
     def rate(self) -> float: ...
 
     def initial(self, theta: np.ndarray) -> Memory:
-        """What it keeps, before the first update of θ (shape (P,))."""
+        """Return the state before the first update of θ (shape (P,))."""
         ...
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
-        """What to subtract from θ (shape (P,)) in update number ``update``, from 0, at a rate; and what it keeps."""
+        """Return the move to subtract from θ (shape (P,)) in update number ``update``, from 0, at a rate; and the new state."""
         ...
 
 
@@ -47,11 +47,11 @@ class Plain:
     name: ClassVar[str] = "plain"
 
     def initial(self, theta: np.ndarray) -> Memory:
-        """Nothing."""
+        """Return an empty state."""
         return ()
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
-        """η·G"""
+        """Return η·G."""
         return gradient * gradient.dtype.type(rate), ()
 
 
@@ -65,27 +65,30 @@ class HeavyBall:
     name: ClassVar[str] = "momentum"
 
     def initial(self, theta: np.ndarray) -> Memory:
-        """m = 0"""
+        """Return m = 0."""
         return (np.zeros_like(theta),)
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
-        """η·m"""
+        """Return η·m, and m."""
         m = self._mixed(memory[0], gradient)
         return m * m.dtype.type(rate), (m,)
 
     def _mixed(self, m: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """β·m + G"""
+        """Return β·m + G."""
         return m * gradient.dtype.type(self.beta) + gradient
 
 
 @dataclass(frozen=True)
 class Nesterov(HeavyBall):
-    """m ← β·m + G; θ ← θ − η·(β·m + G): Nesterov's momentum as Sutskever et al., ICML 2013, write it, θ being the point looked ahead to."""
+    """m ← β·m + G; θ ← θ − η·(β·m + G): Nesterov's momentum in the form of Sutskever et al., ICML 2013.
+
+    θ is the look-ahead point.
+    """
 
     name: ClassVar[str] = "nesterov"
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
-        """η·(β·m + G)"""
+        """Return η·(β·m + G), and m."""
         m = self._mixed(memory[0], gradient)
         return self._mixed(m, gradient) * m.dtype.type(rate), (m,)
 
@@ -101,8 +104,8 @@ class Adam:
     beta1, beta2, epsilon : float
         Decay rates β₁ of m and β₂ of v, and the constant ε that keeps the divisor from zero.
     corrected : bool
-        Whether m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ), as in the paper on Adam; else m̂ = m and v̂ = v, as in Oripov et al. 2025,
-        whose first updates are then up to (1 − β₁)/√(1 − β₂) ≈ 3.2 times as long.
+        Whether m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ), as in the paper on Adam; otherwise m̂ = m and v̂ = v, as in Oripov et al. 2025,
+        which makes the first updates up to (1 − β₁)/√(1 − β₂) ≈ 3.2 times as long.
     """
 
     rate: float = 0.001
@@ -114,11 +117,11 @@ class Adam:
     name: ClassVar[str] = "adam"
 
     def initial(self, theta: np.ndarray) -> Memory:
-        """m = v = 0"""
+        """Return m = v = 0."""
         return np.zeros_like(theta), np.zeros_like(theta)
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
-        """η·m̂/(√v̂ + ε)"""
+        """Return η·m̂/(√v̂ + ε), and m and v."""
         kind = gradient.dtype.type
         m = memory[0] + (gradient - memory[0]) * kind(1 - self.beta1)
         v = memory[1] + (gradient * gradient - memory[1]) * kind(1 - self.beta2)
@@ -132,7 +135,10 @@ class Adam:
 
 @dataclass(frozen=True)
 class SignDescent:
-    """θ ← θ − η·sign(G); with β > 0, of m ← β·m + (1 − β)·G (Bernstein et al., ICML 2018). A parameter with G = 0 stays."""
+    """θ ← θ − η·sign(G), or, if β > 0, the sign of m ← β·m + (1 − β)·G (Bernstein et al., ICML 2018).
+
+    A parameter with G = 0 does not move.
+    """
 
     rate: float = 0.001
     beta: float = 0.0
@@ -140,11 +146,11 @@ class SignDescent:
     name: ClassVar[str] = "sign"
 
     def initial(self, theta: np.ndarray) -> Memory:
-        """m = 0, if there is any."""
+        """Return m = 0, or an empty state if β = 0."""
         return (np.zeros_like(theta),) if self.beta else ()
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
-        """η·sign(G or m)"""
+        """Return η·sign(G) or η·sign(m), and m if there is one."""
         kind = gradient.dtype.type
         if not self.beta:
             return np.sign(gradient) * kind(rate), ()
@@ -154,14 +160,14 @@ class SignDescent:
 
 @dataclass(frozen=True)
 class Layered:
-    """A rule whose rate is multiplied, from one range of parameters to the next: those with the noisier gradient move more slowly.
+    """An update rule with a factor on its rate for each range of parameters, so that those with noisier gradients move more slowly.
 
     Parameters
     ----------
     rule : Optimizer
         Update rule that computes the moves before they are multiplied.
     factors : tuple of (int, float)
-        Numbers of parameters, and the factor of each.
+        Numbers of parameters in consecutive ranges, and the factor of each range.
 
     Raises
     ------
@@ -180,15 +186,15 @@ class Layered:
 
     @property
     def rate(self) -> float:
-        """The rule's."""
+        """Learning rate η of the rule."""
         return self.rule.rate
 
     def initial(self, theta: np.ndarray) -> Memory:
-        """What the rule keeps."""
+        """Return the initial state of the rule."""
         return self.rule.initial(theta)
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
-        """The rule's, times the factors."""
+        """Return the move of the rule times the factors, and the new state."""
         move, kept = self.rule.step(memory, gradient, update, rate)
         counts, factors = zip(*self.factors, strict=True)
         return move * np.repeat(np.array(factors, move.dtype), counts), kept
@@ -197,4 +203,4 @@ class Layered:
 OPTIMIZERS: dict[str, type[Plain] | type[HeavyBall] | type[Nesterov] | type[Adam] | type[SignDescent]] = {
     rule.name: rule for rule in (Plain, HeavyBall, Nesterov, Adam, SignDescent)
 }
-"""The optimisers by name."""
+"""Optimisers by name."""

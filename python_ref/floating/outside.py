@@ -1,4 +1,4 @@
-"""A forward pass that is the user's own: a Python function, or another process, such as one that drives a chip. MGD needs no model
+"""Forward passes supplied by the user: a Python function, or another process, such as one that drives a chip. MGD needs no model
 of either.
 
 A process reads requests from its standard input and answers each on its standard output, in one of two protocols:
@@ -6,10 +6,11 @@ A process reads requests from its standard input and answers each on its standar
 *lines*: a request is one line of JSON, ``{"parameters": […], "inputs": [[…], …], "targets": [[…], …]}``; its answer is one line,
 ``{"costs": […]}``, a cost per sample, or ``{"error": "…"}``.
 
-*frames*: a request is four unsigned 32-bit numbers, P, B, n_in and n_out, and then P + B·n_in + B·n_out doubles: the parameters,
-the inputs and the targets, row by row; its answer is an unsigned 32-bit number, B, and as many doubles. All of it little-endian.
+*frames*: a request is four unsigned 32-bit numbers, P, B, n_in and n_out, followed by P + B·n_in + B·n_out doubles: the parameters,
+the inputs and the targets, row by row; its answer is an unsigned 32-bit number, B, followed by B doubles. All numbers are little-endian.
 
-What the process writes to its standard error is shown if it fails. At the end its standard input is closed, which asks it to stop.
+If the process fails, the error message shows the last line of its standard error. At the end, its standard input is closed as a request
+to stop.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from python_ref.spec.error import Refusal
 __all__ = ["Called", "OutsideError", "Process"]
 
 LONGEST_ANSWER = 1 << 28
-"""Bytes of the longest answer that is read."""
+"""Maximum size of an answer, in bytes."""
 
 
 class OutsideError(Refusal):
-    """A forward pass of the user's that did not do what it should.
+    """A forward pass of the user's that failed, or returned an invalid result.
 
     Parameters
     ----------
@@ -50,29 +51,29 @@ class OutsideError(Refusal):
     """
 
 
-def _checked(costs: object, batch: int, who: str) -> np.ndarray:
-    """Costs of a batch (float64, shape (B,)), known to be so many finite numbers."""
+def _checked(costs: object, batch: int, subject: str) -> np.ndarray:
+    """Return costs as an array (float64, shape (B,)), after checking that they are as many finite numbers as there are samples."""
     try:
         found = np.asarray(costs, dtype=np.float64)
     except (TypeError, ValueError):
-        raise OutsideError(f"{who} returned what are not numbers: {str(costs)[:80]!r}", "Return one cost per sample.") from None
+        raise OutsideError(f"{subject} returned values that are not numbers: {str(costs)[:80]!r}", "Return one cost per sample.") from None
     if found.shape != (batch,):
-        raise OutsideError(f"{who} returned costs of shape {found.shape!r} for {batch} samples", "Return one cost per sample.")
+        raise OutsideError(f"{subject} returned costs of shape {found.shape!r} for {batch} samples", "Return one cost per sample.")
     if not np.isfinite(found).all():
-        raise OutsideError(f"{who} returned a cost that is not finite, {found[~np.isfinite(found)][0]}", "Return finite costs.")
+        raise OutsideError(f"{subject} returned a cost that is not finite, {found[~np.isfinite(found)][0]}", "Return finite costs.")
     return found
 
 
 @dataclass(frozen=True)
 class Called:
-    """A :class:`~python_ref.floating.passes.Measurable` made of a function.
+    """A :class:`~python_ref.floating.passes.Measurable` that calls a Python function.
 
     Parameters
     ----------
     function : callable
-        Of parameters (shape (P,)), inputs (shape (B, n_in)) and targets (shape (B, n_out)); returns a cost per sample (shape (B,)).
+        Function of parameters (shape (P,)), inputs (shape (B, n_in)) and targets (shape (B, n_out)) that returns costs (shape (B,)).
     size : int
-        P, the number of parameters that the function takes.
+        Number P of parameters that the function takes.
     """
 
     function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -80,11 +81,11 @@ class Called:
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """One block."""
+        """All parameters as one block."""
         return (Block("outside", (self.size,)),)
 
     def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """C of each sample (float64, shape (B,)).
+        """Return C of each sample (float64, shape (B,)).
 
         Raises
         ------
@@ -95,30 +96,30 @@ class Called:
             found = self.function(theta, inputs, targets)
         except Exception as error:
             reason = f"The function of the forward pass failed: {type(error).__name__}: {error}"
-            raise OutsideError(reason, "Mend the function.") from error
+            raise OutsideError(reason, "Fix the function.") from error
         return _checked(found, len(inputs), "The function of the forward pass")
 
 
 class Process:
-    """A :class:`~python_ref.floating.passes.Measurable` that is another process; a context manager.
+    """A :class:`~python_ref.floating.passes.Measurable` that runs another process; a context manager.
 
     Parameters
     ----------
     command : sequence of str
         Program to run, followed by its arguments.
     size : int
-        P, the number of parameters that the process takes.
+        Number P of parameters that the process takes.
     frames : bool
-        Whether it speaks *frames*; else *lines*.
+        Whether the process uses the protocol *frames* instead of *lines*.
     timeout : float
-        Seconds that it may take to answer.
+        Maximum time for an answer, in seconds.
     folder : path or None
-        Where it runs; None: here.
+        Working directory of the process; None takes the current one.
 
     Raises
     ------
     OutsideError
-        If it cannot be started.
+        If the process cannot be started.
     """
 
     def __init__(
@@ -128,25 +129,25 @@ class Process:
         self.size = size
         self.frames = frames
         self.timeout = timeout
-        self._who = f"The process {' '.join(self.command)[:80]!r}"
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._subject = f"The process {' '.join(self.command)[:80]!r}"
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         try:
-            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, cwd=folder)
+            self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, cwd=folder)
         except (OSError, ValueError) as error:
-            self._said.close()
-            raise OutsideError(f"{self._who} cannot be started ({error})", "Give the command of a program.") from None
+            self._stderr.close()
+            raise OutsideError(f"{self._subject} cannot be started ({error})", "Give the command of a program.") from None
         self._answers: queue.Queue[bytes | None] = queue.Queue()
         self._requests: queue.Queue[bytes | None] = queue.Queue()
-        for work in (self._listen, self._send):
+        for work in (self._receive, self._send):
             threading.Thread(target=work, daemon=True).start()
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """One block."""
+        """All parameters as one block."""
         return (Block("outside", (self.size,)),)
 
     def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """C of each sample (float64, shape (B,)).
+        """Return C of each sample (float64, shape (B,)).
 
         Raises
         ------
@@ -158,16 +159,16 @@ class Process:
             try:
                 answer = self._answers.get(timeout=self.timeout)
             except queue.Empty:
-                raise OutsideError(f"{self._who} did not answer within {self.timeout:g} s", "Mend it, or give it more time.") from None
+                raise OutsideError(f"{self._subject} did not answer within {self.timeout:g} s", "Fix it, or give it more time.") from None
             if answer is None:
                 raise self._ending()
-            return _checked(self._read(answer), len(inputs), self._who)
+            return _checked(self._read(answer), len(inputs), self._subject)
         except OutsideError:
             self.close()
             raise
 
     def close(self) -> None:
-        """Ask the process to stop, and stop it if it does not."""
+        """Ask the process to stop, and kill it if it does not."""
         self._requests.put(None)
         try:
             self._process.wait(timeout=1.0)
@@ -176,7 +177,7 @@ class Process:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self._said.close()
+        self._stderr.close()
 
     def __enter__(self) -> Process:
         return self
@@ -184,7 +185,7 @@ class Process:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    # -- What goes over the wire ------------------------------------------------------------------------------------
+    # -- Protocol ---------------------------------------------------------------------------------------------------
 
     def _request(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> bytes:
         arrays = [np.asarray(each, "<f8") for each in (theta, inputs, targets)]
@@ -198,27 +199,27 @@ class Process:
         if self.frames:
             return np.frombuffer(answer, "<f8")
         try:
-            said = json.loads(answer)
-            if isinstance(said, dict) and "error" in said:
-                raise OutsideError(f"{self._who} reports an error: {str(said['error'])[:200].rstrip('.')}", "Mend its cause.")
-            return said["costs"]
+            parsed = json.loads(answer)
+            if isinstance(parsed, dict) and "error" in parsed:
+                raise OutsideError(f"{self._subject} reports an error: {str(parsed['error'])[:200].rstrip('.')}", "Fix its cause.")
+            return parsed["costs"]
         except (ValueError, TypeError, KeyError, RecursionError):
             shown = answer[:80].decode(errors="replace").rstrip("\n")
-            raise OutsideError(f"{self._who} answered {shown!r}", 'Answer a line such as {"costs": [0.25]}.') from None
+            raise OutsideError(f"{self._subject} answered {shown!r}", 'Answer a line such as {"costs": [0.25]}.') from None
 
     def _ending(self) -> OutsideError:
-        """The error of a process that gives no more answers."""
+        """Return the error to raise when the process gives no more answers."""
         try:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
-            return OutsideError(f"{self._who} closed its standard output, or answered a frame that cannot be", "Answer every request.")
-        self._said.seek(0)
-        lines = [line for line in self._said.read()[-4096:].decode(errors="replace").splitlines() if line.strip()]
+            return OutsideError(f"{self._subject} closed its standard output, or answered with an invalid frame", "Answer every request.")
+        self._stderr.seek(0)
+        lines = [line for line in self._stderr.read()[-4096:].decode(errors="replace").splitlines() if line.strip()]
         last = f": {lines[-1].strip()[:200].rstrip('.')}" if lines else ""
-        return OutsideError(f"{self._who} ended with exit code {code}{last}", "Mend it, so that it answers every request.")
+        return OutsideError(f"{self._subject} ended with exit code {code}{last}", "Fix it, so that it answers every request.")
 
     def _send(self) -> None:
-        """Write requests until there is None: in a thread of its own, since a process that does not read would hold us for ever."""
+        """Write requests up to None, in a separate thread, since a write to a process that does not read would block."""
         pipe = self._process.stdin
         assert pipe is not None
         try:
@@ -226,12 +227,12 @@ class Process:
                 pipe.write(request)
                 pipe.flush()
         except (OSError, ValueError):
-            pass  # the process is gone; whoever waits for its answer learns so
+            pass  # the process has ended; the missing answer makes costs raise an error
         with contextlib.suppress(OSError):
             pipe.close()
 
-    def _listen(self) -> None:
-        """Put every answer, and None when there are no more."""
+    def _receive(self) -> None:
+        """Queue every answer, then None once the process gives no more, in a separate thread."""
         pipe = self._process.stdout
         assert pipe is not None
         try:

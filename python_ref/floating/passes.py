@@ -1,15 +1,15 @@
-"""What a forward pass is: parameters, perturbable quantities, and outputs of a batch. All that multiplexed gradient descent asks of
-a network.
+"""Interfaces of a forward pass, which define all that multiplexed gradient descent requires of a network: parameters, perturbable
+quantities, and the outputs of a batch.
 
-Three levels, each with what the one before has:
+There are three levels, each of which adds to the one before:
 
-- :class:`Measurable`: parameters in, costs out. Enough for weight perturbation, and all that a chip in the loop can do.
-- :class:`ForwardPass`: parameters in, outputs out, so that there is an accuracy.
-- :class:`NodePass`: pre-activations can be perturbed, and an error at each of them becomes a gradient by what is known *at* the node: its
-  own inputs. Enough for node perturbation. No derivative, no transposed weight.
+- :class:`Measurable`: parameters to costs. This suffices for weight perturbation, and is all that a chip in the loop can provide.
+- :class:`ForwardPass`: parameters to outputs, so that there is an accuracy.
+- :class:`NodePass`: pre-activations can be perturbed, and the error at a node becomes a gradient by local information only: the node's
+  own inputs. This suffices for node perturbation, without derivatives or transposed weights.
 
-:class:`Measured` makes the first of the second and an objective. A recurrent, spiking or sparse network is one more class with
-these methods; nothing here says that a pass is made of layers.
+:class:`Measured` combines a forward pass and an objective into a :class:`Measurable`. A recurrent, spiking or sparse network is one more
+class with these methods; nothing in this module requires that a pass consists of layers.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ __all__ = ["Block", "ForwardPass", "Measurable", "Measured", "NodePass", "Object
 
 @dataclass(frozen=True)
 class Block:
-    """A named array, one of those that a flat vector consists of.
-
+    """A named array, which is a part of a flat vector.
     Parameters
     ----------
     name : str
-        Such as "dense1": the layer it belongs to.
+        Name of the layer to which the array belongs, such as "dense1".
     shape : tuple of int
         Dimensions of the array; their product is the number of values.
     """
@@ -46,17 +45,17 @@ class Block:
 
 
 def total(blocks: Sequence[Block]) -> int:
-    """Values of all blocks together."""
+    """Return the number of values of all blocks together."""
     return sum(block.size for block in blocks)
 
 
 def split(flat: np.ndarray, blocks: Sequence[Block]) -> dict[str, np.ndarray]:
-    """The blocks of flat vectors (shape (…, size)) by name, as views (shape (…, *block.shape)).
+    """Return the blocks of flat vectors (shape (…, size)) by name, as views (shape (…, *block.shape)).
 
     Raises
     ------
     ValueError
-        If the last axis has not as many values as the blocks.
+        If the last axis does not have as many values as the blocks.
     """
     if flat.shape[-1:] != (total(blocks),):
         raise ValueError(f"Number of values must be {total(blocks)}, as the blocks have together, not {flat.shape!r}")
@@ -69,55 +68,55 @@ def split(flat: np.ndarray, blocks: Sequence[Block]) -> dict[str, np.ndarray]:
 
 @runtime_checkable
 class Measurable(Protocol):
-    """A cost that depends on parameters: what weight perturbation needs.
+    """A cost as a function of parameters, which is all that weight perturbation requires.
 
     Attributes
     ----------
     parameters : tuple of Block
-        What θ consists of, in this order.
+        Blocks of which θ consists, in this order.
     """
 
     @property
     def parameters(self) -> tuple[Block, ...]: ...
 
     def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """C of each sample (shape (B,)) at θ (shape (P,)), of samples (shapes (B, n_in) and (B, n_out))."""
+        """Return C of each sample (shape (B,)) at θ (shape (P,)), for inputs and targets (shapes (B, n_in) and (B, n_out))."""
         ...
 
 
 @runtime_checkable
 class ForwardPass(Protocol):
-    """A network: outputs that depend on parameters and inputs.
+    """A network: outputs as a function of parameters and inputs.
 
     Attributes
     ----------
     parameters : tuple of Block
-        What θ consists of, in this order.
+        Blocks of which θ consists, in this order.
     """
 
     @property
     def parameters(self) -> tuple[Block, ...]: ...
 
     def forward(self, theta: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        """Outputs (shape (B, n_out)) of a batch (shape (B, n_in)) at θ (shape (P,)), in the type of θ."""
+        """Return the outputs (shape (B, n_out)) of a batch (shape (B, n_in)) at θ (shape (P,)), in the type of θ."""
         ...
 
 
 @runtime_checkable
 class NodePass(ForwardPass, Protocol):
-    """A network whose pre-activations can be perturbed, each sample by a perturbation of its own.
+    """A network whose pre-activations can be perturbed, with a separate perturbation for each sample.
 
     Attributes
     ----------
     nodes : tuple of Block
-        The perturbable pre-activations of one sample, N in all, in this order.
+        Blocks of the perturbable pre-activations of one sample, N in total, in this order.
     """
 
     @property
     def nodes(self) -> tuple[Block, ...]: ...
 
     def trace(self, theta: np.ndarray, inputs: np.ndarray, shift: np.ndarray | None = None, base: Any = None) -> tuple[np.ndarray, Any]:
-        """Outputs (shape (B, n_out)), and what :meth:`correlate` needs to know of the pass.
+        """Return the outputs (shape (B, n_out)), and the values of the pass that :meth:`correlate` requires.
 
         Parameters
         ----------
@@ -126,39 +125,42 @@ class NodePass(ForwardPass, Protocol):
         inputs : array, shape (B, n_in)
             Inputs x of the batch, a row per sample.
         shift : array, shape (B, N), or None
-            What is added to each pre-activation of each sample.
+            Perturbation that is added to each pre-activation of each sample.
         base : trace or None
-            Of the unperturbed pass at the same θ and inputs: what does not depend on ``shift`` need not be computed again.
+            Trace of the unperturbed pass at the same θ and inputs; values that do not depend on ``shift`` need not be computed again.
         """
         ...
 
     def correlate(self, trace: Any, errors: np.ndarray) -> np.ndarray:
-        """Σ over samples of errorⱼ·∂zⱼ/∂θ (shape (P,)), for an error at each node (shape (B, N)): error times input, at each synapse."""
+        """Return Σ over samples of errorⱼ·∂zⱼ/∂θ (shape (P,)), which is error times input at each synapse.
+
+        ``errors`` has an error for each node (shape (B, N)).
+        """
         ...
 
 
 class Objective(Protocol):
-    """A cost of outputs."""
+    """A cost as a function of outputs and targets."""
 
     def costs(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """C of each sample (shape (B,)), of outputs and targets (shape (B, n_out))."""
+        """Return C of each sample (shape (B,)) for outputs and targets (shape (B, n_out))."""
         ...
 
     def slopes(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """∂C/∂y (shape (B, n_out)); for back-propagation only."""
+        """Return ∂C/∂y (shape (B, n_out)); for back-propagation only."""
         ...
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A network and an objective: a :class:`Measurable`.
+    """A :class:`Measurable` that consists of a network and an objective.
 
     Parameters
     ----------
     network : ForwardPass
-        Network whose outputs the objective judges.
+        Network whose outputs the objective evaluates.
     objective : Objective
-        What its outputs cost.
+        Cost of the network's outputs.
     """
 
     network: ForwardPass
@@ -166,9 +168,9 @@ class Measured:
 
     @property
     def parameters(self) -> tuple[Block, ...]:
-        """Those of the network."""
+        """Blocks of the network's parameters."""
         return self.network.parameters
 
     def costs(self, theta: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """C of each sample (shape (B,))."""
+        """Return C of each sample (shape (B,))."""
         return self.objective.costs(self.network.forward(theta, inputs), targets)

@@ -1,5 +1,7 @@
-"""Adam by shifts as an optimiser of the float side: only to measure what its shifts and formats cost; the one page here that uses
-integers."""
+"""Adam with shifts as an optimiser of the float model, to measure the effect of its shifts and formats.
+
+It is the only module of the package that computes with integers.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,14 @@ __all__ = ["ShiftedAdam"]
 
 @dataclass(frozen=True)
 class ShiftedAdam:
-    """G is quantised to the format of a gradient, and θ moves by whole multiples of a parameter's last place.
+    """Shift-Adam on real numbers: G is quantised to the format of a gradient, and θ moves by multiples of a parameter's last place.
 
     Parameters
     ----------
     spec : ShiftAdam
-        Formats and decays; the rate of an update is the power of two nearest to what it is asked for.
+        Formats and decays; an update uses the power of two nearest to the requested rate.
     seed : int
-        Of stochastic rounding; each parameter draws a word of its own.
+        Seed of stochastic rounding, in which each parameter draws a word of its own.
     """
 
     spec: ShiftAdam
@@ -38,15 +40,15 @@ class ShiftedAdam:
 
     @property
     def rate(self) -> float:
-        """η"""
+        """Learning rate η, a power of two."""
         return 2.0**self.spec.rate_log2
 
     def initial(self, theta: np.ndarray) -> Memory:
-        """m = v = 0, raw."""
+        """Return m = v = 0, raw."""
         return np.zeros(theta.shape, np.int64), np.zeros(theta.shape, np.int64)
 
     def step(self, memory: Memory, gradient: np.ndarray, update: int, rate: float) -> tuple[np.ndarray, Memory]:
-        """u, real; m and v, raw."""
+        """Return u as real numbers, and m and v as raw integers."""
         spec = replace(self.spec, rate_log2=round(log2(rate))) if rate != self.rate else self.spec
         raw = spec.gradient.to_raw(gradient)
         moved = shift_adam.step(spec, memory[0], memory[1], raw, update, self._words(spec, update, gradient.size))

@@ -1,8 +1,8 @@
-"""Random signs at speed: words of 64 bits of x¹²⁷ + x + 1, made where they are spent, and compiled loops that spend them.
+"""Random signs at speed: 64-bit words of the generator x¹²⁷ + x + 1, produced where they are used, and compiled loops that use them.
 
-Import this module where it is needed, since it imports numba. A stream is a window of 127 words that rolls on by
-w[t + 127] = w[t] ⊕ w[t + 1], the recurrence of its bits, since 64 is a power of two. So weight perturbation moves a million
-parameters, and correlates as many signs, out of one kilobyte. A set bit means −1.
+Import this module only where it is used, since it imports numba. A stream is a window of 127 words that advances by
+w[t + 127] = w[t] ⊕ w[t + 1], which is the recurrence of its bits, since 64 is a power of two. Weight perturbation can thus move a
+million parameters, and correlate as many signs, with one kilobyte of state. A set bit means −1.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from python_ref.spec.perturbation import Trinomial
 __all__ = ["SignStream", "sign_stream"]
 
 DEGREE = 127
-"""Of the generator, and words of a window."""
+"""Degree of the generator, and number of words of a window."""
 REMEMBERED = 8
-"""Windows that are kept: to go on, or over the same signs again, takes no leap."""
+"""Number of cached windows, from which a stream can continue, or repeat the same signs, without a jump."""
 FARTHEST = 1 << 20
-"""Words that are sooner rolled over than leapt over."""
+"""Maximum number of words to advance step by step; a jump is faster for more."""
 
 
 _compiled = compiled(error_model="numpy")
@@ -30,7 +30,7 @@ _compiled = compiled(error_model="numpy")
 
 @_compiled
 def _roll(window):
-    """The next 127 words, in place."""
+    """Replace a window by the next 127 words, in place."""
     for i in range(DEGREE - 1):
         window[i] ^= window[i + 1]
     window[DEGREE - 1] ^= window[0]
@@ -38,7 +38,7 @@ def _roll(window):
 
 @_compiled
 def _emit(window, word, words):
-    """Words number ``word`` … of a window that rolls on; returns how often it did."""
+    """Write words number ``word`` … of a window to ``words``; return the number of times that the window advanced."""
     rolls, done = 0, 0
     while done < len(words):
         if word >= DEGREE:
@@ -53,7 +53,10 @@ def _emit(window, word, words):
 
 @_compiled
 def _add(window, at, value, source, out):
-    """out = source + s·value, the first sign being bit ``at`` of a window that rolls on; returns how often it did."""
+    """Compute out = source + s·value; return the number of times that the window advanced.
+
+    The first sign is bit ``at`` of the window.
+    """
     size, done, rolls = len(out), 0, 0
     while done < size:
         if at >= 64 * DEGREE:
@@ -79,7 +82,10 @@ def _add(window, at, value, source, out):
 
 @_compiled
 def _spread(words, at, stride, values, out):
-    """out[i, b] += s·values[b], s being bit at + b·stride + i: in tiles, since signs come row by row and samples lie last."""
+    """Compute out[i, b] += s·values[b], where s is bit at + b·stride + i.
+
+    The loop runs over tiles, since consecutive signs are in one row while samples are the last axis.
+    """
     nodes, batch = out.shape
     tile = np.empty(64, np.uint32)
     for i0 in range(0, nodes, 32):
@@ -100,7 +106,7 @@ def _spread(words, at, stride, values, out):
 
 
 class SignStream:
-    """The bits of a seed as signs: bit 1 means −1.
+    """Stream of the signs of a seed; bit 1 means −1.
 
     Parameters
     ----------
@@ -110,17 +116,17 @@ class SignStream:
 
     def __init__(self, seed: int) -> None:
         self._bits = BitStream(Trinomial(DEGREE, 64, "signs"), seed)
-        self._windows: dict[int, np.ndarray] = {}  # by the number of their first word, the latest last
+        self._windows: dict[int, np.ndarray] = {}  # keys are the numbers of their first words, the most recently used last
         self._words: tuple[int, np.ndarray] = (0, np.empty(0, np.uint64))
 
     def add(self, first: int, value: float, source: np.ndarray, out: np.ndarray) -> None:
-        """out = source + s·value (all of shape (n,) and one type), s from bit ``first`` on; they may be the same array."""
+        """Compute out = source + s·value (all of shape (n,) and one type), s from bit ``first`` on; they may be the same array."""
         start, window = self._window(first >> 6)
         rolls = _add(window, first - 64 * start, out.dtype.type(value), source, out)
         self._keep(start + DEGREE * rolls, window)
 
     def spread(self, first: int, stride: int, values: np.ndarray, out: np.ndarray) -> None:
-        """out[i, b] += s·values[b] (shapes (n, B) and (B,), one type), s being bit first + b·stride + i."""
+        """Compute out[i, b] += s·values[b] (shapes (n, B) and (B,), one type), where s is bit first + b·stride + i."""
         nodes, batch = out.shape
         word, count = first >> 6, ((first & 63) + (batch - 1) * stride + nodes >> 6) + 2
         if self._words[0] != word or len(self._words[1]) < count:
@@ -132,7 +138,7 @@ class SignStream:
         _spread(self._words[1], first & 63, stride, values, out)
 
     def _window(self, word: int) -> tuple[int, np.ndarray]:
-        """A window (a copy), and the number of its first word, from which word number ``word`` is soon reached."""
+        """Return a copy of a window that begins less than :data:`FARTHEST` words before ``word``, and the number of its first word."""
         starts = [start for start in self._windows if start <= word < start + FARTHEST]
         if starts:
             return max(starts), self._windows[max(starts)].copy()
@@ -149,5 +155,5 @@ class SignStream:
 
 @lru_cache(maxsize=32)
 def sign_stream(seed: int) -> SignStream:
-    """The stream of a seed, one for all who ask."""
+    """Return the stream of a seed, which all callers share."""
     return SignStream(seed)

@@ -1,1 +1,1 @@
-"""The single source of truth: what a design is, in numbers and names. No files, no hardware, no arithmetic of a step."""
+"""The specification of a design, from which everything else is built: numbers and names, but no files, hardware or step arithmetic."""

@@ -1,7 +1,8 @@
-"""The activations: what each computes, in real numbers and in the hardware.
+"""The activations, each with its definition in real numbers and its form in hardware.
 
-Everything that depends on an activation is here. The models and the RTL implement its two *forms*, a table and straight pieces, and ask
-the activation for the rest; so a new one is a row of :class:`Activation`, and for a table a branch of :func:`tabulated_value`.
+This module contains everything that depends on an activation. The models and the RTL implement its two *forms*, a table and straight
+pieces, and derive the rest from the activation; a new activation is a row of :class:`Activation` and, if it has a table, a branch of
+:func:`tabulated_value`.
 """
 
 from __future__ import annotations
@@ -27,37 +28,37 @@ __all__ = ["Activation", "Form", "Piece", "Piecewise", "Tabulated", "tabulated_v
 
 @dataclass(frozen=True)
 class Tabulated:
-    """The hardware reads the value from a table.
+    """Form of an activation whose value the hardware reads from a table.
 
     Parameters
     ----------
     number : int
         Number of the activation in :func:`tabulated_value`.
     function : callable
-        The value at a decimal number, to as many digits as the decimal context has.
+        Function from a decimal number to the activation's value, to as many digits as the decimal context has.
     """
 
     number: int
     function: Callable[[Decimal], Decimal]
 
     constants: ClassVar[tuple[Fraction, ...]] = ()
-    """Values that the format of activations must hold exactly: none, since a table is rounded."""
+    """Values that the format of activations must hold exactly; a table has none, since its entries are rounded."""
 
     def exact_format(self, source: Fixed) -> Fixed:
-        """Format of what is narrowed: the pre-activation itself, of the format ``source``."""
+        """Return the format of the value that is narrowed, which is the pre-activation's own format ``source``."""
         return source
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A straight line: y = z·2^(−shift) + offset.
+    """A straight line y = z·2^(−shift) + offset.
 
     Parameters
     ----------
     shift : int or None
-        Minus the binary logarithm of the slope, 0 or more; None is a slope of 0.
+        Negative binary logarithm of the slope, 0 or more; None gives a slope of 0.
     offset : Fraction
-        A multiple of a power of two.
+        Value of the line at z = 0, a multiple of a power of two.
     """
 
     shift: int | None
@@ -66,14 +67,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Piecewise:
-    """The hardware shifts and adds: straight pieces from one break to the next.
+    """Form of an activation that consists of straight pieces, which the hardware computes by shifts and additions.
 
     Parameters
     ----------
     breaks : tuple of Fraction
         Pre-activations at which the next piece begins, rising; each belongs to the piece on its right. Multiples of a power of two.
     pieces : tuple of Piece
-        One more than there are breaks, from the left to the right.
+        Pieces from left to right, one more than there are breaks.
     """
 
     breaks: tuple[Fraction, ...]
@@ -92,16 +93,16 @@ class Piecewise:
 
     @property
     def extra_bits(self) -> int:
-        """Fraction bits that the value may have beyond those of the pre-activation: the largest shift."""
+        """Maximum number of fraction bits of the value beyond those of the pre-activation, which is the largest shift."""
         return max((piece.shift or 0 for piece in self.pieces), default=0)
 
     @property
     def constants(self) -> tuple[Fraction, ...]:
-        """Values that the format of activations must hold exactly: those of the pieces without a slope."""
+        """Values that the format of activations must hold exactly, which are those of the pieces without a slope."""
         return tuple(piece.offset for piece in self.pieces if piece.shift is None)
 
     def exact_format(self, source: Fixed) -> Fixed:
-        """Format that holds the exact value at every pre-activation of the format ``source``."""
+        """Return the format that holds the exact value for every pre-activation of the format ``source``."""
         offset_bits = max(piece.offset.denominator.bit_length() - 1 for piece in self.pieces)
         fraction = max(source.fraction_bits + self.extra_bits, offset_bits)
         unit, step = Fraction(2) ** fraction, Fraction(1, 2) ** source.fraction_bits
@@ -115,7 +116,7 @@ class Piecewise:
 
 
 Form = Tabulated | Piecewise
-"""The type of the forms that hardware computes an activation in."""
+"""Type of the forms in which hardware computes an activation."""
 
 
 # -- Activations ------------------------------------------------------------------------------------------------------
@@ -131,12 +132,12 @@ def _tanh(z: Decimal) -> Decimal:
 
 
 def tabulated_value(number: int, z: float) -> float:
-    """The value of a tabulated activation at one real number: plain arithmetic, so that it can be compiled.
+    """Return the value of a tabulated activation at one real number, by plain arithmetic that numba can compile.
 
     Parameters
     ----------
     number : int
-        The activation (:attr:`Tabulated.number`).
+        Number of the activation (:attr:`Tabulated.number`).
     z : float
         Pre-activation at which the function is evaluated.
     """
@@ -148,7 +149,7 @@ def tabulated_value(number: int, z: float) -> float:
 
 
 class _Facts(NamedTuple):
-    """What a member of :class:`Activation` is made of; none of it has a default, so that none is forgotten."""
+    """Definition of a member of :class:`Activation`; no field has a default, so that each row states all of them."""
 
     name: str
     form: Form
@@ -163,12 +164,12 @@ _ZERO, _LINE = Piece(None), Piece(0)
 
 
 class Activation(enum.Enum):
-    """Function of a neuron; its value is its name in a design file.
+    """Activation function of a neuron; the value of a member is its name in a design file.
 
     Attributes
     ----------
     form : Tabulated or Piecewise
-        How the hardware computes it.
+        Form in which the hardware computes it.
     signed : bool
         Whether it has negative values.
     bounded : bool
@@ -181,7 +182,7 @@ class Activation(enum.Enum):
         "relu",
         form=Piecewise((Fraction(0),), (_ZERO, _LINE)),
         value=lambda z, out: np.maximum(z, 0, out=out),
-        slope=lambda y: (y > 0).astype(y.dtype),  # that at 0 is taken as 0
+        slope=lambda y: (y > 0).astype(y.dtype),  # the slope at 0 is defined as 0
         signed=False,
         bounded=False,
         rectifies=True,
@@ -235,7 +236,7 @@ class Activation(enum.Enum):
         "sign",
         form=Piecewise((Fraction(0),), (Piece(None, Fraction(-1)), Piece(None, Fraction(1)))),
         value=lambda z, out: np.where(z >= 0, z.dtype.type(1), z.dtype.type(-1)),
-        slope=None,  # 0 wherever it exists
+        slope=None,  # the derivative is 0 wherever it exists
         signed=True,
         bounded=True,
         rectifies=False,
@@ -266,38 +267,38 @@ class Activation(enum.Enum):
 
     @property
     def tabulated(self) -> bool:
-        """Whether the hardware reads it from a table."""
+        """Whether the hardware reads the value from a table."""
         return isinstance(self.form, Tabulated)
 
     @property
     def differentiable(self) -> bool:
-        """Whether back-propagation is defined: not where the slope is 0 wherever it exists."""
+        """Whether back-propagation is defined, which requires a slope that is not 0 everywhere."""
         return self.slope_of is not None
 
     @property
     def bipolar(self) -> bool:
-        """Whether its values lie on both sides of 0 and are bounded, so that targets do as well."""
+        """Whether the values are bounded and lie on both sides of 0, so that the targets do as well."""
         return self.signed and self.bounded
 
     def activate(self, z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Activations of pre-activations, in real numbers.
+        """Return the activations of pre-activations in real numbers.
 
         Parameters
         ----------
         z : array of float32 or float64, any shape
             Pre-activations to which the function is applied, element by element.
         out : array like z, or None
-            Memory that may be written to; it may be z itself.
+            Memory that the function may write to; it may be z itself.
 
         Returns
         -------
         array of the shape and type of z
-            It may be ``z`` or ``out``.
+            Activations, in memory that may be that of ``z`` or ``out``.
         """
         return self.in_reals(z, out)
 
     def slope(self, y: np.ndarray) -> np.ndarray:
-        """dy/dz at the activations y (any shape, float32 or float64), in the type of y.
+        """Return dy/dz at the activations y (any shape, float32 or float64), in the type of y.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The design: one frozen description from which the models, the hardware and the documents are all built."""
+"""The design, one frozen description from which the models, the hardware and the documents are built."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from python_ref.spec.schedule import Difference, Schedule
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware"]
 
 MAX_LANES = 256
-"""Most lanes a design may have."""
+"""Maximum number of lanes of a design."""
 
 MAX_TABLE_BITS = 14
-"""Widest address of an activation table."""
+"""Maximum address width of an activation table, in bits."""
 
 _FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
-"""The kinds of casts that every core has a counter for, even where it has no cast of a kind."""
+"""Kinds of casts for which every core has a saturation counter, even if it has no cast of that kind."""
 
 SATURATION_KINDS = (*_FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM))
-"""The casts whose saturations are counted, in the order of their counters. What one counts: values of existing neurons
-(activation), one value per step (cost_change), values as seen by existing parameters (the others). The kinds after the first seven
-are state variables of optimisers; their counters are 0 in a design whose optimiser lacks the variable."""
+"""Kinds of casts whose saturations are counted, in the order of their counters. A counter counts values of existing neurons
+(activation), one value per step (cost_change), or values that reach existing parameters (the other kinds). The kinds after the first
+seven are state variables of optimisers; their counters remain 0 in a design whose optimiser lacks the variable."""
 
 
 _ROUNDED_AWAY_BELOW = {Rounding.FLOOR: 0.0, Rounding.HALF_UP: 0.5, Rounding.HALF_EVEN: 0.5, Rounding.STOCHASTIC: 0.0}
-"""The magnitude, in units of the target's last place, below which every value rounds to 0; 0 where some value always counts."""
+"""Magnitude, in units of the target's last place, below which every value rounds to 0; 0 if none always does."""
 
 
 @dataclass(frozen=True)
 class Cast:
-    """The two modes of a narrowing."""
+    """Rounding and overflow modes of a narrowing cast."""
 
     rounding: Rounding = Rounding.HALF_EVEN
     overflow: Overflow = Overflow.SATURATE
@@ -49,24 +49,24 @@ class Cast:
 
 @dataclass(frozen=True)
 class Formats:
-    """Number formats and the modes of the casts into them.
+    """Number formats, and the modes of the casts into them.
 
     Parameters
     ----------
     input : Fixed
-        Of the samples' inputs.
+        Format of the inputs of a sample.
     weight : Fixed
-        Of weights and biases; signed.
+        Format of weights and biases; signed.
     activation : Fixed
-        Of every neuron's output, and of the targets.
+        Format of every neuron's output and of the targets.
     table : Fixed
-        To which a pre-activation is narrowed before it addresses the table of a sigmoid or tanh; signed, ≤ 14 bits.
+        Format to which a pre-activation is narrowed before it addresses the table of a sigmoid or tanh; signed, ≤ 14 bits.
     cost_change : Fixed or None
-        Of C̃; None keeps C₊ − C₀ exact.
+        Format of C̃; None keeps C₊ − C₀ exact.
     gradient : Fixed or None
-        Of g and G; None derives it.
+        Format of g and G; None derives it from ``weight``.
     activation_cast, cost_change_cast, gradient_cast, weight_cast : Cast
-        Modes of the casts. ``gradient_cast`` is that of the broadcast, ``weight_cast`` that of the update. Only the
+        Modes of the casts. ``gradient_cast`` applies to the broadcast, ``weight_cast`` to the update. Only the
         last may be STOCHASTIC.
     """
 
@@ -84,16 +84,16 @@ class Formats:
 
 @dataclass(frozen=True)
 class Hardware:
-    """The array.
+    """Parameters of the array of lanes.
 
     Parameters
     ----------
     lanes : int
-        L, 1 to 256.
+        Number of lanes L, 1 to 256.
     gradient_memory : bool or None
         Whether each lane has a memory for G; None derives it from τ_θ.
     signature : bool
-        Whether the core keeps the running signatures of its observables.
+        Whether the core computes the running signatures of its observables.
     """
 
     lanes: int = 4
@@ -103,19 +103,19 @@ class Hardware:
 
 @dataclass(frozen=True)
 class DesignSpec:
-    """A whole design, checked, with everything left open derived.
+    """A complete, checked design; properties derive whatever the user left open.
 
     Parameters
     ----------
     name : str
-        Name: letters, digits and underscores.
+        Name of the design: letters, digits and underscores.
     network, perturbation, schedule, optimizer, formats, hardware
         Settings of the design by topic, one object for each; the last three have defaults.
 
     Raises
     ------
     DesignError
-        If parts do not fit together; it names the key of the design file, the value and the way out.
+        If the parts do not fit together; the error names the key of the design file, the value and the remedy.
     """
 
     name: str
@@ -142,12 +142,12 @@ class DesignSpec:
 
     @cached_property
     def layout(self) -> Layout:
-        """Where neurons and parameters sit."""
+        """Places of the neurons and the parameters in the array of lanes."""
         return Layout(self.network, self.hardware.lanes)
 
     @property
     def module(self) -> str:
-        """Name of the Verilog module: prefixed, so that a design may be called what Verilog keeps for itself, such as xor."""
+        """Name of the Verilog module, with a prefix so that a design may have the name of a Verilog keyword, such as xor."""
         return f"mgd_{self.name}"
 
     @property
@@ -158,35 +158,38 @@ class DesignSpec:
 
     @property
     def direct_update(self) -> bool:
-        """Whether an update is u = cast_weight(g), cast before its sign: no gradient memory, and an optimiser that passes G on."""
+        """Whether an update is u = cast_weight(g), cast before its sign is applied.
+
+        This requires a design without a gradient memory, and an optimiser whose source is G itself.
+        """
         return not self.gradient_memory and self.optimizer.passes_gradient
 
     @cached_property
     def optimizer_state(self) -> tuple[StateVariable, ...]:
-        """The state variables of the optimiser: each has one value per parameter."""
+        """State variables of the optimiser, each of which has one value per parameter."""
         return self.optimizer.state(self.gradient_format)
 
     @property
     def memories(self) -> dict[Memory, Fixed]:
-        """The memories of each lane, with the formats of their words."""
+        """Memories of each lane, with the formats of their words."""
         gradient = {Memory.GRADIENT: self.gradient_format} if self.gradient_memory else {}
         state = {variable.memory: variable.format for variable in self.optimizer_state}
         return {Memory.PARAMETER: self.formats.weight, **gradient, **state}
 
     @property
     def shown_saturations(self) -> tuple[str, ...]:
-        """The kinds of casts whose saturations the events of the core show: those of every core, and those of the optimiser's state."""
+        """Kinds of casts whose saturations appear in the core's events: the first seven and the optimiser's state variables."""
         own = {variable.name for variable in self.optimizer_state}
         return tuple(kind for kind in SATURATION_KINDS if kind in _FIRST_KINDS or kind in own)
 
     @property
     def code(self) -> Code:
-        """The perturbation code.
+        """Code that generates the sign vectors.
 
         Raises
         ------
         TypeError
-            If no hardware has the code.
+            If the hardware does not support the code.
         """
         code = self.perturbation.code
         if type(code) not in CODES.values():
@@ -195,7 +198,7 @@ class DesignSpec:
 
     @property
     def holds_signs(self) -> bool:
-        """Whether the core can repeat a sign vector (τ_p > 1): it then holds where the vector's random signs start."""
+        """Whether the core can repeat a sign vector (τ_p > 1), for which it stores the generators' states at the vector's start."""
         return self.schedule.perturbation_period > 1
 
     @property
@@ -211,7 +214,7 @@ class DesignSpec:
 
     @property
     def node(self) -> bool:
-        """Whether neurons are perturbed, rather than weights."""
+        """Whether neurons, rather than weights, are perturbed."""
         match self.perturbation.kind:
             case Kind.NODE:
                 return True
@@ -227,22 +230,25 @@ class DesignSpec:
 
     @property
     def draws(self) -> int:
-        """Words of signs drawn per pass: one per slot, or per group in node perturbation."""
+        """Number of words of signs that a pass draws: one per slot, or one per group in node perturbation."""
         return self.layout.groups if self.node else self.layout.slots
 
     @property
     def sample_buffers(self) -> int:
-        """Samples the core holds: the present one, the next, and in node perturbation the one being correlated."""
+        """Number of samples that the core stores: the current one, the next, and in node perturbation the one being correlated."""
         return 3 if self.node else 2
 
     @property
     def sample_width(self) -> int:
-        """Bits of a word of the sample stream."""
+        """Width of a word of the sample stream, in bits."""
         return max(self.formats.input.width, self.formats.activation.width)
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the structure: all that is built in; not periods, rates, seeds, or where the parameters start."""
+        """Digest of the structure, that is, of everything that is fixed in the core.
+
+        It excludes periods, rates, seeds and the initial parameters.
+        """
         return digest_of(
             {
                 "name": self.name,
@@ -266,21 +272,21 @@ class DesignSpec:
 
     @cached_property
     def run_digest(self) -> str:
-        """Digest of the structure and of everything else the design file says of a run, the data excepted."""
+        """Digest of everything that the design file specifies about a run, except the data."""
         return digest_of(self)
 
-    # -- Formats, all exact but for those the user chose ----------------------------------------------------------
+    # -- Formats, all exact except those that the user chose ------------------------------------------------------
 
     def operand_format(self, layer: int) -> Fixed:
-        """Format of the inputs of a layer."""
+        """Return the format of the inputs of a layer."""
         return self.formats.activation if layer else self.formats.input
 
     def amplitude_raw(self, fraction_bits: int) -> int:
-        """Δ as a raw integer with ``fraction_bits``."""
+        """Return Δ as a raw integer with ``fraction_bits``."""
         return 1 << (fraction_bits + self.perturbation.amplitude_log2)
 
     def preactivation_format(self, layer: int) -> Fixed:
-        """Exact format of a layer's pre-activations, perturbation included."""
+        """Return the exact format of a layer's pre-activations, perturbation included."""
         weight, operand = self.formats.weight, self.operand_format(layer)
         n_in = self.network.sizes[layer]
         products = [w * x for w in (weight.min, weight.max) for x in (operand.min, operand.max)]
@@ -292,12 +298,12 @@ class DesignSpec:
 
     @property
     def accumulator_width(self) -> int:
-        """Bits of a lane's accumulator, which serves every layer."""
+        """Width of a lane's accumulator in bits, sufficient for every layer."""
         return max(self.preactivation_format(layer).width for layer in range(len(self.network.layers)))
 
     @property
     def parameter_limits(self) -> tuple[int, int]:
-        """Least and greatest raw parameter: in weight perturbation θ ± Δ must fit as well."""
+        """Smallest and largest raw parameter; in weight perturbation, θ ± Δ is in range as well."""
         weight = self.formats.weight
         margin = 0 if self.node else self.amplitude_raw(weight.fraction_bits)
         return weight.min + margin, weight.max - margin
@@ -320,11 +326,11 @@ class DesignSpec:
 
     @property
     def cost_change_format(self) -> Fixed:
-        """Format of C̃: the user's, or exact."""
+        """Format of C̃: the user's choice, or the exact one."""
         return self.formats.cost_change or self.cost_difference_format
 
     def product_format(self, operand: Fixed | None) -> Fixed:
-        """Exact format of C̃·x for an operand, 1 included, which is a bias's; or of C̃ alone (None)."""
+        """Return the exact format of C̃·x, where x is an operand or the constant 1 of a bias; None gives that of C̃ alone."""
         change = self.cost_change_format
         if operand is None:
             return change
@@ -334,13 +340,13 @@ class DesignSpec:
 
     @property
     def gradient_format(self) -> Fixed:
-        """Format of g and G: the user's, or with 8 fraction bits more than a parameter, and its range."""
+        """Format of g and G: the user's choice, or that of a parameter with 8 more fraction bits."""
         weight = self.formats.weight
         return self.formats.gradient or Fixed(True, weight.integer_bits, weight.fraction_bits + 8)
 
     @property
     def broadcast_format(self) -> Fixed:
-        """Format of what is broadcast: g, or u where an update is :attr:`direct_update`."""
+        """Format of the broadcast word: u if the update is direct (:attr:`direct_update`), otherwise g."""
         return self.update_format if self.direct_update else self.gradient_format
 
     @property
@@ -350,12 +356,12 @@ class DesignSpec:
 
     @property
     def update_format(self) -> Fixed:
-        """Format of an update u = cast_weight(…): that of a parameter."""
+        """Format of an update u = cast_weight(…), which is that of a parameter."""
         return self.formats.weight
 
     @property
     def stochastic_bits(self) -> int:
-        """Width of the stochastic words: the most bits a stochastic cast drops; 0 if none is stochastic."""
+        """Width of the stochastic words: the largest number of bits that a stochastic cast drops; 0 if there is none."""
         weight, dropped = self.formats.weight, [0]
         if self.formats.weight_cast.rounding is Rounding.STOCHASTIC:
             dropped.append(self.update_source_format.fraction_bits - weight.fraction_bits)
@@ -364,15 +370,18 @@ class DesignSpec:
                 dropped.append(variable.exact.fraction_bits - variable.format.fraction_bits)
         return max(dropped)
 
-    # -- The rate -------------------------------------------------------------------------------------------------
+    # -- Learning rate --------------------------------------------------------------------------------------------
 
     def exponent_at(self, step: int) -> int:
-        """e of a step: log₂(η/Δ), or log₂(η/2Δ) where the difference is two-sided."""
+        """Return the exponent e at a step: log₂(η/Δ), or log₂(η/2Δ) for a two-sided difference."""
         return self.schedule.rate_at(step) - self.perturbation.amplitude_log2 - self.two_sided
 
     @property
     def exponents(self) -> tuple[int, int]:
-        """Least and greatest e the core can be set to: the schedule's, and room below to a power of two of settings."""
+        """Smallest and largest e that the core can be set to.
+
+        The range covers the schedule, and extends downwards until the number of settings is a power of two, at least 8.
+        """
         values = [self.exponent_at(step) for step, _ in self.schedule.learning_rate]
         span = max(8, 1 << (max(values) - min(values)).bit_length())
         return max(values) - span + 1, max(values)
@@ -478,7 +487,7 @@ class DesignSpec:
         for key, formats in wanted.items():
             try:
                 formats()
-            except DesignError:  # the optimiser itself names the key that is to blame
+            except DesignError:  # raised by the optimiser, which names the key
                 raise
             except ValueError as error:
                 value = shown[key] if shown[key] is None else str(shown[key])
@@ -517,13 +526,13 @@ class DesignSpec:
                 raise DesignError(key, str(value), "it has negative values", "Take a signed format.")
 
     def _stored(self) -> list[tuple[str, Fixed]]:
-        """Key and format of what each memory of a lane holds."""
+        """Return the key and the format of the content of each memory of a lane."""
         found = [("formats.weight", self.formats.weight)]
         found += [("formats.gradient", self.gradient_format)] if self.gradient_memory else []
         return found + [(variable.key, variable.format) for variable in self.optimizer_state]
 
     def _casts(self) -> list[tuple[str, Fixed, Fixed]]:
-        """Key, source and target of every cast but the broadcast's."""
+        """Return the key, source format and target format of every cast except the broadcast's."""
         found = [("formats.cost_change", self.cost_difference_format, self.cost_change_format)]
         for number, layer in enumerate(self.network.layers):
             form, source = layer.activation.form, self.preactivation_format(number)
@@ -545,7 +554,7 @@ class DesignSpec:
                 )
 
     def _check_update(self) -> None:
-        """Refuse what can never move a parameter, at any cost change the format can hold."""
+        """Refuse a design that can never move a parameter, even at the largest cost change that its format holds."""
         gradient, weight = self.gradient_format, self.formats.weight
         largest = max(self.cost_change_format.max, -self.cost_change_format.min)
         operand = max(max(x.max, -x.min) / 2**x.fraction_bits for x in (self.formats.input, self.formats.activation)) if self.node else 1.0
@@ -569,7 +578,7 @@ class DesignSpec:
 
 
 def code_period(spec: DesignSpec) -> int | None:
-    """Steps after which the random signs of a run would repeat; None for a code that draws none, which is meant to repeat."""
+    """Return the number of steps after which the random signs of a run repeat, or None for a code that draws none."""
     generators = spec.code.generators(spec.hardware.lanes)
     if not generators:
         return None

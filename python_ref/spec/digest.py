@@ -1,4 +1,4 @@
-"""Digests of specs, the same for equal ones wherever they are computed."""
+"""Digests of specifications, which are the same for equal specifications on every machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["canonical", "digest_of"]
 
 
 def canonical(value: object) -> object:
-    """A description of plain lists, dicts, strings and numbers, the same for equal specs; what digests are taken of."""
+    """Return the description that digests are computed from: plain lists, dicts, strings and numbers, the same for equal specifications."""
     if isinstance(value, Fixed):
         return str(value)
     if isinstance(value, enum.Enum):
@@ -29,6 +29,6 @@ def canonical(value: object) -> object:
 
 
 def digest_of(value: object) -> str:
-    """First 64 bits of SHA-256 of a canonical description, as 16 hexadecimal digits."""
+    """Return the first 64 bits of the SHA-256 of a canonical description, as 16 hexadecimal digits."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The base of every refusal: what is wrong, where it stands and what to do instead; and what a kind raises that a model does not know."""
+"""Base class of all refusals, each of which states the reason, the place and the remedy, and checks that raise one for unknown kinds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Self
 __all__ = ["DOCTOR", "DesignError", "Refusal", "ToolError", "check_member", "naming", "shown", "unknown"]
 
 _LONGEST = 120
-"""The most characters of a value that a message shows."""
+"""Maximum number of characters of a value that a message shows."""
 
 
 def shown(value: object) -> str:
-    """A value as it stands in a design file, shortened so that a message stays one line."""
+    """Return a value in the notation of a design file, shortened so that a message stays on one line."""
     text = _toml(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
@@ -38,10 +38,10 @@ def _toml(value: object) -> str:
 
 
 class Refusal(Exception):
-    """A request that is refused, for a reason that the user can remedy.
+    """A request that is refused for a reason that the user can remedy.
 
-    Its message is one line: the file, the key and its value, the reason, and the remedy. It is raised where the reason and the remedy are
-    known; whoever catches it adds the file or the key (:func:`naming`) and passes it on.
+    The message is one line: file, key and value, reason, remedy. Code raises a refusal where it has the reason and the remedy; a caller
+    that knows the file or the key adds it (:func:`naming`) and lets the refusal propagate.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ class Refusal(Exception):
     remedy : str
         What the user can do instead, as one full sentence or more.
     key : str or None
-        The dotted key of the design file, such as ``"formats.weight"``, or the option of the command line, such as ``"--steps"``, that
-        is refused; None if it is neither.
+        Dotted key of the design file, such as ``"formats.weight"``, or option of the command line, such as ``"--steps"``, that is refused;
+        None if it is neither.
     value : object
-        The value found there; None shows no value.
+        Refused value of the key; None shows no value.
     file : str, path or None
-        The file that holds what is refused; None if it is in no file, or if the file is not known yet.
+        File that contains the refused item; None if there is no file, or if it is not known yet.
     """
 
     def __init__(self, reason: str, remedy: str, *, key: str | None = None, value: object = None, file: object = None) -> None:
@@ -72,22 +72,22 @@ class Refusal(Exception):
         return ": ".join(part.replace("\n", " ") for part in parts) + ". " + self.remedy
 
     def __reduce__(self) -> tuple:
-        """The class, and the attributes to set: a refusal comes back whole from another process, whatever its constructor takes."""
+        """Return a description for pickle that restores every attribute, whatever the arguments of a subclass's constructor."""
         return _restored, (type(self), self.args), self.__dict__
 
     def about(self, *, file: object = None, key: str | None = None, value: object = None) -> Self:
-        """Add the place that is refused, where the refusal does not name it yet.
+        """Add the refused place to a refusal that does not name one yet.
 
-        An option of the command line stands in no file, so that a refusal of an option gets none.
+        The file is not added to the refusal of a command-line option, since options are not in a file.
 
         Parameters
         ----------
         file : str, path or None
-            The file to add to a refusal that names none.
+            File to add if the refusal names none.
         key : str or None
-            The key to add to a refusal that names none.
+            Key to add if the refusal names none.
         value : object
-            The value of that key.
+            Value of that key.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class Refusal(Exception):
 
 
 def _restored(kind: type[Refusal], arguments: tuple) -> Refusal:
-    """A refusal whose attributes are still to be set."""
+    """Create a refusal without attributes, which pickle sets afterwards."""
     return kind.__new__(kind, *arguments)
 
 
@@ -111,18 +111,18 @@ def _restored(kind: type[Refusal], arguments: tuple) -> Refusal:
 def naming(
     file: object = None, *, key: str | None = None, value: object = None, of: type[Refusal] | tuple[type[Refusal], ...] = Refusal
 ) -> Iterator[None]:
-    """Add the file and the key to a refusal that leaves the block and does not name them (:meth:`Refusal.about`).
+    """Add the file and the key to refusals that the block raises without them (see :meth:`Refusal.about`).
 
     Parameters
     ----------
     file : str, path or None
-        The file that the block is about.
+        File that the block works on.
     key : str or None
-        The key or the option that the block is about.
+        Key or command-line option that the block works on.
     value : object
-        The value found at that key.
+        Value of that key.
     of : class or tuple of classes
-        The refusals to which they are added; all others pass unchanged.
+        Classes of refusals to complete; all others propagate unchanged.
     """
     try:
         yield
@@ -132,16 +132,16 @@ def naming(
 
 
 class DesignError(Refusal, ValueError):
-    """A design, or a board, that cannot be built as it is written.
+    """A design or a board that cannot be built as described.
 
     Parameters
     ----------
     key : str
-        The dotted key of the design file, such as ``"formats.weight"``.
+        Dotted key of the design file, such as ``"formats.weight"``.
     value : object
-        The value found there; None shows no value.
+        Refused value of the key; None shows no value.
     reason : str
-        What is wrong with it, as a clause that follows the value.
+        What is wrong with the value, as a clause that follows it.
     remedy : str
         What the user can do instead, as a full sentence.
     """
@@ -153,7 +153,7 @@ class DesignError(Refusal, ValueError):
 
 
 DOCTOR = "`mgd-hw doctor` looks for every tool."
-"""The remedy of a tool that fails for no reason that can be told."""
+"""Remedy for a tool that fails without a known reason."""
 
 
 class ToolError(Refusal):
@@ -162,13 +162,13 @@ class ToolError(Refusal):
     Parameters
     ----------
     reason : str
-        What is wrong, as a clause; it follows the name of the tool, if that is given.
+        What is wrong, as a clause that follows the name of the tool if there is one.
     remedy : str
         What the user can do about it, as a full sentence.
     tool : str
-        The name of the tool, with which the message begins; "" if the reason names it.
+        Name of the tool, which begins the message; "" if the reason names it.
     key, value, file
-        The place that asks for the tool, as a :class:`Refusal` takes it.
+        Place that requires the tool, as in :class:`Refusal`.
     """
 
     def __init__(
@@ -179,27 +179,27 @@ class ToolError(Refusal):
 
 
 def unknown(what: str, value: object, place: str) -> TypeError:
-    """The error to raise for a kind that a table or a model does not know, so that it is never taken for another.
+    """Return the error to raise for a kind that a table or a model does not support, so that it is never mistaken for another.
 
     Parameters
     ----------
     what : str
-        What the value is, such as ``"Code"``.
+        Noun for the value, such as ``"Code"``.
     value : object
         Unsupported value, which the message shows by its ``repr``.
     place : str
-        The table or the function that has no entry for it, by its dotted name.
+        Dotted name of the table or function that has no entry for the value.
     """
     return TypeError(f"{what} {value!r} is unknown to {place}. Add it there, or choose one that is there.")
 
 
 def check_member(what: str, value: object, kind: type[enum.Enum]) -> None:
-    """Check that a value is a member of an enumeration.
+    """Raise an error unless a value is a member of an enumeration.
 
     Raises
     ------
     TypeError
-        If it is not.
+        If ``value`` is not a member of ``kind``; the message names it by ``what``.
     """
     if not isinstance(value, kind):
         raise TypeError(f"{what} must be a member of {kind.__name__}, not {value!r}")

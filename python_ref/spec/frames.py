@@ -1,8 +1,8 @@
-"""Frames: how the registers and the sample stream of a core travel over a line that may lose, double or change bytes.
+"""Framing of register accesses and samples for a serial line that may lose, duplicate or corrupt bytes.
 
-A frame is a *content* between two flags. Within it, a byte that is a flag or an escape is replaced by an escape and that byte with
-bit 5 inverted, so that a flag on the line always ends a frame, whatever came before. The content ends with its checksum:
-CRC-32 (ISO-HDLC, as in zlib) of :data:`SALT` and all bytes before it, low byte first.
+A frame is a *content* between two flags. Within it, a byte that equals a flag or an escape is replaced by an escape and that byte with
+bit 5 inverted, so that a flag on the line always ends a frame, whatever precedes it. The content ends with its checksum:
+CRC-32 (ISO-HDLC, as in zlib) of :data:`SALT` and all preceding bytes, low byte first.
 
 ======== ======================================================================================
 content  bytes
@@ -10,14 +10,15 @@ content  bytes
 to the   header: sequence number (bits 0 to 5), :class:`Kind` (bits 6 and 7);
 device   number of bytes of the payload; payload; checksum
 from the header: sequence number (bits 0 to 5), :class:`Answer` (bits 6 and 7);
-device   answers of the reads, 4 bytes each, low byte first; checksum
+device   answers to the reads, 4 bytes each, low byte first; checksum
 ======== ======================================================================================
 
-The device executes a frame when its checksum is right and its number the next one, once it has been received whole; then it answers
-DONE with that number. Anything else that is not empty it answers by EXPECT with the number it waits for. RESET needs no number.
+The device executes a frame once it has received it whole, if its checksum is right and its number is the next one; then it answers
+DONE with that number. To any other content that is not empty it answers EXPECT with the number of the next frame. RESET is executed
+whatever its number.
 
-A word of a sample may go on in the next frame of samples. Frames without a payload may come between; reads and writes come where none
-is cut.
+A word of a sample may continue in the next frame of samples. Frames without a payload may come between the two; reads and writes may
+not.
 """
 
 from __future__ import annotations
@@ -56,57 +57,58 @@ __all__ = [
 ]
 
 FLAG = 0x7E
-"""The byte that ends a frame."""
+"""Byte that ends a frame."""
 ESCAPE = 0x7D
-"""The byte after which bit 5 of the next one is inverted."""
+"""Byte after which bit 5 of the next byte is inverted."""
 
 INVERTED = 0x20
-"""What an escaped byte is XORed with."""
+"""Mask that is XORed with an escaped byte."""
 
 SALT = b"MGD1"
-"""Stands in front of what a checksum is taken of, so that no run of equal bytes is a frame."""
+"""Bytes that precede the content in the computation of its checksum, so that no run of equal bytes is a valid frame."""
 
 CHECK_BYTES = 4
-"""Of a checksum."""
+"""Size of a checksum, in bytes."""
 
 HEAD_BYTES = 2
-"""Of a frame to the device, in front of its payload."""
+"""Size of the header of a frame to the device, in bytes."""
 
 MAX_PAYLOAD = 255
-"""Bytes."""
+"""Maximum size of a payload, in bytes."""
 
 SEQUENCE = 64
-"""Sequence numbers count modulo this."""
+"""Modulus of the sequence numbers."""
 
 WINDOW = SEQUENCE // 2 - 1
-"""Most frames that may be under way at a time."""
+"""Maximum number of frames in flight."""
 
 RING_BYTES = 1024
-"""Memory of the device for contents received but not yet executed; a byte of it stays empty."""
+"""Size of the device's buffer for contents received but not yet executed, in bytes; one byte of it stays empty."""
 
 
 class Kind(enum.IntEnum):
-    """What a frame to the device does."""
+    """Operation of a frame to the device."""
 
     WRITE = 0
-    """Registers: 4 bytes of data, low byte first, and the address, for each."""
+    """Write registers; the payload has 4 bytes of data, low byte first, and the address, for each."""
     READ = 1
-    """Registers: the address of each."""
+    """Read registers; the payload has the address of each."""
     SAMPLES = 2
-    """The next bytes of the packed samples, cut anywhere."""
+    """Queue samples; the payload is the next bytes of the packed samples, cut anywhere."""
     RESET = 3
-    """Drop all frames not yet executed, reset the core, expect number 0. No payload; whatever its number, it is taken."""
+    """Drop all frames not yet executed, reset the core, expect number 0. It has no payload and is accepted whatever its number."""
 
 
 class Answer(enum.IntEnum):
-    """What the device says."""
+    """Meaning of a frame from the device."""
 
     DONE = 0
-    """The frame of this number, and so all before it, is executed."""
+    """The frame of this number, and therefore every frame before it, has been executed."""
     EXPECT = 1
-    """Something came that is not the next frame; this is the number of the next. All before it were received, if not executed."""
+    """The device received something other than the next frame; the number is that of the next frame. All frames before it have been
+    received, but perhaps not executed."""
     RESET = 3
-    """After a reset; the number is 0."""
+    """The device has been reset; the number is 0."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Frame:
     number : int
         Sequence number of the frame, 0 to ``SEQUENCE`` − 1.
     payload : bytes
-        At most :data:`MAX_PAYLOAD`.
+        Data of the operation, at most :data:`MAX_PAYLOAD` bytes.
     """
 
     kind: Kind
@@ -134,17 +136,17 @@ class Frame:
             raise ValueError(f"Payload must have at most {MAX_PAYLOAD} bytes, not {len(self.payload)}")
 
     def content(self) -> bytes:
-        """Its bytes, checksum included."""
+        """Return the bytes of the frame, including its checksum."""
         return checked(bytes((self.number | self.kind << 6, len(self.payload))) + self.payload)
 
     @classmethod
     def of(cls, content: bytes) -> Frame:
-        """The frame of a content whose checksum is right.
+        """Return the frame of a content whose checksum is right.
 
         Raises
         ------
         ValueError
-            If its length is not what it says.
+            If the content does not have the length that its header states.
         """
         if len(content) < HEAD_BYTES + CHECK_BYTES or content[1] != len(content) - HEAD_BYTES - CHECK_BYTES:
             raise ValueError(f"Content must be as long as it says, not {len(content)} bytes")
@@ -162,7 +164,7 @@ class Reply:
     number : int
         Sequence number to which ``answer`` refers, 0 to ``SEQUENCE`` − 1.
     words : tuple of int
-        Answers of the reads.
+        Data of the answered reads, 32 bits each.
     """
 
     answer: Answer
@@ -170,17 +172,17 @@ class Reply:
     words: tuple[int, ...] = ()
 
     def content(self) -> bytes:
-        """Its bytes, checksum included."""
+        """Return the bytes of the reply, including its checksum."""
         return checked(bytes((self.number | self.answer << 6,)) + b"".join(word.to_bytes(4, "little") for word in self.words))
 
     @classmethod
     def of(cls, content: bytes) -> Reply:
-        """The reply of a content whose checksum is right.
+        """Return the reply of a content whose checksum is right.
 
         Raises
         ------
         ValueError
-            If it is none.
+            If the content is not a header, whole words and a checksum.
         """
         data = content[1:-CHECK_BYTES]
         if len(content) < 1 + CHECK_BYTES or len(data) % 4:
@@ -190,7 +192,7 @@ class Reply:
 
 
 def checked(data: bytes) -> bytes:
-    """Bytes, and their checksum."""
+    """Return bytes followed by their checksum."""
     return data + zlib.crc32(SALT + data).to_bytes(CHECK_BYTES, "little")
 
 
@@ -199,10 +201,10 @@ def _is_right(content: bytes) -> bool:
 
 
 def stuffed(contents: Iterable[bytes]) -> bytes:
-    """Contents as they go over the line: a flag, and each of them, escaped, with a flag behind it."""
+    """Return contents as they are sent over the line: a flag, then each content, escaped and followed by a flag."""
     out = bytearray((FLAG,))
     for content in contents:
-        # Escapes first, or those that flags become would be escaped again.
+        # Escapes are replaced first; otherwise the escapes that replace flags would be escaped again.
         for special in (ESCAPE, FLAG):
             content = content.replace(bytes((special,)), bytes((ESCAPE, special ^ INVERTED)))
         out += content
@@ -211,12 +213,12 @@ def stuffed(contents: Iterable[bytes]) -> bytes:
 
 
 class Decoder:
-    """Finds the contents in what comes over a line.
+    """Decoder of the contents in a stream of bytes from a line.
 
     Attributes
     ----------
     damaged : int
-        Contents so far whose checksum was wrong, those cut short at the first flag not counted.
+        Number of contents whose checksum was wrong, except one that is cut short before the first flag.
     """
 
     def __init__(self) -> None:
@@ -225,7 +227,7 @@ class Decoder:
         self._synchronised = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take more bytes; yield the contents, complete with these, whose checksum is right."""
+        """Take more bytes, and yield the contents that they complete and whose checksum is right."""
         *ended, self._stuffed = (self._stuffed + data).split(bytes((FLAG,)))
         for each in ended:
             content = _unescaped(each)
@@ -237,36 +239,36 @@ class Decoder:
 
 
 def _unescaped(data: bytes) -> bytes:
-    """What stood between two flags, without its escapes."""
+    """Return the content of the bytes between two flags."""
     plain, *escaped = data.split(bytes((ESCAPE,)))
     return plain + b"".join(bytes((part[0] ^ INVERTED,)) + part[1:] for part in escaped if part)
 
 
 def write_payload(writes: Sequence[tuple[int, int]]) -> bytes:
-    """Payload of WRITE for pairs (address, 32 bits of data)."""
+    """Return the payload of WRITE for pairs (address, 32 bits of data)."""
     return b"".join(data.to_bytes(4, "little") + bytes((address,)) for address, data in writes)
 
 
 def read_payload(addresses: Sequence[int]) -> bytes:
-    """Payload of READ."""
+    """Return the payload of READ for addresses."""
     return bytes(addresses)
 
 
 def sample_bytes(spec: DesignSpec) -> int:
-    """Bytes of a packed sample: its words without a bit between them, and less than a byte behind the last."""
+    """Return the size of a packed sample in bytes: its words without gaps, padded to whole bytes."""
     network, formats = spec.network, spec.formats
     return -(-(network.n_in * formats.input.width + network.n_out * formats.activation.width) // 8)
 
 
 def pack_samples(spec: DesignSpec, words: np.ndarray) -> bytes:
-    """Samples as they are sent: the bits of each word of a sample, lowest first, one word after the other, up to a whole byte.
+    """Pack samples as they are sent: the words of each sample one after the other, lowest bit first, padded to whole bytes.
 
     Parameters
     ----------
     spec : DesignSpec
         Design that determines the numbers of inputs and outputs and their formats.
     words : array of integers, shape (samples, n_in + n_out)
-        Raw inputs and raw targets of each; only the low bits that their formats have are sent.
+        Raw inputs and raw targets of each sample; only as many low bits as their formats have are sent.
     """
     n_in, n_out = spec.network.n_in, spec.network.n_out
     rows = np.asarray(words)

@@ -1,8 +1,8 @@
-"""Where every neuron and every parameter sits in the array of lanes, and in which slot of a pass it is visited.
+"""Placement of neurons and parameters in the array of lanes, and the slot of a pass in which each is processed.
 
-Neuron o of a layer sits in lane o mod L, group ⌊o/L⌋. A group takes n_in + 1 slots, its bias first, or max(n_in + 1, L)
-where its layer has several groups, since neurons leave one by one; the slots beyond n_in + 1 are padding. Slots number
-a pass through; words number the slots that are not padding, which is the address in a lane's memories.
+Neuron o of a layer is in lane o mod L, group ⌊o/L⌋. A group takes n_in + 1 slots, its bias first, or max(n_in + 1, L)
+if its layer has several groups, since neurons leave one by one; the slots beyond n_in + 1 are padding. Slot numbers
+count all slots of a pass; word numbers count only those that are not padding, and are the addresses in a lane's memories.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ __all__ = ["LayerLayout", "Layout"]
 
 @dataclass(frozen=True)
 class LayerLayout:
-    """One layer in the array.
-
+    """Placement of one layer in the array.
     Attributes
     ----------
     layer : Layer
@@ -28,7 +27,7 @@ class LayerLayout:
     lanes : int
         L, the number of lanes in the array.
     first_slot, first_word, first_group : int
-        Of the layer, counted over the pass.
+        Number of the layer's first slot, word and group, counted over the pass.
     """
 
     layer: Layer
@@ -39,33 +38,32 @@ class LayerLayout:
 
     @property
     def groups(self) -> int:
-        """⌈n_out/L⌉."""
+        """Number of groups, ⌈n_out/L⌉."""
         return -(-self.layer.n_out // self.lanes)
 
     @property
     def last_lanes(self) -> int:
-        """Neurons of the last group."""
+        """Number of neurons in the last group."""
         return self.layer.n_out - (self.groups - 1) * self.lanes
 
     @property
     def group_words(self) -> int:
-        """Slots of a group that are not padding: n_in + 1."""
+        """Number of slots of a group that are not padding: n_in + 1."""
         return self.layer.n_in + 1
 
     @property
     def group_slots(self) -> int:
-        """Slots of a group, padding included."""
+        """Number of slots of a group, padding included."""
         return max(self.group_words, self.lanes) if self.groups > 1 else self.group_words
 
     def lanes_of(self, group: int) -> int:
-        """Neurons of a group."""
+        """Return the number of neurons in a group."""
         return self.lanes if group < self.groups - 1 else self.last_lanes
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The whole network in the array.
-
+    """Placement of the whole network in the array.
     Parameters
     ----------
     network : Network
@@ -101,23 +99,23 @@ class Layout:
 
     @property
     def slots(self) -> int:
-        """N: slots of a pass, padding included."""
+        """Number N of slots of a pass, padding included."""
         last = self.layers[-1]
         return last.first_slot + last.groups * last.group_slots
 
     @property
     def words(self) -> int:
-        """Depth of a lane's memories: slots of a pass that are not padding."""
+        """Depth of a lane's memories: the number of slots of a pass that are not padding."""
         last = self.layers[-1]
         return last.first_word + last.groups * last.group_words
 
     @property
     def groups(self) -> int:
-        """Γ: groups of a pass."""
+        """Number Γ of groups of a pass."""
         return self.layers[-1].first_group + self.layers[-1].groups
 
     def _place(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Slot, word and lane of each parameter."""
+        """Return the slot, the word and the lane of each parameter."""
         rows = []
         for placed in self.layers:
             neuron, k = np.meshgrid(np.arange(placed.layer.n_out), np.arange(placed.group_words), indexing="ij")
@@ -130,7 +128,7 @@ class Layout:
 
     @cached_property
     def parameter_slot(self) -> np.ndarray:
-        """Slot of the pass in which each parameter is visited."""
+        """Slot of the pass in which each parameter is processed."""
         return self._place()[0]
 
     @cached_property
@@ -145,13 +143,13 @@ class Layout:
 
     @cached_property
     def parameter_neuron(self) -> np.ndarray:
-        """Neuron, counted over all layers, that each parameter belongs to."""
+        """Neuron to which each parameter belongs, counted over all layers."""
         counts = np.concatenate([np.full(layer.n_out, layer.n_in + 1) for layer in self.network.layers])
         return np.repeat(np.arange(self.network.n_neurons), counts)
 
     @cached_property
     def neuron_group(self) -> np.ndarray:
-        """Group of the pass, counted over all layers, of each neuron."""
+        """Group of each neuron, counted over the pass."""
         return np.concatenate([p.first_group + np.arange(p.layer.n_out) // self.lanes for p in self.layers])
 
     @cached_property
@@ -161,7 +159,7 @@ class Layout:
 
     @cached_property
     def parameter_order(self) -> np.ndarray:
-        """Hardware order of each parameter: 0 … P − 1 by slot, then by lane."""
+        """Rank of each parameter in hardware order: 0 … P − 1 by slot, then by lane."""
         order = np.empty(self.network.n_parameters, dtype=np.int64)
         order[np.lexsort((self.parameter_lane, self.parameter_slot))] = np.arange(self.network.n_parameters)
         return order
@@ -185,5 +183,5 @@ class Layout:
 
     @cached_property
     def word_lanes(self) -> np.ndarray:
-        """Existing lanes of each word (shape (words,))."""
+        """Number of lanes that have a neuron at each word (shape (words,))."""
         return np.concatenate([np.repeat([p.lanes_of(g) for g in range(p.groups)], p.group_words) for p in self.layers])

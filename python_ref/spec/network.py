@@ -1,4 +1,4 @@
-"""The network: dense layers, their activations and where their parameters start."""
+"""The network: dense layers, their activations, and the initial values of their parameters."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ from python_ref.spec.error import DesignError, check_member
 __all__ = ["MAX_LAYERS", "MAX_NEURONS", "MAX_PARAMETERS", "Initialization", "Layer", "Network", "Scheme"]
 
 MAX_LAYERS = 16
-"""Most dense layers a design may have."""
+"""Maximum number of dense layers of a design."""
 MAX_NEURONS = 4096
-"""Most inputs, and most neurons of a layer, a design may have."""
+"""Maximum number of inputs, and of neurons in a layer, of a design."""
 MAX_PARAMETERS = 1 << 24
-"""Most weights and biases a design may have."""
+"""Maximum number of weights and biases of a design."""
 
 
 class Scheme(enum.Enum):
-    """How initial parameters are drawn; n_in and n_out are those of the layer, biases start at zero unless said."""
+    """Distributions of initial parameters.
+
+    n_in and n_out are the layer's numbers of inputs and neurons; biases start at zero unless the scheme says otherwise.
+    """
 
     UNIFORM = "uniform"
-    """Weights and biases uniform in [−scale, scale]."""
+    """Weights and biases are uniform in [−scale, scale]."""
     GLOROT = "glorot"
-    """Uniform in ±scale·√(6/(n_in + n_out)) (Glorot & Bengio, AISTATS 2010, equation 16)."""
+    """Weights are uniform in ±scale·√(6/(n_in + n_out)) (Glorot & Bengio, AISTATS 2010, equation 16)."""
     HE = "he"
-    """Uniform in ±scale·√(6/n_in) (He et al., ICCV 2015, section 2.2)."""
+    """Weights are uniform in ±scale·√(6/n_in) (He et al., ICCV 2015, section 2.2)."""
     ZERO = "zero"
-    """All zero."""
+    """All parameters are zero."""
 
 
 @dataclass(frozen=True)
 class Initialization:
-    """Starting point of the parameters.
-
+    """Initial values of the parameters.
     Parameters
     ----------
     scheme : Scheme
         Distribution from which the initial parameters are drawn.
     scale : float
-        Factor on its range.
+        Factor by which the range of the distribution is multiplied.
     seed : int
-        Of the generator (numpy's PCG64), 0 to 2^63 − 1.
+        Seed of the generator (numpy's PCG64), 0 to 2^63 − 1.
     """
 
     scheme: Scheme = Scheme.GLOROT
@@ -63,7 +65,7 @@ class Layer:
 
     @property
     def n_parameters(self) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return self.n_out * (self.n_in + 1)
 
 
@@ -74,11 +76,11 @@ class Network:
     Parameters
     ----------
     sizes : tuple of int
-        Inputs, then the neurons of each layer.
+        Number of inputs, then the number of neurons of each layer.
     hidden, output : Activation
-        Activations of all layers but the last, and of the last.
+        Activation of all layers except the last, and that of the last.
     initial : Initialization
-        Where the parameters start.
+        Distribution and seed of the initial parameters.
 
     Raises
     ------
@@ -125,25 +127,25 @@ class Network:
 
     @property
     def n_in(self) -> int:
-        """Inputs."""
+        """Number of inputs."""
         return self.sizes[0]
 
     @property
     def n_out(self) -> int:
-        """Outputs."""
+        """Number of outputs."""
         return self.sizes[-1]
 
     @property
     def n_hidden(self) -> int:
-        """Neurons of all layers but the last."""
+        """Number of neurons in all layers except the last."""
         return sum(self.sizes[1:-1])
 
     @property
     def n_neurons(self) -> int:
-        """Neurons of all layers."""
+        """Number of neurons in all layers."""
         return sum(self.sizes[1:])
 
     @property
     def n_parameters(self) -> int:
-        """Weights and biases of all layers."""
+        """Number of weights and biases in all layers."""
         return sum(n_out * (n_in + 1) for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False))

@@ -1,7 +1,7 @@
-"""Fixed-point formats, the exact growth of their arithmetic, and the one narrowing operation.
+"""Fixed-point formats, the exact growth of their arithmetic, and the single narrowing operation.
 
-Inside the machine a number is a raw integer and a :class:`Fixed` format. Sums and products grow and are exact; only
-:func:`cast_raw` narrows, and it names both of its modes.
+The machine represents a number as a raw integer with a :class:`Fixed` format. The formats of sums and products grow, so that these
+are exact; only :func:`cast_raw` narrows, and its caller names both of its modes.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from python_ref.spec.error import unknown
 __all__ = ["MAX_BITS", "Fixed", "Overflow", "Rounding", "cast_raw", "out_of_range", "round_raw"]
 
 MAX_BITS = 63
-"""Every intermediate of the machine has at most this many bits, so that int64 holds it exactly."""
+"""Maximum width in bits of every intermediate result, so that int64 holds it exactly."""
 
 _NOTATION = re.compile(r"(S|U)Q(\d+)\.(\d+)")
 
 
 class Rounding(enum.Enum):
-    """What happens to the bits that a cast drops; x is the value in units of the target's last place."""
+    """Rounding of a cast that drops bits; x is the value in units of the target's last place."""
 
     FLOOR = "floor"
     """⌊x⌋"""
     HALF_UP = "half-up"
     """⌊x + ½⌋"""
     HALF_EVEN = "half-even"
-    """To the nearest; a tie goes to the even neighbour."""
+    """The nearest integer to x; a tie goes to the even neighbour."""
     STOCHASTIC = "stochastic"
-    """⌊x + r⌋ with r uniform in [0, 1) from the stochastic stream, as many bits as are dropped."""
+    """⌊x + r⌋ with r uniform in [0, 1), as many random bits of the stochastic stream as the cast drops."""
 
 
 class Overflow(enum.Enum):
-    """What happens to a rounded value that the target cannot hold."""
+    """Treatment of a rounded value that is out of the target's range."""
 
     SATURATE = "saturate"
-    """The nearest end of the full two's-complement range."""
+    """Replace the value by the nearest end of the full two's-complement range."""
     WRAP = "wrap"
-    """The low bits are kept."""
+    """Keep the low bits."""
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A fixed-point format: raw integer r stands for r · 2^(−fraction_bits).
+    """Fixed-point format, in which the raw integer r represents r · 2^(−fraction_bits).
 
     Parameters
     ----------
     signed : bool
-        Two's complement if true.
+        Whether raw integers are in two's complement.
     integer_bits : int
-        Bits before the point, the sign included. Negative for formats whose first significant bit lies behind the
+        Bits before the point, the sign included. Negative for formats whose most significant bit lies behind the
         point; only the sum with ``fraction_bits`` must be positive.
     fraction_bits : int
         Bits behind the point. Negative for multiples of a power of two.
@@ -61,7 +61,7 @@ class Fixed:
     Raises
     ------
     TypeError
-        If a field is not of its type.
+        If a field does not have its type.
     ValueError
         If the format has no bit, or more than 63.
     """
@@ -81,14 +81,14 @@ class Fixed:
 
     @classmethod
     def parse(cls, text: str) -> Fixed:
-        """Read the notation ``SQ4.12`` (signed, 4 integer bits with the sign, 12 fraction bits) or ``UQ0.8``.
+        """Read a format from the notation ``SQ4.12`` (signed, 4 integer bits with the sign, 12 fraction bits) or ``UQ0.8``.
 
         Raises
         ------
         TypeError
             If ``text`` is not a string.
         ValueError
-            If it is not in this notation, or not a possible format.
+            If ``text`` is not in this notation, or describes an impossible format.
         """
         if not isinstance(text, str):
             raise TypeError(f"Format must be a string such as 'SQ4.12', not {text!r}")
@@ -99,7 +99,7 @@ class Fixed:
 
     @classmethod
     def covering(cls, low: int, high: int, fraction_bits: int) -> Fixed:
-        """The narrowest format with ``fraction_bits`` that holds the raw integers ``low`` to ``high``."""
+        """Return the narrowest format with ``fraction_bits`` that holds the raw integers ``low`` to ``high``."""
         if low > high:
             raise ValueError(f"Range must not be empty, not {low} to {high}")
         signed = low < 0
@@ -111,7 +111,7 @@ class Fixed:
 
     @property
     def width(self) -> int:
-        """Number of bits."""
+        """Total number of bits."""
         return self.integer_bits + self.fraction_bits
 
     @property
@@ -125,33 +125,33 @@ class Fixed:
         return (1 << (self.width - self.signed)) - 1
 
     def __add__(self, other: Fixed) -> Fixed:
-        """The exact format of a sum."""
+        """Return the format that holds every sum exactly."""
         fraction = max(self.fraction_bits, other.fraction_bits)
         mine, theirs = fraction - self.fraction_bits, fraction - other.fraction_bits
         return self.covering((self.min << mine) + (other.min << theirs), (self.max << mine) + (other.max << theirs), fraction)
 
     def __sub__(self, other: Fixed) -> Fixed:
-        """The exact format of a difference."""
+        """Return the format that holds every difference exactly."""
         fraction = max(self.fraction_bits, other.fraction_bits)
         mine, theirs = fraction - self.fraction_bits, fraction - other.fraction_bits
         return self.covering((self.min << mine) - (other.max << theirs), (self.max << mine) - (other.min << theirs), fraction)
 
     def __mul__(self, other: Fixed) -> Fixed:
-        """The exact format of a product."""
+        """Return the format that holds every product exactly."""
         ends = [a * b for a in (self.min, self.max) for b in (other.min, other.max)]
         return self.covering(min(ends), max(ends), self.fraction_bits + other.fraction_bits)
 
     def scaled(self, exponent: int) -> Fixed:
-        """The format in which the same raw integer stands for 2^``exponent`` times the value: no bit moves."""
+        """Return the format in which the same raw integer represents 2^``exponent`` times the value, without shifting a bit."""
         return Fixed(self.signed, self.integer_bits + exponent, self.fraction_bits - exponent)
 
     def to_raw(self, value: np.ndarray | float, rounding: Rounding = Rounding.HALF_EVEN) -> np.ndarray:
-        """Quantise real numbers (float64, any shape) to raw integers (int64), to the nearest or down, saturated.
+        """Quantise real numbers (float64, any shape) to raw integers (int64) by the given rounding, with saturation.
 
         Raises
         ------
         ValueError
-            If a value is not a number or ``rounding`` is not FLOOR, HALF_UP or HALF_EVEN.
+            If a value is NaN, or ``rounding`` is not FLOOR, HALF_UP or HALF_EVEN.
         """
         scaled = np.ldexp(np.asarray(value, dtype=np.float64), self.fraction_bits)
         if np.isnan(scaled).any():
@@ -166,19 +166,19 @@ class Fixed:
         return np.clip(inside, self.min, self.max)
 
     def to_real(self, raw: np.ndarray | int) -> np.ndarray:
-        """The real values (float64) of raw integers; exact up to 53 bits."""
+        """Return the real values (float64) of raw integers, exact up to 53 bits."""
         return np.ldexp(np.asarray(raw, dtype=np.float64), -self.fraction_bits)
 
 
 def round_raw(raw: np.ndarray | int, dropped: int, rounding: Rounding, word: np.ndarray | int = 0) -> np.ndarray:
-    """Drop ``dropped`` low bits of raw integers.
+    """Drop the ``dropped`` low bits of raw integers and round the rest.
 
     Parameters
     ----------
     raw : array of int64
         Integers to round, of any shape.
     dropped : int
-        Number of bits; zero or less shifts left, which is exact in every mode.
+        Number of bits to drop; a negative number shifts left instead, which is exact in every mode.
     rounding : Rounding
         Rounding mode: how the dropped bits affect the result.
     word : array of int64
@@ -205,7 +205,7 @@ def round_raw(raw: np.ndarray | int, dropped: int, rounding: Rounding, word: np.
 
 
 def out_of_range(raw: np.ndarray, target: Fixed) -> np.ndarray:
-    """Where raw integers do not fit ``target`` (bool, the shape of ``raw``): what a saturation counter counts."""
+    """Return where raw integers do not fit ``target`` (bool, the shape of ``raw``); saturation counters count these."""
     return (raw < target.min) | (raw > target.max)
 
 
@@ -217,23 +217,23 @@ def cast_raw(
     overflow: Overflow,
     word: np.ndarray | int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Narrow raw integers from one format to another: the only narrowing there is.
+    """Narrow raw integers from one format to another; no other function narrows.
 
     Parameters
     ----------
     raw : array of int64
-        Values in ``source``, any shape.
+        Values in the format ``source``, of any shape.
     source, target : Fixed
-        Formats before and after. Widening the fraction is exact.
+        Formats before and after the cast. Widening the fraction is exact.
     rounding, overflow : Rounding, Overflow
-        Modes, applied in this order.
+        Modes of the cast, applied in this order.
     word : array of int64
         Random words for STOCHASTIC, broadcast against ``raw``.
 
     Returns
     -------
     (array of int64, array of bool)
-        The values in ``target``, and where the rounded value was out of its range.
+        The values in the format ``target``, and where the rounded value was out of its range.
     """
     rounded = round_raw(raw, source.fraction_bits - target.fraction_bits, rounding, word)
     outside = out_of_range(rounded, target)
@@ -247,7 +247,7 @@ def cast_raw(
 
 
 def _wrapped(raw: np.ndarray, target: Fixed) -> np.ndarray:
-    """The low bits of raw integers, as raw integers of ``target``."""
+    """Return the low bits of raw integers as raw integers of ``target``."""
     if not target.signed:
         return raw & np.int64((1 << target.width) - 1)
     above = np.int64(64 - target.width)

@@ -1,7 +1,8 @@
 """The optimisers of the hardware, which turn an accumulated gradient into a change of the parameters.
 
-An optimiser is one class, which the models, the registers, the host and the design file ask for everything that depends on it. Only the
-compiled loops and the RTL have a row for each optimiser, in ``_RULES`` of ``python_ref.fixed.kernels`` and ``_STAGES`` of ``rtl_gen.lane``.
+Each optimiser is one class, from which the models, the registers, the host and the design file derive everything that depends on it.
+Only the compiled loops and the RTL have a row for each optimiser, in ``_RULES`` of ``python_ref.fixed.kernels`` and ``_STAGES`` of
+``rtl_gen.lane``.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
 __all__ = ["OPTIMIZERS", "WORD_BITS", "Memory", "Momentum", "Optimizer", "Sgd", "StateVariable", "Step"]
 
 WORD_BITS = 32
-"""Bits of a word of the host's registers, and so the widest word of a lane's memories."""
+"""Width in bits of a word of the host's registers, and thus the maximum width of a word in a lane's memories."""
 
 
 class Memory(enum.IntEnum):
-    """The memories that a lane may have, by their numbers in bits 16 and up of the host's register ``select``.
+    """Memories that a lane may have; the value is the number in bits 16 and up of the host's register ``select``.
 
-    A state variable with a new name becomes the last member.
+    A state variable with a new name is added as the last member.
     """
 
     PARAMETER = 0
@@ -41,7 +42,7 @@ class StateVariable:
     Attributes
     ----------
     memory : Memory
-        Memory that holds the variable; its name is also that of the observable and of the counter of saturations.
+        Memory that stores the variable; the observable and the saturation counter have the same name.
     symbol : str
         Symbol of the variable in the documents, such as ``"m"``.
     key : str
@@ -55,7 +56,7 @@ class StateVariable:
     rounding : Rounding
         Rounding of the cast to ``format``; it may be STOCHASTIC.
     overflow : Overflow
-        What the cast does with a value out of range.
+        Overflow mode of the cast to ``format``.
     """
 
     memory: Memory
@@ -69,7 +70,7 @@ class StateVariable:
 
     @property
     def name(self) -> str:
-        """Name of the variable: that of its memory, in lower case."""
+        """Name of the variable, which is that of its memory in lower case."""
         return self.memory.name.lower()
 
 
@@ -94,8 +95,8 @@ class Step(NamedTuple):
 class Optimizer(ABC):
     """An optimiser: a frozen dataclass whose fields are its parameters, and its keys in the section ``[optimizer]`` of a design file.
 
-    An update is θ ← saturate(θ − u) with u = cast_weight(source), and clears G. :meth:`step` turns G and the state into the source and the
-    new state. G contains the learning rate.
+    An update sets θ ← saturate(θ − u) with u = cast_weight(source), and clears G. :meth:`step` computes the source and the new state from G
+    and the state. G includes the learning rate.
 
     Attributes
     ----------
@@ -104,7 +105,7 @@ class Optimizer(ABC):
     equations : str
         Equations of an update for the reference page of the design file, in the symbols of docs/design/machine.md.
     passes_gradient : bool
-        Whether the source is G itself. Without a gradient memory, the core then rounds g once for all lanes, before its sign.
+        Whether the source is G itself. Without a gradient memory, the core then rounds g once for all lanes, before its sign is applied.
     operations : tuple of (int, int, int)
         Multiplications and additions in one parameter's update in real numbers, including the learning rate, and words of state.
     """
@@ -116,34 +117,34 @@ class Optimizer(ABC):
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
-        """Names of the optimiser's parameters, which are its keys in a design file."""
+        """Return the names of the optimiser's parameters, which are its keys in a design file."""
         return tuple(field.name for field in fields(cls))  # type: ignore[arg-type]  # every optimiser is a dataclass
 
     @property
     @abstractmethod
     def gain_log2(self) -> int | None:
-        """log₂ of the factor by which a constant G moves θ farther per update than G itself, in the long run.
+        """Binary logarithm of the factor by which a constant G moves θ farther per update than G itself, in the long run.
 
         None for an optimiser that moves θ by a fixed distance.
         """
 
     @abstractmethod
     def state(self, gradient: Fixed) -> tuple[StateVariable, ...]:
-        """The state variables, for a G in the format ``gradient``.
+        """Return the state variables for a G in the format ``gradient``.
 
         Raises
         ------
         ValueError
-            If an intermediate has too many bits; a DesignError where the optimiser itself names the key that is to blame.
+            If an intermediate has too many bits; a DesignError if the optimiser itself can name the key that causes it.
         """
 
     @abstractmethod
     def source(self, gradient: Fixed) -> Fixed:
-        """Exact format of the source of an update, for a G in the format ``gradient``."""
+        """Return the exact format of the source of an update for a G in the format ``gradient``."""
 
     @abstractmethod
     def step(self, form: Fixed, state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, update: int) -> Step:
-        """One step in raw integers.
+        """Compute one step in raw integers.
 
         Parameters
         ----------
@@ -161,7 +162,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def float_rule(self) -> tuple[str, dict[str, float]]:
-        """The same rule in real numbers: its name in ``python_ref.floating.optimizers.OPTIMIZERS``, and its parameters without the rate."""
+        """Return the rule in real numbers: its name in ``python_ref.floating.optimizers.OPTIMIZERS`` and its parameters except the rate."""
 
 
 @dataclass(frozen=True)
@@ -175,40 +176,40 @@ class Sgd(Optimizer):
 
     @property
     def gain_log2(self) -> int:
-        """0, since θ moves by G itself."""
+        """Zero, since θ moves by G itself."""
         return 0
 
     def state(self, gradient: Fixed) -> tuple[StateVariable, ...]:
-        """No state variables."""
+        """Return no state variables."""
         return ()
 
     def source(self, gradient: Fixed) -> Fixed:
-        """The format of G."""
+        """Return the format of G."""
         return gradient
 
     def step(self, form: Fixed, state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, update: int) -> Step:
-        """G itself as the source."""
+        """Return G itself as the source."""
         return Step(gradient, {}, {})
 
     def float_rule(self) -> tuple[str, dict[str, float]]:
-        """θ ← θ − η·G"""
+        """Return the rule θ ← θ − η·G."""
         return "plain", {}
 
 
 @dataclass(frozen=True)
 class Momentum(Optimizer):
-    """m ← cast_m(m − m·2⁻ᵏ + G); θ ← saturate(θ − cast_weight(m)). No multiplier: the decay is a shift.
+    """m ← cast_m(m − m·2⁻ᵏ + G); θ ← saturate(θ − cast_weight(m)).
 
-    In the long run a constant G moves θ 2ᵏ times as far as without momentum.
+    The decay is a shift, so the hardware needs no multiplier. In the long run, a constant G moves θ 2ᵏ times as far as without momentum.
 
     Parameters
     ----------
     k : int
-        Decay, 1 to 12.
+        Decay by the factor 1 − 2⁻ᵏ per update, 1 to 12.
     format : Fixed or None
         Format of m; None derives it: the gradient's with k more integer bits, within 32.
     rounding, overflow : Rounding, Overflow
-        Modes of cast_m. STOCHASTIC is allowed here.
+        Modes of cast_m, for which STOCHASTIC is allowed.
     """
 
     k: int = 3
@@ -232,28 +233,28 @@ class Momentum(Optimizer):
 
     @property
     def gain_log2(self) -> int:
-        """k, since m tends to 2ᵏ·G."""
+        """The decay k, since m tends to 2ᵏ·G."""
         return self.k
 
     def state(self, gradient: Fixed) -> tuple[StateVariable, ...]:
-        """The state variable m."""
+        """Return the state variable m."""
         m = self._format(gradient)
         default = "the gradient's, with k more integer bits, within 32"
         exact = m - m.scaled(-self.k) + gradient
         return (StateVariable(Memory.MOMENTUM, "m", "optimizer.format", default, m, exact, self.rounding, self.overflow),)
 
     def source(self, gradient: Fixed) -> Fixed:
-        """The format of m."""
+        """Return the format of m."""
         return self._format(gradient)
 
     def step(self, form: Fixed, state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, update: int) -> Step:
-        """The new m, which is also the source."""
+        """Return the new m, which is also the source."""
         (m,) = self.state(form)
         raw, outside = cast_raw(self._decayed_sum(form, state[m.name], gradient), m.exact, m.format, m.rounding, m.overflow, word)
         return Step(raw, {m.name: raw}, {m.name: outside})
 
     def float_rule(self) -> tuple[str, dict[str, float]]:
-        """m ← β·m + G; θ ← θ − η·m"""
+        """Return the rule m ← β·m + G; θ ← θ − η·m."""
         return "momentum", {"beta": 1.0 - 2.0**-self.k}
 
     def _format(self, gradient: Fixed) -> Fixed:
@@ -261,11 +262,11 @@ class Momentum(Optimizer):
         return self.format or Fixed(True, integer_bits, min(gradient.fraction_bits, max(1, WORD_BITS - integer_bits)))
 
     def _decayed_sum(self, form: Fixed, m: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """m − m·2⁻ᵏ + G, raw in the exact format of m."""
+        """Return m − m·2⁻ᵏ + G, raw in the exact format of m."""
         (variable,) = self.state(form)
         aligned = m << np.int64(variable.exact.fraction_bits - variable.format.fraction_bits)
         return aligned - (aligned >> np.int64(self.k)) + (gradient << np.int64(variable.exact.fraction_bits - form.fraction_bits))
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in (Sgd, Momentum)}
-"""The optimisers of the hardware, by their names in a design file."""
+"""Optimisers that the hardware supports, by their names in a design file."""

@@ -1,4 +1,4 @@
-"""Perturbation: what is perturbed, by how much, and by which code."""
+"""Perturbation of a design: the perturbed quantities, the amplitude, and the code of the signs."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ __all__ = [
 
 
 class Kind(enum.Enum):
-    """What the perturbation is added to."""
+    """Quantities to which the perturbation is added."""
 
     WEIGHT = "weight"
     """Every weight and bias: θ + sΔ."""
     NODE = "node"
-    """Every neuron's pre-activation, the output's included: z + sΔ."""
+    """Every neuron's pre-activation, including the output neurons': z + sΔ."""
 
 
 @dataclass(frozen=True)
 class Trinomial:
-    """A leap-forward LFSR over b[t + degree] = b[t] ⊕ b[t + 1], so x^degree + x + 1.
+    """A leap-forward LFSR with b[t + degree] = b[t] ⊕ b[t + 1], that is, x^degree + x + 1.
 
-    Both degrees in use, 63 and 127, give primitive polynomials (Zierler & Brillhart, Information and Control 13, 1968),
-    so the sequence has period 2^degree − 1. A step may leap over as many as ``degree − 1`` bits at one gate each.
+    The polynomials of both degrees in use, 63 and 127, are primitive (Zierler & Brillhart, Information and Control 13, 1968),
+    so the sequence has period 2^degree − 1. A step may advance by up to ``degree − 1`` bits at the cost of one gate each.
 
     Parameters
     ----------
@@ -64,13 +64,14 @@ class Trinomial:
 
     @classmethod
     def for_outputs(cls, outputs: int, stream: str) -> Trinomial:
-        """The smallest generator that draws ``outputs`` bits per word, 1 to 126."""
+        """Return the smallest generator that draws ``outputs`` bits per word, 1 to 126."""
         return cls(63 if outputs < 63 else 127, outputs, stream)
 
     def seed_state(self, seed: int) -> int:
-        """Starting state, bit i being b[i]: the low bits of SHA-256 of "seed:stream", read little-endian; zero becomes 1.
+        """Return the starting state, of which bit i is b[i].
 
-        A hash, since small numbers as states give long runs of zeros.
+        It is the low bits of SHA-256 of "seed:stream", read little-endian, with 1 in place of 0. A hash avoids the long runs of zeros that
+        small numbers as states would give.
         """
         digest = hashlib.sha256(f"{seed}:{self.stream}".encode()).digest()
         return int.from_bytes(digest, "little") & ((1 << self.degree) - 1) or 1
@@ -81,18 +82,18 @@ _SIGN_OF_BIT = np.array([1, -1], dtype=np.int8)
 
 
 class Code(ABC):
-    """A perturbation code: the sign of every perturbed quantity in every sign vector.
+    """A perturbation code, which gives the sign of every perturbed quantity in every sign vector.
 
     The sign of a quantity in sign vector number p is a function of three things: its index, which counts the perturbed
     quantities from 0 in hardware order; the phase, which is p modulo :meth:`period`; and the bit that a generator draws for it,
-    if the code has generators. The models, the registers and the hardware take everything they need to know from this class.
+    if the code has generators. The models, the registers and the hardware derive everything that depends on the code from this class.
 
     Attributes
     ----------
     name : str
-        Name in a design file.
+        Name of the code in a design file.
     values : tuple of int
-        The values that a sign can have, in rising order: (−1, 1), (0, 1) or (−1, 0, 1).
+        Possible values of a sign, in rising order: (−1, 1), (0, 1) or (−1, 0, 1).
     """
 
     name: ClassVar[str]
@@ -100,15 +101,18 @@ class Code(ABC):
 
     @abstractmethod
     def generators(self, lanes: int) -> tuple[Trinomial, ...]:
-        """The generators that draw a bit per lane, in order; each serves 126 lanes, the last one the rest. Empty if signs are not drawn."""
+        """Return the generators that draw one bit per lane, in order of the lanes.
+
+        Each serves 126 lanes, the last one the rest; there are none if the signs are not random.
+        """
 
     @abstractmethod
     def period(self, quantities: int) -> int:
-        """Number of phases: sign vectors whose p are equal modulo this number differ only in the bits that are drawn."""
+        """Return the number of phases: sign vectors whose p are equal modulo this number differ only in the bits that are drawn."""
 
     @abstractmethod
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """Signs of quantities at phases.
+        """Return the signs of quantities at phases.
 
         Parameters
         ----------
@@ -117,7 +121,7 @@ class Code(ABC):
         phase : array of int64, shape (count, 1)
             Phase of each sign vector.
         drawn : array of uint8, shape (count, quantities)
-            The bits drawn; 0 where the code has no generators.
+            Bits that the generators drew; 0 if the code has no generators.
 
         Returns
         -------
@@ -126,59 +130,59 @@ class Code(ABC):
         """
 
     def phase(self, p: _Number, quantities: int) -> _Number:
-        """The phase of sign vector number p, or of each of an array of numbers."""
+        """Return the phase of sign vector number p, or of each of an array of numbers."""
         return p % self.period(quantities)
 
     def phase_bits(self, quantities: int) -> int:
-        """Bits that hold every phase; 1 at least."""
+        """Return the number of bits that hold every phase, at least 1."""
         return max(1, (self.period(quantities) - 1).bit_length())
 
 
 @dataclass(frozen=True)
 class LfsrCode(Code):
-    """Random signs ±1: bit 1 of the generator means −1, and all signs of odd p are inverted.
+    """Random signs ±1: a generator's bit 1 gives −1, and all signs of odd p are inverted.
 
-    The inversion cancels the trinomial's own third-order correlation s[t]·s[t+1]·s[t+degree], which is constant in
-    sign otherwise and biases a one-sided gradient by a second-order term that never averages out.
+    The inversion cancels the trinomial's own third-order correlation s[t]·s[t+1]·s[t+degree]. Without it, this correlation has a constant
+    sign and biases a one-sided gradient by a second-order term that does not average out.
     """
 
     name = "lfsr"
     values = (-1, 1)
 
     def generators(self, lanes: int) -> tuple[Trinomial, ...]:
-        """See :class:`Code`; an output per lane."""
+        """Return generators with one output per lane; see :class:`Code`."""
         widths = [min(126, lanes - first) for first in range(0, lanes, 126)]
         return tuple(Trinomial.for_outputs(width, "signs" if g == 0 else f"signs.{g}") for g, width in enumerate(widths))
 
     def period(self, quantities: int) -> int:
-        """2: only whether p is odd matters."""
+        """Return 2, since only the parity of p matters."""
         return 2
 
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """See :class:`Code`."""
+        """Return the signs; see :class:`Code`."""
         return _SIGN_OF_BIT[drawn ^ phase.astype(np.uint8)]
 
 
 @dataclass(frozen=True)
 class WalshCode(Code):
-    """Signs ±1: −1 where the parity of (index AND phase) is odd, Sylvester-Hadamard.
+    """Signs ±1 from a Sylvester-Hadamard matrix: −1 where the parity of (index AND phase) is odd.
 
-    Rows of the matrix are counted from 1 (row 0 is constant and would collect curvature).
+    Indices count rows of the matrix from 1, since row 0 is constant and would accumulate curvature.
     """
 
     name = "walsh"
     values = (-1, 1)
 
     def generators(self, lanes: int) -> tuple[Trinomial, ...]:
-        """None."""
+        """Return no generators."""
         return ()
 
     def period(self, quantities: int) -> int:
-        """The smallest power of two above the number of quantities."""
+        """Return the smallest power of two above the number of quantities."""
         return 1 << quantities.bit_length()
 
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """See :class:`Code`."""
+        """Return the signs; see :class:`Code`."""
         odd = (index + 1) & phase
         for shift in (16, 8, 4, 2, 1):
             odd ^= odd >> shift
@@ -189,44 +193,44 @@ class WalshCode(Code):
 class WalshGrayCode(WalshCode):
     """The sign vectors of the Walsh code in Gray-code order: −1 where the parity of (index AND gray(phase)) is odd.
 
-    With indices counted from 1 and gray(phase) = phase ⊕ ⌊phase/2⌋. From one sign vector to the next, the last and the first of a
-    period included, one bit b of gray(phase) changes, so that the signs that flip are those of the indices whose bit b is set: one
-    Rademacher function, a row of the Hadamard matrix with a single bit. Over a period both codes have the same sign vectors.
+    Here indices count from 1, and gray(phase) = phase ⊕ ⌊phase/2⌋. From one sign vector to the next, and from the last of a period to the
+    first, one bit b of gray(phase) changes, so that the signs of the indices whose bit b is set flip: one Rademacher function, a row of
+    the Hadamard matrix with a single bit. Over a period, both codes have the same sign vectors.
     """
 
     name = "walsh-gray"
 
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """See :class:`Code`."""
+        """Return the signs; see :class:`Code`."""
         return super().signs(index, phase ^ (phase >> 1), drawn)
 
 
 @dataclass(frozen=True)
 class SequentialCode(Code):
-    """One quantity at a time: +1 for the one whose index is the phase, 0 for the others."""
+    """One perturbed quantity at a time: +1 for the one whose index is the phase, 0 for the others."""
 
     name = "sequential"
     values = (0, 1)
 
     def generators(self, lanes: int) -> tuple[Trinomial, ...]:
-        """None."""
+        """Return no generators."""
         return ()
 
     def period(self, quantities: int) -> int:
-        """The number of quantities."""
+        """Return the number of quantities."""
         return quantities
 
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """See :class:`Code`."""
+        """Return the signs; see :class:`Code`."""
         return (index == phase).astype(np.int8)
 
 
 CODES: dict[str, type[Code]] = {code.name: code for code in (LfsrCode, WalshCode, WalshGrayCode, SequentialCode)}
-"""The codes that the hardware has, by their names in a design file."""
+"""Codes that the hardware supports, by their names in a design file."""
 
 
 def stochastic_generator(bits: int) -> Trinomial:
-    """The generator of stochastic words of ``bits`` bits."""
+    """Return the generator of stochastic words of ``bits`` bits."""
     return Trinomial.for_outputs(bits, "stochastic")
 
 
@@ -243,7 +247,7 @@ class Perturbation:
     amplitude_log2 : int
         log₂ Δ, −40 to 10.
     seed : int
-        Of the random streams, 0 to 2^63 − 1.
+        Seed of the random streams, 0 to 2^63 − 1.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The observables of a step: names, shapes and formats. The vocabulary of every trace."""
+"""The observables of a step, with their names, shapes and formats, as they appear in every trace."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from python_ref.spec.number import Fixed
 __all__ = ["COUNTERS", "Probe", "probes", "values_per_step"]
 
 COUNTERS = ("steps", "updates", "correct", "writes", "changed", *(f"saturated_{kind}" for kind in SATURATION_KINDS))
-"""Labels of the probe ``counter``, in order."""
+"""Labels of the values of the probe ``counter``, in order."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One observable.
-
+    """An observable of a step.
     Attributes
     ----------
     name : str
@@ -27,9 +26,9 @@ class Probe:
     formats : tuple of Fixed
         One format, or one for each index of the last axis.
     meaning : str
-        What it is, and in which order.
+        Description of the values and of their order.
     labels : tuple of str
-        Names for the indices of the last axis, if they have any.
+        Names of the indices of the last axis; empty if they have none.
     """
 
     name: str
@@ -40,19 +39,19 @@ class Probe:
 
     @property
     def size(self) -> int:
-        """Values per step."""
+        """Number of values per step."""
         return prod(self.shape)
 
     def format_at(self, index: int) -> Fixed:
-        """Format of a value, by its flat index in the step."""
+        """Return the format of the value at a flat index within the step."""
         return self.formats[index % self.shape[-1]] if len(self.formats) > 1 else self.formats[0]
 
 
 def probes(spec: DesignSpec) -> tuple[Probe, ...]:
-    """The observables of a design.
+    """Return the observables of a design.
 
-    Pass 0 is the one whose inputs are correlated (the baseline, or the + pass of a two-sided difference), pass 1 the
-    other (+, or −). Where a step needs no new baseline, pass 0 shows the one in force. Parameters, gradients and signs
+    Pass 0 is the one whose inputs are correlated (the baseline, or the + pass of a two-sided difference); pass 1 is the
+    other (+, or −). In a step that needs no new baseline, pass 0 shows the current one. Parameters, gradients and signs
     are in the canonical order of :class:`~python_ref.spec.layout.Layout`.
     """
     n, p = spec.network.n_neurons, spec.network.n_parameters
@@ -86,5 +85,5 @@ def probes(spec: DesignSpec) -> tuple[Probe, ...]:
 
 
 def values_per_step(spec: DesignSpec) -> int:
-    """Values of all observables in one step."""
+    """Return the number of values of all observables in one step."""
     return sum(probe.size for probe in probes(spec))

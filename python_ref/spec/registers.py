@@ -1,8 +1,8 @@
-"""The host's view of a core: its registers, its commands, and the protocol every link to it speaks.
+"""The host's view of a core: its registers, its commands, and the protocol that every link to it implements.
 
 All data are 32-bit words. A quantity wider than that takes consecutive addresses, its low word first; signed quantities
-are sign-extended. Writes take effect only while the core is idle, but for the command STOP. Counts and costs that are read
-while it runs may be behind by some tens of cycles; once it is idle, the first request is answered when all has been counted.
+are sign-extended. Writes take effect only while the core is idle, except the command STOP. Counts and costs that are read
+during a run may be some tens of cycles old; after it, the core answers the first request once all counts are complete.
 """
 
 from __future__ import annotations
@@ -32,51 +32,51 @@ __all__ = [
 ]
 
 MAGIC = 0x4D474432
-"""What register ``magic`` reads as: "MGD2"."""
+"""Content of the register ``magic``: "MGD2"."""
 
 
 class Command(enum.IntEnum):
-    """What a write to register ``command`` starts."""
+    """Commands, which a write to the register ``command`` executes."""
 
     TRAIN = 1
     """Run ``count`` steps, then one flushing pass, then idle."""
     INFER = 2
-    """Take ``count`` samples, one unperturbed pass each; judge and count them; change no parameter. The next training
-    step takes a new sample and a new baseline, as after a load."""
+    """Take ``count`` samples, one unperturbed pass each; check and count the answers, change no parameter. The next training
+    step takes a new sample and a new baseline, as after parameters are loaded."""
     STOP = 3
-    """End a run at the next step boundary, flushed."""
+    """End a run at the next step boundary, with a flushing pass."""
     RESTART = 4
-    """p and the streams go on from what was written to ``stream``, all periods begun anew, step and update counts to 0, G and the
-    optimiser's state left as they are, sample and baseline due."""
+    """Continue p and the streams from the words written to ``stream``, begin all periods anew, set the counts of steps and updates to 0,
+    and require a new sample and a new baseline; G and the optimiser's state stay as they are."""
     CLEAR = 5
-    """Counters to 0: correct, writes, changed, saturations, cycles and signatures."""
+    """Set the counters correct, writes, changed, saturations and cycles to 0, and restart the signatures."""
     DISCARD = 6
-    """Drop what was loaded of samples that are not yet taken: the stream's next word is the first of a sample."""
+    """Drop the loaded samples that no step has taken; the next word of the stream is the first of a sample."""
 
 
 class Status(enum.IntFlag):
-    """Bits of register ``status``."""
+    """Bits of the register ``status``."""
 
     BUSY = 1
-    """A run or its flushing pass is under way."""
+    """A run or its flushing pass is in progress."""
     STARVED = 2
     """A step waits for a sample."""
 
 
 @dataclass(frozen=True)
 class Register:
-    """One register.
+    """A register of the core.
 
     Attributes
     ----------
     name : str
         Identifier of the register, its key in :func:`register_map`.
     address : int
-        Of its first word.
+        Address of its first word.
     words : int
         Number of 32-bit words.
     access : str
-        "r", "w" or "rw".
+        Permitted accesses of the host: "r", "w" or "rw".
     meaning : str
         Description of the contents and, where it matters, of their encoding.
     """
@@ -89,13 +89,16 @@ class Register:
 
 
 def phase_bits(spec: DesignSpec) -> int:
-    """Bits of the phase, which is all that a core keeps of p."""
+    """Return the number of bits of the phase, which is the only part of p that a core stores."""
     return spec.code.phase_bits(spec.quantities)
 
 
 def stream_widths(spec: DesignSpec) -> tuple[int, ...]:
-    """Bits of a beat of register ``stream`` that each stream takes: what a core keeps of p, the sign generators in order, then the
-    stochastic one. A generator takes as many as it draws at once."""
+    """Return the number of bits that each stream takes from a beat of the register ``stream``.
+
+    The streams are the phase, the sign generators in order, and the stochastic generator if there is one. A generator takes as many bits
+    as it draws at once.
+    """
     widths = [phase_bits(spec)]
     widths += [generator.outputs for generator in spec.code.generators(spec.hardware.lanes)]
     widths += [stochastic_generator(spec.stochastic_bits).outputs] if spec.stochastic_bits else []
@@ -103,28 +106,32 @@ def stream_widths(spec: DesignSpec) -> tuple[int, ...]:
 
 
 def stream_beats(spec: DesignSpec) -> int:
-    """Beats that fill every generator's state: each pushes its bits in at the top."""
+    """Return the number of beats that fill every generator's state; each beat pushes its bits in at the top."""
     generators = list(spec.code.generators(spec.hardware.lanes))
     generators += [stochastic_generator(spec.stochastic_bits)] if spec.stochastic_bits else []
     return max((-(-generator.degree // generator.outputs) for generator in generators), default=1)
 
 
 def stream_words(spec: DesignSpec) -> int:
-    """32-bit words of all beats: each beat is rounded up to whole words, the bits of the first stream lowest."""
+    """Return the number of 32-bit words of all beats.
+
+    Each beat is rounded up to whole words, with the bits of the first stream lowest.
+    """
     return stream_beats(spec) * -(-sum(stream_widths(spec)) // 32)
 
 
 def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
-    """Names of the period registers that a core has; the others are 1 for good, and writes to them are dropped.
+    """Return the names of the period registers that a core has; the other periods are always 1, and writes to them are ignored.
 
-    τ_p is adjustable where the design has τ_p > 1, since only then the signs' state is held; τ_θ where there is a gradient memory.
+    τ_p is adjustable if the design has τ_p > 1, since only such a core stores the state that repeats the signs; τ_θ is adjustable if
+    there is a gradient memory.
     """
     built = {"perturbation_period": spec.holds_signs, "sample_period": True, "update_period": spec.gradient_memory}
     return frozenset(name for name, is_built in built.items() if is_built)
 
 
 def register_map(spec: DesignSpec) -> dict[str, Register]:
-    """The registers of a core, by name, in the order of their addresses."""
+    """Return the registers of a core by name, in the order of their addresses."""
     memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory)
     rows = [
         ("magic", 0x00, 1, "r", "0x4D474432"),
@@ -155,7 +162,7 @@ def register_map(spec: DesignSpec) -> dict[str, Register]:
 
 
 class Link(Protocol):
-    """What the host's procedures need of a core, simulated or real."""
+    """Operations of a core, simulated or real, that the host's procedures require."""
 
     def write(self, address: int, data: int) -> None:
         """Write a 32-bit word to a register."""
@@ -167,4 +174,4 @@ class Link(Protocol):
         """Queue words for the sample stream: the raw inputs of a sample, then its raw targets, then the next sample's."""
 
     def wait_idle(self) -> None:
-        """Return when the core is idle."""
+        """Block until the core is idle."""

@@ -1,4 +1,4 @@
-"""When things happen: the three periods, the difference, the learning rate over time."""
+"""The schedule of a design: the three periods, the difference, and the learning rate over time."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from python_ref.spec.error import DesignError, check_member, unknown
 __all__ = ["MAX_PERIOD", "Difference", "Schedule"]
 
 MAX_PERIOD = (1 << 24) - 1
-"""Longest period, in steps."""
+"""Maximum length of a period, in steps."""
 
 
 class Difference(enum.Enum):
-    """How the change of the cost is measured."""
+    """Method by which the change of the cost is measured."""
 
     ONE_SIDED = "one-sided"
-    """C̃ = C₊ − C₀, the baseline C₀ being measured when it is due."""
+    """C̃ = C₊ − C₀; the baseline C₀ takes a pass of its own in the steps in which it is due."""
     TWO_SIDED = "two-sided"
-    """C̃ = C₊ − C₋, always two passes; cancels every even-order error."""
+    """C̃ = C₊ − C₋, two passes in every step; this cancels every error of even order."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The time constants and the learning rate.
+    """Periods, difference and learning rate.
 
     Parameters
     ----------
     perturbation_period, sample_period, update_period : int
-        τ_p, τ_x, τ_θ in steps, 1 to 2^24 − 1.
+        τ_p, τ_x and τ_θ in steps, each 1 to 2^24 − 1.
     difference : Difference
         Whether the cost change C̃ is one-sided, C₊ − C₀, or two-sided, C₊ − C₋.
     learning_rate : tuple of (int, int)
-        (step, log₂ η): from that step on the rate of the unbiased estimator s·C̃/Δ is η. Starts at step 0, rises.
+        Pairs (step, log₂ η): from that step on, η is the rate of the unbiased estimator s·C̃/Δ. The steps start at 0 and rise.
 
     Raises
     ------
     TypeError
         If ``difference`` is not a :class:`Difference`.
     DesignError
-        If a number is out of bounds, or the list does not start at 0 and rise.
+        If a number is out of bounds, or the steps of the learning rate do not start at 0 and rise.
     """
 
     learning_rate: tuple[tuple[int, int], ...]
@@ -70,8 +70,10 @@ class Schedule:
                 raise DesignError("schedule.learning_rate", shown, "log2 of the learning rate must lie between -48 and 16", "Take -8, say.")
 
     def passes(self, steps: int) -> tuple[int, int]:
-        """Steps of a run from step 0 that take one pass, and those that take two: all two-sided ones, and where the baseline is due,
-        with every new sample and after every update."""
+        """Return how many of the first ``steps`` steps of a run take one pass, and how many take two.
+
+        Every two-sided step takes two passes; a one-sided step takes two where the baseline is due: with a new sample and after an update.
+        """
         match self.difference:
             case Difference.TWO_SIDED:
                 return 0, steps
@@ -84,5 +86,5 @@ class Schedule:
         return steps - two, two
 
     def rate_at(self, step: int) -> int:
-        """log₂ η at a step."""
+        """Return log₂ η at a step."""
         return next(rate for start, rate in reversed(self.learning_rate) if start <= step)

@@ -1,4 +1,4 @@
-"""A design as plain JSON, so that it can travel between processes: equal after the journey, digests included."""
+"""Conversion of a design to plain JSON and back, for transport between processes; the result is equal, digests included."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["from_dict", "to_dict"]
 
 
 _TABLES: dict[type, dict[str, Any]] = {Code: CODES, Optimizer: OPTIMIZERS}
-"""The tables of the kinds that have their name in a description."""
+"""Tables of the kinds whose members a description identifies by name."""
 
 
 def to_dict(spec: DesignSpec) -> dict[str, Any]:
-    """The design as dicts, lists, strings and numbers; a format as [signed, integer_bits, fraction_bits]."""
+    """Return a design as dicts, lists, strings and numbers; a format becomes [signed, integer_bits, fraction_bits]."""
     return _encode(spec)
 
 
 def from_dict(data: dict[str, Any]) -> DesignSpec:
-    """The design that :func:`to_dict` was given.
+    """Return the design that :func:`to_dict` described.
 
     Raises
     ------
     ValueError
-        If ``data`` is not the description of a design; a DesignError where it is one that cannot be built.
+        If ``data`` does not describe a design; a DesignError if the design cannot be built.
     """
     return _decode(DesignSpec, data)
 

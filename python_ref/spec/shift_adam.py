@@ -1,20 +1,19 @@
-"""Adam for hardware: its division and its square root are shifts, found by the leading one of v.
+"""Adam for hardware, with shifts in place of its division and its square root, taken from the position of the leading one of v.
 
-With G the accumulated gradient, m and v the memories, all raw integers in formats of their own:
+With the accumulated gradient G and the memories m and v, all raw integers in formats of their own:
 
 1. m ← cast_m(m − m·2^−k₁ + G·2^−k₁) and v ← cast_v(v − v·2^−k₂ + G²·2^−k₂), so β₁ = 1 − 2^−k₁ and β₂ = 1 − 2^−k₂.
-2. E = ⌊log₂ v⌋, the place of the leading one; of v = 0 that of its last place, which stands for Adam's ε.
+2. E = ⌊log₂ v⌋, the place of the leading one; for v = 0, the last place of v, which takes the role of Adam's ε.
 3. h = ⌊(E + 1)/2⌋, so that √v/2ʰ lies in [√½, √2).
-4. c = 1; ``refined``, c follows from what the bit behind the leading one tells of √v/2ʰ: 1¼ below √0.75, 1⅛ from there to 1, ⅞ from
-1 to √1.5,
-   ¾ from there on. c·2^−h is then within 12.5 % of 1/√v, in place of 41.4 %, for one addition.
+4. c = 1. If ``refined``, c depends on √v/2ʰ, as far as h and the bit behind the leading one determine it: 1¼ below √0.75, 1⅛ from
+   there to 1, ⅞ from 1 to √1.5, ¾ from there on. c·2^−h is then within 12.5 % of 1/√v instead of 41.4 %, at the cost of one addition.
 5. u = cast_weight(m·c·2^(r − h + b)), r = log₂ η; θ ← saturate(θ − u).
 
-b, the correction of the bias, is the same for all parameters and depends on the number of the update only: the whole number nearest to
-log₂(√(1 − β₂ᵗ)/(1 − β₁ᵗ)), t counted from 1; 0 without.
+The bias correction b is the same for all parameters and depends only on the number of the update: it is the integer nearest to
+log₂(√(1 − β₂ᵗ)/(1 − β₁ᵗ)), t counted from 1; without bias correction, b = 0.
 
-Kingma & Ba, ICLR 2015, algorithm 1, of which step 2 to 4 depart. The multiplications left are the square of G; everything else
-moves and adds.
+The algorithm is that of Kingma & Ba, ICLR 2015, algorithm 1, except for steps 2 to 4. The only multiplication left is the square of
+G; all other operations are shifts and additions.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ __all__ = ["ShiftAdam"]
 
 @lru_cache(maxsize=4096)
 def _bias_shift(k1: int, k2: int, update: int) -> int:
-    """The whole number nearest to log₂(√(1 − β₂ᵗ)/(1 − β₁ᵗ)): x² = (1 − β₂ᵗ)/(1 − β₁ᵗ)², and b where 2^(2b − 1) ≤ x² < 2^(2b + 1)."""
+    """Return the integer nearest to log₂ x with x = √(1 − β₂ᵗ)/(1 − β₁ᵗ), that is, b with 2^(2b − 1) ≤ x² < 2^(2b + 1)."""
     t = update + 1
-    if t >= 64 << max(k1, k2):  # both powers are below 2⁻⁶⁴, and x² nearer to 1 than to a boundary
+    if t >= 64 << max(k1, k2):  # both powers are below 2⁻⁶⁴, and x² is nearer to 1 than to a boundary
         return 0
-    bits = 256 + t.bit_length()  # the powers as multiples of 2^−bits, each too small by at most t of these: far from deciding
+    bits = 256 + t.bit_length()  # powers are multiples of 2^−bits, too small by at most t of these, which does not affect b
     powers = []
     for k in (k1, k2):
         power, base, rest = 1 << bits, (1 << bits) - (1 << (bits - k)), t
@@ -54,25 +53,25 @@ def _bias_shift(k1: int, k2: int, update: int) -> int:
 
 @dataclass(frozen=True)
 class ShiftAdam:
-    """Adam with shifts for its division and its root.
+    """Adam with shifts in place of its division and its square root.
 
     Parameters
     ----------
     gradient, weight : Fixed
-        Of G and of θ; signed.
+        Formats of G and of θ; signed.
     rate_log2 : int
         Binary logarithm r = log₂ η of the learning rate, −48 to 16.
     k1, k2 : int
-        Decays: β = 1 − 2⁻ᵏ. 3 and 10 are nearest to the usual 0.9 and 0.999. With k₁ = 0 m is G, and needs no memory.
+        Decays: β = 1 − 2⁻ᵏ. 3 and 10 are nearest to the usual 0.9 and 0.999. With k₁ = 0, m is G and needs no memory.
     momentum, square : Fixed or None
-        Of m (signed) and of v (unsigned). None derives them: m as G with k₁ more fraction bits, v with k₂ more than G² has, each
-        within 32 bits.
+        Formats of m (signed) and of v (unsigned). None derives them: that of G with k₁ more fraction bits for m, that of G² with k₂ more
+        for v, each within 32 bits.
     refined : bool
-        Whether the bit behind the leading one is looked at.
+        Whether the approximation of 1/√v also uses the bit behind the leading one.
     corrected : bool
-        Whether the bias is corrected.
+        Whether the bias of m and v is corrected.
     rounding : Rounding
-        Of the cast into u. STOCHASTIC is allowed.
+        Rounding of the cast into u; STOCHASTIC is allowed.
 
     Raises
     ------
@@ -145,13 +144,16 @@ class ShiftAdam:
 
     @property
     def roots(self) -> tuple[int, int]:
-        """Least and greatest h."""
+        """Smallest and largest h."""
         last, first = -self.v.fraction_bits, self.v.integer_bits - 1
         return (last + 1) // 2, (first + 1) // 2
 
     @property
     def move(self) -> Fixed:
-        """Exact format of m·c·2^(r − h), whatever h: its last place is that of the greatest h, three bits below where it is refined."""
+        """Exact format of m·c·2^(r − h) for every h.
+
+        Its last place is that of the largest h, three bits lower if ``refined``.
+        """
         least, greatest = self.roots
         below = 3 * self.refined
         fraction = self.m.fraction_bits - self.rate_log2 + greatest + below
@@ -159,15 +161,15 @@ class ShiftAdam:
         return Fixed.covering(-largest, largest, fraction)
 
     def bias_shift(self, update: int) -> int:
-        """b of an update, counted from 0."""
+        """Return b for an update, counted from 0; 0 without bias correction."""
         return _bias_shift(self.k1, self.k2, update) if self.corrected else 0
 
     @property
     def beta1(self) -> Fraction:
-        """β₁."""
+        """Decay factor β₁ of m, exact."""
         return 1 - Fraction(1, 1 << self.k1)
 
     @property
     def beta2(self) -> Fraction:
-        """β₂."""
+        """Decay factor β₂ of v, exact."""
         return 1 - Fraction(1, 1 << self.k2)

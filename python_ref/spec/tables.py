@@ -1,4 +1,4 @@
-"""Activation tables as raw integers, correctly rounded without floating point."""
+"""Activation tables of raw integers, correctly rounded without floating-point arithmetic."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["activation_table"]
 
 @lru_cache(maxsize=32)
 def activation_table(activation: Activation, address: Fixed, value: Fixed) -> np.ndarray:
-    """The table of an activation.
+    """Return the table of an activation.
 
     Parameters
     ----------
     activation : Activation
-        One that is tabulated.
+        Activation to tabulate; its form must be a table.
     address : Fixed
         Format of the argument; signed.
     value : Fixed
@@ -30,7 +30,7 @@ def activation_table(activation: Activation, address: Fixed, value: Fixed) -> np
     -------
     array of int64, shape (2^address.width,), read-only
         Entry a is the result for the argument whose two's-complement bits, read as an unsigned number, are a: rounded
-        to the nearest (ties to even), saturated. Computed with 60 decimal digits, so that no platform's libm matters.
+        to the nearest (ties to even) and saturated. It is computed with 60 decimal digits, so that it depends on no platform's libm.
 
     Raises
     ------

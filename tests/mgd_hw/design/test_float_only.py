@@ -187,7 +187,7 @@ def test_a_chip_that_fails_is_one_message(tmp_path: Path, monkeypatch: pytest.Mo
     design = parse(LOOP.replace('"python ', f'"{sys.executable} '), tmp_path / "a.toml")
     data = load_data(design.data)
     for work in (lambda: compare_models(design, data, seeds=1, steps=3), lambda: diagnosis_of(design, data)):
-        with pytest.raises(Refusal, match=r"a\.toml: external\.command = .*ended with exit code 1: no chip there\. Mend it") as caught:
+        with pytest.raises(Refusal, match=r"a\.toml: external\.command = .*ended with exit code 1: no chip there\. Fix it") as caught:
             work()
         assert caught.value.key == "external.command"
 

@@ -67,15 +67,15 @@ def test_a_chip_in_the_loop_learns_like_a_model(tmp_path: Path, text: str, frame
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("raise SystemExit('no chip there')", r"ended with exit code 1: no chip there\. Mend it"),
-        ("input(); import os; os._exit(7)", r"ended with exit code 7\. Mend it"),
-        ("import time; time.sleep(60)", r"did not answer within 0\.5 s\. Mend it"),
+        ("raise SystemExit('no chip there')", r"ended with exit code 1: no chip there\. Fix it"),
+        ("input(); import os; os._exit(7)", r"ended with exit code 7\. Fix it"),
+        ("import time; time.sleep(60)", r"did not answer within 0\.5 s\. Fix it"),
         ("input(); print('hello', flush=True); input()", r"""answered 'hello'\. Answer a line such as \{"costs": \[0\.25\]\}\."""),
         ("input(); print('[1]', flush=True); input()", r"answered '\[1\]'"),
         ("""input(); print('{"costs": [1.0]}', flush=True); input()""", r"returned costs of shape \(1,\) for 4 samples"),
         ("""input(); print('{"costs": [1, 2, NaN, 4]}', flush=True); input()""", r"returned a cost that is not finite, nan"),
-        ("""input(); print('{"costs": "none"}', flush=True); input()""", r"returned what are not numbers: 'none'"),
-        ("""input(); print('{"error": "too hot"}', flush=True); input()""", r"reports an error: too hot\. Mend its cause"),
+        ("""input(); print('{"costs": "none"}', flush=True); input()""", r"returned values that are not numbers: 'none'"),
+        ("""input(); print('{"error": "too hot"}', flush=True); input()""", r"reports an error: too hot\. Fix its cause"),
     ],
 )
 def test_one_clear_message(tmp_path: Path, text: str, message: str) -> None:
@@ -93,7 +93,7 @@ def test_a_process_that_failed_is_stopped_even_if_nobody_closes_it(tmp_path: Pat
     with pytest.raises(OutsideError, match="answered 'hello'"):
         chip.costs(np.zeros(3), X, T)
     assert chip._process.returncode is not None
-    assert chip._said.closed
+    assert chip._stderr.closed
 
 
 def test_a_process_that_answers_is_stopped_at_the_end(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_process_that_answers_is_stopped_at_the_end(tmp_path: Path) -> None:
         chip.costs(np.zeros(3), X, T)
         assert chip._process.poll() is None
     assert chip._process.returncode is not None, "it was asked, and did not, and was stopped"
-    assert chip._said.closed
+    assert chip._stderr.closed
 
 
 @pytest.mark.parametrize("answer", [b"\xff\xff\xff\xff", b"\x02\x00", b"\x04\x00\x00\x00abc"])
@@ -125,7 +125,7 @@ def test_a_program_that_is_not_there() -> None:
 
 
 def test_a_function_that_fails() -> None:
-    with pytest.raises(OutsideError, match=r"^The function of the forward pass failed: ZeroDivisionError: .* Mend the function"):
+    with pytest.raises(OutsideError, match=r"^The function of the forward pass failed: ZeroDivisionError: .* Fix the function"):
         Called(lambda *_: 1 / 0, 3).costs(np.zeros(3), X, T)
     with pytest.raises(OutsideError, match=r"returned costs of shape \(3,\) for 4 samples"):
         Called(lambda *_: np.zeros(3), 3).costs(np.zeros(3), X, T)
