@@ -64,8 +64,8 @@ class Overhead:
     driver_mb: float
 
 
-def _processor_seconds(who: int) -> float:
-    used = resource.getrusage(who)
+def _processor_seconds(usage_of: int) -> float:
+    used = resource.getrusage(usage_of)
     return used.ru_utime + used.ru_stime
 
 
@@ -93,13 +93,13 @@ def measure(shape: str, runs: int, workers: int) -> Overhead:
         found = sweep("xor", vary, seeds=seeds, steps=1, out=Path(folder), workers=workers)
         seconds = time.perf_counter() - begun
     assert getattr(found, "runs", 0) == runs, found
-    driver, children = (1000 / runs * _processor_seconds(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    driver, children = (1000 / runs * _processor_seconds(usage_of) for usage_of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10 if sys.platform != "darwin" else 1 << 20)
     run = 1000 * _run_seconds()
     return Overhead(shape, runs, workers, seconds, driver + children - run, driver, run, memory)
 
 
-def _apart(shape: str, runs: int, workers: int) -> Overhead:
+def _measure_in_new_process(shape: str, runs: int, workers: int) -> Overhead:
     """Call :func:`measure` in a new process, and return its result."""
     command = [sys.executable, "-m", "mgd_hw.sweeps.benchmark", "--once", shape, "--runs", str(runs), "--workers", str(workers)]
     done = subprocess.run(command, env=child_environment(), stdout=subprocess.PIPE, text=True, check=True)
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("{:14} {:>7} {:>9} {:>17} {:>15} {:>9} {:>11}".format(*head), file=out, flush=True)
     for shape in SHAPES:
         for runs in (options.runs // 4, options.runs // 2, options.runs):
-            each = _apart(shape, max(1, runs), options.workers)
+            each = _measure_in_new_process(shape, max(1, runs), options.workers)
             found.append(each)
             line = f"{each.shape:14} {each.runs:7,} {each.seconds:9.1f} {each.overhead_ms:17.2f} {each.driver_ms:15.2f} {each.run_ms:9.2f}"
             print(f"{line} {each.driver_mb:11.0f}", file=out, flush=True)

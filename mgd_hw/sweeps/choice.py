@@ -212,7 +212,7 @@ def read_condition(text: str) -> Condition:
     for term in re.split(r"\s*(?:,|&&?|\band\b)\s*", text.strip()) if text.strip() else []:
         match = _TERM.fullmatch(term)
         if not match:
-            remedy = 'Write a column, one of > >= < <= == !=, and a value: "accuracy>0.9 and lut<5000", say.'
+            remedy = 'Write a column, one of > >= < <= == !=, and a value, as in "accuracy>0.9 and lut<5000".'
             raise Refusal(f"{shown(term)} is not a comparison", remedy, key="--best", value=text)
         name, comparison, value = match.groups()
         terms.append((name, comparison, _wanted(value)))
@@ -252,7 +252,7 @@ def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) 
         raise Refusal(f"none of the {len(found)} designs satisfies it", _closest(found, condition), key="--best", value=condition.text)
     allowed = [each for each in allowed if not each.figures.get("diverged")]
     if not allowed:
-        reason = "of every design that satisfies it, a run diverged"
+        reason = "every design that satisfies it has a run that diverged"
         raise Refusal(reason, "Take smaller learning rates, or wider formats.", key="--best", value=condition.text)
     ranked = [each for each in allowed if isinstance(each.value(key), (int, float))]
     if not ranked:

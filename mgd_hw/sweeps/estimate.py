@@ -70,7 +70,7 @@ def estimate(plan: Plan, progress: Progress) -> Estimate:
     by_work = {each.work: each for each in sorted(plan.allowed, key=lambda each: each.work)}
     sizes = list(by_work)
     chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})[:TIMED]
-    progress.status("Timing a few short runs, to tell how long it will take.")
+    progress.status("Timing a few short runs, to estimate how long the sweep takes.")
     timed = []
     for work in chosen:
         found = _time(plan, by_work[work])

@@ -66,21 +66,21 @@ def executor_for(scheduler: str | None, workers: int | None, progress: Progress)
     if scheduler is None:
         return LocalExecutor(workers or os.cpu_count() or 1)
     if workers is not None:
-        raise Refusal("a cluster has the workers that it has", "Leave it out.", key="--workers", value=workers)
+        raise Refusal("a Dask cluster has its own workers", "Leave it out, or leave out --scheduler.", key="--workers", value=workers)
     return DaskExecutor(scheduler, progress)
 
 
 # -- This machine -----------------------------------------------------------------------------------------------------
 
 
-def _begin(line: Connection) -> None:
+def _initialise(pipe: Connection) -> None:
     """Initialise a local worker: limit numpy to one thread, ignore Ctrl-C, and exit when the driver closes its end of the pipe."""
     single_threaded()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         with suppress(EOFError, OSError):
-            line.recv_bytes()
+            pipe.recv_bytes()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -101,9 +101,9 @@ class LocalExecutor:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        theirs, self._line = context.Pipe(duplex=False)
-        self._pool: FuturesExecutor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(theirs,))
-        self._theirs = theirs
+        read_end, self._write_end = context.Pipe(duplex=False)
+        self._pool: FuturesExecutor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_initialise, initargs=(read_end,))
+        self._read_end = read_end
 
     def size(self) -> int:
         """Return the number of worker processes."""
@@ -127,12 +127,12 @@ class LocalExecutor:
         try:
             return future.result()
         except BrokenExecutor as error:
-            raise WorkerLost("the process that did it died") from error
+            raise WorkerLost("its worker process died") from error
 
     def close(self) -> None:
         """End the worker processes, and discard what they have not finished."""
-        self._line.close()
-        self._theirs.close()
+        self._write_end.close()
+        self._read_end.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -173,15 +173,15 @@ class DaskExecutor:
             self._client: Client = distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError, ImportError) as error:
             said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-            reason = f"there is no Dask scheduler to be reached ({said})"
-            raise Refusal(reason, "`dask scheduler` starts one, and says its address.", key="--scheduler", value=address) from None
+            reason = f"no Dask scheduler can be reached there ({said})"
+            raise Refusal(reason, "Start one with `dask scheduler`, which prints its address.", key="--scheduler", value=address) from None
         try:
             if not self.size():
                 progress.status(f"Waiting for workers of {address}.")
                 self._client.wait_for_workers(1, timeout=PATIENCE)
         except (TimeoutError, distributed.TimeoutError):
             self.close()
-            reason, remedy = "the scheduler has no workers", f"`dask worker {address}` starts one."
+            reason, remedy = "the scheduler has no workers", f"Start one with `dask worker {address}`."
             raise Refusal(reason, remedy, key="--scheduler", value=address) from None
         self._pool = self._client.get_executor(pure=False, retries=0)
 
@@ -200,7 +200,7 @@ class DaskExecutor:
         except (CancelledError, OSError, TimeoutError, RuntimeError) as error:
             if "deserializ" in str(error):
                 raise self._cannot(error) from error
-            reason = f"the scheduler went away; what was finished is kept ({type(error).__name__})"
+            reason = f"the connection to the scheduler was lost; finished jobs are kept ({type(error).__name__})"
             raise Refusal(reason, "Start it, and give the same command again.", key="--scheduler", value=self.address) from error
 
     def submit(self, jobs: Sequence[Job], version: str) -> Future[list[Row]]:
@@ -216,12 +216,12 @@ class DaskExecutor:
             with self._reached():
                 return future.result()
         except KilledWorker as error:
-            raise WorkerLost("every worker that did it died") from error
+            raise WorkerLost("every worker that ran it died") from error
         except (ImportError, AttributeError) as error:
             raise self._cannot(error) from error
 
     def _cannot(self, error: BaseException) -> Refusal:
-        reason = f"its workers cannot do a run ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        reason = f"its workers cannot run a job ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         return Refusal(reason, "Install mgd-hw on every worker.", key="--scheduler", value=self.address)
 
     def close(self) -> None:

@@ -80,7 +80,7 @@ def _parquet(journal: Journal, columns: Sequence[str], path: Path) -> None:
     with parquet.ParquetWriter(path, schema) as writer:
         piece: list[dict[str, Any]] = []
         for row in rows_of(journal):
-            piece.append({name: _as(types[name], row.get(name)) for name in columns})
+            piece.append({name: _converted(types[name], row.get(name)) for name in columns})
             if len(piece) == PIECE:
                 writer.write_table(pyarrow.Table.from_pylist(piece, schema=schema))
                 piece = []
@@ -99,7 +99,7 @@ def _wider(known: Any, value: object) -> Any:
     return pyarrow.float64() if {known, own} == {pyarrow.int64(), pyarrow.float64()} else pyarrow.string()
 
 
-def _as(kind: Any, value: object) -> object:
+def _converted(kind: Any, value: object) -> object:
     import pyarrow
 
     if value is None:

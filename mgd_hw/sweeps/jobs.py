@@ -166,7 +166,7 @@ def _compiled() -> None:
     warm_up(design, _data(design.data, False))
 
 
-def _nothing(_: float) -> None:
+def _ignore_progress(_: float) -> None:
     """Discard the progress of a run."""
 
 
@@ -183,7 +183,7 @@ def _train(job: Job) -> dict[str, Any]:
     for model in job.models:
         if model not in trainers:
             continue
-        found = trainers[model](_nothing)
+        found = trainers[model](_ignore_progress)
         scores = {measure.name: plain(found.scores.get(measure.name)) for measure in data.kind.measures}
         judged = {**scores, "cost": plain(found.cost), "diverged": found.diverged}
         values = {**judged, "evaluations": found.evaluations, "writes": found.writes}

@@ -65,7 +65,7 @@ class Journal:
         with self._failures():
             if write:
                 directory.mkdir(parents=True, exist_ok=True)
-                self._lock = self._locked(directory)
+                self._lock = self._locked_connection(directory)
             self._rows = sqlite3.connect(self.path, isolation_level=None, timeout=30)
             try:
                 self._open(write)
@@ -83,7 +83,7 @@ class Journal:
         with cls(directory, write=False) as journal:
             yield journal
 
-    def _locked(self, directory: Path) -> sqlite3.Connection:
+    def _locked_connection(self, directory: Path) -> sqlite3.Connection:
         lock = sqlite3.connect(directory / self.LOCK, isolation_level=None, timeout=0)
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -91,11 +91,11 @@ class Journal:
             lock.close()
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            reason = f"another {self.WHAT}{self._other()} is at work in this folder"
-            raise Refusal(reason, "Wait for its end, or name another folder.", key="-o", value=str(directory)) from None
+            reason = f"another {self.WHAT}{self._lock_holder()} is writing to this folder"
+            raise Refusal(reason, "Wait until it ends, or name another folder.", key="-o", value=str(directory)) from None
         return lock
 
-    def _other(self) -> str:
+    def _lock_holder(self) -> str:
         """Return the process that holds the lock, in words; "" if the journal does not name it."""
         with suppress(sqlite3.Error, TypeError), closing(sqlite3.connect(self.path)) as rows:
             (process,) = rows.execute("SELECT value FROM notes WHERE name = 'process'").fetchone()

@@ -220,16 +220,16 @@ def _check(request: Request) -> None:
     """Refuse options that contradict each other, and varied keys that have no effect."""
     keys = {axis.key for axis in request.axes}
     contradictions = (
-        ("compare.seeds", True, "the number of runs is not varied", "Give --seeds the largest; every combination has so many."),
-        ("compare.steps", request.steps is not None, "--steps gives one number for all", "Leave --steps out."),
-        ("perturbation.seed", request.seeds > 1, "--seeds sets it for all seeds but the first", "Take --seeds 1, or do not vary it."),
+        ("compare.seeds", True, "all combinations have the same number of runs", "Set that number with --seeds instead."),
+        ("compare.steps", request.steps is not None, "--steps sets the same number for all runs", "Leave --steps out."),
+        ("perturbation.seed", request.seeds > 1, "--seeds sets it for all runs but the first", "Set --seeds to 1, or do not vary it."),
     )
     for key, contradicted, reason, remedy in contradictions:
         if key in keys and contradicted:
             raise Refusal(reason, remedy, key=f"{OPTION} {key}")
     for key in sorted(keys):
         if key.startswith("compare.backprop") and "backprop" not in request.models:
-            raise Refusal("it is of back-propagation alone, which is not trained", "Add --backprop.", key=f"{OPTION} {key}")
+            raise Refusal("it affects back-propagation alone, which is not trained", "Add --backprop.", key=f"{OPTION} {key}")
         if key == "data.validation_fraction" and not request.validate:
             raise Refusal("no validation samples are kept", "Add --validate.", key=f"{OPTION} {key}")
     if not request.models:

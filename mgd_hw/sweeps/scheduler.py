@@ -137,7 +137,7 @@ def run(
     return drive(plan, executor, journal, expected, finished, progress, task)
 
 
-class _Work:
+class _Queue:
     """Queue of jobs, first in, first out. The jobs of a dead worker are tried again one by one, the last time with no other job running.
 
     Parameters
@@ -147,30 +147,30 @@ class _Work:
     """
 
     def __init__(self, jobs: Iterator[Planned]) -> None:
-        self._jobs = jobs
-        self._again: deque[Planned] = deque()
-        self._suspects: deque[Planned] = deque()
+        self._fresh = jobs
+        self._retries: deque[Planned] = deque()
+        self._last_attempts: deque[Planned] = deque()
         self._deaths: Counter[str] = Counter()
 
     def take(self, count: int, idle: bool) -> list[Planned]:
         """Take up to ``count`` jobs from the queue; a job due for its last attempt is taken only while no other is running (``idle``)."""
-        if self._again:
-            return [self._again.popleft()]
-        if taken := list(islice(self._jobs, count)):
+        if self._retries:
+            return [self._retries.popleft()]
+        if taken := list(islice(self._fresh, count)):
             return taken
-        return [self._suspects.popleft()] if self._suspects and idle else []
+        return [self._last_attempts.popleft()] if self._last_attempts and idle else []
 
     def lost(self, chunk: list[Planned]) -> list[Planned]:
         """Put the jobs of a dead worker back into the queue, and return those that have reached ``MAX_WORKER_DEATHS``."""
-        blamed = []
+        failed = []
         for planned in chunk:
             key = planned[1].key
             self._deaths[key] += 1
             if self._deaths[key] >= MAX_WORKER_DEATHS:
-                blamed.append(planned)
+                failed.append(planned)
             else:
-                (self._again if self._deaths[key] < MAX_WORKER_DEATHS - 1 else self._suspects).append(planned)
-        return blamed
+                (self._retries if self._deaths[key] < MAX_WORKER_DEATHS - 1 else self._last_attempts).append(planned)
+        return failed
 
 
 def drive(
@@ -184,9 +184,9 @@ def drive(
         If the journal cannot be written, or if no worker can run a job.
     """
     outcome, begun = Outcome(), time.perf_counter()
-    work = _Work(pending(plan, finished))
-    given: dict[Future[list[Row]], list[Planned]] = {}
-    clock, deserted = _Clock(plan, estimate, finished, progress, task), 0.0
+    queue = _Queue(pending(plan, finished))
+    running: dict[Future[list[Row]], list[Planned]] = {}
+    remaining, no_workers_since = _RemainingTime(plan, estimate, finished, progress, task), 0.0
 
     def write(chunk: list[Planned], rows: list[Row]) -> None:
         named = [(row, job.kind, plan.about(each, job.number if job.steps else None)) for (each, job), row in zip(chunk, rows, strict=True)]
@@ -194,48 +194,48 @@ def drive(
         for (each, job), row in zip(chunk, rows, strict=True):
             outcome.rows[row.status] += 1
             outcome.worked += row.seconds
-            clock.finished(each, job, row.seconds)
+            remaining.finished(each, job, row.seconds)
 
     try:
         while True:
-            _hand_out(work, executor, given, clock.chunk, plan.version)
-            if not given:
+            _submit(queue, executor, running, remaining.chunk, plan.version)
+            if not running:
                 break
-            done, _ = wait(given, timeout=1.0, return_when=FIRST_COMPLETED)
-            deserted = _check_deserted(executor, deserted, progress) if not done else 0.0
+            done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+            no_workers_since = _check_any_worker(executor, no_workers_since, progress) if not done else 0.0
             for future in done:
-                chunk = given.pop(future)
+                chunk = running.pop(future)
                 try:
                     write(chunk, executor.result(future))
                 except WorkerLost as lost:
-                    blamed = work.lost(chunk)
-                    outcome.lost += len(chunk) - len(blamed)
-                    write(blamed, [Row(job.key, FAILED, f"{lost}, {MAX_WORKER_DEATHS} times", 0.0, {}) for _, job in blamed])
+                    failed = queue.lost(chunk)
+                    outcome.lost += len(chunk) - len(failed)
+                    write(failed, [Row(job.key, FAILED, f"{lost}, {MAX_WORKER_DEATHS} times", 0.0, {}) for _, job in failed])
                     _check_alive(outcome, executor.size())
-            clock.tell(executor.size())
+            remaining.report(executor.size())
     except KeyboardInterrupt:
         outcome.interrupted = True
     outcome.seconds = time.perf_counter() - begun
     return outcome
 
 
-def _hand_out(
-    work: _Work, executor: Executor, given: dict[Future[list[Row]], list[Planned]], chunk: Callable[[], int], version: str
+def _submit(
+    queue: _Queue, executor: Executor, running: dict[Future[list[Row]], list[Planned]], chunk: Callable[[], int], version: str
 ) -> None:
     """Submit chunks until each worker has one to run and one that waits."""
     most = 2 * max(1, executor.size())
-    while len(given) < most and (taken := work.take(chunk(), idle=not given)):
-        given[executor.submit([job for _, job in taken], version)] = taken
+    while len(running) < most and (taken := queue.take(chunk(), idle=not running)):
+        running[executor.submit([job for _, job in taken], version)] = taken
 
 
-def _check_deserted(executor: Executor, since: float, progress: Progress) -> float:
+def _check_any_worker(executor: Executor, since: float, progress: Progress) -> float:
     """Return the time since when there has been no worker, 0 if there is one; refuse to go on after ``PATIENCE`` seconds."""
     if executor.size():
         return 0.0
     if not since:
         progress.status(f"All workers are gone; waiting {PATIENCE} s for others.")
     elif time.monotonic() - since > PATIENCE:
-        reason = "all workers are gone; what was finished is kept"
+        reason = "all workers are gone; finished jobs are kept"
         raise Refusal(reason, "Start some, and give the same command again.", key="--scheduler")
     return since or time.monotonic()
 
@@ -250,7 +250,7 @@ def _check_alive(outcome: Outcome, size: int) -> None:
         )
 
 
-class _Clock:
+class _RemainingTime:
     """Estimate of the remaining time and of the size of a chunk, from the predicted and the measured times of the jobs."""
 
     def __init__(self, plan: Jobs, estimate: Estimates, finished: set[str], progress: Progress, task: str) -> None:
@@ -284,7 +284,7 @@ class _Clock:
         under_way = max(0.0, (elapsed - START) * workers - self.worked)
         return (0.0 if self.done else max(0.0, START - elapsed)) + max(ahead - under_way, LEAST_LEFT * ahead) / workers
 
-    def tell(self, workers: int) -> None:
+    def report(self, workers: int) -> None:
         """Report the finished jobs and the remaining time to the progress display."""
         note = f"{self.done:,} of {self.count:,} jobs"
         if self.total and self.done < self.count:

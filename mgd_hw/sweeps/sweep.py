@@ -133,11 +133,11 @@ class SweepPlan(Result):
         for values, why in self.refused[:MOST_SHOWN]:
             said.append(f"Refused: {', '.join(f'{key} = {value}' for key, value in values.items())}: {why}")
         if len(self.refused) > MOST_SHOWN:
-            said.append(f"Refused as well: {len(self.refused) - MOST_SHOWN:,} more, which the rows name.")
+            said.append(f"{len(self.refused) - MOST_SHOWN:,} more combinations are refused; rows.csv lists them.")
         if self.finished:
             said.append(f"{self.finished:,} of {self.finished + self.jobs:,} jobs are done already.")
         if self.jobs:
-            said.append(f"About {shown(self.seconds)} on {_count(self.workers, 'worker')}, by a few short runs.")
+            said.append(f"About {shown(self.seconds)} on {_count(self.workers, 'worker')}, estimated from a few short runs.")
         return tuple(said)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -245,7 +245,9 @@ class Swept(Result):
             )
         yield table
         if len(shown) < len(self.found):
-            yield style.wrapped(f"Of {len(self.found):,} designs {len(shown)} that no other beats; rows.csv has all.")
+            yield style.wrapped(
+                f"The table shows {len(shown)} of {len(self.found):,} designs, which no other beats; rows.csv has all of them."
+            )
         for sentence in (*self.notes, *(f"Failed: {why}" for why in self.failures)):
             yield style.escape(sentence)
         if self.failed:
@@ -317,28 +319,28 @@ def sweep(
     """
     if design is None:
         if vary:
-            raise Refusal("a design is varied, and none is named", "Name it first: mgd-hw sweep DESIGN --vary …", key="--vary")
+            raise Refusal("there are keys to vary, but no design", "Name the design first: mgd-hw sweep DESIGN --vary …", key="--vary")
         return choose(latest() if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
     design, vary = read(design), vary if isinstance(vary, Mapping) else read_axes(vary)
     progress = progress or NullProgress()
-    wanted = _wanted(best, minimize, maximize)
+    criterion = _criterion(best, minimize, maximize)
     models = MODELS if backprop else MODELS[:2]
     places = _places(targets, boards)
     directory = check_directory(FOLDER / design.name / SUBFOLDER if out is None else Path(out))
     plan = make_plan(design, vary, seeds=seeds, steps=steps, models=models, validate=validate, places=places, progress=progress)
     if dry_run:
-        return _dry(plan, directory, scheduler, workers, progress)
+        return _plan_only(plan, directory, scheduler, workers, progress)
     executor = executor_for(scheduler, workers, progress)
     try:
         with Journal(directory, write=True) as journal:
             begin(plan, journal)
             outcome = _work(plan, journal, directory, executor, progress)
-            return _result(plan, journal, directory, outcome, wanted)
+            return _result(plan, journal, directory, outcome, criterion)
     finally:
         executor.close()
 
 
-def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, progress: Progress) -> SweepPlan:
+def _plan_only(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, progress: Progress) -> SweepPlan:
     """Return the plan of a sweep without writing anything."""
     with Journal.of(directory) as journal:
         finished = set() if journal is None else journal.finished()
@@ -414,11 +416,11 @@ def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
 
 # -- Results ----------------------------------------------------------------------------------------------------------
 
-Wanted = tuple[Condition, str | None, bool]
+Criterion = tuple[Condition, str | None, bool]
 """Criterion of the best design: condition; column, None for the measure of the kind of task; whether a named column is maximised."""
 
 
-def _wanted(condition: str | None, minimize: str | None, maximize: str | None) -> Wanted | None:
+def _criterion(condition: str | None, minimize: str | None, maximize: str | None) -> Criterion | None:
     """Return the criterion of the best design; None if no option asks for one."""
     if minimize is not None and maximize is not None:
         raise Refusal("--minimize is given too", "Give one of them.", key="--maximize", value=maximize)
@@ -427,7 +429,7 @@ def _wanted(condition: str | None, minimize: str | None, maximize: str | None) -
     return read_condition(condition or ""), minimize or maximize, minimize is None
 
 
-def _result(plan: Plan, journal: Journal, directory: Path, outcome: Outcome, wanted: Wanted | None) -> Swept:
+def _result(plan: Plan, journal: Journal, directory: Path, outcome: Outcome, criterion: Criterion | None) -> Swept:
     from mgd_hw.sweeps.export import export
 
     found = summary(journal, plan.request.places)
@@ -453,7 +455,7 @@ def _result(plan: Plan, journal: Journal, directory: Path, outcome: Outcome, wan
         notes=_notes(journal),
     )
     files = export(journal, directory, found, result.to_json())
-    chosen = None if wanted is None or outcome.interrupted else _best(found, journal, wanted)
+    chosen = None if criterion is None or outcome.interrupted else _best(found, journal, criterion)
     return replace(result, files=files, best=chosen)
 
 
@@ -469,9 +471,9 @@ def _notes(journal: Journal) -> tuple[str, ...]:
     return tuple(said[:MOST_SHOWN])
 
 
-def _best(found: Sequence[Found], journal: Journal, wanted: Wanted) -> Best:
+def _best(found: Sequence[Found], journal: Journal, criterion: Criterion) -> Best:
     """Return the best design, with a design file that works from any directory."""
-    condition, key, largest = wanted
+    condition, key, largest = criterion
     if key is None:
         measure, *others = measures_of(found)
         if others:
@@ -509,7 +511,7 @@ def choose(directory: Path, *, condition: str | None = None, minimize: str | Non
     Refusal
         If the folder contains no sweep with a finished run, or if no design satisfies the condition.
     """
-    wanted = _wanted(condition, minimize, maximize) or (read_condition(""), None, True)
+    criterion = _criterion(condition, minimize, maximize) or (read_condition(""), None, True)
     with Journal(directory, write=False) as journal:
         notes = journal.notes()
         places = [Place(target, board, clock, synthesise) for target, board, clock, synthesise in notes["places"]]
@@ -517,7 +519,7 @@ def choose(directory: Path, *, condition: str | None = None, minimize: str | Non
         if not found:
             raise Refusal("no run of its last sweep is finished", "Give the sweep's command again.", key="-o", value=str(directory))
         runs = sum(row.status == DONE for _, row, _ in journal.planned(TRAIN))
-        chosen = _best(found, journal, wanted)
+        chosen = _best(found, journal, criterion)
         name = parse(notes["text"], notes["path"]).name
         keys, combinations = tuple(notes["keys"]), notes["combinations"]
         return Swept(

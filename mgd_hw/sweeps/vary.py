@@ -56,7 +56,7 @@ def read_axes(texts: Iterable[str]) -> dict[str, list[Any]]:
         key, equals, values = text.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise Refusal("it is not of the form key=v1,v2", "Write formats.weight=SQ4.4,SQ4.8, say.", key=OPTION, value=text)
+            raise Refusal("it is not of the form key=v1,v2", "Write it as in formats.weight=SQ4.4,SQ4.8.", key=OPTION, value=text)
         if key in found:
             raise Refusal("the key is varied twice", "Give all its values at once.", key=OPTION, value=text)
         found[key] = [_value(key, piece) for piece in _pieces(key, values)]
@@ -96,7 +96,7 @@ def _value(key: str, text: str) -> Any:
             return text
     if not text:
         raise Refusal("a value is empty", 'Leave out the comma, or write "" for empty text.', key=f"{OPTION} {key}")
-    raise Refusal("it is not a TOML value", f'Write text between quotation marks: "{text[:40]}", say.', key=f"{OPTION} {key}", value=text)
+    raise Refusal("it is not a TOML value", f'Write text between quotation marks, as in "{text[:40]}".', key=f"{OPTION} {key}", value=text)
 
 
 def axes_of(vary: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
