@@ -1,4 +1,4 @@
-"""The one table of the keys of a design file: the reader, its messages and ``docs/reference/design-file.md`` follow from it."""
+"""Table of all keys of a design file, from which the reader, its messages and ``docs/reference/design-file.md`` follow."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _choices(names: Mapping[str, object]) -> str:
 
 
 def _owners(key: str) -> str:
-    """The optimisers that have a key, as the beginning of a sentence, such as "Momentum, nesterov"."""
+    """Return the optimisers that have a key, as the beginning of a sentence, such as "Momentum, nesterov"."""
     names = [name for name, keys in OPTIMIZER_KEYS.items() if key in keys]
     return ", ".join(names).capitalize() + (" only" if len(names) == 1 else "")
 
@@ -62,7 +62,7 @@ _CAST_MEANING = {
 
 
 _ROUNDED = {"activation": '"half-even"', "cost_change": '"half-even"', "gradient": '"floor"', "weight": '"stochastic"'}
-"""The rounding of each cast, where a design file leaves it out."""
+"""Default rounding of each cast."""
 _PERIOD, _SEED = "whole number, 1 to 2^24 - 1", "whole number, 0 to 2^63 - 1"
 _STEPS = whole_number(1, MAX_PERIOD, 1)
 _A_SEED = whole_number(0, MAX_SEED, 1)
@@ -72,7 +72,7 @@ _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
 _CODES = (*CODES, *FLOAT_CODES)
 _FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
 _Row = tuple[str, str, str, str, Reader]
-"""A key in its section: name, what it takes, value when left out, meaning, reader."""
+"""Fields of a key except its section: name, accepted values, default, meaning, reader."""
 
 _TOP: list[_Row] = [
     (
@@ -498,7 +498,7 @@ _SECTIONS = {
 }
 
 KEYS = tuple(Key(section, *row) for section, rows in _SECTIONS.items() for row in rows)
-"""Every key of a design file, in the order of the documentation."""
+"""All keys of a design file, in the order of the documentation."""
 
 SECTIONS = tuple(dict.fromkeys(key.section for key in KEYS if key.section))
 """Names of the sections, the TOML tables of a design file."""

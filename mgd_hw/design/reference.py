@@ -1,4 +1,4 @@
-"""The page docs/reference/design-file.md, from the table of keys: ``python -m mgd_hw.design.reference`` prints it."""
+"""Generator of the page docs/reference/design-file.md from the table of keys: ``python -m mgd_hw.design.reference`` prints it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _cell(text: str) -> str:
 
 
 def page() -> str:
-    """The page, in Markdown."""
+    """Return the page as Markdown."""
     parts = [_HEAD.replace("{shipped}", ", ".join(f"`{name}`" for name in shipped()))]
     for section in ("", *SECTIONS):
         title = f"## `[{section}]`\n\n{_SECTIONS[section]}" if section else f"## {_SECTIONS[section]}"
