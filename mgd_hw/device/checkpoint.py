@@ -106,17 +106,18 @@ class Checkpoint:
                     float(arrays["seconds"]),
                 )
         except FileNotFoundError:
-            raise Refusal("there is no checkpoint to go on from", "Leave --resume out, or name the directory with -o.", file=path) from None
+            remedy = "Leave --resume out, or name the directory with -o."
+            raise Refusal("there is no checkpoint to resume from", remedy, file=path) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             said = str(error).split("\n")[0]
-            raise Refusal(f"it is no checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
+            raise Refusal(f"it is not a checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
         steps = digests.run.steps
         same = found.origin == digests.origin
         if same and found.step > steps:
-            raise Refusal(f"it stands at step {found.step:,}, and the run ends at {steps:,}", "Give more --steps.", file=path)
+            raise Refusal(f"it was written at step {found.step:,}, and the run ends at {steps:,}", "Give more --steps.", file=path)
         if not same or found.digest != digests.at(found.step):
-            reason = "it is of another run: the design, its seed, its start or its data have changed since"
-            raise Refusal(reason, "Undo that, or leave --resume out to begin anew.", file=path)
+            reason = "it belongs to another run: the design, its seed, its initial parameters or its data have changed since"
+            raise Refusal(reason, "Undo the change, or leave --resume out to begin anew.", file=path)
         return found
 
 

@@ -125,7 +125,7 @@ def virtual_board(design: Design, divisor: int, directory: Path, progress: Progr
             progress.status(f"Generating {design.name}, with its serial line.")
             verilog = place / "linked.v"
             verilog.write_text(emit_linked(design.spec, divisor), encoding="utf-8")
-        progress.status("Compiling the virtual board, unless that is done.")
+        progress.status("Compiling the virtual board, unless it is compiled already.")
         program = build_virtual(verilog, f"{design.spec.module}_linked", place, notify=progress.status)
     except BaseException:
         if not existed:

@@ -201,7 +201,7 @@ class Session:
         self._base = self.mark
         self._base_state = self._mark_state = None if self.model is None else self.model.begin(None, self.mark.step)
         self._packed = self._pack()
-        self._rate = 0.0
+        self._speed = 0.0  # steps per second
         self._names = (*COUNTERS, "cycles", "cost", *(("signature",) if spec.hardware.signature else ()))
 
     def _pack(self) -> np.ndarray:
@@ -237,7 +237,7 @@ class Session:
             self._train_across_outages()
         except LinkLost as error:
             if self.mark.step:
-                error.remedy += f" Steps up to {self.mark.step:,} are kept: --resume goes on from there."
+                error.remedy += f" Steps up to {self.mark.step:,} are kept: --resume continues from there."
             raise
 
     def _train_across_outages(self) -> None:
@@ -256,20 +256,20 @@ class Session:
             except LinkLost as error:
                 failures = 0 if self.mark.step > marked else failures + 1
                 if self.stopping():
-                    self._fall_back()
+                    self._end_at_checkpoint()
                     return
                 if failures > 5:
-                    error.reason += f"; and that {failures} times since step {self.mark.step:,}"
+                    error.reason += f"; this has happened {failures} times since step {self.mark.step:,}"
                     raise
-                self.progress.status(f"{error.reason}. Training goes on from step {self.mark.step:,} when the link is back.")
+                self.progress.status(f"{error.reason}. Training resumes from step {self.mark.step:,} when the link is open again.")
             again = self._wait_for_link()
             if again is None:
-                self._fall_back()
+                self._end_at_checkpoint()
                 return
             link = again
             self.outages += 1
 
-    def _fall_back(self) -> None:
+    def _end_at_checkpoint(self) -> None:
         """End the training at the latest checkpoint, with the memories that it holds."""
         self.interrupted = True
         self.done = self.mark.step
@@ -286,7 +286,7 @@ class Session:
             if self.stopping():
                 return None
             if time.monotonic() > until:
-                raise LinkLost(f"The link has not come back for {self.reconnect:g} s ({lost.reason})", lost.remedy)
+                raise LinkLost(f"The link could not be opened again within {self.reconnect:g} s ({lost.reason})", lost.remedy)
             time.sleep(0.5)
 
     def _set_up(self, link: SerialLink) -> None:
@@ -314,7 +314,7 @@ class Session:
             self._compare_block(found)
             now = time.monotonic()
             if now - marked > max(MARK_SECONDS, 10 * cost_of_mark) and self.done % self.period == 0 and self.done < self.run.steps:
-                self._keep(read_memories(link))
+                self._write_checkpoint(read_memories(link))
                 cost_of_mark = time.monotonic() - now
                 marked = time.monotonic()
         self.interrupted = self.done < self.run.steps and self.equal
@@ -322,15 +322,16 @@ class Session:
             self._finish(link)
 
     def _block_steps(self) -> int:
-        """Return the number of steps of the next block, which does not cross the end of all periods unless it ends at one."""
-        wanted, period = self.block_steps or (max(1, int(self._rate * BLOCK_SECONDS)) if self._rate else 16), self.period
+        """Return the number of steps of the next block; a block that crosses a multiple of ``period`` also ends at one."""
+        wanted = self.block_steps or (max(1, int(self._speed * BLOCK_SECONDS)) if self._speed else 16)
+        period = self.period
         to_boundary = period - self.done % period
         wanted = to_boundary + (wanted - to_boundary) // period * period if wanted > to_boundary else min(wanted, to_boundary)
         return min(wanted, self.run.steps - self.done)
 
     def _block(self, link: SerialLink, count: int) -> dict[str, int]:
         """Train a block of steps, and return the core's registers, which count from its setup."""
-        spec, before, began, sent = self.run.spec, self._counted(), time.monotonic(), link.statistics.sent
+        spec, before, began, sent = self.run.spec, self._counts_since_setup(), time.monotonic(), link.statistics.sent
         if self.model is not None:
             self.model.advance(count)
         for start, steps in host.runs(spec, self.done, count):
@@ -340,7 +341,8 @@ class Session:
             host.train(spec, link, start, steps)
         found = read_registers(link, self._names)
         if found["steps"] != self.done + count - self._base.step:
-            raise link.lost(f"The core has lost count of the steps: it says {found['steps']:,}. It was reset, or switched off and on")
+            expected = self.done + count - self._base.step
+            raise link.lost(f"The core counts {found['steps']:,} steps, not {expected:,}: it was reset, or switched off and on")
         seconds = time.monotonic() - began
         self._block_start = self.done
         self.done += count
@@ -349,8 +351,8 @@ class Session:
         self.sent += link.statistics.sent - sent
         self._last = found
         self.cycles += found["cycles"] - before["cycles"]
-        self._judge(found, before)
-        self._rate = min(8 * self._rate, count / seconds) if self._rate else count / seconds
+        self._update_scores(found, before)
+        self._speed = min(8 * self._speed, count / seconds) if self._speed else count / seconds
         return found
 
     def _samples_of(self, start: int, steps: int) -> np.ndarray:
@@ -358,11 +360,11 @@ class Session:
         period = self.run.spec.schedule.sample_period
         return self.run.order[-(-start // period) : (start + steps - 1) // period + 1]
 
-    def _counted(self) -> Mapping[str, int]:
+    def _counts_since_setup(self) -> Mapping[str, int]:
         """Return the registers read after the last block, or zeros if there was none since the core was set up."""
         return self._last if self.done > self._base.step else dict.fromkeys(self._names, 0)
 
-    def _judge(self, found: Mapping[str, int], before: Mapping[str, int]) -> None:
+    def _update_scores(self, found: Mapping[str, int], before: Mapping[str, int]) -> None:
         spec, taken = self.run.spec, len(self._samples_of(self.done - (found["steps"] - before["steps"]), found["steps"] - before["steps"]))
         self.cost = math.ldexp(found["cost"] & (1 << 64) - 1, -spec.cost_format.fraction_bits) / spec.network.n_out
         if taken:
@@ -371,17 +373,17 @@ class Session:
     def _note(self, link: SerialLink) -> str:
         right = "" if math.isnan(self.right) or not self.classes else f", {100 * self.right:.0f} % right"
         errors = link.statistics.errors
-        mended = f", {errors:,} line errors mended" if errors else ""
-        return f"step {self.done:,}, {self._rate:,.0f} steps/s, cost {self.cost:.4f}{right}{mended}"
+        repaired = f", {errors:,} line errors repaired" if errors else ""
+        return f"step {self.done:,}, {self._speed:,.0f} steps/s, cost {self.cost:.4f}{right}{repaired}"
 
     def totals(self) -> dict[str, int]:
         """Return the counters of the core since step 0, including its cycles."""
-        counted = self._counted()
+        counted = self._counts_since_setup()
         return {name: self._base.counters[name] + counted[name] for name in (*COUNTERS, "cycles")}
 
     # -- Checkpoints and comparison ------------------------------------------------------------------------------------
 
-    def _keep(self, memories: dict[str, np.ndarray]) -> None:
+    def _write_checkpoint(self, memories: dict[str, np.ndarray]) -> None:
         """Write a checkpoint with the given memories, if this step permits one and no value differs from the model's."""
         if self.done % self.period == 0 and self.equal:
             seconds = self._earlier + self.active
@@ -404,7 +406,7 @@ class Session:
                     first = wrong[0]
                     raws = f"the model has raw {expected[name][first]}, the core {values[first]}"
                     self.difference = f"after {self.done:,} steps, {name} {first}: {raws}"
-        self._keep(memories)
+        self._write_checkpoint(memories)
 
     def _compare_block(self, found: Mapping[str, int]) -> None:
         """Compare the counters and signatures of the core after a block with those of the model."""

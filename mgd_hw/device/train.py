@@ -305,7 +305,7 @@ def _train_over_link(
     begun = Checkpoint.read(path, digests) if resume else None
     _check_port(link, baud)
     if verify:
-        progress.status("Compiling the model, unless that is done.")
+        progress.status("Compiling the model, unless it is compiled already.")
     model = Model(run) if verify else None
     try:
         with ending_signals() as asked:
@@ -313,13 +313,13 @@ def _train_over_link(
                 with virtual_board(design, divisor, directory, progress, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
                     session = _session(run, connect, path, begun, digests, model, progress, asked, reconnect=0.0, classes=classes)
-                    _trained(session, link)
+                    _run_session(session, link)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
                 session = _session(run, connect, path, begun, digests, model, progress, asked, reconnect=60.0, classes=classes)
-                _trained(session, link)
+                _run_session(session, link)
     finally:
         if model is not None:
             model.close()
@@ -368,12 +368,12 @@ def _session(
     from mgd_hw.device.session import Session
 
     if path.exists() and begun is None:
-        progress.status(f"Note: {path} is replaced; --resume would go on from it. It is kept as {path.stem}.previous.npz.")
+        progress.status(f"Note: {path} is replaced; --resume would continue from it. It is kept as {path.stem}.previous.npz.")
         path.replace(path.with_name(f"{path.stem}.previous.npz"))
     return Session(run, connect, path, begun, model, progress, asked.is_set, reconnect, classes=classes, digests=digests)
 
 
-def _trained(session: Session, link: str) -> None:
+def _run_session(session: Session, link: str) -> None:
     """Run a session; refusals that concern the link or its other end name the link."""
     from boards.link import LinkLost, PortError
     from sim.error import WrongCore
