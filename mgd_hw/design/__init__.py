@@ -1,12 +1,12 @@
-"""The design file: its keys, how its text becomes a checked design, and the designs that come with the package.
+"""The design file: its keys, the reader that turns its text into a checked design, and the designs that come with the package.
 
-``keys``          every key a design file may have; ``values`` reads the value of one
-``reader``        from TOML text to a ``Design``; ``given`` holds what the file says, ``combinations`` checks that its keys go together
-``derive``        what the file leaves out, and why; ``description`` is the result
-``float_only``    what a design may request that no hardware does; ``float_model`` is the float model of a design
-``samples``       the samples of a design, which ``formats`` checks against its number formats
-``argument``      a design as the verbs take it, by path, name or as it is; ``run`` is the run that it describes
-``starters``      the files that ``new`` writes
-``reference``     the page docs/reference/design-file.md
+``keys``          table of all keys of a design file; ``values`` has the readers of their values
+``reader``        parser from TOML text to a ``Design``; ``given`` holds the values in the file, ``combinations`` checks them together
+``derive``        derivation of the values that the file leaves out, with reasons; ``description`` defines the result
+``float_only``    requests that only the float model can meet; ``float_model`` builds the float model of a design
+``samples``       loading of a design's samples, which ``formats`` checks against its number formats
+``argument``      the design argument of the verbs: a path, a name or a ``Design``; ``run`` builds the run that a design describes
+``starters``      the files that the verb ``new`` writes
+``reference``     generator of the page docs/reference/design-file.md
 ``shipped/``      the design files that come with the package
 """

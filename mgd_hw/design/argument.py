@@ -1,4 +1,4 @@
-"""A design as the verbs take it: the path of its file, the name of a shipped design, or a design that was read before."""
+"""The design argument of the verbs: the path of a design file, the name of a shipped design, or a ``Design``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["built", "read"]
 
 
 def read(design: str | Path | Design) -> Design:
-    """The design of a path or of the name of a shipped design; a design that was read before is returned as it is."""
+    """Read the design file with this path, or the shipped design with this name; return a ``Design`` unchanged."""
     return design if isinstance(design, Design) else load(design)
 
 
 def built(design: str | Path | Design) -> Design:
-    """The same, checked to request nothing that only the float model does.
+    """Read a design as :func:`read` does, and check that hardware can do everything that it requests.
 
     Raises
     ------
     Refusal
-        If it requests such a thing.
+        If it requests something that only the float model can do.
     """
     found = read(design)
     check_hardware(found)

@@ -1,4 +1,4 @@
-"""Checks that the keys of a design file go together."""
+"""Checks of the combination of keys in a design file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["check_keys", "check_layers", "check_shape"]
 
 
 def check_keys(given: Given) -> None:
-    """Check that every key has the keys that it needs, and none that exclude it."""
+    """Check that each key comes with the keys that it requires, and with none that it excludes."""
     analog = dict.fromkeys(("learning.highpass", "learning.lowpass"), ("learning.form", "analog"))
     external = {f"external.{key}": ("external.command", None) for key in ("parameters", "frames", "timeout")}
     needed: dict[str, tuple[str, object]] = {"learning.smoothing": ("learning.cost", "cross-entropy"), **analog, **external}
@@ -45,7 +45,7 @@ def check_keys(given: Given) -> None:
 
 
 def check_layers(given: Given, network: Network) -> None:
-    """Check that lists of one entry per layer cover the layers of the network."""
+    """Check that the keys with one entry per layer cover exactly the layers of the network."""
     for key, count in (("learning.parts", lambda value: sum(together for together, _ in value)), ("learning.layer_factors", len)):
         if key in given:
             value, there = given[key], _layer_count(str(given.get("network.architecture", "dense")), network)
@@ -56,14 +56,14 @@ def check_layers(given: Given, network: Network) -> None:
 
 
 def _layer_count(architecture: str, spec: Network) -> int:
-    """Number of layers of a network that have parameters."""
+    """Return the number of layers of a network that have parameters."""
     from python_ref.floating.networks import NETWORKS
 
     return len(spec.layers) if architecture == "dense" else len(NETWORKS[architecture](1).parameters)
 
 
 def check_shape(given: Given, task: str, network: Network) -> None:
-    """Check that the network has the inputs and outputs of its task."""
+    """Check that the network has the number of inputs and outputs that its task requires."""
     facts, sizes = TASKS[task], list(network.sizes)
     if facts.inputs is not None and network.n_in != facts.inputs:
         raise given.refuse(

@@ -1,4 +1,4 @@
-"""A design file that was read and checked."""
+"""Checked contents of a design file, with the values derived from them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["CompareSpec", "Derived", "Design", "check_hardware"]
 
 @dataclass(frozen=True)
 class Derived:
-    """A value that a design file leaves out, and that was derived.
+    """A value that a design file leaves out, and that is derived from its other values.
 
     Attributes
     ----------
     key : str
         Dotted key of the design file, such as ``"formats.weight"``.
     value : str
-        The derived value, as it would stand in the file.
+        The derived value, as a design file would write it.
     why : str
         The reason for this value, as a clause.
     """
@@ -38,14 +38,14 @@ class Derived:
 
 @dataclass(frozen=True)
 class CompareSpec:
-    """Settings of ``mgd-hw compare`` that hold where its options say nothing.
+    """Default settings of ``mgd-hw compare``, which its options override.
 
     Attributes
     ----------
     steps : int
         Number of steps that each run trains.
     seeds : int
-        Number of runs, each from a seed of its own.
+        Number of runs, each with a different seed.
     backprop_epochs : int or None
         Number of epochs of back-propagation; None derives it from the samples.
     backprop_rate : float
@@ -63,7 +63,7 @@ class CompareSpec:
 
 @dataclass(frozen=True)
 class Design:
-    """A design file that was read and checked.
+    """Design that was read from a file and checked.
 
     Attributes
     ----------
@@ -80,10 +80,10 @@ class Design:
     derived : tuple of Derived
         The values that the file leaves out, in the order they were derived.
     float_only : FloatOnly
-        What the file requests that only the float model does. Where the network is not dense, ``spec.network`` has only its inputs
+        Requests of the file that only the float model can meet. If the network is not dense, ``spec.network`` has only its inputs
         and outputs.
     raw : RawSamples or None
-        The samples as they were read, where something was derived from them; None where nothing was, so that nothing was read.
+        Samples as read from their file, if a value was derived from them; None if they have not been read.
     """
 
     path: Path
@@ -97,11 +97,11 @@ class Design:
 
     @property
     def name(self) -> str:
-        """Name of the design, which its Verilog module is called after."""
+        """Name of the design, from which the name of its Verilog module follows."""
         return self.spec.name
 
     def with_seed(self, seed: int) -> Design:
-        """The same design with another seed for initial parameters, signs, stochastic rounding and order of samples."""
+        """Return a copy with another seed for initial parameters, signs, stochastic rounding and order of samples."""
         initial = replace(self.spec.network.initial, seed=seed)
         spec = replace(
             self.spec,
@@ -112,18 +112,18 @@ class Design:
 
 
 def _either(names: Iterable[str]) -> str:
-    """Names as a choice in a sentence, such as "lfsr, walsh or sequential"."""
+    """Join names to a choice for a sentence, such as "lfsr, walsh or sequential"."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def check_hardware(design: Design) -> None:
-    """Check that hardware does everything a design requests.
+    """Check that hardware can do everything that a design requests.
 
     Raises
     ------
     Refusal
-        If it requests what only the float model does; the message names the first such key.
+        If it requests something that only the float model can do; the message names the first such key.
     """
     for key, value in design.float_only.requests:
         shown = {"optimizer.name": _either(OPTIMIZERS), "network.architecture": "dense", "perturbation.code": _either(CODES)}

@@ -1,4 +1,4 @@
-"""The float model of a design: its network, its cost, where its parameters start, and how it learns."""
+"""Float model of a design: its network, its cost, its initial parameters, and its learner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["analog_learner", "has_slopes", "learner", "network", "objective", "o
 
 
 def network(design: Design) -> Sequential:
-    """The network of a design, including the variation of its neurons."""
+    """Return the network of a design, including the variation of its neurons."""
     from dataclasses import replace
 
     from python_ref.floating import of_design
@@ -39,7 +39,7 @@ def network(design: Design) -> Sequential:
 
 
 def objective(design: Design) -> SquaredError | CrossEntropy:
-    """The cost that a design minimises."""
+    """Return the cost function that a design minimises."""
     from python_ref.floating.objectives import CrossEntropy, SquaredError
 
     float_only = design.float_only
@@ -50,12 +50,12 @@ def objective(design: Design) -> SquaredError | CrossEntropy:
 
 @contextmanager
 def opened(design: Design) -> Iterator[Measurable]:
-    """The forward pass whose cost is measured: the network, or an external process, which runs as long as this is open.
+    """Yield the forward pass whose cost is measured: the network, or an external process, which runs within the block.
 
     Raises
     ------
     Refusal
-        If the process does not do what it should.
+        If the process cannot be started, or violates the protocol.
     """
     from python_ref.floating.outside import OutsideError, Process
     from python_ref.floating.passes import Measured
@@ -73,10 +73,10 @@ def opened(design: Design) -> Iterator[Measurable]:
 
 
 def start(design: Design, seed: int, raw: np.ndarray | None = None) -> np.ndarray:
-    """Initial parameters θ (shape (P,)), in the design's precision.
+    """Return the initial parameters θ (shape (P,)), in the design's precision.
 
-    For a dense network they are the hardware's, ``raw``, where these are given; for an external forward pass they are uniform in
-    ±scale/2 (McCaughan et al. 2023).
+    For a dense network, they are the hardware's raw parameters ``raw`` as real numbers, if given. For an external forward pass, they
+    are uniform in ±scale/2 (McCaughan et al. 2023).
     """
     kind, spec, external = np.dtype(design.float_only.precision).type, design.spec, design.float_only.external
     if external is not None:
@@ -106,7 +106,7 @@ def _estimator(design: Design, seed: int, problem: Measurable) -> Estimator:
 
 
 def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLearner:
-    """The learner of a design of the analog form."""
+    """Return the learner of a design with the analog form of the algorithm."""
     from python_ref.floating.analog import AnalogLearner
 
     spec, float_only, schedule = design.spec, design.float_only, design.spec.schedule
@@ -115,9 +115,9 @@ def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLear
 
 
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
-    """The learner of a design that trains for ``steps`` steps.
+    """Return the learner of a design for a run of ``steps`` steps.
 
-    ``problem`` is the forward pass that :func:`opened` gave.
+    ``problem`` is the forward pass that :func:`opened` yields; ``seed`` replaces the design's seed of the signs.
     """
     from python_ref.floating import devices as d
     from python_ref.floating import of_design
@@ -172,5 +172,5 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
 
 
 def has_slopes(design: Design) -> bool:
-    """Whether every activation of the network has a slope, so that back-propagation works."""
+    """Return whether every activation of the network has a derivative, which back-propagation requires."""
     return design.float_only.external is None and network(design).differentiable

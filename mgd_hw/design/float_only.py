@@ -1,6 +1,6 @@
-"""What a design file may request that only the float model does.
+"""Requests of a design file that only the float model can meet.
 
-``mgd-hw compare`` and ``mgd-hw diagnose`` run it; every command that builds hardware refuses it by the name of its key.
+``mgd-hw compare`` and ``mgd-hw diagnose`` run such a design. Commands that build hardware refuse it, and name the key.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ARCHITECTURES: dict[str, tuple[int, int] | None] = {
     "cifar-2023": (3072, 10),
     "fashion-2025": (784, 10),
 }
-"""Numbers of inputs and outputs of each network by its name; None where the file gives its layers."""
+"""Numbers of inputs and outputs of each network, by name; None if the design file gives its layers."""
 
 _FLOAT_KEYS: dict[str, tuple[str, ...]] = {
     "nesterov": ("k",),
@@ -40,21 +40,21 @@ _FLOAT_KEYS: dict[str, tuple[str, ...]] = {
     "sign": (),
     "shift-adam": ("k1", "k2", "refined", "corrected"),
 }
-"""Keys of each optimiser of the float model alone by its name; an optimiser that hardware has states its keys itself."""
+"""Keys of each optimiser that only the float model has, by name; the class of an optimiser in hardware lists its own keys."""
 
 FLOAT_OPTIMIZERS = tuple(name for name in _FLOAT_KEYS if name not in OPTIMIZERS)
-"""Names of the optimisers that no hardware has."""
+"""Names of the optimisers that only the float model has."""
 
 OPTIMIZER_KEYS = {name: optimizer.parameters() for name, optimizer in OPTIMIZERS.items()} | {
     name: _FLOAT_KEYS[name] for name in FLOAT_OPTIMIZERS
 }
-"""Keys of each optimiser by its name."""
+"""Keys of each optimiser, by name."""
 
 NORMALISED = ("adam", "shift-adam", "sign")
-"""Names of the optimisers whose step does not grow with the gradient, so that their usual rate does not follow from the network."""
+"""Names of the optimisers whose step does not grow with the gradient; their default rate does not depend on the network."""
 
 FLOAT_CODES = ("sinusoidal",)
-"""Names of the perturbation codes that no hardware has."""
+"""Names of the perturbation codes that only the float model has."""
 
 FLOAT_ONLY_KEYS = {
     "external.command": "a forward pass outside",
@@ -80,7 +80,7 @@ FLOAT_ONLY_KEYS = {
     "device.fading": "a device model",
     "device.wander": "a device model",
 }
-"""What has no hardware, in words, by the dotted key that requests it."""
+"""Phrase for each feature without hardware, by the dotted key that requests it."""
 
 _ANALOG = (
     "perturbation.layerwise", "schedule.difference", "schedule.update_period", "optimizer.name", "learning.repeats", "learning.normalise",
@@ -108,13 +108,13 @@ class External:
     Attributes
     ----------
     command : tuple of str
-        The program and its arguments; it runs in the folder of the design file.
+        Program and its arguments; it runs in the folder of the design file.
     parameters : int
-        P, the number of parameters that the program takes.
+        Number P of parameters that the program takes.
     frames : bool
-        Whether the program speaks binary frames, rather than lines of JSON; see :mod:`python_ref.floating.outside`.
+        Whether the program uses binary frames, rather than lines of JSON; see :mod:`python_ref.floating.outside`.
     timeout : float
-        Longest time that an answer may take, in seconds.
+        Maximum time for an answer, in seconds.
     """
 
     command: tuple[str, ...]
@@ -125,54 +125,55 @@ class External:
 
 @dataclass(frozen=True)
 class FloatOnly:
-    """What a design requests that only the float model does; by default nothing.
+    """Requests of a design that only the float model can meet; the defaults request nothing.
 
     Attributes
     ----------
     architecture : str
-        The network by its name in :data:`ARCHITECTURES`.
+        Name of the network in :data:`ARCHITECTURES`.
     width : int
         Factor on the number of channels of a network whose layers are fixed.
     code : str
-        The perturbation code by its name in design files.
+        Name of the perturbation code, as in design files.
     layerwise : bool
-        Whether each layer is perturbed in a pass of its own.
+        Whether each layer is perturbed in a separate pass.
     optimizer : str
-        The optimiser by its name in :data:`OPTIMIZER_KEYS`.
+        Name of the optimiser in :data:`OPTIMIZER_KEYS`.
     options : tuple of (str, object)
-        Those keys of the optimiser that the file gives, with their values.
+        Keys of the optimiser that the file gives, with their values.
     batch : int
         Number of samples in one step.
     repeats : int
         Number of perturbations of each sample in one step.
     cost : str
-        The cost: ``"squared-error"``, ``"mean-squared-error"`` or ``"cross-entropy"``.
+        Name of the cost: ``"squared-error"``, ``"mean-squared-error"`` or ``"cross-entropy"``.
     smoothing : float
         Label smoothing of the cross-entropy, from 0 to 0.99.
     normalise : bool
-        Whether the mean gradient is made as long as the true one (Oripov et al. 2025).
+        Whether the mean gradient is scaled to the length of the true one (Oripov et al. 2025).
     decay : str
-        How the learning rate falls over a run: ``"constant"`` or ``"cosine"``.
+        Decay of the learning rate over a run: ``"constant"`` or ``"cosine"``.
     precision : str
         Type of the float model's numbers: ``"float32"`` or ``"float64"``.
     skip_dead_nodes : bool
         Whether nodes that cannot change the output are left unperturbed.
     parts : tuple of (int, int) or None
-        How many layers, one after the other, are perturbed together, and how often; None perturbs all layers together.
+        Number of consecutive layers that are perturbed together, and number of their perturbations, for each part of the network; None
+        perturbs all layers together.
     groups : int or None
-        Number of groups of a batch, each with a perturbation of its own; None makes each sample a group.
+        Number of groups of samples in a batch, each with a separate perturbation; None makes each sample a group.
     layer_factors : tuple of float or None
-        Factors on the learning rate, one for each layer; None means 1 for each.
+        Factors on the learning rate, one per layer; None for a factor of 1 in every layer.
     form : str
-        The form of the algorithm: ``"discrete"`` or ``"analog"``.
+        Form of the algorithm: ``"discrete"`` or ``"analog"``.
     highpass, lowpass : float
         Time constants of the analog form's filters, in steps.
     external : External or None
-        A forward pass in another process, in place of the network.
+        Forward pass in another process that replaces the network; None for the network itself.
     device : tuple of (str, object)
-        Those keys of the section ``[device]`` that the file gives, with their values.
+        Keys of the section ``[device]`` that the file gives, with their values.
     requests : tuple of (str, object)
-        Dotted key and value of everything the file asks for that no hardware does, in the order of :data:`FLOAT_ONLY_KEYS`.
+        Dotted key and value of each request that hardware cannot meet, in the order of :data:`FLOAT_ONLY_KEYS`.
     """
 
     architecture: str = "dense"
@@ -201,12 +202,12 @@ class FloatOnly:
 
 
 def read_float_only(given: Given) -> FloatOnly:
-    """What the values of a file request that only the float model does.
+    """Return the requests in the values of a design file that only the float model can meet.
 
     Raises
     ------
     Refusal
-        If the file gives a schedule of learning rates, which only hardware has, or an external forward pass that is not complete.
+        If such a design has a schedule of learning rates, which only hardware has, or an incomplete external forward pass.
     """
     get = given.get
     name = str(get("optimizer.name", "sgd"))
@@ -252,7 +253,7 @@ def read_float_only(given: Given) -> FloatOnly:
 
 
 def _external(given: Given) -> External | None:
-    """The forward pass in another process, or None."""
+    """Return the forward pass in another process; None if the file does not give one."""
     if "external.command" not in given:
         return None
     command = str(given["external.command"])

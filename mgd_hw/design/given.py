@@ -1,4 +1,4 @@
-"""The values that a design file gives, before anything is derived from them."""
+"""Values that a design file gives, before other values are derived from them."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ __all__ = ["Given"]
 
 @dataclass(frozen=True)
 class Given:
-    """The values of a design file, each known to be one that its key takes.
+    """Values of a design file, each accepted by the reader of its key.
 
     Attributes
     ----------
     path : Path
-        The design file, which refusals name.
+        Path of the design file, for refusals.
     values : mapping of str to object
-        Our values by dotted key, such as ``"network.layers"``; keys that were left out are missing.
+        Converted values by dotted key, such as ``"network.layers"``, without keys that the file leaves out.
     """
 
     path: Path
     values: Mapping[str, Any]
 
     def __contains__(self, key: str) -> bool:
-        """Whether the file gives the key."""
+        """Return whether the file gives a key."""
         return key in self.values
 
     def __getitem__(self, key: str) -> Any:
-        """The value of a key that the file gives."""
+        """Return the value of a key that the file gives."""
         return self.values[key]
 
     def get(self, key: str, default: object = None) -> Any:
-        """The value of a key, or ``default`` where the file leaves it out."""
+        """Return the value of a key, or ``default`` if the file leaves it out."""
         return self.values.get(key, default)
 
     def refuse(self, key: str, reason: str, remedy: str, value: object = None) -> Refusal:
-        """The error to raise for a key of this file."""
+        """Return the error to raise for a key of this file."""
         return Refusal(reason, remedy, file=self.path, key=key, value=value)

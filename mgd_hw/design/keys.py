@@ -1,4 +1,4 @@
-"""The one table of the keys of a design file: the reader, its messages and ``docs/reference/design-file.md`` follow from it."""
+"""Table of all keys of a design file, from which the reader, its messages and ``docs/reference/design-file.md`` follow."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _choices(names: Mapping[str, object]) -> str:
 
 
 def _owners(key: str) -> str:
-    """The optimisers that have a key, as the beginning of a sentence, such as "Momentum, nesterov"."""
+    """Return the optimisers that have a key, as the beginning of a sentence, such as "Momentum, nesterov"."""
     names = [name for name, keys in OPTIMIZER_KEYS.items() if key in keys]
     return ", ".join(names).capitalize() + (" only" if len(names) == 1 else "")
 
@@ -62,7 +62,7 @@ _CAST_MEANING = {
 
 
 _ROUNDED = {"activation": '"half-even"', "cost_change": '"half-even"', "gradient": '"floor"', "weight": '"stochastic"'}
-"""The rounding of each cast, where a design file leaves it out."""
+"""Default rounding of each cast."""
 _PERIOD, _SEED = "whole number, 1 to 2^24 - 1", "whole number, 0 to 2^63 - 1"
 _STEPS = whole_number(1, MAX_PERIOD, 1)
 _A_SEED = whole_number(0, MAX_SEED, 1)
@@ -72,7 +72,7 @@ _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
 _CODES = (*CODES, *FLOAT_CODES)
 _FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
 _Row = tuple[str, str, str, str, Reader]
-"""A key in its section: name, what it takes, value when left out, meaning, reader."""
+"""Fields of a key except its section: name, accepted values, default, meaning, reader."""
 
 _TOP: list[_Row] = [
     (
@@ -137,7 +137,7 @@ _PERTURBATION: list[_Row] = [
         "layerwise",
         "true or false",
         "false",
-        "Whether each layer is perturbed in a pass of its own, so that it sees no noise of the others." + _FLOAT_ONLY,
+        "Whether each layer is perturbed in a separate pass, without noise from the other layers." + _FLOAT_ONLY,
         boolean,
     ),
     (
@@ -185,7 +185,7 @@ _OPTIMIZER: list[_Row] = [
     ("corrected", "true or false", "true", f"{_owners('corrected')}: whether the bias of m and v is corrected.", boolean),
     ("k1", "whole number, 0 to 12", "3", f"{_owners('k1')}: β₁ = 1 − 2^−k₁; 0: without momentum, and its memory.", whole_number(0, 12, 3)),
     ("k2", "whole number, 1 to 12", "10", f"{_owners('k2')}: β₂ = 1 − 2^−k₂.", whole_number(1, 12, 10)),
-    ("refined", "true or false", "true", f"{_owners('refined')}: whether the bit behind the leading one is looked at.", boolean),
+    ("refined", "true or false", "true", f"{_owners('refined')}: whether the root also uses the bit behind the leading one.", boolean),
     ("format", "format", "gradient's, with k more integer bits, within 32", f"{_owners('format')}: format of m.", number_format),
     ("rounding", _choices(_ANY_ROUNDING), '"half-even"', f"{_owners('rounding')}: rounding of the cast into m.", one_of(_ANY_ROUNDING)),
     ("overflow", _choices(_OVERFLOW), '"saturate"', f"{_owners('overflow')}: overflow of the cast into m.", one_of(_OVERFLOW)),
@@ -250,7 +250,7 @@ _LEARNING: list[_Row] = [
         "normalise",
         "true or false",
         "false",
-        "Whether the mean of G over τ_θ is made as long as the true gradient (Oripov et al. 2025)." + _FLOAT_ONLY,
+        "Whether the mean of G over τ_θ is scaled to the length of the true gradient (Oripov et al. 2025)." + _FLOAT_ONLY,
         boolean,
     ),
     (
@@ -278,15 +278,15 @@ _LEARNING: list[_Row] = [
         "parts",
         "list of [layers, times]",
         "all layers together",
-        "How many layers, one after the other, are perturbed together, and how often each sample is, in place of `repeats` and "
-        "`perturbation.layerwise`." + _FLOAT_ONLY,
+        "Parts of the network: number of consecutive layers that are perturbed together, and number of perturbations per sample. "
+        "Replaces `repeats` and `perturbation.layerwise`." + _FLOAT_ONLY,
         layer_parts,
     ),
     (
         "groups",
         _COUNTED,
         "the batch",
-        "Weight perturbation only: into how many groups of samples a batch is divided, each with a perturbation of its own." + _FLOAT_ONLY,
+        "Weight perturbation only: number of groups of samples in a batch, each with a separate perturbation." + _FLOAT_ONLY,
         _COUNT,
     ),
     (
@@ -312,7 +312,8 @@ _EXTERNAL: list[_Row] = [
         "command",
         "text",
         "none",
-        "Program and arguments, as a shell splits them; it runs in the folder of the design file. Of network.layers only the ends count.",
+        "Program and arguments, as a shell splits them; it runs in the folder of the design file. Only the first and the last entry of "
+        "network.layers matter.",
         text,
     ),
     ("parameters", _COUNTED, "must be given", "P, the number of parameters that the program takes.", _COUNT),
@@ -367,7 +368,7 @@ _DATA: list[_Row] = [
     (
         "kind",
         _choices(dict.fromkeys(KIND_NAMES)),
-        "what the answers in the file are",
+        "derived from the answers in the file",
         "csv and npz only: whether the answers are classes, judged by accuracy, or real numbers, judged by RMSE and R². Words, booleans "
         "and one-hot rows are classes, numbers that are not whole are not; whole numbers are classes unless the network has one output "
         "and there are more than two of them.",
@@ -387,15 +388,15 @@ _DATA: list[_Row] = [
         "csv only: columns that are left out, such as an index. Numbers count from 0 in the file as it stands.",
         columns,
     ),
-    ("header", "true or false", "what the first line holds", "csv only: whether the first line names the columns.", boolean),
+    ("header", "true or false", "derived from the first line", "csv only: whether the first line names the columns.", boolean),
     (
         "delimiter",
         "one character",
-        "what separates the file's columns: a comma, semicolon, tab, vertical bar, or spaces",
+        "derived from the file: a comma, semicolon, tab, vertical bar, or spaces",
         "csv only: the character between two cells.",
         delimiter,
     ),
-    ("decimal", '"." or ","', "what the file's numbers have", "csv only: the decimal mark.", one_of({".": ".", ",": ","})),
+    ("decimal", '"." or ","', "derived from the numbers in the file", "csv only: the decimal mark.", one_of({".": ".", ",": ","})),
     (
         "scaling",
         _choices(members(Scaling)),
@@ -431,8 +432,8 @@ _DATA: list[_Row] = [
         "validation_fraction",
         "number, 0 to 0.9",
         "0",
-        "Part of the training samples that `mgd-hw compare --validate` keeps, and judges by in place of the test samples: to choose "
-        "settings without a look at those. Otherwise they are trained with.",
+        "Fraction of the training samples that `mgd-hw compare --validate` sets aside and judges by, so that settings can be chosen "
+        "without looking at the test samples. Without `--validate` they are used for training.",
         real_number(0, 0.9, 0.2),
     ),
     ("split_seed", _SEED, "0", "Seed of the choice of test and validation samples.", _A_SEED),
@@ -456,7 +457,7 @@ _COMPARE: list[_Row] = [
         "Number of steps that `mgd-hw compare` trains.",
         whole_number(1, 10**9, 100_000),
     ),
-    ("seeds", "whole number, 1 to 1000", "3", "Number of runs that `mgd-hw compare` takes the mean of.", whole_number(1, 1000, 3)),
+    ("seeds", "whole number, 1 to 1000", "3", "Number of runs over which `mgd-hw compare` averages.", whole_number(1, 1000, 3)),
     (
         "backprop_epochs",
         "whole number, 1 to 10^6",
@@ -498,7 +499,7 @@ _SECTIONS = {
 }
 
 KEYS = tuple(Key(section, *row) for section, rows in _SECTIONS.items() for row in rows)
-"""Every key of a design file, in the order of the documentation."""
+"""All keys of a design file, in the order of the documentation."""
 
 SECTIONS = tuple(dict.fromkeys(key.section for key in KEYS if key.section))
 """Names of the sections, the TOML tables of a design file."""

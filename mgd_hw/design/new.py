@@ -1,4 +1,4 @@
-"""The verb ``new``: a commented design file to start from."""
+"""The verb ``new``: write a commented design file to start from."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class New(Result):
     Attributes
     ----------
     design, task : str
-        Its name, and what it learns.
+        Name of the design; name of its task.
     files : tuple of Path
-        The design file first.
+        Paths of the files, with the design file first.
     data : Summary or None
-        What it learns; None where that could not be read.
+        Summary of the samples; None if they cannot be read.
     data_missing : str
-        Why it could not be read; "" where it was.
+        Reason why the samples cannot be read; "" if they can.
     notes : tuple of str
-        What the user should know of the design file, in sentences.
+        Remarks on the design file for the user, as sentences.
     """
 
     design: str
@@ -69,18 +69,18 @@ def new(
     name : str
         Name of the design, with or without ".toml"; a path puts its files into another directory.
     task : str
-        What it learns: a key of :data:`mgd_hw.data.TASKS`.
+        Name of the task, a key of :data:`mgd_hw.data.TASKS`.
     data : path or None
-        A csv file to learn from, with ``task`` "csv".
+        CSV file to learn from, if ``task`` is "csv"; None writes an example of one.
     label, drop : str or int, tuple of them
-        The column of its answers, and columns that are left out, by name or by number from 0.
+        Column of the answers; columns to leave out. Each is a name, or a number that counts from 0.
     force : bool
-        Whether files that are there already are written over.
+        Whether to overwrite existing files.
 
     Raises
     ------
     Refusal
-        If the name will not do, or a file is there already and ``force`` is false.
+        If the name or the data are invalid, or if a file exists and ``force`` is false.
     """
     path = Path(name)
     stem = path.name[: -len(".toml")] if path.name.endswith(".toml") else path.name

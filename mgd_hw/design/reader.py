@@ -1,4 +1,4 @@
-"""From the TOML text of a design file to a :class:`~mgd_hw.design.description.Design`."""
+"""Reader of design files, from TOML text to a :class:`~mgd_hw.design.description.Design`."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from python_ref.spec.error import DesignError, Refusal, naming
 __all__ = ["find", "load", "parse", "read_values", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
-"""Size of the largest design file that is read, in bytes."""
+"""Maximum size of a design file, in bytes."""
 
 RENAMED = {
     "perturbation.apart": "perturbation.layerwise",
     "learning.sparing": "learning.skip_dead_nodes",
     "outside": "external",
 }
-"""New names of keys and sections by their former names, which are refused."""
+"""Current names of renamed keys and sections, by their former names, which are refused."""
 
 
 def shipped() -> tuple[str, ...]:
-    """Names of the shipped designs."""
+    """Return the names of the shipped designs, sorted."""
     return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml")))
 
 
 def shipped_folder() -> Path:
-    """The folder of the shipped designs."""
+    """Return the folder of the shipped designs."""
     return Path(__file__).parent / "shipped"
 
 
 def find(design: str | Path) -> Path:
-    """The path of a design file, given by its path or by the name of a shipped design.
+    """Return the path of a design file, which is given by its path, with or without ".toml", or by the name of a shipped design.
 
     Raises
     ------
     Refusal
-        If there is none.
+        If there is no such file.
     """
     text = str(design)
     if not text.strip() or "\0" in text:
@@ -70,12 +70,12 @@ def find(design: str | Path) -> Path:
 
 
 def load(design: str | Path) -> Design:
-    """Read a design file, or the shipped design of that name.
+    """Read a design file, or the shipped design with this name.
 
     Raises
     ------
     Refusal
-        If there is none, or it does not describe a design that can be built.
+        If there is no such file, or if it does not describe a valid design.
     """
     path = find(design)
     try:
@@ -99,12 +99,12 @@ def load(design: str | Path) -> Design:
 
 
 def parse(text: str, path: str | Path) -> Design:
-    """Read the text of a design file; messages name ``path``, and relative paths in the file begin at its folder.
+    """Parse the text of a design file; ``path`` appears in messages, and its folder is the base of relative paths in the file.
 
     Raises
     ------
     Refusal
-        If it does not describe a design that can be built.
+        If the text does not describe a valid design.
     """
     path = Path(path)
     values = _collect(path, _toml(path, text))
@@ -114,7 +114,7 @@ def parse(text: str, path: str | Path) -> Design:
 
 @contextmanager
 def _marking_derived(values: Mapping[str, object]) -> Iterator[None]:
-    """Add to the refusal of a key that the file does not have that its value was derived."""
+    """Add to the refusal of a key that the file leaves out that its value was derived."""
     try:
         yield
     except DesignError as error:
@@ -124,12 +124,12 @@ def _marking_derived(values: Mapping[str, object]) -> Iterator[None]:
 
 
 def read_values(values: Mapping[str, object], where: str) -> dict[str, Any]:
-    """Our values of dotted keys and TOML values; messages say that they stand in ``where``.
+    """Check TOML values by dotted key, and return their converted values; messages name ``where`` as their source.
 
     Raises
     ------
     Refusal
-        If a key is unknown, or does not take its value.
+        If a key is unknown, or does not accept its value.
     """
     tree: dict[str, Any] = {}
     for dotted, value in values.items():
@@ -162,7 +162,7 @@ def _toml(path: Path, text: str) -> dict:
 
 
 def _collect(path: Path, tree: dict) -> dict[str, Any]:
-    """Our values of everything that a file gives, by dotted key; every key and value is checked."""
+    """Check all keys and values of a TOML document, and return the converted values by dotted key."""
     known = {key.dotted: key for key in KEYS}
     values: dict[str, Any] = {}
 
@@ -186,9 +186,9 @@ def _collect(path: Path, tree: dict) -> dict[str, Any]:
 
 
 def _unknown(path: Path, prefix: str, name: str, dotted: str) -> Refusal:
-    """The error for a key that no file has; it names the new name of a renamed key, or else the nearest key there is.
+    """Return the error for an unknown key, which suggests the current name of a renamed key, or else the most similar key.
 
-    Keys are compared by their last part; of equally near ones, the one in the same section is named.
+    Keys are compared by their last part. Among equally similar keys, one in the same section comes first.
     """
 
     def nearness(candidate: str) -> tuple[float, bool]:

@@ -1,4 +1,4 @@
-"""The page docs/reference/design-file.md, from the table of keys: ``python -m mgd_hw.design.reference`` prints it."""
+"""Generator of the page docs/reference/design-file.md from the table of keys: ``python -m mgd_hw.design.reference`` prints it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ __all__ = ["page"]
 _SECTIONS = {
     "": "At the top of the file",
     "network": "Dense layers or a network of the papers, and where its parameters start.",
-    "perturbation": "What is perturbed, by how much, by which signs.",
-    "schedule": "When things happen. Steps count from 0.",
+    "perturbation": "What is perturbed, by how much, and with which signs.",
+    "schedule": "Periods, the difference of costs, and the learning rate. Steps count from 0.",
     "optimizer": "What turns the accumulated gradient G into a change of the parameters.",
     "formats": "Number formats. `SQ4.12` is signed, with 4 integer bits (the sign included) and 12 fraction bits; `UQ0.8` is unsigned.",
     "formats.rounding": "What each narrowing does with the bits it drops. Only updates may be rounded stochastically.",
     "formats.overflow": "What each narrowing does with a value that does not fit.",
     "hardware": "The array of lanes.",
-    "learning": "How the float side learns, beyond what hardware does.",
+    "learning": "How the float model learns, beyond what hardware can do.",
     "external": (
         "A forward pass of your own in another process, such as one that drives a chip\n"
         "([a forward pass of your own](../guides/float.md#a-forward-pass-of-your-own)); software only."
     ),
-    "device": "What imperfect hardware would do to it, each effect by itself; applied to the float model, in software only.",
-    "data": "What is learned.",
-    "compare": "What `mgd-hw compare` does when its options do not say.",
+    "device": "Imperfections of hardware, each effect by itself, as the float model simulates them; software only.",
+    "data": "The task, and how its samples are read, scaled and split.",
+    "compare": "Defaults of `mgd-hw compare`, which its options override.",
 }
 
 _HEAD = """\
@@ -116,7 +116,7 @@ def _cell(text: str) -> str:
 
 
 def page() -> str:
-    """The page, in Markdown."""
+    """Return the page as Markdown."""
     parts = [_HEAD.replace("{shipped}", ", ".join(f"`{name}`" for name in shipped()))]
     for section in ("", *SECTIONS):
         title = f"## `[{section}]`\n\n{_SECTIONS[section]}" if section else f"## {_SECTIONS[section]}"

@@ -1,4 +1,4 @@
-"""The run that a design file describes: raw parameters, samples, and the order in which they are taken."""
+"""Training run that a design describes: raw parameters, samples, and the order of the samples."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["check_length", "run_of"]
 
 
 def run_of(design: Design, data: Data, steps: int) -> Run:
-    """The run that a design file describes: raw parameters, samples and their order, for so many steps.
+    """Return the run of ``steps`` steps that a design describes: raw parameters, samples and their order.
 
     Raises
     ------
     Refusal
-        If the run is longer than the perturbation code.
+        If the run is longer than the period of the perturbation code.
     """
     from python_ref.datasets import quantise
     from python_ref.fixed.machine import sample_number
@@ -36,7 +36,7 @@ def run_of(design: Design, data: Data, steps: int) -> Run:
 
 
 def check_length(design: Design, steps: int) -> None:
-    """Refuse a run in which the random signs would repeat."""
+    """Refuse a run in which the random signs repeat."""
     from python_ref.spec.design import code_period
 
     period = code_period(design.spec)

@@ -1,4 +1,4 @@
-"""The samples of a design, checked against its number formats and its cost."""
+"""Loading of the samples of a design, with checks against its number formats and its cost."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def load_design(design: Design, *, validate: bool = False, progress: Progress | 
     Parameters
     ----------
     design : Design
-        The design whose samples are loaded.
+        Design whose samples are loaded.
     validate : bool
-        Whether to judge by validation samples; see :func:`mgd_hw.data.load`.
+        Whether validation samples judge the runs; see :func:`mgd_hw.data.load`.
     progress : Progress or None
-        Receives a note of every warning; a result that shows the summary needs none.
+        Receives a note for each warning; None if the result shows the summary with its warnings.
 
     Raises
     ------
     Refusal
-        If the samples are not there, are not what the design says, or do not fit.
+        If the samples are missing, do not match the design, or do not fit its formats.
     """
     data = load(design.data, validate=validate, raw=design.raw)
     if design.float_only.cost == "cross-entropy":
@@ -42,7 +42,7 @@ def load_design(design: Design, *, validate: bool = False, progress: Progress | 
 
 
 def summary_or_reason(design: Design) -> tuple[Summary | None, str]:
-    """What was read of the samples of a design, and ""; or None, and why they cannot be read."""
+    """Return the summary of a design's samples and ""; or None and the reason why they cannot be read."""
     try:
         return load_design(design).summary, ""
     except Refusal as error:
@@ -50,7 +50,7 @@ def summary_or_reason(design: Design) -> tuple[Summary | None, str]:
 
 
 def _check_entropy(design: Design, data: Data) -> None:
-    """Check that the cross-entropy of a design has a meaning."""
+    """Refuse a design for which the cross-entropy has no meaning."""
     key, value = "learning.cost", "cross-entropy"
     if data.kind.name == "regression":
         reason = "the cross-entropy is of classes, and this is a regression"

@@ -1,4 +1,4 @@
-"""The design files that ``mgd-hw new`` writes: a shipped one under another name, or one for a csv file of the user's own."""
+"""Design files that ``mgd-hw new`` writes: a shipped one under another name, or one for a CSV file of the user."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ steps = 50_000
 def starter(
     name: str, task: str, folder: Path, data: Path | None, label: str | int | None = None, drop: tuple[str | int, ...] = ()
 ) -> Starter:
-    """The files to write for a new design: the design file, and for a csv task without data a small csv.
+    """Return the files to write for a new design: the design file, and an example CSV file for a csv task without data.
 
     Parameters
     ----------
@@ -66,14 +66,14 @@ def starter(
     folder : Path
         Folder that the files are written to.
     data : Path or None
-        Path of the user's csv file; None writes an example of one.
+        Path of the user's CSV file; None adds an example of one.
     label, drop : str or int, tuple of them
-        The column of its answers, and columns that are left out; see ``data.label`` and ``data.drop``.
+        Column of the answers; columns to leave out. See ``data.label`` and ``data.drop``.
 
     Raises
     ------
     Refusal
-        If the name or the data will not do.
+        If the name or the data are invalid.
     """
     if not re.fullmatch(NAME, name):
         raise Refusal(
@@ -122,7 +122,7 @@ def starter(
 
 
 def _notes(found: _Table, drop: tuple[str | int, ...]) -> Iterator[str]:
-    """What a design file for a csv file says because the file suggests it."""
+    """Yield a sentence for each setting of the design file that was guessed from the CSV file."""
     if found.label_why:
         yield f"Chosen: label = {_toml(found.label)}: {found.label_why}; `--label` or data.label says otherwise."
     yield f'Chosen: kind = "{found.kind}": {found.why}; data.kind says otherwise.'
@@ -133,14 +133,14 @@ def _notes(found: _Table, drop: tuple[str | int, ...]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Starter:
-    """A new design.
+    """Files of a new design.
 
     Attributes
     ----------
     files : dict of Path to str
-        Contents of the files by path, the design file first.
+        Contents of the files by path, with the design file first.
     notes : tuple of str
-        What the user should know of it, in sentences.
+        Remarks on the design file for the user, as sentences.
     """
 
     files: dict[Path, str]
@@ -149,20 +149,20 @@ class Starter:
 
 @dataclass(frozen=True)
 class _Table:
-    """What a design file for a csv file says of it.
+    """Settings of a design file that follow from its CSV file.
 
     Attributes
     ----------
     kind, why : str
-        Kind of task, and why.
+        Kind of task; reason for it.
     inputs, outputs : int
         Numbers of inputs and outputs of the network.
     label : str or int
         Column of the answers.
     drop : tuple of str or int
-        Columns that are left out, such as an index.
+        Columns to leave out, such as an index.
     label_why : str
-        Why this is the column of the answers; "" where the user says it.
+        Reason for the column of the answers; "" if the user names it.
     """
 
     kind: str
@@ -175,12 +175,12 @@ class _Table:
 
 
 def _look(data: Path, label: str | int | None, drop: tuple[str | int, ...]) -> _Table:
-    """What a csv file suggests.
+    """Read a CSV file, and return the settings that follow from it.
 
     Raises
     ------
     Refusal
-        If it cannot be read, or has too many classes.
+        If the file cannot be read, or has too many classes.
     """
     from mgd_hw.data.csv import read_csv
 
@@ -200,19 +200,19 @@ def _look(data: Path, label: str | int | None, drop: tuple[str | int, ...]) -> _
 
 
 def _assigned(key: str, value: object) -> str:
-    """An assignment in a design file, filled up with blanks to where its comment begins."""
+    """Return an assignment for a design file, padded with blanks to the column of its comment."""
     return f"{key} = {_toml(value)} ".ljust(32)
 
 
 def _toml(value: object) -> str:
-    """A value as it stands in a design file."""
+    """Return a value in the notation of TOML."""
     import tomlkit
 
     return tomlkit.item(value).as_string()
 
 
 def _example_csv() -> str:
-    """Three clouds of points in four dimensions, 50 each."""
+    """Return a CSV file of three clusters in four dimensions, with 50 points each."""
     generator = np.random.default_rng(7)
     centres = np.array([[1.0, 1.0, 4.0, 2.0], [3.0, 1.5, 1.0, 3.0], [2.5, 4.0, 2.0, 0.5]])
     lines = ["a,b,c,d,class"]

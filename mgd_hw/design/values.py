@@ -1,4 +1,4 @@
-"""What a key of a design file is, and the readers of its values: from a TOML value to ours, or a refusal."""
+"""Definition of a key of a design file, and readers that check and convert TOML values."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ __all__ = [
 NAME = r"[A-Za-z0-9_]{1,64}"
 """Pattern of a design's name, which becomes part of a Verilog module's name."""
 MAX_RATES = 256
-"""Largest number of entries of a learning-rate schedule."""
+"""Maximum number of entries of a learning-rate schedule."""
 MAX_SEED = (1 << 63) - 1
-"""Largest seed a design file may give."""
+"""Largest seed that a design file may give."""
 
 
 class InvalidValue(Refusal):
-    """A value that its key does not take.
+    """Refusal of a value that its key does not accept.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class InvalidValue(Refusal):
 
 
 Reader = Callable[[object], Any]
-"""A function from a TOML value to ours, which raises :class:`InvalidValue` for a value that it does not take."""
+"""Function that converts a TOML value, and raises :class:`InvalidValue` for a value that it does not accept."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,17 @@ class Key:
     Attributes
     ----------
     section : str
-        The TOML table that the key stands in; ``""`` for the top of the file.
+        TOML table that contains the key; ``""`` for the top of the file.
     name : str
         Name of the key in its table.
     takes : str
-        The values that the key takes, in words.
+        Description of the values that the key accepts.
     default : str
-        The value where the key is left out, or how it follows from other keys.
+        Default value, or how it follows from other keys.
     meaning : str
-        What the key sets, in a sentence.
+        Description of what the key sets, as a sentence.
     read : callable
-        Reader from the TOML value to ours; it raises :class:`InvalidValue`.
+        Reader that converts the TOML value; it raises :class:`InvalidValue`.
     """
 
     section: str
@@ -96,12 +96,12 @@ class Key:
 
     @property
     def dotted(self) -> str:
-        """Section and name, such as ``"network.layers"``."""
+        """Dotted name of the key with its section, such as ``"network.layers"``."""
         return f"{self.section}.{self.name}" if self.section else self.name
 
 
 def whole_number(low: int, high: int, example: object) -> Reader:
-    """Reader of whole numbers from ``low`` to ``high``; the message suggests ``example``."""
+    """Return a reader of whole numbers from ``low`` to ``high``, whose message suggests ``example``."""
 
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -113,7 +113,7 @@ def whole_number(low: int, high: int, example: object) -> Reader:
 
 
 def real_number(low: float, high: float, example: object) -> Reader:
-    """Reader of real numbers from ``low`` to ``high``; the message suggests ``example``."""
+    """Return a reader of real numbers from ``low`` to ``high``, whose message suggests ``example``."""
 
     def read(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
@@ -124,7 +124,7 @@ def real_number(low: float, high: float, example: object) -> Reader:
 
 
 def one_of(names: Mapping[str, object]) -> Reader:
-    """Reader of one of the names, which returns what the name stands for."""
+    """Return a reader that converts one of the names to its value in ``names``."""
 
     def read(value: object) -> object:
         if not isinstance(value, str) or value not in names:
@@ -137,26 +137,26 @@ def one_of(names: Mapping[str, object]) -> Reader:
 
 
 def members(kind: type[Enum], *but: Enum) -> dict[str, object]:
-    """The members of an enumeration by the text that stands for them, except those listed in ``but``."""
+    """Return the members of an enumeration by their values, except those listed in ``but``."""
     return {member.value: member for member in kind if member not in but}
 
 
 def boolean(value: object) -> bool:
-    """``true`` or ``false``."""
+    """Read ``true`` or ``false``."""
     if not isinstance(value, bool):
         raise InvalidValue("it must be true or false", "Write true or false, without quotation marks.")
     return value
 
 
 def text(value: object) -> str:
-    """Text that is not blank."""
+    """Read a text that is not blank."""
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise InvalidValue("it must be text", "Write it between quotation marks.")
     return value
 
 
 def number_format(value: object) -> Fixed:
-    """A fixed-point format, such as ``SQ4.12``."""
+    """Read a fixed-point format, such as ``SQ4.12``."""
     if not isinstance(value, str):
         raise InvalidValue("a format is text", 'Write it as "SQ4.12" (signed, 4 integer bits with the sign, 12 fraction bits) or "UQ0.8".')
     try:
@@ -169,7 +169,7 @@ def number_format(value: object) -> Fixed:
 
 
 def design_name(value: object) -> str:
-    """The name of a design; see :data:`NAME`."""
+    """Read the name of a design, which must match :data:`NAME`."""
     if not isinstance(value, str) or not re.fullmatch(NAME, value):
         raise InvalidValue(
             "it becomes part of a Verilog module's name: letters, digits and underscores, at most 64", 'Write "my_net", say.'
@@ -178,7 +178,7 @@ def design_name(value: object) -> str:
 
 
 def layer_sizes(value: object) -> tuple[int, ...]:
-    """The number of inputs, then the number of neurons of each layer."""
+    """Read a list of the number of inputs and the number of neurons of each layer."""
     remedy = "Give the number of inputs, then the neurons of each layer, such as [64, 32, 10]."
     if not isinstance(value, list) or not 2 <= len(value) <= MAX_LAYERS + 1:
         raise InvalidValue(f"it must be a list of 2 to {MAX_LAYERS + 1} whole numbers", remedy)
@@ -192,7 +192,7 @@ _PARTS_REMEDY = "Write [[1, 1], [2, 8]], say: the first layer once, the next two
 
 
 def layer_parts(value: object) -> tuple[tuple[int, int], ...]:
-    """Pairs of how many layers are perturbed together, and how often."""
+    """Read a list of pairs: number of layers that are perturbed together, and number of their perturbations."""
     form = "it must be a list of pairs of whole numbers from 1: how many layers are perturbed together, and how often"
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_LAYERS:
         raise InvalidValue(form, _PARTS_REMEDY)
@@ -204,7 +204,7 @@ def layer_parts(value: object) -> tuple[tuple[int, int], ...]:
 
 
 def layer_factors(value: object) -> tuple[float, ...]:
-    """One factor on the learning rate for each layer."""
+    """Read a list of factors on the learning rate, one per layer."""
     number = real_number(0, 1024, 1)
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_LAYERS:
         raise InvalidValue("it must be a list of numbers, one for each layer", "Write [0.1, 1.0], say.")
@@ -212,7 +212,7 @@ def layer_factors(value: object) -> tuple[float, ...]:
 
 
 def log2_of_power_of_two(value: object) -> int:
-    """log₂ of ``"2^-6"``, or of a number that is a power of two."""
+    """Read a power of two, as a number or as text such as ``"2^-6"``, and return its log₂."""
     if isinstance(value, str) and (match := re.fullmatch(r"\s*2\s*(?:\^|\*\*)\s*([+-]?\d{1,3})\s*", value)):
         return int(match[1])
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
@@ -230,7 +230,7 @@ _RATE_FORM = (
 
 
 def learning_rates(value: object) -> tuple[tuple[int, int], ...]:
-    """Pairs (step, log₂ η) of a learning-rate schedule; one number is a schedule of one entry."""
+    """Read the pairs (step, log₂ η) of a learning-rate schedule; a single number is a schedule with one entry."""
     remedy = "Write -8, or [[0, -8], [100000, -10]], say."
     pairs: list[Any] = value if isinstance(value, list) else [[0, value]]
     if len(pairs) > MAX_RATES:
@@ -243,7 +243,7 @@ def learning_rates(value: object) -> tuple[tuple[int, int], ...]:
 
 
 def memory(value: object) -> str:
-    """The kind of memory that holds the parameters; only ``block`` is built."""
+    """Read the kind of memory that holds the parameters; only ``block`` is implemented."""
     if value in ("single-port", "spram"):
         raise InvalidValue(
             "single-port memories are not built: parameters live in dual-port block memory",
@@ -253,33 +253,33 @@ def memory(value: object) -> str:
 
 
 def column(value: object) -> str | int:
-    """The name or the number of a column of a csv file."""
+    """Read the name or the number of a column of a CSV file."""
     if isinstance(value, bool) or not isinstance(value, (str, int)) or (isinstance(value, int) and abs(value) > 10_000):
         raise InvalidValue("it must be the name or the number of a column", 'Write "label", or 0 for the first column, or -1 for the last.')
     return value
 
 
 def columns(value: object) -> tuple[str | int, ...]:
-    """A list of names or numbers of columns."""
+    """Read a list of names or numbers of columns."""
     if not isinstance(value, list) or not value:
         raise InvalidValue("it must be a list of names or numbers of columns", 'Write ["id"], say, or [0] for the first column.')
     return tuple(column(each) for each in value)
 
 
 def label(value: object) -> Label:
-    """The column of the answers, or a list of them."""
+    """Read the column of the answers, or a list of such columns."""
     return columns(value) if isinstance(value, list) else column(value)
 
 
 def delimiter(value: object) -> str:
-    """The one character between two cells of a csv file."""
+    """Read the character that separates the cells of a CSV file."""
     if not isinstance(value, str) or len(value) != 1 or value in '"\r\n' or value.isalnum():
         raise InvalidValue("it must be one character, not a letter, a digit or a quotation mark", 'Write ";", say, or "\\t" for a tab.')
     return value
 
 
 def target_values(value: object) -> tuple[float, float]:
-    """Two numbers: the target of the wrong classes, and the larger one of the right class."""
+    """Read two numbers: the target of the wrong classes, and the larger target of the right class."""
     number = real_number(-1024, 1024, 0)
     if not isinstance(value, list) or len(value) != 2:
         raise InvalidValue("it must be a list of two numbers: the target of the wrong classes, and of the right one", "Write [0, 1], say.")

@@ -1,4 +1,5 @@
-"""Training on a core at the end of a link, which is a board or a virtual board.
+"""Training of a core over a link, on a board or on a virtual board.
 
-``train`` and ``serve`` are verbs. ``session`` is a host's side of a training, and ``checkpoint`` where it goes on after an interrupt.
+``train`` and ``serve`` are verbs. ``session`` implements the host's side of a training, and ``checkpoint`` the file from which a training
+resumes after an interrupt.
 """

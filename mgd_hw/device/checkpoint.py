@@ -1,4 +1,4 @@
-"""Where a training stands, as a file: all that a core has to be given to go on, bit for bit."""
+"""Checkpoint file of a training: everything that a core needs to continue it bit for bit."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from python_ref.trace import Run
 __all__ = ["CHECKPOINT", "Checkpoint", "RunDigest"]
 
 CHECKPOINT = "checkpoint.npz"
-"""Name of the file."""
+"""Name of the checkpoint file in the results directory."""
 
 
 class RunDigest:
-    """Digests of a run as far as it has come: design with its rates and periods, seed, start, data, and the samples taken so far.
+    """Digests of a run up to any step: its design with rates and periods, seed, initial parameters, data, and the samples taken so far.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class RunDigest:
 
     @property
     def origin(self) -> str:
-        """Its digest before the first step: all of it but the samples taken."""
+        """Digest before the first step, which covers no samples taken."""
         return self.at(0)
 
     def at(self, step: int) -> str:
-        """Its digest before a step."""
+        """Return the digest before a step, as 16 hexadecimal digits."""
         found = self._start.copy()
         if step:
             found.update(np.ascontiguousarray(self.run.order[: sample_number(self.run.spec, step - 1) + 1], dtype="<i8").tobytes())
@@ -53,18 +53,18 @@ class RunDigest:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A training before a step at which all periods begin.
+    """State of a training before a step at which all periods of its schedule begin.
 
     Attributes
     ----------
     step : int
         Number of training steps completed before the checkpoint.
     origin, digest : str
-        Of the run before its first step, and up to this one.
+        Digest of the run before its first step, and before this step.
     memories : mapping of str to array of int64, shape (P,)
-        Raw contents by name, in the canonical order of parameters.
+        Raw contents of each memory by name, in the canonical order of parameters.
     counters : mapping of str to int
-        What the core had counted, cycles included.
+        Counters of the core since step 0, including its cycles.
     seconds : float
         Time spent training up to this step, earlier sessions included, in seconds.
     """
@@ -77,7 +77,7 @@ class Checkpoint:
     seconds: float = 0.0
 
     def write(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the checkpoint to a file atomically."""
         arrays = {f"memory.{name}": values for name, values in self.memories.items()}
         arrays |= {f"counter.{name}": np.array(value, dtype=np.int64) for name, value in self.counters.items()}
         content = io.BytesIO()
@@ -86,12 +86,12 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path, digests: RunDigest) -> Checkpoint:
-        """Read one of a run.
+        """Read a checkpoint of a run from a file.
 
         Raises
         ------
         Refusal
-            If there is none, or it is another run's.
+            If there is no such file, if it is not a checkpoint, or if it belongs to another run.
         """
         try:
             with zipfile.ZipFile(path):
@@ -106,17 +106,18 @@ class Checkpoint:
                     float(arrays["seconds"]),
                 )
         except FileNotFoundError:
-            raise Refusal("there is no checkpoint to go on from", "Leave --resume out, or name the directory with -o.", file=path) from None
+            remedy = "Leave --resume out, or name the directory with -o."
+            raise Refusal("there is no checkpoint to resume from", remedy, file=path) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             said = str(error).split("\n")[0]
-            raise Refusal(f"it is no checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
+            raise Refusal(f"it is not a checkpoint ({said})", "Leave --resume out to begin anew.", file=path) from None
         steps = digests.run.steps
         same = found.origin == digests.origin
         if same and found.step > steps:
-            raise Refusal(f"it stands at step {found.step:,}, and the run ends at {steps:,}", "Give more --steps.", file=path)
+            raise Refusal(f"it was written at step {found.step:,}, and the run ends at {steps:,}", "Give more --steps.", file=path)
         if not same or found.digest != digests.at(found.step):
-            reason = "it is of another run: the design, its seed, its start or its data have changed since"
-            raise Refusal(reason, "Undo that, or leave --resume out to begin anew.", file=path)
+            reason = "it belongs to another run: the design, its seed, its initial parameters or its data have changed since"
+            raise Refusal(reason, "Undo the change, or leave --resume out to begin anew.", file=path)
         return found
 
 

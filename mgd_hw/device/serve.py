@@ -1,4 +1,4 @@
-"""The verb ``serve``: a virtual board behind a serial port, until a signal ends it."""
+"""The verb ``serve``: run a virtual board behind a pseudo-terminal until a signal ends it."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 __all__ = ["VIRTUAL", "Served", "ending_signals", "serve", "virtual_board"]
 
 VIRTUAL = "virtual"
-"""The link to a virtual board that a command starts and ends; also its folder."""
+"""Name of the link to a virtual board that the command itself runs; also the name of the board's folder."""
 
 
 @dataclass(frozen=True)
 class Served(Result):
-    """A virtual board that runs.
+    """Running virtual board, as ``serve`` reports it.
 
     Attributes
     ----------
     design, digest : str
-        Name of the design, digest of its structure.
+        Name of the design; digest of its specification.
     port : str
         Path of the pseudo-terminal that stands for the board's serial port.
     link : str
-        The same as ``mgd-hw train --link`` takes it.
+        Link to that port, in the form that ``mgd-hw train --link`` takes.
     divisor : int
-        Cycles per bit of its line.
+        Clock cycles per bit of the board's serial line.
     """
 
     design: str
@@ -74,15 +74,15 @@ def serve(
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before.
     ready : callable
-        Receives the result once the board runs.
+        Function that receives a ``Served`` once the board runs.
     divisor : int
-        Cycles per bit of the board's serial line.
+        Clock cycles per bit of the board's serial line.
     verilog : path or None
-        A file to run in place of the Verilog just generated.
+        Verilog file to run instead of the generated one.
     out : path or None
-        Directory in which the board is compiled.
+        Directory in which the board is compiled; None for one named after the design.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives progress reports; None discards them.
     """
     progress, design = progress or NullProgress(), built(design)
     given = None if verilog is None else verilog_file(Path(verilog))
@@ -99,20 +99,20 @@ def serve(
 
 @contextmanager
 def virtual_board(design: Design, divisor: int, directory: Path, progress: Progress, verilog: Path | None = None) -> Iterator[VirtualBoard]:
-    """A virtual board of a design, built in ``directory``/virtual, where it is found the next time.
+    """Run a virtual board of a design within a block; its program is compiled in ``directory``/virtual, and reused by the next call.
 
     Parameters
     ----------
     design : Design
         Design whose core the board runs.
     divisor : int
-        Cycles per bit of its line.
+        Clock cycles per bit of the board's serial line.
     directory : Path
         Directory in which the subdirectory ``virtual`` holds the compiled board.
     progress : Progress
         Receives messages about the progress of generating and compiling.
     verilog : Path or None
-        A file to run in place of the Verilog just generated; its module and ports must have the same names.
+        Verilog file to run instead of the generated one; its module and ports must have the same names.
     """
     from rtl_gen.serial.linked import emit_linked
     from sim.virtual import VirtualBoard, build_virtual
@@ -125,7 +125,7 @@ def virtual_board(design: Design, divisor: int, directory: Path, progress: Progr
             progress.status(f"Generating {design.name}, with its serial line.")
             verilog = place / "linked.v"
             verilog.write_text(emit_linked(design.spec, divisor), encoding="utf-8")
-        progress.status("Compiling the virtual board, unless that is done.")
+        progress.status("Compiling the virtual board, unless it is compiled already.")
         program = build_virtual(verilog, f"{design.spec.module}_linked", place, notify=progress.status)
     except BaseException:
         if not existed:
@@ -137,7 +137,10 @@ def virtual_board(design: Design, divisor: int, directory: Path, progress: Progr
 
 @contextmanager
 def ending_signals() -> Iterator[threading.Event]:
-    """An event that what asks to end sets (:data:`rtl_gen.toolchain.child.ENDING`); the second of them interrupts at once."""
+    """Yield an event that the first ending signal sets (:data:`rtl_gen.toolchain.child.ENDING`); a second one raises KeyboardInterrupt.
+
+    Outside of the main thread, which alone receives signals, the event is never set.
+    """
     asked = threading.Event()
 
     def handle(number: int, frame: object) -> None:

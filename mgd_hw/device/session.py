@@ -1,8 +1,9 @@
-"""A training over a link: the same on a board and on one made of software.
+"""Training of a core over a link, which is the same for a board and for a virtual board.
 
-The core is set up where the run begins, or where it was left; samples go ahead of it, block by block; after each block its counters
-and signatures are read, and compared with the model's, if that is wanted. Now and then, and whenever it must end, its memories are
-read and kept: from there it goes on, bit for bit, after an interrupt or over a link that comes back.
+A session sets the core up at the first step of the run or at a checkpoint, and then trains it in blocks of steps, streaming samples ahead
+of the core. After each block it reads the counters and signatures, and can compare them with the fixed model's. From time to time, and at
+the end, it reads the memories and writes a checkpoint. From there the training resumes bit for bit, after an interrupt or when a lost link
+is open again.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Session", "read_memories", "read_registers"]
 
 BLOCK_SECONDS = 1.0
-"""About as long as a block of steps takes."""
+"""Target duration of a block of steps, in seconds."""
 
 MARK_SECONDS = 10.0
-"""Least time between two checkpoints, unless the training ends; reading takes at most a tenth of it."""
+"""Minimum time between two checkpoints, except at the end, in seconds; it is longer if reading the memories takes over a tenth of it."""
 
 
 def read_registers(link: SerialLink, names: tuple[str, ...]) -> dict[str, int]:
-    """Registers, read at one go, as unsigned numbers."""
+    """Read registers in one exchange, and return their values by name, as unsigned numbers."""
     registers = [register_map(link.spec)[name] for name in names]
     (words,) = link.ask([((), [register.address + word for register in registers for word in range(register.words)])])
     found, place = {}, 0
@@ -50,7 +51,7 @@ def read_registers(link: SerialLink, names: tuple[str, ...]) -> dict[str, int]:
 
 
 def read_memories(link: SerialLink) -> dict[str, np.ndarray]:
-    """All memories by name: raw (int64, shape (P,)), in the canonical order."""
+    """Read all memories, and return their raw contents by name (int64, shape (P,), in the canonical order of parameters)."""
     spec, registers = link.spec, register_map(link.spec)
     select, address, data = (registers[name].address for name in ("select", "address", "data"))
 
@@ -65,7 +66,7 @@ def read_memories(link: SerialLink) -> dict[str, np.ndarray]:
 
 
 class Model:
-    """The fixed model beside the core, in a thread of its own.
+    """Fixed model that runs in a thread at the same time as the core, for the comparison of the two.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ class Model:
         self._state = run.initial_state()
         self._pool = ThreadPoolExecutor(1)
         self._future: Future[State] | None = None
-        self._steps(self._state, min(1, run.steps), signatures=True)  # compiles it
+        self._steps(self._state, min(1, run.steps), signatures=True)  # compiles the model
 
     def _steps(self, state: State, count: int, *, signatures: bool) -> State:
         from python_ref.fixed.fast import train
@@ -87,7 +88,10 @@ class Model:
         return train(run.spec, state, run.inputs, run.targets, run.order, count, signatures=signatures).state
 
     def begin(self, state: State | None, step: int) -> State:
-        """Stand before a step, from a state before it (None: the beginning), counters and signatures cleared; return where."""
+        """Advance to the state before a step, with counters and signatures cleared, and return it.
+
+        The model starts from ``state``, which must not be later than the step; None stands for the initial state.
+        """
         if self._future is not None:
             self._future.exception()
             self._future = None
@@ -98,23 +102,23 @@ class Model:
         return self._state
 
     def advance(self, count: int) -> None:
-        """Begin with so many steps more."""
+        """Start to compute the next ``count`` steps in the thread."""
         self._future = self._pool.submit(self._steps, self._state, count, signatures=True)
 
     def state(self) -> State:
-        """Where it stands, once these are done."""
+        """Wait for the thread, and return the state after its steps."""
         if self._future is not None:
             self._state, self._future = self._future.result(), None
         return self._state
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread of the model."""
         self._pool.shutdown(cancel_futures=True)
 
 
 @dataclass
 class Session:
-    """A training, and what has come of it so far.
+    """One training of a core over a link, with its results so far.
 
     Parameters
     ----------
@@ -125,42 +129,42 @@ class Session:
     path : Path
         File that checkpoints are written to.
     begun : Checkpoint or None
-        Where it goes on; None: it begins.
+        Checkpoint to resume from; None starts at the first step.
     model : Model or None
         Fixed-point model that the core is compared with; None trains without a comparison.
     progress : Progress
         Receives messages about the progress of the training.
     stopping : callable
-        Whether to end at the next occasion.
+        Function that returns true to end the training after the current block.
     reconnect : float
-        Seconds for which a link that is lost is waited for.
+        Time to try to reopen a lost link, in seconds.
     block_steps : int or None
-        Steps of a block; None: as many as take about a second.
+        Number of steps of a block; None for as many as take about a second.
     classes : bool
-        Whether an answer is right or wrong, so that progress tells the share of right ones.
+        Whether answers are classes, so that progress messages include the share of correct ones.
     digests : RunDigest or None
-        Of the run, if they are known: they take a second where there are many samples.
+        Digests of the run; None computes them, which takes about a second if there are many samples.
 
     Attributes
     ----------
     mark : Checkpoint
-        The last one: where the training goes on if it is cut off now.
+        Latest checkpoint, from which the training resumes if it is cut off now.
     done : int
         Number of steps trained since step 0, earlier sessions included.
     verified, mismatches : int
-        Values compared with the model's, and those that differ.
+        Number of values compared with the model's, and number of those that differ.
     difference : str
-        The first of them; "" if none.
+        Description of the first difference; "" if there is none.
     outages : int
-        Times that the link was lost, and came back.
+        Number of times that the link was lost and opened again.
     interrupted : bool
-        It was ended before the last step.
+        Whether the training was ended before the last step.
     active : float
-        Seconds spent training since this session began.
+        Time spent training blocks in this session, in seconds.
     trained, sent, samples : int
-        Steps, bytes to the device and samples of that time.
+        Steps, bytes sent to the device, and samples during that time.
     cycles : int
-        Of the core, likewise.
+        Clock cycles of the core during that time.
     """
 
     run: Run
@@ -197,35 +201,35 @@ class Session:
         self._base = self.mark
         self._base_state = self._mark_state = None if self.model is None else self.model.begin(None, self.mark.step)
         self._packed = self._pack()
-        self._rate = 0.0
+        self._speed = 0.0  # steps per second
         self._names = (*COUNTERS, "cycles", "cost", *(("signature",) if spec.hardware.signature else ()))
 
     def _pack(self) -> np.ndarray:
-        """Each sample as it goes over the line (uint8, shape (samples, bytes))."""
+        """Return the samples as they are sent over the line (uint8, shape (samples, bytes))."""
         spec, rows = self.run.spec, np.concatenate([self.run.inputs, self.run.targets], axis=1)
         parts = [pack_samples(spec, rows[first : first + 4096]) for first in range(0, len(rows), 4096)]
         return np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(rows), sample_bytes(spec))
 
     @property
     def period(self) -> int:
-        """Steps after which all periods begin again, so that there can be a checkpoint."""
+        """Least common multiple of the schedule's periods, in steps; a checkpoint is possible after each multiple of it."""
         schedule = self.run.spec.schedule
         return math.lcm(schedule.perturbation_period, schedule.sample_period, schedule.update_period)
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs from the model, so far."""
+        """Whether every value compared so far equals the model's."""
         return not self.mismatches
 
-    # -- the link comes and goes ---------------------------------------------------------------------------------------
+    # -- Link ----------------------------------------------------------------------------------------------------------
 
     def train(self) -> None:
-        """Train to the last step, or until told to stop, or something differs from the model.
+        """Train up to the last step, until ``stopping`` returns true, or until a value differs from the model's.
 
         Raises
         ------
         PortError, LinkLost, WrongCore
-            If the link cannot be opened at first, or leads to another core; or if it stays lost.
+            If the link cannot be opened at first, leads to another core, or is lost and cannot be opened again.
         Refusal
             If the core makes no progress.
         """
@@ -233,11 +237,11 @@ class Session:
             self._train_across_outages()
         except LinkLost as error:
             if self.mark.step:
-                error.remedy += f" Steps up to {self.mark.step:,} are kept: --resume goes on from there."
+                error.remedy += f" Steps up to {self.mark.step:,} are kept: --resume continues from there."
             raise
 
     def _train_across_outages(self) -> None:
-        """Train to the end; go on from the last checkpoint each time the link has been lost and is back."""
+        """Train to the end; each time a lost link is open again, resume from the latest checkpoint."""
         link, failures = self.connect(), 0
         while True:
             marked = self.mark.step
@@ -252,27 +256,27 @@ class Session:
             except LinkLost as error:
                 failures = 0 if self.mark.step > marked else failures + 1
                 if self.stopping():
-                    self._fall_back()
+                    self._end_at_checkpoint()
                     return
                 if failures > 5:
-                    error.reason += f"; and that {failures} times since step {self.mark.step:,}"
+                    error.reason += f"; this has happened {failures} times since step {self.mark.step:,}"
                     raise
-                self.progress.status(f"{error.reason}. Training goes on from step {self.mark.step:,} when the link is back.")
+                self.progress.status(f"{error.reason}. Training resumes from step {self.mark.step:,} when the link is open again.")
             again = self._wait_for_link()
             if again is None:
-                self._fall_back()
+                self._end_at_checkpoint()
                 return
             link = again
             self.outages += 1
 
-    def _fall_back(self) -> None:
-        """End where the last checkpoint is, with what it keeps."""
+    def _end_at_checkpoint(self) -> None:
+        """End the training at the latest checkpoint, with the memories that it holds."""
         self.interrupted = True
         self.done = self.mark.step
         self.final = dict(self.mark.memories)
 
     def _wait_for_link(self) -> SerialLink | None:
-        """The link, opened again; None if told to stop before."""
+        """Open a lost link again, and return it; return None if the training is to stop first."""
         until = time.monotonic() + self.reconnect
         while True:
             try:
@@ -282,11 +286,11 @@ class Session:
             if self.stopping():
                 return None
             if time.monotonic() > until:
-                raise LinkLost(f"The link has not come back for {self.reconnect:g} s ({lost.reason})", lost.remedy)
+                raise LinkLost(f"The link could not be opened again within {self.reconnect:g} s ({lost.reason})", lost.remedy)
             time.sleep(0.5)
 
     def _set_up(self, link: SerialLink) -> None:
-        """Put the core to where the last checkpoint is."""
+        """Load the latest checkpoint into the core, and set the model to the same step."""
         spec, mark = self.run.spec, self.mark
         host.set_periods(spec, link)
         for memory in spec.memories:
@@ -298,10 +302,10 @@ class Session:
         if self.model is not None:
             self._base_state = self.model.begin(self._mark_state, mark.step)
 
-    # -- training ------------------------------------------------------------------------------------------------------
+    # -- Training ------------------------------------------------------------------------------------------------------
 
     def _train(self, link: SerialLink) -> None:
-        """Blocks, until the end."""
+        """Train blocks until the training ends, and write checkpoints from time to time."""
         title = f"Training {self.run.spec.name}"
         marked, cost_of_mark = time.monotonic(), 0.0
         while self.done < self.run.steps and self.equal and not self.stopping():
@@ -310,7 +314,7 @@ class Session:
             self._compare_block(found)
             now = time.monotonic()
             if now - marked > max(MARK_SECONDS, 10 * cost_of_mark) and self.done % self.period == 0 and self.done < self.run.steps:
-                self._keep(read_memories(link))
+                self._write_checkpoint(read_memories(link))
                 cost_of_mark = time.monotonic() - now
                 marked = time.monotonic()
         self.interrupted = self.done < self.run.steps and self.equal
@@ -318,15 +322,16 @@ class Session:
             self._finish(link)
 
     def _block_steps(self) -> int:
-        """Steps of the next block; one ends wherever all periods do."""
-        wanted, period = self.block_steps or (max(1, int(self._rate * BLOCK_SECONDS)) if self._rate else 16), self.period
+        """Return the number of steps of the next block; a block that crosses a multiple of ``period`` also ends at one."""
+        wanted = self.block_steps or (max(1, int(self._speed * BLOCK_SECONDS)) if self._speed else 16)
+        period = self.period
         to_boundary = period - self.done % period
         wanted = to_boundary + (wanted - to_boundary) // period * period if wanted > to_boundary else min(wanted, to_boundary)
         return min(wanted, self.run.steps - self.done)
 
     def _block(self, link: SerialLink, count: int) -> dict[str, int]:
-        """Train a block; what the core says of itself since it was set up."""
-        spec, before, began, sent = self.run.spec, self._counted(), time.monotonic(), link.statistics.sent
+        """Train a block of steps, and return the core's registers, which count from its setup."""
+        spec, before, began, sent = self.run.spec, self._counts_since_setup(), time.monotonic(), link.statistics.sent
         if self.model is not None:
             self.model.advance(count)
         for start, steps in host.runs(spec, self.done, count):
@@ -336,7 +341,8 @@ class Session:
             host.train(spec, link, start, steps)
         found = read_registers(link, self._names)
         if found["steps"] != self.done + count - self._base.step:
-            raise link.lost(f"The core has lost count of the steps: it says {found['steps']:,}. It was reset, or switched off and on")
+            expected = self.done + count - self._base.step
+            raise link.lost(f"The core counts {found['steps']:,} steps, not {expected:,}: it was reset, or switched off and on")
         seconds = time.monotonic() - began
         self._block_start = self.done
         self.done += count
@@ -345,20 +351,20 @@ class Session:
         self.sent += link.statistics.sent - sent
         self._last = found
         self.cycles += found["cycles"] - before["cycles"]
-        self._judge(found, before)
-        self._rate = min(8 * self._rate, count / seconds) if self._rate else count / seconds
+        self._update_scores(found, before)
+        self._speed = min(8 * self._speed, count / seconds) if self._speed else count / seconds
         return found
 
     def _samples_of(self, start: int, steps: int) -> np.ndarray:
-        """Samples that so many steps take."""
+        """Return the indices of the samples that ``steps`` steps take, beginning with step ``start``."""
         period = self.run.spec.schedule.sample_period
         return self.run.order[-(-start // period) : (start + steps - 1) // period + 1]
 
-    def _counted(self) -> Mapping[str, int]:
-        """What the core had counted since it was set up."""
+    def _counts_since_setup(self) -> Mapping[str, int]:
+        """Return the registers read after the last block, or zeros if there was none since the core was set up."""
         return self._last if self.done > self._base.step else dict.fromkeys(self._names, 0)
 
-    def _judge(self, found: Mapping[str, int], before: Mapping[str, int]) -> None:
+    def _update_scores(self, found: Mapping[str, int], before: Mapping[str, int]) -> None:
         spec, taken = self.run.spec, len(self._samples_of(self.done - (found["steps"] - before["steps"]), found["steps"] - before["steps"]))
         self.cost = math.ldexp(found["cost"] & (1 << 64) - 1, -spec.cost_format.fraction_bits) / spec.network.n_out
         if taken:
@@ -367,18 +373,18 @@ class Session:
     def _note(self, link: SerialLink) -> str:
         right = "" if math.isnan(self.right) or not self.classes else f", {100 * self.right:.0f} % right"
         errors = link.statistics.errors
-        mended = f", {errors:,} line errors mended" if errors else ""
-        return f"step {self.done:,}, {self._rate:,.0f} steps/s, cost {self.cost:.4f}{right}{mended}"
+        repaired = f", {errors:,} line errors repaired" if errors else ""
+        return f"step {self.done:,}, {self._speed:,.0f} steps/s, cost {self.cost:.4f}{right}{repaired}"
 
     def totals(self) -> dict[str, int]:
-        """Counters since step 0."""
-        counted = self._counted()
+        """Return the counters of the core since step 0, including its cycles."""
+        counted = self._counts_since_setup()
         return {name: self._base.counters[name] + counted[name] for name in (*COUNTERS, "cycles")}
 
-    # -- keeping and comparing -----------------------------------------------------------------------------------------
+    # -- Checkpoints and comparison ------------------------------------------------------------------------------------
 
-    def _keep(self, memories: dict[str, np.ndarray]) -> None:
-        """Make a checkpoint of the memories, if there can be one at this step."""
+    def _write_checkpoint(self, memories: dict[str, np.ndarray]) -> None:
+        """Write a checkpoint with the given memories, if this step permits one and no value differs from the model's."""
         if self.done % self.period == 0 and self.equal:
             seconds = self._earlier + self.active
             self.mark = Checkpoint(self.done, self._digests.origin, self._digests.at(self.done), memories, self.totals(), seconds)
@@ -386,7 +392,7 @@ class Session:
             self._mark_state = None if self.model is None else self.model.state()
 
     def _finish(self, link: SerialLink) -> None:
-        """Read everything back, compare it, and keep it."""
+        """Read all memories back, compare them with the model's, and write a checkpoint."""
         memories = read_memories(link)
         self.final = memories
         if self.model is not None:
@@ -400,10 +406,10 @@ class Session:
                     first = wrong[0]
                     raws = f"the model has raw {expected[name][first]}, the core {values[first]}"
                     self.difference = f"after {self.done:,} steps, {name} {first}: {raws}"
-        self._keep(memories)
+        self._write_checkpoint(memories)
 
     def _compare_block(self, found: Mapping[str, int]) -> None:
-        """Compare what the core says of itself with the model."""
+        """Compare the counters and signatures of the core after a block with those of the model."""
         if self.model is None:
             return
         state, base = self.model.state(), self._base_state

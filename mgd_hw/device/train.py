@@ -1,4 +1,4 @@
-"""The verb ``train``: a core at the end of a link, from a design and the name of the link to a result."""
+"""The verb ``train``: train a core over a link, and read its parameters back."""
 
 from __future__ import annotations
 
@@ -41,64 +41,64 @@ __all__ = ["Trained", "train"]
 
 @dataclass(frozen=True)
 class Trained(Judged, Result):
-    """What came of a training over a link.
+    """Result of a training over a link.
 
     Attributes
     ----------
     design, digest : str
-        Name of the design, digest of its structure.
+        Name of the design; digest of its specification.
     link : str
         Link to the core, as the user named it: "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
     steps, resumed_from : int
-        Steps trained in all, and where this session began.
+        Number of steps trained since step 0; step at which this session began.
     seconds : float
-        Spent training, earlier sessions included.
+        Time spent training, including earlier sessions, in seconds.
     scores : dict of str to float
-        The measures of the kind of task, by name, of the parameters read back, on the test samples.
+        Measures of the kind of task, by name, of the parameters read back, on the test samples.
     cost : float
         Mean of C/n_out over the test samples.
     verify : bool
         Whether the model ran beside the core.
     verified, mismatches : int
-        Values compared, and those that differ.
+        Number of values compared with the model's, and number of those that differ.
     first_difference_text : str
-        The first of them in words.
+        Description of the first difference; "" if there is none.
     link_errors : int
-        Errors of the line that were detected, and mended.
+        Number of line errors that were detected and repaired.
     frames, frames_repeated, damaged, refused, lost_answers : int
-        Frames executed and sent again; answers damaged; frames refused; answers that did not come.
+        Frames that the device executed; frames sent again; damaged answers; frames refused by the device; answers that did not arrive.
     bytes_sent, bytes_received : int
-        Number of bytes that went to the device, and that came from it, over the line.
+        Number of bytes sent to the device and received from it.
     outages : int
-        Times that the link was lost, and came back.
+        Number of times that the link was lost and opened again.
     steps_per_second : float
-        Through the link, in this session.
+        Training steps per second over the link, in this session.
     cycles_per_step : float
-        Of the core, waits for samples excepted.
+        Clock cycles of the core per step, without those it waits for samples.
     clock_hz : float
-        Of the core, if it is known; of a virtual board, the cycles it runs in a second.
+        Clock frequency of the core in Hz, NaN if unknown; for a virtual board, the cycles that it simulates per second.
     core_steps_per_second : float
-        What the core could do at that clock.
+        Training steps per second of the core at that clock, if it never waits for the link.
     sample_line_bytes : float
-        Bytes on the line for each sample, frames included.
+        Bytes sent over the line per sample, including frames.
     sample_bytes : int
         Length of one packed sample, in bytes, without its frame.
     counters : dict of str to int
-        The core's, since step 0.
+        Counters of the core since step 0, including its cycles.
     advice : str
-        What would make the training faster; "" if the link is not what limits it.
+        Advice on how to train faster; "" if the link does not limit the rate.
     interrupted : bool
-        It was ended before its last step.
+        Whether the training was ended before its last step.
     checkpoint : Path
-        Where it goes on with --resume.
+        Checkpoint file from which ``--resume`` continues.
     checkpoint_step : int
         Number of training steps completed when the checkpoint was written.
     costs : Costs
-        Of all steps so far.
+        Costs of all steps since step 0.
     kind : Kind
-        How answers are judged; in JSON its name.
+        Kind of task, which judges the answers; its name in JSON.
     failure : str
-        Why the run says nothing, as a clause: it diverged, or its numbers saturated throughout; "" where it does.
+        Reason why the run tells nothing, as a clause: it diverged, or its numbers saturated throughout. "" for a valid run.
     """
 
     design: str
@@ -140,21 +140,21 @@ class Trained(Judged, Result):
     ALSO = ("equal", "diverged")
 
     def to_json(self) -> dict:
-        """Its fields as plain data, the scores and their baselines among them by their names."""
+        """Return the fields as plain data, with the scores and their baselines as fields of their own."""
         found = super().to_json()
         scores = found.pop("scores")
         baselines = {f"{name}_baseline": plain(value) for name, value in self.kind.baseline.items()}
         return {**found, "kind": self.kind.name, **scores, **baselines}
 
     def told(self) -> str:
-        """The measures and the baseline, in a sentence."""
+        """Return a sentence with the scores and their baseline, and the failure if there is one."""
         values, baseline = self.kind.told(self.scores)
         found = f"{values[:1].upper()}{values[1:]} on the test samples ({baseline})"
         return f"The run diverged: {self.failure}. {found}" if self.failure else found
 
     @property
     def equal(self) -> bool:
-        """Whether nothing that was compared differs."""
+        """Whether every value that was compared equals the model's."""
         return not self.mismatches
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -206,7 +206,7 @@ def train(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Train a core at the end of a link, and read everything back.
+    """Train a core over a link, and read its parameters and counters back.
 
     Parameters
     ----------
@@ -215,9 +215,9 @@ def train(
     link : str
         Link to the core: "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
     steps : int
-        Number of training steps, those before a checkpoint included.
+        Number of training steps since step 0, including those before a checkpoint.
     verify : bool
-        Whether the fixed model runs beside the core, and is compared with it.
+        Whether to run the fixed model at the same time, and compare the core with it.
     resume : bool
         Whether to continue from the checkpoint of an earlier run.
     seed : int or None
@@ -225,19 +225,24 @@ def train(
     start, save : path or None
         npz file of the initial parameters; npz file to write the learned parameters to.
     baud : int
-        Bits per second of a serial line.
+        Rate of a serial line, in bits per second.
     divisor : int
-        Cycles per bit of a virtual board's line.
+        Clock cycles per bit of a virtual board's serial line.
     clock : float or None
-        Clock of the board's core, in MHz, by which the result says what limits the rate.
+        Clock frequency of the board's core in MHz, from which the result derives what limits the rate; None if unknown.
     verilog : path or None
-        A file for the virtual board, in place of the Verilog just generated.
+        Verilog file for the virtual board, instead of the generated one.
     board : str or None
-        Name of a board, or path of a board file, for which the result gives the seconds of a run.
+        Name of a board, or path of a board file, for which the result includes the time of a run.
     out : path or None
-        Directory for train.json and the checkpoint.
+        Directory for train.json and the checkpoint; None for one named after the design.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives progress reports; None discards them.
+
+    Raises
+    ------
+    Refusal
+        If the design, a file or the link cannot be used.
     """
     progress = progress or NullProgress()
     design = built(design) if seed is None else built(design).with_seed(seed)
@@ -278,17 +283,17 @@ def _train_over_link(
     board: Board | None = None,
     progress: Progress,
 ) -> tuple[Trained, Any]:
-    """Train, and read everything back.
+    """Train over a link, and read the parameters and counters back.
 
     Returns
     -------
     (Trained, array of int64, shape (P,))
-        What came of it, and the raw parameters.
+        Result of the training, and the raw learned parameters.
 
     Raises
     ------
     Refusal
-        If the link cannot be used, or leads to another core; or there is no checkpoint of this run to go on from.
+        If the link cannot be used or leads to another core, or if there is no checkpoint of this run to resume from.
     """
     from boards.link import Statistics
     from mgd_hw.device.checkpoint import CHECKPOINT, Checkpoint, RunDigest
@@ -300,7 +305,7 @@ def _train_over_link(
     begun = Checkpoint.read(path, digests) if resume else None
     _check_port(link, baud)
     if verify:
-        progress.status("Compiling the model, unless that is done.")
+        progress.status("Compiling the model, unless it is compiled already.")
     model = Model(run) if verify else None
     try:
         with ending_signals() as asked:
@@ -308,13 +313,13 @@ def _train_over_link(
                 with virtual_board(design, divisor, directory, progress, verilog) as virtual:
                     connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
                     session = _session(run, connect, path, begun, digests, model, progress, asked, reconnect=0.0, classes=classes)
-                    _trained(session, link)
+                    _run_session(session, link)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
                 connect = _connector(link, baud, design, statistics)
                 session = _session(run, connect, path, begun, digests, model, progress, asked, reconnect=60.0, classes=classes)
-                _trained(session, link)
+                _run_session(session, link)
     finally:
         if model is not None:
             model.close()
@@ -323,7 +328,7 @@ def _train_over_link(
 
 
 def _check_port(link: str, baud: int) -> None:
-    """Refuse a port that cannot be opened before anything is compiled for it; a server may take one connection only, and is left alone."""
+    """Refuse a serial port that cannot be opened, before anything is compiled; a TCP server may accept only one connection, so skip it."""
     from boards.link import open_port, require_pyserial
 
     with naming(key="--link", value=link):
@@ -363,13 +368,13 @@ def _session(
     from mgd_hw.device.session import Session
 
     if path.exists() and begun is None:
-        progress.status(f"Note: {path} is replaced; --resume would go on from it. It is kept as {path.stem}.previous.npz.")
+        progress.status(f"Note: {path} is replaced; --resume would continue from it. It is kept as {path.stem}.previous.npz.")
         path.replace(path.with_name(f"{path.stem}.previous.npz"))
     return Session(run, connect, path, begun, model, progress, asked.is_set, reconnect, classes=classes, digests=digests)
 
 
-def _trained(session: Session, link: str) -> None:
-    """Run a session; a refusal of what is at the other end of the link names the link."""
+def _run_session(session: Session, link: str) -> None:
+    """Run a session; refusals that concern the link or its other end name the link."""
     from boards.link import LinkLost, PortError
     from sim.error import WrongCore
 
@@ -431,7 +436,10 @@ def _result(
 
 
 def _advice(period: int, line: float, core: float) -> str:
-    """What would make link and core equally fast: ``line`` cycles for a sample, ``core`` cycles for a step."""
+    """Return advice that makes link and core equally fast; "" if the link is not slower.
+
+    A sample takes ``line`` cycles on the line, and a step ``core`` cycles; a sample is used for ``period`` steps.
+    """
     if math.isnan(line) or math.isnan(core) or line <= 1.1 * core * period:
         return ""
     return (

@@ -1,5 +1,6 @@
 """Sweeps: many runs of one design file with some of its keys varied, on this machine or on a Dask cluster.
 
-A *combination* gives one value to each varied key. A *job* is what a worker does in one go: a run of one combination from one seed, or
-what its core takes of an FPGA. The driver hands jobs out, and alone writes the journal, a row for each.
+A *combination* gives one value to each varied key. A *job* is the unit of work of a worker: either one training run of one combination
+from one seed, or the area of its core on one FPGA part. The driver process assigns jobs to workers. It is the only process that writes the
+journal, which has one row per job.
 """

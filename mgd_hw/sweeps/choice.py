@@ -1,4 +1,4 @@
-"""What a sweep found, design by design; which designs no other beats; and which is the best of those that satisfy a condition."""
+"""Results of a sweep per design, the Pareto front of the designs, and the best design that satisfies a condition."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TERM = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(>=|<=|==|!=|=|>|<)\s*(\"[^\"]*\"|'[
 
 @dataclass(frozen=True)
 class Found(Result):
-    """One combination, over all its seeds, and its core on one part.
+    """Results of one combination over all its seeds, with the area and speed of its core on one part.
 
     Attributes
     ----------
@@ -48,11 +48,11 @@ class Found(Result):
     runs : int
         Number of runs of the combination that finished.
     figures : dict
-        Mean of each numeric column over the runs; of the accuracy, or another measure of the kind of task, also ``accuracy_min``,
-        ``accuracy_max``, ``accuracy_std`` and ``accuracy_interval`` (half of the 95 % interval of the mean); ``diverged``, the share
-        of the runs that diverged; what the core takes; ``steps_per_second`` at the board's clock.
+        Mean of each numeric column over the runs. For the accuracy, or another measure of the kind of task, also ``accuracy_min``,
+        ``accuracy_max``, ``accuracy_std`` and ``accuracy_interval`` (half the width of the 95 % interval of the mean). ``diverged`` is
+        the share of the runs that diverged. Also the area of the core, and ``steps_per_second`` at the board's clock.
     unbeaten : bool
-        Whether none is at least as good in its first measure, size and speed, and better in one of them.
+        Whether the design is Pareto-optimal: no other is at least as good in first measure, size and speed, and better in one of them.
     """
 
     combination: int
@@ -62,17 +62,20 @@ class Found(Result):
     unbeaten: bool = False
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """One row: keys, figures, and the rest."""
+        """Return a table of one row, with the varied keys and the figures as columns."""
         row = {"combination": self.combination, **self.vary, "runs": self.runs, **self.figures, "unbeaten": self.unbeaten}
         return {"result": [row]}
 
     def value(self, name: str) -> Any:
-        """A varied key's value, or a figure; None if there is none."""
+        """Return the value of a varied key or of a figure; None if it has neither."""
         return self.vary[name] if name in self.vary else self.figures.get(name)
 
 
 def summary(journal: Journal, places: Sequence[Place]) -> tuple[Found, ...]:
-    """The combinations of the journal's plan that have runs, in its order, each once for every part that was asked for."""
+    """Return the results of each planned combination that has finished runs, in the order of the plan.
+
+    A combination whose core was judged for several parts has one result for each of them.
+    """
     cores: dict[int, list[dict[str, Any]]] = {}
     clocks = {place.target: place for place in places}
     for number, row, _ in journal.planned(FIT, SYNTH):
@@ -94,14 +97,14 @@ def summary(journal: Journal, places: Sequence[Place]) -> tuple[Found, ...]:
 
 
 def _clocked(columns: Mapping[str, Any], places: Mapping[str, Place]) -> dict[str, Any]:
-    """What a core takes, with what its clock makes of its cycles."""
+    """Return the columns of a core, with its board, its clock and the steps per second at that clock."""
     place = places[columns["target"]]
     rate = 1e6 * place.clock_mhz / columns["cycles_per_step"]
     return {**columns, "board": place.board, "clock_mhz": place.clock_mhz, "steps_per_second": rate}
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means of the numbers; what is text is the same in all."""
+    """Return the mean of each numeric column over the runs, and the spread of each measure; text is taken from the first run."""
     found: dict[str, Any] = {}
     for name, value in rows[0].items():
         if isinstance(value, str):
@@ -119,19 +122,19 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def measures_of(found: Sequence[Found]) -> tuple[Measure, ...]:
-    """The first measure of each kind of task that designs have; accuracy where nothing is known of any."""
+    """Return the first measure of each kind of task among the designs; accuracy if no design has a measure."""
     first = [kind.measures[0] for kind in KINDS.values()]
     return tuple(measure for measure in first if any(each.figures.get(measure.name) is not None for each in found)) or (first[0],)
 
 
 def size_of(found: Found) -> float | None:
-    """LUTs, or bits of memory where they are not known."""
+    """Return the number of LUTs, or the bits of memory if the number of LUTs is unknown; None if both are."""
     value = found.figures.get("lut")
     return found.figures.get("memory_bits") if value is None else value
 
 
 def _objectives(found: Found) -> tuple[float, float, float]:
-    """Quality, size with the sign turned, speed: of each, more is better."""
+    """Return quality, negated size, and speed; larger is better for each, and minus infinity stands for an unknown value."""
     size, speed = size_of(found), found.figures.get("steps_per_second")
     measure, worst = measures_of([found])[0], -math.inf
     value = None if found.figures.get("diverged") else found.figures.get(measure.name)
@@ -140,14 +143,14 @@ def _objectives(found: Found) -> tuple[float, float, float]:
 
 
 def unbeaten(points: Sequence[tuple[float, float, float]]) -> list[bool]:
-    """Of each point, whether no other is at least as large in all three and larger in one; about n·log n comparisons.
+    """Return for each point whether it is Pareto-optimal: no other is at least as large in all coordinates and larger in one.
 
-    Points are taken by falling first coordinate. The other two of those taken before, where none of them beats another, are a staircase
-    that falls as it goes to the right: a point under it is beaten.
+    The points are visited in descending order of the first coordinate. The Pareto front of the visited points in the second and the third
+    coordinate is a descending staircase, and a point below it is dominated. The search takes about n·log n comparisons for n points.
     """
     found = [False] * len(points)
-    seconds: list[float] = []  # rising
-    thirds: list[float] = []  # falling
+    seconds: list[float] = []  # ascending
+    thirds: list[float] = []  # descending
     before: tuple[float, float, float] | None = None
     alike = False
     for index in sorted(range(len(points)), key=points.__getitem__, reverse=True):
@@ -170,21 +173,21 @@ def unbeaten(points: Sequence[tuple[float, float, float]]) -> list[bool]:
 
 @dataclass(frozen=True)
 class Condition:
-    """What a design must satisfy.
+    """Condition on the columns of a design.
 
     Attributes
     ----------
     text : str
-        As it was written.
+        The condition as the user wrote it.
     terms : tuple of (str, str, object)
-        Column, comparison and value, all of which must hold.
+        Comparisons that must all hold: column, operator and value.
     """
 
     text: str
     terms: tuple[tuple[str, str, Any], ...]
 
     def holds(self, found: Found) -> bool:
-        """Whether a design satisfies it; what is not known satisfies nothing."""
+        """Return whether a design satisfies the condition; an unknown value satisfies no comparison."""
         return all(_holds(found.value(name), comparison, value) for name, comparison, value in self.terms)
 
 
@@ -198,18 +201,18 @@ def _holds(value: Any, comparison: str, wanted: Any) -> bool:
 
 
 def read_condition(text: str) -> Condition:
-    """Comparisons joined by "and" or commas, such as "accuracy>0.9 and lut<5000".
+    """Parse comparisons joined by "and" or commas, such as "accuracy>0.9 and lut<5000".
 
     Raises
     ------
     Refusal
-        If it is anything else.
+        If a part of the text is not a comparison.
     """
     terms = []
     for term in re.split(r"\s*(?:,|&&?|\band\b)\s*", text.strip()) if text.strip() else []:
         match = _TERM.fullmatch(term)
         if not match:
-            remedy = 'Write a column, one of > >= < <= == !=, and a value: "accuracy>0.9 and lut<5000", say.'
+            remedy = 'Write a column, one of > >= < <= == !=, and a value, as in "accuracy>0.9 and lut<5000".'
             raise Refusal(f"{shown(term)} is not a comparison", remedy, key="--best", value=text)
         name, comparison, value = match.groups()
         terms.append((name, comparison, _wanted(value)))
@@ -217,7 +220,7 @@ def read_condition(text: str) -> Condition:
 
 
 def _wanted(value: str) -> float | str:
-    """A number, a percentage, or text."""
+    """Parse a value: a number, a percentage as its fraction, or else text without its quotation marks."""
     try:
         return float(value[:-1]) / 100 if value.endswith("%") else float(value)
     except ValueError:
@@ -229,12 +232,14 @@ def _columns(found: Sequence[Found]) -> list[str]:
 
 
 def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) -> Found:
-    """The design whose ``key`` is smallest, or largest, of those that satisfy a condition and never diverged; of equals the better one.
+    """Return the design with the smallest, or largest, ``key`` among those that satisfy a condition and have no diverged run.
+
+    Ties are broken by quality, then size, then speed.
 
     Raises
     ------
     Refusal
-        If a column is unknown, or no design satisfies the condition.
+        If a column is unknown or not numeric, or if no design without a diverged run satisfies the condition.
     """
     option = "--maximize" if largest else "--minimize"
     known = _columns(found)
@@ -247,7 +252,7 @@ def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) 
         raise Refusal(f"none of the {len(found)} designs satisfies it", _closest(found, condition), key="--best", value=condition.text)
     allowed = [each for each in allowed if not each.figures.get("diverged")]
     if not allowed:
-        reason = "of every design that satisfies it, a run diverged"
+        reason = "every design that satisfies it has a run that diverged"
         raise Refusal(reason, "Take smaller learning rates, or wider formats.", key="--best", value=condition.text)
     ranked = [each for each in allowed if isinstance(each.value(key), (int, float))]
     if not ranked:
@@ -257,7 +262,7 @@ def best(found: Sequence[Found], condition: Condition, key: str, largest: bool) 
 
 
 def _closest(found: Sequence[Found], condition: Condition) -> str:
-    """What there is instead, for the first comparison of numbers."""
+    """Return a remedy that gives the extreme value of the first column of the condition that has numbers."""
     for name, comparison, _ in condition.terms:
         values = [each.value(name) for each in found]
         numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]

@@ -1,4 +1,4 @@
-"""How long a sweep will take, before it starts: a few short runs are timed here, and the others follow by their size."""
+"""Estimate of the time that a sweep takes: a few short runs are timed in this process, and the others are extrapolated by size."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["START", "Estimate", "estimate", "shown"]
 
 START = 4.0
-"""Seconds in which a worker is ready for its first job: what it imports, and what was compiled and is read again."""
+"""Time until a new worker is ready for its first job, in seconds: its imports, and loading the compiled models from the cache."""
 
 TIMED = 3
-"""Combinations that are timed."""
+"""Maximum number of combinations to time."""
 SHORT, LONG, ENOUGH = 50, 400, 0.1
-"""Steps of the shortest run that is timed and of the first longer one; seconds that the last takes at least."""
+"""Steps of the shortest timed run and of the next one; time after which a run counts as long enough, in seconds."""
 EPOCHS = 5
-"""Of back-propagation, that are timed."""
+"""Epochs of back-propagation to time."""
 NOMINAL = {FIT: 0.02, SYNTH: 20.0}
-"""Seconds that a job takes that is no run, until one was seen."""
+"""Assumed time of a job that is not a run, by kind, in seconds."""
 
 
 @dataclass(frozen=True)
 class _Timed:
-    """Seconds of a run, as they were measured: so many at the start and the end, and so many for each step."""
+    """Measured time of a run of ``work`` synapses per step, in seconds: a fixed part, and a part per step."""
 
     work: int
     fixed: float
@@ -40,12 +40,12 @@ class _Timed:
 
 
 class Estimate:
-    """What a job takes.
+    """Predicted time of each job.
 
     Parameters
     ----------
     timed : sequence
-        Runs that were timed; none: every run takes as long as any other.
+        Measured times to extrapolate from. If empty, all runs are taken to be equally long.
     """
 
     def __init__(self, timed: Sequence[_Timed] = ()) -> None:
@@ -53,7 +53,7 @@ class Estimate:
         self._known: dict[tuple[int, int], float] = {}
 
     def seconds(self, combination: Combination, job: Job) -> float:
-        """Of one worker."""
+        """Return the predicted time of a job on one worker, in seconds."""
         if job.kind != TRAIN:
             return NOMINAL[job.kind]
         if not self.timed:
@@ -66,11 +66,11 @@ class Estimate:
 
 
 def estimate(plan: Plan, progress: Progress) -> Estimate:
-    """Time a few combinations, the smallest and the largest among them; what is compiled is compiled before."""
+    """Time a few combinations, including the smallest and the largest; compilation is not part of the times."""
     by_work = {each.work: each for each in sorted(plan.allowed, key=lambda each: each.work)}
     sizes = list(by_work)
     chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})[:TIMED]
-    progress.status("Timing a few short runs, to tell how long it will take.")
+    progress.status("Timing a few short runs, to estimate how long the sweep takes.")
     timed = []
     for work in chosen:
         found = _time(plan, by_work[work])
@@ -80,10 +80,10 @@ def estimate(plan: Plan, progress: Progress) -> Estimate:
 
 
 def _time(plan: Plan, combination: Combination) -> _Timed | None:
-    """Time one combination; None if it does not run."""
+    """Time one combination; return None if its run fails."""
     design: Design = pickle.loads(combination.design)
     mgd = tuple(model for model in plan.request.models if model != "backprop")
-    if mgd and _seconds(plan, design, mgd, 1) is None:  # and what is to be compiled, is
+    if mgd and _seconds(plan, design, mgd, 1) is None:  # this run also compiles the models
         return None
     once = _backprop(plan, design) if "backprop" in plan.request.models else 0.0
     least = min(SHORT, combination.steps)
@@ -97,7 +97,7 @@ def _time(plan: Plan, combination: Combination) -> _Timed | None:
 
 
 def _backprop(plan: Plan, design: Design) -> float:
-    """Seconds of back-propagation, from a few epochs."""
+    """Return the predicted time of training by back-propagation, in seconds, extrapolated from a few epochs."""
     from mgd_hw.data import load
     from mgd_hw.learn.learners import baseline_options
 
@@ -107,13 +107,13 @@ def _backprop(plan: Plan, design: Design) -> float:
 
     samples = len(load(design.data, validate=plan.request.validate).train)
     epochs = baseline_options(design).epochs_for(samples)
-    seconds(1)  # what is loaded, is
+    seconds(1)  # load the data and the libraries first
     few, more = seconds(1), seconds(1 + EPOCHS)
     return few + max(0.0, more - few) / EPOCHS * (epochs - 1)
 
 
 def _seconds(plan: Plan, design: Design, models: tuple[str, ...], steps: int) -> float | None:
-    """Of one run, here; None if it breaks."""
+    """Return the time of one run in this process, in seconds; None if the run fails."""
     job = Job("", TRAIN, pickle.dumps(design), 0, steps, models, plan.request.validate)
     begun = time.perf_counter()
     (row,) = run_jobs([job], plan.version)
@@ -121,7 +121,7 @@ def _seconds(plan: Plan, design: Design, models: tuple[str, ...], steps: int) ->
 
 
 def shown(seconds: float) -> str:
-    """A time as one says it."""
+    """Format a time in seconds for people, rounded, in the unit that suits it."""
     if seconds < 1:
         return "1 s"
     if seconds < 100:

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: its rows as csv and Parquet, its designs and figures as JSON, and the picture to choose from."""
+"""Export of a sweep: its rows as CSV and Parquet, its designs and their figures as JSON, and the plot of the Pareto front."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from python_ref.spec.error import Refusal
 __all__ = ["export", "rows_of"]
 
 PIECE = 10_000
-"""Rows that are written at once."""
+"""Number of rows that are written to the Parquet file at once."""
 
 
 def rows_of(journal: Journal) -> Iterator[dict[str, Any]]:
-    """The rows of the journal's plan, flat: refused combinations, then the runs, each once for every part its core was judged for."""
+    """Yield the planned rows of the journal as flat dictionaries: refused combinations and runs, in the order of the plan.
+
+    A run whose core was judged for several parts yields one row for each of them.
+    """
     cores: dict[int, list[dict[str, Any]]] = {}
     for number, row, _ in journal.planned(FIT, SYNTH):
         known = row.columns if row.status == DONE else {"area_message": row.message}
@@ -38,7 +41,13 @@ def rows_of(journal: Journal) -> Iterator[dict[str, Any]]:
 
 
 def export(journal: Journal, directory: Path, found: Sequence[Found], described: dict[str, Any]) -> tuple[str, ...]:
-    """Write rows.csv, rows.parquet if pyarrow is there, sweep.json and pareto.svg; return their names."""
+    """Write rows.csv, rows.parquet (if pyarrow is installed), sweep.json and pareto.svg (if there is a design); return their names.
+
+    Raises
+    ------
+    Refusal
+        If a file cannot be written.
+    """
     from mgd_hw.common.figures import saved
     from mgd_hw.sweeps.picture import pareto
 
@@ -57,7 +66,7 @@ def export(journal: Journal, directory: Path, found: Sequence[Found], described:
 
 
 def _parquet(journal: Journal, columns: Sequence[str], path: Path) -> None:
-    """The rows as Parquet, a piece at a time; each column of the narrowest type that holds all of its values."""
+    """Write the rows as Parquet, ``PIECE`` rows at a time; the type of a column is the narrowest that holds all its values."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -71,7 +80,7 @@ def _parquet(journal: Journal, columns: Sequence[str], path: Path) -> None:
     with parquet.ParquetWriter(path, schema) as writer:
         piece: list[dict[str, Any]] = []
         for row in rows_of(journal):
-            piece.append({name: _as(types[name], row.get(name)) for name in columns})
+            piece.append({name: _converted(types[name], row.get(name)) for name in columns})
             if len(piece) == PIECE:
                 writer.write_table(pyarrow.Table.from_pylist(piece, schema=schema))
                 piece = []
@@ -79,7 +88,7 @@ def _parquet(journal: Journal, columns: Sequence[str], path: Path) -> None:
 
 
 def _wider(known: Any, value: object) -> Any:
-    """The type of a column that holds what it held, and this value."""
+    """Return the narrowest pyarrow type that holds both the values of type ``known`` and this value."""
     import pyarrow
 
     if value is None or known == pyarrow.string():
@@ -90,7 +99,7 @@ def _wider(known: Any, value: object) -> Any:
     return pyarrow.float64() if {known, own} == {pyarrow.int64(), pyarrow.float64()} else pyarrow.string()
 
 
-def _as(kind: Any, value: object) -> object:
+def _converted(kind: Any, value: object) -> object:
     import pyarrow
 
     if value is None:
@@ -100,7 +109,7 @@ def _as(kind: Any, value: object) -> object:
 
 @contextmanager
 def _failures(directory: Path) -> Iterator[None]:
-    """A disk that is full, say, in one message: the rows are kept by the journal."""
+    """Turn an OS error within the block, such as a full disk, into a refusal; the journal keeps the rows."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,7 @@
-"""What a worker does: runs of a design, and what its core takes of an FPGA. Nothing here knows who asks, or where it runs."""
+"""Jobs and the functions that run them in a worker: training runs of a design, and the area of its core on an FPGA part.
+
+This module depends neither on the scheduler nor on the kind of executor.
+"""
 
 from __future__ import annotations
 
@@ -28,50 +31,50 @@ DONE = "done"
 REFUSED = "refused"
 """Status of a job whose combination of values is refused."""
 FAILED = "failed"
-"""Status of a job that broke, and may be tried again."""
+"""Status of a job that raised an unexpected error; the next sweep tries it again."""
 TRAIN = "train"
 """Kind of the jobs that train a design."""
 FIT = "fit"
-"""Kind of the jobs that predict what a core takes of a part."""
+"""Kind of the jobs that predict the area of a core on a part."""
 SYNTH = "synth"
-"""Kind of the jobs that find the same with Yosys."""
+"""Kind of the jobs that determine the area of a core by synthesis with Yosys."""
 
 
 def version() -> str:
-    """Of this package: rows of another are not taken for ours."""
+    """Return the version of this package, which is part of each job key, so that versions do not share rows."""
     return version_of("mgd-hw")
 
 
 def single_threaded() -> None:
-    """Keep numpy of this process to one thread: there is a process for each core. Of use before numpy is imported."""
+    """Limit numpy to one thread in this process, because there is one process per CPU core. Call it before numpy is imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job.
+    """One unit of work, which a worker can run without any other information.
 
     Attributes
     ----------
     key : str
-        Who it is: the same of the same job in any sweep.
+        Identity of the job, which is the same in every sweep that contains it.
     kind : str
-        "train", "fit" or "synth", or a kind that was registered.
+        "train", "fit" or "synth", or a registered kind.
     design : bytes
-        The design, pickled once for all its jobs; of a registered kind, what its function takes.
+        Design, pickled once for all its jobs. For a registered kind, the argument of its function.
     number : int
-        Seed number k; the seed is the design's own plus k.
+        Seed number k. The seed of the run is the design's own seed plus k.
     steps : int
         Number of MGD steps in the run; 0 for a job that is not a run.
     models : tuple of str
-        Those to train, of "float", "fixed" and "backprop".
+        Models to train, a subset of "float", "fixed" and "backprop".
     validate : bool
-        Whether it is judged by the validation samples.
+        Whether the validation samples judge the run, instead of the test samples.
     target : str
-        The part, of a job that is not a run.
+        Name of the FPGA part; "" for a run.
     module : str
-        Name of the module that registers the kind when it is imported, which a worker does; "" for the kinds of this module.
+        Module that registers the kind on import; the worker imports it. "" for the kinds of this module.
     """
 
     key: str
@@ -87,7 +90,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of a job.
+    """Result of a job, as the journal stores it.
 
     Attributes
     ----------
@@ -96,11 +99,11 @@ class Row:
     status : str
         "done", "refused" or "failed".
     message : str
-        Why, if it is not done.
+        Reason why the job is not done; "" if it is.
     seconds : float
         Wall-clock time that the job took, in seconds.
     columns : dict
-        What was found, plain.
+        Results by name, as values that JSON can hold.
     """
 
     key: str
@@ -111,12 +114,12 @@ class Row:
 
 
 def run_jobs(jobs: Sequence[Job], expected: str) -> list[Row]:
-    """Do some jobs, one after the other; one that breaks does not keep the others from being done.
+    """Run jobs one after the other, and return their rows; a job that fails does not stop the others.
 
     Raises
     ------
     Refusal
-        If this worker's package is of another version than the driver's.
+        If this worker has another version of the package than ``expected``, the driver's.
     """
     if version() != expected:
         reason = f"a worker has version {version()} of mgd-hw, and this is {expected}"
@@ -133,7 +136,7 @@ def _run(job: Job) -> Row:
         columns = _KINDS[job.kind](job)
     except Refusal as error:
         status, message = REFUSED, str(error)
-    except Exception as error:  # whatever it is, the other runs go on, and it is told of
+    except Exception as error:  # the row reports the error, and the other jobs go on
         said = " ".join(str(error).split())[:300]
         status, message = FAILED, f"{type(error).__name__}: {said}"
     return Row(job.key, status, message, time.perf_counter() - begun, columns)
@@ -155,7 +158,7 @@ def _data(spec: DataSpec, validate: bool) -> Data:
 
 @lru_cache(maxsize=1)
 def _compiled() -> None:
-    """Have the fast models compiled, on the smallest design there is: once in a process, so that no run's time includes it."""
+    """Compile the fast models on a small design, once per process, so that the time of no run includes it."""
     from mgd_hw.design.reader import load as load_design
     from mgd_hw.learn.trainers import warm_up
 
@@ -163,8 +166,8 @@ def _compiled() -> None:
     warm_up(design, _data(design.data, False))
 
 
-def _nothing(_: float) -> None:
-    """Nobody is told of the progress within a run."""
+def _ignore_progress(_: float) -> None:
+    """Discard the progress of a run."""
 
 
 def _train(job: Job) -> dict[str, Any]:
@@ -180,7 +183,7 @@ def _train(job: Job) -> dict[str, Any]:
     for model in job.models:
         if model not in trainers:
             continue
-        found = trainers[model](_nothing)
+        found = trainers[model](_ignore_progress)
         scores = {measure.name: plain(found.scores.get(measure.name)) for measure in data.kind.measures}
         judged = {**scores, "cost": plain(found.cost), "diverged": found.diverged}
         values = {**judged, "evaluations": found.evaluations, "writes": found.writes}
@@ -193,7 +196,7 @@ def _train(job: Job) -> dict[str, Any]:
 
 
 def _costs(design: Design, steps: int, model: str, found: Training) -> dict[str, Any]:
-    """What the run cost: cycles of the core, and joules by counting operations (:mod:`mgd_hw.learn.costs`)."""
+    """Return the cost of a run: cycles of the core, if known, and energy in joules, by counting operations (:mod:`mgd_hw.learn.costs`)."""
     from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd
 
     if model == "backprop":
@@ -231,5 +234,8 @@ _KINDS: dict[str, Callable[[Job], dict[str, Any]]] = {TRAIN: _train, FIT: _fit, 
 
 
 def register(kind: str, do: Callable[[Job], dict[str, Any]]) -> None:
-    """Have jobs of another kind done by a function, which returns the columns of their rows; the module that calls this is the job's."""
+    """Register a function that runs jobs of another kind and returns the columns of their rows.
+
+    Call it when a module is imported, and name that module in the jobs, so that workers import it.
+    """
     _KINDS[kind] = do

@@ -1,7 +1,7 @@
-"""The journal of a sweep: an SQLite file to which each row is written when it is there, once.
+"""Journal of a sweep: an SQLite file that receives each row once, as soon as its job finishes.
 
-One sweep at a time writes to a folder. That is held by a second file, which a transaction keeps locked: the operating system frees it
-when the process ends, however it ends.
+Only one sweep at a time may write to a folder. An open transaction on a second SQLite file is the lock; the operating system releases it
+when the process ends, even if the process is killed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["JOURNAL", "Entry", "Journal"]
 JOURNAL = "sweep.sqlite"
 """Name of the file that holds the journal of a sweep."""
 FORMAT = 1
-"""Of the tables below."""
+"""Version number of the tables below."""
 _TABLES = """
 CREATE TABLE rows (
     key TEXT PRIMARY KEY, kind TEXT, status TEXT, message TEXT, seconds REAL, columns TEXT, about TEXT,
@@ -33,27 +33,27 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 
 Entry = tuple[str, int]
-"""Of a plan: key of a job, number of a combination that it is for."""
+"""Entry of a plan: key of a job, and number of a combination that the job is for."""
 
 
 class Journal:
-    """The rows of all sweeps in a folder, and the plan of the last.
+    """Rows of all sweeps in a folder, and the plan of the last sweep.
 
     Parameters
     ----------
     directory : Path
         Directory that holds the journal file of its sweeps.
     write : bool
-        Whether rows are added; only one journal of a folder may be open so.
+        Whether to open the journal for writing, which locks the folder.
 
     Raises
     ------
     Refusal
-        If another sweep writes there, or the file is none of ours.
+        If another sweep is writing to the folder, if there is no journal to read, or if the file is not a journal of this version.
     """
 
     FILE, LOCK, WHAT = JOURNAL, ".sweep.lock", "sweep"
-    """Names of the files; what it is the journal of."""
+    """File name of the journal and of its lock; noun for messages. A subclass may override them."""
 
     def __init__(self, directory: Path, *, write: bool) -> None:
         self.path = directory / self.FILE
@@ -65,7 +65,7 @@ class Journal:
         with self._failures():
             if write:
                 directory.mkdir(parents=True, exist_ok=True)
-                self._lock = self._locked(directory)
+                self._lock = self._locked_connection(directory)
             self._rows = sqlite3.connect(self.path, isolation_level=None, timeout=30)
             try:
                 self._open(write)
@@ -76,14 +76,14 @@ class Journal:
     @classmethod
     @contextmanager
     def of(cls, directory: Path) -> Iterator[Journal | None]:
-        """The journal of a folder, to read; None where there is none yet."""
+        """Open the journal of a folder for reading within a block; yield None if there is none yet."""
         if not (directory / cls.FILE).is_file():
             yield None
             return
         with cls(directory, write=False) as journal:
             yield journal
 
-    def _locked(self, directory: Path) -> sqlite3.Connection:
+    def _locked_connection(self, directory: Path) -> sqlite3.Connection:
         lock = sqlite3.connect(directory / self.LOCK, isolation_level=None, timeout=0)
         try:
             lock.execute("BEGIN EXCLUSIVE")
@@ -91,12 +91,12 @@ class Journal:
             lock.close()
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            reason = f"another {self.WHAT}{self._other()} is at work in this folder"
-            raise Refusal(reason, "Wait for its end, or name another folder.", key="-o", value=str(directory)) from None
+            reason = f"another {self.WHAT}{self._lock_holder()} is writing to this folder"
+            raise Refusal(reason, "Wait until it ends, or name another folder.", key="-o", value=str(directory)) from None
         return lock
 
-    def _other(self) -> str:
-        """Who holds the folder, as far as the journal tells."""
+    def _lock_holder(self) -> str:
+        """Return the process that holds the lock, in words; "" if the journal does not name it."""
         with suppress(sqlite3.Error, TypeError), closing(sqlite3.connect(self.path)) as rows:
             (process,) = rows.execute("SELECT value FROM notes WHERE name = 'process'").fetchone()
             return f", process {process},"
@@ -116,7 +116,7 @@ class Journal:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turn what goes wrong with the file into one message."""
+        """Turn an error of SQLite or of the operating system within the block into a refusal."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -132,7 +132,7 @@ class Journal:
             ) from error
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the journal, and release the lock of the folder."""
         with suppress(sqlite3.Error):
             self._rows.close()
         if self._lock is not None:
@@ -146,7 +146,7 @@ class Journal:
         self.close()
 
     def plan(self, entries: Iterable[Entry], notes: Mapping[str, Any]) -> None:
-        """What the sweep is made of, in place of what the last one was."""
+        """Replace the plan and the notes of the last sweep by those of this one."""
         with self._failures(), self._transaction():
             self._rows.execute("DELETE FROM plan")
             self._rows.executemany("INSERT INTO plan (key, combination) VALUES (?, ?)", entries)
@@ -166,12 +166,15 @@ class Journal:
         self._rows.execute("COMMIT")
 
     def finished(self) -> set[str]:
-        """Keys of the jobs that need not be done again."""
+        """Return the keys of the jobs that are done or refused, and need not run again."""
         with self._failures():
             return {key for (key,) in self._rows.execute("SELECT key FROM rows WHERE status IN (?, ?)", (DONE, REFUSED))}
 
     def add(self, rows: Iterable[tuple[Row, str, Mapping[str, Any]]]) -> None:
-        """Write rows, each with the kind of its job and what it was about; a job that failed before is written over, none twice."""
+        """Write rows, each with the kind of its job and the columns known beforehand.
+
+        A row replaces a failed row with the same key; any other row that exists already stays as it is.
+        """
         values = [
             (row.key, kind, row.status, row.message, row.seconds, json.dumps(row.columns), json.dumps(about)) for row, kind, about in rows
         ]
@@ -184,19 +187,19 @@ class Journal:
             )
 
     def of_kind(self, kind: str) -> Iterator[tuple[Row, dict[str, Any]]]:
-        """All rows of a kind, whether the last plan has them or not, each with what it is about."""
+        """Yield all rows of a kind, even if the last plan does not contain them, each with its columns known beforehand."""
         query = "SELECT key, status, message, seconds, columns, about FROM rows WHERE kind = ?"
         with self._failures():
             for key, status, message, seconds, columns, about in self._rows.execute(query, (kind,)):
                 yield Row(key, status, message, seconds, json.loads(columns)), json.loads(about)
 
     def notes(self) -> dict[str, Any]:
-        """What was noted beside the plan."""
+        """Return the notes that were stored with the plan."""
         with self._failures():
             return {name: json.loads(value) for name, value in self._rows.execute("SELECT name, value FROM notes")}
 
     def planned(self, *kinds: str) -> Iterator[tuple[int, Row, dict[str, Any]]]:
-        """The rows of the plan that are there, in its order: number of the combination, row, and what it is about."""
+        """Yield the rows of the last plan that exist, in its order: number of the combination, row, and columns known beforehand."""
         marks = ", ".join("?" * len(kinds))
         query = (
             "SELECT combination, rows.key, status, message, seconds, columns, about FROM plan JOIN rows USING (key) "

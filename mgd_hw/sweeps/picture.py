@@ -1,4 +1,4 @@
-"""The picture to choose from: accuracy or error over size, the speed as a colour that is read in grey too."""
+"""Plot of the designs of a sweep: accuracy or error against size, with the speed as a colour that is legible in greyscale too."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["pareto"]
 
 MOST_VECTORS = 2000
-"""Points that are drawn as such; more become a raster in the picture."""
+"""Maximum number of points that are drawn as vector graphics; with more, the points are rasterised."""
 MOST_NAMES = 12
-"""Points that are named."""
+"""Maximum number of points of the front that are labelled."""
 
 
 def pareto(found: Sequence[Found]) -> Figure:
-    """Mean of the first measure over LUTs, or bits of memory, with the range of the seeds; the speed as a colour.
+    """Plot the mean of the first measure against LUTs, or bits of memory, with its range over the seeds and the speed as a colour.
 
-    A ring marks each design that no other beats in the three. A line of steps goes through those that none beats in measure and size
-    alone, and they are named. Designs of which a run diverged are left out.
+    A ring marks each design that is Pareto-optimal in measure, size and speed. A step line connects those that are Pareto-optimal in
+    measure and size alone; the first ``MOST_NAMES`` of them are labelled. Designs with a diverged run are left out.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing

@@ -1,4 +1,4 @@
-"""The plan of a sweep: every combination checked, every job named, before anything runs."""
+"""Plan of a sweep: all combinations are checked and all jobs get their keys before the first job runs."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from python_ref.spec.error import Refusal
 __all__ = ["MODELS", "REFUSAL", "Combination", "Place", "Plan", "Request", "make_plan"]
 
 MODELS = ("fixed", "float", "backprop")
-"""What a run can train, the one that matters first."""
+"""Models that a run can train, in order of training."""
 REFUSAL = "refusal"
-"""The kind of a row that says why a combination has no others."""
+"""Kind of the rows that say why a combination is refused."""
 DEFAULT_BOARD = "icebreaker"
-"""For which a core is judged where no board or target is named."""
+"""Board for which cores are judged if no board or target is named."""
 MAX_SEEDS = 100_000
-"""Most seeds of a sweep."""
+"""Maximum number of seeds of a sweep."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What the core of a combination is judged for.
+    """FPGA part and clock for which the area and the speed of a core are determined.
 
     Attributes
     ----------
     target : str
         Name of the FPGA part, such as "ice40-up5k".
     board : str
-        The board whose clock is taken.
+        Name of the board whose clock applies.
     clock_mhz : float
         Frequency of the core's clock on that board, in MHz.
     synthesise : bool
-        Whether Yosys runs; else its result is predicted.
+        Whether to run Yosys, rather than predict its result.
     """
 
     target: str
@@ -57,24 +57,24 @@ class Place:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """Options of a sweep.
 
     Attributes
     ----------
     design : Design
-        As its file says.
+        Design to vary, as its file describes it.
     axes : tuple of Axis
         Keys of the design file to vary, each with its values.
     seeds : int
-        Runs of each combination.
+        Number of runs of each combination.
     steps : int or None
-        Of MGD; None: as the design says.
+        MGD steps of each run; None for the number in the design file.
     models : tuple of str
-        Names of the models to train, of "float", "fixed" and "backprop".
+        Names of the models to train, a subset of "float", "fixed" and "backprop".
     validate : bool
-        Whether it is judged by the validation samples.
+        Whether the validation samples judge the runs, instead of the test samples.
     places : tuple of Place
-        What the cores are judged for.
+        Parts for which the area of each core is determined.
     """
 
     design: Design
@@ -88,26 +88,26 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """One value for each axis.
+    """One value for each axis, and the design that results.
 
     Attributes
     ----------
     number : int
         Index of the combination in the sweep, counted from 0.
     values : tuple
-        As TOML has them, by axis.
+        One value per axis, as the TOML file would contain it.
     design : bytes
-        The design, pickled; empty if it is refused.
+        Pickled design; empty if the combination is refused.
     identity : str
-        Digest of all that a run depends on, the seed and the steps excepted.
+        Digest of everything that a run depends on, except the seed number and the number of steps.
     structure : str
-        Digest of what the core depends on.
+        Digest of everything that the core depends on.
     digest : str
-        Of the design's structure, as every command prints it.
+        Digest of the design's specification, as every command prints it.
     seed, steps, work : int
-        The design's own seed; steps of a run; synapses visited in a step, about.
+        Seed in the design file; steps of a run; approximate number of synapses visited per step.
     refused : Refusal or None
-        Why there is none.
+        Reason why the combination is refused; None if it is allowed.
     """
 
     number: int
@@ -124,14 +124,16 @@ class Combination:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All of it.
+    """All combinations and jobs of a sweep.
 
     Attributes
     ----------
     request : Request
-        What was asked for.
+        Options that the plan was made from.
     combinations : tuple of Combination
-        All, those that are refused too.
+        All combinations, including the refused ones.
+    version : str
+        Version of the package, which is part of each job key.
     """
 
     request: Request
@@ -140,21 +142,21 @@ class Plan:
 
     @cached_property
     def allowed(self) -> tuple[Combination, ...]:
-        """The combinations that run."""
+        """Combinations that are not refused."""
         return tuple(each for each in self.combinations if each.refused is None)
 
     @property
     def refused(self) -> tuple[Combination, ...]:
-        """Those that do not."""
+        """Combinations that are refused."""
         return tuple(each for each in self.combinations if each.refused is not None)
 
     @property
     def runs(self) -> int:
-        """How many runs there are in all."""
+        """Total number of runs."""
         return len(self.allowed) * self.request.seeds
 
     def about(self, combination: Combination, number: int | None = None) -> dict[str, Any]:
-        """The columns of a row that are known beforehand."""
+        """Return the columns of a row that are known before its job runs; with a seed number, those of a run."""
         request = self.request
         vary = dict(zip((axis.key for axis in request.axes), combination.values, strict=True))
         seed = {} if number is None else {"seed": combination.seed + number, "steps": combination.steps}
@@ -162,9 +164,9 @@ class Plan:
         return {"design": request.design.name, "digest": combination.digest, "vary": vary, **seed, **judged, "version": self.version}
 
     def jobs(self) -> Iterator[tuple[Combination, Job]]:
-        """Every job, with the combination it is for: all combinations from the first seed, then from the next; then the cores.
+        """Yield all jobs, each with its combination: the runs of all combinations seed by seed, then the cores.
 
-        A core that several combinations share is one job, named for each of them.
+        Combinations that share a core yield jobs with the same key.
         """
         request = self.request
         for number in range(request.seeds):
@@ -177,7 +179,7 @@ class Plan:
                 yield each, Job(self._key(each.structure, kind, place.target), kind, each.design, target=place.target)
 
     def refusal_key(self, combination: Combination) -> str:
-        """Key of the row that says why a combination is refused."""
+        """Return the key of the row that says why a combination is refused."""
         request = self.request
         return self._key(REFUSAL, request.design.text, combination.values, str(combination.refused))
 
@@ -197,12 +199,12 @@ def make_plan(
     places: Sequence[Place],
     progress: Progress | None = None,
 ) -> Plan:
-    """Check what was asked for, and name every job.
+    """Check the options and every combination of a sweep, and return its plan.
 
     Raises
     ------
     Refusal
-        If a key or value is none, or no combination of them is allowed.
+        If an option, key or value is invalid, or if every combination is refused.
     """
     axes = axes_of(vary)
     request = Request(design, axes, seeds, steps, tuple(each for each in MODELS if each in models), validate, tuple(places))
@@ -215,19 +217,19 @@ def make_plan(
 
 
 def _check(request: Request) -> None:
-    """Refuse what would give rows that are all the same, or that contradict each other."""
+    """Refuse options that contradict each other, and varied keys that have no effect."""
     keys = {axis.key for axis in request.axes}
     contradictions = (
-        ("compare.seeds", True, "the number of runs is not varied", "Give --seeds the largest; every combination has so many."),
-        ("compare.steps", request.steps is not None, "--steps gives one number for all", "Leave --steps out."),
-        ("perturbation.seed", request.seeds > 1, "--seeds sets it for all seeds but the first", "Take --seeds 1, or do not vary it."),
+        ("compare.seeds", True, "all combinations have the same number of runs", "Set that number with --seeds instead."),
+        ("compare.steps", request.steps is not None, "--steps sets the same number for all runs", "Leave --steps out."),
+        ("perturbation.seed", request.seeds > 1, "--seeds sets it for all runs but the first", "Set --seeds to 1, or do not vary it."),
     )
     for key, contradicted, reason, remedy in contradictions:
         if key in keys and contradicted:
             raise Refusal(reason, remedy, key=f"{OPTION} {key}")
     for key in sorted(keys):
         if key.startswith("compare.backprop") and "backprop" not in request.models:
-            raise Refusal("it is of back-propagation alone, which is not trained", "Add --backprop.", key=f"{OPTION} {key}")
+            raise Refusal("it affects back-propagation alone, which is not trained", "Add --backprop.", key=f"{OPTION} {key}")
         if key == "data.validation_fraction" and not request.validate:
             raise Refusal("no validation samples are kept", "Add --validate.", key=f"{OPTION} {key}")
     if not request.models:
@@ -237,7 +239,7 @@ def _check(request: Request) -> None:
 
 
 class _Checker:
-    """Reads every combination as a design file of its own, and asks whether its data are there."""
+    """Checker of all combinations: it parses each one as a design file, and loads its data once per way to get them."""
 
     def __init__(self, request: Request, progress: Progress) -> None:
         self.request, self.progress = request, progress
@@ -281,7 +283,10 @@ class _Checker:
         )
 
     def _check_data(self, design: Design) -> None:
-        """Load samples once for each way to get them, whatever the seeds of split and order, and for each format that has to hold them."""
+        """Refuse a design whose data cannot be loaded.
+
+        The result is cached per data set and per formats and cost, regardless of the seeds of split and order.
+        """
         from mgd_hw.design.samples import load_design
 
         formats = design.spec.formats
@@ -297,7 +302,7 @@ class _Checker:
             raise found
 
     def _files_of(self, spec: DataSpec) -> str:
-        """Digest of what the user's file holds; of a folder, of the names and sizes in it."""
+        """Return a digest of the user's data file, or of the names and sizes in a folder; "" if the data set is a built-in one."""
         if spec.path is None:
             return ""
         if spec.path not in self._files:
@@ -311,7 +316,7 @@ class _Checker:
 
 
 def _digest(value: object) -> str:
-    """Of a canonical description, in which what is not plain, such as a path, is text."""
+    """Return the SHA-256 digest of the canonical form of a value; objects that JSON cannot hold, such as paths, become text."""
     from python_ref.spec.digest import canonical
 
     return hashlib.sha256(json.dumps(canonical(value), sort_keys=True, default=str).encode()).hexdigest()

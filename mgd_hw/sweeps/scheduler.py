@@ -1,4 +1,4 @@
-"""The driver of a sweep: hands jobs out, writes down what comes back, and knows how long it will take."""
+"""Scheduler of a sweep: it assigns jobs to workers, writes their rows to the journal, and estimates the remaining time."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from python_ref.spec.error import Refusal
 __all__ = ["Estimates", "Outcome", "Planned", "drive", "pending", "run"]
 
 CHUNK_SECONDS = 0.3
-"""About as long as the jobs take that a worker is given at once."""
+"""Target duration of a chunk, which is the list of jobs that a worker receives at once, in seconds."""
 MAX_CHUNK = 200
-"""Most of them."""
+"""Maximum number of jobs in a chunk."""
 PRIOR = 0.1
-"""Share of all work that counts as done at the predicted pace, when the time left is told."""
+"""Weight of the predicted pace in the estimate of the remaining time, as a share of all work."""
 LEAST_LEFT = 0.1
-"""Share of the work ahead that is taken to be left, however long jobs have been under way."""
+"""Minimum share of the work ahead that counts as remaining, no matter how long the running jobs have taken."""
 MAX_WORKER_DEATHS = 3
-"""So often may the worker of a job die, the last time with nothing else under way, before the job is to blame."""
+"""Worker deaths after which a job is marked failed. The last attempt runs alone, to rule out its neighbours."""
 
 Planned = tuple[Any, Job]
-"""What a job is for, and the job."""
+"""A job, preceded by the object that it belongs to, such as a combination."""
 
 
 class Jobs(Protocol):
-    """Jobs, each once or again, of a plan: :class:`~mgd_hw.sweeps.plan.Plan`, or a figure's."""
+    """Interface of a plan with jobs, such as :class:`~mgd_hw.sweeps.plan.Plan`."""
 
     @property
     def version(self) -> str:
-        """Of the package that every worker is to have."""
+        """Version of the package that every worker must have."""
         ...
 
     def jobs(self) -> Iterator[Planned]:
-        """All of them."""
+        """Yield all jobs; the same job may occur several times."""
         ...
 
     def about(self, each: Any, number: int | None = None) -> dict[str, Any]:
-        """What a row says of what its job was for."""
+        """Return the columns of a row that are known before its job runs."""
         ...
 
 
 class Estimates(Protocol):
-    """How long jobs take."""
+    """Interface of a prediction of the time that jobs take."""
 
     def seconds(self, each: Any, job: Job) -> float:
-        """Of one worker."""
+        """Return the predicted time of a job on one worker, in seconds."""
         ...
 
 
 @dataclass
 class Outcome:
-    """What came of the jobs that were done now.
+    """Summary of one call of :func:`drive`.
 
     Attributes
     ----------
@@ -71,11 +71,11 @@ class Outcome:
     seconds : float
         Wall-clock time from the first job to the last, in seconds.
     worked : float
-        Seconds of all workers together.
+        Total time of all jobs on all workers, in seconds.
     interrupted : bool
-        Whether it was ended early.
+        Whether Ctrl-C ended the sweep early.
     lost : int
-        Jobs given again after the death of a worker.
+        Number of jobs that were submitted again after the death of their worker.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ class Outcome:
 
 
 def pending(plan: Jobs, finished: set[str]) -> Iterator[Planned]:
-    """The jobs that are still to be done, each once."""
+    """Yield the jobs of a plan that are not finished, each once."""
     seen: set[str] = set()
     for combination, job in plan.jobs():
         if job.key not in finished and job.key not in seen:
@@ -95,7 +95,7 @@ def pending(plan: Jobs, finished: set[str]) -> Iterator[Planned]:
 
 
 def begin(plan: Plan, journal: Journal) -> None:
-    """Write down the plan, and the combinations that it refuses."""
+    """Write the plan of a sweep and the rows of its refused combinations to the journal."""
 
     def entries() -> Iterator[tuple[str, int]]:
         for each in plan.refused:
@@ -119,9 +119,10 @@ def run(
     progress: Progress,
     task: str = "Sweep",
 ) -> Outcome:
-    """Tell the plan, and have done what is not.
+    """Report the plan, and run all jobs that are not finished.
 
-    ``prepare`` is given the finished jobs and the number of workers; it tells how long the others take, and the plan in sentences.
+    ``prepare`` receives the keys of the finished jobs and the number of workers. It returns a prediction of the time that the other jobs
+    take, and sentences that describe the plan.
     """
     finished = journal.finished()
     if next(pending(plan, finished), None) is None:
@@ -136,8 +137,8 @@ def run(
     return drive(plan, executor, journal, expected, finished, progress, task)
 
 
-class _Work:
-    """What is to be done: first come, first served; what a worker died of comes again, and at last alone.
+class _Queue:
+    """Queue of jobs, first in, first out. The jobs of a dead worker are tried again one by one, the last time with no other job running.
 
     Parameters
     ----------
@@ -146,46 +147,46 @@ class _Work:
     """
 
     def __init__(self, jobs: Iterator[Planned]) -> None:
-        self._jobs = jobs
-        self._again: deque[Planned] = deque()
-        self._suspects: deque[Planned] = deque()
+        self._fresh = jobs
+        self._retries: deque[Planned] = deque()
+        self._last_attempts: deque[Planned] = deque()
         self._deaths: Counter[str] = Counter()
 
     def take(self, count: int, idle: bool) -> list[Planned]:
-        """Up to ``count`` jobs; of those under suspicion one, and only while nothing else is done."""
-        if self._again:
-            return [self._again.popleft()]
-        if taken := list(islice(self._jobs, count)):
+        """Take up to ``count`` jobs from the queue; a job due for its last attempt is taken only while no other is running (``idle``)."""
+        if self._retries:
+            return [self._retries.popleft()]
+        if taken := list(islice(self._fresh, count)):
             return taken
-        return [self._suspects.popleft()] if self._suspects and idle else []
+        return [self._last_attempts.popleft()] if self._last_attempts and idle else []
 
     def lost(self, chunk: list[Planned]) -> list[Planned]:
-        """Take back what a dead worker had; what comes back is to blame for too many deaths."""
-        blamed = []
+        """Put the jobs of a dead worker back into the queue, and return those that have reached ``MAX_WORKER_DEATHS``."""
+        failed = []
         for planned in chunk:
             key = planned[1].key
             self._deaths[key] += 1
             if self._deaths[key] >= MAX_WORKER_DEATHS:
-                blamed.append(planned)
+                failed.append(planned)
             else:
-                (self._again if self._deaths[key] < MAX_WORKER_DEATHS - 1 else self._suspects).append(planned)
-        return blamed
+                (self._retries if self._deaths[key] < MAX_WORKER_DEATHS - 1 else self._last_attempts).append(planned)
+        return failed
 
 
 def drive(
     plan: Jobs, executor: Executor, journal: Journal, estimate: Estimates, finished: set[str], progress: Progress, task: str = "Sweep"
 ) -> Outcome:
-    """Have all jobs done that are not, and write each row when it is there; progress is that of ``task``.
+    """Run all jobs that are not finished, and write each row as soon as its job ends; ``task`` is the name in the progress display.
 
     Raises
     ------
     Refusal
-        If the journal cannot be written, or nobody can do a job.
+        If the journal cannot be written, or if no worker can run a job.
     """
     outcome, begun = Outcome(), time.perf_counter()
-    work = _Work(pending(plan, finished))
-    given: dict[Future[list[Row]], list[Planned]] = {}
-    clock, deserted = _Clock(plan, estimate, finished, progress, task), 0.0
+    queue = _Queue(pending(plan, finished))
+    running: dict[Future[list[Row]], list[Planned]] = {}
+    remaining, no_workers_since = _RemainingTime(plan, estimate, finished, progress, task), 0.0
 
     def write(chunk: list[Planned], rows: list[Row]) -> None:
         named = [(row, job.kind, plan.about(each, job.number if job.steps else None)) for (each, job), row in zip(chunk, rows, strict=True)]
@@ -193,54 +194,54 @@ def drive(
         for (each, job), row in zip(chunk, rows, strict=True):
             outcome.rows[row.status] += 1
             outcome.worked += row.seconds
-            clock.finished(each, job, row.seconds)
+            remaining.finished(each, job, row.seconds)
 
     try:
         while True:
-            _hand_out(work, executor, given, clock.chunk, plan.version)
-            if not given:
+            _submit(queue, executor, running, remaining.chunk, plan.version)
+            if not running:
                 break
-            done, _ = wait(given, timeout=1.0, return_when=FIRST_COMPLETED)
-            deserted = _check_deserted(executor, deserted, progress) if not done else 0.0
+            done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+            no_workers_since = _check_any_worker(executor, no_workers_since, progress) if not done else 0.0
             for future in done:
-                chunk = given.pop(future)
+                chunk = running.pop(future)
                 try:
                     write(chunk, executor.result(future))
                 except WorkerLost as lost:
-                    blamed = work.lost(chunk)
-                    outcome.lost += len(chunk) - len(blamed)
-                    write(blamed, [Row(job.key, FAILED, f"{lost}, {MAX_WORKER_DEATHS} times", 0.0, {}) for _, job in blamed])
+                    failed = queue.lost(chunk)
+                    outcome.lost += len(chunk) - len(failed)
+                    write(failed, [Row(job.key, FAILED, f"{lost}, {MAX_WORKER_DEATHS} times", 0.0, {}) for _, job in failed])
                     _check_alive(outcome, executor.size())
-            clock.tell(executor.size())
+            remaining.report(executor.size())
     except KeyboardInterrupt:
         outcome.interrupted = True
     outcome.seconds = time.perf_counter() - begun
     return outcome
 
 
-def _hand_out(
-    work: _Work, executor: Executor, given: dict[Future[list[Row]], list[Planned]], chunk: Callable[[], int], version: str
+def _submit(
+    queue: _Queue, executor: Executor, running: dict[Future[list[Row]], list[Planned]], chunk: Callable[[], int], version: str
 ) -> None:
-    """Keep every worker busy, and one piece of work waiting for each."""
+    """Submit chunks until each worker has one to run and one that waits."""
     most = 2 * max(1, executor.size())
-    while len(given) < most and (taken := work.take(chunk(), idle=not given)):
-        given[executor.submit([job for _, job in taken], version)] = taken
+    while len(running) < most and (taken := queue.take(chunk(), idle=not running)):
+        running[executor.submit([job for _, job in taken], version)] = taken
 
 
-def _check_deserted(executor: Executor, since: float, progress: Progress) -> float:
-    """Since when there has been no worker, 0 if there is one; give up if none comes."""
+def _check_any_worker(executor: Executor, since: float, progress: Progress) -> float:
+    """Return the time since when there has been no worker, 0 if there is one; refuse to go on after ``PATIENCE`` seconds."""
     if executor.size():
         return 0.0
     if not since:
         progress.status(f"All workers are gone; waiting {PATIENCE} s for others.")
     elif time.monotonic() - since > PATIENCE:
-        reason = "all workers are gone; what was finished is kept"
+        reason = "all workers are gone; finished jobs are kept"
         raise Refusal(reason, "Start some, and give the same command again.", key="--scheduler")
     return since or time.monotonic()
 
 
 def _check_alive(outcome: Outcome, size: int) -> None:
-    """Give up if all workers died some times, and none has finished a job."""
+    """Refuse to go on if each worker has died several times and none has finished a job."""
     if not outcome.rows[DONE] and outcome.lost > 2 * MAX_WORKER_DEATHS * size:
         raise Refusal(
             "workers die before they finish a run",
@@ -249,8 +250,8 @@ def _check_alive(outcome: Outcome, size: int) -> None:
         )
 
 
-class _Clock:
-    """How long a job takes, and how much time is left: by what was predicted for each, and how fast that came to pass."""
+class _RemainingTime:
+    """Estimate of the remaining time and of the size of a chunk, from the predicted and the measured times of the jobs."""
 
     def __init__(self, plan: Jobs, estimate: Estimates, finished: set[str], progress: Progress, task: str) -> None:
         self.progress, self.estimate, self.task = progress, estimate, task
@@ -265,24 +266,26 @@ class _Clock:
         self.worked += seconds
 
     def chunk(self) -> int:
-        """Jobs to give at once."""
+        """Return the number of jobs to submit to a worker at once."""
         if not self.done:
             return 1
         mean = max(self.worked / self.done, 1e-6)
         return max(1, min(MAX_CHUNK, int(CHUNK_SECONDS / mean)))
 
     def left(self, workers: int, elapsed: float) -> float:
-        """Seconds left: the work that is left at the pace of what was done, but for what is under way already; first workers start.
+        """Return the estimated remaining time, in seconds.
 
-        The pace is how much longer jobs took than was predicted; as long as few are done, it is mostly taken to be 1.
+        The predicted time of the unfinished jobs is scaled by the ratio of measured to predicted time so far, which ``PRIOR`` keeps near 1
+        while few jobs are done. The time that workers have already spent on running jobs is subtracted. Until the first job is done, the
+        start of the workers is included.
         """
         prior = PRIOR * self.total
         ahead = (self.total - self.spent) * (self.worked + prior) / (self.spent + prior)
         under_way = max(0.0, (elapsed - START) * workers - self.worked)
         return (0.0 if self.done else max(0.0, START - elapsed)) + max(ahead - under_way, LEAST_LEFT * ahead) / workers
 
-    def tell(self, workers: int) -> None:
-        """Of the progress."""
+    def report(self, workers: int) -> None:
+        """Report the finished jobs and the remaining time to the progress display."""
         note = f"{self.done:,} of {self.count:,} jobs"
         if self.total and self.done < self.count:
             at_once = max(1, min(workers, self.count - self.done))

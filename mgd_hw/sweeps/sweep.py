@@ -1,4 +1,4 @@
-"""The verb ``sweep``, from what is asked for to what came of it: plan, estimate, runs, export, choice."""
+"""The verb ``sweep``: plan and estimate a sweep, run it, export its results, and choose the best design."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ __all__ = ["Best", "SweepPlan", "Swept", "choose", "sweep"]
 
 @dataclass(frozen=True)
 class Best(Result):
-    """The design that wins.
+    """Best design of a sweep under a condition.
 
     Attributes
     ----------
     condition, key : str
-        What it satisfies, and what is smallest or largest of it.
+        Condition that the design satisfies, and column that it minimises or maximises.
     largest : bool
-        Whether the largest value of the key wins, rather than the smallest.
+        Whether the column is maximised, rather than minimised.
     satisfy : int
-        Designs that satisfy the condition.
+        Number of designs that satisfy the condition.
     of : int
         Number of designs to choose from, including those that do not satisfy the condition.
     found : Found
-        Its values and figures.
+        Values and figures of the best design.
     text : str
-        Contents of the winner's design file, as TOML with absolute paths.
+        Design file of the best design, as TOML with absolute paths.
     """
 
     condition: str
@@ -63,7 +63,7 @@ class Best(Result):
     text: str
 
     def commented(self) -> str:
-        """The design file, and at its top why it is this one."""
+        """Return the design file, with a comment at its top that says why this design is the best."""
         figures = self.found.figures
         shares = [f"{name} {figures[name]:.6g}" for name in BEST_SHOWS if isinstance(figures.get(name), (int, float))]
         condition = f", {self.condition}" if self.condition else ""
@@ -76,30 +76,30 @@ class Best(Result):
 
 @dataclass(frozen=True)
 class SweepPlan(Result):
-    """What a sweep would do.
+    """Plan of a sweep, and the time that it is expected to take.
 
     Attributes
     ----------
     design, directory : str, Path
-        Its name; where results go.
+        Name of the design; directory for the results.
     vary : dict
-        Values of each key.
+        Values of each varied key.
     seeds, combinations, runs : int
-        Seeds of each combination, combinations that are allowed, runs of all of them.
+        Seeds per combination; allowed combinations; total number of runs.
     steps : tuple of int
-        Of a run, smallest and largest.
+        Smallest and largest number of steps of a run.
     models : tuple of str
-        Names of the models to train, of "float", "fixed" and "backprop".
+        Names of the models to train, a subset of "float", "fixed" and "backprop".
     cores : int
-        Cores to be judged, each once.
+        Number of jobs that determine the area of a core.
     places : tuple of Place
-        Parts and boards for which the cores are judged.
+        Parts and boards for which the area of each core is determined.
     refused : tuple of (dict, str)
-        Combinations that are not, and why.
+        Refused combinations, each with the values of its keys and the reason.
     finished : int
-        Jobs that an earlier sweep did already.
+        Number of jobs that an earlier sweep has finished already.
     jobs, workers : int
-        Jobs to do, and how many at a time.
+        Number of jobs to run; number of jobs that run at the same time.
     seconds : float
         Expected wall-clock time of the sweep, in seconds; 0 if no job remains.
     """
@@ -121,7 +121,7 @@ class SweepPlan(Result):
     seconds: float
 
     def sentences(self) -> tuple[str, ...]:
-        """The plan in words."""
+        """Return the plan as sentences for the user."""
         steps = " to ".join(f"{count:,}" for count in dict.fromkeys(self.steps))
         said = [
             f"{_count(self.runs, 'run')}: {_count(self.combinations, 'combination')} × {_count(self.seeds, 'seed')}, {steps} steps each "
@@ -133,11 +133,11 @@ class SweepPlan(Result):
         for values, why in self.refused[:MOST_SHOWN]:
             said.append(f"Refused: {', '.join(f'{key} = {value}' for key, value in values.items())}: {why}")
         if len(self.refused) > MOST_SHOWN:
-            said.append(f"Refused as well: {len(self.refused) - MOST_SHOWN:,} more, which the rows name.")
+            said.append(f"{len(self.refused) - MOST_SHOWN:,} more combinations are refused; rows.csv lists them.")
         if self.finished:
             said.append(f"{self.finished:,} of {self.finished + self.jobs:,} jobs are done already.")
         if self.jobs:
-            said.append(f"About {shown(self.seconds)} on {_count(self.workers, 'worker')}, by a few short runs.")
+            said.append(f"About {shown(self.seconds)} on {_count(self.workers, 'worker')}, estimated from a few short runs.")
         return tuple(said)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -147,13 +147,13 @@ class SweepPlan(Result):
 
 
 BEST_SHOWS = (*(f"{name}{what}" for name in MEASURES for what in ("", "_std")), "lut", "memory_bits", "steps_per_second")
-"""Figures that stand at the top of the best design's file."""
+"""Figures that the comment at the top of the best design's file quotes."""
 SUBFOLDER = "sweep"
-"""Where results go when no directory is named, in the design's folder."""
+"""Name of the default results directory, within the design's folder."""
 MOST_DESIGNS = 30
-"""Designs of a sweep in a table; of more, only those that no other beats."""
+"""Maximum number of designs in the printed table; a larger sweep shows only its Pareto-optimal designs."""
 MOST_SHOWN = 10
-"""Refused combinations that a plan names."""
+"""Maximum number of refused combinations, failures or notes that are printed."""
 
 
 def _count(number: int, what: str) -> str:
@@ -162,7 +162,7 @@ def _count(number: int, what: str) -> str:
 
 @dataclass(frozen=True)
 class Swept(Result):
-    """What came of a sweep.
+    """Result of a sweep.
 
     Attributes
     ----------
@@ -171,27 +171,27 @@ class Swept(Result):
     directory : Path
         Directory that holds the journal and all result files.
     files : tuple of str
-        Names there, the journal's apart.
+        Names of the result files in the directory, without the journal.
     vary : tuple of str
-        The keys that were varied.
+        Dotted keys that were varied.
     combinations, refused : int
-        In all, and of these refused.
+        Number of all combinations; number of refused combinations among them.
     runs, finished_now, failed : int
-        Runs that are there; jobs that were done this time; jobs that broke, and are tried again the next time.
+        Finished runs, including those of earlier sweeps; jobs that finished in this call; failed jobs, which the next sweep tries again.
     given_again : int
-        Jobs that were done again because their worker died.
+        Number of jobs that were submitted again because their worker died.
     failures : tuple of str
-        Why jobs broke, each reason once.
+        Distinct reasons of the failed jobs, at most ``MOST_SHOWN``.
     found : tuple of Found
-        By combination, and by part.
+        Results of the designs, by combination and then by part.
     best : Best or None
-        The design that wins, if it was asked for.
+        Best design; None if the caller gave no condition and no column.
     seconds, worked : float
-        It took; of all workers together.
+        Wall-clock time of the jobs; total time of all jobs on all workers. Both in seconds.
     interrupted : bool
-        Whether it was ended early.
+        Whether Ctrl-C ended the sweep early.
     notes : tuple of str
-        What else there is to know, in sentences.
+        Further remarks for the user, as sentences.
     """
 
     design: str
@@ -214,11 +214,11 @@ class Swept(Result):
 
     @property
     def measure(self) -> Measure:
-        """The measure that designs are shown by."""
+        """Measure that the table of designs shows."""
         return measures_of(self.found)[0]
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Its designs; every run stands in rows.csv and rows.parquet."""
+        """Return the table of the designs; rows.csv and rows.parquet have one row per run."""
         return {"designs": [each.rows()[0] for each in self.found]}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -245,7 +245,9 @@ class Swept(Result):
             )
         yield table
         if len(shown) < len(self.found):
-            yield style.wrapped(f"Of {len(self.found):,} designs {len(shown)} that no other beats; rows.csv has all.")
+            yield style.wrapped(
+                f"The table shows {len(shown)} of {len(self.found):,} designs, which no other beats; rows.csv has all of them."
+            )
         for sentence in (*self.notes, *(f"Failed: {why}" for why in self.failures)):
             yield style.escape(sentence)
         if self.failed:
@@ -277,69 +279,69 @@ def sweep(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Swept | SweepPlan:
-    """Train a design with all combinations of some keys' values, each from several seeds; go on where an earlier sweep ended.
+    """Train all combinations of the values of some keys, each from several seeds; continue an earlier sweep in the same directory.
 
     Parameters
     ----------
     design : path, name or Design, or None
-        Design; None runs nothing, and chooses from what the last sweep in ``out`` found.
+        Design to vary. None runs nothing, and chooses from the results of the last sweep in ``out``.
     vary : dict, or sequence of str
-        Values, as TOML has them, by dotted key; or the same as the command line takes it, such as "hardware.lanes=2,4".
+        Lists of values by dotted key, as TOML would contain them, or command-line texts such as "hardware.lanes=2,4".
     seeds : int
-        Runs of each combination; seed number k is the design's own plus k.
+        Number of runs of each combination. Run number k uses the seed of the design plus k.
     steps : int or None
-        Of MGD; None: as the design says.
+        MGD steps of each run; None for the number in the design file.
     backprop : bool
-        Whether back-propagation is trained too.
+        Whether to train by back-propagation too.
     validate : bool
-        Whether runs are judged by samples kept from training (``data.validation_fraction``), not by the test samples.
+        Whether validation samples, set aside from training (``data.validation_fraction``), judge the runs, instead of the test samples.
     targets, boards : sequence of str
-        Parts, and boards with theirs, for which each core is synthesised; without any, what it takes is predicted.
+        FPGA parts, and boards whose parts are meant, for which each core is synthesised. If both are empty, the area is predicted.
     workers : int or None
-        Processes on this machine; None: one for each core.
+        Number of processes on this machine; None for one per CPU core.
     scheduler : str or None
-        Address of a Dask scheduler, whose workers do it instead.
+        Address of a Dask scheduler, whose workers run the jobs instead of local processes.
     best : str or None
-        A condition such as "accuracy>0.9 and lut<5000"; of the designs that satisfy it the best is told.
+        Condition such as "accuracy>0.9 and lut<5000"; the result includes the best of the designs that satisfy it.
     minimize, maximize : str or None
-        The column that the best has the least or the most of; without, the accuracy is largest.
+        Column that the best design minimises or maximises; by default the first measure of the kind of task, such as accuracy.
     dry_run : bool
-        Whether to tell the plan, and how long it would take, and do nothing.
+        Whether to return the plan and the expected time without running any job.
     out : path or None
-        Directory for the journal, rows.csv, rows.parquet, sweep.json and pareto.svg.
+        Directory for the journal, rows.csv, rows.parquet, sweep.json and pareto.svg; None for one named after the design.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives progress reports; None discards them.
 
     Raises
     ------
     Refusal
-        If a key, a value or every combination is refused; if another sweep is at work in the directory; if it cannot be written to.
+        If an option, a key, a value or every combination is refused; if another sweep uses the directory; if it cannot be written to.
     """
     if design is None:
         if vary:
-            raise Refusal("a design is varied, and none is named", "Name it first: mgd-hw sweep DESIGN --vary …", key="--vary")
+            raise Refusal("there are keys to vary, but no design", "Name the design first: mgd-hw sweep DESIGN --vary …", key="--vary")
         return choose(latest() if out is None else Path(out), condition=best, minimize=minimize, maximize=maximize)
     design, vary = read(design), vary if isinstance(vary, Mapping) else read_axes(vary)
     progress = progress or NullProgress()
-    wanted = _wanted(best, minimize, maximize)
+    criterion = _criterion(best, minimize, maximize)
     models = MODELS if backprop else MODELS[:2]
     places = _places(targets, boards)
     directory = check_directory(FOLDER / design.name / SUBFOLDER if out is None else Path(out))
     plan = make_plan(design, vary, seeds=seeds, steps=steps, models=models, validate=validate, places=places, progress=progress)
     if dry_run:
-        return _dry(plan, directory, scheduler, workers, progress)
+        return _plan_only(plan, directory, scheduler, workers, progress)
     executor = executor_for(scheduler, workers, progress)
     try:
         with Journal(directory, write=True) as journal:
             begin(plan, journal)
             outcome = _work(plan, journal, directory, executor, progress)
-            return _result(plan, journal, directory, outcome, wanted)
+            return _result(plan, journal, directory, outcome, criterion)
     finally:
         executor.close()
 
 
-def _dry(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, progress: Progress) -> SweepPlan:
-    """What would be done; nothing is written."""
+def _plan_only(plan: Plan, directory: Path, scheduler: str | None, workers: int | None, progress: Progress) -> SweepPlan:
+    """Return the plan of a sweep without writing anything."""
     with Journal.of(directory) as journal:
         finished = set() if journal is None else journal.finished()
     executor = executor_for(scheduler, workers, progress)
@@ -389,7 +391,7 @@ def _planned(plan: Plan, directory: Path, finished: set[str], workers: int, expe
 
 
 def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
-    """What cores are judged for: the parts and boards that are named, by synthesis; else one board, by prediction."""
+    """Return the named parts and boards, for synthesis; if none is named, the default board, for prediction."""
     from boards.board import board_files, read_board
     from boards.parts.target import TARGETS
     from mgd_hw.hardware.boards import board_of
@@ -414,12 +416,12 @@ def _places(targets: Sequence[str], boards: Sequence[str]) -> tuple[Place, ...]:
 
 # -- Results ----------------------------------------------------------------------------------------------------------
 
-Wanted = tuple[Condition, str | None, bool]
-"""Condition; column, None for the measure of the kind of task; whether the largest value of a named column wins."""
+Criterion = tuple[Condition, str | None, bool]
+"""Criterion of the best design: condition; column, None for the measure of the kind of task; whether a named column is maximised."""
 
 
-def _wanted(condition: str | None, minimize: str | None, maximize: str | None) -> Wanted | None:
-    """What the best design is, if it is asked for; without a column, the one with the best measure of its kind of task."""
+def _criterion(condition: str | None, minimize: str | None, maximize: str | None) -> Criterion | None:
+    """Return the criterion of the best design; None if no option asks for one."""
     if minimize is not None and maximize is not None:
         raise Refusal("--minimize is given too", "Give one of them.", key="--maximize", value=maximize)
     if condition is None and minimize is None and maximize is None:
@@ -427,7 +429,7 @@ def _wanted(condition: str | None, minimize: str | None, maximize: str | None) -
     return read_condition(condition or ""), minimize or maximize, minimize is None
 
 
-def _result(plan: Plan, journal: Journal, directory: Path, outcome: Outcome, wanted: Wanted | None) -> Swept:
+def _result(plan: Plan, journal: Journal, directory: Path, outcome: Outcome, criterion: Criterion | None) -> Swept:
     from mgd_hw.sweeps.export import export
 
     found = summary(journal, plan.request.places)
@@ -453,7 +455,7 @@ def _result(plan: Plan, journal: Journal, directory: Path, outcome: Outcome, wan
         notes=_notes(journal),
     )
     files = export(journal, directory, found, result.to_json())
-    chosen = None if wanted is None or outcome.interrupted else _best(found, journal, wanted)
+    chosen = None if criterion is None or outcome.interrupted else _best(found, journal, criterion)
     return replace(result, files=files, best=chosen)
 
 
@@ -462,16 +464,16 @@ def _text(values: Mapping[str, Any]) -> str:
 
 
 def _notes(journal: Journal) -> tuple[str, ...]:
-    """What was not to be had, in sentences: cores that cannot be judged, and Parquet."""
+    """Return sentences about missing results: cores whose area cannot be determined, and the Parquet file."""
     said = list(dict.fromkeys(row.message for _, row, _ in journal.planned(FIT, SYNTH) if row.status == REFUSED))
     if importlib.util.find_spec("pyarrow") is None:
         said.append("rows.parquet was not written: pip install 'mgd-hw[sweep]' brings pyarrow.")
     return tuple(said[:MOST_SHOWN])
 
 
-def _best(found: Sequence[Found], journal: Journal, wanted: Wanted) -> Best:
-    """The best design, as a design file that can be put anywhere."""
-    condition, key, largest = wanted
+def _best(found: Sequence[Found], journal: Journal, criterion: Criterion) -> Best:
+    """Return the best design, with a design file that works from any directory."""
+    condition, key, largest = criterion
     if key is None:
         measure, *others = measures_of(found)
         if others:
@@ -488,12 +490,12 @@ def _best(found: Sequence[Found], journal: Journal, wanted: Wanted) -> Best:
 
 
 def latest(folder: Path = FOLDER) -> Path:
-    """Where the last sweep is, of those that named no folder.
+    """Return the directory of the last sweep that used a default directory.
 
     Raises
     ------
     Refusal
-        If there was none.
+        If there is no such sweep.
     """
     found = sorted(folder.glob(f"*/{SUBFOLDER}/{JOURNAL}"), key=lambda path: path.stat().st_mtime)
     if not found:
@@ -502,14 +504,14 @@ def latest(folder: Path = FOLDER) -> Path:
 
 
 def choose(directory: Path, *, condition: str | None = None, minimize: str | None = None, maximize: str | None = None) -> Swept:
-    """The best design of the last sweep in a folder; nothing is run.
+    """Choose the best design from the last sweep in a folder, without running anything.
 
     Raises
     ------
     Refusal
-        If there was none, or no design satisfies the condition.
+        If the folder contains no sweep with a finished run, or if no design satisfies the condition.
     """
-    wanted = _wanted(condition, minimize, maximize) or (read_condition(""), None, True)
+    criterion = _criterion(condition, minimize, maximize) or (read_condition(""), None, True)
     with Journal(directory, write=False) as journal:
         notes = journal.notes()
         places = [Place(target, board, clock, synthesise) for target, board, clock, synthesise in notes["places"]]
@@ -517,7 +519,7 @@ def choose(directory: Path, *, condition: str | None = None, minimize: str | Non
         if not found:
             raise Refusal("no run of its last sweep is finished", "Give the sweep's command again.", key="-o", value=str(directory))
         runs = sum(row.status == DONE for _, row, _ in journal.planned(TRAIN))
-        chosen = _best(found, journal, wanted)
+        chosen = _best(found, journal, criterion)
         name = parse(notes["text"], notes["path"]).name
         keys, combinations = tuple(notes["keys"]), notes["combinations"]
         return Swept(

@@ -1,4 +1,4 @@
-"""What is varied: ``--vary key=v1,v2`` read and checked, and the text of a design file with other values."""
+"""Axes of a sweep: parsing and checking of ``--vary key=v1,v2``, and an editor that puts other values into a design file."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ __all__ = ["Axis", "Editor", "axes_of", "combinations", "read_axes"]
 
 OPTION = "--vary"
 MAX_COMBINATIONS = 1_000_000
-"""Most combinations of a sweep."""
+"""Maximum number of combinations of a sweep."""
 BARE = r"[A-Za-z0-9_^*+\-./\\: ]+"
-"""What may stand without quotation marks although TOML asks for them: formats, names, paths, 2^-6."""
+"""Pattern of the text that needs no quotation marks on the command line: formats, names, paths, and powers such as 2^-6."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A key and the values it takes.
+    """A key of the design file, and the values that it takes in a sweep.
 
     Attributes
     ----------
     key : str
         Dotted key of the design file, such as "schedule.learning_rate".
     values : tuple
-        As TOML has them.
+        Values, as the TOML file would contain them.
     """
 
     key: str
@@ -44,19 +44,19 @@ class Axis:
 
 
 def read_axes(texts: Iterable[str]) -> dict[str, list[Any]]:
-    """Keys and values from "key=v1,v2" each; values are TOML, or bare words.
+    """Parse texts such as "key=v1,v2" to a dictionary from keys to lists of values; a value is TOML or a bare word.
 
     Raises
     ------
     Refusal
-        If one is not of that form, or two name the same key.
+        If a text does not have that form, or if two texts name the same key.
     """
     found: dict[str, list[Any]] = {}
     for text in texts:
         key, equals, values = text.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise Refusal("it is not of the form key=v1,v2", "Write formats.weight=SQ4.4,SQ4.8, say.", key=OPTION, value=text)
+            raise Refusal("it is not of the form key=v1,v2", "Write it as in formats.weight=SQ4.4,SQ4.8.", key=OPTION, value=text)
         if key in found:
             raise Refusal("the key is varied twice", "Give all its values at once.", key=OPTION, value=text)
         found[key] = [_value(key, piece) for piece in _pieces(key, values)]
@@ -64,7 +64,7 @@ def read_axes(texts: Iterable[str]) -> dict[str, list[Any]]:
 
 
 def _pieces(key: str, text: str) -> list[str]:
-    """The text between the commas that stand in no brackets and no quotation marks."""
+    """Split a text at the commas outside of brackets and quotation marks."""
     pieces, depth, quote, start, skip = [], 0, "", 0, False
     for place, letter in enumerate(text):
         if skip:
@@ -96,16 +96,16 @@ def _value(key: str, text: str) -> Any:
             return text
     if not text:
         raise Refusal("a value is empty", 'Leave out the comma, or write "" for empty text.', key=f"{OPTION} {key}")
-    raise Refusal("it is not a TOML value", f'Write text between quotation marks: "{text[:40]}", say.', key=f"{OPTION} {key}", value=text)
+    raise Refusal("it is not a TOML value", f'Write text between quotation marks, as in "{text[:40]}".', key=f"{OPTION} {key}", value=text)
 
 
 def axes_of(vary: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
-    """The axes of a sweep, every value known to be one that its key takes.
+    """Check the varied keys and their values, and return the axes of the sweep.
 
     Raises
     ------
     Refusal
-        If a key is unknown, a value is none of its, or one is given twice.
+        If a key is unknown, if it does not accept a value, if a value is given twice, or if there are too many combinations.
     """
     axes = []
     for key, values in vary.items():
@@ -132,25 +132,25 @@ def _check_size(axes: Sequence[Axis]) -> None:
 
 
 def combinations(axes: Sequence[Axis]) -> Iterable[tuple[Any, ...]]:
-    """All combinations, the last axis changing fastest."""
+    """Return an iterator over all combinations of values; the last axis changes fastest."""
     return product(*(axis.values for axis in axes))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """ "Did you mean …? " or nothing."""
+    """Return "Did you mean …? " with the known name closest to ``name``; "" if none is close."""
     near = difflib.get_close_matches(name, list(known), 1)
     return f"Did you mean {near[0]}? " if near else ""
 
 
 class Editor:
-    """Writes other values for the same keys into the text of a design file, again and again; comments stay.
+    """Editor that replaces the values of the same keys in the text of a design file any number of times, and keeps the comments.
 
     Parameters
     ----------
     text : str
-        Of the design file.
+        Contents of the design file.
     keys : sequence of str
-        What is changed, dotted.
+        Dotted keys whose values are replaced.
     """
 
     def __init__(self, text: str, keys: Sequence[str]) -> None:
@@ -162,7 +162,7 @@ class Editor:
         self._trusted: bool | None = None
 
     def edited(self, values: Sequence[Any]) -> str:
-        """The text with these values, one for each key."""
+        """Return the text with the given values, one per key."""
         import tomlkit
 
         for key, value in zip(self.keys, values, strict=True):
@@ -176,13 +176,13 @@ class Editor:
         return tomlkit.dumps(self._tree)
 
     def _in_place(self, values: Sequence[Any]) -> str | None:
-        """The text with its comments; None where the library does not find its way about in it, which the first time tells."""
+        """Return the edited text with its comments; None if tomlkit fails on it, or if its first result has other values."""
         try:
             for key, value in zip(self.keys, values, strict=True):
                 _put(self._document, key, value)
             text = self._document.as_string()
             return text if self._trusted or tomllib.loads(text.replace("\r\n", "\n")) == self._tree else None
-        except Exception:  # whatever it stumbles over, there is another way
+        except Exception:  # whatever the reason, ``edited`` writes the text without comments instead
             return None
 
 
@@ -196,7 +196,7 @@ def _put(tree: Any, key: str, value: Any) -> None:
 
 
 def paths_made_absolute(text: str, where: Path) -> str:
-    """The text with ``data.path``, which is relative to the design file, as it is found from anywhere."""
+    """Return the text with an absolute ``data.path``; ``where`` is the design file that a relative path refers to."""
     path = tomllib.loads(text.replace("\r\n", "\n")).get("data", {}).get("path")
     if path is None or Path(path).expanduser().is_absolute():
         return text
@@ -204,5 +204,5 @@ def paths_made_absolute(text: str, where: Path) -> str:
 
 
 def documented(key: str) -> bool:
-    """Whether a design file has this key."""
+    """Return whether a design file may contain this key."""
     return any(each.dotted == key for each in KEYS)

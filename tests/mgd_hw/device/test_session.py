@@ -1,4 +1,4 @@
-"""A training over a link ends where the model ends, whatever happens on the way."""
+"""A training over a link ends in the same state as the model's, despite noise, lost links and interrupts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def learned(run):
-    """What the plain model learns."""
+    """Final state of the reference model after the run."""
     state = run.initial_state()
     for number in range(run.steps):
         state, _ = step(run.spec, state, run.sample(number))
@@ -56,7 +56,7 @@ def learned(run):
 
 
 class Wire:
-    """A port with noise on it, and somebody who may pull it out."""
+    """Port whose traffic passes through noise, and that fails as if unplugged once ``pulled`` returns true."""
 
     def __init__(self, port, noise, pulled=lambda: False):
         self._port, self._noise, self._pulled = port, noise, pulled
@@ -82,7 +82,7 @@ class Wire:
 
 
 def opened(board, run, statistics=None, wire=lambda port: port):
-    """How a session opens its link."""
+    """Return a function that opens the link of a session."""
     return lambda: SerialLink(wire(open_port(f"serial:{board.port}")), run.spec, statistics=statistics)
 
 
@@ -128,7 +128,7 @@ def test_a_link_that_comes_back_goes_on(board, run, learned, tmp_path):
     session = Session(run, connect, tmp_path / "checkpoint.npz", model=Model(run), progress=Progress(), block_steps=16)
     session.train()
     assert session.outages == 2 and len(said) == 2
-    assert said[0] == "The port is gone (Input/output error). Training goes on from step 0 when the link is back."
+    assert said[0] == "The port is gone (Input/output error). Training resumes from step 0 when the link is open again."
     assert session.done == STEPS and not session.mismatches
     np.testing.assert_array_equal(session.final["parameter"], learned.parameters)
 
@@ -146,7 +146,9 @@ def test_a_link_that_stays_away_is_told(board, run, tmp_path):
         return False
 
     session = Session(run, connect, tmp_path / "checkpoint.npz", stopping=stopping, reconnect=0.1)
-    with pytest.raises(LinkLost, match=r"^The link has not come back for 0\.1 s \(Nothing has answered for 5 s\)\. Plug it in\.$"):
+    with pytest.raises(
+        LinkLost, match=r"^The link could not be opened again within 0\.1 s \(Nothing has answered for 5 s\)\. Plug it in\.$"
+    ):
         session.train()
 
 
@@ -166,7 +168,7 @@ def test_an_interrupt_keeps_what_was_trained(board, run, learned, tmp_path):
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "while the link is waited for"])
 def test_a_link_that_dies_with_an_interrupt_leaves_the_last_checkpoint(board, run, tmp_path, monkeypatch, late):
-    """What the core has trained since then is beyond reach: steps, parameters and memories are those of the checkpoint."""
+    """Steps, parameters and memories are those of the checkpoint, because nothing later can be read from the core."""
     monkeypatch.setattr("mgd_hw.device.session.MARK_SECONDS", 0.0)
     path, pulled, asked = tmp_path / "checkpoint.npz", [], []
 
@@ -196,19 +198,19 @@ def test_a_checkpoint_is_of_its_run(board, run, tmp_path):
     short = dataclasses.replace(run, steps=40)
     Session(short, opened(board, short), path).train()
     longer = Checkpoint.read(path, RunDigest(run))
-    assert longer.step == 40, "the same run, and more of it"
+    assert longer.step == 40, "a longer run with the same beginning can use the checkpoint"
     for other, reason in (
-        (dataclasses.replace(run, seed=5), "it is of another run: "),
-        (dataclasses.replace(run, parameters=run.parameters + 1), "it is of another run: "),
-        (dataclasses.replace(run, steps=30), "it stands at step 40, and the run ends at 30"),
-        (dataclasses.replace(run, steps=30, seed=5), "it is of another run: "),
+        (dataclasses.replace(run, seed=5), "it belongs to another run: "),
+        (dataclasses.replace(run, parameters=run.parameters + 1), "it belongs to another run: "),
+        (dataclasses.replace(run, steps=30), "it was written at step 40, and the run ends at 30"),
+        (dataclasses.replace(run, steps=30, seed=5), "it belongs to another run: "),
     ):
         with pytest.raises(Refusal, match=reason):
             Checkpoint.read(path, RunDigest(other))
-    with pytest.raises(Refusal, match="there is no checkpoint to go on from"):
+    with pytest.raises(Refusal, match="there is no checkpoint to resume from"):
         Checkpoint.read(tmp_path / "none.npz", RunDigest(run))
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(Refusal, match="it is no checkpoint"):
+    with pytest.raises(Refusal, match="it is not a checkpoint"):
         Checkpoint.read(path, RunDigest(run))
 
 
@@ -218,7 +220,7 @@ def test_a_core_that_differs_is_found(board, run, tmp_path):
     session.train()
     assert session.mismatches > 0 and session.done < STEPS
     assert session.difference.startswith("in steps 0 to 15, signature, ")
-    assert not (tmp_path / "checkpoint.npz").exists(), "what may be wrong is not kept"
+    assert not (tmp_path / "checkpoint.npz").exists(), "no checkpoint is written after a mismatch"
 
 
 def test_a_driver_that_is_killed_goes_on(board, run, learned, tmp_path):

@@ -1,4 +1,4 @@
-"""``mgd-hw train`` and ``mgd-hw virtual`` as they are called: results, messages, exit codes."""
+"""``mgd-hw train`` and ``mgd-hw virtual`` on the command line: results, messages, exit codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(*arguments):
 
 
 def fails(code, *arguments):
-    """The one line that a failing command says."""
+    """Run a command that fails with an exit code, and return its one-line message."""
     result = run(*arguments)
     assert result.exit_code == code, result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("mgd-hw: ")]
@@ -102,7 +102,7 @@ def test_nothing_is_compiled_for_a_training_that_cannot_begin(monkeypatch, verif
     monkeypatch.setattr("mgd_hw.device.train.virtual_board", _never)
     monkeypatch.setattr("mgd_hw.device.session.Model.__init__", _never)
     train = ("train", "xor", "--steps", 10, *verify, "--link")
-    assert "there is no checkpoint to go on from" in fails(2, *train, "virtual", "--resume")
+    assert "there is no checkpoint to resume from" in fails(2, *train, "virtual", "--resume")
     assert "there is no port /dev/there-is-none" in fails(2, *train, "serial:/dev/there-is-none")
     assert "it is not a link" in fails(2, *train, "usb")
     monkeypatch.setitem(sys.modules, "serial", None)
@@ -111,7 +111,7 @@ def test_nothing_is_compiled_for_a_training_that_cannot_begin(monkeypatch, verif
 
 
 def _never(*arguments, **options):
-    raise AssertionError("this should not have been begun")
+    raise AssertionError("this must not be called")
 
 
 def _in_use(train, link):
@@ -126,11 +126,11 @@ def _in_use(train, link):
 
 def test_what_is_wrong_with_a_checkpoint_is_told(link):
     train = ("train", "xor", "--link", link, "--resume", "--steps")
-    assert "checkpoint.npz: there is no checkpoint to go on from. Leave --resume out" in fails(2, *train, 10)
+    assert "checkpoint.npz: there is no checkpoint to resume from. Leave --resume out" in fails(2, *train, 10)
     assert run("train", "xor", "--link", link, "--steps", 20).exit_code == 0
-    assert "it is of another run: the design, its seed, its start or its data have changed" in fails(2, *train, 30, "--seed", 9)
-    assert "it stands at step 20, and the run ends at 10" in fails(2, *train, 10)
-    assert "it is of another run: " in fails(2, *train, 10, "--seed", 9)
+    assert "it belongs to another run: the design, its seed, its initial parameters or its data have" in fails(2, *train, 30, "--seed", 9)
+    assert "it was written at step 20, and the run ends at 10" in fails(2, *train, 10)
+    assert "it belongs to another run: " in fails(2, *train, 10, "--seed", 9)
     assert run(*train, 20).exit_code == 0, "there is nothing left to do"
     Path("file").write_text("")
     assert '-o = "file": it is a file' in fails(2, "train", "xor", "--link", link, "--steps", 10, "-o", "file")

@@ -156,7 +156,7 @@ def test_a_figure_that_is_killed_in_a_run_goes_on() -> None:
             time.sleep(0.02)
         second = paper(*arguments, "-o", "out")
         assert second.exit_code == 2
-        assert f"another figure of the paper, process {process.pid}, is at work in this folder" in second.stderr
+        assert f"another figure of the paper, process {process.pid}, is writing to this folder" in second.stderr
         process.kill()
     before = kept()
     assert 3 <= len(before) < 8, "the kill came in the middle"

@@ -1,4 +1,4 @@
-"""The benchmark runs what it says, and prints what it measured."""
+"""The benchmark measures a sweep of each shape, and prints one row per sweep."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def test_a_sweep_of_each_shape_is_measured(shape: str, monkeypatch: pytest.Monke
 
 
 def test_sizes_stand_beside_each_other(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(benchmark, "_apart", lambda shape, runs, workers: benchmark.Overhead(shape, runs, workers, 1.0, 2.0, 3.0, 4.0, 5.0))
+    monkeypatch.setattr(
+        benchmark, "_measure_in_new_process", lambda shape, runs, workers: benchmark.Overhead(shape, runs, workers, 1.0, 2.0, 3.0, 4.0, 5.0)
+    )
     assert main(["--runs", "8", "--workers", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(each["shape"], each["runs"]) for each in found] == [(shape, runs) for shape in SHAPES for runs in (2, 4, 8)]

@@ -1,4 +1,4 @@
-"""Choosing: means, designs that no other beats, conditions, and the best."""
+"""Choice of a design: means over the seeds, the Pareto front, conditions, and the best design."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_unbeaten_compares_no_pair_of_many() -> None:
         Counted.count = 0
         unbeaten([(Counted(a), Counted(b), Counted(c)) for a, b, c in random.random((count, 3))])
         spent.append(Counted.count)
-    assert spent[1] < 6 * spent[0], "four times the points, and a little more"
+    assert spent[1] < 6 * spent[0], "comparisons grow little more than the number of points, which is four times as large"
 
 
 def found(number: int, accuracy: float, lut: int | None = None, speed: float = 1.0, **vary: object) -> Found:

@@ -1,4 +1,4 @@
-"""Estimates: from short runs, by size and steps; never from a run of full length."""
+"""Estimates are extrapolated by size and steps from short runs; no run of full length is timed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plan(models: Sequence[str] = ("fixed", "float"), steps: int = 1_000_000) -> 
 
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
-    """A machine on which a run takes 1 s, and 1 ms for each step and 10 parameters; and epochs of 2 s."""
+    """Simulate a machine on which a run takes 1 s, plus 1 ms per step and 10 parameters, and an epoch 2 s; return the timed jobs."""
     now, asked = [0.0], []
 
     def run_jobs(jobs: Sequence[Job], version: str) -> list[Row]:
@@ -43,7 +43,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 def test_runs_follow_from_short_ones(timed: list[Job]) -> None:
     made = plan()
     expected = estimate(made, NullProgress())
-    assert max(job.steps for job in timed) <= 400, "none of a million steps"
+    assert max(job.steps for job in timed) <= 400, "no run of a million steps is timed"
     for each, job in made.jobs():
         size = pickle.loads(job.design).spec.network.n_parameters
         assert expected.seconds(each, job) == pytest.approx(1.0 + 1e-4 * size * 1_000_000, rel=0.01)

@@ -1,4 +1,4 @@
-"""Those who do the jobs: processes that die and are replaced, that end with their driver, and a real Dask cluster that loses a worker."""
+"""Executors: local processes that are replaced when they die and end with their driver, and a real Dask cluster that loses a worker."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from rtl_gen.toolchain.child import end
 from sim.process import child_environment
 
 NOTHING = Job("key", "nothing", b"")
-"""A job of no kind: its row says so, and nothing heavy is imported."""
+"""Job of an unknown kind, which fails at once without importing a large library."""
 
 
 def until(holds: Callable[[], object], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, "it never came"
+        assert time.monotonic() < end, f"the condition does not hold after {seconds} s"
         time.sleep(0.02)
 
 
 def alive(process: int) -> bool:
-    """Whether a process runs: one that ended, and that nobody waited for, does not."""
+    """Return whether a process is running; a zombie, which has ended but has not been waited for, is not."""
     try:
         state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except OSError:
@@ -54,7 +54,7 @@ def test_processes_are_replaced_when_they_die() -> None:
         (process,) = local._pool._processes  # type: ignore[attr-defined]
         future = local._pool.submit(time.sleep, 60)
         os.kill(process, signal.SIGKILL)
-        with pytest.raises(WorkerLost, match="the process that did it died"):
+        with pytest.raises(WorkerLost, match="its worker process died"):
             local.result(future)
         assert local.result(local.submit([NOTHING], version()))[0].status == FAILED
         (process,) = local._pool._processes  # type: ignore[attr-defined]
@@ -64,7 +64,7 @@ def test_processes_are_replaced_when_they_die() -> None:
     until(lambda: not alive(process))
 
 
-def test_workers_have_one_thread_each_for_numpy_and_no_ear_for_an_interrupt() -> None:
+def test_workers_have_one_thread_each_for_numpy_and_ignore_an_interrupt() -> None:
     local = LocalExecutor(1)
     try:
         assert local._pool.submit(os.getenv, "OPENBLAS_NUM_THREADS").result() == os.environ.get("OPENBLAS_NUM_THREADS", "1")
@@ -96,7 +96,7 @@ def test_processes_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_cluster_has_its_own_workers() -> None:
-    with pytest.raises(Refusal, match="a cluster has the workers that it has"):
+    with pytest.raises(Refusal, match="a Dask cluster has its own workers"):
         executor_for("tcp://127.0.0.1:1", 2, NullProgress())
 
 
@@ -109,22 +109,22 @@ def test_without_dask_a_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "udp://127.0.0.1:1"])
 def test_a_scheduler_that_is_not_there_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "TIMEOUT", 0.5)
-    with pytest.raises(Refusal, match="there is no Dask scheduler to be reached") as caught:
+    with pytest.raises(Refusal, match="no Dask scheduler can be reached there") as caught:
         DaskExecutor(address, NullProgress())
     assert caught.value.value == address
     assert "\n" not in str(caught.value)
 
 
-# -- A cluster --------------------------------------------------------------------------------------------------------
+# -- Dask cluster -----------------------------------------------------------------------------------------------------
 
 
 class Dask:
-    """A scheduler and its workers, processes of their own.
+    """Dask cluster whose scheduler and workers are separate processes.
 
     Parameters
     ----------
     folder : Path
-        For the scheduler's address and everybody's logs.
+        Directory for the file with the scheduler's address, and for the logs of all processes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -143,11 +143,11 @@ class Dask:
             )
 
     def worker(self, name: str) -> None:
-        """Start a worker of one thread, without anybody who would start it again."""
+        """Start a worker with one thread, and without a nanny process that would restart it."""
         self._start(name, "dask_worker", self.address, "--name", name, "--nthreads", "1", "--no-nanny", "--no-dashboard")
 
     def kill(self, name: str) -> None:
-        """SIGKILL."""
+        """Kill a process with SIGKILL."""
         end(self.processes.pop(name))
 
 
@@ -160,8 +160,8 @@ def dask(tmp_path: Path) -> Iterator[Dask]:
         found.kill(name)
 
 
-class Ear(NullProgress):
-    """Does something once so many jobs are done."""
+class AfterJobs(NullProgress):
+    """Progress display that calls a function once a given number of jobs is done."""
 
     def __init__(self, jobs: int, then: Callable[[], None]) -> None:
         self.jobs, self.then, self.observed = jobs, then, ""
@@ -183,26 +183,26 @@ def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path:
     monkeypatch.setattr(executors, "PATIENCE", 60)
     dask.worker("one")
     dask.worker("two")
-    ear = Ear(3, lambda: dask.kill("one"))
+    progress = AfterJobs(3, lambda: dask.kill("one"))
     vary = {"formats.weight": ["SQ4.6", "SQ4.8", "SQ4.12"]}
-    found = mgd_hw.sweep("xor", vary, seeds=4, steps=20_000, scheduler=dask.address, out=tmp_path / "out", progress=ear)
+    found = mgd_hw.sweep("xor", vary, seeds=4, steps=20_000, scheduler=dask.address, out=tmp_path / "out", progress=progress)
     assert isinstance(found, Swept)
-    assert ear.jobs == 0, "the worker was killed"
+    assert progress.jobs == 0, "the worker was not killed"
     assert (found.runs, found.failed, found.interrupted) == (12, 0, False)
     with Journal(tmp_path / "out", write=False) as journal:
         rows = {(about["vary"]["formats.weight"], about["seed"]): row for _, row, about in journal.planned("train")}
     assert len(rows) == 12
     some = [("SQ4.6", 1), ("SQ4.12", 4)]
-    assert [_without_time(rows[each].columns) for each in some] == [_without_time(_here(*each)) for each in some]
+    assert [_without_time(rows[each].columns) for each in some] == [_without_time(_run_here(*each)) for each in some]
     dask.kill("two")
     dask.kill("scheduler")
     monkeypatch.setattr(executors, "TIMEOUT", 0.5)
-    with pytest.raises(Refusal, match="there is no Dask scheduler to be reached"):
+    with pytest.raises(Refusal, match="no Dask scheduler can be reached there"):
         mgd_hw.sweep("xor", vary, seeds=5, steps=20_000, scheduler=dask.address, out=tmp_path / "out")
 
 
-def _here(weight: str, seed: int) -> dict:
-    """The columns of that run, done by this process."""
+def _run_here(weight: str, seed: int) -> dict:
+    """Run a job in this process, and return the columns of its row."""
     from mgd_hw.design.reader import load
     from mgd_hw.sweeps.plan import make_plan
 

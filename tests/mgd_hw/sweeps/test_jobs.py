@@ -1,4 +1,4 @@
-"""What a worker does: the same run as compare's, the same core as synth's, and a row whatever happens."""
+"""Jobs: a run gives the results of ``compare``, a core those of ``synth``, and every job gives a row, even if it fails."""
 
 from __future__ import annotations
 

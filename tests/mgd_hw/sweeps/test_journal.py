@@ -1,4 +1,4 @@
-"""The journal: each row once, one writer, nothing lost when its process is killed or its disk is full."""
+"""The journal keeps each row once, admits one writer, and loses nothing when its process is killed or the disk is full."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_new_plan_keeps_the_rows_of_the_old(tmp_path: Path) -> None:
 def test_one_sweep_at_a_time_writes_and_others_read(tmp_path: Path) -> None:
     with Journal(tmp_path, write=True) as journal:
         journal.plan([("a", 0)], {})
-        with pytest.raises(Refusal, match=rf"another sweep, process {os.getpid()}, is at work in this folder"):
+        with pytest.raises(Refusal, match=rf"another sweep, process {os.getpid()}, is writing to this folder"):
             Journal(tmp_path, write=True)
         journal.add([(row("a"), "train", {})])
         with Journal(tmp_path, write=False) as reader:

@@ -1,4 +1,4 @@
-"""The picture: every design a point at its size and accuracy, those that no other beats with a ring."""
+"""The plot shows each design as a point at its size and accuracy, and marks the Pareto-optimal ones with a ring."""
 
 from __future__ import annotations
 

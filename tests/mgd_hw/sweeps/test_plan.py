@@ -1,4 +1,4 @@
-"""The plan: combinations checked before anything runs, and jobs named by all that they depend on."""
+"""The plan checks all combinations before the first run, and the key of a job depends on everything that its result depends on."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_data_that_do_not_fit_are_found_before(tmp_path: Path) -> None:
     assert keys(plan({"network.layers": [[2, 3, 1], [3, 3, 1]]}, design)) == before
     (tmp_path / "mine.csv").write_text("a,b,class\n" + rows + "9,9,1\n", encoding="utf-8")
     after = keys(plan({"network.layers": [[2, 3, 1], [3, 3, 1]]}, design))
-    assert len(before & after) == 1, "the core alone is the same: other data, other runs"
+    assert len(before & after) == 1, "with other data, only the job of the core keeps its key"
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_a_core_that_several_share_is_one_job() -> None:
 @pytest.mark.parametrize(
     ("vary", "options", "said"),
     [
-        ({"compare.seeds": [1, 2]}, {}, "the number of runs is not varied"),
-        ({"compare.steps": [1, 2]}, {}, "--steps gives one number for all"),
-        ({"perturbation.seed": [1, 2]}, {"seeds": 2}, "--seeds sets it for all seeds but the first"),
-        ({"compare.backprop_rate": [0.1, 0.2]}, {}, "it is of back-propagation alone"),
+        ({"compare.seeds": [1, 2]}, {}, "all combinations have the same number of runs"),
+        ({"compare.steps": [1, 2]}, {}, "--steps sets the same number for all runs"),
+        ({"perturbation.seed": [1, 2]}, {"seeds": 2}, "--seeds sets it for all runs but the first"),
+        ({"compare.backprop_rate": [0.1, 0.2]}, {}, "it affects back-propagation alone"),
         ({"data.validation_fraction": [0.1, 0.2]}, {}, "no validation samples are kept"),
         ({}, {"seeds": 0}, "it must be from 1 to"),
     ],

@@ -1,4 +1,4 @@
-"""The driver: every job done once, whoever dies; what kills workers is found out; what is asked twice is not done twice."""
+"""The scheduler runs every job once even if workers die, finds the jobs that kill workers, and repeats no finished job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from python_ref.spec.error import Refusal
 
 
 class Threads:
-    """An executor of threads that does nothing with a job, but dies of it when it is told to."""
+    """Executor with threads as workers that do no work; a worker dies of the jobs for which ``dies`` returns true."""
 
     def __init__(self, dies: Callable[[Job], bool] = lambda _: False, workers: int = 3) -> None:
         self.dies, self.workers = dies, workers
@@ -105,7 +105,7 @@ def test_jobs_that_kill_are_found_out_and_the_others_are_done(tmp_path: Path) ->
     assert len(rows) == 40
     assert outcome.rows == {DONE: 37, FAILED: 3}
     assert [len(executor.beside[key]) for key in killers] == [MAX_WORKER_DEATHS] * 3
-    assert [executor.beside[key][-1] for key in killers] == [1] * 3, "the last time each was alone"
+    assert [executor.beside[key][-1] for key in killers] == [1] * 3, "the last attempt of each runs alone"
     outcome, rows = run(tmp_path, Threads(), made)
     assert outcome.rows == {DONE: 3}, "the next sweep tries them again"
     assert {row.status for row in rows.values()} == {DONE}
@@ -162,14 +162,14 @@ def test_pending_names_a_shared_job_once() -> None:
 def test_progress_is_told_with_the_time_left(tmp_path: Path) -> None:
     observed = []
 
-    class Ear(NullProgress):
+    class Recorder(NullProgress):
         def update(self, task: str, done: float, total: float, note: str = "") -> None:
             observed.append((task, done / total, note))
 
     with Journal(tmp_path, write=True) as journal:
         made = plan(2000)
         begin(made, journal)
-        drive(made, Threads(), journal, Estimate(), set(), Ear())
+        drive(made, Threads(), journal, Estimate(), set(), Recorder())
     shares = [share for task, share, _ in observed if task == "Sweep"]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
@@ -184,8 +184,8 @@ def test_the_time_left_follows_what_was_predicted_and_then_what_came_to_pass() -
         def seconds(self, each: object, job: Job) -> float:
             return 10.0
 
-    def clock(done: int, seconds: float) -> scheduler._Clock:
-        found = scheduler._Clock(plan, TenSeconds(), set(), NullProgress(), "Sweep")
+    def clock(done: int, seconds: float) -> scheduler._RemainingTime:
+        found = scheduler._RemainingTime(plan, TenSeconds(), set(), NullProgress(), "Sweep")
         for each, job in list(plan.jobs())[:done]:
             found.finished(each, job, seconds)
         return found

@@ -1,4 +1,4 @@
-"""A sweep as a user has it: plan, journal, rows, choice; killed, repeated, on a full disk, twice at once."""
+"""The command ``sweep``: plan, journal, rows and choice; also killed, repeated, on a full disk, and twice at the same time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sweep(*arguments: str) -> Result:
 
 
 def fails(*arguments: str) -> str:
-    """The one line that it says."""
+    """Run a sweep that is refused, and return its one-line message."""
     result = sweep(*arguments)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("mgd-hw: ")]
@@ -64,7 +64,7 @@ def without_time(table: list[dict[str, str]]) -> list[dict[str, str]]:
 XOR = ("xor", "--vary", "formats.weight=SQ4.4,SQ4.10,SQ4.12", "--vary", "hardware.lanes=2,4", "--seeds", "2", "--steps", "40", "-o", "out")
 
 
-# -- What there is at the end -----------------------------------------------------------------------------------------
+# -- Results ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("inline")
@@ -109,7 +109,7 @@ def test_parquet_has_the_rows_with_their_types() -> None:
 
 
 class _Without:
-    """A finder of modules that refuses one package, as where it is not installed."""
+    """Module finder that hides one package, as if it were not installed."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -146,7 +146,9 @@ def test_a_sweep_goes_on_and_can_grow() -> None:
     assert (found["runs"], found["finished_now"]) == (12, 4)
     assert [row for row in rows() if row["seed"] != "3"] == before
     other = json.loads(sweep("xor", "--vary", "formats.weight=SQ4.12", "--seeds", "2", "--steps", "40", "-o", "out", "--json").stdout)
-    assert (other["runs"], other["finished_now"]) == (2, 2), "another value of lanes, though it is the design's own, is another combination"
+    assert (other["runs"], other["finished_now"]) == (2, 2), (
+        "a combination that names a value of lanes is another one, even if the value is the design's own"
+    )
 
 
 @pytest.mark.usefixtures("inline")
@@ -155,7 +157,7 @@ def test_the_plan_alone_writes_nothing() -> None:
     assert result.exit_code == 0, result.stderr
     assert "8 runs: 4 combinations × 2 seeds, 40 steps each (fixed and float)." in result.stdout
     assert "Refused: formats.weight = SQ4.4, hardware.lanes = 2: " in result.stdout
-    assert "on 1 worker, by a few short runs" in result.stdout
+    assert "on 1 worker, estimated from a few short runs" in result.stdout
     assert not Path("out").exists()
     assert json.loads(sweep(*XOR, "--dry-run", "--json").stdout)["seconds"] > START, "a worker starts before it runs"
     assert sweep(*XOR).exit_code == 0
@@ -206,7 +208,7 @@ def test_the_best_is_found_without_a_folder_too_and_its_data_from_anywhere(tmp_p
         (("xor", "--board", "icebraker"), "Did you mean icebreaker?"),
         (("xor", "--board", "icebreaker", "--board", "icebreaker"), "icebreaker has the same part"),
         (("xor", "--minimize", "lut", "--maximize", "lut"), "--minimize is given too"),
-        (("--vary", "hardware.lanes=1"), "a design is varied, and none is named"),
+        (("--vary", "hardware.lanes=1"), "there are keys to vary, but no design"),
         (("xor", "-o", "/proc/nothing"), "it cannot be written to"),
     ],
 )
@@ -239,11 +241,11 @@ def test_cores_are_synthesised_for_every_part() -> None:
     assert len({row["lut"] for row in table}) == 4
 
 
-# -- What goes wrong --------------------------------------------------------------------------------------------------
+# -- Failures ---------------------------------------------------------------------------------------------------------
 
 
 def started(*arguments: str) -> subprocess.Popen:
-    """The program itself, in a session of its own."""
+    """Start the command line in a new process and a new session."""
     command = [sys.executable, "-m", "mgd_hw", "sweep", *arguments]
     return subprocess.Popen(
         command, env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -251,7 +253,7 @@ def started(*arguments: str) -> subprocess.Popen:
 
 
 def finished(folder: str = "out") -> int:
-    """Runs that are in the journal."""
+    """Return the number of runs in the journal."""
     try:
         with sqlite3.connect(Path(folder) / JOURNAL) as journal:
             return journal.execute("SELECT count(*) FROM rows WHERE kind = 'train'").fetchone()[0]
@@ -271,12 +273,12 @@ def wait_for(count: int, process: subprocess.Popen) -> None:
 
 
 def killed_and_repeated(*arguments: str, at: int, count: int) -> None:
-    """Kill a sweep half-way, and a second at once in the same folder be refused; repeat it, and compare it with one that was left alone."""
+    """Kill a sweep at ``at`` of ``count`` runs, and repeat it; check that a second one in its folder is refused, and no run is repeated."""
     with started(*arguments, "-o", "out") as process:
         wait_for(at, process)
-        process.send_signal(signal.SIGSTOP)  # it writes the journal, and so cannot come to its end meanwhile
+        process.send_signal(signal.SIGSTOP)  # it holds the journal, and cannot finish in the meantime
         said = fails(*arguments, "-o", "out")
-        assert f"another sweep, process {process.pid}, is at work in this folder" in said
+        assert f"another sweep, process {process.pid}, is writing to this folder" in said
         process.kill()
     kept = finished()
     assert at <= kept < count
@@ -287,7 +289,7 @@ def killed_and_repeated(*arguments: str, at: int, count: int) -> None:
     assert (found["runs"], found["failed"]) == (count, 0)
     with Journal(Path("out"), write=False) as journal:
         assert len([row.key for _, row, _ in journal.planned("train")]) == finished() == count
-    assert found["finished_now"] < count + len(found["found"]), "what was kept was not done again"
+    assert found["finished_now"] < count + len(found["found"]), "runs that were kept are not repeated"
 
 
 def test_a_sweep_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +316,7 @@ def test_an_interrupt_ends_it_with_130_and_keeps_what_is_finished(monkeypatch: p
             return super().result(future)
 
     monkeypatch.setattr(sweep_module, "executor_for", lambda *_: Interrupted())
-    monkeypatch.setattr(scheduler, "MAX_CHUNK", 1)  # a fast machine would do all of it in one piece
+    monkeypatch.setattr(scheduler, "MAX_CHUNK", 1)  # a fast machine would run all jobs as one chunk
     result = sweep(*XOR)
     assert result.exit_code == 130
     assert "what was finished is kept" in result.stderr
@@ -322,7 +324,7 @@ def test_an_interrupt_ends_it_with_130_and_keeps_what_is_finished(monkeypatch: p
 
 
 def test_a_disk_that_is_full_is_one_message_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit on the size of files stands for the disk: what is beyond it cannot be written."""
+    """Simulate a full disk by a limit on the size of files."""
     monkeypatch.setattr(sweep_module, "executor_for", lambda *_: InlineExecutor())
     monkeypatch.setattr(scheduler, "MAX_CHUNK", 20)
     arguments = ("xor", "--seeds", "300", "--steps", "1", "-o", "out")

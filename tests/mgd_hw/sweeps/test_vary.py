@@ -1,4 +1,4 @@
-"""What is varied: values as they are typed, keys that are refused, and texts that say what was asked for."""
+"""Axes of a sweep: values as they are typed, keys that are refused, and edited texts that contain the given values."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_every_documented_key_can_be_varied() -> None:
     for key in KEYS:
         with pytest.raises(Refusal) as caught:
             axes_of({key.dotted: [object()]})
-        assert caught.value.key == key.dotted, "known, though this is none of its values"
+        assert caught.value.key == key.dotted, "the value is refused, not the key"
 
 
 def test_combinations_are_all_there_and_not_too_many() -> None:
@@ -93,7 +93,7 @@ def test_combinations_are_all_there_and_not_too_many() -> None:
         axes_of({key: range(side) for key in keys})
 
 
-# -- Texts ------------------------------------------------------------------------------------------------------------
+# -- Edited texts -----------------------------------------------------------------------------------------------------
 
 VALUES = {
     "name": "other",
