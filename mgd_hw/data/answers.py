@@ -119,7 +119,7 @@ def resolve(spec: DataSpec, raw: RawSamples) -> Classes | Values:
     """
     answers = raw.answers[:, 0] if raw.answers.ndim == 2 and raw.answers.shape[1] == 1 else raw.answers
     name, why = _kind(spec, raw, answers)
-    guess = Guess("kind", name, why or "as data.kind says", "data.kind" if why and TASKS[spec.task].any_answers else "")
+    guess = Guess("kind", name, why or "set by data.kind", "data.kind" if why and TASKS[spec.task].any_answers else "")
     if name == Regression.name:
         return Values(_real_targets(spec, raw, answers, why), guess)
     if name != Classification.name:
@@ -169,7 +169,7 @@ def _kind(spec: DataSpec, raw: RawSamples, answers: np.ndarray) -> tuple[str, st
     if spec.kind is not None:
         return spec.kind, ""
     if not TASKS[spec.task].any_answers:
-        return Classification.name, "which the task is"
+        return Classification.name, "given by the task"
     if answers.ndim == 2 or answers.dtype.kind not in "iuf" or not _whole(answers):
         return guess_kind(answers)
     distinct = len(np.unique(answers))

@@ -126,7 +126,7 @@ def fetch(task: str, directory: Path | None = None, *, progress: Progress | None
             except PermissionError as error:
                 raise Refusal(f"it cannot be written ({error.strerror})", "Give another directory with -o.", file=place) from None
             except (OSError, ValueError) as error:  # requests raises the first, and pooch the second for a wrong checksum
-                failures.append("it is not the file that was published" if isinstance(error, ValueError) else _said(error))
+                failures.append("it is not the file that was published" if isinstance(error, ValueError) else _describe(error))
         else:
             listed = "; ".join(f"{mirror}: {why}" for mirror, why in zip(source.mirrors, failures, strict=True))
             remedy = "Try again later, or put the files into a folder yourself, and name it with data.path or MGD_DATA."
@@ -134,7 +134,7 @@ def fetch(task: str, directory: Path | None = None, *, progress: Progress | None
     return Fetched(task, place, tuple(source.files))
 
 
-def _said(error: OSError) -> str:
+def _describe(error: OSError) -> str:
     """Return a short description of a failed download: its HTTP status, or else the name of the exception."""
     response = getattr(error, "response", None)
     return f"HTTP {response.status_code}" if response is not None else type(error).__name__

@@ -73,7 +73,7 @@ def _test(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None) -> tuple[n
     fraction = 0.2 if fraction is None else fraction
     everything = np.random.default_rng(spec.split_seed).permutation(n)
     if fraction == 0:
-        return np.arange(n), np.arange(n), "testing on what was trained"
+        return np.arange(n), np.arange(n), "tested on the training samples"
     test = _share(spec, labels, everything, fraction)
     train = everything[~np.isin(everything, test)]
     if not len(train):

@@ -137,7 +137,7 @@ class Summary(Result):
 
 def _row(guess: Guess) -> tuple[str, str, str]:
     """Return the table row of a decision: its subject, its value, and its reason with the key that overrides it."""
-    return guess.what, guess.value, "; ".join(part for part in (guess.why, guess.key and f"{guess.key} says otherwise") if part)
+    return guess.what, guess.value, "; ".join(part for part in (guess.why, guess.key and f"{guess.key} overrides it") if part)
 
 
 def column_name(names: tuple[str, ...], column: int) -> str:

@@ -71,11 +71,11 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
     lines = text_lines(data)
     lead: list[str] = []
     first = None
-    said = None
+    declared = None
     for line in lines:
         found = re.fullmatch(r'"?sep=(.)"?\s*', line, re.IGNORECASE) if not lead else None
         if found:
-            said = found[1]
+            declared = found[1]
         elif line.strip() and not line.startswith(("#", "%")):
             first = line
             break
@@ -83,18 +83,18 @@ def find_layout(request: Request, data: bytes, notes: Notes) -> Layout:
     refuse_other_formats(request.path, first or "")
     if first is None:
         body = [line for line in lead if line.strip()]
-        body = body[1:] if said else body
+        body = body[1:] if declared else body
         if not body:
             raise no_samples(request.path, "it holds no samples")
         lead = lead[: lead.index(body[0])]
     else:
         body = [first, *_limited(lines, len(first))]
-    if said and not request.delimiter and not can_delimit(said):
-        reason = f"line 1 names the delimiter {shown(said)}, which cannot stand between cells"
+    if declared and not request.delimiter and not can_delimit(declared):
+        reason = f"line 1 names the delimiter {shown(declared)}, which cannot stand between cells"
         raise Refusal(reason, "Write sep=; there, for example, or name the delimiter (data.delimiter).", file=request.path)
-    delimiter = request.delimiter or said or _delimiter(request, body, notes)
+    delimiter = request.delimiter or declared or _delimiter(request, body, notes)
     rows = _sample_rows(body, delimiter) or [[]]
-    start = _table_start(lead, delimiter, len(rows[0]), said is not None)
+    start = _table_start(lead, delimiter, len(rows[0]), declared is not None)
     _warn_of_comments(lead[:start], notes)
     rows = [*_sample_rows(lead[start:], delimiter), *rows]
     return Layout(delimiter, sum(len(line.encode()) for line in lead[:start]), start, rows, _usual_width(rows))
@@ -171,14 +171,14 @@ def _score(rows: list[list[str]], delimiter: str, decimal: str | None) -> float:
     return even / len(rows) * (1 + (numbers - uncut) / max(1, len(cells)))
 
 
-def _table_start(lead: list[str], delimiter: str, width: int, said: bool) -> int:
+def _table_start(lead: list[str], delimiter: str, width: int, declared: bool) -> int:
     """Return the index of the leading line at which the table begins.
 
     A line that looks like a comment belongs to the table if it has as many cells as the table. With spaces as the delimiter,
     every word of a comment is a cell, so such a line must contain a number as well.
     """
     start = len(lead)
-    for number in range(len(lead) - 1, int(said) - 1, -1):
+    for number in range(len(lead) - 1, int(declared) - 1, -1):
         if lead[number].strip():
             cells = [cell for row in _sample_rows([lead[number]], delimiter) for cell in row]
             prose = delimiter == " " and all(kind_of(cell, ".,") is not Kind.NUMBER for cell in cells)

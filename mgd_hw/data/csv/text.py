@@ -118,14 +118,14 @@ def split_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, int,
     """
     last = ""
 
-    def fed() -> Iterator[str]:
+    def single_spaced() -> Iterator[str]:
         nonlocal last
         for line in lines:
             # The reader ends a cell at every single space, so tabs become spaces and trailing spaces are removed.
             last = line.replace("\t", " ").rstrip(" \n") + "\n" if delimiter == " " else line
             yield last
 
-    rows = reader(fed(), delimiter=delimiter, skipinitialspace=True)
+    rows = reader(single_spaced(), delimiter=delimiter, skipinitialspace=True)
     start = 0
     for cells in rows:
         # A row of several lines contains a quote, so it is not blank even if its last line is.
