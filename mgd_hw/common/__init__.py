@@ -1,7 +1,9 @@
-"""What every other room of the package builds on.
+"""Shared foundations of the other packages of :mod:`mgd_hw`.
 
-``errors``, ``interrupts``   what ends a verb: something that the user can mend, or a signal
-``results``                  the base of what a verb returns; ``style`` is its look on the terminal, ``figures`` that of its pictures
-``progress``                 how a verb says what it does
-``files``                    where results go
+``results``      base class of the results that verbs return
+``style``        number formats and tables for the terminal
+``figures``      style of the figures drawn with matplotlib
+``progress``     progress reporting for long-running operations
+``files``        output directories and files
+``interrupts``   signals that end a command
 """

@@ -1,4 +1,4 @@
-"""The look of pictures, drawn without a display and without global state; legible in grey, and at the width of a column."""
+"""Style of the matplotlib figures: drawn without a display or global state, legible in greyscale and at column width."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["BLUE", "COLUMN", "GREEN", "GREY", "ORANGE", "bars", "empty_figure", "legend", "plain_axes", "saved", "style"]
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # Okabe & Ito's, told apart by the colour-blind
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # from Okabe and Ito, safe for colour blindness
 COLUMN = 4.4
-"""Inches: the width of a column, at which a label of 9 points is read as it is."""
+"""Width of a figure that fills one column, in inches, so that 9-point labels appear in their nominal size."""
 
 
 @contextmanager
 def style(size: float = 9) -> Iterator[None]:
-    """The settings of matplotlib within which a figure is drawn; ``size`` in points."""
+    """Apply the project's matplotlib settings until the block ends; ``size`` is the font size in points."""
     import matplotlib
 
     settings: dict[Any, object] = {"font.size": size, "svg.fonttype": "path", "axes.titlesize": size + 1, "hatch.linewidth": 0.6}
@@ -29,7 +29,7 @@ def style(size: float = 9) -> Iterator[None]:
 
 
 def empty_figure(width: float, height: float) -> Figure:
-    """An empty figure, its size in inches, that no global state knows of."""
+    """Return an empty figure of the given size in inches, which is not registered with pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -39,7 +39,7 @@ def empty_figure(width: float, height: float) -> Figure:
 
 
 def plain_axes(figure: Figure, **settings: object) -> Axes:
-    """The only axes of a figure, without a frame at the top and on the right."""
+    """Add the only axes of a figure, without the top and right spines; ``settings`` are passed to ``Axes.set``."""
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.set(**settings)
@@ -47,13 +47,13 @@ def plain_axes(figure: Figure, **settings: object) -> Axes:
 
 
 def legend(figure: Figure, axes: Axes, columns: int = 2, size: float = 8) -> None:
-    """A legend of what the axes show, below them."""
+    """Add a legend of the labelled artists below the axes; ``size`` is the font size in points."""
     found = axes.get_legend_handles_labels()
     figure.legend(*found, loc="outside lower center", ncols=columns, fontsize=size, frameon=False)
 
 
 def bars(rows: Mapping[str, float], title: str, unit: str, colours: Sequence[str] | str = BLUE) -> Figure:
-    """A figure with one horizontal bar for each name."""
+    """Return a figure with one horizontal bar per row, the first at the top; ``unit`` labels the x axis."""
     with style():
         figure = empty_figure(COLUMN, 1.1 + 0.3 * max(1, len(rows)))
         axes = plain_axes(figure, title=title, xlabel=unit)
@@ -63,7 +63,7 @@ def bars(rows: Mapping[str, float], title: str, unit: str, colours: Sequence[str
 
 
 def saved(figure: Figure, form: str, salt: str, dpi: int = 150) -> bytes:
-    """A figure as "png" or "svg", the same bytes for the same figure and ``salt``."""
+    """Return a figure encoded as "png" or "svg"; the same figure and ``salt`` give the same bytes."""
     import matplotlib
 
     with style(), matplotlib.rc_context({"svg.hashsalt": salt}):

@@ -1,4 +1,4 @@
-"""Where results go: checked before long work starts, and whole or not at all."""
+"""Output directories and files: checked before long work starts, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,21 +17,30 @@ from rtl_gen.toolchain.child import shielded
 __all__ = ["FOLDER", "atomic_directory", "check_directory", "check_file", "results_directory", "write_file", "write_json"]
 
 FOLDER = Path("mgd-hw-out")
-"""Where results go when no directory is named, in a folder for each design."""
+"""Default output directory, with one subdirectory per design."""
 
 
 def _nearest(path: Path) -> Path:
-    """The path, or the first of its parents that exists."""
+    """Return the path if it exists, or else its nearest parent that does."""
     return next((place for place in (path, *path.absolute().parents) if os.path.lexists(place)), Path("/"))
 
 
 def check_directory(directory: Path, option: str = "-o") -> Path:
-    """A directory that results can be written to, or that can be made.
+    """Return a directory after checking that it is writable, or that it can be created.
+
+    The check creates and removes a temporary directory there, or in the nearest existing parent.
+
+    Parameters
+    ----------
+    directory : Path
+        Directory for the results, which need not exist.
+    option : str
+        Command-line option that names the directory, for error messages.
 
     Raises
     ------
     Refusal
-        If it cannot; nothing is left behind.
+        If the path is invalid, is a file, or cannot be written to.
     """
     value = str(directory)
     if not value or "\0" in value:
@@ -54,23 +63,23 @@ def check_directory(directory: Path, option: str = "-o") -> Path:
 
 
 def results_directory(out: Path | None, *parts: str) -> Path:
-    """The directory that the user named, or the one of these names in :data:`FOLDER`; results can be written to it.
+    """Return the output directory, checked by :func:`check_directory`: ``out``, or by default ``parts`` below :data:`FOLDER`.
 
     Raises
     ------
     Refusal
-        If they cannot.
+        If the directory cannot be written to.
     """
     return check_directory(FOLDER.joinpath(*parts) if out is None else Path(out))
 
 
 def check_file(path: Path, option: str, force: bool = True) -> Path:
-    """A file that can be written.
+    """Return the path of an output file after checking that the file can be written.
 
     Raises
     ------
     Refusal
-        If it cannot, or is there already and ``force`` is false.
+        If the path is a directory, if its directory cannot be written to, or if the file exists and ``force`` is false.
     """
     if path.is_dir():
         raise Refusal("it is a directory", "Name a file.", key=option, value=str(path))
@@ -82,9 +91,10 @@ def check_file(path: Path, option: str, force: bool = True) -> Path:
 
 @contextmanager
 def atomic_directory(directory: Path, option: str = "-o") -> Iterator[Path]:
-    """A temporary directory whose content moves to ``directory`` when all went well, and vanishes when it did not.
+    """Yield a temporary directory whose contents move to ``directory`` if the block succeeds, and are deleted if it fails.
 
-    Files and folders of the same names are replaced one by one; whatever else is in ``directory`` stays.
+    Files and subdirectories of the same names are replaced one by one; the other contents of ``directory`` stay. Signals are
+    deferred during the move.
 
     Raises
     ------
@@ -117,7 +127,7 @@ def atomic_directory(directory: Path, option: str = "-o") -> Iterator[Path]:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move what is in one folder into another, in the place of what has the same name there."""
+    """Move the contents of one directory into another, replacing entries of the same names."""
     for path in sorted(source.iterdir()):
         old = target / path.name
         if old.is_dir() and not old.is_symlink():
@@ -126,12 +136,12 @@ def _move(source: Path, target: Path) -> None:
 
 
 def write_file(path: Path, content: str | bytes, option: str = "-o") -> None:
-    """Write a file whole, or leave the old one untouched.
+    """Write a file atomically: if writing fails, an existing file stays unchanged.
 
     Raises
     ------
     Refusal
-        If it cannot be written.
+        If the file cannot be written.
     """
     check_file(path, option)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,12 +162,12 @@ def write_file(path: Path, content: str | bytes, option: str = "-o") -> None:
 
 
 class Described(Protocol):
-    """What a JSON file describes, such as a result."""
+    """Object with a JSON form, such as a result."""
 
     def to_json(self) -> dict:
-        """Itself as plain data."""
+        """Return the object as plain data."""
 
 
 def write_json(path: Path, result: Described) -> None:
-    """Write a result as JSON, one value a line."""
+    """Write a result as JSON in UTF-8, with one value per line."""
     path.write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

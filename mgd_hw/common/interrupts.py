@@ -1,4 +1,4 @@
-"""Signals that end a command: all of them interrupt it, so that nothing is left running or half-written."""
+"""Signals that end a command, raised as KeyboardInterrupt so that it stops its tools and removes partial output."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it, whatever asks the process to end raises KeyboardInterrupt; what is ignored, as under ``nohup``, stays ignored."""
+    """Raise KeyboardInterrupt on SIGINT, SIGTERM or SIGHUP until the block ends.
+
+    Ignored signals, such as SIGHUP under ``nohup``, and signals with a handler of their own are left alone.
+    """
     with handling(_interrupt, lambda old: old in (signal.SIG_DFL, signal.default_int_handler)):
         yield

@@ -1,4 +1,4 @@
-"""How long work tells what it is doing: the terminal listens, a test or a script need not."""
+"""Progress reporting for long-running operations."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ __all__ = ["NullProgress", "Progress"]
 
 
 class Progress(Protocol):
-    """Told of progress."""
+    """Receiver of progress reports, such as the terminal."""
 
     def status(self, text: str) -> None:
-        """Something worth a line: what starts, what is waited for."""
+        """Report one line, such as the start of a step or the reason for a wait."""
 
     def update(self, task: str, done: float, total: float, note: str = "") -> None:
-        """``done`` of ``total`` of a task; a new task replaces the one before."""
+        """Report that ``done`` of ``total`` units of a task are complete; a new task replaces the previous one."""
 
 
 class NullProgress:
-    """Listens, and says nothing."""
+    """Progress receiver that discards all reports."""
 
     def status(self, text: str) -> None:
-        """Nothing."""
+        """Discard a line."""
 
     def update(self, task: str, done: float, total: float, note: str = "") -> None:
-        """Nothing."""
+        """Discard an update."""

@@ -1,4 +1,4 @@
-"""What the verbs return: frozen and typed results, each of which prints, draws and tabulates itself, and is one JSON object."""
+"""Base class of the results that verbs return, with their terminal, notebook, table, figure and JSON forms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ __all__ = ["Result", "flat", "plain"]
 
 
 def plain(value: object) -> object:
-    """A value as JSON has it: lists, dicts, strings, finite numbers, None for what is not a number."""
+    """Convert a value to plain data for JSON: lists, dicts, strings, booleans and numbers; NaN and infinities become None.
+
+    Raises
+    ------
+    TypeError
+        If the value, or a value inside it, has no plain form.
+    """
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, enum.Enum):
@@ -48,7 +54,7 @@ def plain(value: object) -> object:
 
 
 def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
-    """The single values of plain data, those of inner objects by dotted names; lists are left out."""
+    """Return the scalar values of plain data, with dotted names for those of nested objects; lists are omitted."""
     found: dict[str, Any] = {}
     for name, item in value.items():
         if isinstance(item, Mapping):
@@ -59,13 +65,14 @@ def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
 
 
 class Result:
-    """Base of the results; a subclass is a frozen dataclass, which has its own rendering and picture beside its fields.
+    """Base class of results. A subclass is a frozen dataclass that defines its rendering and its figure.
 
-    ``rich.print(result)`` shows it as the command line does; ``str()`` of it is the same without colours, and a notebook shows it too.
+    ``rich.print(result)`` prints the result as the command line does, ``str(result)`` returns the same text without colours, and
+    notebooks display it as HTML.
     """
 
     def to_json(self) -> dict:
-        """Its fields, and the properties named in ``ALSO``, as plain data."""
+        """Return the fields, and the properties that ``ALSO`` names, as plain data; fields with ``repr=False`` are omitted."""
         names = [each.name for each in fields(self) if each.repr]  # type: ignore[arg-type]
         return {name: plain(getattr(self, name)) for name in (*names, *getattr(self, "ALSO", ()))}
 
@@ -76,7 +83,7 @@ class Result:
         return style.html(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What the terminal shows of it, here its single values; a subclass has its own way."""
+        """Render the result for the terminal: by default as a table of its scalar values."""
         yield f"[bold]{type(self).__name__}[/bold]"
         table = style.table("", "", numbers=False)
         for name, value in self.rows("result" if "result" in self.tables() else None)[0].items():
@@ -84,16 +91,16 @@ class Result:
         yield table
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Its tables by name, as rows of plain values; the first is what :meth:`rows` gives if none is named."""
+        """Return the tables of the result by name, each as rows of plain values; the first is the default of :meth:`rows`."""
         return {"result": [flat(self.to_json())]}
 
     def rows(self, table: str | None = None) -> list[dict[str, Any]]:
-        """The rows of one of its tables.
+        """Return the rows of one of the tables.
 
         Parameters
         ----------
         table : str or None
-            Its name, see :meth:`tables`; None takes the first.
+            Name of the table, one of :meth:`tables`; None takes the first.
 
         Raises
         ------
@@ -108,12 +115,12 @@ class Result:
         return found[table]
 
     def frame(self, table: str | None = None) -> DataFrame:
-        """The same as a data frame of pandas, which is optional.
+        """Return the rows of one of the tables as a pandas data frame; pandas is an optional dependency.
 
         Raises
         ------
         Refusal
-            If pandas is not there, or no such table.
+            If pandas is not installed, or there is no such table.
         """
         rows = self.rows(table)
         try:
@@ -124,11 +131,11 @@ class Result:
         return pandas.DataFrame(rows)
 
     def plot(self) -> Figure:
-        """A picture of it, as a figure of matplotlib; ``savefig`` writes it, and a notebook shows it.
+        """Return a matplotlib figure of the result, which ``savefig`` writes to a file and notebooks display.
 
         Raises
         ------
         Refusal
-            If there is nothing to draw.
+            If the result has no figure.
         """
         raise Refusal(f"there is nothing to draw of {type(self).__name__}", "Its .rows() and .frame() hold its values.", key="plot")

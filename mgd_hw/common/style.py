@@ -1,4 +1,4 @@
-"""The look of results on the terminal: number formats, tables and lines. Rich is imported when something is shown."""
+"""Number formats, tables and lines for the terminal. Rich is imported only when something is rendered."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 __all__ = ["escape", "html", "number", "percent", "scaled", "table", "text", "verbatim", "wrapped"]
 
 WIDTH = 110
-"""Characters of a line where there is no terminal that has a width of its own."""
+"""Line width in characters where no terminal sets one."""
 
 
 def escape(value: str) -> str:
-    """Text in which square brackets are not taken for markup."""
+    """Escape the square brackets in a text, so that Rich does not read them as markup."""
     from rich.markup import escape as escape_markup
 
     return escape_markup(value)
 
 
 def percent(value: float) -> str:
-    """A share in per cent, with two decimals; a dash for NaN."""
+    """Format a fraction in per cent, with two decimals; NaN gives a dash."""
     return "–" if math.isnan(value) else f"{100 * value:.2f} %"
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number with so many significant digits; a dash for NaN."""
+    """Format a number with ``digits`` significant digits; NaN gives a dash."""
     return "–" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def scaled(value: float, unit: str) -> str:
-    """A quantity with three digits and the prefix, from pico to none, that keeps them near 1; a dash for NaN."""
+    """Format a quantity with three significant digits and a unit prefix from pico to milli, or none; NaN gives a dash."""
     if math.isnan(value) or not value:
         return "–" if math.isnan(value) else f"0 {unit}"
     power = max(-4, min(0, math.floor(math.log10(abs(value)) / 3)))
@@ -43,7 +43,7 @@ def scaled(value: float, unit: str) -> str:
 
 
 def table(*columns: str, numbers: bool = True) -> Table:
-    """An empty table without lines; with ``numbers`` all columns but the first are aligned to the right."""
+    """Return an empty table without rules; ``numbers`` right-aligns all columns but the first."""
     from rich.table import Table
 
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -53,14 +53,14 @@ def table(*columns: str, numbers: bool = True) -> Table:
 
 
 def verbatim(content: str) -> Text:
-    """Text of several lines as it is, without markup; its last line brings its own end."""
+    """Return multi-line text that Rich prints unchanged, without markup and without adding a final newline."""
     from rich.text import Text
 
     return Text(content, end="")
 
 
 def wrapped(markup: str) -> Text:
-    """A line that is broken at the width of the console, even where other lines are left for the terminal to break."""
+    """Return a line of markup that Rich wraps at the console's width even when it prints with ``soft_wrap``."""
     from rich.text import Text
 
     line = Text.from_markup(markup)
@@ -69,7 +69,7 @@ def wrapped(markup: str) -> Text:
 
 
 def text(result: RenderableType) -> str:
-    """What a person reads of a result, without colours, and without blanks at the end of a line."""
+    """Render a result as plain text, without colours and without trailing blanks."""
     from rich.console import Console
 
     written = io.StringIO()
@@ -78,7 +78,7 @@ def text(result: RenderableType) -> str:
 
 
 def html(result: RenderableType) -> str:
-    """The same as an element of a page, with colours, for a notebook."""
+    """Render a result as an HTML element with colours, for notebooks."""
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=120, highlight=False, record=True, color_system="truecolor")

@@ -1,7 +1,7 @@
-"""What a design learns: a generated task, scikit-learn's digits, public sets of images, or the user's own csv, npz or IDX files.
+"""Training data of a design: generated tasks, scikit-learn's digits, public image sets, and the user's csv, npz or IDX files.
 
-Everything ends up as :class:`~python_ref.datasets.Samples`, inputs and targets scaled into the range of the number formats,
-together with how answers are judged (:mod:`mgd_hw.data.kinds`) and what was read (:mod:`mgd_hw.data.summary`).
+Every source yields :class:`~python_ref.datasets.Samples` with inputs and targets scaled into the range of the number formats, the
+kind of task, which scores a network's outputs (:mod:`mgd_hw.data.kinds`), and a summary for the user (:mod:`mgd_hw.data.summary`).
 """
 
 from mgd_hw.data.loading import Data, load

@@ -1,4 +1,4 @@
-"""From the answers in a file to targets: the kind of task, the classes and their order, and the scale of real targets."""
+"""Convert the answers in a file to targets: choose the kind of task, number the classes, and scale real targets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from python_ref.spec.error import Refusal
 __all__ = ["Classes", "Values", "guess_kind", "resolve"]
 
 FEW = 20
-"""Largest number of different whole numbers that are taken for classes where nothing else tells."""
+"""Largest number of distinct whole numbers that :func:`guess_kind` takes for classes if they do not count up from 0 or 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class Classes:
     names : tuple of str
         Names of the classes, in the order of their numbers.
     guess : Guess
-        Why the task is a classification.
+        Decision that the task is a classification, and its reason.
     soft : array of float64, shape (n, n_out), or None
-        Targets that the file gives itself; None makes them of ``data.target_values``.
+        Soft targets from the file, one share per class; None derives the targets from ``data.target_values``.
     """
 
     labels: np.ndarray
@@ -39,19 +39,24 @@ class Classes:
     soft: np.ndarray | None = None
 
     def targets(self, spec: DataSpec, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, Kind]:
-        """Targets of all samples, and how they are judged.
+        """Return the targets of all samples, and the kind of task that scores outputs.
 
         Parameters
         ----------
         spec : DataSpec
             Section [data] of the design file, which sets the target values.
         train, test : arrays of int64
-            Indices of the training samples, and of those that are judged.
+            Indices of the training samples, and of the samples for evaluation.
 
         Returns
         -------
         (array of float64, shape (n, n_out); Kind)
-            Targets of all samples, one column per output, and the kind of task that judges the answers.
+            Targets of all samples, one column per output, and the kind of task that scores a network's outputs.
+
+        Raises
+        ------
+        Refusal
+            If the target values do not lie on both sides of the threshold of a single output.
         """
         kind = Classification(self.names, self.labels[test], self.labels[train])
         if self.soft is not None:
@@ -73,9 +78,9 @@ class Values:
     Attributes
     ----------
     values : array of float64, shape (n, n_out)
-        Targets as in the file.
+        Targets in the unit of the file, not yet scaled.
     guess : Guess
-        Why the task is a regression.
+        Decision that the task is a regression, and its reason.
     """
 
     values: np.ndarray
@@ -83,13 +88,13 @@ class Values:
     labels: None = None
 
     def targets(self, spec: DataSpec, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, Kind]:
-        """Targets of all samples, scaled by the training samples, and how they are judged; see :meth:`Classes.targets`."""
+        """Return the targets of all samples, scaled by the range of the training samples, and the kind; see :meth:`Classes.targets`."""
         offset, factor = self._scale(spec, self.values[train])
         kind = Regression(self.values[test], self.values[train], offset, factor)
         return (self.values - offset) / factor, kind
 
     def _scale(self, spec: DataSpec, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Offset and factor of each target: the file's value is offset + factor · the network's."""
+        """Return the offset and the factor of each target, shape (n_out,): file value = offset + factor · scaled target."""
         n_out = training.shape[1]
         if spec.target_scaling is Scaling.NONE:
             return np.zeros(n_out), np.ones(n_out)
@@ -105,16 +110,16 @@ class Values:
 
 
 def resolve(spec: DataSpec, raw: RawSamples) -> Classes | Values:
-    """The answers of samples as classes or as real targets.
+    """Interpret the answers of samples as classes or as real targets.
 
     Raises
     ------
     Refusal
-        If they are neither, or do not fit the network.
+        If the answers are neither, or do not fit the network's outputs.
     """
     answers = raw.answers[:, 0] if raw.answers.ndim == 2 and raw.answers.shape[1] == 1 else raw.answers
     name, why = _kind(spec, raw, answers)
-    guess = Guess("kind", name, why or "as data.kind says", "data.kind" if why and TASKS[spec.task].any_answers else "")
+    guess = Guess("kind", name, why or "set by data.kind", "data.kind" if why and TASKS[spec.task].any_answers else "")
     if name == Regression.name:
         return Values(_real_targets(spec, raw, answers, why), guess)
     if name != Classification.name:
@@ -126,12 +131,17 @@ def resolve(spec: DataSpec, raw: RawSamples) -> Classes | Values:
 
 
 def guess_kind(answers: np.ndarray) -> tuple[str, str]:
-    """The kind of task that answers suggest before there is a network, and why.
+    """Guess the kind of task from the answers alone, without a network.
 
     Parameters
     ----------
     answers : array, shape (n,) or (n, k)
-        Numbers, booleans or text.
+        Numbers, booleans or text, one answer or k answers per sample.
+
+    Returns
+    -------
+    (str, str)
+        Name of the kind, and the reason for the guess as a clause.
     """
     if answers.ndim == 2 and answers.shape[1] > 1:
         if _one_hot(answers):
@@ -155,11 +165,11 @@ def guess_kind(answers: np.ndarray) -> tuple[str, str]:
 
 
 def _kind(spec: DataSpec, raw: RawSamples, answers: np.ndarray) -> tuple[str, str]:
-    """Name of the kind of task, and why; "" where the design file says it."""
+    """Return the name of the kind of task and the reason for it, which is "" if the design file sets ``data.kind``."""
     if spec.kind is not None:
         return spec.kind, ""
     if not TASKS[spec.task].any_answers:
-        return Classification.name, "which the task is"
+        return Classification.name, "given by the task"
     if answers.ndim == 2 or answers.dtype.kind not in "iuf" or not _whole(answers):
         return guess_kind(answers)
     distinct = len(np.unique(answers))
@@ -181,7 +191,7 @@ def _one_hot(answers: np.ndarray) -> bool:
 
 
 def _real_targets(spec: DataSpec, raw: RawSamples, answers: np.ndarray, why: str) -> np.ndarray:
-    """Targets of a regression (float64, shape (n, n_out)); ``why`` it is one, "" where the design file says so."""
+    """Return the targets of a regression, float64, shape (n, n_out); error messages quote ``why``, the reason from :func:`_kind`."""
     if answers.dtype.kind not in "biuf":
         number = int(np.flatnonzero([not _is_number(answer) for answer in answers.reshape(-1)])[0]) // max(1, answers[0].size)
         said = f"the answer of {raw.sample(number)} is {str(answers[number])!r}, and a regression needs numbers"
@@ -204,7 +214,7 @@ def _is_number(text: object) -> bool:
 
 
 def _from_table(spec: DataSpec, raw: RawSamples, answers: np.ndarray, guess: Guess) -> Classes:
-    """Classes of answers with a column for each class: one-hot, or shares."""
+    """Return the classes of answers with one column per class: one-hot, or shares that add up to 1."""
     count = answers.shape[1]
     if count != max(2, spec.n_out):
         reason = f"{raw.where} has {count} targets per sample, the network {_outputs(spec.n_out)}"
@@ -221,9 +231,9 @@ def _from_table(spec: DataSpec, raw: RawSamples, answers: np.ndarray, guess: Gue
 
 
 def _from_column(spec: DataSpec, raw: RawSamples, answers: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Classes (int64, shape (n,)) and their names, of one answer a sample.
+    """Return the classes (int64, shape (n,)) and their names for answers with one value per sample.
 
-    Whole numbers that the outputs can count stand for themselves; any other answers are numbered in their order.
+    Whole numbers from 0 to n_out − 1 (0 or 1 for one output) are the classes themselves; other answers are numbered in sorted order.
     """
     most = max(2, spec.n_out)
     if answers.dtype.kind in "iuf" and _whole(answers) and answers.min() >= 0 and answers.max() < most:

@@ -1,4 +1,4 @@
-"""The public images of MNIST, Fashion-MNIST and CIFAR-10, downloaded once, checked, and kept in the user's cache."""
+"""Download MNIST, Fashion-MNIST and CIFAR-10 once, verify their checksums, and keep them in the user's cache."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["SOURCES", "Fetched", "Source", "cached", "fetch"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from.
+    """Download source of a data set.
 
     Attributes
     ----------
     mirrors : tuple of str
-        Addresses of the folder, tried in order.
+        URLs of the folder that holds the files, tried in order.
     files : dict of str to str
-        Checksum of each file, as its publishers and torchvision give it: what arrives is what was published, or is refused.
+        Checksum of each file, as published by its authors and by torchvision; a download with another checksum is refused.
     """
 
     mirrors: tuple[str, ...]
@@ -58,19 +58,19 @@ SOURCES = {
     ),
     "cifar-10": Source(("https://www.cs.toronto.edu/~kriz/",), {"cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"}),
 }
-"""The data sets by the name of their task."""
+"""Download sources by the name of the task."""
 
 
 @dataclass(frozen=True)
 class Fetched(Result):
-    """What was fetched.
+    """Result of :func:`fetch`.
 
     Attributes
     ----------
     task : str
         Name of the data set, which is a key of :data:`SOURCES`.
     directory : Path
-        Where it is now.
+        Directory that now holds the files.
     files : tuple of str
         Names of the downloaded files in that directory.
     """
@@ -84,30 +84,30 @@ class Fetched(Result):
 
 
 def cached(task: str) -> Path:
-    """The folder in which :func:`fetch` keeps a data set unless told otherwise; it may not exist."""
+    """Return the default directory of :func:`fetch` for a data set, which need not exist."""
     import pooch
 
     return Path(pooch.os_cache("mgd-hw")) / task
 
 
 def fetch(task: str, directory: Path | None = None, *, progress: Progress | None = None) -> Fetched:
-    """Download a data set, unless it is there already and intact.
+    """Download the files of a data set that are missing or damaged.
 
     Parameters
     ----------
     task : str
-        One of :data:`SOURCES`.
+        Name of the data set, one of :data:`SOURCES`.
     directory : path or None
-        Where to; None: the user's cache, where designs find it.
+        Directory to download into; None takes the user's cache, where designs look for it.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives a line before each file is checked or fetched; None discards it.
 
     Raises
     ------
     Refusal
-        If there is no such data set, or the directory cannot be written.
+        If there is no such data set, or the directory cannot be written to.
     ToolError
-        If no mirror can be reached, or what arrives is not what was published.
+        If no mirror can be reached, or a downloaded file does not have the published checksum.
     """
     import pooch
 
@@ -125,8 +125,8 @@ def fetch(task: str, directory: Path | None = None, *, progress: Progress | None
                 break
             except PermissionError as error:
                 raise Refusal(f"it cannot be written ({error.strerror})", "Give another directory with -o.", file=place) from None
-            except (OSError, ValueError) as error:  # what requests and pooch raise
-                failures.append("it is not the file that was published" if isinstance(error, ValueError) else _said(error))
+            except (OSError, ValueError) as error:  # requests raises the first, and pooch the second for a wrong checksum
+                failures.append("it is not the file that was published" if isinstance(error, ValueError) else _describe(error))
         else:
             listed = "; ".join(f"{mirror}: {why}" for mirror, why in zip(source.mirrors, failures, strict=True))
             remedy = "Try again later, or put the files into a folder yourself, and name it with data.path or MGD_DATA."
@@ -134,7 +134,7 @@ def fetch(task: str, directory: Path | None = None, *, progress: Progress | None
     return Fetched(task, place, tuple(source.files))
 
 
-def _said(error: OSError) -> str:
-    """The kind of a failure, in a few words."""
+def _describe(error: OSError) -> str:
+    """Return a short description of a failed download: its HTTP status, or else the name of the exception."""
     response = getattr(error, "response", None)
     return f"HTTP {response.status_code}" if response is not None else type(error).__name__

@@ -1,4 +1,4 @@
-"""Samples that need no file: generated tasks, and the digits that scikit-learn ships."""
+"""Sources of samples that need no file: generated tasks, and the digits that scikit-learn ships."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ RANDOM_SAMPLES = 256
 
 
 def patterns(spec: DataSpec) -> RawSamples:
-    """The tasks ``xor`` and ``parity``."""
+    """Return the samples of the tasks ``xor`` and ``parity``: all patterns of n_in bits, labelled with their parity."""
     samples = parity(spec.n_in)
     source = f"all {1 << spec.n_in} patterns of {spec.n_in} bits"
     return RawSamples(samples.inputs, samples.labels, source, full_scale=(0, 1), class_names=("0", "1"))
 
 
 def letters(spec: DataSpec) -> RawSamples:
-    """The task ``nist7x7``."""
+    """Return the samples of the task ``nist7x7``: four letters of 7×7 pixels, with up to two pixels flipped."""
     samples = nist7x7()
     source = "the letters N, I, S, T on 7×7 pixels, up to two flipped"
     return RawSamples(samples.inputs, samples.labels, source, full_scale=(0, 1), class_names=tuple(LETTERS))
 
 
 def random(spec: DataSpec) -> RawSamples:
-    """The task ``random``: noise with random labels, for a network of any size."""
+    """Return the samples of the task ``random``: uniform inputs in [0, 1) with random labels, for a network of any size."""
     generator = np.random.default_rng(spec.split_seed)
     inputs, classes = generator.random((RANDOM_SAMPLES, spec.n_in)), max(2, spec.n_out)
     labels, names = generator.integers(classes, size=RANDOM_SAMPLES), tuple(map(str, range(classes)))
@@ -38,7 +38,13 @@ def random(spec: DataSpec) -> RawSamples:
 
 
 def digits(spec: DataSpec) -> RawSamples:
-    """The task ``digits``."""
+    """Return the samples of the task ``digits``: scikit-learn's images of 8×8 pixels.
+
+    Raises
+    ------
+    ToolError
+        If scikit-learn is not installed.
+    """
     try:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ImportError:

@@ -1,4 +1,4 @@
-"""Images with labels: IDX files, the MNIST family, and CIFAR-10."""
+"""Read labelled images: IDX files, the MNIST family, and CIFAR-10."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLASS_NAMES = {
     "fashion-mnist": ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
     "cifar-10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 }
-"""Names of the classes 0, 1, … of the public sets, as their publishers give them."""
+"""Class names of the public sets in the order of the class numbers, as published."""
 
 _SOURCE_OF_IMAGES = (
     "Put mnist.npz (fashion_mnist.npz) or the four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
@@ -38,7 +38,7 @@ _SOURCE_OF_CIFAR = (
 
 
 def _fetched(task: str) -> Path | None:
-    """Where `mgd-hw fetch` has put a data set, if it has."""
+    """Return the cache directory of a data set if `mgd-hw fetch` has downloaded all its files, or else None."""
     from mgd_hw.data.download import SOURCES, cached
 
     if task not in SOURCES:
@@ -51,7 +51,15 @@ def _fetched(task: str) -> Path | None:
 
 
 def read_images(spec: DataSpec) -> RawSamples:
-    """The MNIST family and CIFAR-10 from a folder or an npz file."""
+    """Read IDX files, a set of the MNIST family, or CIFAR-10 from a folder or an npz file.
+
+    The location is ``data.path``, or else the environment variable ``MGD_DATA``, or else the cache of `mgd-hw fetch`.
+
+    Raises
+    ------
+    Refusal
+        If the files are missing, cannot be read, or do not fit together.
+    """
     given, key = spec.path, "data.path"
     way_out = _SOURCE_OF_CIFAR if spec.task == "cifar-10" else _SOURCE_OF_IMAGES
     if given is None and os.environ.get("MGD_DATA", "").strip():
@@ -74,6 +82,7 @@ def read_images(spec: DataSpec) -> RawSamples:
 
 
 def _folder(spec: DataSpec, folder: Path, key: str) -> RawSamples:
+    """Read a data set from a folder, or from the subfolders in which its publishers and torchvision keep it."""
     stem = spec.task.replace("-", "_")
     folders = [folder, folder / spec.task, folder / stem]
     folders += {"mnist": [folder / "MNIST" / "raw"], "fashion-mnist": [folder / "FashionMNIST" / "raw"]}.get(spec.task, [])
@@ -91,6 +100,7 @@ def _folder(spec: DataSpec, folder: Path, key: str) -> RawSamples:
 
 
 def _idx_file(folder: Path, part: str, what: str, dimensions: int) -> Path | None:
+    """Return the path of an IDX file in a folder, by any of its usual names, or None if there is none."""
     for dash in "-.":
         for ending in ("", ".gz"):
             path = folder / f"{part}-{what}{dash}idx{dimensions}-ubyte{ending}"
@@ -100,7 +110,7 @@ def _idx_file(folder: Path, part: str, what: str, dimensions: int) -> Path | Non
 
 
 def _read_idx(folder: Path) -> RawSamples:
-    """The IDX files of a folder; without a test pair there is no split of its own."""
+    """Read the IDX files of a folder; the test pair is optional, and without it the samples have no split of their own."""
     images, labels = [], []
     for part in ("train", "t10k"):
         found = [_idx_file(folder, part, what, dimensions) for what, dimensions in (("images", 3), ("labels", 1))]
@@ -124,7 +134,11 @@ def _read_idx(folder: Path) -> RawSamples:
 
 
 def _idx_array(path: Path, dimensions: int) -> np.ndarray:
-    """The bytes of an IDX file: magic 0, 0, 8 (unsigned byte), number of dimensions; sizes, big-endian; data."""
+    """Return the array in an IDX file, uint8.
+
+    The file consists of 0, 0, 8 (the type code of unsigned bytes) and the number of dimensions, one byte each; of the size of each
+    dimension, 32 bits, big-endian; and of the data.
+    """
 
     def wrong(reason: str) -> Refusal:
         return Refusal(reason, "Fetch the file again.", file=path)
@@ -146,11 +160,11 @@ def _idx_array(path: Path, dimensions: int) -> np.ndarray:
 
 _CIFAR_FILES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 _CIFAR_RECORD = 1 + 3 * 32 * 32
-"""A label, then red, green and blue, each row by row."""
+"""Bytes of a record: the label, then the red, green and blue planes, each row by row."""
 
 
 def _cifar(spec: DataSpec, folders: list[Path], key: str) -> RawSamples:
-    """The binary version of CIFAR-10, from its archive or unpacked; nothing is unpickled, and nothing unpacked on the disk."""
+    """Read the binary version of CIFAR-10 from its unpacked files or from the archive, without unpickling or writing to disk."""
     for folder in folders:
         for place in (folder, folder / "cifar-10-batches-bin"):
             if all((place / name).is_file() for name in _CIFAR_FILES):
@@ -167,6 +181,7 @@ def _cifar(spec: DataSpec, folders: list[Path], key: str) -> RawSamples:
 
 
 def _cifar_records(contents: list[bytes], where: Path) -> RawSamples:
+    """Return the samples in the contents of the six binary files, of which the last holds the test samples."""
     for name, content in zip(_CIFAR_FILES, contents, strict=True):
         if not content or len(content) % _CIFAR_RECORD:
             raise Refusal(f"{name} has {len(content):,} bytes, not a multiple of {_CIFAR_RECORD:,}", "Fetch it again.", file=where)

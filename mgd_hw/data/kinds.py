@@ -1,4 +1,4 @@
-"""The kinds of task, and how each of them judges a network: classification by its classes, regression by its errors."""
+"""Kinds of task, which score the outputs of a network: classification by its accuracy, regression by its errors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 __all__ = ["KINDS", "MEASURES", "Classification", "Judged", "Kind", "Measure", "Regression", "Verdict"]
 
 LARGEST_CONFUSION = 64
-"""Largest number of classes of which a confusion matrix is kept."""
+"""Largest number of classes for which a confusion matrix is computed."""
 UNEVEN = 1.5
-"""Ratio of the largest class to an even share from which classes count as uneven."""
+"""Ratio of the largest class to an even share above which classes count as uneven."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure that tells how well a network answers.
+    """Measure of how well a network performs.
 
     Attributes
     ----------
@@ -39,13 +39,13 @@ class Measure:
     share: bool
 
     def text(self, value: float | None) -> str:
-        """A value as a person reads it; a dash where there is none."""
+        """Format a value for display; None and NaN give a dash."""
         if value is None or math.isnan(value):
             return "–"
         return f"{100 * value:.2f} %" if self.share else f"{value:.4g}"
 
     def difference(self, value: float, interval: float) -> str:
-        """A difference of two values, with half the width of its interval unless that is NaN."""
+        """Format the difference of two values, with ± half the width of its confidence interval unless that is NaN."""
         scale, unit = (100.0, " points") if self.share else (1.0, "")
         form = "+.2f" if self.share else "+.4g"
         spread = "" if math.isnan(interval) else f" ± {scale * interval:{form[1:]}}"
@@ -57,11 +57,11 @@ BALANCED_ACCURACY = Measure("balanced_accuracy", "balanced", larger_is_better=Tr
 RMSE = Measure("rmse", "RMSE", larger_is_better=False, share=False)
 R2 = Measure("r2", "R²", larger_is_better=True, share=False)
 MEASURES = {measure.name: measure for measure in (ACCURACY, BALANCED_ACCURACY, RMSE, R2)}
-"""The measures of all kinds, by name."""
+"""Measures of all kinds of task, by name."""
 
 
 class Verdict(TypedDict):
-    """What a kind of task says of a network: see the methods of :class:`Kind` of these names."""
+    """Evaluation of a network; each item holds the result of the method of :class:`Kind` with the same name."""
 
     scores: dict[str, float]
     confusion: np.ndarray | None
@@ -69,38 +69,40 @@ class Verdict(TypedDict):
 
 
 class Judged:
-    """A result of training that is judged by a kind of task: what follows from ``scores`` and ``failure``."""
+    """Mixin of training results that a :class:`Kind` has scored: properties derived from ``scores`` and ``failure``."""
 
     scores: dict[str, float]
     failure: str
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers; NaN where there are no classes."""
+        """Share of correct answers; NaN for a regression."""
         return self.scores.get("accuracy", math.nan)
 
     @property
     def diverged(self) -> bool:
-        """Whether the run diverged, or saturated throughout."""
+        """Whether the run failed: it diverged, or was saturated throughout."""
         return bool(self.failure)
 
 
 class Kind(ABC):
-    """How the answers of a network are judged, and by which samples; a subclass is a frozen dataclass.
+    """Base class of the kinds of task. An instance holds the evaluation samples and scores a network's outputs on them.
+
+    A subclass is a frozen dataclass.
 
     Attributes
     ----------
     name : str
-        What ``data.kind`` calls it.
+        Value of ``data.kind`` that selects this kind.
     measures : tuple of Measure
-        The measures that :meth:`scores` gives; the first is the one that models are compared by.
+        Measures that :meth:`scores` returns; models are compared by the first.
     baseline : dict of str to float
-        The same measures of an answer that takes no notice of the inputs: of a classification the best constant one, of a
-        regression the mean of the training samples.
+        Scores of a constant answer that ignores the inputs: the most frequent class of the evaluation samples in a
+        classification, the mean target of the training samples in a regression.
     baseline_title : str
-        What that answer is, as a phrase.
+        Description of the constant answer, as a phrase.
     classes : tuple of str
-        Names of the classes, in the order of the outputs; empty where there are none.
+        Names of the classes, in the order of the outputs; empty for a regression.
     """
 
     name: ClassVar[str]
@@ -111,50 +113,50 @@ class Kind(ABC):
 
     @property
     def shown_measures(self) -> tuple[Measure, ...]:
-        """The measures that a table shows."""
+        """Measures that tables show."""
         return self.measures
 
     def told(self, scores: dict[str, float]) -> tuple[str, str]:
-        """The measures that a table shows, and the baseline of the first, each as a phrase."""
+        """Return the shown measures, and the baseline of the first of them, each as a phrase."""
         shown = self.shown_measures
         values = ", ".join(f"{measure.title} {measure.text(scores[measure.name])}" for measure in shown)
         return values, f"{self.baseline_title}: {shown[0].text(self.baseline[shown[0].name])}"
 
     def verdict(self, outputs: np.ndarray) -> Verdict:
-        """All that is said of a network.
+        """Evaluate a network by all methods of this class.
 
         Parameters
         ----------
         outputs : array of float, shape (n, n_out)
-            Its outputs to the samples that it is judged by, in their order.
+            Outputs of the network for the evaluation samples, in their order.
         """
         return {"scores": self.scores(outputs), "confusion": self.confusion(outputs), "constant": self.constant(outputs)}
 
     @abstractmethod
     def scores(self, outputs: np.ndarray) -> dict[str, float]:
-        """The measures of a network, by name; see :meth:`verdict`."""
+        """Return the value of each measure by name; for the outputs see :meth:`verdict`."""
 
     def confusion(self, outputs: np.ndarray) -> np.ndarray | None:
-        """Samples by their class (rows) and by the network's answer (columns), int64; None where there are no classes, or too many."""
+        """Return the confusion matrix, int64: true classes in rows, answers in columns; None for a regression or too many classes."""
         return None
 
     @abstractmethod
     def constant(self, outputs: np.ndarray) -> str:
-        """What a network answers to every sample, as a person reads it; "" where its answers differ."""
+        """Return the answer that a network gives to every sample, for display; "" if its answers differ."""
 
 
 @dataclass(frozen=True, eq=False)
 class Classification(Kind):
-    """Each sample belongs to one class; the answer is the class with the largest output.
+    """Kind of task in which each sample belongs to one class, and the network answers the class with the largest output.
 
-    A network with one output tells two classes apart: it answers the second where y ≥ ½.
+    A network with one output y distinguishes two classes: it answers the second if y ≥ ½.
 
     Parameters
     ----------
     classes : tuple of str
         Names of the classes, in the order of the outputs.
     truth : array of int64, shape (n,)
-        Classes of the samples that networks are judged by.
+        True classes of the evaluation samples.
     training : array of int64, shape (m,)
         Classes of the training samples.
     """
@@ -175,17 +177,17 @@ class Classification(Kind):
 
     @property
     def uneven(self) -> bool:
-        """Whether one class has so many of the judged or of the training samples that plain accuracy misleads."""
+        """Whether one class is so frequent among the evaluation samples or the training samples that plain accuracy misleads."""
         parts = [np.bincount(labels) for labels in (self.truth, self.training)]
         return any(counts.max() * np.count_nonzero(counts) > UNEVEN * counts.sum() for counts in parts)
 
     @property
     def shown_measures(self) -> tuple[Measure, ...]:
-        """The measures that a table shows: the balanced accuracy only where classes are uneven."""
+        """Measures that tables show; the balanced accuracy is among them only if the classes are uneven."""
         return self.measures if self.uneven else self.measures[:1]
 
     def answers(self, outputs: np.ndarray) -> np.ndarray:
-        """The class that a network answers (int64, shape (n,)), the lowest of several with equal outputs."""
+        """Return the class that a network answers for each sample, int64, shape (n,); of equal outputs the lowest class wins."""
         return (outputs[:, 0] >= 0.5).astype(np.int64) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
 
     def scores(self, outputs: np.ndarray) -> dict[str, float]:
@@ -213,18 +215,18 @@ class Classification(Kind):
 
 @dataclass(frozen=True, eq=False)
 class Regression(Kind):
-    """Each sample has real targets; the answer is judged by its distance from them, in their own unit.
+    """Kind of task in which each sample has real targets, and the network is scored by its errors in the unit of the targets.
 
-    Of several targets the measures are taken one by one, and their mean is told.
+    With several targets, each measure is the mean over the targets.
 
     Parameters
     ----------
     truth : array of float64, shape (n, n_out)
-        Targets of the samples that networks are judged by, as in the user's file.
+        Targets of the evaluation samples, in the unit of the user's file.
     training : array of float64, shape (m, n_out)
-        Targets of the training samples.
+        Targets of the training samples, in the same unit.
     offset, factor : arrays of float64, shape (n_out,)
-        The scaling of the targets: the file's value is offset + factor · the network's.
+        Scaling of the targets: file value = offset + factor · output of the network.
     """
 
     truth: np.ndarray
@@ -244,7 +246,7 @@ class Regression(Kind):
 
     @property
     def shown_measures(self) -> tuple[Measure, ...]:
-        """The measures that a table shows; their titles say of how many targets they are the mean."""
+        """Measures that tables show; with several targets, their titles state the number that the mean is taken over."""
         count = self.truth.shape[1]
         if count == 1:
             return self.measures
@@ -252,7 +254,7 @@ class Regression(Kind):
 
     def constant(self, outputs: np.ndarray) -> str:
         spread = np.ptp(outputs, axis=0) if len(outputs) > 1 else np.ones(1)
-        return "" if spread.any() else "the same numbers"  # the spread of infinite answers is NaN, which counts as any
+        return "" if spread.any() else "the same numbers"  # infinite answers have a spread of NaN, which counts as true
 
     def scores(self, outputs: np.ndarray) -> dict[str, float]:
         with np.errstate(all="ignore"):  # a network that diverged has no finite answers
@@ -262,7 +264,7 @@ class Regression(Kind):
         from sklearn.metrics import r2_score, root_mean_squared_error
 
         largest = float(np.abs(answers).max())
-        if not largest < 1e150:  # the square of an error has to be finite
+        if not largest < 1e150:  # beyond this, or with NaN, the square of an error is not finite
             return {"rmse": math.inf, "r2": -math.inf}
         rmse = root_mean_squared_error(self.truth, answers)
         r2 = r2_score(self.truth, answers) if len(self.truth) > 1 else math.nan
@@ -270,4 +272,4 @@ class Regression(Kind):
 
 
 KINDS: dict[str, type[Any]] = {kind.name: kind for kind in (Classification, Regression)}
-"""The kinds of task, by name."""
+"""Kinds of task, by name."""

@@ -1,4 +1,4 @@
-"""From the section [data] of a design to samples that are ready to train with."""
+"""Load the samples that the section [data] of a design describes, ready for training."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ from python_ref.datasets import SampleOrder, Samples
 __all__ = ["Data", "Ranges", "load", "ranges", "read_raw", "readable"]
 
 LARGEST_VALUE = 1e30
-"""Largest magnitude of an input or target: the models hold them as float32."""
+"""Largest magnitude of an input or a target, well within the range of float32, which the models use."""
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Samples that are ready to train with.
+    """Samples that are ready for training.
 
     Attributes
     ----------
-    train, test : Samples
-        The samples to train with, and those to judge by: the test samples, or those kept for validation. The same where
-        none are kept.
+    train : Samples
+        Samples on which the network is trained.
+    test : Samples
+        Samples on which it is evaluated: the test samples or the validation samples, or ``train`` itself if none are held out.
     order : SampleOrder
-        How training visits its samples.
+        Order in which training visits its samples.
     source : str
-        Where they come from and how they are split, in a sentence.
+        Description of the origin of the samples and of their split, in one line.
     kind : Kind
-        How answers to the second part are judged.
+        Kind of task, which scores outputs for the samples in ``test``.
     summary : Summary
         Description of the samples for the user: their source, split, ranges and scaling.
     """
@@ -64,16 +65,16 @@ class Data:
 
 @dataclass(frozen=True)
 class Ranges:
-    """Ranges of samples as they came, before any scaling.
+    """Ranges of the samples before any scaling.
 
     Attributes
     ----------
     inputs : tuple of float
-        Least and greatest input.
+        Least and greatest input of all samples.
     power : float
         Mean of ‖x‖² over the samples.
     targets : tuple of float or None
-        Least and greatest target of a regression; None for classes.
+        Least and greatest target of a regression; None for a classification.
     """
 
     inputs: tuple[float, float]
@@ -87,17 +88,17 @@ def load(spec: DataSpec, *, validate: bool = False, raw: RawSamples | None = Non
     Parameters
     ----------
     spec : DataSpec
-        What the design file says of them.
+        Section [data] of the design file.
     validate : bool
-        Whether to judge by samples taken out of the training part, so that settings can be chosen without a look at the
-        test samples. Otherwise they are trained with.
+        Whether to hold out validation samples from the training samples and evaluate on them, so that settings can be chosen
+        without using the test samples. If false, they stay in the training part.
     raw : RawSamples or None
-        The samples as :func:`read_raw` gave them; None reads them.
+        Samples from :func:`read_raw`; None reads them.
 
     Raises
     ------
     Refusal
-        If they are not there, or are not what the design says.
+        If the samples are missing, or do not fit the design.
     """
     raw = read_raw(spec) if raw is None else raw
     answers = resolve(spec, raw)
@@ -115,12 +116,12 @@ def load(spec: DataSpec, *, validate: bool = False, raw: RawSamples | None = Non
 
 
 def ranges(spec: DataSpec, raw: RawSamples) -> Ranges:
-    """The ranges of a design's samples, as :func:`read_raw` gave them.
+    """Return the ranges of the samples from :func:`read_raw`.
 
     Raises
     ------
     Refusal
-        If the answers are not what the design says.
+        If the answers do not fit the design.
     """
     answers = resolve(spec, raw)
     inputs = raw.inputs.astype(np.float64)
@@ -129,12 +130,12 @@ def ranges(spec: DataSpec, raw: RawSamples) -> Ranges:
 
 
 def read_raw(spec: DataSpec) -> RawSamples:
-    """The samples of a task as they come, known to have the network's inputs.
+    """Read or generate the samples of a task, without scaling, and check that they have as many inputs as the network.
 
     Raises
     ------
     Refusal
-        If they are not there, or do not fit the network.
+        If the samples are missing, or do not fit the network.
     """
     raw = _SOURCES[spec.task](spec)
     if not len(raw.inputs):
@@ -154,7 +155,7 @@ def read_raw(spec: DataSpec) -> RawSamples:
 
 
 def _scaled(spec: DataSpec, raw: RawSamples, train: np.ndarray) -> np.ndarray:
-    """Inputs (n, n_in, float64), scaled by what is known of the task or by the training samples; nothing is cut off."""
+    """Return the inputs, float64, shape (n, n_in), scaled by the task's full scale or the training samples' range, not clipped."""
     inputs = raw.inputs.astype(np.float64)
     if spec.scaling is Scaling.NONE:
         return inputs
@@ -171,12 +172,12 @@ def _scaled(spec: DataSpec, raw: RawSamples, train: np.ndarray) -> np.ndarray:
 
 
 def readable(spec: DataSpec) -> Path:
-    """The user's file, known to be one.
+    """Return the path of the user's file after checking that it is a file of acceptable size.
 
     Raises
     ------
     Refusal
-        If it is not.
+        If the path is invalid or not a file, or if the file is larger than :data:`~mgd_hw.data.tasks.LARGEST_DATA`.
     """
     path = spec.path
     assert path is not None
@@ -238,4 +239,4 @@ _SOURCES: dict[str, Callable[[DataSpec], RawSamples]] = {
     "fashion-mnist": read_images,
     "cifar-10": read_images,
 }
-"""What reads or generates the samples of each task."""
+"""Function that reads or generates the samples, for each task."""

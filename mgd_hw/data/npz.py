@@ -1,4 +1,4 @@
-"""Samples from npz archives, under the names that public sets use."""
+"""Read samples from npz archives, whose arrays have the names that public data sets use."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ TRAINING = (
     ("train_data", "train_labels"),
     ("training_images", "training_labels"),
 )
-"""Names of the arrays of inputs and answers of a training part."""
+"""Names of the arrays that hold the inputs and the answers of a training part."""
 WHOLE = (("x", "y"), ("X", "y"), ("X", "Y"), ("images", "labels"), ("data", "target"), ("data", "targets"), ("data", "labels"))
-"""Names of the arrays of inputs and answers of a set without a split."""
+"""Names of the arrays that hold the inputs and the answers of a set without a split."""
 _FORM = (
     "Give x (n, inputs) and y (n) of labels or (n, outputs) of targets, n_train if the first so many are for training; or x_train, "
     "y_train, x_test, y_test. The names X and y, images and labels, data and target, train_images and train_labels will do as well."
 )
 
 Refuse = Callable[..., Refusal]
-"""The error of a reason and, where the general remedy does not fit, another one."""
+"""Function that builds the error about an archive from a reason and, if the general remedy does not fit, a remedy."""
 
 
 @dataclass(frozen=True)
 class _Arrays:
-    """Which arrays of an archive hold the samples.
+    """Choice of the arrays of an archive that hold the samples.
 
     Attributes
     ----------
     parts : tuple of (str, str)
-        Names of inputs and answers: of the whole set, or of its training part and its test part.
+        Names of the arrays of inputs and answers: one pair for the whole set, or two for its training and test parts.
     n_train : int or None
         Number of leading samples for training; None where the archive has no split.
     unused : tuple of str
-        Names of the arrays that are left out.
+        Names of the arrays that are not read.
     """
 
     parts: tuple[tuple[str, str], ...]
@@ -58,12 +58,12 @@ class _Arrays:
 
 
 def read_npz(path: Path) -> RawSamples:
-    """The samples of an archive.
+    """Read the samples of an archive.
 
     Raises
     ------
     Refusal
-        If it cannot be read, or lacks arrays, or these do not fit together.
+        If the archive cannot be read, lacks arrays, or has arrays that do not fit together.
     """
 
     def refuse(reason: str, remedy: str = _FORM) -> Refusal:
@@ -96,7 +96,7 @@ def read_npz(path: Path) -> RawSamples:
 
 
 def _load(path: Path, refuse: Refuse) -> dict[str, np.ndarray]:
-    """All arrays of an archive that can be had without unpickling."""
+    """Return the arrays of an archive by name, without unpickling; arrays with other names than the usual ones come back empty."""
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > LARGEST_DATA:
@@ -125,12 +125,12 @@ def _load(path: Path, refuse: Refuse) -> dict[str, np.ndarray]:
 
 
 def _test_name(name: str) -> str:
-    """The array of the test part that belongs to one of the training part."""
+    """Return the name of the test array that corresponds to a training array."""
     return name.replace("training", "test").replace("train", "test")
 
 
 def _choose(found: Mapping[str, np.ndarray], refuse: Refuse) -> _Arrays:
-    """The arrays that hold the samples."""
+    """Choose the arrays that hold the samples; refuse an archive that has none, or has samples under several names."""
     pairs = [pair for pair in TRAINING if found.keys() >= set(pair)] or [pair for pair in WHOLE if found.keys() >= set(pair)]
     if not pairs:
         raise refuse(f"it lacks the arrays x and y; it has {', '.join(list(found)[:10]) or 'none'}")
@@ -153,7 +153,7 @@ def _choose(found: Mapping[str, np.ndarray], refuse: Refuse) -> _Arrays:
 
 
 def _part(found: Mapping[str, np.ndarray], x_name: str, y_name: str, refuse: Refuse) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs (n, n_in) and answers (n,) or (n, k) of one part."""
+    """Return the inputs, shape (n, n_in), and the answers, shape (n,) or (n, k), of one part, after checking both."""
     x, y = found[x_name], found[y_name]
     for name, array, types in ((x_name, x, "biuf"), (y_name, y, "biufUS")):
         if array.dtype.kind not in types:

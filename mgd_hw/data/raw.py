@@ -1,4 +1,4 @@
-"""Samples as a source delivers them, before classes are mapped, values scaled and parts split."""
+"""Samples as a source delivers them, before classes are numbered, values scaled and the samples split."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["Guess", "RawSamples"]
 
 @dataclass(frozen=True)
 class Guess:
-    """A decision of a reader that the design file leaves open.
+    """Decision that a reader takes where the design file leaves it open.
 
     Attributes
     ----------
     what : str
         Subject of the decision, such as "label".
     value : str
-        What was taken, such as 'column 5 ("species")'.
+        Chosen value, such as 'column 5 ("species")'.
     why : str
-        The evidence, as a clause.
+        Evidence for the decision, as a clause.
     key : str
-        The key of the design file that decides otherwise, such as "data.label".
+        Key of the design file that overrides the decision, such as "data.label"; "" if none does.
     """
 
     what: str
@@ -33,34 +33,34 @@ class Guess:
 
 @dataclass(frozen=True)
 class RawSamples:
-    """Samples as they came.
+    """Samples as read from a source, not yet scaled or split.
 
     Attributes
     ----------
     inputs : array, shape (n, n_in)
-        Numbers of any type.
+        Input values, numbers of any type.
     answers : array, shape (n,) or (n, k)
-        Numbers, booleans or text: one answer a sample, or k of them.
+        Labels or targets, one or k per sample: numbers, booleans or text.
     source : str
-        Where they come from, as a phrase.
+        Description of the source, as a phrase.
     where : str
-        The file, for messages; "" for a task that is generated.
+        Path of the file or folder, for messages; "" for a generated task.
     n_train : int or None
-        Number of leading samples that the source means for training; None where it has no split.
+        Number of leading samples that the source designates for training; None if it has no split.
     full_scale : tuple of float or None
-        Range of the inputs that the task is known to have; None where only the samples tell.
+        Least and greatest value that an input can have by definition; None if only the samples show it.
     names : tuple of str
-        Names of the inputs; empty where they have none.
+        Names of the inputs; empty if they have none.
     answer_names : tuple of str
-        Names of the answers' columns; empty where they have none.
+        Names of the answer columns; empty if they have none.
     class_names : tuple of str
-        Names of the classes 0, 1, … of the task; empty where only the answers tell.
+        Names of the classes 0, 1, … of the task; empty if the answers determine them.
     guesses : tuple of Guess
         Decisions of the reader that the design file leaves open.
     warnings : tuple of str
-        What the user should know of the file, in sentences.
+        Whole sentences that warn the user of peculiarities of the file.
     lines : array of int64, shape (n,), or None
-        The line of each sample in the file, counted from 1; None where the file has no lines.
+        Line of each sample in the file, counted from 1; None if the file has no lines.
     """
 
     inputs: np.ndarray
@@ -77,5 +77,5 @@ class RawSamples:
     lines: np.ndarray | None = field(default=None, compare=False)
 
     def sample(self, index: int) -> str:
-        """How a message calls a sample: by its line, or by its number counted from 1."""
+        """Return the designation of a sample in messages: its line in the file, or its number counted from 1."""
         return f"sample {index + 1}" if self.lines is None else f"line {self.lines[index]}"

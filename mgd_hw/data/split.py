@@ -1,4 +1,4 @@
-"""Which samples train, which test, and which are kept to choose settings by."""
+"""Split samples into training, test and validation parts."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Split", "split"]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The parts of the samples.
+    """Split of the samples into two parts.
 
     Attributes
     ----------
     train, test : arrays of int64
-        Indices of the training samples, and of those that are judged.
+        Indices of the training samples, and of the samples for evaluation.
     how : str
-        How they were chosen, as a phrase.
+        Description of the method of the split, as a phrase.
     apart : bool
-        Whether no sample is in both parts.
+        Whether the two parts are disjoint.
     """
 
     train: np.ndarray
@@ -34,18 +34,23 @@ class Split:
 
 
 def split(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None, *, validate: bool) -> Split:
-    """Divide samples as a design says.
+    """Split samples as a design specifies.
 
     Parameters
     ----------
     spec : DataSpec
-        Section [data] of the design file, which says how to split.
+        Section [data] of the design file, which specifies the split.
     raw : RawSamples
         Samples as the source delivers them, not yet scaled.
     labels : array of int64, shape (n,), or None
-        Their classes, of which each keeps its share where the design says so; None where there are none.
+        Classes of the samples, used by a stratified split; None for a regression.
     validate : bool
-        Whether the second part is taken out of the training samples, and the test samples are left alone.
+        Whether to take the second part out of the training samples and leave the test samples unused.
+
+    Raises
+    ------
+    Refusal
+        If a part would be empty, or the design asks for a split that the samples do not allow.
     """
     train, test, how = _test(spec, raw, labels)
     apart = spec.test_fraction != 0 or (raw.n_train is not None and spec.test_fraction is None)
@@ -58,6 +63,7 @@ def split(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None, *, validat
 
 
 def _test(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return the indices of the training samples and of the test samples, and a description of the split."""
     n, fraction = len(raw.inputs), spec.test_fraction
     if fraction is None and raw.n_train is not None:
         if spec.stratify and not spec.validation_fraction:
@@ -67,7 +73,7 @@ def _test(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None) -> tuple[n
     fraction = 0.2 if fraction is None else fraction
     everything = np.random.default_rng(spec.split_seed).permutation(n)
     if fraction == 0:
-        return np.arange(n), np.arange(n), "testing on what was trained"
+        return np.arange(n), np.arange(n), "tested on the training samples"
     test = _share(spec, labels, everything, fraction)
     train = everything[~np.isin(everything, test)]
     if not len(train):
@@ -77,7 +83,7 @@ def _test(spec: DataSpec, raw: RawSamples, labels: np.ndarray | None) -> tuple[n
 
 
 def _validation(spec: DataSpec, labels: np.ndarray | None, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Training indices without those kept for validation, and these."""
+    """Split training indices into those that remain for training and those held out for validation."""
     key = "data.validation_fraction"
     if spec.validation_fraction == 0:
         raise spec.refuse("nothing is kept for validation", "Write validation_fraction = 0.2, say, in [data].", key, 0)
@@ -91,7 +97,7 @@ def _validation(spec: DataSpec, labels: np.ndarray | None, train: np.ndarray) ->
 
 
 def _share(spec: DataSpec, labels: np.ndarray | None, shuffled: np.ndarray, fraction: float) -> np.ndarray:
-    """The first part of shuffled indices, or where the design wants it the first of every class."""
+    """Return the first indices of a shuffled array, a given fraction of all or, in a stratified split, of each class."""
     if not spec.stratify:
         return shuffled[: math.ceil(fraction * len(shuffled))]
     if labels is None:

@@ -1,4 +1,4 @@
-"""What was read, for a person: numbers of samples, classes and ranges, what was guessed, and what looks wrong."""
+"""Summary of loaded samples for the user: sample counts, classes, ranges, the reader's decisions, and warnings."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["ClassCount", "Summary", "column_name", "shown_or_missing", "summarise"]
 
 MOST_LISTED = 12
-"""Largest number of classes, and of columns, that a line lists."""
+"""Largest number of classes or columns that a line lists."""
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class.
+    """Number of samples of one class.
 
     Attributes
     ----------
     name : str
         Name of the class, as the data give it.
     train, test : int
-        Numbers of its training samples, and of those that are judged.
+        Number of training samples and of evaluation samples of the class.
     """
 
     name: str
@@ -44,42 +44,42 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class Summary(Result):
-    """What was read.
+    """Summary of the samples of a design.
 
     Attributes
     ----------
     source : str
-        Where the samples come from, as a phrase.
+        Description of the source of the samples, as a phrase.
     kind : str
         Kind of task: "classification" or "regression".
     train, test : int
-        Numbers of training samples, and of those that are judged.
+        Number of training samples and of evaluation samples.
     judged_by : str
-        What the latter are: "test" or "validation".
+        Role of the evaluation samples: "test" or "validation".
     split : str
-        How the two were chosen, as a phrase.
+        Description of the split between the two parts, as a phrase.
     apart : bool
-        Whether no sample is in both parts.
+        Whether the two parts are disjoint.
     features : int
         Number of inputs of each sample.
     input_range : tuple of float
-        Least and greatest input as in the file.
+        Least and greatest input as in the file, before scaling.
     input_scaling : str
-        What is done to the inputs, as a phrase.
+        Description of the scaling of the inputs, as a phrase.
     classes : tuple of ClassCount
-        The classes in the order of the outputs; empty for a regression.
+        Number of samples of each class, in the order of the outputs; empty for a regression.
     target_range : tuple of float or None
-        Least and greatest target as in the file; None for a classification.
+        Least and greatest target as in the file, before scaling; None for a classification.
     target_scaling : str
-        What is done to the targets, as a phrase.
+        Description of the scaling of the targets, as a phrase.
     answers : tuple of str
-        Columns of the answers, as the file names them; empty where they have no names.
+        Names of the answer columns in the file, in quotes; empty if they have no names.
     left_out : tuple of str
-        Columns of the file that are not read, as ``data.drop`` names them.
+        Columns that ``data.drop`` leaves out, as messages show them.
     guesses : tuple of Guess
-        What the design file leaves open and was decided by what the file holds.
+        Kind of task and its reason, followed by the decisions of the reader that the design file leaves open.
     warnings : tuple of str
-        What looks wrong, in sentences.
+        Warnings for the user, in whole sentences.
     """
 
     source: str
@@ -101,7 +101,7 @@ class Summary(Result):
     warnings: tuple[str, ...]
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
-        """Rows of a table: what, the value, and why or how to say otherwise."""
+        """Yield the rows of the summary table: the subject, its value, and the reason for it or the key that changes it."""
         kind, *guesses = self.guesses
         yield _row(kind)
         judge = {"test": "to test", "validation": "to validate"}[self.judged_by]
@@ -122,7 +122,7 @@ class Summary(Result):
         yield from map(_row, guesses)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "summary", what was read; "classes", the numbers of samples by class."""
+        """Return the table "summary", the rows of :meth:`lines`, and the table "classes", the number of samples of each class."""
         rows = [{"what": what, "value": value, "why": why} for what, value, why in self.lines()]
         return {"summary": rows, "classes": [{"class": each.name, "train": each.train, "test": each.test} for each in self.classes]}
 
@@ -136,36 +136,36 @@ class Summary(Result):
 
 
 def _row(guess: Guess) -> tuple[str, str, str]:
-    """What was guessed, the value, and why and how to say otherwise."""
-    return guess.what, guess.value, "; ".join(part for part in (guess.why, guess.key and f"{guess.key} says otherwise") if part)
+    """Return the table row of a decision: its subject, its value, and its reason with the key that overrides it."""
+    return guess.what, guess.value, "; ".join(part for part in (guess.why, guess.key and f"{guess.key} overrides it") if part)
 
 
 def column_name(names: tuple[str, ...], column: int) -> str:
-    """How a message calls an input: by its name, or by its number counted from 0."""
+    """Return the designation of an input in messages: its name in quotes, or its number counted from 0."""
     return f'"{names[column]}"' if names and names[column] else f"number {column}"
 
 
 def summarise(
     spec: DataSpec, raw: RawSamples, answers: Classes | Values, parts: Split, kind: Kind, scaled: np.ndarray, *, judged_by: str
 ) -> Summary:
-    """Sum up samples that were read.
+    """Summarise the samples of a design.
 
     Parameters
     ----------
     spec : DataSpec
-        Section [data] of the design file that the samples were read for.
+        Section [data] of the design file.
     raw : RawSamples
-        The samples as they came.
+        Samples as the source delivers them, not yet scaled.
     answers : Classes or Values
         Class labels or target values of the samples.
     parts : Split
-        How they are divided.
+        Split into training samples and evaluation samples.
     kind : Kind
-        How they are judged.
+        Kind of task, which scores outputs.
     scaled : array of float64, shape (n, n_in)
-        Their inputs after scaling, those outside [0, 1] not cut off.
+        Inputs after scaling, not clipped to [0, 1].
     judged_by : str
-        What the second part is: "test" or "validation".
+        Role of the evaluation samples: "test" or "validation".
     """
     classes: tuple[ClassCount, ...] = ()
     target_range = None
@@ -275,14 +275,14 @@ def _column_warnings(raw: RawSamples, parts: Split) -> Iterator[str]:
 
 
 def _repeated(inputs: np.ndarray, parts: Split) -> int:
-    """Number of judged samples whose inputs are those of a training sample."""
+    """Return the number of evaluation samples whose inputs also occur among the training samples."""
     inputs = np.ascontiguousarray(inputs) + inputs.dtype.type(0)  # so that −0 and 0 have the same bytes
     known = {row.tobytes() for row in inputs[parts.train]}
     return sum(row.tobytes() in known for row in inputs[parts.test])
 
 
 def shown_or_missing(data: Summary | None, missing: str) -> RenderResult:
-    """What was read, on the terminal; or why it could not be."""
+    """Render a summary for the terminal, or else a note with the reason why the data could not be read."""
     if data is not None:
         yield data
     elif missing:

@@ -1,4 +1,4 @@
-"""The tasks that a design can learn, and the section [data] of its file: what is known of samples before they are read."""
+"""Tasks that a design can learn, and the section [data] of its design file: everything known before samples are read."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from python_ref.spec.error import Refusal
 __all__ = ["KIND_NAMES", "LARGEST_DATA", "MAX_CLASSES", "TASKS", "DataSpec", "Label", "Scaling", "Task"]
 
 LARGEST_DATA = 4 << 30
-"""Size of the largest data file that is read, in bytes."""
+"""Size limit of a data file, in bytes."""
 MAX_CLASSES = 4096
-"""Largest number of classes: the largest number of neurons of a layer."""
+"""Largest number of classes, equal to the largest number of neurons in a layer."""
 KIND_NAMES = ("classification", "regression")
-"""What ``data.kind`` takes: the names of the kinds of :mod:`mgd_hw.data.kinds`."""
+"""Values of ``data.kind``: the names of the kinds in :mod:`mgd_hw.data.kinds`."""
 
 Label = str | int | tuple[str | int, ...]
-"""What ``data.label`` takes: the name or number of a column, or several of them."""
+"""Value of ``data.label``: the name or number of a column, or a tuple of several."""
 
 
 class Scaling(enum.Enum):
-    """How values are brought into the range that the number formats hold."""
+    """Scaling of values into the range that the number formats represent."""
 
     RANGE = "range"
-    """One range for all values: that of the task, or of the whole training part."""
+    """Scale all values by one range: the full scale of the task, or the range of the training samples."""
     COLUMN = "column"
-    """Each column by its own range over the training samples."""
+    """Scale each column by its own range over the training samples."""
     NONE = "none"
-    """Values are used as they are."""
+    """Use the values unchanged."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is known of a task before its samples are read.
+    """Properties of a task that are known before its samples are read.
 
     Attributes
     ----------
     inputs : int or None
-        Number of inputs; None where the network or the file decides.
+        Number of inputs; None if the network or the file determines it.
     outputs : tuple of int
-        Numbers of outputs that a network may have; empty where any number will do.
+        Permitted numbers of outputs of a network; empty if any number is permitted.
     layers : tuple of int or None
-        The network when the design file gives none.
+        Default of ``network.layers``; None if the design file must set it.
     scaling : Scaling
         Default of ``data.scaling``.
     test_fraction : float or None
-        Default of ``data.test_fraction``; None takes the file's own split, or 0.2 where the file has none.
+        Default of ``data.test_fraction``; None takes the file's own split, or 0.2 if the file has none.
     needs_path, takes_path : bool
-        Whether ``data.path`` must be given, and whether it may be given.
+        Whether ``data.path`` is required, and whether it is permitted.
     any_answers : bool
-        Whether the user's file decides what the answers are: classes of any name, or real numbers.
+        Whether the answers are whatever the user's file holds: classes of any name, or real numbers.
     """
 
     inputs: int | None = None
@@ -77,55 +77,56 @@ TASKS = {
     "npz": Task(scaling=Scaling.COLUMN, test_fraction=None, needs_path=True, takes_path=True, any_answers=True),
     "random": Task(),
 }
-"""The tasks by the name that they have in a design file."""
+"""Tasks by the name that ``data.task`` selects."""
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The section [data] of a design file, with everything that was left out filled in.
+    """Section [data] of a design file, with defaults filled in.
 
     Attributes
     ----------
     task : str
-        A key of :data:`TASKS`.
+        Name of the task, a key of :data:`TASKS`.
     n_in, n_out : int
-        Numbers of inputs and outputs of the network.
+        Number of inputs and of outputs of the network.
     design_file : Path
-        The design file, for messages.
+        Path of the design file, for messages.
     path : Path or None
-        The user's file or folder.
+        Path of the user's file or folder; None if the design names none.
     kind : str or None
-        "classification" or "regression"; None derives it from the answers.
+        Kind of task, "classification" or "regression"; None derives it from the answers.
     label : str, int, tuple, or None
-        The column or columns of the answers in a csv file, by name or by number from 0; None looks for a column whose name
-        says so, and takes the last one otherwise.
+        Label column or columns of a csv file, by name or by number from 0; None takes the column with a usual name of a
+        label, or else the last column that does not look like an index.
     drop : tuple of str or int
         Columns of a csv file that are left out.
     header : bool or None
-        Whether the first line of a csv file names its columns; None decides by what it holds.
+        Whether the first line of a csv file names its columns; None decides by its cells.
     delimiter, decimal : str or None
-        The delimiter and the decimal mark of a csv file; None decides by what the file holds.
+        Delimiter and decimal mark of a csv file; None decides by its contents.
     scaling : Scaling
-        How inputs come to lie in [0, 1].
+        Scaling of the inputs to [0, 1].
     target_scaling : Scaling
-        How the targets of a regression come to lie between the two ``target_values``.
+        Scaling of the targets of a regression to the range of ``target_values``.
     target_values : tuple of float
-        Classification: the target of the wrong classes and of the right one. Regression: the targets that the least and the
-        greatest answer of the training samples become.
+        Classification: targets of the wrong classes and of the right one. Regression: targets that correspond to the least and
+        to the greatest answer of the training samples.
     test_fraction : float or None
-        Share of the samples that is kept for testing; 0 tests on the training samples; None takes the file's own split.
+        Share of the samples held out for testing; 0 tests on the training samples; None takes the file's own split, or 0.2
+        if the file has none.
     validation_fraction : float
-        Share of the training samples that is kept for choosing settings, when :func:`mgd_hw.data.load` is asked to.
+        Share of the training samples that :func:`mgd_hw.data.load` holds out for choosing settings if ``validate`` is true.
     split_seed : int
-        Seed of the choice of test and validation samples.
+        Seed of the random choice of test and validation samples.
     stratify : bool
-        Whether each class keeps its share in the test samples.
+        Whether each class keeps its share in the test samples and the validation samples.
     train_samples, test_samples : int or None
-        Largest numbers of samples that are used; None uses all.
+        Largest number of training and of test samples that are used; None uses all.
     shuffle : bool
-        Whether every epoch visits the training samples in an order of its own.
+        Whether each epoch visits the training samples in a new random order.
     shuffle_seed : int
-        Seed of these orders.
+        Seed of the random order of the training samples.
     """
 
     task: str
@@ -152,5 +153,5 @@ class DataSpec:
     shuffle_seed: int = 1
 
     def refuse(self, reason: str, remedy: str, key: str = "data.path", value: object = None) -> Refusal:
-        """The error of a key of the design file."""
+        """Return the error about a key of the design file."""
         return Refusal(reason, remedy, file=self.design_file, key=key, value=value)

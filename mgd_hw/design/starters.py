@@ -124,8 +124,8 @@ def starter(
 def _notes(found: _Table, drop: tuple[str | int, ...]) -> Iterator[str]:
     """Yield a sentence for each setting of the design file that was guessed from the CSV file."""
     if found.label_why:
-        yield f"Chosen: label = {_toml(found.label)}: {found.label_why}; `--label` or data.label says otherwise."
-    yield f'Chosen: kind = "{found.kind}": {found.why}; data.kind says otherwise.'
+        yield f"Chosen: label = {_toml(found.label)}: {found.label_why}; `--label` or data.label overrides it."
+    yield f'Chosen: kind = "{found.kind}": {found.why}; data.kind overrides it.'
     left_out = ", ".join(_toml(column) for column in found.drop if column not in drop)
     if left_out:
         yield f"Warning: column {left_out} looks like an index, and the design file leaves it out (data.drop)."

@@ -498,13 +498,13 @@ def test_new_says_what_it_chose_and_why() -> None:
     Path("flowers.csv").write_text(",a,b,species\n" + rows)
     result = run("new", "flowers", "--task", "csv", "--data", "flowers.csv")
     assert 'Chosen: label = "species": ' in result.stdout
-    assert 'Chosen: kind = "classification": the answers are words; data.kind says otherwise.' in result.stdout
+    assert 'Chosen: kind = "classification": the answers are words; data.kind overrides it.' in result.stdout
     assert "Warning: column 0 looks like an index, and the design file leaves it out (data.drop)." in result.stdout
     assert re.search(r"^3 classes +setosa \(\d+ \+ \d+\), versicolor", result.stdout, re.MULTILINE)
     design = load("flowers")
     assert (design.spec.network.sizes, design.data.drop, design.data.label) == ((2, 4, 3), (0,), "species")
     fewer = run("new", "fewer", "--task", "csv", "--data", "flowers.csv", "--drop", "0", "--drop", "b", "--label", "species", "--json")
-    assert json.loads(fewer.stdout)["notes"] == ['Chosen: kind = "classification": the answers are words; data.kind says otherwise.']
+    assert json.loads(fewer.stdout)["notes"] == ['Chosen: kind = "classification": the answers are words; data.kind overrides it.']
     assert load("fewer").data.drop == (0, "b")
     assert "--task xor takes none" in fails(2, "new", "other", "--label", "species")
     assert "no file is named" in fails(2, "new", "other", "--task", "csv", "--drop", "a")

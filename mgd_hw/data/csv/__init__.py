@@ -1,10 +1,10 @@
-"""Read a table of samples from a text file: csv and its many relatives.
+"""Read a table of samples from a csv file, or from a text file in a similar format.
 
-:func:`read_csv` finds out what the design file does not say (delimiter, decimal mark, header, label column), reports each
-decision as a :class:`Guess`, and refuses with file and line what it cannot read with certainty. Columns and their numbers
-count from 0, as in the keys ``data.label`` and ``data.drop``; lines count from 1, as in an editor.
+:func:`read_csv` detects what the design file does not specify (delimiter, decimal mark, header, label column) and reports each
+decision as a :class:`Guess`. It refuses ambiguous input with the file and the line. Columns are numbered from 0, as in the keys
+``data.label`` and ``data.drop``; lines are numbered from 1, as in an editor.
 
-The standard library's csv reader finds rows, their lines and their numbers of cells; pandas parses the cells.
+The standard library's csv reader finds the rows, their lines and their numbers of cells; pandas parses the cells.
 """
 
 from mgd_hw.data.csv.columns import LABEL_NAMES

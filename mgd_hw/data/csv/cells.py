@@ -1,4 +1,4 @@
-"""Tell what a single cell holds: a number, a boolean, a missing value, an infinity or a word."""
+"""Classify single cells as numbers, booleans, missing values, infinities or words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _MINUS = re.compile(r"^[\u2010-\u2013\u2212\uFE63\uFF0D]\s*")
 """Pattern of a dash or minus sign beyond ASCII in front of a cell."""
 _CURRENCY = re.compile(r"(?<![^+-])[$€£¥₹]\s*|\s*[$€£¥₹]$")
-"""Pattern of a currency sign in front of a number, its sign left out, or after it."""
+"""Pattern of a currency sign after a number, or in front of it (behind its plus or minus sign)."""
 _THOUSANDS = {
     mark: re.compile(rf"[+-]?[0-9]{{1,3}}(?:([.,_'’\s])[0-9]{{2,3}}(?=\1))*([.,_'’\s])[0-9]{{3}}(?:{re.escape(mark)}[0-9]*)?")
     for mark in NUMBER
@@ -28,9 +28,9 @@ _THOUSANDS = {
 
 
 class Kind(enum.Enum):
-    """What a cell holds.
+    """Kind of the contents of a cell.
 
-    An infinity is the word "inf" or "infinity" with or without a sign; what is none of the first four kinds is a word.
+    An infinity is "inf" or "infinity", with or without a sign. A cell of none of the first four kinds is a word.
     """
 
     NUMBER = enum.auto()
@@ -61,17 +61,17 @@ def kind_of(cell: str, marks: str) -> Kind:
 
 
 def decimal_marks(delimiter: str, decimal: str | None) -> str:
-    """Return the decimal marks that a number may have, in one string, given the delimiter and the key ``data.decimal``."""
+    """Return the decimal marks that a number may have, in one string, for a delimiter and a value of the key ``data.decimal``."""
     return decimal or ("." if delimiter == "," else ".,")
 
 
 def to_float(cell: str, decimal: str) -> float:
-    """Return the float64 nearest to a cell that is a number with this decimal mark; beyond the range, an infinity."""
+    """Return the float64 nearest to the number in a cell, or an infinity if the number is out of range."""
     return float(cell.replace(decimal, "."))
 
 
 def foreign_form(cell: str, decimal: str) -> tuple[tuple[str, ...], str] | None:
-    """Return how a word differs from a number, and the number without that, or None if it is not a number in another form.
+    """Return how a word differs from a number and the corrected number, or None if the word is not a number in another form.
 
     Parameters
     ----------
@@ -83,9 +83,9 @@ def foreign_form(cell: str, decimal: str) -> tuple[tuple[str, ...], str] | None:
     Returns
     -------
     differences : tuple of str
-        What the cell has that numbers must not have, in the plural, such as "thousands separators".
+        Features of the cell that numbers must not have, in the plural, such as "thousands separators".
     plain : str
-        The number as the reader takes it, such as "1000" for "1,000".
+        Number in the form that the reader accepts, such as "1000" for "1,000".
     """
     other = "," if decimal == "." else "."
     found = []

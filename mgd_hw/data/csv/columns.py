@@ -1,4 +1,4 @@
-"""Name and find the columns of the table, and choose which are labels and which are features."""
+"""Describe and look up the columns of the table, and choose the label columns and the feature columns."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LABEL_NAMES = frozenset(
     | {"loan_status", "default payment next month", "default.payment.next.month", "is_fraud"}
     | {"mpg", "medv", "medhouseval", "median_house_value", "saleprice"}
 )
-"""Column names that mark the label, in lower case; "y" does only where no column "x" makes it a coordinate."""
+"""Usual column names of a label, in lower case; "y" is one only if no column "x" makes it a coordinate."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of the table, without empty ones at the end.
+    """Columns of the table, without empty columns at the end.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Columns:
     row_names : bool
         Whether column 0 holds row names, for which the header has no cell.
     width : int
-        Number of cells of a row in the file, empty ones at the end included.
+        Number of cells per row in the file, including empty cells at the end.
     """
 
     count: int
@@ -53,12 +53,12 @@ class Columns:
         return f"column {column}" if self.header is None else self.header[column]
 
     def describe(self, column: int) -> str:
-        """Return a column as messages show it, such as 'column 3 ("sex")': its number, and its name if it has one."""
+        """Return the designation of a column in messages, such as 'column 3 ("sex")': its number, and its name if it has one."""
         name = self.header[column] if self.header else ""
         return f"column {column} ({shown(name)})" if name else f"column {column}"
 
     def address(self, column: int) -> str | int:
-        """Return what selects a column in the design file: its name, or its number if it has no unique name."""
+        """Return the value that selects a column in the design file: its name, or its number if it has no unique name."""
         name = self.header[column] if self.header else ""
         return name if name and self.header and self.header.count(name) == 1 else column
 
@@ -67,21 +67,21 @@ class Columns:
         return " or ".join(f"label = {shown(self.address(column))}" for column in candidates[:4])
 
     def find(self, request: Request, key: str, wanted: str | int) -> int:
-        """Return the number of a column that a key of the design file selects.
+        """Return the number of the column that a key of the design file selects.
 
         Parameters
         ----------
         request : Request
-            Parameters of the reader, for errors.
+            Parameters of the reader, used in error messages.
         key : str
             Key within [data], for errors: "label" or "drop".
         wanted : str or int
-            Name, or number from 0, negative from the end.
+            Name of the column, or its number from 0; a negative number counts from the end.
 
         Raises
         ------
         Refusal
-            If no column, or more than one, fits.
+            If no column matches, or more than one does.
         """
         if isinstance(wanted, bool) or not isinstance(wanted, (int, str)):
             raise request.refuse(key, "a column is neither a name nor a number", "Give its name in quotes, or its number from 0.", wanted)
@@ -112,7 +112,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Selection:
-    """The columns in use.
+    """Choice of the columns that are read.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class Selection:
     features : list of int
         Numbers of the feature columns, in the order of the file.
     by_place : bool
-        Whether the label is chosen by its place in the file, since neither the design file nor a usual name tells it.
+        Whether the label is chosen by its position, because neither the design file nor a usual name identifies it.
     """
 
     columns: Columns
@@ -167,9 +167,10 @@ def choose_columns(request: Request, layout: Layout, columns: Columns, notes: No
 
 
 def _usual_labels(columns: Columns, kept: list[int]) -> list[int]:
-    """Return those of the kept columns that have a usual name of a label.
+    """Return the kept columns that have a usual name of a label.
 
-    Beside columns "x", or "x1", "x2" … with "y1", "y2" …, a column "y" is a coordinate, unless "x" is the only other column kept.
+    A column "y" is a coordinate in a table with a column "x", or with columns such as "x1" and "y1", unless "x" and "y" are the
+    only columns kept.
     """
     if columns.header is None:
         return []
@@ -181,7 +182,7 @@ def _usual_labels(columns: Columns, kept: list[int]) -> list[int]:
 
 
 def _wanted_labels(request: Request, columns: Columns, label: str | int | tuple[str | int, ...], dropped: set[int]) -> list[int]:
-    """Return the columns that ``data.label`` names; refuse none, one named twice, and one that is dropped."""
+    """Return the columns that ``data.label`` names; refuse an empty list, duplicates, and dropped columns."""
     wanted = label if isinstance(label, tuple) else (label,)
     labels = [columns.find(request, "label", each) for each in wanted]
     if not labels or len(set(labels)) < len(labels):
@@ -195,7 +196,7 @@ def _wanted_labels(request: Request, columns: Columns, label: str | int | tuple[
 
 
 def _named_label(request: Request, columns: Columns, named: list[int], notes: Notes) -> int:
-    """Return the only column with a usual name of a label; refuse several."""
+    """Return the column with a usual name of a label; refuse several such columns."""
     if len(named) > 1:
         listed = first_few([columns.describe(column) for column in named])
         reason = f"several columns of {request.path} have a usual name of a label: {listed}"
@@ -205,7 +206,7 @@ def _named_label(request: Request, columns: Columns, named: list[int], notes: No
 
 
 def _last_label(layout: Layout, columns: Columns, kept: list[int], notes: Notes) -> int:
-    """Return the last of the kept columns that does not look like an index, or the last of all if each of them does."""
+    """Return the last kept column that does not look like an index, or the last one if all of them do."""
     last = max(kept)
     label = next((column for column in sorted(kept, reverse=True) if _sampled_evidence(layout, columns, column) is None), last)
     which = "it is the last" if label == last else "it is the last that does not look like an index"
@@ -224,7 +225,7 @@ def _last_label(layout: Layout, columns: Columns, kept: list[int], notes: Notes)
 
 
 def _sampled_evidence(layout: Layout, columns: Columns, column: int) -> str | None:
-    """Return what makes a column look like an index in the first rows, as a predicate, or None."""
+    """Return the evidence in the first rows that a column is an index, as a predicate, or None if there is none."""
     if columns.row_names and column == 0:
         return "holds row names"
     rows = layout.rows[1:] if columns.header else layout.rows

@@ -1,4 +1,4 @@
-"""Read the feature values, and find the feature columns that look like an index."""
+"""Read the feature values, and find feature columns that look like an index."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["find_index_columns", "read_inputs"]
 
 @dataclass(frozen=True)
 class _Fault:
-    """A feature cell that is not a finite number.
+    """Feature cell that is not a finite number.
 
     Attributes
     ----------
     column, row : int
-        Column, and row without the header, counted from 0.
+        Column and row of the cell, counted from 0; the header is not counted as a row.
     kind : Kind
-        What the cell holds.
+        Kind of the contents of the cell.
     text : str
         Contents of the cell, as the error message quotes them.
     wordy : bool
@@ -41,7 +41,7 @@ class _Fault:
 
 
 def read_inputs(request: Request, table: ParsedTable, notes: Notes) -> np.ndarray:
-    """Return the feature values, shape (n, features), float64, all finite; true and false are 1 and 0.
+    """Return the feature values, float64, shape (n, features), all finite; booleans are read as 1 and 0.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read_inputs(request: Request, table: ParsedTable, notes: Notes) -> np.ndarra
 
 
 def _column_values(table: ParsedTable, column: int) -> np.ndarray | _Fault:
-    """Return the values of a feature column, shape (n,), bool if all cells are booleans, or else its first fault."""
+    """Return the values of a feature column, shape (n,), or its first fault; the dtype is bool if all cells are booleans."""
     texts = table.texts(column)
     if texts is None:
         return table.frame[column].to_numpy()
@@ -86,7 +86,7 @@ def _column_values(table: ParsedTable, column: int) -> np.ndarray | _Fault:
 
 
 def _fault(column: int, texts: list[str], kinds: list[Kind]) -> _Fault:
-    """Return the first cell that does not fit a column that holds neither numbers alone nor booleans alone."""
+    """Return the first faulty cell of a column of mixed kinds: a word if most are words, or else one of an unexpected kind."""
     words = [row for row, kind in enumerate(kinds) if kind is Kind.WORD]
     if 2 * len(words) > sum(kind is not Kind.MISSING for kind in kinds):
         return _Fault(column, words[0], Kind.WORD, texts[words[0]], True)
@@ -96,7 +96,7 @@ def _fault(column: int, texts: list[str], kinds: list[Kind]) -> _Fault:
 
 
 def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> Refusal:
-    """Return the error about columns of words, if there are any, or else about the first cell that is at fault."""
+    """Return the error about the columns of words if there are any, or else about the first faulty cell."""
     wordy = [fault for fault in faults if fault.wordy]
     if wordy:
         return _refused_columns(request, table, wordy)
@@ -118,7 +118,7 @@ def _refusal(request: Request, table: ParsedTable, faults: list[_Fault]) -> Refu
 
 
 def _refused_columns(request: Request, table: ParsedTable, wordy: list[_Fault]) -> Refusal:
-    """Return the error about the first column of words, and about those that hold the same: words, or numbers in a foreign form."""
+    """Return the error about the first column of words and all columns like it: columns of words, or of numbers in the same form."""
     columns = table.columns
     fault = wordy[0]
     form = _column_form(table, fault.column)
@@ -143,14 +143,14 @@ def _refused_columns(request: Request, table: ParsedTable, wordy: list[_Fault]) 
 
 
 def _column_form(table: ParsedTable, column: int) -> tuple[str, ...]:
-    """Return how the words of a column differ from numbers, as of their first; empty if one is not a number in another form."""
+    """Return how the first word of a column differs from a number; empty unless all words are numbers in another form."""
     words = [text for text in table.texts(column) or [] if kind_of(text, table.decimal) is Kind.WORD]
     forms = [foreign_form(text, table.decimal) for text in dict.fromkeys(words)]
     return forms[0][0] if forms and forms[0] and all(forms) else ()
 
 
 def _may_be_classes(table: ParsedTable, column: int) -> bool:
-    """Return whether a word occurs twice in a column, as in a column of classes, unlike one of names."""
+    """Return whether a column contains the same text twice, as a column of classes does and a column of names does not."""
     texts = table.texts(column) or []
     return len(set(texts)) < len(texts)
 
@@ -161,14 +161,14 @@ def _are_numbers(table: ParsedTable, column: int) -> bool:
 
 
 def find_index_columns(request: Request, selection: Selection, inputs: np.ndarray, notes: Notes) -> list[int]:
-    """Return the feature columns that look like an index, and warn of each, except of row names, of which choose_columns warns.
+    """Return the feature columns that look like an index, and warn of each; choose_columns has already warned of row names.
 
     Parameters
     ----------
     request : Request
-        Parameters of the reader.
+        Parameters of the reader, used in the warnings.
     selection : Selection
-        The columns in use.
+        Choice of the label columns and the feature columns.
     inputs : ndarray
         Feature values, shape (n, features), float64.
     notes : Notes

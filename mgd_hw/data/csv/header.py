@@ -17,9 +17,9 @@ from python_ref.spec.error import shown
 __all__ = ["find_columns"]
 
 _LEAST_ROWS = 4
-"""Number of rows below from which on numbers in the first row may stand out from them."""
+"""Smallest number of rows below the first with which its numbers are compared."""
 _MOST_ROWS = 100
-"""Number of rows below that the numbers in the first row are compared with."""
+"""Largest number of rows below the first with which its numbers are compared."""
 
 
 def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> Columns:
@@ -28,8 +28,8 @@ def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> 
     Raises
     ------
     Refusal
-        If the table has no samples or one column, if its first row has another length than the others, or if the row may
-        be a header or a sample alike.
+        If the table has no samples or only one column, if its first row differs in length from the others, or if the first
+        row may be either a header or a sample.
     """
     first, row_names = _aligned(request, layout, scan)
     is_header = _decide_header(request, layout, first, int(scan.lines[0]), notes)
@@ -48,12 +48,12 @@ def find_columns(request: Request, layout: Layout, scan: Scan, notes: Notes) -> 
 
 
 def _names(cells: list[str]) -> list[str]:
-    """Return the names in a header, without the comment mark that numpy.savetxt writes in front."""
+    """Return the names in a header, without the comment mark that numpy.savetxt writes before the first."""
     return [re.sub(r"^[#%]\s+(?=\S)", "", cells[0]), *cells[1:]]
 
 
 def _aligned(request: Request, layout: Layout, scan: Scan) -> tuple[list[str], bool]:
-    """Return the first row with as many cells as the others, and whether it lacks a cell above row names."""
+    """Return the first row, padded or cut to the width of the others, and whether it lacks a cell above row names."""
     first, width = layout.rows[0], layout.width
     missing = width - len(first)
     if missing == 0:
@@ -65,7 +65,7 @@ def _aligned(request: Request, layout: Layout, scan: Scan) -> tuple[list[str], b
     if missing == 1 and len(first) > 1 and request.header is not False:
         marks = decimal_marks(layout.delimiter, request.decimal)
         kinds = {kind_of(cell, marks) for cell in first}
-        words = Kind.WORD in kinds <= {Kind.WORD, Kind.MISSING}  # sodium is called Na
+        words = Kind.WORD in kinds <= {Kind.WORD, Kind.MISSING}  # "Na" may be the name of a column, for sodium
         if request.header or words or (_counts_up(first) and _counts_up([row[0] for row in layout.rows[1:]])):
             return ["", *first], True
     line = int(scan.lines[0])
@@ -73,7 +73,7 @@ def _aligned(request: Request, layout: Layout, scan: Scan) -> tuple[list[str], b
 
 
 def _decide_header(request: Request, layout: Layout, first: list[str], line: int, notes: Notes) -> bool:
-    """Return whether the first row is a header: as the design file says, or else by its cells."""
+    """Return whether the first row is a header, as the design file specifies or else as the cells suggest."""
     marks = decimal_marks(layout.delimiter, request.decimal)
     numbers = [cell for cell in first if kind_of(cell, marks) is Kind.NUMBER]
     body = [row for row in layout.rows[1:] if len(row) == layout.width]
@@ -118,14 +118,14 @@ def _header_evidence(request: Request, first: list[str], body: list[list[str]], 
 
 
 def _difference(first: list[str], body: list[list[str]], marks: str) -> str | None:
-    """Return how the numbers in the first row differ from those below in (nearly) all columns, as a predicate, or None."""
+    """Return how the numbers in the first row differ from those below them in nearly all columns, as a predicate, or None."""
     columns = [column for column, cell in enumerate(first) if kind_of(cell, marks) is Kind.NUMBER]
     rows = body[:_MOST_ROWS]
     if len(columns) < 2 or len(rows) < _LEAST_ROWS:
         return None
     top = np.array([_value(first[column], marks) for column in columns])
     below = np.array([[_value(row[column], marks) for column in columns] for row in rows])
-    with np.errstate(all="ignore"):  # Infinities, of a column of words as well, have no distance
+    with np.errstate(all="ignore"):  # the difference of two infinities is NaN, also in columns of words
         low = np.where(np.isnan(below), np.inf, below).min(0)
         high = np.where(np.isnan(below), -np.inf, below).max(0)
         span = np.where(high > low, high - low, np.maximum(abs(low), abs(high)))
@@ -150,12 +150,12 @@ def _is_even(values: np.ndarray) -> bool:
 
 
 def _nearly_all(found: np.ndarray) -> bool:
-    """Return whether three of four entries of a boolean array are true."""
+    """Return whether at least three quarters of a boolean array are true."""
     return bool(found.mean() >= 0.75)
 
 
 def _counting_evidence(request: Request, first: list[str], below: list[list[str]], kinds: list[Kind], line: int) -> str | None:
-    """Return why a first row that counts 0, 1, 2 … is a header, or None if it is not one; refuse a row that may be either."""
+    """Return why a first row that counts up is a header, as a clause, or None if it is not one; refuse an ambiguous row."""
     numbers = [cell for cell, kind in zip(first, kinds, strict=True) if kind is Kind.NUMBER]
     if len(numbers) < 2 or not _counts_up(numbers):
         return None
@@ -177,5 +177,5 @@ def _counting_evidence(request: Request, first: list[str], below: list[list[str]
 
 
 def _counts_up(cells: list[str]) -> bool:
-    """Return whether the cells are the whole numbers 0, 1, 2 … or 1, 2, 3 …, without sign, zeros or decimal mark."""
+    """Return whether the cells are 0, 1, 2 … or 1, 2, 3 …, without signs, leading zeros or decimal marks."""
     return bool(cells) and cells[0] in ("0", "1") and cells == [str(int(cells[0]) + number) for number in range(len(cells))]

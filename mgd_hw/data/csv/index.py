@@ -1,4 +1,4 @@
-"""Tell whether a column looks like an index, by its name and its values."""
+"""Detect columns that look like an index, by their name and their values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["INDEX_NAMES", "index_evidence"]
 INDEX_NAMES = frozenset(["", "id", "index", "idx", "row", "no", "no.", "#", "rowid", "row_id", "unnamed: 0"])
 """Usual column names of an index, in lower case."""
 _INDEX_ROWS = 10
-"""Number of rows from which on a column of numbers may look like an index."""
+"""Smallest number of rows in which a column of numbers may look like an index."""
 
 
 def index_evidence(name: str | None, values: np.ndarray) -> str | None:
-    """Return what makes a column look like an index, as a predicate, or None if it does not look like one.
+    """Return the evidence that a column is an index, as a predicate, or None if there is none.
 
     Parameters
     ----------

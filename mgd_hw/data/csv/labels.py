@@ -1,4 +1,4 @@
-"""Read the labels: numbers, booleans or words."""
+"""Read and check the labels, which are numbers, booleans or words."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from python_ref.spec.error import Refusal, shown
 __all__ = ["LONGEST_LABEL", "read_answers"]
 
 LONGEST_LABEL = 256
-"""Length limit of a label that is a word, in characters."""
+"""Length limit of a label, in characters."""
 _PUNCTUATION = " .,;:?_'\"`´‘’“”«»()[]{}"
-"""Characters around a class that seldom tell it from another, unlike the signs in "<=50K", "A+" and "C#"."""
+"""Characters that seldom distinguish two classes when they surround the name, unlike the signs in "<=50K", "A+" and "C#"."""
 
 
 def read_answers(table: ParsedTable, notes: Notes) -> np.ndarray:
     """Return the labels, shape (n,), or (n, k) for k > 1 label columns.
 
-    They are float64 if all are numbers, bool if all are booleans, and else str of fixed width.
+    The dtype is float64 if all labels are numbers, bool if all are booleans, and str of fixed width otherwise.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def read_answers(table: ParsedTable, notes: Notes) -> np.ndarray:
 
 
 def _label_kinds(table: ParsedTable, column: int, texts: list[str], notes: Notes) -> set[Kind]:
-    """Return the kinds of the cells of a label column; refuse bad labels, and warn of suspicious ones."""
+    """Return the kinds that occur in a label column; refuse invalid labels, and warn of suspicious ones."""
     kinds = {text: kind_of(text, table.decimal) for text in set(texts)}
     words = Kind.WORD in kinds.values()
     wrong = {text: fault for text, kind in kinds.items() if (fault := _fault(text, kind, words))}
@@ -89,7 +89,7 @@ def _warn_of_spellings(name: str, classes: list[str], notes: Notes) -> None:
 
 
 def _fault(text: str, kind: Kind, words: bool) -> tuple[str, str] | None:
-    """Return what is wrong with a label and how to mend it, or None; ``words`` says whether its column has words."""
+    """Return the reason and the remedy for an invalid label, or None; ``words`` states whether the column contains words."""
     if not text or (kind is Kind.MISSING and not words):
         return "the label is missing" + (f" ({shown(text)})" if text else ""), "Fill it in, or remove the line."
     if kind is Kind.INFINITE and not words:
@@ -101,7 +101,7 @@ def _fault(text: str, kind: Kind, words: bool) -> tuple[str, str] | None:
 
 
 def _refuse_infinite(table: ParsedTable, answers: np.ndarray, cells: list[list[str]]) -> None:
-    """Refuse labels too large for float64; answers and cells have one row for each label column."""
+    """Refuse labels that are too large for float64; ``answers`` and ``cells`` have one row per label column."""
     for which, row in np.argwhere(~np.isfinite(answers))[:1]:
         reason = f"the label is too large for float64 ({cells[which][row][:40]})"
         raise Refusal(f"{table.place(row, table.selection.labels[which])}: {reason}", "Replace it.", file=table.path)

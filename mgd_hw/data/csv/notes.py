@@ -1,4 +1,4 @@
-"""Collect guesses and warnings for the user, and write the phrases that several messages share."""
+"""Collect guesses and warnings for the user, and format phrases that several messages share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Notes", "capitalized", "first_few"]
 
 @dataclass
 class Notes:
-    """Guesses and warnings collected so far.
+    """Collection of guesses and warnings.
 
     Attributes
     ----------
     guesses : list of Guess
-        Decisions that the design file leaves open, in the order in which the reader takes them.
+        Decisions that the design file leaves open, in the order in which the reader makes them.
     warnings : list of str
         Whole sentences for the user, in the order in which the reader finds their causes.
     """
@@ -26,7 +26,7 @@ class Notes:
     warnings: list[str] = field(default_factory=list)
 
     def guess(self, what: str, value: str, why: str) -> None:
-        """Add a decision about ``what``, which the key of that name (``data.decimal`` for the decimal mark) decides otherwise."""
+        """Add a decision about ``what``; the key of that name (``data.decimal`` for the decimal mark) overrides it."""
         self.guesses.append(Guess(what, value, why, "data." + {"decimal mark": "decimal"}.get(what, what)))
 
     def warn(self, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Parse the cells of the columns in use with pandas, and decide on the decimal mark."""
+"""Parse the cells of the label and feature columns with pandas, and determine the decimal mark."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _LIKE_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 
 @dataclass(frozen=True)
 class ParsedTable:
-    """The cells of the columns in use.
+    """Parsed cells of the label and feature columns.
 
     Attributes
     ----------
     path : Path
         Path of the csv file, used in error messages.
     selection : Selection
-        The columns in use.
+        Choice of the label columns and the feature columns.
     frame : pandas.DataFrame
-        Feature columns as pandas parses them, label columns as text; a column's name is its number in the file.
+        Feature columns as pandas parses them, and label columns as text; a column's name is its number in the file.
     lines : ndarray
         1-based line in the file at which each row begins, shape (n,), int64.
     decimal : str
@@ -58,17 +58,17 @@ class ParsedTable:
         return self.selection.columns
 
     def place(self, row: int, column: int) -> str:
-        """Return where a cell stands, as messages show it: line 3, column 1 ("width"). Rows count from 0."""
+        """Return the place of a cell for messages, such as 'line 3, column 1 ("width")'; ``row`` counts from 0."""
         return f"line {self.lines[row]}, {self.columns.describe(column)}"
 
     def texts(self, column: int) -> list[str] | None:
-        """Return the cells of a column without white space around them, or None if pandas made them numbers or booleans."""
+        """Return the cells of a column without surrounding white space, or None if pandas parsed them as numbers or booleans."""
         series = self.frame[column]
         return None if series.dtype.kind in "iufb" else [str(cell).strip() for cell in series.tolist()]
 
 
 def parse_cells(request: Request, data: bytes, layout: Layout, scan: Scan, selection: Selection, notes: Notes) -> ParsedTable:
-    """Parse the columns in use, and decide on the decimal mark.
+    """Parse the label and feature columns, and determine the decimal mark.
 
     Raises
     ------
@@ -105,10 +105,10 @@ def parse_cells(request: Request, data: bytes, layout: Layout, scan: Scan, selec
 
 
 def _parsed(path: Path, data: bytes, delimiter: str, decimal: str, selection: Selection, lines: np.ndarray) -> pd.DataFrame:
-    """Return the columns in use as pandas parses them; refuse what pandas and the standard library read differently."""
+    """Parse the label and feature columns with pandas; refuse a table in which pandas and the standard library find different rows."""
     import pandas
 
-    # From 3.1 on, pandas rounds correctly unless told otherwise; before, only with this option.
+    # pandas rounds correctly by default from 3.1 on; earlier versions need this option.
     exact = {} if tuple(map(int, pandas.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     try:
         frame = pandas.read_csv(
@@ -136,7 +136,7 @@ def _parsed(path: Path, data: bytes, delimiter: str, decimal: str, selection: Se
 
 
 def _first_with(table: ParsedTable, mark: str) -> tuple[int, str] | None:
-    """Return line and text of the first number with this decimal mark."""
+    """Return the line and the text of the first number with this decimal mark, or None if there is none."""
     found = []
     for texts in _text_columns(table):
         row = next((row for row, text in enumerate(texts) if _has_mark(text, mark)), None)
@@ -146,7 +146,7 @@ def _first_with(table: ParsedTable, mark: str) -> tuple[int, str] | None:
 
 
 def _text_columns(table: ParsedTable) -> Iterator[list[str]]:
-    """Yield the cells of each column that pandas leaves as text; columns of labels that are words are left out."""
+    """Yield the cells of each column that pandas leaves as text, except label columns that contain words."""
     labels = table.selection.labels
     for column in labels + table.selection.features:
         texts = table.texts(column)
@@ -155,5 +155,5 @@ def _text_columns(table: ParsedTable) -> Iterator[list[str]]:
 
 
 def _has_mark(text: str, mark: str) -> bool:
-    """Return whether a cell is a number with this decimal mark in it."""
+    """Return whether a cell is a number that contains this decimal mark."""
     return mark in text and NUMBER[mark].fullmatch(text) is not None

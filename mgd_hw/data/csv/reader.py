@@ -1,4 +1,4 @@
-"""Read the samples of a file, and record what the reader decides about it."""
+"""Read the samples of a csv file, and record the decisions of the reader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Table", "read_csv"]
 
 @dataclass(frozen=True)
 class Table:
-    """The samples of a file.
+    """Samples of a csv file.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class Table:
         Names, or numbers where they have no unique name, of the label columns.
     answers : ndarray
         Labels, shape (n,), or (n, k) for k > 1 label columns: float64 if all cells are numbers, bool if all are
-        booleans, else str of fixed width, stripped of surrounding white space.
+        booleans, and otherwise str of fixed width, without surrounding white space.
     lines : ndarray
         1-based line in the file at which each row begins, shape (n,), int64.
     guesses : tuple of Guess
-        Decisions of the reader.
+        Decisions of the reader that the parameters leave open.
     warnings : tuple of str
-        Whole sentences for the user.
+        Warnings for the user, in whole sentences.
     """
 
     path: Path
@@ -80,10 +80,10 @@ def read_csv(
     path : Path
         A text file in UTF-8, or in UTF-16 with a byte order mark.
     label : str, int, tuple or None
-        Label column, or several, by name or by number from 0, negative from the end; None takes the one column with a
-        usual name (:data:`LABEL_NAMES`), or else the last that does not look like an index.
+        Label column or columns, by name or by number from 0 (negative from the end); None takes the column with a usual name
+        of a label (:data:`LABEL_NAMES`), or else the last column that does not look like an index.
     drop : tuple of str or int
-        Columns to leave out.
+        Columns to leave out, by name or by number.
     header : bool or None
         Whether the first line holds the names of the columns; None decides by the cells.
     delimiter : str or None
@@ -91,7 +91,7 @@ def read_csv(
     decimal : str or None
         Decimal mark, "." or ","; None decides by the cells.
     design_file : Path or None
-        Design file that errors about the five parameters above name.
+        Design file that sets the five parameters above, named in errors about them.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Hold the parameters of :func:`~mgd_hw.data.csv.read_csv`, and build the errors about them."""
+"""Check the parameters of :func:`~mgd_hw.data.csv.read_csv`, and build the errors about them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Request", "can_delimit"]
 
 
 def can_delimit(text: str) -> bool:
-    """Return whether a text is one ASCII character that is no part of a number, a word, a quoted cell or a line end."""
+    """Return whether a text is one ASCII character that cannot occur in a number, a word, a quoted cell or a line end."""
     return len(text) == 1 and text.isascii() and not text.isalnum() and text not in '"\r\n\0.+-'
 
 
 @dataclass(frozen=True)
 class Request:
-    """Parameters of :func:`~mgd_hw.data.csv.read_csv`, where each is described."""
+    """Parameters of :func:`~mgd_hw.data.csv.read_csv`, which describes them."""
 
     path: Path
     label: str | int | tuple[str | int, ...] | None
@@ -45,12 +45,12 @@ class Request:
         return Refusal(reason, remedy, file=self.design_file, key=f"data.{key}", value=value)
 
     def check(self) -> None:
-        """Check the parameters that can be judged without the file.
+        """Check the parameters that can be checked without the file.
 
         Raises
         ------
         Refusal
-            If the delimiter cannot stand between cells, the decimal mark is neither point nor comma, or both are the comma.
+            If the delimiter cannot separate cells, if the decimal mark is neither a point nor a comma, or if both are the comma.
         """
         if self.delimiter is not None and not can_delimit(self.delimiter):
             remedy = 'Write ",", ";", "\\t", "|" or " " (any run of spaces), for example.'
@@ -61,5 +61,5 @@ class Request:
             raise self.refuse("decimal", "the comma is the delimiter as well", "Separate the cells with semicolons or tabs.", self.decimal)
 
     def drop_line(self, *more: str | int) -> str:
-        """Return the line of a design file that drops these columns beside those already dropped, such as ``drop = ["id"]``."""
+        """Return the line of a design file that drops these columns as well as those already dropped, such as ``drop = ["id"]``."""
         return f"drop = {json.dumps(list(dict.fromkeys([*self.drop, *more])), ensure_ascii=False)}"

@@ -1,4 +1,4 @@
-"""Scan all rows for their lines, and refuse rows of unequal length."""
+"""Find the line of each row, and refuse rows of unequal length."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Scan:
     Attributes
     ----------
     lines : ndarray
-        1-based first line of each row, the first row included, int64.
+        1-based line at which each row begins, including the first row, int64.
     second : int
-        Byte after the first row.
+        Byte offset at which the second row begins.
     trailing : int
-        Number of last columns that are empty in every row after the first (in the first, if there is no other).
+        Number of columns at the end that are empty in every row after the first (or in the first row if it is the only one).
     """
 
     lines: np.ndarray
@@ -68,7 +68,7 @@ def scan_rows(path: Path, data: bytes, layout: Layout) -> Scan:
 
 
 def empty_at_end(cells: list[str], limit: int) -> int:
-    """Return how many of the last cells are empty, at most ``limit``."""
+    """Return the number of empty cells at the end of a row, at most ``limit``."""
     count = 0
     while count < min(limit, len(cells)) and not cells[-1 - count].strip():
         count += 1

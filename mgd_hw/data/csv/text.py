@@ -27,11 +27,11 @@ _BINARY = {
     b"%PDF": "a PDF document",
     b"SQLite format": "an SQLite database",
 }
-"""First bytes of files that are often taken for a table, and what such a file is, as a phrase."""
+"""First bytes of file formats that users mistake for csv, each with a description as a phrase."""
 
 
 _LIBSVM = re.compile(r"\s*(?:[0-9.+-][0-9.eE+,-]*\s+)?(?:qid:[0-9]+\s+)?(?:[0-9]+:[0-9.eE+-]+\s+){2,}(?:#.*\s+)?")
-"""Pattern of a line in libsvm format, its LF included: a label, and at least two pairs of index and value."""
+"""Pattern of a line in libsvm format, including its LF: a label, and at least two pairs of index and value."""
 
 
 def read_utf8(path: Path) -> bytes:
@@ -61,7 +61,7 @@ def read_utf8(path: Path) -> bytes:
     if encoding == "utf-16":
         data = text.encode("utf-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
-    # After an empty line that CR ends, pandas loses a cell that is empty and the first of its line.
+    # pandas loses an empty first cell in a line that follows an empty line ended by CR.
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 
@@ -83,12 +83,12 @@ def _bytes(path: Path) -> bytes:
 
 
 def _line_after(text: str) -> int:
-    """Return the 1-based line that follows a text whose lines end with LF, CR LF or CR."""
+    """Return the 1-based number of the line in which a text ends; lines end with LF, CR LF or CR."""
     return 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def text_lines(data: bytes, offset: int = 0) -> Iterator[str]:
-    """Yield the lines of UTF-8 text, each with its LF, from a byte offset at the beginning of a line."""
+    """Return an iterator over the lines of UTF-8 text, each with its LF, from the line that begins at a byte offset."""
     stream = io.BytesIO(data)
     stream.seek(offset)
     return iter(io.TextIOWrapper(stream, "utf-8", newline=""))
@@ -109,38 +109,38 @@ def split_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, int,
     first, last : int
         Lines at which the row begins and ends, counted from 0.
     cells : list of str
-        Cells, without quotes and without white space in front. Blank rows are left out.
+        Cells of the row, without quotes and without leading white space; blank rows are skipped.
 
     Raises
     ------
     csv.Error
-        If a cell is longer than the standard library's limit, which happens where a quote is not closed.
+        If a cell exceeds the standard library's length limit, as happens after a quote that is not closed.
     """
     last = ""
 
-    def fed() -> Iterator[str]:
+    def single_spaced() -> Iterator[str]:
         nonlocal last
         for line in lines:
-            # The reader ends a cell at every single space: tabs become spaces, and none is left before the line's end.
+            # The reader ends a cell at every single space, so tabs become spaces and trailing spaces are removed.
             last = line.replace("\t", " ").rstrip(" \n") + "\n" if delimiter == " " else line
             yield last
 
-    rows = reader(fed(), delimiter=delimiter, skipinitialspace=True)
+    rows = reader(single_spaced(), delimiter=delimiter, skipinitialspace=True)
     start = 0
     for cells in rows:
-        # A row of several lines has a quote, so it is not blank, even if its last line is.
+        # A row of several lines contains a quote, so it is not blank even if its last line is.
         if len(cells) > 1 or (cells and (last.strip() or rows.line_num - start > 1)):
             yield start, rows.line_num - 1, cells
         start = rows.line_num
 
 
 def refuse_other_formats(path: Path, line: str) -> None:
-    """Refuse text that is not a table, as its first line shows.
+    """Refuse text whose first line shows that it has another format than csv.
 
     Parameters
     ----------
     path : Path
-        File, for the message.
+        Path of the file, used in error messages.
     line : str
         First line that is neither blank nor a comment; "" if there is none.
 

@@ -1,4 +1,4 @@
-"""What asks a command to end ends it: no tool is left running, nothing half-written."""
+"""Signals end a command without leaving a tool running or partial output behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def tools(process: int) -> set[int]:
-    """The children of a process that run a tool: each leads a session of its own."""
+    """Return the process ids of the tools that a process runs: its children that lead a session of their own."""
     found = set()
     for tasks in Path(f"/proc/{process}/task").glob("*/children"):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -73,7 +73,7 @@ def test_a_signal_waits_for_what_is_shielded() -> None:
 
 
 def test_results_are_moved_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal after the first of two files has moved."""
+    """A signal that arrives after the first of two files has moved does not stop the second."""
     replace = Path.replace
 
     def interrupted(source: Path, target: Path) -> Path:

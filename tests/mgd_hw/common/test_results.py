@@ -1,4 +1,4 @@
-"""What the verbs return: printed as on the command line, drawn, and as rows or data frames."""
+"""Results of the verbs: printed as on the command line, drawn, and converted to rows and data frames."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 @pytest.fixture(scope="module")
 def results(compared: Comparison, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    """One of each that is quickly had."""
+    """Results of the fast verbs, by name; those of slow verbs are samples."""
     out = tmp_path_factory.mktemp("out")
     generated = mgd_hw.generate("xor", out)
     return {
@@ -128,7 +128,7 @@ def test_same_figure_same_bytes(compared: Comparison) -> None:
 
 
 def test_rich_prints_it_as_the_command_line_does(compared: Comparison) -> None:
-    """As wide as the console, which alone decides where sentences break."""
+    """Lines are as wide as the console, and only its width decides where sentences wrap."""
     written = io.StringIO()
     console = Console(file=written, width=110, highlight=False)
     console.print(compared, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""From answers to targets: which kind of task, which classes in which order, which scale."""
+"""Conversion of answers to targets: the kind of task, the order of the classes, and the scale."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from python_ref.spec.error import Refusal
 
 
 def read(folder: Path, layers: list[int], y: np.ndarray, more: str = "", network: str = "", **arrays: np.ndarray) -> Data:
-    """Samples with these answers, and inputs that count up."""
+    """Load samples with the answers ``y`` and arbitrary inputs from an npz file."""
     x = np.arange(len(y) * layers[0], dtype=float).reshape(len(y), layers[0]) % 7
     np.savez(folder / "d.npz", **({"x": x, "y": y} | arrays))  # type: ignore[arg-type]
     text = f'[network]\nlayers = {layers}\n{network}[data]\npath = "d.npz"\ntest_fraction = 0\n{more}'
@@ -61,7 +61,7 @@ def test_two_classes_of_one_output(tmp_path: Path, y: np.ndarray) -> None:
 
 
 def test_whole_numbers_that_outputs_can_count_stand_for_themselves(tmp_path: Path) -> None:
-    """A part of a data set, in which one class does not occur, keeps the numbers of the whole; the summary warns of it."""
+    """Part of a data set in which one class does not occur keeps the class numbers of the whole; the summary warns of it."""
     data = read(tmp_path, [2, 3, 4], np.array([1, 2, 3, 1]))
     assert data.train.labels.tolist() == [1, 2, 3, 1]
     assert "Class 0: there is no sample at all." in data.summary.warnings
@@ -192,7 +192,7 @@ def test_answers_that_do_not_fit(tmp_path: Path, layers: list[int], y: np.ndarra
 
 @given(st.lists(st.integers(-5, 5), min_size=3, max_size=40))
 def test_numbering_keeps_the_order_of_numbers(values: list[int]) -> None:
-    """Whatever the classes are called, a larger number never has a smaller class, and equal answers have the same."""
+    """The class names are the numbers in ascending order, and equal answers have the same class."""
     from mgd_hw.data.answers import _from_column
     from mgd_hw.data.raw import RawSamples
     from mgd_hw.data.tasks import DataSpec

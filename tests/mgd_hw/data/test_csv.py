@@ -1,4 +1,4 @@
-"""Tables of samples: what is read, what is guessed and warned of, what is refused, and that a round trip changes nothing."""
+"""The csv reader: tables that it reads, its guesses, warnings and refusals, and round trips of random tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def written(path: Path, text: str | bytes) -> Path:
 
 
 def guessed(table: Table) -> dict[str, str]:
-    """The guesses of a table by what they are about; each names the key that decides otherwise."""
+    """Return the guessed values of a table by their subject, after checking that each guess names the key that overrides it."""
     keys = {"delimiter": "data.delimiter", "decimal mark": "data.decimal", "header": "data.header", "label": "data.label"}
     for guess in table.guesses:
         assert isinstance(guess, Guess)
@@ -44,7 +44,7 @@ def guessed(table: Table) -> dict[str, str]:
     return {guess.what: guess.value for guess in table.guesses}
 
 
-# -- What is read -----------------------------------------------------------------------------------------------------
+# -- Tables that are read ---------------------------------------------------------------------------------------------
 
 AB, C = ("a", "b"), ("c",)
 ONE_TO_SIX = [[1, 2], [4, 5]], [3, 6]
@@ -189,7 +189,7 @@ def test_every_number_is_the_nearest_float64(path: Path) -> None:
         assert read_csv(written(path, rows), decimal=mark).inputs[:, 0].tolist() == values
 
 
-# -- What is guessed --------------------------------------------------------------------------------------------------
+# -- Guesses ----------------------------------------------------------------------------------------------------------
 
 GUESSED: dict[str, dict[str, str]] = {
     "a,b,c\n1,2,3\n4,5,6\n": {"header": 'line 1 ("a", "b", "c")', "label": 'column 2 ("c")'},
@@ -240,7 +240,7 @@ def test_an_index_is_not_guessed_to_be_the_label(path: Path, drop: tuple[str, ..
     assert guess.why == "it is the last that does not look like an index, and no column has a usual name of a label"
 
 
-# -- What is warned of ------------------------------------------------------------------------------------------------
+# -- Warnings ---------------------------------------------------------------------------------------------------------
 
 COUNTING = "".join(f"{n},{n * n % 7}.5,w\n" for n in range(12))
 IDS = "".join(f"{n * 37 % 101},{n * n % 7}.5,w\n" for n in range(12))
@@ -391,7 +391,7 @@ def test_warnings(path: Path, text: str, options: dict[str, Any], warnings: list
         assert re.fullmatch(pattern, warning), warning
 
 
-# -- What is refused --------------------------------------------------------------------------------------------------
+# -- Refusals ---------------------------------------------------------------------------------------------------------
 
 ABC = "a,b,c\n1,2,3\n4,5,6\n"
 COLORS = "red,1.5,0\nblue,2,1\nred,3,1\n"
@@ -577,14 +577,14 @@ def test_files_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_two_readings_of_the_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The csv reader and pandas count the rows independently; no text is known on which they differ."""
+    """The csv reader and pandas count the rows independently; the test plants a difference, as no text is known to cause one."""
     parsed = pd.read_csv
     monkeypatch.setattr(pd, "read_csv", lambda *given, **options: parsed(*given, **options)[1:])
     with pytest.raises(Refusal, match=r"d\.csv: its quotes can be read as 2 or as 1 rows\. Check its quotes\.$"):
         read_csv(written(path, ABC))
 
 
-# -- Beyond the sample that decisions are made from -------------------------------------------------------------------
+# -- Rows after the sample that decisions are based on ----------------------------------------------------------------
 
 
 def test_beyond_the_sample(path: Path) -> None:
@@ -610,7 +610,7 @@ def test_beyond_the_sample(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Written:
-    """A file, and what stands in it."""
+    """Bytes of a file, and the table that it represents."""
 
     data: bytes
     inputs: np.ndarray
@@ -626,7 +626,7 @@ class Written:
         return {"label": self.label, "header": self.header, "delimiter": self.delimiter, "decimal": self.decimal}
 
     def same(self, table: Table) -> bool:
-        """Whether a table holds the same, to the last bit."""
+        """Return whether a table that was read is equal to this one, bit for bit."""
         return (
             table.names + table.answer_names == self.names
             and np.array_equal(table.inputs, self.inputs)
@@ -636,7 +636,7 @@ class Written:
         )
 
     def wrong(self, table: Table) -> dict[str, Any]:
-        """The options of guesses that are wrong, with the values that mend them."""
+        """Return the options that correct the wrong guesses of a table that was read."""
         guesses = guessed(table)
         names = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", " ": "spaces"}
         right = {
@@ -658,7 +658,7 @@ NUMBERS = st.one_of(
 
 
 def words(prefix: str, delimiter: str, quoting: int) -> st.SearchStrategy[str]:
-    """Text that begins as told, with whatever the writer quotes by itself."""
+    """Generate text with a prefix; it contains line feeds only if the writer quotes every text."""
     letters = LETTERS.replace("\t", "") if delimiter == " " else LETTERS
     letters += "\n" if quoting in (csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC) else ""
     return st.text(letters, max_size=6).map(lambda text: (prefix + text).strip())
@@ -666,13 +666,13 @@ def words(prefix: str, delimiter: str, quoting: int) -> st.SearchStrategy[str]:
 
 @st.composite
 def tables(draw: st.DrawFn, plain: bool) -> Written:
-    """A random table as pandas or the standard library writes it; plain ones leave no doubt about header, label and delimiter."""
+    """Generate a random table, written by pandas or the standard library; the format of a ``plain`` one is unambiguous."""
     delimiter = draw(st.sampled_from(",;\t| "))
     decimal = draw(st.sampled_from("." if delimiter == "," else ".,"))
     quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]))
     n, features = draw(st.integers(4 if plain else 1, 12)), draw(st.integers(2 if plain else 1, 5))
     columns: list[list[Any]] = [draw(st.lists(NUMBERS, min_size=n, max_size=n)) for _ in range(features)]
-    if plain:  # Fractions in every row: neither a header nor an index
+    if plain:  # no whole numbers below a million, so no row looks like a header, and no column like an index
         columns = [[value + 0.5 if abs(value) < 1e6 and value == int(value) else value for value in column] for column in columns]
     label = features if plain else draw(st.integers(0, features))
     columns.insert(label, draw(_labels(n, 2 if plain else 1, delimiter, quoting)))
@@ -697,7 +697,7 @@ def tables(draw: st.DrawFn, plain: bool) -> Written:
 
 @st.composite
 def _labels(draw: st.DrawFn, n: int, certain: int, delimiter: str, quoting: int) -> list[Any]:
-    """Labels of one kind; words among them may look like anything, but for the first ones."""
+    """Generate labels of one kind; after the first ``certain`` labels, words may look like labels of other kinds."""
     kind = draw(st.sampled_from(["words", "integers", "floats", "booleans"]))
     if kind == "words":
         odd = st.sampled_from(["NA", "None", "nan", "?", "-", "True", "1", "-2", "inf", "#", "%"])
@@ -721,7 +721,7 @@ def _with_pandas(
 
 
 def _with_csv(draw: st.DrawFn, columns: list[list[Any]], names: list[str] | None, style: dict[str, Any]) -> tuple[str, None, list[int]]:
-    """Numbers in many forms, now and then with a delimiter behind every line, blank lines, or ``sep=``."""
+    """Write numbers in various forms, with or without a delimiter after every line, blank lines, and ``sep=``."""
     delimiter, end = style["sep"], style["lineterminator"]
     form = draw(st.sampled_from(["{!r}", "{:.17e}", "{:+.17G}", " {!r}"]))
     tail = [""] if delimiter != " " and draw(st.booleans()) else []
@@ -759,7 +759,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=150)
 @given(made=tables(plain=False))
 def test_round_trip_of_what_is_told(folder: Path, made: Written) -> None:
-    """With label, header, delimiter and decimal mark given, every table is read back, and nothing is guessed."""
+    """Given the label, header, delimiter and decimal mark, the reader returns every table unchanged and guesses nothing."""
     table = read_csv(written(folder / "told.csv", made.data), **made.options())
     assert made.same(table), table
     assert table.guesses == ()
@@ -768,7 +768,7 @@ def test_round_trip_of_what_is_told(folder: Path, made: Written) -> None:
 @settings(max_examples=150)
 @given(made=tables(plain=True))
 def test_round_trip_of_what_is_guessed(folder: Path, made: Written) -> None:
-    """Tables that leave no doubt are read back without a word about them."""
+    """The reader returns unambiguous tables unchanged without any options."""
     table = read_csv(written(folder / "guessed.csv", made.data))
     assert made.same(table), table
 
@@ -776,7 +776,7 @@ def test_round_trip_of_what_is_guessed(folder: Path, made: Written) -> None:
 @settings(max_examples=150)
 @given(made=tables(plain=False))
 def test_round_trip_is_never_silently_different(folder: Path, made: Written) -> None:
-    """Whatever else is read back the same, or is refused, or tells the guesses that are wrong, whose keys mend it."""
+    """Any other table is read back unchanged, is refused, or lists the wrong guesses, and setting their keys corrects it."""
     path = written(folder / "any.csv", made.data)
     options: dict[str, Any] = {}
     try:
@@ -800,7 +800,7 @@ def test_round_trip_is_never_silently_different(folder: Path, made: Written) -> 
     junk=st.lists(st.text('"",,a1 \'\\\r\n\t', max_size=10).map(lambda text: text.replace('"a', '"')), min_size=1, max_size=5),
 )
 def test_quotes_are_read_as_the_standard_library_reads_them(folder: Path, delimiter: str, junk: list[str]) -> None:
-    """Lines of a number and any text are read as by csv.reader, or refused."""
+    """Lines of a number and arbitrary text are read as csv.reader reads them, or refused."""
     text = "".join(f"1{delimiter}x{line.replace(',', delimiter)}\n" for line in junk)
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
     rows = [row for row in csv.reader(io.StringIO(plain, newline=""), delimiter=delimiter, skipinitialspace=True) if "".join(row).strip()]

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: checked, kept, found again, and refused when they are not what was published."""
+"""Downloads from a local server: verified, cached, reused, and refused if they differ from the published files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder, and the address it is served at."""
+    """Serve a folder on this machine; yield the folder and its URL."""
     folder = tmp_path / "served"
     folder.mkdir()
     serving = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
@@ -50,12 +50,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def published(folder: Path, address: str) -> Source:
-    """A source of what is in a folder."""
+    """Return a source with the files in a folder and their checksums."""
     return Source((address,), {path.name: f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}" for path in sorted(folder.iterdir())})
 
 
 def cifar(records: int = 3) -> tuple[bytes, np.ndarray]:
-    """The archive, and its records."""
+    """Return an archive of CIFAR-10 with random records, and the records, uint8, shape (6 * records, 3073)."""
     random, packed = np.random.default_rng(0), BytesIO()
     table = random.integers(0, 256, (6 * records, 3073), dtype=np.uint8)
     table[:, 0] %= 10
@@ -117,7 +117,7 @@ def test_cifar(tmp_path: Path, unpacked: bool) -> None:
     file.write_bytes(archive)
     if unpacked:
         with tarfile.open(file) as packed:
-            for member in packed:  # not extractall, whose filter early Pythons 3.11 do not know and late ones ask for
+            for member in packed:  # not extractall: early releases of Python 3.11 lack its filter argument, and later ones require it
                 content = packed.extractfile(member)
                 if content is not None:
                     (tmp_path / "data" / member.name).parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Measures of classification and regression, against definitions in exact fractions."""
+"""Measures of classification and regression, compared with their definitions in exact fractions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hot(labels: list[int], count: int) -> np.ndarray:
 
 
 def recalls(truth: list[int], answers: list[int]) -> Fraction:
-    """Mean over the classes that occur of the share of their samples that are answered right."""
+    """Return the recall, averaged over the classes that occur."""
     of_class = []
     for label in sorted(set(truth)):
         own = [answer == label for one, answer in zip(truth, answers, strict=True) if one == label]
@@ -104,7 +104,7 @@ VALUES = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_siz
 
 @given(VALUES, st.integers(-9, 9), st.integers(1, 9))
 def test_scores_of_real_targets(pairs: list[tuple[int, int]], offset: int, factor: int) -> None:
-    """Outputs are scaled; errors are in the unit of the file."""
+    """Outputs are scaled, while errors are in the unit of the file."""
     truth = [offset + factor * pair[0] for pair in pairs]
     answers = [offset + factor * pair[1] for pair in pairs]
     kind = Regression(np.array(truth, float)[:, None], np.array([[1.0], [4.0]]), np.array([float(offset)]), np.array([float(factor)]))

@@ -1,4 +1,4 @@
-"""Samples: from generators, csv, npz and IDX files, and what is said of files that hold something else."""
+"""Loading of samples from generators and from csv, npz and IDX files, and the refusal of invalid files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from python_ref.spec.error import Refusal
 
 
 def idx(array: np.ndarray) -> bytes:
-    """An IDX file of unsigned bytes."""
+    """Return the contents of an IDX file of unsigned bytes."""
     head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
     return head + array.astype(np.uint8).tobytes()
 
 
 def images(folder: Path, *, train: int = 30, test: int = 10, size: int = 28, packed: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Write the four files of the MNIST family; the images and labels."""
+    """Write the four IDX files of a set of the MNIST family; return all images and labels, training samples first."""
     generator = np.random.default_rng(1)
     x = generator.integers(0, 256, (train + test, size, size), dtype=np.uint8)
     y = np.arange(train + test, dtype=np.uint8) % 10
@@ -131,7 +131,7 @@ def test_limits_take_the_first(tmp_path: Path) -> None:
     assert (data.train.inputs == whole.train.inputs[:100]).all()
 
 
-# -- Values out of all proportion --------------------------------------------------------------------------------------
+# -- Values out of range ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scaling", ["column", "range", "none"])
@@ -196,7 +196,7 @@ CSV_REFUSED = [
     ("1\n2\n", r".*d\.csv: it has one column\. .*"),
     ("1,2,3,0\n", r".*a\.toml: network\.layers: .*d\.csv has 3 inputs per sample, the network 2\. Begin network\.layers with 3\."),
 ]
-"""What stands in a file, and what is said of it; the reader has tests of its own."""
+"""Contents of a file, and the pattern of its refusal; :mod:`tests.mgd_hw.data.test_csv` tests the reader itself."""
 
 
 @pytest.mark.parametrize(("text", "message"), CSV_REFUSED, ids=[str(n) for n in range(len(CSV_REFUSED))])
