@@ -219,6 +219,9 @@ def cosim(
     "--start", type=click.Path(path_type=Path), metavar="FILE", help="Start from the parameters in this npz, not from random ones."
 )
 @click.option("--validate", is_flag=True, help="Judge by samples kept from training (data.validation_fraction), not by the test samples.")
+@click.option(
+    "--until", type=float, metavar="SHARE", help="Tell the steps, cycles and seconds that each model takes to this accuracy, such as 0.95."
+)
 @_options("of_board", "out", "json")
 def compare(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Compare float MGD, fixed MGD and back-propagation.

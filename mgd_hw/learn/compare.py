@@ -31,6 +31,7 @@ from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from mgd_hw.learn.runs import MODELS, TITLES, FractionCallback, Model, Paired, Training, paired
 from mgd_hw.learn.trainers import start_of, trainers_of, warm_up
+from mgd_hw.learn.until import check_kind, check_until, until_of, until_shown
 from python_ref.spec.digest import digest_of
 
 if TYPE_CHECKING:
@@ -129,12 +130,14 @@ class Comparison(Result):
         return said
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "runs", by model and seed; "costs", by model; "curve", by model, seed and point."""
-        runs, costs, curve = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
+        """ "runs", by model and seed; "costs", by model; "curve", by model, seed and point; "until", by model and seed, if asked for."""
+        runs, costs, curve, until = (list[dict[str, Any]]() for _ in range(4))
         for name in MODELS:
             model = getattr(self, name)
             if model.costs is not None:
                 costs.append({"design": self.design, "model": name, **model.costs.rows()[0]})
+            if model.until is not None:
+                until += [{"design": self.design, "model": name, **run.to_json()} for run in model.until.runs]
             for run in model.runs:
                 of_run = {"design": self.design, "model": name, "seed": run.seed}
                 saturations = sum(run.saturations.values()) if name == "fixed" else None
@@ -144,7 +147,7 @@ class Comparison(Result):
                 runs.append({**of_run, **scores, **values, "saturations": saturations, "diverged": run.diverged})
                 columns = {key: plain(values) for key, values in run.curve.items()}
                 curve += [{**of_run, **dict(zip(columns, point, strict=True))} for point in zip(*columns.values(), strict=True)]
-        return {"runs": runs, "costs": costs, "curve": curve}
+        return {"runs": runs, "costs": costs, "curve": curve} | ({"until": until} if until else {})
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield f"[bold]{style.escape(self.design)}[/bold]: {style.escape(self.source)}"
@@ -176,6 +179,7 @@ class Comparison(Result):
         for note in self.notes():
             yield f"[bold red]{style.escape(note[:1].upper() + note[1:])}[/bold red]"
         yield from costs_shown([(title, model.costs) for title, model in models])
+        yield from until_shown([(title, model.until) for title, model in models], self.judged_by)
         for title, less in (("fixed less float", self.fixed_less_float), ("float less back-propagation", self.float_less_backprop)):
             if not math.isnan(less.mean):
                 interval = "" if math.isnan(less.interval) else " (95 %)"
@@ -223,6 +227,7 @@ def compare(
     start: Path | None = None,
     validate: bool = False,
     board: str | None = None,
+    until: float | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -241,12 +246,21 @@ def compare(
         settings without a look at the test samples.
     board : str or None
         Name of a board, or path of a board file, for which the result gives the seconds of a run.
+    until : float or None
+        Accuracy, above 0 and at most 1, for which the result gives the steps, cycles and seconds that each model took to it. The
+        runs go on to their last step all the same. None asks for no such figures.
     out : path or None
         Directory for compare.json and learning.png.
     progress : Progress or None
         Receives what the verb says of its progress; None discards it.
+
+    Raises
+    ------
+    Refusal
+        If an argument is refused: among them an accuracy for a task whose curves record none.
     """
     design = read(design)
+    check_until(design, until)
     seeds, steps = seeds or design.compare.seeds, steps or design.compare.steps
     directory = results_directory(out, design.name)
     if save is not None:
@@ -256,7 +270,9 @@ def compare(
     on = optional_board(board)
     data = load_design(design, validate=validate)
     judged_by = "validation" if validate else "test"
-    result = compare_models(design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, progress=progress)
+    result = compare_models(
+        design, data, seeds=seeds, steps=steps, start=parameters, judged_by=judged_by, board=on, until=until, progress=progress
+    )
     with atomic_directory(directory) as folder:
         write_json(folder / "compare.json", result)
         (folder / "learning.png").write_bytes(figures.saved(result.plot(), "png", f"{result.design}-{result.digest}"))
@@ -303,6 +319,7 @@ def compare_models(
     start: np.ndarray | None = None,
     judged_by: str = "test",
     board: Board | None = None,
+    until: float | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Train all models from the same parameters, in the same order of samples, once per seed.
@@ -323,21 +340,27 @@ def compare_models(
         What the samples in ``data.test`` are: "test" or "validation".
     board : Board or None
         What the hardware's seconds are of.
+    until : float or None
+        Accuracy to which the steps, cycles and seconds of each model are given; None asks for no such figures.
     progress : Progress or None
         Receives what the verb says of its progress; None discards it.
 
     Raises
     ------
+    Refusal
+        If the accuracy is no share, or if the curves of the task record no accuracy.
     KeyboardInterrupt
         If it was interrupted before one model finished a run; later, what there is is returned.
     """
+    check_until(design, until)
+    check_kind(design, data.kind, until)
     progress, spec, left_out = progress or NullProgress(), design.spec, _left_out(design)
     models = tuple(name for name in MODELS if name not in left_out)
     if "fixed" in models:
         progress.status("Compiling the fast models; only the first run after an installation takes long.")
         warm_up(design, data)
     runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), progress)
-    found = {name: _model(design, data, runs[name], name, steps, left_out.get(name, ""), board) for name in MODELS}
+    found = {name: _model(design, data, runs[name], name, steps, left_out.get(name, ""), board, until) for name in MODELS}
     agreed = None
     if models == MODELS and not interrupted:
         agreed = agreement(design, data, start_of(spec, spec.network.initial.seed, start))
@@ -403,16 +426,26 @@ def _train_all(
     return runs, False
 
 
-def _model(design: Design, data: Data, runs: list[Training], name: str, steps: int, note: str, board: Board | None = None) -> Model:
-    """All runs of a model, and what one of them costs."""
+def _model(
+    design: Design,
+    data: Data,
+    runs: list[Training],
+    name: str,
+    steps: int,
+    note: str,
+    board: Board | None = None,
+    until: float | None = None,
+) -> Model:
+    """All runs of a model, what one of them costs, and what they took to an accuracy if one is given."""
     if not runs:
         return Model((), note, None, data.kind)
+    reached = None if until is None else until_of(design, name, {run.seed: run.curve for run in runs}, until, board)
     evaluations, writes = (round(np.mean([getattr(run, what) for run in runs])) for what in ("evaluations", "writes"))
     if name == "backprop":
-        return Model(tuple(runs), note, costs_of_backprop(design, evaluations, writes), data.kind)
+        return Model(tuple(runs), note, costs_of_backprop(design, evaluations, writes), data.kind, reached)
     saturations = float(np.mean([sum(run.saturations.values()) for run in runs])) if name == "fixed" else math.nan
     fixed = name == "fixed"
     costs = costs_of_mgd(
         design, steps, fixed=fixed, evaluations=evaluations, writes=writes, saturations=saturations, board=board if fixed else None
     )
-    return Model(tuple(runs), note, costs, data.kind)
+    return Model(tuple(runs), note, costs, data.kind, reached)

@@ -26,13 +26,27 @@ if TYPE_CHECKING:
     from boards.board import Board
     from mgd_hw.design.description import Design
 
-__all__ = ["ENERGY_SOURCE", "Costs", "Energy", "costs_of_backprop", "costs_of_mgd", "costs_shown"]
+__all__ = [
+    "BACKPROP_PASSES",
+    "ENERGY_SOURCE",
+    "Costs",
+    "Energy",
+    "costs_of_backprop",
+    "costs_of_mgd",
+    "costs_shown",
+    "cycles_of_backprop",
+    "cycles_of_mgd",
+    "seconds_on",
+]
 
 ENERGY_SOURCE = (
     "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, pp. 10-14, figure 1.1.9: 45 nm, 0.9 V; "
     "a cache of 8 KB for every memory, a write taken as a read"
 )
 """Where the energies of operations come from."""
+
+BACKPROP_PASSES = 3
+"""Passes through all slots that a sample of back-propagation takes on the lanes of a core: forward, backward and update."""
 
 _PICO = 1e-12
 _ADD_8, _ADD_32 = 0.03, 0.1  # pJ, integers of 8 and 32 bits
@@ -138,14 +152,34 @@ class Costs(Result):
 # -- Cycles and seconds -----------------------------------------------------------------------------------------------
 
 
-def _seconds(spec: DesignSpec, steps: int, cycles: int, board: Board | None) -> tuple[str, float, float, float]:
-    """Name and clock of the board, and the seconds of core and line on it."""
+def cycles_of_mgd(spec: DesignSpec, steps: int) -> int:
+    """Clock cycles that the core of a design takes for its first ``steps`` steps, by its contract, without the flushing pass."""
+    contract, (one, two) = step_contract(spec), spec.schedule.passes(steps)
+    return one * contract.step_cycles(1) + two * contract.step_cycles(2)
+
+
+def cycles_of_backprop(spec: DesignSpec, samples: int) -> int:
+    """Clock cycles that back-propagation of ``samples`` samples would take on the lanes of a design's core.
+
+    No such core exists. Each of its passes (:data:`BACKPROP_PASSES`) visits every parameter where the layout of the design's core has it,
+    which takes the N slots of the layout. Waiting for a layer's last activations is not counted, so the figure is a lower bound.
+    """
+    return samples * BACKPROP_PASSES * spec.layout.slots
+
+
+def seconds_on(spec: DesignSpec, samples: int, cycles: int, board: Board | None) -> float:
+    """Seconds on a board of so many samples and cycles: those of the core or of the line, whichever is slower; NaN without a board."""
+    _, _, core, line = _seconds(spec, samples, cycles, board)
+    return max(core, line)
+
+
+def _seconds(spec: DesignSpec, samples: int, cycles: int, board: Board | None) -> tuple[str, float, float, float]:
+    """Name and clock of the board, and the seconds that the core and the line take on it."""
     from python_ref.spec.frames import sample_bytes
 
     if board is None:
         return "", math.nan, math.nan, math.nan
     hertz = 1e6 * float(board.core_mhz)
-    samples = -(-steps // spec.schedule.sample_period)
     return board.name, hertz, cycles / hertz, samples * sample_bytes(spec) * 10 / board.baud
 
 
@@ -331,10 +365,7 @@ def costs_of_mgd(
     _update(work, spec, parameters, updates, name, shifts=core)
     work.do("memory", samples * float_only.batch * spec.network.n_in, spec.formats.input.width)
     work.do("memory", samples * float_only.batch * n_out, spec.formats.activation.width)
-    cycles = None
-    if fixed:
-        contract = step_contract(spec)
-        cycles = one * contract.step_cycles(1) + two * contract.step_cycles(2)
+    cycles = cycles_of_mgd(spec, steps) if fixed else None
     return Costs(
         steps,
         runs,
@@ -342,7 +373,7 @@ def costs_of_mgd(
         updates * parameters if writes is None else writes,
         saturations,
         cycles,
-        *_seconds(spec, steps, cycles or 0, board if fixed else None),
+        *_seconds(spec, samples, cycles or 0, board if fixed else None),
         work.energy("fixed" if fixed else "float32"),
         work.energy("fixed") if core else None,
     )

@@ -12,6 +12,7 @@ from mgd_hw.common.results import Result, plain
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import MEASURES, Judged, Kind
 from mgd_hw.learn.costs import Costs
+from mgd_hw.learn.until import Until
 from python_ref.spec.design import SATURATION_KINDS
 
 __all__ = ["MODELS", "RECORDS", "TITLES", "FractionCallback", "Model", "Paired", "Training", "interval", "paired", "with_accuracy"]
@@ -79,7 +80,8 @@ class Training(Judged, Result):
     saturations : dict of str to int
         Saturated casts by their kind; fixed model only.
     curve : dict of str to array
-        ``evaluations`` and ``cost`` (C/n_out) on the way, ``accuracy`` of a classification, and ``steps`` of MGD.
+        ``steps`` (of back-propagation, updates), ``evaluations`` and ``cost`` (C/n_out) on the way, and ``accuracy`` of a
+        classification.
     parameters : array of float64, shape (P,)
         Parameters at the end, real, in canonical order.
     confusion : array of int64, shape (classes, classes), or None
@@ -124,12 +126,15 @@ class Model(Result):
         Costs of one run; None if there are none.
     kind : Kind or None
         How it is judged; None if there are no runs.
+    until : Until or None
+        What the runs took to the accuracy that was asked for; None if none was asked for, or if there are no runs.
     """
 
     runs: tuple[Training, ...]
     note: str = ""
     costs: Costs | None = None
     kind: Kind | None = field(default=None, repr=False, compare=False)
+    until: Until | None = None
 
     ALSO = ("cost_mean", "cost_std", "evaluations_mean", "writes_mean", "seconds", "saturations", "diverged", "confusion")
 

@@ -71,7 +71,7 @@ class Result:
     updates, evaluations, writes : int
         Numbers of updates, of samples propagated forward *and back*, and of parameter writes.
     curve : dict of arrays, shape (records,)
-        ``evaluations`` so far (int64), and the evaluated ``accuracy`` and ``cost`` (float64).
+        ``steps``, the updates so far, and ``evaluations`` so far (int64); ``accuracy`` and ``cost`` as evaluated (float64).
     """
 
     parameters: np.ndarray
@@ -126,7 +126,7 @@ def train(
     epochs = options.epochs_for(len(inputs))
     total = epochs * options.updates_per_epoch(len(inputs))
     learner = Learner(Exact(network, objective), options.optimizer, decay=HalfCosine(total))
-    state, rows = initial_state(learner, theta), list[tuple[float, float, float]]()
+    state, rows = initial_state(learner, theta), list[tuple[float, ...]]()
     recorded = set(np.linspace(1, epochs, min(epochs, records)).astype(int).tolist())
     for epoch in range(1, epochs + 1):
         shuffled = random.permutation(len(inputs))
@@ -134,9 +134,9 @@ def train(
             chosen = shuffled[first : first + options.batch]
             state, _ = step(learner, state, inputs[chosen], targets[chosen])
         if evaluation is not None and epoch in recorded:
-            rows.append((state.evaluations, *evaluation(state.theta)))
+            rows.append((state.updates, state.evaluations, *evaluation(state.theta)))
         if progress is not None:
             progress(epoch)
-    evaluations, accuracies, costs = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    curve = {"evaluations": evaluations.astype(np.int64), "accuracy": accuracies, "cost": costs}
+    updates, evaluations, accuracies, costs = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    curve = {"steps": updates.astype(np.int64), "evaluations": evaluations.astype(np.int64), "accuracy": accuracies, "cost": costs}
     return Result(state.theta, state.updates, state.evaluations, state.writes, curve)

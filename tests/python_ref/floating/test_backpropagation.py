@@ -107,6 +107,7 @@ def test_counts_and_repeats(optimizer):
     assert np.array_equal(results[0].parameters, results[1].parameters)
     assert results[0].curve["cost"][-1] == judge(results[0].parameters)[1] < judge(theta)[1]
     assert results[0].curve["evaluations"].tolist() == [10, 20, 30]
+    assert results[0].curve["steps"].tolist() == [3, 6, 9]
     assert not train(spec, theta, x, target, 1, options).curve["cost"].size
 
 
