@@ -36,7 +36,7 @@ class FirstReached(Result):
     Attributes
     ----------
     seed : int
-        Seed of the run.
+        Seed from which the parameters, signs and samples of the run follow.
     reached : bool
         Whether any record of the run has the accuracy; all figures are None or NaN where none has.
     steps : int or None

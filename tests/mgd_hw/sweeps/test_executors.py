@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -132,8 +133,14 @@ class Dask:
         self.processes: dict[str, subprocess.Popen] = {}
         options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file))
         self._start("scheduler", "dask_scheduler", *options)
-        until(self.file.exists)
-        self.address = json.loads(self.file.read_text(encoding="utf-8"))["address"]
+        until(lambda: self._address() is not None)
+        self.address = str(self._address())
+
+    def _address(self) -> str | None:
+        """Address of the scheduler; None until its file is there and complete."""
+        with suppress(FileNotFoundError, json.JSONDecodeError):
+            return str(json.loads(self.file.read_text(encoding="utf-8"))["address"])
+        return None
 
     def _start(self, name: str, module: str, *options: str) -> None:
         command = [sys.executable, "-W", "ignore", "-m", f"distributed.cli.{module}", *options]
