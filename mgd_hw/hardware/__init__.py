@@ -1,5 +1,6 @@
-"""From a design to a core: its Verilog, the proof that it is the same machine, its size, and its bitstream for a board.
+"""From a design to a core: its Verilog, a bit-exact comparison with the model, its resources, and its bitstream for a board.
 
-``generate``, ``cosim``, ``synth``, ``fit``, ``boards``, ``build`` and ``doctor`` are verbs. ``timeline`` is the cycles of a step,
-``netlists`` a synthesised core for ``cosim``, ``top`` what the verbs for a board share, and ``tools`` what may go wrong with tools.
+``generate``, ``cosim``, ``synth``, ``fit``, ``boards``, ``build`` and ``doctor`` are verbs. ``timeline`` lays out the clock cycles of a
+step, ``netlists`` prepares a synthesised core for ``cosim``, ``top`` has functions that the verbs for a board share, and ``tools`` checks
+a Verilog file that the user supplies.
 """

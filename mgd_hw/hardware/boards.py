@@ -1,4 +1,4 @@
-"""The verb ``boards``: the boards that come with the package, and what fits them."""
+"""The verb ``boards``: the boards that come with the package, and the shipped designs that fit them."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ __all__ = ["BoardRow", "Boards", "board_of", "boards", "optional_board"]
 
 @dataclass(frozen=True)
 class BoardRow(Result):
-    """A board.
+    """One board, with its part and the shipped designs that fit it.
 
     Attributes
     ----------
     name, title, part : str
-        What we call it, what its maker calls it, and its part.
+        Name by which the user calls the board, its maker's name for it, and its FPGA.
     clock_mhz, core_mhz : float
-        Of its clock pin, and what a core's clock shall be.
+        Frequency at the clock pin, and frequency that a build aims at for the core's clock, in MHz.
     multipliers, memory_kbit : int
-        Of the part; block memories only.
+        Number of multipliers of the part, and capacity of its block memories in kbit.
     link : str
-        What makes a serial line of USB.
+        Chip that connects the serial line to USB.
     baud : int
-        Rate of the serial line, in bits per second.
+        Default rate of the serial line, in bits per second.
     designs : dict of str to dict
-        By shipped design, the largest first, what `mgd-hw fit` predicts for the part: ``fits``, ``close`` (too close to tell), and
-        ``most_lanes``.
+        Prediction of `mgd-hw fit` for each shipped design on the part, the largest design first: ``fits``, ``close`` (only synthesis
+        can decide) and ``most_lanes``.
     largest : str
-        The largest shipped design that fits; "" if none.
+        Name of the largest shipped design that fits; "" if none does.
     bitstream : bool
-        Whether bitstreams can be built here.
+        Whether there are tools here that build a bitstream for the board.
     source : str
-        Where its pins stand.
+        Document that the pin numbers were taken from.
     """
 
     name: str
@@ -64,12 +64,12 @@ class BoardRow(Result):
 
 @dataclass(frozen=True)
 class Boards(Result):
-    """All boards."""
+    """All boards that come with the package, in the order of their names."""
 
     boards: tuple[BoardRow, ...]
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "boards"."""
+        """Return the table "boards", one row per board."""
         return {"boards": [flat(row.to_json()) for row in self.boards]}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -93,12 +93,12 @@ class Boards(Result):
 
 
 def boards() -> Boards:
-    """The boards that come with the package, and what fits them, as `mgd-hw fit` predicts it.
+    """List the boards that come with the package, and predict which shipped designs fit them.
 
     Raises
     ------
     Refusal
-        If the file of one of them does not describe a board.
+        If a board file is invalid.
     """
     from boards.board import board_files
     from boards.parts.fit import fit
@@ -131,12 +131,12 @@ def boards() -> Boards:
 
 
 def board_of(name: str) -> Board:
-    """The board of that name, or of a user's own file.
+    """Read the board of a name, or of the path of a user's own board file.
 
     Raises
     ------
     Refusal
-        If there is none, or the file does not describe one.
+        If there is no such board, or its file is invalid.
     """
     from boards.board import board_files, read_board
 
@@ -151,5 +151,5 @@ def board_of(name: str) -> Board:
 
 
 def optional_board(name: str | None) -> Board | None:
-    """The board of that name or file, if one is named."""
+    """Read a board by its name or the path of its file; return None for None."""
     return None if name is None else board_of(name)

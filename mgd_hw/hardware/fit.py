@@ -1,4 +1,4 @@
-"""``fit``: which parts a design fits, known before any synthesis."""
+"""The verb ``fit``: predict, without synthesis, which parts a design fits."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ __all__ = ["Fitted", "fit"]
 
 @dataclass(frozen=True)
 class Fitted(Result):
-    """Which parts a design fits.
+    """Prediction which parts a design fits.
 
     Attributes
     ----------
     design, digest : str
-        Name of the design, digest of its structure.
+        Name of the design, and digest of its structure.
     lanes : int
         Number of lanes that work in parallel, L.
     cycles_per_step : float
-        On average over the schedule; exact.
+        Exact number of clock cycles of a training step, averaged over the schedule.
     memory_bits : int
-        Bits of all memories.
+        Number of bits in all memories.
     parts : dict of str to dict
-        By part: ``fits``, ``over``, ``close`` (too close to tell), ``surely_over`` (so much too large that it is refused without
-        synthesis), ``most_lanes``, what is taken of each kind, ``limits``, ``error`` of the predictions against real builds,
-        ``designs``, how many these were.
+        Prediction for each part, by its name: ``fits``, ``over``, ``close`` (only synthesis can decide), ``surely_over`` (so much too
+        large that synthesis is refused), ``most_lanes``, the resources needed of each kind, ``limits``, the ``error`` of predictions
+        against synthesis, and ``designs``, the number of synthesised designs behind it.
     boards : dict of str to str
-        The part of each board that is shipped, by the board's name.
+        Part of each board that comes with the package, by the board's name.
     calibrated : str
-        When the predictor was fitted to real builds.
+        Date on which the model was fitted to runs of synthesis.
     current : bool
-        Whether the generator is still the one it was fitted to.
+        Whether the sources of the generator are the ones that the model was fitted to.
     seconds : float
         Wall-clock time of the prediction, in seconds.
     """
@@ -59,7 +59,7 @@ class Fitted(Result):
     seconds: float
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "parts"."""
+        """Return the table "parts", one row per part."""
         return {"parts": [{"design": self.design, "part": name, **flat(part)} for name, part in self.parts.items()]}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -94,12 +94,12 @@ class Fitted(Result):
 
 
 def fit(design: str | Path | Design) -> Fitted:
-    """Predict which parts a design fits, with how many lanes, and what it takes of each.
+    """Predict which parts a design fits, with how many lanes, and which resources it needs of each.
 
     Raises
     ------
     Refusal
-        If the design cannot be built at all.
+        If the design requests something that has no hardware.
     """
     from boards.board import board_files, read_board
     from boards.parts.fit import calibration, parts

@@ -1,4 +1,4 @@
-"""The verb ``generate``: Verilog and all that goes with it, of a core or of the whole top level of a board."""
+"""The verb ``generate``: write the Verilog of a core, or of the top level for a board, with all files that accompany it."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ __all__ = ["Generated", "advice", "emit_files", "generate"]
 
 @dataclass(frozen=True)
 class Generated(Result):
-    """What was generated.
+    """Files that were generated from a design, and a summary of the core.
 
     Attributes
     ----------
     design, digest : str
-        Name of the design, digest of its structure.
+        Name of the design, and digest of its structure.
     directory : Path
         Directory that the files were written to.
     files : tuple of str
         Paths of all written files, relative to the directory.
     derived : tuple of Derived
-        What the design file left out.
+        Values that the design file leaves out, with the reason for each.
     advice : tuple of str
-        What a user should know of it.
+        Advice about the hardware of the design, one sentence each.
     manifest : dict
         Contents of manifest.json as plain data.
     timeline : Timeline or None
-        The cycles of one step.
+        Timeline of the clock cycles of one training step.
     data : Summary or None
-        What the design learns; None where it could not be read.
+        Summary of the samples that the design learns; None where they were not read.
     data_missing : str
-        Why it could not be read; "" where it was.
+        Reason why the samples cannot be read; "" otherwise.
     """
 
     design: str
@@ -70,7 +70,7 @@ class Generated(Result):
     data_missing: str = ""
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "derived", what the file left out; "cycles"; "spans" of a step; "summary" and "classes" of the data that were read."""
+        """Return the tables "derived", "cycles" and "spans", and those of the summary of the samples if there is one."""
         cycles = [{"quantity": name, "cycles": value} for name, value in self.manifest.get("cycles", {}).items()]
         derived = [{"key": row.key, "value": row.value, "why": row.why} for row in self.derived]
         spans = self.timeline.rows() if self.timeline else []
@@ -116,14 +116,14 @@ def generate(
     baud: int | None = None,
     progress: Progress | None = None,
 ) -> Generated:
-    """Write Verilog, memory contents, manifest.json and a synthesis script; for a board its whole top level, with constraints.
+    """Write Verilog, memory contents, manifest.json and a synthesis script; for a board, write its top level with constraints.
 
     Parameters
     ----------
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before.
     out : path or None
-        Directory for the files; None takes mgd-hw-out/DESIGN, and the board's name in it.
+        Directory for the files; None takes mgd-hw-out/DESIGN, or mgd-hw-out/DESIGN/BOARD for a board.
     board : str or None
         Name of a board, or path of the user's own board file; None writes the core alone.
     clock : float or None
@@ -131,7 +131,7 @@ def generate(
     baud : int or None
         Rate of the board's serial line, in bits per second; None takes the board's.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives status messages and the progress of long tasks; None discards them.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def generate(
 
 
 def _for_board(design: Design, on: Board, clock: float | None, baud: int | None, out: Path | None, progress: Progress) -> Generated:
-    """Write the whole top level of a board, its constraints, the scripts of the build, and manifest.json."""
+    """Write the top level for a board, its constraints, the scripts of the build, and manifest.json."""
     directory = results_directory(out, design.name, on.name)
     with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
         from boards.flow.build import write_sources
@@ -180,7 +180,7 @@ def _for_board(design: Design, on: Board, clock: float | None, baud: int | None,
 
 
 def emit_files(spec: DesignSpec, folder: Path) -> dict[str, Any]:
-    """Write the files of a core into a folder; return its manifest."""
+    """Write the files of a core into a folder, and return its manifest as plain data."""
     from python_ref.parameters import initial_parameters, quantise_parameters
     from rtl_gen.emit import emit
 
@@ -191,19 +191,19 @@ def emit_files(spec: DesignSpec, folder: Path) -> dict[str, Any]:
 
 
 def advice(spec: DesignSpec) -> tuple[str, ...]:
-    """What a user should know of a design, in sentences."""
-    said = []
+    """Return advice about the hardware of a design, one sentence each: wide accumulators, and lanes without a neuron."""
+    sentences = []
     excess = spec.accumulator_width - DSP_ACCUMULATOR
     if excess > 0:
         weight = spec.formats.weight
         bits = "bit" if excess == 1 else "bits"
         narrow = replace(weight, fraction_bits=max(1, weight.fraction_bits - excess))
-        said.append(
+        sentences.append(
             f"The accumulator needs {spec.accumulator_width} bits; beyond {DSP_ACCUMULATOR} an iCE40 UP5K builds it from logic, "
             f'about 68 LUTs a lane. formats.weight = "{narrow}" would bring it back, or {excess} {bits} less in '
             "formats.input or formats.activation, whichever feeds the widest layer."
         )
     idle = spec.hardware.lanes - max(spec.network.sizes[1:])
     if idle > 0:
-        said.append(f"{idle} of {spec.hardware.lanes} lanes never have a neuron: the widest layer has {max(spec.network.sizes[1:])}.")
-    return tuple(said)
+        sentences.append(f"{idle} of {spec.hardware.lanes} lanes never have a neuron: the widest layer has {max(spec.network.sizes[1:])}.")
+    return tuple(sentences)

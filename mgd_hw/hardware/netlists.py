@@ -1,4 +1,4 @@
-"""A core's netlist in the place of its Verilog: synthesised, and its cells given models, for a co-simulation."""
+"""Netlists for co-simulation: a core is synthesised for a part, and its cells are combined with their simulation models."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["SIMULATOR", "check_netlist", "simulable"]
 
 SIMULATOR = "verilator"
-"""What runs a netlist unless the user says otherwise: CXXRTL's compiler needs ten minutes for one, Verilator's one."""
+"""Default simulator of a netlist: Verilator compiles one in a minute, CXXRTL in ten."""
 
 
 def check_netlist(part: str | None, verilog: Path | None) -> None:
-    """Refuse what is no netlist, or is two things at once.
+    """Check that the cells of a part have simulation models, and that the user gives no Verilog of their own besides.
 
     Raises
     ------
     Refusal
-        Naming the option.
+        If either is not so.
     """
     from boards.parts.netlist import MODELS
 
@@ -42,9 +42,23 @@ def check_netlist(part: str | None, verilog: Path | None) -> None:
 
 
 def simulable(spec: DesignSpec, part: str, folder: Path, progress: Progress) -> tuple[Path, Netlist]:
-    """The Verilog that simulates a design's netlist, and the netlist, ``netlist.v`` in ``folder``.
+    """Synthesise a design for a part, and write the netlist, and Verilog that simulates it, into ``folder``.
 
-    The folder holds the design's own Verilog.
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design that is synthesised.
+    part : str
+        Name of the part, one of ``boards.parts.netlist.MODELS``.
+    folder : Path
+        Directory that already holds the Verilog of the design.
+    progress : Progress
+        Receives a status message for each stage.
+
+    Returns
+    -------
+    (Path, Netlist)
+        Path of the Verilog to simulate, and the netlist, ``netlist.v``.
     """
     from boards.parts.netlist import write_netlist
     from rtl_gen.emit import VERILOG

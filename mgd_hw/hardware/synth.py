@@ -1,4 +1,4 @@
-"""The verb ``synth``: what a core takes of an FPGA, counted by Yosys."""
+"""The verb ``synth``: synthesise a core with Yosys, and count the resources that it needs on an FPGA."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ __all__ = ["Synthesised", "synth"]
 
 @dataclass(frozen=True)
 class Synthesised(Result):
-    """What a core takes of an FPGA.
+    """Resources that a core needs on an FPGA.
 
     Attributes
     ----------
     design, digest : str
-        Name of the design, digest of its structure.
+        Name of the design, and digest of its structure.
     target, device : str
-        The part, and what its maker calls it.
+        Name of the part, and its maker's name for it.
     lanes : int
         Number of lanes that work in parallel, L.
     lut, ff, dsp, bram : int
-        Look-up tables, flip-flops, multipliers, block memories.
+        Numbers of look-up tables, flip-flops, multipliers and block memories of the core, synthesised as one.
     memory_bits : int
-        Bits of all memories.
+        Number of bits in all memories.
     cycles_per_step : float
-        On average over the schedule.
+        Clock cycles of a training step, averaged over the schedule.
     cycles_one_pass, cycles_two_passes : int
-        Of a step with one pass and with two.
+        Clock cycles of a step with one and with two passes.
     fits : bool
-        Whether the part has as much of everything.
+        Whether the part has enough resources of every kind.
     over : dict of str to int
-        By how much the part is exceeded, by kind.
+        Number of resources beyond those of the part, by kind; empty if the core fits.
     predicted_lanes : int
-        The most lanes that would fit, as predicted from this synthesis.
+        Most lanes that would fit, predicted from this synthesis; 0 if none do.
     limits : dict of str to int
-        What the part has.
+        Resources that the part has, by kind.
     limits_source : str
         Document that the capacity of the part is taken from.
     components : dict of str to dict
-        The counts of each component, synthesised apart.
+        Resources of each component, synthesised separately from the others.
     seconds : float
         Wall-clock time of generation and synthesis, in seconds.
     """
@@ -85,7 +85,7 @@ class Synthesised(Result):
     seconds: float
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "result", and "components"."""
+        """Return the tables "result", which has one row, and "components", with one row per component."""
         components = [{"component": name, **counts} for name, counts in self.components.items()]
         return {**super().tables(), "components": components}
 
@@ -116,7 +116,7 @@ class Synthesised(Result):
             yield f"[bold red]It does not fit:[/bold red] {excess} too many. {way_out}"
 
     def plot(self, title: str = "") -> Figure:
-        """LUTs and flip-flops of each component; ``title`` in place of the names of design and part."""
+        """Draw the look-up tables and flip-flops of each component; the default title names the design and the part."""
         components = self.components or {"core": {"lut": self.lut, "ff": self.ff}}
         names = [name.replace("_", " ") for name in components]
         with figures.style():
@@ -135,18 +135,23 @@ class Synthesised(Result):
 def synth(
     design: str | Path | Design, *, target: str = "ice40-up5k", out: Path | None = None, progress: Progress | None = None
 ) -> Synthesised:
-    """Synthesise with Yosys for a family of FPGAs.
+    """Synthesise a design's core for a part with Yosys, and count its resources.
 
     Parameters
     ----------
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before.
     target : str
-        "ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18" or "xc7".
+        Name of the part: "ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18" or "xc7".
     out : path or None
-        Directory for the Verilog, the script, its log and synth.json.
+        Directory for the Verilog, the synthesis script, its log and synth.json; None takes mgd-hw-out/DESIGN.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives status messages and the progress of long tasks; None discards them.
+
+    Raises
+    ------
+    Refusal
+        If the design or the target cannot be synthesised, or Yosys is missing or fails.
     """
     progress = progress or NullProgress()
     design = built(design)
@@ -170,7 +175,10 @@ def synth(
 
 
 def _will_not_fit(spec: DesignSpec, target: str) -> str:
-    """A warning, before minutes of synthesis, of what is too large by more than any error of the prediction; else ""."""
+    """Return a warning if the design exceeds the part by more than the worst error of the prediction; "" otherwise.
+
+    Synthesis takes minutes, and the user can cancel it.
+    """
     from boards.parts.fit import fit, parts
 
     over = fit(spec, target).surely_over if target in parts() else {}

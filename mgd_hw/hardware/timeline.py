@@ -1,4 +1,4 @@
-"""When the core does what in one step: its cycle contract, laid out."""
+"""Timeline of a training step: the clock cycles in which the core evaluates the network, learns, and computes the cost."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 __all__ = ["Span", "Timeline", "step_contract", "timeline_of"]
 
 FORWARD, LEARN, COST = "network", "learning", "cost"
-"""What goes on: the lanes multiply and accumulate; the same lanes correlate and update; the outputs drain, and C̃ is formed."""
+"""Activities: the lanes multiply and accumulate; the same lanes correlate and update; the outputs are read out, and C̃ is computed."""
 
 
 @dataclass(frozen=True)
 class Span(Result):
-    """Some cycles of a step.
+    """Consecutive clock cycles of a step that belong to one activity.
 
     Attributes
     ----------
     what : str
-        "network", "learning" or "cost".
+        Kind of activity: "network", "learning" or "cost".
     name : str
-        What is done in them.
+        Description of the activity, such as "baseline, layer 1".
     first, cycles : int
-        The first of them, and how many.
+        Number of the first cycle, from 0, and number of cycles.
     """
 
     what: str
@@ -42,7 +42,7 @@ class Span(Result):
 
 @dataclass(frozen=True)
 class Timeline(Result):
-    """One step of two passes that has its sample.
+    """Timeline of a step of two passes that does not have to wait for its sample.
 
     Attributes
     ----------
@@ -51,8 +51,8 @@ class Timeline(Result):
     cycles : int
         Length of the whole step, in clock cycles.
     spans : tuple of Span
-        In the order in which they begin; those of "network" and "cost" follow one another, and what is between them is the wait for
-        a layer's last activations.
+        Activities in the order of their first cycles. Those of "network" and "cost" do not overlap; in the gaps between them the core
+        waits for the last activations of a layer.
     """
 
     design: str
@@ -60,11 +60,11 @@ class Timeline(Result):
     spans: tuple[Span, ...]
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Its spans."""
+        """Return the table "spans", one row per span."""
         return {"spans": [span.to_json() for span in self.spans]}
 
     def plot(self) -> Figure:
-        """The cycles of one step."""
+        """Draw the spans of the step over its clock cycles, one row per kind of activity."""
         rows = {FORWARD: (2, figures.BLUE, ""), LEARN: (1, figures.ORANGE, "////"), COST: (0, figures.GREEN, "....")}
         with figures.style():
             figure = figures.empty_figure(figures.COLUMN, 2.5)
@@ -80,10 +80,11 @@ class Timeline(Result):
 
 
 _contracts: dict[str, Contract] = {}
+"""Cycle contracts by the digest of the design's structure."""
 
 
 def step_contract(spec: DesignSpec) -> Contract:
-    """The cycle contract of a design's core; found once for each structure."""
+    """Return the cycle contract of a design's core, which is computed once for each structure."""
     if spec.digest not in _contracts:
         from rtl_gen.core import contract
 
@@ -92,7 +93,7 @@ def step_contract(spec: DesignSpec) -> Contract:
 
 
 def timeline_of(spec: DesignSpec) -> Timeline:
-    """The timeline of a design's step of two passes: its contract, by layer."""
+    """Return the timeline of a design's step of two passes, computed from its cycle contract layer by layer."""
     contract, spans, cycle = step_contract(spec), [], 0
     titles = ("+ pass", "− pass") if spec.two_sided else ("baseline", "+ pass")
     for number, title in enumerate(titles):

@@ -1,4 +1,4 @@
-"""The Verilog that a user gives in place of the design's own."""
+"""Checks and error messages for a Verilog file that the user supplies in place of the generated one."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ __all__ = ["naming_verilog", "verilog_file"]
 
 
 def naming_verilog(file: Path | None) -> AbstractContextManager[None]:
-    """Return a context that adds ``file``, the Verilog that the user gave, to the refusals of a simulation; None adds nothing."""
+    """Return a context manager that adds ``file``, the user's Verilog, to the refusals of a simulation; None adds nothing."""
     from sim.error import SimulationError
 
     return naming(file, key=None if file is None else "--verilog", of=SimulationError)
 
 
 def verilog_file(path: Path) -> Path:
-    """The user's Verilog, known to be a readable file."""
+    """Check that the user's Verilog is a readable file, and return its path.
+
+    Raises
+    ------
+    Refusal
+        If it is a directory or cannot be read.
+    """
     try:
         if path.is_dir():
             raise Refusal("it is a directory", "Name a file of Verilog.", key="--verilog", value=str(path))
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise Refusal(f"it cannot be read ({said})", "Name a file of Verilog.", key="--verilog", value=str(path)) from None
+        reason = getattr(error, "strerror", None) or error
+        raise Refusal(f"it cannot be read ({reason})", "Name a file of Verilog.", key="--verilog", value=str(path)) from None
     return path

@@ -1,4 +1,4 @@
-"""What ``generate --board`` and ``build`` share: the manifest of a top level, and its clock."""
+"""Manifest and clock of the top level for a board, as used by ``generate --board`` and ``build``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ __all__ = ["megahertz", "top_manifest"]
 
 
 def megahertz(clock: float | None) -> Fraction | None:
+    """Convert a clock in MHz to the fraction with the same decimals; return None for None."""
     return None if clock is None else Fraction(str(clock))
 
 
 def top_manifest(spec: DesignSpec, planned: Plan) -> dict[str, Any]:
+    """Return the manifest of a core as plain data, with the name of its top level and the clock and link of its board."""
     from rtl_gen.emit import manifest
 
     found = plain(manifest(spec))

@@ -1,6 +1,7 @@
-"""How well a design learns: its models compared, what they cost, and what stands in the way.
+"""Training of a design's models: comparison, costs, and diagnosis of what prevents learning.
 
-``compare`` and ``diagnose`` are verbs. ``runs`` are those of a model, which ``trainers`` train, and ``learners`` where only the float
-model does what the design requests; ``agreement``, ``profile`` and ``divergence`` look at gradients, numbers and failures; ``costs``
-counts what a run costs, ``curves`` draws, and ``parameters`` reads and writes them as files.
+``compare`` and ``diagnose`` are verbs. ``trainers`` train the models, ``learners`` those of designs that only the float model can run,
+and ``runs`` holds the results. ``agreement`` compares gradients, ``profile`` records the ranges of numbers, ``judging`` evaluates the
+fixed model, and ``divergence`` recognises failed runs. ``costs`` counts what a run costs, ``curves`` draws learning curves, and
+``parameters`` reads and writes files of parameters.
 """

@@ -1,4 +1,4 @@
-"""How well the mean of gradient estimates points along the true gradient."""
+"""Cosine between the mean of MGD's gradient estimates and the true gradient."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from python_ref.spec.optimizer import Sgd
 __all__ = ["Agreement", "agreement"]
 
 AGREEMENT_STEPS = 20_000
-"""Most steps over which a gradient is estimated."""
+"""Largest number of steps over which a gradient is estimated."""
 
 
 @dataclass(frozen=True)
 class Agreement(Result):
-    """How well the mean of MGD's gradient estimates points along the true gradient, at the initial parameters.
+    """Cosine between the mean of MGD's gradient estimates and the true gradient, for the float and the fixed model.
 
     Attributes
     ----------
     steps : int
-        Estimates in the mean.
+        Number of estimates in the mean, one per step.
     quantities : int
         Number of quantities that are perturbed, D: all parameters, or all neurons.
     cosine_float, cosine_fixed : float
-        Of each model, with the gradient of back-propagation over the same samples.
+        Cosine of each model's mean estimate with the gradient of back-propagation over the same samples.
     single_sample : float
-        √(steps/(steps + D − 1)): what random signs give on a single sample; with several samples the mean gradient is
-        shorter than theirs, and the cosine lower.
+        Cosine expected of random signs on a single sample, √(steps/(steps + D − 1)). With several samples the mean gradient is shorter
+        than the gradients of the samples, and the cosine lower.
     """
 
     steps: int
@@ -47,7 +47,7 @@ class Agreement(Result):
     single_sample: float
 
     def sentence(self) -> str:
-        """Both cosines, and what to hold them against."""
+        """Return a sentence with both cosines, and the one expected of random signs on a single sample."""
         return (
             f"Gradient, mean of {self.steps:,} estimates: cosine with the true one {self.cosine_float:.3f} float, "
             f"{self.cosine_fixed:.3f} fixed "
@@ -56,10 +56,23 @@ class Agreement(Result):
 
 
 def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
-    """Sum both models' estimates at the raw parameters ``raw``, and compare their direction with the true gradient's.
+    """Compute the cosine between the sum of each model's gradient estimates and the true gradient.
 
-    A gradient memory and a period longer than the sum keep the parameters where they are. The formats are the design's, but that G has
-    room above for as many steps as a word of the host allows; so many are taken at a time.
+    A gradient memory and a long update period keep the parameters constant while the estimates are summed. The formats are the
+    design's, except that G has more integer bits, as far as a word of the host allows. The fixed model runs in blocks of as many steps
+    as these bits can sum.
+
+    Parameters
+    ----------
+    design, data : Design, Data
+        The design, and the samples whose gradient is estimated.
+    raw : array of int64, shape (P,)
+        Parameters at which the gradients are estimated, as raw integers.
+
+    Returns
+    -------
+    Agreement or None
+        The cosines of both models; None if no format of G has room for a sum.
     """
     from python_ref.fixed import fast
     from python_ref.fixed.machine import initial_state
@@ -69,7 +82,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))
     try:
         still = _frozen(spec, steps)
-    except DesignError:  # no room for a sum
+    except DesignError:  # the format has no room for a sum
         return None
     start = spec.formats.weight.to_real(raw)
     train_part, order = data.train, data.order
@@ -88,7 +101,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
 
 
 def _frozen(spec: DesignSpec, steps: int) -> DesignSpec:
-    """The design with a gradient memory of whole words, and no update for ``steps`` steps, at its first learning rate."""
+    """Return the design with a gradient memory of up to a word per entry, an update period of ``steps``, and its first learning rate."""
     gradient = spec.gradient_format
     fraction = min(gradient.fraction_bits, WORD_BITS - gradient.integer_bits)
     formats = replace(spec.formats, gradient=Fixed(True, min(gradient.integer_bits + 16, WORD_BITS - fraction), fraction))
@@ -97,5 +110,6 @@ def _frozen(spec: DesignSpec, steps: int) -> DesignSpec:
 
 
 def _cosine(left: np.ndarray, right: np.ndarray) -> float:
+    """Return the cosine of the angle between two vectors; NaN if either is zero."""
     norms = float(np.linalg.norm(left) * np.linalg.norm(right))
     return float(left @ right) / norms if norms else math.nan

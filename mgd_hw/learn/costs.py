@@ -1,8 +1,8 @@
-"""What a run costs: steps, evaluations, cycles, seconds on a board, writes, and an estimate of its energy by counting operations.
+"""Costs of a run: steps, evaluations, clock cycles, seconds on a board, writes, and an estimate of the energy from operation counts.
 
-Operations are counted from the equations, those of MGD as docs/design/machine.md has them and those of back-propagation beside them, on the
-same network. Each is given the energy that was published for it. So the estimate is of arithmetic and of the memory it needs, in one
-technology, the same for all models; it is not what an FPGA takes, whose wires and clock this does not know.
+Operations are counted from the equations, those of MGD in docs/design/machine.md and those of back-propagation on the same network, and
+multiplied by published energies. The estimate thus covers the arithmetic and its memory accesses, in one technology for all models. It
+is not the energy that an FPGA needs, since it does not include wires and clock distribution.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ENERGY_SOURCE = (
     "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, pp. 10-14, figure 1.1.9: 45 nm, 0.9 V; "
     "a cache of 8 KB for every memory, a write taken as a read"
 )
-"""Where the energies of operations come from."""
+"""Publication that the energies of operations are taken from, with the assumptions about memory."""
 
 BACKPROP_PASSES = 3
 """Passes through all slots that a sample of back-propagation takes on the lanes of a core: forward, backward and update."""
@@ -58,26 +58,26 @@ _FLOAT_BITS = 32
 OPTIMIZERS = {
     "nesterov": (3, 3, 1),
     "sign": (0, 1, 0),
-    "adam": (9, 4, 2),  # its division and its root as one multiplication each, which is less than they take
+    "adam": (9, 4, 2),  # a division and a square root count as one multiplication each, although they take more
     "shift-adam": (0, 6, 2),
     **{name: optimizer.operations for name, optimizer in HARDWARE_OPTIMIZERS.items()},
 }
-"""Multiplications, additions and words of memory of one parameter's update. Those of the core have no multiplication: its rate and its
-momentum are powers of two, shifts."""
+"""Multiplications, additions and words of state in one parameter's update, by the name of the optimiser. The core does not multiply: its
+rate and momentum are powers of two, hence shifts."""
 
 
 @dataclass(frozen=True)
 class Energy(Result):
-    """An estimate.
+    """Estimate of the energy that the operations of a run need.
 
     Attributes
     ----------
     numbers : str
-        What the operations are on: "float32", or "fixed" for the widths of the design.
+        Type of the operands: "float32", "fixed" for the widths of the design, or "uncounted" where operations are not counted.
     multiplications, additions : int
         Number of each operation in the whole run; 0 where operations are not counted.
     memory_bits : int
-        Bits read and written, sign bits and padding excepted.
+        Number of bits read from and written to memories, without perturbation signs and padding.
     arithmetic_joules, memory_joules : float
         Energy of multiplications and additions, and of reading and writing memory; NaN where operations are not counted.
     """
@@ -93,38 +93,41 @@ class Energy(Result):
 
     @property
     def joules(self) -> float:
-        """Both."""
+        """Energy of arithmetic and memory together."""
         return self.arithmetic_joules + self.memory_joules
 
 
 @dataclass(frozen=True)
 class Costs(Result):
-    """What one run costs, the mean over its seeds where they differ.
+    """Costs of one run; where they differ between seeds, their mean.
 
     Attributes
     ----------
     steps : int
-        Of MGD; of back-propagation, updates.
+        Number of training steps of MGD, or of updates of back-propagation.
     evaluations : int
-        Samples propagated forward; by back-propagation, each of them back as well.
+        Number of samples propagated forward. Back-propagation propagates each of them back as well.
     multiply_accumulates : int or None
-        Of the network's synapses, forward and back; None where no operations are counted.
+        Multiplications at the network's synapses, forward and back; None where operations are not counted.
     writes : int
         Number of parameter values written, summed over all updates.
     saturations : float
-        Values that did not fit, of all casts together; NaN for real numbers.
+        Number of values that did not fit their format, in all casts together; NaN for real numbers.
     cycles : int or None
-        Of the core, the flushing pass excepted; None for what is no core.
+        Clock cycles of the core, without the flushing pass; None for other models than the fixed one.
     board : str
-        The board that the seconds are of; "" if none was named.
+        Name of the board that the times are for; "" if none was named.
     clock_hz : float
-        Of the core there; NaN without a board.
+        Clock of the core on the board, in Hz; NaN without a board.
     core_seconds, line_seconds : float
-        Of the core at that clock; of the samples on the board's line. Both go on at once.
+        Time of the core at this clock, and of the samples on the board's serial line, in seconds. The two overlap.
     energy : Energy
-        In the numbers of the model; NaN where no operations are counted: of a forward pass outside, and of an analog core, which has none.
+        Estimate in the numbers of the model. It is NaN for an external forward pass and for the analog form, whose operations are not
+        counted.
     energy_fixed : Energy or None
-        The same operations in the widths of the design's formats; None for a design that no hardware does.
+        Estimate for the same operations in the widths of the design's formats; None for a design that has no hardware.
+    energy_source : str
+        Publication that the energies of operations are taken from.
     """
 
     steps: int
@@ -145,7 +148,7 @@ class Costs(Result):
 
     @property
     def hardware_seconds(self) -> float:
-        """On the board: of the core, or of its line, whichever takes longer."""
+        """Time of the run on the board, in seconds: that of the core or of the serial line, whichever is longer."""
         return max(self.core_seconds, self.line_seconds)
 
 
@@ -153,13 +156,13 @@ class Costs(Result):
 
 
 def cycles_of_mgd(spec: DesignSpec, steps: int) -> int:
-    """Clock cycles that the core of a design takes for its first ``steps`` steps, by its contract, without the flushing pass."""
+    """Return the clock cycles that the core of a design takes for its first ``steps`` steps, by its contract, without the flushing pass."""
     contract, (one, two) = step_contract(spec), spec.schedule.passes(steps)
     return one * contract.step_cycles(1) + two * contract.step_cycles(2)
 
 
 def cycles_of_backprop(spec: DesignSpec, samples: int) -> int:
-    """Clock cycles that back-propagation of ``samples`` samples would take on the lanes of a design's core.
+    """Return the clock cycles that back-propagation of ``samples`` samples would take on the lanes of a design's core.
 
     No such core exists. Each of its passes (:data:`BACKPROP_PASSES`) visits every parameter where the layout of the design's core has it,
     which takes the N slots of the layout. Waiting for a layer's last activations is not counted, so the figure is a lower bound.
@@ -168,13 +171,13 @@ def cycles_of_backprop(spec: DesignSpec, samples: int) -> int:
 
 
 def seconds_on(spec: DesignSpec, samples: int, cycles: int, board: Board | None) -> float:
-    """Seconds on a board of so many samples and cycles: those of the core or of the line, whichever is slower; NaN without a board."""
+    """Return the seconds of the core or of the serial line on a board, whichever is slower; NaN without a board."""
     _, _, core, line = _seconds(spec, samples, cycles, board)
     return max(core, line)
 
 
 def _seconds(spec: DesignSpec, samples: int, cycles: int, board: Board | None) -> tuple[str, float, float, float]:
-    """Name and clock of the board, and the seconds that the core and the line take on it."""
+    """Return the name of the board, its clock in Hz, and the seconds of the core and of the serial line on it."""
     from python_ref.spec.frames import sample_bytes
 
     if board is None:
@@ -186,12 +189,26 @@ def _seconds(spec: DesignSpec, samples: int, cycles: int, board: Board | None) -
 # -- Operations -------------------------------------------------------------------------------------------------------
 
 Operation = tuple[str, int, int]
-"""What is done ("multiply", "add", "memory"), and the bits of its operands."""
+"""Kind of an operation ("multiply", "add" or "memory"), and the widths of its operands in bits."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer as far as work goes: its windows (1 for a dense one), inputs of each, neurons, lanes that share an input, bits."""
+    """Dimensions of a layer that determine its number of operations.
+
+    Attributes
+    ----------
+    n_in, n_out : int
+        Number of inputs and of neurons of each window.
+    lanes : int
+        Number of neurons that share one read of an input.
+    windows : int
+        Number of windows that share the weights; 1 for a dense layer.
+    tabulated : bool
+        Whether the activation is read from a table.
+    operand : int
+        Width of an input, in bits.
+    """
 
     n_in: int
     n_out: int
@@ -214,12 +231,12 @@ class _Layer:
 
     @property
     def broadcasts(self) -> int:
-        """Inputs that are read, each for as many neurons as there are lanes."""
+        """Number of reads of an input; each serves as many neurons as there are lanes."""
         return self.windows * self.n_in * -(-self.n_out // self.lanes)
 
 
 def _layers(design: Design) -> tuple[_Layer, ...]:
-    """Those with parameters."""
+    """Return the layers of a design's network that have parameters."""
     spec, lanes = design.spec, design.spec.hardware.lanes
     if design.float_only.architecture == "dense":
         return tuple(
@@ -236,13 +253,14 @@ def _layers(design: Design) -> tuple[_Layer, ...]:
 
 
 class _Work(Counter):
-    """Operations, and how many of each."""
+    """Counter of operations by their kind and widths."""
 
     def do(self, kind: str, count: int, left: int, right: int = 0) -> None:
+        """Add ``count`` operations of a kind on operands of these widths."""
         self[kind, left, right] += count
 
     def energy(self, numbers: str) -> Energy:
-        """What all takes, in "fixed" numbers as wide as they are, or in "float32"."""
+        """Return the energy of all operations, for "fixed" in the counted widths, for "float32" in 32 bits."""
         totals, arithmetic, memory = Counter[str](), 0.0, 0.0
         for (kind, left, right), count in self.items():
             bits = _FLOAT_BITS if numbers == "float32" else left
@@ -253,7 +271,10 @@ class _Work(Counter):
 
 
 def _picojoules(kind: str, left: int, right: int, real: bool) -> float:
-    """Of one operation. Between the widths that were published an adder grows with its bits, a multiplier with their product."""
+    """Return the energy of one operation, in pJ.
+
+    Published energies are interpolated: an adder's grows with the width, a multiplier's with the product of the two widths.
+    """
     match kind:
         case "memory":
             return _CACHE_64 * left / 64
@@ -266,7 +287,7 @@ def _picojoules(kind: str, left: int, right: int, real: bool) -> float:
 
 
 def _forward(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int) -> None:
-    """Propagate a sample, so many times."""
+    """Count the operations of ``times`` forward passes of a sample."""
     weight, activation, accumulator = spec.formats.weight.width, spec.formats.activation.width, spec.accumulator_width
     for layer in layers:
         work.do("memory", times * (layer.synapses + layer.neurons), weight)
@@ -277,7 +298,7 @@ def _forward(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int
 
 
 def _perturb(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int) -> None:
-    """What a perturbed pass adds: sΔ, to each pre-activation or to each parameter."""
+    """Count the additions of sΔ, to each pre-activation or each parameter, in ``times`` perturbed passes."""
     for layer in layers:
         if spec.node:
             work.do("add", times * layer.neurons, spec.accumulator_width)
@@ -286,6 +307,7 @@ def _perturb(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int
 
 
 def _cost(work: _Work, spec: DesignSpec, n_out: int, times: int) -> None:
+    """Count the operations of ``times`` evaluations of the squared error of ``n_out`` outputs."""
     error = spec.error_format.width
     work.do("add", times * n_out, error)
     work.do("multiply", times * n_out, error, error)
@@ -293,7 +315,7 @@ def _cost(work: _Work, spec: DesignSpec, n_out: int, times: int) -> None:
 
 
 def _correlate(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int, memory: bool) -> None:
-    """The broadcast of a step, C̃·xⱼ or C̃, and its sum in a gradient memory if there is one."""
+    """Count the operations of ``times`` gradient estimates: C̃·xⱼ or C̃, and its sum in the gradient memory if there is one."""
     change, gradient = spec.cost_change_format.width, spec.gradient_format.width
     work.do("add", times, change)
     for layer in layers:
@@ -306,7 +328,7 @@ def _correlate(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: i
 
 
 def _update(work: _Work, spec: DesignSpec, parameters: int, times: int, name: str, shifts: bool) -> None:
-    """Move every parameter; each is read in the pass that goes on with it."""
+    """Count the operations of ``times`` updates of all parameters; the reads of the parameters count in the passes that follow."""
     multiplications, additions, words = OPTIMIZERS[name]
     widths = [variable.format.width for variable in spec.optimizer_state] or [spec.gradient_format.width] * words
     state = max(widths, default=spec.gradient_format.width)
@@ -331,7 +353,7 @@ def costs_of_mgd(
     saturations: float = math.nan,
     board: Board | None = None,
 ) -> Costs:
-    """Of a run of MGD, from step 0 on.
+    """Count the costs of a run of MGD from step 0.
 
     Parameters
     ----------
@@ -340,13 +362,13 @@ def costs_of_mgd(
     steps : int
         Number of MGD steps in the run.
     fixed : bool
-        Whether it is the core, or its model; else MGD in real numbers.
+        Whether the run is that of the core or its fixed model; otherwise it is MGD in real numbers.
     evaluations, writes : int or None
-        As they were counted; None takes what the schedule makes of so many steps.
+        Forward passes and parameter writes that the run counted; None computes them from the schedule.
     saturations : float
-        As they were counted.
+        Saturated casts that the run counted; NaN for real numbers.
     board : Board or None
-        What the seconds are of.
+        Board for which times are computed; None leaves them NaN.
     """
     spec, float_only = design.spec, design.float_only
     if float_only.external is not None or float_only.form == "analog":
@@ -380,7 +402,7 @@ def costs_of_mgd(
 
 
 def _uncounted(design: Design, steps: int, evaluations: int | None, writes: int | None) -> Costs:
-    """Of a run whose operations nobody knows."""
+    """Return the costs of a run whose operations are not counted: of an external forward pass, or of the analog form."""
     nothing = Energy("uncounted", 0, 0, 0, math.nan, math.nan)
     updates = steps // design.spec.schedule.update_period
     written = updates * design.spec.network.n_parameters if writes is None else writes
@@ -390,17 +412,17 @@ def _uncounted(design: Design, steps: int, evaluations: int | None, writes: int 
 
 
 def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
-    """Of back-propagation with Adam on the same network: sums of gradients in a memory, sample by sample, as the core keeps them.
+    """Count the costs of back-propagation with Adam on the same network, with a gradient memory that is updated at every sample.
 
-    A sample takes its forward pass, an outer product for the weights of every layer, and the errors' way back through all layers but
-    the first: between two and three times the multiplications of a forward pass.
+    A sample takes its forward pass, an outer product for the weights of every layer, and the backward pass of the errors through all
+    layers but the first: between two and three times the multiplications of a forward pass.
 
     Parameters
     ----------
     design : Design
         Design whose network is trained.
     evaluations : int
-        Samples propagated forward and back.
+        Number of samples propagated forward and back.
     writes : int
         Number of parameter values written, summed over all updates.
     """
@@ -413,7 +435,7 @@ def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
     work.do("add", evaluations * layers[-1].n_out, error)
     for number, layer in enumerate(layers):
         work.do("multiply", evaluations * layer.neurons, error, activation)  # the slope
-        work.do("memory", evaluations * layer.broadcasts, layer.operand)  # kept from the forward pass
+        work.do("memory", evaluations * layer.broadcasts, layer.operand)  # stored by the forward pass
         work.do("multiply", evaluations * layer.synapses, error, layer.operand)
         work.do("add", evaluations * (layer.synapses + layer.neurons), gradient)
         work.do("memory", 2 * evaluations * layer.parameters, gradient)
@@ -431,7 +453,13 @@ def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
 
 
 def costs_shown(rows: Sequence[tuple[str, Costs | None]]) -> RenderResult:
-    """What a run of each model costs, on the terminal: by title; its energy in a table of its own, with what that estimate is worth."""
+    """Render the costs of a run of each model for the terminal: a table of counts, a table of energies, and the limits of the latter.
+
+    Parameters
+    ----------
+    rows : sequence of (str, Costs or None)
+        Title of each model, and the costs of one of its runs; models without costs are left out.
+    """
     found = [(title, costs) for title, costs in rows if costs is not None]
     if not found:
         return

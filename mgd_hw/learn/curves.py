@@ -1,4 +1,4 @@
-"""Pictures of a comparison: the learning curves of the models, and the energy of their runs."""
+"""Plots of a comparison: the learning curves of the models, and the energy of their runs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ LOOKS = {
     "fixed": ("fixed MGD (the hardware's bits)", ORANGE, "--"),
     "backprop": ("back-propagation", GREEN, ":"),
 }
-"""Title, colour and dashes of each model; the dashes are for print."""
+"""Title, colour and line style of each model; the line style tells them apart in black-and-white print."""
 
 
 def side_by_side(models: Mapping[str, Model], quantities: Sequence[str], kind: Kind, judged_by: str) -> Figure:
-    """A panel for each quantity, "accuracy" or "cost", with the learning curves of all models."""
+    """Draw the learning curves of all models, with one panel per quantity: "accuracy" or "cost"."""
     with style(10):
         figure = empty_figure(4.8 * len(quantities), 4.1)
         panels = figure.subplots(1, len(quantities), squeeze=False)[0]
@@ -39,7 +39,7 @@ def side_by_side(models: Mapping[str, Model], quantities: Sequence[str], kind: K
 
 
 def alone(models: Mapping[str, Model], quantity: str, kind: Kind, judged_by: str) -> Figure:
-    """The learning curves of one quantity, as wide as a column."""
+    """Draw the learning curves of one quantity, as wide as a column of text."""
     with style():
         figure = empty_figure(COLUMN, 3.3)
         axes = figure.subplots()
@@ -49,7 +49,7 @@ def alone(models: Mapping[str, Model], quantity: str, kind: Kind, judged_by: str
 
 
 def energies(models: Mapping[str, Model]) -> Figure:
-    """The estimated energy of a run of each model, arithmetic and memory."""
+    """Draw the estimated energy of a run of each model, divided into arithmetic and memory."""
     found = [(LOOKS[name][0], model.costs.energy) for name, model in models.items() if model.costs is not None]
     most = max((energy.joules for _, energy in found), default=0.0)
     scale, unit = next(((scale, unit) for scale, unit in ((1.0, "J"), (1e3, "mJ"), (1e6, "µJ")) if most * scale >= 1), (1e9, "nJ"))
@@ -67,10 +67,11 @@ def energies(models: Mapping[str, Model]) -> Figure:
 
 
 def _panel(axes: Axes, models: Mapping[str, Model], quantity: str, kind: Kind, judged_by: str) -> None:
+    """Draw the learning curves of one quantity into the axes, and the baseline of the accuracy."""
     share = quantity == "accuracy"
     for name, (title, colour, dashes) in LOOKS.items():
         runs = models[name].runs
-        if runs and not np.isnan(runs[0].curve[quantity]).all():  # an external forward pass gives no accuracy
+        if runs and not np.isnan(runs[0].curve[quantity]).all():  # an external forward pass has no accuracy
             _draw(axes, models[name], quantity, title, colour, dashes, 100.0 if share else 1.0)
     if share:
         level = 100.0 * kind.baseline["accuracy"]
@@ -90,7 +91,7 @@ def _panel(axes: Axes, models: Mapping[str, Model], quantity: str, kind: Kind, j
 
 
 def _draw(axes: Axes, model: Model, quantity: str, title: str, colour: str, dashes: str, scale: float) -> None:
-    """The mean over the seeds as a line, and the range of the seeds as a band."""
+    """Draw the mean over the seeds as a line, and their range as a band."""
     length = min(len(run.curve[quantity]) for run in model.runs)
     x = model.runs[0].curve["evaluations"][:length]
     values = scale * np.array([run.curve[quantity][:length] for run in model.runs])

@@ -1,11 +1,12 @@
-"""Why a design does not learn, from what can be measured before it has: amplitude, integration time, learning rate, or a format.
+"""The verb ``diagnose``: measurements before training that tell why a design does not learn, and what to change.
 
-Everything is measured at the initial parameters, on some of the training samples. The signatures are those that users of MGD meet:
+Everything is measured at the initial parameters, on some of the training samples. The symptoms, and their causes, are:
 
-- a C̃ below the noise, or below the last place of a format: a small amplitude, or a short integration time;
-- a C̃ that is mostly curvature: a large amplitude;
-- updates that take more from the cost by curvature than they give by slope: a large rate; updates too short to matter: a small one;
-- saturations, and updates that round to nothing: a format.
+- C̃ is below the noise, or below the last place of a format: the amplitude is too small, or the integration time too short;
+- C̃ is mostly curvature: the amplitude is too large;
+- updates raise the cost by curvature more than they lower it by slope: the learning rate is too large;
+- all updates of a run together hardly lower the cost: the learning rate is too small;
+- values saturate, or updates round to nothing: a format is too narrow.
 """
 
 from __future__ import annotations
@@ -44,22 +45,22 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosis", "Finding", "diagnose", "diagnosis_of"]
 
 SAMPLES = 128
-"""Training samples that are looked at."""
+"""Number of training samples on which C̃ is measured."""
 UPDATES = 24
-"""Updates that are tried, none of them kept."""
+"""Number of updates that are tried, all from the initial parameters."""
 MOST_STEPS = 400
-"""Steps of an update that are taken; of a longer one the rest is extrapolated."""
+"""Largest number of steps of an update that are simulated; the gradient of a longer update is scaled up."""
 FIXED_STEPS = 1_000
-"""Steps that the fixed model runs, to see what saturates."""
+"""Least number of steps that the fixed model runs, to count saturations."""
 CURVED = 0.5
-"""Of C̃, the part that may be curvature."""
+"""Ratio of curvature to slope in C̃ above which the amplitude is too large."""
 BURIED = 1.0
-"""Signal to noise below which C̃ is said to be buried: with less than this the paper finds no learning."""
+"""Signal-to-noise ratio below which C̃ is buried in noise: the paper finds no learning below it."""
 SATURATED = {"activation": 0.05, "cost_change": 0.01}
-"""Share of casts that may saturate, by kind; a hundredth of a percent elsewhere. Of activations some do by design."""
+"""Share of casts that may saturate, by kind; 1e-4 for the other kinds. Some activations saturate by design."""
 
 LOST = 0.01
-"""Share of written parameters that must change unless rounding is stochastic; below, updates are lost."""
+"""Share of parameter writes that must change the parameter, unless rounding is stochastic; below it, most updates are lost."""
 
 _CURES = {
     "activation": ("formats.activation", "Give formats.activation (or formats.table) another integer bit, or lower network.scale."),
@@ -69,23 +70,23 @@ _CURES = {
     "update": ("formats.weight", "Take a smaller learning_rate, or give formats.weight more integer bits."),
     "weight": ("formats.weight", "Give formats.weight more integer bits, or take a smaller network.scale or learning_rate."),
 }
-"""The key to blame for saturations of a kind, and what to try; a state variable of the optimiser states its key itself."""
+"""Key that causes saturations of a kind, and the remedy. State variables of the optimiser are not listed; they name their own keys."""
 
 
 @dataclass(frozen=True)
 class Finding(Result):
-    """Something that stands in the way of learning.
+    """One cause that prevents learning, and its remedy.
 
     Attributes
     ----------
     what : str
-        "amplitude", "integration time", "learning rate", "format" or "network".
+        Kind of the cause: "amplitude", "integration time", "learning rate", "format" or "network".
     key : str
-        Of the design file.
+        Dotted key of the design file that causes it.
     said : str
-        What was measured, and what it means.
+        The measurement and its meaning, as a clause.
     remedy : str
-        Suggested change of the design file, in a sentence.
+        Suggested change of the design file, as a sentence.
     """
 
     what: str
@@ -96,35 +97,35 @@ class Finding(Result):
 
 @dataclass(frozen=True)
 class Diagnosis(Result):
-    """What was measured of a design, and what is wrong with it.
+    """Measurements of a design at its initial parameters, and the causes that prevent it from learning.
 
     Attributes
     ----------
     design, source : str
-        Name of the design; origin of its data and how they are split, in a sentence.
+        Name of the design, and a sentence on the origin of its data and their split.
     quantities, perturbations : int
-        D; perturbations in one update.
+        Number of perturbed quantities D, and number K of perturbations in one update.
     cosine, cosine_expected : float
-        Mean cosine of G, as an update uses it, to the true gradient of the samples it saw; and √(K/(K + D − 1)), which holds for a
-        single sample. NaN where there is no gradient.
+        Mean cosine of G, as an update uses it, to the true gradient of the same samples; and √(K/(K + D − 1)), its expectation for a
+        single sample. The former is NaN where there is no true gradient.
     signal, noise : float
-        Root mean square of the part of C̃ that is odd in Δ; of what is not in the ideal C̃: noise of devices, and number formats.
+        Root mean square of the part of C̃ that is odd in Δ, and of the error of C̃ by device noise and number formats.
     curvature : float
-        Even part of C̃ over its odd part.
+        Root mean square of the even part of C̃, divided by that of the odd part.
     gain, loss : float
-        What an update takes off the mean cost by slope, and puts on it by curvature and noise; means.
+        Mean decrease of the mean cost by the slope of an update, and mean increase by its curvature and noise.
     saturations : dict of str to float
         Share of casts that saturated, by kind; empty without a fixed model.
     changed : float
-        Share of written parameters that got another value in the fixed model; NaN without one.
+        Share of the fixed model's parameter writes that changed the parameter; NaN without a fixed model.
     kind : Kind
-        How answers are judged; in JSON its name, with the ``baseline`` of its measures.
+        Kind of task, which judges the answers; in JSON its name, with the ``baseline`` of its measures.
     steps : int
-        Steps that the fixed model ran; 0 without one.
+        Number of steps that the fixed model ran; 0 without one.
     scores : dict of str to float
-        The measures of the fixed model after these steps; empty without one.
+        Measures of the fixed model after these steps, by name; empty without one.
     findings : tuple of Finding
-        What is wrong, the likeliest cause first; empty if nothing is.
+        Causes that prevent learning, the most likely first; empty if none was found.
     """
 
     design: str
@@ -148,21 +149,21 @@ class Diagnosis(Result):
     ALSO = ("good", "signal_to_noise")
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "result", and "findings"."""
+        """Return the tables "result", which has one row, and "findings", with one row per finding."""
         return {**super().tables(), "findings": [finding.to_json() for finding in self.findings]}
 
     def to_json(self) -> dict:
-        """Its fields as plain data, the kind of task by its name and its baseline."""
+        """Return the fields as plain data, with the name and the baseline of the kind of task in place of the kind."""
         return {**super().to_json(), "kind": self.kind.name, "baseline": plain(self.kind.baseline)}
 
     @property
     def good(self) -> bool:
-        """Whether nothing was found."""
+        """Whether there are no findings."""
         return not self.findings
 
     @property
     def signal_to_noise(self) -> float:
-        """Signal over noise; NaN if there is no noise."""
+        """Signal divided by noise; NaN if there is no noise."""
         return self.signal / self.noise if self.noise else math.nan
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -199,7 +200,7 @@ class Diagnosis(Result):
 
 
 def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: Progress | None = None) -> Diagnosis:
-    """Measure what stands in the way of learning, at the initial parameters, and say what to try; write diagnose.json.
+    """Measure at the initial parameters what prevents a design from learning, suggest remedies, and write diagnose.json.
 
     Parameters
     ----------
@@ -208,7 +209,12 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: 
     out : path or None
         Directory that diagnose.json is written to; None takes mgd-hw-out/DESIGN.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives status messages and the progress of long tasks; None discards them.
+
+    Raises
+    ------
+    Refusal
+        If the samples cannot be loaded, or the directory cannot be written to.
     """
     design = read(design)
     directory = results_directory(out, design.name)
@@ -219,7 +225,7 @@ def diagnose(design: str | Path | Design, *, out: Path | None = None, progress: 
 
 
 def diagnosis_of(design: Design, data: Data, progress: Progress | None = None) -> Diagnosis:
-    """Measure what the design would do with these samples, and say what is wrong."""
+    """Measure a design on these samples, and return the measurements with the findings; see :func:`diagnose`."""
     progress = progress or NullProgress()
     samples = data.train.take(data.order.indices(0, min(SAMPLES, len(data.train))))
     raw = quantise_parameters(design.spec, initial_parameters(design.spec)) if design.float_only.architecture == "dense" else None
@@ -263,7 +269,7 @@ def diagnosis_of(design: Design, data: Data, progress: Progress | None = None) -
 
 
 def _perturbations(machine: Learner) -> int:
-    """Perturbations that one update is the sum of."""
+    """Return the number of perturbations whose estimates one update sums."""
     repeats = getattr(machine.estimator, "repeats", 1)
     return max(1, machine.update_period // machine.perturbation_period) * machine.batch * repeats
 
@@ -272,7 +278,7 @@ def _perturbations(machine: Learner) -> int:
 
 
 def _odd_and_even(machine: Learner, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
-    """Root mean square of the odd part of C̃ at +Δ, and the even part over it."""
+    """Return the root mean square of the odd part of C̃ at +Δ, and the ratio of the even part's to it."""
     more: Any = {"repeats": 1, "apart": False} | ({"groups": None} if hasattr(machine.estimator, "groups") else {})
     x, t = samples.inputs.astype(np.float64), samples.targets.astype(np.float64)
     sides = [
@@ -285,13 +291,13 @@ def _odd_and_even(machine: Learner, theta: np.ndarray, samples: Samples) -> tupl
 
 
 def _noise_of_devices(design: Design, machine: Learner) -> float:
-    """Of a difference of two costs of a sample, as compared with its odd part at +Δ."""
+    """Return the standard deviation of C̃ by the noise of two cost measurements, on the scale of its odd part at +Δ."""
     sigma = dict(design.float_only.device).get("cost_noise", 0.0)
     return sigma * math.sqrt(2.0) / (2 if design.spec.two_sided else 1)
 
 
 def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) -> float:
-    """Root mean square of what formats change of C̃, by the fixed and the float model with the same signs."""
+    """Return the root mean square of the error of C̃ by number formats: fixed less float model, with the same signs."""
     from python_ref.fixed import cost
     from python_ref.fixed import network as fixed
     from python_ref.fixed.perturbation import SignSource
@@ -302,20 +308,27 @@ def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) 
     theta, source = spec.formats.weight.to_real(raw), SignSource(spec)
     x_raw, t_raw = quantise(spec, samples)
     x, t = spec.formats.input.to_real(x_raw), spec.formats.activation.to_real(t_raw)
-    delta, n_out, off = 2.0**spec.perturbation.amplitude_log2, spec.network.n_out, []
+    delta, n_out, errors = 2.0**spec.perturbation.amplitude_log2, spec.network.n_out, []
     for number in range(min(len(x), 64)):
         s = source.signs(number)
-        found = []
+        sides = []
         for direction in (1, -1 if spec.two_sided else 0):
             _, y, _ = fixed.forward(spec, raw, x_raw[number], sign=s, direction=direction)
             (ideal,) = of_design.costs(spec, theta, x[[number]], t[[number]], direction * delta * s)
-            found.append(spec.cost_format.to_real(cost.cost(y[-n_out:], t_raw[number])) - ideal)
-        off.append(float(found[0] - found[1]) / (2 if spec.two_sided else 1))
-    return float(np.sqrt(np.mean(np.square(off))))
+            sides.append(spec.cost_format.to_real(cost.cost(y[-n_out:], t_raw[number])) - ideal)
+        errors.append(float(sides[0] - sides[1]) / (2 if spec.two_sided else 1))
+    return float(np.sqrt(np.mean(np.square(errors))))
 
 
 def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: np.ndarray, data: Data) -> dict[str, float]:
-    """What updates at θ do to the mean cost of the samples they are made of and of others; none is kept."""
+    """Compute updates at θ, and measure their effect on the mean cost of the training samples; θ itself does not change.
+
+    Returns
+    -------
+    dict of str to float
+        "cosine", "gain" and "loss" as in :class:`Diagnosis`; "before", the mean cost at θ; and "reach", the share of it by which all
+        updates of a run would lower the cost if each had this gain.
+    """
     from python_ref.floating import devices
     from python_ref.floating.estimators import Exact
 
@@ -353,7 +366,7 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
             total = normalised(total / period, period, machine.estimator.quantities)
         move, memory = machine.optimizer.step(memory, total, update, rate)
         if update < UPDATES // 2 and memory:
-            continue  # what an optimiser keeps has to settle
+            continue  # the state of the optimiser has to settle first
         with np.errstate(all="ignore"):
             after = float(problem.costs(theta - move, x_all, t_all).mean())
         slope = float(overall @ move) if overall is not None else before - after
@@ -373,7 +386,7 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
 
 @dataclass(frozen=True)
 class _FixedRun:
-    """What a short run of the fixed model shows; see :class:`Diagnosis`."""
+    """Results of a short run of the fixed model; see :class:`Diagnosis`. ``failure`` is "" unless the run failed."""
 
     steps: int
     saturations: dict[str, float]
@@ -383,7 +396,7 @@ class _FixedRun:
 
 
 def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
-    """Run the fixed model for some steps."""
+    """Run the fixed model for at least :data:`FIXED_STEPS` steps, and judge it."""
     from python_ref.fixed.fast import train
     from python_ref.fixed.machine import initial_state
 
@@ -402,7 +415,7 @@ def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
 
 
 def _judge(design: Design, found: Diagnosis, tried: dict[str, float], failure: str) -> list[Finding]:
-    """What is wrong, causes before what follows from them: a run that diverges saturates everything."""
+    """Return all findings, causes before their effects: a learning rate that diverges comes before the saturations that result."""
     rate = _judge_rate(design, found, tried) if found.signal and math.isfinite(found.curvature) else []
     formats = _judge_formats(design, found)
     diverges = found.loss > max(found.gain, 0.0)
@@ -414,6 +427,7 @@ def _judge(design: Design, found: Diagnosis, tried: dict[str, float], failure: s
 
 
 def _judge_amplitude(design: Design, found: Diagnosis) -> list[Finding]:
+    """Return the findings on C̃: it is zero, mostly curvature, or buried in noise."""
     log2, key = design.spec.perturbation.amplitude_log2, "perturbation.amplitude"
     if not found.signal:
         said = f"C̃ is zero whatever is perturbed by 2^{log2}: no perturbation reaches the cost"
@@ -432,7 +446,7 @@ def _judge_amplitude(design: Design, found: Diagnosis) -> list[Finding]:
 
 
 def _buried(design: Design, found: Diagnosis) -> Finding:
-    """C̃ is below the noise: a larger amplitude lifts it, as far as it stays a slope; else only a longer mean does."""
+    """Return the finding on a C̃ below the noise. The remedy is a larger amplitude, or a longer mean if curvature limits the amplitude."""
     log2, period = design.spec.perturbation.amplitude_log2, design.spec.schedule.update_period
     up = math.ceil(math.log2(3 * BURIED / found.signal_to_noise))
     room = math.floor(math.log2(CURVED / found.curvature)) if found.curvature else 40
@@ -451,6 +465,7 @@ def _buried(design: Design, found: Diagnosis) -> Finding:
 
 
 def _judge_formats(design: Design, found: Diagnosis) -> list[Finding]:
+    """Return the findings on number formats: values that saturate, and updates that round to nothing."""
     findings = []
     state = {
         variable.name: (variable.key, f"Give {variable.key} more integer bits, or take a smaller learning_rate.")
@@ -475,16 +490,18 @@ def _judge_formats(design: Design, found: Diagnosis) -> list[Finding]:
 
 
 def _judge_rate(design: Design, found: Diagnosis, tried: dict[str, float]) -> list[Finding]:
+    """Return the finding on a learning rate that is too large or too small, if it is either."""
     log2, key = design.spec.schedule.rate_at(0), "schedule.learning_rate"
     if found.loss > max(found.gain, 0.0) and found.loss > 1e-12:
         ratio = found.loss / found.gain if found.gain > 0 else math.inf
         down = min(12, max(1, math.ceil(math.log2(ratio)) + 1)) if math.isfinite(ratio) else 6
-        trade = f"an update takes {found.gain:.2g} off the mean cost by slope, and puts {found.loss:.2g} on it by curvature and noise"
+        trade = f"an update lowers the mean cost by {found.gain:.2g} by slope, and raises it by {found.loss:.2g} by curvature and noise"
         remedy = f"Take learning_rate = {log2 - down}; or a longer update_period, with a lower rate, for fewer and better updates."
         return [Finding("learning rate", key, f"the learning rate 2^{log2} is too large: {trade}", remedy)]
     if tried["reach"] < 0.2 and found.loss < found.gain / 8:
         up = min(30, max(1, math.floor(math.log2(min(found.gain / max(found.loss, 1e-300), 2.0**32) / 4))))
-        share = f"{100 * max(tried['reach'], 0):.2g} % off the cost"
-        said = f"the learning rate 2^{log2} is too small: at the first slope, {design.compare.steps:,} steps (compare.steps) take {share}"
+        share = f"{100 * max(tried['reach'], 0):.2g} %"
+        steps = f"{design.compare.steps:,} steps (compare.steps)"
+        said = f"the learning rate 2^{log2} is too small: at the initial slope, {steps} lower the cost by {share}"
         return [Finding("learning rate", key, said, f"Take learning_rate = {log2 + up}, or more steps.")]
     return []

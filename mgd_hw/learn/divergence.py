@@ -1,4 +1,4 @@
-"""Runs that say nothing: those that diverged, and those whose numbers saturated throughout."""
+"""Detection of failed runs: those that diverged, and those whose numbers saturated throughout."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 __all__ = ["constant_cost", "failure", "layer_shares", "saturation_shares"]
 
 DIVERGED = 10.0
-"""A run diverged if its cost ends above where it started, and above this many times the cost of a constant answer."""
+"""A run has diverged if its final cost exceeds the initial cost, and this many times the cost of a constant answer."""
 SATURATED = 0.5
-"""Share of the casts of one kind that saturate in a run whose numbers say nothing."""
+"""Share of the casts of one kind above whose saturation a run has failed."""
 STUCK = 0.9
-"""Share of a layer's activations that saturate at the end of a run whose numbers say nothing."""
+"""Share of a layer's activations above whose saturation at the end a run has failed."""
 
 
 def failure(data: Data, cost: float, start: float, shares: Mapping[str, float] | None = None) -> str:
-    """Why a run says nothing, as a clause; "" where it does.
+    """Return the reason why a run has failed, as a clause; "" if it has not.
 
     Parameters
     ----------
     data : Data
-        What it was trained with.
-    cost : float
-        Mean of C/n_out over the judged samples, at the end.
-    start : float
-        The same at the start.
+        Samples that the run was trained on and is judged by.
+    cost, start : float
+        Mean of C/n_out over the judged samples at the end and at the start of the run.
     shares : dict of str to float, or None
-        Share of its casts that saturated, by their kind, and of the activations of each layer at the end; None for real numbers.
+        Share of casts that saturated, by their kind, and share of the activations of each layer that saturate at the end, by the name
+        of the layer; None for real numbers.
     """
     if not math.isfinite(cost):
-        return "its cost is not a finite number any more"
+        return "its cost is no longer a finite number"
     for kind, share in (shares or {}).items():
         if kind in SATURATION_KINDS and share > SATURATED:
             return f"{100 * share:.0f} % of its casts of the kind {kind} saturated"
@@ -47,13 +46,13 @@ def failure(data: Data, cost: float, start: float, shares: Mapping[str, float] |
 
 
 def constant_cost(data: Data) -> float:
-    """Mean of C/n_out over the judged samples of the constant answer that is best over the training samples."""
+    """Return the mean of C/n_out over the judged samples, of the constant answer that is best on the training samples."""
     mean = data.train.targets.mean(axis=0, dtype=np.float64)
     return float(np.square(data.test.targets - mean).mean())
 
 
 def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations: int) -> dict[str, float]:
-    """Share of the casts of each kind that saturated in a run of the fixed model.
+    """Return the share of the casts of each kind that saturated in a run of the fixed model.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations
     counters : dict of str to int
         The counters of the run, by name (:data:`python_ref.spec.probes.COUNTERS`).
     evaluations : int
-        Passes of one sample through the network.
+        Number of passes of one sample through the network.
     """
     parameters, steps = spec.network.n_parameters, counters["steps"]
     casts = {"activation": evaluations * spec.network.n_neurons, "cost_change": steps}
@@ -72,5 +71,5 @@ def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations
 
 
 def layer_shares(outside: np.ndarray) -> dict[str, float]:
-    """Share of the activations of each layer that saturate (float64, shape (layers,)), by the name of the layer."""
+    """Return the share of each layer's activations that saturate, by the name of the layer, from an array of shape (layers,)."""
     return {f"layer {number}": float(share) for number, share in enumerate(outside, 1)}

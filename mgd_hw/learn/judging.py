@@ -1,4 +1,4 @@
-"""The fixed model at given parameters, judged on the samples that a design is judged by."""
+"""Evaluation of the unperturbed fixed model on the samples that a design is judged by."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Judgement", "judge_fixed"]
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """How the unperturbed fixed model answers.
+    """Outputs, cost and saturation of the unperturbed fixed model on the judged samples.
 
     Attributes
     ----------
     answers : array of float64, shape (n, n_out)
-        Outputs to the judged samples, in their order.
+        Outputs for the judged samples, in their order.
     cost : float
         Mean of C/n_out over these samples.
     saturated : dict of str to float
@@ -34,7 +34,7 @@ class Judgement:
 
 
 def judge_fixed(spec: DesignSpec, parameters: np.ndarray, data: Data) -> Judgement:
-    """Pass the judged samples of ``data`` once through the fixed model at raw parameters (int64, shape (P,))."""
+    """Evaluate the fixed model at raw parameters (int64, shape (P,)) on the judged samples of ``data``."""
     from python_ref.fixed.fast import measures, outputs
 
     inputs, targets = quantise(spec, data.test)

@@ -1,4 +1,4 @@
-"""Runs of the float side: MGD of designs that no hardware does, and back-propagation of any design's network and cost."""
+"""Training runs of the float model: MGD of designs that have no hardware, and back-propagation of any design's network and cost."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["baseline_options", "train_backprop", "train_mgd"]
 
 JUDGED = 250
-"""Samples that a forward pass outside judges at once."""
+"""Largest number of samples in one request for costs to an external forward pass."""
 
 FEWEST = 10
-"""Records of a run, if judging more often would take longer than learning."""
+"""Least number of records of a run, even if judging then takes longer than learning."""
 
 
 def _judge(design: Design, problem: Measurable, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
-    """Accuracy, NaN of a forward pass outside, which tells none; and mean cost."""
+    """Return the accuracy, which is NaN for an external forward pass, and the mean cost over the samples."""
     from python_ref.floating.learner import evaluate
 
     if design.float_only.external is None:
@@ -50,12 +50,30 @@ def _finished(
     counts: tuple[int, int],
     curve: dict[str, np.ndarray],
 ) -> Training:
-    """A finished run, judged; ``counts`` are its evaluations and writes."""
+    """Judge a finished run, and return its result.
+
+    Parameters
+    ----------
+    design, data : Design, Data
+        The design, and the samples that the run was trained on and is judged by.
+    theta : array, shape (P,)
+        Final parameters in canonical order.
+    start : float
+        Mean of C/n_out before the run, by which a divergence is recognised.
+    seed : int
+        Seed of the run, which the result names.
+    seconds : float
+        Wall-clock time of the run, in seconds.
+    counts : (int, int)
+        Number of samples propagated forward, and number of parameter values written.
+    curve : dict of str to array
+        Learning curve; its last cost is that of the result.
+    """
     verdict: Verdict = {"scores": {}, "confusion": None, "constant": ""}
     if design.float_only.external is None:
         from python_ref.floating.learner import outputs
 
-        with np.errstate(all="ignore"):  # the cost of a run that diverged shows it
+        with np.errstate(all="ignore"):  # a run that diverged is recognised by its cost
             verdict = data.kind.verdict(outputs(network(design), theta, data.test.inputs))
     cost, (evaluations, writes) = float(curve["cost"][-1]), counts
     return Training(
@@ -72,7 +90,7 @@ def _finished(
 
 
 def _reported(design: Design, cost: float) -> float:
-    """C/n of a squared error, as everywhere; any other cost as it is."""
+    """Return the cost as results report it: a squared error divided by the number of outputs, any other cost unchanged."""
     squared = design.float_only.cost == "squared-error" and design.float_only.external is None
     return cost / design.spec.network.n_out if squared else cost
 
@@ -80,29 +98,30 @@ def _reported(design: Design, cost: float) -> float:
 def train_mgd(
     design: Design, data: Data, seed: int, order: SampleOrder, steps: int, raw: np.ndarray | None, progress: FractionCallback
 ) -> Training:
-    """MGD, judged a number of times on the way.
+    """Train a design's float model by MGD, and judge it repeatedly during the run.
 
     Parameters
     ----------
     design, data : Design, Data
         Design to train, and the samples that it is trained on and judged by.
     seed : int
-        Of parameters and signs.
+        Seed of the parameters and the signs.
     order : SampleOrder
-        Of the training samples.
+        Order in which the training samples are used.
     steps : int
-        Steps; each takes ``learning.batch`` samples.
+        Number of training steps, each on ``learning.batch`` samples.
     raw : array of int64, shape (P,), or None
-        Where a dense network starts.
+        Initial parameters of a dense network as raw integers; None draws them from the seed, as
+        for any other network.
     progress : callable
-        Told of the part that is done.
+        Function that is called with the completed share of the run.
     """
     theta, begun = start(design, seed, raw), time.perf_counter()
     inputs, targets = (table.astype(theta.dtype) for table in (data.train.inputs, data.train.targets))
     batch, period, rows = design.float_only.batch, design.spec.schedule.sample_period, list[tuple[int, int, float, float]]()
     records = max(FEWEST, min(RECORDS, steps * batch // max(1, len(data.test))))
     every, x, y = max(1, steps // records), np.empty(0), np.empty(0)
-    with opened(design) as problem, np.errstate(all="ignore"):  # a run that diverges is told of by its cost
+    with opened(design) as problem, np.errstate(all="ignore"):  # a run that diverges is recognised by its cost
         machine = _machine(design, problem, steps, seed, theta)
         first = _judge(design, problem, theta, data.test.take(np.arange(min(JUDGED, len(data.test)))))[1]
         for done in range(steps):
@@ -122,7 +141,7 @@ def train_mgd(
 
 
 class _Machine(Protocol):
-    """Something that learns, a step at a time."""
+    """Interface to a learner that trains one step at a time."""
 
     theta: np.ndarray
     evaluations: int
@@ -132,7 +151,7 @@ class _Machine(Protocol):
 
 
 class _Discrete:
-    """The learner of a design."""
+    """Learner of a design in its discrete form."""
 
     def __init__(self, design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> None:
         from python_ref.floating.learner import initial_state
@@ -149,7 +168,7 @@ class _Discrete:
 
 
 class _Analog:
-    """The analog form of a design: a measurement and a write of every parameter in each step."""
+    """Learner of a design in its analog form, which measures the cost and writes every parameter in each step."""
 
     def __init__(self, design: Design, problem: Measurable, seed: int, theta: np.ndarray) -> None:
         from python_ref.floating.analog import initial_state
@@ -167,13 +186,14 @@ class _Analog:
 
 
 def _machine(design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> _Machine:
+    """Return the learner of a design's form, at the parameters ``theta``."""
     if design.float_only.form == "analog":
         return _Analog(design, problem, seed, theta)
     return _Discrete(design, problem, steps, seed, theta)
 
 
 def baseline_options(design: Design) -> Options:
-    """How the design file says that back-propagation is trained."""
+    """Return the settings of back-propagation in the design file."""
     from python_ref.floating.backpropagation import Options
     from python_ref.floating.optimizers import Adam
 
@@ -182,7 +202,7 @@ def baseline_options(design: Design) -> Options:
 
 
 def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None, progress: FractionCallback) -> Training:
-    """Back-propagation of a design's network and cost, judged a number of times on the way; parameters as for :func:`train_mgd`."""
+    """Train a design's network by back-propagation, and judge it repeatedly during the run; parameters as for :func:`train_mgd`."""
     from python_ref.floating.backpropagation import train
     from python_ref.floating.passes import Measured
 

@@ -1,4 +1,4 @@
-"""Parameters as files: npz with layer1.weight (n_out, n_in), layer1.bias (n_out), layer2.weight, … in real numbers."""
+"""Files of parameters: npz archives with layer1.weight (n_out, n_in), layer1.bias (n_out), layer2.weight, … as real numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,24 @@ __all__ = ["read_parameters", "write_parameters"]
 
 
 def write_parameters(spec: DesignSpec, values: np.ndarray, path: Path, option: str = "--save") -> None:
-    """Write real parameters (float64, shape (P,), canonical order)."""
+    """Write real parameters to an npz file.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design whose network has these parameters.
+    values : array of float64, shape (P,)
+        Parameters in canonical order, as real numbers.
+    path : Path
+        Path of the file, which replaces an older one.
+    option : str
+        Option of the command line that error messages name.
+
+    Raises
+    ------
+    Refusal
+        If the file cannot be written.
+    """
     arrays: dict[str, np.ndarray] = {}
     for number, (weight, bias) in enumerate(split_parameters(spec, values), 1):
         arrays |= {f"layer{number}.weight": weight, f"layer{number}.bias": bias}
@@ -28,12 +45,12 @@ def write_parameters(spec: DesignSpec, values: np.ndarray, path: Path, option: s
 
 
 def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np.ndarray:
-    """Real parameters (float64, shape (P,), canonical order) from a file.
+    """Read real parameters from an npz file (float64, shape (P,), canonical order).
 
     Raises
     ------
     Refusal
-        If the file is not there, or not of this network.
+        If the file cannot be read, or its arrays are not those of this network.
     """
 
     def wrong(reason: str) -> Refusal:
@@ -50,8 +67,8 @@ def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np
             found = {name: arrays[name] for name in wanted if name in arrays.files}
             extra = sorted(name for name in arrays.files if name.startswith("layer") and name not in wanted)
     except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
-        raise wrong(f"it cannot be read as npz ({said})") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
+        raise wrong(f"it cannot be read as npz ({reason})") from None
     for name, shape in wanted.items():
         if name not in found:
             raise wrong(f"it lacks {name}")

@@ -1,4 +1,4 @@
-"""What the numbers of a run look like: values against what their formats can hold, and the gradient's direction over time."""
+"""Profile of the numbers in a run: the values compared with the ranges of their formats, and the direction of the gradient over time."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
 __all__ = ["Direction", "NumericProfile", "Values", "profile_numbers", "values_of"]
 
 POINTS = 10
-"""Moments of a run that are looked at, beside its start."""
+"""Number of moments of a run at which values are observed, in addition to its start."""
 WINDOW = 32
-"""Steps that are looked at from each moment on."""
+"""Number of consecutive steps that are observed from each moment."""
 
 
 @dataclass(frozen=True)
 class Values(Result):
-    """Values of one kind, against their format.
+    """Statistics of the values of one kind, compared with the range of their format.
 
     Attributes
     ----------
     name, key : str
-        What they are; the key of the design file that chooses the format, "" where it follows from others.
+        Description of the kind, and the key of the design file that chooses the format; the latter is "" if the format is derived.
     format : str
         Number format, as a design file writes it.
     count, zero : int
-        Values looked at; those that are 0.
+        Number of values observed, and number of those that are 0.
     least, greatest : float
         Smallest and largest value that occurred.
     lowest, highest, resolution : float
-        Of the format: its range, and its last place.
+        Smallest and largest value of the format, and its last place.
     leading : tuple of int
-        Values by the place of the highest bit of their magnitude, lowest place first.
+        Histogram of the values by the position of the highest bit of their magnitude, lowest position first.
     idle_high, idle_low : int
-        Highest bits, below the sign, that only ever repeated it (or, unsigned, were 0); lowest bits that were always 0.
+        Number of high bits below the sign that always equalled it (0 if unsigned), and number of low bits that were always 0.
     at_limits : int
-        Values that are the lowest (if signed) or the highest.
+        Number of values equal to the largest value of the format, or to the smallest if it is signed.
     saturated : int or None
-        Casts into it, in the whole run, that did not fit; None where none are counted, since it is exact.
+        Number of casts into the format that saturated in the whole run; None where casts are exact and none are counted.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Values(Result):
     saturated: int | None = None
 
     def plot(self) -> Figure:
-        """How large values are, in powers of two, against what their format holds."""
+        """Draw a histogram of the magnitudes in powers of two, with the unused bits of the format."""
         bits, first = len(self.leading), round(math.log2(self.resolution))
         places = first + np.arange(bits)
         shares = 100.0 * np.array(self.leading) / max(1, self.count)
@@ -102,14 +102,14 @@ class Values(Result):
 
 @dataclass(frozen=True)
 class Direction(Result):
-    """How well the mean of gradient estimates points along the true gradient, at one moment of a run.
+    """Cosine between the mean of gradient estimates and the true gradient, at one moment of a run.
 
     Attributes
     ----------
     step : int
         Number of training steps completed before this moment.
     cosine_float, cosine_fixed : float
-        Of estimates in real numbers, and in the hardware's; NaN where there is no gradient.
+        Cosine of estimates in real numbers, and in the hardware's numbers; NaN where a gradient is zero.
     """
 
     step: int
@@ -119,24 +119,24 @@ class Direction(Result):
 
 @dataclass(frozen=True)
 class NumericProfile(Result):
-    """What was seen of one run of the fixed model.
+    """Statistics of the numbers in one run of the fixed model.
 
     Attributes
     ----------
     design, digest : str
-        Name of the design, digest of its structure.
+        Name of the design, and digest of its structure.
     seed, steps : int
         Seed of the run, and the number of its training steps.
     moments : tuple of int
-        Steps from which on ``window`` steps were looked at.
+        Number of steps completed at each moment, from which the next ``window`` steps were observed.
     window : int
-        Number of consecutive training steps observed from each moment on.
+        Number of consecutive training steps observed from each moment.
     values : tuple of Values
-        Statistics of what was observed, one entry per kind of value.
+        Statistics of the observed values, one entry per kind of value.
     directions : tuple of Direction
-        Over time; empty where there is no gradient.
+        Direction of the gradient estimates at each moment; empty where there is no true gradient.
     estimates, quantities : int
-        Estimates in each mean; perturbed quantities.
+        Number of estimates in each mean, and number of perturbed quantities.
     """
 
     design: str
@@ -151,11 +151,11 @@ class NumericProfile(Result):
     quantities: int
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "values", by kind; "directions", over time."""
+        """Return the tables "values", one row per kind of value, and "directions", one row per moment."""
         return {"values": [each.rows()[0] for each in self.values], "directions": [each.to_json() for each in self.directions]}
 
     def plot(self) -> Figure:
-        """The cosine of the mean gradient estimate to the true gradient, over the steps of a run."""
+        """Draw the cosine of the mean gradient estimate to the true gradient over the steps of the run."""
         with figures.style():
             figure = figures.empty_figure(figures.COLUMN, 3.0)
             axes = figures.plain_axes(figure, xlabel="steps", ylabel="cosine to the true gradient", title="Direction of the gradient")
@@ -173,7 +173,7 @@ class NumericProfile(Result):
 
 
 class _Gatherer:
-    """Counts values of one kind as they come.
+    """Accumulator of the statistics of one kind of value.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class _Gatherer:
         self.leading = np.zeros(max(1, format.width - format.signed), dtype=np.int64)
 
     def take(self, raw: np.ndarray) -> None:
-        """Raw values of any shape."""
+        """Add raw values, an array of any shape."""
         raw, form = np.asarray(raw, dtype=np.int64).ravel(), self.format
         if not len(raw):
             return
@@ -202,7 +202,7 @@ class _Gatherer:
         self.leading += np.bincount(np.minimum(places, len(self.leading) - 1), minlength=len(self.leading))
 
     def values(self, name: str, key: str, saturated: int | None) -> Values:
-        """What was gathered."""
+        """Return the statistics of all values added so far."""
         form, last = self.format, 2.0**-self.format.fraction_bits
         low = (self.ones & -self.ones).bit_length() - 1 if self.ones else len(self.leading)
         return Values(
@@ -212,7 +212,7 @@ class _Gatherer:
 
 
 def values_of(raw: np.ndarray, format: Fixed, name: str = "", key: str = "") -> Values:
-    """Raw values of one format, as :class:`Values`."""
+    """Return the statistics of an array of raw values of one format."""
     gatherer = _Gatherer(format)
     gatherer.take(raw)
     return gatherer.values(name, key, None)
@@ -228,16 +228,16 @@ _KINDS: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
     "broadcast": ("updates u before their sign", "formats.weight", ("broadcast",)),
     "gradient": ("sums of gradients G", "formats.gradient", ("broadcast", "gradient")),
 }
-"""By observable: what its values are, the key of their format, and the saturations that are counted of it; in the order of a step."""
+"""Description, key of the format, and counted kinds of saturation of each observable, in the order in which a step computes them."""
 
 
 def _kinds(spec: DesignSpec) -> dict[str, tuple[str, str, tuple[str, ...] | None]]:
-    """The rows of :data:`_KINDS`, and a row for each state variable of the optimiser."""
+    """Return the rows of :data:`_KINDS`, and a row for each state variable of the optimiser."""
     return _KINDS | {each.name: (f"{each.name} {each.symbol}", each.key, (each.name,)) for each in spec.optimizer_state}
 
 
 def _formats(spec: DesignSpec) -> dict[str, Fixed]:
-    """Of what is looked at; pre-activations by layer."""
+    """Return the format of each observed kind of value; pre-activations have one entry per layer."""
     found = {"input": spec.formats.input, "parameter": spec.formats.weight}
     found |= {f"preactivation {number + 1}": spec.preactivation_format(number) for number in range(len(spec.network.layers))}
     found |= {"activation": spec.formats.activation, "cost": spec.cost_format, "cost_change": spec.cost_change_format}
@@ -246,25 +246,25 @@ def _formats(spec: DesignSpec) -> dict[str, Fixed]:
 
 
 def _take(gatherers: dict[str, _Gatherer], spec: DesignSpec, seen: dict[str, np.ndarray]) -> None:
-    """A block of consecutive steps."""
+    """Add the observables of a block of consecutive steps."""
     layers = np.split(seen["preactivation"], np.cumsum(spec.network.sizes[1:-1]), axis=-1)
     for number, values in enumerate(layers, 1):
         gatherers[f"preactivation {number}"].take(values)
     for name in gatherers.keys() & (_KINDS.keys() - {"input", "parameter"}):
         gatherers[name].take(seen[name])
-    for name in ("parameter", *(variable.name for variable in spec.optimizer_state)):  # they hardly move within a block
+    for name in ("parameter", *(variable.name for variable in spec.optimizer_state)):  # they hardly change within a block
         gatherers[name].take(seen[name][-1])
 
 
 def _moments(steps: int, points: int, window: int) -> list[int]:
-    """Steps of a run, the first and the last among them, and more where it moves faster: at its start."""
+    """Return the moments to observe, from step 0 to the last, spaced geometrically: a run changes fastest at its start."""
     return sorted({0, *np.geomspace(min(4 * window, steps), steps, points).round().astype(int).tolist()})
 
 
 def profile_numbers(
     design: Design, data: Data, *, steps: int, points: int = POINTS, window: int = WINDOW, progress: Progress | None = None
 ) -> NumericProfile:
-    """Train the fixed model once, as ``compare`` does with its first seed, and look at it on the way.
+    """Train the fixed model once, as ``compare`` does with its first seed, and collect statistics of its numbers.
 
     Parameters
     ----------
@@ -275,7 +275,7 @@ def profile_numbers(
     steps : int
         Number of training steps in the run.
     points, window : int
-        Moments to look at, and steps to look at from each on.
+        Number of moments besides the start, and number of steps observed from each.
     progress : Progress or None
         Receives messages about the progress of the run; None discards them.
     """
@@ -283,14 +283,14 @@ def profile_numbers(
     from python_ref.fixed.machine import initial_state
 
     progress = progress or NullProgress()
-    spec = replace(design.spec, hardware=replace(design.spec.hardware, signature=False))  # which takes long, and changes nothing
+    spec = replace(design.spec, hardware=replace(design.spec.hardware, signature=False))  # it takes long, and changes no value
     raw = quantise_parameters(spec, initial_parameters(spec))
     samples, state = quantise(spec, data.train), initial_state(spec, raw)
     gatherers = {name: _Gatherer(format) for name, format in _formats(spec).items()}
     gatherers["input"].take(samples[0])
     directions, found, moments = [], None, list[int]()
     for moment in _moments(steps, points, window):
-        progress.update("Looking at the numbers", moment, steps, f"step {moment:,}")
+        progress.update("Profiling the numbers", moment, steps, f"step {moment:,}")
         if moment > state.steps:
             state = train(spec, state, *samples, data.order, moment - state.steps).state
         moments.append(state.steps)
@@ -311,6 +311,7 @@ def profile_numbers(
 
 
 def _reported(spec: DesignSpec, name: str, gatherer: _Gatherer, counters: dict[str, int]) -> Values:
+    """Return the statistics of one kind with its title, its key, and the saturations that the run counted."""
     kind, _, layer = name.partition(" ")
     title, key, casts = _kinds(spec)[kind]
     saturated = None if casts is None else sum(counters[f"saturated_{cast}"] for cast in casts)

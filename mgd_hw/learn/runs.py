@@ -1,4 +1,4 @@
-"""Runs of a model: one for each seed, their means and intervals, and the differences between two models."""
+"""Results of training runs: one run per seed of a model, their means and intervals, and differences between two models."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from python_ref.spec.design import SATURATION_KINDS
 __all__ = ["MODELS", "RECORDS", "TITLES", "FractionCallback", "Model", "Paired", "Training", "interval", "paired", "with_accuracy"]
 
 MODELS = ("float", "fixed", "backprop")
-"""The models that are compared."""
+"""Names of the models that are compared."""
 TITLES = {"float": "float MGD", "fixed": "fixed MGD", "backprop": "back-propagation"}
-"""What a person reads of each model."""
+"""Titles of the models, as results show them."""
 RECORDS = 50
-"""Points of a learning curve."""
+"""Number of points of a learning curve."""
 
 FractionCallback = Callable[[float], None]
-"""Called with the share of a run that is done, from 0 to 1."""
+"""Function that is called with the completed share of a run, from 0 to 1."""
 
 _T_95 = (
     12.706,
@@ -52,7 +52,7 @@ _T_95 = (
 
 
 def interval(values: np.ndarray) -> float:
-    """Half the width of the 95 % interval of a mean (Student's t); NaN for one value."""
+    """Return half the width of the 95 % confidence interval of a mean (Student's t); NaN for one value."""
     n = len(values)
     if n < 2:
         return math.nan
@@ -62,34 +62,34 @@ def interval(values: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Training(Judged, Result):
-    """One run of one model.
+    """Result of one training run of one model.
 
     Attributes
     ----------
     seed : int
-        Seed of parameters, signs and order.
+        Seed of the parameters, the signs and the order of samples.
     scores : dict of str to float
-        The measures of the kind of task, by name, on the samples that it is judged by, at the end; empty for a forward pass
-        outside, of which only the cost is known.
+        Measures of the kind of task on the judged samples at the end, by name; empty for an external forward pass, which returns only
+        the cost.
     cost : float
-        Mean of C/n_out over these samples, at the end.
+        Mean of C/n_out over the judged samples at the end.
     seconds : float
-        Wall-clock time, in seconds.
+        Wall-clock time of the run, in seconds.
     evaluations, writes : int
-        Samples propagated forward; parameters written.
+        Number of samples propagated forward, and number of parameter values written.
     saturations : dict of str to int
-        Saturated casts by their kind; fixed model only.
+        Number of saturated casts by kind; empty except for the fixed model.
     curve : dict of str to array
-        ``steps`` (of back-propagation, updates), ``evaluations`` and ``cost`` (C/n_out) on the way, and ``accuracy`` of a
-        classification.
+        Learning curve, one array per quantity: ``steps`` (updates, for back-propagation), ``evaluations`` and ``cost`` (C/n_out), and
+        for a classification ``accuracy``.
     parameters : array of float64, shape (P,)
-        Parameters at the end, real, in canonical order.
+        Final parameters in canonical order, as real numbers.
     confusion : array of int64, shape (classes, classes), or None
-        Samples by their class (rows) and the answer (columns); None for a regression.
+        Number of samples by their class (rows) and the network's answer (columns); None for a regression.
     failure : str
-        Why the run says nothing, as a clause: it diverged, or its numbers saturated throughout; "" where it does.
+        Reason why the run failed, as a clause: it diverged, or its numbers saturated throughout; "" if it did not.
     constant : str
-        What the network answers to every sample, as a person reads it; "" where its answers differ.
+        Text of the one answer that the network gives to every sample; "" if its answers differ.
     """
 
     seed: int
@@ -106,7 +106,7 @@ class Training(Judged, Result):
     constant: str = ""
 
     def to_json(self) -> dict:
-        """Its fields as plain data, the scores among them by their names."""
+        """Return the fields as plain data, with each score under its own name."""
         found = super().to_json()
         scores = found.pop("scores")
         return {"seed": found.pop("seed"), **scores, **found, "diverged": self.diverged}
@@ -114,20 +114,20 @@ class Training(Judged, Result):
 
 @dataclass(frozen=True)
 class Model(Result):
-    """All runs of one model.
+    """All training runs of one model, with their statistics over the seeds.
 
     Attributes
     ----------
     runs : tuple of Training
         Finished training runs, one per seed; empty if there are none.
     note : str
-        Why there are none, if there are none.
+        Reason why there are no runs, as a clause; "" if there are some.
     costs : Costs or None
-        Costs of one run; None if there are none.
+        Costs of one run; None if there are no runs.
     kind : Kind or None
-        How it is judged; None if there are no runs.
+            Kind of task, which defines the measures; None if there are no runs.
     until : Until or None
-        What the runs took to the accuracy that was asked for; None if none was asked for, or if there are no runs.
+    Steps, cycles and seconds that the runs took to the requested accuracy; None if none was requested, or if there are no runs.
     """
 
     runs: tuple[Training, ...]
@@ -139,15 +139,15 @@ class Model(Result):
     ALSO = ("cost_mean", "cost_std", "evaluations_mean", "writes_mean", "seconds", "saturations", "diverged", "confusion")
 
     def _of(self, name: str) -> np.ndarray:
-        """A figure of each run; NaN where a run has none."""
+        """Return a measure or another number of each run (float64, shape (runs,)); NaN where a run has none."""
         return np.array([run.scores.get(name, math.nan) if name in MEASURES else getattr(run, name) for run in self.runs], dtype=np.float64)
 
     def mean(self, name: str) -> float:
-        """Mean over seeds of a measure, or of another figure of the runs; NaN without runs."""
+        """Return the mean over seeds of a measure, or of another number of the runs; NaN without runs."""
         return float(self._of(name).mean()) if self.runs else math.nan
 
     def std(self, name: str) -> float:
-        """Standard deviation over seeds (n − 1); 0 for one seed, NaN without runs."""
+        """Return the standard deviation over seeds (n − 1); 0 for one seed, NaN without runs."""
         values = self._of(name)
         if not np.isfinite(values).all() or not len(values):
             return math.nan
@@ -155,7 +155,7 @@ class Model(Result):
             return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
     def interval(self, name: str) -> float:
-        """Half the width of the 95 % interval of the mean; NaN for one seed."""
+        """Return half the width of the 95 % confidence interval of the mean; NaN for one seed."""
         values = self._of(name)
         with np.errstate(all="ignore"):
             return interval(values) if np.isfinite(values).all() else math.nan
@@ -172,12 +172,12 @@ class Model(Result):
 
     @property
     def accuracy_interval(self) -> float:
-        """Half the width of the 95 % interval of the mean accuracy."""
+        """Half the width of the 95 % confidence interval of the mean accuracy."""
         return self.interval("accuracy")
 
     @property
     def cost_mean(self) -> float:
-        """Mean of C/n_out on the samples that it is judged by."""
+        """Mean of C/n_out over the judged samples, and over seeds."""
         return self.mean("cost")
 
     @property
@@ -187,12 +187,12 @@ class Model(Result):
 
     @property
     def evaluations_mean(self) -> float:
-        """Samples propagated forward, per run."""
+        """Mean number of samples that a run propagates forward."""
         return self.mean("evaluations")
 
     @property
     def writes_mean(self) -> float:
-        """Parameters written, per run."""
+        """Mean number of parameter values that a run writes."""
         return self.mean("writes")
 
     @property
@@ -202,23 +202,23 @@ class Model(Result):
 
     @property
     def saturations(self) -> dict[str, int]:
-        """Saturated casts of all runs together, by their kind; empty but for the fixed model."""
+        """Number of saturated casts in all runs together, by kind; empty except for the fixed model."""
         kinds = [kind for kind in SATURATION_KINDS if any(kind in run.saturations for run in self.runs)]
         return {kind: sum(run.saturations[kind] for run in self.runs) for kind in kinds}
 
     @property
     def diverged(self) -> bool:
-        """Whether a run diverged, or saturated throughout."""
+        """Whether any run diverged or saturated throughout."""
         return any(run.diverged for run in self.runs)
 
     @property
     def confusion(self) -> np.ndarray | None:
-        """Samples of all runs together, by their class (rows) and the answer (columns); None where there are no classes."""
+        """Number of samples of all runs together, by class (rows) and answer (columns); None where there are no classes."""
         found = [run.confusion for run in self.runs if run.confusion is not None]
         return np.sum(found, axis=0) if found else None
 
     def to_json(self) -> dict:
-        """Its fields as plain data, and for each measure its mean, standard deviation, interval and baseline."""
+        """Return the fields as plain data, and the mean, standard deviation, interval and baseline of each measure."""
         found = super().to_json()
         found.pop("kind", None)
         figures: dict[str, object] = {}
@@ -231,14 +231,14 @@ class Model(Result):
 
 @dataclass(frozen=True)
 class Paired(Result):
-    """The first measure of the kind of task, of one model less that of another, seed by seed.
+    """Paired difference between two models: the first measure of one, less that of the other with the same seed.
 
     Attributes
     ----------
     mean : float
-        Mean of the differences; NaN where a run diverged.
+        Mean of the differences over seeds; NaN if a run diverged.
     interval : float
-        Half the width of its 95 % interval.
+        Half the width of the 95 % confidence interval of the mean.
     """
 
     mean: float
@@ -246,7 +246,7 @@ class Paired(Result):
 
 
 def paired(left: Model, right: Model) -> Paired:
-    """The differences between two models, seed by seed; NaN where a run of either diverged."""
+    """Return the paired difference of ``left`` less ``right``; NaN if a run of either diverged."""
     if left.kind is None or left.diverged or right.diverged:
         return Paired(math.nan, math.nan)
     name = left.kind.measures[0].name
@@ -256,5 +256,5 @@ def paired(left: Model, right: Model) -> Paired:
 
 
 def with_accuracy(data: Data, accuracy: np.ndarray, curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A learning curve, with the accuracy where there are classes."""
+    """Return a learning curve, with the accuracy added if the task is a classification."""
     return curve | ({"accuracy": accuracy} if data.kind.classes else {})

@@ -472,7 +472,10 @@ def test_doctor() -> None:
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [((), "Everything is there."), (("apycula", "pyserial"), "Everything needed is there; apycula, pyserial only for what stands beside.")],
+    [
+        ((), "Every tool is installed."),
+        (("apycula", "pyserial"), "Every required tool is installed; optional and missing: apycula, pyserial."),
+    ],
 )
 def test_doctor_says_what_is_not_needed(missing: tuple[str, ...], said: str) -> None:
     from mgd_hw.hardware.doctor import Doctor, Tool

@@ -133,7 +133,7 @@ def test_limits_of_divergence() -> None:
     assert failure(data, DIVERGED * 3.0, DIVERGED * 3.0) == "", "it began there: bad, but no worse than before"
     assert failure(data, DIVERGED * 3.0, DIVERGED * 2.9)
     for cost in (np.inf, np.nan):
-        assert failure(data, cost, 0.1) == "its cost is not a finite number any more"
+        assert failure(data, cost, 0.1) == "its cost is no longer a finite number"
     shares = dict.fromkeys(SATURATION_KINDS, SATURATED)
     assert failure(data, 0.1, 0.1, shares) == ""
     assert failure(data, 0.1, 0.1, {**shares, "weight": 0.51}) == "51 % of its casts of the kind weight saturated"
