@@ -125,9 +125,9 @@ class Model(Result):
     costs : Costs or None
         Costs of one run; None if there are no runs.
     kind : Kind or None
-            Kind of task, which defines the measures; None if there are no runs.
+        Kind of task, which defines the measures; None if there are no runs.
     until : Until or None
-    Steps, cycles and seconds that the runs took to the requested accuracy; None if none was requested, or if there are no runs.
+        Steps, cycles and seconds that the runs took to the requested accuracy; None if none was requested, or if there are no runs.
     """
 
     runs: tuple[Training, ...]
