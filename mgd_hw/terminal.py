@@ -1,4 +1,4 @@
-"""What a person sees of a command: progress on standard error, its result on standard output. Rich comes when it is needed."""
+"""Terminal output of the commands: progress on standard error, results on standard output. Rich is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["Terminal", "fail"]
 
 INTERRUPTED = 130
-"""Exit code of a command that was interrupted, as shells have it."""
+"""Exit code of an interrupted command, by the convention of shells."""
 
 
 def fail(problem: BaseException | str, as_json: bool, *, debug: bool = False) -> int:
-    """Tell of a failure: one line on standard error, and with ``as_json`` an object with the key ``error`` on standard output.
+    """Print a failure as one line on standard error, and with ``as_json`` also as an object with the key ``error`` on standard output.
+
+    Parameters
+    ----------
+    problem : exception or str
+        The failure; a refusal has its own message, any other exception is reported as unexpected.
+    as_json : bool
+        Whether to print an object on standard output as well.
+    debug : bool
+        Whether to print the traceback of an unexpected exception.
 
     Returns
     -------
@@ -43,8 +52,9 @@ def fail(problem: BaseException | str, as_json: bool, *, debug: bool = False) ->
         }
         details["remedy"] += advice
     elif isinstance(problem, BaseException):
-        said = " ".join(str(problem).split())[:300]
-        message = f"Unexpected error ({type(problem).__name__}: {said}). Please report it to the project, with what MGD_HW_DEBUG=1 shows."
+        text = " ".join(str(problem).split())[:300]
+        advice = "Please report it to the project, with the output under MGD_HW_DEBUG=1."
+        message = f"Unexpected error ({type(problem).__name__}: {text}). {advice}"
         if debug:
             traceback.print_exception(problem, file=sys.stderr)
     else:
@@ -57,7 +67,7 @@ def fail(problem: BaseException | str, as_json: bool, *, debug: bool = False) ->
 
 @contextmanager
 def _only_ours(active: bool) -> Iterator[None]:
-    """Send what others write to standard output, child processes included, to standard error."""
+    """Redirect standard output to standard error, for child processes too, so that only results reach standard output."""
     try:
         own = sys.stdout.fileno() if active else -1
     except (OSError, ValueError):  # standard output is not a file, as in tests
@@ -77,14 +87,16 @@ def _only_ours(active: bool) -> Iterator[None]:
 
 
 class Terminal:
-    """Show progress, and print a result at the end; used as a context, within which signals interrupt.
+    """Context manager that shows the progress of a command, prints its result, and turns exceptions into a message and an exit code.
+
+    Within the context, every signal that asks the process to end raises KeyboardInterrupt.
 
     Parameters
     ----------
     as_json : bool
-        Print the result as one JSON object.
+        Whether to print the result as one JSON object.
     debug : bool
-        Show the traceback of an unexpected error.
+        Whether to print the traceback of an unexpected error.
     """
 
     def __init__(self, as_json: bool, *, debug: bool = False) -> None:
@@ -119,6 +131,7 @@ class Terminal:
             raise SystemExit(code) from None
 
     def _print(self, result: Result) -> None:
+        """Print a result on standard output."""
         if self.as_json:
             print(json.dumps(result.to_json(), ensure_ascii=False, allow_nan=False), flush=True)
         else:
@@ -128,13 +141,25 @@ class Terminal:
             Console(file=sys.stdout, width=max(60, width), highlight=False).print(result, soft_wrap=True)
 
     def finish(self, result: Result, *, failed: bool = False, interrupted: bool = False, code: int = 0) -> None:
-        """The result, and the exit code that follows from it."""
+        """Set the result that is printed at the end of the context, and the exit code.
+
+        Parameters
+        ----------
+        result : Result
+            Result of the command, printed when the context ends.
+        failed : bool
+            Whether the command ran but its comparison failed; the exit code is then 1.
+        interrupted : bool
+            Whether the command was interrupted and kept part of its results; the exit code is then 130.
+        code : int
+            Exit code otherwise, such as 2 for a missing tool.
+        """
         if interrupted:
             self.status("Interrupted; what was finished is kept.")
         self._result = result, INTERRUPTED if interrupted else 1 if failed else code
 
     def show(self, result: Result) -> None:
-        """A result at once, of a command that goes on; with ``as_json`` still on standard output."""
+        """Print a result immediately, on standard output, while the command continues."""
         self._clear()
         self._guard.__exit__(None, None, None)
         self._print(result)
@@ -143,12 +168,12 @@ class Terminal:
         self._guard.__enter__()
 
     def status(self, text: str) -> None:
-        """A line."""
+        """Print a line on standard error."""
         self._clear()
         print(text, file=sys.stderr, flush=True)
 
     def update(self, task: str, done: float, total: float, note: str = "") -> None:
-        """A line that is written over on a terminal; elsewhere one now and then."""
+        """Show the progress of a task in a line that is overwritten on a terminal; elsewhere, print a line at most every 15 s."""
         now = time.monotonic()
         share = min(1.0, done / total) if total else 1.0
         line = f"{task}: {100 * share:3.0f} %" + (f", {note}" if note else "")
@@ -161,6 +186,7 @@ class Terminal:
             self._last = now
 
     def _clear(self) -> None:
+        """Erase the line of progress."""
         if self._shown:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
             self._shown = ""

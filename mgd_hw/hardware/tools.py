@@ -31,6 +31,6 @@ def verilog_file(path: Path) -> Path:
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise Refusal(f"it cannot be read ({said})", "Name a file of Verilog.", key="--verilog", value=str(path)) from None
+        reason = getattr(error, "strerror", None) or error
+        raise Refusal(f"it cannot be read ({reason})", "Name a file of Verilog.", key="--verilog", value=str(path)) from None
     return path

@@ -67,8 +67,8 @@ def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np
             found = {name: arrays[name] for name in wanted if name in arrays.files}
             extra = sorted(name for name in arrays.files if name.startswith("layer") and name not in wanted)
     except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
-        raise wrong(f"it cannot be read as npz ({said})") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).split("\n")[0]
+        raise wrong(f"it cannot be read as npz ({reason})") from None
     for name, shape in wanted.items():
         if name not in found:
             raise wrong(f"it lacks {name}")

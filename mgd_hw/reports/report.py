@@ -1,4 +1,4 @@
-"""The verb ``report``: all of it done with one design, and shown on one page."""
+"""The verb ``report``: run all verbs that assess a design, and present their results on one page."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["Reported", "report"]
 
 @dataclass(frozen=True)
 class Reported(Result):
-    """A report of one design.
+    """Report on one design.
 
     Attributes
     ----------
     directory : Path
-        Where report.html and report.json are.
+        Directory that holds report.html and report.json.
     chapter : Chapter
         Results that both files of the report present.
     seconds : float
@@ -46,7 +46,7 @@ class Reported(Result):
 
     @property
     def good(self) -> bool:
-        """Whether the core is equal to its model, as far as that was looked at, and no compared run diverged."""
+        """Whether the co-simulation, if there was one, found no difference, and no compared run diverged."""
         return self.chapter.good
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -76,15 +76,21 @@ def report(
     proof : int
         Number of steps that are co-simulated.
     seeds, steps : int or None
-        Runs of the comparison, and steps of each; None takes what the design file says.
+        Number of runs of the comparison, and of steps in each; None takes the design file's.
     target : str
         Name of the part that the core is synthesised for.
     board : str
-        Name of the board for which the seconds of a run are given.
+        Name of the board for which the time of a run is given.
     out : path or None
-        Directory for everything. A bitstream that `mgd-hw build` left in it, or where it leaves them, is shown.
+        Directory for all files; None takes mgd-hw-out/DESIGN. The report includes the latest bitstream of the same design that
+        `mgd-hw build` wrote there or to its default directory.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives status messages and the progress of long tasks; None discards them.
+
+    Raises
+    ------
+    Refusal
+        If the design cannot be built, or one of the verbs refuses it.
     """
     progress, called = progress or NullProgress(), str(design.path if isinstance(design, Design) else design)
     design, began = built(design), time.perf_counter()

@@ -1,4 +1,4 @@
-"""What stands in a report, section by section: sentences, tables and pictures of one design."""
+"""Sections of a report: paragraphs, tables and figures that present the results for one design."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODELS = (("float", "float MGD"), ("fixed", "fixed MGD, the hardware’s bits"),
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph, with words before it that stand out: ``tone`` "good" or "bad"."""
+    """Paragraph, with an emphasised lead-in ``strong`` whose ``tone`` is "good", "bad" or "" for neutral."""
 
     text: str
     strong: str = ""
@@ -37,7 +37,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Code:
-    """Text as it was typed."""
+    """Text in a fixed-width font, such as a file or commands."""
 
     label: str
     text: str
@@ -46,7 +46,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first cell of a row is its head. ``words``: columns are text."""
+    """Table whose first cell of a row is the row's heading; ``words`` is true if its columns hold text."""
 
     caption: str
     columns: tuple[str, ...]
@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG element that stands in a page."""
+    """SVG element of a page, with its caption."""
 
     svg: Markup
     caption: str
@@ -65,7 +65,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Figures:
-    """Pictures side by side; ``wide``: each as wide as the page."""
+    """Pictures side by side, or each as wide as the page if ``wide`` is true."""
 
     pictures: tuple[Picture, ...]
     wide: bool = False
@@ -77,7 +77,7 @@ Block = Paragraph | Code | Table | Figures
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a chapter."""
+    """Section of a chapter, with the identifier that links refer to."""
 
     id: str
     title: str
@@ -88,29 +88,40 @@ class Section:
 
 
 def _missing(value: float | None) -> bool:
+    """Whether a value is None or NaN."""
     return value is None or math.isnan(value)
 
 
 def percent(value: float | None) -> str:
-    """A share."""
+    """Format a share in per cent with two decimals; a dash if it is missing."""
     return "–" if value is None or _missing(value) else f"{100 * value:.2f} %"
 
 
 def number(value: float | None) -> str:
-    """Four digits of it."""
+    """Format a number with four significant digits; a dash if it is missing."""
     return "–" if value is None or _missing(value) else f"{value:,.4g}"
 
 
 def whole(value: float | None) -> str:
-    """A count."""
+    """Format a count, with commas between thousands; a dash if it is missing."""
     return "–" if value is None or _missing(value) else f"{value:,.0f}"
 
 
 def inline(svg: str, identifier: str, title: str, description: str) -> Markup:
-    """A picture as an element of a page: no head, names that no other picture has, words for those who cannot see it."""
+    """Prepare an SVG file for use as an element of a page.
+
+    Parameters
+    ----------
+    svg : str
+        Text of the SVG file; its XML header, metadata and global styles are removed.
+    identifier : str
+        Prefix that makes the identifiers in the picture unique within the page.
+    title, description : str
+        Title and description that assistive technology reads out.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style[^>]*>\*\{[^}]*\}</style>", "", svg)  # of the whole page, as it stands
+    svg = re.sub(r"<style[^>]*>\*\{[^}]*\}</style>", "", svg)  # it would apply to the whole page
     svg = re.sub(r'\s(width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{identifier}-\1"', svg)
     svg = re.sub(r'(href="|url\()#', rf"\1#{identifier}-", svg)
@@ -121,6 +132,7 @@ def inline(svg: str, identifier: str, title: str, description: str) -> Markup:
 
 
 def _picture(figure: Figure, identifier: str, title: str, description: str, caption: str) -> Picture:
+    """Render a figure of matplotlib as a picture of the page; see :func:`inline`."""
     from mgd_hw.common.figures import saved
 
     return Picture(inline(saved(figure, "svg", identifier).decode("utf-8"), identifier, title, description), caption)
@@ -130,7 +142,7 @@ def _picture(figure: Figure, identifier: str, title: str, description: str, capt
 
 
 def sections(chapter: Chapter, identifier: str) -> tuple[Section, ...]:
-    """All that can be said of a chapter; names of elements begin with ``identifier``."""
+    """Return the sections of a chapter for which there are results; identifiers of elements begin with ``identifier``."""
     makers = (
         ("design", "The design", _design),
         ("data", "What does it learn?", _data),
@@ -149,6 +161,7 @@ def sections(chapter: Chapter, identifier: str) -> tuple[Section, ...]:
 
 
 def _design(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the size of the network, the design file, its derived values, and advice."""
     generated = chapter.generated
     manifest = generated.manifest
     sizes = "–".join(map(str, manifest["network"]["sizes"]))
@@ -159,20 +172,21 @@ def _design(chapter: Chapter, identifier: str) -> Iterator[Block]:
     yield Code("the design file", chapter.text)
     if generated.derived:
         rows = tuple((row.key, row.value, row.why) for row in generated.derived)
-        yield Table("What the file leaves out, and what follows from the rest", ("key", "value", "because"), rows, words=True)
+        yield Table("Values that the file leaves out, derived from the others", ("key", "value", "because"), rows, words=True)
     for sentence in generated.advice:
         yield Paragraph(sentence)
 
 
 def _proof(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the result of the co-simulation."""
     found = chapter.cosimulated
     if found is None:
         return
     values = f"{whole(found.observables)} observables × {whole(found.steps)} steps = {whole(found.compared)} values"
     if found.equal:
         text = (
-            f"{values} of the Verilog, simulated with {found.simulator}, and of the model {found.reference}, from traces made by "
-            "separate processes."
+            f"{values} of the Verilog, simulated with {found.simulator}, and of the model {found.reference}, from traces that two "
+            "separate processes recorded."
         )
         yield Paragraph(text, "Equal, bit for bit:", "good")
     else:
@@ -186,6 +200,7 @@ def _proof(chapter: Chapter, identifier: str) -> Iterator[Block]:
 
 
 def _data(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the summary of the samples, and warnings about them."""
     found = chapter.compared.data if chapter.compared else chapter.generated.data
     if found is None:
         return
@@ -196,6 +211,7 @@ def _data(chapter: Chapter, identifier: str) -> Iterator[Block]:
 
 
 def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the learning curves of all models, and their measures at the end."""
     found = chapter.compared
     if found is None:
         return
@@ -207,7 +223,7 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
     for note in found.notes():
         yield Paragraph(f"{note[:1].upper()}{note[1:]}", "Note:", "bad")
     band = "Mean over seeds, with the range of the seeds as a band." if found.seeds > 1 else "One seed."
-    said = f"At the end: {_results(found)}."
+    description = f"At the end: {_results(found)}."
     titles = {"accuracy": f"{found.judged_by.capitalize()} accuracy", "cost": f"Cost on the {found.judged_by} samples"}
     yield Figures(
         tuple(
@@ -215,7 +231,7 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
                 found.plot_curve(quantity),
                 f"{identifier}-{quantity}",
                 titles[quantity],
-                f"{titles[quantity]} over the samples evaluated. {said}",
+                f"{titles[quantity]} over the samples evaluated. {description}",
                 band,
             )
             for quantity in found.quantities
@@ -233,7 +249,7 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
 
 
 def _measured(found: Comparison) -> Table:
-    """The measures of every model, and of the best answer that takes no notice of the inputs."""
+    """Return the table of the measures of every model, and of the best answer that ignores the inputs."""
     first, *others = found.kind.shown_measures if not found.classes else found.kind.measures
     rows = [
         (
@@ -258,10 +274,11 @@ def _measured(found: Comparison) -> Table:
 
 
 MOST_CONFUSED = 20
-"""Largest number of classes of which a page shows a confusion matrix; report.json has it up to 64."""
+"""Largest number of classes for which a page shows a confusion matrix; report.json has it for up to 64."""
 
 
 def _confusion(found: Comparison) -> Iterator[Block]:
+    """Yield the confusion matrix of the fixed model, or else of the float model, if there is one and it is not too large."""
     model = found.fixed if found.fixed.runs else found.float
     matrix = model.confusion
     if matrix is None or len(matrix) > MOST_CONFUSED:
@@ -273,15 +290,18 @@ def _confusion(found: Comparison) -> Iterator[Block]:
 
 
 def _models(found: Comparison) -> list[tuple[str, Any]]:
+    """Return the title and the results of each model that has runs."""
     return [(title, getattr(found, name)) for name, title in MODELS if getattr(found, name).runs]
 
 
 def _results(found: Comparison) -> str:
+    """Return the first measure of each model as a phrase."""
     first = found.measure
     return ", ".join(f"{title} {first.title} {first.text(model.mean(first.name))}" for title, model in _models(found))
 
 
 def _costs(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the costs of a run of each model, and the estimate of its energy."""
     compared = chapter.compared
     found = [(title, model.costs) for title, model in _models(compared)] if compared else []
     if compared is None or not found or any(costs is None for _, costs in found):
@@ -301,16 +321,16 @@ def _costs(chapter: Chapter, identifier: str) -> Iterator[Block]:
         )
         for title, costs in found
     )
-    yield Table("Of one run, the mean of the seeds", (*columns, *(f"on {board}" for board in boards)), rows)
+    yield Table("Costs of one run, averaged over the seeds", (*columns, *(f"on {board}" for board in boards)), rows)
     for costs in (costs for _, costs in found if costs.board):
         yield Paragraph(
             f"On {costs.board}, the core takes {scaled(costs.core_seconds, 's')} at {number(costs.clock_hz / 1e6)} MHz, and its samples "
-            f"{scaled(costs.line_seconds, 's')} on the line; both go on at once."
+            f"{scaled(costs.line_seconds, 's')} on the line; the two overlap."
         )
-    said = ", ".join(f"{title} {scaled(costs.energy.joules, 'J')}" for title, costs in found)
+    description = ", ".join(f"{title} {scaled(costs.energy.joules, 'J')}" for title, costs in found)
     title = "Estimated energy of a run"
     caption = "Operations on numbers of each model's own width: 32-bit floating point, or the design's formats."
-    yield Figures((_picture(compared.plot_energies(), f"{identifier}-energy", title, f"{title}: {said}.", caption),))
+    yield Figures((_picture(compared.plot_energies(), f"{identifier}-energy", title, f"{title}: {description}.", caption),))
     rows = tuple(
         (
             title,
@@ -327,23 +347,24 @@ def _costs(chapter: Chapter, identifier: str) -> Iterator[Block]:
     heads = ("multiplications", "additions", "memory bits", "arithmetic", "memory", "both, in the design’s formats")
     yield Table("Estimated energy of one run", ("model", "numbers", *heads), rows)
     yield Paragraph(
-        "Operations are counted from the equations, and each is given its published energy; so this is an estimate of arithmetic and its "
-        f"memory in one technology, not of what an FPGA takes. {found[0][1].energy_source}."
+        "Operations are counted from the equations and multiplied by published energies; so this estimates arithmetic and its memory "
+        f"accesses in one technology, not the energy that an FPGA needs. {found[0][1].energy_source}."
     )
 
 
 def _numbers(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the ranges of the values in a run, compared with those of their formats."""
     found = chapter.observed
     if found is None:
         return
     yield Paragraph(
-        f"The fixed model, seed {found.seed}, {whole(found.steps)} steps: its values in {found.window} steps from each of "
-        f"{len(found.moments)} moments on, spread over the run; saturations are those of the whole run."
+        f"Values of the fixed model, seed {found.seed}, {whole(found.steps)} steps, observed for {found.window} steps from each of "
+        f"{len(found.moments)} moments of the run; saturations are those of the whole run."
     )
     rows = tuple(
         (
             values.name,
-            values.key or "follows",
+            values.key or "derived",
             values.format,
             f"{number(values.lowest)} … {number(values.highest)}",
             f"{number(values.least)} … {number(values.greatest)}",
@@ -353,11 +374,11 @@ def _numbers(chapter: Chapter, identifier: str) -> Iterator[Block]:
         )
         for values in found.values
     )
-    heads = ("format", "it holds", "values seen", "high bits never used", "low bits never used", "saturated")
-    yield Table("Values against their formats", ("values", "key", *heads), rows)
+    heads = ("format", "range", "values observed", "high bits never used", "low bits never used", "saturated")
+    yield Table("Values and the ranges of their formats", ("values", "key", *heads), rows)
     caption = (
-        "Bars: values by the place of their highest bit, and those that are 0 (grey). Hatched: bits that were never used. The line on the "
-        "right is where the format ends."
+        "Bars: values by the position of their highest bit, and those that are 0 (grey). Hatched: bits that were never used. The line on "
+        "the right marks the end of the format."
     )
     yield Figures(
         tuple(
@@ -370,6 +391,7 @@ def _numbers(chapter: Chapter, identifier: str) -> Iterator[Block]:
 
 
 def _describe(values: Values) -> str:
+    """Return a sentence with the statistics of one kind of value."""
     share = percent(values.zero / max(1, values.count))
     at = percent(values.at_limits / max(1, values.count))
     return (
@@ -380,28 +402,30 @@ def _describe(values: Values) -> str:
 
 
 def _gradient(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the cosine of the gradient estimates to the true gradient over a run."""
     found = chapter.observed
     if found is None or not found.directions:
         return
     first, last = found.directions[0], found.directions[-1]
     title = "Direction of the gradient over a run"
-    said = (
+    description = (
         f"Cosine of the mean of {whole(found.estimates)} estimates to the true gradient: {number(first.cosine_float)} in real numbers and "
         f"{number(first.cosine_fixed)} in the hardware's bits at the start, {number(last.cosine_float)} and {number(last.cosine_fixed)} at "
         "the end."
     )
     yield Paragraph(
-        f"At moments of the run, parameters are held still and the estimates of {whole(found.estimates)} steps added up; their sum is "
-        "compared with the gradient that back-propagation finds over the same samples. "
+        f"At several moments of the run, the parameters are held constant while the estimates of {whole(found.estimates)} steps are "
+        "summed; the sum is compared with the gradient that back-propagation computes over the same samples. "
         f"{whole(found.quantities)} quantities are perturbed. Near a minimum the true gradient is small, and so is the cosine."
     )
     caption = "1 is the true direction."
-    yield Figures((_picture(found.plot(), f"{identifier}-cosine", title, said, caption),))
+    yield Figures((_picture(found.plot(), f"{identifier}-cosine", title, description, caption),))
     rows = tuple((whole(each.step), number(each.cosine_float), number(each.cosine_fixed)) for each in found.directions)
     yield Table("Cosine to the true gradient", ("steps done", "real numbers", "the hardware’s bits"), rows)
 
 
 def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the resources that the core and its components need."""
     found = chapter.synthesised
     if found is None:
         return
@@ -411,39 +435,44 @@ def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
     taken = (f"the core, {found.lanes} {lanes}", *(whole(getattr(found, kind)) for kind in kinds))
     part = ("the part has", *(whole(found.limits.get(kind)) for kind in kinds))
     if found.fits:
-        yield Paragraph(f"At most {found.predicted_lanes} lanes would, as predicted from this.", "It fits.", "good")
+        yield Paragraph(f"At most {found.predicted_lanes} lanes would fit, as predicted from this synthesis.", "It fits.", "good")
     else:
         excess = ", ".join(f"{whole(count)} {kind}" for kind, count in found.over.items())
-        yield Paragraph(f"{excess} too many; {found.predicted_lanes} lanes would fit, as predicted from this.", "It does not fit:", "bad")
+        text = f"{excess} too many; {found.predicted_lanes} lanes would fit, as predicted from this synthesis."
+        yield Paragraph(text, "It does not fit:", "bad")
     rows = tuple((name.replace("_", " "), *(whole(counts.get(kind, 0)) for kind in kinds)) for name, counts in found.components.items())
-    yield Table(f"Synthesis for {found.target} ({found.device}); components are synthesised apart", columns, (*rows, taken, part))
+    yield Table(f"Synthesis for {found.target} ({found.device}); components are synthesised separately", columns, (*rows, taken, part))
     if found.components:
         largest = sorted(found.components.items(), key=lambda item: -item[1].get("lut", 0))[:3]
-        said = ", ".join(f"{name.replace('_', ' ')} {whole(counts.get('lut', 0))}" for name, counts in largest)
+        description = ", ".join(f"{name.replace('_', ' ')} {whole(counts.get('lut', 0))}" for name, counts in largest)
         title = "Logic cells by component"
-        picture = _picture(found.plot(title), f"{identifier}-cells", title, f"{title}. Most LUTs: {said}.", "Each synthesised apart.")
+        picture = _picture(
+            found.plot(title), f"{identifier}-cells", title, f"{title}. Most LUTs: {description}.", "Each synthesised separately."
+        )
         yield Figures((picture,))
     yield Paragraph(f"{whole(found.memory_bits)} memory bits.")
 
 
 def _step(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the timeline of a step, and the cycle contract."""
     found = chapter.generated.timeline
     if found is not None:
-        said = "; ".join(f"cycles {span.first} to {span.first + span.cycles - 1}: {span.name}" for span in found.spans)
+        description = "; ".join(f"cycles {span.first} to {span.first + span.cycles - 1}: {span.name}" for span in found.spans)
         title = f"One step of two passes, {whole(found.cycles)} cycles"
         caption = (
-            "The network runs twice (the dotted line is where the second pass begins); while it does so first, the same lanes learn "
-            "from the step before. Then the cost is formed."
+            "The network is evaluated twice; the second pass begins at the dotted line. During the first pass, the same lanes learn from "
+            "the step before. Then the cost is computed."
         )
-        yield Figures((_picture(found.plot(), f"{identifier}-time", title, f"{said}.", caption),))
+        yield Figures((_picture(found.plot(), f"{identifier}-time", title, f"{description}.", caption),))
         rows = tuple((span.name, span.what, whole(span.first), whole(span.cycles)) for span in found.spans)
-        yield Table("The same in cycles", ("what", "row", "from", "cycles"), rows)
+        yield Table("The activities in cycles", ("activity", "row", "from", "cycles"), rows)
     cycles = tuple((name.replace("_", " "), number(value)) for name, value in chapter.cycles.items() if not isinstance(value, (dict, list)))
     if cycles:
-        yield Table("Cycles, from the manifest, which simulation holds the core to", ("quantity", "value"), cycles)
+        yield Table("Cycles from the manifest, which simulation verifies", ("quantity", "value"), cycles)
 
 
 def _placement(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the clock, the speed and the picture of a bitstream."""
     found = chapter.built
     if found is None:
         return
@@ -454,14 +483,15 @@ def _placement(chapter: Chapter, identifier: str) -> Iterator[Block]:
         f"{whole(found['steps_per_second'])} steps per second, and {whole(found['link_steps_per_second'])} through its link."
     )
     rows = tuple((kind, whole(count["used"]), whole(count["available"])) for kind, count in found["utilisation"].items())
-    yield Table("Places used", ("kind", "used", "available"), rows)
+    yield Table("Sites used", ("kind", "used", "available"), rows)
     if chapter.placement:
         title = f"The placed design on {found['board']}"
-        said = "Every cell where place and route put it, in the colour of its component. The counts stand in the legend and in build.json."
-        yield Figures((Picture(inline(chapter.placement, f"{identifier}-cells", title, said), said),), wide=True)
+        description = "Every cell at its location on the device, in the colour of its component. The legend and build.json have the counts."
+        yield Figures((Picture(inline(chapter.placement, f"{identifier}-cells", title, description), description),), wide=True)
 
 
 def _again(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield the commands, digests, seeds and versions that reproduce the results."""
     found = chapter.provenance
     if found is None:
         return

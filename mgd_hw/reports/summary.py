@@ -1,4 +1,4 @@
-"""The summary of a report: one line per question, with its answer, its figure and the section that has the details."""
+"""Summary of a report: one line per question, with its answer, the figures behind it, and a link to the details."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from mgd_hw.reports.sections import number, whole
 __all__ = ["QUESTIONS", "Answer", "summary"]
 
 QUESTIONS = ("Is it proven?", "Does it learn?", "Does it fit?", "How fast is it?")
-"""The questions of a summary, in the order in which it answers them."""
+"""Questions of a summary, in the order in which it answers them."""
 
 KINDS = {"lut": "LUTs", "ff": "flip-flops", "dsp": "DSPs", "bram": "block RAMs"}
+"""Name of each kind of resource, as a page shows it."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one question about a design.
+    """Answer to one question about a design.
 
     Attributes
     ----------
     question : str
         One of :data:`QUESTIONS`.
     verdict : str
-        The answer in a word or two: "Yes", "No", "Not run" or "Not built"; "" where the figure alone is the answer.
+        Answer in a word or two: "Yes", "No", "Not run" or "Not built"; "" where the figure alone is the answer.
     figure : str
-        The figure behind the verdict, as a sentence without its full stop.
+        Evidence for the verdict, as a sentence without its full stop.
     tone : str
         "good" or "bad"; "" for a verdict that is neither.
     section : str
@@ -41,16 +42,18 @@ class Answer:
 
 
 def summary(chapter: Chapter) -> tuple[Answer, ...]:
-    """The answers to all questions, in the order of :data:`QUESTIONS`."""
+    """Return the answers to all questions, in the order of :data:`QUESTIONS`."""
     makers = (_proven, _learns, _fits, _fast)
     return tuple(maker(chapter, question) for maker, question in zip(makers, QUESTIONS, strict=True))
 
 
 def _verdict(question: str, good: bool, figure: str, section: str) -> Answer:
+    """Return the answer "Yes" or "No" to a question."""
     return Answer(question, "Yes" if good else "No", figure, "good" if good else "bad", section)
 
 
 def _proven(chapter: Chapter, question: str) -> Answer:
+    """Answer whether the co-simulated core equals its model."""
     found = chapter.cosimulated
     if found is None:
         return Answer(question, "Not run", "the core was not co-simulated")
@@ -64,6 +67,7 @@ def _proven(chapter: Chapter, question: str) -> Answer:
 
 
 def _learns(chapter: Chapter, question: str) -> Answer:
+    """Answer whether the fixed model, or else the float model, is better than the baseline."""
     found = chapter.compared
     if found is None:
         return Answer(question, "Not run", "no model was trained")
@@ -82,6 +86,7 @@ def _learns(chapter: Chapter, question: str) -> Answer:
 
 
 def _fits(chapter: Chapter, question: str) -> Answer:
+    """Answer whether the synthesised core fits the part."""
     found = chapter.synthesised
     if found is None:
         return Answer(question, "Not run", "the core was not synthesised")
@@ -96,6 +101,7 @@ def _fits(chapter: Chapter, question: str) -> Answer:
 
 
 def _fast(chapter: Chapter, question: str) -> Answer:
+    """Answer how many steps per second the core makes: from a bitstream, else from the board's clock, else in clock cycles."""
     built = chapter.built
     if built is not None and built["steps_per_second"] is not None:
         figure = (
