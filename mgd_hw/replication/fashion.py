@@ -1,4 +1,4 @@
-"""Fashion-MNIST as the network of 2025 learns it: the images, and a learner of some settings."""
+"""Images and learner of the 2025 paper's network, which learns Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -20,37 +20,38 @@ if TYPE_CHECKING:
 __all__ = ["TOGETHER_OF_NODES", "Images", "Settings", "centred", "cost_of_figures", "estimator_of", "images", "learner_of"]
 
 TOGETHER_OF_NODES = ((6, 1), (3, 12))
-"""The six convolutions perturbed together once per sample and step, and the three dense layers twelve times (docs/results/scale.md)."""
+"""Default partition of the layers: per sample and step, the six convolutions are perturbed together once, and the three dense layers
+together twelve times (docs/results/scale.md)."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the network learns; all that a run depends on but its data, seed and length.
+    """Settings of a training run: everything that it depends on except its data, seed and length.
 
     Attributes
     ----------
     kind : str
-        What is perturbed, "node" or "weight"; "exact": nothing, by back-propagation.
+        Perturbed quantities, "node" or "weight"; "exact" for back-propagation, which perturbs none.
     batch : int
-        Samples of a step.
+        Number of samples in a training step.
     parts : Parts or None
-        Layers perturbed together, and how often in a step.
+        Numbers of layers that are perturbed together, and of their perturbations per sample in a step.
     sparing : bool
-        Of nodes: whether pixels are left alone that pools pass over.
+        For nodes, whether pixels that a pooling layer discards are not perturbed.
     groups : int
-        Of weights: perturbations of a batch; 0: one for each sample.
+        For weights, number of perturbations of a batch, each for a group of its samples; 0 takes one per sample.
     delta : float
         Amplitude of the perturbations of nodes or weights.
     rule, rate : str, float
-        Optimiser, "adam" or "plain", and its rate.
+        Name of the optimiser, "adam" or "plain", and its learning rate.
     ease : float
-        Factor on the rate of the convolutions.
+        Factor on the learning rate of the convolutions.
     two_sided : bool
-        Whether differences are two-sided.
+        Whether cost differences are two-sided rather than one-sided.
     update_period : int
         Number of steps from one parameter update to the next, τ_θ.
     normalise : bool
-        Whether an update is as long as the true gradient (2025).
+        Whether an update is scaled to the length of the true gradient, as in the 2025 paper.
     """
 
     kind: str = "node"
@@ -68,12 +69,12 @@ class Settings:
 
 
 def images(task: str) -> tuple[Samples, Samples]:
-    """The training and the test images, from MGD_DATA or from what `mgd-hw fetch` has downloaded.
+    """Load the training and the test images, from MGD_DATA or from the files that `mgd-hw fetch` downloaded.
 
     Raises
     ------
     Refusal
-        If they are in neither.
+        If neither has them.
     """
     from mgd_hw.data import DataSpec, load
 
@@ -83,12 +84,12 @@ def images(task: str) -> tuple[Samples, Samples]:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Fashion-MNIST, or what else is asked for, without the mean training image (float32).
+    """Images of a task less the mean training image, float32.
 
     Attributes
     ----------
     inputs, targets, judged, answers : arrays
-        Training images and their targets; test images and theirs.
+        Training images and their targets, and test images and their targets.
     digest : str
         First 16 hexadecimal digits of the SHA-256 of all four arrays.
     """
@@ -102,7 +103,15 @@ class Images:
 
 @lru_cache(maxsize=1)
 def centred(where: str, task: str = "fashion-mnist") -> Images:
-    """The images, kept by the process; ``where`` is the value of MGD_DATA, so that other images are not taken for them."""
+    """Load the images of a task less the mean training image; the last call is cached.
+
+    Parameters
+    ----------
+    where : str
+        Value of MGD_DATA, which makes the cache distinguish different sources of images.
+    task : str
+        Name of the task, such as "fashion-mnist" or "mnist".
+    """
     import hashlib
 
     train, test = images(task)
@@ -117,14 +126,14 @@ def centred(where: str, task: str = "fashion-mnist") -> Images:
 
 
 def cost_of_figures() -> CrossEntropy:
-    """Cross-entropy, a tenth of each target spread over all answers."""
+    """Return the cost of all figures: cross-entropy with label smoothing of 0.1."""
     from python_ref.floating.objectives import CrossEntropy
 
     return CrossEntropy(0.1)
 
 
 def estimator_of(settings: Settings, network: Sequential, seed: int) -> Estimator:
-    """What measures its gradient."""
+    """Return the estimator of the gradient for some settings."""
     from python_ref.floating.codes import RandomCode
     from python_ref.floating.estimators import Exact, NodePerturbation, WeightPerturbation
     from python_ref.floating.passes import Measured
@@ -138,7 +147,7 @@ def estimator_of(settings: Settings, network: Sequential, seed: int) -> Estimato
 
 
 def learner_of(settings: Settings, network: Sequential, seed: int) -> Learner:
-    """The learner of some settings."""
+    """Return the learner for some settings."""
     from python_ref.floating.learner import Learner
     from python_ref.floating.optimizers import Adam, Layered, Plain
 

@@ -1,7 +1,7 @@
-"""Figures at the papers' scale, each a run that prints one JSON object and takes minutes to hours.
+"""Program that runs figures at the papers' scale: each command takes minutes to hours, and prints one JSON object.
 
-``python -m mgd_hw.replication.figures fashion --width 4`` is one of them.
-Counted in *sample evaluations*, forward passes of one sample. Images come from MGD_DATA, or from what `mgd-hw fetch` has downloaded.
+``python -m mgd_hw.replication.figures fashion --width 4`` is an example. Costs are counted in *sample evaluations*, which are forward
+passes of one sample. Images come from MGD_DATA, or from the files that `mgd-hw fetch` downloaded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 class _Parts(click.ParamType):
-    """Such as 6x1,3x12: layers perturbed together, and how often."""
+    """Partition of the layers, such as 6x1,3x12: the number of layers perturbed together, and how often."""
 
     name = "parts"
 
@@ -40,36 +40,37 @@ class _Parts(click.ParamType):
         try:
             return value if value is None or isinstance(value, tuple) else tuple(_pair(part) for part in value.split(","))
         except ValueError:
-            self.fail(f"{value!r} is not like 6x1,3x12: layers perturbed together, and how often.", param, ctx)
+            self.fail(f"{value!r} is not a list of layers perturbed together and how often, such as 6x1,3x12.", param, ctx)
 
 
 def _pair(text: str) -> tuple[int, int]:
+    """Parse one part of a partition, such as 3x12."""
     layers, often = text.split("x")
     return int(layers), int(often)
 
 
 @main.command()
-@click.option("--width", default=4, help="n of the network, with 439n² + 71n + 10 parameters.")
-@click.option("--kind", type=click.Choice(("node", "weight")), default="node", help="What is perturbed.")
-@click.option("--seed", default=1, help="Of parameters, signs and order.")
-@click.option("--batch", default=100, help="Samples of a step.")
+@click.option("--width", default=4, help="Width n of the network, which has 439n² + 71n + 10 parameters.")
+@click.option("--kind", type=click.Choice(("node", "weight")), default="node", help="Perturbed quantities.")
+@click.option("--seed", default=1, help="Seed of parameters, signs and sample order.")
+@click.option("--batch", default=100, help="Samples per step.")
 @click.option("--parts", type=_Parts(), default="6x1,3x12", help="Layers perturbed together, and how often in a step.")
-@click.option("--sparing/--all-nodes", default=True, help="Node only: leave pixels alone that pools pass over.")
-@click.option("--groups", default=10, help="Weight only: perturbations of a batch; 0: one for each sample.")
-@click.option("--delta", default=0.01, help="Amplitude.")
+@click.option("--sparing/--all-nodes", default=True, help="Node only: do not perturb pixels that a pooling layer discards.")
+@click.option("--groups", default=10, help="Weight only: perturbations of a batch; 0 takes one per sample.")
+@click.option("--delta", default=0.01, help="Amplitude of the perturbations.")
 @click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
-@click.option("--rate", default=0.002, help="Its rate.")
-@click.option("--ease", default=0.1, help="Factor on the rate of the convolutions.")
-@click.option("--two-sided", is_flag=True, help="Two-sided differences.")
-@click.option("--decay", is_flag=True, help="The rate falls to zero along half a cosine, over all steps.")
-@click.option("--steps", default=20_000, help="At most.")
-@click.option("--every", default=100, help="Steps between evaluations of all test images; these are not counted.")
+@click.option("--rate", default=0.002, help="Learning rate of the optimiser.")
+@click.option("--ease", default=0.1, help="Factor on the learning rate of the convolutions.")
+@click.option("--two-sided", is_flag=True, help="Use two-sided differences.")
+@click.option("--decay", is_flag=True, help="Let the rate fall to zero along half a cosine, over all steps.")
+@click.option("--steps", default=20_000, help="Largest number of steps.")
+@click.option("--every", default=100, help="Steps between evaluations of all test images, which are not counted.")
 @click.option("--until", default=0.8, help="Test accuracy to reach.")
 def fashion(
     width: int, kind: str, seed: int, batch: int, parts: tuple, sparing: bool, groups: int, delta: float, rule: str, rate: float,
     ease: float, two_sided: bool, decay: bool, steps: int, every: int, until: float,
 ) -> None:  # fmt: skip
-    """Fashion-MNIST, network of 2025: sample evaluations to an accuracy. Published, node: 277 k (n = 4), 210 k (n = 8) batches of 100."""
+    """Train the 2025 network on Fashion-MNIST to an accuracy. Published, node: 277 k (n = 4), 210 k (n = 8) batches of 100."""
     from dataclasses import replace
 
     from mgd_hw.replication.fashion import Settings, learner_of
@@ -82,17 +83,17 @@ def fashion(
 
 
 @main.command()
-@click.option("--seed", default=1, help="Of parameters, signs and order.")
-@click.option("--batch", default=1000, help="Samples of a step.")
+@click.option("--seed", default=1, help="Seed of parameters, signs and sample order.")
+@click.option("--batch", default=1000, help="Samples per step.")
 @click.option("--parts", type=_Parts(), default="1x8,2x8", help="Layers perturbed together, and how often in a step.")
-@click.option("--sparing/--all-nodes", default=True, help="Leave alone what is below zero.")
-@click.option("--delta", default=0.01, help="Amplitude.")
-@click.option("--rate", default=0.002, help="Of Adam, at the start; it falls to zero along half a cosine.")
-@click.option("--steps", default=1500, help="Steps.")
-@click.option("--every", default=100, help="Steps between evaluations of all test images; these are not counted.")
-@click.option("--exact", is_flag=True, help="By back-propagation instead: the same network, cost, batches, optimiser and steps.")
+@click.option("--sparing/--all-nodes", default=True, help="Do not perturb neurons that are below zero.")
+@click.option("--delta", default=0.01, help="Amplitude of the perturbations.")
+@click.option("--rate", default=0.002, help="Initial learning rate of Adam, which falls to zero along half a cosine.")
+@click.option("--steps", default=1500, help="Number of steps.")
+@click.option("--every", default=100, help="Steps between evaluations of all test images, which are not counted.")
+@click.option("--exact", is_flag=True, help="Use back-propagation instead, with the same network, cost, batches, optimiser and steps.")
 def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate: float, steps: int, every: int, exact: bool) -> None:
-    """MNIST by node perturbation of 784-1024-256-10: 1,068,810 parameters."""
+    """Train 784-1024-256-10, which has 1,068,810 parameters, on MNIST by node perturbation."""
     from python_ref.floating.codes import RandomCode
     from python_ref.floating.estimators import Estimator, Exact, NodePerturbation
     from python_ref.floating.learner import HalfCosine, Learner
@@ -108,23 +109,23 @@ def mnist(seed: int, batch: int, parts: tuple, sparing: bool, delta: float, rate
 
 
 @main.command()
-@click.option("--kind", type=click.Choice(("node", "weight")), default="node", help="What is perturbed.")
-@click.option("--seeds", default=11, help="Runs.")
-@click.option("--batch", default=1, help="Samples of a step.")
-@click.option("--delta", default=0.01, help="Amplitude.")
+@click.option("--kind", type=click.Choice(("node", "weight")), default="node", help="Perturbed quantities.")
+@click.option("--seeds", default=11, help="Number of runs.")
+@click.option("--batch", default=1, help="Samples per step.")
+@click.option("--delta", default=0.01, help="Amplitude of the perturbations.")
 @click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
-@click.option("--rate", default=0.01, help="Its rate.")
-@click.option("--two-sided", is_flag=True, help="Two-sided differences.")
-@click.option("--variation", default=0.0, help="Spread a of each neuron's sigmoid.")
-@click.option("--centred/--plain-inputs", default=True, help="Take the mean image off each image.")
-@click.option("--steps", default=100_000, help="At most.")
+@click.option("--rate", default=0.01, help="Learning rate of the optimiser.")
+@click.option("--two-sided", is_flag=True, help="Use two-sided differences.")
+@click.option("--variation", default=0.0, help="Spread a of the neurons' sigmoids.")
+@click.option("--centred/--plain-inputs", default=True, help="Subtract the mean image from each image.")
+@click.option("--steps", default=100_000, help="Largest number of steps.")
 @click.option("--every", default=500, help="Steps between evaluations of all images.")
 @click.option("--until", default=0.95, help="Accuracy to reach.")
 def nist(
     kind: str, seeds: int, batch: int, delta: float, rule: str, rate: float, two_sided: bool, variation: float,
     centred: bool, steps: int, every: int, until: float,
 ) -> None:  # fmt: skip
-    """NIST7x7, 49-4-4 sigmoids, mean squared error: median of steps to an accuracy."""
+    """Train 49-4-4 sigmoids on NIST7x7 with the mean squared error; print the median number of steps to an accuracy."""
     from dataclasses import replace
 
     from python_ref.datasets import SampleOrder, nist7x7
@@ -165,17 +166,20 @@ def nist(
 
 
 @main.command()
-@click.option("--layers", default="784-32-10", help="Of the dense network, its hidden neurons ReLU.")
-@click.option("--seeds", default=5, help="Runs.")
-@click.option("--batch", default=1000, help="Samples of a step.")
+@click.option("--layers", default="784-32-10", help="Layer sizes of the dense network; hidden neurons are ReLU.")
+@click.option("--seeds", default=5, help="Number of runs.")
+@click.option("--batch", default=1000, help="Samples per step.")
 @click.option("--parts", type=_Parts(), default="1x8,1x8", help="Layers perturbed together, and how often in a step.")
 @click.option("--rule", type=click.Choice(("adam", "plain")), default="adam", help="Optimiser.")
-@click.option("--rate", default=0.02, help="Its rate.")
-@click.option("--steps", default=150, help="At most.")
+@click.option("--rate", default=0.02, help="Learning rate of the optimiser.")
+@click.option("--steps", default=150, help="Largest number of steps.")
 @click.option("--every", default=2, help="Steps between evaluations of all test images.")
 @click.option("--until", default=0.8, help="Test accuracy to reach.")
 def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: float, steps: int, every: int, until: float) -> None:
-    """Fashion-MNIST, node perturbation of a dense network: median of updates to an accuracy. Published: 127 plain, 80 Adam (n = 24)."""
+    """Train a dense network on Fashion-MNIST by node perturbation; print the median number of updates to an accuracy.
+
+    Published: 127 plain, 80 Adam (n = 24).
+    """
     from python_ref.floating.codes import RandomCode
     from python_ref.floating.estimators import NodePerturbation
     from python_ref.floating.learner import Learner
@@ -196,31 +200,31 @@ def updates(layers: str, seeds: int, batch: int, parts: tuple, rule: str, rate: 
 
 
 def _reached(result: Result, until: float, seed: int) -> int | None:
-    """Steps that a run took, told on standard error; None if it ended before it was there."""
+    """Return the number of steps that a run took to an accuracy, None if it did not reach it; print it on standard error."""
     steps = result.state.steps if result.curve.accuracy[-1] >= until else None
     print(f"seed {seed}: {steps}, {100 * result.curve.accuracy[-1]:.1f} %", file=sys.stderr, flush=True)
     return steps
 
 
 def _print_median(found: list[int | None], evaluations: list[int], most: int, began: float) -> None:
-    """Result of runs from several seeds; one that has not reached it counts as the most that it was given."""
+    """Print the results of runs from several seeds; a run that did not reach the accuracy counts with its largest number of steps."""
     known = sorted(most if each is None else each for each in found)
-    told = {
+    report = {
         "arguments": sys.argv[1:],
         "steps": found,
         "median_steps": known[len(known) // 2],
         "median_evaluations": sorted(evaluations)[len(evaluations) // 2],
         "processor_seconds": round(time.process_time() - began, 1),
     }
-    print(json.dumps(told))
+    print(json.dumps(report))
 
 
 @main.command()
-@click.option("--width", default=4, help="n of the network of 2025.")
-@click.option("--updates", default=40, help="Of back-propagation (Adam, 0.002, batches of 100) before it is measured.")
-@click.option("--seed", default=1, help="Of parameters and signs.")
+@click.option("--width", default=4, help="Width n of the 2025 network.")
+@click.option("--updates", default=40, help="Updates of back-propagation (Adam, 0.002, batches of 100) before the measurement.")
+@click.option("--seed", default=1, help="Seed of parameters and signs.")
 def signal(width: int, updates: int, seed: int) -> None:
-    """Fashion-MNIST: |gradient|² over the mean |estimate|², per million evaluations, layer by layer: what limits whom."""
+    """Measure |gradient|² over the mean |estimate|² per million evaluations on Fashion-MNIST, layer by layer, for each estimator."""
     from python_ref.floating.codes import RandomCode
     from python_ref.floating.estimators import Estimator, Exact, NodePerturbation, WeightPerturbation
     from python_ref.floating.networks import fashion_2025
@@ -248,34 +252,35 @@ def signal(width: int, updates: int, seed: int) -> None:
         "node, parts": NodePerturbation(network, cost, code, sparing=True, parts=((6, 1), (3, 12))),
         "weight, groups of 10": WeightPerturbation(Measured(network, cost), code, 0.001, repeats=8, groups=10),
     }
-    told: dict[str, dict[str, float]] = {}
+    ratios: dict[str, dict[str, float]] = {}
     for name, estimator in estimators.items():
         found = [estimator.estimate(theta, inputs[:100], targets[:100], p) for p in range(4)]
         share = {
             layer: np.sum(true[own] ** 2) / np.mean([np.sum(each.gradient[own] ** 2) for each in found]) for layer, own in layers.items()
         }
-        told[name] = {layer: round(float(value) * 1e6 / found[0].evaluations, 2) for layer, value in share.items()}
-    print(json.dumps({"arguments": sys.argv[1:], "per_million_evaluations": told}))
+        ratios[name] = {layer: round(float(value) * 1e6 / found[0].evaluations, 2) for layer, value in share.items()}
+    print(json.dumps({"arguments": sys.argv[1:], "per_million_evaluations": ratios}))
 
 
 @main.command()
-@click.option("--batch", default=1000, help="Samples of a step.")
-@click.option("--rounds", default=10, help="Times that each is done; the fastest counts.")
+@click.option("--batch", default=1000, help="Samples per step.")
+@click.option("--rounds", default=10, help="Timed rounds, of which the fastest counts.")
 def speed(batch: int, rounds: int) -> None:
-    """784-1024-256-10: processor time of a step, against a forward pass, against its products alone, and against PyTorch."""
+    """Compare the processor time of a step of 784-1024-256-10 with a forward pass, its products alone, and PyTorch."""
     from mgd_hw.replication.speed import compare_speed
 
     print(json.dumps(compare_speed(batch, rounds)))
 
 
 def _accuracy(network: ForwardPass, inputs: np.ndarray, targets: np.ndarray, theta: np.ndarray) -> float:
+    """Return the accuracy of the network at ``theta``."""
     from python_ref.floating.learner import evaluate
 
     return evaluate(network, theta, inputs, targets, batch=4000)[0]
 
 
 def _trained(learner, network, data: Images, seed, steps, every, until, progress=None) -> Result:
-    """Train in float32 on all images, judged by all test images."""
+    """Train in float32 on all training images, and evaluate on all test images."""
     from python_ref.datasets import SampleOrder
     from python_ref.floating.learner import evaluate, train
 
@@ -294,16 +299,16 @@ def _trained(learner, network, data: Images, seed, steps, every, until, progress
 
 
 def _run(task, network, learner, seed, steps, every, until) -> None:
-    """Train, print progress on standard error and the result on standard output."""
+    """Train, and print the progress on standard error and the result on standard output."""
     data = centred(os.environ.get("MGD_DATA", ""), task)
     began, spent = time.perf_counter(), time.process_time()
 
-    def tell(n: int, accuracy: float) -> None:
+    def report(n: int, accuracy: float) -> None:
         times = f"{time.perf_counter() - began:.0f} s, {time.process_time() - spent:.0f} s of processor"
         print(f"step {n:,}: {100 * accuracy:.2f} %, {times}", file=sys.stderr, flush=True)
 
-    result = _trained(learner, network, data, seed, steps, every, until, tell)
-    told = {
+    result = _trained(learner, network, data, seed, steps, every, until, report)
+    found = {
         "arguments": sys.argv[1:],
         "parameters": network.n_parameters,
         "quantities": learner.estimator.quantities,
@@ -314,7 +319,7 @@ def _run(task, network, learner, seed, steps, every, until) -> None:
         "seconds": round(time.perf_counter() - began, 1),
         "processor_seconds": round(time.process_time() - spent, 1),
     }
-    print(json.dumps(told))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

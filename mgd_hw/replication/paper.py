@@ -1,4 +1,4 @@
-"""The verb ``paper``, from the figure that is asked for to what came of it: plan, calibration, runs, points, picture."""
+"""The verb ``paper``: reproduce a figure of the 2025 paper, from the plan and its calibration to the runs, the points and the plot."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ if TYPE_CHECKING:
 __all__ = ["PaperFigure", "PaperJournal", "PaperPlan", "Point", "paper"]
 
 MOST_SHOWN = 5
-"""Reasons of failures that are told."""
+"""Largest number of different reasons for failures that a result lists."""
 
 
 class PaperJournal(Journal):
-    """The journal of all figures in a folder."""
+    """Journal of the runs of all figures in a directory."""
 
     FILE, LOCK, WHAT = "paper.sqlite", ".paper.lock", "figure of the paper"
 
 
 @dataclass(frozen=True)
 class PaperPlan(Result):
-    """What a figure would run.
+    """Plan of a figure: its runs, and the time that they are expected to take.
 
     Attributes
     ----------
     figure, directory : str, Path
-        Its name; where results go.
+        Name of the figure, and directory for its results.
     n, periods : tuple of int
-        Widths; τ_θ, where it is varied.
+        Widths of the networks, and update periods τ_θ; the latter is empty if the figure does not vary them.
     series : tuple of str
         Names of the training methods that the figure compares.
     seeds, iterations : int
-        Runs of each; the most that one takes.
+        Number of runs of each setting, and largest number of iterations of a run.
     finished, jobs, workers : int
-        Runs that are done already; runs to do, and how many at a time.
+        Number of runs that are finished, number of runs to do, and number of runs at a time.
     seconds, at_most : float
-        Expected, by theory or by what such runs took before; if every run takes all that it may.
+        Time that theory or earlier runs predict, and time if every run takes its largest number of iterations, in seconds.
     """
 
     figure: str
@@ -77,19 +77,19 @@ class PaperPlan(Result):
     at_most: float
 
     def sentences(self) -> tuple[str, ...]:
-        """The plan in words."""
+        """Return the plan as sentences."""
         widths, periods = ", ".join(map(str, self.n)), ", ".join(map(str, self.periods))
-        said = [
+        sentences = [
             f"{self.figure}: {self.finished + self.jobs:,} runs ({', '.join(self.series)}; n = {widths}"
-            f"{f'; τ_θ = {periods}' if self.periods else ''}; {self.seeds} from each), of at most {self.iterations:,} iterations."
+            f"{f'; τ_θ = {periods}' if self.periods else ''}; {self.seeds} of each), of at most {self.iterations:,} iterations."
         ]
         if self.finished:
-            said.append(f"{self.finished:,} of them are done already.")
+            sentences.append(f"{self.finished:,} of them are finished already.")
         if self.jobs:
             about, most = shown(self.seconds), shown(self.at_most)
             time = f"At most about {most}" if about == most else f"About {about}, and at most {most},"
-            said.append(f"{time} on {self.workers} workers, by what a few steps of each took just now.")
-        return tuple(said)
+            sentences.append(f"{time} on {self.workers} workers, estimated from the time of a few steps of each kind.")
+        return tuple(sentences)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield f"[bold]{self.figure}[/bold], to {style.escape(str(self.directory))}"
@@ -99,36 +99,36 @@ class PaperPlan(Result):
 
 @dataclass(frozen=True)
 class PaperFigure(Result):
-    """A figure, or table, of the paper: our points, and the published ones.
+    """Figure or table of the paper: our points, and the published ones.
 
     Attributes
     ----------
     figure, title : str
-        Its name, and what it shows.
+        Name of the figure, and its subject as a phrase.
     directory : Path
         Directory that holds the journal and the files of the figure.
     files : tuple of str
-        Names there, the journal's apart.
+        Names of the files of the figure, without the journal.
     n : tuple of int
         Widths of the networks that the figure compares.
     seeds, iterations : int
-        Runs of each setting; the most iterations of one.
+        Number of runs of each setting, and largest number of iterations of a run.
     runs, finished_now, failed : int
-        Runs that are there; done this time; that broke, and are tried again the next time.
+        Number of finished runs, number of those that this call finished, and number that failed; the next call repeats the latter.
     missing : int
-        Runs that are not there yet, as after an interrupt.
+        Number of runs that have not been performed yet, as after an interrupt.
     failures : tuple of str
-        Why runs broke, each reason once.
+        Reasons why runs failed, each reason once.
     points : tuple of Point
-        Ours, one for each setting and quantity of which a run is there.
+        Our points, one for each quantity and each setting that has a finished run.
     published : tuple of Published
         Points of the same figure in the paper.
     notes : tuple of str
-        What else there is to know, in sentences.
+        Notes on the comparison with the paper, one sentence each.
     seconds : float
-        Wall-clock time of the runs that were done this time, in seconds.
+        Wall-clock time of the runs that this call performed, in seconds.
     interrupted : bool
-        Whether it was ended early.
+        Whether the user interrupted the call before all runs were finished.
     """
 
     figure: str
@@ -150,13 +150,13 @@ class PaperFigure(Result):
     interrupted: bool
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """Our points, and the published ones."""
+        """Return the tables "points", which has ours, and "published", one row per point each."""
         ours = [{name: value for name, value in each.to_json().items() if name != "values"} for each in self.points]
         theirs = [asdict(each) | {"sources": ", ".join(each.sources)} for each in self.published]
         return {"points": ours, "published": theirs}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield style.wrapped(f"[bold]{self.figure}[/bold]: {self.title}; {self.runs:,} runs, {self.finished_now:,} of them done now")
+        yield style.wrapped(f"[bold]{self.figure}[/bold]: {self.title}; {self.runs:,} runs, {self.finished_now:,} of them finished now")
         theirs = {(each.series, each.quantity, each.n, each.period): each.value for each in self.published}
         periodic = any(each.period for each in self.published)
 
@@ -196,31 +196,36 @@ def paper(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> PaperFigure | PaperPlan:
-    """Run a figure of Oripov et al., APL Machine Learning 3, 026107 (2025), on Fashion-MNIST; go on where an earlier call ended.
+    """Reproduce a figure of Oripov et al., APL Machine Learning 3, 026107 (2025), on Fashion-MNIST; continue an earlier call.
 
     Parameters
     ----------
     figure : str
-        "fig3", "fig4", "fig5", "fig6" or "table2".
+        Name of the figure: "fig3", "fig4", "fig5", "fig6" or "table2".
     n : sequence of int or None
-        Widths of the network; None, here and below: as the figure has them by default.
+        Widths of the network; None takes the figure's defaults, here and below.
     seeds : int or None
-        Runs of each setting.
+        Number of runs of each setting.
     iterations : int or None
-        The most that a run takes; one that ends without what it was to reach is a lower bound.
+        Largest number of iterations of a run. A run that ends without reaching its goal is a lower bound.
     workers : int or None
-        Processes; None: one for each core.
+        Number of worker processes; None takes one per processor core.
     dry_run : bool
-        Whether to tell the plan, and how long it would take at most, and do nothing.
+        Whether to return the plan, with the time that it would take, and run nothing.
     out : path or None
-        Directory for the journal and for the figure, as json, svg and pdf.
+        Directory for the journal, and for the figure as JSON, SVG and PDF; None takes mgd-hw-out/paper.
     progress : Progress or None
-        Receives what the verb says of its progress; None discards it.
+        Receives status messages and the progress of long tasks; None discards them.
+
+    Returns
+    -------
+    PaperFigure or PaperPlan
+        The figure with all points known so far, or the plan for a dry run.
 
     Raises
     ------
     Refusal
-        If there is no such figure, a number is out of range, the images are not there, or the directory cannot be written to.
+        If there is no such figure, a number is out of range, the images are missing, or the directory cannot be written to.
     """
     progress = progress or NullProgress()
     of, tasks = tasks_of(figure, n, seeds, iterations)
@@ -242,7 +247,7 @@ def paper(
 
 
 def _jobs(tasks: tuple[Task, ...], data: str, journal: Journal | None) -> PaperJobs:
-    """The jobs, with what the folder knows already, of whatever figure it was."""
+    """Return the jobs of the tasks, with the finished runs of any figure in the journal that can replace them."""
     known: dict[str, tuple[str, float]] = {}
     for row, about in journal.of_kind(PAPER) if journal is not None else ():
         if row.status == DONE and row.columns["reached"] and about["measure"] != "best":
@@ -251,25 +256,27 @@ def _jobs(tasks: tuple[Task, ...], data: str, journal: Journal | None) -> PaperJ
 
 
 def _dry(of: Figure, tasks: tuple[Task, ...], data: str, directory: Path, workers: int | None, progress: Progress) -> PaperPlan:
-    """What would be done; nothing is written."""
+    """Return the plan of a figure, without writing anything."""
     with PaperJournal.of(directory) as journal:
         jobs, finished = _jobs(tasks, data, journal), set() if journal is None else journal.finished()
     return _planned(of, jobs, finished, directory, workers or os.cpu_count() or 1, _calibrated(of, jobs, finished, progress))
 
 
 def _calibrated(of: Figure, jobs: PaperJobs, finished: set[str], progress: Progress) -> Calibration:
+    """Time the start of one run of each kind that is left to do."""
     left = [task for task, _ in pending(jobs, finished)]
     if left:
-        progress.status("Timing a few steps of each kind of run, to tell how long it will take.")
+        progress.status("Timing a few steps of each kind of run, to estimate the duration.")
     return calibrate(left, of.typical)
 
 
 def _planned(of: Figure, jobs: PaperJobs, finished: set[str], directory: Path, workers: int, expected: Calibration) -> PaperPlan:
+    """Return the plan of the runs that are left, with their time on ``workers`` processes."""
     left = [task for task, _ in pending(jobs, finished)]
     at_once = max(1, min(workers, len(left)))
 
     def seconds(each: Iterable[float]) -> float:
-        """Of all together, with the workers' start; one alone is not divided."""
+        """Return the time of all runs together, including the start of the workers; it is at least that of the longest run."""
         known = list(each)
         return START + max(sum(known) / at_once, *known) if known else 0.0
 
@@ -279,6 +286,8 @@ def _planned(of: Figure, jobs: PaperJobs, finished: set[str], directory: Path, w
 
 
 def _work(of: Figure, jobs: PaperJobs, journal: Journal, directory: Path, executor: Executor, progress: Progress) -> Outcome:
+    """Perform the runs that are left, and record them in the journal."""
+
     def prepare(finished: set[str], workers: int) -> tuple[Calibration, tuple[str, ...]]:
         expected = _calibrated(of, jobs, finished, progress)
         return expected, _planned(of, jobs, finished, directory, workers, expected).sentences()
@@ -290,6 +299,7 @@ def _work(of: Figure, jobs: PaperJobs, journal: Journal, directory: Path, execut
 
 
 def _result(of: Figure, jobs: PaperJobs, journal: Journal, directory: Path, outcome: Outcome) -> PaperFigure:
+    """Return the figure with all runs in the journal, and write its files."""
     rows = {row.key: row for _, row, _ in journal.planned(PAPER)}
     pairs = [(task, rows[job.key]) for task, job in jobs.jobs() if job.key in rows]
     done = [(task, row) for task, row in pairs if row.status == DONE]
@@ -317,7 +327,7 @@ def _result(of: Figure, jobs: PaperJobs, journal: Journal, directory: Path, outc
 
 
 def points_of(of: Figure, done: Iterable[tuple[Task, Row]]) -> tuple[Point, ...]:
-    """The points of finished runs: medians over the seeds that reached what they were to, and a bound for the others."""
+    """Return the points of finished runs: medians over the seeds that reached the goal, and lower bounds for the others."""
     groups: dict[tuple[str, int, int], list[Row]] = {}
     for task, row in done:
         groups.setdefault((task.series, task.n, task.settings.update_period), []).append(row)
@@ -338,22 +348,24 @@ def points_of(of: Figure, done: Iterable[tuple[Task, Row]]) -> tuple[Point, ...]
 
 
 def _notes(of: Figure, done: Sequence[tuple[Task, Row]]) -> tuple[str, ...]:
-    said = [of.note] if of.note else []
+    """Return sentences on differences from the published runs, on lower bounds, and on widths without published points."""
+    notes = [of.note] if of.note else []
     short = sum(not row.columns["reached"] for _, row in done)
     if short:
-        said.append(
-            f"{short} of {len(done)} runs did not reach it within the iterations that they were given: lower bounds, drawn as arrows; "
-            "--iterations gives more."
+        notes.append(
+            f"{short} of {len(done)} runs did not reach the goal within their iterations: they are lower bounds, drawn as arrows; "
+            "--iterations allows more."
         )
     known = {each.n for each in published(of.name)}
     if missing := [n for n in of.n if n not in known]:
         what = ", ".join(f"n = {n}" for n in missing)
-        said.append(f"Nothing is published for {what}{' here' if known else ''}; it is for {', '.join(f'n = {n}' for n in sorted(known))}.")
-    return tuple(said)
+        there = ", ".join(f"n = {n}" for n in sorted(known))
+        notes.append(f"There are no published points for {what}{f', only for {there}' if known else ''}.")
+    return tuple(notes)
 
 
 def _written(result: PaperFigure) -> PaperFigure:
-    """The result, with its files in its folder."""
+    """Write the files of a figure into its directory, and return the figure with their names."""
     names = [f"{result.figure}.json"] + ([f"{result.figure}.{kind}" for kind in FORMATS] if result.points else [])
     result = replace(result, files=tuple(sorted(names)))
     with atomic_directory(result.directory) as folder:

@@ -1,4 +1,4 @@
-"""The figure: ours and theirs on the same axes, at the width of a column, told apart by markers and lines, not by colour alone."""
+"""Plots of our points and the published ones on the same axes, as wide as a column, distinguished by markers and lines besides colour."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ __all__ = ["COLUMN", "FORMATS", "draw", "saved"]
 COLUMN = 3.4
 """Width of a column of the journal, in inches."""
 POINTS = 7.5
-"""Size of the letters in a figure, in points."""
+"""Font size of a figure, in points."""
 FORMATS = ("svg", "pdf")
-"""The file formats in which a figure is written."""
-LOOKS = {  # of a series: name, colour (Okabe & Ito), marker, line
+"""File formats in which a figure is written."""
+LOOKS = {
     "weight": ("weight", "#0072B2", "o", "-"),
     "node": ("node", "#D55E00", "s", "--"),
     "backprop": ("back-propagation", "#009E73", "^", ":"),
     "plain": ("plain", "#0072B2", "o", "-"),
     "adam": ("Adam", "#D55E00", "s", "--"),
 }
+"""Title, colour (Okabe & Ito), marker and line style of each series."""
 BOUND: dict[str, Any] = {"marker": "_", "markersize": 7, "markeredgewidth": 1.4, "linestyle": "none"}
-"""Look of a lower bound."""
+"""Marker of a lower bound, as keyword arguments of ``plot``."""
 LABELS = {
     ("fig3", "iterations"): f"iterations to cosine {COSINE:g}",
     ("fig4", "iterations"): "iterations to 80 %",
@@ -41,11 +42,24 @@ LABELS = {
     ("fig6", "updates"): "updates to 80 % (ours: exact)",
     ("table2", "accuracy"): "best test accuracy (%)",
 }
+"""Label of the vertical axis, by figure and quantity."""
 
 
 def draw(name: str, points: Sequence[Point], published: Sequence[Published]) -> Figure:
-    """A panel for each quantity. Filled markers are our medians, with a line over the range of the seeds and a dot for each; hollow ones
-    are published; an arrow upwards stands for runs that ended before they reached it, with how many did where some have."""
+    """Draw a figure, with one panel per quantity.
+
+    Filled markers are our medians, with a line over the range of the seeds and a dot for each run. Hollow markers are published points.
+    An upward arrow marks a lower bound from runs that ended before the goal, with the number of runs that reached it if some did.
+
+    Parameters
+    ----------
+    name : str
+        Name of the figure, which selects the labels of the axes.
+    points : sequence of Point
+        Our points; their quantities determine the panels.
+    published : sequence of Published
+        Published points of the same figure.
+    """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
@@ -66,6 +80,7 @@ def draw(name: str, points: Sequence[Point], published: Sequence[Published]) -> 
 
 
 def _panel(axes: Axes, figure: str, points: Sequence[Point], published: Sequence[Published], quantity: str) -> None:
+    """Draw our points and the published points of one quantity into the axes."""
     share = quantity == "accuracy"
     axes.set_xscale("log")
     if not share and quantity != "updates":
@@ -94,7 +109,7 @@ def _panel(axes: Axes, figure: str, points: Sequence[Point], published: Sequence
 
 
 def _ours(axes: Axes, points: list[Point], name: str, by_period: bool, scale: float, shift: float) -> None:
-    """Our points of a series; those of different series with the same x a little apart."""
+    """Draw our points of one series; ``shift`` is a factor on x that separates series with the same x."""
     label, colour, marker, _ = LOOKS[name]
     look: dict[str, Any] = {
         "marker": marker,
@@ -121,7 +136,7 @@ def _ours(axes: Axes, points: list[Point], name: str, by_period: bool, scale: fl
 
 
 def _arrow(axes: Axes, x: float, y: float, name: str) -> None:
-    """A lower bound: a flat bar, and an arrow up from it."""
+    """Draw a lower bound: a flat bar with an upward arrow."""
     _, colour, _, _ = LOOKS[name]
     axes.plot(x, y, color=colour, zorder=4, gid="bound", **BOUND)
     arrow = {"arrowstyle": "<|-", "color": colour, "linewidth": 0.9}
@@ -129,7 +144,11 @@ def _arrow(axes: Axes, x: float, y: float, name: str) -> None:
 
 
 def _theory(axes: Axes, points: Sequence[Point], published: Sequence[Published]) -> None:
-    """Of all weights at once, cosine √(K/(K + D − 1)), so K = (D − 1)·c²/(1 − c²); of each layer apart what was computed of our runs."""
+    """Draw the perturbations that theory predicts.
+
+    If all weights are perturbed at once, the cosine is √(K/(K + D − 1)), so K = (D − 1)·c²/(1 − c²). For layers that are perturbed
+    separately, the prediction is that of our runs.
+    """
     factor = COSINE**2 / (1 - COSINE**2)
     widths = [*(each.n for each in points), *(each.n for each in published)]
     sizes = [parameters_of(n) for n in sorted({min(widths), *range(min(widths), max(widths) + 1)})]
@@ -143,7 +162,7 @@ def _theory(axes: Axes, points: Sequence[Point], published: Sequence[Published])
 
 
 def saved(figure: Figure) -> dict[str, bytes]:
-    """A figure as SVG and PDF, by format; the same bytes of the same figure."""
+    """Return the bytes of a figure's SVG and PDF files, by format; equal figures give equal bytes."""
     import matplotlib
 
     found = {}

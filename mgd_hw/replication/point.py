@@ -1,4 +1,4 @@
-"""A point of a figure: what the seeds of one setting came to."""
+"""Point of a figure: the results of all runs of one setting, one run per seed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ __all__ = ["Point"]
 
 @dataclass(frozen=True)
 class Point(Result):
-    """What the seeds of one setting came to.
+    """Results of the runs of one setting, one run per seed.
 
     Attributes
     ----------
     series, quantity : str
-        As in the figure.
+        Training method of the runs, and the measured quantity.
     n, parameters, period : int
-        Width of the network and its parameters; τ_θ.
+        Width of the network, number of its parameters, and update period τ_θ.
     seeds, reached : int
-        Runs that are there, and those of them that reached what they were to.
+        Number of finished runs, and number of those that reached the goal.
     values : tuple of float
-        Of those that reached it, in ascending order.
+        Quantity of each run that reached the goal, in ascending order.
     median, low, high : float or None
-        Of these values; None if there are none.
+        Median, least and greatest of these values; None if there are none.
     beyond : float or None
-        A lower bound of the runs that did not reach it: what they had taken when they ended. None if there are none.
+        Lower bound for the runs that did not reach the goal: the least that one of them had used at its end. None if all reached it.
     expected : float or None
-        By theory, median of the seeds; None where there is none.
+        Median over the seeds of the value that theory predicts; None where theory predicts none.
     """
 
     series: str
@@ -49,5 +49,5 @@ class Point(Result):
 
     @property
     def lower_bound(self) -> bool:
-        """Whether no run reached it, so that ``beyond`` is all there is."""
+        """Whether no run reached the goal, so that only the bound ``beyond`` is known."""
         return self.reached == 0

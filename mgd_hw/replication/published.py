@@ -1,4 +1,4 @@
-"""The published points, out of ``published.toml``, the one place where they stand."""
+"""Published points of the paper, read from ``published.toml``."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ __all__ = ["Published", "parameters_of", "published"]
 
 @dataclass(frozen=True)
 class Published:
-    """A point of the paper.
+    """One published point of a figure.
 
     Attributes
     ----------
     series : str
-        "weight", "node" or "backprop"; "plain" or "adam".
+        Training method, "weight", "node" or "backprop", or optimiser, "plain" or "adam".
     quantity : str
-        What was measured: "iterations", "writes", "updates" or "accuracy".
+        Measured quantity: "iterations", "writes", "updates" or "accuracy".
     n, parameters : int
-        Width of the network, and its parameters.
+        Width of the network, and number of its parameters.
     period : int
-        τ_θ, in iterations; 0 where it is not what was varied.
+        Update period τ_θ, in iterations; 0 in figures that do not vary it.
     value : float
-        Median over the authors' runs.
+        Median of the quantity over the authors' runs.
     sources : tuple of str
-        P: their code or figure data; D: derived from these.
+        Origin of the value: "P" for the authors' code or figure data, "D" for values derived from these.
     """
 
     series: str
@@ -39,12 +39,12 @@ class Published:
 
 
 def parameters_of(n: int) -> int:
-    """Parameters of the network of width n: 439n² + 71n + 10."""
+    """Return the number of parameters of the network of width n: 439n² + 71n + 10."""
     return 439 * n * n + 71 * n + 10
 
 
 def published(figure: str) -> tuple[Published, ...]:
-    """The points of a figure, in the order of the file."""
+    """Return the published points of a figure, in the order of the file."""
     text = (Path(__file__).parent / "published.toml").read_text(encoding="utf-8")
     found = []
     for each in tomllib.loads(text).get(figure, ()):

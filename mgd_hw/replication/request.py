@@ -1,4 +1,4 @@
-"""Which runs a figure consists of: its defaults, what the user chose instead, and the jobs that come of both."""
+"""Runs of a figure: its default settings, the user's choices in their place, and the jobs that result from both."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ from python_ref.spec.error import Refusal
 __all__ = ["FIGURES", "Calibration", "Figure", "PaperJobs", "calibrate", "tasks_of"]
 
 APART = ((1, 1),) * 9
-"""Every layer of the nine perturbed in a pass of its own, as in the paper."""
+"""Partition of the nine layers in which each is perturbed in a separate pass, as in the paper."""
 NODE, WEIGHT = Settings(), Settings(kind="weight", parts=None, groups=10, rate=0.002, ease=1.0)
 BACKPROP = Settings(kind="exact", parts=None, rate=0.005, ease=1.0)
 MOST_WIDTH, MOST_SEEDS, MOST_ITERATIONS = 64, 1000, 10**9
 TIMED_PERTURBATIONS = 128
-"""What a calibration does of a run to a gradient."""
+"""Number of perturbations that a calibration times in a run that estimates a gradient."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure, or table, and the runs it has if nothing else is asked for.
+    """Figure or table of the paper, with the default settings of its runs.
 
     Attributes
     ----------
     name, title : str
-        Name of the figure, such as "fig5"; what it shows, as a phrase.
+        Name of the figure, such as "fig5", and its subject as a phrase.
     measure : str
-        See :class:`~mgd_hw.replication.tasks.Task`.
+        Result of its runs; see :class:`~mgd_hw.replication.tasks.Task`.
     quantities : tuple of str
-        What is drawn of a run.
+        Results of a run that the figure shows, such as "iterations".
     series : dict
         Settings of each training method that the figure compares, by the method's name.
     n : tuple of int
         Widths of the networks in its runs.
     seeds, iterations : int
-        Runs of each; the most that one takes.
+        Number of runs of each setting, and largest number of iterations of a run.
     every, updates : int
-        Between looks at the test images: iterations, about; the same of back-propagation, in updates.
+        Approximate iterations between evaluations of the test images; for back-propagation, the number of updates.
     periods : tuple of int
-        τ_θ, where it is varied, in steps; the rate grows as its root, as the noise of a mean falls.
+        Update periods τ_θ in steps, if the figure varies them. The learning rate grows in proportion to √τ_θ, as the noise of the mean
+        estimate falls.
     shorter : dict
-        Series that take no more iterations than this, if nothing else is asked for: what is far from its goal in any case, or slow.
+        Default number of iterations of series that take fewer than the others, because they are slow or cannot reach the goal anyway.
     typical : dict
-        Of series, width and τ_θ: iterations that our runs took, by which time is told.
+        Number of iterations that our runs took, by series, width and τ_θ; estimates of the duration use it.
     note : str
-        What is ours and not theirs, in a sentence.
+        Difference between our runs and the published ones, as a sentence; "" if there is none.
     """
 
     name: str
@@ -95,13 +96,24 @@ FIGURES: dict[str, Figure] = {
         Figure("table2", "Best test accuracy", "best", ("accuracy",), _THREE, (1, 4), 2, 2000, updates=100),
     )
 }  # fmt: skip
-"""The figures by name. Their default runs end within minutes on two cores; most published runs are a hundred times as long."""
+"""Figures by name. Their default runs take minutes on two cores; most published runs are a hundred times as long."""
 
 
 def tasks_of(
     figure: str, n: Sequence[int] | None = None, seeds: int | None = None, iterations: int | None = None
 ) -> tuple[Figure, tuple[Task, ...]]:
-    """A figure with what was chosen in place of its defaults, and its runs: all from the first seed, then from the next.
+    """Return a figure with the user's choices in place of its defaults, and its runs, seed by seed.
+
+    Parameters
+    ----------
+    figure : str
+        Name of the figure, one of :data:`FIGURES`.
+    n : sequence of int or None
+        Widths of the network; None takes the figure's.
+    seeds : int or None
+        Number of runs of each setting; None takes the figure's.
+    iterations : int or None
+        Largest number of iterations of every run; None takes the figure's, and for some series fewer.
 
     Raises
     ------
@@ -132,6 +144,7 @@ def tasks_of(
 
 
 def _check(key: str, values: Iterable[int], most: int) -> None:
+    """Check that the values of an option are whole numbers from 1 to ``most``."""
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             raise Refusal(f"it is not a number from 1 to {most:,}", "Give one that is.", key=key, value=value)
@@ -139,16 +152,16 @@ def _check(key: str, values: Iterable[int], most: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class PaperJobs:
-    """The jobs of a figure, as :func:`mgd_hw.sweeps.scheduler.drive` wants them.
+    """Jobs of a figure, for :func:`mgd_hw.sweeps.scheduler.run`.
 
     Attributes
     ----------
     tasks : tuple of Task
         All runs of the figure, including those that are finished already.
     data, version : str
-        Digest of the images; version of this package, and of the worker's.
+        Digest of the images, and version of this package, which must be that of the workers.
     known : dict
-        Keys of finished runs that reached what they were to, and the iterations that they took, by who they are.
+        Keys of finished runs that reached their goal, and the iterations that they took, by the runs' identities.
     """
 
     tasks: tuple[Task, ...]
@@ -157,12 +170,12 @@ class PaperJobs:
     known: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
     def jobs(self) -> Iterator[tuple[Task, Job]]:
-        """Every job, with its run."""
+        """Yield every job, with the run that it performs."""
         for task in self.tasks:
             yield task, Job(self.key(task), PAPER, pickle.dumps(task), task.seed, task.steps(), module=perform.__module__)
 
     def key(self, task: Task) -> str:
-        """Of a run: that of a finished one, if this one would go the same way and end where that did."""
+        """Return the key of a run: that of a finished run if both are the same up to the goal, so that the result can be reused."""
         if task.measure != "best":
             key, took = self.known.get(self.identity(task), ("", 0.0))
             if key and took <= task.iterations:
@@ -170,11 +183,11 @@ class PaperJobs:
         return identity(task, self.data, self.version)
 
     def identity(self, task: Task) -> str:
-        """Of a run, whatever it is limited to."""
+        """Return the identity of a run, which does not depend on its largest number of iterations."""
         return identity(task, self.data, self.version, limited=False)
 
     def about(self, task: Task, number: int | None = None) -> dict[str, Any]:
-        """What a row says of its run."""
+        """Return the description of a run that the journal stores with its row."""
         return {"identity": self.identity(task), "measure": task.measure, "series": task.series, "n": task.n, "seed": task.seed} | {
             "iterations": task.iterations, "period": task.settings.update_period, "version": self.version,
         }  # fmt: skip
@@ -182,29 +195,29 @@ class PaperJobs:
 
 @dataclass
 class Calibration:
-    """Seconds of one worker that runs are expected to take; by what was measured of some of each kind.
+    """Estimates of the duration of runs on one worker, from measured times.
 
     Attributes
     ----------
     paces : dict
-        Of series and width; of runs to a gradient a step is a perturbation.
+        Measured times by series and width. For runs that estimate a gradient, the time of a step is that of a perturbation.
     iterations : dict
-        What runs are expected to take, where something is known of it: by theory, or by runs of before.
+        Expected number of iterations of a run, where theory or earlier runs predict it.
     """
 
     paces: dict[tuple[str, int], Pace] = field(default_factory=dict)
     iterations: dict[Task, float] = field(default_factory=dict)
 
     def seconds(self, task: Task, job: Job | None = None) -> float:
-        """Of a run."""
+        """Return the expected time of a run, in seconds."""
         return self._seconds(task, min(task.iterations, self.iterations.get(task, task.iterations)))
 
     def most(self, task: Task) -> float:
-        """Of a run that takes all that it may."""
+        """Return the time of a run that takes its largest number of iterations, in seconds."""
         return self._seconds(task, task.iterations)
 
     def _seconds(self, task: Task, iterations: float) -> float:
-        """Its steps and looks, and the look at its end that is there in any case."""
+        """Return the time of so many iterations, in seconds: training steps, evaluations, and the evaluation at the end of every run."""
         own = self.paces.get((task.series, task.n), Pace(1e-3, 0.0))
         if task.measure == "cosine":
             return own.step * iterations
@@ -212,7 +225,7 @@ class Calibration:
 
 
 def calibrate(tasks: Iterable[Task], typical: Mapping[tuple[str, int, int], int]) -> Calibration:
-    """Time a little of one run of each kind; τ_θ costs nothing. ``typical`` as of a :class:`Figure`."""
+    """Time the start of one run of each series and width, since the time does not depend on τ_θ; ``typical`` is that of the figure."""
     found = Calibration()
     for task in tasks:
         kind = task.series, task.n
@@ -226,7 +239,8 @@ def calibrate(tasks: Iterable[Task], typical: Mapping[tuple[str, int, int], int]
 
 
 def _perturbing(task: Task) -> Pace:
-    perform(replace(task, iterations=8))  # what is compiled, is
+    """Time the perturbations of a run that estimates a gradient."""
+    perform(replace(task, iterations=8))  # compiles what the timed run uses
     begun = time.perf_counter()
     done = perform(replace(task, iterations=TIMED_PERTURBATIONS))
     return Pace((time.perf_counter() - begun) / done["iterations"], 0.0)

@@ -1,8 +1,8 @@
-"""How fast a step is, side by side in one run: ours, its matrix products alone, a forward pass, and a plain PyTorch implementation of
-the same algorithm where PyTorch happens to be installed. It is the opponent of a benchmark, and nothing else here knows of it.
+"""Benchmark of a training step: ours, its matrix products alone, a forward pass, and a plain implementation of the same algorithm in
+PyTorch if that is installed. PyTorch is used only here, as a reference for speed.
 
-Processor time of one thread each; the rounds of all contenders take turns, and the fastest of each counts, so that what else the machine
-does troubles them alike.
+Times are processor times of one thread. The contenders take turns, and the fastest round of each counts, so that other load on the
+machine affects all of them alike.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ __all__ = ["compare_speed"]
 
 Work = Callable[[], object]
 SIZES = (784, 1024, 256, 10)
+"""Layer sizes of the network that learns in batches."""
 SMALL = (64, 32, 10)
-"""What learns online, a sample at a time, as the hardware does."""
+"""Layer sizes of the network that learns online, one sample at a time, as the hardware does."""
 AMPLITUDE, SMOOTHING, RATE = 0.01, 0.1, 0.001
 ONLINE = 2_000
-"""Steps that are timed together."""
+"""Number of online steps that are timed together."""
 KINDS = ("node", "node x8", "weight", "online")
+"""Contenders that are compared with their counterparts in PyTorch."""
 
 
 def _fastest(contenders: dict[str, Work], rounds: int) -> dict[str, float]:
-    """Least processor seconds of each, in turns; a first round, which compiles, does not count."""
+    """Run the contenders in turns, and return the least processor time of each in seconds, without the first round, which compiles."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds + 1):
         for name, work in contenders.items():
@@ -39,14 +41,19 @@ def _fastest(contenders: dict[str, Work], rounds: int) -> dict[str, float]:
 
 
 def compare_speed(batch: int, rounds: int) -> dict[str, Any]:
-    """Seconds of a step of each contender, and how they compare.
+    """Measure the time of a step of each contender.
 
     Parameters
     ----------
     batch : int
-        Samples of a step.
+        Number of samples of a step.
     rounds : int
-        Times that each is done.
+        Number of timed rounds of each contender.
+
+    Returns
+    -------
+    dict of str to Any
+        Processor time of each contender in seconds, ratios between contenders, and the version of PyTorch, None if it is missing.
     """
     random = np.random.default_rng(0)
     x = random.random((batch, SIZES[0]), dtype=np.float32)
@@ -60,19 +67,20 @@ def compare_speed(batch: int, rounds: int) -> dict[str, Any]:
         torch.set_num_threads(1)
         contenders |= _torch(torch, x, labels)
     seconds = _fastest(contenders, rounds)
-    told: dict[str, Any] = {"batch": batch, "type": "float32", "seconds": {name: round(value, 5) for name, value in seconds.items()}}
-    told["node_over_forward"] = round(seconds["node"] / seconds["forward"], 3)
-    told["products_over_node"] = round(seconds["node products"] / seconds["node"], 3)
-    told["weight_over_forward"] = round(seconds["weight"] / seconds["forward"], 3)
-    told["online_steps_per_second"] = round(ONLINE / seconds["online"])
-    told["torch"] = None if torch is None else torch.__version__
+    report: dict[str, Any] = {"batch": batch, "type": "float32", "seconds": {name: round(value, 5) for name, value in seconds.items()}}
+    report["node_over_forward"] = round(seconds["node"] / seconds["forward"], 3)
+    report["products_over_node"] = round(seconds["node products"] / seconds["node"], 3)
+    report["weight_over_forward"] = round(seconds["weight"] / seconds["forward"], 3)
+    report["online_steps_per_second"] = round(ONLINE / seconds["online"])
+    report["torch"] = None if torch is None else torch.__version__
     for kind in KINDS:
         if torch is not None:
-            told[f"torch_{kind}_over_ours"] = round(seconds[f"torch {kind}"] / seconds[kind], 3)
-    return told
+            report[f"torch_{kind}_over_ours"] = round(seconds[f"torch {kind}"] / seconds[kind], 3)
+    return report
 
 
 def _ours(x: np.ndarray, t: np.ndarray) -> dict[str, Work]:
+    """Return our contenders, by name, for a batch of inputs x and targets t."""
     from python_ref.floating.codes import RandomCode
     from python_ref.floating.estimators import NodePerturbation, WeightPerturbation
     from python_ref.floating.networks import dense
@@ -90,7 +98,7 @@ def _ours(x: np.ndarray, t: np.ndarray) -> dict[str, Work]:
         values.append(each @ values[-1])
 
     def products() -> None:
-        """As many as a step of node perturbation needs: all layers, all but the first again, and all correlations."""
+        """Compute the products of a step of node perturbation: all layers, all but the first again, and all correlations."""
         for each, value in zip((*w, *w[1:]), (*values[:-1], *values[1:-1]), strict=True):
             each @ value
         for error, value in zip(values[1:], values, strict=False):
@@ -107,7 +115,7 @@ def _ours(x: np.ndarray, t: np.ndarray) -> dict[str, Work]:
 
 
 def _online() -> Work:
-    """The compiled float model of the shipped design "digits": a sample, a perturbation and an update a step."""
+    """Return :data:`ONLINE` steps of the compiled float model of "digits", with one sample, perturbation and update per step."""
     from mgd_hw.design.reader import load
     from python_ref.datasets import SampleOrder
     from python_ref.floating.online import train
@@ -119,7 +127,7 @@ def _online() -> Work:
 
 
 def _torch(torch: Any, x: np.ndarray, labels: np.ndarray) -> dict[str, Work]:
-    """The same networks, costs and estimates, as one writes them down in PyTorch."""
+    """Return the contenders in PyTorch, by name: the same networks, costs and estimates, in plain code."""
     given, wanted = torch.from_numpy(x), torch.from_numpy(labels)
     sizes = list(pairwise(SIZES))
     w = [torch.randn(n_out, n_in) * (2.0 / n_in) ** 0.5 for n_in, n_out in sizes]
@@ -130,7 +138,7 @@ def _torch(torch: Any, x: np.ndarray, labels: np.ndarray) -> dict[str, Work]:
         return torch.randint(0, 2, shape, dtype=torch.float32).mul_(2).sub_(1)
 
     def forward(w: list, b: list, shifts: list | None = None) -> tuple[Any, list]:
-        """Costs, and the inputs of the layers."""
+        """Return the costs of the samples, and the inputs of all layers followed by the outputs."""
         values = [given]
         for number, (weights, bias) in enumerate(zip(w, b, strict=True)):
             z = functional.linear(values[-1], weights, bias)
@@ -155,7 +163,7 @@ def _torch(torch: Any, x: np.ndarray, labels: np.ndarray) -> dict[str, Work]:
         slope = (forward(moved, moved_b)[0].mean() - forward(w, b)[0].mean()) / AMPLITUDE
         return [slope * each for each in (*s, *r)]
 
-    def quietly(work: Work) -> Work:
+    def without_gradients(work: Work) -> Work:
         def run() -> None:
             with torch.no_grad():
                 work()
@@ -163,16 +171,16 @@ def _torch(torch: Any, x: np.ndarray, labels: np.ndarray) -> dict[str, Work]:
         return run
 
     return {
-        "torch forward": quietly(lambda: forward(w, b)),
-        "torch node": quietly(node),
-        "torch node x8": quietly(lambda: node(8)),
-        "torch weight": quietly(weight),
-        "torch online": quietly(_torch_online(torch)),
+        "torch forward": without_gradients(lambda: forward(w, b)),
+        "torch node": without_gradients(node),
+        "torch node x8": without_gradients(lambda: node(8)),
+        "torch weight": without_gradients(weight),
+        "torch online": without_gradients(_torch_online(torch)),
     }
 
 
 def _torch_online(torch: Any) -> Work:
-    """What :func:`_online` does, in PyTorch."""
+    """Return the counterpart of :func:`_online` in PyTorch."""
     random = np.random.default_rng(0)
     x = torch.from_numpy(random.random((ONLINE, SMALL[0]), dtype=np.float32))
     t = torch.from_numpy(np.eye(SMALL[-1], dtype=np.float32)[random.integers(SMALL[-1], size=ONLINE)])

@@ -1,7 +1,7 @@
-"""What one run of a figure is, and how it is done; nothing here knows who asks, or where it runs.
+"""One run of a figure: its description, its execution and its timing, independent of the process that runs it.
 
-*Iterations* are those of the paper: a batch of 100 images without and with a perturbation, 200 forward passes of an image. A step that
-perturbs the same images several times counts as several. Of back-propagation an iteration is an update.
+*Iterations* are those of the paper: a batch of 100 images without and with a perturbation, which is 200 forward passes of an image. A
+step that perturbs the same images several times counts as several iterations. An iteration of back-propagation is an update.
 """
 
 from __future__ import annotations
@@ -28,41 +28,42 @@ if TYPE_CHECKING:
 __all__ = ["COSINE", "GOAL", "PAPER", "PAPER_BATCH", "Pace", "Task", "expected", "identity", "pace", "perform"]
 
 PAPER = "paper"
-"""The kind of the jobs that perform a run of a figure."""
+"""Kind of the jobs that perform a run of a figure."""
 COSINE = 0.95
-"""Of the mean estimate to the true gradient: where a gradient counts as known."""
+"""Cosine of the mean estimate to the true gradient at which the gradient counts as known."""
 GOAL = 0.80
-"""Test accuracy to reach."""
+"""Test accuracy that a run has to reach."""
 PAPER_BATCH = 100
-"""Images of an iteration."""
+"""Number of images of an iteration."""
 FINEST, SHARE = 8, 128
-"""Perturbations between two looks at the cosine, at first; later one part in so many of those made, or twice that."""
+"""Perturbations between two computations of the cosine: the first at start; later between 1/SHARE and 2/SHARE of those made so far."""
 TIMED_STEPS, TIMED_SECONDS, TIMED_IMAGES = 16, 0.5, 500
-"""What is timed of a run: so many steps, or as many as take so long; so many test images."""
+"""Limits of a timing: the number of steps, their time in seconds, and the number of test images."""
 NAMED = {"exact": "backprop"}
+"""Name of a series in the published points, where it differs from ours."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run.
+    """Description of one run of a figure.
 
     Attributes
     ----------
     measure : str
-        "cosine": perturbations of one image until the mean estimate has cosine 0.95 to its gradient, at the initial parameters, every
-        layer perturbed apart; "goal": iterations to a test accuracy; "best": the best test accuracy in all iterations.
+        Result of the run. "cosine": perturbations of one image, at the initial parameters and each layer separately, until the mean
+        estimate has cosine 0.95 to its gradient. "goal": iterations until a test accuracy. "best": best test accuracy.
     series : str
-        What it is one of, in the figure.
+        Training method that the run belongs to in the figure.
     n : int
-        Width of the network.
+        Width of the network, with 439n² + 71n + 10 parameters.
     seed : int
-        Of parameters, signs, order of images.
+        Seed of the parameters, the signs and the order of images.
     iterations : int
         Largest number of iterations that the run may take.
     settings : Settings
-        How the network learns: perturbations, batch, optimiser and rate.
+        Settings of the training: perturbations, batch, optimiser and rate.
     every : int
-        Steps between looks at the test images.
+        Number of steps between evaluations of the test images.
     """
 
     measure: str
@@ -74,33 +75,51 @@ class Task:
     every: int = 50
 
     def passes(self) -> int:
-        """Forward passes of an image in a step: of each image one without a perturbation, and those with."""
+        """Return the number of forward passes in a step: for each image of the batch, one unperturbed and all perturbed passes."""
         often = self.settings.parts or ((1, 1),)
         return self.settings.batch * (1 if self.settings.kind == "exact" else 1 + sum(count for _, count in often))
 
     def of_steps(self, steps: int) -> float:
-        """Iterations that so many steps are."""
+        """Convert a number of steps to iterations of the paper."""
         return float(steps) if self.settings.kind == "exact" else steps * self.passes() / (2 * PAPER_BATCH)
 
     def steps(self) -> int:
-        """Steps that its iterations are, at least 1."""
+        """Return the number of steps in the largest number of iterations, at least 1."""
         return max(1, int(self.iterations / self.of_steps(1)))
 
 
 def identity(task: Task, data: str, version: str, *, limited: bool = True) -> str:
-    """Who a run is: all that it depends on; without ``limited``, but for the iterations that it was limited to."""
-    said = asdict(task if limited else replace(task, iterations=0)) | {"data": data, "version": version}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+    """Return a digest of everything that a run depends on.
+
+    Parameters
+    ----------
+    task : Task
+        Description of the run.
+    data : str
+        Digest of the images.
+    version : str
+        Version of this package that performs the run.
+    limited : bool
+        Whether the digest includes the largest number of iterations; without it, runs that differ only in that have the same digest.
+
+    Returns
+    -------
+    str
+        First 32 hexadecimal digits of a SHA-256.
+    """
+    fields = asdict(task if limited else replace(task, iterations=0)) | {"data": data, "version": version}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def perform(task: Task) -> dict[str, Any]:
-    """Do a run: whether it reached what it was to, after what; and the processor's seconds."""
+    """Perform a run; return its results by name, among them "reached", whether it reached its goal, and "processor_seconds"."""
     spent = time.process_time()
     found = _cosine(task) if task.measure == "cosine" else _train(task)
     return found | {"processor_seconds": time.process_time() - spent}
 
 
 def _cosine(task: Task) -> dict[str, Any]:
+    """Perform a run that estimates a gradient until its mean has the cosine :data:`COSINE`."""
     network, theta, x, y = _start(task)
     true = estimator_of(replace(task.settings, kind="exact"), network, task.seed).estimate(theta, x, y, 0).gradient
     estimate = estimator_of(task.settings, network, task.seed)
@@ -109,7 +128,7 @@ def _cosine(task: Task) -> dict[str, Any]:
 
 
 def _start(task: Task) -> tuple[Sequential, np.ndarray, np.ndarray, np.ndarray]:
-    """Network, initial parameters, the image and its target, of a run to a gradient."""
+    """Return the network, its initial parameters, the image and its target, for a run that estimates a gradient."""
     from python_ref.datasets import SampleOrder
     from python_ref.floating.networks import fashion_2025
 
@@ -119,26 +138,43 @@ def _start(task: Task) -> tuple[Sequential, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def expected(task: Task) -> float:
-    """Perturbations that a run to a gradient takes by theory."""
+    """Return the number of perturbations that theory predicts for a run that estimates a gradient."""
     return _by_theory(task, *_start(task))
 
 
 def _by_theory(task: Task, network: Sequential, theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    """Return the predicted number of perturbations for an image x with target y; see :mod:`mgd_hw.replication.theory`."""
     from mgd_hw.replication.theory import perturbations_expected
 
     return perturbations_expected(task.settings.kind, network, theta, x, lambda outputs: cost_of_figures().slopes(outputs, y), COSINE)
 
 
 def _mean(estimator: Estimator, theta: np.ndarray, x: np.ndarray, y: np.ndarray, p: int, count: int) -> np.ndarray:
-    """Mean estimate of perturbations p·count … of one image: as a batch of its copies, each with a perturbation of its own."""
+    """Return the mean estimate over perturbations p·count … (p + 1)·count − 1 of one image.
+
+    The image is repeated in a batch, each copy with its own perturbation.
+    """
     return estimator.estimate(theta, np.repeat(x, count, axis=0), np.repeat(y, count, axis=0), p).gradient
 
 
 def first_crossing(mean: Callable[[int, int], np.ndarray], true: np.ndarray, most: int) -> tuple[int, float]:
-    """Perturbations until the mean estimate has the cosine to the true gradient, or ``most`` of them, and the cosine there.
+    """Add estimates until their mean has the cosine :data:`COSINE` to the true gradient.
 
-    Looked at as often as is worth it, so that the number is right within one part in 64. ``mean(p, count)`` is the mean estimate of
-    perturbations p·count … (p + 1)·count − 1.
+    The cosine is computed at intervals that grow with the number of perturbations, which is therefore exact to within one part in 64.
+
+    Parameters
+    ----------
+    mean : callable
+        Function of p and count that returns the mean estimate over perturbations p·count … (p + 1)·count − 1.
+    true : array, shape (P,)
+        True gradient that the mean is compared with.
+    most : int
+        Number of perturbations at which to stop in any case.
+
+    Returns
+    -------
+    (int, float)
+        Number of perturbations made, and the cosine that their mean reached.
     """
     total, done, cosine, count = np.zeros_like(true), 0, 0.0, FINEST
     while done < most:
@@ -153,6 +189,7 @@ def first_crossing(mean: Callable[[int, int], np.ndarray], true: np.ndarray, mos
 
 
 def _train(task: Task) -> dict[str, Any]:
+    """Perform a run that trains the network until a test accuracy, or for all its iterations."""
     from python_ref.datasets import SampleOrder
     from python_ref.floating.learner import evaluate, train
     from python_ref.floating.networks import fashion_2025
@@ -182,12 +219,12 @@ def _train(task: Task) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a run goes.
+    """Times that make up the duration of a run.
 
     Attributes
     ----------
     step, look : float
-        Seconds of a step, and of a look at all test images.
+        Time of a training step, and of an evaluation of all test images, in seconds.
     """
 
     step: float
@@ -195,7 +232,7 @@ class Pace:
 
 
 def pace(task: Task) -> Pace:
-    """Time a few steps and the judgement of a few test images, each apart, once what is compiled is compiled."""
+    """Time a few training steps, the first of which does not count since it compiles, and an evaluation of a few test images."""
     from python_ref.floating.learner import evaluate, initial_state, step
     from python_ref.floating.networks import fashion_2025
 
@@ -215,10 +252,12 @@ def pace(task: Task) -> Pace:
 
 
 def _accuracy(evaluate: Callable, network: Any, inputs: np.ndarray, targets: np.ndarray, theta: np.ndarray) -> float:
+    """Return the accuracy of the network at ``theta``."""
     return evaluate(network, theta, inputs, targets)[0]
 
 
 def _perform(job: Job) -> dict[str, Any]:
+    """Perform the run that a job of the kind :data:`PAPER` describes."""
     return perform(pickle.loads(job.design))
 
 

@@ -61,7 +61,7 @@ def test_updates_of_a_dense_network(few: None, rule: str) -> None:
 def test_parts_that_are_none() -> None:
     done = CliRunner().invoke(figures.main, ["fashion", "--parts", "6y1"])
     assert done.exit_code == 2
-    assert "'6y1' is not like 6x1,3x12" in done.output
+    assert "'6y1' is not a list of layers perturbed together and how often" in done.output
 
 
 def test_speed_without_an_opponent(monkeypatch: pytest.MonkeyPatch) -> None:
