@@ -53,6 +53,7 @@ def test_a_regression_is_judged_by_its_errors(folder: Path) -> None:
     y = np.load("line.npz")["y"]
     assert found["fixed"]["rmse_baseline"] == pytest.approx(y.std(), rel=0.2), "in the unit of the file"
     assert "always the mean" in shown and "R²" in shown and "accuracy" not in shown
+    assert "no better than" not in shown
     assert found["data"]["target_range"] == pytest.approx([y.min(), y.max()])
 
 

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from markupsafe import escape
@@ -16,6 +17,7 @@ from markupsafe import escape
 from mgd_hw import reports
 from mgd_hw.cli import commands
 from mgd_hw.common import figures
+from mgd_hw.data.kinds import Regression
 from mgd_hw.design.reader import load
 from mgd_hw.reports import chapter as chapter_module
 from mgd_hw.reports.chapter import Chapter, found_build
@@ -146,6 +148,19 @@ def test_the_summary_of_runs_that_learn_nothing(chapters: tuple[Chapter, ...]) -
         runs = tuple(replace(run, scores={**run.scores, "accuracy": accuracy}) for run in compared.fixed.runs)
         judged = replace(compared, fixed=replace(compared.fixed, runs=runs))
         assert answers(replace(chapters[0], compared=judged))["Does it learn?"].verdict == verdict
+
+
+def test_the_summary_of_a_regression_wants_a_smaller_error_than_the_mean_has(chapters: tuple[Chapter, ...]) -> None:
+    compared = chapters[0].compared
+    assert compared
+    targets = np.array([[1.0], [3.0]])
+    kind = Regression(targets, targets, np.zeros(1), np.ones(1))
+    assert kind.baseline["rmse"] == 1.0
+    for error, verdict in ((0.5, "Yes"), (1.0, "No"), (2.0, "No")):
+        runs = tuple(replace(run, scores={"rmse": error, "r2": 1 - error**2}) for run in compared.fixed.runs)
+        judged = replace(compared, kind=kind, fixed=replace(compared.fixed, runs=runs, kind=kind))
+        assert answers(replace(chapters[0], compared=judged))["Does it learn?"].verdict == verdict
+        assert any(note.startswith("fixed MGD answers no better than always the mean") for note in judged.notes()) == (verdict == "No")
 
 
 def test_it_says_it_all(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mgd_hw.design.reader import parse
 from mgd_hw.sweeps.choice import Found, best, read_condition, summary, unbeaten
 from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Row
 from mgd_hw.sweeps.journal import Journal
 from mgd_hw.sweeps.plan import Place
+from mgd_hw.sweeps.sweep import choose
 from python_ref.spec.error import Refusal
 
 few = st.integers(0, 4).map(float) | st.just(-math.inf)
@@ -77,6 +80,12 @@ def test_the_best(condition: str, key: str, largest: bool, number: int) -> None:
     assert best(FOUND, read_condition(condition), key, largest).combination == number
 
 
+def test_of_equal_regressions_the_smaller_error_is_better() -> None:
+    one, other = (Found(number, {}, 1, {"rmse": error, "lut": 100}) for number, error in enumerate((3.0, 2.0)))
+    assert best((one, other), read_condition(""), "lut", False) is other
+    assert best((other, one), read_condition(""), "lut", False) is other
+
+
 @pytest.mark.parametrize(
     ("condition", "key", "said"),
     [
@@ -118,3 +127,28 @@ def test_a_summary_takes_means_over_seeds_and_gives_the_core_to_each(tmp_path: P
     assert (one.figures["lut"], one.figures["board"], one.figures["steps_per_second"]) == (100, "board", 10_000.0)
     assert (two.runs, two.figures["lut"], "accuracy_std" in two.figures) == (1, 100, False)
     assert (three.figures["accuracy"], "lut" in three.figures, three.unbeaten) == (None, False, False)
+
+
+def test_the_sweep_of_a_regression_chooses_the_smallest_error(tmp_path: Path) -> None:
+    """Of three designs of the same size, without a word about what is best; a run that diverged has the smallest of all."""
+    errors = {"a": 3.0, "b": 2.0, "c": 5.0, "d": 1.0}
+    text = "[network]\nlayers = [2, 1]\n"
+    place = Place("part", "board", 10.0, True)
+    notes = {"text": text, "path": str(tmp_path / "d.toml"), "keys": ["network.seed"], "combinations": 4, "refused": 0}
+    with Journal(tmp_path, write=True) as journal:
+        planned = [(name, number) for number, name in enumerate(errors)]
+        journal.plan([*planned, *((f"{name} core", number) for name, number in planned)], notes | {"places": [astuple(place)]})
+        for number, (name, error) in enumerate(errors.items()):
+            columns = {"model": "fixed", "rmse": error, "r2": 1 - error / 9, "diverged": float(name == "d")}
+            journal.add([(Row(name, DONE, "", 1.0, columns), "train", {"vary": {"network.seed": number}})])
+            core = {"target": "part", "lut": 100, "cycles_per_step": 1000.0}
+            journal.add([(Row(f"{name} core", DONE, "", 1.0, core), "synth", {})])
+    found = choose(tmp_path, condition="")
+    assert [each.unbeaten for each in found.found] == [False, True, False, False]
+    assert found.best is not None
+    assert (found.best.key, found.best.largest, found.best.found.figures["rmse"]) == ("rmse", False, 2.0)
+    assert "the smallest rmse." in found.best.commented()
+    assert parse(found.best.text, "best.toml").spec.network.initial.seed == 1
+    for options, error in (({"minimize": "lut"}, 2.0), ({"maximize": "rmse"}, 5.0), ({"maximize": "r2"}, 2.0)):
+        best_one = choose(tmp_path, **options).best
+        assert best_one is not None and best_one.found.figures["rmse"] == error

@@ -27,6 +27,18 @@ def test_points_stand_where_their_figures_are() -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("LUTs", "accuracy (%)")
 
 
+def test_the_front_of_a_regression_goes_down_to_the_smallest_error() -> None:
+    errors = ((5.0, 100), (6.0, 200), (2.0, 300))
+    designs = [
+        Found(number, {"k": f"name{number}"}, 1, {"rmse": error, "rmse_min": error, "rmse_max": error, "lut": lut}, error != 6.0)
+        for number, (error, lut) in enumerate(errors)
+    ]
+    axes = pareto(designs).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["name0", "name2"]
+    assert np.allclose(axes.lines[-1].get_xydata(), [(100, 5), (300, 2)])  # type: ignore[arg-type]
+    assert axes.get_ylabel() == "RMSE"
+
+
 def test_memory_is_taken_where_there_are_no_luts_and_what_is_unknown_is_left_out() -> None:
     designs = (found(0, 0.5, True, memory_bits=100), found(1, None, False, memory_bits=1), found(2, 0.9, False))
     axes = pareto(designs).axes[0]
