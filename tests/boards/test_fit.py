@@ -205,6 +205,7 @@ def test_a_rule_that_is_wrong_is_told(monkeypatch):
     assert fitted(rows, "ice40")["error"]["bram"] == {"exact": round(2 / 3, 4), "worst": 1}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [names[0] for names in FAMILIES.values()])
 def test_a_real_build_is_as_predicted(name, tmp_path):

@@ -29,6 +29,7 @@ def test_per_lane_everything_shared_is_in_it():
     assert found.to_json()["inference_only"] == {"lut": 400, "ff": 0, "dsp": 6, "bram": 12}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_digits(tmp_path):
     found = learning_cost(shipped_digits(), UP5K, tmp_path)

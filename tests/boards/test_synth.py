@@ -186,6 +186,7 @@ def test_accumulators_and_factors_beyond_a_dsp_are_synthesised_too(tmp_path):
     assert found.predicted_lanes == 0
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_digits_fits_an_up5k_with_six_lanes(tmp_path):
     found = synthesise(shipped_digits(), "ice40-up5k", tmp_path)

@@ -121,6 +121,7 @@ def test_a_part_without_models_is_refused(tmp_path):
         write_netlist(tiny(), "xc7", tmp_path, "")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("part", [name for name in MODELS if name != ICE40])
 def test_other_parts_as_far_as_their_models_go(part, tmp_path):
@@ -132,6 +133,7 @@ def test_other_parts_as_far_as_their_models_go(part, tmp_path):
     assert result.equal, result
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "schedule"),

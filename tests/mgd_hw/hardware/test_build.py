@@ -116,6 +116,7 @@ def test_what_cannot_fit_is_refused_before_any_tool_runs(command: str, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_no_rate_is_quoted_at_a_clock_that_nothing_verified(tmp_path: Path) -> None:
     found = build("xor", "arty-a7-35t", out=tmp_path)
@@ -134,6 +135,7 @@ def test_an_unverified_clock_is_shown_as_such() -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in board_files() if name != "arty-a7-35t"])
 def test_xor_becomes_a_bitstream(name: str, tmp_path: Path) -> None:
@@ -147,6 +149,7 @@ def test_xor_becomes_a_bitstream(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".mgd-hw-*"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_clock_that_is_missed_leaves_no_bitstream(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r"^--clock = 120\.0: the best seed reaches .* --clock .* would be met\.$"):

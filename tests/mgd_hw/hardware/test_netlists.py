@@ -43,6 +43,7 @@ def test_a_part_without_models_is_refused_by_the_api() -> None:
         cosim("xor", netlist="xc7")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("design", "simulator", "steps"), [("xor", "icarus", 100), ("digits", "icarus", 4)])
 def test_shipped_designs_are_the_same_machine_as_netlists(design: str, simulator: str, steps: int) -> None:

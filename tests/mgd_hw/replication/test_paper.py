@@ -144,6 +144,7 @@ def kept() -> list[tuple[str, str, str]]:
     return [(key, status, json.dumps(json.loads(columns) | {"processor_seconds": 0})) for key, status, columns in rows]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_figure_that_is_killed_in_a_run_goes_on() -> None:
     """Nothing is lost, nothing doubled; at the end it is as if it had been left alone."""

@@ -74,6 +74,7 @@ def test_a_core_is_predicted() -> None:
     assert (columns["lut"], columns["cycles_per_step"]) == (expected.taken.lut, expected.cycles_per_step)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_core_is_synthesised() -> None:
     import mgd_hw
