@@ -156,8 +156,9 @@ class Build(Result):
         yield style.wrapped(f"{self.lut:,} LUTs, {self.ff:,} flip-flops, {self.dsp} multipliers, {self.bram} block RAMs, link included.")
         yield from self.history
         if self.frequency_mhz is not None:
+            of_seeds = "one seed" if self.seeds == 1 else f"median of {self.seeds} seeds"
             yield (
-                f"{self.frequency_mhz:.2f} MHz, median of {self.seeds} seeds ({self.frequency_min_mhz:.2f} to "
+                f"{self.frequency_mhz:.2f} MHz, {of_seeds} ({self.frequency_min_mhz:.2f} to "
                 f"{self.frequency_max_mhz:.2f}), limited {self.limited_by}; by {style.escape(self.frequency_source)}"
             )
         yield self.rates()
@@ -168,7 +169,8 @@ class Build(Result):
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
         yield f"{stages}; {self.seconds:.1f} s in all"
         if self.bitstream is not None:
-            yield f"Wrote {style.escape(str(self.bitstream))}. Load it: {style.escape(self.program)}"
+            load = f" Load it: {style.escape(self.program)}" if self.program else ""
+            yield f"Wrote {style.escape(str(self.bitstream))}.{load}"
         else:
             yield style.wrapped(
                 f"Wrote Verilog and constraints to {style.escape(str(self.directory))}; the maker's tool builds this board's bitstream."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from boards.board import board_files
 from mgd_hw.cli import commands
@@ -133,6 +135,39 @@ def test_an_unverified_clock_is_shown_as_such() -> None:
     assert result.rates() == (
         "49.0 cycles per step; through the link of 2,000,000 baud 5 steps per second. UNVERIFIED at 100 MHz: so it is."
     )
+
+
+@pytest.mark.parametrize(("program", "said"), [("load x.bin", "Wrote x.bin. Load it: load x.bin\n"), ("", "Wrote x.bin.\n")])
+@pytest.mark.parametrize(("seeds", "of_seeds"), [(1, "60.00 MHz, one seed (60.00 to"), (3, "60.00 MHz, median of 3 seeds (60.00 to")])
+def test_a_board_without_a_command_to_load_is_not_given_one(program: str, said: str, seeds: int, of_seeds: str) -> None:
+    texts = ("design", "board", "digest", "frequency_source", "limited_by", "unverified")
+    numbers = (
+        "lanes",
+        "lut",
+        "ff",
+        "dsp",
+        "bram",
+        "frequency_mhz",
+        "frequency_min_mhz",
+        "frequency_max_mhz",
+        "clock_mhz",
+        "cycles_per_step",
+    )
+    given: dict[str, object] = {each.name: None for each in dataclasses.fields(Build)}
+    given |= dict.fromkeys(texts, "a") | dict.fromkeys(numbers, 60.0)
+    given |= {
+        "baud": 2_000_000,
+        "link_steps_per_second": 5.0,
+        "seconds": 1.0,
+        "learning_lut_per_lane": 1.0,
+        "utilisation": {},
+        "history": (),
+    }
+    given |= {"learning": {"lut": 2}, "inference_only": {"lut": 1}, "stages": {}, "bitstream": "x.bin", "program": program, "seeds": seeds}
+    console = Console(file=io.StringIO(), width=200)
+    console.print(Build(**given))
+    assert console.file.getvalue().endswith(said)  # type: ignore[attr-defined]
+    assert of_seeds in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.long
