@@ -138,7 +138,7 @@ def test_signs_that_are_not_drawn_are_the_float_models_too(code: type[Code], kin
         assert rows[p].tolist() == source.signs(p).tolist()
 
 
-@pytest.mark.parametrize("quantities", [*SIZES[:-1], pytest.param(SIZES[-1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("quantities", [*SIZES[:-1], pytest.param(SIZES[-1], marks=[pytest.mark.slow, pytest.mark.long])])
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 def test_the_hardware_s_phase_wraps_where_the_code_s_does(code: type[Code], kind: Kind, quantities: int) -> None:

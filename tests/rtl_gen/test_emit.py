@@ -86,6 +86,7 @@ def test_verilator_and_yosys_find_nothing(spec, tmp_path):
     check(verilog, tmp_path, f"{spec.module}_core")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1000, 1060))
 def test_verilator_finds_nothing_in_random_designs(seed, tmp_path):
@@ -154,6 +155,7 @@ def test_the_probes_are_the_core_s_alone():
     assert "probe_stb" in core[1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_files_and_a_script_that_runs(tmp_path):
     spec = DESIGNS[-1]

@@ -91,6 +91,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_one_cell_is_seen(built, tmp_path, fault):
