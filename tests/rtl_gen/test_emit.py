@@ -47,7 +47,7 @@ WIDE = DesignSpec(
     formats=Formats(Fixed.parse("SQ2.14"), Fixed.parse("SQ6.14")),
     hardware=Hardware(1),
 )
-DESIGNS = [DIGITS, XOR, WIDE, random_design(random.Random(2))]
+DESIGNS = [DIGITS, XOR, WIDE, *(random_design(random.Random(seed)) for seed in (2, 11, 22))]
 
 
 def lint(verilog: str, directory: Path) -> str:

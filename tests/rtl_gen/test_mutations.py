@@ -21,7 +21,7 @@ from tests.support.faults import DESIGNS
 NAMES = ("node", "weight", "two_sided", "accumulating")
 MUTANTS = 8
 """Number of changes of each design."""
-SEEN = 0.5
+SEEN = 0.6
 """Least share that must be seen; the others are equivalent, or touch only what these runs never need."""
 
 STALLS = Stalls(1, 0.3)
