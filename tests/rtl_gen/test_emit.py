@@ -8,7 +8,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.emit import MANIFEST, SCRIPT, VERILOG, emit, emit_verilog, kept_modules
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
 from tests.support.designs import random_design
+from tests.support.marks import slow_unless
 
 DIGITS = DesignSpec(
     "digits",
@@ -69,11 +69,6 @@ def check(verilog: str, directory: Path, top: str) -> str:
     """Yosys's log of a file's check; raises if it finds anything."""
     (directory / VERILOG).write_text(verilog, encoding="utf-8")
     return run_yosys([f"read_verilog {VERILOG}", f"hierarchy -check -top {top}", "proc", "check -assert"], directory)
-
-
-def slow_unless(quick: bool) -> Any:
-    """The mark of a case that only the slow suite runs."""
-    return () if quick else pytest.mark.slow
 
 
 @pytest.mark.parametrize(

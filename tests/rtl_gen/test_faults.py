@@ -2,7 +2,6 @@
 
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from sim.ports import Ports
 from sim.simulators import Options
 from tests.support.designs import random_samples
 from tests.support.faults import DESIGNS, FAULTS, Fault, planted
+from tests.support.marks import slow_unless
 
 STEPS, FEW_STEPS = 16, 4
 """Steps of a run, and those of a first try: most faults are seen in few."""
@@ -42,12 +42,7 @@ def quick_faults() -> list[Fault]:
 QUICK = quick_faults()
 
 
-def marks(quick: bool) -> Any:
-    """Mark what only the slow suite runs."""
-    return () if quick else pytest.mark.slow
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name in {fault.design for fault in QUICK})) for name in DESIGNS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in {fault.design for fault in QUICK})) for name in DESIGNS])
 def test_without_a_fault_nothing_differs(name, tmp_path):
     run = a_run(DESIGNS[name])
     result = cosim(run, Core(run.spec), tmp_path, simulator="amaranth", options=Options(patience=2_000))
@@ -64,7 +59,7 @@ def differs(run: Run, folder: Path) -> bool:
     return found.mismatches > 0
 
 
-@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name, marks=marks(fault in QUICK)) for fault in FAULTS])
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name, marks=slow_unless(fault in QUICK)) for fault in FAULTS])
 def test_a_planted_fault_is_a_mismatch(fault, tmp_path, monkeypatch):
     spec = DESIGNS[fault.design]
     planted(fault, monkeypatch.setattr)
