@@ -114,7 +114,7 @@ def masked(output: str, command: str = "") -> str:
     """An output without times; of a command whose figures depend on the machine, without any number."""
     output = re.sub(r"\b[\d,]+(?:\.\d)? (?:s|steps/s)(?![\w/])", "… s", output).strip()
     if name_of(command) in VARYING:
-        output = re.sub(r" +", " ", re.sub(r"[-+±]?\d[\d,.]*(?:e-?\d+)?", "#", output))
+        output = re.sub(r" +", " ", re.sub(r"[-+±]?\d[\d,.]*(?:e[-+]?\d+)?", "#", output))
     return output
 
 
