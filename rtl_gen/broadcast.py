@@ -37,7 +37,7 @@ def operand_shape(spec: DesignSpec):
 
 def factors(spec: DesignSpec) -> tuple[int, int]:
     """Widths of the auxiliary multiplier's two factors, which are C̃ and x, or the same error twice."""
-    error = spec.error_format.width
+    error = spec.residual_format.width
     if not spec.node:
         return error, error
     operand = operand_shape(spec)
@@ -253,7 +253,7 @@ class Broadcast(wiring.Component):
         )
         placed = spec.layout.layers[-1]
         self.reuses = spec.node and placed.groups > 1
-        error = shape_of(spec.error_format)
+        error = shape_of(spec.residual_format)
         ports = {
             "slot": In(slot_layout(spec)),
             "cost_change": In(change),

@@ -54,7 +54,7 @@ class CostUnit(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        y, error, cost = shape_of(spec.formats.activation), shape_of(spec.error_format), shape_of(spec.cost_format)
+        y, error, cost = shape_of(spec.formats.activation), shape_of(spec.residual_format), shape_of(spec.cost_format)
         super().__init__(
             {
                 "stb": In(1),

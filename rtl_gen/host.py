@@ -39,6 +39,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     once = {"activation": False, "cost_change": True}
     every_state = {memory.name.lower() for memory in Memory} - {"parameter", "gradient"}
     absent = every_state - {variable.name for variable in spec.optimizer_state} | ({"gradient"} if spec.direct_update else set())
+    absent |= {"broadcast"} if spec.node else {"error"}
     for kind in SATURATION_KINDS:
         name = f"saturated_{kind}"
         if kind not in absent:

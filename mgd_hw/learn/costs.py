@@ -308,7 +308,7 @@ def _perturb(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int
 
 def _cost(work: _Work, spec: DesignSpec, n_out: int, times: int) -> None:
     """Count the operations of ``times`` evaluations of the squared error of ``n_out`` outputs."""
-    error = spec.error_format.width
+    error = spec.residual_format.width
     work.do("add", times * n_out, error)
     work.do("multiply", times * n_out, error, error)
     work.do("add", times * n_out, spec.cost_format.width)
@@ -430,7 +430,7 @@ def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
     parameters = sum(layer.parameters for layer in layers)
     updates = writes // parameters
     weight, activation, gradient = spec.formats.weight.width, spec.formats.activation.width, spec.gradient_format.width
-    error, accumulator = spec.error_format.width, spec.accumulator_width
+    error, accumulator = spec.residual_format.width, spec.accumulator_width
     _forward(work, spec, layers, evaluations)
     work.do("add", evaluations * layers[-1].n_out, error)
     for number, layer in enumerate(layers):

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from python_ref.spec.digest import digest_of
-from python_ref.spec.error import DesignError, check_member, unknown
+from python_ref.spec.error import DesignError, unknown
+from python_ref.spec.formats import ROUNDED_AWAY_BELOW, Cast, Formats
 from python_ref.spec.layout import Layout
 from python_ref.spec.network import Network
-from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
+from python_ref.spec.number import MAX_BITS, Fixed, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, WORD_BITS, Memory, Optimizer, Sgd, StateVariable
-from python_ref.spec.perturbation import CODES, Code, Kind, Perturbation
+from python_ref.spec.perturbation import CODES, Code, Kind, Perturbation, Trinomial
+from python_ref.spec.presentation import Presentation
 from python_ref.spec.schedule import Difference, Schedule
 
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware"]
@@ -19,67 +21,17 @@ __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "
 MAX_LANES = 256
 """Maximum number of lanes of a design."""
 
-MAX_TABLE_BITS = 14
-"""Maximum address width of an activation table, in bits."""
+MAX_SMALL_ARRAY = 8
+"""Maximum number of lanes of an array that a small part holds, whose multipliers take factors of 16 bits; those of larger parts take 18."""
 
-_FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
+_FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
 """Kinds of casts for which every core has a saturation counter, even if it has no cast of that kind."""
 
 SATURATION_KINDS = (*_FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM))
 """Kinds of casts whose saturations are counted, in the order of their counters. A counter counts values of existing neurons
-(activation), one value per step (cost_change), or values that reach existing parameters (the other kinds). The kinds after the first
-seven are state variables of optimisers; their counters remain 0 in a design whose optimiser lacks the variable."""
-
-
-_ROUNDED_AWAY_BELOW = {Rounding.FLOOR: 0.0, Rounding.HALF_UP: 0.5, Rounding.HALF_EVEN: 0.5, Rounding.STOCHASTIC: 0.0}
-"""Magnitude, in units of the target's last place, below which every value rounds to 0; 0 if none always does."""
-
-
-@dataclass(frozen=True)
-class Cast:
-    """Rounding and overflow modes of a narrowing cast."""
-
-    rounding: Rounding = Rounding.HALF_EVEN
-    overflow: Overflow = Overflow.SATURATE
-
-    def __post_init__(self) -> None:
-        check_member("Rounding", self.rounding, Rounding)
-        check_member("Overflow", self.overflow, Overflow)
-
-
-@dataclass(frozen=True)
-class Formats:
-    """Number formats, and the modes of the casts into them.
-
-    Parameters
-    ----------
-    input : Fixed
-        Format of the inputs of a sample.
-    weight : Fixed
-        Format of weights and biases; signed.
-    activation : Fixed
-        Format of every neuron's output and of the targets.
-    table : Fixed
-        Format to which a pre-activation is narrowed before it addresses the table of a sigmoid or tanh; signed, ≤ 14 bits.
-    cost_change : Fixed or None
-        Format of C̃; None keeps C₊ − C₀ exact.
-    gradient : Fixed or None
-        Format of g and G; None derives it from ``weight``.
-    activation_cast, cost_change_cast, gradient_cast, weight_cast : Cast
-        Modes of the casts. ``gradient_cast`` applies to the broadcast, ``weight_cast`` to the update. Only the
-        last may be STOCHASTIC.
-    """
-
-    input: Fixed = Fixed(False, 0, 8)
-    weight: Fixed = Fixed(True, 4, 12)
-    activation: Fixed = Fixed(True, 4, 10)
-    table: Fixed = Fixed(True, 4, 6)
-    cost_change: Fixed | None = None
-    gradient: Fixed | None = None
-    activation_cast: Cast = Cast(Rounding.HALF_EVEN)
-    cost_change_cast: Cast = Cast(Rounding.HALF_EVEN)
-    gradient_cast: Cast = Cast(Rounding.FLOOR)
-    weight_cast: Cast = Cast(Rounding.STOCHASTIC)
+(activation), one value per step (cost_change), one per neuron and presentation (error), or values that reach existing parameters (the
+other kinds). The counter of the broadcast remains 0 in node perturbation, that of the error in weight perturbation. The kinds after the
+first eight are state variables of optimisers; their counters remain 0 in a design whose optimiser lacks the variable."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +43,7 @@ class Hardware:
     lanes : int
         Number of lanes L, 1 to 256.
     gradient_memory : bool or None
-        Whether each lane has a memory for G; None derives it from τ_θ.
+        Whether each lane has a memory for G; None derives it from the periods.
     signature : bool
         Whether the core computes the running signatures of its observables.
     """
@@ -123,17 +75,16 @@ class DesignSpec:
     perturbation: Perturbation
     schedule: Schedule
     optimizer: Optimizer = field(default_factory=Sgd)
-    formats: Formats = Formats()
+    formats: Formats = field(default_factory=Formats)
     hardware: Hardware = field(default_factory=Hardware)
 
     def __post_init__(self) -> None:
         for check in (
             self._check_optimizer,
             self._check_hardware,
-            self._check_activations,
+            lambda: self.formats.check(self.network),
             self._check_amplitude,
             self._check_widths,
-            self._check_casts,
             self._check_update,
         ):
             check()
@@ -152,13 +103,19 @@ class DesignSpec:
 
     @property
     def gradient_memory(self) -> bool:
-        """Whether each lane has a memory for G."""
+        """Whether each lane has a memory for G; if the user leaves it open, it has one only if it needs it."""
         built = self.hardware.gradient_memory
-        return self.schedule.update_period > 1 if built is None else built
+        return self._needs_gradient_memory if built is None else built
+
+    @property
+    def _needs_gradient_memory(self) -> bool:
+        """Whether G is a sum: over the steps of an update, or in node perturbation over the presentations that end without an update."""
+        schedule = self.schedule
+        return schedule.sample_period % schedule.update_period != 0 if self.node else schedule.update_period > 1
 
     @property
     def direct_update(self) -> bool:
-        """Whether an update is u = cast_weight(g), cast before its sign is applied.
+        """Whether an update is cast without a G: u = cast_weight(g), before its sign; in node perturbation u = cast_weight(err·x).
 
         This requires a design without a gradient memory, and an optimiser whose source is G itself.
         """
@@ -178,9 +135,10 @@ class DesignSpec:
 
     @property
     def shown_saturations(self) -> tuple[str, ...]:
-        """Kinds of casts whose saturations appear in the core's events: the first seven and the optimiser's state variables."""
-        own = {variable.name for variable in self.optimizer_state}
-        return tuple(kind for kind in SATURATION_KINDS if kind in _FIRST_KINDS or kind in own)
+        """Kinds of casts whose saturations appear in the core's events: the first eight without that of the other kind of perturbation
+        (broadcast or error), and the optimiser's state variables."""
+        own, other = {variable.name for variable in self.optimizer_state}, "broadcast" if self.node else "error"
+        return tuple(kind for kind in SATURATION_KINDS if kind != other and (kind in _FIRST_KINDS or kind in own))
 
     @property
     def code(self) -> Code:
@@ -229,14 +187,53 @@ class DesignSpec:
         return self.network.n_neurons if self.node else self.network.n_parameters
 
     @property
+    def sign_generators(self) -> tuple[Trinomial, ...]:
+        """Generators of the random signs: one bit per lane and word, or in node perturbation one bit per word, whatever the lanes."""
+        return self.code.generators(1 if self.node else self.hardware.lanes)
+
+    @property
     def draws(self) -> int:
-        """Number of words of signs that a pass draws: one per slot, or one per group in node perturbation."""
-        return self.layout.groups if self.node else self.layout.slots
+        """Number of words of signs of a sign vector: one per slot of a pass, or in node perturbation one per neuron."""
+        return self.network.n_neurons if self.node else self.layout.slots
+
+    @property
+    def rounding_words(self) -> int:
+        """Number of stochastic words of an update: one per slot of a pass, or in node perturbation one per input of each layer."""
+        return self.layout.places if self.node else self.layout.slots
+
+    @property
+    def passes(self) -> int:
+        """Number of passes that a step shows.
+
+        In node perturbation pass 0 is the unperturbed one, pass 1 the one with +sΔ, and pass 2, if the difference is two-sided, the one
+        with −sΔ. In weight perturbation they are two: C₀ and C₊, or C₊ and C₋.
+        """
+        return 2 + (self.node and self.two_sided)
 
     @property
     def sample_buffers(self) -> int:
-        """Number of samples that the core stores: the current one, the next, and in node perturbation the one being correlated."""
-        return 3 if self.node else 2
+        """Number of samples that the core stores: the current one and the next."""
+        return 2
+
+    @cached_property
+    def presentation(self) -> Presentation:
+        """Longest presentation, in node perturbation.
+
+        Raises
+        ------
+        ValueError
+            If weights are perturbed.
+        """
+        if not self.node:
+            raise ValueError("Kind of perturbation must be node, since only its steps form presentations, not weight")
+        bits = 16 if self.hardware.lanes <= MAX_SMALL_ARRAY else 18
+        neurons, exponent = self.network.n_neurons, self.exponents[1]
+        return Presentation(self.formats, self.schedule, self.code, neurons, self.cost_change_format, exponent, bits)
+
+    @property
+    def longest_presentation(self) -> int:
+        """Largest number K of steps of a presentation, for which E is built."""
+        return self.presentation.longest
 
     @property
     def sample_width(self) -> int:
@@ -265,6 +262,7 @@ class DesignSpec:
                 "cost_change": self.cost_change_format,
                 "gradient": self.gradient_format,
                 "gradient_memory": self.gradient_memory,
+                "presentation": [self.longest_presentation, self.error_format] if self.node else None,
                 "holds_signs": self.holds_signs,
                 "hardware": self.hardware,
             }
@@ -309,15 +307,15 @@ class DesignSpec:
         return weight.min + margin, weight.max - margin
 
     @property
-    def error_format(self) -> Fixed:
+    def residual_format(self) -> Fixed:
         """Exact format of y − y*."""
         return self.formats.activation - self.formats.activation
 
     @property
     def cost_format(self) -> Fixed:
         """Exact format of C = Σ(y − y*)²."""
-        error = self.error_format
-        return Fixed.covering(0, self.network.n_out * max(error.min**2, error.max**2), 2 * error.fraction_bits)
+        residual = self.residual_format
+        return Fixed.covering(0, self.network.n_out * max(residual.min**2, residual.max**2), 2 * residual.fraction_bits)
 
     @property
     def cost_difference_format(self) -> Fixed:
@@ -328,6 +326,20 @@ class DesignSpec:
     def cost_change_format(self) -> Fixed:
         """Format of C̃: the user's choice, or the exact one."""
         return self.formats.cost_change or self.cost_difference_format
+
+    @property
+    def error_sum_format(self) -> Fixed:
+        """Exact format of E, the sum of s·C̃ over the longest presentation, in node perturbation."""
+        return self.presentation.error_sum
+
+    @property
+    def error_format(self) -> Fixed:
+        """Format of err = cast_error(2ᵉ·E), in node perturbation: the user's choice, or the derived one."""
+        return self.presentation.error
+
+    def error_product_format(self, layer: int) -> Fixed:
+        """Return the exact format of err·x in node perturbation, where x is an input of a layer or the 1 of its biases."""
+        return self.presentation.product(self.operand_format(layer))
 
     def product_format(self, operand: Fixed | None) -> Fixed:
         """Return the exact format of C̃·x, where x is an operand or the constant 1 of a bias; None gives that of C̃ alone."""
@@ -351,8 +363,12 @@ class DesignSpec:
 
     @property
     def update_source_format(self) -> Fixed:
-        """Format of the source of an update, which cast_weight narrows."""
+        """Format of the source of an update that an optimiser computes from g or G, which cast_weight narrows."""
         return self.optimizer.source(self.gradient_format)
+
+    def update_source(self, layer: int) -> Fixed:
+        """Return the format of the source of a layer's updates: err·x for a direct update of node perturbation, else the optimiser's."""
+        return self.error_product_format(layer) if self.node and self.direct_update else self.update_source_format
 
     @property
     def update_format(self) -> Fixed:
@@ -361,10 +377,14 @@ class DesignSpec:
 
     @property
     def stochastic_bits(self) -> int:
-        """Width of the stochastic words: the largest number of bits that a stochastic cast drops; 0 if there is none."""
+        """Width of the stochastic words: the largest number of bits that a stochastic cast drops, in any layer; 0 if there is none.
+
+        A cast uses as many of the low bits of a word as it drops.
+        """
         weight, dropped = self.formats.weight, [0]
         if self.formats.weight_cast.rounding is Rounding.STOCHASTIC:
-            dropped.append(self.update_source_format.fraction_bits - weight.fraction_bits)
+            sources = [self.update_source(layer) for layer in range(len(self.network.layers))]
+            dropped += [source.fraction_bits - weight.fraction_bits for source in sources]
         for variable in self.optimizer_state:
             if variable.rounding is Rounding.STOCHASTIC:
                 dropped.append(variable.exact.fraction_bits - variable.format.fraction_bits)
@@ -396,44 +416,17 @@ class DesignSpec:
         lanes = self.hardware.lanes
         if not isinstance(lanes, int) or isinstance(lanes, bool) or not 1 <= lanes <= MAX_LANES:
             raise DesignError("hardware.lanes", lanes, f"it must be a whole number from 1 to {MAX_LANES}", "Take 4, say.")
-        if self.schedule.update_period > 1 and not self.gradient_memory:
+        if self._needs_gradient_memory and not self.gradient_memory:
+            reason, remedy = "a core without a gradient memory updates every step", "update_period = 1"
+            if self.node:
+                reason = "a core without a gradient memory updates at the end of every presentation, also where a new sample ends it"
+                remedy = f"an update_period that divides sample_period = {self.schedule.sample_period}"
             raise DesignError(
                 "schedule.update_period",
                 self.schedule.update_period,
-                "a core without a gradient memory updates every step",
-                "Set hardware.gradient_memory = true, or leave it out, or take update_period = 1.",
+                reason,
+                f"Set hardware.gradient_memory = true, or leave it out, or take {remedy}.",
             )
-
-    def _check_activations(self) -> None:
-        activation = self.formats.activation
-        used = {self.network.output} | ({self.network.hidden} if len(self.network.sizes) > 2 else set())
-        for function in sorted(used, key=lambda f: f.value):
-            key = "network.output" if function is self.network.output else "network.hidden"
-            if function.signed and not activation.signed:
-                raise DesignError(
-                    "formats.activation",
-                    str(activation),
-                    f"{function.value} has negative values",
-                    "Take a signed format, such as 'SQ4.10'.",
-                )
-            for constant in function.form.constants:
-                if activation.to_raw(float(constant)) != constant * 2**activation.fraction_bits:
-                    reason = f"formats.activation = {activation} cannot hold {float(constant):+g}"
-                    raise DesignError(key, function.value, reason, "Give it one integer bit more.")
-            if function.tabulated and not self.formats.table.signed:
-                raise DesignError(
-                    "formats.table",
-                    str(self.formats.table),
-                    "pre-activations have negative values",
-                    "Take a signed format, such as 'SQ4.6'.",
-                )
-            if function.tabulated and self.formats.table.width > MAX_TABLE_BITS:
-                raise DesignError(
-                    "formats.table",
-                    str(self.formats.table),
-                    f"a table of more than 2^{MAX_TABLE_BITS} entries is not built",
-                    "Take fewer bits, such as 'SQ4.6'.",
-                )
 
     def _check_amplitude(self) -> None:
         log2 = self.perturbation.amplitude_log2
@@ -471,16 +464,14 @@ class DesignSpec:
         wanted = {
             "formats.weight": lambda: [self.preactivation_format(layer) for layer in layers],
             "formats.activation": lambda: [self.cost_format, self.cost_difference_format],
-            "formats.cost_change": lambda: (
-                [self.product_format(self.operand_format(layer)) for layer in layers] if self.node else [self.cost_change_format]
-            ),
+            "formats.error": lambda: [self.error_product_format(layer) for layer in layers] if self.node else [],
             "formats.gradient": lambda: [self.gradient_format + self.gradient_format, self.gradient_format - self.gradient_format],
             "optimizer.format": lambda: [self.update_source_format, *self.optimizer_state],
         }
         shown = {
             "formats.weight": self.formats.weight,
             "formats.activation": self.formats.activation,
-            "formats.cost_change": self.formats.cost_change,
+            "formats.error": self.formats.error,
             "formats.gradient": self.formats.gradient,
             "optimizer.format": getattr(self.optimizer, "format", None),
         }
@@ -497,17 +488,27 @@ class DesignSpec:
                     f"an intermediate that follows from it exceeds {MAX_BITS} bits ({error})",
                     "Take narrower formats or smaller layers.",
                 ) from error
+        if self.node:
+            self.presentation.check()
         _, high = self.exponents
-        for layer in layers:
-            product = self.product_format(self.operand_format(layer) if self.node else None)
-            most = product.width + max(0, self.gradient_format.fraction_bits - product.fraction_bits + high)
-            if most > MAX_BITS:
-                raise DesignError(
-                    "schedule.learning_rate",
-                    [list(pair) for pair in self.schedule.learning_rate],
-                    f"2^{high} times the cost change takes {most} bits in the gradient's fraction, more than {MAX_BITS}",
-                    "Take a smaller rate, or fewer fraction bits in formats.gradient.",
-                )
+        scaled, target, name, key = self.cost_change_format, self.gradient_format, "cost change", "gradient"
+        if self.node:
+            scaled, target, name, key = self.error_sum_format, self.error_format, "sum of the cost changes", "error"
+        most = scaled.width + max(0, target.fraction_bits - scaled.fraction_bits + high)
+        if most > MAX_BITS:
+            raise DesignError(
+                "schedule.learning_rate",
+                [list(pair) for pair in self.schedule.learning_rate],
+                f"2^{high} times the {name} takes {most} bits in the {key}'s fraction, more than {MAX_BITS}",
+                f"Take a smaller rate, or fewer fraction bits in formats.{key}.",
+            )
+        if self.stochastic_bits > MAX_BITS:
+            raise DesignError(
+                "formats.rounding.weight",
+                "stochastic",
+                f"a stochastic cast drops {self.stochastic_bits} bits, more than {MAX_BITS}",
+                "Take more fraction bits in formats.weight, or fewer in the formats that are cast to it.",
+            )
         for key, source, target in self._casts():
             if source.width + max(0, target.fraction_bits - source.fraction_bits) > MAX_BITS:
                 raise DesignError(
@@ -532,46 +533,50 @@ class DesignSpec:
         return found + [(variable.key, variable.format) for variable in self.optimizer_state]
 
     def _casts(self) -> list[tuple[str, Fixed, Fixed]]:
-        """Return the key, source format and target format of every cast except the broadcast's."""
+        """Return the key, source format and target format of every cast except that which 2ᵉ scales."""
         found = [("formats.cost_change", self.cost_difference_format, self.cost_change_format)]
         for number, layer in enumerate(self.network.layers):
             form, source = layer.activation.form, self.preactivation_format(number)
             found.append(("formats.activation", form.exact_format(source), self.formats.activation))
             if layer.activation.tabulated:
                 found.append(("formats.table", source, self.formats.table))
-        found += [(variable.key, variable.exact, variable.format) for variable in self.optimizer_state]
-        found.append(("formats.weight", self.update_source_format, self.update_format))
-        return found
-
-    def _check_casts(self) -> None:
-        for name in ("activation", "cost_change", "gradient"):
-            if getattr(self.formats, f"{name}_cast").rounding is Rounding.STOCHASTIC:
-                raise DesignError(
-                    f"formats.rounding.{name}",
-                    "stochastic",
-                    "only updates are rounded stochastically (weight, and momentum's own)",
-                    "Take 'half-even' or 'floor'.",
-                )
+            if self.node and not self.direct_update:
+                found.append(("formats.gradient", self.error_product_format(number), self.gradient_format))
+            found.append(("formats.weight", self.update_source(number), self.update_format))
+        return found + [(variable.key, variable.exact, variable.format) for variable in self.optimizer_state]
 
     def _check_update(self) -> None:
         """Refuse a design that can never move a parameter, even at the largest cost change that its format holds."""
         gradient, weight = self.gradient_format, self.formats.weight
-        largest = max(self.cost_change_format.max, -self.cost_change_format.min)
-        operand = max(max(x.max, -x.min) / 2**x.fraction_bits for x in (self.formats.input, self.formats.activation)) if self.node else 1.0
-        reach = max(1.0, operand) * largest * 2.0 ** (self.exponents[1] - self.cost_change_format.fraction_bits)
-        if reach < 2.0**-gradient.fraction_bits:
+        rates = [list(pair) for pair in self.schedule.learning_rate]
+        if self.node:
+            operand = max(max(x.max, -x.min) / 2**x.fraction_bits for x in (self.formats.input, self.formats.activation))
+            reach, name = max(1.0, operand) * self.presentation.largest_error, "product of an error and an input"
+            if reach == 0:
+                raise DesignError(
+                    "schedule.learning_rate",
+                    rates,
+                    f"the largest error is below the last place of its format, {self.error_format}: it always rounds to zero",
+                    "Take a larger rate, or more fraction bits in formats.error.",
+                )
+        else:
+            largest = max(self.cost_change_format.max, -self.cost_change_format.min)
+            reach, name = largest * 2.0 ** (self.exponents[1] - self.cost_change_format.fraction_bits), "broadcast"
+        if not (self.node and self.direct_update) and reach < 2.0**-gradient.fraction_bits:
             raise DesignError(
                 "schedule.learning_rate",
-                [list(pair) for pair in self.schedule.learning_rate],
-                f"the largest broadcast, {reach:.3g}, is below the last place of the gradient, {gradient}: it always rounds to zero",
+                rates,
+                f"the largest {name}, {reach:.3g}, is below the last place of the gradient, {gradient}: it always rounds to zero",
                 "Take a larger rate, or more fraction bits in formats.gradient.",
             )
-        steps = 1 if self.direct_update else 1 << 24
-        reach = min(reach * steps, 2.0 ** (self.update_source_format.integer_bits - 1))
-        if reach < _ROUNDED_AWAY_BELOW[self.formats.weight_cast.rounding] * 2.0**-weight.fraction_bits:
+        if not self.direct_update:
+            reach = reach * (1 << 24)
+        if not (self.node and self.direct_update):
+            reach = min(reach, 2.0 ** (self.update_source_format.integer_bits - 1))
+        if reach < ROUNDED_AWAY_BELOW[self.formats.weight_cast.rounding] * 2.0**-weight.fraction_bits:
             raise DesignError(
                 "schedule.learning_rate",
-                [list(pair) for pair in self.schedule.learning_rate],
+                rates,
                 f"the largest update, {reach:.3g}, always rounds to zero: half a parameter's last place is 2^{-weight.fraction_bits - 1}",
                 "Take a larger rate, more fraction bits in formats.weight, or stochastic rounding.",
             )
@@ -579,7 +584,7 @@ class DesignSpec:
 
 def code_period(spec: DesignSpec) -> int | None:
     """Return the number of steps after which the random signs of a run repeat, or None for a code that draws none."""
-    generators = spec.code.generators(spec.hardware.lanes)
+    generators = spec.sign_generators
     if not generators:
         return None
     return min(((1 << g.degree) - 1) // (spec.draws * g.outputs) for g in generators) * spec.schedule.perturbation_period

@@ -1,4 +1,4 @@
-"""The events through which a core shows its observables: five kinds, each with a packed payload.
+"""The events through which a core shows its observables, each with a packed payload.
 
 :mod:`python_ref.spec.probes` defines what the values mean. This module defines how they are packed, for the hardware that shows
 them, the simulation that records them, and the model that computes their signatures.
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 
-__all__ = ["EVENTS", "POLYNOMIAL", "EventField", "cost_fields", "event_fields"]
+__all__ = ["EVENTS", "POLYNOMIAL", "EventField", "cost_fields", "event_fields", "event_kinds"]
 
 EVENTS = ("neuron", "cost", "step", "word", "learned")
-"""Kinds of events. Bit i of the port ``probe_stb`` is the strobe of ``EVENTS[i]``; the port ``probe_`` + name has its
-payload, valid in the cycle of the strobe."""
+"""Kinds of events of weight perturbation; :func:`event_kinds` gives those of any design. Bit i of the port ``probe_stb`` is the strobe of
+kind i; the port ``probe_`` + name has its payload, valid in the cycle of the strobe."""
 
 POLYNOMIAL = 0xEDB88320
 """Polynomial of the signatures, which is that of CRC-32 with its highest power in the lowest bit."""
@@ -62,57 +62,94 @@ def _packed(fields: Iterable[EventField]) -> tuple[EventField, ...]:
     return tuple(placed)
 
 
+def event_kinds(spec: DesignSpec) -> tuple[str, ...]:
+    """Return the kinds of events of a design; bit i of the port ``probe_stb`` is the strobe of the i-th kind."""
+    return tuple(event_fields(spec))
+
+
 def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
-    """Return the fields of a design's events.
+    """Return the fields of a design's events, in the order of their kinds.
 
     Returns
     -------
     dict of str to tuple of EventField
-        neuron : once per neuron of every training pass, in order: pass number, pre-activation, activation.
-        cost : once per training pass, after its last neuron: pass number, C.
-        step : once per step, when C̃ is available: C̃, the counters that forward passes change, and the running signature of
-        all neuron events, each step's followed by its costs.
-        word : once per word of every correlating pass, in order: the broadcast word, and for each lane its sign (−1, 0
-        or 1), G before an update clears it, the optimiser's state, and θ; 0 for a lane without a neuron.
-        learned : once per step, when its correlation and its update, if one is due, are written: the counters that these
-        change, and the running signature of all word events.
+        In both kinds of perturbation:
+
+        neuron : once per neuron of every training pass, in order within the pass: pass number, pre-activation, activation.
+        cost : once per training pass, after its last neuron, in the order of the passes: pass number, C.
+        step : once per step, when C̃ is available: C̃, the counters that forward passes change, and the running forward signature.
+        word : once per word of a pass that changes G or θ, in order, for each lane: G before an update clears it (unless the update is
+        direct), the optimiser's state, and θ; 0 for a lane without a neuron.
+        learned : once all words of such a pass are written: the counters that these change, and the running learned signature.
+
+        In weight perturbation, such a pass follows every step, and a word begins with the broadcast word and each lane's sign (−1, 0 or 1).
+
+        In node perturbation, it follows every presentation that ends. The event neuron has one more field, the ``bank`` of its activations:
+        2 in the unperturbed pass; in the probes of a presentation, and after a STOP, 0 and 1 in turn. Since the first layer of a probe may
+        come among the later layers of the one before, a receiver sorts neurons by their bank. There are two more events:
+
+        correlation : once per neuron and step, in order: E after this step.
+        error : once per neuron and presentation that ends, in order: err.
     """
-    lanes = spec.hardware.lanes
-    word = [_field("broadcast", spec.broadcast_format), _field("sign", Fixed(True, 2, 0), lanes)]
-    if not spec.direct_update:
-        word.append(_field("gradient", spec.gradient_format, lanes))
-    word += [_field(variable.name, variable.format, lanes) for variable in spec.optimizer_state]
-    word.append(_field("parameter", spec.formats.weight, lanes))
-    signature = (EventField("signature", 32),) if spec.hardware.signature else ()
-    fields: dict[str, tuple[EventField, ...]] = {
-        "neuron": (
-            EventField("pass", 1),
-            EventField("preactivation", spec.accumulator_width, True),
-            _field("activation", spec.formats.activation),
-        ),
-        "cost": (EventField("pass", 1), _field("cost", spec.cost_format)),
-        "step": (
-            _field("cost_change", spec.cost_change_format),
-            EventField("correct", 32),
-            EventField("saturated_activation", 32),
-            EventField("saturated_cost_change", 32),
-            *signature,
-        ),
-        "word": tuple(word),
-        "learned": (
-            EventField("steps", 32),
-            EventField("updates", 32),
-            EventField("writes", 48),
-            EventField("changed", 48),
-            *(EventField(f"saturated_{kind}", 32) for kind in spec.shown_saturations if kind not in ("activation", "cost_change")),
-            *signature,
-        ),
-    }
+    fields = _node_fields(spec) if spec.node else _weight_fields(spec)
     return {event: _packed(row) for event, row in fields.items()}
 
 
+def _weight_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
+    """Return the fields of the events of weight perturbation, not yet placed."""
+    sent = (_field("broadcast", spec.broadcast_format), _field("sign", Fixed(True, 2, 0), spec.hardware.lanes))
+    number = EventField("pass", 1)
+    return {
+        "neuron": (number, *_neuron(spec)),
+        "cost": (number, _field("cost", spec.cost_format)),
+        "step": (_field("cost_change", spec.cost_change_format), *_forward_counters(spec)),
+        "word": (*sent, *_stored(spec)),
+        "learned": (EventField("steps", 32), *_learned_counters(spec)),
+    }
+
+
+def _node_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
+    """Return the fields of the events of node perturbation, not yet placed; the bank is last, since signatures do not cover it."""
+    number = EventField("pass", (spec.passes - 1).bit_length())
+    return {
+        "neuron": (number, *_neuron(spec), EventField("bank", 2)),
+        "cost": (number, _field("cost", spec.cost_format)),
+        "step": (_field("cost_change", spec.cost_change_format), EventField("steps", 32), *_forward_counters(spec)),
+        "correlation": (_field("error_sum", spec.error_sum_format),),
+        "error": (_field("error", spec.error_format),),
+        "word": _stored(spec),
+        "learned": _learned_counters(spec),
+    }
+
+
+def _neuron(spec: DesignSpec) -> tuple[EventField, ...]:
+    return EventField("preactivation", spec.accumulator_width, True), _field("activation", spec.formats.activation)
+
+
+def _signature(spec: DesignSpec) -> tuple[EventField, ...]:
+    return (EventField("signature", 32),) if spec.hardware.signature else ()
+
+
+def _forward_counters(spec: DesignSpec) -> tuple[EventField, ...]:
+    return (*(EventField(name, 32) for name in ("correct", "saturated_activation", "saturated_cost_change")), *_signature(spec))
+
+
+def _learned_counters(spec: DesignSpec) -> tuple[EventField, ...]:
+    counted = [kind for kind in spec.shown_saturations if kind not in ("activation", "cost_change")]
+    counters = (EventField("updates", 32), EventField("writes", 48), EventField("changed", 48))
+    return (*counters, *(EventField(f"saturated_{kind}", 32) for kind in counted), *_signature(spec))
+
+
+def _stored(spec: DesignSpec) -> tuple[EventField, ...]:
+    """Return the fields of a word that every lane has in its memories, or would have in one for G."""
+    lanes = spec.hardware.lanes
+    gradient = () if spec.direct_update else (_field("gradient", spec.gradient_format, lanes),)
+    state = (_field(variable.name, variable.format, lanes) for variable in spec.optimizer_state)
+    return (*gradient, *state, _field("parameter", spec.formats.weight, lanes))
+
+
 def cost_fields(spec: DesignSpec) -> tuple[EventField, ...]:
-    """Return the fields that the forward signature covers in each step besides its neurons: C of pass 0 and 1, and C̃.
+    """Return the fields that the forward signature of weight perturbation covers in each step besides its neurons: C of both passes, and C̃.
 
     They are packed like a payload.
     """

@@ -76,9 +76,11 @@ class Layout:
     parameter_slot, parameter_word, parameter_lane, parameter_neuron, parameter_order : arrays of int64, shape (P,)
         Place of each parameter, in canonical order: layer by layer, neuron by neuron, the bias and then the weights of
         inputs 0 … n_in − 1.
+    parameter_place : array of int64, shape (P,)
+        Number of the input that each parameter multiplies, counted over all layers, the bias of a layer before its inputs.
     neuron_group, neuron_lane : arrays of int64, shape (neurons,)
         Place of each neuron, layer by layer, neuron by neuron.
-    word_layer, word_slot, word_input, word_lanes : arrays of int64, shape (words,)
+    word_layer, word_slot, word_input, word_place, word_lanes : arrays of int64, shape (words,)
         Description of each word of a pass, by its address.
     """
 
@@ -108,6 +110,11 @@ class Layout:
         """Depth of a lane's memories: the number of slots of a pass that are not padding."""
         last = self.layers[-1]
         return last.first_word + last.groups * last.group_words
+
+    @property
+    def places(self) -> int:
+        """Number of inputs of all layers, the biases' 1 included: Σ(n_in + 1), which does not depend on the lanes."""
+        return sum(layer.n_in + 1 for layer in self.network.layers)
 
     @property
     def groups(self) -> int:
@@ -140,6 +147,15 @@ class Layout:
     def parameter_lane(self) -> np.ndarray:
         """Lane of each parameter."""
         return self._place()[2]
+
+    @cached_property
+    def parameter_place(self) -> np.ndarray:
+        """Number of the input that each parameter multiplies, counted over all layers, the bias of a layer before its inputs."""
+        rows, first = [], 0
+        for layer in self.network.layers:
+            rows.append(np.tile(first + np.arange(layer.n_in + 1), layer.n_out))
+            first += layer.n_in + 1
+        return np.concatenate(rows)
 
     @cached_property
     def parameter_neuron(self) -> np.ndarray:
@@ -180,6 +196,13 @@ class Layout:
     def word_input(self) -> np.ndarray:
         """Input j of the layer that each word multiplies, −1 for a bias (shape (words,))."""
         return np.concatenate([np.tile(np.arange(-1, p.layer.n_in), p.groups) for p in self.layers])
+
+    @cached_property
+    def word_place(self) -> np.ndarray:
+        """Number of the input that each word multiplies, counted as in :attr:`parameter_place` (shape (words,))."""
+        place = np.empty(self.words, dtype=np.int64)
+        place[self.parameter_word] = self.parameter_place
+        return place
 
     @cached_property
     def word_lanes(self) -> np.ndarray:

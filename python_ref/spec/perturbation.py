@@ -101,7 +101,7 @@ class Code(ABC):
 
     @abstractmethod
     def generators(self, lanes: int) -> tuple[Trinomial, ...]:
-        """Return the generators that draw one bit per lane, in order of the lanes.
+        """Return the generators that draw one bit per lane and word, in order of the lanes; one lane draws a stream of single bits.
 
         Each serves 126 lanes, the last one the rest; there are none if the signs are not random.
         """
@@ -109,6 +109,10 @@ class Code(ABC):
     @abstractmethod
     def period(self, quantities: int) -> int:
         """Return the number of phases: sign vectors whose p are equal modulo this number differ only in the bits that are drawn."""
+
+    @abstractmethod
+    def visits(self, steps: int, quantities: int) -> int:
+        """Return the largest number of sign vectors, among ``steps`` consecutive ones, in which the sign of one quantity is not 0."""
 
     @abstractmethod
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -158,6 +162,10 @@ class LfsrCode(Code):
         """Return 2, since only the parity of p matters."""
         return 2
 
+    def visits(self, steps: int, quantities: int) -> int:
+        """Return ``steps``, since every sign vector perturbs every quantity."""
+        return steps
+
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """Return the signs; see :class:`Code`."""
         return _SIGN_OF_BIT[drawn ^ phase.astype(np.uint8)]
@@ -180,6 +188,10 @@ class WalshCode(Code):
     def period(self, quantities: int) -> int:
         """Return the smallest power of two above the number of quantities."""
         return 1 << quantities.bit_length()
+
+    def visits(self, steps: int, quantities: int) -> int:
+        """Return ``steps``, since every sign vector perturbs every quantity."""
+        return steps
 
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """Return the signs; see :class:`Code`."""
@@ -219,6 +231,10 @@ class SequentialCode(Code):
     def period(self, quantities: int) -> int:
         """Return the number of quantities."""
         return quantities
+
+    def visits(self, steps: int, quantities: int) -> int:
+        """Return ⌈steps/quantities⌉, since each sign vector perturbs the next quantity."""
+        return -(-steps // quantities)
 
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """Return the signs; see :class:`Code`."""

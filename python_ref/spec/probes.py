@@ -48,40 +48,58 @@ class Probe:
 
 
 def probes(spec: DesignSpec) -> tuple[Probe, ...]:
-    """Return the observables of a design.
+    """Return the observables of a step of a design.
 
-    Pass 0 is the one whose inputs are correlated (the baseline, or the + pass of a two-sided difference); pass 1 is the
-    other (+, or −). In a step that needs no new baseline, pass 0 shows the current one. Parameters, gradients and signs
-    are in the canonical order of :class:`~python_ref.spec.layout.Layout`.
+    Parameters, gradients and the signs of weight perturbation are in the canonical order of :class:`~python_ref.spec.layout.Layout`,
+    neurons in the order of the layers. ``spec.passes`` says which passes a step shows; a step that does not run pass 0 repeats the one in
+    force.
     """
-    n, p = spec.network.n_neurons, spec.network.n_parameters
-    z = tuple(spec.preactivation_format(number) for number, layer in enumerate(spec.network.layers) for _ in range(layer.n_out))
-    count = Fixed(False, 48, 0)
-    found = [
-        Probe("preactivation", (2, n), z, "z of pass 0 and 1, exact, by neuron"),
-        Probe("activation", (2, n), (spec.formats.activation,), "y of pass 0 and 1, by neuron"),
-        Probe("cost", (2,), (spec.cost_format,), "C of pass 0 and 1"),
-        Probe("cost_change", (1,), (spec.cost_change_format,), "C̃"),
-        Probe(
-            "broadcast",
-            (spec.layout.words,),
-            (spec.broadcast_format,),
-            "u, rounded before the sign, by word of a pass" if spec.direct_update else "g, by word of a pass",
-        ),
-        Probe("sign", (p,), (Fixed(True, 2, 0),), "s, by parameter (in node perturbation that of its neuron)"),
-    ]
+    found = [*_measured(spec), *(_presented(spec) if spec.node else _broadcast(spec))]
+    p = spec.network.n_parameters
     if not spec.direct_update:
-        found.append(
-            Probe("gradient", (p,), (spec.gradient_format,), "G after this step's correlation, before an update clears it, by parameter")
-        )
+        when = "where the presentation ends after its correlation," if spec.node else "after this step's correlation,"
+        found.append(Probe("gradient", (p,), (spec.gradient_format,), f"G {when} before an update clears it, by parameter"))
     for variable in spec.optimizer_state:
         found.append(Probe(variable.name, (p,), (variable.format,), f"{variable.symbol}, by parameter"))
     found.append(Probe("parameter", (p,), (spec.formats.weight,), "θ after this step, by parameter"))
-    found.append(Probe("counter", (len(COUNTERS),), (count,), "counters after this step", COUNTERS))
+    found.append(Probe("counter", (len(COUNTERS),), (Fixed(False, 48, 0),), "counters after this step", COUNTERS))
     if spec.hardware.signature:
-        meaning = "running signature of neurons and costs, and of the words of correlating passes, after this step"
+        applied = "of the presentations that have ended" if spec.node else "of correlating passes"
+        meaning = f"running signature of neurons and costs, and of the words {applied}, after this step"
         found.append(Probe("signature", (2,), (Fixed(False, 32, 0),), meaning, ("forward", "learned")))
     return tuple(found)
+
+
+def _measured(spec: DesignSpec) -> list[Probe]:
+    """Return the observables of the passes of a step."""
+    n, passes = spec.network.n_neurons, spec.passes
+    z = tuple(spec.preactivation_format(number) for number, layer in enumerate(spec.network.layers) for _ in range(layer.n_out))
+    which = "pass 0, 1 and 2" if passes == 3 else "pass 0 and 1"
+    return [
+        Probe("preactivation", (passes, n), z, f"z of {which}, exact, by neuron"),
+        Probe("activation", (passes, n), (spec.formats.activation,), f"y of {which}, by neuron"),
+        Probe("cost", (passes,), (spec.cost_format,), f"C of {which}"),
+        Probe("cost_change", (1,), (spec.cost_change_format,), "C̃"),
+    ]
+
+
+def _presented(spec: DesignSpec) -> list[Probe]:
+    """Return the observables that only node perturbation has, one value per neuron."""
+    n = spec.network.n_neurons
+    return [
+        Probe("sign", (n,), (Fixed(True, 2, 0),), "s, by neuron"),
+        Probe("error_sum", (n,), (spec.error_sum_format,), "E after this step, before the end of a presentation clears it, by neuron"),
+        Probe("error", (n,), (spec.error_format,), "err where the presentation ends, otherwise 0, by neuron"),
+    ]
+
+
+def _broadcast(spec: DesignSpec) -> list[Probe]:
+    """Return the observables that only weight perturbation has."""
+    meaning = "u, rounded before the sign, by word of a pass" if spec.direct_update else "g, by word of a pass"
+    return [
+        Probe("broadcast", (spec.layout.words,), (spec.broadcast_format,), meaning),
+        Probe("sign", (spec.network.n_parameters,), (Fixed(True, 2, 0),), "s, by parameter"),
+    ]
 
 
 def values_per_step(spec: DesignSpec) -> int:

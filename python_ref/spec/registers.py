@@ -39,15 +39,16 @@ class Command(enum.IntEnum):
     """Commands, which a write to the register ``command`` executes."""
 
     TRAIN = 1
-    """Run ``count`` steps, then one flushing pass, then idle."""
+    """Run ``count`` steps, then apply what is complete in one flushing pass, then idle. In node perturbation, a presentation is complete at
+    its last step; one that is open remains, and the next run continues it."""
     INFER = 2
     """Take ``count`` samples, one unperturbed pass each; check and count the answers, change no parameter. The next training
-    step takes a new sample and a new baseline, as after parameters are loaded."""
+    step takes a new sample and a new baseline, as after parameters are loaded; an open presentation is discarded."""
     STOP = 3
-    """End a run at the next step boundary, with a flushing pass."""
+    """End a run at the next step boundary, as if ``count`` had run out there."""
     RESTART = 4
     """Continue p and the streams from the words written to ``stream``, begin all periods anew, set the counts of steps and updates to 0,
-    and require a new sample and a new baseline; G and the optimiser's state stay as they are."""
+    and require a new sample and a new baseline; G and the optimiser's state stay as they are, an open presentation is discarded."""
     CLEAR = 5
     """Set the counters correct, writes, changed, saturations and cycles to 0, and restart the signatures."""
     DISCARD = 6
@@ -100,14 +101,14 @@ def stream_widths(spec: DesignSpec) -> tuple[int, ...]:
     as it draws at once.
     """
     widths = [phase_bits(spec)]
-    widths += [generator.outputs for generator in spec.code.generators(spec.hardware.lanes)]
+    widths += [generator.outputs for generator in spec.sign_generators]
     widths += [stochastic_generator(spec.stochastic_bits).outputs] if spec.stochastic_bits else []
     return tuple(widths)
 
 
 def stream_beats(spec: DesignSpec) -> int:
     """Return the number of beats that fill every generator's state; each beat pushes its bits in at the top."""
-    generators = list(spec.code.generators(spec.hardware.lanes))
+    generators = list(spec.sign_generators)
     generators += [stochastic_generator(spec.stochastic_bits)] if spec.stochastic_bits else []
     return max((-(-generator.degree // generator.outputs) for generator in generators), default=1)
 
@@ -124,15 +125,20 @@ def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
     """Return the names of the period registers that a core has; the other periods are always 1, and writes to them are ignored.
 
     τ_p is adjustable if the design has τ_p > 1, since only such a core stores the state that repeats the signs; τ_θ is adjustable if
-    there is a gradient memory.
+    there is a gradient memory, or, in node perturbation, if the design has τ_θ > 1.
     """
-    built = {"perturbation_period": spec.holds_signs, "sample_period": True, "update_period": spec.gradient_memory}
+    update = spec.gradient_memory or (spec.node and spec.schedule.update_period > 1)
+    built = {"perturbation_period": spec.holds_signs, "sample_period": True, "update_period": update}
     return frozenset(name for name, is_built in built.items() if is_built)
 
 
 def register_map(spec: DesignSpec) -> dict[str, Register]:
     """Return the registers of a core by name, in the order of their addresses."""
     memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory)
+    most, without = "", "only 1"
+    if spec.node:
+        most = f"; τ_x or τ_θ is at most {spec.longest_presentation}, the longest presentation that was built"
+        without = "only 1, or as built, where the design has τ_θ = 1; it divides τ_x"
     rows = [
         ("magic", 0x00, 1, "r", "0x4D474432"),
         ("digest", 0x01, 2, "r", "digest of the structure"),
@@ -141,8 +147,8 @@ def register_map(spec: DesignSpec) -> dict[str, Register]:
         ("count", 0x05, 1, "w", "steps of the next run, which counts them down: after a stop, those that are left"),
         ("exponent", 0x06, 1, "w", "e = log2(η/Δ), or log2(η/2Δ) where two-sided; signed, within what was built"),
         ("perturbation_period", 0x07, 1, "w", "τ_p in steps, from 1; as built where the design has τ_p = 1; in force from RESTART"),
-        ("sample_period", 0x08, 1, "w", "τ_x in steps, from 1; in force from RESTART"),
-        ("update_period", 0x09, 1, "w", "τ_θ in steps, from 1; only 1 without a gradient memory; in force from RESTART"),
+        ("sample_period", 0x08, 1, "w", f"τ_x in steps, from 1{most}; in force from RESTART"),
+        ("update_period", 0x09, 1, "w", f"τ_θ in steps, from 1; {without} without a gradient memory; in force from RESTART"),
         ("select", 0x0A, 1, "w", f"lane (bits 0 to 15) and memory (bits 16 and up: {memories})"),
         ("address", 0x0B, 1, "w", "word in the selected memory"),
         ("data", 0x0C, 1, "rw", "the addressed word; then address counts up by one"),
@@ -153,10 +159,10 @@ def register_map(spec: DesignSpec) -> dict[str, Register]:
         ("writes", 0x14, 2, "r", "parameter writes"),
         ("changed", 0x16, 2, "r", "parameter writes that changed the parameter"),
         ("cycles", 0x18, 2, "r", "cycles in runs, waits for samples excepted"),
-        *((f"saturated_{kind}", 0x20 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS)),
         ("cost", 0x28, 4, "r", "C of pass 0, then of pass 1, two words each"),
         ("cost_change", 0x2C, 1 if spec.cost_change_format.width <= 32 else 2, "r", "C̃ of the last step, signed"),
         ("signature", 0x30, 2, "r", "running signature of the forward observables, then of the learned ones"),
+        *((f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS)),
     ]
     return {row[0]: Register(*row) for row in rows}
 

@@ -81,9 +81,20 @@ class Schedule:
                 pass
             case _:
                 raise unknown("Difference", self.difference, "python_ref.spec.schedule.Schedule.passes")
-        sample, update = self.sample_period, self.update_period
-        two = -(-steps // sample) - (-steps // update) - -(-steps // lcm(sample, update))
+        two = self.presentations(steps)
         return steps - two, two
+
+    def begins(self, step: int) -> bool:
+        """Return whether a presentation begins at a step by the schedule: with a new sample, or after an update.
+
+        One that is open at the step before ends there.
+        """
+        return step % self.sample_period == 0 or step % self.update_period == 0
+
+    def presentations(self, steps: int) -> int:
+        """Return how many presentations begin in the first ``steps`` steps of a run."""
+        sample, update = self.sample_period, self.update_period
+        return -(-steps // sample) - (-steps // update) - -(-steps // lcm(sample, update))
 
     def rate_at(self, step: int) -> int:
         """Return log₂ η at a step."""

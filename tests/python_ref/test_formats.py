@@ -124,9 +124,9 @@ def test_errors_costs_and_their_change(spec: DesignSpec) -> None:
     y = ends(spec.formats.activation)
     errors = [a - b for a in y for b in y]
     places = spec.formats.activation.fraction_bits
-    exact(spec.error_format, errors, places)
+    exact(spec.residual_format, errors, places)
     # A cost is of any errors that the format of an error has, and a difference of any two costs that the format of a cost has.
-    costs = [Fraction(0), spec.network.n_out * max(error**2 for error in ends(spec.error_format))]
+    costs = [Fraction(0), spec.network.n_out * max(error**2 for error in ends(spec.residual_format))]
     exact(spec.cost_format, costs, 2 * places)
     stored = ends(spec.cost_format)
     exact(spec.cost_difference_format, [a - b for a in stored for b in stored], 2 * places)

@@ -1,0 +1,125 @@
+"""Presentations of node perturbation, the runs of steps in which neither the sample nor the parameters change, and their formats.
+
+Every step of a presentation is a probe, which adds s·C̃ to the error sum E of each neuron. When the presentation ends, the error
+err = cast_error(2ᵉ·E) of each neuron is multiplied by the inputs of its synapses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from python_ref.spec.error import DesignError
+from python_ref.spec.formats import ROUNDED_AWAY_BELOW, Formats
+from python_ref.spec.number import MAX_BITS, Fixed
+from python_ref.spec.perturbation import Code
+from python_ref.spec.schedule import Schedule
+
+__all__ = ["DERIVED_ERROR_BITS", "Presentation"]
+
+DERIVED_ERROR_BITS = 16
+"""Width of a derived error format, in bits; one multiplier of every part takes a factor of so many."""
+
+MOST_EXTRA_FRACTION_BITS = 32
+"""Maximum number of fraction bits that a derived error format has more than a weight: what lies below never moves a parameter."""
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """The longest presentation of a design, and the formats that follow from it.
+
+    Attributes
+    ----------
+    formats : Formats
+        Formats that the user chose.
+    schedule : Schedule
+        Periods and learning rates of the design file.
+    code : Code
+        Code that generates the sign vectors.
+    neurons : int
+        Number of neurons of the network, all of which are perturbed.
+    cost_change : Fixed
+        Format of C̃.
+    exponent : int
+        Largest e, for which 2ᵉ·E is largest.
+    multiplier_bits : int
+        Width of a signed factor of one multiplier, in bits.
+    """
+
+    formats: Formats
+    schedule: Schedule
+    code: Code
+    neurons: int
+    cost_change: Fixed
+    exponent: int
+    multiplier_bits: int
+
+    @property
+    def longest(self) -> int:
+        """Largest number K of steps of a presentation: a new sample or an update ends it."""
+        return min(self.schedule.sample_period, self.schedule.update_period)
+
+    @property
+    def measurements(self) -> int:
+        """Largest number of steps of a presentation that perturb one neuron; each sign vector is measured τ_p times."""
+        times = self.schedule.perturbation_period
+        return min(self.longest, times * self.code.visits(-(-self.longest // times), self.neurons))
+
+    @property
+    def error_sum(self) -> Fixed:
+        """Exact format of E, the sum of K products s·C̃."""
+        most = self.longest * max(-self.cost_change.min, self.cost_change.max)
+        return Fixed.covering(-most, most, self.cost_change.fraction_bits)
+
+    @property
+    def error(self) -> Fixed:
+        """Format of the error: the user's choice, or a derived one.
+
+        The derived one holds every error of a neuron whose |∂C/∂z| is below 4, measured as often as :attr:`measurements` says at the
+        largest rate. Its range does not exceed that of a weight, which the update of a bias, err·1, cannot exceed either.
+        """
+        if self.formats.error is not None:
+            return self.formats.error
+        weight = self.formats.weight
+        reach = max(rate for _, rate in self.schedule.learning_rate) + 2 + (self.measurements - 1).bit_length()
+        integer = min(1 + reach, weight.integer_bits)
+        fraction = min(DERIVED_ERROR_BITS - integer, weight.fraction_bits + MOST_EXTRA_FRACTION_BITS)
+        return Fixed(True, DERIVED_ERROR_BITS - fraction, fraction)
+
+    def product(self, operand: Fixed) -> Fixed:
+        """Return the exact format of err·x, where x is an operand or the constant 1 of a bias."""
+        error, one = self.error, 1 << operand.fraction_bits
+        ends = [e * x for e in (error.min, error.max) for x in (operand.min, max(operand.max, one))]
+        return Fixed.covering(min(ends), max(ends), error.fraction_bits + operand.fraction_bits)
+
+    @property
+    def largest_error(self) -> float:
+        """Largest magnitude of an error, as a real number; 0 if every error rounds to zero."""
+        largest = max(-self.error_sum.min, self.error_sum.max) * 2.0 ** (self.exponent - self.error_sum.fraction_bits)
+        if largest < ROUNDED_AWAY_BELOW[self.formats.error_cast.rounding] * 2.0**-self.error.fraction_bits:
+            return 0.0
+        return min(largest, -self.error.min * 2.0**-self.error.fraction_bits)
+
+    def check(self) -> None:
+        """Refuse a design whose error sums are too wide, or whose errors are not factors of one multiplier."""
+        schedule, error = self.schedule, self.formats.error
+        try:
+            _ = self.error_sum
+        except ValueError:
+            key = "sample_period" if schedule.sample_period == self.longest else "update_period"
+            raise DesignError(
+                f"schedule.{key}",
+                self.longest,
+                f"the sum of so many cost changes, each in {self.cost_change}, exceeds {MAX_BITS} bits",
+                "Take a shorter period, or a narrower formats.cost_change.",
+            ) from None
+        if error is None:
+            return
+        if not error.signed:
+            raise DesignError("formats.error", str(error), "errors have negative values", "Take a signed format, such as 'SQ1.15'.")
+        if error.width > self.multiplier_bits:
+            raise DesignError(
+                "formats.error",
+                str(error),
+                f"it has {error.width} bits, and a factor of one multiplier has at most {self.multiplier_bits}",
+                f"Take at most {self.multiplier_bits} bits, or leave it out.",
+            )

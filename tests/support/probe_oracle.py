@@ -1,0 +1,434 @@
+"""Node perturbation that measures once and probes many times, as slowly and plainly as can be: real numbers are exact fractions.
+
+Written from the specification of that machine alone. It has no lanes, no slots and no pending work: one loop over neurons and one over
+synapses, in the order in which the design file names them. It shares no arithmetic and no random stream with ``python_ref``; what it
+takes from a design is what the design file says, and the formats that follow from it.
+"""
+
+# Where the specification is silent or can be read in two ways, the oracle takes one reading. Each has a number, which stands at its lines.
+#
+#  A1  Random signs: one generator of degree 63, of the stream "signs", which gives one bit at a time. It is the same for every network
+#      and every number of lanes, since "bit p·n + j of the stream" names one stream and no width.
+#  A2  Neuron j: the neurons count layer by layer, each layer from its first neuron, for all codes.
+#  A3  A sign vector is one of the whole network: every code counts all neurons, its period is that of all neurons, and a probe of a part
+#      takes 0 for the neurons outside. (A random code drops their bits by the text; that Walsh and sequential codes do so too is a choice.)
+#  A4  Parts: sign vector p perturbs entry p mod len(parts) of the list, so a vector that is measured again (τ_p > 1) perturbs the same
+#      part again. A part that is probed k times in a row stands in the list k times in a row (:func:`part_cycle`).
+#  A5  E is a sum over all probes. A part that is probed more often than another moves farther; nothing is divided by the times.
+#  A6  A bias multiplies err_j by 1 in the format of its layer's inputs. So all synapses of a layer drop the same number of bits, k, and
+#      use the same bits of a rounding word, the bias too.
+#  A7  Places for rounding words: layer by layer, in each the bias first (place 0), then the inputs.
+#  A8  Rounding words are as wide as the largest number of bits that a stochastic cast of the design drops, over all layers.
+#  A9  The counter ``gradient`` counts a synapse once per presentation if cast_gradient(err_j·x_i) or its sum with G is out of range. The
+#      counter ``broadcast`` is gone with the broadcast.
+#  A10 With momentum and no gradient memory the observable ``gradient`` is cast_gradient(err_j·x_i).
+#  A11 A probe evaluates, and counts activation saturations of, all neurons of the layers from its part's first one to the last, also
+#      neurons whose sign is 0. Both probes of a two-sided difference count.
+#  A12 An answer is judged once per new sample, in its first unperturbed pass: not again when an update (τ_θ < τ_x) ends the presentation
+#      and the same sample is measured again.
+#  A13 The unperturbed pass that runs again after a STOP counts no saturation and judges no answer ("shown once").
+#  A14 A load or an inference leaves n alone: the next step takes a new sample, and its presentation ends where n says, so it is shorter.
+#  A15 A restart sets n, p, the number of updates and the schedule of η back to 0. It leaves θ, G, m and the other counters alone.
+#  A16 An inference counts correct answers, and no saturations (those count in training passes).
+#  A17 A load writes parameters only. G and m stay; nothing of a parameter is limited, since node perturbation keeps no margin for Δ.
+#  A18 A run that ends by its count between two probes is treated as one that STOP ends there.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import NamedTuple
+
+from python_ref.spec.design import Cast, DesignSpec
+from python_ref.spec.number import Fixed
+from tests.support.oracle import Stream, narrow
+
+__all__ = ["Pass", "ProbeOracle", "part_cycle"]
+
+CODES = ("lfsr", "walsh", "walsh-gray", "sequential")
+"""The codes that the oracle knows."""
+
+
+def part_cycle(parts: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """First and last layer of each probe of a cycle, for a list of (number of layers, times): each part in a row, its times (A4)."""
+    cycle, first = [], 0
+    for layers, times in parts:
+        cycle += [(first, first + layers - 1)] * times
+        first += layers
+    return tuple(cycle)
+
+
+def activated(spec: DesignSpec, layer: int, z: Fraction) -> tuple[Fraction, bool]:
+    """y of a neuron's pre-activation, and whether it was out of range."""
+    f = spec.formats
+    name = (spec.network.output if layer == len(spec.network.sizes) - 2 else spec.network.hidden).value
+    rounding, overflow = f.activation_cast.rounding.value, f.activation_cast.overflow.value
+    if name == "sign":
+        return Fraction(1 if z >= 0 else -1), False
+    if name in ("sigmoid", "tanh"):
+        address, outside = narrow(z, f.table, rounding, "saturate")
+        with localcontext(prec=60):
+            real = Decimal(address.numerator) / Decimal(address.denominator)
+            exact = 1 / (1 + (-real).exp()) if name == "sigmoid" else 1 - 2 / ((2 * real).exp() + 1)
+        return narrow(Fraction(exact), f.activation, "half-even", "saturate")[0], outside
+    straight = {
+        "relu": max(z, Fraction(0)),
+        "leaky-relu": z if z >= 0 else z / 8,
+        "hard-sigmoid": min(max(z / 4 + Fraction(1, 2), Fraction(0)), Fraction(1)),
+        "identity": z,
+    }
+    return narrow(straight[name], f.activation, rounding, overflow)
+
+
+class Pass(NamedTuple):
+    """One pass through the network.
+
+    Attributes
+    ----------
+    z, y : dict of (int, int) to Fraction
+        Pre-activation and activation of each neuron (layer, neuron).
+    cost : Fraction
+        The cost C of the outputs.
+    outside : int
+        Number of neurons evaluated in this pass whose activation was out of range.
+    """
+
+    z: dict[tuple[int, int], Fraction]
+    y: dict[tuple[int, int], Fraction]
+    cost: Fraction
+    outside: int
+
+
+class ProbeOracle:
+    """The machine in plain Python numbers; every event returns its observables in a dict.
+
+    Neurons are in the order (layer, neuron), parameters in the order (layer, neuron, synapse), synapse 0 being the bias.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design, of node perturbation. Its number of lanes is never read.
+    parameters : sequence of int
+        Raw parameters at the start.
+    seed : int
+        Seed of the random streams.
+    error : Fixed
+        Format of err_j.
+    error_cast : Cast
+        Rounding and overflow of the cast to it.
+    parts : sequence of (int, int) or None
+        First and last layer that each probe of a cycle perturbs; None perturbs all layers in every probe.
+
+    Raises
+    ------
+    ValueError
+        If the design is not one of this machine.
+    """
+
+    def __init__(
+        self,
+        spec: DesignSpec,
+        parameters: Sequence[int],
+        seed: int,
+        *,
+        error: Fixed,
+        error_cast: Cast,
+        parts: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
+        self.spec, self.sizes = spec, spec.network.sizes
+        self.layers = len(self.sizes) - 1
+        self.error, self.error_modes = error, (error_cast.rounding.value, error_cast.overflow.value)
+        self.parts = tuple(parts) if parts is not None else ((0, self.layers - 1),)
+        self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
+        self.two_sided = spec.schedule.difference.value == "two-sided"
+        self.k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
+        built = spec.hardware.gradient_memory
+        always_updated = spec.schedule.sample_period % spec.schedule.update_period == 0
+        self.memory = not always_updated if built is None else built
+        self._refuse(always_updated)
+        self.neurons = [(layer, o) for layer in range(self.layers) for o in range(self.sizes[layer + 1])]
+        self.keys = [(layer, o, i) for layer, o in self.neurons for i in range(self.sizes[layer] + 1)]
+        self.theta = dict.fromkeys(self.keys, Fraction(0))
+        self.G = dict.fromkeys(self.keys, Fraction(0))
+        self.m = dict.fromkeys(self.keys, Fraction(0))
+        kinds = ("activation", "cost_change", "error", "gradient", "momentum", "update", "weight")
+        self.count = dict.fromkeys(("correct", "writes", "changed", *kinds), 0)
+        self.word_bits = max([0, *(drop for layer in range(self.layers) for drop in self.dropped(layer).values())])  # A8
+        self.sample: tuple[list[Fraction], list[Fraction]] = ([], [])
+        self.restart(seed)
+        self.load(parameters)
+
+    def _refuse(self, always_updated: bool) -> None:
+        """Refuse a design that is not one of this machine."""
+        if self.spec.perturbation.kind.value != "node":
+            raise ValueError("The oracle perturbs nodes, not weights")
+        if self.spec.perturbation.code.name not in CODES:
+            raise ValueError(f"Code must be one that the oracle knows, not {self.spec.perturbation.code.name}")
+        if self.spec.optimizer.name not in ("sgd", "momentum"):
+            raise ValueError(f"Optimizer must be one that the oracle knows, not {self.spec.optimizer.name}")
+        if self.error_modes[0] == "stochastic":
+            raise ValueError("The error must not be rounded stochastically, since only updates are")
+        if not self.memory and not always_updated:
+            raise ValueError("A design without a gradient memory must end every presentation with an update")
+        if not self.parts or not all(0 <= first <= last < self.layers for first, last in self.parts):
+            raise ValueError(f"Parts must be pairs of a first and a last layer, not {self.parts!r}")
+
+    # -- Random numbers and signs -----------------------------------------------------------------------------------
+
+    def sign(self, j: int, p: int) -> int:
+        """s of neuron j in sign vector p, whatever the part (A1, A2, A3)."""
+        code, n = self.spec.perturbation.code.name, len(self.neurons)
+        if code == "sequential":
+            return 1 if j == p % n else 0
+        if code == "lfsr":
+            return (-1 if self.signs.bit(p * n + j, 0) else 1) * (-1 if p % 2 else 1)
+        size = 1
+        while size <= n:
+            size *= 2
+        row = 0
+        if code == "walsh":
+            row = p % size
+        else:  # step by step: the bit of the row that changes in step q is the lowest one of q
+            for q in range(1, p % size + 1):
+                row ^= q & -q
+        return -1 if bin((j + 1) & row).count("1") % 2 else 1
+
+    def dropped(self, layer: int) -> dict[str, int]:
+        """Bits that the stochastic casts of an update drop in a layer, by kind (A6)."""
+        f, weight = self.spec.formats, self.spec.formats.weight.fraction_bits
+        drops, source = {}, self.spec.gradient_format.fraction_bits
+        if self.k is not None:
+            m = self.spec.optimizer_state[0].format.fraction_bits
+            if self.spec.optimizer.rounding.value == "stochastic":
+                drops["momentum"] = max(m + self.k, source) - m
+            source = m
+        elif not self.memory:
+            source = self.error.fraction_bits + (f.activation if layer else f.input).fraction_bits
+        if f.weight_cast.rounding.value == "stochastic":
+            drops["update"] = source - weight
+        return drops
+
+    def random(self, layer: int, synapse: int, kind: str) -> Fraction:
+        """r of a cast of the present update: the low bits, as many as it drops, of word u·Σ(n_in + 1) + place (A7)."""
+        drop = self.dropped(layer).get(kind, 0)
+        if drop <= 0:
+            return Fraction(0)
+        places = sum(self.sizes[each] + 1 for each in range(self.layers))
+        place = sum(self.sizes[before] + 1 for before in range(layer)) + synapse
+        bits = [self.words.bit(self.u * places + place, i) for i in range(drop)]
+        return Fraction(sum(bit * 2**i for i, bit in enumerate(bits)), 2**drop)
+
+    # -- Passes -----------------------------------------------------------------------------------------------------
+
+    def operands(self, layer: int, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
+        """What the synapses of a layer multiply: 1 for the bias, then the inputs."""
+        inputs = self.sample[0] if layer == 0 else [y[layer - 1, o] for o in range(self.sizes[layer])]
+        return [Fraction(1), *inputs]
+
+    def run_pass(self, first: int = 0, kept: Pass | None = None, shift: dict[tuple[int, int], Fraction] | None = None) -> Pass:
+        """A pass from layer ``first`` on: its pre-activations, and all of the layers before, are the kept ones if there are any."""
+        z: dict[tuple[int, int], Fraction] = {}
+        y: dict[tuple[int, int], Fraction] = {}
+        outside = 0
+        for layer in range(self.layers):
+            operands = self.operands(layer, y)
+            for o in range(self.sizes[layer + 1]):
+                if kept is not None and layer < first:
+                    z[layer, o], y[layer, o] = kept.z[layer, o], kept.y[layer, o]
+                    continue
+                if kept is not None and layer == first:
+                    total = kept.z[layer, o]
+                else:
+                    total = sum((self.theta[layer, o, i] * x for i, x in enumerate(operands)), Fraction(0))
+                z[layer, o] = total + (shift[layer, o] if shift else 0)
+                y[layer, o], saturated = activated(self.spec, layer, z[layer, o])
+                outside += saturated
+        return Pass(z, y, sum(((a - b) ** 2 for a, b in zip(self.outputs(y), self.sample[1], strict=True)), Fraction(0)), outside)
+
+    def outputs(self, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
+        """Activations of the last layer."""
+        return [y[self.layers - 1, o] for o in range(self.sizes[-1])]
+
+    def is_correct(self, measured: Pass) -> bool:
+        """Whether the answer of a pass is that of the target: the largest output, the first of equals; or y ≥ ½ if there is one."""
+        y, target = self.outputs(measured.y), self.sample[1]
+        if len(y) == 1:
+            return (y[0] >= Fraction(1, 2)) == (target[0] >= Fraction(1, 2))
+        return y.index(max(y)) == target.index(max(target))
+
+    def take(self, inputs: Sequence[int], targets: Sequence[int]) -> tuple[list[Fraction], list[Fraction]]:
+        """A raw sample in real numbers."""
+        f = self.spec.formats
+        return (
+            [value / Fraction(2) ** f.input.fraction_bits for value in inputs],
+            [value / Fraction(2) ** f.activation.fraction_bits for value in targets],
+        )
+
+    # -- Events -----------------------------------------------------------------------------------------------------
+
+    @property
+    def sample_due(self) -> bool:
+        """Whether the next step takes a new sample."""
+        return self.fresh or self.n % self.spec.schedule.sample_period == 0
+
+    def step(self, inputs: Sequence[int], targets: Sequence[int]) -> dict[str, object]:
+        """One probe on a raw sample, which must be the present one where no new one is due; begins and ends a presentation when due."""
+        schedule, judged, begins = self.spec.schedule, None, not self.presenting
+        given, new = self.take(inputs, targets), self.sample_due
+        assert begins or not new, "a new sample ends the presentation before it"
+        if not new and given != self.sample:
+            raise ValueError("Sample must be the present one, since no new one is due")
+        self.sample = given
+        if self.kept is None:  # also when a run goes on after a stop (A13)
+            self.kept = self.run_pass()
+        if begins:
+            self.count["activation"] += self.kept.outside
+            self.E = dict.fromkeys(self.neurons, Fraction(0))
+            if new:  # A12
+                judged = self.is_correct(self.kept)
+                self.count["correct"] += judged
+        self.fresh, self.presenting = False, True
+        shown = {"begins": begins, "judged": judged, **self.probe(self.n // schedule.perturbation_period)}
+        rate = [rate for start, rate in schedule.learning_rate if start <= self.n][-1]
+        self.n += 1
+        updates = self.n % schedule.update_period == 0
+        ends = updates or self.n % schedule.sample_period == 0
+        applied = self.apply(rate, updates) if ends else {"error": None, "update": None}
+        shown |= {"ends": ends, "updates": updates, **applied}
+        self.complete = ends
+        if ends:
+            self.discard()
+        return {**self.state(), **shown}
+
+    def probe(self, p: int) -> dict[str, object]:
+        """Measure the cost with sign vector p, and correlate its change at the neurons."""
+        assert self.kept is not None
+        first, last = self.parts[p % len(self.parts)]  # A4
+        signs = {(layer, o): self.sign(j, p) if first <= layer <= last else 0 for j, (layer, o) in enumerate(self.neurons)}
+        passes = [self.kept]
+        for direction in (+1, -1) if self.two_sided else (+1,):
+            passes.append(self.run_pass(first, self.kept, {key: direction * s * self.delta for key, s in signs.items()}))
+            self.count["activation"] += passes[-1].outside  # A11
+        change = passes[1].cost - passes[2 if self.two_sided else 0].cost
+        f = self.spec.formats
+        if f.cost_change:
+            change, outside = narrow(change, f.cost_change, f.cost_change_cast.rounding.value, f.cost_change_cast.overflow.value)
+            self.count["cost_change"] += outside
+        for key, s in signs.items():
+            self.E[key] += s * change  # A5
+        return {
+            "preactivation": [[each.z[key] for key in self.neurons] for each in passes],
+            "activation": [[each.y[key] for key in self.neurons] for each in passes],
+            "cost": [each.cost for each in passes],
+            "cost_change": change,
+            "sign": list(signs.values()),
+            "error_sum": list(self.E.values()),
+        }
+
+    def apply(self, rate: int, updates: bool) -> dict[str, object]:
+        """End a presentation: errors of the neurons, then every synapse; ``rate`` is log₂ η of its last step."""
+        assert self.kept is not None
+        f = self.spec.formats
+        factor = Fraction(2) ** rate / self.delta / (2 if self.two_sided else 1)
+        errors, change, correlated = {}, {}, {}
+        for key in self.neurons:
+            errors[key], outside = narrow(factor * self.E[key], self.error, *self.error_modes)
+            self.count["error"] += outside
+        gradient_modes = (f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
+        for layer, o, i in self.keys:
+            key = (layer, o, i)
+            source = errors[layer, o] * self.operands(layer, self.kept.y)[i]
+            if self.memory or self.k is not None:
+                source, outside = narrow(source, self.spec.gradient_format, *gradient_modes)
+                if self.memory:
+                    source, beyond = narrow(self.G[key] + source, self.spec.gradient_format, "floor", "saturate")
+                    self.G[key], outside = source, outside or beyond
+                self.count["gradient"] += outside  # A9
+                correlated[key] = source  # A10
+            if updates:
+                change[key] = self.update(key, source)
+                self.G[key] = Fraction(0)
+        self.u += updates
+        return {
+            "error": list(errors.values()),
+            "gradient": list(correlated.values()) or None,
+            "update": list(change.values()) if updates else None,
+        }
+
+    def update(self, key: tuple[int, int, int], source: Fraction) -> Fraction:
+        """Update a parameter by G, or by what takes its place; returns u."""
+        layer, _, i = key
+        f = self.spec.formats
+        if self.k is not None:
+            cast = (self.spec.optimizer.rounding.value, self.spec.optimizer.overflow.value)
+            moved = self.m[key] - self.m[key] / 2**self.k + source
+            self.m[key], outside = narrow(moved, self.spec.optimizer_state[0].format, *cast, self.random(layer, i, "momentum"))
+            self.count["momentum"] += outside
+            source = self.m[key]
+        modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
+        u, outside = narrow(source, f.weight, *modes, self.random(layer, i, "update"))
+        self.count["update"] += outside
+        old = self.theta[key]
+        self.theta[key], outside = narrow(old - u, f.weight, "floor", "saturate")
+        self.count["weight"] += outside
+        self.count["writes"] += 1
+        self.count["changed"] += self.theta[key] != old
+        return u
+
+    def stop(self) -> dict[str, object]:
+        """End a run between two steps: E stays and is shown, z is lost, and a presentation that is complete has been applied (A18).
+
+        ``flushed`` says whether the core has something to apply: the step before ended a presentation.
+        """
+        self.kept, flushed = None, self.complete
+        self.complete = False
+        return {"flushed": flushed, "presenting": self.presenting, **self.state()}
+
+    def load(self, parameters: Sequence[int]) -> dict[str, object]:
+        """Write all parameters, raw; E is discarded, and a new sample is due (A14, A17)."""
+        unit = Fraction(2) ** -self.spec.formats.weight.fraction_bits
+        self.theta = {key: int(raw) * unit for key, raw in zip(self.keys, parameters, strict=True)}
+        return self.interrupt()
+
+    def infer(self, inputs: Sequence[int], targets: Sequence[int]) -> dict[str, object]:
+        """Judge a raw sample in one unperturbed pass; E is discarded, and a new sample is due (A14, A16)."""
+        self.sample = self.take(inputs, targets)
+        measured = self.run_pass()
+        judged = self.is_correct(measured)
+        self.count["correct"] += judged
+        shown = {
+            "judged": judged,
+            "preactivation": list(measured.z.values()),
+            "activation": list(measured.y.values()),
+            "cost": measured.cost,
+        }
+        return {**self.interrupt(), **shown}
+
+    def restart(self, seed: int) -> dict[str, object]:
+        """Begin all periods and random streams anew; E is discarded, and a new sample is due (A15)."""
+        self.n = self.u = 0
+        self.signs = Stream(1, seed, "signs")
+        self.words = Stream(self.word_bits, seed, "stochastic")
+        return self.interrupt()
+
+    def interrupt(self) -> dict[str, object]:
+        """End the presentation without applying it."""
+        self.fresh, self.complete = True, False
+        self.discard()
+        return self.state()
+
+    def discard(self) -> None:
+        """Forget the presentation."""
+        self.presenting, self.kept = False, None
+        self.E = dict.fromkeys(self.neurons, Fraction(0))
+
+    def state(self) -> dict[str, object]:
+        """What stays from one step to the next, as the host can read it."""
+        return {
+            "error_sum": list(self.E.values()),
+            "gradient": list(self.G.values()) if self.memory else None,
+            "momentum": list(self.m.values()) if self.k is not None else None,
+            "parameter": list(self.theta.values()),
+            "counter": {"steps": self.n, "updates": self.u, **self.count},
+        }
