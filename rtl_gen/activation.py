@@ -152,9 +152,9 @@ class ActivationUnit(wiring.Component):
     latency = 3
     """Cycles from ``z`` to ``y``: one to align, one to round, one for the limits or the table."""
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: DesignSpec, layout: data.StructLayout | None = None):
         self.spec = spec
-        layout = neuron_layout(spec)
+        layout = layout or neuron_layout(spec)
         super().__init__(
             {
                 "neuron": In(layout),

@@ -36,12 +36,8 @@ def operand_shape(spec: DesignSpec):
 
 
 def factors(spec: DesignSpec) -> tuple[int, int]:
-    """Widths of the auxiliary multiplier's two factors, which are C̃ and x, or the same error twice."""
-    error = spec.residual_format.width
-    if not spec.node:
-        return error, error
-    operand = operand_shape(spec)
-    return max(spec.cost_change_format.width, error), max(operand.width + (not operand.signed), error)
+    """Widths of the auxiliary multiplier's two factors, which are the same error of an output twice."""
+    return spec.residual_format.width, spec.residual_format.width
 
 
 class Multiplier(wiring.Component):

@@ -11,7 +11,7 @@ from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.slot import delayed
 
-__all__ = ["Period", "StepController"]
+__all__ = ["Countdown", "Period", "StepController"]
 
 
 class Period(wiring.Component):
@@ -58,7 +58,7 @@ class Period(wiring.Component):
         return m
 
 
-class _Countdown(wiring.Component):
+class Countdown(wiring.Component):
     """Counts the remaining steps of a run down to 0, in two halves of 16 bits.
 
     Members
@@ -190,7 +190,7 @@ class StepController(wiring.Component):
         commands = {
             name: delayed(m, getattr(self, name), 1, name, reset_less=False) for name in ("train", "infer", "stop", "restart", "loaded")
         }
-        m.submodules.left = left = _Countdown()
+        m.submodules.left = left = Countdown()
         m.d.comb += [
             left.en.eq(delayed(m, self.count_en, 1, "count_en", reset_less=False)),
             left.i.eq(self.count),

@@ -269,6 +269,7 @@ class Core(wiring.Component):
             output.eq(neuron.valid & in_last_layer(self.spec, neuron)),
             cost.stb.eq(output),
             cost.last.eq(neuron.last),
+            cost.first.eq(~neuron.second),
             cost.second.eq(neuron.second),
             cost.y.eq(activation.y),
             cost.target.eq(operands.target),

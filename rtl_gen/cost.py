@@ -22,8 +22,8 @@ class CostUnit(wiring.Component):
 
     Members
     -------
-    stb, last, second : In(1)
-        Strobe of an output; whether it is the last of its pass, and whether the pass is pass 1.
+    stb, last, first, second : In(1)
+        Strobe of an output; whether it is the last of its pass, and whether the pass is one of the two between which C̃ is the difference.
     y, target : In
         Raw output and its raw target, valid with ``stb``.
     error_stb, error : Out
@@ -59,6 +59,7 @@ class CostUnit(wiring.Component):
             {
                 "stb": In(1),
                 "last": In(1),
+                "first": In(1),
                 "second": In(1),
                 "y": In(y),
                 "target": In(y),
@@ -81,11 +82,10 @@ class CostUnit(wiring.Component):
         spec = self.spec
         m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
 
-        # In a network of one layer, a pass's first square may follow the previous pass's last one without a gap; otherwise neurons of
-        # other layers come in between.
+        # Where no neurons of other layers come in between, a pass's first square may follow the previous pass's last one without a gap.
         cost_latency = self.cost_latency(spec)
         square_stb = delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False)
-        if len(spec.network.layers) > 1:
+        if len(spec.network.layers) > 1 and not spec.node:
             with m.If(square_stb):
                 m.d.sync += self.total.eq(self.total + self.square)
             with m.If(self.cost_stb):
@@ -95,13 +95,14 @@ class CostUnit(wiring.Component):
             m.d.sync += self.total.eq(Mux(square_stb, sum_so_far + self.square, sum_so_far))
         m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, cost_latency, "cost_stb", reset_less=False))
         m.d.comb += self.cost_second.eq(delayed(m, self.second, cost_latency, "cost_second"))
+        cost_first = delayed(m, self.first, cost_latency, "cost_first")
         # C₀ is kept as its complement, so that an adder without logic in front of it subtracts.
         below0 = Signal(signed(len(self.cost0) + 1))
         m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]
         with m.If(self.cost_stb):
             with m.If(self.cost_second):
                 m.d.sync += self.cost1.eq(self.total)
-            with m.Else():
+            with m.If(cost_first):
                 m.d.sync += below0.eq(Cat(~self.total, 1))
 
         source, target, cast = spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.events import POLYNOMIAL
 from rtl_gen.slot import delayed
 
-__all__ = ["Signature", "fold"]
+__all__ = ["Signature", "fold", "folded"]
 
 PART = 4 * 32
 """Number of payload bits that are folded in one cycle, where payloads are wide."""
@@ -24,6 +24,13 @@ def fold(payload: Value) -> Value:
     for first in range(32, len(payload), 32):
         value = value ^ payload[first : first + 32]
     return value
+
+
+def folded(m: Module, payload: Value, name: str, *, in_parts: bool = False) -> Value:
+    """Fold a payload; if ``in_parts``, it is registered and folded in two cycles, and the result comes two cycles later."""
+    value = delayed(m, payload, int(in_parts), f"{name}_payload")
+    parts = [fold(value[first : first + PART]) for first in range(0, len(value), PART)]
+    return reduce(xor, [delayed(m, part, int(in_parts), f"{name}_folded{place}") for place, part in enumerate(parts)])
 
 
 class Signature(wiring.Component):

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.events import EVENTS
 from python_ref.spec.probes import COUNTERS
 from sim.error import CoreError
-from sim.ports import EVENTS, Field, Ports
+from sim.ports import Field, Ports
 
 __all__ = ["EventDecoder", "baseline_due", "pack", "unpack"]
 

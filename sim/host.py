@@ -93,9 +93,9 @@ def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list
             raise ValueError(f"Step must be a multiple of the {name.replace('_', ' ')} {getattr(schedule, name)}, not {step}")
     seed = spec.perturbation.seed if seed is None else seed
     p, update = step // schedule.perturbation_period, step // schedule.update_period
-    drawn = [(generator, p * spec.draws) for generator in spec.code.generators(spec.hardware.lanes)]
+    drawn = [(generator, p * spec.draws) for generator in spec.sign_generators]
     if spec.stochastic_bits:
-        drawn.append((stochastic_generator(spec.stochastic_bits), update * spec.layout.slots))
+        drawn.append((stochastic_generator(spec.stochastic_bits), update * spec.rounding_words))
     beats, widths = stream_beats(spec), stream_widths(spec)
     columns = [spec.code.phase(p, spec.quantities) << (beats - 1) * widths[0]]
     for generator, draws in drawn:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.events import EVENTS, event_fields
+from python_ref.spec.events import event_fields
 
-__all__ = ["EVENTS", "Field", "Ports"]
+__all__ = ["Field", "Ports"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Ports:
     sample_width : int
         Width of a word of the sample stream, in bits.
     events : dict of str to tuple of Field
-        Fields of the payload of each kind of event.
+        Fields of the payload of each kind of event, in the order of the bits of ``probe_stb``.
     """
 
     top: str
@@ -48,6 +48,11 @@ class Ports:
             for event, fields in event_fields(spec).items()
         }
         return cls(f"{spec.module}_core", spec.sample_width, events)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of events, in the order of the bits of ``probe_stb``."""
+        return tuple(self.events)
 
     def payload_width(self, event: str) -> int:
         """Width of an event's payload, in bits."""
@@ -79,6 +84,6 @@ class Ports:
             "response__valid": 1,
             "sample__ready": 1,
             "busy": 1,
-            "probe_stb": len(EVENTS),
-            **{f"probe_{event}": self.payload_width(event) for event in EVENTS},
+            "probe_stb": len(self.events),
+            **{f"probe_{event}": self.payload_width(event) for event in self.events},
         }

@@ -88,7 +88,7 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
         2 in the unperturbed pass; in the probes of a presentation, and after a STOP, 0 and 1 in turn. Since the first layer of a probe may
         come among the later layers of the one before, a receiver sorts neurons by their bank. There are two more events:
 
-        correlation : once per neuron and step, in order: E after this step.
+        correlation : once per neuron and step, in order: s, and E after this step.
         error : once per neuron and presentation that ends, in order: err.
     """
     fields = _node_fields(spec) if spec.node else _weight_fields(spec)
@@ -115,7 +115,7 @@ def _node_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
         "neuron": (number, *_neuron(spec), EventField("bank", 2)),
         "cost": (number, _field("cost", spec.cost_format)),
         "step": (_field("cost_change", spec.cost_change_format), EventField("steps", 32), *_forward_counters(spec)),
-        "correlation": (_field("error_sum", spec.error_sum_format),),
+        "correlation": (_field("sign", Fixed(True, 2, 0)), _field("error_sum", spec.error_sum_format)),
         "error": (_field("error", spec.error_format),),
         "word": _stored(spec),
         "learned": _learned_counters(spec),

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.error import CoreError, SimulationError
 from sim.events import pack
-from sim.ports import EVENTS, Ports
+from sim.ports import Ports
 from sim.program import Op, Program
 from sim.run import Outcome, Stalls
 
@@ -64,7 +64,7 @@ def run_amaranth(
     """
     from amaranth.sim import Simulator
 
-    names = ("request", "response", "sample", "busy", "probe_stb", *(f"probe_{event}" for event in EVENTS))
+    names = ("request", "response", "sample", "busy", "probe_stb", *(f"probe_{event}" for event in ports.kinds))
     missing = [name for name in names if not hasattr(component, name)]
     if missing:
         reason = f"The component {type(component).__name__} must have the ports of a core, and lacks {', '.join(missing)}"
@@ -103,8 +103,8 @@ class _Bench:
         self._sample = Value.cast(component.sample.payload)
         self._response = Value.cast(component.response.payload)
         self._stb = Value.cast(component.probe_stb)
-        self._payloads = [Value.cast(getattr(component, f"probe_{event}")) for event in EVENTS]
-        self._found: list[list[int]] = [[] for _ in EVENTS]
+        self._payloads = [Value.cast(getattr(component, f"probe_{event}")) for event in ports.kinds]
+        self._found: list[list[int]] = [[] for _ in ports.kinds]
         self._chance = random.Random(stalls.seed) if stalls else None
         self._share = stalls.share if stalls else 0.0
 
@@ -115,7 +115,7 @@ class _Bench:
     def _flush(self, number: int) -> None:
         """Pass the collected events of one kind to ``feed``."""
         if self._found[number]:
-            event = EVENTS[number]
+            event = self.ports.kinds[number]
             self.feed(event, pack(self._found[number], self.ports.payload_words(event)))
             self._found[number].clear()
 
@@ -164,7 +164,7 @@ class _Bench:
             idle = 0 if progress or host.done else idle + 1
             if idle > self.patience:
                 break
-        for number in range(len(EVENTS)):
+        for number in range(len(self._found)):
             self._flush(number)
         if not host.done:
             raise CoreError(outcome.stuck(self.program, host.index, self.patience))

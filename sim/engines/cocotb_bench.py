@@ -18,7 +18,6 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from sim.engines.frames import DONE, PROGRESS, RESPONSE, STUCK, FrameWriter
-from sim.ports import EVENTS
 from sim.program import Op, Program
 
 _BLOCK = 2048
@@ -80,10 +79,10 @@ class _Record:
     """
 
     def __init__(self, dut: Any, outputs: dict[str, int], writer: FrameWriter) -> None:
-        widths = [width for name, width in outputs.items() if name.startswith("probe_") and name != "probe_stb"]
-        self._sizes = [4 * -(-width // 32) for width in widths]
-        self._payloads = [getattr(dut, f"probe_{event}") for event in EVENTS]
-        self._found: list[list[bytes]] = [[] for _ in EVENTS]
+        widths = {name: width for name, width in outputs.items() if name.startswith("probe_") and name != "probe_stb"}
+        self._sizes = [4 * -(-width // 32) for width in widths.values()]
+        self._payloads = [getattr(dut, name) for name in widths]
+        self._found: list[list[bytes]] = [[] for _ in widths]
         self._writer = writer
         self.responses: list[int] = []
 

@@ -1,7 +1,7 @@
 """Output of a simulator in another process: a sequence of frames, each with a kind, a number of rows, and the rows.
 
-Kind and number are little-endian uint32. Kinds 0 to 4 are the events in the order of :data:`sim.ports.EVENTS`, with their
-payloads as rows; RESPONSE has one uint32 per row; PROGRESS, DONE and STUCK have four uint64: cycles, busy cycles, sample words
+Kind and number are little-endian uint32. Kinds below RESPONSE are the events in the order of ``Ports.kinds``, with their payloads
+as rows; RESPONSE has one uint32 per row; PROGRESS, DONE and STUCK have four uint64: cycles, busy cycles, sample words
 taken, operation of the program.
 """
 
@@ -14,19 +14,19 @@ from typing import BinaryIO
 import numpy as np
 
 from sim.error import CoreError, SimulationError
-from sim.ports import EVENTS, Ports
+from sim.ports import Ports
 from sim.program import Program
 from sim.run import Outcome
 
 __all__ = ["DONE", "PROGRESS", "RESPONSE", "STUCK", "FrameWriter", "OutputReceiver"]
 
-RESPONSE = 5
+RESPONSE = 16
 """Kind of the frame that answers a request."""
-PROGRESS = 6
+PROGRESS = 17
 """Kind of the frame that tells how far a simulation is."""
-DONE = 7
+DONE = 18
 """Kind of the frame that ends a simulation."""
-STUCK = 8
+STUCK = 19
 """Kind of the frame that tells of a core that does not go on."""
 
 
@@ -87,7 +87,8 @@ class OutputReceiver:
         self._feed = feed
         self._patience = patience
         self._progress = progress
-        self._words = [ports.payload_words(event) for event in EVENTS]
+        self._kinds = ports.kinds
+        self._words = [ports.payload_words(event) for event in self._kinds]
         self._data = bytearray()
 
     def receive(self, data: bytes) -> None:
@@ -104,9 +105,9 @@ class OutputReceiver:
         position = 0
         while len(self._data) - position >= 8:
             kind, rows = struct.unpack_from("<II", self._data, position)
-            if kind > STUCK:
+            if kind > STUCK or len(self._kinds) <= kind < RESPONSE:
                 raise SimulationError(f"The simulator's output is damaged: there is no frame of kind {kind}")
-            size = 4 * rows * (self._words[kind] if kind < len(EVENTS) else 1) if kind <= RESPONSE else 32
+            size = 4 * rows * (self._words[kind] if kind < RESPONSE else 1) if kind <= RESPONSE else 32
             if len(self._data) - position - 8 < size:
                 break
             self._frame(kind, rows, bytes(self._data[position + 8 : position + 8 + size]))
@@ -116,8 +117,8 @@ class OutputReceiver:
             self._progress(self.outcome)
 
     def _frame(self, kind: int, rows: int, data: bytes) -> None:
-        if kind < len(EVENTS):
-            self._feed(EVENTS[kind], np.frombuffer(data, dtype="<u4").reshape(rows, -1))
+        if kind < RESPONSE:
+            self._feed(self._kinds[kind], np.frombuffer(data, dtype="<u4").reshape(rows, -1))
         elif kind == RESPONSE:
             self.outcome.responses += np.frombuffer(data, dtype="<u4").tolist()
         else:

@@ -1,0 +1,56 @@
+"""The arithmetic of an applying pass: how its operands are aligned, and whether the multiplier's adder computes the update."""
+
+from __future__ import annotations
+
+from amaranth.hdl import signed
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Rounding
+
+__all__ = ["adds_in_multiplier", "alignment", "dropped_bits", "operand_shape", "product_ends"]
+
+
+def alignment(spec: DesignSpec) -> list[int]:
+    """Places by which each layer's operands are shifted left in an applying pass, so that all have the same binary point."""
+    fractions = [spec.operand_format(layer).fraction_bits for layer in range(len(spec.network.layers))]
+    return [max(fractions) - fraction for fraction in fractions]
+
+
+def dropped_bits(spec: DesignSpec) -> int:
+    """Number of bits that cast_weight drops of err·x for direct updates, with all operands at one binary point."""
+    fractions = [spec.operand_format(layer).fraction_bits for layer in range(len(spec.network.layers))]
+    return spec.error_format.fraction_bits + max(fractions) - spec.formats.weight.fraction_bits
+
+
+def product_ends(spec: DesignSpec) -> tuple[int, int]:
+    """Smallest and largest err·x, raw, with all operands at one binary point."""
+    error, ends = spec.error_format, [0]
+    for layer, places in enumerate(alignment(spec)):
+        operand = spec.operand_format(layer)
+        factors = (operand.min, max(operand.max, 1 << operand.fraction_bits))
+        ends += [e * x << places for e in (error.min, error.max) for x in factors]
+    return min(ends), max(ends)
+
+
+def adds_in_multiplier(spec: DesignSpec) -> bool:
+    """Whether the multiplier's own adder computes θ − cast_weight(err·x), so that a lane needs no other one for the update.
+
+    It needs a direct update whose u is always in range, and a rounding that adds a constant or a random word.
+    """
+    rounding = spec.formats.weight_cast.rounding
+    if not spec.direct_update or rounding is Rounding.HALF_EVEN or dropped_bits(spec) < 0:
+        return False
+    low, high = product_ends(spec)
+    target, unit = spec.update_format, 1 << dropped_bits(spec)
+    return low // unit >= target.min and (high + unit - 1) // unit <= target.max
+
+
+def operand_shape(spec: DesignSpec):
+    """Shape that holds the inputs of every layer and the 1 of its biases, and what becomes of them in an applying pass."""
+    low, high = 0, 0
+    for layer, places in enumerate(alignment(spec)):
+        form = spec.operand_format(layer)
+        ends = (form.min, max(form.max, 1 << form.fraction_bits))
+        aligned = [-end << places if adds_in_multiplier(spec) else end << places for end in ends]
+        low, high = min(low, ends[0], *aligned), max(high, ends[1], *aligned)
+    return signed(1 + max(high.bit_length(), (~low).bit_length()))

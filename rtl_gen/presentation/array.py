@@ -1,0 +1,283 @@
+# amaranth: UnusedElaboratable=no
+"""The array of lanes of node perturbation with their shared control: addresses, strobes, operands and errors, and the counts."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.registers import Memory
+from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
+from rtl_gen.perturbation import DRAW_LATENCY
+from rtl_gen.presentation.arithmetic import alignment, operand_shape
+from rtl_gen.presentation.lane import NodeLane
+from rtl_gen.presentation.layouts import slot_layout
+from rtl_gen.probe import event_layouts, shape_of
+from rtl_gen.registers import count_latency, count_ones
+from rtl_gen.slot import active_lanes, delayed, ends_pass, pipeline
+
+__all__ = ["NodeArray"]
+
+_PLACES = (MAX_DIRECT_LANES - 1).bit_length()
+
+
+class NodeArray(wiring.Component):
+    """The L lanes of a core, which work in lockstep, with the control that they share.
+
+    Members
+    -------
+    slot, ahead : In(slot_layout(spec))
+        A slot, and the slot that comes a cycle later.
+    applying, update : In(1)
+        An applying pass is in progress, and an update is due in it.
+    x : In(operand_shape(spec))
+        Raw operand, ``Operands.latency`` cycles after ``slot``.
+    error, error_en : In
+        Raw error, and a strobe for each lane that stores it.
+    noise_slot, noise : Out(slot_layout(spec)), In
+        The slot, and its rounding noise two cycles later (if a cast is stochastic).
+    accumulator_slot : Out(slot_layout(spec))
+        The slot whose product the accumulators include one cycle later.
+    accumulators : Out(unsigned)
+        Accumulators of all lanes, lane 0's in the lowest bits.
+    word_stb, word_event : Out
+        Strobe and payload of the event that a word was applied.
+    word_last : Out(1)
+        The word is the last one of its pass.
+    learned_stb : Out(1)
+        Strobe: the last word of the pass has been written, and its counts were output in the cycle before.
+    writes, changed, saturated_* : Out(range(L + 1))
+        Increments of the counters with these names in this cycle; only lanes with a neuron count.
+    host_* :
+        The host's access to the lanes' memories, as in :class:`rtl_gen.array.LaneArray`.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        self.lanes = [NodeLane(spec) for _ in range(spec.hardware.lanes)]
+        self.timing = self.lanes[0].timing
+        slot, count = slot_layout(spec), spec.hardware.lanes
+        ports = {
+            "slot": In(slot),
+            "ahead": In(slot),
+            "applying": In(1),
+            "update": In(1),
+            "x": In(operand_shape(spec)),
+            "error": In(shape_of(spec.error_format)),
+            "error_en": In(count),
+            "accumulator_slot": Out(slot),
+            "accumulators": Out(unsigned(count * spec.accumulator_width)),
+            "word_stb": Out(1),
+            "word_last": Out(1),
+            "word_event": Out(event_layouts(spec)["word"]),
+            "learned_stb": Out(1),
+            **{name: Out(range(count + 1)) for name in self.counts},
+            "host_lane": In(range(max(2, count))),
+            "host_memory": In(2),
+            "host_address": In(range(max(2, spec.layout.words))),
+            "host_mode": In(1),
+            "host_data": In(32),
+            "host_write": In(1),
+            "host_read_data": Out(32),
+        }
+        if spec.stochastic_bits:
+            ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
+        super().__init__(ports)
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """Names of the counters that the lanes increment."""
+        kinds = ["update", "weight", *([] if self.spec.direct_update else ["gradient"])]
+        kinds += [variable.name for variable in self.spec.optimizer_state]
+        return ("writes", "changed", *(f"saturated_{kind}" for kind in kinds))
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``slot`` to ``accumulator_slot``."""
+        return self.timing.accumulator - 1
+
+    @property
+    def learned_latency(self) -> int:
+        """Cycles from the slot of the last word to ``learned_stb``."""
+        return self.timing.parameter + self.count_latency
+
+    @property
+    def host_latency(self) -> int:
+        """Cycles from ``host_address`` to ``host_read_data``."""
+        return self.timing.fanout + self.timing.read + 1 + (len(self.lanes) > MAX_DIRECT_LANES)
+
+    @property
+    def count_latency(self) -> int:
+        """Cycles from a word's parameter until its events are counted."""
+        return count_latency(self.spec.hardware.lanes) + 1
+
+    def elaborate(self, platform):
+        m = Module()
+        timing = self.timing
+        slots = pipeline(m, self.slot, self.learned_latency)
+        m.d.comb += self.accumulator_slot.eq(slots[self.latency])
+        for number, lane in enumerate(self.lanes):
+            m.submodules[f"lane{number}"] = lane
+        m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
+        # Slots are indexed by the cycle in which shared signals arrive at the lanes; the first entry is the slot ahead.
+        ahead = [self.ahead, *slots]
+        arriving = ahead if timing.fanout else slots
+        before = ahead if not timing.fanout else [Const(0, len(slots[0].as_value())), *ahead]
+        (shared, per_lane), (more_shared, more_per_lane) = self._memories(m, arriving, before), self._data(m, arriving)
+        connect_lanes(m, self.lanes, shared | more_shared, per_lane | more_per_lane)
+        self._count(m, slots)
+        self._show(m, slots)
+        return m
+
+    def _address(self, m, slot, ahead, name):
+        """Address of a slot's word: it advances with the slots, and begins at the layer of the pass that comes."""
+        placed = self.spec.layout.layers
+        address = Signal(range(max(2, self.spec.layout.words)), name=name)
+        second = placed[1].first_word if len(placed) > 1 else 0
+        with m.If(ahead.begin):
+            m.d.sync += address.eq(Mux(ahead.layer == 0, 0, second))
+        with m.Elif(slot.real):
+            m.d.sync += address.eq(address + 1)
+        return address
+
+    def _memories(self, m, slots, before):
+        """Connect the host's access to the lanes' memories; return their addresses and enables, as signals shared and per lane."""
+        spec, timing = self.spec, self.timing
+        rows = [("parameter", Memory.PARAMETER, timing.parameter_read, timing.parameter, self.update)]
+        if spec.gradient_memory:
+            rows.append(("gradient", Memory.GRADIENT, timing.gradient_read, timing.gradient, 1))
+        for variable in spec.optimizer_state:
+            rows.append((variable.name, variable.memory, timing.state_read, timing.state[variable.name], self.update))
+        word = Signal(32, name="host_word", reset_less=timing.fanout > 0)
+        m.d.sync += word.eq(Mux(self.host_mode, self.host_data, 0))
+        shared, per_lane = {"host_word": word, "host_mode": self.host_mode}, {}
+        if spec.gradient_memory:
+            shared["gradient_clear"] = self.update & ~self.host_mode
+        found = [Signal(32, name=f"found{first}") for first in range(0, len(self.lanes), MAX_DIRECT_LANES)]
+        for name, memory, read, write, when in rows:
+            stages = {"read": (slots[read], before[read]), "write": (slots[write], before[write])}
+            if name == "parameter":
+                forward, forward_ahead = slots[timing.forward_read], before[timing.forward_read]
+                now, coming = (Signal(slot_layout(spec), name=f"parameter_{which}") for which in ("slot", "ahead"))
+                m.d.comb += [now.eq(Mux(self.applying, slots[read], forward)), coming.eq(Mux(self.applying, before[read], forward_ahead))]
+                stages["read"] = (now, coming)
+            for way, (slot, ahead) in stages.items():
+                address = self._address(m, slot, ahead, f"{name}_{way}")
+                shared[f"{name}_{way}"] = Mux(self.host_mode, self.host_address, address)
+            enable = slots[write - 1].real & slots[write - 1].apply & when
+            chosen = self.host_memory == memory
+            written = Cat(self.host_write & chosen & (self.host_lane == number) for number in range(len(self.lanes)))
+            per_lane[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
+            m.d.sync += per_lane[f"{name}_en"].eq(enable.replicate(len(self.lanes)) | written)
+            for group, read_data in enumerate(found):
+                with m.If(chosen), m.Switch(self.host_lane[:_PLACES]):
+                    for number, lane in enumerate(self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]):
+                        with m.Case(number):
+                            m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
+        found = [delayed(m, read_data, 1, "host_read_data") for read_data in found]
+        chosen = found[0] if len(found) == 1 else delayed(m, Array(found)[self.host_lane[_PLACES:]], 1, "host_read_data_chosen")
+        m.d.comb += self.host_read_data.eq(chosen)
+        return shared, per_lane
+
+    def _data(self, m, slots):
+        """Return operand, errors, control and rounding noise of the lanes, as signals shared and per lane."""
+        spec, timing = self.spec, self.timing
+
+        def registered(value, name):
+            return delayed(m, value, 1, name, reset_less=False)
+
+        entry, sums = slots[timing.parameter - 3], slots[timing.accumulator - 2]
+        counted = self._existing(m, entry, entry.real & entry.apply & self.update)
+        per_lane = {"error_en": self.error_en, "counted": counted}
+        loading = slots[timing.weight - 2]
+        shared = {
+            "x": self.x,
+            "error": self.error,
+            "applies": self.applying,
+            "loads": registered(loading.first & loading.apply, "loads"),
+            "accumulates": registered(~self.applying & ~sums.first & ~self.host_mode, "accumulates"),
+            "corrects": registered(sums.real & sums.apply, "corrects"),
+        }
+        if not self.lanes[0].fused:
+            at_update = slots[timing.update - 1]
+            shared["update_en"] = at_update.real & at_update.apply & self.update
+        if not spec.stochastic_bits:
+            return shared, per_lane
+        # The noise is valid when the first stochastic cast rounds, and is delayed to the others.
+        first = min(timing.noise.values())
+        m.d.comb += self.noise_slot.eq(slots[first - DRAW_LATENCY])
+        noise = self.noise
+        if spec.direct_update:
+            places = alignment(spec)
+            hidden = delayed(m, slots[first - DRAW_LATENCY].layer != 0, DRAW_LATENCY, "noise_hidden")
+            # A cast uses the low bits of the word, as many as it drops in its layer; the operands of a layer may be aligned.
+            noise = Mux(hidden, noise << places[-1], noise << places[0])[: spec.stochastic_bits]
+        return shared | {name: delayed(m, noise, cycle - first, name) for name, cycle in timing.noise.items()}, per_lane
+
+    def _existing(self, m, slot, when=1):
+        """Mask of the lanes with a neuron, one cycle after the slot; 0 unless ``when``."""
+        mask = Signal(self.spec.hardware.lanes, reset_less=self.timing.fanout > 0)
+        m.d.sync += mask.eq(Mux(when, Cat(active_lanes(self.spec, slot) > lane for lane in range(self.spec.hardware.lanes)), 0))
+        return mask
+
+    def _count(self, m, slots):
+        """Count saturations, writes and changes over the lanes with a neuron, in the cycle of the parameter."""
+        spec, timing = self.spec, self.timing
+        stage = timing.parameter
+        slot = slots[stage - 1]
+        applied, updated = Signal(), Signal()
+        count = Signal(range(spec.hardware.lanes + 1))
+        m.d.sync += [
+            applied.eq(slot.real & slot.apply),
+            updated.eq(slot.real & slot.apply & self.update),
+            count.eq(active_lanes(spec, slot)),
+        ]
+        mask = self._existing(m, slot)
+
+        def flags(name, valid_at):
+            """Lanes with a neuron whose flag is set."""
+            which = delayed(m, Cat(getattr(lane, name) for lane in self.lanes), stage - valid_at, f"{name}s")
+            return which & mask
+
+        rows = {
+            "changed": (Cat(lane.changed for lane in self.lanes), 1),
+            "writes": (None, updated),
+            "saturated_weight": (Cat(lane.weight_outside for lane in self.lanes), 1),
+        }
+        if not self.lanes[0].fused:
+            rows["saturated_update"] = (flags("update_outside", timing.update), updated)
+        if not spec.direct_update:
+            rows["saturated_gradient"] = (flags("gradient_outside", timing.gradient), applied)
+        for name, valid_at in timing.state.items():
+            rows[f"saturated_{name}"] = (flags(f"{name}_outside", valid_at), updated)
+        for name, (which, when) in rows.items():
+            if which is None:
+                number = delayed(m, Mux(when, count, 0), count_latency(spec.hardware.lanes), name)
+            else:
+                taken = Signal(spec.hardware.lanes, name=f"{name}_taken")
+                m.d.comb += taken.eq(Mux(when, which, 0))
+                number = count_ones(m, list(taken), name)
+            m.d.comb += getattr(self, name).eq(number)
+
+    def _show(self, m, slots):
+        """Connect the events of an applying pass."""
+        spec, timing = self.spec, self.timing
+        stage = timing.parameter
+        slot, event = slots[stage], self.word_event
+        m.d.comb += [self.word_stb.eq(slot.real & slot.apply), self.word_last.eq(ends_pass(spec, slot))]
+        mask = self._existing(m, slots[stage - 1])
+        for number, lane in enumerate(self.lanes):
+            kept = delayed(m, lane.host_parameter, stage - timing.update, f"old_parameter{number}")
+            shown = {"parameter": Mux(self.update, lane.parameter, kept)}
+            if not spec.direct_update:
+                shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
+            for name, valid_at in timing.state.items():
+                kept = delayed(m, getattr(lane, f"host_{name}"), stage - timing.gradient, f"old_{name}{number}")
+                updated = delayed(m, getattr(lane, name), stage - valid_at, f"{name}{number}")
+                shown[name] = Mux(self.update, updated, kept)
+            with m.If(mask[number]):
+                m.d.comb += [event[name][number].eq(value) for name, value in shown.items()]
+        counted = slots[self.learned_latency - 1]
+        m.d.sync += self.learned_stb.eq(ends_pass(spec, counted) & counted.apply)

@@ -1,0 +1,201 @@
+"""The controller of presentations: it takes samples, starts the passes of the lanes and the replays of the probes, and keeps the periods."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.registers import adjustable_periods
+from python_ref.spec.schedule import MAX_PERIOD
+from rtl_gen.controller import Countdown, Period
+from rtl_gen.presentation.layouts import UNPERTURBED
+from rtl_gen.slot import delayed
+
+__all__ = ["PresentationController"]
+
+
+class _Run:
+    """One-hot state of a run, so that each action depends on a single register.
+
+    A presentation goes through: settle what is due, await a sample, begin, measure (the unperturbed pass); for each probe: prepare, replay,
+    join (its pass of the lanes), conclude; then drain, and apply. An inference takes a sample, begins, measures and counts it.
+    """
+
+    STATES = (
+        *("settle", "await_sample", "begin", "measure", "count", "prepare", "replay", "join", "conclude", "drain"),
+        *("apply", "applied", "finish", "rest"),
+    )
+
+    def __init__(self):
+        self.idle = Signal(init=1)
+        for name in self.STATES:
+            setattr(self, name, Signal(name=name))
+
+
+class PresentationController(wiring.Component):
+    """Runs the steps of a run. A step is one probe, or two in a two-sided design; the steps of a presentation share an unperturbed pass.
+
+    Probes follow one another without waiting for their costs: a probe's first layer is replayed while the lanes work on the layers behind
+    it for the probe before. At most two probes are between the replay and the cost.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose steps are run.
+
+    Members
+    -------
+    train, infer, stop, restart : In(1)
+        Strobes of the host's commands. ``train`` and ``infer`` run as many steps as ``count`` was set to some cycles before.
+    count_en, count : In(1), In(32)
+        Strobe and value that set the number of steps of the next run.
+    loaded : In(1)
+        Strobe: the host wrote a parameter, so that the next step begins a presentation with a new sample.
+    perturbation_period, sample_period, update_period : In
+        Lengths of the periods τ_p, τ_x and τ_θ in steps, sampled when a period begins.
+    available, take : In(1), Out(1)
+        Whether a new sample is loaded, and the strobe that makes it the current one.
+    request, probe, apply, bank, minus, started : Out, In
+        Request of a pass of the lanes with its kind, and the sequencer's answer.
+    kept : In(1)
+        Strobe: the pre-activations of the unperturbed pass's first layer are kept.
+    replay, replay_done : Out(1), In(1)
+        Strobe that begins the replay of a probe, whose bank and direction are ``bank[0]`` and ``minus``; and strobe of its end.
+    signs_ready : In(1)
+        The sign vector of the next step is known.
+    advance, fresh : Out(1)
+        Strobe after the last replay of a step has begun, and whether the next step takes a new sign vector.
+    cost_stb, settled_stb, change_stb : In(1)
+        Strobe of a pass's cost; strobe of a probe's, delayed to the time of a cost change; and strobe of a step's cost change.
+    errors_busy, errors_ready, learned_stb : In(1)
+        Errors are being summed; those of the first group are in the lanes; the last word of an applying pass has been written and counted.
+    first, final : Out(1)
+        The step whose cost change is next is the first, or the last, of its presentation.
+    applying, update : Out(1)
+        An applying pass is in progress, and an update is due in it.
+    check_answer, training, shown : Out(1)
+        The unperturbed pass's sample is new, so its answer is checked; it belongs to a training run; it is not a repeated one.
+    busy, starved : Out(1)
+        A run is in progress; it waits for a sample.
+    """
+
+    def __init__(self, spec: DesignSpec, *, replay_wait: int):
+        self.spec = spec
+        self.replay_wait = replay_wait
+        period = range(MAX_PERIOD + 1)
+        commands = ("train", "infer", "stop", "restart", "count_en", "loaded")
+        answers = ("available", "started", "kept", "replay_done", "signs_ready", "cost_stb", "settled_stb", "change_stb")
+        errors = ("errors_busy", "errors_ready", "learned_stb")
+        orders = ("take", "request", "probe", "apply", "minus", "replay", "advance", "fresh", "first", "final", "applying", "update")
+        flags = ("check_answer", "training", "shown", "busy", "starved")
+        super().__init__(
+            {
+                **{name: In(1) for name in (*commands, *answers, *errors)},
+                **{name: Out(1) for name in (*orders, *flags)},
+                **{f"{name}_period": In(period) for name in ("perturbation", "sample", "update")},
+                "count": In(32),
+                "bank": Out(2),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        run = _Run()
+        names = ("train", "infer", "stop", "restart", "loaded")
+        commands = {name: delayed(m, getattr(self, name), 1, name, reset_less=False) for name in names}
+        m.submodules.left = left = Countdown()
+        periods = self._periods(m, commands["restart"])
+        inferring, needs_all = Signal(), Signal(init=1)  # needs_all: the next step begins a presentation with a new sample
+        stopping, ends, sample_due, begins_one = Signal(), Signal(), Signal(), Signal()
+        ending, in_flight, errors_ready = Signal(), Signal(range(3)), Signal()
+
+        # Transitions. A step has a second probe after its first one if it is two-sided.
+        starts = run.idle & (commands["train"] | commands["infer"])
+        taking = run.await_sample & ~ends & (~sample_due | self.available)
+        measured = run.measure & Mux(inferring, self.cost_stb, self.kept)
+        prepared = run.prepare & self.signs_ready & (in_flight != 2)
+        replayed = run.replay & delayed(m, self.replay_done, self.replay_wait, "replayed", reset_less=False)
+        joined = run.join & (self.started if len(self.spec.network.layers) > 1 else 1)
+        opens_step = ~self.minus
+        closes_step = self.minus if self.spec.two_sided else Const(1, 1)
+        more = run.conclude & ~(closes_step & (ending | stopping | left.none))
+        applies = run.drain & ending & errors_ready
+        rests = run.drain & ~ending & (in_flight == 0) & ~self.errors_busy
+        m.d.sync += [
+            run.idle.eq((run.idle & ~starts) | run.rest),
+            run.settle.eq(starts | run.count | (run.applied & self.learned_stb)),
+            run.await_sample.eq(run.settle | (run.await_sample & ~ends & ~taking)),
+            run.begin.eq(taking | (run.begin & ~self.started)),
+            run.measure.eq((run.begin & self.started) | (run.measure & ~measured)),
+            run.count.eq(measured & inferring),
+            run.prepare.eq((measured & ~inferring) | more | (run.prepare & ~prepared)),
+            run.replay.eq(prepared | (run.replay & ~replayed)),
+            run.join.eq(replayed | (run.join & ~joined)),
+            run.conclude.eq(joined),
+            run.drain.eq((run.conclude & ~more) | (run.drain & ~applies & ~rests)),
+            run.apply.eq(applies | (run.apply & ~self.started)),
+            run.applied.eq((run.apply & self.started) | (run.applied & ~self.learned_stb)),
+            run.finish.eq((run.await_sample & ends) | rests),
+            run.rest.eq(run.finish),
+        ]
+        m.d.comb += [
+            left.en.eq(delayed(m, self.count_en, 1, "count_en", reset_less=False)),
+            left.i.eq(self.count),
+            left.down.eq((prepared & opens_step) | (measured & inferring)),
+            self.busy.eq(~run.idle),
+            self.starved.eq(run.await_sample & sample_due & ~self.available & ~ends),
+            self.training.eq(~inferring),
+            self.request.eq(run.begin | run.join | run.apply if len(self.spec.network.layers) > 1 else run.begin | run.apply),
+            self.probe.eq(run.join),
+            self.apply.eq(run.apply),
+            self.applying.eq(run.apply | run.applied),
+            self.final.eq(ending & (in_flight == 1)),
+        ]
+
+        # What is due, and events that can occur at any time.
+        sample_begins = inferring | needs_all | periods["sample"].begins
+        m.d.sync += [
+            sample_due.eq(sample_begins),
+            begins_one.eq(sample_begins | periods["update"].begins),
+            ends.eq(stopping | left.none),
+            stopping.eq(~run.idle & (commands["stop"] | stopping)),
+            needs_all.eq(commands["loaded"] | commands["restart"] | (measured & inferring) | (needs_all & ~prepared)),
+            in_flight.eq(in_flight + prepared - self.settled_stb),
+            errors_ready.eq(self.errors_ready | (errors_ready & ~applies)),
+            self.take.eq(taking & sample_due),
+            self.replay.eq(prepared),
+            self.advance.eq(prepared & closes_step),
+            self.first.eq((taking & begins_one) | (self.first & ~self.change_stb)),
+            self.fresh.eq(periods["perturbation"].ends),
+            ending.eq(Mux(prepared & opens_step, periods["sample"].ends | periods["update"].ends, ending & ~taking)),
+        ]
+        with m.If(starts):
+            m.d.sync += inferring.eq(commands["infer"])
+        with m.If(taking):
+            m.d.sync += [self.check_answer.eq(sample_due), self.shown.eq(begins_one), self.bank.eq(UNPERTURBED)]
+        with m.If(measured):
+            m.d.sync += [self.bank.eq(0), self.minus.eq(0)]
+        with m.If(prepared & opens_step):
+            m.d.sync += self.update.eq(periods["update"].ends)
+        with m.If(run.conclude):
+            m.d.sync += self.bank.eq(self.bank ^ 1)
+            if self.spec.two_sided:
+                m.d.sync += self.minus.eq(~self.minus)
+        with m.If(applies):
+            m.d.sync += [self.bank.eq(UNPERTURBED), self.minus.eq(0)]
+        return m
+
+    def _periods(self, m, restart):
+        """Instantiate and connect the counters of the three periods."""
+        periods = {}
+        for name in ("perturbation", "sample", "update"):
+            init, adjustable = getattr(self.spec.schedule, f"{name}_period"), f"{name}_period" in adjustable_periods(self.spec)
+            m.submodules[name] = period = periods[name] = Period(init=init, adjustable=adjustable)
+            m.d.comb += [
+                period.length.eq(getattr(self, f"{name}_period")),
+                period.advance.eq(self.advance),
+                period.restart.eq(restart),
+            ]
+        return periods

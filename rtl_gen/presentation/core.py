@@ -1,0 +1,336 @@
+# amaranth: UnusedElaboratable=no
+"""The core of node perturbation: the composition of its blocks, and the cycle contract that follows from their latencies."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.registers import stream_widths
+from rtl_gen.activation import ActivationUnit
+from rtl_gen.broadcast import Multiplier
+from rtl_gen.cost import AnswerCheck, CostUnit
+from rtl_gen.fanout import fanout_latency
+from rtl_gen.host import HostPort, register_file, request_layout
+from rtl_gen.perturbation import StateLoader
+from rtl_gen.presentation.array import NodeArray
+from rtl_gen.presentation.controller import PresentationController
+from rtl_gen.presentation.errors import ErrorUnit
+from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
+from rtl_gen.presentation.neurons import NeuronStream
+from rtl_gen.presentation.noise import InputNoise
+from rtl_gen.presentation.operands import BANKS, Operands
+from rtl_gen.presentation.sequencer import PassSequencer
+from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
+from rtl_gen.presentation.signs import sign_source
+from rtl_gen.probe import event_layouts
+from rtl_gen.slot import delayed, in_last_layer
+
+__all__ = ["NodeCore"]
+
+
+class NodeCore(wiring.Component):
+    """A network that trains itself by node perturbation, with the streams that connect it to a host.
+
+    Its ports are those of :class:`rtl_gen.core.Core`; its events are those of node perturbation.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design that the core implements.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        self.array = NodeArray(spec)
+        self.errors = ErrorUnit(spec)
+        timing = self.array.timing
+        depth = self.array.latency + NeuronStream.latency + ActivationUnit.latency - 1
+        # The lanes take a group's errors one cycle before its first product.
+        error_cycles = self.errors.error_latency - (timing.weight - 1)
+        self.sequencer = PassSequencer(spec, depth=depth, error_cycles=error_cycles)
+        events = event_layouts(spec)
+        super().__init__(
+            {
+                "request": In(stream.Signature(request_layout)),
+                "response": Out(stream.Signature(32)),
+                "sample": In(stream.Signature(spec.sample_width)),
+                "busy": Out(1),
+                "probe_stb": Out(len(events)),
+                **{f"probe_{event}": Out(layout) for event, layout in events.items()},
+            }
+        )
+
+    @property
+    def _replay_wait(self) -> int:
+        """Cycles by which a probe's pass of the lanes waits after the replay, so that its first operands are written before they are read."""
+        written = NeuronStream.replay_latency + ActivationUnit.latency + 1
+        return max(0, written - self.spec.network.layers[0].n_out)
+
+    # -- Composition ---------------------------------------------------------------------------------------------
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        blocks = {
+            "controller": PresentationController(spec, replay_wait=self._replay_wait),
+            "sequencer": self.sequencer,
+            "signs": sign_source(spec),
+            "array": self.array,
+            "operands": Operands(spec),
+            "neurons": NeuronStream(spec),
+            "activation": ActivationUnit(spec, neuron_layout(spec)),
+            "cost": CostUnit(spec),
+            "square": Multiplier.of(spec),
+            "answer_check": AnswerCheck(spec),
+            "errors": self.errors,
+            "host": HostPort(spec),
+            "registers": register_file(spec),
+        }
+        if spec.stochastic_bits:
+            blocks["noise"] = InputNoise(spec)
+        for name, block in blocks.items():
+            setattr(m.submodules, name, block)
+        self._connect_passes(m, **blocks)
+        self._connect_neurons(m, **blocks)
+        self._connect_errors(m, **blocks)
+        self._connect_streams(m, blocks)
+        self._connect_host(m, **blocks)
+        self._connect_probes(m, **blocks)
+        return m
+
+    def _connect_passes(self, m, *, controller, sequencer, signs, array, operands, neurons, **_):
+        """Connect the pipeline of slots, and the blocks whose values join it."""
+        wiring.connect(m, wiring.flipped(self.sample), operands.sample)
+        m.d.comb += [
+            *(getattr(sequencer, name).eq(getattr(controller, name)) for name in ("request", "probe", "apply", "minus", "bank")),
+            controller.started.eq(sequencer.started),
+            array.slot.eq(sequencer.slot),
+            array.ahead.eq(sequencer.ahead),
+            array.applying.eq(controller.applying),
+            array.update.eq(controller.update),
+            operands.slot.eq(sequencer.slot),
+            operands.ahead.eq(sequencer.ahead),
+            array.x.eq(operands.x),
+            operands.take.eq(controller.take),
+            controller.available.eq(operands.available),
+            neurons.slot.eq(array.accumulator_slot),
+            neurons.accumulators.eq(array.accumulators),
+            neurons.replay.eq(controller.replay),
+            neurons.replay_bank.eq(controller.bank[0]),
+            neurons.replay_minus.eq(controller.minus),
+            controller.kept.eq(neurons.kept),
+            controller.replay_done.eq(neurons.replay_done),
+            signs.begin.eq(controller.replay),
+            signs.begin_bank.eq(controller.bank[0]),
+            signs.advance.eq(controller.advance),
+            signs.fresh.eq(controller.fresh),
+            controller.signs_ready.eq(signs.ready),
+            signs.index.eq(neurons.sign_index),
+            signs.bank.eq(neurons.sign_bank),
+            neurons.sign.eq(signs.sign),
+        ]
+
+    def _connect_neurons(self, m, *, controller, neurons, activation, operands, cost, square, answer_check, **_):
+        """Connect pre-activations to activations, and activations to the operands, the cost and the answer check."""
+        spec, neuron, output = self.spec, activation.neuron_o, Signal()
+        unperturbed = neuron.bank == UNPERTURBED
+        first, second = (~unperturbed & ~neuron.minus, neuron.minus) if spec.two_sided else (unperturbed, ~unperturbed)
+        m.d.comb += [
+            activation.neuron.eq(neurons.neuron),
+            activation.z.eq(neurons.z),
+            operands.neuron.eq(neuron),
+            operands.y.eq(activation.y),
+            # A target is read one cycle before its output is valid.
+            operands.target_neuron.eq(delayed(m, neurons.neuron, ActivationUnit.latency - 1, "target_neuron", reset_less=False)),
+            output.eq(neuron.valid & in_last_layer(spec, neuron)),
+            cost.stb.eq(output),
+            cost.last.eq(neuron.last),
+            cost.first.eq(first),
+            cost.second.eq(second),
+            cost.y.eq(activation.y),
+            cost.target.eq(operands.target),
+            answer_check.stb.eq(output & unperturbed & controller.check_answer),
+            answer_check.last.eq(neuron.last),
+            answer_check.y.eq(activation.y),
+            answer_check.target.eq(operands.target),
+            square.a.eq(cost.error),
+            square.b.eq(cost.error),
+            cost.square.eq(square.o),
+        ]
+
+    def _connect_errors(self, m, *, controller, sequencer, signs, activation, array, cost, errors, host, **_):
+        """Connect the costs of the probes to the errors, and the errors to the lanes."""
+        latency = CostUnit.cost_latency(self.spec)
+        to_change = CostUnit.latency(self.spec) - latency
+        neuron = activation.neuron_o
+        self._cost_bank = delayed(m, neuron.bank, latency, "cost_bank")
+        self._cost_minus = delayed(m, neuron.minus, latency, "cost_minus")
+        of_probe = cost.cost_stb & (self._cost_bank != UNPERTURBED)
+        self._change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
+        m.d.comb += [
+            controller.cost_stb.eq(cost.cost_stb),
+            controller.settled_stb.eq(delayed(m, of_probe, to_change, "settled_stb", reset_less=False)),
+            controller.change_stb.eq(self._change_stb),
+            controller.errors_busy.eq(errors.busy),
+            controller.errors_ready.eq(errors.ready),
+            controller.learned_stb.eq(delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)),
+            errors.change_stb.eq(self._change_stb),
+            errors.cost_change.eq(cost.cost_change),
+            errors.fresh.eq(controller.first),
+            errors.final.eq(controller.final),
+            errors.exponent.eq(host.exponent),
+            errors.next_group.eq(sequencer.slot.first & sequencer.slot.apply),
+            signs.sweep_index.eq(errors.sign_index),
+            signs.sweep_begin.eq(self._change_stb),
+            signs.sweep_bank.eq(delayed(m, self._cost_bank[0], to_change, "change_bank")),
+            errors.sign.eq(signs.sweep_sign),
+            array.error.eq(errors.error),
+            array.error_en.eq(errors.error_en),
+        ]
+
+    def _connect_streams(self, m, blocks):
+        """Connect the rounding noise to the lanes, and the loaded states to all random streams."""
+        host, signs, array = (blocks[name] for name in ("host", "signs", "array"))
+        streams = [signs]
+        if self.spec.stochastic_bits:
+            noise = blocks["noise"]
+            m.d.comb += [noise.slot.eq(array.noise_slot), array.noise.eq(noise.o), noise.update.eq(blocks["controller"].update)]
+            streams.append(noise)
+        m.submodules.state_loader = loader = StateLoader(sum(stream_widths(self.spec)))
+        m.d.comb += [
+            loader.en.eq(host.stream_en),
+            loader.data.eq(host.data),
+            loader.restart.eq(host.restart),
+            signs.restart.eq(host.restart),
+        ]
+        m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
+        m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
+
+    def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, registers, **_):
+        """Connect the host port to commands, settings, memories and registers."""
+        wiring.connect(m, wiring.flipped(self.request), host.request)
+        wiring.connect(m, wiring.flipped(self.response), host.response)
+        m.d.comb += [getattr(controller, name).eq(getattr(host, name)) for name in ("train", "infer", "stop", "restart", "count_en")]
+        m.d.comb += [
+            getattr(controller, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
+        ]
+        m.d.comb += [
+            controller.count.eq(host.data),
+            controller.loaded.eq(host.load),
+            operands.discard.eq(delayed(m, host.discard, 1, "discard", reset_less=False)),
+            array.host_lane.eq(host.lane),
+            array.host_memory.eq(host.memory),
+            array.host_address.eq(host.address),
+            array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
+            array.host_data.eq(host.data),
+            array.host_write.eq(host.write_en),
+            host.read_data.eq(array.host_read_data),
+            host.busy.eq(controller.busy),
+            host.status.eq(Cat(controller.busy, controller.starved)),
+            registers.en.eq(host.file_en),
+            registers.address.eq(host.file_address),
+            registers.clear.eq(host.clear),
+            registers.restart.eq(host.restart),
+            registers.running.eq(controller.busy),
+            host.file_data.eq(registers.o),
+            host.file_low.eq(registers.low),
+            host.file_high.eq(registers.high),
+            host.settled.eq(registers.settled),
+            registers.i_steps.eq(self._change_stb),
+            registers.i_correct.eq(answer_check.correct),
+            registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
+            registers.i_cost0.eq(Mux(cost.known, cost.cost0, 0)),
+            registers.i_cost1.eq(cost.cost1),
+            registers.i_cost_change.eq(cost.cost_change),
+            self.busy.eq(controller.busy),
+        ]
+        m.d.comb += [getattr(registers, f"i_{name}").eq(getattr(array, name)) for name in array.counts]
+
+    def _connect_probes(self, m, *, controller, array, activation, cost, errors, host, registers, **_):
+        """Connect the counts of the passes, the events that :mod:`python_ref.spec.events` describes, and their signatures."""
+        spec, neuron = self.spec, activation.neuron_o
+        neuron_shown = neuron.valid & controller.training & ((neuron.bank != UNPERTURBED) | controller.shown)
+        cost_shown = cost.cost_stb & controller.training & ((self._cost_bank != UNPERTURBED) | controller.shown)
+        self._count_saturations(m, neuron_shown, cost_shown, neuron, activation, registers)
+        m.d.comb += [
+            registers.i_saturated_cost_change.eq(self._change_stb & cost.outside),
+            registers.i_saturated_error.eq(errors.saturated),
+            registers.i_updates.eq(array.learned_stb & controller.update),
+        ]
+        number = Mux(self._cost_minus, 2, self._cost_bank != UNPERTURBED)
+        m.d.comb += [
+            self.probe_neuron["pass"].eq(Mux(neuron.minus, 2, neuron.bank != UNPERTURBED)),
+            self.probe_neuron.preactivation.eq(activation.z_o),
+            self.probe_neuron.activation.eq(activation.y),
+            self.probe_neuron.bank.eq(neuron.bank),
+            self.probe_cost["pass"].eq(number),
+            self.probe_cost.cost.eq(cost.total),
+            self.probe_step.cost_change.eq(cost.cost_change),
+            self.probe_correlation.sign.eq(errors.sign_o),
+            self.probe_correlation.error_sum.eq(errors.error_sum),
+            self.probe_error.error.eq(errors.scaler.o),
+            self.probe_word.eq(array.word_event),
+        ]
+        forward, learned = self._signatures(m, neuron_shown, cost_shown, array, cost, errors, host, registers)
+        # The events "step" and "learned" come when the counts and the signatures include them.
+        strobes = {
+            "neuron": neuron_shown,
+            "cost": cost_shown,
+            "step": delayed(m, self._change_stb, forward, "step_stb", reset_less=False),
+            "correlation": errors.correlation_stb,
+            "error": errors.error_stb,
+            "word": array.word_stb,
+            "learned": delayed(m, array.learned_stb, max(1, learned), "shown_stb", reset_less=False),
+        }
+        m.d.comb += self.probe_stb.eq(Cat(strobes[event] for event in event_layouts(spec)))
+        built = {counter.name for counter in registers.counters}
+        for event in (self.probe_step, self.probe_learned):
+            for name in event.shape().members:
+                if name in built:
+                    m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
+
+    def _count_saturations(self, m, neuron_shown, cost_shown, neuron, activation, registers):
+        """Count activations out of range by pass, and add the count of a pass when its cost is known, since passes overlap."""
+        counts = [Signal(range(self.spec.network.n_neurons + 1), name=f"saturated{bank}") for bank in range(BANKS)]
+        for bank, count in enumerate(counts):
+            with m.If(neuron_shown & activation.outside & (neuron.bank == bank)):
+                m.d.sync += count.eq(count + 1)
+            with m.If(cost_shown & (self._cost_bank == bank)):
+                m.d.comb += registers.i_saturated_activation.eq(count)
+                m.d.sync += count.eq(0)
+
+    def _signatures(self, m, neuron_shown, cost_shown, array, cost, errors, host, registers) -> tuple[int, int]:
+        """Connect the signatures; return the cycles from a step's change and from the end of an applying pass to their events."""
+        in_parts = fanout_latency(self.spec.hardware.lanes) > 0
+        if not self.spec.hardware.signature:
+            return 2, 1
+        neuron = Value.cast(self.probe_neuron)[: -len(self.probe_neuron.bank)]
+        widths = (len(neuron), len(Value.cast(self.probe_cost)), len(cost.cost_change))
+        m.submodules.forward_signature = forward = ForwardSignature(*widths, in_parts=in_parts)
+        learned = LearnedSignature(len(Value.cast(self.probe_word)), len(errors.scaler.o), in_parts=in_parts)
+        m.submodules.learned_signature = learned
+        m.d.comb += [
+            forward.neuron_stb.eq(neuron_shown),
+            forward.neuron_bank.eq(self.probe_neuron.bank),
+            forward.neuron.eq(neuron),
+            forward.cost_stb.eq(cost_shown),
+            forward.cost_bank.eq(self._cost_bank),
+            forward.cost.eq(self.probe_cost),
+            forward.change_stb.eq(self._change_stb),
+            forward.change.eq(cost.cost_change),
+            forward.clear.eq(host.clear),
+            registers.i_forward_signature.eq(forward.o),
+            self.probe_step.signature.eq(forward.o),
+            learned.word_stb.eq(array.word_stb),
+            learned.word_last.eq(array.word_last),
+            learned.word.eq(self.probe_word),
+            learned.error_stb.eq(errors.error_stb),
+            learned.error.eq(errors.scaler.o),
+            learned.clear.eq(host.clear),
+            registers.i_learned_signature.eq(learned.o),
+            self.probe_learned.signature.eq(learned.o),
+        ]
+        return forward.latency, 1

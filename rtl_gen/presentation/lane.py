@@ -1,0 +1,289 @@
+"""A lane of node perturbation: its memories, its multiply-accumulate, and the update of each synapse from its neuron's error."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Overflow, Rounding
+from rtl_gen.fanout import fanout_latency, read_latency
+from rtl_gen.fixed import limit, round_value
+from rtl_gen.lane import CAST_CYCLES, Lane, stage_of
+from rtl_gen.presentation.arithmetic import adds_in_multiplier, dropped_bits, operand_shape, product_ends
+from rtl_gen.probe import shape_of
+from rtl_gen.product import Product
+from rtl_gen.slot import delayed
+
+__all__ = ["LaneTiming", "MultiplyAdd", "NodeLane"]
+
+
+class MultiplyAdd(wiring.Component):
+    """o = c + a·b with a register for the product and one for the sum, which is one UP5K DSP block without further logic.
+
+    It is a module of its own, so that synthesis maps it as a whole. Beyond the 32 bits that a DSP block adds, only the product is one.
+    All factors must come from registers; ``c`` is needed one cycle before ``o``.
+
+    Parameters
+    ----------
+    a, b : Shape
+        Shapes of the two signed factors.
+    width : int
+        Width of the signed ``c`` and ``o``, in bits.
+    pipelined : bool
+        Whether the factors are registered before the product, and the product once more before the sum.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from the factors ``a`` and ``b`` to ``o``.
+    """
+
+    WIDEST = 32
+
+    def __init__(self, a, b, width: int, *, pipelined: bool = False):
+        self.pipelined = pipelined
+        self.latency = 2 + 2 * pipelined
+        super().__init__({"a": In(a), "b": In(b), "c": In(signed(width)), "o": Out(signed(width))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.product = product = Product(self.a.shape(), self.b.shape(), pipelined=self.pipelined)
+        total = Signal.like(self.o, name="total", reset_less=True)
+        m.d.comb += [product.a.eq(self.a), product.b.eq(self.b), self.o.eq(total)]
+        m.d.sync += total.eq(self.c + delayed(m, product.o, int(self.pipelined), "product_held"))
+        return m
+
+
+class LaneTiming:
+    """Cycles of a lane's pipeline, in which shared signals arrive at the lanes, counted from the slot at the array.
+
+    Attributes
+    ----------
+    fanout, read : int
+        Latency of the fan-out stages, and that of a memory read.
+    weight : int
+        Cycle in which the weight, or in an applying pass the error, is at the multiplier, and the operand as well.
+    accumulator : int
+        Cycle in which the accumulator includes the slot's product.
+    gradient : int
+        Cycle in which the accumulated G is valid and written.
+    state : dict of str to int
+        Cycle in which the updated value of each state variable of the optimiser is valid and written, by name.
+    update : int
+        Cycle in which u is valid, and with it the old parameter that was read.
+    noise : dict of str to int
+        Cycle in which each stochastic cast needs its rounding noise, by the name of its port.
+    parameter : int
+        Cycle in which the updated θ is valid and written.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        stage, lanes = stage_of(spec), spec.hardware.lanes
+        self.fanout, self.read = fanout_latency(lanes), read_latency(lanes)
+        self.weight = self.fanout + self.read + 1
+        self.accumulator = self.weight + 2 + 2 * self.fanout
+        self.gradient = self.accumulator + CAST_CYCLES + 2
+        self.state = {name: self.gradient + cycles for name, cycles in stage.valid.items()}
+        if adds_in_multiplier(spec):
+            # The old parameter is the addend of the sum; it is read into a register, and kept for the comparison with the new one.
+            self.update, self.parameter = self.accumulator - 2, self.accumulator + 1
+            self.noise = {"update_noise": self.accumulator - 1}
+            return
+        source = self.accumulator if spec.direct_update else self.gradient + stage.cycles
+        self.update = source + CAST_CYCLES
+        self.parameter = self.update + 2
+        self.noise = {f"{name}_noise": cycle - CAST_CYCLES for name, cycle in (("update", self.update), *self.state.items())}
+
+    @property
+    def forward_read(self) -> int:
+        """Cycle in which the read address of a forward pass's weight arrives."""
+        return self.fanout
+
+    @property
+    def parameter_read(self) -> int:
+        """Cycle in which the read address of an applying pass's old parameter arrives."""
+        return self.update - self.read
+
+    @property
+    def gradient_read(self) -> int:
+        """Cycle in which the gradient's read address arrives, so that the old G comes together with g."""
+        return self.accumulator + CAST_CYCLES - self.read
+
+    @property
+    def state_read(self) -> int:
+        """Cycle in which the read address of the optimiser's state arrives, so that the old value comes together with G."""
+        return self.gradient - self.read
+
+
+class NodeLane(Lane):
+    """One lane of the core, with its memories and its multiply-accumulate.
+
+    In a forward pass it multiplies its weight and the operand, and accumulates; in an applying pass it multiplies its neuron's error and
+    the operand, and updates the parameter. The cycles that the members name are those of :class:`LaneTiming`. The members ``host_*``
+    belong to the host's access, which is possible only while the core is idle.
+
+    Members
+    -------
+    x : In(operand_shape(spec))
+        Raw operand, valid at cycle ``weight``; in an applying pass of designs that add in the multiplier its aligned negative.
+    accumulates, corrects : In(1)
+        The sum continues, or in an applying pass the parameter is the addend; with neither, the sum starts anew; valid one cycle before
+        ``accumulator``.
+    applies : In(1)
+        The multiplier keeps its error; valid at cycle ``weight`` − 1, as the next one.
+    loads : In(1)
+        The multiplier takes the lane's error.
+    error, error_en : In, In(1)
+        Raw error, and a strobe that stores it for the next group.
+    accumulator : Out
+        Accumulated sum of the products.
+    parameter : Out
+        Updated θ at cycle ``parameter``.
+    counted : In(1)
+        The parameter is written and belongs to a neuron, so that it counts; valid at cycle ``parameter`` − 2.
+    weight_outside, changed : Out(1)
+        A parameter that counts was out of range, or changes; valid with the parameter.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        self.timing = LaneTiming(spec)
+        self.fused = adds_in_multiplier(spec)
+        weight, words = shape_of(spec.formats.weight), range(max(2, spec.layout.words))
+        low, high = product_ends(spec)
+        if self.fused:
+            unit = 1 << dropped_bits(spec)
+            low, high = spec.formats.weight.min * unit - high, (spec.formats.weight.max + 1) * unit - low
+        self.width = max(spec.accumulator_width, 1 + max((~low).bit_length(), high.bit_length()))
+        strobes = ("accumulates", "corrects", "applies", "loads", "error_en", "counted", "parameter_en", "host_mode")
+        ports = {
+            **{name: In(1) for name in strobes},
+            "x": In(operand_shape(spec)),
+            "error": In(shape_of(spec.error_format)),
+            "accumulator": Out(signed(spec.accumulator_width)),
+            "parameter": Out(weight),
+            "weight_outside": Out(1),
+            "changed": Out(1),
+            "parameter_read": In(words),
+            "parameter_write": In(words),
+            "host_word": In(32),
+            "host_parameter": Out(weight),
+        }
+        if spec.stochastic_bits:
+            ports |= {name: In(spec.stochastic_bits) for name in self.timing.noise}
+        if not self.fused:
+            ports |= {"update_en": In(1), "update_outside": Out(1)}
+        if not spec.direct_update:
+            ports |= {"gradient": Out(shape_of(spec.gradient_format)), "gradient_outside": Out(1)}
+        memories = [variable.name for variable in spec.optimizer_state]
+        if spec.gradient_memory:
+            ports |= {"gradient_clear": In(1), "host_gradient": Out(shape_of(spec.gradient_format))}
+            ports |= {"gradient_read": In(words), "gradient_write": In(words), "gradient_en": In(1)}
+        for name, variable in zip(memories, spec.optimizer_state, strict=True):
+            value = shape_of(variable.format)
+            ports |= {f"{name}_read": In(words), f"{name}_write": In(words), f"{name}_en": In(1)}
+            ports |= {name: Out(value), f"{name}_outside": Out(1), f"host_{name}": Out(value)}
+        wiring.Component.__init__(self, ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        read = self._memory(m, "parameter", self.parameter, self.parameter_read, self.parameter_write, self.parameter_en)
+        if self.fused:
+            total = self._multiply(m, read, self._addend(m, read))
+            self._replace(m, total)
+            return m
+        total = self._multiply(m, read, Const(0, signed(self.width)))
+        fraction = spec.error_format.fraction_bits + max(spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers)))
+        if spec.direct_update:
+            source, source_fraction = total, fraction
+        else:
+            self._sum(m, total, fraction)
+            source, source_fraction = stage_of(spec).build(self, m), spec.update_source_format.fraction_bits
+        rounding, overflow = spec.formats.weight_cast.rounding, spec.formats.weight_cast.overflow
+        word = self.update_noise if spec.stochastic_bits else 0
+        rounded_value = round_value(source, source_fraction - spec.formats.weight.fraction_bits, rounding, word)
+        rounded = Signal(rounded_value.shape(), reset_less=True)
+        m.d.sync += rounded.eq(rounded_value)
+        limited, outside = limit(rounded, spec.update_format, overflow)
+        inverse = Signal(shape_of(spec.update_format), reset_less=True)
+        m.d.sync += [inverse.eq(~Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
+        self._update(m, read, ~inverse, Const(1, 1), Const(1, 1))
+        return m
+
+    def _multiply(self, m, weight, addend):
+        """Connect the multiply-accumulate; return its sum."""
+        a = Signal(signed(max(self.spec.formats.weight.width, self.spec.error_format.width)), reset_less=True)
+        stored = Signal.like(self.error, name="error_stored", reset_less=True)
+        with m.If(self.error_en):
+            m.d.sync += stored.eq(self.error)
+        with m.If(self.loads | ~self.applies):
+            m.d.sync += a.eq(Mux(self.applies, stored, weight))
+        m.submodules.mac = mac = MultiplyAdd(a.shape(), self.x.shape(), self.width, pipelined=self.timing.fanout > 0)
+        assert mac.latency == self.timing.accumulator - self.timing.weight
+        keeps, corrects = self.accumulates.replicate(self.width), self.corrects.replicate(self.width)
+        carried = mac.o & keeps.as_signed()
+        m.d.comb += [
+            mac.a.eq(a),
+            mac.b.eq(self.x),
+            mac.c.eq(carried if isinstance(addend, Const) else carried | (addend & corrects.as_signed())),
+            self.accumulator.eq(mac.o),
+        ]
+        return mac.o
+
+    def _addend(self, m, old):
+        """θ·2^k + 2^k − 1 − r, from which err·x is subtracted: without its low k bits, the result is θ − ⌊err·x + r⌋."""
+        spec, places = self.spec, dropped_bits(self.spec)
+        self._old = Signal(shape_of(spec.formats.weight), name="old", reset_less=True)
+        m.d.sync += self._old.eq(old)
+        match spec.formats.weight_cast.rounding:
+            case Rounding.STOCHASTIC:
+                low = ~self.update_noise[:places] if spec.stochastic_bits else Const(0, 0)
+            case Rounding.FLOOR:
+                low = Const((1 << places) - 1, places)
+            case Rounding.HALF_UP:
+                low = Const((1 << places) - 1 - (1 << places - 1 if places else 0), places)
+            case _:
+                raise ValueError("Rounding must be one that adds_in_multiplier accepts")
+        extended = Signal(signed(self.width))
+        m.d.comb += extended.eq(Cat(low, self._old).as_signed())
+        return extended
+
+    def _replace(self, m, total):
+        """Limit the new parameter to its range, and write it."""
+        spec, places = self.spec, dropped_bits(self.spec)
+        limited, outside = limit(total.shift_right(places), spec.formats.weight, Overflow.SATURATE)
+        before = delayed(m, self._old, 1, "before")
+        counted = delayed(m, self.counted, 1, "counted")
+        register = self.parameter
+        m.d.sync += [
+            register.eq(limited.as_unsigned() ^ self.host_word[: len(register)]),
+            self.weight_outside.eq(counted & outside),
+            self.changed.eq(counted & (limited.as_unsigned() != before.as_unsigned())),
+        ]
+
+    def _sum(self, m, total, fraction):
+        """G ← saturate(G + cast_gradient(err·x)), valid at cycle ``gradient``; an update clears it in the memory."""
+        spec = self.spec
+        form, cast = spec.gradient_format, spec.formats.gradient_cast
+        rounded_value = round_value(total, fraction - form.fraction_bits, cast.rounding)
+        rounded = Signal(rounded_value.shape(), name="g_rounded", reset_less=True)
+        limited, outside = limit(rounded, form, cast.overflow)
+        g, g_outside = Signal(shape_of(form), reset_less=True), Signal(reset_less=True)
+        m.d.sync += [rounded.eq(rounded_value), g.eq(limited), g_outside.eq(outside)]
+        old = Const(0, signed(1))
+        if spec.gradient_memory:
+            cleared = Signal.like(self.gradient)
+            m.d.comb += cleared.eq(Mux(self.gradient_clear, 0, self.gradient))
+            old = self._memory(m, "gradient", cleared, self.gradient_read, self.gradient_write, self.gradient_en)
+        added = Signal(signed(form.width + 1), reset_less=True)
+        m.d.sync += added.eq(old + g)
+        kept, beyond = limit(added, form, Overflow.SATURATE)
+        with m.If(self.host_mode):
+            m.d.sync += added.eq(0)
+        m.d.sync += [
+            self.gradient.eq(kept.as_unsigned() ^ self.host_word[: len(self.gradient)]),
+            self.gradient_outside.eq(beyond | delayed(m, g_outside, 1, "g_outside")),
+        ]

@@ -1,0 +1,71 @@
+"""Layouts of what moves through a core of node perturbation: the slots of its lanes, its neurons, and the sign of a neuron."""
+
+from __future__ import annotations
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from python_ref.spec.design import DesignSpec
+
+__all__ = ["UNPERTURBED", "neuron_layout", "sign_layout", "slot_layout"]
+
+UNPERTURBED = 2
+"""Number of the unperturbed pass's bank of activations; the probes' passes use the banks 0 and 1 in turn."""
+
+
+def slot_layout(spec: DesignSpec) -> data.StructLayout:
+    """Layout of a slot, which describes the work of the lanes in one cycle.
+
+    Members
+    -------
+    real : unsigned(1)
+        The slot has a word in the lanes' memories, unlike a cycle in which the lanes wait.
+    first, last : unsigned(1)
+        The slot is the first one of its group, which is that of the biases, or the last one.
+    tail : unsigned(1)
+        The group is the last one of its layer.
+    begin : unsigned(1)
+        The slot is the first one of its pass.
+    apply : unsigned(1)
+        The slot applies the errors of a presentation, unlike one of a forward pass.
+    minus : unsigned(1)
+        The pass perturbs by −sΔ.
+    bank : unsigned(2)
+        Bank of the activations that the pass reads and writes.
+    layer : unsigned
+        Number of the layer, from 0.
+    """
+    flags = ("real", "first", "last", "tail", "begin", "apply", "minus")
+    layers = len(spec.network.layers)
+    return data.StructLayout(
+        {**{name: unsigned(1) for name in flags}, "bank": unsigned(2), "layer": unsigned(max(1, (layers - 1).bit_length()))}
+    )
+
+
+def neuron_layout(spec: DesignSpec) -> data.StructLayout:
+    """Layout of the fields that accompany a neuron's value.
+
+    Members
+    -------
+    valid : unsigned(1)
+        There is a neuron in this cycle.
+    last : unsigned(1)
+        The neuron is the last one of its pass.
+    minus : unsigned(1)
+        The pass perturbs by −sΔ.
+    bank : unsigned(2)
+        Bank of the pass's activations.
+    layer : unsigned
+        Number of the neuron's layer, from 0.
+    index : unsigned
+        Number of the neuron, counted over all layers.
+    """
+    slot = slot_layout(spec)
+    index = unsigned(max(1, (spec.network.n_neurons - 1).bit_length()))
+    flags = {name: unsigned(1) for name in ("valid", "last", "minus")}
+    return data.StructLayout({**flags, "bank": unsigned(2), "layer": slot["layer"].shape, "index": index})
+
+
+def sign_layout() -> data.StructLayout:
+    """Layout of the sign of a neuron: whether it is −1, and whether it is not 0."""
+    return data.StructLayout({"negative": unsigned(1), "active": unsigned(1)})

@@ -1,0 +1,149 @@
+"""The stream of neurons: those that leave the lanes, and those of the first layer that a probe takes from their kept pre-activations."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from rtl_gen.fixed import plus_or_minus
+from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, sign_layout, slot_layout
+from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, delayed, in_last_layer
+
+__all__ = ["NeuronStream"]
+
+
+class NeuronStream(wiring.Component):
+    """Outputs one neuron per cycle, with its perturbation added.
+
+    It captures the accumulators of a finished group in one cycle and outputs them one by one, lane 0 first. It keeps the exact
+    pre-activations of the first layer of the unperturbed pass. A probe replays them in the cycles in which no neuron leaves the lanes, so
+    that the first layer costs it no multiplication.
+
+    Members
+    -------
+    slot : In(slot_layout(spec))
+        The slot whose product the accumulators include one cycle later.
+    accumulators : In(unsigned)
+        Accumulators of all lanes, lane 0's in the lowest bits.
+    replay, replay_bank, replay_minus : In
+        Strobe that begins the replay of a probe, and the bank and direction of its pass.
+    replay_done : Out(1)
+        Strobe: the last neuron has been read, so that the pass of the lanes may begin ``replay_lead`` cycles later.
+    kept : Out(1)
+        Strobe: the unperturbed pre-activations of the whole first layer are kept.
+    sign_index, sign_bank, sign : Out, Out, In
+        Number of a neuron and bank of its pass, and its sign one cycle later.
+    neuron, z : Out
+        Fields of the neuron that is output, the first one of a group ``latency`` cycles after ``slot``, and its pre-activation.
+    """
+
+    latency = 4
+    """Cycles from ``slot`` to the first neuron: one to qualify the slot, one to capture the accumulators, one to find the sign, one to add
+    the perturbation."""
+
+    replay_latency = 3
+    """Cycles from the read of a kept pre-activation to its neuron: one for the memory, one for the sign, one for the perturbation."""
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        neuron = neuron_layout(spec)
+        super().__init__(
+            {
+                "slot": In(slot_layout(spec)),
+                "accumulators": In(unsigned(spec.hardware.lanes * spec.accumulator_width)),
+                "replay": In(1),
+                "replay_bank": In(1),
+                "replay_minus": In(1),
+                "replay_done": Out(1),
+                "kept": Out(1),
+                "sign_index": Out(neuron["index"].shape),
+                "sign_bank": Out(1),
+                "sign": In(sign_layout()),
+                "neuron": Out(neuron),
+                "z": Out(signed(spec.accumulator_width)),
+            }
+        )
+
+    @property
+    def _first_neurons(self) -> int:
+        """Number of neurons in the first layer."""
+        return self.spec.network.layers[0].n_out
+
+    def elaborate(self, platform):
+        m = Module()
+        leaving, z_leaving, follows = self._leave(m)
+        replayed, z_replayed, kept = self._replay(m, follows)
+        chosen = Signal(neuron_layout(self.spec))
+        m.d.comb += chosen.eq(Mux(leaving.valid, leaving, replayed))
+        found, z = Signal.like(chosen), Signal(self.z.shape(), reset_less=True)
+        m.d.comb += [self.sign_index.eq(chosen.index), self.sign_bank.eq(chosen.bank[0])]
+        m.d.sync += [found.eq(chosen), z.eq(Mux(leaving.valid, z_leaving, z_replayed))]
+        keeps = found.valid & (found.bank == UNPERTURBED) & (found.layer == 0)
+        m.d.comb += [kept.en.eq(keeps), kept.addr.eq(found.index), kept.data.eq(z)]
+        m.d.sync += [
+            self.kept.eq(keeps & (found.index == self._first_neurons - 1)),
+            self.neuron.eq(found),
+            self.z.eq(self._perturbed(z, found)),
+        ]
+        return m
+
+    def _leave(self, m):
+        """The neuron that leaves the lanes, its pre-activation, and whether another one leaves in the next cycle."""
+        spec, slot = self.spec, delayed(m, self.slot, 1, "slot")
+        width, take = spec.accumulator_width, Signal()
+        m.d.sync += take.eq(self.slot.last & ~self.slot.apply)
+        waiting = [Signal(signed(width), name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
+        occupied = Signal(spec.hardware.lanes)
+        neuron, pass_ends, begins = Signal(neuron_layout(spec), name="leaving"), Signal(), Signal()
+        held = Signal.like(neuron, name="leaving_held")
+        m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
+        with m.If(occupied[0]):
+            m.d.sync += held.index.eq(held.index + 1)
+        with m.If(take):
+            m.d.sync += [
+                *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
+                occupied.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
+                *(held[name].eq(slot[name]) for name in ("minus", "bank", "layer")),
+                pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
+                begins.eq(0),
+            ]
+            with m.If(begins):
+                m.d.sync += held.index.eq(Mux(slot.layer == 0, 0, self._first_neurons % spec.network.n_neurons))
+        with m.If(self.slot.begin & ~self.slot.apply):
+            m.d.sync += begins.eq(1)
+        others = occupied[1:].any() if len(occupied) > 1 else Const(0, 1)
+        m.d.comb += [neuron.eq(held), neuron.valid.eq(occupied[0]), neuron.last.eq(~others & pass_ends)]
+        return neuron, waiting[0], take | others
+
+    def _replay(self, m, follows):
+        """The replayed neuron, its kept pre-activation, and the port that keeps one."""
+        spec, count = self.spec, self._first_neurons
+        m.submodules.kept = store = memory.Memory(shape=self.z.shape(), depth=max(2, count), init=[], attrs=NO_READ_WRITE_CHECK)
+        write, read = store.write_port(), store.read_port()
+        neuron, going = Signal(neuron_layout(spec), name="replayed"), Signal()
+        replaying, index = Signal(), Signal(range(max(2, count)))
+        bank, minus = Signal(), Signal()
+        m.d.comb += [going.eq(replaying & ~follows), read.addr.eq(index)]
+        m.d.sync += [neuron.valid.eq(going), neuron.index.eq(index), neuron.bank.eq(bank), neuron.minus.eq(minus)]
+        m.d.sync += [self.replay_done.eq(going & (index == count - 1))]
+        m.d.sync += neuron.last.eq((index == count - 1) & (len(spec.network.layers) == 1))
+        with m.If(going):
+            m.d.sync += index.eq(index + 1)
+            with m.If(index == count - 1):
+                m.d.sync += replaying.eq(0)
+        with m.If(self.replay):
+            m.d.sync += [replaying.eq(1), index.eq(0), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
+        return neuron, read.data, write
+
+    def _perturbed(self, z, neuron):
+        """z + sΔ, or z − sΔ, or z itself in the unperturbed pass."""
+        spec = self.spec
+        places = [spec.preactivation_format(n).fraction_bits + spec.perturbation.amplitude_log2 for n in (0, len(spec.network.layers) - 1)]
+        low = min(places)
+        first, others = (Const(1 << place - low, signed(2 + max(places) - low)) for place in places)
+        negative, active = self.sign.negative ^ neuron.minus, self.sign.active & (neuron.bank != UNPERTURBED)
+        return Cat(z[:low], plus_or_minus(z.shift_right(low), Mux(neuron.layer == 0, first, others), negative, active))

@@ -1,0 +1,161 @@
+"""Operands of the lanes: samples from the host, and activations of the unperturbed pass and of the probes."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from rtl_gen.fanout import read_latency
+from rtl_gen.operands import SampleLoader
+from rtl_gen.presentation.arithmetic import adds_in_multiplier, alignment, operand_shape
+from rtl_gen.presentation.layouts import neuron_layout, slot_layout
+from rtl_gen.probe import shape_of
+from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
+
+__all__ = ["BANKS", "Operands"]
+
+BANKS = 3
+"""Number of banks of activations: two for probes in turn, and one for the unperturbed pass."""
+
+
+class Operands(wiring.Component):
+    """The memories of inputs, activations and targets, with the reads of operands from them.
+
+    A bias multiplies the constant 1. In an applying pass, operands are aligned to one binary point, and negative where the multiplier's adder
+    subtracts their products from the parameters. Where there is no operand, ``x`` is 0.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose operands are stored.
+
+    Members
+    -------
+    sample : In(stream.Signature(spec.sample_width))
+        Stream of samples, as for :class:`~rtl_gen.operands.SampleLoader`.
+    take, discard, available : In(1), In(1), Out(1)
+        Control of the sample buffers, as for :class:`~rtl_gen.operands.SampleLoader`.
+    slot, ahead : In(slot_layout(spec))
+        A slot, and the slot that comes a cycle later.
+    x : Out(operand_shape(spec))
+        Raw operand of ``slot``, ``latency`` cycles later.
+    neuron, y : In
+        A neuron, and its raw activation to be written.
+    target_neuron, target : In, Out
+        A neuron, and its raw target one cycle later.
+    """
+
+    @staticmethod
+    def latency(spec: DesignSpec) -> int:
+        """Cycles from a slot to its operand: those of a memory read, and one to select and to prepare the operand."""
+        return read_latency(spec.hardware.lanes) + 1
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        slot, neuron = slot_layout(spec), neuron_layout(spec)
+        super().__init__(
+            {
+                "sample": In(stream.Signature(spec.sample_width)),
+                "take": In(1),
+                "discard": In(1),
+                "available": Out(1),
+                "slot": In(slot),
+                "ahead": In(slot),
+                "x": Out(operand_shape(spec)),
+                "neuron": In(neuron),
+                "y": In(shape_of(spec.formats.activation)),
+                "target_neuron": In(neuron),
+                "target": Out(shape_of(spec.formats.activation)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        m.submodules.loader = loader = SampleLoader(spec)
+        wiring.connect(m, wiring.flipped(self.sample), loader.sample)
+        m.d.comb += [
+            loader.take.eq(self.take),
+            loader.discard.eq(self.discard),
+            loader.old_buffer.eq(loader.buffer),
+            self.available.eq(loader.available),
+        ]
+        address, word = delayed(m, loader.address, 1, "loaded_address"), delayed(m, loader.data, 1, "loaded_word")
+        stored = {}
+        for name, form, depth in (
+            ("inputs", spec.formats.input, spec.sample_buffers * spec.network.n_in),
+            ("targets", spec.formats.activation, spec.sample_buffers * spec.network.n_out),
+        ):
+            m.submodules[name] = store = memory.Memory(shape=shape_of(form), depth=max(2, depth), init=[], attrs=NO_READ_WRITE_CHECK)
+            write, stored[name] = store.write_port(), store.read_port()
+            enable = delayed(m, getattr(loader, f"{name[:-1]}_en"), 1, f"{name}_en", reset_less=False)
+            m.d.comb += [write.addr.eq(address), write.data.eq(word), write.en.eq(enable)]
+        self._fetch(m, stored["inputs"], self._activations(m), loader.buffer)
+        self._target(m, stored["targets"], loader.buffer)
+        return m
+
+    def _activations(self, m):
+        """Read port of the memory of hidden activations, whose write port is connected; None without hidden layers."""
+        spec, hidden = self.spec, self.spec.network.n_hidden
+        if not hidden:
+            return None
+        m.submodules.activations = store = memory.Memory(
+            shape=shape_of(spec.formats.activation), depth=BANKS * hidden, init=[], attrs=NO_READ_WRITE_CHECK
+        )
+        write = store.write_port()
+        m.d.comb += [
+            write.addr.eq(self.neuron.index + _multiple(hidden, self.neuron.bank, BANKS)),
+            write.data.eq(self.y),
+            write.en.eq(self.neuron.valid & ~in_last_layer(spec, self.neuron)),
+        ]
+        return store.read_port()
+
+    def _fetch(self, m, inputs, activations, buffer):
+        """Read the operand of a slot, and prepare it."""
+        spec, slot = self.spec, self.slot
+        behind = read_latency(spec.hardware.lanes) - 1
+        n_in, hidden, layers = spec.network.n_in, spec.network.n_hidden, range(len(spec.network.layers))
+        address = Signal(range(max(2, spec.sample_buffers * n_in, BANKS * hidden)))
+        base = Signal.like(address)
+        offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in layers[1:])]
+        of_inputs, of_hidden = _multiple(n_in, buffer, spec.sample_buffers), _multiple(hidden, self.ahead.bank, BANKS)
+        m.d.sync += base.eq(Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer)))
+        with m.If(slot.real):
+            m.d.sync += address.eq(Mux(slot.first, base, address + 1))
+        m.d.comb += inputs.addr.eq(address)
+
+        first, apply, real, layer = (delayed(m, slot[name], 1 + behind, f"x_{name}") for name in ("first", "apply", "real", "layer"))
+        x = Signal(self.x.shape(), name="operand")
+        m.d.comb += x.eq(delayed(m, inputs.data, behind, "input"))
+        if activations is not None:
+            m.d.comb += activations.addr.eq(address)
+            with m.If(layer != 0):
+                m.d.comb += x.eq(delayed(m, activations.data, behind, "activation"))
+        with m.If(first):
+            m.d.comb += x.eq(by_layer([1 << spec.operand_format(n).fraction_bits for n in layers], layer))
+        places = alignment(spec)
+        aligned = Signal.like(x)
+        m.d.comb += aligned.eq(Mux(apply, Mux(layer == 0, x << places[0], x << places[-1]), x))
+        negative = apply if adds_in_multiplier(spec) else Const(0, 1)
+        m.d.sync += self.x.eq(((aligned ^ negative.replicate(len(x))) + negative) & real.replicate(len(x)))
+
+    def _target(self, m, targets, buffer):
+        """Read the target of an output, one cycle before the output is valid."""
+        spec, neuron = self.spec, self.target_neuron
+        n_out = spec.network.n_out
+        index = Signal(range(max(2, n_out)))
+        with m.If(neuron.valid & in_last_layer(spec, neuron)):
+            m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
+        m.d.comb += [targets.addr.eq(_multiple(n_out, buffer, spec.sample_buffers) + index), self.target.eq(targets.data)]
+
+
+def _multiple(size: int, number, count: int):
+    """``size`` times a ``number`` below ``count``, chosen from constants."""
+    values = [size * each for each in range(count)]
+    width = max(1, max(values).bit_length())
+    if count == 2:
+        return Mux(number[0], Const(values[1], width), Const(0, width))
+    return Array([Const(value, width) for value in values])[number]
+

@@ -1,0 +1,178 @@
+"""The sequencer, which counts a pass of the lanes through its layers, groups and slots."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from rtl_gen.presentation.layouts import slot_layout
+from rtl_gen.slot import by_layer
+
+__all__ = ["PassSequencer"]
+
+
+class PassSequencer(wiring.Component):
+    """Issues the slots of passes, one per cycle: of unperturbed passes, of probes, which begin at the second layer, and of applying passes.
+
+    A pass begins in the cycle after ``started``. In a forward pass, the sequencer waits between two layers until the next layer's first
+    input is written; in an applying pass, it waits before a group until the errors of the group's neurons have reached the lanes.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose passes are sequenced.
+    depth : int
+        Pipeline depth D: slots between the last slot of a layer and the next layer's first read, beyond the two that lie between them
+        anyway, so that an activation is written before it is read.
+    error_cycles : int
+        Cycles of a group of an applying pass beyond the number of neurons in the next group, so that their errors arrive in time.
+
+    Members
+    -------
+    request : In(1)
+        A pass is to begin as soon as no other one runs; stable, with its kind, until ``started``.
+    probe, apply, minus, bank : In
+        Kind of the pass: a probe or an applying pass, and the fields of its slots with these names.
+    started : Out(1)
+        The requested pass begins.
+    slot : Out(slot_layout(spec))
+        The issued slot, ``latency`` cycles after it was counted.
+    ahead : Out(slot_layout(spec))
+        The slot that is issued one cycle later.
+    """
+
+    latency = 2
+    """Cycles from the count to ``slot``: one to compare it, one to qualify the result."""
+
+    def __init__(self, spec: DesignSpec, *, depth: int, error_cycles: int):
+        self.spec = spec
+        self.depth = depth
+        self.error_cycles = error_cycles
+        slot = slot_layout(spec)
+        super().__init__(
+            {
+                **{name: In(1) for name in ("request", "probe", "apply", "minus")},
+                "bank": In(2),
+                "started": Out(1),
+                "slot": Out(slot),
+                "ahead": Out(slot),
+            }
+        )
+
+    # -- Cycles of a pass ----------------------------------------------------------------------------------------
+
+    @property
+    def _placed(self):
+        return self.spec.layout.layers
+
+    def bubble(self, layer: int) -> int:
+        """Cycles without slots in a forward pass between a layer and the next."""
+        return max(0, self.depth - (self._placed[layer].groups - 1) * self.spec.hardware.lanes)
+
+    @property
+    def closing(self) -> int:
+        """Cycles without slots at the end of a forward pass, so that no probe is faster than its neurons.
+
+        The neurons of the last group leave before those of the next pass's first group come, and E of every neuron is updated before the
+        next cost change.
+        """
+        placed = self._placed
+        if len(placed) == 1:
+            return 0
+        slots = sum(p.groups * p.group_slots for p in placed[1:]) + sum(self.bubble(n) for n in range(1, len(placed) - 1))
+        return max(0, self.spec.network.n_neurons + 2 - slots, placed[-1].last_lanes - placed[1].group_words)
+
+    def _forward(self, layer: int) -> tuple[int, int]:
+        """Cycles of a group of a layer in a forward pass, and of its last group."""
+        placed = self._placed[layer]
+        waits = self.bubble(layer) if layer < len(self._placed) - 1 else self.closing
+        return placed.group_slots, placed.group_slots + waits
+
+    def _apply(self, layer: int) -> tuple[int, int]:
+        """Cycles of a group of a layer in an applying pass, and of its last group."""
+        placed, after = self._placed[layer], self._placed[layer + 1 :]
+        inner = max(placed.group_words, self.spec.hardware.lanes + self.error_cycles)
+        return inner, max(placed.group_words, after[0].lanes_of(0) + self.error_cycles) if after else placed.group_words
+
+    def _cycles(self, groups, first: int) -> int:
+        return sum((p.groups - 1) * groups(n)[0] + groups(n)[1] for n, p in enumerate(self._placed) if n >= first)
+
+    @property
+    def unperturbed_cycles(self) -> int:
+        """Cycles of an unperturbed pass."""
+        return self._cycles(self._forward, 0)
+
+    @property
+    def probe_cycles(self) -> int:
+        """Cycles of a probe's pass; 0 in a network of one layer, whose probes need no lanes."""
+        return self._cycles(self._forward, 1)
+
+    @property
+    def apply_cycles(self) -> int:
+        """Cycles of an applying pass."""
+        return self._cycles(self._apply, 0)
+
+    # -- Logic ---------------------------------------------------------------------------------------------------
+
+    def elaborate(self, platform):
+        m = Module()
+        placed, final = self._placed, len(self._placed) - 1
+        layers = range(final + 1)
+        rows = {name: ([row(n)[0] for n in layers], [row(n)[1] for n in layers]) for name, row in self._rows().items()}
+        running, done, begins = Signal(), Signal(), Signal()
+        layer, apply, probe = Signal.like(self.slot.layer), Signal(), Signal()
+        minus, bank = Signal(), Signal(2)
+        group = Signal(range(max(2, *(p.groups for p in placed))))
+        k = Signal(range(max(max(inner + tail) for inner, tail in rows.values()) + 2))
+
+        # The last cycle of a group is detected one cycle before, which belongs to the same group, since a group has at least two cycles.
+        tail, closes, last_cycle = Signal(), Signal(), Signal()
+
+        def before_last(name):
+            inner, ends = (by_layer([cycles - 2 for cycles in row], layer) for row in rows[name])
+            return Mux(tail, ends, inner)
+
+        m.d.comb += [
+            tail.eq(group == by_layer([p.groups - 1 for p in placed], layer)),
+            done.eq(last_cycle & closes),
+            begins.eq(self.request & (~running | done)),
+            self.started.eq(begins),
+        ]
+        m.d.sync += [
+            last_cycle.eq(running & (k == Mux(apply, before_last("apply"), before_last("forward"))) & ~last_cycle),
+            closes.eq(tail & (layer == final)),
+            running.eq(begins | (running & ~done)),
+        ]
+        with m.If(running):
+            m.d.sync += k.eq(k + 1)
+        with m.If(last_cycle):
+            m.d.sync += [k.eq(0), group.eq(group + 1)]
+            with m.If(tail):
+                m.d.sync += [group.eq(0), layer.eq(layer + 1)]
+        with m.If(begins):
+            m.d.sync += [apply.eq(self.apply), probe.eq(self.probe), minus.eq(self.minus), bank.eq(self.bank), layer.eq(self.probe)]
+
+        fan_in = by_layer([p.layer.n_in for p in placed], layer)
+        counted, within = Signal.like(self.slot), Signal()
+        m.d.sync += [
+            within.eq(running),
+            counted.real.eq(k <= fan_in),
+            counted.first.eq(k == 0),
+            counted.last.eq(k == fan_in),
+            counted.tail.eq(tail),
+            counted.begin.eq((k == 0) & (group == 0) & (layer == probe)),
+            counted.apply.eq(apply),
+            counted.minus.eq(minus),
+            counted.bank.eq(bank),
+            counted.layer.eq(layer),
+        ]
+        m.d.comb += self.ahead.eq(counted)
+        for name in ("real", "first", "last", "begin"):
+            m.d.comb += self.ahead[name].eq(counted[name] & within)
+        m.d.sync += self.slot.eq(self.ahead)
+        return m
+
+    def _rows(self):
+        return {"forward": self._forward, "apply": self._apply}

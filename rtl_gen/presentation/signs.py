@@ -1,0 +1,172 @@
+"""Sources of the neurons' signs, one per cycle for the stream of neurons, and one for the sums of their errors.
+
+Up to three steps are in progress at once: one whose neurons are replayed, one whose neurons leave the lanes, and one whose cost change is
+correlated. Each pass refers to its sign vector by the bank of its activations.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.registers import phase_bits
+from rtl_gen.perturbation import CountedSigns, RandomSigns, leap
+from rtl_gen.perturbation import sign_source as lane_signs
+from rtl_gen.presentation.layouts import neuron_layout, sign_layout
+from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
+
+__all__ = ["CountedNeuronSigns", "NeuronSigns", "RandomNeuronSigns", "sign_source"]
+
+
+class NeuronSigns(wiring.Component):
+    """Base class of the sources of signs, with their ports.
+
+    Members
+    -------
+    begin, begin_bank : In(1)
+        Strobe: a pass begins whose neurons have the current sign vector; and its bank.
+    advance, fresh : In(1)
+        Strobe after the last ``begin`` of a step, and whether the next step takes a new sign vector.
+    ready : Out(1)
+        The current sign vector is known.
+    index, bank, sign : In, In, Out
+        A neuron of the stream and the bank of its pass, and its sign one cycle later.
+    sweep_begin, sweep_bank : In(1)
+        Strobe: the errors of a pass are going to be summed, so that its bank may serve another one; and its bank.
+    sweep_index, sweep_sign : In, Out
+        A neuron whose error is summed, and its sign one cycle later.
+    load_en, load : In(1), In(load_width)
+        Strobe and data that set p and shift bits into the top of the generator's state, as in :mod:`rtl_gen.perturbation`.
+    restart : In(1)
+        Strobe: the next step takes the first sign vector of the loaded states.
+
+    Attributes
+    ----------
+    load_width : int
+        Width of a beat: the bits of p, and the number of bits that a generator draws at once.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.spec = spec
+        self.generators = spec.code.generators(1)
+        self.load_width = phase_bits(spec) + sum(generator.outputs for generator in self.generators)
+        index = neuron_layout(spec)["index"].shape
+        super().__init__(
+            {
+                **{name: In(1) for name in ("begin", "begin_bank", "advance", "fresh", "restart", "load_en", "bank")},
+                **{name: In(1) for name in ("sweep_begin", "sweep_bank")},
+                "ready": Out(1),
+                "index": In(index),
+                "sweep_index": In(index),
+                "sign": Out(sign_layout()),
+                "sweep_sign": Out(sign_layout()),
+                "load": In(self.load_width),
+            }
+        )
+
+    def _keep(self, m, current):
+        """Value of ``current`` that belongs to the stream's pass, and to the pass whose errors are summed."""
+        kept = [Signal.like(current, name=f"{current.name}{bank}", reset_less=True) for bank in range(2)]
+        for bank, value in enumerate(kept):
+            with m.If(self.begin & (self.begin_bank == bank)):
+                m.d.sync += value.eq(current)
+        swept = Signal.like(current, name=f"{current.name}_swept", reset_less=True)
+        with m.If(self.sweep_begin):
+            m.d.sync += swept.eq(Mux(self.sweep_bank, kept[1], kept[0]))
+        return Mux(self.bank, kept[1], kept[0]), swept
+
+
+class RandomNeuronSigns(NeuronSigns):
+    """Random signs: a generator writes the sign vector of the next step into a memory, one neuron per cycle.
+
+    The memory has room for four vectors: those of the three steps in progress, and the next one.
+    """
+
+    def elaborate(self, platform):
+        m = Module()
+        spec, (generator,) = self.spec, self.generators
+        count, bits = spec.network.n_neurons, len(self.index)
+        m.submodules.signs = store = memory.Memory(shape=1, depth=4 << bits, init=[], attrs=NO_READ_WRITE_CHECK)
+        write, stream, sweep = store.write_port(), store.read_port(), store.read_port()
+        vector, filled, place = Signal(2), Signal(2), Signal(range(max(2, count)))
+        enabled, filling, odd = Signal(), Signal(), Signal()
+        state = Signal(generator.degree, reset_less=True)
+        loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
+        m.d.comb += [
+            filling.eq(enabled & (filled == vector)),
+            self.ready.eq(enabled & (filled != vector)),
+            write.en.eq(filling),
+            write.addr.eq(Cat(place, filled) if bits == len(place) else Cat(place[:bits], filled)),
+            write.data.eq(state[0] ^ odd),
+        ]
+        with m.If(filling):
+            m.d.sync += place.eq(place + 1)
+            with m.If(place == count - 1):
+                m.d.sync += [place.eq(0), filled.eq(filled + 1), odd.eq(~odd)]
+        with m.If(filling | loads):
+            m.d.sync += state.eq(leap(generator, state, loads, self.load[phase_bits(spec) :]))
+        with m.If(self.advance & self.fresh):
+            m.d.sync += vector.eq(vector + 1)
+        with m.If(self.load_en):
+            m.d.sync += [enabled.eq(0), odd.eq(self.load[0]), filled.eq(vector), place.eq(0)]
+        with m.If(self.restart):
+            m.d.sync += enabled.eq(1)
+        of_stream, of_sweep = self._keep(m, vector)
+        m.d.comb += [
+            stream.addr.eq(Cat(self.index, of_stream)),
+            sweep.addr.eq(Cat(self.sweep_index, of_sweep)),
+            self.sign.negative.eq(stream.data),
+            self.sweep_sign.negative.eq(sweep.data),
+            self.sign.active.eq(1),
+            self.sweep_sign.active.eq(1),
+        ]
+        return m
+
+
+class CountedNeuronSigns(NeuronSigns):
+    """Signs computed from a neuron's number and from the phase, which counts sign vectors.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose signs are computed.
+    code : CountedSigns
+        The code's source of the lanes' signs, of which the logic of a sign is taken.
+    """
+
+    def __init__(self, spec: DesignSpec, code: CountedSigns):
+        self.code = code
+        super().__init__(spec)
+
+    def elaborate(self, platform):
+        m = Module()
+        phase = Signal(phase_bits(self.spec), name="phase")
+        with m.If(self.advance & self.fresh):
+            m.d.sync += phase.eq(self.code.following(phase))
+        with m.If(self.load_en):
+            m.d.sync += phase.eq(self.load)
+        of_stream, of_sweep = self._keep(m, phase)
+        for index, of_pass, sign in ((self.index, of_stream, self.sign), (self.sweep_index, of_sweep, self.sweep_sign)):
+            negative, active = self.code.sign(index, of_pass)
+            m.d.sync += [sign.negative.eq(negative), sign.active.eq(active)]
+        m.d.comb += self.ready.eq(1)
+        return m
+
+
+def sign_source(spec: DesignSpec) -> NeuronSigns:
+    """Return the source of the neurons' signs for a design's code.
+
+    Raises
+    ------
+    TypeError
+        If there is no source of signs for the code.
+    """
+    code = lane_signs(spec)
+    if isinstance(code, RandomSigns):
+        return RandomNeuronSigns(spec)
+    if isinstance(code, CountedSigns):
+        return CountedNeuronSigns(spec, code)
+    raise unknown("Code", spec.code, "rtl_gen.presentation.signs.sign_source")

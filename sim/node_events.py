@@ -1,0 +1,280 @@
+"""Decode the events of a core of node perturbation into the observables of each step.
+
+The hardware overlaps probes, and applies errors only at the end of a presentation. The decoder sorts the neurons by pass, and repeats
+what a step does not change.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.probes import COUNTERS
+from sim.error import CoreError
+from sim.events import unpack
+from sim.ports import Ports
+
+__all__ = ["NodeEventDecoder"]
+
+_UNPERTURBED = 2
+
+
+class _Rows:
+    """Rows of one kind of event that have not been taken."""
+
+    def __init__(self, words: int) -> None:
+        self._blocks = [np.empty((0, words), dtype=np.uint32)]
+        self.count = 0
+
+    def add(self, rows: np.ndarray) -> None:
+        """Add rows at the end."""
+        self._blocks.append(rows)
+        self.count += len(rows)
+
+    def peek(self) -> np.ndarray:
+        """Return all rows."""
+        if len(self._blocks) > 1:
+            self._blocks = [np.concatenate(self._blocks)]
+        return self._blocks[0]
+
+    def take(self, count: int) -> np.ndarray:
+        """Remove the first rows, and return them."""
+        rows = self.peek()
+        self._blocks = [rows[count:]]
+        self.count -= count
+        return rows[:count]
+
+
+class NodeEventDecoder:
+    """Collects the events of a run from step 0, and returns the observables of complete steps.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design of the core that runs.
+    ports : Ports
+        Layouts of the core's events.
+    parameters : array of int64, shape (P,)
+        Raw parameters at the start of the run, which the steps of the first presentation show.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps returned or skipped so far.
+    """
+
+    def __init__(self, spec: DesignSpec, ports: Ports, parameters: np.ndarray) -> None:
+        self.spec = spec
+        self.ports = ports
+        self.steps = 0
+        self._rows = {event: _Rows(ports.payload_words(event)) for event in ports.kinds if event != "neuron"}
+        # The neurons by bank, each with its number among all neurons.
+        self._banks = [_Rows(ports.payload_words("neuron") + 2) for _ in range(3)]
+        self._neurons = 0
+        self._fields = {event: {field.name: field for field in ports.events[event]} for event in ports.kinds}
+        n, zero = spec.network.n_neurons, np.zeros(spec.network.n_parameters, dtype=np.int64)
+        self._pass0 = {name: np.zeros(n, dtype=np.int64) for name in ("preactivation", "activation")} | {"cost": np.zeros(1, dtype=np.int64)}
+        self._kept = {variable.name: zero for variable in spec.optimizer_state} | {"parameter": np.array(parameters, dtype=np.int64)}
+        self._gradient = zero
+        self._learned = dict.fromkeys((*COUNTERS, "signature"), 0)
+
+    def feed(self, event: str, rows: np.ndarray) -> None:
+        """Add payloads of one kind of event (uint32, shape (events, words)), in the order of the events."""
+        if rows.ndim != 2 or rows.shape[1] != self.ports.payload_words(event):
+            raise ValueError(f"Payloads of {event} must have {self.ports.payload_words(event)} words, not shape {rows.shape}")
+        if event != "neuron":
+            self._rows[event].add(rows)
+            return
+        numbers = np.arange(self._neurons, self._neurons + len(rows), dtype=np.uint64)
+        numbered = np.concatenate([rows, numbers.view(np.uint32).reshape(-1, 2)], axis=1)
+        self._neurons += len(rows)
+        banks = self._values("neuron", rows, "bank")[:, 0]
+        for bank, found in enumerate(self._banks):
+            found.add(numbered[banks == bank])
+        if len(rows) and banks.max() > _UNPERTURBED:
+            raise CoreError(f"A neuron's bank must be 0, 1 or {_UNPERTURBED}, not {banks.max()}")
+
+    @property
+    def pending(self) -> int:
+        """Number of 32-bit words not yet taken."""
+        neurons = sum(found.count for found in self._banks) * self.ports.payload_words("neuron")
+        return neurons + sum(rows.count * self.ports.payload_words(event) for event, rows in self._rows.items())
+
+    def _probes(self) -> int:
+        """Number of probes of a step."""
+        return self.spec.passes - 1
+
+    def _begins(self, first: int, steps: int) -> np.ndarray:
+        return np.array([self.spec.schedule.begins(n) for n in range(first, first + steps)], dtype=bool)
+
+    @property
+    def ready(self) -> int:
+        """Number of complete steps not yet taken."""
+        n, count = self.spec.network.n_neurons, {event: rows.count for event, rows in self._rows.items()}
+        bound = min(count["step"], count["correlation"] // n)
+        if bound == 0:
+            return 0
+        begins = self._begins(self.steps, bound + 1)
+        passes, ended = np.cumsum(begins[:-1] + self._probes()), np.cumsum(begins[1:])
+        complete = passes <= count["cost"]
+        applied = min(count["error"] // n, count["word"] // self.spec.layout.words, count["learned"])
+        complete &= ended <= applied
+        complete &= np.cumsum(begins[:-1]) <= self._banks[_UNPERTURBED].count // n
+        probes = self._probes() * np.arange(1, bound + 1)
+        complete &= probes <= sum(found.count // n for found in self._banks[:_UNPERTURBED])
+        return int(np.logical_and.accumulate(complete).sum())
+
+    def leftover(self) -> str:
+        """Describe the events beyond the complete steps as text; empty if there are none."""
+        if self.ready:
+            raise ValueError("Complete steps must be taken first")
+        counts = {"neuron": sum(found.count for found in self._banks)} | {event: rows.count for event, rows in self._rows.items()}
+        return ", ".join(f"{count} of {event}" for event, count in counts.items() if count)
+
+    def skip(self, limit: int) -> np.ndarray:
+        """Drop at most ``limit`` complete steps.
+
+        Returns
+        -------
+        array of int64, shape (steps, 2)
+            Running signatures of these steps; no columns if the core has no signatures.
+        """
+        found = self.take(limit)
+        return found.get("signature", np.empty((len(found["cost_change"]), 0), dtype=np.int64))
+
+    def take(self, limit: int | None = None) -> dict[str, np.ndarray]:
+        """Return the observables of at most ``limit`` complete steps.
+
+        Returns
+        -------
+        dict of str to array of int64
+            Observables by name, as :func:`python_ref.spec.probes.probes` describes them, with a leading axis of steps.
+
+        Raises
+        ------
+        CoreError
+            If an event belongs to another pass than the one that was due.
+        """
+        steps = self.ready if limit is None else min(limit, self.ready)
+        begins = self._begins(self.steps, steps + 1)
+        result = {**self._passes(begins[:-1]), **self._sums(steps), **self._applied(begins[1:])}
+        self.steps += steps
+        return result
+
+    def _values(self, event: str, rows: np.ndarray, name: str) -> np.ndarray:
+        return unpack(rows, self._fields[event][name])
+
+    def _sorted_probes(self, passes: int) -> np.ndarray:
+        """Neurons of the next probes (uint32, shape (passes·n, words)), in the order in which the probes begin."""
+        n = self.spec.network.n_neurons
+        numbers = [np.ascontiguousarray(found.peek()[: found.count // n * n : n, -2:]).view(np.uint64)[:, 0] for found in self._banks[:_UNPERTURBED]]
+        bank = np.repeat([0, 1], [len(each) for each in numbers])
+        bank = bank[np.argsort(np.concatenate(numbers))][:passes]
+        taken = [found.take(int((bank == which).sum()) * n).reshape(-1, n, found.peek().shape[1]) for which, found in enumerate(self._banks[:2])]
+        rows = np.empty((passes, *taken[0].shape[1:]), dtype=np.uint32)
+        for which, each in enumerate(taken):
+            rows[bank == which] = each
+        return rows.reshape(passes * n, -1)[:, :-2]
+
+    def _passes(self, begins: np.ndarray) -> dict[str, np.ndarray]:
+        """Observables of the passes; for a step without an unperturbed pass, those of the last one."""
+        n, steps, probes = self.spec.network.n_neurons, len(begins), self._probes()
+        measured = int(begins.sum())
+        rows = {0: self._banks[_UNPERTURBED].take(measured * n)[:, :-2], 1: self._sorted_probes(steps * probes)}
+        costs = self._rows["cost"].take(measured + steps * probes)
+        first = np.cumsum(begins + probes) - probes  # index of each step's first probe among all passes
+        is_first = np.zeros(len(costs), dtype=bool)
+        is_first[first[begins] - 1] = True
+        expected = np.where(is_first, 0, 1)
+        if probes == 2:
+            expected[first + 1] = 2
+        self._check("cost", self._values("cost", costs, "pass")[:, 0], expected)
+        self._check("neuron", self._values("neuron", rows[0], "pass")[:, 0], np.zeros(measured * n))
+        self._check("neuron", self._values("neuron", rows[1], "pass")[:, 0], np.tile(np.repeat(np.arange(1, probes + 1), n), steps))
+        cost = self._values("cost", costs, "cost")[:, 0]
+        result = {}
+        latest = np.cumsum(begins) - 1  # index of the unperturbed pass in force; −1 for that of an earlier block
+        for name in ("preactivation", "activation", "cost"):
+            if name == "cost":
+                unperturbed, probed = cost[is_first].reshape(measured, 1), cost[~is_first].reshape(steps, probes, 1)
+            else:
+                unperturbed = self._values("neuron", rows[0], name).reshape(measured, n)
+                probed = self._values("neuron", rows[1], name).reshape(steps, probes, n)
+            in_force = np.concatenate([self._pass0[name][None], unperturbed])[latest + 1]
+            if steps:
+                self._pass0[name] = in_force[-1].copy()
+            result[name] = np.concatenate([in_force[:, None], probed], axis=1)
+        result["cost"] = result["cost"][..., 0]
+        return result
+
+    def _check(self, event: str, numbers: np.ndarray, expected: np.ndarray) -> None:
+        wrong = np.flatnonzero(numbers != expected)
+        if len(wrong):
+            raise CoreError(
+                f"From step {self.steps} on, the core's {event} events must belong to pass {int(expected[wrong[0]])}, and do not: "
+                "a pass is missing, or one too many"
+            )
+
+    def _sums(self, steps: int) -> dict[str, np.ndarray]:
+        """Observables of the steps and of the sums of errors."""
+        n = self.spec.network.n_neurons
+        rows = self._rows["correlation"].take(steps * n)
+        self._step = self._rows["step"].take(steps)
+        sums = {"sign": "sign", "error_sum": "error_sum"}
+        found = {name: self._values("correlation", rows, field).reshape(steps, n) for name, field in sums.items()}
+        return {**found, "cost_change": self._values("step", self._step, "cost_change")}
+
+    def _applied(self, ends: np.ndarray) -> dict[str, np.ndarray]:
+        """Observables that change where a presentation ends, and the counters and signatures."""
+        spec, layout, steps = self.spec, self.spec.layout, len(ends)
+        n, ended = spec.network.n_neurons, int(ends.sum())
+        errors = np.zeros((steps, n), dtype=np.int64)
+        errors[ends] = self._values("error", self._rows["error"].take(ended * n), "error").reshape(ended, n)
+        result = {"error": errors}
+
+        words, learned = self._rows["word"].take(ended * layout.words), self._rows["learned"].take(ended)
+        place = layout.parameter_word * spec.hardware.lanes + layout.parameter_lane
+        latest = np.cumsum(ends) - 1
+        for name in self._kept:
+            values = self._values("word", words, name).reshape(ended, -1)[:, place]
+            found = np.concatenate([self._kept[name][None], values])[latest + 1]
+            result[name] = found
+            if steps:
+                self._kept[name] = found[-1].copy()
+        if not spec.direct_update:
+            values = self._values("word", words, "gradient").reshape(ended, -1)[:, place]
+            updates = np.array([(n + 1) % spec.schedule.update_period == 0 for n in range(self.steps, self.steps + steps)])
+            gradient = np.empty((steps, spec.network.n_parameters), dtype=np.int64)
+            row = 0
+            for step in range(steps):
+                if ends[step]:
+                    gradient[step], row = values[row], row + 1
+                    cleared = updates[step] or not spec.gradient_memory
+                    self._gradient = np.zeros_like(self._gradient) if cleared else values[row - 1]
+                else:
+                    gradient[step] = self._gradient
+            result["gradient"] = gradient
+        return {**result, **self._counters(ends, learned)}
+
+    def _counters(self, ends: np.ndarray, learned: np.ndarray) -> dict[str, np.ndarray]:
+        steps, latest = len(ends), np.cumsum(ends) - 1
+
+        def since(label: str) -> np.ndarray:
+            """Value of a field of ``learned`` in each step, as of the last presentation that ended."""
+            values = np.concatenate([[self._learned[label]], self._values("learned", learned, label)[:, 0]])[latest + 1]
+            if steps:
+                self._learned[label] = int(values[-1])
+            return values
+
+        columns = []
+        for label in COUNTERS:
+            if label in self._fields["step"]:
+                columns.append(self._values("step", self._step, label)[:, 0])
+            elif label in self._fields["learned"]:
+                columns.append(since(label))
+            else:  # of a cast that the design does not have
+                columns.append(np.zeros(steps, dtype=np.int64))
+        result = {"counter": np.stack(columns, axis=1)}
+        if self.spec.hardware.signature:
+            result["signature"] = np.stack([self._values("step", self._step, "signature")[:, 0], since("signature")], axis=1)
+        return result
