@@ -26,7 +26,7 @@ from mgd_hw.design.reader import parse
 from mgd_hw.learn import costs
 from python_ref import parameters
 from python_ref.datasets import SampleOrder
-from python_ref.fixed import batch, fast, machine, network, plan
+from python_ref.fixed import fast, machine, network, plan
 from python_ref.fixed.perturbation import SignSource
 from python_ref.floating import codes as float_codes
 from python_ref.floating import of_design, online
@@ -55,7 +55,7 @@ from rtl_gen.perturbation import sign_source
 from sim.cosim import cosim
 from sim.host import seed_words
 from tests.rtl_gen.test_perturbation import check
-from tests.support.oracle import Oracle
+from tests.support.oracles import NodeOracle, oracle_of, signs_of
 
 XOR = 'data.task = "xor"\nnetwork.layers = [2, 3, 1]\ncompare.steps = 50\ncompare.seeds = 1\ncompare.backprop_epochs = 5\n'
 SIZES = (1, 7, 8, 9, 64)
@@ -121,9 +121,9 @@ def test_signs_have_the_values_and_the_period_they_say(code: type[Code], quantit
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 def test_signs_are_the_oracle_s_at_every_size(code: type[Code], kind: Kind, quantities: int) -> None:
     spec = spec_of(code(), kind, quantities)
-    oracle, source = Oracle(spec, [0] * spec.network.n_parameters, spec.perturbation.seed), SignSource(spec)
+    oracle, source = oracle_of(spec, seed=spec.perturbation.seed), SignSource(spec)
     for p in range(2 * spec.quantities + 3):
-        assert source.signs(p).tolist() == [oracle.sign(key, p) for key in (oracle.neurons if spec.node else oracle.keys)]
+        assert source.signs(p).tolist() == signs_of(oracle, p)
 
 
 @pytest.mark.parametrize("quantities", SIZES)
@@ -170,7 +170,7 @@ def test_the_host_loads_the_phase_of_any_step(code: type[Code]) -> None:
 
 def sum_of_widths(spec: DesignSpec) -> int:
     """Bits of a beat of the register ``stream``."""
-    drawn = [generator.outputs for generator in spec.code.generators(spec.hardware.lanes)]
+    drawn = [generator.outputs for generator in spec.sign_generators]
     return spec.code.phase_bits(spec.quantities) + sum(drawn)
 
 
@@ -207,10 +207,10 @@ def test_an_optimizer_is_the_oracle_s_in_every_model(optimizer: Optimizer, kind:
     run = run_of(spec, 24)
     after = fast.train(spec, run.initial_state(), run.inputs, run.targets, run.order, 24, observe=shown.append).state
     compiled = {name: np.concatenate([block[name] for block in shown]) for name in shown[0]}
-    oracle, state = Oracle(spec, run.parameters.tolist(), run.seed), run.initial_state()
+    oracle, state = oracle_of(spec, run.parameters.tolist(), run.seed), run.initial_state()
     for n in range(24):
         x, target = run.inputs[run.order[n]], run.targets[run.order[n]]
-        wanted = oracle.step(x.tolist(), target.tolist())
+        wanted = (oracle.observed if isinstance(oracle, NodeOracle) else oracle.step)(x.tolist(), target.tolist())
         state, observed = machine.step(spec, state, (x, target))
         for probe in probes(spec):
             raw = [value * Fraction(2) ** probe.format_at(i).fraction_bits for i, value in enumerate(wanted[probe.name])]
@@ -324,6 +324,9 @@ class UnknownCode(Code):
 
     def period(self, quantities: int) -> int:
         return quantities
+
+    def visits(self, steps: int, quantities: int) -> int:
+        return steps
 
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         return np.where(index == phase, -1, 1).astype(np.int8)
@@ -532,9 +535,6 @@ def test_unknown_roundings_and_overflows_are_refused() -> None:
         cast_in_two(Module(), value, 5, narrow, rounding, Overflow.WRAP, "x")
     with refused("rtl_gen.cast.cast_in_two"):
         cast_in_two(Module(), value, 5, narrow, Rounding.FLOOR, overflow, "x")
-    odd = replace(BASE, formats=replace(BASE.formats, gradient_cast=Cast(rounding)))
-    with refused("python_ref.fixed.batch._broadcast"):
-        batch._broadcast(odd, 0, np.ones(1, np.int64), np.ones((1, 2)), -5)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """The fixed-point model, bit for bit what the hardware computes, against which the core is verified.
 
-``machine``       the machine on one page: a state and a step
+``machine``       the machine: a state and a step; ``weight`` and ``node`` a step of each kind of perturbation on one page
+``state``         what stays from one step to the next; ``narrowing`` the casts of a step
 ``network``       a forward pass in raw integers; ``cost`` the cost and the correctness of its outputs
 ``perturbation``  the signs of all perturbed quantities, and the words of stochastic rounding
 ``signature``     the running signatures
-``batch``         steps between updates, as exact matrix products
 ``fast``          the same integers as ``machine``, at speed: ``plan`` is a design in plain integers, ``kernels`` the compiled loops
 ``shift_adam``    Adam with shifts in place of its division and its root, in integers
 """

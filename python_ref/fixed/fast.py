@@ -1,7 +1,7 @@
 """The machine at speed: the same integers as :mod:`~python_ref.fixed.machine`, computed by compiled loops.
 
-Import this module only where it is used, since it imports numba. Signs and random words are computed in blocks, and long runs of steps
-without an update are exact matrix products. The result of every design has the same bits as that of the one-page model.
+Import this module only where it is used, since it imports numba. Signs and random words are computed in blocks. The result of every design
+has the same bits as that of the one-page model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
-from python_ref.fixed.batch import accumulate, batchable
 from python_ref.fixed.cost import correct, cost
 from python_ref.fixed.kernels import Shown, rule_of, run_steps
 from python_ref.fixed.machine import COUNTER_LIMITS, Pass, State
@@ -26,6 +25,7 @@ from python_ref.fixed.plan import describe
 from python_ref.fixed.signature import INITIAL
 from python_ref.parameters import split_parameters
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.probes import COUNTERS, probes, values_per_step
 from python_ref.trace import Header, Run, TraceWriter
 
@@ -33,9 +33,6 @@ __all__ = ["Result", "evaluate", "exact_matmul", "measures", "outputs", "train",
 
 BLOCK_BYTES = 1 << 22
 """Approximate maximum size in bytes of the signs, the random words or the observables of a block of steps."""
-
-QUIET_STEPS, MOST_AT_ONCE = 100, 512
-"""Minimum and maximum number of steps of a batch without an update; fewer are faster in the compiled loop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +158,8 @@ def train(
     ValueError
         If an array does not fit the network, or if signatures are requested from a state without them.
     """
+    if spec.node:
+        raise unknown("Kind", spec.perturbation.kind, "python_ref.fixed.fast.train")
     machine = _Machine(spec, state, inputs, targets, order, signatures, observe)
     last = state.steps + steps
     record_every = max(1, steps // 50) if record_every is None else record_every
@@ -231,23 +230,13 @@ class _Machine:
         self.registers = np.array(state.signature or INITIAL, dtype=np.int64) ^ 0xFFFFFFFF
         self.n, self.updates, self.due = state.steps, state.updates, state.due
         self.changes = [step for step, _ in spec.schedule.learning_rate]
-        self.at_once = batchable(spec) and not self.signing and observe is None
         shown = 8 * values_per_step(spec) if observe else 0
         bytes_per_step = max(40 + shown, spec.quantities / self.plan.tau_p, self.plan.slots * self.plan.word_bits / self.plan.tau_t / 8)
         self.block_steps = max(1, min(1 << 16, int(BLOCK_BYTES / bytes_per_step)))
 
     def run(self, limit: int) -> _Block:
         """Run the next steps, at most up to step ``limit``."""
-        n, tau_t = self.n, self.plan.tau_t
-        stop = min(limit, n + self.block_steps, *(change for change in self.changes if change > n))
-        quiet = n // tau_t * tau_t + tau_t - 1 - n  # number of steps before the next one with an update
-        block = None
-        if self.at_once and quiet >= QUIET_STEPS:
-            stop = min(stop, n + quiet, n + MOST_AT_ONCE)
-            block = self._run_at_once(stop)
-        elif self.at_once and tau_t > QUIET_STEPS:
-            stop = min(stop, n + quiet + 1)
-        return block or self._run_one_by_one(stop)
+        return self._run(min(limit, self.n + self.block_steps, *(change for change in self.changes if change > self.n)))
 
     def _samples_and_signs(self, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the samples and the sign vectors of the steps up to ``stop``.
@@ -266,7 +255,7 @@ class _Machine:
             )
         return indices, self.signs.block(self.n // tau_p, (stop - 1) // tau_p + 1 - self.n // tau_p)
 
-    def _run_one_by_one(self, stop: int) -> _Block:
+    def _run(self, stop: int) -> _Block:
         n, plan, spec, length = self.n, self.plan, self.spec, stop - self.n
         indices, signs = self._samples_and_signs(stop)
         packed = self.words.packed(self.updates, stop // plan.tau_t - n // plan.tau_t)
@@ -285,23 +274,6 @@ class _Machine:
         baselines = (judged >= 0) | (steps % plan.tau_t == 0) | spec.two_sided
         return _Block(costs, judged, signed, length + int(np.count_nonzero(baselines)))
 
-    def _run_at_once(self, stop: int) -> _Block | None:
-        steps = np.arange(self.n, stop)
-        indices, signs = self._samples_and_signs(stop)
-        indices, signs = (
-            indices[steps // self.plan.tau_x - self.n // self.plan.tau_x],
-            signs[steps // self.plan.tau_p - self.n // self.plan.tau_p],
-        )
-        found = accumulate(self.spec, self.state(), self.inputs, self.targets, indices, signs)
-        if found is None:
-            return None
-        after, costs, judged = found
-        self.gradient, self.counters = after.gradient, after.counters
-        self.z[0], self.y[0], self.in_force[0] = after.baseline.preactivation, after.baseline.activation, after.baseline.cost
-        baselines = (judged >= 0) | (steps % self.plan.tau_t == 0) | self.spec.two_sided
-        self.n, self.due = stop, False
-        return _Block(costs, judged, np.empty((0, 2), dtype=np.int64), len(steps) + int(np.count_nonzero(baselines)))
-
     def state(self) -> State:
         """Return the state between two steps, as in the one-page model."""
         kept = self.signing or not self.spec.hardware.signature or self.n == self.start.steps
@@ -315,6 +287,7 @@ class _Machine:
             self.gradient.copy(),
             {variable.name: row.copy() for variable, row in zip(self.spec.optimizer_state, self.kept, strict=True)},
             Pass(self.z[0].copy(), self.y[0].astype(np.int64), int(self.in_force[0]), 0),
+            self.start.error_sum,
             self.counters.copy(),
             ((forward, learned) if self.signing else self.start.signature) if kept else None,
         )

@@ -115,11 +115,11 @@ class SignSource:
     def __init__(self, spec: DesignSpec, seed: int | None = None) -> None:
         self.spec = spec
         self.seed = spec.perturbation.seed if seed is None else seed
-        layout = spec.layout
-        self._lane = layout.neuron_lane if spec.node else layout.parameter_lane
-        self._draw = layout.neuron_group if spec.node else layout.parameter_slot
-        self._order = np.arange(spec.quantities) if spec.node else layout.parameter_order
-        self._streams = [BitStream(generator, self.seed) for generator in spec.code.generators(spec.hardware.lanes)]
+        layout, neurons = spec.layout, np.arange(spec.network.n_neurons)
+        self._order = neurons if spec.node else layout.parameter_order
+        self._draw = neurons if spec.node else layout.parameter_slot
+        self._lane = np.zeros_like(neurons) if spec.node else layout.parameter_lane
+        self._streams = [BitStream(generator, self.seed) for generator in spec.sign_generators]
 
     def signs(self, p: int) -> np.ndarray:
         """Return sign vector number p (int8, shape (quantities,)): −1, 0 or +1, in canonical order of neurons or parameters."""
@@ -134,7 +134,8 @@ class SignSource:
     def _bits(self, first: int, count: int) -> np.ndarray:
         """Return the drawn bit of every quantity (uint8, shape (count, quantities)).
 
-        Lane l takes bit l mod 126 of generator ⌊l/126⌋.
+        In weight perturbation, lane l takes bit l mod 126 of generator ⌊l/126⌋ in each slot. In node perturbation, each neuron takes the
+        next bit of the only generator.
         """
         found = np.zeros((count, self.spec.quantities), dtype=np.uint8)
         for number, stream in enumerate(self._streams):
@@ -146,7 +147,7 @@ class SignSource:
 
 
 class StochasticSource:
-    """Source of the random words of stochastic rounding, which all lanes share.
+    """Source of the random words of stochastic rounding, which all neurons of a layer, or all lanes of the hardware, share.
 
     Parameters
     ----------
@@ -162,20 +163,20 @@ class StochasticSource:
         self._stream = BitStream(stochastic_generator(spec.stochastic_bits), self.seed) if spec.stochastic_bits else None
 
     def words(self, update: int) -> np.ndarray:
-        """Return the random words of update number ``update``, one per word of a pass (int64, shape (layout.words,)).
+        """Return the random words of update number ``update`` (int64, shape (spec.rounding_words,)).
 
-        Slot c takes word update·N + c of the stream; the words of padding slots are not used. All words are zero if the design has no
-        stochastic cast.
+        They are words update·count, …, of the stream, where count is their number: one per slot of a pass in weight perturbation, one per
+        place of an input in node perturbation (:attr:`Layout.parameter_place`). All words are zero if the design has no stochastic cast.
         """
-        layout = self.spec.layout
+        count = self.spec.rounding_words
         if self._stream is None:
-            return np.zeros(layout.words, dtype=np.int64)
-        drawn = self._stream.words(update * layout.slots, layout.slots)[layout.word_slot]
+            return np.zeros(count, dtype=np.int64)
+        drawn = self._stream.words(update * count, count)
         return drawn.astype(np.int64) @ (np.int64(1) << np.arange(self.spec.stochastic_bits, dtype=np.int64))
 
     def packed(self, update: int, count: int) -> np.ndarray:
-        """Return the stream from word ``update``·N on, for ``count`` updates, packed as by :meth:`BitStream.packed` (uint64)."""
+        """Return the stream from the first word of an update on, for ``count`` updates, packed as by :meth:`BitStream.packed` (uint64)."""
         if self._stream is None:
             return np.zeros(2, dtype=np.uint64)
-        bits = self.spec.layout.slots * self.spec.stochastic_bits
+        bits = self.spec.rounding_words * self.spec.stochastic_bits
         return self._stream.packed(update * bits, count * bits)

@@ -1,9 +1,17 @@
 """Running signatures of a core's events, which allow a step-by-step comparison of long runs without recording them.
 
-Each event becomes a 32-bit word, the XOR of the 32-bit words of its packed payload. There are two signatures over these words: one over
-the neuron events, each step's followed by its costs, and one over the word events. A signature is the complement of a 32-bit register
+Each event becomes a 32-bit word, the XOR of the 32-bit words of its packed payload. There are two signatures over these words: one of the
+forward passes, and one of what they teach. A signature is the complement of a 32-bit register
 that starts with all ones. For each word, the register advances by one bit as that of CRC-32 (ISO-HDLC, as in zlib) does, and is XORed
 with the word. A word is thus divided by the polynomial as in CRC-32, but overlaps the next one; this takes 32 gates instead of about 200.
+
+In weight perturbation, the forward signature covers the neuron events, each step's followed by its costs, and the learned one the word
+events.
+
+In node perturbation, the neurons of several passes may come interleaved. There the forward signature has one word per pass, and then one
+per step, that of C̃. The word of a pass is that of its cost event, XORed with a register that starts with all ones and covers the neuron
+events of the pass. The learned signature covers the word events; the last word of a presentation is XORed with a register over its error
+events.
 """
 
 from __future__ import annotations
@@ -15,7 +23,7 @@ import numpy as np
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.events import POLYNOMIAL, EventField, cost_fields, event_fields
 
-__all__ = ["INITIAL", "event_words", "extend", "fold", "signed"]
+__all__ = ["INITIAL", "event_words", "extend", "extend_presentation", "fold", "signed"]
 
 INITIAL = (0, 0)
 """Forward and learned signature before the first event."""
@@ -37,9 +45,9 @@ def event_words(fields: tuple[EventField, ...], values: Mapping[str, np.ndarray]
     fields : tuple of EventField
         Fields of the events' payload, with the position of each in the packed bits.
     values : mapping of str to array of int64
-        Values of each field by its name: shape (events,), or (events, lanes) for a field with an element per lane.
+        Values of each field by its name: shape (events,), or (events, lanes) for a field with an element per lane; others are ignored.
     """
-    words = np.zeros(len(next(iter(values.values()))), dtype=np.uint32)
+    words = np.zeros(len(values[fields[0].name]), dtype=np.uint32)
     for field in fields:
         columns = values[field.name].reshape(len(words), field.count)
         for element in range(field.count):
@@ -55,10 +63,60 @@ def signed(signature: int, words: np.ndarray) -> int:
     return register ^ 0xFFFFFFFF
 
 
+def register_of(words: np.ndarray) -> int:
+    """Return the register that starts with all ones after words (uint32)."""
+    return signed(INITIAL[0], words) ^ 0xFFFFFFFF
+
+
+def extend_presentation(
+    spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], begins: bool, ends: bool
+) -> tuple[int, int]:
+    """Return the signatures of node perturbation extended by one step.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        Design that determines the fields of the events and their widths.
+    signature : (int, int)
+        Forward and learned signature before the step, 32 bits each.
+    observed : mapping of str to array of int64
+        Raw observables recorded in the step, by the names of ``probes(spec)``.
+    begins, ends : bool
+        Whether the step begins a presentation, with an unperturbed pass, and whether it ends one.
+    """
+    fields = event_fields(spec)
+    neuron = tuple(field for field in fields["neuron"] if field.name != "bank")
+    words = []
+    for number in range(0 if begins else 1, spec.passes):
+        rows = {
+            "pass": np.full(spec.network.n_neurons, number),
+            **{name: observed[name][number] for name in ("preactivation", "activation")},
+        }
+        (cost,) = event_words(fields["cost"], {"pass": np.array([number]), "cost": observed["cost"][number : number + 1]})
+        words.append(register_of(event_words(neuron, rows)) ^ int(cost))
+    words += event_words(fields["step"][:1], observed).tolist()
+    forward = signed(signature[0], np.array(words, dtype=np.uint32))
+    if not ends:
+        return forward, signature[1]
+    last = event_words(fields["word"], _by_word(spec, observed))
+    last[-1] ^= register_of(event_words(fields["error"], observed))
+    return forward, signed(signature[1], last)
+
+
+def _by_word(spec: DesignSpec, observed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the observables that the event ``word`` shows for each lane (shape (words, lanes)), 0 for a lane without a neuron."""
+    layout, rows = spec.layout, {}
+    for field in event_fields(spec)["word"]:
+        if field.per_lane:
+            rows[field.name] = np.zeros((layout.words, spec.hardware.lanes), dtype=np.int64)
+            rows[field.name][layout.parameter_word, layout.parameter_lane] = observed[field.name]
+    return rows
+
+
 def extend(
     spec: DesignSpec, signature: tuple[int, int], observed: Mapping[str, np.ndarray], passes: tuple[int, ...] = (0, 1)
 ) -> tuple[int, int]:
-    """Return the signatures extended by one step.
+    """Return the signatures of weight perturbation extended by one step.
 
     Parameters
     ----------
@@ -83,11 +141,5 @@ def extend(
         forward = signed(forward, event_words(fields["neuron"], rows))
     costs = {"cost0": observed["cost"][:1], "cost1": observed["cost"][1:], "cost_change": observed["cost_change"]}
     forward = signed(forward, event_words(cost_fields(spec), costs))
-    layout = spec.layout
-    rows = {"broadcast": observed["broadcast"]}
-    for field in fields["word"]:
-        if field.per_lane:
-            placed = np.zeros((layout.words, spec.hardware.lanes), dtype=np.int64)
-            placed[layout.parameter_word, layout.parameter_lane] = observed[field.name]
-            rows[field.name] = placed
+    rows = {"broadcast": observed["broadcast"], **_by_word(spec, observed)}
     return forward, signed(learned, event_words(fields["word"], rows))

@@ -38,7 +38,7 @@ class Presentation:
     neurons : int
         Number of neurons of the network, all of which are perturbed.
     cost_change : Fixed
-        Format of C̃.
+        Format of the change of the cost, C̃.
     exponent : int
         Largest e, for which 2ᵉ·E is largest.
     multiplier_bits : int

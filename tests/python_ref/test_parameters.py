@@ -12,7 +12,7 @@ from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
 from tests.support.designs import random_design
-from tests.support.oracle import Oracle
+from tests.support.oracles import oracle_of
 
 
 def design(scheme: Scheme, scale: float = 1.0, seed: int = 1) -> DesignSpec:
@@ -59,7 +59,7 @@ def test_quantised_parameters_are_near_and_within_limits(kind):
 def test_matrices_are_in_canonical_order(seed):
     spec = random_design(random.Random(seed))
     flat = np.arange(spec.network.n_parameters)
-    keys = Oracle(spec, flat.tolist(), 1).keys
+    keys = oracle_of(spec, flat.tolist()).keys
     parts = split_parameters(spec, flat)
     for index, (layer, neuron, k) in enumerate(keys):
         weights, biases = parts[layer]

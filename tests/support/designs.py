@@ -25,6 +25,12 @@ def _cast(rng: random.Random, *, stochastic: bool = False) -> Cast:
     return Cast(rng.choice(roundings), rng.choice((Overflow.SATURATE, Overflow.SATURATE, Overflow.WRAP)))
 
 
+def _error(rng: random.Random) -> Fixed:
+    """A format of at most 16 bits, often so narrow that errors saturate."""
+    integer_bits = rng.randint(-4, 4)
+    return Fixed(True, integer_bits, rng.randint(max(2, 2 - integer_bits), 16 - integer_bits))
+
+
 def _formats(rng: random.Random, signed_activation: bool) -> Formats:
     weight = Fixed(True, rng.randint(1, 5), rng.randint(2, 13))
     activation_signed = signed_activation or rng.random() < 0.5
@@ -36,10 +42,12 @@ def _formats(rng: random.Random, signed_activation: bool) -> Formats:
         table=Fixed(True, rng.randint(1, 4), rng.randint(0, 5)),
         cost_change=rng.choice((None, Fixed(True, rng.randint(1, 8), rng.randint(1, 20)))),
         gradient=rng.choice((None, Fixed(True, rng.randint(1, 6), rng.randint(0, 24)))),
+        error=rng.choice((None, _error(rng))),
         activation_cast=_cast(rng),
         cost_change_cast=_cast(rng),
         gradient_cast=_cast(rng),
         weight_cast=_cast(rng, stochastic=True),
+        error_cast=_cast(rng),
     )
 
 
@@ -74,7 +82,7 @@ def random_design(
     rng : random.Random
         Source; Hypothesis's ``st.randoms()`` fits too. The same state gives the same design.
     max_size, max_layers, max_lanes, max_period : int
-        Upper limits, inclusive. Lanes are drawn beyond the number of neurons now and then.
+        Upper limits, inclusive; τ_x may be twice that. Lanes are drawn beyond the number of neurons now and then.
     kinds, differences, codes, activations, optimizers : sequences
         What to choose from; repeat an entry to make it likelier.
     signature : bool or None
@@ -99,6 +107,7 @@ def random_design(
             exponent = -formats.weight.fraction_bits + rng.randint(-1, 12)
             rates.append((start, exponent + amplitude + two_sided))
         update_period = rng.choice((1, 1, rng.randint(1, max_period)))
+        sample_period = rng.choice((1, 1, rng.randint(1, max_period), update_period, update_period * rng.randint(1, 2)))
         chosen = rng.choice(optimizers)
         optimizer = chosen(**{key: _OPTIMIZER_KEYS[key](rng) for key in chosen.parameters()})
         try:
@@ -109,7 +118,7 @@ def random_design(
                 Schedule(
                     tuple(rates),
                     rng.choice((1, 1, rng.randint(1, max_period))),
-                    rng.choice((1, 1, rng.randint(1, max_period))),
+                    sample_period,
                     update_period,
                     difference,
                 ),
@@ -117,11 +126,11 @@ def random_design(
                 formats,
                 Hardware(
                     rng.choice((1, rng.randint(1, max_lanes), rng.randint(1, max_lanes))),
-                    rng.choice((None, True) if update_period > 1 else (None, None, True, False)),
+                    rng.choice((None, None, True, False)),
                     rng.random() < 0.5 if signature is None else signature,
                 ),
             )
-        except ValueError:  # refused by name; most are an amplitude below the last place or a table that lacks its format
+        except ValueError:  # refused by name; most are an amplitude below the last place, or a gradient memory that is needed
             continue
 
 

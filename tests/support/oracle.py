@@ -1,4 +1,4 @@
-"""The machine once more, as slowly and plainly as can be: loops over neurons and synapses, real numbers as exact fractions.
+"""Weight perturbation once more, as slowly and plainly as can be: loops over neurons and synapses, real numbers as exact fractions.
 
 Written from the description of the machine alone. It shares no arithmetic, no order of parameters in the array and no
 random stream with ``python_ref``: what it takes from a design is what the design file says.
@@ -82,10 +82,11 @@ class Oracle:
     """A machine of plain Python numbers; the observables of a step as lists of fractions."""
 
     def __init__(self, spec: DesignSpec, parameters: list[int], seed: int) -> None:
+        if spec.perturbation.kind.value != "weight":
+            raise ValueError("The oracle perturbs weights, not nodes")
         f, self.spec = spec.formats, spec
         self.sizes = spec.network.sizes
         self.lanes = spec.hardware.lanes
-        self.is_node = spec.perturbation.kind.value == "node"
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
         self.optimizer = spec.optimizer.name
@@ -101,8 +102,8 @@ class Oracle:
             while whole + fraction > 32 and fraction > 1:  # a memory's word is the host's
                 fraction -= 1
             self.m_format = spec.optimizer.format or Fixed(True, whole, fraction)
-        # Where neurons and synapses sit: (lane, slot) by (layer, neuron, synapse), synapse 0 being the bias.
-        self.place, self.words_of_pass, self.group_of, slot, group = {}, [], {}, 0, 0
+        # Where synapses sit: (lane, slot) by (layer, neuron, synapse), synapse 0 being the bias.
+        self.place, self.words_of_pass, slot = {}, [], 0
         for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
             groups = math.ceil(n_out / self.lanes)
             length = n_in + 1 if groups == 1 else max(n_in + 1, self.lanes)
@@ -110,15 +111,14 @@ class Oracle:
                 members = range(own * self.lanes, min(n_out, (own + 1) * self.lanes))
                 self.words_of_pass += [(slot + k, layer, k, list(members)) for k in range(n_in + 1)]
                 for neuron in members:
-                    self.group_of[layer, neuron] = group
                     for k in range(n_in + 1):
                         self.place[layer, neuron, k] = (neuron - own * self.lanes, slot + k)
-                slot, group = slot + length, group + 1
-        self.slots, self.groups = slot, group
+                slot += length
+        self.slots = slot
         self.keys = [(la, o, k) for la in range(len(self.sizes) - 1) for o in range(self.sizes[la + 1]) for k in range(self.sizes[la] + 1)]
         self.neurons = [(la, o) for la in range(len(self.sizes) - 1) for o in range(self.sizes[la + 1])]
         by_hardware = sorted(self.keys, key=lambda key: (self.place[key][1], self.place[key][0]))
-        self.index = {key: i for i, key in enumerate(self.neurons if self.is_node else by_hardware)}
+        self.index = {key: i for i, key in enumerate(by_hardware)}
         # Streams.
         self.signs_of = [
             Stream(min(126, self.lanes - 126 * g), seed, "signs" if g == 0 else f"signs.{g}") for g in range(math.ceil(self.lanes / 126))
@@ -146,11 +146,12 @@ class Oracle:
         self.held: tuple | None = None
         self.signature = [0, 0]
         self.count = dict.fromkeys(
-            ["correct", "writes", "changed", "activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight"], 0
+            ["correct", "writes", "changed", "activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight"],
+            0,
         )
 
     def sign(self, key: tuple[int, ...], p: int) -> int:
-        """s of a neuron (layer, neuron) or a synapse (layer, neuron, synapse)."""
+        """s of a synapse (layer, neuron, synapse)."""
         code = self.spec.perturbation.code.name
         if code == "sequential":
             return int(self.index[key] == p % len(self.index))
@@ -162,8 +163,8 @@ class Oracle:
                 flips = sum((self.index[key] + 1) >> (q & -q).bit_length() - 1 & 1 for q in range(1, p % size + 1))
                 return 1 - 2 * (flips % 2)
             return 1 - 2 * (bin((self.index[key] + 1) & p % size).count("1") % 2)
-        lane, slot = (key[1] % self.lanes, self.group_of[key]) if self.is_node else self.place[key]
-        bit = self.signs_of[lane // 126].bit(p * (self.groups if self.is_node else self.slots) + slot, lane % 126)
+        lane, slot = self.place[key]
+        bit = self.signs_of[lane // 126].bit(p * self.slots + slot, lane % 126)
         return (-1 if bit else 1) * (-1 if p % 2 else 1)
 
     def random(self, slot: int, dropped: int) -> Fraction:
@@ -196,24 +197,18 @@ class Oracle:
         self.count["activation"] += outside
         return y
 
-    def run_pass(self, x: list[Fraction], target: list[Fraction], signs: dict, direction: int) -> tuple[dict, dict, Fraction, dict]:
-        """z and y by neuron, C, and the inputs of every layer."""
-        z, y, inputs = {}, {}, {}
+    def run_pass(self, x: list[Fraction], target: list[Fraction], signs: dict, direction: int) -> tuple[dict, dict, Fraction]:
+        """z and y by neuron, and C."""
+        z, y = {}, {}
         for layer in range(len(self.sizes) - 1):
-            inputs[layer] = x
             name = (self.spec.network.output if layer == len(self.sizes) - 2 else self.spec.network.hidden).value
             for o in range(self.sizes[layer + 1]):
                 total = Fraction(0)
                 for k, value in enumerate([Fraction(1), *x]):
-                    weight = self.theta[layer, o, k]
-                    if not self.is_node:
-                        weight += direction * signs[layer, o, k] * self.delta
-                    total += weight * value
-                if self.is_node:
-                    total += direction * signs[layer, o] * self.delta
+                    total += (self.theta[layer, o, k] + direction * signs[layer, o, k] * self.delta) * value
                 z[layer, o], y[layer, o] = total, self.activate(name, total)
             x = [y[layer, o] for o in range(self.sizes[layer + 1])]
-        return z, y, sum(((a - b) ** 2 for a, b in zip(x, target, strict=True)), Fraction(0)), inputs
+        return z, y, sum(((a - b) ** 2 for a, b in zip(x, target, strict=True)), Fraction(0))
 
     def passes(self, x: list[int], target: list[int], signs: dict) -> tuple[list[int], tuple, tuple, Fraction]:
         """The numbers of the passes that the core runs in this step, what both passes find, and the change of the cost between them."""
@@ -241,7 +236,7 @@ class Oracle:
             self.count["cost_change"] += outside
         return run, first, second, change
 
-    def broadcasts(self, change: Fraction, inputs: list) -> tuple[list[Fraction], dict]:
+    def broadcasts(self, change: Fraction) -> tuple[list[Fraction], dict]:
         """The value that goes to all lanes for each word of a pass, and the same by synapse."""
         f, schedule, n, count = self.spec.formats, self.spec.schedule, self.n, self.count
         eta = Fraction(2) ** [rate for start, rate in schedule.learning_rate if start <= n][-1]
@@ -249,8 +244,7 @@ class Oracle:
         weight_modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
         broadcast, g_of = [], {}
         for slot, layer, k, members in self.words_of_pass:
-            operand = Fraction(1) if k == 0 or not self.is_node else inputs[layer][k - 1]
-            g, outside = narrow(factor * change * operand, self.g_format, f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
+            g, outside = narrow(factor * change, self.g_format, f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
             count["broadcast"] += outside * len(members)
             if self.direct_update:
                 g, outside = narrow(g, f.weight, *weight_modes, self.random(slot, self.update_drops))
@@ -265,7 +259,7 @@ class Oracle:
         spec, f, schedule, n, count = self.spec, self.spec.formats, self.spec.schedule, self.n, self.count
         signs = {key: self.sign(key, n // schedule.perturbation_period) for key in self.index}
         run, first, second, change = self.passes(x, target, signs)
-        broadcast, g_of = self.broadcasts(change, first[3])
+        broadcast, g_of = self.broadcasts(change)
         updating = (n + 1) % schedule.update_period == 0
         weight_modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
 
@@ -279,7 +273,7 @@ class Oracle:
 
         correlated = {}
         for key in self.keys:
-            s = signs[key[:2]] if self.is_node else signs[key]
+            s = signs[key]
             slot = self.place[key][1]
             if self.direct_update:
                 change_of_theta = s * g_of[key]
@@ -302,8 +296,7 @@ class Oracle:
                     self.G[key] = Fraction(0)
             if updating:
                 old = self.theta[key]
-                margin = Fraction(0) if self.is_node else self.delta
-                self.theta[key] = within(old - change_of_theta, *ends(f.weight, margin), "weight")
+                self.theta[key] = within(old - change_of_theta, *ends(f.weight, self.delta), "weight")
                 count["writes"] += 1
                 count["changed"] += self.theta[key] != old
         self.n, self.u, self.loaded = n + 1, self.u + updating, False
@@ -311,7 +304,7 @@ class Oracle:
             self.keep_signatures(
                 [(number, (first, second)[number]) for number in run], (first[2], second[2], change), broadcast, signs, correlated
             )
-        kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
+        kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
         return {
             "signature": [Fraction(each) for each in self.signature],
             "preactivation": [done[0][key] for done in (first, second) for key in self.neurons],
@@ -319,7 +312,7 @@ class Oracle:
             "cost": [first[2], second[2]],
             "cost_change": [change],
             "broadcast": broadcast,
-            "sign": [Fraction(signs[key[:2] if self.is_node else key]) for key in self.keys],
+            "sign": [Fraction(signs[key]) for key in self.keys],
             "gradient": [correlated.get(key, Fraction(0)) for key in self.keys],
             "momentum": [self.m[key] for key in self.keys],
             "parameter": [self.theta[key] for key in self.keys],
@@ -339,7 +332,7 @@ class Oracle:
             return form.integer_bits + form.fraction_bits
 
         neurons = []
-        for number, (z, y, _, _) in run:
+        for number, (z, y, _) in run:
             for layer, o in self.neurons:
                 z_fraction = f.weight.fraction_bits + (f.activation if layer else f.input).fraction_bits
                 shown_z = (raw(z[layer, o], z_fraction), spec.accumulator_width)
@@ -359,7 +352,7 @@ class Oracle:
                 columns.insert(0, (self.g_format, correlated))
             form = f.weight if self.direct_update else self.g_format
             fields = [(raw(value, form.fraction_bits), width(form))]
-            fields += [(0 if key is None else signs[key[:2] if self.is_node else key], 2) for key in keys]
+            fields += [(0 if key is None else signs[key], 2) for key in keys]
             for form, column in columns:
                 fields += [(0 if key is None else raw(column[key], form.fraction_bits), width(form)) for key in keys]
             words.append(fields)

@@ -1,4 +1,4 @@
-"""The machine equals an oracle of exact fractions that knows only what the design file says."""
+"""Weight perturbation equals an oracle of exact fractions that knows only what the design file says; and what all machines do."""
 
 import random
 from dataclasses import replace
@@ -43,14 +43,15 @@ def check(spec: DesignSpec, rng: random.Random, steps: int) -> None:
 @given(st.integers(0, 2**32))
 def test_every_observable_equals_the_oracle(seed):
     rng = random.Random(seed)
-    check(random_design(rng, max_size=5), rng, 16)
+    check(random_design(rng, max_size=5, kinds=[Kind.WEIGHT]), rng, 16)
 
 
-@pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("lanes", [62, 63, 127, *(pytest.param(lanes, marks=pytest.mark.slow) for lanes in (126, 200, 253))])
-def test_wide_arrays_equal_the_oracle(kind, lanes):
+def test_wide_arrays_equal_the_oracle(lanes):
     rng = random.Random(lanes)
-    spec = random_design(rng, kinds=[kind], max_size=4, max_layers=2, codes=[LfsrCode], activations=[Activation.RELU, Activation.IDENTITY])
+    spec = random_design(
+        rng, kinds=[Kind.WEIGHT], max_size=4, max_layers=2, codes=[LfsrCode], activations=[Activation.RELU, Activation.IDENTITY]
+    )
     formats = replace(spec.formats, input=Fixed(False, 0, 8), activation=Fixed(True, 4, 6))
     spec = replace(spec, network=replace(spec.network, sizes=(2, lanes + 3, 2)), formats=formats)
     spec = replace(spec, hardware=replace(spec.hardware, lanes=lanes))
@@ -60,9 +61,9 @@ def test_wide_arrays_equal_the_oracle(kind, lanes):
 # What random designs seldom reach is constructed.
 
 
-@pytest.mark.parametrize("name", COUNTERS)
+@pytest.mark.parametrize("name", [name for name in COUNTERS if name != "saturated_error"])
 def test_every_counter_rises_as_the_oracle_says(name):
-    event, place = RARE_EVENTS[name], COUNTERS.index(name)
+    event, place = replace(RARE_EVENTS[name], kind=Kind.WEIGHT), COUNTERS.index(name)
     spec, sample = event.spec, event.sample
     state, oracle, counts = initial_state(spec, event.start), Oracle(spec, event.start.tolist(), spec.perturbation.seed), []
     for _ in range(event.steps):
@@ -75,7 +76,7 @@ def test_every_counter_rises_as_the_oracle_says(name):
 BASE = DesignSpec(
     "base",
     Network((2, 3, 2), Activation.RELU, Activation.IDENTITY),
-    Perturbation(Kind.NODE, amplitude_log2=-3),
+    Perturbation(Kind.WEIGHT, amplitude_log2=-3),
     Schedule(((0, -5), (7, -6)), 2, 3, 2),
     formats=Formats(Fixed(False, 0, 4), Fixed(True, 2, 8), Fixed(True, 3, 7), Fixed(True, 3, 4), Fixed(True, 2, 9), Fixed(True, 2, 12)),
     hardware=Hardware(2),
@@ -93,13 +94,13 @@ def with_sizes(*sizes: int, lanes: int = 2) -> DesignSpec:
 
 
 KINDS = {
-    f"{kind.value}-{code}-{difference.value}-{optimizer}": replace(
+    f"{code}-{difference.value}-{optimizer}": replace(
         BASE,
-        perturbation=Perturbation(kind, CODES[code](), -3),
+        perturbation=Perturbation(Kind.WEIGHT, CODES[code](), -3),
         schedule=replace(BASE.schedule, difference=difference),
         optimizer=OPTIMIZERS[optimizer](),
     )
-    for kind, code, difference, optimizer in product(Kind, CODES, Difference, OPTIMIZERS)
+    for code, difference, optimizer in product(CODES, Difference, OPTIMIZERS)
 }
 CASTS = {
     f"{name}-{rounding.value}-{overflow.value}": with_cast(name, Cast(rounding, overflow))

@@ -14,7 +14,8 @@ from python_ref.spec.network import Network
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, Trinomial, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Schedule
 from tests.support.designs import random_design
-from tests.support.oracle import Oracle, serial_bits
+from tests.support.oracle import serial_bits
+from tests.support.oracles import oracle_of, signs_of
 
 
 def design(sizes: tuple[int, ...], kind: Kind, code: object, lanes: int, seed: int = 1) -> DesignSpec:
@@ -48,10 +49,9 @@ def test_signs_equal_the_oracle_in_any_order(seed):
     rng = random.Random(seed)
     spec = random_design(rng, max_lanes=256 if rng.random() < 0.3 else 10)
     other = rng.randrange(1 << 63)
-    oracle, source = Oracle(spec, [0] * spec.network.n_parameters, other), SignSource(spec, other)
-    keys = oracle.neurons if spec.node else oracle.keys
+    oracle, source = oracle_of(spec, seed=other), SignSource(spec, other)
     for p in [0, 1, 2, *(rng.randrange(40) for _ in range(4))]:
-        assert source.signs(p).tolist() == [oracle.sign(key, p) for key in keys]
+        assert source.signs(p).tolist() == signs_of(oracle, p)
     np.testing.assert_array_equal(source.block(3, 5), [source.signs(p) for p in range(3, 8)])
 
 
@@ -59,9 +59,9 @@ def test_signs_equal_the_oracle_in_any_order(seed):
 @pytest.mark.parametrize("lanes", [62, 63, 126, 127, 252, 253])
 def test_wide_arrays_take_bits_from_several_generators(kind, lanes):
     spec = design((1, lanes + 2), kind, LfsrCode(), lanes)
-    oracle, source = Oracle(spec, [0] * spec.network.n_parameters, 3), SignSource(spec, 3)
+    oracle, source = oracle_of(spec, seed=3), SignSource(spec, 3)
     for p in (0, 1, 5):
-        assert source.signs(p).tolist() == [oracle.sign(key, p) for key in (oracle.neurons if spec.node else oracle.keys)]
+        assert source.signs(p).tolist() == signs_of(oracle, p)
 
 
 @settings(max_examples=60)
@@ -69,11 +69,19 @@ def test_wide_arrays_take_bits_from_several_generators(kind, lanes):
 def test_stochastic_words_equal_the_oracle(seed):
     rng = random.Random(seed)
     spec = random_design(rng)
-    oracle, source = Oracle(spec, [0] * spec.network.n_parameters, 5), StochasticSource(spec, 5)
+    oracle, source = oracle_of(spec, seed=5), StochasticSource(spec, 5)
     for update in (0, 1, rng.randrange(20), rng.randrange(20)):
+        words = source.words(update)
+        assert words.shape == (spec.rounding_words,)
         oracle.u = update
-        expected = [oracle.random(slot, spec.stochastic_bits) * 2**spec.stochastic_bits for slot, *_ in oracle.words_of_pass]
-        assert source.words(update).tolist() == expected
+        if spec.node:
+            places = [(layer, i) for layer, n_in in enumerate(spec.network.sizes[:-1]) for i in range(n_in + 1)]
+            for word, (layer, i) in zip(words.tolist(), places, strict=True):
+                for kind, dropped in oracle.dropped(layer).items():
+                    assert word % 2 ** max(0, dropped) == oracle.random(layer, i, kind) * 2 ** max(0, dropped)
+        else:
+            expected = [oracle.random(slot, spec.stochastic_bits) * 2**spec.stochastic_bits for slot, *_ in oracle.words_of_pass]
+            assert words[spec.layout.word_slot].tolist() == expected
 
 
 def test_seeds_and_streams_differ():
