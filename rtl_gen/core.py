@@ -20,12 +20,13 @@ from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import RoundingNoise, StateLoader, sign_source
+from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import EVENTS, event_layouts
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.signature import Signature
 from rtl_gen.slot import delayed, in_last_layer
 
-__all__ = ["Contract", "Core", "contract"]
+__all__ = ["Contract", "Core", "contract", "core_of"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,12 @@ class Contract:
 
 def contract(spec: DesignSpec) -> Contract:
     """Return the cycle contract of a design's core."""
-    return Core(spec).contract
+    return core_of(spec).contract
+
+
+def core_of(spec: DesignSpec) -> Core | NodeCore:
+    """Return the core of a design, whose class depends on the kind of perturbation."""
+    return NodeCore(spec) if spec.node else Core(spec)
 
 
 class Core(wiring.Component):

@@ -17,7 +17,7 @@ from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
 from rtl_gen.broadcast import Multiplier, factors
-from rtl_gen.core import Core, contract
+from rtl_gen.core import Core, contract, core_of
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
@@ -67,7 +67,7 @@ class CoreWithoutProbes(wiring.Component):
 def emit_verilog(spec: DesignSpec) -> str:
     """Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes. The same design always gives the
     same text."""
-    core = Core(spec)
+    core = core_of(spec)
     bare = cleaned(component_verilog(CoreWithoutProbes(core), spec.module))
     inner = cleaned(component_verilog(core, f"{spec.module}_core"))
     header = f"// {spec.name}: a core that trains itself by multiplexed gradient descent, written by mgd-hw.\n// Structure {spec.digest}.\n"

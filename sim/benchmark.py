@@ -236,7 +236,7 @@ def _simulated(spec: DesignSpec, verilog: Path, simulator: str, directory: Path)
 
     def run(steps: int) -> tuple[float, Outcome]:
         program = training_program(spec, start, inputs, targets, np.arange(steps) % SAMPLES, steps, read_back=False)
-        hardware = Core(spec) if simulator == "amaranth" else verilog
+        hardware = core_of(spec) if simulator == "amaranth" else verilog
         began = _processor_time()
         outcome = simulate(hardware, Ports.of(spec), program, lambda *_: None, directory, simulator=simulator, options=Options())
         return _processor_time() - began, outcome

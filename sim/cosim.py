@@ -19,13 +19,14 @@ from rtl_gen.toolchain.child import end
 from sim.compare import TraceDifference, compare
 from sim.error import CoreError, SimulationError
 from sim.events import EventDecoder
+from sim.node_events import NodeEventDecoder
 from sim.ports import Ports
 from sim.process import child_environment
 from sim.program import ReplayLink, read_results, training_program
 from sim.run import Outcome
 from sim.simulators import Options, simulate
 
-__all__ = ["CosimResult", "cosim", "record_hardware"]
+__all__ = ["CosimResult", "cosim", "event_decoder", "record_hardware"]
 
 _MAX_PENDING_WORDS = 1 << 21
 """Number of 32-bit words of events that are collected before they are unpacked."""
@@ -81,6 +82,11 @@ class CosimResult:
         return self.mismatches == 0 and self.failure is None
 
 
+def event_decoder(run: Run, ports: Ports) -> EventDecoder | NodeEventDecoder:
+    """Return the decoder of the events of a run's core."""
+    return NodeEventDecoder(run.spec, ports, run.parameters) if run.spec.node else EventDecoder(run.spec, ports)
+
+
 def record_hardware(
     run: Run,
     hardware: Path | Any,
@@ -99,7 +105,7 @@ def record_hardware(
     """
     spec = run.spec
     program = training_program(spec, run.parameters, run.inputs, run.targets, run.order, run.steps, seed=run.seed)
-    decoder = EventDecoder(spec, ports)
+    decoder = event_decoder(run, ports)
     step_words = spec.layout.words * ports.payload_words("word")
     last: dict[str, np.ndarray] = {}
     outcome, failure = Outcome(), None
@@ -140,7 +146,7 @@ def record_hardware(
     return outcome, failure
 
 
-def _check_end(run: Run, decoder: EventDecoder, outcome: Outcome, last: dict[str, np.ndarray]) -> str | None:
+def _check_end(run: Run, decoder: EventDecoder | NodeEventDecoder, outcome: Outcome, last: dict[str, np.ndarray]) -> str | None:
     """Describe what is wrong after a run that reached its end; None if nothing is."""
     if decoder.steps < run.steps:
         return f"The core showed {decoder.steps} complete steps of {run.steps}, and then {decoder.leftover() or 'nothing'}"

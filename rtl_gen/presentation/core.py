@@ -16,6 +16,7 @@ from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.perturbation import StateLoader
 from rtl_gen.presentation.array import NodeArray
+from rtl_gen.presentation.contract import Latencies, PresentationContract
 from rtl_gen.presentation.controller import PresentationController
 from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
@@ -51,6 +52,7 @@ class NodeCore(wiring.Component):
         # The lanes take a group's errors one cycle before its first product.
         error_cycles = self.errors.error_latency - (timing.weight - 1)
         self.sequencer = PassSequencer(spec, depth=depth, error_cycles=error_cycles)
+        self.contract = PresentationContract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._replay_wait))
         events = event_layouts(spec)
         super().__init__(
             {

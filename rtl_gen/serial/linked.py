@@ -52,7 +52,7 @@ class LinkedCore(wiring.Component):
         self.spec = spec
         self.divisor = divisor
         self.core_domain = core_domain
-        self.core = Core(spec)
+        self.core = core_of(spec)
         self.uart = Receiver(divisor)
         self.framing = Framing(spec, divisor)
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1)})

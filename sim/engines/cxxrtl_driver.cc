@@ -31,9 +31,9 @@ extern "C" cxxrtl_toplevel cxxrtl_design_create();
 
 namespace {
 
-enum Frame : uint32_t { RESPONSE = 5, PROGRESS = 6, DONE = 7, STUCK = 8 };
+enum Frame : uint32_t { RESPONSE = 16, PROGRESS = 17, DONE = 18, STUCK = 19 };  // lower ones are events
 enum Op : uint32_t { WRITE = 0, READ = 1, WAIT = 2 };
-const char *const EVENTS[5] = {"neuron", "cost", "step", "word", "learned"};
+const std::string STROBES = "probe_stb", PAYLOAD = "probe_";
 const size_t BLOCK_WORDS = 1 << 18;  // of one kind of event, before all are written out
 const uint64_t MAGIC = 0x6D67642D70726F67;
 
@@ -55,7 +55,8 @@ struct Port {
     }
 };
 
-std::map<std::string, Port> find_ports(cxxrtl_handle design, const char *path) {
+// The events are the ports whose names begin with PAYLOAD, in the order of the file, which is that of the bits of STROBES.
+std::map<std::string, Port> find_ports(cxxrtl_handle design, const char *path, std::vector<std::string> &events) {
     std::map<std::string, Port> ports;
     std::ifstream file(path);
     std::string direction, name;
@@ -69,6 +70,8 @@ std::map<std::string, Port> find_ports(cxxrtl_handle design, const char *path) {
         if (object->width != width)
             fail("the module's port " + name + " must have " + std::to_string(width) + " bits, not " + std::to_string(object->width));
         ports[name] = {object->next, object->curr, (width + 31) / 32};
+        if (name != STROBES && name.compare(0, PAYLOAD.size(), PAYLOAD) == 0)
+            events.push_back(name);
     }
     return ports;
 }
@@ -132,18 +135,20 @@ int main(int argc, char **argv) {
     dup2(2, 1);
     Program program(argv[1]);
     cxxrtl_handle design = cxxrtl_create(cxxrtl_design_create());
-    std::map<std::string, Port> ports = find_ports(design, argv[2]);
+    std::vector<std::string> names;
+    std::map<std::string, Port> ports = find_ports(design, argv[2], names);
     const uint64_t patience = std::strtoull(argv[3], nullptr, 10);
     Random random{std::strtoull(argv[4], nullptr, 10) * 0x9E3779B97F4A7C15u | 1, uint64_t(std::atof(argv[5]) * 4294967296.0)};
 
-    Port &clk = ports["clk"], &rst = ports["rst"], &busy = ports["busy"], &stb = ports["probe_stb"];
+    Port &clk = ports["clk"], &rst = ports["rst"], &busy = ports["busy"], &stb = ports[STROBES];
     Port &request = ports["request__payload"], &request_valid = ports["request__valid"], &request_ready = ports["request__ready"];
     Port &response = ports["response__payload"], &response_valid = ports["response__valid"], &response_ready = ports["response__ready"];
     Port &sample = ports["sample__payload"], &sample_valid = ports["sample__valid"], &sample_ready = ports["sample__ready"];
-    Port payload[5];
-    std::vector<uint32_t> events[5], responses;
-    for (int event = 0; event < 5; event++)
-        payload[event] = ports[std::string("probe_") + EVENTS[event]];
+    std::vector<Port> payload;
+    for (const std::string &name : names)
+        payload.push_back(ports[name]);
+    std::vector<std::vector<uint32_t>> events(payload.size());
+    std::vector<uint32_t> responses;
 
     uint64_t time = 0;
 #ifdef WAVES
@@ -203,7 +208,7 @@ int main(int argc, char **argv) {
     bool asked = false;                // a read waits for its response
     bool requesting = false, offering = false;
     auto flush = [&] {
-        for (uint32_t event = 0; event < 5; event++) {
+        for (size_t event = 0; event < events.size(); event++) {
             if (!events[event].empty())
                 output.frame(event, events[event].size() / payload[event].words, events[event].data(), events[event].size() * 4);
             events[event].clear();
@@ -232,10 +237,13 @@ int main(int argc, char **argv) {
         bool progress = false, requested = requesting && request_ready.is(), responded = taking && response_valid.is();
         if (uint32_t strobes = *stb.curr) {
             progress = true;
-            for (int event = 0; event < 5; event++)
-                if (strobes >> event & 1)
+            bool full = false;
+            for (size_t event = 0; event < events.size(); event++)
+                if (strobes >> event & 1) {
                     events[event].insert(events[event].end(), payload[event].curr, payload[event].curr + payload[event].words);
-            if (events[0].size() >= BLOCK_WORDS || events[3].size() >= BLOCK_WORDS)
+                    full |= events[event].size() >= BLOCK_WORDS;
+                }
+            if (full)
                 flush();
         }
         busy_cycles += busy.is();
