@@ -21,6 +21,7 @@ from rtl_gen.core import Core, contract, core_of
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
+from rtl_gen.presentation.arithmetic import sum_width
 from rtl_gen.probe import event_tables
 from rtl_gen.toolchain.verilog import component_verilog
 
@@ -36,7 +37,8 @@ def kept_modules(spec: DesignSpec, *, macs: bool = True) -> tuple[str, ...]:
     fanout = ("*.fanout*",) if fanout_latency(spec.hardware.lanes) else ()
     if not macs:
         return fanout
-    lanes = "*.mac" if spec.accumulator_width <= MultiplyAccumulate.WIDEST else "*.mac.product"
+    width = sum_width(spec) if spec.node else spec.accumulator_width
+    lanes = "*.mac" if width <= MultiplyAccumulate.WIDEST else "*.mac.product"
     return (lanes, *(["*.multiplier"] if max(factors(spec)) <= Multiplier.WIDEST else []), *fanout)
 
 

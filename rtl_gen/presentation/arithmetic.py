@@ -7,7 +7,7 @@ from amaranth.hdl import signed
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Rounding
 
-__all__ = ["adds_in_multiplier", "alignment", "dropped_bits", "operand_shape", "product_ends"]
+__all__ = ["adds_in_multiplier", "alignment", "dropped_bits", "operand_shape", "product_ends", "sum_width"]
 
 
 def alignment(spec: DesignSpec) -> list[int]:
@@ -54,3 +54,12 @@ def operand_shape(spec: DesignSpec):
         aligned = [-end << places if adds_in_multiplier(spec) else end << places for end in ends]
         low, high = min(low, ends[0], *aligned), max(high, ends[1], *aligned)
     return signed(1 + max(high.bit_length(), (~low).bit_length()))
+
+
+def sum_width(spec: DesignSpec) -> int:
+    """Width of a lane's sums in bits, which holds every pre-activation and what an applying pass computes."""
+    low, high = product_ends(spec)
+    if adds_in_multiplier(spec):
+        unit = 1 << dropped_bits(spec)
+        low, high = spec.formats.weight.min * unit - high, (spec.formats.weight.max + 1) * unit - low
+    return max(spec.accumulator_width, 1 + max((~low).bit_length(), high.bit_length()))

@@ -85,7 +85,7 @@ class NodeCore(wiring.Component):
             "neurons": NeuronStream(spec),
             "activation": ActivationUnit(spec, neuron_layout(spec)),
             "cost": CostUnit(spec),
-            "square": Multiplier.of(spec),
+            "multiplier": Multiplier.of(spec),
             "answer_check": AnswerCheck(spec),
             "errors": self.errors,
             "host": HostPort(spec),
@@ -135,7 +135,7 @@ class NodeCore(wiring.Component):
             neurons.sign.eq(signs.sign),
         ]
 
-    def _connect_neurons(self, m, *, controller, neurons, activation, operands, cost, square, answer_check, **_):
+    def _connect_neurons(self, m, *, controller, neurons, activation, operands, cost, multiplier, answer_check, **_):
         """Connect pre-activations to activations, and activations to the operands, the cost and the answer check."""
         spec, neuron, output = self.spec, activation.neuron_o, Signal()
         unperturbed = neuron.bank == UNPERTURBED
@@ -158,9 +158,9 @@ class NodeCore(wiring.Component):
             answer_check.last.eq(neuron.last),
             answer_check.y.eq(activation.y),
             answer_check.target.eq(operands.target),
-            square.a.eq(cost.error),
-            square.b.eq(cost.error),
-            cost.square.eq(square.o),
+            multiplier.a.eq(cost.error),
+            multiplier.b.eq(cost.error),
+            cost.square.eq(multiplier.o),
         ]
 
     def _connect_errors(self, m, *, controller, sequencer, signs, activation, array, cost, errors, host, **_):

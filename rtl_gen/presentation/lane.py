@@ -11,7 +11,7 @@ from python_ref.spec.number import Overflow, Rounding
 from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, round_value
 from rtl_gen.lane import CAST_CYCLES, Lane, stage_of
-from rtl_gen.presentation.arithmetic import adds_in_multiplier, dropped_bits, operand_shape, product_ends
+from rtl_gen.presentation.arithmetic import adds_in_multiplier, dropped_bits, operand_shape, sum_width
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
 from rtl_gen.slot import delayed
@@ -41,6 +41,7 @@ class MultiplyAdd(wiring.Component):
     """
 
     WIDEST = 32
+    """Widest sum, in bits, that one UP5K DSP block adds."""
 
     def __init__(self, a, b, width: int, *, pipelined: bool = False):
         self.pipelined = pipelined
@@ -152,11 +153,7 @@ class NodeLane(Lane):
         self.timing = LaneTiming(spec)
         self.fused = adds_in_multiplier(spec)
         weight, words = shape_of(spec.formats.weight), range(max(2, spec.layout.words))
-        low, high = product_ends(spec)
-        if self.fused:
-            unit = 1 << dropped_bits(spec)
-            low, high = spec.formats.weight.min * unit - high, (spec.formats.weight.max + 1) * unit - low
-        self.width = max(spec.accumulator_width, 1 + max((~low).bit_length(), high.bit_length()))
+        self.width = sum_width(spec)
         strobes = ("accumulates", "corrects", "applies", "loads", "error_en", "counted", "parameter_en", "host_mode")
         ports = {
             **{name: In(1) for name in strobes},
