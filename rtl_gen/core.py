@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
@@ -20,6 +20,7 @@ from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import RoundingNoise, StateLoader, sign_source
+from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import EVENTS, event_layouts
 from rtl_gen.sequencer import Sequencer
@@ -71,9 +72,41 @@ class Contract:
         """Cycles of a run whose steps have these numbers of passes, without the flushing pass."""
         return sum(self.step_cycles(count) for count in passes)
 
+    def first_steps(self, spec: DesignSpec, steps: int) -> int:
+        """Cycles of the first steps of a run of a design with this contract, without the flushing pass."""
+        one, two = spec.schedule.passes(steps)
+        return one * self.step_cycles(1) + two * self.step_cycles(2)
 
-def contract(spec: DesignSpec) -> Contract:
-    """Return the cycle contract of a design's core."""
+    def first_visits(self, spec: DesignSpec, steps: int) -> int:
+        """Number of visits of synapses and biases in the first steps of a run."""
+        one, two = spec.schedule.passes(steps)
+        return (one + 2 * two) * spec.network.n_parameters
+
+    def figures(self) -> dict[str, float]:
+        """Cycles of a step, by name."""
+        return {"one_pass": self.step_cycles(1), "two_passes": self.step_cycles(2)}
+
+    def table(self) -> dict[str, float]:
+        """The contract as plain data for the manifest."""
+        return {**asdict(self), "step_one_pass": self.step_cycles(1), "step_two_passes": self.step_cycles(2)}
+
+    def rows(self) -> list[tuple[str, float, str]]:
+        """Quantities of the contract for the user: name, cycles, and meaning."""
+        busy = f"{100 * self.busy_lanes:.1f} % of the lanes' cycles at a synapse"
+        return [
+            ("pass", self.pass_cycles, f"N = {self.slots} slots, D = {self.depth}; correlating and updating or not"),
+            ("wait", self.wait, "T, from a step's last slot to the next step's first"),
+            ("step of one pass", self.step_cycles(1), "no new baseline"),
+            ("step of two passes", self.step_cycles(2), busy),
+        ]
+
+    def summary(self) -> str:
+        """Cycles of a step in words."""
+        return f"{self.step_cycles(1):,} with one pass, {self.step_cycles(2):,} with two"
+
+
+def contract(spec: DesignSpec) -> Contract | PresentationContract:
+    """Return the cycle contract of a design's core, whose class depends on the kind of perturbation."""
     return core_of(spec).contract
 
 

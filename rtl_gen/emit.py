@@ -22,6 +22,7 @@ from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.presentation.arithmetic import sum_width
+from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import event_tables
 from rtl_gen.toolchain.verilog import component_verilog
 
@@ -53,7 +54,7 @@ class CoreWithoutProbes(wiring.Component):
         The ports of the core with these names.
     """
 
-    def __init__(self, core: Core):
+    def __init__(self, core: Core | NodeCore):
         self.spec = core.spec
         super().__init__({name: member for name, member in core.signature.members.items() if not name.startswith("probe_")})
 
@@ -149,11 +150,7 @@ def manifest(spec: DesignSpec) -> dict:
         "lanes": spec.hardware.lanes,
         "parameters": network.n_parameters,
         "memory_bits": memory_bits(spec),
-        "cycles": {
-            **asdict(timing),
-            "step_one_pass": timing.step_cycles(1),
-            "step_two_passes": timing.step_cycles(2),
-        },
+        "cycles": timing.table(),
     }
 
 

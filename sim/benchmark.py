@@ -230,9 +230,10 @@ def measure_simulators(missing: list[str]) -> Iterator[Rate]:
 
 def _simulated(spec: DesignSpec, verilog: Path, simulator: str, directory: Path) -> tuple[float, float, float]:
     """Steps and cycles per second without the set-up, and the seconds until the simulation is ready."""
-    from rtl_gen.core import Core
 
     inputs, targets, start = samples_of(spec)
+
+    from rtl_gen.core import core_of
 
     def run(steps: int) -> tuple[float, Outcome]:
         program = training_program(spec, start, inputs, targets, np.arange(steps) % SAMPLES, steps, read_back=False)

@@ -73,7 +73,8 @@ class NodeEventDecoder:
         self._neurons = 0
         self._fields = {event: {field.name: field for field in ports.events[event]} for event in ports.kinds}
         n, zero = spec.network.n_neurons, np.zeros(spec.network.n_parameters, dtype=np.int64)
-        self._pass0 = {name: np.zeros(n, dtype=np.int64) for name in ("preactivation", "activation")} | {"cost": np.zeros(1, dtype=np.int64)}
+        sizes = {"preactivation": n, "activation": n, "cost": 1}
+        self._pass0 = {name: np.zeros(size, dtype=np.int64) for name, size in sizes.items()}
         self._kept = {variable.name: zero for variable in spec.optimizer_state} | {"parameter": np.array(parameters, dtype=np.int64)}
         self._gradient = zero
         self._learned = dict.fromkeys((*COUNTERS, "signature"), 0)
@@ -167,10 +168,13 @@ class NodeEventDecoder:
     def _sorted_probes(self, passes: int) -> np.ndarray:
         """Neurons of the next probes (uint32, shape (passes·n, words)), in the order in which the probes begin."""
         n = self.spec.network.n_neurons
-        numbers = [np.ascontiguousarray(found.peek()[: found.count // n * n : n, -2:]).view(np.uint64)[:, 0] for found in self._banks[:_UNPERTURBED]]
+        probing = self._banks[:_UNPERTURBED]
+        first = [np.ascontiguousarray(found.peek()[: found.count // n * n : n, -2:]) for found in probing]
+        numbers = [each.view(np.uint64)[:, 0] for each in first]
         bank = np.repeat([0, 1], [len(each) for each in numbers])
         bank = bank[np.argsort(np.concatenate(numbers))][:passes]
-        taken = [found.take(int((bank == which).sum()) * n).reshape(-1, n, found.peek().shape[1]) for which, found in enumerate(self._banks[:2])]
+        words = probing[0].peek().shape[1]
+        taken = [found.take(int((bank == which).sum()) * n).reshape(-1, n, words) for which, found in enumerate(probing)]
         rows = np.empty((passes, *taken[0].shape[1:]), dtype=np.uint32)
         for which, each in enumerate(taken):
             rows[bank == which] = each

@@ -47,8 +47,11 @@ class SynthResult:
         Document that the capacity was taken from.
     memory_bits : int
         Number of bits in all memories, read-only tables included.
-    cycles_one_pass, cycles_two_passes : int
-        Clock cycles of a step with one and with two passes.
+    cycles : dict of str to float
+        Clock cycles by the core's contract: in weight perturbation of a step with one pass and with two passes (``one_pass``,
+        ``two_passes``), in node perturbation of the longest presentation and of its parts.
+    cycles_summary : str
+        The same in words.
     cycles_per_step : float
         Clock cycles of a step, averaged over the design's schedule.
     over : dict of str to int
@@ -65,8 +68,8 @@ class SynthResult:
     capacity: Resources
     limits_source: str
     memory_bits: int
-    cycles_one_pass: int
-    cycles_two_passes: int
+    cycles: dict[str, float]
+    cycles_summary: str
     cycles_per_step: float
     over: dict[str, int]
     predicted_lanes: int
@@ -110,8 +113,7 @@ class SynthResult:
             **self.total.to_json(),
             "memory_bits": self.memory_bits,
             "cycles_per_step": self.cycles_per_step,
-            "cycles_one_pass": self.cycles_one_pass,
-            "cycles_two_passes": self.cycles_two_passes,
+            **{f"cycles_{name}": value for name, value in self.cycles.items()},
             "fits": self.fits,
             "over": dict(self.over),
             "predicted_lanes": self.predicted_lanes,
@@ -183,8 +185,8 @@ def synthesise(
         capacity=part.capacity,
         limits_source=part.source,
         memory_bits=memory_bits,
-        cycles_one_pass=cycles.step_cycles(1),
-        cycles_two_passes=cycles.step_cycles(2),
+        cycles=cycles.figures(),
+        cycles_summary=cycles.summary(),
         cycles_per_step=cycles_per_step(spec),
         over=over(total, part),
         predicted_lanes=fitting_lanes(spec, part, total, components.get(KEPT, Resources())),
@@ -390,6 +392,5 @@ def cycles_per_step(spec: DesignSpec) -> float:
     """Clock cycles of a step, averaged over the design's schedule."""
     from rtl_gen.core import contract
 
-    cycles, steps = contract(spec), lcm(spec.schedule.sample_period, spec.schedule.update_period)
-    one, two = spec.schedule.passes(steps)
-    return float(Fraction(one * cycles.step_cycles(1) + two * cycles.step_cycles(2), steps))
+    steps = lcm(spec.schedule.sample_period, spec.schedule.update_period)
+    return contract(spec).first_steps(spec, steps) / steps

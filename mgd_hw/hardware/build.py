@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -288,13 +289,10 @@ def _tidy(folder: Path, seeds: int) -> None:
 
 def _visits_per_step(spec: DesignSpec) -> Fraction:
     """Return the number of synapses and biases that a step visits, averaged over the schedule."""
-    from boards.parts.synth import cycles_per_step
     from rtl_gen.core import contract
 
-    cycles = contract(spec)
-    one, two = cycles.step_cycles(1), cycles.step_cycles(2)
-    passes = 1 + Fraction(cycles_per_step(spec) - one) / (two - one)
-    return passes * spec.network.n_parameters
+    steps = lcm(spec.schedule.sample_period, spec.schedule.update_period)
+    return Fraction(contract(spec).first_visits(spec, steps), steps)
 
 
 def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path, seconds: float) -> Build:

@@ -18,7 +18,7 @@ from mgd_hw.design.derive import DSP_ACCUMULATOR
 from mgd_hw.design.description import Derived, Design
 from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
-from mgd_hw.hardware.timeline import Timeline, timeline_of
+from mgd_hw.hardware.timeline import Timeline, contract_rows, timeline_of
 from mgd_hw.hardware.top import megahertz, top_manifest
 from python_ref.spec.error import DesignError, Refusal, naming
 
@@ -50,8 +50,10 @@ class Generated(Result):
         Advice about the hardware of the design, one sentence each.
     manifest : dict
         Contents of manifest.json as plain data.
+    contract : tuple of (str, float, str)
+        Quantities of the core's cycle contract: name, cycles, and meaning.
     timeline : Timeline or None
-        Timeline of the clock cycles of one training step.
+        Timeline of the clock cycles of one training step, or in node perturbation of one presentation.
     data : Summary or None
         Summary of the samples that the design learns; None where they were not read.
     data_missing : str
@@ -65,6 +67,7 @@ class Generated(Result):
     derived: tuple[Derived, ...]
     advice: tuple[str, ...]
     manifest: dict[str, Any]
+    contract: tuple[tuple[str, float, str], ...] = ()
     timeline: Timeline | None = None
     data: Summary | None = None
     data_missing: str = ""
@@ -84,15 +87,9 @@ class Generated(Result):
                 table.add_row(style.escape(row.key), style.escape(row.value), style.escape(row.why))
             yield table
         yield from shown_or_missing(self.data, self.data_missing)
-        cycles = self.manifest["cycles"]
         table = style.table("cycles", "", "", numbers=False)
-        for name, value, meaning in (
-            ("pass", cycles["pass_cycles"], f"N = {cycles['slots']} slots, D = {cycles['depth']}; correlating and updating or not"),
-            ("wait", cycles["wait"], "T, from a step's last slot to the next step's first"),
-            ("step of one pass", cycles["step_one_pass"], "no new baseline"),
-            ("step of two passes", cycles["step_two_passes"], f"{100 * cycles['busy_lanes']:.1f} % of the lanes' cycles at a synapse"),
-        ):
-            table.add_row(name, f"{value:,}", meaning)
+        for name, value, meaning in self.contract:
+            table.add_row(name, f"{value:,.10g}", meaning)
         yield table
         for sentence in self.advice:
             yield f"Note: {style.escape(sentence)}"
@@ -153,10 +150,9 @@ def generate(
     with atomic_directory(directory) as folder:
         manifest = emit_files(design.spec, folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
-    timeline, (data, missing) = timeline_of(design.spec), summary_or_reason(design)
-    return Generated(
-        design.name, design.spec.digest, directory, files, design.derived, advice(design.spec), manifest, timeline, data, missing
-    )
+    spec, (data, missing) = design.spec, summary_or_reason(design)
+    described = design.derived, advice(spec), manifest, contract_rows(spec), timeline_of(spec)
+    return Generated(design.name, spec.digest, directory, files, *described, data, missing)
 
 
 def _for_board(design: Design, on: Board, clock: float | None, baud: int | None, out: Path | None, progress: Progress) -> Generated:
@@ -175,8 +171,9 @@ def _for_board(design: Design, on: Board, clock: float | None, baud: int | None,
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     clocked = Derived("--clock", f"{float(planned.clock.mhz):g} MHz", f"{planned.baud:,} baud are {planned.divisor} cycles per bit")
     derived = (*design.derived, clocked)
-    files, timeline = (*files, "manifest.json"), timeline_of(design.spec)
-    return Generated(design.name, design.spec.digest, directory, files, derived, advice(design.spec), described, timeline)
+    spec, files = design.spec, (*files, "manifest.json")
+    cycles, timeline = contract_rows(spec), timeline_of(spec)
+    return Generated(design.name, spec.digest, directory, files, derived, advice(spec), described, cycles, timeline)
 
 
 def emit_files(spec: DesignSpec, folder: Path) -> dict[str, Any]:

@@ -45,8 +45,11 @@ class Synthesised(Result):
         Number of bits in all memories.
     cycles_per_step : float
         Clock cycles of a training step, averaged over the schedule.
-    cycles_one_pass, cycles_two_passes : int
-        Clock cycles of a step with one and with two passes.
+    cycles : dict of str to float
+        Clock cycles by the core's contract: in weight perturbation of a step with one pass and with two passes (``one_pass``,
+        ``two_passes``), in node perturbation of the longest presentation and of its parts.
+    cycles_summary : str
+        The same in words.
     fits : bool
         Whether the part has enough resources of every kind.
     over : dict of str to int
@@ -74,8 +77,8 @@ class Synthesised(Result):
     bram: int
     memory_bits: int
     cycles_per_step: float
-    cycles_one_pass: int
-    cycles_two_passes: int
+    cycles: dict[str, float]
+    cycles_summary: str
     fits: bool
     over: dict[str, int]
     predicted_lanes: int
@@ -83,6 +86,12 @@ class Synthesised(Result):
     limits_source: str
     components: dict[str, dict[str, int]]
     seconds: float
+
+    def to_json(self) -> dict:
+        """Return the fields as plain data, with each kind of cycles as a field of its own."""
+        found = super().to_json()
+        del found["cycles_summary"]
+        return {**found, **{f"cycles_{name}": value for name, value in found.pop("cycles").items()}}
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Return the tables "result", which has one row, and "components", with one row per component."""
@@ -99,8 +108,7 @@ class Synthesised(Result):
         table.add_row("the part has", *(f"{self.limits[kind]:,}" if self.limits.get(kind) else "–" for kind in kinds))
         yield table
         yield (
-            f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step ({self.cycles_one_pass:,} with one pass, "
-            f"{self.cycles_two_passes:,} with two); {self.seconds:.1f} s"
+            f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step ({self.cycles_summary}); {self.seconds:.1f} s"
         )
         lanes = f"{self.predicted_lanes} {'lane' if self.predicted_lanes == 1 else 'lanes'}"
         if self.fits:

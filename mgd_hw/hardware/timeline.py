@@ -1,4 +1,4 @@
-"""Timeline of a training step: the clock cycles in which the core evaluates the network, learns, and computes the cost."""
+"""Timeline of a training step or presentation: the clock cycles in which the core evaluates the network, learns, and computes the cost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from rtl_gen.core import Contract
+    from rtl_gen.presentation.contract import PresentationContract
 
-__all__ = ["Span", "Timeline", "step_contract", "timeline_of"]
+__all__ = ["Span", "Timeline", "contract_rows", "step_contract", "timeline_of"]
 
 FORWARD, LEARN, COST = "network", "learning", "cost"
 """Activities: the lanes multiply and accumulate; the same lanes correlate and update; the outputs are read out, and C̃ is computed."""
@@ -42,7 +43,7 @@ class Span(Result):
 
 @dataclass(frozen=True)
 class Timeline(Result):
-    """Timeline of a step of two passes that does not have to wait for its sample.
+    """Timeline of a step of two passes, or in node perturbation of a presentation, that does not have to wait for its sample.
 
     Attributes
     ----------
@@ -53,11 +54,14 @@ class Timeline(Result):
     spans : tuple of Span
         Activities in the order of their first cycles. Those of "network" and "cost" do not overlap; in the gaps between them the core
         waits for the last activations of a layer.
+    title : str
+        What the timeline shows, as a phrase.
     """
 
     design: str
     cycles: int
     spans: tuple[Span, ...]
+    title: str = "One step of two passes"
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Return the table "spans", one row per span."""
@@ -68,22 +72,23 @@ class Timeline(Result):
         rows = {FORWARD: (2, figures.BLUE, ""), LEARN: (1, figures.ORANGE, "////"), COST: (0, figures.GREEN, "....")}
         with figures.style():
             figure = figures.empty_figure(figures.COLUMN, 2.5)
-            axes = figures.plain_axes(figure, xlabel="cycle", title=f"One step of two passes: {self.cycles:,} cycles")
+            axes = figures.plain_axes(figure, xlabel="cycle", title=f"{self.title}: {self.cycles:,} cycles")
             for span in self.spans:
                 row, colour, hatch = rows[span.what]
                 axes.broken_barh([(span.first, span.cycles)], (row - 0.38, 0.76), facecolor=colour, hatch=hatch, edgecolor="white")
-            axes.set_yticks([2, 1, 0], ["network", "learning\nof step n − 1", "cost"])
+            axes.set_yticks([2, 1, 0], ["network", "learning", "cost"])
             axes.set_xlim(0, self.cycles)
             half = max((span.first for span in self.spans if span.what == FORWARD and span.name.endswith("layer 1")), default=0)
-            axes.axvline(half, color="black", linewidth=0.8, linestyle=":")
+            if half:
+                axes.axvline(half, color="black", linewidth=0.8, linestyle=":")
         return figure
 
 
-_contracts: dict[str, Contract] = {}
+_contracts: dict[str, Contract | PresentationContract] = {}
 """Cycle contracts by the digest of the design's structure."""
 
 
-def step_contract(spec: DesignSpec) -> Contract:
+def step_contract(spec: DesignSpec) -> Contract | PresentationContract:
     """Return the cycle contract of a design's core, which is computed once for each structure."""
     if spec.digest not in _contracts:
         from rtl_gen.core import contract
@@ -92,9 +97,39 @@ def step_contract(spec: DesignSpec) -> Contract:
     return _contracts[spec.digest]
 
 
+def contract_rows(spec: DesignSpec) -> tuple[tuple[str, float, str], ...]:
+    """Return the quantities of a design's cycle contract: name, cycles, and meaning."""
+    return tuple(step_contract(spec).rows())
+
+
 def timeline_of(spec: DesignSpec) -> Timeline:
-    """Return the timeline of a design's step of two passes, computed from its cycle contract layer by layer."""
-    contract, spans, cycle = step_contract(spec), [], 0
+    """Return the timeline of a step of two passes, or in node perturbation of the longest presentation, from its cycle contract."""
+    return _of_presentation(spec) if spec.node else _of_step(spec)
+
+
+def _of_presentation(spec: DesignSpec) -> Timeline:
+    """Return the timeline of the longest presentation of node perturbation, computed from its contract layer by layer."""
+    contract: Any = step_contract(spec)
+    spans, cycle, steps = [], 0, spec.longest_presentation
+    for layer, placed in enumerate(spec.layout.layers, 1):
+        slots = placed.groups * placed.group_slots
+        spans.append(Span(FORWARD, f"unperturbed pass, layer {layer}", cycle, slots))
+        last = placed is spec.layout.layers[-1]
+        cycle += slots + (0 if last else max(0, contract.depth - (placed.groups - 1) * spec.hardware.lanes))
+    total, applying = contract.presentation_cycles(steps), contract.apply_cycles
+    probes = steps * (spec.passes - 1)
+    ends = round(total - applying - contract.wait)
+    spans.append(Span(FORWARD, "one probe" if probes == 1 else f"{probes:,} probes", cycle, ends - cycle))
+    spans.append(Span(COST, "last cost, C̃, errors of the neurons", ends, total - applying - ends))
+    spans.append(Span(LEARN, "apply: errors times inputs", total - applying, applying))
+    title = f"One presentation of {steps:,} {'step' if steps == 1 else 'steps'}"
+    return Timeline(spec.name, total, tuple(spans), title)
+
+
+def _of_step(spec: DesignSpec) -> Timeline:
+    """Return the timeline of a step of weight perturbation with two passes, computed from its contract layer by layer."""
+    contract: Any = step_contract(spec)
+    spans, cycle = [], 0
     titles = ("+ pass", "− pass") if spec.two_sided else ("baseline", "+ pass")
     for number, title in enumerate(titles):
         if not number:

@@ -157,8 +157,7 @@ class Costs(Result):
 
 def cycles_of_mgd(spec: DesignSpec, steps: int) -> int:
     """Return the clock cycles that the core of a design takes for its first ``steps`` steps, by its contract, without the flushing pass."""
-    contract, (one, two) = step_contract(spec), spec.schedule.passes(steps)
-    return one * contract.step_cycles(1) + two * contract.step_cycles(2)
+    return step_contract(spec).first_steps(spec, steps)
 
 
 def cycles_of_backprop(spec: DesignSpec, samples: int) -> int:

@@ -119,4 +119,5 @@ def _fast(chapter: Chapter, question: str) -> Answer:
             f"{whole(costs.steps / costs.hardware_seconds)} through its link"
         )
         return Answer(question, "Not built", figure, section="costs")
-    return Answer(question, "Not built", f"{whole(chapter.cycles['step_two_passes'])} cycles for a step of two passes", section="step")
+    name, cycles, _ = chapter.generated.contract[-1]
+    return Answer(question, "Not built", f"{whole(cycles)} cycles for a {name}", section="step")

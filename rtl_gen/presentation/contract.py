@@ -5,10 +5,14 @@ It follows the controller from event to event, so that it is exact for small net
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from math import lcm
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.schedule import Schedule
 from rtl_gen.activation import ActivationUnit
 from rtl_gen.cost import CostUnit
 from rtl_gen.presentation.array import NodeArray
@@ -53,7 +57,7 @@ class Latencies:
         return cls(array.latency, replay_wait, CostUnit.latency(spec), first - 1 + errors.change_latency, array.learned_latency)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PresentationContract:
     """Clock cycles of a core of node perturbation; simulation asserts them.
 
@@ -94,50 +98,89 @@ class PresentationContract:
     @cached_property
     def probe_cycles(self) -> float:
         """Cycles from one probe to the next in a long presentation, on average."""
-        return (self.probes_cycles(4 * _STEADY) - self.probes_cycles(2 * _STEADY)) / (2 * _STEADY)
+        return (_presentation_cycles(self, 4 * _STEADY) - _presentation_cycles(self, 2 * _STEADY)) / (2 * _STEADY)
 
     @property
     def wait(self) -> float:
         """Cycles T of a long presentation beyond its passes: the last cost, its errors, and the latencies of the pipeline."""
         probes = 4 * _STEADY
-        return self.probes_cycles(probes) - self.unperturbed_cycles - probes * self.probe_cycles - self.apply_cycles
+        return _presentation_cycles(self, probes) - self.unperturbed_cycles - probes * self.probe_cycles - self.apply_cycles
 
     @property
     def busy_lanes(self) -> float:
         """Share of the lanes' cycles in a presentation in which a lane processes an existing synapse."""
-        spec = self.spec
-        steps = spec.longest_presentation
-        behind = spec.network.n_parameters - spec.network.layers[0].n_parameters
-        visits = 2 * spec.network.n_parameters + steps * (spec.passes - 1) * behind
-        return visits / (spec.hardware.lanes * self.presentation_cycles(steps))
+        steps = self.spec.longest_presentation
+        return self._visits(steps) / (self.spec.hardware.lanes * self.presentation_cycles(steps))
+
+    def _visits(self, steps: int) -> int:
+        """Number of visits of synapses and biases in a presentation: two of each, and one per probe of those behind the first layer."""
+        network = self.spec.network
+        behind = network.n_parameters - network.layers[0].n_parameters
+        return 2 * network.n_parameters + steps * (self.spec.passes - 1) * behind
 
     def presentation_cycles(self, steps: int) -> int:
         """Cycles of a presentation of ``steps`` steps that ends, and does not wait for its sample."""
-        return self.probes_cycles(steps * (self.spec.passes - 1))
+        return _presentation_cycles(self, steps * (self.spec.passes - 1))
 
-    def run_cycles(self, steps: int) -> int:
-        """Cycles of the first ``steps`` steps of a run, without the open presentation's unused rest, if there is one."""
-        schedule = self.spec.schedule
-        found, first = 0, 0
-        lengths: dict[int, int] = {}
-        period = schedule.sample_period * schedule.update_period
-        whole, rest = divmod(steps, period) if period <= steps else (0, steps)
-        for limit, times in ((period, whole), (rest, 1)):
-            if not times or not limit:
-                continue
-            lengths.clear()
-            first = 0
-            while first < limit:
-                last = schedule.next_beginning(first)
-                length = min(last, limit) - first
-                lengths[length] = lengths.get(length, 0) + times
-                first += length
-            found += sum(count * self.presentation_cycles(length) for length, count in lengths.items())
+    def first_steps(self, spec: DesignSpec, steps: int) -> int:
+        """Cycles of the first steps of a run of a design with this contract; an open presentation at their end counts in full."""
+        return sum(count * self.presentation_cycles(length) for length, count in self._presentations(spec.schedule, steps).items())
+
+    def first_visits(self, spec: DesignSpec, steps: int) -> int:
+        """Number of visits of synapses and biases in the first steps of a run."""
+        return sum(count * self._visits(length) for length, count in self._presentations(spec.schedule, steps).items())
+
+    @staticmethod
+    def _presentations(schedule: Schedule, steps: int) -> Counter[int]:
+        """Numbers of presentations in the first steps of a run, by their lengths in steps."""
+        cycle = lcm(schedule.sample_period, schedule.update_period)
+        found: Counter[int] = Counter()
+        for limit, times in ((cycle, steps // cycle), (steps % cycle, 1)):
+            edges = sorted({*range(0, limit, schedule.sample_period), *range(0, limit, schedule.update_period), limit}) if times else []
+            for first, last in pairwise(edges):
+                found[last - first] += times
         return found
 
-    def probes_cycles(self, probes: int) -> int:
-        """Cycles from the start of an unperturbed pass to the start of the next one, with ``probes`` probes, in one sample's presentation."""
-        return _Walk(self, probes).cycles()
+    def figures(self) -> dict[str, float]:
+        """Cycles of the longest presentation and of its parts, by name."""
+        steps = self.spec.longest_presentation
+        parts = {"unperturbed": self.unperturbed_cycles, "probe": self.probe_cycles, "apply": self.apply_cycles}
+        return {"presentation": self.presentation_cycles(steps), **parts}
+
+    def table(self) -> dict[str, float]:
+        """The contract as plain data for the manifest."""
+        return {
+            "slots": self.slots,
+            "depth": self.depth,
+            **{f"{name}_cycles": value for name, value in self.figures().items()},
+            "wait": self.wait,
+            "steps": self.spec.longest_presentation,
+            "busy_lanes": self.busy_lanes,
+        }
+
+    def rows(self) -> list[tuple[str, float, str]]:
+        """Quantities of the contract for the user: name, cycles, and meaning."""
+        steps = self.spec.longest_presentation
+        probes = f"{steps * (self.spec.passes - 1):,} probes" if steps * (self.spec.passes - 1) > 1 else "one probe"
+        busy = f"{probes}; {100 * self.busy_lanes:.1f} % of the lanes' cycles at a synapse"
+        return [
+            ("unperturbed pass", self.unperturbed_cycles, f"N = {self.slots} slots, D = {self.depth}"),
+            ("probe", self.probe_cycles, "from one probe to the next, on average in a long presentation"),
+            ("applying pass", self.apply_cycles, "errors times inputs, and the update"),
+            ("wait", self.wait, "T, for the last cost and its errors"),
+            ("presentation", self.presentation_cycles(steps), busy),
+        ]
+
+    def summary(self) -> str:
+        """Cycles of the longest presentation in words."""
+        steps = self.spec.longest_presentation
+        return f"{self.presentation_cycles(steps):,} per presentation of {steps:,} {'step' if steps == 1 else 'steps'}"
+
+
+@lru_cache(maxsize=256)
+def _presentation_cycles(contract: PresentationContract, probes: int) -> int:
+    """Cycles from the start of an unperturbed pass to the start of the next one, with ``probes`` probes."""
+    return _Walk(contract, probes).cycles()
 
 
 class _Walk:
@@ -150,7 +193,7 @@ class _Walk:
         self.leaving: set[int] = set()
 
     def _leaves(self, start: int, layer: int) -> tuple[int, int]:
-        """Note in which cycles the neurons of a pass leave the lanes; return the cycles of the first layer's last one, and of the last one."""
+        """Note in which cycles the neurons of a pass leave the lanes; return those of the first layer's last one, and of the last one."""
         sequencer, lat = self.contract.sequencer, self.contract.latencies
         slot = start + 1 + PassSequencer.latency
         first_layer = 0
@@ -175,7 +218,8 @@ class _Walk:
         count = spec.network.layers[0].n_out
         kept, _ = self._leaves(0, 0)
         ready = kept + 3  # found, kept, and the state in which the first probe is prepared
-        free, settled, prepared_before = sequencer.unperturbed_cycles, [], None
+        free, prepared_before = sequencer.unperturbed_cycles, None
+        settled: list[int] = []
         changes: list[int] = []
         random = bool(spec.sign_generators)
         pairs = spec.passes - 1

@@ -1,4 +1,4 @@
-"""The controller of presentations: it takes samples, starts the passes of the lanes and the replays of the probes, and keeps the periods."""
+"""The controller of presentations: it takes samples, starts the passes of the lanes and the replays of probes, and keeps the periods."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class NodeCore(wiring.Component):
 
     @property
     def _replay_wait(self) -> int:
-        """Cycles by which a probe's pass of the lanes waits after the replay, so that its first operands are written before they are read."""
+        """Cycles by which a probe's pass of the lanes waits after the replay, so that its operands are written before they are read."""
         written = NeuronStream.replay_latency + ActivationUnit.latency + 1
         return max(0, written - self.spec.network.layers[0].n_out)
 

@@ -124,7 +124,7 @@ class ErrorUnit(wiring.Component):
         return m
 
     def _sweep(self, m):
-        """Count through the neurons: the neuron whose turn it is, its new sum, whether its group ends, and whether that is the first one."""
+        """Count through the neurons: the one whose turn it is, its new sum, whether its group ends, and whether that is the first one."""
         spec = self.spec
         placed, lanes = spec.layout.layers, spec.hardware.lanes
         ends = [sum(p.layer.n_out for p in placed[: n + 1]) for n in range(len(placed))]

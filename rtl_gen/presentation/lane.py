@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -150,7 +152,7 @@ class NodeLane(Lane):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        self.timing = LaneTiming(spec)
+        self.timing: Any = LaneTiming(spec)
         self.fused = adds_in_multiplier(spec)
         weight, words = shape_of(spec.formats.weight), range(max(2, spec.layout.words))
         self.width = sum_width(spec)

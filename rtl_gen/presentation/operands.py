@@ -23,8 +23,8 @@ BANKS = 3
 class Operands(wiring.Component):
     """The memories of inputs, activations and targets, with the reads of operands from them.
 
-    A bias multiplies the constant 1. In an applying pass, operands are aligned to one binary point, and negative where the multiplier's adder
-    subtracts their products from the parameters. Where there is no operand, ``x`` is 0.
+    A bias multiplies the constant 1. In an applying pass, operands are aligned to one binary point, and negative where the multiplier's
+    adder subtracts their products from the parameters. Where there is no operand, ``x`` is 0.
 
     Parameters
     ----------
@@ -158,4 +158,3 @@ def _multiple(size: int, number, count: int):
     if count == 2:
         return Mux(number[0], Const(values[1], width), Const(0, width))
     return Array([Const(value, width) for value in values])[number]
-

@@ -20,7 +20,7 @@ def _after(register, word):
 
 
 class ForwardSignature(wiring.Component):
-    """Signature with one word per pass, in the order of their costs, and one word per step, as :mod:`python_ref.fixed.signature` defines it.
+    """Signature with one word per pass, in the order of their costs, and one word per step (:mod:`python_ref.fixed.signature`).
 
     The word of a pass is the XOR of the register over its neurons, which begins with all ones in each pass, and of its cost event.
 
@@ -109,9 +109,7 @@ class LearnedSignature(wiring.Component):
         m = Module()
         in_parts = self.latency > 2
         word = delayed(m, folded(m, self.word, "word", in_parts=in_parts), 1, "word_folded")
-        stb, last = (
-            delayed(m, getattr(self, name), self.latency - 1, name, reset_less=False) for name in ("word_stb", "word_last")
-        )
+        stb, last = (delayed(m, getattr(self, name), self.latency - 1, name, reset_less=False) for name in ("word_stb", "word_last"))
         errors = Signal(32, init=-1)
         error, error_stb = delayed(m, folded(m, self.error, "error"), 1, "error_folded"), delayed(m, self.error_stb, 1, "error_stb")
         state, begin = Signal(32, init=-1, reset_less=True), Signal(init=1)

@@ -9,7 +9,7 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.core import Core
+from rtl_gen.core import core_of
 from rtl_gen.emit import cleaned
 from rtl_gen.serial.framing import Framing
 from rtl_gen.serial.uart import Receiver
@@ -40,7 +40,7 @@ class LinkedCore(wiring.Component):
 
     Attributes
     ----------
-    core : Core
+    core : Core or NodeCore
         The core, which a frame RESET resets.
     uart : Receiver
         Receiver of bytes from the line; the transmitter is part of ``framing``.
