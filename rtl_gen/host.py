@@ -36,7 +36,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
         Counter("cycles", at["cycles"], wide=True),
     ]
     # Saturations of activations, cost changes and errors count once; those of all other casts count per lane, also where lanes share the
-    # cast. In node perturbation, those of activations are added pass by pass.
+    # cast.
     once = {"activation": False, "cost_change": True, "error": False}
     every_state = {memory.name.lower() for memory in Memory} - {"parameter", "gradient"}
     absent = every_state - {variable.name for variable in spec.optimizer_state} | ({"gradient"} if spec.direct_update else set())
@@ -44,8 +44,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     for kind in SATURATION_KINDS:
         name = f"saturated_{kind}"
         if kind not in absent:
-            most = spec.network.n_neurons if spec.node and kind == "activation" else 1 if kind in once else lanes
-            counters.append(Counter(name, at[name], most=most, rare=once.get(kind, False)))
+            counters.append(Counter(name, at[name], most=1 if kind in once else lanes, rare=once.get(kind, False)))
     cost, change = spec.cost_format.width, spec.cost_change_format.width
     captures = [
         Capture("cost0", at["cost"], cost),

@@ -22,7 +22,7 @@ from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
 from rtl_gen.presentation.neurons import NeuronStream
 from rtl_gen.presentation.noise import InputNoise
-from rtl_gen.presentation.operands import BANKS, Operands
+from rtl_gen.presentation.operands import Operands
 from rtl_gen.presentation.sequencer import PassSequencer
 from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
 from rtl_gen.presentation.signs import sign_source
@@ -256,8 +256,8 @@ class NodeCore(wiring.Component):
         spec, neuron = self.spec, activation.neuron_o
         neuron_shown = neuron.valid & controller.training & ((neuron.bank != UNPERTURBED) | controller.shown)
         cost_shown = cost.cost_stb & controller.training & ((self._cost_bank != UNPERTURBED) | controller.shown)
-        self._count_saturations(m, neuron_shown, cost_shown, neuron, activation, registers)
         m.d.comb += [
+            registers.i_saturated_activation.eq(neuron_shown & activation.outside),
             registers.i_saturated_cost_change.eq(self._change_stb & cost.outside),
             registers.i_saturated_error.eq(errors.saturated),
             registers.i_updates.eq(array.learned_stb & controller.update),
@@ -268,6 +268,7 @@ class NodeCore(wiring.Component):
             self.probe_neuron.preactivation.eq(activation.z_o),
             self.probe_neuron.activation.eq(activation.y),
             self.probe_neuron.bank.eq(neuron.bank),
+            self.probe_neuron.outside.eq(activation.outside),
             self.probe_cost["pass"].eq(number),
             self.probe_cost.cost.eq(cost.total),
             self.probe_step.cost_change.eq(cost.cost_change),
@@ -294,22 +295,13 @@ class NodeCore(wiring.Component):
                 if name in built:
                     m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
 
-    def _count_saturations(self, m, neuron_shown, cost_shown, neuron, activation, registers):
-        """Count activations out of range by pass, and add the count of a pass when its cost is known, since passes overlap."""
-        counts = [Signal(range(self.spec.network.n_neurons + 1), name=f"saturated{bank}") for bank in range(BANKS)]
-        for bank, count in enumerate(counts):
-            with m.If(neuron_shown & activation.outside & (neuron.bank == bank)):
-                m.d.sync += count.eq(count + 1)
-            with m.If(cost_shown & (self._cost_bank == bank)):
-                m.d.comb += registers.i_saturated_activation.eq(count)
-                m.d.sync += count.eq(0)
-
     def _signatures(self, m, neuron_shown, cost_shown, array, cost, errors, host, registers) -> tuple[int, int]:
         """Connect the signatures; return the cycles from a step's change and from the end of an applying pass to their events."""
         in_parts = fanout_latency(self.spec.hardware.lanes) > 0
-        if not self.spec.hardware.signature:
+        spec = self.spec
+        if not spec.hardware.signature:
             return 2, 1
-        neuron = Value.cast(self.probe_neuron)[: -len(self.probe_neuron.bank)]
+        neuron = Value.cast(self.probe_neuron)[: event_layouts(spec)["neuron"]["bank"].offset]
         widths = (len(neuron), len(Value.cast(self.probe_cost)), len(cost.cost_change))
         m.submodules.forward_signature = forward = ForwardSignature(*widths, in_parts=in_parts)
         learned = LearnedSignature(len(Value.cast(self.probe_word)), len(errors.scaler.o), in_parts=in_parts)
