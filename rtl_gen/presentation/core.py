@@ -170,11 +170,10 @@ class NodeCore(wiring.Component):
         neuron = activation.neuron_o
         self._cost_bank = delayed(m, neuron.bank, latency, "cost_bank")
         self._cost_minus = delayed(m, neuron.minus, latency, "cost_minus")
-        of_probe = cost.cost_stb & (self._cost_bank != UNPERTURBED)
         self._change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
         m.d.comb += [
             controller.cost_stb.eq(cost.cost_stb),
-            controller.settled_stb.eq(delayed(m, of_probe, to_change, "settled_stb", reset_less=False)),
+            controller.settled_stb.eq(delayed(m, cost.cost_stb & controller.training, to_change, "settled_stb", reset_less=False)),
             controller.change_stb.eq(self._change_stb),
             controller.errors_busy.eq(errors.busy),
             controller.errors_ready.eq(errors.ready),
