@@ -77,6 +77,8 @@ class PresentationController(wiring.Component):
         An applying pass is in progress, and an update is due in it.
     check_answer, training, shown : Out(1)
         The unperturbed pass's sample is new, so its answer is checked; it belongs to a training run; it is not a repeated one.
+    open : Out(1)
+        A presentation is open: its errors are being summed, or it was interrupted by the end of a run.
     busy, starved : Out(1)
         A run is in progress; it waits for a sample.
     """
@@ -89,7 +91,7 @@ class PresentationController(wiring.Component):
         answers = ("available", "started", "kept", "replay_done", "signs_ready", "cost_stb", "settled_stb", "change_stb")
         errors = ("errors_busy", "errors_ready", "learned_stb")
         orders = ("take", "request", "probe", "apply", "minus", "replay", "advance", "fresh", "first", "final", "applying", "update")
-        flags = ("check_answer", "training", "shown", "busy", "starved")
+        flags = ("check_answer", "training", "shown", "open", "busy", "starved")
         super().__init__(
             {
                 **{name: In(1) for name in (*commands, *answers, *errors)},
@@ -164,6 +166,7 @@ class PresentationController(wiring.Component):
             stopping.eq(~run.idle & (commands["stop"] | stopping)),
             needs_all.eq(commands["loaded"] | commands["restart"] | (measured & inferring) | (needs_all & ~prepared)),
             in_flight.eq(in_flight + (prepared | measuring) - self.settled_stb),
+            self.open.eq(Mux(self.change_stb, ~self.final, self.open & ~needs_all)),
             errors_ready.eq(self.errors_ready | (errors_ready & ~applies)),
             self.take.eq(taking & sample_due),
             self.replay.eq(prepared),

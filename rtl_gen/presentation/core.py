@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import stream_widths
+from python_ref.spec.registers import ERROR_SUMS, stream_widths
 from rtl_gen.activation import ActivationUnit
 from rtl_gen.broadcast import Multiplier
 from rtl_gen.cost import AnswerCheck, CostUnit
@@ -210,7 +210,7 @@ class NodeCore(wiring.Component):
         m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
         m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
 
-    def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, registers, **_):
+    def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, errors, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""
         wiring.connect(m, wiring.flipped(self.request), host.request)
         wiring.connect(m, wiring.flipped(self.response), host.response)
@@ -228,7 +228,10 @@ class NodeCore(wiring.Component):
             array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
             array.host_data.eq(host.data),
             array.host_write.eq(host.write_en),
-            host.read_data.eq(array.host_read_data),
+            errors.host_mode.eq(array.host_mode),
+            errors.host_address.eq(host.address),
+            errors.open.eq(controller.open),
+            host.read_data.eq(Mux(host.memory == ERROR_SUMS, errors.host_data, array.host_read_data)),
             host.busy.eq(controller.busy),
             host.status.eq(Cat(controller.busy, controller.starved)),
             registers.en.eq(host.file_en),
