@@ -22,7 +22,7 @@ from rtl_gen.operands import Operands
 from rtl_gen.perturbation import RoundingNoise, StateLoader, sign_source
 from rtl_gen.probe import EVENTS, event_layouts
 from rtl_gen.sequencer import Sequencer
-from rtl_gen.signature import Signature
+from rtl_gen.signature import ForwardSignature, Signature
 from rtl_gen.slot import delayed, in_last_layer
 
 __all__ = ["Contract", "Core", "contract"]
@@ -352,13 +352,11 @@ class Core(wiring.Component):
         training = controller.training
         to_change = CostUnit.latency(self.spec) - CostUnit.cost_latency(self.spec)
         change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
-        costs, pipelined = Cat(cost.cost0, cost.cost1, cost.cost_change), fanout_latency(self.spec.hardware.lanes) > 0
-        signatures = {
-            "forward_signature": Signature((len(Value.cast(self.probe_neuron)), len(costs)), in_parts=pipelined),
-            "learned_signature": Signature((len(Value.cast(self.probe_word)),), in_parts=pipelined),
-        }
+        pipelined = fanout_latency(self.spec.hardware.lanes) > 0
+        widths = [len(Value.cast(each)) for each in (self.probe_neuron, self.probe_cost, cost.cost_change)]
+        forward, learned = ForwardSignature(*widths, in_parts=pipelined), Signature(len(Value.cast(self.probe_word)), in_parts=pipelined)
         # The event "step" comes when the signature is ready, which takes as long as the counts; "learned", when the update is counted.
-        step_stb = delayed(m, change_stb & training, signatures["forward_signature"].latency, "step_stb", reset_less=False)
+        step_stb = delayed(m, change_stb & training, forward.latency, "step_stb", reset_less=False)
         learned_stb = delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)
         m.d.comb += [
             registers.i_saturated_cost_change.eq(change_stb & cost.outside),
@@ -389,17 +387,22 @@ class Core(wiring.Component):
                     m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
         if not self.spec.hardware.signature:
             return
-        forward = [(strobes["neuron"], self.probe_neuron), (change_stb & training, costs)]
-        for name, events, shown in (
-            ("forward_signature", forward, self.probe_step),
-            ("learned_signature", [(strobes["word"], self.probe_word)], self.probe_learned),
-        ):
-            payloads = [Value.cast(payload) for _, payload in events]
-            m.submodules[name] = signature = signatures[name]
+        m.d.comb += [
+            forward.neuron_stb.eq(strobes["neuron"]),
+            forward.neuron.eq(self.probe_neuron),
+            forward.neuron_second.eq(neuron.second),
+            forward.cost_stb.eq(strobes["cost"]),
+            forward.cost.eq(self.probe_cost),
+            forward.cost_second.eq(cost.cost_second),
+            forward.change_stb.eq(change_stb & training),
+            forward.change.eq(cost.cost_change),
+            learned.stb.eq(strobes["word"]),
+            learned.payload.eq(self.probe_word),
+        ]
+        for name, signature, shown in (("forward", forward, self.probe_step), ("learned", learned, self.probe_learned)):
+            m.submodules[f"{name}_signature"] = signature
             m.d.comb += [
-                signature.stb.eq(Cat(stb for stb, _ in events)),
                 signature.clear.eq(host.clear),
-                getattr(registers, f"i_{name}").eq(signature.o),
+                getattr(registers, f"i_{name}_signature").eq(signature.o),
                 shown.signature.eq(signature.o),
             ]
-            m.d.comb += [getattr(signature, f"payload{i}").eq(payload) for i, payload in enumerate(payloads)]

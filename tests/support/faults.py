@@ -253,7 +253,7 @@ FAULTS = (
     Fault("a bias too early", "broadcast:Broadcast._multiply", "slots[self._read_latency]", "slots[1]", "many_nodes"),
     Fault("a sum too early", "lane:MultiplyAccumulate.elaborate", "2 * self.pipelined", "int(self.pipelined)", "many_nodes"),
     Fault("an operand too late", "operands:Operands._fetch", "1 + behind", "2 + behind", "many_nodes"),
-    Fault("a part is folded too early", "signature:Signature.elaborate", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
+    Fault("a part is folded too early", "signature:_word", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
     Fault("a lane is not counted", "array:LaneArray._count", "list(taken), name", "list(taken)[1:], name", "weight"),
     Fault(
         "what comes during a visit is lost",
