@@ -41,6 +41,8 @@ class Contract:
         the two slots between them.
     pass_cycles : int
         Cycles of a pass, N + Σ max(0, D − (groups − 1)·L) over all layers but the last, whether or not it correlates or updates.
+    pair_cycles : int
+        Cycles of the two passes of a step, with the gap between them; in weight perturbation both share one visit of the first layer.
     gap : int
         Cycles between the two passes of a step; 0 except for very small networks.
     wait : int
@@ -56,6 +58,7 @@ class Contract:
     slots: int
     depth: int
     pass_cycles: int
+    pair_cycles: int
     gap: int
     wait: int
     correlate_latency: int
@@ -64,7 +67,7 @@ class Contract:
 
     def step_cycles(self, passes: int) -> int:
         """Cycles of a step with ``passes`` passes that does not have to wait for its sample."""
-        return passes * self.pass_cycles + (passes - 1) * self.gap + self.wait
+        return {1: self.pass_cycles, 2: self.pair_cycles}[passes] + self.wait
 
     def run_cycles(self, passes: list[int] | tuple[int, ...]) -> int:
         """Cycles of a run whose steps have these numbers of passes, without the flushing pass."""
@@ -151,24 +154,31 @@ class Core(wiring.Component):
 
     def _gap(self) -> int:
         """Cycles between two passes, so that parameters are written before they are read, and all neurons have left the serializer."""
-        first, last = self.spec.layout.layers[0], self.spec.layout.layers[-1]
-        written = self.array.timing.parameter - self.array.timing.parameter_read + 1
-        cycles = Sequencer(self.spec, depth=self._depth()).pass_cycles
+        layers, sequencer = self.spec.layout.layers, Sequencer(self.spec, depth=self._depth())
+        written, last = self.array.timing.parameter - self.array.timing.parameter_read + 1, layers[-1]
+        first, cycles = layers[0], sequencer.pass_cycles
+        if self.spec.one_visit:
+            if len(layers) == 1:
+                return 0
+            first, cycles = layers[1], sequencer.behind_cycles
         return max(0, written - cycles, last.last_lanes - first.group_words - (last.group_slots - last.group_words))
 
     def _contract(self) -> Contract:
         spec = self.spec
         last = spec.layout.layers[-1]
         padding = last.group_slots - last.group_words
-        cycles, gap = self.sequencer.pass_cycles, self.sequencer.gap
+        cycles, pair, gap = self.sequencer.pass_cycles, self.sequencer.pair_cycles, self.sequencer.gap
         to_drain = self.broadcast.latency + self.array.latency + NeuronSerializer.latency(spec) + last.last_lanes - 1
         wait = max(StepController.begin_latency, to_drain + self._complete_lead + self._begin_latency - 1 - padding)
         visits = spec.network.n_parameters * 2
-        total = spec.hardware.lanes * (2 * cycles + gap + wait)
+        if spec.one_visit:
+            visits -= (spec.network.n_in + 1) * spec.network.sizes[1]
+        total = spec.hardware.lanes * (pair + wait)
         return Contract(
             slots=spec.layout.slots,
             depth=self.sequencer.depth,
             pass_cycles=cycles,
+            pair_cycles=pair,
             gap=gap,
             wait=wait,
             correlate_latency=self.broadcast.latency + 1,
@@ -212,7 +222,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
         m.d.comb += [
             getattr(sequencer, name).eq(getattr(controller, name))
-            for name in ("start", "again", "correlate", "perturb", "second", "forward")
+            for name in ("start", "again", "correlate", "perturb", "second", "forward", *(("both",) if spec.one_visit else ()))
         ]
         m.d.comb += [
             controller.done.eq(sequencer.done),
@@ -249,7 +259,7 @@ class Core(wiring.Component):
                 neuron_serializer.live.eq(signs.live),
             ]
         else:
-            m.d.comb += array.live.eq(signs.live)
+            m.d.comb += [array.live.eq(signs.live), neuron_serializer.sign_sums.eq(array.sign_sums)]
 
     def _connect_neurons(
         self, m, *, controller, array, neuron_serializer, activation, operands, cost, answer_check, broadcast, registers, **_
