@@ -319,9 +319,10 @@ def sign_neurons(plan, register, number, z, y):
 
 
 @_compiled
-def _sign_costs(plan, register, costs, change):
-    word = fold(costs[0], plan.cost_width, 0) ^ fold(costs[1], plan.cost_width, plan.cost_width)
-    return sign(register, word ^ fold(change, plan.change_width, 2 * plan.cost_width))
+def _sign_pass(plan, register, number, z, y, cost):
+    """Return a signature's register after a pass, whose neurons have a register of their own."""
+    neurons = sign_neurons(plan, np.int64(0xFFFFFFFF), number, z, y)
+    return sign(register, neurons ^ number ^ fold(cost, plan.cost_width, plan.pass_width))
 
 
 @_compiled
@@ -477,14 +478,14 @@ def run_steps(
             counters[_ACTIVATION] += _pass(net, plan, theta, s, direction, x, z[number], y[number])
             in_force[number] = cost_of(y[number], target)
             if signing:
-                registers[0] = sign_neurons(plan, registers[0], number, z[number], y[number])
+                registers[0] = _sign_pass(plan, registers[0], number, z[number], y[number], in_force[number])
         costs[step, 0], costs[step, 1] = in_force[0], in_force[1]
         judged[step] = judge(plan.one, y[0], target, counters) if new else -1
         change = in_force[0] - in_force[1] if plan.two_sided else in_force[1] - in_force[0]
         change = narrow_change(plan.change, change, counters)
         changes[step] = change
         if signing:
-            registers[0] = _sign_costs(plan, registers[0], in_force, change)
+            registers[0] = sign(registers[0], fold(change, plan.change_width, 0))
 
         updating = (n + 1) % plan.tau_t == 0
         row = step if shown.counter.shape[0] else -1

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 
-__all__ = ["EVENTS", "POLYNOMIAL", "UNSIGNED_FIELDS", "EventField", "cost_fields", "event_fields", "event_kinds"]
+__all__ = ["EVENTS", "POLYNOMIAL", "UNSIGNED_FIELDS", "EventField", "event_fields", "event_kinds"]
 
 EVENTS = ("neuron", "cost", "step", "word", "learned")
 """Kinds of events of weight perturbation; :func:`event_kinds` gives those of any design. Bit i of the port ``probe_stb`` is the strobe of
@@ -155,12 +155,3 @@ def _stored(spec: DesignSpec) -> tuple[EventField, ...]:
     gradient = () if spec.direct_update else (_field("gradient", spec.gradient_format, lanes),)
     state = (_field(variable.name, variable.format, lanes) for variable in spec.optimizer_state)
     return (*gradient, *state, _field("parameter", spec.formats.weight, lanes))
-
-
-def cost_fields(spec: DesignSpec) -> tuple[EventField, ...]:
-    """Return the fields that the forward signature of weight perturbation covers in each step besides its neurons: C of both passes, and C̃.
-
-    They are packed like a payload.
-    """
-    formats = {"cost0": spec.cost_format, "cost1": spec.cost_format, "cost_change": spec.cost_change_format}
-    return _packed(_field(name, form) for name, form in formats.items())

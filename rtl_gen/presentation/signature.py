@@ -6,16 +6,10 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from python_ref.spec.events import POLYNOMIAL
-from rtl_gen.signature import folded
+from rtl_gen.signature import after, folded
 from rtl_gen.slot import delayed
 
 __all__ = ["ForwardSignature", "LearnedSignature"]
-
-
-def _after(register, word):
-    """Register of a signature after a word."""
-    return register[1:] ^ word ^ (register[0].replicate(32) & POLYNOMIAL)
 
 
 class ForwardSignature(wiring.Component):
@@ -64,7 +58,7 @@ class ForwardSignature(wiring.Component):
         of_cost = Signal(32)
         for number, register in enumerate(passes):
             with m.If(strobes["neuron"] & (banks["neuron"].any() == number)):
-                m.d.sync += register.eq(_after(register, words["neuron"]))
+                m.d.sync += register.eq(after(register, words["neuron"]))
             with m.If(strobes["cost"] & (banks["cost"].any() == number)):
                 m.d.comb += of_cost.eq(register)
                 m.d.sync += register.eq(-1)
@@ -74,7 +68,7 @@ class ForwardSignature(wiring.Component):
         with m.If(begin):
             m.d.sync += state.eq(-1)
         with m.Elif(strobes["cost"] | strobes["change"]):
-            m.d.sync += state.eq(_after(state, Mux(strobes["cost"], words["cost"] ^ of_cost, words["change"])))
+            m.d.sync += state.eq(after(state, Mux(strobes["cost"], words["cost"] ^ of_cost, words["change"])))
         return m
 
 
@@ -118,9 +112,9 @@ class LearnedSignature(wiring.Component):
         with m.If(stb & last):
             m.d.sync += errors.eq(-1)
         with m.Elif(error_stb):
-            m.d.sync += errors.eq(_after(errors, error))
+            m.d.sync += errors.eq(after(errors, error))
         with m.If(begin):
             m.d.sync += state.eq(-1)
         with m.Elif(stb):
-            m.d.sync += state.eq(_after(state, word ^ Mux(last, errors, 0)))
+            m.d.sync += state.eq(after(state, word ^ Mux(last, errors, 0)))
         return m
