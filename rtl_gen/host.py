@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
-from python_ref.spec.registers import MAGIC, Command, Memory, adjustable_periods, register_map
+from python_ref.spec.registers import MAGIC, Command, Memory, address_range, adjustable_periods, register_map
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.registers import HALF, Capture, Counter, RegisterFile
 from rtl_gen.slot import delayed
@@ -123,8 +123,8 @@ class HostPort(wiring.Component):
                 "busy": In(1),
                 "status": In(2),
                 "lane": Out(range(max(2, spec.hardware.lanes))),
-                "memory": Out(2),
-                "address": Out(range(max(2, spec.layout.words))),
+                "memory": Out(3 if spec.node else 2),
+                "address": Out(address_range(spec)),
                 "data": Out(32),
                 "read_data": In(32),
                 "file_address": Out(range(self.file_depth)),
@@ -184,7 +184,7 @@ class HostPort(wiring.Component):
             when = writing if command is Command.STOP else writable
             m.d.sync += getattr(self, command.name.lower()).eq(when & at["command"] & short.all() & (value[:bits] == command))
         settings = {name: [(name, value)] for name in ("exponent", "address", *sorted(adjustable_periods(self.spec)))}
-        settings["select"] = [("lane", value[:16]), ("memory", value[16:18])]
+        settings["select"] = [("lane", value[:16]), ("memory", value[16 : 16 + len(self.memory)])]
         for register, parts in settings.items():
             with m.If(delayed(m, writable & at[register], 1, f"sets_{register}")):
                 m.d.sync += [getattr(self, name).eq(part) for name, part in parts]

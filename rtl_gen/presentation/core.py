@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import stream_widths
+from python_ref.spec.registers import ERROR_SUMS, stream_widths
 from rtl_gen.activation import ActivationUnit
 from rtl_gen.broadcast import Multiplier
 from rtl_gen.cost import AnswerCheck, CostUnit
@@ -170,11 +170,10 @@ class NodeCore(wiring.Component):
         neuron = activation.neuron_o
         self._cost_bank = delayed(m, neuron.bank, latency, "cost_bank")
         self._cost_minus = delayed(m, neuron.minus, latency, "cost_minus")
-        of_probe = cost.cost_stb & (self._cost_bank != UNPERTURBED)
         self._change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
         m.d.comb += [
             controller.cost_stb.eq(cost.cost_stb),
-            controller.settled_stb.eq(delayed(m, of_probe, to_change, "settled_stb", reset_less=False)),
+            controller.settled_stb.eq(delayed(m, cost.cost_stb & controller.training, to_change, "settled_stb", reset_less=False)),
             controller.change_stb.eq(self._change_stb),
             controller.errors_busy.eq(errors.busy),
             controller.errors_ready.eq(errors.ready),
@@ -211,7 +210,7 @@ class NodeCore(wiring.Component):
         m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
         m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
 
-    def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, registers, **_):
+    def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, errors, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""
         wiring.connect(m, wiring.flipped(self.request), host.request)
         wiring.connect(m, wiring.flipped(self.response), host.response)
@@ -229,7 +228,10 @@ class NodeCore(wiring.Component):
             array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
             array.host_data.eq(host.data),
             array.host_write.eq(host.write_en),
-            host.read_data.eq(array.host_read_data),
+            errors.host_mode.eq(array.host_mode),
+            errors.host_address.eq(host.address),
+            errors.open.eq(controller.open),
+            host.read_data.eq(Mux(host.memory == ERROR_SUMS, errors.host_data, array.host_read_data)),
             host.busy.eq(controller.busy),
             host.status.eq(Cat(controller.busy, controller.starved)),
             registers.en.eq(host.file_en),
