@@ -96,7 +96,7 @@ of equal ones the first.
 
 | combination | why |
 |---|---|
-| `gradient_memory = false` with `update_period` above 1 (in node perturbation: unless it divides `sample_period`) | there is nowhere to sum G |
+| `gradient_memory = false`, `update_period` above 1 (in node perturbation: no divisor of `sample_period`) | there is nowhere to sum G |
 | a presentation so long that E, the sum of its cost changes, exceeds 63 bits | E is exact |
 | an `error` of more than 16 bits, or 18 with more than 8 lanes | it is a factor of one multiplication |
 | `hardware.memory = "single-port"` or `"spram"` | parameters live in dual-port block memory; single-port memory is not built |
