@@ -13,7 +13,7 @@ _SECTIONS = {
     "perturbation": "What is perturbed, by how much, and with which signs.",
     "schedule": "Periods, the difference of costs, and the learning rate. Steps count from 0.",
     "optimizer": "What turns the accumulated gradient G into a change of the parameters.",
-    "formats": "Number formats. `SQ4.12` is signed, with 4 integer bits (the sign included) and 12 fraction bits; `UQ0.8` is unsigned. "
+    "formats": "Number formats. `SQ4.12` is signed, with 4 integer bits (the sign included) and 12 fraction bits; `UQ0.8` is unsigned.\n"
     "`SQ-3.19` has 16 bits, and holds numbers from −2⁻⁴ to below 2⁻⁴.",
     "formats.rounding": "What each narrowing does with the bits it drops. Only updates may be rounded stochastically.",
     "formats.overflow": "What each narrowing does with a value that does not fit.",
