@@ -31,6 +31,7 @@ __all__ = [
     "leap",
     "sign_layout",
     "sign_source",
+    "source_class",
 ]
 
 
@@ -343,18 +344,23 @@ _SOURCES: dict[type[Code], type[_SignSource]] = {
 }
 
 
-def sign_source(spec: DesignSpec) -> _SignSource:
-    """Return the source of signs for a design's code.
+def source_class(code: Code) -> type[_SignSource]:
+    """Return the class of the sources of a code's signs.
 
     Raises
     ------
     TypeError
         If there is no source of signs for the code.
     """
-    source = _SOURCES.get(type(spec.code))
+    source = _SOURCES.get(type(code))
     if source is None:
-        raise unknown("Code", spec.code, "rtl_gen.perturbation._SOURCES")
-    return source(spec)
+        raise unknown("Code", code, "rtl_gen.perturbation._SOURCES")
+    return source
+
+
+def sign_source(spec: DesignSpec) -> _SignSource:
+    """Return the source of signs for a design's code; see :func:`source_class`."""
+    return source_class(spec.code)(spec)
 
 
 class RoundingNoise(wiring.Component):

@@ -18,10 +18,10 @@ from mgd_hw.design import values
 from mgd_hw.design.reader import load, parse, shipped
 from python_ref import datasets
 from python_ref.spec import design as spec_design
-from python_ref.spec import network, number, schedule
+from python_ref.spec import formats, network, number, schedule
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import Refusal
-from python_ref.spec.events import EVENTS
+from python_ref.spec.events import EVENTS, event_kinds
 from python_ref.spec.number import Rounding
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import COUNTERS, probes
@@ -177,6 +177,8 @@ def test_the_table_of_commands() -> None:
 def test_events_and_saturation_counters_are_named() -> None:
     events = section(text_of("design/host.md"), "Events and signatures")
     assert [row[0] for row in rows(events)] == [f"`{event}`" for event in EVENTS]
+    presented = section(text_of("design/presentations.md"), "Events and signatures")
+    assert [row[0] for row in rows(presented)] == [f"`{event}`" for event in event_kinds(load("digits").spec)]
     casts = {row[0] for row in rows(text_of("design/arithmetic.md"))}
     assert set(SATURATION_KINDS) <= casts
 
@@ -189,28 +191,18 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
     n = sum(count * each for count, each in zip(groups, slots, strict=True))
     pipelined = lanes > 8
-    d = 7 + spec.node + 4 * pipelined
+    d = 7 + 4 * pipelined
     m = sizes[-1] - (groups[-1] - 1) * lanes
     padding = slots[-1] - (sizes[-2] + 1)
-    a = (12 if momentum else 5 if direct else 9) + (not spec.node) + 3 * pipelined
+    a = (13 if momentum else 6 if direct else 10) + 3 * pipelined
     low, high = spec.exponents
-    fractions = {spec.operand_format(layer).fraction_bits for layer in range(len(sizes) - 1)}
-    amounts = high - low + 1 + (max(fractions) - min(fractions) if spec.node else 0)
-    w = (amounts - 1).bit_length()
-    b = (
-        -(-w // 2)
-        + (spec.formats.gradient_cast.rounding is not Rounding.FLOOR)
-        + (3 + 2 * pipelined) * spec.node
-        + (spec.node and groups[-1] > 1)
-        + 2 * direct
-    )
+    w = (high - low).bit_length()
+    b = -(-w // 2) + (spec.formats.gradient_cast.rounding is not Rounding.FLOOR) + 2 * direct
     waits = [max(0, d - (count - 1) * lanes) for count in groups[:-1]]
-    pair = 2 * (n + sum(waits))
-    if spec.perturbation.kind is Kind.WEIGHT:
-        before, m1 = (groups[0] - 1) * lanes, sizes[1] - (groups[0] - 1) * lanes
-        follows = max(0, d - before, m1 - 1 - (slots[0] - sizes[0] - 1) - before) if waits else m1
-        behind = n - groups[0] * slots[0] + sum(waits[1:])
-        pair = (groups[0] - 1) * max(slots[0], 2 * lanes) + slots[0] + follows + 2 * behind
+    before, m1 = (groups[0] - 1) * lanes, sizes[1] - (groups[0] - 1) * lanes
+    follows = max(0, d - before, m1 - 1 - (slots[0] - sizes[0] - 1) - before) if waits else m1
+    behind = n - groups[0] * slots[0] + sum(waits[1:])
+    pair = (groups[0] - 1) * max(slots[0], 2 * lanes) + slots[0] + follows + 2 * behind
     return {
         "slots": n,
         "depth": d,
@@ -222,9 +214,10 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
 
 def test_the_cycle_contract_is_the_page_s() -> None:
     rng = random.Random(1)
-    specs = [load(name).spec for name in shipped()] + [random_design(rng, max_lanes=lanes) for lanes in (6, 20) for _ in range(40)]
-    digits = load("digits").spec  # and one whose last group is nearly all padding
-    specs.append(replace(digits, network=replace(digits.network, sizes=(2, 33)), hardware=replace(digits.hardware, lanes=32)))
+    drawn = [random_design(rng, max_lanes=lanes, kinds=(Kind.WEIGHT,)) for lanes in (6, 20) for _ in range(40)]
+    specs = [spec for spec in (load(name).spec for name in shipped()) if not spec.node] + drawn
+    xor = load("xor").spec  # and one whose last group is nearly all padding
+    specs.append(replace(xor, network=replace(xor.network, sizes=(2, 33)), hardware=replace(xor.hardware, lanes=32)))
     assert contract(specs[-1]).wait == StepController.begin_latency
     for spec in specs:
         built = contract(spec)
@@ -237,12 +230,28 @@ def test_the_cycle_contract_is_the_page_s() -> None:
 def test_cycles_of_shipped_designs() -> None:
     shown = [row for row in rows(section(text_of("design/machine.md"), "The cycle contract")) if len(row) == 7]
     built = []
-    for name in shipped():
-        spec = load(name).spec
-        found = contract(spec)
+    for spec in (load(name).spec for name in shipped()):
+        if spec.node:
+            continue
+        found, name = contract(spec), spec.name
         figures = (spec.hardware.lanes, found.slots, found.pass_cycles, found.wait, found.step_cycles(2))
         built.append([f"`{name}`", *(f"{figure:,}" for figure in figures), f"{100 * found.busy_lanes:.0f} %"])
     assert sorted(shown) == built, "\n".join(f"| {' | '.join(row)} |" for row in built)
+
+
+def test_cycles_of_shipped_presentations() -> None:
+    """Those of the design file, and of 16 and 64 probes of a sample."""
+    shown = rows(section(text_of("design/presentations.md"), "The cycle contract of presentations"))
+    built = []
+    for spec in (load(name).spec for name in shipped()):
+        for steps in sorted({spec.longest_presentation, 16, 64}) if spec.node else ():
+            longer = replace(spec, schedule=replace(spec.schedule, sample_period=steps, update_period=steps))
+            found = contract(spec if steps == spec.longest_presentation else longer)
+            whole = found.presentation_cycles(steps)
+            parts = (found.unperturbed_cycles, found.probe_cycles, found.apply_cycles, found.wait, whole)
+            cells = (f"`{spec.name}`", spec.hardware.lanes, steps, *(f"{each:,.10g}" for each in parts), f"{whole / steps:,.0f}")
+            built.append([*map(str, cells), f"{100 * found.busy_lanes:.0f} %"])
+    assert [row for row in shown if len(row) == 10] == built, "\n".join(f"| {' | '.join(row)} |" for row in built)
 
 
 # -- What is compared -------------------------------------------------------------------------------------------------
@@ -254,9 +263,10 @@ def test_the_table_of_observables() -> None:
         for row in rows(section(text_of("design/verification.md"), "What a co-simulation compares"))
         for name in re.findall(r"`(\w+)`", row[0])
     }
-    momentum = RARE_EVENTS["saturated_momentum"].spec  # a design that shows all that a machine can show
+    momentum = RARE_EVENTS["saturated_momentum"].spec  # a design that shows all that a machine of its kind can show
     assert momentum.hardware.signature
-    assert shown == {probe.name for probe in probes(momentum)}
+    other = replace(momentum, perturbation=replace(momentum.perturbation, kind=Kind.WEIGHT if momentum.node else Kind.NODE))
+    assert shown == {probe.name for spec in (momentum, other) for probe in probes(spec)}
     assert f"| {len(COUNTERS)}: " in text_of("design/verification.md")
     assert f"saturations of {len(SATURATION_KINDS)} kinds" in text_of("design/verification.md")
 
@@ -273,7 +283,7 @@ def test_limits() -> None:
         "lanes": spec_design.MAX_LANES,
         "τ_p, τ_x, τ_θ, in steps": schedule.MAX_PERIOD,
         "bits of a format, and of any intermediate": number.MAX_BITS,
-        "bits of the address of an activation table": spec_design.MAX_TABLE_BITS,
+        "bits of the address of an activation table": formats.MAX_TABLE_BITS,
         "entries of a learning-rate list": values.MAX_RATES,
         "inputs of the task parity": datasets.MAX_PARITY_BITS,
     }

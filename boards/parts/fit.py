@@ -128,19 +128,18 @@ class CoreMemory:
 def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     """All memories of a core and of its serial link."""
     from python_ref.spec.frames import RING_BYTES
+    from rtl_gen.emit import activation_banks
     from rtl_gen.host import file_depth
 
-    network, words, buffers, reads = spec.network, max(2, spec.layout.words), spec.sample_buffers, 2 if spec.node else 1
+    network, words, buffers = spec.network, max(2, spec.layout.words), spec.sample_buffers
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
     found = [CoreMemory(f"{memory.name.lower()}s", words, form.width, lanes) for memory, form in spec.memories.items()]
-    found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
+    found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width))
     if network.n_hidden:
-        banks = 2 if spec.node or spec.one_visit else 1
-        found.append(CoreMemory("activations", max(2, banks * network.n_hidden), activation, reads=reads))
+        banks = activation_banks(spec)
+        found.append(CoreMemory("activations", max(2, banks * network.n_hidden), activation))
     found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
-    last = spec.layout.layers[-1]
-    if spec.node and last.groups > 1:
-        found.append(CoreMemory("reuse", last.group_words, spec.gradient_format.width + 1))
+    found += _of_presentations(spec) if spec.node else ()
     tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
     for table in sorted(tables, key=lambda table: table.value):
         rows = activation_table(table, spec.formats.table, spec.formats.activation)
@@ -148,6 +147,18 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
         varying = int(np.bitwise_or.reduce(rows ^ rows[0])) & ((1 << activation) - 1)
         found.append(CoreMemory(f"{table.value}_table", len(rows), max(1, varying.bit_count()), fixed=True))
     return (*found, CoreMemory("words", 2 * file_depth(spec), 16), CoreMemory("ring", RING_BYTES, 8))
+
+
+def _of_presentations(spec: DesignSpec) -> tuple[CoreMemory, ...]:
+    """Memories that only a core of node perturbation has: E, the pre-activations of the first layer, and random signs."""
+    neurons = spec.network.n_neurons
+    found = [
+        CoreMemory("sums", max(2, neurons), spec.error_sum_format.width),
+        CoreMemory("kept", max(2, spec.network.layers[0].n_out), spec.accumulator_width),
+    ]
+    if spec.sign_generators:
+        found.append(CoreMemory("signs", 4 << max(1, (neurons - 1).bit_length()), 1, reads=2))
+    return tuple(found)
 
 
 def family_of(part: Part) -> str:
@@ -162,11 +173,13 @@ def on_blocks(spec: DesignSpec, part: Part) -> int:
 
 def multipliers(spec: DesignSpec, part: Part) -> int:
     """Number of multipliers that a core needs: one per lane and a shared one, more where factors are wider than the part's multipliers,
-    and half of one for Gowin's narrow multipliers."""
+    and half of one for Gowin's narrow multipliers. In node perturbation a lane multiplies weights and errors in turn."""
     from rtl_gen.broadcast import Multiplier, operand_shape
+    from rtl_gen.presentation.arithmetic import operand_shape as operand_of_presentation
 
-    family, operand = family_of(part), operand_shape(spec)
-    lane = product(family, spec.formats.weight.width, operand.width + (not operand.signed))
+    family, operand = family_of(part), operand_of_presentation(spec) if spec.node else operand_shape(spec)
+    factor = max(spec.formats.weight.width, spec.error_format.width if spec.node else 0)
+    lane = product(family, factor, operand.width + (not operand.signed))
     return ceil(spec.hardware.lanes * lane + sum(product(family, a, b) for a, b in Multiplier.of(spec).products))
 
 
@@ -179,11 +192,12 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     Each is a number of bits, a number of bits times lanes, or 1 where something is built and 0 where it is not.
     """
     from rtl_gen.broadcast import Broadcast
+    from rtl_gen.presentation.errors import ErrorUnit
 
     lanes, formats, network = spec.hardware.lanes, spec.formats, spec.network
     weight, accumulator, gradient = formats.weight.width, spec.accumulator_width, spec.gradient_format.width
     state = sum(variable.format.width for variable in spec.optimizer_state)
-    scaler = Broadcast(spec).scaler
+    scaler = (ErrorUnit(spec) if spec.node else Broadcast(spec)).scaler
     random_signs = bool(spec.code.generators(lanes))
     tables = [layer.activation for layer in network.layers if layer.activation.tabulated]
     shown = lanes * (weight + 1 + (0 if spec.direct_update else gradient) + state)
@@ -216,7 +230,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "rounding noise: bits": spec.stochastic_bits,
         "scaler": scaler.latency * scaler.shape.width,
         "gradient": gradient,
-        "cost": 2 * spec.cost_format.width + spec.error_format.width,
+        "cost": 2 * spec.cost_format.width + spec.residual_format.width,
         "cost change": spec.cost_change_format.width,
         "activation": formats.activation.width * len({layer.activation for layer in network.layers}),
         "activation: rounding": accumulator * (formats.activation_cast.rounding is not Rounding.FLOOR),

@@ -51,6 +51,23 @@ def design_of(given: Given, text: str) -> Design:
     return _Builder(given, text).design()
 
 
+def _why_memory(spec: DesignSpec) -> str:
+    """The reason why the lanes of a core need, or do not need, a memory for G."""
+    sample, update = spec.schedule.sample_period, spec.schedule.update_period
+    if not spec.node:
+        return f"update_period = {update}"
+    if spec.gradient_memory:
+        return f"sample_period = {sample} is no multiple of update_period = {update}: samples change between two updates"
+    return f"sample_period = {sample}, update_period = {update}: every presentation ends with an update"
+
+
+def _why_error(spec: DesignSpec) -> str:
+    """The reason of the derived format of errors, and what an error is narrowed from."""
+    steps = spec.longest_presentation
+    summed = "one cost change" if steps == 1 else f"K = {steps:,} cost changes"
+    return f"{spec.presentation.error_reason}; E, the sum of {summed}, is {spec.error_sum_format}"
+
+
 class _Widened(NamedTuple):
     """A format that was derived from samples which are not scaled, and is wider for them."""
 
@@ -99,7 +116,7 @@ class _Builder:
         perturbation = self.perturbation(network, formats)
         optimizer = self.optimizer()
         schedule = self.schedule(network, perturbation, optimizer, seen)
-        return DesignSpec(name, network, perturbation, schedule, optimizer, formats, self.hardware(network, schedule))
+        return DesignSpec(name, network, perturbation, schedule, optimizer, formats, self.hardware(network))
 
     def cause(self, error: DesignError, name: str, network: Network, data: DataSpec) -> Exception:
         """The error of the scaling, if the machine can be built but for the range of the samples; ``error`` otherwise."""
@@ -281,10 +298,12 @@ class _Builder:
             table=get("formats.table", Fixed(True, 4, 6), "the usual" if any(function.tabulated for function in used) else None),
             cost_change=get("formats.cost_change", None),
             gradient=get("formats.gradient", None),
+            error=get("formats.error", None),
             activation_cast=cast("activation", Rounding.HALF_EVEN),
             cost_change_cast=cast("cost_change", Rounding.HALF_EVEN),
             gradient_cast=cast("gradient", Rounding.FLOOR),
             weight_cast=cast("weight", Rounding.STOCHASTIC),
+            error_cast=cast("error", Rounding.HALF_EVEN),
         )
 
     def perturbation(self, network: Network, formats: Formats) -> Perturbation:
@@ -341,15 +360,11 @@ class _Builder:
             difference=self.get("schedule.difference", Difference.ONE_SIDED),
         )
 
-    def hardware(self, network: Network, schedule: Schedule) -> Hardware:
+    def hardware(self, network: Network) -> Hardware:
         widest = max(network.sizes[1:])
         why = "what a small FPGA has multipliers for" if widest > 6 else "the widest layer"
-        memory = self.get("hardware.gradient_memory", None)
-        if memory is None:
-            self.derived.append(
-                Derived("hardware.gradient_memory", str(schedule.update_period > 1).lower(), f"update_period = {schedule.update_period}")
-            )
-        return Hardware(self.get("hardware.lanes", min(6, widest), why), memory, self.get("hardware.signature", True))
+        lanes, memory = self.get("hardware.lanes", min(6, widest), why), self.get("hardware.gradient_memory", None)
+        return Hardware(lanes, memory, self.get("hardware.signature", True))
 
     def within_accumulator(self, spec: DesignSpec) -> DesignSpec:
         """Take a fraction bit from a format that was left out, if just that keeps the sums within a multiplier block."""
@@ -371,9 +386,13 @@ class _Builder:
         return spec
 
     def note_formats(self, spec: DesignSpec) -> None:
-        """Note the formats that the spec derives by itself."""
+        """Note the gradient memory and the formats that the spec derives by itself."""
+        self.get("hardware.gradient_memory", None, _why_memory(spec), str(spec.gradient_memory).lower())
         self.get("formats.cost_change", None, "exact difference of two costs", spec.cost_change_format)
-        self.get("formats.gradient", None, "range of a weight, 8 fraction bits more", spec.gradient_format)
+        if spec.node:
+            self.get("formats.error", None, _why_error(spec), spec.error_format)
+        if not (spec.node and spec.direct_update):
+            self.get("formats.gradient", None, "range of a weight, 8 fraction bits more", spec.gradient_format)
         for variable in spec.optimizer_state:
             self.get(variable.key, None, variable.default, variable.format)
 

@@ -56,12 +56,19 @@ _ACTIVATIONS = members(Activation)
 _CAST_MEANING = {
     "activation": "a pre-activation into an activation (or into the address of its table)",
     "cost_change": "the difference of two costs into C̃",
-    "gradient": "2^e·C̃·x into g, the broadcast",
-    "weight": "G, g or m into an update u",
+    "error": "2^e·E into the error of a neuron, in node perturbation",
+    "gradient": "2^e·C̃ into g, the broadcast, or in node perturbation an error times an input into g",
+    "weight": "G, g, m, or an error times an input, into an update u",
 }
 
 
-_ROUNDED = {"activation": '"half-even"', "cost_change": '"half-even"', "gradient": '"floor"', "weight": '"stochastic"'}
+_ROUNDED = {
+    "activation": '"half-even"',
+    "cost_change": '"half-even"',
+    "error": '"half-even"',
+    "gradient": '"floor"',
+    "weight": '"stochastic"',
+}
 """Default rounding of each cast."""
 _PERIOD, _SEED = "whole number, 1 to 2^24 - 1", "whole number, 0 to 2^63 - 1"
 _STEPS = whole_number(1, MAX_PERIOD, 1)
@@ -151,13 +158,27 @@ _PERTURBATION: list[_Row] = [
 ]
 _SCHEDULE: list[_Row] = [
     ("perturbation_period", _PERIOD, "1", "τ_p: steps that one perturbation lasts.", _STEPS),
-    ("sample_period", _PERIOD, "1", "τ_x: steps that one sample stays.", _STEPS),
-    ("update_period", _PERIOD, "1", "τ_θ: steps that G is summed over before the parameters change.", _STEPS),
+    (
+        "sample_period",
+        _PERIOD,
+        "1",
+        "τ_x: steps that one sample stays. In node perturbation the steps in which neither the sample nor the parameters change, "
+        "at most K = min(τ_x, τ_θ), share one unperturbed pass and one pass that applies the errors.",
+        _STEPS,
+    ),
+    (
+        "update_period",
+        _PERIOD,
+        "1",
+        "τ_θ: steps from one change of the parameters to the next; the gradient estimates of all of them count.",
+        _STEPS,
+    ),
     (
         "difference",
         _choices(members(Difference)),
         '"one-sided"',
-        "C̃ = C₊ − C₀ (one pass a step, and one more when the baseline is due), or C₊ − C₋ (always two passes; cancels even-order errors).",
+        "C̃ = C₊ − C₀ (one pass a step, and one more when the baseline is due), or C₊ − C₋ (two passes a step; cancels even-order errors; "
+        "in node perturbation the unperturbed pass is measured as well).",
         one_of(members(Difference)),
     ),
     (
@@ -214,22 +235,37 @@ _FORMATS: list[_Row] = [
         "Pre-activations as they address the table of a sigmoid or tanh.",
         number_format,
     ),
-    ("cost_change", "format, signed", "exact", "C̃, the one number that is broadcast.", number_format),
-    ("gradient", "format, signed", "integer bits of weight, 8 fraction bits more than weight", "g and G.", number_format),
+    ("cost_change", "format, signed", "exact", "C̃, the one number that every perturbed quantity correlates.", number_format),
+    (
+        "error",
+        "format, signed, at most 16 bits, or 18 with more than 8 lanes",
+        "16 bits that hold |∂C/∂z| < 4 at the largest rate, within the range of a weight, and err·x − θ within 32 bits",
+        "Node perturbation only: the error of a neuron, 2^e·E.",
+        number_format,
+    ),
+    (
+        "gradient",
+        "format, signed",
+        "integer bits of weight, 8 fraction bits more than weight",
+        "g and G. Node perturbation has neither if every presentation ends with an update of plain descent.",
+        number_format,
+    ),
 ]
 _HARDWARE: list[_Row] = [
     (
         "lanes",
         "whole number, 1 to 256",
         "6, or the widest layer if that is smaller",
-        "L: neurons computed in parallel, one multiplier each. Random signs depend on it.",
+        "L: neurons computed in parallel, one multiplier each. In weight perturbation random signs depend on it; in node perturbation no "
+        "result does.",
         whole_number(1, 256, 6),
     ),
     (
         "gradient_memory",
         "true or false",
-        "true if update_period > 1",
-        "Whether each lane has a memory for G. Without one the parameters change every step.",
+        "true if update_period > 1; in node perturbation, true unless sample_period is a multiple of update_period",
+        "Whether each lane has a memory for G. Without one the parameters change every step, or in node perturbation at the end of every "
+        "presentation.",
         boolean,
     ),
     ("memory", '"block"', '"block"', "Where parameters live: dual-port block memory.", memory),

@@ -13,7 +13,8 @@ _SECTIONS = {
     "perturbation": "What is perturbed, by how much, and with which signs.",
     "schedule": "Periods, the difference of costs, and the learning rate. Steps count from 0.",
     "optimizer": "What turns the accumulated gradient G into a change of the parameters.",
-    "formats": "Number formats. `SQ4.12` is signed, with 4 integer bits (the sign included) and 12 fraction bits; `UQ0.8` is unsigned.",
+    "formats": "Number formats. `SQ4.12` is signed, with 4 integer bits (the sign included) and 12 fraction bits; `UQ0.8` is unsigned.\n"
+    "`SQ-3.19` has 16 bits, and holds numbers from −2⁻⁴ to below 2⁻⁴.",
     "formats.rounding": "What each narrowing does with the bits it drops. Only updates may be rounded stochastically.",
     "formats.overflow": "What each narrowing does with a value that does not fit.",
     "hardware": "The array of lanes.",
@@ -95,11 +96,13 @@ of equal ones the first.
 
 | combination | why |
 |---|---|
-| `update_period` above 1 with `gradient_memory = false` | there is nowhere to sum G |
+| `gradient_memory = false`, `update_period` above 1 (in node perturbation: no divisor of `sample_period`) | there is nowhere to sum G |
+| a presentation so long that E, the sum of its cost changes, exceeds 63 bits | E is exact |
+| an `error` of more than 16 bits, or 18 with more than 8 lanes | it is a factor of one multiplication |
 | `hardware.memory = "single-port"` or `"spram"` | parameters live in dual-port block memory; single-port memory is not built |
-| `"stochastic"` for the casts activation, cost_change, gradient | only updates (weight, and momentum's own) are rounded stochastically |
+| `"stochastic"` for the casts activation, cost_change, error, gradient | only updates (weight, momentum's own) are rounded stochastically |
 | an unsigned `activation` with identity, tanh or sign | these have negative values |
-| unsigned `weight`, `gradient`, `cost_change`, `table`, or momentum's format | these have negative values |
+| unsigned `weight`, `gradient`, `cost_change`, `error`, `table`, or momentum's format | these have negative values |
 | `sign` with an activation format that cannot hold +1 | its output is ±1 |
 | an amplitude below the last place of what it is added to | it would vanish |
 | in weight perturbation, an amplitude above a quarter of a weight's range | θ ± Δ must fit |

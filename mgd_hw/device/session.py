@@ -212,7 +212,10 @@ class Session:
 
     @property
     def period(self) -> int:
-        """Least common multiple of the schedule's periods, in steps; a checkpoint is possible after each multiple of it."""
+        """Least common multiple of the schedule's periods, in steps; a checkpoint is possible after each multiple of it.
+
+        No presentation is open there, whose E would be lost, since a core discards it when its memories are loaded.
+        """
         schedule = self.run.spec.schedule
         return math.lcm(schedule.perturbation_period, schedule.sample_period, schedule.update_period)
 
@@ -322,11 +325,19 @@ class Session:
             self._finish(link)
 
     def _block_steps(self) -> int:
-        """Return the number of steps of the next block; a block that crosses a multiple of ``period`` also ends at one."""
+        """Return the number of steps of the next block; a block that crosses a multiple of ``period`` also ends at one.
+
+        In node perturbation a block that is long enough ends with a presentation. One that does not costs time, and no bit: the core
+        keeps E, and runs the unperturbed pass once more.
+        """
         wanted = self.block_steps or (max(1, int(self._speed * BLOCK_SECONDS)) if self._speed else 16)
         period = self.period
         to_boundary = period - self.done % period
         wanted = to_boundary + (wanted - to_boundary) // period * period if wanted > to_boundary else min(wanted, to_boundary)
+        spec, latest = self.run.spec, self.done + wanted
+        if spec.node:
+            ends = max(latest // each * each for each in (spec.schedule.sample_period, spec.schedule.update_period))
+            wanted = ends - self.done if ends > self.done else wanted
         return min(wanted, self.run.steps - self.done)
 
     def _block(self, link: SerialLink, count: int) -> dict[str, int]:

@@ -115,11 +115,11 @@ def _of_presentation(spec: DesignSpec) -> Timeline:
     """Return the timeline of the longest presentation of node perturbation, computed from its contract layer by layer."""
     contract: Any = step_contract(spec)
     spans, cycle, steps = [], 0, spec.longest_presentation
-    for layer, placed in enumerate(spec.layout.layers, 1):
+    for number, placed in enumerate(spec.layout.layers):
         slots = placed.groups * placed.group_slots
-        spans.append(Span(FORWARD, f"unperturbed pass, layer {layer}", cycle, slots))
-        last = placed is spec.layout.layers[-1]
-        cycle += slots + (0 if last else max(0, contract.depth - (placed.groups - 1) * spec.hardware.lanes))
+        spans.append(Span(FORWARD, f"unperturbed pass, layer {number + 1}", cycle, slots))
+        cycle += slots + contract.sequencer.bubble(number)
+    cycle = contract.unperturbed_cycles
     total, applying = contract.presentation_cycles(steps), contract.apply_cycles
     probes = steps * (spec.passes - 1)
     ends = round(total - applying - contract.wait)

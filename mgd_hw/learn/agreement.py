@@ -80,6 +80,8 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
 
     spec = design.spec
     steps = min(AGREEMENT_STEPS, max(200, 10 * spec.quantities))
+    if spec.node:  # estimates reach G only when a presentation ends
+        steps = -(-steps // spec.longest_presentation) * spec.longest_presentation
     try:
         still = _frozen(spec, steps)
     except DesignError:  # the format has no room for a sum
@@ -94,18 +96,24 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         state = fast.train(summing, state, *samples, order, min(at_once, steps - state.steps)).state
         total += state.gradient
         state = replace(state, gradient=np.zeros_like(state.gradient))
-    visited = order.indices(0, -(-steps // spec.schedule.sample_period))
+    visited = order.indices(0, -(-steps // still.schedule.sample_period))
     gradient = of_design.gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
     single = math.sqrt(steps / (steps + spec.quantities - 1))
     return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)
 
 
 def _frozen(spec: DesignSpec, steps: int) -> DesignSpec:
-    """Return the design with a gradient memory of up to a word per entry, an update period of ``steps``, and its first learning rate."""
+    """Return the design with a gradient memory of up to a word per entry, an update period of ``steps``, and its first learning rate.
+
+    In node perturbation its errors have the design's format and sum as many cost changes as in the design's longest presentations.
+    """
     gradient = spec.gradient_format
     fraction = min(gradient.fraction_bits, WORD_BITS - gradient.integer_bits)
     formats = replace(spec.formats, gradient=Fixed(True, min(gradient.integer_bits + 16, WORD_BITS - fraction), fraction))
     schedule = replace(spec.schedule, learning_rate=spec.schedule.learning_rate[:1], update_period=steps)
+    if spec.node:
+        formats = replace(formats, error=spec.error_format)
+        schedule = replace(schedule, sample_period=spec.longest_presentation)
     return replace(spec, schedule=schedule, optimizer=Sgd(), formats=formats, hardware=replace(spec.hardware, gradient_memory=True))
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "costs_shown",
     "cycles_of_backprop",
     "cycles_of_mgd",
+    "evaluations_of_mgd",
     "seconds_on",
 ]
 
@@ -158,6 +159,17 @@ class Costs(Result):
 def cycles_of_mgd(spec: DesignSpec, steps: int) -> int:
     """Return the clock cycles that the core of a design takes for its first ``steps`` steps, by its contract, without the flushing pass."""
     return step_contract(spec).first_steps(spec, steps)
+
+
+def evaluations_of_mgd(spec: DesignSpec, steps: int) -> int:
+    """Return the number of passes of one sample through the network in the first ``steps`` steps of the core of a design.
+
+    In node perturbation a presentation takes an unperturbed pass, and a step one probe, or two if the difference is two-sided.
+    """
+    if spec.node:
+        return spec.schedule.presentations(steps) + steps * (spec.passes - 1)
+    one, two = spec.schedule.passes(steps)
+    return one + 2 * two
 
 
 def cycles_of_backprop(spec: DesignSpec, samples: int) -> int:
@@ -313,6 +325,55 @@ def _cost(work: _Work, spec: DesignSpec, n_out: int, times: int) -> None:
     work.do("add", times * n_out, spec.cost_format.width)
 
 
+def _presentations(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps: int) -> int:
+    """Count the operations of the presentations of node perturbation in ``steps`` steps, without their updates.
+
+    A presentation has one unperturbed pass, which stores the pre-activations of the first layer. A probe starts from these, adds sΔ to
+    each pre-activation, and multiplies in the layers behind the first; each neuron adds s·C̃ to its E. At the end every synapse multiplies
+    the error of its neuron by its input, and adds the product to G if there is a gradient memory.
+
+    Returns
+    -------
+    int
+        Number of multiplications at synapses.
+    """
+    first, behind, schedule = layers[0], layers[1:], spec.schedule
+    unperturbed, ended, probes = schedule.presentations(steps), schedule.presentations_ended(steps), steps * (spec.passes - 1)
+    kept, total = spec.preactivation_format(0).width, spec.error_sum_format.width
+    neurons = sum(layer.neurons for layer in layers)
+    _forward(work, spec, layers, unperturbed)
+    work.do("memory", unperturbed * first.neurons, kept)
+    work.do("memory", probes * first.neurons, kept)
+    work.do("memory", probes * first.neurons * (1 + first.tabulated), spec.formats.activation.width)
+    _forward(work, spec, behind, probes)
+    _perturb(work, spec, layers, probes)
+    _cost(work, spec, layers[-1].n_out, unperturbed + probes)
+    work.do("add", steps, spec.cost_change_format.width)
+    work.do("add", steps * neurons, total)
+    work.do("memory", 2 * steps * neurons, total)
+    for layer in layers:
+        work.do("memory", ended * layer.broadcasts, layer.operand)
+        work.do("multiply", ended * layer.synapses, spec.error_format.width, layer.operand)
+        if spec.gradient_memory:
+            work.do("add", ended * layer.parameters, spec.gradient_format.width)
+            work.do("memory", 2 * ended * layer.parameters, spec.gradient_format.width)
+    updates = steps // schedule.update_period
+    work.do("memory", updates * sum(layer.parameters for layer in layers), spec.formats.weight.width)  # θ, read in a pass of its own
+    return (unperturbed + ended) * sum(layer.synapses for layer in layers) + probes * sum(layer.synapses for layer in behind)
+
+
+def _steps(work: _Work, design: Design, layers: Sequence[_Layer], steps: int, runs: int) -> int:
+    """Count the operations of steps of ``runs`` full passes, without their updates; return the number of multiplications at synapses."""
+    spec, core = design.spec, not design.float_only.requests
+    _, baselines = spec.schedule.passes(steps)
+    _forward(work, spec, layers, runs)
+    _perturb(work, spec, layers, runs - (0 if spec.two_sided or not core else baselines))
+    _cost(work, spec, layers[-1].n_out, runs)
+    correlations = steps if core else steps * design.float_only.batch * design.float_only.repeats
+    _correlate(work, spec, layers, correlations, spec.gradient_memory or not core)
+    return runs * sum(layer.synapses for layer in layers)
+
+
 def _correlate(work: _Work, spec: DesignSpec, layers: Iterable[_Layer], times: int, memory: bool) -> None:
     """Count the operations of ``times`` gradient estimates: C̃·xⱼ or C̃, and its sum in the gradient memory if there is one."""
     change, gradient = spec.cost_change_format.width, spec.gradient_format.width
@@ -363,7 +424,8 @@ def costs_of_mgd(
     fixed : bool
         Whether the run is that of the core or its fixed model; otherwise it is MGD in real numbers.
     evaluations, writes : int or None
-        Forward passes and parameter writes that the run counted; None computes them from the schedule.
+        Forward passes and parameter writes that the run counted; None computes them from the schedule. The operations of a design of
+        node perturbation that has hardware are those of the machine, whatever the passes that a float model takes for the same signs.
     saturations : float
         Saturated casts that the run counted; NaN for real numbers.
     board : Board or None
@@ -373,15 +435,10 @@ def costs_of_mgd(
     if float_only.external is not None or float_only.form == "analog":
         return _uncounted(design, steps, evaluations, writes)
     layers, work, core = _layers(design), _Work(), not float_only.requests
-    one, two = spec.schedule.passes(steps)
-    runs = evaluations if evaluations is not None else one + 2 * two
+    runs = evaluations_of_mgd(spec, steps) if evaluations is None else evaluations
     updates, samples = steps // spec.schedule.update_period, -(-steps // spec.schedule.sample_period)
     parameters, n_out = sum(layer.parameters for layer in layers), layers[-1].n_out
-    _forward(work, spec, layers, runs)
-    _perturb(work, spec, layers, runs - (0 if spec.two_sided or not core else two))
-    _cost(work, spec, n_out, runs)
-    correlations = steps if core else steps * float_only.batch * float_only.repeats
-    _correlate(work, spec, layers, correlations, spec.gradient_memory or not core)
+    products = _presentations(work, spec, layers, steps) if core and spec.node else _steps(work, design, layers, steps, runs)
     name = float_only.optimizer if not core else spec.optimizer.name
     _update(work, spec, parameters, updates, name, shifts=core)
     work.do("memory", samples * float_only.batch * spec.network.n_in, spec.formats.input.width)
@@ -390,7 +447,7 @@ def costs_of_mgd(
     return Costs(
         steps,
         runs,
-        runs * sum(layer.synapses for layer in layers),
+        products,
         updates * parameters if writes is None else writes,
         saturations,
         cycles,
@@ -405,8 +462,7 @@ def _uncounted(design: Design, steps: int, evaluations: int | None, writes: int 
     nothing = Energy("uncounted", 0, 0, 0, math.nan, math.nan)
     updates = steps // design.spec.schedule.update_period
     written = updates * design.spec.network.n_parameters if writes is None else writes
-    one, two = design.spec.schedule.passes(steps)
-    runs = one + 2 * two if evaluations is None else evaluations
+    runs = evaluations_of_mgd(design.spec, steps) if evaluations is None else evaluations
     return Costs(steps, runs, None, written, math.nan, None, "", math.nan, math.nan, math.nan, nothing)
 
 

@@ -62,10 +62,16 @@ SATURATED = {"activation": 0.05, "cost_change": 0.01}
 LOST = 0.01
 """Share of parameter writes that must change the parameter, unless rounding is stochastic; below it, most updates are lost."""
 
+LOST_ERRORS = 0.5
+"""Share of the errors of neurons, in node perturbation, above which too many round to zero."""
+PRESENTATIONS = 16
+"""Number of presentations whose errors are looked at."""
+
 _CURES = {
     "activation": ("formats.activation", "Give formats.activation (or formats.table) another integer bit, or lower network.scale."),
     "cost_change": ("formats.cost_change", "Leave formats.cost_change out, which keeps C̃ exact, or give it more integer bits."),
     "broadcast": ("formats.gradient", "Give formats.gradient more integer bits, or take a smaller learning_rate."),
+    "error": ("formats.error", "Give formats.error more integer bits, or take a smaller learning_rate."),
     "gradient": ("formats.gradient", "Give formats.gradient more integer bits, a shorter update_period, or a smaller learning_rate."),
     "update": ("formats.weight", "Take a smaller learning_rate, or give formats.weight more integer bits."),
     "weight": ("formats.weight", "Give formats.weight more integer bits, or take a smaller network.scale or learning_rate."),
@@ -265,7 +271,7 @@ def diagnosis_of(design: Design, data: Data, progress: Progress | None = None) -
         run.scores,
         (),
     )
-    return replace(measured, findings=tuple(_judge(design, measured, tried, run.failure)))
+    return replace(measured, findings=tuple(_judge(design, measured, tried, run)))
 
 
 def _perturbations(machine: Learner) -> int:
@@ -386,13 +392,15 @@ def _try_updates(design: Design, machine: Learner, problem: Measurable, theta: n
 
 @dataclass(frozen=True)
 class _FixedRun:
-    """Results of a short run of the fixed model; see :class:`Diagnosis`. ``failure`` is "" unless the run failed."""
+    """Results of a short run of the fixed model; see :class:`Diagnosis`. ``failure`` is "" unless the run failed, and ``lost_errors`` is
+    the share of the errors of neurons that round to zero, NaN where there are none."""
 
     steps: int
     saturations: dict[str, float]
     changed: float
     scores: dict[str, float]
     failure: str
+    lost_errors: float = math.nan
 
 
 def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
@@ -408,20 +416,45 @@ def _run_fixed(design: Design, raw: np.ndarray, data: Data) -> _FixedRun:
     shares = saturation_shares(spec, counted, found.evaluations)
     changed = counted["changed"] / counted["writes"] if counted["writes"] else math.nan
     final, start = (judge_fixed(spec, parameters, data) for parameters in (found.state.parameters, raw))
-    return _FixedRun(steps, shares, changed, data.kind.scores(final.answers), failure(data, final.cost, start.cost, final.saturated))
+    failed, lost = failure(data, final.cost, start.cost, final.saturated), _lost_errors(design, raw, data)
+    return _FixedRun(steps, shares, changed, data.kind.scores(final.answers), failed, lost)
+
+
+def _lost_errors(design: Design, raw: np.ndarray, data: Data) -> float:
+    """Return the share of the errors of neurons that round to zero though E is not zero, in the first presentations of the fixed model."""
+    from python_ref.fixed.machine import initial_state, sample_number, step
+
+    spec = design.spec
+    if not spec.node:
+        return math.nan
+    state, measured, lost, ended, last = initial_state(spec, raw), 0, 0, 0, -1
+    sample: tuple[np.ndarray, np.ndarray] | None = None
+    for n in range(MOST_STEPS):
+        number = sample_number(spec, n)
+        if sample is None or number != last:
+            inputs, targets = quantise(spec, data.train.take(data.order.indices(number, 1)))
+            sample, last = (inputs[0], targets[0]), number
+        state, observed = step(spec, state, sample)
+        if spec.schedule.begins(n + 1):
+            there = observed["error_sum"] != 0
+            measured, lost = measured + int(there.sum()), lost + int((there & (observed["error"] == 0)).sum())
+            ended += 1
+        if ended == PRESENTATIONS:
+            break
+    return lost / measured if measured else math.nan
 
 
 # -- Judgement --------------------------------------------------------------------------------------------------------
 
 
-def _judge(design: Design, found: Diagnosis, tried: dict[str, float], failure: str) -> list[Finding]:
+def _judge(design: Design, found: Diagnosis, tried: dict[str, float], run: _FixedRun) -> list[Finding]:
     """Return all findings, causes before their effects: a learning rate that diverges comes before the saturations that result."""
     rate = _judge_rate(design, found, tried) if found.signal and math.isfinite(found.curvature) else []
-    formats = _judge_formats(design, found)
+    formats = [*_judge_formats(design, found), *_judge_errors(design, run.lost_errors)]
     diverges = found.loss > max(found.gain, 0.0)
     findings = [*_judge_amplitude(design, found), *(rate + formats if diverges else formats + rate)]
-    if failure and not findings:
-        said, log2 = f"the fixed model diverged within {found.steps:,} steps: {failure}", design.spec.schedule.rate_at(0)
+    if run.failure and not findings:
+        said, log2 = f"the fixed model diverged within {found.steps:,} steps: {run.failure}", design.spec.schedule.rate_at(0)
         findings = [Finding("learning rate", "schedule.learning_rate", said, f"Take learning_rate = {log2 - 2}.")]
     return findings
 
@@ -487,6 +520,14 @@ def _judge_formats(design: Design, found: Diagnosis) -> list[Finding]:
         remedy = f"Give formats.weight more fraction bits, or take a larger learning_rate.{how}"
         findings.append(Finding("format", "formats.weight", said, remedy))
     return findings
+
+
+def _judge_errors(design: Design, lost: float) -> list[Finding]:
+    """Return the finding on a format of errors in which most errors are zero, if it is so; ``lost`` is the share of those."""
+    if not lost > LOST_ERRORS:  # NaN where there are no errors
+        return []
+    said = f"{100 * lost:.0f} % of the errors of neurons round to zero in formats.error = {design.spec.error_format}"
+    return [Finding("format", "formats.error", said, "Give formats.error more fraction bits, or take a larger learning_rate.")]
 
 
 def _judge_rate(design: Design, found: Diagnosis, tried: dict[str, float]) -> list[Finding]:

@@ -63,9 +63,10 @@ def saturation_shares(spec: DesignSpec, counters: Mapping[str, int], evaluations
     evaluations : int
         Number of passes of one sample through the network.
     """
-    parameters, steps = spec.network.n_parameters, counters["steps"]
-    casts = {"activation": evaluations * spec.network.n_neurons, "cost_change": steps}
-    casts |= dict.fromkeys(("broadcast", "gradient"), steps * parameters)
+    neurons, parameters, steps = spec.network.n_neurons, spec.network.n_parameters, counters["steps"]
+    estimates = spec.schedule.presentations_ended(steps) if spec.node else steps
+    casts = {"activation": evaluations * neurons, "cost_change": steps, "error": estimates * neurons}
+    casts |= dict.fromkeys(("broadcast", "gradient"), estimates * parameters)
     updates = counters["updates"] * parameters  # the casts of all other kinds
     return {kind: counters[f"saturated_{kind}"] / max(1, casts.get(kind, updates)) for kind in SATURATION_KINDS}
 

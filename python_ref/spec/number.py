@@ -19,7 +19,7 @@ __all__ = ["MAX_BITS", "Fixed", "Overflow", "Rounding", "cast_raw", "out_of_rang
 MAX_BITS = 63
 """Maximum width in bits of every intermediate result, so that int64 holds it exactly."""
 
-_NOTATION = re.compile(r"(S|U)Q(\d+)\.(\d+)")
+_NOTATION = re.compile(r"(S|U)Q(-?\d+)\.(\d+)")
 
 
 class Rounding(enum.Enum):
@@ -82,6 +82,8 @@ class Fixed:
     @classmethod
     def parse(cls, text: str) -> Fixed:
         """Read a format from the notation ``SQ4.12`` (signed, 4 integer bits with the sign, 12 fraction bits) or ``UQ0.8``.
+
+        A number of integer bits may be negative: ``SQ-3.19`` has 16 bits, and holds numbers below 2⁻⁴.
 
         Raises
         ------

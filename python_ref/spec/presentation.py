@@ -79,13 +79,28 @@ class Presentation:
         """
         if self.formats.error is not None:
             return self.formats.error
-        weight = self.formats.weight
-        reach = max(rate for _, rate in self.schedule.learning_rate) + 2 + (self.measurements - 1).bit_length()
-        integer = min(1 + reach, weight.integer_bits)
-        operand = max(self.formats.input.fraction_bits, self.formats.activation.fraction_bits)
-        room = WIDEST_SUM - 1 - weight.integer_bits - operand
-        fraction = min(DERIVED_ERROR_BITS - integer, max(room, DERIVED_ERROR_BITS - weight.integer_bits))
-        return Fixed(True, DERIVED_ERROR_BITS - fraction, fraction)
+        integer = max(min(self._steepest_bits, self.formats.weight.integer_bits), self._sum_bits)
+        return Fixed(True, integer, DERIVED_ERROR_BITS - integer)
+
+    @property
+    def error_reason(self) -> str:
+        """What decides the range of the derived format of the error, as a clause."""
+        if self._sum_bits >= min(self._steepest_bits, self.formats.weight.integer_bits):
+            return f"{DERIVED_ERROR_BITS} bits, as fine as θ − err·x within {WIDEST_SUM} bits allows"
+        if self._steepest_bits > self.formats.weight.integer_bits:
+            return f"{DERIVED_ERROR_BITS} bits, the range of a weight"
+        return f"{DERIVED_ERROR_BITS} bits, which hold |∂C/∂z| < 4"
+
+    @property
+    def _steepest_bits(self) -> int:
+        """Number of integer bits with which an error holds |∂C/∂z| < 4 at the largest rate, all measurements of it added."""
+        return 1 + max(rate for _, rate in self.schedule.learning_rate) + 2 + (self.measurements - 1).bit_length()
+
+    @property
+    def _sum_bits(self) -> int:
+        """Smallest number of integer bits with which θ − err·x has :data:`WIDEST_SUM` bits; at most those of a weight."""
+        weight, operand = self.formats.weight, max(self.formats.input.fraction_bits, self.formats.activation.fraction_bits)
+        return DERIVED_ERROR_BITS - max(WIDEST_SUM - 1 - weight.integer_bits - operand, DERIVED_ERROR_BITS - weight.integer_bits)
 
     def product(self, operand: Fixed) -> Fixed:
         """Return the exact format of err·x, where x is an operand or the constant 1 of a bias."""
@@ -107,6 +122,13 @@ class Presentation:
         try:
             _ = self.error_sum
         except ValueError:
+            if self.longest == 1:
+                raise DesignError(
+                    "formats.cost_change",
+                    str(self.cost_change),
+                    f"the sum of a neuron's cost changes, of either sign, exceeds {MAX_BITS} bits",
+                    "Take a narrower format.",
+                ) from None
             key = "sample_period" if schedule.sample_period == self.longest else "update_period"
             raise DesignError(
                 f"schedule.{key}",

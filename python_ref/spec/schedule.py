@@ -96,6 +96,10 @@ class Schedule:
         sample, update = self.sample_period, self.update_period
         return -(-steps // sample) - (-steps // update) - -(-steps // lcm(sample, update))
 
+    def presentations_ended(self, steps: int) -> int:
+        """Return how many presentations end in the first ``steps`` steps of a run; one may be open after them."""
+        return self.presentations(steps + 1) - 1
+
     def rate_at(self, step: int) -> int:
         """Return log₂ η at a step."""
         return next(rate for start, rate in reversed(self.learning_rate) if start <= step)

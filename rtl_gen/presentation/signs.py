@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Sources of the neurons' signs, one per cycle for the stream of neurons, and one for the sums of their errors.
 
 Up to three steps are in progress at once: one whose neurons are replayed, one whose neurons leave the lanes, and one whose cost change is
@@ -13,8 +14,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.registers import phase_bits
-from rtl_gen.perturbation import CountedSigns, RandomSigns, leap
-from rtl_gen.perturbation import sign_source as lane_signs
+from rtl_gen.perturbation import CountedSigns, RandomSigns, leap, source_class
 from rtl_gen.presentation.layouts import neuron_layout, sign_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 
@@ -134,7 +134,7 @@ class CountedNeuronSigns(NeuronSigns):
     spec : DesignSpec
         The design whose signs are computed.
     code : CountedSigns
-        The code's source of the lanes' signs, of which the logic of a sign is taken.
+        The code's source of the lanes' signs, of which the logic of a sign is taken; it is no part of the core itself.
     """
 
     def __init__(self, spec: DesignSpec, code: CountedSigns):
@@ -164,9 +164,9 @@ def sign_source(spec: DesignSpec) -> NeuronSigns:
     TypeError
         If there is no source of signs for the code.
     """
-    code = lane_signs(spec)
-    if isinstance(code, RandomSigns):
+    source = source_class(spec.code)
+    if issubclass(source, RandomSigns):
         return RandomNeuronSigns(spec)
-    if isinstance(code, CountedSigns):
-        return CountedNeuronSigns(spec, code)
+    if issubclass(source, CountedSigns):
+        return CountedNeuronSigns(spec, source(spec))
     raise unknown("Code", spec.code, "rtl_gen.presentation.signs.sign_source")

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 from math import lcm
 
 import pytest
@@ -171,7 +172,10 @@ def test_a_lane_is_one_dsp_and_the_auxiliary_multiplier_another(spec, dsp, tmp_p
     assert sum(found.components.values(), Resources()).bram == found.bram
     assert found.total.other == 0
     assert found.fits
-    assert found.cycles_two_passes == contract(spec).step_cycles(2)
+    assert found.cycles == contract(spec).figures()
+    assert {f"cycles_{name}" for name in ("presentation probe unperturbed apply" if spec.node else "one_pass two_passes").split()} <= set(
+        found.to_json()
+    )
     needed = {"target", "lanes", "lut", "ff", "dsp", "bram", "memory_bits", "cycles_per_step", "fits"}
     assert needed <= set(found.to_json())
 
@@ -194,7 +198,7 @@ def test_digits_fits_an_up5k_with_six_lanes(tmp_path):
     assert found.lut <= 5280
     assert found.dsp == 7
     assert found.bram <= 30
-    assert found.cycles_per_step == contract(shipped_digits()).step_cycles(2)
+    assert found.cycles_per_step == cycles_per_step(shipped_digits())
 
 
 @pytest.mark.long
@@ -251,10 +255,20 @@ def test_a_memory_that_cannot_fit_is_refused_before_synthesis(tmp_path):
 @pytest.mark.parametrize("difference", Difference)
 @pytest.mark.parametrize(("sample", "update"), [(1, 1), (3, 1), (4, 6), (5, 7), (100, 100)])
 def test_cycles_of_the_average_step(difference, sample, update):
-    spec = design(schedule=Schedule(((0, -8),), sample_period=sample, update_period=update, difference=difference))
-    steps = lcm(sample, update)
+    schedule = Schedule(((0, -8),), sample_period=sample, update_period=update, difference=difference)
+    spec, steps = design(kind=Kind.WEIGHT, schedule=schedule), lcm(sample, update)
     passes = [2 if difference is Difference.TWO_SIDED or not n % sample or not n % update else 1 for n in range(steps)]
     assert cycles_per_step(spec) == pytest.approx(contract(spec).run_cycles(passes) / steps)
+
+
+@pytest.mark.parametrize("difference", Difference)
+@pytest.mark.parametrize(("sample", "update"), [(1, 1), (3, 1), (4, 6), (5, 7), (100, 100)])
+def test_cycles_of_the_average_step_of_presentations(difference, sample, update):
+    schedule = Schedule(((0, -8),), sample_period=sample, update_period=update, difference=difference)
+    spec, steps = design(schedule=schedule), lcm(sample, update)
+    begins = [n for n in range(steps) if not n % sample or not n % update]
+    cycles = sum(contract(spec).presentation_cycles(end - begin) for begin, end in pairwise([*begins, steps]))
+    assert cycles_per_step(spec) == pytest.approx(cycles / steps)
 
 
 def test_a_missing_yosys_is_said_with_its_remedy(tmp_path, monkeypatch):

@@ -156,9 +156,9 @@ def test_out_of_range_is_what_does_not_fit(form):
     assert out_of_range(raw, form).tolist() == [r not in range(form.min, form.max + 1) for r in raw.tolist()]
 
 
-@given(st.booleans(), st.integers(0, 40), st.integers(0, 23))
+@given(st.booleans(), st.integers(-20, 40), st.integers(0, 23))
 def test_the_notation_reads_what_it_writes(signed, integer, fraction):
-    if integer + fraction:
+    if integer + fraction > 0:
         assert Fixed.parse(str(Fixed(signed, integer, fraction))) == Fixed(signed, integer, fraction)
 
 
@@ -168,7 +168,8 @@ def test_the_notation_reads_what_it_writes(signed, integer, fraction):
         ("Q4.12", r"^Format must look like 'SQ4\.12' or 'UQ0\.8', not 'Q4\.12'$"),
         ("SQ4", r"^Format must look like "),
         ("SQ4.12 ", r"^Format must look like "),
-        ("SQ-4.12", r"^Format must look like "),
+        ("SQ4.-12", r"^Format must look like "),
+        ("SQ-12.12", r"^Format must have 1 to 63 bits, not 0: SQ-12\.12$"),
         ("SQ00000000000004.12", r"^Format must look like "),
         ("SQ0.0", r"^Format must have 1 to 63 bits, not 0: SQ0\.0$"),
         ("UQ32.32", r"^Format must have 1 to 63 bits, not 64: UQ32\.32$"),

@@ -42,10 +42,10 @@ def toml_of(spec: DesignSpec) -> str:
         "formats.overflow": {},
         "hardware": {"lanes": hardware.lanes, "signature": hardware.signature, "memory": "block"},
     }
-    for name in ("cost_change", "gradient"):
+    for name in ("cost_change", "error", "gradient"):
         if getattr(formats, name) is not None:
             sections["formats"][name] = str(getattr(formats, name))
-    for name in ("activation", "cost_change", "gradient", "weight"):
+    for name in ("activation", "cost_change", "error", "gradient", "weight"):
         cast = getattr(formats, f"{name}_cast")
         sections["formats.rounding"][name] = cast.rounding.value
         sections["formats.overflow"][name] = cast.overflow.value

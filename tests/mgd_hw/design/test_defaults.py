@@ -61,13 +61,17 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "formats.table": (lambda d: d.spec.formats.table, Fixed(True, 4, 6), ""),
     # An error of SQ4.9 is of −16 to 16, three squares are at most 768 < 2¹⁰, and a change of the cost has a sign besides.
     "formats.cost_change": (lambda d: (d.spec.formats.cost_change, d.spec.cost_change_format), (None, Fixed(True, 11, 18)), ""),
+    # With 32 − 1 − 4 − 9 = 18 fraction bits θ − err·x has 32 bits; |∂C/∂z| < 4 at a rate of 2⁻⁷ needs a range of 2⁻⁵ only.
+    "formats.error": (lambda d: (d.spec.formats.error, d.spec.error_format), (None, Fixed(True, -2, 18)), ""),
     "formats.gradient": (lambda d: (d.spec.formats.gradient, d.spec.gradient_format), (None, Fixed(True, 4, 20)), ""),
     "formats.rounding.activation": (lambda d: d.spec.formats.activation_cast.rounding, Rounding.HALF_EVEN, ""),
     "formats.rounding.cost_change": (lambda d: d.spec.formats.cost_change_cast.rounding, Rounding.HALF_EVEN, ""),
+    "formats.rounding.error": (lambda d: d.spec.formats.error_cast.rounding, Rounding.HALF_EVEN, ""),
     "formats.rounding.gradient": (lambda d: d.spec.formats.gradient_cast.rounding, Rounding.FLOOR, ""),
     "formats.rounding.weight": (lambda d: d.spec.formats.weight_cast.rounding, Rounding.STOCHASTIC, ""),
     "formats.overflow.activation": (lambda d: d.spec.formats.activation_cast.overflow, Overflow.SATURATE, ""),
     "formats.overflow.cost_change": (lambda d: d.spec.formats.cost_change_cast.overflow, Overflow.SATURATE, ""),
+    "formats.overflow.error": (lambda d: d.spec.formats.error_cast.overflow, Overflow.SATURATE, ""),
     "formats.overflow.gradient": (lambda d: d.spec.formats.gradient_cast.overflow, Overflow.SATURATE, ""),
     "formats.overflow.weight": (lambda d: d.spec.formats.weight_cast.overflow, Overflow.SATURATE, ""),
     "hardware.lanes": (lambda d: d.spec.hardware.lanes, 6, ""),

@@ -68,6 +68,7 @@ def other_values() -> dict[str, str]:
         "formats.activation": '"SQ5.9"',
         "formats.table": '"SQ3.5"',
         "formats.cost_change": '"SQ4.16"',
+        "formats.error": '"SQ1.14"',
         "formats.gradient": '"SQ5.20"',
         "hardware.lanes": "3",
         "hardware.gradient_memory": "true",
@@ -209,10 +210,52 @@ def test_defaults_of_the_shortest_file() -> None:
     assert spec.hardware.lanes == 4
     assert spec.network.initial.scheme is Scheme.HE
     noted = {row.key: row.value for row in design.derived}
-    for key in ("name", "network.layers", "formats.activation", "formats.gradient", "schedule.learning_rate", "hardware.lanes"):
+    for key in ("name", "network.layers", "formats.activation", "formats.error", "schedule.learning_rate", "hardware.lanes"):
         assert key in noted
-    assert noted["formats.gradient"] == str(spec.gradient_format)
+    assert noted["formats.error"] == str(spec.error_format)
     assert noted["formats.cost_change"] == str(spec.cost_change_format)
+    assert "formats.gradient" not in noted  # err·x is the update itself
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value", "why"),
+    [
+        ("", "formats.error", "SQ-1.17", "16 bits, as fine as θ − err·x within 32 bits allows; E, the sum of one cost change, is SQ11.20"),
+        (
+            'formats.input = "UQ1.0"\nformats.activation = "SQ2.4"\n',
+            "formats.error",
+            "SQ-2.18",
+            "16 bits, which hold |∂C/∂z| < 4; E, the sum of one cost change, is SQ7.8",
+        ),
+        (
+            'formats.input = "UQ1.0"\nformats.activation = "SQ2.4"\nschedule.sample_period = 300\nschedule.update_period = 300\n'
+            "schedule.learning_rate = -5\n",
+            "formats.error",
+            "SQ4.12",
+            "16 bits, the range of a weight; E, the sum of K = 300 cost changes, is SQ15.8",
+        ),
+        ("", "hardware.gradient_memory", "false", "sample_period = 1, update_period = 1: every presentation ends with an update"),
+        (
+            "schedule.sample_period = 8\nschedule.update_period = 4\n",
+            "hardware.gradient_memory",
+            "false",
+            "sample_period = 8, update_period = 4: every presentation ends with an update",
+        ),
+        (
+            "schedule.sample_period = 4\nschedule.update_period = 8\n",
+            "hardware.gradient_memory",
+            "true",
+            "sample_period = 4 is no multiple of update_period = 8: samples change between two updates",
+        ),
+        ('perturbation.kind = "weight"\nschedule.update_period = 4\n', "hardware.gradient_memory", "true", "update_period = 4"),
+        ("schedule.update_period = 4\n", "formats.gradient", "SQ4.20", "range of a weight, 8 fraction bits more"),
+        ('perturbation.kind = "weight"\n', "formats.gradient", "SQ4.20", "range of a weight, 8 fraction bits more"),
+    ],
+)
+def test_derived_values_have_their_reasons(text: str, key: str, value: str, why: str) -> None:
+    noted = {row.key: (row.value, row.why) for row in parse(f'data.task = "xor"\n{text}', "x.toml").derived}
+    assert noted[key] == (value, why)
+    assert ("formats.error" in noted) == ("weight" not in text)
 
 
 def test_nothing_is_derived_that_was_given() -> None:
@@ -451,7 +494,7 @@ REFUSED = [
     ),
     (
         XOR + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -48\n',
-        r"a\.toml: schedule\.learning_rate = \[\[0, -48\]\]: the largest broadcast, .* always rounds to zero.*",
+        r"a\.toml: schedule\.learning_rate = \[\[0, -48\]\]: the largest error .* always rounds to zero.*",
     ),
     (
         XOR + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\n[formats]\ngradient = "SQ4.40"\n',

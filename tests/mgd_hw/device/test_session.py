@@ -21,9 +21,10 @@ from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from mgd_hw.device.session import Model, Session
 from python_ref.fixed.machine import initial_state, step
 from python_ref.spec.error import Refusal
+from python_ref.spec.probes import COUNTERS
 from sim.virtual import VirtualBoard
 from tests.support.fake_device import Noise
-from tests.support.virtual_board import DIVISOR, build_xor
+from tests.support.virtual_board import DIVISOR, build, build_xor, node_design
 
 ROOT = Path(__file__).parents[3]
 STEPS = 400
@@ -243,3 +244,73 @@ def test_a_driver_that_is_killed_goes_on(board, run, learned, tmp_path):
     assert kept.step == STEPS
     np.testing.assert_array_equal(kept.memories["parameter"], learned.parameters)
     assert initial_state(run.spec, kept.memories["parameter"]).steps == 0
+
+
+# -- Node perturbation ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def node_run():
+    design = node_design()
+    return run_of(design, load_data(design.data), 130)
+
+
+@pytest.fixture(scope="module")
+def node_learned(node_run):
+    """States of the reference model before each step of the run, and after the last one."""
+    states = [node_run.initial_state()]
+    for number in range(node_run.steps):
+        states.append(step(node_run.spec, states[-1], node_run.sample(number))[0])
+    return states
+
+
+@pytest.fixture
+def node_board(tmp_path_factory):
+    with VirtualBoard(build(tmp_path_factory, node_design()), DIVISOR) as running:
+        yield running
+
+
+@pytest.mark.parametrize("block_steps", [1, 3, 7, 40])
+def test_blocks_may_end_within_a_presentation(node_board, node_run, node_learned, tmp_path, block_steps):
+    """Presentations are steps 0-3, 4-5, 6-7 and 8-11 of 12, and the run ends within one: 130 is 10 beyond a multiple of 12."""
+    path = tmp_path / "checkpoint.npz"
+    session = Session(node_run, opened(node_board, node_run), path, block_steps=block_steps)
+    ends, block = [], session._block
+
+    def watched(link, count):
+        found = block(link, count)
+        state = node_learned[session.done]
+        for place, name in enumerate(COUNTERS):
+            assert found[name] == state.counters[place], (session.done, name)
+        assert (found["signature"] & 0xFFFFFFFF, found["signature"] >> 32) == state.signature, session.done
+        ends.append(session.done)
+        return found
+
+    session._block = watched
+    session.train()
+    assert ends[-1] == 130 and (block_steps > 3) == all(node_run.spec.schedule.begins(end) for end in ends[:-1])
+    np.testing.assert_array_equal(session.final["parameter"], node_learned[-1].parameters)
+    np.testing.assert_array_equal(session.final["gradient"], node_learned[-1].gradient)
+    assert not path.exists(), "no checkpoint is possible after 130 steps, where a presentation and the sum of G are open"
+
+
+def test_a_run_with_presentations_is_resumed_where_none_is_open(node_board, node_run, node_learned, tmp_path, monkeypatch):
+    monkeypatch.setattr("mgd_hw.device.session.MARK_SECONDS", 0.0)
+    path, marks = tmp_path / "checkpoint.npz", []
+    written = Session._write_checkpoint
+
+    def watched(self, memories):
+        written(self, memories)
+        marks.append(self.mark.step)
+
+    monkeypatch.setattr(Session, "_write_checkpoint", watched)
+    session = Session(node_run, opened(node_board, node_run), path, block_steps=7, stopping=lambda: session.done > 40)
+    session.train()
+    kept = Checkpoint.read(path, RunDigest(node_run))
+    assert session.interrupted and 0 < kept.step <= session.done and all(mark % 12 == 0 for mark in marks)
+    going_on = Session(node_run, opened(node_board, node_run), path, begun=kept, block_steps=9)
+    going_on.train()
+    assert (going_on.resumed_from, going_on.done) == (kept.step, 130)
+    np.testing.assert_array_equal(going_on.final["parameter"], node_learned[-1].parameters)
+    np.testing.assert_array_equal(going_on.final["gradient"], node_learned[-1].gradient)
+    assert [going_on.totals()[name] for name in COUNTERS] == node_learned[-1].counters.tolist()

@@ -1,28 +1,28 @@
-"""The timeline of a step is its cycle contract, which simulation holds the core to."""
+"""The timeline of a step, or of a presentation of node perturbation, is its cycle contract, which simulation holds the core to."""
 
 from __future__ import annotations
 
 import random
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from mgd_hw.hardware.timeline import step_contract, timeline_of
+from mgd_hw.design.reader import parse
+from mgd_hw.hardware.timeline import contract_rows, step_contract, timeline_of
 from python_ref.spec.perturbation import Kind
 from tests.support.designs import random_design
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_spans_add_up_to_the_contract(seed: int) -> None:
-    spec = random_design(random.Random(seed))
-    contract, timeline = step_contract(spec), timeline_of(spec)
+def test_spans_of_a_step_add_up_to_the_contract(seed: int) -> None:
+    spec = random_design(random.Random(seed), kinds=(Kind.WEIGHT,))
+    contract: Any = step_contract(spec)
+    timeline = timeline_of(spec)
     assert timeline.cycles == contract.step_cycles(2)
     forward = [span for span in timeline.spans if span.what == "network"]
     layers = spec.layout.layers
-    if spec.perturbation.kind is Kind.NODE:
-        assert sum(span.cycles for span in forward) == 2 * contract.slots
-        assert timeline.second_pass == contract.pass_cycles + contract.gap
-    elif len(layers) == 1:
+    if len(layers) == 1:
         assert [(span.name, span.cycles) for span in forward] == [("both passes, layer 1", contract.pair_cycles - layers[0].last_lanes)]
         assert timeline.second_pass == contract.pair_cycles
     else:
@@ -33,3 +33,37 @@ def test_spans_add_up_to_the_contract(seed: int) -> None:
     busy = sorted((span.first, span.first + span.cycles) for span in timeline.spans if span.what != "learning")
     assert all(end <= start for (_, end), (start, _) in pairwise(busy))
     assert busy[-1][1] == timeline.cycles
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_spans_of_a_presentation_add_up_to_the_contract(seed: int) -> None:
+    spec = random_design(random.Random(seed), kinds=(Kind.NODE,))
+    contract: Any = step_contract(spec)
+    timeline = timeline_of(spec)
+    assert timeline.cycles == contract.presentation_cycles(spec.longest_presentation)
+    *unperturbed, probes = (span for span in timeline.spans if span.what == "network")
+    assert sum(span.cycles for span in unperturbed) == contract.slots
+    assert unperturbed[-1].first + unperturbed[-1].cycles <= contract.unperturbed_cycles == probes.first
+    every = sorted((span.first, span.first + span.cycles) for span in timeline.spans)
+    assert all(end <= start for (_, end), (start, _) in pairwise(every)) and all(first < end for first, end in every)
+    (apply,) = (span for span in timeline.spans if span.what == "learning")
+    assert (apply.cycles, every[-1][1]) == (contract.apply_cycles, timeline.cycles)
+
+
+def test_a_presentation_is_described_by_its_probes() -> None:
+    text = 'data.task = "digits"\nschedule.sample_period = 16\nschedule.update_period = 16\n'
+    one, many, two_sided = (
+        parse(text.replace("16", steps) + sided, "x.toml").spec
+        for steps, sided in (("1", ""), ("16", ""), ("16", 'schedule.difference = "two-sided"\n'))
+    )
+    assert timeline_of(one).title == "One presentation of 1 step"
+    assert timeline_of(many).title == "One presentation of 16 steps"
+    for spec, probes, said in ((one, 1, "one probe"), (many, 16, "16 probes"), (two_sided, 32, "32 probes")):
+        contract: Any = step_contract(spec)
+        span = next(span for span in timeline_of(spec).spans if "probe" in span.name)
+        assert span.name == said
+        assert span.cycles == pytest.approx(probes * contract.probe_cycles, abs=contract.probe_cycles)
+        rows = {name: (cycles, meaning) for name, cycles, meaning in contract_rows(spec)}
+        assert rows["probe"][0] == contract.probe_cycles
+        assert rows["presentation"][0] == contract.presentation_cycles(spec.longest_presentation)
+        assert rows["presentation"][1].startswith(f"{said}; ")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +31,11 @@ CASES = {
     "two-sided": 'perturbation.kind = "node"\nschedule.difference = "two-sided"\n',
     "periods": 'perturbation.kind = "weight"\nschedule.sample_period = 3\nschedule.update_period = 4\n',
     "memory": 'perturbation.kind = "node"\nschedule.update_period = 2\nhardware.lanes = 4\n',
+    "probes": 'perturbation.kind = "node"\nschedule.update_period = 4\nschedule.sample_period = 4\nperturbation.code = "walsh"\n',
+    "presentations": (
+        'perturbation.kind = "node"\nschedule.update_period = 5\nschedule.sample_period = 3\nschedule.difference = "two-sided"\n'
+    ),
+    "weight momentum": 'perturbation.kind = "weight"\noptimizer.name = "momentum"\noptimizer.k = 2\n',
     "momentum": 'perturbation.kind = "node"\noptimizer.name = "momentum"\noptimizer.k = 2\n',
 }
 STEPS = 14
@@ -74,15 +81,16 @@ class Number:
 
 
 def forward(design: Design, number: Number, *, perturbed: bool) -> None:
-    """One pass, written as loops."""
-    for layer in design.spec.network.layers:
+    """One pass, written as loops; a probe of node perturbation knows the pre-activations of the first layer."""
+    for place, layer in enumerate(design.spec.network.layers):
         for _ in range(layer.n_out):
             theta = [number] * (layer.n_in + 1)
             if perturbed and not design.spec.node:
                 theta = [value + number for value in theta]
             z = theta[0]
-            for weight in theta[1:]:
-                z = z + weight * number
+            if place or not (perturbed and design.spec.node):
+                for weight in theta[1:]:
+                    z = z + weight * number
             if perturbed and design.spec.node:
                 z = z + number
     total = number
@@ -93,6 +101,10 @@ def forward(design: Design, number: Number, *, perturbed: bool) -> None:
 
 def learn(design: Design, number: Number) -> None:
     """Steps of the machine, as docs/design/machine.md has them."""
+    (learn_by_nodes if design.spec.node else learn_by_weights)(design, number)
+
+
+def learn_by_weights(design: Design, number: Number) -> None:
     spec = design.spec
     for n in range(STEPS):
         fresh = n % spec.schedule.sample_period == 0 or n % spec.schedule.update_period == 0
@@ -100,19 +112,37 @@ def learn(design: Design, number: Number) -> None:
             forward(design, number, perturbed=spec.two_sided)
         forward(design, number, perturbed=True)
         change = number - number
+        for _ in range(spec.network.n_parameters):
+            correlate(design, number, change, due=(n + 1) % spec.schedule.update_period == 0)
+
+
+def learn_by_nodes(design: Design, number: Number) -> None:
+    spec = design.spec
+    for n in range(STEPS):
+        if n % spec.schedule.sample_period == 0 or n % spec.schedule.update_period == 0:
+            forward(design, number, perturbed=False)
+            error_sum = [number] * spec.network.n_neurons
+        for _ in range(2 if spec.two_sided else 1):
+            forward(design, number, perturbed=True)
+        change = number - number
+        error_sum = [value + change for value in error_sum]
         due = (n + 1) % spec.schedule.update_period == 0
-        for layer in spec.network.layers:
-            for first in range(0, layer.n_out, spec.hardware.lanes):
-                lanes = min(spec.hardware.lanes, layer.n_out - first)
-                for synapse in range(layer.n_in + 1):
-                    g = change * number if spec.node and synapse else change
-                    for _ in range(lanes):
-                        if spec.gradient_memory:
-                            g = number + g
-                        if due:
-                            if design.text.find("momentum") >= 0:
-                                g = number - (number >> 2) + g
-                            number - g
+        if due or (n + 1) % spec.schedule.sample_period == 0:
+            for layer in spec.network.layers:
+                for _ in range(layer.n_out):
+                    correlate(design, number, number, due=due)  # err·1, of the bias
+                    for _ in range(layer.n_in):
+                        correlate(design, number, number * number, due=due)
+
+
+def correlate(design: Design, number: Number, g: Number, *, due: bool) -> None:
+    """The correlation of one parameter, and its update if it is due."""
+    if design.spec.gradient_memory:
+        g = number + g
+    if due:
+        if design.text.find("momentum") >= 0:
+            g = number - (number >> 2) + g
+        number - g
 
 
 def learn_by_backprop(design: Design, number: Number) -> None:
@@ -172,8 +202,31 @@ def test_passes_and_writes_are_those_of_the_model(case: str) -> None:
     costs = costs_of_mgd(design, STEPS, fixed=True)
     assert costs.writes == observed["counter"][3]
     due = [n % spec.schedule.sample_period == 0 or n % spec.schedule.update_period == 0 for n in range(STEPS)]
-    assert spec.schedule.passes(STEPS) == ((0, STEPS) if spec.two_sided else (due.count(False), due.count(True)))
-    assert costs.cycles == sum(step_contract(spec).step_cycles(1 + (each or spec.two_sided)) for each in due)
+    contract: Any = step_contract(spec)
+    if spec.node:
+        edges = [*(n for n in range(STEPS) if due[n]), STEPS]
+        assert costs.evaluations == due.count(True) + STEPS * (2 if spec.two_sided else 1)
+        assert costs.cycles == sum(contract.presentation_cycles(last - first) for first, last in pairwise(edges))
+    else:
+        assert spec.schedule.passes(STEPS) == ((0, STEPS) if spec.two_sided else (due.count(False), due.count(True)))
+        assert costs.evaluations == sum(1 + (each or spec.two_sided) for each in due)
+        assert costs.cycles == sum(contract.step_cycles(1 + (each or spec.two_sided)) for each in due)
+
+
+@pytest.mark.usefixtures("data")
+def test_multiplications_at_synapses_are_the_visits_of_the_contract() -> None:
+    """A lane visits biases as well, and multiplies there only by 1."""
+    design = design_of("probes")
+    sizes, steps = (3, 5, 4), 12
+    synapses, behind, biases = 3 * 5 + 5 * 4, 5 * 4, 5 + 4
+    found = costs_of_mgd(design, steps, fixed=True)
+    presentations = steps // 4
+    assert design.spec.network.sizes == sizes
+    assert found.multiply_accumulates == 2 * presentations * synapses + steps * behind
+    contract: Any = step_contract(design.spec)
+    assert contract.first_visits(design.spec, steps) == found.multiply_accumulates + 2 * presentations * biases + steps * 4
+    with_open = costs_of_mgd(design, steps + 1, fixed=True).multiply_accumulates
+    assert with_open == found.multiply_accumulates + synapses + behind  # measured, and not applied yet
 
 
 def test_energies_are_those_published() -> None:

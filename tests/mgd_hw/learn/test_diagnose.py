@@ -16,7 +16,8 @@ from click.testing import CliRunner
 from mgd_hw.cli import commands
 from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import parse
-from mgd_hw.learn.diagnose import Diagnosis, _judge, diagnosis_of
+from mgd_hw.learn.diagnose import Diagnosis, _FixedRun, _judge, _judge_errors, _lost_errors, diagnosis_of
+from python_ref.parameters import initial_parameters, quantise_parameters
 
 DIGITS: dict[str, dict] = {
     "network": {"layers": [64, 32, 10]},
@@ -141,8 +142,6 @@ def test_the_measured_numbers_are_what_they_say(tmp_path: Path) -> None:
     data = load_data(design.data)
     samples = data.train
     result = diagnosis_of(design, data)
-    from python_ref.parameters import initial_parameters, quantise_parameters
-
     theta = start(design, 1, quantise_parameters(design.spec, initial_parameters(design.spec)))
     error = network(design).forward(theta, samples.inputs.astype(float)) - samples.targets
     assert result.signal == pytest.approx(2 * 2.0**-4 * np.sqrt(np.mean(error**2)))
@@ -162,6 +161,32 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "learning rate (schedule.learning_rate): The learning rate 2^-3 is too large" in shown.stdout
 
 
+@pytest.mark.parametrize("period", [1, 4, 1000])
+def test_errors_that_round_to_zero_are_counted(period: int) -> None:
+    """The finer the format, the fewer errors are lost; a presentation that is longer than what is run has none."""
+    shares = []
+    for fraction in (2, 8, 12, 15):
+        schedule = f"schedule.sample_period = {period}\nschedule.update_period = {period}\nschedule.learning_rate = -7\n"
+        design = parse(f'data.task = "nist7x7"\nformats.error = "SQ1.{fraction}"\n{schedule}', "x.toml")
+        raw = quantise_parameters(design.spec, initial_parameters(design.spec))
+        shares.append(_lost_errors(design, raw, load_data(design.data)))
+    if period > 400:
+        assert all(math.isnan(share) for share in shares)
+        return
+    assert shares == sorted(shares, reverse=True) and shares[0] > 0.9 and shares[-1] < 0.1
+    still = parse('data.task = "nist7x7"\nperturbation.kind = "weight"\n', "x.toml")
+    assert math.isnan(_lost_errors(still, raw, load_data(still.data)))
+
+
+def test_errors_that_are_lost_are_told() -> None:
+    design = parse('data.task = "nist7x7"\nformats.error = "SQ1.4"\n', "x.toml")
+    for lost, told in ((0.75, True), (0.5, False), (math.nan, False)):
+        findings = _judge_errors(design, lost)
+        assert [(each.what, each.key) for each in findings] == ([("format", "formats.error")] if told else [])
+    (finding,) = _judge_errors(design, 0.75)
+    assert finding.said == "75 % of the errors of neurons round to zero in formats.error = SQ1.4"
+
+
 def test_a_machine_whose_losses_are_all_zero() -> None:
     """No curvature anywhere: no ratio is taken to nothing, and a rate is only ever called too small."""
     design = parse('[data]\ntask = "xor"\n', "a.toml")
@@ -169,14 +194,14 @@ def test_a_machine_whose_losses_are_all_zero() -> None:
     numbers = {**zeros, "cosine_expected": 1.0, "changed": 1.0, "signal": 0.1}
     kind = load_data(design.data).kind
     still = Diagnosis("a", "xor", 5, 1, saturations={}, kind=kind, steps=9, scores={}, findings=(), **numbers)
-    nothing = {"reach": 0.0, "before": 0.0}
-    assert not _judge(design, still, nothing, ""), "nothing is gained nor lost: that says nothing of the rate"
-    assert not _judge(design, replace(still, signal=0.1, gain=0.1), {"reach": math.inf, "before": 0.0}, ""), "there was nothing to gain"
-    (lost,) = _judge(design, still, nothing, "its cost went from 1 to 99")
+    nothing, run = {"reach": 0.0, "before": 0.0}, _FixedRun(9, {}, 1.0, {}, "")
+    assert not _judge(design, still, nothing, run), "nothing is gained nor lost: that says nothing of the rate"
+    assert not _judge(design, replace(still, signal=0.1, gain=0.1), {"reach": math.inf, "before": 0.0}, run), "there was nothing to gain"
+    (lost,) = _judge(design, still, nothing, replace(run, failure="its cost went from 1 to 99"))
     assert lost.said == "the fixed model diverged within 9 steps: its cost went from 1 to 99"
-    slow = _judge(design, replace(still, gain=1e-9), {"reach": 1e-6, "before": 1.0}, "")
+    slow = _judge(design, replace(still, gain=1e-9), {"reach": 1e-6, "before": 1.0}, run)
     assert [(each.key, re.search(r"is too (\w+)", each.said)[1]) for each in slow] == [("schedule.learning_rate", "small")]  # type: ignore[index]
     rate = int(re.search(r"learning_rate = (-?\d+)", slow[0].remedy)[1])  # type: ignore[index]
     assert design.spec.schedule.rate_at(0) < rate <= design.spec.schedule.rate_at(0) + 30
-    dead = _judge(design, replace(still, signal=0.0, curvature=math.inf), {"reach": 0.0, "before": 1.0}, "")
+    dead = _judge(design, replace(still, signal=0.0, curvature=math.inf), {"reach": 0.0, "before": 1.0}, run)
     assert [each.what for each in dead] == ["network"]

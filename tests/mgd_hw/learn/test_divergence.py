@@ -152,15 +152,22 @@ def test_the_constant_answer_is_that_of_the_training_samples(tmp_path: Path) -> 
     assert constant_cost(data) == pytest.approx((0.75**2 + 0.25**2) / 2)
 
 
-def test_shares_of_saturated_casts_by_hand() -> None:
-    """A network 4-3-2 has 23 parameters and 5 neurons; each of the counts below is a different share of its casts."""
-    spec = parse('[network]\nlayers = [4, 3, 2]\n[data]\ntask = "parity"\n', "x.toml").spec
+@pytest.mark.parametrize("kind, estimates", [("weight", 10), ("node", 7)])
+def test_shares_of_saturated_casts_by_hand(kind: str, estimates: int) -> None:
+    """A network 4-3-2 has 23 parameters and 5 neurons; each of the counts below is a different share of its casts.
+
+    Ten steps have ten estimates of the gradient in weight perturbation, and in node perturbation one per presentation: steps 0-1, 2, 3,
+    4-5, 6-7, 8 and 9; after eleven steps another one is open.
+    """
+    text = f'perturbation.kind = "{kind}"\nschedule.update_period = 3\nschedule.sample_period = 2\n'
+    spec = parse(f'network.layers = [4, 3, 2]\ndata.task = "parity"\n{text}', "x.toml").spec
     casts = {
         "activation": 30 * 5,  # every neuron in every evaluation
         "cost_change": 10,  # one per step
-        "broadcast": 10 * 23,  # every parameter in every step
-        "gradient": 10 * 23,
+        "broadcast": estimates * 23,  # every parameter in every estimate
+        "gradient": estimates * 23,
         "momentum": 4 * 23,  # every parameter in every update
+        "error": estimates * 5,  # every neuron in every estimate
         "update": 4 * 23,
         "weight": 4 * 23,
     }
@@ -170,6 +177,8 @@ def test_shares_of_saturated_casts_by_hand() -> None:
     found = saturation_shares(spec, counters, evaluations=30)
     assert found == {kind: pytest.approx(saturated[kind] / casts[kind]) for kind in casts}
     assert saturation_shares(spec, dict.fromkeys(counters, 0), 0) == dict.fromkeys(casts, 0.0)
+    later = saturation_shares(spec, counters | {"steps": 11}, evaluations=30)
+    assert later["error"] == pytest.approx(saturated["error"] / (5 * (11 if kind == "weight" else 7)))
 
 
 def test_shares_of_saturated_casts_are_counted_from_the_run() -> None:

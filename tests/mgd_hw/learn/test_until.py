@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,11 @@ PERIODS = 'data.task = "xor"\nperturbation.kind = "weight"\nschedule.sample_peri
 STEPPED = {
     "periods": PERIODS,
     "two-sided": PERIODS + 'schedule.difference = "two-sided"\n',
-    "node": 'data.task = "xor"\nperturbation.kind = "node"\n',
+}
+PRESENTED = {
+    "one step": 'data.task = "xor"\nperturbation.kind = "node"\n',
+    "periods": PERIODS.replace('"weight"', '"node"'),
+    "two-sided": PERIODS.replace('"weight"', '"node"') + 'schedule.difference = "two-sided"\n',
 }
 
 
@@ -100,6 +105,19 @@ def test_cycles_of_mgd_are_the_sum_of_its_steps(case: str, name: str) -> None:
     spec, contract = design.spec, step_contract(design.spec)
     for steps in (7, 14, 25):
         wanted = contract.run_cycles([passes(spec, n) for n in range(steps)])
+        (run,) = until_of(design, name, {1: curve(1.0, interval=steps)}, 0.9).runs
+        assert run.cycles == cycles_of_mgd(spec, steps) == wanted
+
+
+@pytest.mark.parametrize("case", PRESENTED)
+@pytest.mark.parametrize("name", ["float", "fixed"])
+def test_cycles_of_node_perturbation_are_the_sum_of_its_presentations(case: str, name: str) -> None:
+    """An open presentation counts as if it ended: its last cost has to be waited for as well."""
+    design = parse(PRESENTED[case], "x.toml")
+    spec, contract = design.spec, step_contract(design.spec)
+    for steps in (7, 14, 25):
+        begins = [n for n in range(steps) if n % spec.schedule.sample_period == 0 or n % spec.schedule.update_period == 0]
+        wanted = sum(contract.presentation_cycles(end - begin) for begin, end in pairwise([*begins, steps]))
         (run,) = until_of(design, name, {1: curve(1.0, interval=steps)}, 0.9).runs
         assert run.cycles == cycles_of_mgd(spec, steps) == wanted
 
