@@ -240,13 +240,13 @@ class NodeEventDecoder:
         place = layout.parameter_word * spec.hardware.lanes + layout.parameter_lane
         latest = np.cumsum(ends) - 1
         for name in self._kept:
-            values = self._values("word", words, name).reshape(ended, -1)[:, place]
+            values = self._values("word", words, name).reshape(ended, layout.words * spec.hardware.lanes)[:, place]
             found = np.concatenate([self._kept[name][None], values])[latest + 1]
             result[name] = found
             if steps:
                 self._kept[name] = found[-1].copy()
         if not spec.direct_update:
-            values = self._values("word", words, "gradient").reshape(ended, -1)[:, place]
+            values = self._values("word", words, "gradient").reshape(ended, layout.words * spec.hardware.lanes)[:, place]
             updates = np.array([(n + 1) % spec.schedule.update_period == 0 for n in range(self.steps, self.steps + steps)])
             gradient = np.empty((steps, spec.network.n_parameters), dtype=np.int64)
             row = 0

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The errors of the neurons: their sums over a presentation, and their casts for the lanes."""
 
 from __future__ import annotations
