@@ -82,10 +82,11 @@ class CostUnit(wiring.Component):
         spec = self.spec
         m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
 
-        # Where no neurons of other layers come in between, a pass's first square may follow the previous pass's last one without a gap.
+        # In a network of one layer, a pass's first square may follow the previous pass's last one without a gap; otherwise a cycle or more
+        # comes in between.
         cost_latency = self.cost_latency(spec)
         square_stb = delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False)
-        if len(spec.network.layers) > 1 and not spec.node:
+        if len(spec.network.layers) > 1:
             with m.If(square_stb):
                 m.d.sync += self.total.eq(self.total + self.square)
             with m.If(self.cost_stb):

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
-from python_ref.spec.registers import MAGIC, Command, Memory, adjustable_periods, register_map
+from python_ref.spec.registers import MAGIC, Command, Memory, address_range, adjustable_periods, register_map
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.registers import HALF, Capture, Counter, RegisterFile
 from rtl_gen.slot import delayed
@@ -36,7 +36,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
         Counter("cycles", at["cycles"], wide=True),
     ]
     # Saturations of activations, cost changes and errors count once; those of all other casts count per lane, also where lanes share the
-    # cast. In node perturbation, those of activations are added pass by pass.
+    # cast.
     once = {"activation": False, "cost_change": True, "error": False}
     every_state = {memory.name.lower() for memory in Memory} - {"parameter", "gradient"}
     absent = every_state - {variable.name for variable in spec.optimizer_state} | ({"gradient"} if spec.direct_update else set())
@@ -44,8 +44,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     for kind in SATURATION_KINDS:
         name = f"saturated_{kind}"
         if kind not in absent:
-            most = spec.network.n_neurons if spec.node and kind == "activation" else 1 if kind in once else lanes
-            counters.append(Counter(name, at[name], most=most, rare=once.get(kind, False)))
+            counters.append(Counter(name, at[name], most=1 if kind in once else lanes, rare=once.get(kind, False)))
     cost, change = spec.cost_format.width, spec.cost_change_format.width
     captures = [
         Capture("cost0", at["cost"], cost),
@@ -124,8 +123,8 @@ class HostPort(wiring.Component):
                 "busy": In(1),
                 "status": In(2),
                 "lane": Out(range(max(2, spec.hardware.lanes))),
-                "memory": Out(2),
-                "address": Out(range(max(2, spec.layout.words))),
+                "memory": Out(3 if spec.node else 2),
+                "address": Out(address_range(spec)),
                 "data": Out(32),
                 "read_data": In(32),
                 "file_address": Out(range(self.file_depth)),
@@ -185,7 +184,7 @@ class HostPort(wiring.Component):
             when = writing if command is Command.STOP else writable
             m.d.sync += getattr(self, command.name.lower()).eq(when & at["command"] & short.all() & (value[:bits] == command))
         settings = {name: [(name, value)] for name in ("exponent", "address", *sorted(adjustable_periods(self.spec)))}
-        settings["select"] = [("lane", value[:16]), ("memory", value[16:18])]
+        settings["select"] = [("lane", value[:16]), ("memory", value[16 : 16 + len(self.memory)])]
         for register, parts in settings.items():
             with m.If(delayed(m, writable & at[register], 1, f"sets_{register}")):
                 m.d.sync += [getattr(self, name).eq(part) for name, part in parts]

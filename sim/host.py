@@ -13,7 +13,17 @@ from python_ref.fixed.perturbation import BitStream
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import stochastic_generator
 from python_ref.spec.probes import COUNTERS
-from python_ref.spec.registers import MAGIC, Command, Link, Memory, register_map, stream_beats, stream_widths
+from python_ref.spec.registers import (
+    ERROR_SUMS,
+    MAGIC,
+    Command,
+    Link,
+    Memory,
+    error_sum_words,
+    register_map,
+    stream_beats,
+    stream_widths,
+)
 from sim.error import WrongCore
 
 __all__ = [
@@ -26,6 +36,7 @@ __all__ = [
     "load_parameters",
     "prepare",
     "read_counters",
+    "read_error_sums",
     "read_memory",
     "read_register",
     "restart",
@@ -209,6 +220,16 @@ def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:
         write_register(spec, link, "address", 0)
         words[lane] = [link.read(data) for _ in range(layout.words)]
     return canonical(spec, memory, words)
+
+
+def read_error_sums(spec: DesignSpec, link: Link) -> np.ndarray:
+    """Read E of every neuron (int64, shape (neurons,), raw); all are 0 unless a run has ended in the middle of a presentation."""
+    words, data = error_sum_words(spec), register_map(spec)["data"].address
+    write_register(spec, link, "select", ERROR_SUMS << 16)
+    write_register(spec, link, "address", 0)
+    read = np.array([link.read(data) for _ in range(words * spec.network.n_neurons)], dtype=np.int64).reshape(-1, words)
+    top = read[:, -1] - ((read[:, -1] >> 31 & 1) << 32)
+    return top if words == 1 else read[:, 0] | top << 32
 
 
 def canonical(spec: DesignSpec, memory: Memory, words: np.ndarray) -> np.ndarray:

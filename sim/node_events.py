@@ -209,7 +209,18 @@ class NodeEventDecoder:
                 self._pass0[name] = in_force[-1].copy()
             result[name] = np.concatenate([in_force[:, None], probed], axis=1)
         result["cost"] = result["cost"][..., 0]
+        self._saturated = self._count(begins, *(self._values("neuron", rows[which], "outside")[:, 0] for which in (0, 1)))
         return result
+
+    def _count(self, begins: np.ndarray, unperturbed: np.ndarray, probed: np.ndarray) -> np.ndarray:
+        """Saturations of activations since the start of the run, after each step."""
+        steps = len(begins)
+        added = probed.reshape(steps, -1).sum(axis=1)
+        added[begins] += unperturbed.reshape(int(begins.sum()), -1).sum(axis=1)
+        found = np.minimum(self._learned["saturated_activation"] + np.cumsum(added), 2**32 - 1)
+        if steps:
+            self._learned["saturated_activation"] = int(found[-1])
+        return found
 
     def _check(self, event: str, numbers: np.ndarray, expected: np.ndarray) -> None:
         wrong = np.flatnonzero(numbers != expected)
@@ -272,7 +283,9 @@ class NodeEventDecoder:
 
         columns = []
         for label in COUNTERS:
-            if label in self._fields["step"]:
+            if label == "saturated_activation":
+                columns.append(self._saturated)
+            elif label in self._fields["step"]:
                 columns.append(self._values("step", self._step, label)[:, 0])
             elif label in self._fields["learned"]:
                 columns.append(since(label))

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.events import POLYNOMIAL, EventField, cost_fields, event_fields
+from python_ref.spec.events import POLYNOMIAL, UNSIGNED_FIELDS, EventField, cost_fields, event_fields
 
 __all__ = ["INITIAL", "event_words", "extend", "extend_presentation", "fold", "signed"]
 
@@ -85,7 +85,7 @@ def extend_presentation(
         Whether the step begins a presentation, with an unperturbed pass, and whether it ends one.
     """
     fields = event_fields(spec)
-    neuron = tuple(field for field in fields["neuron"] if field.name != "bank")
+    neuron = tuple(field for field in fields["neuron"] if field.name not in UNSIGNED_FIELDS)
     words = []
     for number in range(0 if begins else 1, spec.passes):
         rows = {

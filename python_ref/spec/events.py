@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 
-__all__ = ["EVENTS", "POLYNOMIAL", "EventField", "cost_fields", "event_fields", "event_kinds"]
+__all__ = ["EVENTS", "POLYNOMIAL", "UNSIGNED_FIELDS", "EventField", "cost_fields", "event_fields", "event_kinds"]
 
 EVENTS = ("neuron", "cost", "step", "word", "learned")
 """Kinds of events of weight perturbation; :func:`event_kinds` gives those of any design. Bit i of the port ``probe_stb`` is the strobe of
@@ -20,6 +20,10 @@ kind i; the port ``probe_`` + name has its payload, valid in the cycle of the st
 
 POLYNOMIAL = 0xEDB88320
 """Polynomial of the signatures, which is that of CRC-32 with its highest power in the lowest bit."""
+
+
+UNSIGNED_FIELDS = ("bank", "outside")
+"""Last fields of a neuron in node perturbation, which no signature covers."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,10 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
 
         In weight perturbation, such a pass follows every step, and a word begins with the broadcast word and each lane's sign (−1, 0 or 1).
 
-        In node perturbation, it follows every presentation that ends. The event neuron has one more field, the ``bank`` of its activations:
-        2 in the unperturbed pass; in the probes of a presentation, and after a STOP, 0 and 1 in turn. Since the first layer of a probe may
-        come among the later layers of the one before, a receiver sorts neurons by their bank. There are two more events:
+        In node perturbation, it follows every presentation that ends. The event neuron has two more fields: the ``bank`` of its
+        activations, which is 2 in the unperturbed pass, and in the probes of a presentation, and after a STOP, 0 and 1 in turn; and
+        whether its activation was ``outside`` the range. Since the first layer of a probe may come among the later layers of the one
+        before, a receiver sorts neurons by their bank, and counts saturations of activations itself. There are two more events:
 
         correlation : once per neuron and step, in order: s, and E after this step.
         error : once per neuron and presentation that ends, in order: err.
@@ -109,12 +114,16 @@ def _weight_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
 
 
 def _node_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
-    """Return the fields of the events of node perturbation, not yet placed; the bank is last, since signatures do not cover it."""
+    """Return the fields of the events of node perturbation, not yet placed; last are those of a neuron that signatures do not cover."""
     number = EventField("pass", (spec.passes - 1).bit_length())
     return {
-        "neuron": (number, *_neuron(spec), EventField("bank", 2)),
+        "neuron": (number, *_neuron(spec), EventField("bank", 2), EventField("outside", 1)),
         "cost": (number, _field("cost", spec.cost_format)),
-        "step": (_field("cost_change", spec.cost_change_format), EventField("steps", 32), *_forward_counters(spec)),
+        "step": (
+            _field("cost_change", spec.cost_change_format),
+            *(EventField(name, 32) for name in ("steps", "correct", "saturated_cost_change")),
+            *_signature(spec),
+        ),
         "correlation": (_field("sign", Fixed(True, 2, 0)), _field("error_sum", spec.error_sum_format)),
         "error": (_field("error", spec.error_format),),
         "word": _stored(spec),

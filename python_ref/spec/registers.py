@@ -17,13 +17,16 @@ from python_ref.spec.optimizer import Memory
 from python_ref.spec.perturbation import stochastic_generator
 
 __all__ = [
+    "ERROR_SUMS",
     "MAGIC",
     "Command",
     "Link",
     "Memory",
     "Register",
     "Status",
+    "address_range",
     "adjustable_periods",
+    "error_sum_words",
     "phase_bits",
     "register_map",
     "stream_beats",
@@ -33,6 +36,9 @@ __all__ = [
 
 MAGIC = 0x4D474432
 """Content of the register ``magic``: "MGD2"."""
+
+ERROR_SUMS = 7
+"""Number of the memory of E in the register ``select``, in node perturbation; the host reads it, and cannot write it."""
 
 
 class Command(enum.IntEnum):
@@ -121,6 +127,19 @@ def stream_words(spec: DesignSpec) -> int:
     return stream_beats(spec) * -(-sum(stream_widths(spec)) // 32)
 
 
+def error_sum_words(spec: DesignSpec) -> int:
+    """Return the number of 32-bit words of a neuron's E in the memory :data:`ERROR_SUMS`; 0 in weight perturbation.
+
+    Neuron j has the words from address j times this number on, its low word first; the high word is sign-extended.
+    """
+    return -(-spec.error_sum_format.width // 32) if spec.node else 0
+
+
+def address_range(spec: DesignSpec) -> range:
+    """Return the range of the register ``address``, which covers every memory."""
+    return range(max(2, spec.layout.words, error_sum_words(spec) * spec.network.n_neurons))
+
+
 def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
     """Return the names of the period registers that a core has; the other periods are always 1, and writes to them are ignored.
 
@@ -134,7 +153,7 @@ def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
 
 def register_map(spec: DesignSpec) -> dict[str, Register]:
     """Return the registers of a core by name, in the order of their addresses."""
-    memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory)
+    memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory) + (f", {ERROR_SUMS} E by neuron" if spec.node else "")
     most, without = "", "only 1"
     if spec.node:
         most = f"; τ_x or τ_θ is at most {spec.longest_presentation}, the longest presentation that was built"

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import Memory
+from python_ref.spec.registers import Memory, address_range
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
@@ -75,8 +75,8 @@ class NodeArray(wiring.Component):
             "learned_stb": Out(1),
             **{name: Out(range(count + 1)) for name in self.counts},
             "host_lane": In(range(max(2, count))),
-            "host_memory": In(2),
-            "host_address": In(range(max(2, spec.layout.words))),
+            "host_memory": In(3),
+            "host_address": In(address_range(spec)),
             "host_mode": In(1),
             "host_data": In(32),
             "host_write": In(1),

@@ -216,17 +216,18 @@ class _Walk:
         lat, sequencer = contract.latencies, contract.sequencer
         deep = len(spec.network.layers) > 1
         count = spec.network.layers[0].n_out
-        kept, _ = self._leaves(0, 0)
+        kept, last = self._leaves(0, 0)
+        settling = NeuronStream.latency - 2 + ActivationUnit.latency + lat.change
         ready = kept + 3  # found, kept, and the state in which the first probe is prepared
         free, prepared_before = sequencer.unperturbed_cycles, None
-        settled: list[int] = []
+        settled = [last + settling]
         changes: list[int] = []
         random = bool(spec.sign_generators)
         pairs = spec.passes - 1
         for probe in range(self.probes):
             prepared = ready
-            if probe >= 2:
-                prepared = max(prepared, settled[probe - 2] + 1)
+            if probe >= 1:
+                prepared = max(prepared, settled[probe - 1] + 1)
             if random and prepared_before is not None and probe % pairs == 0 and (probe // pairs) % spec.schedule.perturbation_period == 0:
                 prepared = max(prepared, prepared_before + spec.network.n_neurons + 2)
             prepared_before = prepared
@@ -243,7 +244,7 @@ class _Walk:
                 _, last = self._leaves(joined, 1)
             else:
                 last = last_read + 1
-            settled.append(last + (NeuronStream.latency - 2) + ActivationUnit.latency + lat.change)
+            settled.append(last + settling)
             ready = joined + 2
             changes.append(prepared)
             distances = [b - a for a, b in zip(changes[-_STEADY - 1 :], changes[-_STEADY:], strict=False)]

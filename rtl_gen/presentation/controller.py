@@ -38,7 +38,7 @@ class PresentationController(wiring.Component):
     """Runs the steps of a run. A step is one probe, or two in a two-sided design; the steps of a presentation share an unperturbed pass.
 
     Probes follow one another without waiting for their costs: a probe's first layer is replayed while the lanes work on the layers behind
-    it for the probe before. At most two probes are between the replay and the cost.
+    it for the probe before. At most two passes, the unperturbed one included, are between their beginnings and their costs.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class PresentationController(wiring.Component):
     advance, fresh : Out(1)
         Strobe after the last replay of a step has begun, and whether the next step takes a new sign vector.
     cost_stb, settled_stb, change_stb : In(1)
-        Strobe of a pass's cost; strobe of a probe's, delayed to the time of a cost change; and strobe of a step's cost change.
+        Strobe of a pass's cost; the same in training, delayed to the time of a cost change; and strobe of a step's cost change.
     errors_busy, errors_ready, learned_stb : In(1)
         Errors are being summed; those of the first group are in the lanes; the last word of an applying pass has been written and counted.
     first, final : Out(1)
@@ -77,6 +77,8 @@ class PresentationController(wiring.Component):
         An applying pass is in progress, and an update is due in it.
     check_answer, training, shown : Out(1)
         The unperturbed pass's sample is new, so its answer is checked; it belongs to a training run; it is not a repeated one.
+    open : Out(1)
+        A presentation is open: its errors are being summed, or it was interrupted by the end of a run.
     busy, starved : Out(1)
         A run is in progress; it waits for a sample.
     """
@@ -89,7 +91,7 @@ class PresentationController(wiring.Component):
         answers = ("available", "started", "kept", "replay_done", "signs_ready", "cost_stb", "settled_stb", "change_stb")
         errors = ("errors_busy", "errors_ready", "learned_stb")
         orders = ("take", "request", "probe", "apply", "minus", "replay", "advance", "fresh", "first", "final", "applying", "update")
-        flags = ("check_answer", "training", "shown", "busy", "starved")
+        flags = ("check_answer", "training", "shown", "open", "busy", "starved")
         super().__init__(
             {
                 **{name: In(1) for name in (*commands, *answers, *errors)},
@@ -114,6 +116,7 @@ class PresentationController(wiring.Component):
         # Transitions. A step has a second probe after its first one if it is two-sided.
         starts = run.idle & (commands["train"] | commands["infer"])
         taking = run.await_sample & ~ends & (~sample_due | self.available)
+        measuring = run.begin & self.started & ~inferring
         measured = run.measure & Mux(inferring, self.cost_stb, self.kept)
         prepared = run.prepare & self.signs_ready & (in_flight != 2)
         replayed = run.replay & delayed(m, self.replay_done, self.replay_wait, "replayed", reset_less=False)
@@ -162,7 +165,8 @@ class PresentationController(wiring.Component):
             ends.eq(stopping | left.none),
             stopping.eq(~run.idle & (commands["stop"] | stopping)),
             needs_all.eq(commands["loaded"] | commands["restart"] | (measured & inferring) | (needs_all & ~prepared)),
-            in_flight.eq(in_flight + prepared - self.settled_stb),
+            in_flight.eq(in_flight + (prepared | measuring) - self.settled_stb),
+            self.open.eq(Mux(self.change_stb, ~self.final, self.open & ~needs_all)),
             errors_ready.eq(self.errors_ready | (errors_ready & ~applies)),
             self.take.eq(taking & sample_due),
             self.replay.eq(prepared),

@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import stream_widths
+from python_ref.spec.registers import ERROR_SUMS, stream_widths
 from rtl_gen.activation import ActivationUnit
 from rtl_gen.broadcast import Multiplier
 from rtl_gen.cost import AnswerCheck, CostUnit
@@ -22,7 +22,7 @@ from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
 from rtl_gen.presentation.neurons import NeuronStream
 from rtl_gen.presentation.noise import InputNoise
-from rtl_gen.presentation.operands import BANKS, Operands
+from rtl_gen.presentation.operands import Operands
 from rtl_gen.presentation.sequencer import PassSequencer
 from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
 from rtl_gen.presentation.signs import sign_source
@@ -170,11 +170,10 @@ class NodeCore(wiring.Component):
         neuron = activation.neuron_o
         self._cost_bank = delayed(m, neuron.bank, latency, "cost_bank")
         self._cost_minus = delayed(m, neuron.minus, latency, "cost_minus")
-        of_probe = cost.cost_stb & (self._cost_bank != UNPERTURBED)
         self._change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
         m.d.comb += [
             controller.cost_stb.eq(cost.cost_stb),
-            controller.settled_stb.eq(delayed(m, of_probe, to_change, "settled_stb", reset_less=False)),
+            controller.settled_stb.eq(delayed(m, cost.cost_stb & controller.training, to_change, "settled_stb", reset_less=False)),
             controller.change_stb.eq(self._change_stb),
             controller.errors_busy.eq(errors.busy),
             controller.errors_ready.eq(errors.ready),
@@ -211,7 +210,7 @@ class NodeCore(wiring.Component):
         m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
         m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
 
-    def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, registers, **_):
+    def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, errors, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""
         wiring.connect(m, wiring.flipped(self.request), host.request)
         wiring.connect(m, wiring.flipped(self.response), host.response)
@@ -229,7 +228,10 @@ class NodeCore(wiring.Component):
             array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
             array.host_data.eq(host.data),
             array.host_write.eq(host.write_en),
-            host.read_data.eq(array.host_read_data),
+            errors.host_mode.eq(array.host_mode),
+            errors.host_address.eq(host.address),
+            errors.open.eq(controller.open),
+            host.read_data.eq(Mux(host.memory == ERROR_SUMS, errors.host_data, array.host_read_data)),
             host.busy.eq(controller.busy),
             host.status.eq(Cat(controller.busy, controller.starved)),
             registers.en.eq(host.file_en),
@@ -256,8 +258,8 @@ class NodeCore(wiring.Component):
         spec, neuron = self.spec, activation.neuron_o
         neuron_shown = neuron.valid & controller.training & ((neuron.bank != UNPERTURBED) | controller.shown)
         cost_shown = cost.cost_stb & controller.training & ((self._cost_bank != UNPERTURBED) | controller.shown)
-        self._count_saturations(m, neuron_shown, cost_shown, neuron, activation, registers)
         m.d.comb += [
+            registers.i_saturated_activation.eq(neuron_shown & activation.outside),
             registers.i_saturated_cost_change.eq(self._change_stb & cost.outside),
             registers.i_saturated_error.eq(errors.saturated),
             registers.i_updates.eq(array.learned_stb & controller.update),
@@ -268,6 +270,7 @@ class NodeCore(wiring.Component):
             self.probe_neuron.preactivation.eq(activation.z_o),
             self.probe_neuron.activation.eq(activation.y),
             self.probe_neuron.bank.eq(neuron.bank),
+            self.probe_neuron.outside.eq(activation.outside),
             self.probe_cost["pass"].eq(number),
             self.probe_cost.cost.eq(cost.total),
             self.probe_step.cost_change.eq(cost.cost_change),
@@ -294,22 +297,13 @@ class NodeCore(wiring.Component):
                 if name in built:
                     m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
 
-    def _count_saturations(self, m, neuron_shown, cost_shown, neuron, activation, registers):
-        """Count activations out of range by pass, and add the count of a pass when its cost is known, since passes overlap."""
-        counts = [Signal(range(self.spec.network.n_neurons + 1), name=f"saturated{bank}") for bank in range(BANKS)]
-        for bank, count in enumerate(counts):
-            with m.If(neuron_shown & activation.outside & (neuron.bank == bank)):
-                m.d.sync += count.eq(count + 1)
-            with m.If(cost_shown & (self._cost_bank == bank)):
-                m.d.comb += registers.i_saturated_activation.eq(count)
-                m.d.sync += count.eq(0)
-
     def _signatures(self, m, neuron_shown, cost_shown, array, cost, errors, host, registers) -> tuple[int, int]:
         """Connect the signatures; return the cycles from a step's change and from the end of an applying pass to their events."""
         in_parts = fanout_latency(self.spec.hardware.lanes) > 0
-        if not self.spec.hardware.signature:
+        spec = self.spec
+        if not spec.hardware.signature:
             return 2, 1
-        neuron = Value.cast(self.probe_neuron)[: -len(self.probe_neuron.bank)]
+        neuron = Value.cast(self.probe_neuron)[: event_layouts(spec)["neuron"]["bank"].offset]
         widths = (len(neuron), len(Value.cast(self.probe_cost)), len(cost.cost_change))
         m.submodules.forward_signature = forward = ForwardSignature(*widths, in_parts=in_parts)
         learned = LearnedSignature(len(Value.cast(self.probe_word)), len(errors.scaler.o), in_parts=in_parts)

@@ -8,6 +8,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.registers import address_range, error_sum_words
 from rtl_gen.broadcast import Scaler
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.fixed import plus_or_minus
@@ -43,6 +44,10 @@ class ErrorUnit(wiring.Component):
         A sweep is in progress.
     saturated : Out(1)
         The error with ``error_stb`` was out of range.
+    host_mode, host_address, host_data : In(1), In, Out(32)
+        The host reads a word of E: its address, and the word at most two cycles later, 0 unless ``open``; only while the core is idle.
+    open : In(1)
+        A presentation is open, so that E belongs to it.
     correlation_stb, sign_o, error_sum : Out
         Strobe of the event that a neuron's error was summed, its sign, and its raw E.
     error_stb : Out(1)
@@ -72,6 +77,10 @@ class ErrorUnit(wiring.Component):
                 **{name: Out(1) for name in ("ready", "busy", "saturated", "correlation_stb", "error_stb")},
                 "error_sum": Out(shape_of(total)),
                 "sign_o": Out(signed(2)),
+                "host_mode": In(1),
+                "host_address": In(address_range(spec)),
+                "host_data": Out(32),
+                "open": In(1),
             }
         )
 
@@ -100,11 +109,16 @@ class ErrorUnit(wiring.Component):
             shape=shape_of(spec.error_sum_format), depth=max(2, spec.network.n_neurons), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
+        words, shown = error_sum_words(spec), Signal(signed(64))
+        m.d.comb += [
+            shown.eq(read.data & self.open.replicate(len(read.data)).as_signed()),
+            self.host_data.eq(Mux(self.host_address[0], shown[32:], shown[:32]) if words > 1 else shown),
+        ]
         summed = delayed(m, self.busy, 2, "summed", reset_less=False)
         old = Mux(self._fresh, 0, read.data)
         m.d.sync += total.eq(plus_or_minus(old, self.cost_change, self.sign.negative, self.sign.active))
         m.d.comb += [
-            read.addr.eq(index),
+            read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),
             self.sign_index.eq(index),
             write.addr.eq(delayed(m, index, 2, "index")),
             write.data.eq(total),

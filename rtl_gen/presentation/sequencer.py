@@ -75,14 +75,14 @@ class PassSequencer(wiring.Component):
     def closing(self) -> int:
         """Cycles without slots at the end of a forward pass, so that no probe is faster than its neurons.
 
-        The neurons of the last group leave before those of the next pass's first group come, and E of every neuron is updated before the
-        next cost change.
+        The neurons of the last group leave more than a cycle before those of the next pass's first group come, so that the sums of their
+        costs are apart, and E of every neuron is updated before the next cost change.
         """
         placed = self._placed
         if len(placed) == 1:
             return 0
         slots = sum(p.groups * p.group_slots for p in placed[1:]) + sum(self.bubble(n) for n in range(1, len(placed) - 1))
-        return max(0, self.spec.network.n_neurons + 2 - slots, placed[-1].last_lanes - placed[1].group_words)
+        return max(0, self.spec.network.n_neurons + 2 - slots, placed[-1].last_lanes + 1 - placed[1].group_words)
 
     def _forward(self, layer: int) -> tuple[int, int]:
         """Cycles of a group of a layer in a forward pass, and of its last group."""

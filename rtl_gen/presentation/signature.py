@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.events import POLYNOMIAL
-from rtl_gen.presentation.operands import BANKS
 from rtl_gen.signature import folded
 from rtl_gen.slot import delayed
 
@@ -60,12 +59,13 @@ class ForwardSignature(wiring.Component):
             strobes[name] = delayed(m, getattr(self, f"{name}_stb"), self.latency - 1, f"{name}_stb", reset_less=False)
             if name != "change":
                 banks[name] = delayed(m, getattr(self, f"{name}_bank"), self.latency - 1, f"{name}_bank")
-        passes = [Signal(32, name=f"pass{bank}", init=-1) for bank in range(BANKS)]
+        # The unperturbed pass ends before the second probe begins, and shares its register.
+        passes = [Signal(32, name=f"pass{number}", init=-1) for number in range(2)]
         of_cost = Signal(32)
-        for bank, register in enumerate(passes):
-            with m.If(strobes["neuron"] & (banks["neuron"] == bank)):
+        for number, register in enumerate(passes):
+            with m.If(strobes["neuron"] & (banks["neuron"].any() == number)):
                 m.d.sync += register.eq(_after(register, words["neuron"]))
-            with m.If(strobes["cost"] & (banks["cost"] == bank)):
+            with m.If(strobes["cost"] & (banks["cost"].any() == number)):
                 m.d.comb += of_cost.eq(register)
                 m.d.sync += register.eq(-1)
         state, begin = Signal(32, init=-1, reset_less=True), Signal(init=1)
