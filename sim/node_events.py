@@ -215,8 +215,9 @@ class NodeEventDecoder:
     def _count(self, begins: np.ndarray, unperturbed: np.ndarray, probed: np.ndarray) -> np.ndarray:
         """Saturations of activations since the start of the run, after each step."""
         steps = len(begins)
-        added = probed.reshape(steps, -1).sum(axis=1)
-        added[begins] += unperturbed.reshape(int(begins.sum()), -1).sum(axis=1)
+        n = self.spec.network.n_neurons
+        added = probed.reshape(steps, self._probes() * n).sum(axis=1)
+        added[begins] += unperturbed.reshape(int(begins.sum()), n).sum(axis=1)
         found = np.minimum(self._learned["saturated_activation"] + np.cumsum(added), 2**32 - 1)
         if steps:
             self._learned["saturated_activation"] = int(found[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,11 +28,9 @@ from sim.run import Outcome, Stalls
 from sim.simulators import Options, simulate
 from tests.support.designs import random_parameters, random_samples
 
-__all__ = ["Lockstep", "ShownStep", "expected_events", "fields_of", "run_lockstep", "shown_events"]
+__all__ = ["Lockstep", "ShownStep", "compare_events", "expected_events", "fields_of", "run_lockstep", "shown_events"]
 
 SAMPLES = 6
-FORWARD_COUNTERS = ("correct", "saturated_activation", "saturated_cost_change")
-"""Counters that the event ``step`` shows."""
 
 
 class ShownStep(NamedTuple):
@@ -47,12 +46,15 @@ class ShownStep(NamedTuple):
         Whether the core shows the words that the step has changed; in node perturbation, where a presentation ends.
     restarts : bool
         Whether the step is the first one of a run, or of a presentation, so that its first probe uses bank 0.
+    saturated : int
+        Number of activations out of range in these passes.
     """
 
     observed: dict[str, np.ndarray]
     passes: tuple[int, ...]
     ends: bool
     restarts: bool
+    saturated: int
 
 
 class Lockstep:
@@ -103,8 +105,10 @@ class Lockstep:
             unperturbed = due or n % schedule.update_period == 0 or (self.spec.two_sided and not self.spec.node)
             passes = tuple(range(0 if unperturbed else 1, self.spec.passes))
             ends = schedule.begins(n + 1) or not self.spec.node
+            before = self.state.counters[COUNTERS.index("saturated_activation")]
             self.state, observed = step(self.spec, self.state, self.sample)
-            self.history.append(ShownStep(observed, passes, ends, unperturbed or number == 0))
+            saturated = int(observed["counter"][COUNTERS.index("saturated_activation")] - before)
+            self.history.append(ShownStep(observed, passes, ends, unperturbed or number == 0, saturated))
             self.costs = [int(value) for value in observed["cost"][-2:]]
 
     def infer(self, samples: int) -> None:
@@ -173,11 +177,13 @@ class Lockstep:
         counters = {name: self.read(name) for name in COUNTERS}
         contents = {memory: host.read_memory(self.spec, self.link, memory) for memory in self.spec.memories}
         costs = self.read("cost"), self.read("cost_change"), self.read("signature")
+        sums = host.read_error_sums(self.spec, self.link) if self.spec.node else np.zeros(self.spec.network.n_neurons, dtype=np.int64)
         if not self.comparing:
             return
         assert counters == dict(zip(COUNTERS, self.state.counters.tolist(), strict=True))
         learned = {Memory.PARAMETER: self.state.parameters, Memory.GRADIENT: self.state.gradient}
         learned |= {variable.memory: self.state.optimizer[variable.name] for variable in self.spec.optimizer_state}
+        np.testing.assert_array_equal(sums, self.state.error_sum, err_msg="E")
         for memory, values in contents.items():
             np.testing.assert_array_equal(values, learned[memory], err_msg=memory.name)
         if self.history:
@@ -233,14 +239,27 @@ def run_lockstep(
     shown, outcome = shown_events(spec, program, core=core, simulator=simulator, directory=directory, stalls=stalls)
     second = attempt(ReplayLink(outcome.responses))
     scenario(second)
-    expected = expected_events(spec, second.history)
+    compare_events(spec, second.history, shown)
+    return outcome
+
+
+def compare_events(spec: DesignSpec, history: list[ShownStep], shown: dict[str, dict[str, np.ndarray]]) -> None:
+    """Fail where the events of a core, as :func:`fields_of` gives them, differ from the history of a :class:`Lockstep`."""
+    expected = expected_events(spec, history)
+    outside = shown["neuron"].pop("outside", None)
     for event in event_kinds(spec):
         assert expected[event].keys() == shown[event].keys()
         for name, values in expected[event].items():
             found = shown[event][name]
             assert found.shape == values.shape, f"{len(found)} events of {event} rather than {len(values)}"
             np.testing.assert_array_equal(found, values, err_msg=f"{event}.{name}")
-    return outcome
+    if outside is None:
+        return
+    in_time = np.empty(len(outside) // spec.network.n_neurons, dtype=np.int64)  # by pass
+    in_time[np.argsort(_banks(history), kind="stable")] = outside.reshape(len(in_time), -1).sum(axis=1)
+    firsts = np.cumsum([0, *(len(each.passes) for each in history)])
+    counts = [int(in_time[first:last].sum()) for first, last in pairwise(firsts)]
+    assert counts == [each.saturated for each in history], "activations out of range"
 
 
 def shown_events(
@@ -318,11 +337,14 @@ def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dic
     stored = ["gradient"] if not spec.direct_update else []
     for name in (*stored, *(variable.name for variable in spec.optimizer_state), "parameter"):
         found["word"][name] = rows([placed(observed[name]) for observed in ended], lanes)
+    shown_at_steps = ("steps" if spec.node else "saturated_activation", "correct", "saturated_cost_change")
     shown_kinds = {f"saturated_{kind}" for kind in spec.shown_saturations}
     for column, name in enumerate(COUNTERS):
         if name.startswith("saturated_") and name not in shown_kinds:
             continue
-        at_step = name in FORWARD_COUNTERS or (spec.node and name == "steps")
+        if spec.node and name == "saturated_activation":  # which the neurons show
+            continue
+        at_step = name in shown_at_steps
         found["step" if at_step else "learned"][name] = rows([each["counter"][column] for each in (every if at_step else ended)], 1)
     if spec.hardware.signature:
         for column, (event, steps) in enumerate((("step", every), ("learned", ended))):

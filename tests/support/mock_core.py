@@ -98,6 +98,9 @@ def _hold(spec: DesignSpec, found: dict[str, np.ndarray]) -> None:
         found["counter"][step, learned] = found["counter"][step - 1, learned] if step else 0
         if spec.hardware.signature:
             found["signature"][step, 1] = found["signature"][step - 1, 1] if step else 0
+    passes = [spec.passes - (not spec.schedule.begins(step)) for step in range(len(found["cost"]))]
+    most = spec.network.n_neurons * np.array(passes)
+    found["counter"][:, COUNTERS.index("saturated_activation")] = np.cumsum(np.random.default_rng(2).integers(0, most + 1))
 
 
 def decoder_of(spec: DesignSpec, found: dict[str, np.ndarray]) -> EventDecoder | NodeEventDecoder:
@@ -125,8 +128,12 @@ class _Shower:
         self.events.append((event, self.layouts[event].const(values).as_value().value))
 
     def neurons(self, step: int, number: int, neurons: range, **more: int) -> None:
-        """Add neurons of a pass."""
+        """Add neurons of a pass; in node perturbation, the first ones of a step are those whose activations are out of range."""
+        column = self.found["counter"][:, COUNTERS.index("saturated_activation")]
         for neuron in neurons:
+            if self.spec.node:
+                place = (number - (not self.spec.schedule.begins(step))) * self.spec.network.n_neurons + neuron
+                more["outside"] = int(place < column[step] - (column[step - 1] if step else 0))
             values = {name: int(self.found[name][step, number, neuron]) for name in ("preactivation", "activation")}
             self.show("neuron", **{"pass": number}, **values, **more)
 
