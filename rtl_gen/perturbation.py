@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Generators of signs and of rounding noise.
 
 Signs are needed twice: "live" for the current step, and "replay" while the previous step is correlated. They are never stored; the

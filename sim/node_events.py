@@ -215,8 +215,9 @@ class NodeEventDecoder:
     def _count(self, begins: np.ndarray, unperturbed: np.ndarray, probed: np.ndarray) -> np.ndarray:
         """Saturations of activations since the start of the run, after each step."""
         steps = len(begins)
-        added = probed.reshape(steps, -1).sum(axis=1)
-        added[begins] += unperturbed.reshape(int(begins.sum()), -1).sum(axis=1)
+        n = self.spec.network.n_neurons
+        added = probed.reshape(steps, self._probes() * n).sum(axis=1)
+        added[begins] += unperturbed.reshape(int(begins.sum()), n).sum(axis=1)
         found = np.minimum(self._learned["saturated_activation"] + np.cumsum(added), 2**32 - 1)
         if steps:
             self._learned["saturated_activation"] = int(found[-1])
@@ -251,13 +252,13 @@ class NodeEventDecoder:
         place = layout.parameter_word * spec.hardware.lanes + layout.parameter_lane
         latest = np.cumsum(ends) - 1
         for name in self._kept:
-            values = self._values("word", words, name).reshape(ended, -1)[:, place]
+            values = self._values("word", words, name).reshape(ended, layout.words * spec.hardware.lanes)[:, place]
             found = np.concatenate([self._kept[name][None], values])[latest + 1]
             result[name] = found
             if steps:
                 self._kept[name] = found[-1].copy()
         if not spec.direct_update:
-            values = self._values("word", words, "gradient").reshape(ended, -1)[:, place]
+            values = self._values("word", words, "gradient").reshape(ended, layout.words * spec.hardware.lanes)[:, place]
             updates = np.array([(n + 1) % spec.schedule.update_period == 0 for n in range(self.steps, self.steps + steps)])
             gradient = np.empty((steps, spec.network.n_parameters), dtype=np.int64)
             row = 0

@@ -269,6 +269,7 @@ def test_a_core_built_for_longer_periods_runs_shorter_ones():
     rng, spec = random.Random(3), constant_rate(DESIGNS["momentum"])
     spec = replace(spec, hardware=replace(spec.hardware, gradient_memory=True))
     spec = replace(spec, schedule=replace(spec.schedule, perturbation_period=3, sample_period=2, update_period=4))
+    spec = replace(spec, formats=replace(spec.formats, error=spec.error_format))  # which otherwise follows from the periods
     others = [
         replace(spec, schedule=replace(spec.schedule, perturbation_period=p, sample_period=x, update_period=u))
         for p, x, u in ((1, 1, 1), (5, 3, 2), (2, 6, 1))

@@ -9,7 +9,7 @@ import pytest
 from python_ref.record import write_reference
 from python_ref.spec.design import DesignSpec
 from python_ref.trace import Run, Trace
-from rtl_gen.core import Core
+from rtl_gen.core import core_of
 from sim.compare import compare
 from sim.cosim import cosim, record_hardware
 from sim.ports import Ports
@@ -45,7 +45,7 @@ QUICK = quick_faults()
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in {fault.design for fault in QUICK})) for name in DESIGNS])
 def test_without_a_fault_nothing_differs(name, tmp_path):
     run = a_run(DESIGNS[name])
-    result = cosim(run, Core(run.spec), tmp_path, simulator="amaranth", options=Options(patience=2_000))
+    result = cosim(run, core_of(run.spec), tmp_path, simulator="amaranth", options=Options(patience=2_000))
     assert result.equal, result
 
 
@@ -54,7 +54,7 @@ def differs(run: Run, folder: Path) -> bool:
     folder.mkdir()
     write_reference(run, folder / "reference")
     ports, options = Ports.of(run.spec), Options(patience=2_000)
-    record_hardware(run, Core(run.spec), ports, folder / "hardware", folder, simulator="amaranth", options=options)
+    record_hardware(run, core_of(run.spec), ports, folder / "hardware", folder, simulator="amaranth", options=options)
     found = compare(run.spec, Trace.open(folder / "reference"), Trace.open(folder / "hardware"))
     return found.mismatches > 0
 

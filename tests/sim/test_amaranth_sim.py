@@ -5,11 +5,10 @@ import pytest
 
 from sim.engines.amaranth_sim import run_amaranth
 from sim.error import SimulationError
-from sim.events import EventDecoder
 from sim.ports import Ports
 from sim.program import Op, training_program
 from sim.run import Stalls
-from tests.support.mock_core import DESIGNS, MockCore, checksum, events, observables
+from tests.support.mock_core import DESIGNS, MockCore, checksum, decoder_of, events, observables
 
 
 def prepared(spec, steps, seed=3):
@@ -22,12 +21,12 @@ def prepared(spec, steps, seed=3):
 
 
 @pytest.mark.parametrize("stalls", [None, Stalls(1, 0.3), Stalls(2, 0.8)])
-@pytest.mark.parametrize("name", ["one-sided", "momentum", "rates"])
+@pytest.mark.parametrize("name", ["one-sided", "two-sided", "momentum", "rates", "rates-inside"])
 def test_a_run_shows_its_events(name, stalls):
     spec, steps = DESIGNS[name], 7
     found = observables(spec, steps)
     program, ports = prepared(spec, steps), Ports.of(spec)
-    decoder = EventDecoder(spec, ports)
+    decoder = decoder_of(spec, found)
     outcome = run_amaranth(MockCore(spec, events(spec, found)), ports, program, decoder.feed, stalls=stalls)
     got = decoder.take()
     for key, values in found.items():

@@ -35,7 +35,7 @@ def reference(run):
 
 
 def test_equal(tmp_path):
-    for name in ("one-sided", "two-sided", "momentum", "rates"):
+    for name in ("one-sided", "two-sided", "momentum", "rates", "rates-inside", "two-probes"):
         spec = DESIGNS[name]
         run = a_run(spec)
         found = reference(run)
@@ -47,24 +47,26 @@ def test_equal(tmp_path):
         assert result.cycles > 0 and result.cycles_per_step == result.cycles / STEPS
 
 
-@pytest.mark.parametrize("observable", [probe.name for probe in probes(DESIGNS["momentum"])])
-def test_a_flipped_bit_is_found_in_every_observable(tmp_path, observable):
-    spec = DESIGNS["momentum"]
+@pytest.mark.parametrize(
+    ("name", "observable"), [(name, probe.name) for name in ("momentum", "weight-momentum") for probe in probes(DESIGNS[name])]
+)
+def test_a_flipped_bit_is_found_in_every_observable(tmp_path, name, observable):
+    spec = DESIGNS[name]
     run = a_run(spec)
     found = reference(run)
     probe = next(probe for probe in probes(spec) if probe.name == observable)
     random = np.random.default_rng(len(observable))
-    index = (4, *(int(random.integers(size)) for size in probe.shape))
+    index = (STEPS - 1, *(int(random.integers(size)) for size in probe.shape))  # in node perturbation, a presentation ends there
     if observable in ("preactivation", "activation", "cost"):
-        index = (4, 1, *index[2:])
-    broken = {name: values.copy() for name, values in found.items()}
+        index = (STEPS - 1, 1, *index[2:])
+    broken = {key: values.copy() for key, values in found.items()}
     broken[observable][index] ^= 1
     core = MockCore(spec, events(spec, broken), answers=stored_answers(spec, broken))
     result = cosim(run, core, tmp_path, simulator="amaranth")
     assert not result.equal
     assert result.mismatches == 1 and result.by_observable == {observable: 1}
     first = result.first_difference
-    assert (first.step, first.observable, first.index) == (4, observable, index[1:])
+    assert (first.step, first.observable, first.index) == (STEPS - 1, observable, index[1:])
     assert (first.expected_raw, first.found_raw) == (found[observable][index], broken[observable][index])
     assert first.place in str(first)
 
@@ -123,7 +125,7 @@ def test_a_core_that_goes_on_and_on_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_missing_pass_is_a_failure(tmp_path):
-    spec = DESIGNS["momentum"]
+    spec = DESIGNS["weight-momentum"]
     run = a_run(spec)
     shown = events(spec, reference(run))
     n, layout = spec.network.n_neurons, event_layouts(spec)["neuron"]
@@ -132,6 +134,23 @@ def test_a_missing_pass_is_a_failure(tmp_path):
     result = cosim(run, core, tmp_path, simulator="amaranth", options=Options(patience=200))
     assert not result.equal
     assert result.failure.startswith("Step 4: the core's neuron events must belong to pass 0, and do not: ")
+    assert result.mismatches == 2 * values_per_step(spec)
+
+
+@pytest.mark.parametrize("kept", ["cost", "neither"])
+def test_a_missing_unperturbed_pass_is_a_failure(tmp_path, kept):
+    spec = DESIGNS["momentum"]
+    run = a_run(spec)
+    shown, layouts = events(spec, reference(run)), event_layouts(spec)
+
+    def unperturbed(kind):
+        return [i for i, (event, payload) in enumerate(shown) if event == kind and layouts[kind].from_bits(payload)["pass"] == 0]
+
+    gone = {*unperturbed("neuron")[spec.network.n_neurons :], *(unperturbed("cost")[1:] if kept == "neither" else ())}
+    core = MockCore(spec, [each for place, each in enumerate(shown) if place not in gone])
+    result = cosim(run, core, tmp_path, simulator="amaranth", options=Options(patience=200))
+    assert not result.equal
+    assert result.failure.startswith("The core showed 4 complete steps of 6, and then ")
     assert result.mismatches == 2 * values_per_step(spec)
 
 

@@ -32,7 +32,7 @@ def test_the_states_of_the_streams_are_the_seeded_ones():
     spec = DESIGNS["momentum"]
     words = host.seed_words(spec, 77)
     assert len(words) == stream_words(spec) == stream_beats(spec)
-    (signs,) = spec.perturbation.code.generators(spec.hardware.lanes)
+    (signs,) = spec.sign_generators
     place = 1
     assert not any(word & 1 for word in words)
     for generator in (signs, stochastic_generator(spec.stochastic_bits)):

@@ -11,13 +11,12 @@ from amaranth.back import verilog
 
 from python_ref.spec.error import ToolError
 from sim.error import CoreError, SimulationError, VerilogError
-from sim.events import EventDecoder
 from sim.ports import Ports
 from sim.program import Op, Program
 from sim.run import Stalls
 from sim.simulators import SIMULATORS, Options, simulate
 from tests.sim.test_amaranth_sim import prepared
-from tests.support.mock_core import DESIGNS, MockCore, checksum, events, observables
+from tests.support.mock_core import DESIGNS, MockCore, checksum, decoder_of, events, observables
 
 SPEC, STEPS = DESIGNS["momentum"], 7
 PRESENT = [name for name in SIMULATORS if name != "icarus" or shutil.which("iverilog")]
@@ -36,7 +35,7 @@ def core():
 
 def run(path, directory, simulator, **options):
     """Events and outcome of a simulation."""
-    decoder = EventDecoder(SPEC, Ports.of(SPEC))
+    decoder = decoder_of(SPEC, observables(SPEC, STEPS))
     outcome = simulate(
         path, Ports.of(SPEC), prepared(SPEC, STEPS), decoder.feed, directory, simulator=simulator, options=Options(**options)
     )

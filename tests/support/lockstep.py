@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,22 +15,56 @@ from python_ref.fixed.cost import correct, cost
 from python_ref.fixed.machine import State, initial_state, step
 from python_ref.fixed.network import forward
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.events import event_kinds
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Command, Memory, register_map
-from rtl_gen.core import Core
+from rtl_gen.core import core_of
 from rtl_gen.emit import emit_verilog
 from sim import host
 from sim.events import unpack
-from sim.ports import EVENTS, Ports
+from sim.ports import Ports
 from sim.program import Program, ProgramLink, ReplayLink, sample_table
 from sim.run import Outcome, Stalls
 from sim.simulators import Options, simulate
 from tests.support.designs import random_parameters, random_samples
 
-__all__ = ["Lockstep", "expected_events", "neurons_in_order", "run_lockstep", "shown_events"]
+__all__ = [
+    "Lockstep",
+    "ShownStep",
+    "compare_events",
+    "expected_events",
+    "fields_of",
+    "neurons_in_order",
+    "run_lockstep",
+    "shown_events",
+]
 
 SAMPLES = 6
+
+
+class ShownStep(NamedTuple):
+    """A step of the model, and what a core shows of it.
+
+    Attributes
+    ----------
+    observed : dict of str to array
+        Observables of the step.
+    passes : tuple of int
+        Numbers of the passes that the core shows in this step.
+    ends : bool
+        Whether the core shows the words that the step has changed; in node perturbation, where a presentation ends.
+    restarts : bool
+        Whether the step is the first one of a run, or of a presentation, so that its first probe uses bank 0.
+    saturated : int
+        Number of activations out of range in these passes.
+    """
+
+    observed: dict[str, np.ndarray]
+    passes: tuple[int, ...]
+    ends: bool
+    restarts: bool
+    saturated: int
 
 
 class Lockstep:
@@ -44,8 +79,8 @@ class Lockstep:
         Whether this is the second run, which follows the model and compares.
     state : State
         Present state of the model.
-    history : list of (dict, tuple of int)
-        Observables of each step of the model, and the numbers of the passes that the core runs in it.
+    history : list of ShownStep
+        Steps of the model.
     """
 
     def __init__(self, spec: DesignSpec, link: Any, stream: Iterator[tuple[np.ndarray, np.ndarray]], parameters: np.ndarray):
@@ -55,7 +90,7 @@ class Lockstep:
         self.stream = stream
         self.steps = 0
         self.state: State = initial_state(spec, parameters)
-        self.history: list[tuple[dict[str, np.ndarray], tuple[int, ...]]] = []
+        self.history: list[ShownStep] = []
         self.costs = [0, 0]
 
     def prepare(self, seed: int | None = None) -> None:
@@ -66,20 +101,25 @@ class Lockstep:
     def train(self, steps: int) -> None:
         """Run steps."""
         host.train(self.spec, self.link, self.steps, steps)
-        self.follow(steps)
+        for _, count in host.runs(self.spec, self.steps, steps):
+            self.follow(count)
 
     def follow(self, steps: int) -> None:
-        """Let the model do steps that the core does."""
+        """Let the model do the steps of a run of the core."""
         self.steps += steps
-        for _ in range(steps if self.comparing else 0):
+        for number in range(steps if self.comparing else 0):
             schedule, n = self.spec.schedule, self.state.steps
             due = self.state.due or n % schedule.sample_period == 0
             if due:
                 self.sample = next(self.stream)
-            both = due or self.spec.two_sided or n % schedule.update_period == 0
+            unperturbed = due or n % schedule.update_period == 0 or (self.spec.two_sided and not self.spec.node)
+            passes = tuple(range(0 if unperturbed else 1, self.spec.passes))
+            ends = schedule.begins(n + 1) or not self.spec.node
+            before = self.state.counters[COUNTERS.index("saturated_activation")]
             self.state, observed = step(self.spec, self.state, self.sample)
-            self.history.append((observed, (0, 1) if both else (1,)))
-            self.costs = [int(value) for value in observed["cost"]]
+            saturated = int(observed["counter"][COUNTERS.index("saturated_activation")] - before)
+            self.history.append(ShownStep(observed, passes, ends, unperturbed or number == 0, saturated))
+            self.costs = [int(value) for value in observed["cost"][-2:]]
 
     def infer(self, samples: int) -> None:
         """Judge samples."""
@@ -88,7 +128,9 @@ class Lockstep:
             inputs, targets = next(self.stream)
             _, y, _ = forward(self.spec, self.state.parameters, inputs)
             outputs = y[-self.spec.network.n_out :]
-            right, self.costs[0] = correct(self.spec, outputs, targets), int(cost(outputs, targets))
+            right = correct(self.spec, outputs, targets)
+            if self.spec.passes == 2:
+                self.costs[0] = int(cost(outputs, targets))
             counters = self.state.counters.copy()
             counters[COUNTERS.index("correct")] += right
             self.state = replace(self.state.with_load(), counters=counters)
@@ -118,7 +160,7 @@ class Lockstep:
         self.steps = 0
         counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
         seed = self.spec.perturbation.seed if seed is None else seed
-        self.state = replace(self.state, seed=seed, steps=0, updates=0, due=True, counters=counters)
+        self.state = replace(self.state.with_load(), seed=seed, steps=0, updates=0, counters=counters)
 
     def resume(self) -> None:
         """Let the core forget where the run is, and tell it: the model goes on as if nothing had happened."""
@@ -145,17 +187,19 @@ class Lockstep:
         counters = {name: self.read(name) for name in COUNTERS}
         contents = {memory: host.read_memory(self.spec, self.link, memory) for memory in self.spec.memories}
         costs = self.read("cost"), self.read("cost_change"), self.read("signature")
+        sums = host.read_error_sums(self.spec, self.link) if self.spec.node else np.zeros(self.spec.network.n_neurons, dtype=np.int64)
         if not self.comparing:
             return
         assert counters == dict(zip(COUNTERS, self.state.counters.tolist(), strict=True))
         learned = {Memory.PARAMETER: self.state.parameters, Memory.GRADIENT: self.state.gradient}
         learned |= {variable.memory: self.state.optimizer[variable.name] for variable in self.spec.optimizer_state}
+        np.testing.assert_array_equal(sums, self.state.error_sum, err_msg="E")
         for memory, values in contents.items():
             np.testing.assert_array_equal(values, learned[memory], err_msg=memory.name)
         if self.history:
             assert costs[0] == self.costs[0] | self.costs[1] << 64
             width = 32 * register_map(self.spec)["cost_change"].words
-            assert costs[1] == int(self.history[-1][0]["cost_change"][0]) & (1 << width) - 1
+            assert costs[1] == int(self.history[-1].observed["cost_change"][0]) & (1 << width) - 1
         forward_signature, learned_signature = self.state.signature
         assert costs[2] == forward_signature | learned_signature << 32
 
@@ -205,13 +249,27 @@ def run_lockstep(
     shown, outcome = shown_events(spec, program, core=core, simulator=simulator, directory=directory, stalls=stalls)
     second = attempt(ReplayLink(outcome.responses))
     scenario(second)
-    expected = expected_events(spec, second.history)
-    for event in EVENTS:
+    compare_events(spec, second.history, shown)
+    return outcome
+
+
+def compare_events(spec: DesignSpec, history: list[ShownStep], shown: dict[str, dict[str, np.ndarray]]) -> None:
+    """Fail where the events of a core, as :func:`fields_of` gives them, differ from the history of a :class:`Lockstep`."""
+    expected = expected_events(spec, history)
+    outside = shown["neuron"].pop("outside", None)
+    for event in event_kinds(spec):
+        assert expected[event].keys() == shown[event].keys()
         for name, values in expected[event].items():
             found = shown[event][name]
             assert found.shape == values.shape, f"{len(found)} events of {event} rather than {len(values)}"
             np.testing.assert_array_equal(found, values, err_msg=f"{event}.{name}")
-    return outcome
+    if outside is None:
+        return
+    in_time = np.empty(len(outside) // spec.network.n_neurons, dtype=np.int64)  # by pass
+    in_time[np.argsort(_banks(history), kind="stable")] = outside.reshape(len(in_time), -1).sum(axis=1)
+    firsts = np.cumsum([0, *(len(each.passes) for each in history)])
+    counts = [int(in_time[first:last].sum()) for first, last in pairwise(firsts)]
+    assert counts == [each.saturated for each in history], "activations out of range"
 
 
 def shown_events(
@@ -219,9 +277,9 @@ def shown_events(
 ) -> tuple[dict[str, dict[str, np.ndarray]], Outcome]:
     """Run a program on a core: the fields of its events, by event and field, shape (events, elements), and the outcome."""
     ports = Ports.of(spec)
-    rows: dict[str, list[np.ndarray]] = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in EVENTS}
+    rows: dict[str, list[np.ndarray]] = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in ports.kinds}
     if simulator == "amaranth":
-        hardware = core or Core(spec)
+        hardware = core or core_of(spec)
     else:
         hardware = directory / "design.v"
         hardware.write_text(emit_verilog(spec), encoding="utf-8")
@@ -229,10 +287,7 @@ def shown_events(
     outcome = simulate(
         hardware, ports, program, lambda event, new: rows[event].append(new), directory, simulator=simulator, options=options
     )
-    return (
-        {event: {field.name: unpack(np.concatenate(rows[event]), field) for field in ports.events[event]} for event in EVENTS},
-        outcome,
-    )
+    return fields_of(ports, {event: np.concatenate(blocks) for event, blocks in rows.items()}), outcome
 
 
 def neurons_in_order(spec: DesignSpec, observed: dict[str, np.ndarray], passes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
@@ -247,9 +302,34 @@ def neurons_in_order(spec: DesignSpec, observed: dict[str, np.ndarray], passes: 
                 yield number, observed["preactivation"][number][neuron], observed["activation"][number][neuron]
 
 
-def expected_events(spec: DesignSpec, history: list[tuple[dict[str, np.ndarray], tuple[int, ...]]]) -> dict[str, dict[str, np.ndarray]]:
-    """The events, by event and field, that a core must show for the history of a :class:`Lockstep`."""
-    layout, lanes = spec.layout, spec.hardware.lanes
+def fields_of(ports: Ports, rows: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """The fields of payloads, by event and field; neurons are sorted by their bank, if they have one, and otherwise in their order."""
+    found = {event: {field.name: unpack(rows[event], field) for field in ports.events[event]} for event in ports.kinds}
+    return found | {"neuron": _by_bank(found["neuron"])}
+
+
+def _by_bank(neurons: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Neurons sorted by their bank, in the order in which they were within each bank."""
+    if "bank" not in neurons:
+        return neurons
+    order = np.argsort(neurons["bank"][:, 0], kind="stable")
+    return {name: values[order] for name, values in neurons.items()}
+
+
+def _banks(history: list[ShownStep]) -> list[int]:
+    """Bank of each pass: 2 for the unperturbed pass; 0 and 1 in turn for the probes, starting with 0."""
+    found, bank = [], 0
+    for shown in history:
+        bank = 0 if shown.restarts else bank
+        for number in shown.passes:
+            found.append(bank if number else 2)
+            bank ^= number > 0
+    return found
+
+
+def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dict[str, np.ndarray]]:
+    """The events, by event and field, that a core must show for the history of a :class:`Lockstep`, as :func:`fields_of` gives them."""
+    layout, lanes, n = spec.layout, spec.hardware.lanes, spec.network.n_neurons
 
     def placed(values: np.ndarray) -> np.ndarray:
         words = np.zeros((layout.words, lanes), dtype=np.int64)
@@ -259,22 +339,37 @@ def expected_events(spec: DesignSpec, history: list[tuple[dict[str, np.ndarray],
     def rows(parts: list, columns: int) -> np.ndarray:
         return np.array(parts, dtype=np.int64).reshape(-1, columns)
 
-    passes = [(observed, number) for observed, numbers in history for number in numbers]
-    found: dict[str, dict[str, np.ndarray]] = {event: {} for event in EVENTS}
-    neurons = [each for observed, numbers in history for each in neurons_in_order(spec, observed, numbers)]
+    passes = [(shown.observed, number) for shown in history for number in shown.passes]
+    every, ended = [shown.observed for shown in history], [shown.observed for shown in history if shown.ends]
+    found: dict[str, dict[str, np.ndarray]] = {event: {} for event in event_kinds(spec)}
+    ordered = [each for shown in history for each in neurons_in_order(spec, shown.observed, shown.passes)]
     for column, name in enumerate(("pass", "preactivation", "activation")):
-        found["neuron"][name] = rows([each[column] for each in neurons], 1)
+        found["neuron"][name] = rows([each[column] for each in ordered], 1)
     found["cost"]["pass"] = rows([number for _, number in passes], 1)
     found["cost"]["cost"] = rows([observed["cost"][number] for observed, number in passes], 1)
-    found["step"]["cost_change"] = rows([observed["cost_change"] for observed, _ in history], 1)
-    found["word"]["broadcast"] = rows([observed["broadcast"] for observed, _ in history], 1)
-    for name in ("sign", "gradient", *(variable.name for variable in spec.optimizer_state), "parameter"):
-        if history and name in history[0][0]:
-            found["word"][name] = rows([placed(observed[name]) for observed, _ in history], lanes)
+    found["step"]["cost_change"] = rows([observed["cost_change"] for observed in every], 1)
+    if spec.node:
+        found["neuron"]["bank"] = rows([[bank] * n for bank in _banks(history)], 1)
+        found["neuron"] = _by_bank(found["neuron"])
+        for name in ("sign", "error_sum"):
+            found["correlation"][name] = rows([observed[name] for observed in every], 1)
+        found["error"]["error"] = rows([observed["error"] for observed in ended], 1)
+    else:
+        found["word"]["broadcast"] = rows([observed["broadcast"] for observed in every], 1)
+        found["word"]["sign"] = rows([placed(observed["sign"]) for observed in every], lanes)
+    stored = ["gradient"] if not spec.direct_update else []
+    for name in (*stored, *(variable.name for variable in spec.optimizer_state), "parameter"):
+        found["word"][name] = rows([placed(observed[name]) for observed in ended], lanes)
+    shown_at_steps = ("steps" if spec.node else "saturated_activation", "correct", "saturated_cost_change")
+    shown_kinds = {f"saturated_{kind}" for kind in spec.shown_saturations}
     for column, name in enumerate(COUNTERS):
-        event = "step" if name in ("correct", "saturated_activation", "saturated_cost_change") else "learned"
-        found[event][name] = rows([observed["counter"][column] for observed, _ in history], 1)
+        if name.startswith("saturated_") and name not in shown_kinds:
+            continue
+        if spec.node and name == "saturated_activation":  # which the neurons show
+            continue
+        at_step = name in shown_at_steps
+        found["step" if at_step else "learned"][name] = rows([each["counter"][column] for each in (every if at_step else ended)], 1)
     if spec.hardware.signature:
-        for column, event in enumerate(("step", "learned")):
-            found[event]["signature"] = rows([observed["signature"][column] for observed, _ in history], 1)
+        for column, (event, steps) in enumerate((("step", every), ("learned", ended))):
+            found[event]["signature"] = rows([observed["signature"][column] for observed in steps], 1)
     return found

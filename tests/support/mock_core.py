@@ -11,7 +11,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.activations import Activation
-from python_ref.spec.design import DesignSpec, Formats, Hardware
+from python_ref.spec.design import SATURATION_KINDS, DesignSpec, Formats, Hardware
+from python_ref.spec.events import event_kinds
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum, Sgd
@@ -20,8 +21,9 @@ from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
 from python_ref.spec.registers import Memory as Place
 from python_ref.spec.schedule import Difference, Schedule
-from rtl_gen.probe import EVENTS, event_layouts
-from sim.events import baseline_due
+from rtl_gen.probe import event_layouts
+from sim.events import EventDecoder, baseline_due
+from sim.node_events import NodeEventDecoder
 from sim.ports import Ports
 from sim.program import read_results
 from tests.support.lockstep import neurons_in_order
@@ -49,11 +51,14 @@ DESIGNS = {
     "sequential": dataclasses.replace(design(kind=Kind.WEIGHT), perturbation=Perturbation(Kind.WEIGHT, SequentialCode())),
     "wide": dataclasses.replace(design(lanes=256), formats=Formats(weight=Fixed(True, 10, 17), gradient=Fixed(True, 12, 31))),
     "rates": design(learning_rate=((0, -6), (2, -7), (5, -8))),
+    "rates-inside": design(learning_rate=((0, -6), (2, -7), (3, -8)), sample_period=4, update_period=4),
+    "two-probes": design(difference=Difference.TWO_SIDED, sample_period=3),
+    "weight-momentum": design(momentum=True, sample_period=4, update_period=6, lanes=4, kind=Kind.WEIGHT),
 }
 
 
 def observables(spec: DesignSpec, steps: int, seed: int = 1) -> dict[str, np.ndarray]:
-    """Random observables of a run, but pass 0 stays where no baseline is due."""
+    """Random observables of a run, but pass 0 stays where no baseline is due, and what a step of a presentation does not change."""
     random = np.random.default_rng(seed)
     found = {}
     for probe in probes(spec):
@@ -64,58 +69,177 @@ def observables(spec: DesignSpec, steps: int, seed: int = 1) -> dict[str, np.nda
         if probe.name == "sign":
             low = low + 1
         found[probe.name] = random.integers(low, high, size=(steps, probe.size), endpoint=True).reshape(steps, *probe.shape)
-    due = baseline_due(spec, np.arange(steps))
+    due = [spec.schedule.begins(step) for step in range(steps)] if spec.node else baseline_due(spec, np.arange(steps))
     for step in range(1, steps):
         if not due[step]:
             for name in ("preactivation", "activation", "cost"):
                 found[name][step, 0] = found[name][step - 1, 0]
+    absent = [COUNTERS.index(f"saturated_{kind}") for kind in SATURATION_KINDS if kind not in spec.shown_saturations]
+    found["counter"][:, absent] = 0
+    if spec.node:
+        _hold(spec, found)
     return found
 
 
-def events(spec: DesignSpec, found: dict[str, np.ndarray]) -> list[tuple[str, int]]:
-    """The events (kind, payload) that a core shows for observables, one by one through Amaranth's layouts."""
-    layouts, layout, lanes = event_layouts(spec), spec.layout, spec.hardware.lanes
-    result: list[tuple[str, int]] = []
+def _hold(spec: DesignSpec, found: dict[str, np.ndarray]) -> None:
+    """Let what only the end of a presentation changes stay in the other steps; before the first end, all of it but θ is 0."""
+    held = [variable.name for variable in spec.optimizer_state]
+    learned = [COUNTERS.index(name) for name in event_layouts(spec)["learned"].members if name in COUNTERS]
+    for step in range(len(found["cost"])):
+        if spec.schedule.begins(step + 1):
+            continue
+        found["error"][step] = 0
+        if step and not spec.direct_update:
+            cleared = step % spec.schedule.update_period == 0 or not spec.gradient_memory
+            found["gradient"][step] = 0 if cleared else found["gradient"][step - 1]
+        elif not spec.direct_update:
+            found["gradient"][step] = 0
+        for name in (*held, "parameter") if step else held:
+            found[name][step] = found[name][step - 1] if step else 0
+        found["counter"][step, learned] = found["counter"][step - 1, learned] if step else 0
+        if spec.hardware.signature:
+            found["signature"][step, 1] = found["signature"][step - 1, 1] if step else 0
+    passes = [spec.passes - (not spec.schedule.begins(step)) for step in range(len(found["cost"]))]
+    most = spec.network.n_neurons * np.array(passes)
+    found["counter"][:, COUNTERS.index("saturated_activation")] = np.cumsum(np.random.default_rng(2).integers(0, most + 1))
 
-    def show(event: str, values: dict) -> None:
-        result.append((event, layouts[event].const(values).as_value().value))
 
-    steps = len(found["cost"])
-    due = baseline_due(spec, np.arange(steps))
-    random = np.random.default_rng(7)
-    learning: list[int] = []
+def decoder_of(spec: DesignSpec, found: dict[str, np.ndarray]) -> EventDecoder | NodeEventDecoder:
+    """The decoder of the events of a design, for a run that shows these observables."""
+    return NodeEventDecoder(spec, Ports.of(spec), found["parameter"][0]) if spec.node else EventDecoder(spec, Ports.of(spec))
 
-    def correlate(step: int) -> None:
+
+class _Shower:
+    """Collects the events of observables, one by one through Amaranth's layouts.
+
+    Attributes
+    ----------
+    events : list of (str, int)
+        Kind and payload of each event so far.
+    """
+
+    def __init__(self, spec: DesignSpec, found: dict[str, np.ndarray]):
+        self.spec, self.found = spec, found
+        self.layouts = event_layouts(spec)
+        self.events: list[tuple[str, int]] = []
+        self._idle = np.random.default_rng(7)
+
+    def show(self, event: str, **values) -> None:
+        """Add an event."""
+        self.events.append((event, self.layouts[event].const(values).as_value().value))
+
+    def neurons(self, step: int, number: int, neurons: range, **more: int) -> None:
+        """Add neurons of a pass; in node perturbation, the first ones of a step are those whose activations are out of range."""
+        column = self.found["counter"][:, COUNTERS.index("saturated_activation")]
+        for neuron in neurons:
+            if self.spec.node:
+                place = (number - (not self.spec.schedule.begins(step))) * self.spec.network.n_neurons + neuron
+                more["outside"] = int(place < column[step] - (column[step - 1] if step else 0))
+            values = {name: int(self.found[name][step, number, neuron]) for name in ("preactivation", "activation")}
+            self.show("neuron", **{"pass": number}, **values, **more)
+
+    def cost(self, step: int, number: int) -> None:
+        """Add the cost of a pass."""
+        self.show("cost", **{"pass": number, "cost": int(self.found["cost"][step, number])})
+
+    def counted(self, event: str, step: int, column: int, **more: int) -> None:
+        """Add an event with counters and a signature."""
+        values = dict(zip(COUNTERS, self.found["counter"][step].tolist(), strict=True)) | more
+        if self.spec.hardware.signature:
+            values["signature"] = int(self.found["signature"][step, column])
+        self.show(event, **{name: values[name] for name in self.layouts[event].members})
+
+    def step(self, step: int) -> None:
+        """Add the event of a step."""
+        self.counted("step", step, 0, cost_change=int(self.found["cost_change"][step, 0]))
+
+    def words(self, step: int) -> None:
+        """Add all words, and what they have changed."""
+        layout = self.spec.layout
         for word in range(layout.words):
-            values: dict = {"broadcast": int(found["broadcast"][step, word])}
-            for name in layouts["word"].members:
+            values: dict = {}
+            for name in self.layouts["word"].members:
                 if name == "broadcast":
+                    values[name] = int(self.found["broadcast"][step, word])
                     continue
-                row = [int(x) for x in random.integers(-1, 1, size=lanes)]  # what idle lanes show does not matter
+                row = [int(x) for x in self._idle.integers(-1, 1, size=self.spec.hardware.lanes)]  # what idle lanes show does not matter
                 for p in np.flatnonzero(layout.parameter_word == word):
-                    row[layout.parameter_lane[p]] = int(found[name][step, p])
+                    row[layout.parameter_lane[p]] = int(self.found[name][step, p])
                 values[name] = row
-            show("word", values)
-        counter = dict(zip(COUNTERS, found["counter"][step].tolist(), strict=True)) | {"signature": int(found["signature"][step, 1])}
-        show("learned", {name: counter[name] for name in layouts["learned"].members})
+            self.show("word", **values)
+        self.counted("learned", step, 1)
 
+
+def events(spec: DesignSpec, found: dict[str, np.ndarray]) -> list[tuple[str, int]]:
+    """The events (kind, payload) that a core shows for observables, in an order in which passes overlap as they do in the hardware."""
+    shower = _Shower(spec, found)
+    (_show_presentations if spec.node else _show_steps)(spec, shower, len(found["cost"]))
+    return shower.events
+
+
+def _show_steps(spec: DesignSpec, shower: _Shower, steps: int) -> None:
+    """Show a run of weight perturbation: each step's words come after the next pass's neurons."""
+    due = baseline_due(spec, np.arange(steps))
+    learning: list[int] = []
     for step in range(steps):
         observed = {name: found[name][step] for name in ("preactivation", "activation")}
         numbers = (0, 1) if due[step] else (1,)
         left = dict.fromkeys(numbers, spec.network.n_neurons)
         for number, z, y in neurons_in_order(spec, observed, numbers):
-            show("neuron", {"pass": number, "preactivation": int(z), "activation": int(y)})
+            shower.show("neuron", **{"pass": number, "preactivation": int(z), "activation": int(y)})
             left[number] -= 1
             if left[number] == 0:
-                show("cost", {"pass": number, "cost": int(found["cost"][step, number])})
+                shower.cost(step, number)
                 if learning:
-                    correlate(learning.pop())
-        counter = dict(zip(COUNTERS, found["counter"][step].tolist(), strict=True)) | {"signature": int(found["signature"][step, 0])}
-        values = {name: counter[name] for name in layouts["step"].members if name != "cost_change"}
-        show("step", {"cost_change": int(found["cost_change"][step, 0]), **values})
+                    shower.words(learning.pop())
+        shower.step(step)
         learning.append(step)
-    correlate(learning.pop())
-    return result
+    shower.words(learning.pop())
+
+
+def _show_presentations(spec: DesignSpec, shower: _Shower, steps: int) -> None:
+    """Show a run of node perturbation: the first layer of a probe comes among the later layers of the one before, in another bank."""
+    n, first = spec.network.n_neurons, spec.network.layers[0].n_out
+    edges = {start for start, _ in spec.schedule.learning_rate}  # where a run ends and the next one begins
+    probes = [(step, number) for step in range(steps) for number in range(1, spec.passes)]
+    middle, bank, early = (first + n) // 2, 0, False
+    for (step, number), after in zip(probes, [*probes[1:], None], strict=True):
+        begins = number == 1 and spec.schedule.begins(step)
+        if begins:
+            shower.neurons(step, 0, range(n), bank=2)
+            shower.cost(step, 0)
+        if begins or (number == 1 and step in edges):
+            bank = 0
+        if not early:
+            shower.neurons(step, number, range(first), bank=bank)
+        shower.neurons(step, number, range(first, middle), bank=bank)
+        early = after is not None and (after[0] == step or not (spec.schedule.begins(after[0]) or after[0] in edges))
+        if early:
+            shower.neurons(*after, range(first), bank=1 - bank)
+        shower.neurons(step, number, range(middle, n), bank=bank)
+        shower.cost(step, number)
+        bank = 1 - bank
+        if number < spec.passes - 1:
+            continue
+        shower.step(step)
+        for neuron in range(n):
+            values = {name: int(shower.found[name][step, neuron]) for name in ("sign", "error_sum")}
+            shower.show("correlation", **values)
+        if spec.schedule.begins(step + 1):
+            for neuron in range(n):
+                shower.show("error", error=int(shower.found["error"][step, neuron]))
+            shower.words(step)
+
+
+def _closings(spec: DesignSpec, played: list[tuple[str, int]]) -> list[int]:
+    """For each event, whether a run can end after it: everything of a step has been shown."""
+    found, correlated = [], 0
+    for event, _ in played:
+        correlated += event == "correlation"
+        step, more = divmod(correlated, spec.network.n_neurons)
+        open_one = event == "correlation" and more == 0 and not spec.schedule.begins(step)
+        found.append(int(event == "learned" or open_one))
+    return found
 
 
 class MockCore(wiring.Component):
@@ -148,7 +272,7 @@ class MockCore(wiring.Component):
                 "response": Out(stream.Signature(unsigned(32))),
                 "sample": In(stream.Signature(unsigned(Ports.of(spec).sample_width))),
                 "busy": Out(1),
-                "probe_stb": Out(len(EVENTS)),
+                "probe_stb": Out(len(self.layouts)),
                 **{f"probe_{event}": Out(layout) for event, layout in self.layouts.items()},
             }
         )
@@ -156,10 +280,11 @@ class MockCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         registers = register_map(self.spec)
-        widths = {event: Value.cast(getattr(self, f"probe_{event}")).shape().width for event in EVENTS}
-        widest = max(widths.values())
-        init = [table_row(event, payload) for event, payload in self.played]
-        m.submodules.table = table = Memory(shape=unsigned(widest + 3), depth=len(init), init=init)
+        kinds = event_kinds(self.spec)
+        widest = max(Value.cast(getattr(self, f"probe_{event}")).shape().width for event in kinds)
+        closings = _closings(self.spec, self.played)
+        init = [kinds.index(event) | closes << 3 | payload << 4 for (event, payload), closes in zip(self.played, closings, strict=True)]
+        m.submodules.table = table = Memory(shape=unsigned(widest + 4), depth=len(init), init=init)
         port = table.read_port(domain="comb")
         m.submodules.answers = answers = Memory(shape=unsigned(32), depth=max(1, len(self.answers)), init=self.answers)
         answer = answers.read_port(domain="comb")
@@ -170,14 +295,12 @@ class MockCore(wiring.Component):
         writes = Signal(32)
         samples = Signal(32)
         kind = Signal(3)
-        steps = len([1 for event, _ in self.played if event == "step"])
-        starts = [i + 1 for i, (event, _) in enumerate(self.played) if event == "learned"]
         m.d.comb += [
             port.addr.eq(position),
             kind.eq(port.data[:3]),
             self.request.ready.eq(~self.response.valid),
             self.sample.ready.eq(position[0] | ~self.busy),
-            *(Value.cast(getattr(self, f"probe_{event}")).eq(port.data[3:]) for event in EVENTS),
+            *(Value.cast(getattr(self, f"probe_{event}")).eq(port.data[4:]) for event in kinds),
         ]
         with m.If(self.sample.valid & self.sample.ready):
             m.d.sync += samples.eq((samples << 5) - samples + self.sample.payload)
@@ -202,11 +325,10 @@ class MockCore(wiring.Component):
         with m.If(self.busy & (position != len(init))):
             m.d.comb += self.probe_stb.eq(1 << kind)
             m.d.sync += position.eq(position + 1)
-            with m.If(kind == EVENTS.index("learned")):
+            with m.If(port.data[3]):
                 m.d.sync += left.eq(left - 1)
                 if not self.hang:
                     m.d.sync += self.busy.eq(left != 1)
-        assert len(starts) == steps
         return m
 
 
@@ -251,11 +373,6 @@ def stored_answers(spec: DesignSpec, found: dict[str, np.ndarray]) -> list[int]:
     link = StoredLink(spec, {name: values[-1] for name, values in found.items()}, steps % spec.schedule.update_period == 0)
     read_results(spec, link)
     return link.answers
-
-
-def table_row(event: str, payload: int) -> int:
-    """A row of the table."""
-    return EVENTS.index(event) | payload << 3
 
 
 def checksum(values) -> int:

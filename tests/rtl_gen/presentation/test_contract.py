@@ -1,0 +1,129 @@
+"""The cycle contract of node perturbation is what simulation counts, and its parts are the sums that the design document gives."""
+
+from dataclasses import replace
+from itertools import cycle, pairwise
+
+import numpy as np
+import pytest
+
+from mgd_hw.design.reader import load
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.perturbation import Kind, WalshCode
+from python_ref.spec.registers import Command
+from rtl_gen.core import contract, core_of
+from sim import host
+from sim.program import ProgramLink, sample_table
+from tests.rtl_gen.presentation.test_core import start_of
+from tests.support.core_bench import run_bench
+from tests.support.marks import slow_unless
+from tests.support.node_designs import SHAPES, node_design
+
+MORE = {
+    "sixteen-layers": node_design(sizes=(2, 3, *(2, 1) * 6, 2, 3), lanes=2, periods=(1, 3, 3)),
+    "many-groups": node_design(sizes=(2, 33, 3), lanes=4, periods=(1, 16, 16)),
+    "signs-thrice": node_design(sizes=(2, 12), periods=(3, 9, 9), lanes=16),
+    "long-presentation": node_design(sizes=(4, 6, 3), periods=(1, 30, 30), code=WalshCode()),
+    "long-and-two-sided": node_design(sizes=(3, 5, 2), periods=(2, 20, 20), two_sided=True),
+}
+DESIGNS = SHAPES | MORE
+QUICK = (
+    *("one-layer", "one-neuron", "more-lanes-than-neurons", "pipelined", "signs-twice", "two-sided", "periods-that-cross"),
+    *("sixteen-layers", "signs-thrice"),
+)
+
+
+def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int], int]:
+    """Lengths of presentations in steps, the cycles from the start of each to the next one's, and the busy cycles of the whole run."""
+    parameters, inputs, targets = start_of(spec, 3)
+    table, core, begins, busy = sample_table(spec, inputs, targets), core_of(spec), [], []
+    edges = [n for n in range(10_000) if spec.schedule.begins(n)][: presentations + 1]
+
+    async def scenario(bench):
+        link = ProgramLink()
+        host.prepare(spec, link, parameters)
+        for _, address, data in link.program().ops.tolist():
+            await bench._request(1, address, data)
+        await bench.ticks(200)  # the first samples are there
+
+        def watch(ctx):
+            busy.append(ctx.get(core.busy))
+            if ctx.get(core.sequencer.started) and not ctx.get(core.sequencer.probe) and not ctx.get(core.sequencer.apply):
+                begins.append(bench.cycle)
+
+        bench.watch.append(watch)
+        await bench.start(Command.TRAIN, edges[-1])
+        await bench.idle()
+
+    run_bench(spec, scenario, cycle(table.ravel().tolist()), core=core)
+    return np.diff(edges).tolist(), np.diff(begins).tolist(), sum(busy)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK)) for name in DESIGNS])
+def test_presentations_take_the_cycles_of_the_contract(name):
+    spec = DESIGNS[name]
+    lengths, cycles, busy = measured(spec, 4)
+    promised = contract(spec)
+    assert cycles == [promised.presentation_cycles(length) for length in lengths][: len(cycles)]
+    assert len(cycles) == len(lengths) - 1
+    steps = sum(lengths)
+    assert promised.first_steps(spec, steps) == sum(promised.presentation_cycles(length) for length in lengths)
+    # A run takes what its presentations take, and some cycles to begin and to end.
+    assert 0 <= busy - promised.first_steps(spec, steps) <= 8
+
+
+def test_a_run_in_parts_counts_an_open_presentation_in_full():
+    spec = SHAPES["periods-that-cross"]  # presentations begin at the steps 0, 2, 3, 4 and 6
+    promised = contract(spec)
+    assert promised.first_steps(spec, 0) == 0
+    two, one = promised.presentation_cycles(2), promised.presentation_cycles(1)
+    assert [promised.first_steps(spec, steps) for steps in range(1, 9)] == [
+        *(one, two, two + one, two + 2 * one, two + 3 * one, 2 * two + 2 * one),
+        *(2 * two + 3 * one, 3 * two + 2 * one),
+    ]
+
+
+def slots_of(sizes, lanes: int) -> int:
+    """Slots N of a pass: each group visits all inputs and the bias, and waits until its neurons have left."""
+    found = 0
+    for n_in, n_out in pairwise(sizes):
+        groups = -(-n_out // lanes)
+        found += groups * (n_in + 1 if groups == 1 else max(n_in + 1, lanes))
+    return found
+
+
+@pytest.mark.parametrize(("sizes", "lanes"), [((784, 32, 10), 8), ((64, 32, 10), 6), ((196, 64, 32, 10), 16)])
+def test_a_probe_costs_the_layers_behind_the_first(sizes, lanes):
+    spec = node_design(sizes=sizes, lanes=lanes, periods=(1, 64, 64), code=WalshCode())
+    promised = contract(spec)
+    assert promised.slots == slots_of(sizes, lanes)
+    behind = slots_of(sizes[1:], lanes)
+    bubbles = (len(sizes) - 2) * promised.depth
+    assert promised.slots <= promised.unperturbed_cycles <= promised.slots + bubbles + 16
+    # As many cycles as slots behind the first layer, or as neurons of the network, whichever are more.
+    least = max(behind, sizes[1])
+    assert least <= promised.probe_cycles <= max(behind + bubbles, sum(sizes[1:])) + 8
+    words = sum(-(-n_out // lanes) * (n_in + 1) for n_in, n_out in pairwise(sizes))
+    assert words <= promised.apply_cycles <= promised.slots + bubbles + 16
+    total = promised.unperturbed_cycles + 64 * promised.probe_cycles + promised.apply_cycles + promised.wait
+    assert promised.presentation_cycles(64) == pytest.approx(total, abs=1)
+    assert promised.wait <= sizes[-1] + lanes + 60
+
+
+def test_long_presentations_of_the_shipped_network_cost_what_the_design_document_says():
+    spec = node_design(sizes=(784, 32, 10), lanes=8, periods=(1, 64, 64), code=WalshCode())
+    promised = contract(spec)
+    assert promised.slots == 4 * 785 + 2 * 33 == 3206
+    assert promised.presentation_cycles(64) <= 2 * 3206 + 64 * 74 + 150
+
+
+def test_lanes_of_a_large_first_layer_are_busy_in_a_short_presentation():
+    digits = replace(load("digits").spec, perturbation=replace(load("digits").spec.perturbation, kind=Kind.NODE))
+    for sizes in ((64, 32, 8), (784, 32, 8)):
+        for lanes in (2, 4, 8):
+            spec = replace(digits, network=replace(digits.network, sizes=sizes), hardware=replace(digits.hardware, lanes=lanes))
+            promised = contract(spec)
+            visits = promised.busy_lanes * lanes * promised.presentation_cycles(spec.longest_presentation)
+            inner, behind = sizes[1] * (sizes[0] + 1), sizes[2] * (sizes[1] + 1)
+            assert visits == pytest.approx(2 * (inner + behind) + spec.longest_presentation * behind)
+            if sizes[0] == 784:
+                assert promised.busy_lanes >= 0.9

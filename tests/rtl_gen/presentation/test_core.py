@@ -1,0 +1,79 @@
+"""The core of node perturbation shows what an oracle that shares nothing with it computes in exact fractions, whatever its shape."""
+
+import random
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.probes import probes
+from rtl_gen.core import core_of
+from sim.engines.amaranth_sim import run_amaranth
+from sim.node_events import NodeEventDecoder
+from sim.ports import Ports
+from sim.program import training_program
+from tests.support.designs import random_samples
+from tests.support.marks import slow_unless
+from tests.support.node_designs import QUICK_SHAPES, SHAPES
+from tests.support.oracles import oracle_of
+
+STEPS, SAMPLES = 13, 4
+
+
+def start_of(spec: DesignSpec, seed: int):
+    """Raw parameters, inputs and targets of a run."""
+    rng = random.Random(seed)
+    low, high = spec.parameter_limits
+    reach = 1 << spec.formats.weight.fraction_bits
+    parameters = np.array([rng.randint(max(low, -reach), min(high, reach)) for _ in range(spec.network.n_parameters)])
+    return parameters, *random_samples(rng, spec, SAMPLES)
+
+
+def shown_by_the_core(spec: DesignSpec, seed: int, steps: int) -> dict[str, np.ndarray]:
+    """Observables of a run in Amaranth's simulator."""
+    parameters, inputs, targets = start_of(spec, seed)
+    ports = Ports.of(spec)
+    program = training_program(spec, parameters, inputs, targets, np.arange(steps) % SAMPLES, steps, read_back=False)
+    decoder = NodeEventDecoder(spec, ports, parameters)
+    run_amaranth(core_of(spec), ports, program, decoder.feed, patience=3_000)
+    return decoder.take()
+
+
+def check(spec: DesignSpec, seed: int = 3, steps: int = STEPS) -> None:
+    """Every observable of every step that has been shown is the oracle's."""
+    found = shown_by_the_core(spec, seed, steps)
+    last = max(n + 1 for n in range(steps) if spec.schedule.begins(n + 1))  # what is not applied is not complete
+    assert len(found["cost"]) >= last > steps // 2
+    parameters, inputs, targets = start_of(spec, seed)
+    oracle = oracle_of(spec, parameters.tolist(), spec.perturbation.seed)
+    for step in range(len(found["cost"])):
+        sample = step // spec.schedule.sample_period % SAMPLES
+        expected = oracle.observed(inputs[sample].tolist(), targets[sample].tolist())
+        for probe in probes(spec):
+            values = found[probe.name][step].ravel().tolist()
+            real = [Fraction(value, 1) / Fraction(2) ** probe.format_at(i).fraction_bits for i, value in enumerate(values)]
+            assert real == expected[probe.name], f"step {step}: {probe.name}"
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_SHAPES)) for name in SHAPES])
+def test_every_observable_is_the_oracles(name):
+    check(SHAPES[name], steps=2 * max(SHAPES[name].schedule.sample_period, SHAPES[name].schedule.update_period) + 5)
+
+
+def observed_with(spec: DesignSpec, lanes: int) -> dict[str, np.ndarray]:
+    """Observables of a run of the design with another number of lanes, without the signature of its words, which have lanes."""
+    found = shown_by_the_core(replace(spec, hardware=replace(spec.hardware, lanes=lanes)), 5, 12)
+    found["signature"] = found["signature"][:, 0]
+    return found
+
+
+@pytest.mark.parametrize("name", ["stochastic", *(pytest.param(name, marks=pytest.mark.slow) for name in ("momentum", "deep"))])
+def test_results_do_not_depend_on_the_number_of_lanes(name):
+    first, *others = (observed_with(SHAPES[name], lanes) for lanes in (1, 3, 6, 8, 64))
+    assert np.any(first["parameter"][0] != first["parameter"][-1])
+    for other in others:
+        assert other.keys() == first.keys()
+        for key, values in first.items():
+            np.testing.assert_array_equal(other[key], values, err_msg=key)

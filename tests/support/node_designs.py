@@ -1,0 +1,98 @@
+"""Small designs of node perturbation, one for each shape that the hardware treats in a way of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from python_ref.spec.activations import Activation
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.network import Network
+from python_ref.spec.number import Fixed, Rounding
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.perturbation import Code, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
+from python_ref.spec.schedule import Difference, Schedule
+
+__all__ = ["QUICK_SHAPES", "SHAPES", "node_design"]
+
+
+def node_design(
+    sizes: tuple[int, ...] = (3, 4, 2),
+    code: Code | None = None,
+    lanes: int = 2,
+    periods: tuple[int, int, int] = (1, 4, 4),
+    *,
+    two_sided: bool = False,
+    optimizer: Optimizer | None = None,
+    gradient_memory: bool | None = None,
+    hidden: Activation = Activation.RELU,
+    output: Activation = Activation.IDENTITY,
+    rates: tuple[tuple[int, int], ...] = ((0, -5),),
+    name: str = "node",
+    **formats: Any,
+) -> DesignSpec:
+    """A small design of node perturbation; ``periods`` are τ_p, τ_x and τ_θ."""
+    difference = Difference.TWO_SIDED if two_sided else Difference.ONE_SIDED
+    chosen = {"input": Fixed(False, 0, 6), "weight": Fixed(True, 3, 9), "activation": Fixed(True, 3, 7)} | formats
+    return DesignSpec(
+        name,
+        Network(sizes, hidden, output),
+        Perturbation(Kind.NODE, LfsrCode() if code is None else code, -4, 1),
+        Schedule(rates, *periods, difference),
+        Sgd() if optimizer is None else optimizer,
+        Formats(**chosen),
+        Hardware(lanes, gradient_memory),
+    )
+
+
+_SIGMOID, _TANH = Activation.SIGMOID, Activation.TANH
+
+SHAPES: dict[str, DesignSpec] = {
+    name: node_design(name=name, **changes)
+    for name, changes in {
+        "plain": {},
+        "one-layer": {"sizes": (3, 5)},
+        "one-neuron": {"sizes": (2, 1), "output": _SIGMOID},
+        "one-of-each": {"sizes": (1, 1, 1)},
+        "xor": {"sizes": (2, 2, 1), "hidden": _SIGMOID, "output": _SIGMOID},
+        "deep": {"sizes": (2, 3, 2, 4, 2, 3), "lanes": 3},
+        "more-lanes-than-neurons": {"sizes": (3, 4, 2), "lanes": 8},
+        "pipelined": {"sizes": (5, 14, 3), "lanes": 12},
+        "one-lane": {"lanes": 1},
+        "wide-hidden": {"sizes": (3, 20, 2), "lanes": 4},
+        "wide-output": {"sizes": (3, 2, 12), "lanes": 16},
+        "long": {"sizes": (20, 9, 3), "lanes": 4, "periods": (1, 8, 8)},
+        "walsh": {"code": WalshCode()},
+        "walsh-gray": {"code": WalshGrayCode()},
+        "sequential": {"code": SequentialCode(), "periods": (1, 6, 6)},
+        "two-sided": {"two_sided": True},
+        "two-sided-sequential": {"two_sided": True, "code": SequentialCode()},
+        "two-sided-walsh": {"two_sided": True, "code": WalshCode(), "periods": (1, 8, 8)},
+        "signs-twice": {"periods": (2, 4, 4)},
+        "signs-across-presentations": {"periods": (3, 4, 4)},
+        "one-step": {"periods": (1, 1, 1)},
+        "two-steps": {"periods": (1, 2, 2)},
+        "updates-within-a-sample": {"periods": (1, 6, 2)},
+        "update-after-each-step": {"periods": (1, 4, 1)},
+        "samples-within-an-update": {"periods": (1, 2, 4)},
+        "periods-that-cross": {"periods": (1, 2, 3)},
+        "momentum": {"optimizer": Momentum(2, None, Rounding.STOCHASTIC)},
+        "momentum-and-memory": {"optimizer": Momentum(2), "periods": (1, 2, 4)},
+        "memory": {"gradient_memory": True},
+        "narrow": {"cost_change": Fixed(True, 2, 8), "error": Fixed(True, -2, 12)},
+        "saturating": {"rates": ((0, 2),)},
+        "wide-error": {"error": Fixed(True, 6, 6), "rates": ((0, 3),)},
+        "floor": {"weight_cast": Cast(Rounding.FLOOR)},
+        "half-up": {"weight_cast": Cast(Rounding.HALF_UP)},
+        "half-even": {"weight_cast": Cast(Rounding.HALF_EVEN)},
+        "stochastic": {"weight_cast": Cast(Rounding.STOCHASTIC), "sizes": (3, 5, 2)},
+        "signed-input": {"input": Fixed(True, 1, 9)},
+        "fine-input": {"input": Fixed(False, 0, 9)},
+        "tanh": {"hidden": _TANH, "output": _TANH, "code": WalshCode(), "periods": (1, 7, 7)},
+        "sign": {"hidden": Activation.SIGN},
+        "rates": {"rates": ((0, -5), (6, -7))},
+    }.items()
+}
+"""By name; presentations have four steps unless the periods say otherwise."""
+
+QUICK_SHAPES = ("deep", "pipelined", "one-neuron", "two-sided-sequential", "periods-that-cross", "momentum-and-memory", "rates")
+"""Shapes that together reach every branch; the ordinary suite runs these, the slow suite all others."""
