@@ -182,7 +182,7 @@ def _show_steps(spec: DesignSpec, shower: _Shower, steps: int) -> None:
     due = baseline_due(spec, np.arange(steps))
     learning: list[int] = []
     for step in range(steps):
-        observed = {name: found[name][step] for name in ("preactivation", "activation")}
+        observed = {name: shower.found[name][step] for name in ("preactivation", "activation")}
         numbers = (0, 1) if due[step] else (1,)
         left = dict.fromkeys(numbers, spec.network.n_neurons)
         for number, z, y in neurons_in_order(spec, observed, numbers):
