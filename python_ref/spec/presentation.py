@@ -19,8 +19,8 @@ __all__ = ["DERIVED_ERROR_BITS", "Presentation"]
 DERIVED_ERROR_BITS = 16
 """Width of a derived error format, in bits; one multiplier of every part takes a factor of so many."""
 
-MOST_EXTRA_FRACTION_BITS = 32
-"""Maximum number of fraction bits that a derived error format has more than a weight: what lies below never moves a parameter."""
+WIDEST_SUM = 32
+"""Width in bits of the sum θ − err·x that the adder of one multiplier of a small part computes."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ class Presentation:
         weight = self.formats.weight
         reach = max(rate for _, rate in self.schedule.learning_rate) + 2 + (self.measurements - 1).bit_length()
         integer = min(1 + reach, weight.integer_bits)
-        fraction = min(DERIVED_ERROR_BITS - integer, weight.fraction_bits + MOST_EXTRA_FRACTION_BITS)
+        operand = max(self.formats.input.fraction_bits, self.formats.activation.fraction_bits)
+        room = WIDEST_SUM - 1 - weight.integer_bits - operand
+        fraction = min(DERIVED_ERROR_BITS - integer, max(room, DERIVED_ERROR_BITS - weight.integer_bits))
         return Fixed(True, DERIVED_ERROR_BITS - fraction, fraction)
 
     def product(self, operand: Fixed) -> Fixed:
