@@ -157,7 +157,7 @@ def _of_presentations(spec: DesignSpec) -> tuple[CoreMemory, ...]:
         CoreMemory("kept", max(2, spec.network.layers[0].n_out), spec.accumulator_width),
     ]
     if spec.sign_generators:
-        found.append(CoreMemory("signs", 4 << max(1, (neurons - 1).bit_length()), 1, reads=2))
+        found.append(CoreMemory("vectors", 4 << max(1, (neurons - 1).bit_length()), 1, reads=2))
     return tuple(found)
 
 
