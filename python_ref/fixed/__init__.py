@@ -5,6 +5,7 @@
 ``network``       a forward pass in raw integers; ``cost`` the cost and the correctness of its outputs
 ``perturbation``  the signs of all perturbed quantities, and the words of stochastic rounding
 ``signature``     the running signatures
-``fast``          the same integers as ``machine``, at speed: ``plan`` is a design in plain integers, ``kernels`` the compiled loops
+``fast``          the same integers as ``machine``, at speed: ``plan`` is a design in plain integers, ``kernels`` and ``node_kernels`` the
+                  compiled loops, ``blocks`` a machine of each kind that runs them
 ``shift_adam``    Adam with shifts in place of its division and its root, in integers
 """

@@ -1,7 +1,6 @@
 """The machine at speed: the same integers as :mod:`~python_ref.fixed.machine`, computed by compiled loops.
 
-Import this module only where it is used, since it imports numba. Signs and random words are computed in blocks. The result of every design
-has the same bits as that of the one-page model.
+Import this module only where it is used, since it imports numba. The result of every design has the same bits as that of the plain model.
 """
 
 from __future__ import annotations
@@ -10,29 +9,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
+from python_ref.fixed.blocks import machine_of
 from python_ref.fixed.cost import correct, cost
-from python_ref.fixed.kernels import Shown, rule_of, run_steps
-from python_ref.fixed.machine import COUNTER_LIMITS, Pass, State
 from python_ref.fixed.network import activate
-from python_ref.fixed.perturbation import SignSource, StochasticSource
-from python_ref.fixed.plan import describe
-from python_ref.fixed.signature import INITIAL
+from python_ref.fixed.state import State
 from python_ref.parameters import split_parameters
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import unknown
-from python_ref.spec.probes import COUNTERS, probes, values_per_step
 from python_ref.trace import Header, Run, TraceWriter
 
 __all__ = ["Result", "evaluate", "exact_matmul", "measures", "outputs", "train", "write_trace"]
-
-BLOCK_BYTES = 1 << 22
-"""Approximate maximum size in bytes of the signs, the random words or the observables of a block of steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +148,7 @@ def train(
     ValueError
         If an array does not fit the network, or if signatures are requested from a state without them.
     """
-    if spec.node:
-        raise unknown("Kind", spec.perturbation.kind, "python_ref.fixed.fast.train")
-    machine = _Machine(spec, state, inputs, targets, order, signatures, observe)
+    machine = machine_of(spec)(spec, state, inputs, targets, order, signatures, observe)
     last = state.steps + steps
     record_every = max(1, steps // 50) if record_every is None else record_every
     rows: list[tuple[float, ...]] = []
@@ -184,146 +172,6 @@ def train(
                 break
     signed = np.concatenate(history) if history else np.empty((0, 2), dtype=np.int64)
     return Result(machine.state(), evaluations, Curve.of_rows(rows), signed)
-
-
-class _Block(NamedTuple):
-    """Result of a block of steps: C of pass 0 and 1, correctness of new samples, signatures (if computed), number of passes."""
-
-    costs: np.ndarray
-    judged: np.ndarray
-    signatures: np.ndarray
-    passes: int
-
-
-class _Machine:
-    """A machine during a run, with the arrays that the compiled loop modifies in place and the sources of its random words."""
-
-    def __init__(
-        self,
-        spec: DesignSpec,
-        state: State,
-        inputs: np.ndarray,
-        targets: np.ndarray,
-        order: SampleOrder | np.ndarray,
-        signatures: bool,
-        observe: Callable[[dict[str, np.ndarray]], None] | None,
-    ) -> None:
-        self.signing = spec.hardware.signature and (signatures or observe is not None)
-        if self.signing and state.signature is None:
-            raise ValueError("Signatures of the state must be known, not left out earlier; clear them, or train with signatures throughout")
-        count = len(inputs)
-        for name, array, size in (("Inputs", inputs, spec.network.n_in), ("Targets", targets, spec.network.n_out)):
-            if np.shape(array) != (count, size):
-                raise ValueError(f"{name} must be of shape ({count}, {size}), not {np.shape(array)!r}")
-        forms = spec.formats
-        kind = np.int32 if max(form.width for form in (forms.weight, forms.input, forms.activation)) < 32 else np.int64
-        self.spec, self.start, self.order, self.observe = spec, state, order, observe
-        self.net, self.plan = describe(spec, rule_of(spec.optimizer))
-        self.inputs, self.targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
-        self.signs, self.words = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
-        self.theta, self.gradient = state.parameters.astype(kind), state.gradient.copy()
-        kept = [state.optimizer[variable.name] for variable in spec.optimizer_state]
-        self.kept = np.array(kept, dtype=np.int64).reshape(len(kept), len(self.theta))
-        self.z = np.stack((state.baseline.preactivation,) * 2)
-        self.y = np.stack((state.baseline.activation,) * 2).astype(kind)
-        self.in_force, self.counters = np.array([state.baseline.cost, 0]), state.counters.copy()
-        self.registers = np.array(state.signature or INITIAL, dtype=np.int64) ^ 0xFFFFFFFF
-        self.n, self.updates, self.due = state.steps, state.updates, state.due
-        self.changes = [step for step, _ in spec.schedule.learning_rate]
-        shown = 8 * values_per_step(spec) if observe else 0
-        bytes_per_step = max(40 + shown, spec.quantities / self.plan.tau_p, self.plan.slots * self.plan.word_bits / self.plan.tau_t / 8)
-        self.block_steps = max(1, min(1 << 16, int(BLOCK_BYTES / bytes_per_step)))
-
-    def run(self, limit: int) -> _Block:
-        """Run the next steps, at most up to step ``limit``."""
-        return self._run(min(limit, self.n + self.block_steps, *(change for change in self.changes if change > self.n)))
-
-    def _samples_and_signs(self, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of the samples and the sign vectors of the steps up to ``stop``.
-
-        Both are in order of their numbers, starting with those of the current step.
-        """
-        tau_x, tau_p = self.plan.tau_x, self.plan.tau_p
-        first, count = self.n // tau_x, (stop - 1) // tau_x + 1 - self.n // tau_x
-        order = self.order
-        indices = (
-            order.indices(first, count) if isinstance(order, SampleOrder) else np.asarray(order[first : first + count], dtype=np.int64)
-        )
-        if len(indices) < count or indices.min() < 0 or indices.max() >= len(self.inputs):
-            raise ValueError(
-                f"Order must name a sample from 0 to {len(self.inputs) - 1} for each of the numbers {first} to {first + count - 1}"
-            )
-        return indices, self.signs.block(self.n // tau_p, (stop - 1) // tau_p + 1 - self.n // tau_p)
-
-    def _run(self, stop: int) -> _Block:
-        n, plan, spec, length = self.n, self.plan, self.spec, stop - self.n
-        indices, signs = self._samples_and_signs(stop)
-        packed = self.words.packed(self.updates, stop // plan.tau_t - n // plan.tau_t)
-        costs, changes, judged = np.empty((length, 2), dtype=np.int64), np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int64)
-        signed = np.empty((length if self.signing else 0, 2), dtype=np.int64)
-        shown = _buffers(spec, length if self.observe else 0, self.theta.dtype)
-        self.updates += run_steps(
-            self.net, plan, self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.due, self.inputs, self.targets,
-            indices, signs, spec.exponent_at(n), packed, n, self.counters, COUNTER_LIMITS, costs, changes, judged, self.registers, signed,
-            shown,
-        )  # fmt: skip
-        steps = np.arange(n, stop)
-        if self.observe:
-            self.observe(_observables(spec, shown, costs, changes, signs[steps // plan.tau_p - n // plan.tau_p], signed))
-        self.n, self.due = stop, False
-        baselines = (judged >= 0) | (steps % plan.tau_t == 0) | spec.two_sided
-        return _Block(costs, judged, signed, length + int(np.count_nonzero(baselines)))
-
-    def state(self) -> State:
-        """Return the state between two steps, as in the one-page model."""
-        kept = self.signing or not self.spec.hardware.signature or self.n == self.start.steps
-        forward, learned = (int(register) ^ 0xFFFFFFFF for register in self.registers)
-        return State(
-            self.start.seed,
-            self.n,
-            self.updates,
-            self.due,
-            self.theta.astype(np.int64),
-            self.gradient.copy(),
-            {variable.name: row.copy() for variable, row in zip(self.spec.optimizer_state, self.kept, strict=True)},
-            Pass(self.z[0].copy(), self.y[0].astype(np.int64), int(self.in_force[0]), 0),
-            self.start.error_sum,
-            self.counters.copy(),
-            ((forward, learned) if self.signing else self.start.signature) if kept else None,
-        )
-
-
-def _buffers(spec: DesignSpec, steps: int, kind: np.dtype) -> Shown:
-    neurons, parameters = spec.network.n_neurons, spec.network.n_parameters
-    return Shown(
-        np.empty((steps, 2, neurons), dtype=np.int64),
-        np.empty((steps, 2, neurons), dtype=kind),
-        np.zeros((steps, spec.layout.words), dtype=np.int64),
-        np.empty((steps, parameters), dtype=np.int64),
-        np.empty((steps, len(spec.optimizer_state), parameters), dtype=np.int64),
-        np.empty((steps, parameters), dtype=kind),
-        np.empty((steps, len(COUNTERS)), dtype=np.int64),
-    )
-
-
-def _observables(
-    spec: DesignSpec, shown: Shown, costs: np.ndarray, changes: np.ndarray, signs: np.ndarray, signed: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return the observables of a block as ``probes(spec)`` defines them, each with a leading axis of steps."""
-    found = {
-        "preactivation": shown.preactivation,
-        "activation": shown.activation.astype(np.int64),
-        "cost": costs,
-        "cost_change": changes[:, None],
-        "broadcast": shown.broadcast,
-        "sign": (signs[:, spec.layout.parameter_neuron] if spec.node else signs).astype(np.int64),
-        "gradient": shown.gradient,
-        **{variable.name: shown.optimizer[:, number] for number, variable in enumerate(spec.optimizer_state)},
-        "parameter": shown.parameter.astype(np.int64),
-        "counter": shown.counter,
-        "signature": signed,
-    }
-    return {probe.name: found[probe.name] for probe in probes(spec)}
 
 
 def write_trace(run: Run, directory: Path, *, first: int = 0) -> State:

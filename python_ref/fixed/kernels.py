@@ -1,8 +1,7 @@
-"""The compiled loops of the fixed model, which :mod:`~python_ref.fixed.fast` runs.
+"""The compiled loops of the fixed model: those of weight perturbation, and what :mod:`~python_ref.fixed.node_kernels` shares with them.
 
-Import this module only where it is used, since it imports numba. Its speed comes from 32-bit arithmetic where the formats allow it, from
-inner loops over the synapses of a neuron, and, in node perturbation, from one product of the first layer for all passes of a step:
-z± = z₀ ± sΔ.
+Import this module only where it is used, since it imports numba. Its speed comes from 32-bit arithmetic where the formats allow it, and
+from inner loops over the synapses of a neuron or over the neurons of a layer, which the compiler turns into vector instructions.
 """
 
 from __future__ import annotations
@@ -15,20 +14,22 @@ from python_ref.compiled import compiled
 from python_ref.fixed.plan import FLOOR, HALF_UP, STOCHASTIC
 from python_ref.spec.error import unknown
 from python_ref.spec.events import POLYNOMIAL
-from python_ref.spec.optimizer import Memory, Momentum, Optimizer, Sgd
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.probes import COUNTERS
 
-__all__ = ["Shown", "rule_of", "run_steps"]
+__all__ = [
+    "Shown", "activate", "copy", "cost_of", "count_step", "dense", "fit", "fold", "fold_stored", "is_outside", "judge", "narrow_change",
+    "random_word", "round_by_adding", "round_value", "rule_of", "run_steps", "sign", "sign_neurons", "update_neuron",
+    "widest_layer",
+]  # fmt: skip
 
 _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
 _ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _UPDATE, _WEIGHT = (
     COUNTERS.index(f"saturated_{kind}") for kind in ("activation", "cost_change", "broadcast", "gradient", "update", "weight")
 )
-_MOMENTUM = COUNTERS.index(f"saturated_{Memory.MOMENTUM.name.lower()}")
-
 _SGD, _LEAKY_SUM = range(2)
 _RULES: dict[type[Optimizer], int] = {Sgd: _SGD, Momentum: _LEAKY_SUM}
-"""Number of each optimiser's branch in :func:`_update`, by its class in the spec."""
+"""Number of each optimiser's branch in :func:`_take_step`, by its class in the spec."""
 
 
 def rule_of(optimizer: Optimizer) -> int:
@@ -45,7 +46,7 @@ def rule_of(optimizer: Optimizer) -> int:
 
 
 class Shown(NamedTuple):
-    """Buffers for the observables of a block of steps; they have no rows if nothing is recorded."""
+    """Buffers for the observables of a block of steps of weight perturbation; they have no rows if nothing is recorded."""
 
     preactivation: np.ndarray
     activation: np.ndarray
@@ -60,7 +61,8 @@ _compiled = compiled(error_model="numpy")
 
 
 @_compiled
-def _round(raw, dropped, rounding, word):
+def round_value(raw, dropped, rounding, word):
+    """Drop the low bits of a value and round the rest."""
     if dropped <= 0:
         return raw << -dropped
     shift = min(dropped, 63)
@@ -78,38 +80,59 @@ def _round(raw, dropped, rounding, word):
 
 
 @_compiled
-def _fit(raw, cast):
+def round_by_adding(dropped, rounding):
+    """Return a number a and a bit b with which (v + a + (b AND v >> dropped)) >> dropped is v rounded, for any mode but STOCHASTIC.
+
+    In that form, a loop over values has no branch. ``dropped`` must be 1 to 63; values have at most 63 bits.
+    """
+    half = 1 << (dropped - 1)
+    if rounding == FLOOR:
+        return 0, 0
+    if rounding == HALF_UP:
+        return half, 0
+    return half - 1, 1
+
+
+@_compiled
+def fit(raw, cast):
+    """Return a value within the limits of a cast, by its overflow mode."""
     if cast.wrap:
         return cast.low + ((raw - cast.low) & (cast.high - cast.low))
     return min(max(raw, cast.low), cast.high)
 
 
 @_compiled
-def _outside(raw, cast):
+def is_outside(raw, cast):
+    """Return 1 if a value is beyond the limits of a cast, otherwise 0."""
     return 1 if raw < cast.low or raw > cast.high else 0
 
 
 @_compiled
-def _random_word(packed, position, bits):
-    """Return ``bits`` bits of a packed stream, starting at a bit position."""
-    if bits == 0:
-        return 0
+def random_word(packed, position, bits):
+    """Return ``bits`` bits, at most 63, of a packed stream, starting at a bit position; the stream has one more word behind them."""
     index, shift = position >> 6, np.uint64(position & 63)
-    value = packed[index] >> shift
-    if (position & 63) + bits > 64:
-        value |= packed[index + 1] << (np.uint64(64) - shift)
-    return np.int64(value & np.uint64((1 << bits) - 1))
+    above = (packed[index + 1] << np.uint64(1)) << (np.uint64(63) - shift)
+    return np.int64(packed[index] >> shift | above) & ((1 << bits) - 1)
 
 
 @_compiled
-def _copy(target, source):
+def widest_layer(net):
+    """Return the largest number of inputs of a layer, the 1 of its biases included."""
+    widest = 0
+    for layer in net.layers:
+        widest = max(widest, layer.n_in + 1)
+    return widest
+
+
+@_compiled
+def copy(target, source):
     """Copy rows, target ← source; the compiler takes much longer for an assignment of slices."""
     for i in range(target.size):
         target[i] = source[i]
 
 
 @_compiled
-def _dense(theta, at, x, fraction, z):
+def dense(theta, at, x, fraction, z):
     """Compute z ← W·x + b."""
     n_in = x.size
     for o in range(z.size):
@@ -135,143 +158,144 @@ def _dense_perturbed(theta, s, delta, at, x, fraction, z):
 
 
 @_compiled
-def _activate(net, plan, layer, z, y):
-    """Compute y from z; return the number of values out of range."""
-    count, saturated = net.pieces[layer], 0
-    table = net.tables[1 if layer == net.n_in.size - 1 else 0]
+def activate(layer, tables, cast, address, z, y):
+    """Compute y from z with the constants of a layer, by pieces and ``cast``, or by a table and the cast to its ``address``.
+
+    Return the number of values out of range. The loop over the neurons has no branch; a piece that a layer lacks begins beyond all values.
+    """
+    dropped = layer.z_dropped
+    if layer.pieces == 0:
+        return _look_up(tables[layer.last], address, dropped, z, y)
+    left, right, added, even = max(-dropped, 0), min(max(dropped, 0), 63), 0, 0
+    if right > 0:
+        added, even = round_by_adding(right, cast.rounding)
+    begin1, begin2, begin3 = layer.begins[1], layer.begins[2], layer.begins[3]
+    offset0, offset1, offset2, offset3 = layer.offset[0], layer.offset[1], layer.offset[2], layer.offset[3]
+    up0, up1, up2, up3 = layer.up[0], layer.up[1], layer.up[2], layer.up[3]
+    slope0, slope1, slope2, slope3 = layer.flat[0] - 1, layer.flat[1] - 1, layer.flat[2] - 1, layer.flat[3] - 1
+    saturated, low, high = 0, cast.low, cast.high
     for o in range(z.size):
-        if count:
-            piece = 0
-            while piece + 1 < count and z[o] >= net.begins[layer, piece + 1]:
-                piece += 1
-            v = net.offset[layer, piece]
-            if not net.flat[layer, piece]:
-                v += z[o] << net.up[layer, piece]
-            v = _round(v, net.z_dropped[layer], plan.activation.rounding, 0)
-            saturated += _outside(v, plan.activation)
-            y[o] = _fit(v, plan.activation)
-        else:
-            v = _round(z[o], net.z_dropped[layer], plan.address.rounding, 0)
-            saturated += _outside(v, plan.address)
-            y[o] = table[_fit(v, plan.address) & (table.size - 1)]
+        v = z[o]
+        line = offset0 + ((v << up0) & slope0)
+        line = offset1 + ((v << up1) & slope1) if v >= begin1 else line
+        line = offset2 + ((v << up2) & slope2) if v >= begin2 else line
+        line = offset3 + ((v << up3) & slope3) if v >= begin3 else line
+        line <<= left
+        line = (line + added + (even & (line >> right))) >> right
+        kept = min(max(line, low), high)
+        saturated += kept != line
+        y[o] = low + ((line - low) & (high - low)) if cast.wrap else kept
     return saturated
 
 
 @_compiled
-def _pass(net, plan, theta, s, direction, x, product, z_all, y_all):
-    """Compute one pass with the perturbation direction·s·Δ; return the number of saturations.
+def _look_up(table, address, dropped, z, y):
+    """Compute y from z by a table; return the number of addresses out of range."""
+    saturated = 0
+    for o in range(z.size):
+        v = round_value(z[o], dropped, address.rounding, 0)
+        saturated += is_outside(v, address)
+        y[o] = table[fit(v, address) & (table.size - 1)]
+    return saturated
 
-    In node perturbation, ``product`` is W·x + b of layer 0.
-    """
+
+@_compiled
+def _pass(net, plan, theta, s, direction, x, z_all, y_all):
+    """Compute one pass with the perturbation direction·s·Δ of the weights; return the number of saturations."""
     saturated, operand = 0, x
-    for layer in range(net.n_in.size):
-        at, first, n_out = net.theta_at[layer], net.neuron_at[layer], net.n_out[layer]
+    for layer in net.layers:
+        at, first, n_out = layer.theta_at, layer.neuron_at, layer.n_out
         z, y = z_all[first : first + n_out], y_all[first : first + n_out]
-        if plan.node and layer == 0:
-            _copy(z, product)
-        elif plan.node or direction == 0:
-            _dense(theta, at, operand, net.operand_fraction[layer], z)
+        if direction == 0:
+            dense(theta, at, operand, layer.operand_fraction, z)
         else:
-            _dense_perturbed(theta, s, direction * plan.weight_delta, at, operand, net.operand_fraction[layer], z)
-        if plan.node and direction != 0:
-            for o in range(n_out):
-                z[o] += direction * net.delta[layer] * s[first + o]
-        saturated += _activate(net, plan, layer, z, y)
+            _dense_perturbed(theta, s, direction * plan.weight_delta, at, operand, layer.operand_fraction, z)
+        saturated += activate(layer, net.tables, plan.activation, plan.address, z, y)
         operand = y
     return saturated
-
-
-@_compiled
-def _broadcast(net, plan, layer, change, exponent, operand, g):
-    """Compute g of the words of a group (operand 1, then the layer's inputs); return the number of values out of range."""
-    dropped, outside = net.g_dropped[layer] - exponent, 0
-    for k in range(operand.size + 1):
-        product = change
-        if plan.node:
-            product = change * operand[k - 1] if k else change << net.operand_fraction[layer]
-        value = _round(product, dropped, plan.g.rounding, 0)
-        outside += _outside(value, plan.g)
-        g[k] = _fit(value, plan.g)
-    return outside
 
 
 @_compiled
 def _narrow_update(plan, g, r, u):
     """Compute u ← cast_weight(g), rounded before the sign is applied; return the number of values out of range."""
     outside = 0
-    for k in range(g.size):
-        u[k] = 0
-        if g[k] != 0:
-            value = _round(g[k], plan.u.dropped, plan.u.rounding, r[k])
-            outside += _outside(value, plan.u)
-            u[k] = _fit(value, plan.u)
+    for k in range(u.size):
+        value = round_value(g, plan.u.dropped, plan.u.rounding, r[k])
+        outside += is_outside(value, plan.u)
+        u[k] = fit(value, plan.u)
     return outside
 
 
 @_compiled
-def _move(theta, sign, s, u, low, high, counters):
-    """Compute θ ← saturate(θ − s·u) for the synapses of a neuron; ``sign`` applies to all of them, or ``s`` if it is 2."""
+def _move(theta, s, u, low, high, counters):
+    """Compute θ ← saturate(θ − s·u) for the synapses of a neuron."""
     kind = theta.dtype.type
-    low, high, sign = kind(low), kind(high), kind(sign)
+    low, high = kind(low), kind(high)
     changed, saturated = np.int32(0), np.int32(0)
-    if sign != 2:
-        for k in range(u.size):
-            old = theta[k]
-            moved = kind(old - kind(sign * u[k]))
-            kept = min(max(moved, low), high)
-            saturated = np.int32(saturated + (kept != moved))
-            changed = np.int32(changed + (kept != old))
-            theta[k] = kept
-    else:
-        for k in range(u.size):
-            old = theta[k]
-            moved = kind(old - kind(s[k] * u[k]))
-            kept = min(max(moved, low), high)
-            saturated = np.int32(saturated + (kept != moved))
-            changed = np.int32(changed + (kept != old))
-            theta[k] = kept
+    for k in range(u.size):
+        old = theta[k]
+        moved = kind(old - kind(s[k] * u[k]))
+        kept = min(max(moved, low), high)
+        saturated = np.int32(saturated + (kept != moved))
+        changed = np.int32(changed + (kept != old))
+        theta[k] = kept
     counters[_WEIGHT] += saturated
     counters[_CHANGED] += changed
 
 
 @_compiled
-def _correlate(plan, gradient, sign, s, g):
+def _correlate(low, high, gradient, s, g):
     """Compute G ← saturate(G + s·g) for the synapses of a neuron; return the number of saturations."""
     saturated = 0
-    for k in range(g.size):
-        total = gradient[k] + (s[k] if sign == 2 else sign) * g[k]
-        kept = min(max(total, plan.g.low), plan.g.high)
+    for k in range(gradient.size):
+        total = gradient[k] + s[k] * g
+        kept = min(max(total, low), high)
         saturated += kept != total
         gradient[k] = kept
     return saturated
 
 
 @_compiled
-def _update(plan, theta, gradient, state, at, r, counters):
-    """Compute θ ← saturate(θ − cast_weight(source)) for the synapses of a neuron, with the source that the optimiser computes from G.
+def _take_step(rule, gradient, state, at, r, counters, source):
+    """Compute the source of the update of each synapse of a neuron from G and the optimiser's state, and the new state.
 
-    ``state`` (shape (variables, P)) contains the optimiser's state; that of the neuron begins at ``at``.
+    ``state`` (shape (variables, P)) contains the optimiser's state, that of the neuron from ``at`` on; ``source`` receives the sources.
     """
-    for k in range(r.size):
-        value, word = gradient[k], r[k]
-        if plan.optimizer == _LEAKY_SUM:  # m ← cast_m(m − m·2⁻ᵏ + G)
-            aligned = state[0, at + k] << plan.m_shift
-            value = _round(aligned - (aligned >> plan.decay) + (value << plan.g_shift), plan.m.dropped, plan.m.rounding, word)
-            counters[_MOMENTUM] += _outside(value, plan.m)
-            value = _fit(value, plan.m)
-            state[0, at + k] = value
-        value = _round(value, plan.u.dropped, plan.u.rounding, word)
-        counters[_UPDATE] += _outside(value, plan.u)
-        old = np.int64(theta[k])
-        moved = old - _fit(value, plan.u)
-        kept = min(max(moved, plan.theta_low), plan.theta_high)
-        counters[_WEIGHT] += kept != moved
-        counters[_CHANGED] += kept != old
-        theta[k] = kept
+    if rule.number == _LEAKY_SUM:  # m ← cast_m(m − m·2⁻ᵏ + G)
+        m, decay = rule.variables[0], rule.parameters[0]
+        for k in range(gradient.size):
+            aligned = state[0, at + k] << m.shift
+            value = round_value(aligned - (aligned >> decay) + (gradient[k] << m.g_shift), m.dropped, m.rounding, r[k])
+            counters[m.counter] += is_outside(value, m)
+            source[k] = state[0, at + k] = fit(value, m)
+    else:
+        copy(source, gradient)
 
 
 @_compiled
-def _folded(value, width, offset):
+def update_neuron(rule, cast, limits, theta, gradient, state, at, r, counters, source):
+    """Compute θ ← saturate(θ − cast_weight(source)) for the synapses of a neuron, with the source that the optimiser computes from G.
+
+    ``cast`` is cast_weight, and ``limits`` are those of a parameter; ``source`` is a buffer. See :func:`_take_step` for the rest.
+    """
+    _take_step(rule, gradient, state, at, r, counters, source)
+    outside, saturated, changed = 0, 0, 0
+    for k in range(theta.size):
+        value = round_value(source[k], cast.dropped, cast.rounding, r[k])
+        outside += is_outside(value, cast)
+        old = np.int64(theta[k])
+        moved = old - fit(value, cast)
+        kept = min(max(moved, limits[0]), limits[1])
+        saturated += kept != moved
+        changed += kept != old
+        theta[k] = kept
+    counters[_UPDATE] += outside
+    counters[_WEIGHT] += saturated
+    counters[_CHANGED] += changed
+
+
+@_compiled
+def fold(value, width, offset):
     """Return the contribution of a field of a payload to the 32-bit word of its event."""
     bits, turn = value & ((1 << width) - 1), offset & 31
     low = (bits ^ (bits >> 32)) & 0xFFFFFFFF
@@ -279,120 +303,122 @@ def _folded(value, width, offset):
 
 
 @_compiled
-def _sign(register, word):
+def sign(register, word):
     """Return a signature's register after a word."""
     return (register >> 1) ^ (POLYNOMIAL * (register & 1)) ^ word
 
 
 @_compiled
-def _sign_neurons(plan, register, number, z, y):
+def sign_neurons(plan, register, number, z, y):
+    """Return a signature's register after the neurons of a pass."""
+    offset = plan.pass_width
     for o in range(z.size):
-        register = _sign(register, number ^ _folded(z[o], plan.z_width, 1) ^ _folded(np.int64(y[o]), plan.y_width, 1 + plan.z_width))
+        word = number ^ fold(z[o], plan.z_width, offset) ^ fold(np.int64(y[o]), plan.y_width, offset + plan.z_width)
+        register = sign(register, word)
     return register
 
 
 @_compiled
 def _sign_costs(plan, register, costs, change):
-    word = _folded(costs[0], plan.cost_width, 0) ^ _folded(costs[1], plan.cost_width, plan.cost_width)
-    return _sign(register, word ^ _folded(change, plan.change_width, 2 * plan.cost_width))
+    word = fold(costs[0], plan.cost_width, 0) ^ fold(costs[1], plan.cost_width, plan.cost_width)
+    return sign(register, word ^ fold(change, plan.change_width, 2 * plan.cost_width))
 
 
 @_compiled
-def _sign_words(plan, register, broadcast, count, at, s, s_at, s_stride, s_step, theta, gradient, state):
-    """Return a signature's register after the words of a group of ``count`` neurons.
+def fold_stored(plan, rule, count, at, stride, offset, theta, gradient, state):
+    """Return the contribution of what the lanes store to the word of an event: G, the optimiser's state and θ of ``count`` lanes.
 
-    The group's parameters begin at ``at``, its signs at ``s_at``.
+    Lane 0 has parameter number ``at``, and each lane the one ``stride`` after that of the lane before; the fields begin at bit ``offset``.
     """
-    width = broadcast.size
+    word, state_at = 0, offset + plan.lanes * plan.g_width
+    for lane in range(count):
+        i, here = at + lane * stride, state_at
+        if plan.g_width:
+            word ^= fold(gradient[i], plan.g_width, offset + lane * plan.g_width)
+        for variable in range(state.shape[0]):
+            bits = rule.variables[variable].width
+            word ^= fold(state[variable, i], bits, here + lane * bits)
+            here += plan.lanes * bits
+        word ^= fold(np.int64(theta[i]), plan.theta_width, here + lane * plan.theta_width)
+    return word
+
+
+@_compiled
+def _sign_words(plan, rule, register, broadcast, count, at, s, theta, gradient, state):
+    """Return a signature's register after the words of a group of ``count`` neurons, whose parameters and signs begin at ``at``."""
+    width, signs_at = broadcast.size, plan.broadcast_width
     for k in range(width):
-        word = _folded(np.int64(broadcast[k]), plan.broadcast_width, 0)
+        word = fold(np.int64(broadcast[k]), plan.broadcast_width, 0)
         for lane in range(count):
-            i, offset = at + lane * width + k, plan.broadcast_width
-            word ^= _folded(np.int64(s[s_at + lane * s_stride + k * s_step]), 2, offset + 2 * lane)
-            offset += 2 * plan.lanes
-            if plan.g_width:
-                word ^= _folded(gradient[i], plan.g_width, offset + lane * plan.g_width)
-                offset += plan.lanes * plan.g_width
-            for variable in range(state.shape[0]):
-                bits = plan.state_widths[variable]
-                word ^= _folded(state[variable, i], bits, offset + lane * bits)
-                offset += plan.lanes * bits
-            word ^= _folded(np.int64(theta[i]), plan.theta_width, offset + lane * plan.theta_width)
-        register = _sign(register, word)
+            word ^= fold(np.int64(s[at + lane * width + k]), 2, signs_at + 2 * lane)
+        word ^= fold_stored(plan, rule, count, at + k, width, signs_at + 2 * plan.lanes, theta, gradient, state)
+        register = sign(register, word)
     return register
 
 
 @_compiled
 def _learn(
-    net, plan, theta, gradient, state, s, x, y_all, change, exponent, updating, packed, position, counters, room, registers, signing,
-    shown, row,
+    net, plan, rule, theta, gradient, state, s, g, updating, packed, position, counters, room, registers, signing, shown, row
 ):  # fmt: skip
-    """Broadcast, correlate, and update if the update is due.
+    """Correlate the broadcast g, and update if the update is due.
 
-    ``position`` is the bit at which the update's random words begin, ``room`` contains buffers for the words of a group (g, r, u, and the
+    ``position`` is the bit at which the update's random words begin, ``room`` contains buffers for the words of a group (r, u, and the
     broadcast), and ``row`` is the row of ``shown`` to fill, or −1.
     """
-    operand = x
-    for layer in range(net.n_in.size):
-        n_out, width = net.n_out[layer], net.n_in[layer] + 1
-        g, r, u = room[0][:width], room[1][:width], room[2][:width]
-        counters[_BROADCAST] += n_out * _broadcast(net, plan, layer, change, exponent, operand, g)
+    for layer in net.layers:
+        n_out, width = layer.n_out, layer.n_in + 1
+        r, u, sent = room[0][:width], room[1][:width], room[2][:width]
         for group in range(-(-n_out // plan.lanes)):
             first = group * plan.lanes
             count = min(plan.lanes, n_out - first)
             if updating and plan.word_bits:
-                at = position + (net.slot_at[layer] + group * net.group_slots[layer]) * plan.word_bits
+                at = position + (layer.slot_at + group * layer.group_slots) * plan.word_bits
                 for k in range(width):
-                    if g[k] != 0 or not plan.direct_update:
-                        r[k] = _random_word(packed, at + k * plan.word_bits, plan.word_bits)
+                    r[k] = random_word(packed, at + k * plan.word_bits, plan.word_bits)
             if plan.direct_update:
                 counters[_UPDATE] += count * _narrow_update(plan, g, r, u)
             for o in range(first, first + count):
-                at = net.theta_at[layer] + o * width
-                sign = np.int64(s[net.neuron_at[layer] + o]) if plan.node else 2
-                signs = s if plan.node else s[at : at + width]
+                at = layer.theta_at + o * width
+                signs = s[at : at + width]
                 if plan.direct_update:
-                    _move(theta[at : at + width], sign, signs, u, plan.theta_low, plan.theta_high, counters)
+                    _move(theta[at : at + width], signs, u, plan.theta_low, plan.theta_high, counters)
                 else:
-                    counters[_GRADIENT] += _correlate(plan, gradient[at : at + width], sign, signs, g)
+                    counters[_GRADIENT] += _correlate(plan.g.low, plan.g.high, gradient[at : at + width], signs, g)
                     if updating:
-                        _update(plan, theta[at : at + width], gradient[at : at + width], state, at, r, counters)
-            at = net.theta_at[layer] + first * width
+                        own = theta[at : at + width], gradient[at : at + width]
+                        update_neuron(rule, plan.u, (plan.theta_low, plan.theta_high), own[0], own[1], state, at, r, counters, sent)
+            at = layer.theta_at + first * width
+            for k in range(width):
+                sent[k] = u[k] if plan.direct_update else g
             if row >= 0:
-                word = net.word_at[layer] + group * width
-                for k in range(width):
-                    shown.broadcast[row, word + k] = u[k] if plan.direct_update else g[k]
-                _copy(shown.gradient[row, at : at + count * width], gradient[at : at + count * width])
+                word = layer.word_at + group * width
+                copy(shown.broadcast[row, word : word + width], sent)
+                copy(shown.gradient[row, at : at + count * width], gradient[at : at + count * width])
             if signing:
-                s_at = net.neuron_at[layer] + first if plan.node else at
-                strides = (1, 0) if plan.node else (width, 1)
-                sent = room[3][:width]
-                for k in range(width):
-                    sent[k] = u[k] if plan.direct_update else g[k]
-                registers[1] = _sign_words(plan, registers[1], sent, count, at, s, s_at, strides[0], strides[1], theta, gradient, state)
+                registers[1] = _sign_words(plan, rule, registers[1], sent, count, at, s, theta, gradient, state)
             if updating and not plan.direct_update:
                 for i in range(at, at + count * width):
                     gradient[i] = 0
-        operand = y_all[net.neuron_at[layer] : net.neuron_at[layer] + n_out]
     if updating:
         counters[_UPDATES] += 1
         counters[_WRITES] += theta.size
 
 
 @_compiled
-def _cost(y_all, target):
+def cost_of(y_all, target):
+    """Return C of the outputs, the last activations of a pass."""
     total = np.int64(0)
     for k in range(target.size):
-        error = np.int64(y_all[y_all.size - target.size + k]) - target[k]
-        total += error * error
+        residual = np.int64(y_all[y_all.size - target.size + k]) - target[k]
+        total += residual * residual
     return total
 
 
 @_compiled
-def _answer(plan, y, first):
+def answer_of(one, y, first):
     """Return the index of the largest y from ``first`` on, the lowest in a tie; for a single y, whether it is at least ½."""
     if y.size - first == 1:
-        return 1 if 2 * y[first] >= plan.one else 0
+        return 1 if 2 * y[first] >= one else 0
     best = first
     for k in range(first + 1, y.size):
         if y[k] > y[best]:
@@ -401,52 +427,61 @@ def _answer(plan, y, first):
 
 
 @_compiled
+def judge(one, y, target, counters):
+    """Return 1 or 0 for a right or wrong answer to a new sample, and count it if it is right; ``one`` is the raw activation 1."""
+    right = 1 if answer_of(one, y, y.size - target.size) == answer_of(one, target, 0) else 0
+    counters[_CORRECT] += right
+    return right
+
+
+@_compiled
+def narrow_change(cast, change, counters):
+    """Return C̃, and count it if it was out of range."""
+    change = round_value(change, cast.dropped, cast.rounding, 0)
+    counters[_COST_CHANGE] += is_outside(change, cast)
+    return fit(change, cast)
+
+
+@_compiled
+def count_step(counters, limits):
+    """Count a step; every counter stops at its limit."""
+    counters[_STEPS] += 1
+    for i in range(limits.size):
+        counters[i] = min(counters[i], limits[i])
+
+
+@_compiled
 def run_steps(
-    net, plan, theta, gradient, state, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
+    net, plan, rule, theta, gradient, state, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
     limits, costs, changes, judged, registers, signatures, shown,
 ):  # fmt: skip
-    """Run as many steps from n on as ``judged`` has entries, with one exponent.
+    """Run as many steps of weight perturbation from n on as ``judged`` has entries, with one exponent; return the number of updates.
 
     ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1.
     """
     first_p, first_x, start, updates = n // plan.tau_p, n // plan.tau_x, n, 0
-    product = np.empty(net.n_out[0], dtype=np.int64)
-    widest = net.n_in.max() + 1
-    room = (
-        np.empty(widest, dtype=np.int64),
-        np.zeros(widest, dtype=np.int64),
-        np.empty(widest, dtype=theta.dtype),
-        np.empty(widest, dtype=np.int64),
-    )
+    widest = widest_layer(net)
+    room = np.zeros(widest, dtype=np.int64), np.empty(widest, dtype=theta.dtype), np.empty(widest, dtype=np.int64)
     signing = signatures.shape[0] > 0
-    stale = True
     for step in range(judged.size):
         n = start + step
         new = due or n % plan.tau_x == 0
         sample = indices[n // plan.tau_x - first_x]
         x, target = inputs[sample], targets[sample]
         s = signs[n // plan.tau_p - first_p]
-        if plan.node and (stale or new):
-            _dense(theta, 0, x, net.operand_fraction[0], product)
-            stale = False
         baseline_due = new or n % plan.tau_t == 0
         for number in range(2):
             if number == 0 and not plan.two_sided and not baseline_due:
                 continue
             direction = 1 - 2 * number if plan.two_sided else number
-            counters[_ACTIVATION] += _pass(net, plan, theta, s, direction, x, product, z[number], y[number])
-            in_force[number] = _cost(y[number], target)
+            counters[_ACTIVATION] += _pass(net, plan, theta, s, direction, x, z[number], y[number])
+            in_force[number] = cost_of(y[number], target)
             if signing:
-                registers[0] = _sign_neurons(plan, registers[0], number, z[number], y[number])
+                registers[0] = sign_neurons(plan, registers[0], number, z[number], y[number])
         costs[step, 0], costs[step, 1] = in_force[0], in_force[1]
+        judged[step] = judge(plan.one, y[0], target, counters) if new else -1
         change = in_force[0] - in_force[1] if plan.two_sided else in_force[1] - in_force[0]
-        judged[step] = -1
-        if new:
-            judged[step] = 1 if _answer(plan, y[0], y.shape[1] - target.size) == _answer(plan, target, 0) else 0
-            counters[_CORRECT] += judged[step]
-        change = _round(change, plan.change.dropped, plan.change.rounding, 0)
-        counters[_COST_CHANGE] += _outside(change, plan.change)
-        change = _fit(change, plan.change)
+        change = narrow_change(plan.change, change, counters)
         changes[step] = change
         if signing:
             registers[0] = _sign_costs(plan, registers[0], in_force, change)
@@ -455,25 +490,23 @@ def run_steps(
         row = step if shown.counter.shape[0] else -1
         if row >= 0:
             for number in range(2):
-                _copy(shown.preactivation[row, number], z[number])
-                _copy(shown.activation[row, number], y[number])
-        position = updates * plan.slots * plan.word_bits
+                copy(shown.preactivation[row, number], z[number])
+                copy(shown.activation[row, number], y[number])
+        g = round_value(change, net.layers[0].g_dropped - exponent, plan.g.rounding, 0)
+        counters[_BROADCAST] += theta.size * is_outside(g, plan.g)
+        position = updates * plan.update_words * plan.word_bits
+        g = fit(g, plan.g)
         _learn(
-            net, plan, theta, gradient, state, s, x, y[0], change, exponent, updating, packed, position, counters, room, registers,
-            signing, shown, row,
+            net, plan, rule, theta, gradient, state, s, g, updating, packed, position, counters, room, registers, signing, shown, row
         )  # fmt: skip
         if signing:
             signatures[step, 0], signatures[step, 1] = registers[0] ^ 0xFFFFFFFF, registers[1] ^ 0xFFFFFFFF
-        counters[_STEPS] += 1
-        for i in range(limits.size):
-            counters[i] = min(counters[i], limits[i])
-        if updating:
-            stale = True
-            updates += 1
+        count_step(counters, limits)
+        updates += updating
         if row >= 0:
-            _copy(shown.parameter[row], theta)
+            copy(shown.parameter[row], theta)
             for variable in range(state.shape[0]):
-                _copy(shown.optimizer[row, variable], state[variable])
-            _copy(shown.counter[row], counters)
+                copy(shown.optimizer[row, variable], state[variable])
+            copy(shown.counter[row], counters)
         due = False
     return updates

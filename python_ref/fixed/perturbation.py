@@ -16,6 +16,9 @@ __all__ = ["BitStream", "SignSource", "StochasticSource"]
 BLOCK_BITS = 1 << 17
 """Minimum number of bits that are computed at once."""
 
+TABLE_SIGNS = 1 << 22
+"""Maximum number of signs of a period, of a code that draws none at random, that are kept."""
+
 
 def _power_of_x(exponent: int, degree: int) -> int:
     """Return x^exponent mod (x^degree + x + 1) over GF(2); bit i is the coefficient of xⁱ."""
@@ -120,6 +123,7 @@ class SignSource:
         self._draw = neurons if spec.node else layout.parameter_slot
         self._lane = np.zeros_like(neurons) if spec.node else layout.parameter_lane
         self._streams = [BitStream(generator, self.seed) for generator in spec.sign_generators]
+        self._table: np.ndarray | None = None
 
     def signs(self, p: int) -> np.ndarray:
         """Return sign vector number p (int8, shape (quantities,)): −1, 0 or +1, in canonical order of neurons or parameters."""
@@ -127,9 +131,19 @@ class SignSource:
 
     def block(self, first: int, count: int) -> np.ndarray:
         """Return sign vectors ``first`` … ``first + count − 1`` (int8, shape (count, quantities))."""
-        p = np.arange(first, first + count, dtype=np.int64)[:, None]
-        code = self.spec.code
-        return code.signs(self._order, code.phase(p, self.spec.quantities), self._bits(first, count))
+        code, quantities = self.spec.code, self.spec.quantities
+        phase = code.phase(np.arange(first, first + count, dtype=np.int64), quantities)
+        if not self._streams and count > 1 and code.period(quantities) * quantities <= TABLE_SIGNS:
+            return self._every_phase()[phase]
+        return code.signs(self._order, phase[:, None], self._bits(first, count))
+
+    def _every_phase(self) -> np.ndarray:
+        """Return the sign vectors of a period of a code that draws no bits (int8, shape (period, quantities)), which are kept."""
+        if self._table is None:
+            code, quantities = self.spec.code, self.spec.quantities
+            phase = np.arange(code.period(quantities), dtype=np.int64)[:, None]
+            self._table = code.signs(self._order, phase, np.zeros((len(phase), quantities), dtype=np.uint8))
+        return self._table
 
     def _bits(self, first: int, count: int) -> np.ndarray:
         """Return the drawn bit of every quantity (uint8, shape (count, quantities)).
@@ -137,6 +151,8 @@ class SignSource:
         In weight perturbation, lane l takes bit l mod 126 of generator ⌊l/126⌋ in each slot. In node perturbation, each neuron takes the
         next bit of the only generator.
         """
+        if self.spec.node and self._streams:
+            return self._streams[0].words(first * self.spec.quantities, count * self.spec.quantities).reshape(count, -1)
         found = np.zeros((count, self.spec.quantities), dtype=np.uint8)
         for number, stream in enumerate(self._streams):
             outputs, draws = stream.generator.outputs, self.spec.draws

@@ -11,10 +11,14 @@ import numpy as np
 from python_ref.spec.activations import Form, Piecewise, Tabulated
 from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.error import unknown
-from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
+from python_ref.spec.probes import COUNTERS
 from python_ref.spec.tables import activation_table
 
-__all__ = ["FLOOR", "HALF_EVEN", "HALF_UP", "MOST_PIECES", "STOCHASTIC", "Narrowing", "Net", "Pieces", "Plan", "describe"]
+__all__ = [
+    "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces", "Plan", "Rule",
+    "describe", "working_type",
+]  # fmt: skip
 
 FLOOR, HALF_UP, HALF_EVEN, STOCHASTIC = range(4)
 """Numbers of the rounding modes in the compiled loops."""
@@ -52,7 +56,7 @@ MOST_PIECES = 4
 
 
 class Pieces(NamedTuple):
-    """Straight pieces in plain integers, padded to :data:`MOST_PIECES`.
+    """Straight pieces in plain integers, padded to :data:`MOST_PIECES` with pieces that begin beyond every pre-activation.
 
     A piece begins at the raw pre-activation ``begins``. Its raw value, with ``fraction_bits`` fraction bits, is z·2^``up`` + ``offset``, or
     ``offset`` alone if it is ``flat``.
@@ -79,37 +83,69 @@ class Pieces(NamedTuple):
         return cls(
             len(form.pieces),
             exact.fraction_bits,
-            [source.min, *(math.ceil(each * 2**source.fraction_bits) for each in form.breaks), *rest],
+            [source.min, *(math.ceil(each * 2**source.fraction_bits) for each in form.breaks), *(1 << MAX_BITS - 1 for _ in rest)],
             [0 if piece.shift is None else up - piece.shift for piece in form.pieces] + rest,
             [int(piece.shift is None) for piece in form.pieces] + rest,
             [int(piece.offset * 2**exact.fraction_bits) for piece in form.pieces] + rest,
         )
 
 
+LAYER = np.dtype(
+    [
+        *((name, np.int64) for name in ("n_in", "n_out", "theta_at", "neuron_at", "word_at", "slot_at", "place_at", "group_slots")),
+        *((name, np.int64) for name in ("operand_fraction", "delta", "g_dropped", "last", "pieces", "z_dropped")),
+        *((name, np.int64, (MOST_PIECES,)) for name in ("begins", "up", "flat", "offset")),
+    ]
+)
+"""Constants of a layer: its sizes; the numbers of its first parameter, neuron, word, slot and place of an input; the slots of a group; the
+fraction bits of its operand, and Δ, raw; the fraction bits that the cast to g drops at e = 0 (in node perturbation that of err·x, to g or,
+if the update is direct, to u); whether it is the last one, and thus the row of its table; its :class:`Pieces`; and the fraction bits that
+the cast of a pre-activation, or of the value of a piece, drops."""
+
+VARIABLE = np.dtype(
+    [(name, np.int64) for name in ("counter", "width", "shift", "g_shift", "dropped", "rounding", "wrap", "low", "high")],
+)
+"""Constants of a state variable of the optimiser: the index of its saturation counter, and its width in bits; the numbers of places by
+which the variable and G are shifted left to align them with the exact format of a new value; and the cast of that value
+(:class:`Narrowing`)."""
+
+
 class Net(NamedTuple):
-    """Constants of each layer (int64, shape (layers,)).
+    """Constants of the network."""
 
-    ``begins``, ``up``, ``flat`` and ``offset`` have a row of pieces for each layer (:class:`Pieces`); ``tables`` has one row for the hidden
-    layers and one for the last layer.
-    """
-
-    n_in: np.ndarray
-    n_out: np.ndarray
-    theta_at: np.ndarray
-    neuron_at: np.ndarray
-    word_at: np.ndarray
-    slot_at: np.ndarray
-    group_slots: np.ndarray
-    pieces: np.ndarray
-    operand_fraction: np.ndarray
-    z_dropped: np.ndarray
-    delta: np.ndarray
-    g_dropped: np.ndarray
-    begins: np.ndarray
-    up: np.ndarray
-    flat: np.ndarray
-    offset: np.ndarray
+    layers: np.ndarray
+    """Constants of each layer (:data:`LAYER`, shape (layers,))."""
     tables: np.ndarray
+    """Tables of the activations (int64, shape (2, entries)), one for the hidden layers and one for the last layer."""
+
+
+class Rule(NamedTuple):
+    """The optimiser in plain integers."""
+
+    number: int
+    """Number of the optimiser's branch in the compiled loops."""
+    parameters: np.ndarray
+    """Parameters that are whole numbers (int64), in their order in ``Optimizer.parameters()``, 0 for one that is not."""
+    variables: np.ndarray
+    """Constants of each state variable (:data:`VARIABLE`, shape (variables,))."""
+
+    @classmethod
+    def of(cls, spec: DesignSpec, number: int) -> Rule:
+        """Return the optimiser of a design, whose branch has the number ``number``."""
+        values = [getattr(spec.optimizer, name) for name in spec.optimizer.parameters()]
+        rows = [
+            (
+                COUNTERS.index(f"saturated_{each.name}"),
+                each.format.width,
+                each.exact.fraction_bits - each.format.fraction_bits,
+                each.exact.fraction_bits - spec.gradient_format.fraction_bits,
+                *Narrowing.of(each.exact, each.format, Cast(each.rounding, each.overflow)),
+            )
+            for each in spec.optimizer_state
+        ]
+        return cls(
+            number, np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64), np.array(rows, dtype=VARIABLE)
+        )
 
 
 class Plan(NamedTuple):
@@ -120,42 +156,54 @@ class Plan(NamedTuple):
     tau_x: int
     tau_t: int
     two_sided: int
-    node: int
     direct_update: int
-    optimizer: int
-    """Number of the optimiser's branch in the compiled loops."""
-    decay: int
-    """Decay k of the optimiser, or 0 if it has none."""
+    gradient_memory: int
     weight_delta: int
     one: int
     activation: Narrowing
     address: Narrowing
     change: Narrowing
+    error: Narrowing
+    """Cast of E to err at e = 0, in node perturbation."""
     g: Narrowing
     u: Narrowing
-    m: Narrowing
-    """Cast of the first state variable of the optimiser."""
-    m_shift: int
-    """Number of places by which the first state variable is shifted left to align it with its exact format."""
-    g_shift: int
-    """Number of places by which G is shifted left to align it with that format."""
     theta_low: int
     theta_high: int
     word_bits: int
-    slots: int
+    update_words: int
+    """Number of random words of an update."""
+    pass_width: int
     z_width: int
     y_width: int
     cost_width: int
     change_width: int
     broadcast_width: int
+    """Width in bits of the broadcast, in weight perturbation."""
+    error_width: int
+    """Width in bits of err, in node perturbation."""
     g_width: int
-    state_widths: np.ndarray
-    """Width in bits of each state variable of the optimiser (int64, shape (variables,))."""
     theta_width: int
 
 
+def working_type(spec: DesignSpec) -> type[np.int32] | type[np.int64]:
+    """Return the type of parameters, inputs and activations in the compiled loops: int32, which is faster, if it holds them.
+
+    In node perturbation, the update u = cast_weight(err·x + word) of a design that updates directly must fit as well.
+    """
+    forms = spec.formats
+    if max(form.width for form in (forms.weight, forms.input, forms.activation)) >= 32:
+        return np.int64
+    if spec.node and spec.direct_update:
+        products = [spec.error_product_format(layer) for layer in range(len(spec.network.layers))]
+        dropped = [product.fraction_bits - forms.weight.fraction_bits for product in products]
+        widths = [product.width + max(0, -drop) for product, drop in zip(products, dropped, strict=True)]
+        if max(*widths, *dropped, forms.weight.width) > 30:
+            return np.int64
+    return np.int32
+
+
 @lru_cache(maxsize=16)
-def describe(spec: DesignSpec, optimizer: int) -> tuple[Net, Plan]:
+def describe(spec: DesignSpec, optimizer: int) -> tuple[Net, Plan, Rule]:
     """Return the description of a design in plain integers.
 
     Parameters
@@ -165,70 +213,74 @@ def describe(spec: DesignSpec, optimizer: int) -> tuple[Net, Plan]:
     optimizer : int
         Number of the design's optimiser in the compiled loops.
     """
-    forms, layers, layout, schedule, weight = spec.formats, spec.network.layers, spec.layout, spec.schedule, spec.formats.weight
-    numbers = range(len(layers))
-    operands = [spec.operand_format(number) for number in numbers]
-    exact = [spec.preactivation_format(number).fraction_bits for number in numbers]
-    pieces = [Pieces.of(layer.activation.form, spec.preactivation_format(number)) for number, layer in enumerate(layers)]
-    narrowed = [
-        fraction - forms.table.fraction_bits if layer.activation.tabulated else each.fraction_bits - forms.activation.fraction_bits
-        for layer, fraction, each in zip(layers, exact, pieces, strict=True)
-    ]
-    products = [spec.product_format(operand if spec.node else None).fraction_bits for operand in operands]
+    return _net(spec), _plan(spec), Rule.of(spec, optimizer)
+
+
+def _net(spec: DesignSpec) -> Net:
+    forms, layers, found = spec.formats, spec.network.layers, []
+    target = spec.update_format if spec.node and spec.direct_update else spec.gradient_format
+    for number, (layer, placed) in enumerate(zip(layers, spec.layout.layers, strict=True)):
+        exact = spec.preactivation_format(number)
+        pieces = Pieces.of(layer.activation.form, exact)
+        source = spec.error_product_format(number) if spec.node else spec.cost_change_format
+        before = layers[:number]
+        row = {
+            "n_in": layer.n_in,
+            "n_out": layer.n_out,
+            "theta_at": sum(each.n_parameters for each in before),
+            "neuron_at": sum(each.n_out for each in before),
+            "word_at": placed.first_word,
+            "slot_at": placed.first_slot,
+            "place_at": sum(each.n_in + 1 for each in before),
+            "group_slots": placed.group_slots,
+            "operand_fraction": spec.operand_format(number).fraction_bits,
+            "delta": spec.amplitude_raw(exact.fraction_bits) if spec.node else 0,
+            "g_dropped": source.fraction_bits - target.fraction_bits,
+            "last": int(number == len(layers) - 1),
+            "z_dropped": exact.fraction_bits - forms.table.fraction_bits
+            if layer.activation.tabulated
+            else pieces.fraction_bits - forms.activation.fraction_bits,
+            **{name: getattr(pieces, name) for name in ("pieces", "begins", "up", "flat", "offset")},
+        }
+        found.append(tuple(row[name] for name in LAYER.names or ()))
     tables = np.zeros((2, 1 << forms.table.width if any(layer.activation.tabulated for layer in layers) else 1), dtype=np.int64)
-    for row, layer in ((0, layers[0]), (1, layers[-1])):
+    for row_number, layer in ((0, layers[0]), (1, layers[-1])):
         if layer.activation.tabulated:
-            tables[row] = activation_table(layer.activation, forms.table, forms.activation)
-    columns = {
-        "n_in": [layer.n_in for layer in layers],
-        "n_out": [layer.n_out for layer in layers],
-        "theta_at": [sum(layer.n_parameters for layer in layers[:number]) for number in numbers],
-        "neuron_at": [sum(layer.n_out for layer in layers[:number]) for number in numbers],
-        "word_at": [placed.first_word for placed in layout.layers],
-        "slot_at": [placed.first_slot for placed in layout.layers],
-        "group_slots": [placed.group_slots for placed in layout.layers],
-        "pieces": [each.pieces for each in pieces],
-        "operand_fraction": [operand.fraction_bits for operand in operands],
-        "z_dropped": narrowed,
-        "delta": [spec.amplitude_raw(fraction) if spec.node else 0 for fraction in exact],
-        "g_dropped": [fraction - spec.gradient_format.fraction_bits for fraction in products],
-        **{name: [getattr(each, name) for each in pieces] for name in ("begins", "up", "flat", "offset")},
-    }
-    net = Net(**{name: np.array(column, dtype=np.int64) for name, column in columns.items()}, tables=tables)
-    m, m_shift, g_shift = Narrowing(0, 0, 0, 0, 0), 0, 0
-    for first in spec.optimizer_state[:1]:
-        m = Narrowing.of(first.exact, first.format, Cast(first.rounding, first.overflow))
-        m_shift, g_shift = (first.exact.fraction_bits - source.fraction_bits for source in (first.format, spec.gradient_format))
-    plan = Plan(
-        spec.hardware.lanes,
-        schedule.perturbation_period,
-        schedule.sample_period,
-        schedule.update_period,
-        int(spec.two_sided),
-        int(spec.node),
-        int(spec.direct_update),
-        optimizer,
-        getattr(spec.optimizer, "k", 0),
-        0 if spec.node else spec.amplitude_raw(weight.fraction_bits),
-        1 << forms.activation.fraction_bits,
-        Narrowing.of(forms.activation, forms.activation, forms.activation_cast),
-        Narrowing.of(forms.table, forms.table, Cast(forms.activation_cast.rounding, Overflow.SATURATE)),
-        Narrowing.of(spec.cost_difference_format, spec.cost_change_format, forms.cost_change_cast),
-        Narrowing.of(spec.gradient_format, spec.gradient_format, forms.gradient_cast),
-        Narrowing.of(spec.update_source_format, spec.update_format, forms.weight_cast),
-        m,
-        m_shift,
-        g_shift,
-        *spec.parameter_limits,
-        spec.stochastic_bits,
-        layout.slots,
-        spec.accumulator_width,
-        forms.activation.width,
-        spec.cost_format.width,
-        spec.cost_change_format.width,
-        spec.broadcast_format.width,
-        0 if spec.direct_update else spec.gradient_format.width,
-        np.array([variable.format.width for variable in spec.optimizer_state], dtype=np.int64),
-        weight.width,
+            tables[row_number] = activation_table(layer.activation, forms.table, forms.activation)
+    return Net(np.array(found, dtype=LAYER), tables)
+
+
+def _plan(spec: DesignSpec) -> Plan:
+    forms, schedule, weight = spec.formats, spec.schedule, spec.formats.weight
+    error = Narrowing.of(spec.error_sum_format, spec.error_format, forms.error_cast) if spec.node else Narrowing(0, 0, 0, 0, 0)
+    low, high = spec.parameter_limits
+    return Plan(
+        lanes=spec.hardware.lanes,
+        tau_p=schedule.perturbation_period,
+        tau_x=schedule.sample_period,
+        tau_t=schedule.update_period,
+        two_sided=int(spec.two_sided),
+        direct_update=int(spec.direct_update),
+        gradient_memory=int(spec.gradient_memory),
+        weight_delta=0 if spec.node else spec.amplitude_raw(weight.fraction_bits),
+        one=1 << forms.activation.fraction_bits,
+        activation=Narrowing.of(forms.activation, forms.activation, forms.activation_cast),
+        address=Narrowing.of(forms.table, forms.table, Cast(forms.activation_cast.rounding, Overflow.SATURATE)),
+        change=Narrowing.of(spec.cost_difference_format, spec.cost_change_format, forms.cost_change_cast),
+        error=error,
+        g=Narrowing.of(spec.gradient_format, spec.gradient_format, forms.gradient_cast),
+        u=Narrowing.of(spec.update_source_format, spec.update_format, forms.weight_cast),
+        theta_low=low,
+        theta_high=high,
+        word_bits=spec.stochastic_bits,
+        update_words=spec.rounding_words,
+        pass_width=(spec.passes - 1).bit_length(),
+        z_width=spec.accumulator_width,
+        y_width=forms.activation.width,
+        cost_width=spec.cost_format.width,
+        change_width=spec.cost_change_format.width,
+        broadcast_width=0 if spec.node else spec.broadcast_format.width,
+        error_width=spec.error_format.width if spec.node else 0,
+        g_width=0 if spec.direct_update else spec.gradient_format.width,
+        theta_width=weight.width,
     )
-    return net, plan

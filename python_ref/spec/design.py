@@ -502,11 +502,11 @@ class DesignSpec:
                 f"2^{high} times the {name} takes {most} bits in the {key}'s fraction, more than {MAX_BITS}",
                 f"Take a smaller rate, or fewer fraction bits in formats.{key}.",
             )
-        if self.stochastic_bits > MAX_BITS:
+        if self.stochastic_bits >= MAX_BITS:  # so that a dropped part and a word, added, have 63 bits
             raise DesignError(
                 "formats.rounding.weight",
                 "stochastic",
-                f"a stochastic cast drops {self.stochastic_bits} bits, more than {MAX_BITS}",
+                f"a stochastic cast drops {self.stochastic_bits} bits, more than {MAX_BITS - 1}",
                 "Take more fraction bits in formats.weight, or fewer in the formats that are cast to it.",
             )
         for key, source, target in self._casts():

@@ -168,7 +168,7 @@ class LfsrCode(Code):
 
     def signs(self, index: np.ndarray, phase: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """Return the signs; see :class:`Code`."""
-        return _SIGN_OF_BIT[drawn ^ phase.astype(np.uint8)]
+        return _SIGN_OF_BIT.take(drawn ^ phase.astype(np.uint8))
 
 
 @dataclass(frozen=True)

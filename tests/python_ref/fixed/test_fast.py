@@ -8,14 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_ref.fixed import fast
+from python_ref.fixed import blocks, fast
 from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.kernels import round_by_adding
 from python_ref.fixed.machine import State, initial_state, sample_number, step
 from python_ref.fixed.network import forward
-from python_ref.spec.design import DesignSpec
-from python_ref.spec.number import Fixed
-from python_ref.spec.perturbation import Kind
+from python_ref.fixed.plan import FLOOR, HALF_EVEN, HALF_UP
+from python_ref.spec.activations import Activation
+from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.network import Network
+from python_ref.spec.number import Fixed, Rounding, round_raw
+from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.probes import probes
+from python_ref.spec.schedule import Schedule
+from tests.python_ref.fixed.test_node import CHOICES
 from tests.support.designs import random_design, random_parameters, random_samples
 
 
@@ -63,14 +69,64 @@ def check(spec: DesignSpec, rng: random.Random, steps: int) -> None:
 @given(st.integers(0, 2**32))
 def test_every_observable_equals_the_plain_machine(seed):
     rng = random.Random(seed)
-    check(random_design(rng, kinds=[Kind.WEIGHT], max_lanes=rng.choice((4, 10, 140))), rng, 25)
+    check(random_design(rng, max_lanes=rng.choice((4, 10, 140))), rng, 25)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32))
+def test_presentations_equal_the_plain_machine(seed):
+    """Longer ones, which blocks of steps and loads cut anywhere."""
+    rng = random.Random(seed)
+    check(random_design(rng, max_layers=4, max_period=9, kinds=[Kind.NODE]), rng, 40)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_choice_of_node_perturbation_equals_the_plain_machine(name):
+    check(CHOICES[name], random.Random(name), 25)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("rounding", Rounding)
+def test_layers_that_fill_vector_registers_equal_the_plain_machine(kind, rounding):
+    """More synapses and neurons than a vector has elements, and some beyond; one weight in ten is near the end of its range."""
+    rng = random.Random(f"{kind.value} {rounding.value}")
+    formats = Formats(
+        weight=Fixed(True, 2, 10),
+        weight_cast=Cast(rounding),
+        activation_cast=Cast(rounding if rounding is not Rounding.STOCHASTIC else Rounding.HALF_UP),
+    )
+    hidden = rng.choice((Activation.LEAKY_RELU, Activation.HARD_SIGMOID))
+    network = Network((101, 37, 19), hidden, Activation.IDENTITY)
+    spec = DesignSpec(
+        "wide",
+        network,
+        Perturbation(kind),
+        Schedule(((0, -5),), 1, 5, 1 if kind is Kind.WEIGHT else 5),
+        formats=formats,
+        hardware=Hardware(6),
+    )
+    check(spec, rng, 25)
+
+
+def test_a_sum_rounds_as_the_definition_says():
+    """What the loops without branches add before they drop bits, at the ends of 63 bits and around every half."""
+    for rounding, number in ((Rounding.FLOOR, FLOOR), (Rounding.HALF_UP, HALF_UP), (Rounding.HALF_EVEN, HALF_EVEN)):
+        for dropped in (1, 2, 3, 8, 30, 61, 62, 63):
+            added, even = round_by_adding(dropped, number)
+            half = 1 << dropped - 1
+            for value in {
+                end + near for end in (-(1 << 62), 0, (1 << 62) - 1, half, -half, 3 * half, -3 * half) for near in (-2, -1, 0, 1, 2)
+            }:
+                if -(1 << 62) <= value < 1 << 62:
+                    wanted = int(round_raw(value, dropped, rounding))
+                    assert value + added + (even & value >> dropped) >> dropped == wanted, (rounding, dropped, value)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_wide_formats_equal_the_plain_machine(seed):
     """From 32 bits on, the widest that a memory may have, the parameters are kept in 64."""
     rng = random.Random(seed)
-    spec = random_design(rng, kinds=[Kind.WEIGHT], max_size=4)
+    spec = random_design(rng, max_size=4)
     forms = replace(spec.formats, weight=Fixed(True, 6, 26), gradient=Fixed(True, 2, 30), cost_change=Fixed(True, 4, 12))
     forms = replace(forms, input=Fixed(True, 2, 6))
     rates = tuple((n, rate - 6) for n, rate in spec.schedule.learning_rate)
@@ -80,18 +136,18 @@ def test_wide_formats_equal_the_plain_machine(seed):
 
 def test_blocks_leave_no_seam(monkeypatch):
     rng = random.Random(3)
-    spec = random_design(rng, kinds=[Kind.WEIGHT])
+    spec = random_design(rng)
     state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
     order = np.arange(300) % 6
     whole = fast.train(spec, state, inputs, targets, order, 300)
     for size in (1, 100, 3000):
-        monkeypatch.setattr(fast, "BLOCK_BYTES", size)
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
         assert_same(fast.train(spec, state, inputs, targets, order, 300).state, whole.state, size)
 
 
 def test_signatures_that_were_left_out_are_not_made_up():
     rng = random.Random(4)
-    spec = random_design(rng, kinds=[Kind.WEIGHT], signature=True)
+    spec = random_design(rng, signature=True)
     state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
     order = np.arange(300) % 6
     unsigned = fast.train(spec, state, inputs, targets, order, 10).state
@@ -107,7 +163,7 @@ def test_signatures_that_were_left_out_are_not_made_up():
 @pytest.mark.parametrize("seed", range(12))
 def test_evaluation_equals_single_passes(seed):
     rng = random.Random(seed)
-    spec = random_design(rng, kinds=[Kind.WEIGHT])
+    spec = random_design(rng)
     parameters, (inputs, targets) = random_parameters(rng, spec), random_samples(rng, spec, 30)
     outputs = np.stack([forward(spec, parameters, x)[1][-spec.network.n_out :] for x in inputs])
     accuracy, mean = fast.evaluate(spec, parameters, inputs, targets)
@@ -126,7 +182,7 @@ def test_products_beyond_float64_are_exact():
 
 def test_the_curve_says_what_happened():
     rng = random.Random(8)
-    spec = random_design(rng, kinds=[Kind.WEIGHT])
+    spec = random_design(rng)
     spec = replace(spec, schedule=replace(spec.schedule, sample_period=2))
     state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
     order, reported, plain, rows = np.arange(60) % 6, [], state, []
@@ -135,9 +191,9 @@ def test_the_curve_says_what_happened():
     evaluations = 0
     for n in range(50):
         before, sample = plain.counters[2], (inputs[order[n // 2]], targets[order[n // 2]])
-        baseline = plain.due or n % 2 == 0 or n % spec.schedule.update_period == 0
+        baseline = plain.due or n % 2 == 0 or n % spec.schedule.update_period == 0 or (spec.two_sided and not spec.node)
         plain, observed = step(spec, plain, sample)
-        evaluations += 1 + (spec.two_sided or baseline)
+        evaluations += 1 + baseline + (spec.two_sided and spec.node)
         if n % 2 == 0:
             seen.append((plain.counters[2] - before, int(observed["cost"][0])))
         if n + 1 in (20, 40, 50):
@@ -152,7 +208,7 @@ def test_the_curve_says_what_happened():
 
 def test_a_run_stops_when_it_is_good_enough():
     rng = random.Random(8)
-    spec = random_design(rng, kinds=[Kind.WEIGHT])
+    spec = random_design(rng)
     state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
     result = fast.train(spec, state, inputs, targets, np.arange(60) % 6, 50, record_every=20, evaluation=(inputs, targets), until=0.0)
     assert result.state.steps == 20
@@ -161,7 +217,7 @@ def test_a_run_stops_when_it_is_good_enough():
 
 def test_arrays_that_do_not_fit_are_refused():
     rng = random.Random(9)
-    spec = random_design(rng, kinds=[Kind.WEIGHT])
+    spec = random_design(rng)
     state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
     with pytest.raises(ValueError, match=r"^Inputs must be of shape \(6, \d+\), not "):
         fast.train(spec, state, np.hstack((inputs, inputs)), targets, np.zeros(10), 5)

@@ -1,0 +1,312 @@
+"""The compiled loop of node perturbation, which :mod:`~python_ref.fixed.fast` runs.
+
+Import this module only where it is used, since it imports numba. A probe starts from the pre-activations of the unperturbed pass,
+z± = z₀ ± sΔ in the first layer, so that it computes only the layers behind.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from python_ref.compiled import compiled
+from python_ref.fixed.kernels import (
+    activate,
+    copy,
+    cost_of,
+    count_step,
+    dense,
+    fit,
+    fold,
+    fold_stored,
+    is_outside,
+    judge,
+    narrow_change,
+    random_word,
+    round_by_adding,
+    round_value,
+    sign,
+    sign_neurons,
+    update_neuron,
+    widest_layer,
+)  # fmt: skip
+from python_ref.fixed.plan import STOCHASTIC
+from python_ref.spec.probes import COUNTERS
+
+__all__ = ["ShownProbes", "run_probes"]
+
+_UPDATES, _WRITES, _CHANGED, _ACTIVATION, _ERROR, _GRADIENT, _UPDATE, _WEIGHT = (
+    COUNTERS.index(name)
+    for name in (
+        *("updates", "writes", "changed", "saturated_activation", "saturated_error", "saturated_gradient", "saturated_update"),
+        "saturated_weight",
+    )
+)
+
+
+class ShownProbes(NamedTuple):
+    """Buffers for the observables of a block of steps of node perturbation; they have no rows if nothing is recorded."""
+
+    preactivation: np.ndarray
+    activation: np.ndarray
+    error_sum: np.ndarray
+    error: np.ndarray
+    gradient: np.ndarray
+    optimizer: np.ndarray
+    parameter: np.ndarray
+    counter: np.ndarray
+
+
+_compiled = compiled(error_model="numpy")
+
+
+@_compiled
+def _pass(net, plan, theta, x, kept, s, direction, z_all, y_all):
+    """Compute the unperturbed pass (direction 0) or a probe, which starts from the kept z of layer 0; return the number of saturations."""
+    saturated, operand = 0, x
+    for layer in net.layers:
+        first, n_out = layer.neuron_at, layer.n_out
+        z, y = z_all[first : first + n_out], y_all[first : first + n_out]
+        if direction != 0 and first == 0:
+            copy(z, kept[:n_out])
+        else:
+            dense(theta, layer.theta_at, operand, layer.operand_fraction, z)
+        if direction != 0:
+            delta = direction * layer.delta
+            for o in range(n_out):
+                z[o] += delta * s[first + o]
+        saturated += activate(layer, net.tables, plan.activation, plan.address, z, y)
+        operand = y
+    return saturated
+
+
+@_compiled
+def _narrow_errors(cast, error_sum, exponent, error):
+    """Compute err ← cast_error(2ᵉ·E) of every neuron; return the number of values out of range."""
+    outside = 0
+    for j in range(error.size):
+        value = round_value(error_sum[j], cast.dropped - exponent, cast.rounding, 0)
+        outside += is_outside(value, cast)
+        error[j] = fit(value, cast)
+    return outside
+
+
+@_compiled
+def _draw(packed, position, bits, words):
+    """Draw the random words of a layer from a bit position on."""
+    for k in range(words.size):
+        words[k] = random_word(packed, position + k * bits, bits)
+
+
+@_compiled
+def _prepare_rounding(cast, dropped, words, added):
+    """Set what a direct update adds to err·x before it drops bits; return 1 if it adds, besides, the lowest bit that is kept."""
+    constant, even = 0, 0
+    if dropped > 0 and cast.rounding != STOCHASTIC:
+        constant, even = round_by_adding(dropped, cast.rounding)
+    mask = (1 << dropped) - 1 if dropped > 0 and cast.rounding == STOCHASTIC else 0
+    for k in range(added.size):
+        added[k] = constant + (words[k] & mask)
+    return even
+
+
+@_compiled
+def _move(cast, limits, theta, error, x, added, product, dropped, even, counters):
+    """Compute θ ← saturate(θ − u), u = cast_weight(err·x), for the synapses of a neuron.
+
+    ``product`` is a buffer; ``added`` and ``even`` come from :func:`_prepare_rounding`. All values have the type of θ, which
+    :func:`~python_ref.fixed.plan.working_type` chose, so that the loops become vector instructions.
+    """
+    kind = theta.dtype.type
+    error, left, right = kind(error), kind(max(-dropped, 0)), kind(max(dropped, 0))
+    low, high, mask, theta_low, theta_high = kind(cast.low), kind(cast.high), kind(cast.high - cast.low), kind(limits[0]), kind(limits[1])
+    outside, saturated, changed = kind(0), kind(0), kind(0)
+    for k in range(theta.size):
+        product[k] = kind(error * x[k])
+    if dropped < 0:
+        for k in range(theta.size):
+            product[k] = kind(product[k] << left)
+    if even:
+        for k in range(theta.size):
+            product[k] = kind(product[k] + kind(kind(product[k] >> right) & kind(1)))
+    for k in range(theta.size):
+        value = kind(kind(product[k] + added[k]) >> right)
+        update = min(max(value, low), high)
+        outside = kind(outside + (update != value))
+        if cast.wrap:
+            update = kind(low + kind(kind(value - low) & mask))
+        old = theta[k]
+        moved = kind(old - update)
+        kept = min(max(moved, theta_low), theta_high)
+        saturated = kind(saturated + (kept != moved))
+        changed = kind(changed + (kept != old))
+        theta[k] = kept
+    counters[_UPDATE] += outside
+    counters[_WEIGHT] += saturated
+    counters[_CHANGED] += changed
+
+
+@_compiled
+def _correlate(cast, memory, gradient, error, x, dropped):
+    """Compute G ← saturate(G + g), g = cast_gradient(err·x), for the synapses of a neuron, or G ← g without a gradient memory.
+
+    Return the number of values for which the cast or the sum was out of range.
+    """
+    saturated = 0
+    for k in range(gradient.size):
+        value = round_value(error * np.int64(x[k]), dropped, cast.rounding, 0)
+        outside, value = is_outside(value, cast), fit(value, cast)
+        if memory:
+            total = gradient[k] + value
+            value = min(max(total, cast.low), cast.high)
+            outside |= value != total
+        saturated += outside
+        gradient[k] = value
+    return saturated
+
+
+@_compiled
+def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, packed, position, counters, room):
+    """End a presentation: every synapse takes err·x.
+
+    ``position`` is the bit at which the random words of the update begin, and ``room`` contains buffers for the inputs of a layer, the 1 of
+    its biases first, for their random words, for what rounds their products with an error, for these products, and for sources.
+    """
+    operand, limits, direct = x, (plan.theta_low, plan.theta_high), plan.direct_update
+    for layer in net.layers:
+        n_out, width, dropped = layer.n_out, layer.n_in + 1, min(layer.g_dropped, 63)
+        inputs, words, added, product = room[0][:width], room[1][:width], room[2][:width], room[3][:width]
+        source = room[4][:width]
+        inputs[0] = 1 << layer.operand_fraction
+        copy(inputs[1:], operand)
+        if updating and plan.word_bits:
+            _draw(packed, position + layer.place_at * plan.word_bits, plan.word_bits, words)
+        even = _prepare_rounding(plan.u, dropped, words, added) if direct else 0
+        for o in range(n_out):
+            at, own = layer.theta_at + o * width, error[layer.neuron_at + o]
+            if direct and own != 0:
+                _move(plan.u, limits, theta[at : at + width], own, inputs, added, product, dropped, even, counters)
+            if not direct and (own != 0 or not plan.gradient_memory):
+                g = gradient[at : at + width]
+                counters[_GRADIENT] += _correlate(plan.g, plan.gradient_memory, g, own, inputs, layer.g_dropped)
+            if not direct and updating:
+                update_neuron(rule, plan.u, limits, theta[at : at + width], gradient[at : at + width], state, at, words, counters, source)
+        operand = y_all[layer.neuron_at : layer.neuron_at + n_out]
+    if updating:
+        counters[_UPDATES] += 1
+        counters[_WRITES] += theta.size
+
+
+@_compiled
+def _sign_pass(plan, register, number, z, y, cost):
+    """Return the forward signature's register after a pass."""
+    word = sign_neurons(plan, 0xFFFFFFFF, number, z, y)
+    return sign(register, word ^ number ^ fold(cost, plan.cost_width, plan.pass_width))
+
+
+@_compiled
+def _sign_errors(width, error):
+    """Return a register, all ones at first, after the errors of a presentation, of ``width`` bits each."""
+    register = 0xFFFFFFFF
+    for j in range(error.size):
+        register = sign(register, fold(error[j], width, 0))
+    return register
+
+
+@_compiled
+def _sign_words(net, plan, rule, register, error, theta, gradient, state):
+    """Return the learned signature's register after the words of the end of a presentation."""
+    for layer in net.layers:
+        n_out, width = layer.n_out, layer.n_in + 1
+        for first in range(0, n_out, plan.lanes):
+            at, count = layer.theta_at + first * width, min(plan.lanes, n_out - first)
+            for k in range(width):
+                word = fold_stored(plan, rule, count, at + k, width, 0, theta, gradient, state)
+                if layer.last and first + plan.lanes >= n_out and k == width - 1:
+                    word ^= _sign_errors(plan.error_width, error)
+                register = sign(register, word)
+    return register
+
+
+@_compiled
+def _show(shown, row, z, y, error_sum, error, gradient, theta, state, counters):
+    """Record a step, before the end of a presentation clears E and an update clears G."""
+    for number in range(z.shape[0]):
+        copy(shown.preactivation[row, number], z[number])
+        copy(shown.activation[row, number], y[number])
+    copy(shown.error_sum[row], error_sum)
+    copy(shown.error[row], error)
+    copy(shown.gradient[row], gradient)
+    for variable in range(state.shape[0]):
+        copy(shown.optimizer[row, variable], state[variable])
+    copy(shown.parameter[row], theta)
+    copy(shown.counter[row], counters)
+
+
+@_compiled
+def _clear(values):
+    for i in range(values.size):
+        values[i] = 0
+
+
+@_compiled
+def run_probes(
+    net, plan, rule, theta, gradient, state, z, y, in_force, error_sum, due, inputs, targets, indices, signs, exponent, packed, n, counters,
+    limits, costs, changes, judged, registers, signatures, shown,
+):  # fmt: skip
+    """Run as many steps of node perturbation from n on as ``judged`` has entries, with one exponent; return the number of updates.
+
+    ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1.
+    """
+    first_p, first_x, updates, signing = n // plan.tau_p, n // plan.tau_x, 0, signatures.shape[0] > 0
+    widest, kind = widest_layer(net), theta.dtype
+    room = np.empty(widest, kind), np.zeros(widest, np.int64), np.empty(widest, kind), np.empty(widest, kind), np.empty(widest, np.int64)
+    error = np.zeros(error_sum.size, dtype=np.int64)
+    kept, y_kept, x, target, s = z[0], y[0], inputs[0], targets[0], signs[0]
+    for step in range(judged.size):
+        new = due or n % plan.tau_x == 0
+        begins = new or n % plan.tau_t == 0
+        if begins or step == 0:
+            sample = indices[n // plan.tau_x - first_x]
+            x, target = inputs[sample], targets[sample]
+        s = signs[n // plan.tau_p - first_p]
+        if begins:
+            _clear(error_sum)
+        for number in range(0 if begins else 1, in_force.size):
+            direction = 0 if number == 0 else 3 - 2 * number
+            counters[_ACTIVATION] += _pass(net, plan, theta, x, kept, s, direction, z[number], y[number])
+            in_force[number] = cost_of(y[number], target)
+            if signing:
+                registers[0] = _sign_pass(plan, registers[0], number, z[number], y[number], in_force[number])
+        judged[step] = judge(plan.one, y_kept, target, counters) if new else -1
+        change = narrow_change(plan.change, in_force[1] - in_force[2 if plan.two_sided else 0], counters)
+        for j in range(error_sum.size):
+            error_sum[j] += s[j] * change
+        copy(costs[step], in_force)
+        changes[step] = change
+        if signing:
+            registers[0] = sign(registers[0], fold(change, plan.change_width, 0))
+
+        due, n = False, n + 1
+        updating = n % plan.tau_t == 0
+        ends = updating or n % plan.tau_x == 0
+        if ends:
+            counters[_ERROR] += _narrow_errors(plan.error, error_sum, exponent, error)
+            position = updates * plan.update_words * plan.word_bits
+            _learn(net, plan, rule, theta, gradient, state, error, x, y_kept, updating, packed, position, counters, room)
+            if signing:
+                registers[1] = _sign_words(net, plan, rule, registers[1], error, theta, gradient, state)
+        count_step(counters, limits)
+        if signing:
+            signatures[step, 0], signatures[step, 1] = registers[0] ^ 0xFFFFFFFF, registers[1] ^ 0xFFFFFFFF
+        if shown.counter.shape[0]:
+            _show(shown, step, z, y, error_sum, error, gradient, theta, state, counters)
+        if ends:
+            _clear(error_sum)
+            _clear(error)
+        if updating:
+            updates += 1
+            if not plan.direct_update:
+                _clear(gradient)
+    return updates
