@@ -105,7 +105,8 @@ class Optimizer(ABC):
     equations : str
         Equations of an update for the reference page of the design file, in the symbols of docs/design/machine.md.
     passes_gradient : bool
-        Whether the source is G itself. Without a gradient memory, the core then rounds g once for all lanes, before its sign is applied.
+        Whether the source is G itself. Without a gradient memory, the core then rounds g once for all lanes, before its sign is applied;
+        in node perturbation it rounds err·x, without a g.
     operations : tuple of (int, int, int)
         Multiplications and additions in one parameter's update in real numbers, including the learning rate, and words of state.
     """

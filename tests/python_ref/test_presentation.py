@@ -87,13 +87,15 @@ def test_the_formats_of_a_presentation(periods, name, difference, cost_change, r
     change, longest = spec.cost_change_format, spec.longest_presentation
     most = longest * max(abs(value) for value in ends(change))
     exact(spec.error_sum_format, [-most, most], change.fraction_bits)
-    # One more factor of two in the range holds, one less does not: |δ| < 4, measured so many times at the largest rate.
+    # One more factor of two in the range holds, one less does not: |δ| < 4, measured so many times at the largest rate. But θ − err·x has
+    # at most 32 bits, its sign and the 10 fraction bits of an activation among them, if that leaves the range of a weight.
     reach = Fraction(2) ** max(rates) * 4 * spec.presentation.measurements
     form = spec.error_format
     assert form.signed
     assert form.width == 16
     assert reach <= -ends(form)[0] or form.integer_bits == integer_bits
-    assert reach > -ends(form)[0] / 2 or form.fraction_bits == 12 + 32
+    assert reach > -ends(form)[0] / 2 or form.fraction_bits == max(31 - integer_bits - 10, 16 - integer_bits)
+    assert form.fraction_bits <= max(21 - integer_bits, 16 - integer_bits)
     assert form.integer_bits <= integer_bits
     for layer, operand in enumerate((spec.formats.input, spec.formats.activation)):
         values = [e * x for e in ends(form) for x in (*ends(operand), Fraction(1))]
@@ -200,7 +202,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         "formats.error = \"SQ1.15\": an intermediate that follows from it exceeds 63 bits",
     ),
     "stochastic words of too many bits": (
-        lambda: design(rates=((0, -40),), input=Fixed(False, -10, 40), weight=Fixed(True, -7, 10)),
+        lambda: design(rates=((0, -40),), error=Fixed(True, -26, 42), input=Fixed(False, -10, 40), weight=Fixed(True, -7, 10)),
         'formats.rounding.weight = "stochastic": a stochastic cast drops ',
     ),
 }  # fmt: skip
