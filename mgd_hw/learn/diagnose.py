@@ -450,9 +450,10 @@ def _lost_errors(design: Design, raw: np.ndarray, data: Data) -> float:
 def _judge(design: Design, found: Diagnosis, tried: dict[str, float], run: _FixedRun) -> list[Finding]:
     """Return all findings, causes before their effects: a learning rate that diverges comes before the saturations that result."""
     rate = _judge_rate(design, found, tried) if found.signal and math.isfinite(found.curvature) else []
-    formats = [*_judge_formats(design, found), *_judge_errors(design, run.lost_errors)]
-    diverges = found.loss > max(found.gain, 0.0)
-    findings = [*_judge_amplitude(design, found), *(rate + formats if diverges else formats + rate)]
+    errors = _judge_errors(design, run.lost_errors)
+    formats = [*errors, *_judge_formats(design, found, zero=bool(errors))]
+    rate_first = bool(errors) or found.loss > max(found.gain, 0.0)
+    findings = [*_judge_amplitude(design, found), *(rate + formats if rate_first else formats + rate)]
     if run.failure and not findings:
         said, log2 = f"the fixed model diverged within {found.steps:,} steps: {run.failure}", design.spec.schedule.rate_at(0)
         findings = [Finding("learning rate", "schedule.learning_rate", said, f"Take learning_rate = {log2 - 2}.")]
@@ -497,8 +498,8 @@ def _buried(design: Design, found: Diagnosis) -> Finding:
     return Finding("integration time", "schedule.update_period", said, f"{remedy}.")
 
 
-def _judge_formats(design: Design, found: Diagnosis) -> list[Finding]:
-    """Return the findings on number formats: values that saturate, and updates that round to nothing."""
+def _judge_formats(design: Design, found: Diagnosis, *, zero: bool) -> list[Finding]:
+    """Return the findings on number formats: values that saturate, and updates that round to nothing, unless they are ``zero`` before."""
     findings = []
     state = {
         variable.name: (variable.key, f"Give {variable.key} more integer bits, or take a smaller learning_rate.")
@@ -509,7 +510,7 @@ def _judge_formats(design: Design, found: Diagnosis) -> list[Finding]:
             key, remedy = (_CURES | state)[kind]
             findings.append(Finding("format", key, f"{100 * share:.2g} % of the casts of the kind {kind} saturate", remedy))
     weight, rounding = design.spec.formats.weight, design.spec.formats.weight_cast.rounding
-    if found.changed == 0 or (found.changed < LOST and rounding is not Rounding.STOCHASTIC):
+    if not zero and (found.changed == 0 or (found.changed < LOST and rounding is not Rounding.STOCHASTIC)):
         lost = (
             f"only {100 * found.changed:.2g} % of the written parameters change: most"
             if found.changed

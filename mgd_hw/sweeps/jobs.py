@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mgd_hw.design.description import Design
     from mgd_hw.learn.runs import Training
 
-__all__ = ["DONE", "FAILED", "REFUSED", "Job", "Row", "register", "run_jobs", "single_threaded", "version"]
+__all__ = ["DONE", "FAILED", "REFUSED", "Job", "Row", "cost_columns", "register", "run_jobs", "single_threaded", "version"]
 
 DONE = "done"
 """Status of a job whose row has results."""
@@ -203,6 +203,18 @@ def _costs(design: Design, steps: int, model: str, found: Training) -> dict[str,
         return {"joules": costs_of_backprop(design, found.evaluations, found.writes).energy.joules}
     costs = costs_of_mgd(design, steps, fixed=model == "fixed", evaluations=found.evaluations, writes=found.writes)
     return ({} if costs.cycles is None else {"cycles": costs.cycles}) | {"joules": costs.energy.joules}
+
+
+def cost_columns(design: bytes, steps: int, models: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of the costs of MGD in a run of a pickled design, which is not trained."""
+    from mgd_hw.learn.costs import costs_of_mgd
+
+    found: dict[str, Any] = {}
+    for model in (model for model in models if model != "backprop"):
+        costs = costs_of_mgd(_design(design), steps, fixed=model == "fixed")
+        found |= {} if costs.cycles is None else {f"{model}_cycles": costs.cycles}
+        found[f"{model}_joules"] = costs.energy.joules
+    return found
 
 
 def _fit(job: Job) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mgd_hw.sweeps.jobs import DONE, REFUSED, Row
+from mgd_hw.sweeps.jobs import DONE, REFUSED, TRAIN, Row
 from python_ref.spec.error import Refusal
 
-__all__ = ["JOURNAL", "Entry", "Journal"]
+__all__ = ["JOURNAL", "SHARED", "Entry", "Journal"]
 
 JOURNAL = "sweep.sqlite"
 """Name of the file that holds the journal of a sweep."""
+SHARED = "shared"
+"""Name of the note with what a row says of each combination that shares it: by number, "about", and "columns" of a finished row."""
 FORMAT = 1
 """Version number of the tables below."""
 _TABLES = """
@@ -199,12 +201,18 @@ class Journal:
             return {name: json.loads(value) for name, value in self._rows.execute("SELECT name, value FROM notes")}
 
     def planned(self, *kinds: str) -> Iterator[tuple[int, Row, dict[str, Any]]]:
-        """Yield the rows of the last plan that exist, in its order: number of the combination, row, and columns known beforehand."""
+        """Yield the rows of the last plan that exist, in its order: number of the combination, row, and columns known beforehand.
+
+        A row that several combinations share is yielded for each of them, with the columns that are its own.
+        """
+        shared: dict[str, Any] = self.notes().get(SHARED, {}) if TRAIN in kinds else {}
         marks = ", ".join("?" * len(kinds))
         query = (
-            "SELECT combination, rows.key, status, message, seconds, columns, about FROM plan JOIN rows USING (key) "
+            "SELECT combination, kind, rows.key, status, message, seconds, columns, about FROM plan JOIN rows USING (key) "
             f"WHERE kind IN ({marks}) ORDER BY position"
         )
         with self._failures():
-            for combination, key, status, message, seconds, columns, about in self._rows.execute(query, kinds):
-                yield combination, Row(key, status, message, seconds, json.loads(columns)), json.loads(about)
+            for combination, kind, key, status, message, seconds, columns, about in self._rows.execute(query, kinds):
+                own = shared.get(str(combination), {}) if kind == TRAIN else {}
+                found = json.loads(columns) | (own.get("columns", {}) if status == DONE else {})
+                yield combination, Row(key, status, message, seconds, found), json.loads(about) | own.get("about", {})

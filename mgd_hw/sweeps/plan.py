@@ -17,8 +17,9 @@ from mgd_hw.data.tasks import DataSpec
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import parse
 from mgd_hw.design.run import check_length
-from mgd_hw.sweeps.jobs import FIT, SYNTH, TRAIN, Job, version
+from mgd_hw.sweeps.jobs import FIT, SYNTH, TRAIN, Job, cost_columns, version
 from mgd_hw.sweeps.vary import OPTION, Axis, Editor, axes_of, combinations
+from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
 
 __all__ = ["MODELS", "REFUSAL", "Combination", "Place", "Plan", "Request", "make_plan"]
@@ -27,6 +28,8 @@ MODELS = ("fixed", "float", "backprop")
 """Models that a run can train, in order of training."""
 REFUSAL = "refusal"
 """Kind of the rows that say why a combination is refused."""
+LANES = "hardware.lanes"
+"""Key on which runs of node perturbation do not depend."""
 DEFAULT_BOARD = "icebreaker"
 """Board for which cores are judged if no board or target is named."""
 MAX_SEEDS = 100_000
@@ -100,6 +103,9 @@ class Combination:
         Pickled design; empty if the combination is refused.
     identity : str
         Digest of everything that a run depends on, except the seed number and the number of steps.
+    any_lanes : bool
+        Whether runs do not depend on the number of lanes, so that combinations that differ only in it share their runs. That is so in
+        node perturbation, but not for the energy of back-propagation, which counts the reads that lanes share.
     structure : str
         Digest of everything that the core depends on.
     digest : str
@@ -119,6 +125,7 @@ class Combination:
     seed: int = 0
     steps: int = 0
     work: int = 0
+    any_lanes: bool = False
     refused: Refusal | None = None
 
 
@@ -166,17 +173,40 @@ class Plan:
     def jobs(self) -> Iterator[tuple[Combination, Job]]:
         """Yield all jobs, each with its combination: the runs of all combinations seed by seed, then the cores.
 
-        Combinations that share a core yield jobs with the same key.
+        Combinations that share a core yield jobs with the same key, and so do those that share their runs.
         """
         request = self.request
         for number in range(request.seeds):
             for each in self.allowed:
-                key = self._key(each.identity, each.values, TRAIN, number, each.steps, request.models, request.validate)
+                key = self._key(each.identity, self._training_values(each), TRAIN, number, each.steps, request.models, request.validate)
                 yield each, Job(key, TRAIN, each.design, number, each.steps, request.models, request.validate)
         for place in request.places:
             kind = SYNTH if place.synthesise else FIT
             for each in self.allowed:
                 yield each, Job(self._key(each.structure, kind, place.target), kind, each.design, target=place.target)
+
+    def _training_values(self, combination: Combination) -> tuple[Any, ...]:
+        """Return the values of a combination on which its runs depend."""
+        pairs = zip(self.request.axes, combination.values, strict=True)
+        return tuple(value for axis, value in pairs if not (combination.any_lanes and axis.key == LANES))
+
+    def shared(self) -> dict[str, dict[str, Any]]:
+        """Return what the rows of runs that several combinations share have to say of each of these.
+
+        Returns
+        -------
+        dict of str to dict
+            By the number of the combination, as text: "about", its digest and its values, and "columns", the costs of its runs.
+        """
+        groups: dict[tuple[object, ...], list[Combination]] = {}
+        for each in self.allowed:
+            groups.setdefault((each.identity, repr(self._training_values(each)), each.steps), []).append(each)
+        found = {}
+        for each in (each for group in groups.values() if len(group) > 1 for each in group):
+            about = self.about(each)
+            own = {"digest": about["digest"], "vary": about["vary"]}
+            found[str(each.number)] = {"about": own, "columns": cost_columns(each.design, each.steps, self.request.models)}
+        return found
 
     def refusal_key(self, combination: Combination) -> str:
         """Return the key of the row that says why a combination is refused."""
@@ -270,6 +300,9 @@ class _Checker:
         backprop = [design.compare.backprop_epochs, design.compare.backprop_rate, design.compare.backprop_batch]
         described = {"spec": spec, "float_only": design.float_only, "data": data, "files": self._files_of(design.data)}
         periods = (spec.schedule.perturbation_period, spec.schedule.sample_period, spec.schedule.update_period)
+        any_lanes = spec.node and not design.float_only.requests and "backprop" not in request.models
+        if any_lanes:
+            described["spec"] = _without_lanes(spec)
         return Combination(
             number,
             values,
@@ -280,6 +313,7 @@ class _Checker:
             spec.network.initial.seed,
             steps,
             spec.network.n_parameters * (2 if spec.two_sided else 1) * design.float_only.batch * design.float_only.repeats,
+            any_lanes,
         )
 
     def _check_data(self, design: Design) -> None:
@@ -313,6 +347,14 @@ class _Checker:
                 inside = sorted((path.name, path.stat().st_size) for path in spec.path.iterdir())
                 self._files[spec.path] = hashlib.sha256(repr(inside).encode()).hexdigest()
         return self._files[spec.path]
+
+
+def _without_lanes(spec: DesignSpec) -> dict[str, Any]:
+    """Return the canonical description of a design without its number of lanes."""
+    from python_ref.spec.digest import canonical
+
+    described: Any = canonical(spec)
+    return {**described, "hardware": {name: value for name, value in described["hardware"].items() if name != "lanes"}}
 
 
 def _digest(value: object) -> str:

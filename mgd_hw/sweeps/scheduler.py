@@ -14,7 +14,7 @@ from mgd_hw.common.progress import Progress
 from mgd_hw.sweeps.estimate import START, shown
 from mgd_hw.sweeps.executors import PATIENCE, Executor, WorkerLost
 from mgd_hw.sweeps.jobs import DONE, FAILED, REFUSED, Job, Row
-from mgd_hw.sweeps.journal import Journal
+from mgd_hw.sweeps.journal import SHARED, Journal
 from mgd_hw.sweeps.plan import REFUSAL, Plan
 from python_ref.spec.error import Refusal
 
@@ -106,7 +106,7 @@ def begin(plan: Plan, journal: Journal) -> None:
     request = plan.request
     notes: dict[str, Any] = {"text": request.design.text, "path": str(request.design.path), "keys": [axis.key for axis in request.axes]}
     notes["places"] = [[place.target, place.board, place.clock_mhz, place.synthesise] for place in request.places]
-    notes |= {"combinations": len(plan.combinations), "refused": len(plan.refused)}
+    notes |= {"combinations": len(plan.combinations), "refused": len(plan.refused), SHARED: plan.shared()}
     journal.plan(entries(), notes)
     journal.add((Row(plan.refusal_key(each), REFUSED, str(each.refused), 0.0, {}), REFUSAL, plan.about(each)) for each in plan.refused)
 

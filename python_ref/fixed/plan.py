@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -143,9 +144,7 @@ class Rule(NamedTuple):
             )
             for each in spec.optimizer_state
         ]
-        return cls(
-            number, np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64), np.array(rows, dtype=VARIABLE)
-        )
+        return cls(number, np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64), _records(rows, VARIABLE))
 
 
 class Plan(NamedTuple):
@@ -216,6 +215,11 @@ def describe(spec: DesignSpec, optimizer: int) -> tuple[Net, Plan, Rule]:
     return _net(spec), _plan(spec), Rule.of(spec, optimizer)
 
 
+def _records(rows: Sequence[tuple[object, ...]], kind: np.dtype) -> np.ndarray:
+    """Return rows as records whose fields are attributes, in compiled loops and in plain Python alike."""
+    return np.array(rows, dtype=kind).view(np.recarray)
+
+
 def _net(spec: DesignSpec) -> Net:
     forms, layers, found = spec.formats, spec.network.layers, []
     target = spec.update_format if spec.node and spec.direct_update else spec.gradient_format
@@ -247,7 +251,7 @@ def _net(spec: DesignSpec) -> Net:
     for row_number, layer in ((0, layers[0]), (1, layers[-1])):
         if layer.activation.tabulated:
             tables[row_number] = activation_table(layer.activation, forms.table, forms.activation)
-    return Net(np.array(found, dtype=LAYER), tables)
+    return Net(_records(found, LAYER), tables)
 
 
 def _plan(spec: DesignSpec) -> Plan:

@@ -100,6 +100,28 @@ def test_a_core_that_several_share_is_one_job() -> None:
     assert (len(cores), len(set(cores))) == (4, 2)
 
 
+def test_node_perturbation_is_trained_once_for_all_lanes() -> None:
+    """Its runs do not depend on the lanes; their costs do, and so do the runs of weight perturbation."""
+    node = parse('data.task = "xor"\nperturbation.kind = "node"\n', "node.toml")
+    weight = parse('data.task = "xor"\nperturbation.kind = "weight"\n', "weight.toml")
+    vary = {"hardware.lanes": [1, 2, 4], "network.scale": [0.5, 1.0]}
+
+    def trained(design: Design, **options: Any) -> int:
+        return len({job.key for _, job in plan(vary, design, seeds=2, **options).jobs() if job.kind == "train"})
+
+    assert (trained(node), trained(weight)) == (2 * 2, 2 * 6)
+    assert trained(node, models=MODELS) == 2 * 6, "the energy of back-propagation depends on the lanes"
+    assert trained(parse(node.text + 'optimizer.name = "adam"\n', "node.toml"), models=("float",)) == 2 * 6, "software only"
+    made = plan(vary, node)
+    assert len({job.key for _, job in made.jobs() if job.kind == "fit"}) == 3
+    shared = made.shared()
+    assert set(shared) == {str(each.number) for each in made.allowed}
+    assert [shared[str(each.number)]["about"]["vary"]["hardware.lanes"] for each in made.allowed] == [1, 1, 2, 2, 4, 4]
+    cycles = [shared[str(each.number)]["columns"]["fixed_cycles"] for each in made.allowed]
+    assert cycles == sorted(cycles, reverse=True) and len(set(cycles)) == 3
+    assert not plan({"network.scale": [0.5, 1.0]}, node).shared() and not plan(vary, weight).shared()
+
+
 @pytest.mark.parametrize(
     ("vary", "options", "said"),
     [

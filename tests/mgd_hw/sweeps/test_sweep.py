@@ -61,10 +61,36 @@ def without_time(table: list[dict[str, str]]) -> list[dict[str, str]]:
     return [{name: value for name, value in row.items() if not name.endswith("seconds")} for row in table]
 
 
+NODE = 'name = "node"\ndata.task = "xor"\nperturbation.kind = "node"\n'
+
 XOR = ("xor", "--vary", "formats.weight=SQ4.4,SQ4.10,SQ4.12", "--vary", "hardware.lanes=2,4", "--seeds", "2", "--steps", "40", "-o", "out")
 
 
 # -- Results ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_run_that_lanes_share_has_a_row_for_each_number_of_lanes() -> None:
+    from mgd_hw.learn.costs import costs_of_mgd
+
+    Path("node.toml").write_text(NODE)
+    options = ("--seeds", "2", "--steps", "40", "-o", "out", "--json")
+    result = sweep("node.toml", "--vary", "hardware.lanes=1,2,4", *options)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert (found["combinations"], found["runs"]) == (3, 6)
+    table = rows()
+    assert [(row["hardware.lanes"], row["seed"]) for row in table] == [(lanes, seed) for seed in "12" for lanes in "124"]
+    for first, second in ((table[0], table[1]), (table[3], table[5])):
+        assert first["accuracy"] == second["accuracy"] != "" and first["float_seconds"] == second["float_seconds"], "one run"
+    for row in table:
+        design = parse(NODE + f"hardware.lanes = {row['hardware.lanes']}\n", "node.toml")
+        assert row["digest"] == design.spec.digest
+        assert float(row["float_joules"]) == pytest.approx(costs_of_mgd(design, 40, fixed=False).energy.joules)
+    assert len({row["float_joules"] for row in table}) == 3
+    again = sweep("node.toml", "--vary", "hardware.lanes=2,4,3", *options)
+    assert json.loads(again.stdout)["finished_now"] == 1, "another core, and no run"
+    assert [row["hardware.lanes"] for row in rows()] == ["2", "4", "3"] * 2
 
 
 @pytest.mark.usefixtures("inline")
