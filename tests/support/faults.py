@@ -103,8 +103,8 @@ def _narrow(spec: DesignSpec) -> DesignSpec:
 
 def _saturating(spec: DesignSpec) -> DesignSpec:
     """The design with narrow weights at a high rate, so that parameters reach their limits."""
-    formats = replace(spec.formats, weight=Fixed(True, 1, 8), error=Fixed(True, -2, 12))
-    return replace(spec, formats=formats, schedule=replace(spec.schedule, learning_rate=((0, -1),)))
+    formats = replace(spec.formats, weight=Fixed(True, 0, 8), error=Fixed(True, -3, 13))
+    return replace(spec, formats=formats, schedule=replace(spec.schedule, learning_rate=((0, 6),)))
 
 
 def _small_errors(spec: DesignSpec) -> DesignSpec:
@@ -149,7 +149,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _small_errors(_design("fused_probes", (3, 4, 2), 2, Kind.NODE, sample_period=4, update_period=4, rounding=Rounding.STOCHASTIC)),
         _design("deep_probes", (2, 3, 2, 3), 2, Kind.NODE, sample_period=3, update_period=3, code=WalshCode()),
         _design("wide_output", (2, 3, 12), 4, Kind.NODE, sample_period=4, update_period=4, code=WalshCode()),
-        _saturating(_design("fused_narrow", (3, 4, 3), 2, Kind.NODE, sample_period=2, update_period=2, rounding=Rounding.FLOOR)),
+        _saturating(_design("fused_narrow", (3, 4, 3), 2, Kind.NODE, rounding=Rounding.FLOOR)),
         _design("two_sided_probes", (3, 3, 2), 2, Kind.NODE, sample_period=4, update_period=4, perturbation_period=2, **_TWO_SIDED),
         _design("node_memory", (3, 3, 2), 3, Kind.NODE, sample_period=2, update_period=4, rates=((0, -5), (6, -7))),
         _design("many_probes", (2, 10, 2), 9, Kind.NODE, sample_period=3, update_period=3),
