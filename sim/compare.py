@@ -100,6 +100,8 @@ def describe_place(spec: DesignSpec, probe: Probe, index: tuple[int, ...]) -> st
         return f"pass {last}"
     if probe.name == "cost_change":
         return "C̃"
+    if probe.shape == (spec.network.n_neurons,) and probe.name in ("sign", "error_sum", "error"):
+        return neuron(last)
     layout = spec.layout
     if probe.name == "broadcast":
         layer = int(layout.word_layer[last])
@@ -113,11 +115,11 @@ def _moments(spec: DesignSpec, probe: Probe) -> np.ndarray:
     layers = len(spec.network.layers)
     if probe.name in ("preactivation", "activation"):
         layer = np.repeat(np.arange(layers), [layer.n_out for layer in spec.network.layers])
-        return np.arange(2)[:, None] * (2 * layers + 1) + 2 * layer + (probe.name == "activation")
+        return np.arange(spec.passes)[:, None] * (2 * layers + 1) + 2 * layer + (probe.name == "activation")
     if probe.name == "cost":
-        return np.arange(2) * (2 * layers + 1) + 2 * layers
+        return np.arange(spec.passes) * (2 * layers + 1) + 2 * layers
     names = [other.name for other in probes(spec)]
-    return np.full(probe.shape, 2 * (2 * layers + 1) + names.index(probe.name))
+    return np.full(probe.shape, spec.passes * (2 * layers + 1) + names.index(probe.name))
 
 
 def _rows(trace: Trace) -> Iterator[dict[str, np.ndarray]]:

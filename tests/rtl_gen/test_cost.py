@@ -37,7 +37,7 @@ class Squared(wiring.Component):
 
     def __init__(self, spec):
         self.unit = CostUnit(spec)
-        ports = ("stb", "last", "second", "y", "target", "cost0", "cost1", "cost_change", "outside", "cost_stb")
+        ports = ("stb", "last", "first", "second", "y", "target", "cost0", "cost1", "cost_change", "outside", "cost_stb")
         super().__init__({name: self.unit.signature.members[name] for name in ports})
 
     def elaborate(self, platform):
@@ -51,6 +51,27 @@ class Squared(wiring.Component):
         return m
 
 
+def test_one_first_pass_serves_many_second_ones():
+    """In a presentation of node perturbation, C₀ is measured once, and each probe has a C̃ of its own."""
+    spec, rng = design(3), random.Random(7)
+    form, latency = spec.formats.activation, CostUnit.latency(spec)
+    stimuli, ends, costs = [], [], []
+    for number in range(12):
+        outputs, targets = (np.array([rng.randint(form.min, form.max) >> 3 for _ in range(3)]) for _ in range(2))
+        costs.append(int(cost(outputs, targets)))
+        for k in range(3):
+            which = {"first": int(number % 4 == 0), "second": int(number % 4 > 0)}
+            stimuli.append({"stb": 1, "last": int(k == 2), **which, "y": int(outputs[k]), "target": int(targets[k])})
+        ends.append(len(stimuli) - 1)
+    found = cycles(Squared(spec), [*stimuli, {"stb": 0}], ("cost_change",), extra=latency)
+    source = spec.cost_difference_format
+    for number in range(12):
+        if number % 4:
+            difference = costs[number] - costs[number - number % 4]
+            expected, _ = cast_raw(difference, source, spec.cost_change_format, Rounding.HALF_EVEN, Overflow.SATURATE)
+            assert found[ends[number] + latency]["cost_change"] == int(expected)
+
+
 @pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("n_out", [1, 2, 5])
 def test_costs_and_their_change_equal_the_reference(n_out, two_sided):
@@ -62,7 +83,16 @@ def test_costs_and_their_change_equal_the_reference(n_out, two_sided):
         costs.append(int(cost(outputs, targets)))
         for k in range(n_out):
             stimuli += [{"stb": 0}] * rng.choice((0, 0, 2))
-            stimuli.append({"stb": 1, "last": int(k == n_out - 1), "second": number % 2, "y": int(outputs[k]), "target": int(targets[k])})
+            stimuli.append(
+                {
+                    "stb": 1,
+                    "last": int(k == n_out - 1),
+                    "first": 1 - number % 2,
+                    "second": number % 2,
+                    "y": int(outputs[k]),
+                    "target": int(targets[k]),
+                }
+            )
         ends.append(len(stimuli) - 1)
         stimuli += [{"stb": 0}] * CostUnit.latency(spec)
     found = cycles(Squared(spec), stimuli, ("cost0", "cost1", "cost_change", "outside", "cost_stb"), extra=CostUnit.latency(spec))

@@ -48,7 +48,8 @@ def test_equal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "observable"), [(name, probe.name) for name in ("momentum", "weight-momentum") for probe in probes(DESIGNS[name])]
+    ("name", "observable"),
+    [(name, probe.name) for name in ("momentum", "weight-momentum", "two-probes") for probe in probes(DESIGNS[name])],
 )
 def test_a_flipped_bit_is_found_in_every_observable(tmp_path, name, observable):
     spec = DESIGNS[name]
@@ -58,7 +59,7 @@ def test_a_flipped_bit_is_found_in_every_observable(tmp_path, name, observable):
     random = np.random.default_rng(len(observable))
     index = (STEPS - 1, *(int(random.integers(size)) for size in probe.shape))  # in node perturbation, a presentation ends there
     if observable in ("preactivation", "activation", "cost"):
-        index = (STEPS - 1, 1, *index[2:])
+        index = (STEPS - 1, spec.passes - 1, *index[2:])
     broken = {key: values.copy() for key, values in found.items()}
     broken[observable][index] ^= 1
     core = MockCore(spec, events(spec, broken), answers=stored_answers(spec, broken))
@@ -69,6 +70,17 @@ def test_a_flipped_bit_is_found_in_every_observable(tmp_path, name, observable):
     assert (first.step, first.observable, first.index) == (STEPS - 1, observable, index[1:])
     assert (first.expected_raw, first.found_raw) == (found[observable][index], broken[observable][index])
     assert first.place in str(first)
+
+
+@pytest.mark.parametrize(("observable", "index"), [("sign", 6), ("error_sum", 5), ("error", 0)])
+def test_a_difference_at_a_neuron_names_the_neuron(tmp_path, observable, index):
+    spec = DESIGNS["two-probes"]
+    run = a_run(spec)
+    broken = reference(run)
+    broken[observable][STEPS - 1, index] ^= 1
+    result = cosim(run, MockCore(spec, events(spec, broken), answers=stored_answers(spec, broken)), tmp_path, simulator="amaranth")
+    layer, neuron = divmod(index, 5)
+    assert str(result.first_difference).startswith(f"step 5, {observable}[{index}] (layer {layer}, neuron {neuron}): the reference has ")
 
 
 def test_the_first_difference_is_the_first_in_time(tmp_path):

@@ -17,7 +17,7 @@ from python_ref.spec.optimizer import Momentum
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["DESIGNS", "FAULTS", "Fault", "planted"]
+__all__ = ["DESIGNS", "FAULTS", "NODE_FAULTS", "Fault", "planted"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,17 @@ def _narrow(spec: DesignSpec) -> DesignSpec:
     return replace(spec, formats=formats, schedule=replace(spec.schedule, learning_rate=((0, -1),)))
 
 
+def _saturating(spec: DesignSpec) -> DesignSpec:
+    """The design with narrow weights at a high rate, so that parameters reach their limits."""
+    formats = replace(spec.formats, weight=Fixed(True, 0, 8), error=Fixed(True, -3, 13))
+    return replace(spec, formats=formats, schedule=replace(spec.schedule, learning_rate=((0, 6),)))
+
+
+def _small_errors(spec: DesignSpec) -> DesignSpec:
+    """The design with errors whose products with any operand are in the range of the weights, so that the multiplier's adder updates."""
+    return replace(spec, formats=replace(spec.formats, error=Fixed(True, -1, 13)))
+
+
 def _wide(spec: DesignSpec) -> DesignSpec:
     """The design with a change of the cost that is wider than a multiplier."""
     return replace(spec, formats=replace(spec.formats, cost_change=Fixed(True, 5, 18)))
@@ -111,6 +122,8 @@ def _even(spec: DesignSpec) -> DesignSpec:
     formats = replace(spec.formats, gradient=Fixed(True, 2, 9), gradient_cast=Cast(Rounding.HALF_EVEN))
     return replace(spec, formats=formats)
 
+
+_TWO_SIDED = {"difference": Difference.TWO_SIDED}
 
 DESIGNS: dict[str, DesignSpec] = {
     spec.name: spec
@@ -133,13 +146,247 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("walsh_two_sided", (3, 3, 2), 2, Kind.WEIGHT, code=WalshCode(), difference=Difference.TWO_SIDED),
         _design("weight_alone", (2, 5), 2, Kind.WEIGHT),
         _design("follows", (2, 1, 6), 6, Kind.WEIGHT),
-        _wide(_design("many_nodes", (2, 10, 2), 9, Kind.NODE)),
+        _design("rated", (2, 3, 2), 2, Kind.WEIGHT, rates=((0, -5), (5, -7))),
+        _wide(_design("many_wide", (2, 10), 9, Kind.WEIGHT)),
+        _design("probes", (3, 4, 2), 2, Kind.NODE, sample_period=4, update_period=4, rounding=Rounding.STOCHASTIC),
+        _design("floor_probes", (3, 4, 2), 3, Kind.NODE, sample_period=4, update_period=2, rounding=Rounding.FLOOR),
+        _small_errors(_design("fused_probes", (3, 4, 2), 2, Kind.NODE, sample_period=4, update_period=4, rounding=Rounding.STOCHASTIC)),
+        _design("deep_probes", (2, 3, 2, 3), 2, Kind.NODE, sample_period=3, update_period=3, code=WalshCode()),
+        _design("wide_output", (2, 3, 12), 4, Kind.NODE, sample_period=4, update_period=4, code=WalshCode()),
+        _saturating(_design("fused_narrow", (3, 4, 3), 2, Kind.NODE, rounding=Rounding.FLOOR)),
+        _design("two_sided_probes", (3, 3, 2), 2, Kind.NODE, sample_period=4, update_period=4, perturbation_period=2, **_TWO_SIDED),
+        _design("node_memory", (3, 3, 2), 3, Kind.NODE, sample_period=2, update_period=4, rates=((0, -5), (6, -7))),
+        _design("many_probes", (2, 10, 2), 9, Kind.NODE, sample_period=3, update_period=3),
     )
 }
 
+NODE_FAULTS = (
+    Fault(
+        "the first neuron's z is stale",
+        "presentation.neurons:NeuronStream.elaborate",
+        "kept.en.eq(keeps)",
+        "kept.en.eq(keeps & found.index.any())",
+        "probes",
+    ),
+    Fault(
+        "an unperturbed pass is perturbed",
+        "presentation.neurons:NeuronStream._perturbed",
+        " & (neuron.bank != UNPERTURBED)",
+        "",
+        "probes",
+    ),
+    Fault(
+        "the minus pass is not inverted",
+        "presentation.neurons:NeuronStream._perturbed",
+        "self.sign.negative ^ neuron.minus",
+        "self.sign.negative",
+        "two_sided_probes",
+    ),
+    Fault(
+        "Δ of the first layer in all layers",
+        "presentation.neurons:NeuronStream._perturbed",
+        "Mux(neuron.layer == 0, first, others)",
+        "first",
+        "probes",
+    ),
+    Fault(
+        "a replayed neuron collides with one that leaves",
+        "presentation.neurons:NeuronStream._replay",
+        "replaying & ~follows",
+        "replaying",
+        "wide_output",
+    ),
+    Fault(
+        "the sign of the wrong probe perturbs",
+        "presentation.signs:NeuronSigns._keep",
+        "Mux(self.bank, kept[1], kept[0]), swept",
+        "Mux(self.bank, kept[0], kept[1]), swept",
+        "probes",
+    ),
+    Fault(
+        "the sign of the wrong probe is correlated",
+        "presentation.signs:NeuronSigns._keep",
+        "swept.eq(Mux(self.sweep_bank, kept[1], kept[0]))",
+        "swept.eq(current)",
+        "probes",
+    ),
+    Fault(
+        "odd vectors of neurons not inverted",
+        "presentation.signs:RandomNeuronSigns.elaborate",
+        "state[0] ^ odd",
+        "state[0]",
+        "probes",
+    ),
+    Fault("E not cleared", "presentation.errors:ErrorUnit.elaborate", "Mux(self._fresh, 0, read.data)", "read.data", "probes"),
+    Fault(
+        "the error is rounded twice",
+        "presentation.errors:ErrorUnit.elaborate",
+        "scaler.i.eq(total)",
+        "scaler.i.eq(total & -64)",
+        "probes",
+    ),
+    Fault(
+        "the rate of the errors is not followed",
+        "presentation.errors:ErrorUnit.elaborate",
+        "spec.exponents[1] - self.exponent",
+        "spec.exponents[1] - spec.exponent_at(0)",
+        "node_memory",
+    ),
+    Fault(
+        "the errors of the next group come too early",
+        "presentation.errors:ErrorUnit._sweep",
+        "(lane == lanes - 1) | layer_ends",
+        "layer_ends",
+        "probes",
+    ),
+    Fault(
+        "the last sweep is not the final one",
+        "presentation.controller:PresentationController.elaborate",
+        "self.final.eq(ending & (in_flight == 1))",
+        "self.final.eq(0)",
+        "probes",
+    ),
+    Fault(
+        "a probe begins before the activations of the one before are free",
+        "presentation.controller:PresentationController.elaborate",
+        "self.signs_ready & (in_flight != 2)",
+        "self.signs_ready",
+        "wide_output",
+    ),
+    Fault(
+        "a probe overwrites the bank of the unperturbed pass",
+        "presentation.controller:PresentationController.elaborate",
+        "self.bank.eq(self.bank ^ 1)",
+        "self.bank.eq(Mux(self.bank == 0, UNPERTURBED, 0))",
+        "probes",
+    ),
+    Fault(
+        "an update does not end a presentation",
+        "presentation.controller:PresentationController.elaborate",
+        'sample_begins | periods["update"].begins',
+        "sample_begins",
+        "floor_probes",
+    ),
+    Fault(
+        "an update is due in every presentation",
+        "presentation.controller:PresentationController.elaborate",
+        'self.update.eq(periods["update"].ends)',
+        "self.update.eq(1)",
+        "node_memory",
+    ),
+    Fault(
+        "an answer is checked again after an update",
+        "presentation.core:NodeCore._connect_neurons",
+        "output & unperturbed & controller.check_answer",
+        "output & unperturbed",
+        "floor_probes",
+    ),
+    Fault(
+        "a probe begins one layer too late",
+        "presentation.sequencer:PassSequencer.elaborate",
+        "layer.eq(self.probe)",
+        "layer.eq(self.probe << 1)",
+        "deep_probes",
+    ),
+    Fault(
+        "a layer is read before it is written",
+        "presentation.sequencer:PassSequencer.bubble",
+        "self.depth - ",
+        "self.depth - 3 - ",
+        "deep_probes",
+    ),
+    Fault(
+        "x of the next sample is applied",
+        "presentation.operands:Operands._fetch",
+        "_multiple(n_in, buffer, ",
+        "_multiple(n_in, buffer ^ self.ahead.apply, ",
+        "probes",
+    ),
+    Fault(
+        "a probe's activation is applied",
+        "presentation.operands:Operands._fetch",
+        "_multiple(hidden, self.ahead.bank, BANKS)",
+        "_multiple(hidden, Mux(self.ahead.apply, 0, self.ahead.bank), BANKS)",
+        "deep_probes",
+    ),
+    Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "1 + behind", "2 + behind", "many_probes"),
+    Fault(
+        "rounding noise of the wrong sign",
+        "presentation.lane:NodeLane._addend",
+        "low = ~self.update_noise[:places]",
+        "low = self.update_noise[:places]",
+        "fused_probes",
+    ),
+    Fault(
+        "the words of a layer are not drawn again",
+        "presentation.noise:InputNoise.elaborate",
+        "Mux(repeats, start, state)",
+        "state",
+        "probes",
+    ),
+    Fault(
+        "half-way between rounding down and up",
+        "presentation.lane:NodeLane._addend",
+        "(1 << places) - 1, places",
+        "0, places",
+        "floor_probes",
+    ),
+    Fault(
+        "a new parameter is not limited",
+        "presentation.lane:NodeLane._replace",
+        "register.eq(limited.as_unsigned()",
+        "register.eq(total.shift_right(places).as_unsigned()",
+        "fused_narrow",
+    ),
+    Fault(
+        "G of neurons not cleared",
+        "presentation.lane:NodeLane._sum",
+        "Mux(self.gradient_clear, 0, self.gradient)",
+        "self.gradient",
+        "node_memory",
+    ),
+    Fault(
+        "an error comes a group late",
+        "presentation.lane:NodeLane._multiply",
+        "with m.If(self.error_en):",
+        "with m.If(self.error_en & ~self.loads & ~self.applies):",
+        "probes",
+    ),
+    Fault(
+        "idle lanes of neurons counted",
+        "presentation.array:NodeArray._existing",
+        "active_lanes(self.spec, slot) > lane",
+        "1 > 0",
+        "floor_probes",
+    ),
+    Fault(
+        "a probe reads the words of the first layer",
+        "presentation.array:NodeArray._address",
+        "Mux(ahead.layer == 0, 0, second)",
+        "0",
+        "probes",
+    ),
+    Fault(
+        "the signature forgets the neurons",
+        "presentation.signature:ForwardSignature.elaborate",
+        'words["cost"] ^ of_cost',
+        'words["cost"]',
+        "probes",
+    ),
+    Fault(
+        "the signature forgets the errors",
+        "presentation.signature:LearnedSignature.elaborate",
+        "Mux(last, errors, 0)",
+        "0",
+        "probes",
+    ),
+)
+"""Faults of node perturbation."""
+
 FAULTS = (
+    *NODE_FAULTS,
     Fault("another trinomial", "perturbation:leap", "state[1 : generator.outputs + 1]", "state[2 : generator.outputs + 2]", "node"),
-    Fault("odd vectors not inverted", "perturbation:RandomSigns.elaborate", " ^ parity.replicate(generator.outputs)", "", "node"),
+    Fault("odd vectors not inverted", "perturbation:RandomSigns.elaborate", " ^ parity.replicate(generator.outputs)", "", "weight"),
     Fault(
         "every other word replayed",
         "perturbation:RandomSigns._states",
@@ -148,9 +395,13 @@ FAULTS = (
         "weight",
     ),
     Fault(
-        "signs replayed from the wrong vector", "perturbation:RandomSigns._states", "m.d.comb += replay_now.eq(held)", "pass", "two_sided"
+        "signs replayed from the wrong vector",
+        "perturbation:RandomSigns._states",
+        "m.d.comb += replay_now.eq(held)",
+        "pass",
+        "weight_two_sided",
     ),
-    Fault("the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | slot.second & ", "~fresh & ", "two_sided"),
+    Fault("the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | slot.second & ", "~fresh & ", "weight_two_sided"),
     Fault("padding draws no signs", "perturbation:_SignSource.follow_slots", "else slot.valid", "else slot.real", "weight"),
     Fault("Walsh rows counted from 0", "perturbation:WalshSigns.sign", "(index + 1)", "index", "walsh"),
     Fault("one quantity too many", "perturbation:CountedSigns.following", "phase == period - 1", "phase == period", "sequential"),
@@ -169,28 +420,13 @@ FAULTS = (
         "weight",
     ),
     Fault(
-        "Δ of the wrong sign in the minus pass",
-        "activation:NeuronSerializer._perturbed",
-        "second = slot.second & spec.two_sided",
-        "second = Const(0, 1)",
-        "two_sided",
-    ),
-    Fault(
         "perturbed where nothing is",
         "array:LaneArray._data",
         "self.live.active & perturbed.perturb.replicate(len(self.lanes))",
         "self.live.active",
         "weight",
     ),
-    Fault(
-        "a neuron of an unperturbed pass is perturbed",
-        "activation:NeuronSerializer._perturbed",
-        "perturb.eq(slot.perturb)",
-        "perturb.eq(1)",
-        "node",
-    ),
-    Fault("the next group's signs", "array:LaneArray.elaborate", "(self.latency + 1 if", "(self.latency - 1 if", "node"),
-    Fault("idle lanes counted", "array:LaneArray._existing", "active_lanes(self.spec, slot) > lane", "1 > 0", "sequential"),
+    Fault("idle lanes counted", "array:LaneArray._existing", "active_lanes(self.spec, slot) > lane", "1 > 0", "weight"),
     Fault("−u without its carry", "fixed:plus_or_minus", "Cat(minus, inverted)", "Cat(Const(0, 1), inverted)", "node"),
     Fault("what stays at its limit is called changed", "lane:Lane._update", "~(outside & at_limit.all())", "1", "narrow_node"),
     Fault(
@@ -203,14 +439,6 @@ FAULTS = (
     Fault("ReLU lets a negative pass", "activation:_Pieces.value", "selected & (z <", "selected & 0 & (z <", "node"),
     Fault("saturates one short", "cast:cast_in_two", "(target.min, target.max)", "(target.min + 1, target.max)", "narrow_node"),
     Fault("a sticky bit is lost", "broadcast:Scaler.elaborate", "moved = moved | shifted", "moved = moved & ~shifted", "node_even"),
-    Fault(
-        "a stale activation is correlated",
-        "operands:Operands._bank",
-        "~self.old_bank ^ (self.two_passes & second)",
-        "~self.old_bank",
-        "node",
-    ),
-    Fault("old sample overwritten", "operands:SampleLoader.elaborate", "free = free & (filling != self.old_buffer)", "pass", "node"),
     Fault(
         "cost judged by the next sample",
         "operands:Operands._targets",
@@ -237,9 +465,8 @@ FAULTS = (
         "broadcast:Broadcast.elaborate",
         "spec.exponents[1] - self.exponent",
         "spec.exponents[1] - spec.exponent_at(0)",
-        "momentum",
+        "rated",
     ),
-    Fault("remembered while the multiplier squares", "broadcast:Broadcast._reuse", "Mux(repeat, remembered, fresh)", "fresh", "long"),
     Fault("updated with the wrong sign", "lane:Lane._update", "(old, u, minus, active)", "(old, u, ~minus, active)", "accumulating"),
     Fault("G not cleared", "lane:Lane._correlate", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
     Fault("m decays twice as fast", "lane:MomentumStage.decayed_sum", "up - k)", "up - k + 1)", "momentum"),
@@ -254,11 +481,10 @@ FAULTS = (
     Fault("the last of equals wins", "cost:AnswerCheck._better", "Cat(1, best) + Cat(1, above)", "Cat(0, best) + Cat(0, above)", "narrow"),
     Fault("a lane gets its neighbour's signs", "fanout:connect_lanes", "value[number]", "value[number - 1]", "many"),
     Fault("words are read a slot late", "array:LaneArray.elaborate", "ahead if timing.fanout", "slots if timing.fanout", "many"),
-    Fault("a piece of a factor out of place", "broadcast:Multiplier._in_parts", "at_a + at_b", "at_a - at_b - 1", "many_nodes"),
-    Fault("a bias too early", "broadcast:Broadcast._multiply", "slots[self._read_latency]", "slots[1]", "many_nodes"),
-    Fault("a sum too early", "lane:MultiplyAccumulate.elaborate", "2 * self.pipelined", "int(self.pipelined)", "many_nodes"),
-    Fault("an operand too late", "operands:Operands._fetch", "1 + behind", "2 + behind", "many_nodes"),
-    Fault("a part is folded too early", "signature:_word", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
+    Fault("a piece of a factor out of place", "broadcast:Multiplier._in_parts", "at_a + at_b", "at_a - at_b - 1", "many_wide"),
+    Fault("a sum too early", "lane:MultiplyAccumulate.elaborate", "2 * self.pipelined", "int(self.pipelined)", "many"),
+    Fault("an operand too late", "operands:Operands._fetch", "1 + behind", "2 + behind", "many"),
+    Fault("a part is folded too early", "signature:folded", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
     Fault("a lane is not counted", "array:LaneArray._count", "list(taken), name", "list(taken)[1:], name", "weight"),
     Fault(
         "what comes during a visit is lost",

@@ -6,7 +6,7 @@ from itertools import cycle, pairwise
 import numpy as np
 import pytest
 
-from mgd_hw.design.reader import load
+from mgd_hw.design.reader import load, shipped
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import Kind, WalshCode
 from python_ref.spec.registers import Command
@@ -60,8 +60,17 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK)) for name in DESIGNS])
 def test_presentations_take_the_cycles_of_the_contract(name):
-    spec = DESIGNS[name]
-    lengths, cycles, busy = measured(spec, 4)
+    check(DESIGNS[name], 4)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nist7x7")) for name in shipped() if load(name).spec.node])
+def test_shipped_designs_keep_the_contract(name):
+    check(load(name).spec, 3)
+
+
+def check(spec: DesignSpec, presentations: int) -> None:
+    """Presentations take what the contract says."""
+    lengths, cycles, busy = measured(spec, presentations)
     promised = contract(spec)
     assert cycles == [promised.presentation_cycles(length) for length in lengths][: len(cycles)]
     assert len(cycles) == len(lengths) - 1
