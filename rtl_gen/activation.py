@@ -20,7 +20,7 @@ from rtl_gen.cast import cast_in_two, jam
 from rtl_gen.fixed import plus_or_minus
 from rtl_gen.perturbation import sign_layout
 from rtl_gen.probe import shape_of
-from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, slot_layout
+from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, serves_both, slot_layout
 
 __all__ = ["ActivationUnit", "NeuronSerializer", "neuron_layout"]
 
@@ -45,6 +45,10 @@ def neuron_layout(spec: DesignSpec) -> data.StructLayout:
 class NeuronSerializer(wiring.Component):
     """Captures the accumulators of a finished group in one cycle and outputs them one per cycle, lane 0 first.
 
+    A group of a visit that serves both passes of a step leaves twice, first as pass 0's neurons and then as pass 1's: the pre-activation
+    that leaves for pass 0 goes to the end of the queue, moved to pass 1's by one adder for all lanes. It is z₀ + Δ·Σs·x, or with a
+    two-sided difference z₋ = z₊ − 2Δ·Σs·x.
+
     Members
     -------
     slot : In(slot_layout(spec))
@@ -53,6 +57,8 @@ class NeuronSerializer(wiring.Component):
         Accumulators of all lanes, lane 0's in the lowest bits.
     live : In(sign_layout(spec))
         Signs of the lanes, valid with the accumulators (only in node perturbation).
+    sign_sums : In(unsigned)
+        Σs·x of all lanes, lane 0's in the lowest bits, valid with the accumulators (only where ``spec.one_visit``).
     neuron : Out(neuron_layout(spec))
         Fields of the neuron that is output, the first one ``latency(spec)`` cycles after ``slot``.
     z : Out(signed)
@@ -69,6 +75,8 @@ class NeuronSerializer(wiring.Component):
         }
         if spec.node:
             ports["live"] = In(sign_layout(spec))
+        if spec.one_visit:
+            ports["sign_sums"] = In(unsigned(spec.hardware.lanes * spec.sign_sum_format.width))
         super().__init__(ports)
 
     @staticmethod
@@ -87,19 +95,55 @@ class NeuronSerializer(wiring.Component):
         pass_ends = Signal()
         neuron = Signal.like(self.neuron, name="first")
         m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
+        ends = occupied[0] & ~occupied[1:2].any()
+        if spec.one_visit:
+            second, ends = self._return(m, waiting, occupied, take, slot)
+            m.d.comb += neuron.second.eq(second)
         with m.If(take):
             m.d.sync += [
                 *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
                 occupied.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
-                neuron.second.eq(slot.second),
+                *([] if spec.one_visit else [neuron.second.eq(slot.second)]),
                 neuron.layer.eq(slot.layer),
                 pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
             ]
         z = waiting[0].as_signed()
-        m.d.comb += [neuron.valid.eq(occupied[0]), neuron.last.eq(occupied[0] & ~occupied[1:2].any() & pass_ends)]
+        m.d.comb += [neuron.valid.eq(occupied[0]), neuron.last.eq(ends & pass_ends)]
         domain = m.d.sync if spec.node else m.d.comb
         domain += [self.z.eq(self._perturbed(m, z) if spec.node else z), self.neuron.eq(neuron)]
         return m
+
+    def _return(self, m, waiting, occupied, take, slot):
+        """Put what leaves for pass 0 back into the queue for pass 1, where the visit serves both.
+
+        Returns
+        -------
+        (Value, Value)
+            Whether the neuron that is output belongs to pass 1, and whether it is the last one of its group and pass.
+        """
+        spec, placed = self.spec, self.spec.layout.layers[0]
+        lanes, form = spec.hardware.lanes, spec.sign_sum_format
+        sums = [Signal(form.width, name=f"sum{lane}", reset_less=True) for lane in range(lanes)]
+        seconds, pair, tail = Signal(lanes), Signal(), Signal()
+        m.d.sync += [seconds.eq(seconds >> 1), *(value.eq(following) for value, following in pairwise(sums))]
+        # Δ is a power of two, so the bits of z below it stay.
+        low = spec.formats.weight.fraction_bits + spec.perturbation.amplitude_log2 + spec.two_sided
+        z, sign_sum = waiting[0].as_signed(), sums[0].as_signed()
+        moved = Cat(z[:low], z.shift_right(low) - sign_sum if spec.two_sided else z.shift_right(low) + sign_sum)
+        # The end of the queue is behind the last lane of a group.
+        ends = {lanes: ~tail, placed.last_lanes: tail} if placed.groups > 1 and placed.last_lanes < lanes else {placed.last_lanes: 1}
+        for end, when in ends.items():
+            with m.If(pair & occupied[0] & ~seconds[0] & when):
+                m.d.sync += [waiting[end - 1].eq(moved), occupied[end - 1].eq(1), seconds[end - 1].eq(1)]
+        with m.If(take):
+            m.d.sync += [
+                *(value.eq(self.sign_sums.word_select(lane, form.width)) for lane, value in enumerate(sums)),
+                seconds.eq(slot.second.replicate(lanes)),
+                pair.eq(serves_both(spec, slot)),
+                tail.eq(slot.tail),
+            ]
+        turns = (seconds[1:2] & ~seconds[0]).any()
+        return seconds[0], occupied[0] & (~occupied[1:2].any() | turns)
 
     def _perturbed(self, m, z):
         """z + sΔ of the neuron that is output, by one adder for all lanes. The signs are shifted out with the accumulators."""

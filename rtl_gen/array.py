@@ -61,6 +61,8 @@ class LaneArray(wiring.Component):
         The slot whose product the accumulators include one cycle later.
     accumulators : Out(unsigned)
         Accumulators of all lanes, lane 0's in the lowest bits.
+    sign_sums : Out(unsigned)
+        Σs·x of all lanes' groups so far, lane 0's in the lowest bits, valid with the accumulators (weight perturbation only).
     word_stb, word_event : Out
         Strobe and payload of the event that a word was correlated, see :func:`rtl_gen.probe.event_layouts`.
     learned_stb : Out(1)
@@ -108,7 +110,7 @@ class LaneArray(wiring.Component):
             "host_read_data": Out(32),
         }
         if not spec.node:
-            ports |= {"live": In(sign_layout(spec))}
+            ports |= {"live": In(sign_layout(spec)), "sign_sums": Out(unsigned(count * spec.sign_sum_format.width))}
         if spec.direct_update:
             ports |= {"update_outside": In(1)}
         elif spec.stochastic_bits:
@@ -156,6 +158,8 @@ class LaneArray(wiring.Component):
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
         m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
+        if not self.spec.node:
+            m.d.comb += self.sign_sums.eq(Cat(lane.sign_sum for lane in self.lanes))
         # Slots are indexed by the cycle in which shared signals arrive at the lanes.
         arriving = ahead if timing.fanout else slots
         (shared, per_lane), (more_shared, more_per_lane) = self._memories(m, arriving), self._data(m, arriving)
@@ -166,9 +170,11 @@ class LaneArray(wiring.Component):
 
     def _address(self, m, slot, name):
         """Address of a slot's word, from a counter that advances with the slots."""
-        address = Signal(range(max(2, self.spec.layout.words)), name=name)
+        address, first, layers = Signal(range(max(2, self.spec.layout.words)), name=name), 0, self.spec.layout.layers
+        if self.spec.one_visit and len(layers) > 1:
+            first = Mux(slot.both, layers[1].first_word, 0)  # pass 1 of the step begins with the second layer
         with m.If(slot.real):
-            m.d.sync += address.eq(Mux(ends_pass(self.spec, slot), 0, address + 1))
+            m.d.sync += address.eq(Mux(ends_pass(self.spec, slot), first, address + 1))
         return address
 
     def _memories(self, m, slots):
@@ -216,8 +222,16 @@ class LaneArray(wiring.Component):
         if not spec.node:
             per_lane["live_negative"] = self.live.negative ^ minus_pass.replicate(len(self.lanes))
             per_lane["live_active"] = self.live.active & perturbed.perturb.replicate(len(self.lanes))
+            # The signs of the current step, whether or not the pass is perturbed, come to the sum with the operand that they belong to.
+            late = timing.addend - timing.parameter
+            for name in ("negative", "active"):
+                per_lane[f"sum_{name}"] = delayed(m, getattr(self.live, name), late, f"sum_{name}")
         weighed = slots[timing.weight]
         shared = {"load": delayed(m, weighed.first, 1, "load"), "hidden": weighed.layer.any(), "x": self.x}
+        if not spec.node:
+            form = spec.formats.input
+            x = delayed(m, self.x, timing.addend - timing.weight, "sum_x")[: form.width]
+            shared |= {"sum_x": x.as_signed() if form.signed else x, "sum_load": slots[timing.addend + 1].first}
         if spec.direct_update:
             return shared | {"u": self.broadcast}, per_lane
         entry = slots[timing.update - 1]

@@ -140,6 +140,8 @@ class StepController(wiring.Component):
         Strobe that starts a pass in the sequencer, and whether another pass follows it.
     correlate, perturb, second, forward : Out(1)
         Kind of the next pass, as in :func:`rtl_gen.slot.slot_layout`.
+    both : Out(1)
+        The next pass visits the first layer for both passes of its step (only where ``spec.one_visit``).
     done : In(1)
         Last cycle of a pass, from the sequencer.
     complete_stb : In(1)
@@ -171,7 +173,8 @@ class StepController(wiring.Component):
         self.spec = spec
         period, buffers = range(MAX_PERIOD + 1), range(spec.sample_buffers)
         strobes = ("train", "infer", "stop", "restart", "count_en", "loaded", "available", "done", "complete_stb", "learned_stb")
-        to_passes = ("take", "start", "again", "correlate", "perturb", "second", "forward", "update", "advance", "fresh")
+        to_passes = ["take", "start", "again", "correlate", "perturb", "second", "forward", "update", "advance", "fresh"]
+        to_passes += ["both"] if spec.one_visit else []
         flags = (*to_passes, "two_passes", "check_answer", "training", "old_bank", "busy", "starved")
         super().__init__(
             {
@@ -259,13 +262,16 @@ class StepController(wiring.Component):
     def _decide(self, m, run, flags):
         """Set the kind of the next pass: a step's first, its second once the first has started, or the flushing pass."""
         first, training = run.decide, ~flags.inferring
+        pair = flags.baseline_due & training
+        # In a network of one layer, a visit for both passes is all there is.
+        again = pair if not self.spec.one_visit or len(self.spec.network.layers) > 1 else 0
         m.d.sync += [
             self.start.eq(first | (run.flush & flags.pending)),
             self.take.eq(first & flags.sample_due),
-            self.again.eq(Mux(first, flags.baseline_due & training, self.again & ~self.done)),
+            self.again.eq(Mux(first, again, self.again & ~self.done)),
         ]
         with m.If(first):
-            m.d.sync += [self.check_answer.eq(flags.sample_due), self.two_passes.eq(flags.baseline_due & training)]
+            m.d.sync += [self.check_answer.eq(flags.sample_due), self.two_passes.eq(pair)]
         with m.If(first | run.start | run.flush):
             m.d.sync += [
                 self.correlate.eq((first & flags.pending) | run.flush),
@@ -273,6 +279,8 @@ class StepController(wiring.Component):
                 self.second.eq(run.start | (first & ~flags.baseline_due)),
                 self.forward.eq(~run.flush),
             ]
+            if self.spec.one_visit:
+                m.d.sync += self.both.eq(first & pair)
 
     def _count(self, m, run, flags, periods):
         """Count the step that has ended; its measured cost change is pending until it is correlated."""

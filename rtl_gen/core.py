@@ -22,7 +22,7 @@ from rtl_gen.operands import Operands
 from rtl_gen.perturbation import RoundingNoise, StateLoader, sign_source
 from rtl_gen.probe import EVENTS, event_layouts
 from rtl_gen.sequencer import Sequencer
-from rtl_gen.signature import Signature
+from rtl_gen.signature import ForwardSignature, Signature
 from rtl_gen.slot import delayed, in_last_layer
 
 __all__ = ["Contract", "Core", "contract"]
@@ -41,6 +41,8 @@ class Contract:
         the two slots between them.
     pass_cycles : int
         Cycles of a pass, N + Σ max(0, D − (groups − 1)·L) over all layers but the last, whether or not it correlates or updates.
+    pair_cycles : int
+        Cycles of the two passes of a step, with the gap between them; in weight perturbation both share one visit of the first layer.
     gap : int
         Cycles between the two passes of a step; 0 except for very small networks.
     wait : int
@@ -56,6 +58,7 @@ class Contract:
     slots: int
     depth: int
     pass_cycles: int
+    pair_cycles: int
     gap: int
     wait: int
     correlate_latency: int
@@ -64,7 +67,7 @@ class Contract:
 
     def step_cycles(self, passes: int) -> int:
         """Cycles of a step with ``passes`` passes that does not have to wait for its sample."""
-        return passes * self.pass_cycles + (passes - 1) * self.gap + self.wait
+        return {1: self.pass_cycles, 2: self.pair_cycles}[passes] + self.wait
 
     def run_cycles(self, passes: list[int] | tuple[int, ...]) -> int:
         """Cycles of a run whose steps have these numbers of passes, without the flushing pass."""
@@ -151,24 +154,31 @@ class Core(wiring.Component):
 
     def _gap(self) -> int:
         """Cycles between two passes, so that parameters are written before they are read, and all neurons have left the serializer."""
-        first, last = self.spec.layout.layers[0], self.spec.layout.layers[-1]
-        written = self.array.timing.parameter - self.array.timing.parameter_read + 1
-        cycles = Sequencer(self.spec, depth=self._depth()).pass_cycles
+        layers, sequencer = self.spec.layout.layers, Sequencer(self.spec, depth=self._depth())
+        written, last = self.array.timing.parameter - self.array.timing.parameter_read + 1, layers[-1]
+        first, cycles = layers[0], sequencer.pass_cycles
+        if self.spec.one_visit:
+            if len(layers) == 1:
+                return 0
+            first, cycles = layers[1], sequencer.behind_cycles
         return max(0, written - cycles, last.last_lanes - first.group_words - (last.group_slots - last.group_words))
 
     def _contract(self) -> Contract:
         spec = self.spec
         last = spec.layout.layers[-1]
         padding = last.group_slots - last.group_words
-        cycles, gap = self.sequencer.pass_cycles, self.sequencer.gap
+        cycles, pair, gap = self.sequencer.pass_cycles, self.sequencer.pair_cycles, self.sequencer.gap
         to_drain = self.broadcast.latency + self.array.latency + NeuronSerializer.latency(spec) + last.last_lanes - 1
         wait = max(StepController.begin_latency, to_drain + self._complete_lead + self._begin_latency - 1 - padding)
         visits = spec.network.n_parameters * 2
-        total = spec.hardware.lanes * (2 * cycles + gap + wait)
+        if spec.one_visit:
+            visits -= (spec.network.n_in + 1) * spec.network.sizes[1]
+        total = spec.hardware.lanes * (pair + wait)
         return Contract(
             slots=spec.layout.slots,
             depth=self.sequencer.depth,
             pass_cycles=cycles,
+            pair_cycles=pair,
             gap=gap,
             wait=wait,
             correlate_latency=self.broadcast.latency + 1,
@@ -212,7 +222,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
         m.d.comb += [
             getattr(sequencer, name).eq(getattr(controller, name))
-            for name in ("start", "again", "correlate", "perturb", "second", "forward")
+            for name in ("start", "again", "correlate", "perturb", "second", "forward", *(("both",) if spec.one_visit else ()))
         ]
         m.d.comb += [
             controller.done.eq(sequencer.done),
@@ -249,7 +259,7 @@ class Core(wiring.Component):
                 neuron_serializer.live.eq(signs.live),
             ]
         else:
-            m.d.comb += array.live.eq(signs.live)
+            m.d.comb += [array.live.eq(signs.live), neuron_serializer.sign_sums.eq(array.sign_sums)]
 
     def _connect_neurons(
         self, m, *, controller, array, neuron_serializer, activation, operands, cost, answer_check, broadcast, registers, **_
@@ -352,13 +362,11 @@ class Core(wiring.Component):
         training = controller.training
         to_change = CostUnit.latency(self.spec) - CostUnit.cost_latency(self.spec)
         change_stb = delayed(m, cost.cost_stb & cost.cost_second, to_change, "change_stb", reset_less=False)
-        costs, pipelined = Cat(cost.cost0, cost.cost1, cost.cost_change), fanout_latency(self.spec.hardware.lanes) > 0
-        signatures = {
-            "forward_signature": Signature((len(Value.cast(self.probe_neuron)), len(costs)), in_parts=pipelined),
-            "learned_signature": Signature((len(Value.cast(self.probe_word)),), in_parts=pipelined),
-        }
+        pipelined = fanout_latency(self.spec.hardware.lanes) > 0
+        widths = [len(Value.cast(each)) for each in (self.probe_neuron, self.probe_cost, cost.cost_change)]
+        forward, learned = ForwardSignature(*widths, in_parts=pipelined), Signature(len(Value.cast(self.probe_word)), in_parts=pipelined)
         # The event "step" comes when the signature is ready, which takes as long as the counts; "learned", when the update is counted.
-        step_stb = delayed(m, change_stb & training, signatures["forward_signature"].latency, "step_stb", reset_less=False)
+        step_stb = delayed(m, change_stb & training, forward.latency, "step_stb", reset_less=False)
         learned_stb = delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)
         m.d.comb += [
             registers.i_saturated_cost_change.eq(change_stb & cost.outside),
@@ -389,17 +397,22 @@ class Core(wiring.Component):
                     m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
         if not self.spec.hardware.signature:
             return
-        forward = [(strobes["neuron"], self.probe_neuron), (change_stb & training, costs)]
-        for name, events, shown in (
-            ("forward_signature", forward, self.probe_step),
-            ("learned_signature", [(strobes["word"], self.probe_word)], self.probe_learned),
-        ):
-            payloads = [Value.cast(payload) for _, payload in events]
-            m.submodules[name] = signature = signatures[name]
+        m.d.comb += [
+            forward.neuron_stb.eq(strobes["neuron"]),
+            forward.neuron.eq(self.probe_neuron),
+            forward.neuron_second.eq(neuron.second),
+            forward.cost_stb.eq(strobes["cost"]),
+            forward.cost.eq(self.probe_cost),
+            forward.cost_second.eq(cost.cost_second),
+            forward.change_stb.eq(change_stb & training),
+            forward.change.eq(cost.cost_change),
+            learned.stb.eq(strobes["word"]),
+            learned.payload.eq(self.probe_word),
+        ]
+        for name, signature, shown in (("forward", forward, self.probe_step), ("learned", learned, self.probe_learned)):
+            m.submodules[f"{name}_signature"] = signature
             m.d.comb += [
-                signature.stb.eq(Cat(stb for stb, _ in events)),
                 signature.clear.eq(host.clear),
-                getattr(registers, f"i_{name}").eq(signature.o),
+                getattr(registers, f"i_{name}_signature").eq(signature.o),
                 shown.signature.eq(signature.o),
             ]
-            m.d.comb += [getattr(signature, f"payload{i}").eq(payload) for i, payload in enumerate(payloads)]

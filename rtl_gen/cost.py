@@ -81,20 +81,11 @@ class CostUnit(wiring.Component):
         spec = self.spec
         m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
 
-        # In a network of one layer, a pass's first square may follow the previous pass's last one without a gap; otherwise neurons of
-        # other layers come in between.
         cost_latency = self.cost_latency(spec)
-        square_stb = delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False)
-        if len(spec.network.layers) > 1:
-            with m.If(square_stb):
-                m.d.sync += self.total.eq(self.total + self.square)
-            with m.If(self.cost_stb):
-                m.d.sync += self.total.eq(0)
-        else:
-            sum_so_far = Mux(self.cost_stb, 0, self.total)
-            m.d.sync += self.total.eq(Mux(square_stb, sum_so_far + self.square, sum_so_far))
         m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, cost_latency, "cost_stb", reset_less=False))
-        m.d.comb += self.cost_second.eq(delayed(m, self.second, cost_latency, "cost_second"))
+        square_second = delayed(m, self.second, cost_latency - 1, "square_second")
+        m.d.comb += self.cost_second.eq(delayed(m, square_second, 1, "cost_second"))
+        self._add_squares(m, delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False), square_second)
         # C₀ is kept as its complement, so that an adder without logic in front of it subtracts.
         below0 = Signal(signed(len(self.cost0) + 1))
         m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]
@@ -116,6 +107,35 @@ class CostUnit(wiring.Component):
         with m.If(delayed(m, self.cost_stb & self.cost_second, 2, "change_stb", reset_less=False)):
             m.d.sync += [self.cost_change.eq(limited), self.outside.eq(outside)]
         return m
+
+    def _add_squares(self, m, stb, second):
+        """Add the squares of a pass's errors up in ``total``, which is cleared after the pass's cost.
+
+        ``stb`` is the strobe of a square, and ``second`` tells whether its pass is pass 1.
+        """
+        one_visit, layers = self.spec.one_visit, len(self.spec.network.layers)
+        if layers > 1 + one_visit:
+            with m.If(stb):
+                m.d.sync += self.total.eq(self.total + self.square)
+            with m.If(self.cost_stb):
+                m.d.sync += self.total.eq(0)
+            return
+        # Where a pass has only the last layer to visit, its first square may follow the previous pass's last one without a gap; otherwise
+        # neurons of other layers come in between.
+        if layers > 1 or not one_visit:
+            sum_so_far = Mux(self.cost_stb, 0, self.total)
+            m.d.sync += self.total.eq(Mux(stb, sum_so_far + self.square, sum_so_far))
+            return
+        # The first layer's groups are the outputs of both passes in turn.
+        totals = []
+        for number in range(2):
+            total = Signal.like(self.total, name=f"total{number}")
+            with m.If(stb & (second == number)):
+                m.d.sync += total.eq(total + self.square)
+            with m.If(self.cost_stb & (self.cost_second == number)):
+                m.d.sync += total.eq(0)
+            totals.append(total)
+        m.d.comb += self.total.eq(Mux(self.cost_second, totals[1], totals[0]))
 
 
 class AnswerCheck(wiring.Component):

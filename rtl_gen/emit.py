@@ -161,7 +161,7 @@ def memory_bits(spec: DesignSpec) -> int:
     per_word = sum(form.width for form in spec.memories.values())
     bits = spec.hardware.lanes * max(2, spec.layout.words) * per_word
     bits += max(2, buffers * network.n_in) * spec.formats.input.width + max(2, buffers * network.n_out) * activation
-    bits += max(2, (2 if spec.node else 1) * network.n_hidden) * activation if network.n_hidden else 0
+    bits += max(2, (2 if spec.node or spec.one_visit else 1) * network.n_hidden) * activation if network.n_hidden else 0
     last = spec.layout.layers[-1]
     bits += last.group_words * (spec.gradient_format.width + 1) if spec.node and last.groups > 1 else 0
     tables = {layer.activation for layer in network.layers if layer.activation.tabulated}

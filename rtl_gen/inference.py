@@ -35,6 +35,7 @@ class ForwardSpec(DesignSpec):
     """
 
     node = False
+    one_visit = False
 
     def __post_init__(self) -> None:
         """Skip the checks, since the original design has passed them."""

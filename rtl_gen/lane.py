@@ -170,7 +170,9 @@ class LaneTiming:
     weight : int
         Cycle in which the weight, θ or in weight perturbation θ + sΔ, is at the multiplier.
     accumulator : int
-        Cycle in which the accumulator includes the slot's product.
+        Cycle in which the accumulator includes the slot's product, and the sign sum the slot's ±x.
+    addend : int
+        Cycle in which the sign sum takes the slot's sign and operand (weight perturbation only).
     """
 
     def __init__(self, spec: DesignSpec):
@@ -184,6 +186,7 @@ class LaneTiming:
         self.parameter = self.update + 2
         self.weight = self.parameter if spec.node else self.parameter + 1
         self.accumulator = self.weight + 2 + 2 * self.fanout
+        self.addend = self.accumulator - 2
 
     @property
     def parameter_read(self) -> int:
@@ -223,6 +226,10 @@ class Lane(wiring.Component):
     live_negative, live_active : In(1)
         Sign of the current step, including the direction of the pass, at cycle ``parameter``; inactive in an unperturbed pass (weight
         perturbation only).
+    sum_negative, sum_active, sum_x : In(1), In(1), In
+        Sign of the current step, and raw input of the first layer, at cycle ``addend`` (weight perturbation only).
+    sum_load : In(1)
+        The slot is a bias; valid one cycle after ``addend`` (weight perturbation only).
     load : In(1)
         The slot is a bias; valid one cycle after ``weight``.
     hidden : In(1)
@@ -231,6 +238,8 @@ class Lane(wiring.Component):
         Raw operand at cycle ``weight``.
     accumulator : Out(signed)
         Sum of the products, including the slot's from cycle ``accumulator`` on.
+    sign_sum : Out(signed)
+        Σs·x of the group so far, 1 for x at its bias, in the same cycles; only in the first layer is it x (weight perturbation only).
     parameter, gradient : Out
         θ, and G before it is cleared, each when valid.
     momentum, … : Out
@@ -273,7 +282,8 @@ class Lane(wiring.Component):
             "host_parameter": Out(weight),
         }
         if not spec.node:
-            ports |= {"live_negative": In(1), "live_active": In(1)}
+            ports |= {name: In(1) for name in ("live_negative", "live_active", "sum_negative", "sum_active", "sum_load")}
+            ports |= {"sum_x": In(shape_of(spec.formats.input)), "sign_sum": Out(shape_of(spec.sign_sum_format))}
         if spec.direct_update:
             ports |= {"u": In(weight)}
         else:
@@ -330,6 +340,8 @@ class Lane(wiring.Component):
             m.d.sync += [inverse.eq(~Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
             self._update(m, read, ~inverse, Const(1, 1), Const(1, 1))
         self._perturb(m)
+        if not spec.node:
+            self._add_signs(m)
         return m
 
     def _memory(self, m, name, value, read_address, write_address, enable):
@@ -436,3 +448,19 @@ class Lane(wiring.Component):
         # The result of an operator, so that no constant bits enter the module, where they would keep it from becoming one DSP block.
         m.d.comb += mac.c.eq(preload | Const(0, signed(spec.accumulator_width)))
         m.d.comb += [mac.a.eq(a), mac.b.eq(self.x), mac.load.eq(self.load), self.accumulator.eq(mac.o)]
+
+    def _add_signs(self, m):
+        """Σs·x of the first layer, by an adder: s·x, or −x with its carry missing, is registered, then added."""
+        fraction, negative, active = self.spec.formats.input.fraction_bits, self.sum_negative, self.sum_active
+        bits = Cat(self.sum_x, self.sum_x[-1] if self.sum_x.shape().signed else 0)
+        addend = Signal(signed(len(bits)), reset_less=True)
+        minus, counts = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            addend.eq((bits ^ negative.replicate(len(bits))) & active.replicate(len(bits))),
+            minus.eq(negative & active),
+            counts.eq(active),
+        ]
+        # The bias counts as 1 with the input's fraction bits: −1 has that bit and all bits above it set.
+        bias = Cat(Const(0, fraction), counts, minus).as_signed()
+        total = (Cat(Const(1, 1), self.sign_sum).as_signed() + Cat(minus, addend).as_signed())[1:]
+        m.d.sync += self.sign_sum.eq(Mux(self.sum_load, bias, total.as_signed()))

@@ -22,6 +22,18 @@ def _pick(values: list[int], index) -> Array:
     return Array([Const(value, width) for value in values])[index]
 
 
+def _counted(m: Module, stb, second, count: int, name: str, *, last=None, alternating: bool):
+    """Number of a neuron among the ``count`` of its pass, of which ``last`` marks the last one.
+
+    With ``alternating``, the neurons of pass 0 and pass 1 are counted apart.
+    """
+    indices = [Signal(range(max(2, count)), name=f"{name}{number}") for number in range(1 + alternating)]
+    for number, index in enumerate(indices):
+        with m.If(stb & (second == number) if alternating else stb):
+            m.d.sync += index.eq(Mux(index == count - 1 if last is None else last, 0, index + 1))
+    return Mux(second, indices[1], indices[0]) if alternating else indices[0]
+
+
 class SampleLoader(wiring.Component):
     """Writes the sample stream into free buffers, ahead of the current step.
 
@@ -207,6 +219,8 @@ class Operands(wiring.Component):
 
     def _bank(self, second):
         """Number of the activation bank that a pass writes and reads."""
+        if self.spec.one_visit:
+            return second
         return ~self.old_bank ^ (self.two_passes & second) if self.spec.node else Const(0)
 
     def _activations(self, m):
@@ -215,15 +229,13 @@ class Operands(wiring.Component):
         hidden = spec.network.n_hidden
         if not hidden:
             return None
-        banks = 2 if spec.node else 1
+        banks = 2 if spec.node or spec.one_visit else 1
         m.submodules.activations = store = memory.Memory(
             shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = store.write_port()
-        index = Signal(range(max(2, hidden)))
         is_hidden = self.neuron.valid & ~in_last_layer(spec, self.neuron)
-        with m.If(is_hidden):
-            m.d.sync += index.eq(Mux(index == hidden - 1, 0, index + 1))
+        index = _counted(m, is_hidden, self.neuron.second, hidden, "hidden", alternating=spec.one_visit)
         m.d.comb += [
             write.addr.eq(index + Mux(self._bank(self.neuron.second), hidden, 0)),
             write.data.eq(self.y),
@@ -267,10 +279,11 @@ class Operands(wiring.Component):
             shape=shape_of(spec.formats.activation), depth=max(2, buffers * n_out), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
-        index = Signal(range(max(2, n_out)))
         neuron = self.target_neuron
-        with m.If(neuron.valid & in_last_layer(spec, neuron)):
-            m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
+        # Where the outputs are the first layer's neurons, those of two passes alternate by groups.
+        alternating = spec.one_visit and len(spec.network.layers) == 1
+        is_output = neuron.valid & in_last_layer(spec, neuron)
+        index = _counted(m, is_output, neuron.second, n_out, "output", last=neuron.last, alternating=alternating)
         m.d.comb += [
             write.addr.eq(address),
             write.data.eq(word),

@@ -17,7 +17,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, WalshGrayCode, stochastic_generator
 from python_ref.spec.registers import phase_bits
-from rtl_gen.slot import active_lanes, delayed, slot_layout
+from rtl_gen.slot import active_lanes, delayed, serves_both, slot_layout
 
 __all__ = [
     "DRAW_LATENCY",
@@ -127,7 +127,7 @@ class _SignSource(wiring.Component):
         """The live slot and the replay slot one cycle later, with the flags whether they draw."""
         found = []
         for which, slot, when in (
-            ("live", self.live_slot, self.live_slot.perturb),
+            ("live", self.live_slot, self._perturbs(self.live_slot)),
             ("replay", self.replay_slot, self.replay_slot.correlate),
         ):
             draws = (slot.first if self.spec.node else slot.valid) & when
@@ -135,6 +135,15 @@ class _SignSource(wiring.Component):
             m.d.sync += [signs.eq(draws), advances.eq(draws | self.load_en)]
             found.append(_Drawing(delayed(m, slot, 1, f"{which}_slot", reset_less=False), signs, advances))
         return _Tracked(*found)
+
+    def _perturbs(self, slot):
+        """Whether the signs of the current step are needed in a slot of a group or, in weight perturbation, in a slot."""
+        return slot.perturb | serves_both(self.spec, slot)
+
+    @property
+    def branches(self) -> bool:
+        """Whether both passes of a step draw the same signs from the second layer on, although they draw those of the first only once."""
+        return self.spec.one_visit and self.spec.two_sided and len(self.spec.network.layers) > 1
 
     def track_steps(self, m, p, following):
         """Track p, or a function of it, for the current step and for the step being correlated, starting from the loaded value.
@@ -206,7 +215,8 @@ class RandomSigns(_SignSource):
     """Signs from leap-forward LFSRs, inverted in odd sign vectors.
 
     With τ_p = 1 each generator has a live and a replay state, and the replay state is always one step behind. A longer τ_p needs a third
-    state, which holds the start of the current sign vector.
+    state, which holds the start of the current sign vector. Two-sided weight perturbation needs one that holds the state after the first
+    layer, from which both passes of a step go on.
     """
 
     def elaborate(self, platform):
@@ -233,7 +243,7 @@ class RandomSigns(_SignSource):
         live_now, replay_now = Signal.like(live), Signal.like(replay)
         m.d.comb += [live_now.eq(live), replay_now.eq(replay)]
         slot, replayed = drawing.live.slot, drawing.replay.slot
-        begin, loads = slot.begin & slot.perturb, delayed(m, self.load_en, 1, f"loads{name}", reset_less=False)
+        begin, loads = slot.begin & self._perturbs(slot), delayed(m, self.load_en, 1, f"loads{name}", reset_less=False)
         if self.spec.holds_signs:
             held = Signal(generator.degree, name=f"held{name}", reset_less=True)
             with m.If(begin & (~fresh | slot.second & self.spec.two_sided)):
@@ -242,9 +252,15 @@ class RandomSigns(_SignSource):
                 m.d.sync += held.eq(live)
             with m.If(replayed.begin & replayed.correlate):
                 m.d.comb += replay_now.eq(held)
-        elif self.spec.two_sided:
+        elif self.spec.two_sided and not self.spec.one_visit:
             with m.If(begin & slot.second):
                 m.d.comb += live_now.eq(replay)
+        if self.branches:
+            branched = Signal(generator.degree, name=f"branched{name}", reset_less=True)
+            with m.If(slot.branch & slot.second):
+                m.d.comb += live_now.eq(branched)
+            with m.Elif(slot.branch):
+                m.d.sync += branched.eq(live)
         for each, state, now in ((drawing.live, live, live_now), (drawing.replay, replay, replay_now)):
             with m.If(each.advances):
                 m.d.sync += state.eq(leap(generator, now, loads, pushed))
@@ -274,7 +290,10 @@ class CountedSigns(_SignSource, ABC):
         ):
             index = Signal(range(self.spec.quantities + self.spec.hardware.lanes + 1), name=f"{which}_index")
             now = Signal.like(index, name=f"{which}_now")
-            m.d.comb += now.eq(Mux(slot.begin, 0, index))
+            again = index
+            if self.branches and which == "live":
+                again = Mux(slot.branch, (self.spec.network.n_in + 1) * self.spec.network.sizes[1], index)
+            m.d.comb += now.eq(Mux(slot.begin, 0, again))
             with m.If(draw):
                 m.d.sync += index.eq(now + Mux(slot.real, active_lanes(self.spec, slot), 0))
                 for lane in range(self.spec.hardware.lanes):

@@ -19,6 +19,9 @@ class Sequencer(wiring.Component):
     may be given again. If ``again`` is high, the pass takes ``gap`` cycles more, and another pass follows without ``start``. Between two
     layers the sequencer waits until the first input of the next layer is written.
 
+    Where ``spec.one_visit``, a pass that starts with ``both`` visits the first layer for itself and for the pass that follows, which
+    begins with the second layer. Each group of that visit takes as long as its neurons need to leave, once for each pass.
+
     Parameters
     ----------
     spec : DesignSpec
@@ -35,6 +38,8 @@ class Sequencer(wiring.Component):
         Strobe that starts a pass.
     correlate, perturb, second, forward : In(1)
         Kind of the pass, sampled in the cycle of ``start``, or of ``done`` where another pass follows.
+    both : In(1)
+        The first layer is visited for both passes of a step; sampled with the kind of the pass (only where ``spec.one_visit``).
     again : In(1)
         Another pass follows after the last cycle of this one; must be stable from two cycles after ``start`` to that cycle.
     done : Out(1)
@@ -60,21 +65,57 @@ class Sequencer(wiring.Component):
                 "perturb": In(1),
                 "second": In(1),
                 "forward": In(1),
+                **({"both": In(1)} if spec.one_visit else {}),
                 "done": Out(1),
                 "slot": Out(slot_layout(spec)),
                 "ahead": Out(ahead_layout(spec)),
             }
         )
 
-    def bubble(self, layer: int) -> int:
-        """Cycles without slots between a layer and the next."""
-        placed = self.spec.layout.layers
-        return max(0, self.depth - (placed[layer].groups - 1) * self.spec.hardware.lanes) if layer < len(placed) - 1 else 0
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """Names of the fields of a slot that say of which kind its pass is."""
+        return ("correlate", "perturb", "second", "forward", *(("both",) if self.spec.one_visit else ()))
+
+    def bubble(self, layer: int, *, both: bool = False) -> int:
+        """Cycles without slots between a layer and the next; with ``both``, after a visit of the first layer for both passes.
+
+        In the latter case the last group's neurons leave twice before the next group's do, or before the step ends.
+        """
+        layers = self.spec.layout.layers
+        placed = layers[layer]
+        if layer == len(layers) - 1:
+            return placed.last_lanes if both else 0
+        # The next layer's first group takes as many slots as this layer has neurons, and one more.
+        leaving = placed.last_lanes - 1 - (placed.group_slots - placed.group_words) if both else 0
+        return max(0, max(self.depth, leaving) - (placed.groups - 1) * self.spec.hardware.lanes)
+
+    def group_cycles(self, layer: int, *, both: bool = False) -> int:
+        """Cycles of each group of a layer but the last; with ``both``, in a visit of the first layer for both passes."""
+        placed = self.spec.layout.layers[layer]
+        return max(placed.group_slots, 2 * self.spec.hardware.lanes if both and placed.groups > 1 else 0)
+
+    def layer_cycles(self, layer: int, *, both: bool = False) -> int:
+        """Cycles of a layer in a pass, up to the next layer's first slot; with ``both``, in a visit for both passes."""
+        placed = self.spec.layout.layers[layer]
+        return (placed.groups - 1) * self.group_cycles(layer, both=both) + placed.group_slots + self.bubble(layer, both=both)
 
     @property
     def pass_cycles(self) -> int:
         """N + Σ max(0, D − (groups − 1)·L) over all layers but the last."""
-        return self.spec.layout.slots + sum(self.bubble(layer) for layer in range(len(self.spec.layout.layers)))
+        return sum(self.layer_cycles(layer) for layer in range(len(self.spec.layout.layers)))
+
+    @property
+    def behind_cycles(self) -> int:
+        """Cycles of a pass that begins with the second layer; 0 in a network of one layer."""
+        return self.pass_cycles - self.layer_cycles(0)
+
+    @property
+    def pair_cycles(self) -> int:
+        """Cycles of the two passes of a step, with the gap between them."""
+        if not self.spec.one_visit:
+            return 2 * self.pass_cycles + self.gap
+        return self.layer_cycles(0, both=True) + 2 * self.behind_cycles + self.gap
 
     def elaborate(self, platform):
         m = Module()
@@ -82,10 +123,12 @@ class Sequencer(wiring.Component):
         final = len(placed) - 1
         last_cycles = [p.group_slots + self.bubble(n) - 1 for n, p in enumerate(placed)]
 
-        running, kind = Signal(), Signal(4)
+        running, kind = Signal(), Signal(len(self._kinds))
         layer = Signal.like(self.slot.layer)
         group = Signal(range(max(2, *(p.groups for p in placed))))
-        k = Signal(range(max(*last_cycles, last_cycles[-1] + self.gap) + 2))  # large enough for k ≤ n_in to be false
+        both_cycles = [self.group_cycles(0, both=True), placed[0].group_slots + self.bubble(0, both=True)] if self.spec.one_visit else []
+        # k is large enough for k ≤ n_in to be false.
+        k = Signal(range(max(*last_cycles, last_cycles[-1] + self.gap, *(cycles - 1 for cycles in both_cycles)) + 2))
 
         # The last cycle of a group is detected one cycle before, which belongs to the same group, since a group has at least two cycles.
         tail, closes, last_cycle, begins = Signal(), Signal(), Signal(), Signal()
@@ -94,11 +137,15 @@ class Sequencer(wiring.Component):
             by_layer([cycle - 1 for cycle in last_cycles], layer) + Mux(self.again & (layer == final), self.gap, 0),
             by_layer([p.group_slots - 2 for p in placed], layer),
         )
+        if self.spec.one_visit:
+            each, last = (cycles - 2 for cycles in both_cycles)
+            before_last = Mux(kind[-1] & (layer == 0), Mux(tail, last, each), before_last)
         m.d.comb += [
             tail.eq(group == by_layer([p.groups - 1 for p in placed], layer)),
             self.done.eq(last_cycle & closes),
             begins.eq(self.start | (self.done & self.again)),
         ]
+        following = Mux(self.again, 1, 0) if self.spec.one_visit and final else 0
         m.d.sync += [last_cycle.eq(running & (k == before_last)), closes.eq(tail & (layer == final))]
 
         with m.If(running):
@@ -106,10 +153,10 @@ class Sequencer(wiring.Component):
         with m.If(last_cycle):
             m.d.sync += [k.eq(0), group.eq(group + 1)]
             with m.If(tail):
-                m.d.sync += [group.eq(0), layer.eq(Mux(closes, 0, layer + 1))]
+                m.d.sync += [group.eq(0), layer.eq(Mux(closes, following, layer + 1))]
         m.d.sync += running.eq(begins | (running & ~self.done))
         with m.If(begins):
-            m.d.sync += kind.eq(Cat(self.correlate, self.perturb, self.second, self.forward))
+            m.d.sync += kind.eq(Cat(getattr(self, name) for name in self._kinds))
         self._issue(m, running, kind, layer, group, k, tail)
         return m
 
@@ -130,9 +177,12 @@ class Sequencer(wiring.Component):
             counted.tail.eq(tail),
             counted.repeat.eq((layer == len(placed) - 1) & (group != 0)),
             counted.begin.eq((k == 0) & (group == 0) & (layer == 0)),
-            Cat(counted.correlate, counted.perturb, counted.second, counted.forward).eq(kind),
+            Cat(counted[name] for name in self._kinds).eq(kind),
             counted.layer.eq(layer),
         ]
-        qualified = ("valid", "real", "first", "last", "begin")
+        qualified = ["valid", "real", "first", "last", "begin"]
+        if self.spec.one_visit:
+            m.d.sync += counted.branch.eq((k == 0) & (group == 0) & (layer == 1))
+            qualified.append("branch")
         m.d.sync += [self.slot.eq(counted), *(self.slot[name].eq(counted[name] & within) for name in qualified)]
         m.d.comb += [self.ahead[name].eq(counted[name]) for name in self.ahead.shape().members]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import reduce
 from operator import xor
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.events import POLYNOMIAL
 from rtl_gen.slot import delayed
 
-__all__ = ["Signature", "fold"]
+__all__ = ["ForwardSignature", "Signature", "fold"]
 
 PART = 4 * 32
 """Number of payload bits that are folded in one cycle, where payloads are wide."""
@@ -26,46 +26,51 @@ def fold(payload: Value) -> Value:
     return value
 
 
+def _word(m: Module, stb, payload: Value, name: str, *, in_parts: bool):
+    """The folded payload of an event and its strobe, 1 cycle after the event, or 3 if ``in_parts``."""
+    word, valid = Signal(32, name=f"{name}_word", reset_less=True), Signal(name=f"{name}_valid")
+    stb = delayed(m, stb, 2 * in_parts, f"{name}_stb", reset_less=False)
+    payload = delayed(m, payload, int(in_parts), f"{name}_payload")
+    parts = [fold(payload[first : first + PART]) for first in range(0, len(payload), PART)]
+    folded = [delayed(m, part, int(in_parts), f"{name}_folded{place}") for place, part in enumerate(parts)]
+    m.d.sync += [valid.eq(stb), word.eq(reduce(xor, folded))]
+    return word, valid
+
+
+def _after(register, word) -> Value:
+    """A signature's register after a word."""
+    return register[1:] ^ word ^ (register[0].replicate(32) & POLYNOMIAL)
+
+
 class Signature(wiring.Component):
-    """Running signature of the folded payloads of events, as :mod:`python_ref.fixed.signature` defines it.
+    """Running signature of the folded payloads of one kind of event, as :mod:`python_ref.fixed.signature` defines it.
 
     Parameters
     ----------
-    widths : tuple of int
-        Widths of the payloads of each kind of event, in bits; at most one event occurs per cycle.
+    width : int
+        Width of the events' payload, in bits.
     in_parts : bool
         Whether payloads are wide, so that they are registered and folded in two cycles.
 
     Members
     -------
-    stb : In(len(widths))
-        Strobes of the events, one bit per kind.
-    payload0, payload1, … : In(width)
-        Payload of each kind of event, valid with its strobe.
+    stb, payload : In(1), In(width)
+        Strobe and payload of an event.
     clear : In(1)
         Strobe that resets the signature to its initial value.
     o : Out(32)
         The signature, ``latency`` cycles after an event.
     """
 
-    def __init__(self, widths: tuple[int, ...], *, in_parts: bool = False):
-        self.widths = widths
+    def __init__(self, width: int, *, in_parts: bool = False):
+        self.width = width
+        self.in_parts = in_parts
         self.latency = 4 if in_parts else 2
-        ports = {f"payload{number}": In(width) for number, width in enumerate(widths)}
-        super().__init__({"stb": In(len(widths)), **ports, "clear": In(1), "o": Out(32)})
+        super().__init__({"stb": In(1), "payload": In(width), "clear": In(1), "o": Out(32)})
 
     def elaborate(self, platform):
         m = Module()
-        word, valid = Signal(32, reset_less=True), Signal()
-        in_parts = self.latency > 2
-        stb = delayed(m, self.stb, self.latency - 2, "stb", reset_less=False)
-        m.d.sync += valid.eq(stb.any())
-        for number, width in enumerate(self.widths):
-            payload = delayed(m, getattr(self, f"payload{number}"), int(in_parts), f"payload{number}")
-            parts = [fold(payload[first : first + PART]) for first in range(0, width, PART)]
-            folded = [delayed(m, part, int(in_parts), f"folded{number}_{place}") for place, part in enumerate(parts)]
-            with m.If(stb[number]):
-                m.d.sync += word.eq(reduce(xor, folded))
+        word, valid = _word(m, self.stb, self.payload, "event", in_parts=self.in_parts)
         # The state is initialised one cycle after a reset.
         state, begin = Signal(32, init=-1, reset_less=True), Signal(init=1)
         m.d.comb += self.o.eq(~state)
@@ -73,5 +78,65 @@ class Signature(wiring.Component):
         with m.If(begin):
             m.d.sync += state.eq(-1)
         with m.Elif(valid):
-            m.d.sync += state.eq(state[1:] ^ word ^ (state[0].replicate(32) & POLYNOMIAL))
+            m.d.sync += state.eq(_after(state, word))
+        return m
+
+
+class ForwardSignature(wiring.Component):
+    """Running signature of the passes and of their cost changes, as :mod:`python_ref.fixed.signature` defines it.
+
+    The neurons of the two passes of a step may alternate, so each pass has a register of its own, from which its cost makes one word.
+
+    Parameters
+    ----------
+    neuron, cost, change : int
+        Widths of the payloads of the neuron and the cost events, and of C̃, in bits.
+    in_parts : bool
+        Whether payloads are wide, so that they are registered and folded in two cycles.
+
+    Members
+    -------
+    neuron_stb, neuron, neuron_second : In(1), In(neuron), In(1)
+        Strobe and payload of a neuron event, and whether its pass is pass 1.
+    cost_stb, cost, cost_second : In(1), In(cost), In(1)
+        The same of a cost event, at least ``latency`` cycles after the last neuron event of its pass.
+    change_stb, change : In(1), In(change)
+        Strobe and raw value of C̃, some cycles after the last cost event of its step.
+    clear : In(1)
+        Strobe that resets the signature to its initial value.
+    o : Out(32)
+        The signature, ``latency`` cycles after a C̃.
+    """
+
+    def __init__(self, neuron: int, cost: int, change: int, *, in_parts: bool = False):
+        self.in_parts = in_parts
+        self.latency = 4 if in_parts else 2
+        strobes = ("neuron_stb", "neuron_second", "cost_stb", "cost_second", "change_stb", "clear")
+        payloads = {"neuron": neuron, "cost": cost, "change": change}
+        super().__init__({**{name: In(1) for name in strobes}, **{name: In(width) for name, width in payloads.items()}, "o": Out(32)})
+
+    def elaborate(self, platform):
+        m = Module()
+        begin = Signal(init=1)
+        m.d.sync += begin.eq(self.clear)
+        neuron, neuron_valid = _word(m, self.neuron_stb, self.neuron, "neuron", in_parts=self.in_parts)
+        second = delayed(m, self.neuron_second, self.latency - 1, "second")
+        passes = []
+        for number in range(2):
+            register = Signal(32, name=f"pass{number}", init=-1, reset_less=True)
+            with m.If(begin | (self.cost_stb & (self.cost_second == number))):
+                m.d.sync += register.eq(-1)
+            with m.Elif(neuron_valid & (second == number)):
+                m.d.sync += register.eq(_after(register, neuron))
+            passes.append(register)
+        change, change_valid = _word(m, self.change_stb, self.change, "change", in_parts=self.in_parts)
+        cost, cost_valid = Signal(32, reset_less=True), Signal()
+        m.d.sync += [cost.eq(fold(self.cost) ^ Mux(self.cost_second, passes[1], passes[0])), cost_valid.eq(self.cost_stb)]
+        # The state is initialised one cycle after a reset.
+        state = Signal(32, init=-1, reset_less=True)
+        m.d.comb += self.o.eq(~state)
+        with m.If(begin):
+            m.d.sync += state.eq(-1)
+        with m.Elif(cost_valid | change_valid):
+            m.d.sync += state.eq(_after(state, Mux(cost_valid, cost, change)))
         return m

@@ -17,6 +17,7 @@ __all__ = [
     "ends_pass",
     "in_last_layer",
     "pipeline",
+    "serves_both",
     "slot_layout",
 ]
 
@@ -54,10 +55,15 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
         The pass is pass 1, not pass 0.
     forward : unsigned(1)
         The pass's neurons are used, unlike those of a flushing pass.
+    both : unsigned(1)
+        The pass is pass 0 of a step of two passes, and its visit of the first layer serves both (only where ``spec.one_visit``).
+    branch : unsigned(1)
+        The first slot of the second layer, with which pass 1 begins where the first layer was visited once (only where ``spec.one_visit``).
     layer : unsigned
         Number of the layer, from 0.
     """
-    flags = ("valid", "real", "first", "last", "tail", "repeat", "begin", "correlate", "perturb", "second", "forward")
+    flags = ["valid", "real", "first", "last", "tail", "repeat", "begin", "correlate", "perturb", "second", "forward"]
+    flags += ["both", "branch"] if spec.one_visit else []
     return data.StructLayout(
         {**{name: unsigned(1) for name in flags}, "layer": unsigned(max(1, (len(spec.network.layers) - 1).bit_length()))}
     )
@@ -107,6 +113,11 @@ def pipeline(m: Module, slot, stages: int) -> list:
 def in_last_layer(spec: DesignSpec, item) -> Value:
     """Whether a slot or a neuron belongs to the last layer of the network."""
     return item.layer == len(spec.network.layers) - 1
+
+
+def serves_both(spec: DesignSpec, slot) -> Value:
+    """Whether a slot belongs to a visit of the first layer that serves both passes of a step."""
+    return slot.both & (slot.layer == 0) if spec.one_visit else Const(0, 1)
 
 
 def ends_pass(spec: DesignSpec, slot) -> Value:

@@ -14,7 +14,7 @@ from python_ref.spec.probes import COUNTERS
 from sim.error import CoreError
 from sim.ports import EVENTS, Field, Ports
 
-__all__ = ["EventDecoder", "baseline_due", "pack", "unpack"]
+__all__ = ["EventDecoder", "baseline_due", "neuron_order", "pack", "unpack"]
 
 
 def pack(payloads: Sequence[int], words: int) -> np.ndarray:
@@ -63,6 +63,26 @@ def baseline_due(spec: DesignSpec, steps: np.ndarray) -> np.ndarray:
     return due | spec.two_sided
 
 
+def neuron_order(spec: DesignSpec) -> np.ndarray:
+    """Order in which the neurons of a step of two passes leave the core.
+
+    Returns
+    -------
+    array of int64, shape (2·neurons,)
+        Positions within a step's neuron events, those of pass 0 in the order of its neurons, then those of pass 1. Where one visit of the
+        first layer serves both passes, each of its groups comes for pass 0 and then for pass 1.
+    """
+    layout, n = spec.layout, spec.network.n_neurons
+    if not spec.one_visit:
+        return np.arange(2 * n)
+    group = np.where(layout.neuron_group < layout.layers[0].groups, layout.neuron_group, layout.groups)
+    # By group of the first layer, then by pass, then by neuron; the neurons behind the first layer have one group.
+    sequence = np.lexsort((np.tile(np.arange(n), 2), np.repeat((0, 1), n), np.tile(group, 2)))
+    position = np.empty(2 * n, dtype=np.int64)
+    position[sequence] = np.arange(2 * n)
+    return position
+
+
 class EventDecoder:
     """Collects the events of a run from step 0, and returns the observables of complete steps.
 
@@ -87,6 +107,7 @@ class EventDecoder:
         self._counts = dict.fromkeys(EVENTS, 0)
         self._fields = {event: {field.name: field for field in ports.events[event]} for event in EVENTS}
         self._held: dict[str, np.ndarray] = {}
+        self._order = neuron_order(spec)
 
     def feed(self, event: str, rows: np.ndarray) -> None:
         """Add payloads of one kind of event (uint32, shape (events, words)), in the order of the events."""
@@ -169,7 +190,8 @@ class EventDecoder:
         expected = np.zeros((passes, 1), dtype=np.int64)
         expected[second] = 1
         for event, each in (("neuron", n), ("cost", 1)):
-            numbers = self._values(event, self._joined(event)[: passes * each], "pass").reshape(passes, each)
+            rows = self._joined(event)[: passes * each]
+            numbers = self._values(event, self._by_pass(rows, due) if event == "neuron" else rows, "pass").reshape(passes, each)
             wrong = np.flatnonzero((numbers != expected).any(axis=1))
             if len(wrong):
                 steps = min(steps, int(np.searchsorted(second, wrong[0])))
@@ -180,6 +202,13 @@ class EventDecoder:
                 )
         return steps
 
+    def _by_pass(self, rows: np.ndarray, due: np.ndarray) -> np.ndarray:
+        """Neuron events of steps in the order of passes and their neurons; ``due`` tells which steps have two passes."""
+        n = self.spec.network.n_neurons
+        first = n * (np.cumsum(1 + due) - 1 - due)  # each step's first event
+        within = [self._order if both else np.arange(n) for both in due]
+        return rows[np.concatenate([np.empty(0, dtype=np.int64), *(start + each for start, each in zip(first, within, strict=True))])]
+
     def _values(self, event: str, rows: np.ndarray, name: str) -> np.ndarray:
         return unpack(rows, self._fields[event][name])
 
@@ -188,7 +217,7 @@ class EventDecoder:
         n, steps = self.spec.network.n_neurons, len(due)
         passes = int(steps + due.sum())
         second = np.cumsum(1 + due) - 1  # index of each step's pass 1 among all passes
-        neurons, costs = self._take("neuron", passes * n), self._take("cost", passes)
+        neurons, costs = self._by_pass(self._take("neuron", passes * n), due), self._take("cost", passes)
         found = {
             "preactivation": self._values("neuron", neurons, "preactivation").reshape(passes, n),
             "activation": self._values("neuron", neurons, "activation").reshape(passes, n),

@@ -135,7 +135,8 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     found = [CoreMemory(f"{memory.name.lower()}s", words, form.width, lanes) for memory, form in spec.memories.items()]
     found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
     if network.n_hidden:
-        found.append(CoreMemory("activations", max(2, reads * network.n_hidden), activation, reads=reads))
+        banks = 2 if spec.node or spec.one_visit else 1
+        found.append(CoreMemory("activations", max(2, banks * network.n_hidden), activation, reads=reads))
     found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
     last = spec.layout.layers[-1]
     if spec.node and last.groups > 1:
@@ -193,11 +194,13 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     return {
         "core": 1,
         "node perturbation": spec.node,
+        "one visit": spec.one_visit,
         "two-sided": spec.two_sided,
         "layers": layers - 1,
         "lanes": lanes,
         "lanes: weight": lanes * weight,
         "lanes: weight, weight perturbation": lanes * weight * (not spec.node),
+        "lanes: sign sum": lanes * spec.sign_sum_format.width * spec.one_visit,
         "lanes: accumulator": lanes * accumulator,
         "lanes: accumulator, node perturbation": lanes * accumulator * spec.node,
         "lanes: accumulator beyond a multiplier's": lanes * accumulator * (accumulator > 32),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -287,14 +288,15 @@ def _tidy(folder: Path, seeds: int) -> None:
 
 
 def _visits_per_step(spec: DesignSpec) -> Fraction:
-    """Return the number of synapses and biases that a step visits, averaged over the schedule."""
-    from boards.parts.synth import cycles_per_step
-    from rtl_gen.core import contract
+    """Return the number of synapses and biases that a step visits, averaged over the schedule.
 
-    cycles = contract(spec)
-    one, two = cycles.step_cycles(1), cycles.step_cycles(2)
-    passes = 1 + Fraction(cycles_per_step(spec) - one) / (two - one)
-    return passes * spec.network.n_parameters
+    A visit of the first layer that serves both passes of a step counts once.
+    """
+    schedule, network = spec.schedule, spec.network
+    steps = lcm(schedule.sample_period, schedule.update_period)
+    one, two = schedule.passes(steps)
+    shared = (network.n_in + 1) * network.sizes[1] if spec.one_visit else 0
+    return Fraction((one + 2 * two) * network.n_parameters - two * shared, steps)
 
 
 def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path, seconds: float) -> Build:

@@ -59,6 +59,12 @@ class Timeline(Result):
     cycles: int
     spans: tuple[Span, ...]
 
+    @property
+    def second_pass(self) -> int:
+        """First cycle of the second pass, or of the wait for the cost if both passes share all of the network's only layer."""
+        passes = [span.name.partition(",")[0] for span in self.spans if span.what == FORWARD]
+        return next(span.first for span in self.spans if span.what == COST or span.name.partition(",")[0] == passes[-1] != passes[0])
+
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Return the table "spans", one row per span."""
         return {"spans": [span.to_json() for span in self.spans]}
@@ -74,8 +80,7 @@ class Timeline(Result):
                 axes.broken_barh([(span.first, span.cycles)], (row - 0.38, 0.76), facecolor=colour, hatch=hatch, edgecolor="white")
             axes.set_yticks([2, 1, 0], ["network", "learning\nof step n − 1", "cost"])
             axes.set_xlim(0, self.cycles)
-            half = max((span.first for span in self.spans if span.what == FORWARD and span.name.endswith("layer 1")), default=0)
-            axes.axvline(half, color="black", linewidth=0.8, linestyle=":")
+            axes.axvline(self.second_pass, color="black", linewidth=0.8, linestyle=":")
         return figure
 
 
@@ -94,16 +99,21 @@ def step_contract(spec: DesignSpec) -> Contract:
 
 def timeline_of(spec: DesignSpec) -> Timeline:
     """Return the timeline of a design's step of two passes, computed from its cycle contract layer by layer."""
-    contract, spans, cycle = step_contract(spec), [], 0
+    contract, layers, lanes = step_contract(spec), spec.layout.layers, spec.hardware.lanes
     titles = ("+ pass", "− pass") if spec.two_sided else ("baseline", "+ pass")
+    waits = [*(max(0, contract.depth - (placed.groups - 1) * lanes) for placed in layers[:-1]), 0]
+    slots = [placed.groups * placed.group_slots for placed in layers]
+    behind = sum(slots[1:]) + sum(waits[1:])
+    shared = contract.pair_cycles - 2 * behind - contract.gap if spec.one_visit else 0
+    spans, cycle = [Span(LEARN, "step n − 1: correlate and update", 0, shared + behind if shared else contract.pass_cycles)], shared
+    if shared:
+        first = layers[0]
+        served = (first.groups - 1) * max(first.group_slots, 2 * lanes) + first.group_slots
+        spans.append(Span(FORWARD, "both passes, layer 1", 0, served))
     for number, title in enumerate(titles):
-        if not number:
-            spans.append(Span(LEARN, "step n − 1: correlate and update", 0, contract.pass_cycles))
-        for layer, placed in enumerate(spec.layout.layers, 1):
-            slots = placed.groups * placed.group_slots
-            spans.append(Span(FORWARD, f"{title}, layer {layer}", cycle, slots))
-            last = placed is spec.layout.layers[-1]
-            cycle += slots + (0 if last else max(0, contract.depth - (placed.groups - 1) * spec.hardware.lanes))
+        for layer in range(bool(shared), len(layers)):
+            spans.append(Span(FORWARD, f"{title}, layer {layer + 1}", cycle, slots[layer]))
+            cycle += slots[layer] + waits[layer]
         cycle += 0 if number else contract.gap
     spans.append(Span(COST, "outputs drain, cost, C̃", cycle, contract.wait))
     return Timeline(spec.name, cycle + contract.wait, tuple(sorted(spans, key=lambda span: span.first)))

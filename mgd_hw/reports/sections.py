@@ -460,8 +460,9 @@ def _step(chapter: Chapter, identifier: str) -> Iterator[Block]:
         description = "; ".join(f"cycles {span.first} to {span.first + span.cycles - 1}: {span.name}" for span in found.spans)
         title = f"One step of two passes, {whole(found.cycles)} cycles"
         caption = (
-            "The network is evaluated twice; the second pass begins at the dotted line. During the first pass, the same lanes learn from "
-            "the step before. Then the cost is computed."
+            "The network is evaluated twice; the second pass begins at the dotted line. Where the two passes share one visit of the first "
+            "layer, it begins with the second layer. During the first pass, the same lanes learn from the step before. Then the cost is "
+            "computed."
         )
         yield Figures((_picture(found.plot(), f"{identifier}-time", title, f"{description}.", caption),))
         rows = tuple((span.name, span.what, whole(span.first), whole(span.cycles)) for span in found.spans)

@@ -285,16 +285,12 @@ def _sign(register, word):
 
 
 @_compiled
-def _sign_neurons(plan, register, number, z, y):
+def _sign_pass(plan, register, number, z, y, cost):
+    """Return a signature's register after a pass, whose neurons have a register of their own."""
+    neurons = np.int64(0xFFFFFFFF)
     for o in range(z.size):
-        register = _sign(register, number ^ _folded(z[o], plan.z_width, 1) ^ _folded(np.int64(y[o]), plan.y_width, 1 + plan.z_width))
-    return register
-
-
-@_compiled
-def _sign_costs(plan, register, costs, change):
-    word = _folded(costs[0], plan.cost_width, 0) ^ _folded(costs[1], plan.cost_width, plan.cost_width)
-    return _sign(register, word ^ _folded(change, plan.change_width, 2 * plan.cost_width))
+        neurons = _sign(neurons, number ^ _folded(z[o], plan.z_width, 1) ^ _folded(np.int64(y[o]), plan.y_width, 1 + plan.z_width))
+    return _sign(register, neurons ^ number ^ _folded(cost, plan.cost_width, 1))
 
 
 @_compiled
@@ -437,7 +433,7 @@ def run_steps(
             counters[_ACTIVATION] += _pass(net, plan, theta, s, direction, x, product, z[number], y[number])
             in_force[number] = _cost(y[number], target)
             if signing:
-                registers[0] = _sign_neurons(plan, registers[0], number, z[number], y[number])
+                registers[0] = _sign_pass(plan, registers[0], number, z[number], y[number], in_force[number])
         costs[step, 0], costs[step, 1] = in_force[0], in_force[1]
         change = in_force[0] - in_force[1] if plan.two_sided else in_force[1] - in_force[0]
         judged[step] = -1
@@ -449,7 +445,7 @@ def run_steps(
         change = _fit(change, plan.change)
         changes[step] = change
         if signing:
-            registers[0] = _sign_costs(plan, registers[0], in_force, change)
+            registers[0] = _sign(registers[0], _folded(change, plan.change_width, 0))
 
         updating = (n + 1) % plan.tau_t == 0
         row = step if shown.counter.shape[0] else -1

@@ -1,9 +1,11 @@
 """Running signatures of a core's events, which allow a step-by-step comparison of long runs without recording them.
 
-Each event becomes a 32-bit word, the XOR of the 32-bit words of its packed payload. There are two signatures over these words: one over
-the neuron events, each step's followed by its costs, and one over the word events. A signature is the complement of a 32-bit register
-that starts with all ones. For each word, the register advances by one bit as that of CRC-32 (ISO-HDLC, as in zlib) does, and is XORed
-with the word. A word is thus divided by the polynomial as in CRC-32, but overlaps the next one; this takes 32 gates instead of about 200.
+Each event becomes a 32-bit word, the XOR of the 32-bit words of its packed payload. A register of 32 bits starts with all ones. For each
+word, it advances by one bit as that of CRC-32 (ISO-HDLC, as in zlib) does, and is XORed with the word. A word is thus divided by the
+polynomial as in CRC-32, but overlaps the next one; this takes 32 gates instead of about 200. A signature is the complement of such a
+register; there are two. The learned signature covers the words of the word events. The forward signature covers one word for each pass,
+in the order of the passes, and after those of a step one word for its C̃. The word of a pass is the XOR of the word of its cost event
+and of a register of its own, which covers its neuron events. So the forward signature does not depend on how passes overlap in time.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.events import POLYNOMIAL, EventField, cost_fields, event_fields
+from python_ref.spec.events import POLYNOMIAL, EventField, event_fields
 
 __all__ = ["INITIAL", "event_words", "extend", "fold", "signed"]
 
@@ -49,10 +51,14 @@ def event_words(fields: tuple[EventField, ...], values: Mapping[str, np.ndarray]
 
 def signed(signature: int, words: np.ndarray) -> int:
     """Return a signature extended by words (uint32)."""
-    register = signature ^ 0xFFFFFFFF
+    return _register(signature ^ 0xFFFFFFFF, words) ^ 0xFFFFFFFF
+
+
+def _register(register: int, words: np.ndarray) -> int:
+    """Return a register after words (uint32)."""
     for word in words.tolist():
         register = register >> 1 ^ POLYNOMIAL * (register & 1) ^ word
-    return register ^ 0xFFFFFFFF
+    return register
 
 
 def extend(
@@ -80,9 +86,11 @@ def extend(
             "preactivation": observed["preactivation"][number],
             "activation": observed["activation"][number],
         }
-        forward = signed(forward, event_words(fields["neuron"], rows))
-    costs = {"cost0": observed["cost"][:1], "cost1": observed["cost"][1:], "cost_change": observed["cost_change"]}
-    forward = signed(forward, event_words(cost_fields(spec), costs))
+        register = _register(0xFFFFFFFF, event_words(fields["neuron"], rows))
+        costs = {"pass": np.array([number]), "cost": observed["cost"][number : number + 1]}
+        forward = signed(forward, event_words(fields["cost"], costs) ^ np.uint32(register))
+    change = fields["step"][:1]  # C̃ is the first field of the step event
+    forward = signed(forward, event_words(change, {"cost_change": observed["cost_change"]}))
     layout = spec.layout
     rows = {"broadcast": observed["broadcast"]}
     for field in fields["word"]:

@@ -224,6 +224,14 @@ class DesignSpec:
                 raise unknown("Kind", self.perturbation.kind, "python_ref.spec.design.DesignSpec.node")
 
     @property
+    def one_visit(self) -> bool:
+        """Whether one visit of the first layer gives the pre-activations of both passes of a step, as in weight perturbation.
+
+        z₊ = Σ(θ + sΔ)·x = Σθ·x + Δ·Σs·x, and the lanes form the sum of ±x without a multiplier.
+        """
+        return not self.node
+
+    @property
     def quantities(self) -> int:
         """Number of perturbed quantities."""
         return self.network.n_neurons if self.node else self.network.n_parameters
@@ -300,6 +308,13 @@ class DesignSpec:
     def accumulator_width(self) -> int:
         """Width of a lane's accumulator in bits, sufficient for every layer."""
         return max(self.preactivation_format(layer).width for layer in range(len(self.network.layers)))
+
+    @property
+    def sign_sum_format(self) -> Fixed:
+        """Exact format of Σs·x over the inputs of the first layer and the constant 1 of its bias."""
+        form = self.formats.input
+        most = self.network.n_in * max(-form.min, form.max) + (1 << form.fraction_bits)
+        return Fixed.covering(-most, most, form.fraction_bits)
 
     @property
     def parameter_limits(self) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 
-__all__ = ["EVENTS", "POLYNOMIAL", "EventField", "cost_fields", "event_fields"]
+__all__ = ["EVENTS", "POLYNOMIAL", "EventField", "event_fields"]
 
 EVENTS = ("neuron", "cost", "step", "word", "learned")
 """Kinds of events. Bit i of the port ``probe_stb`` is the strobe of ``EVENTS[i]``; the port ``probe_`` + name has its
@@ -71,7 +71,7 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
         neuron : once per neuron of every training pass, in order: pass number, pre-activation, activation.
         cost : once per training pass, after its last neuron: pass number, C.
         step : once per step, when C̃ is available: C̃, the counters that forward passes change, and the running signature of
-        all neuron events, each step's followed by its costs.
+        all passes and of C̃.
         word : once per word of every correlating pass, in order: the broadcast word, and for each lane its sign (−1, 0
         or 1), G before an update clears it, the optimiser's state, and θ; 0 for a lane without a neuron.
         learned : once per step, when its correlation and its update, if one is due, are written: the counters that these
@@ -109,12 +109,3 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
         ),
     }
     return {event: _packed(row) for event, row in fields.items()}
-
-
-def cost_fields(spec: DesignSpec) -> tuple[EventField, ...]:
-    """Return the fields that the forward signature covers in each step besides its neurons: C of pass 0 and 1, and C̃.
-
-    They are packed like a payload.
-    """
-    formats = {"cost0": spec.cost_format, "cost1": spec.cost_format, "cost_change": spec.cost_change_format}
-    return _packed(_field(name, form) for name, form in formats.items())

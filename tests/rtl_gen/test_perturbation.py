@@ -20,6 +20,13 @@ from tests.support.faults import DESIGNS
 from tests.support.oracle import serial_bits
 
 FLAGS = ("valid", "real", "first", "last", "tail", "begin", "correlate", "perturb", "second")
+ONE_VISIT_FLAGS = ("both", "branch")
+"""Flags of the slots of weight perturbation."""
+
+
+def flags_of(spec):
+    """The flags of a design's slots."""
+    return (*FLAGS, *(ONE_VISIT_FLAGS if spec.perturbation.kind is Kind.WEIGHT else ()))
 
 
 def design(kind, code, lanes, period, two_sided, sizes=(2, 5, 3)):
@@ -35,7 +42,7 @@ def design(kind, code, lanes, period, two_sided, sizes=(2, 5, 3)):
     )
 
 
-def slots(spec, *, correlate, perturb, second):
+def slots(spec, *, correlate, perturb, second, both=0):
     """The slots of a pass, written down from the layout rather than by the sequencer."""
     layers, found = spec.layout.layers, []
     for number, placed in enumerate(layers):
@@ -52,7 +59,11 @@ def slots(spec, *, correlate, perturb, second):
                     "correlate": correlate,
                     "perturb": perturb,
                     "second": second,
+                    "both": both,
+                    "branch": int(number == 1 and group == k == 0),
                 }
+                if spec.perturbation.kind is Kind.NODE:
+                    slot = {name: value for name, value in slot.items() if name not in ONE_VISIT_FLAGS}
                 found.append(slot)
     return found
 
@@ -83,16 +94,20 @@ def beats(spec):
 
 
 def steps_of_signs(spec, steps, restart_at=None):
-    """Live signs of the perturbed passes, and replayed signs of each step, as rows by slot and lane; driven like a core does."""
+    """Live signs of the passes that draw, and replayed signs of each step: rows of a slot's number, the slot, and its signs by lane; driven
+    as a core does. In weight perturbation every other one-sided step has two passes."""
     source, marks = sign_source(spec), []
     loads = [row for beat in beats(spec) for row in ({"load_en": 1, "load": beat & (1 << source.load_width) - 1}, {"load_en": 0})]
     loads += [{"restart": 1}, {"restart": 0}]
     stimuli = loads.copy()
-    idle = {f"{which}_slot.{flag}": 0 for which in ("live", "replay") for flag in FLAGS}
+    idle = {f"{which}_slot.{flag}": 0 for which in ("live", "replay") for flag in flags_of(spec)}
+    weight, more = spec.perturbation.kind is Kind.WEIGHT, spec.layout.layers[1:]
+    first_behind = more[0].first_slot if more else spec.layout.slots
 
-    def run(which, slot_list, label):
-        for slot in slot_list:
-            marks.append((len(stimuli) + DRAW_LATENCY, which, label, slot))
+    def run(which, slot_list, label, first=0, drawn=None):
+        for number, slot in enumerate(slot_list[first:], first):
+            if drawn is None or number < drawn:
+                marks.append((len(stimuli) + DRAW_LATENCY, which, label, number, slot))
             stimuli.append({**idle, "restart": 0, "advance": 0} | {f"{which}_slot.{name}": value for name, value in slot.items()})
 
     done = 0
@@ -103,9 +118,11 @@ def steps_of_signs(spec, steps, restart_at=None):
         # Pass 0 of a step correlates the step before, at other slots than its own live signs; both streams are independent.
         if done:
             run("replay", slots(spec, correlate=1, perturb=0, second=0), n - 1)
-        if spec.two_sided:
-            run("live", slots(spec, correlate=0, perturb=1, second=0), n)
-        run("live", slots(spec, correlate=0, perturb=1, second=1), n)
+        pair = spec.two_sided or (weight and n % 2 == 0)
+        if pair:
+            first = slots(spec, correlate=0, perturb=int(spec.two_sided), second=0, both=1)
+            run("live", first, n, drawn=None if spec.two_sided else first_behind)
+        run("live", slots(spec, correlate=0, perturb=1, second=1), n, first=first_behind if pair and weight else 0)
         done += 1
         stimuli.append({**idle, "restart": 0, "advance": 1, "fresh": int(done % spec.schedule.perturbation_period == 0)})
     stimuli.append({**idle, "advance": 0})
@@ -113,12 +130,12 @@ def steps_of_signs(spec, steps, restart_at=None):
     found = cycles(source, stimuli, outputs, extra=2)
     lanes = np.arange(spec.hardware.lanes)
     passes = {}
-    for cycle, which, label, slot in marks:
+    for cycle, which, label, number, slot in marks:
         negative, active = (
             [row >> int(lane) & 1 for lane in lanes] for row in (found[cycle][f"{which}.negative"], found[cycle][f"{which}.active"])
         )
         signs = np.array(active) * (1 - 2 * np.array(negative))
-        passes.setdefault((which, label, slot["second"]), []).append((slot, signs))
+        passes.setdefault((which, label, slot["second"]), []).append((number, slot, signs))
     return passes
 
 
@@ -126,17 +143,33 @@ def check(spec, steps=7, restart_at=None):
     """RTL equals reference, live and replayed."""
     layout, reference = spec.layout, SignSource(spec)
     passes = steps_of_signs(spec, steps, restart_at)
-    assert len(passes) == steps * (2 if spec.two_sided else 1) + steps - 1 - (restart_at is not None)
-    for (_, label, _), rows in passes.items():
+    weight = spec.perturbation.kind is Kind.WEIGHT
+    behind = sum(placed.groups * placed.group_slots for placed in layout.layers[1:])
+    for label in range(steps):
         n = label - restart_at if restart_at is not None and label >= restart_at else label
         p = n // spec.schedule.perturbation_period
-        expected = reference.signs(p)
-        real = [signs for slot, signs in rows if slot["real"]]
-        drawn = np.array(real)[layout.parameter_word, layout.parameter_lane]
-        np.testing.assert_array_equal(drawn, expected[layout.parameter_neuron] if spec.node else expected)
+        signs_of = reference.signs(p)
+        expected = np.zeros((layout.slots, spec.hardware.lanes), dtype=np.int64)
+        expected[layout.parameter_slot, layout.parameter_lane] = signs_of if weight else signs_of[layout.parameter_neuron]
+        exists = np.zeros(expected.shape, dtype=bool)
+        exists[layout.parameter_slot, layout.parameter_lane] = True
+        first, second, replayed = (passes.pop(key, []) for key in (("live", label, 0), ("live", label, 1), ("replay", label, 0)))
+        # Every slot is drawn once per sign vector; in a two-sided step once per pass, but the first layer once for both.
+        live = [number for number, _, _ in first + second]
+        again = (behind if weight else layout.slots) if spec.two_sided else 0
+        assert sorted(set(live)) == list(range(layout.slots))
+        assert len(live) == layout.slots + again
+        last = label == steps - 1 or label + 1 == restart_at
+        assert [number for number, _, _ in replayed] == ([] if last else list(range(layout.slots)))
+        for number, _, signs in first + second + replayed:
+            np.testing.assert_array_equal(signs[exists[number]], expected[number][exists[number]])
         if isinstance(spec.perturbation.code, LfsrCode):
-            draws = [signs for slot, signs in rows if slot["first"] or not spec.node]
-            np.testing.assert_array_equal(np.array(draws), serial_signs(spec, p))
+            serial = serial_signs(spec, p)
+            draws = [number for number, slot in enumerate(slots(spec, correlate=0, perturb=0, second=0)) if slot["first"] or weight]
+            for number, _, signs in first + second + replayed:
+                if number in draws:
+                    np.testing.assert_array_equal(signs, serial[draws.index(number)])
+    assert not passes
 
 
 @pytest.mark.parametrize("lanes", [1, 63, 127, *(pytest.param(lanes, marks=pytest.mark.slow) for lanes in (62, 126, 200))])
@@ -179,7 +212,7 @@ def test_slots_written_down_are_those_of_the_sequencer():
         spec = DESIGNS[name]
         sequencer = Sequencer(spec, depth=6)
         stimuli = [{"start": 1, "correlate": 1, "perturb": 0, "second": 1, "forward": 1}, {"start": 0}]
-        outputs = [f"slot.{flag}" for flag in (*FLAGS, "layer")] + ["done"]
+        outputs = [f"slot.{flag}" for flag in (*flags_of(spec), "layer")] + ["done"]
         found = cycles(sequencer, stimuli, outputs, extra=sequencer.pass_cycles + 4)
         expected = slots(spec, correlate=1, perturb=0, second=1)
         shown = [{key.removeprefix("slot."): value for key, value in row.items() if key != "done"} for row in found if row["slot.valid"]]

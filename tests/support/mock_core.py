@@ -24,6 +24,7 @@ from rtl_gen.probe import EVENTS, event_layouts
 from sim.events import baseline_due
 from sim.ports import Ports
 from sim.program import read_results
+from tests.support.lockstep import neurons_in_order
 
 
 def design(name: str = "mock", sizes=(3, 5, 2), lanes: int = 2, kind: Kind = Kind.NODE, momentum: bool = False, **periods) -> DesignSpec:
@@ -99,13 +100,16 @@ def events(spec: DesignSpec, found: dict[str, np.ndarray]) -> list[tuple[str, in
         show("learned", {name: counter[name] for name in layouts["learned"].members})
 
     for step in range(steps):
-        for number in (0, 1) if due[step] else (1,):
-            for neuron in range(spec.network.n_neurons):
-                values = {name: int(found[name][step, number, neuron]) for name in ("preactivation", "activation")}
-                show("neuron", {"pass": number, **values})
-            show("cost", {"pass": number, "cost": int(found["cost"][step, number])})
-            if learning:
-                correlate(learning.pop())
+        observed = {name: found[name][step] for name in ("preactivation", "activation")}
+        numbers = (0, 1) if due[step] else (1,)
+        left = dict.fromkeys(numbers, spec.network.n_neurons)
+        for number, z, y in neurons_in_order(spec, observed, numbers):
+            show("neuron", {"pass": number, "preactivation": int(z), "activation": int(y)})
+            left[number] -= 1
+            if left[number] == 0:
+                show("cost", {"pass": number, "cost": int(found["cost"][step, number])})
+                if learning:
+                    correlate(learning.pop())
         counter = dict(zip(COUNTERS, found["counter"][step].tolist(), strict=True)) | {"signature": int(found["signature"][step, 0])}
         values = {name: counter[name] for name in layouts["step"].members if name != "cost_change"}
         show("step", {"cost_change": int(found["cost_change"][step, 0]), **values})

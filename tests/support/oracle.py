@@ -61,18 +61,23 @@ def narrow(value: Fraction, target: Fixed, rounding: str, overflow: str, random:
     return n / Fraction(2) ** target.fraction_bits, outside
 
 
+def folded(fields: list[tuple[int, int]]) -> int:
+    """The XOR of the 32-bit words of a payload, fields of (raw value, width) from the lowest bit up."""
+    packed = offset = 0
+    for value, width in fields:
+        packed |= value % 2**width << offset
+        offset += width
+    while packed >> 32:
+        packed = packed >> 32 ^ packed % 2**32
+    return packed
+
+
 def signed_by_events(signature: int, payloads: list[list[tuple[int, int]]]) -> int:
     """Signature after events: each payload, fields of (raw value, width) from the lowest bit up, is folded to 32 bits, and lies one place
     behind the one before; what all of them leave when CRC-32's polynomial, its lowest bit the highest power, divides them."""
     dividend = signature ^ 0xFFFFFFFF
     for place, fields in enumerate(payloads, 1):
-        packed = offset = 0
-        for value, width in fields:
-            packed |= value % 2**width << offset
-            offset += width
-        while packed >> 32:
-            packed = packed >> 32 ^ packed % 2**32
-        dividend ^= packed << place
+        dividend ^= folded(fields) << place
     for place in range(len(payloads)):
         dividend ^= (0xEDB88320 << 1 | 1) << place if dividend >> place & 1 else 0
     return dividend >> len(payloads) ^ 0xFFFFFFFF
@@ -308,9 +313,7 @@ class Oracle:
                 count["changed"] += self.theta[key] != old
         self.n, self.u, self.loaded = n + 1, self.u + updating, False
         if spec.hardware.signature:
-            self.keep_signatures(
-                [(number, (first, second)[number]) for number in run], (first[2], second[2], change), broadcast, signs, correlated
-            )
+            self.keep_signatures([(number, (first, second)[number]) for number in run], change, broadcast, signs, correlated)
         kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight")
         return {
             "signature": [Fraction(each) for each in self.signature],
@@ -326,7 +329,9 @@ class Oracle:
             "counter": [self.n, self.u, count["correct"], count["writes"], count["changed"], *(count[kind] for kind in kinds)],
         }
 
-    def keep_signatures(self, run: list[tuple[int, tuple]], costs: tuple, broadcast: list[Fraction], signs: dict, correlated: dict) -> None:
+    def keep_signatures(
+        self, run: list[tuple[int, tuple]], change: Fraction, broadcast: list[Fraction], signs: dict, correlated: dict
+    ) -> None:
         """Continue the signatures by the events of a step."""
         spec, f = self.spec, self.spec.formats
 
@@ -338,17 +343,19 @@ class Oracle:
         def width(form: Fixed) -> int:
             return form.integer_bits + form.fraction_bits
 
-        neurons = []
-        for number, (z, y, _, _) in run:
+        c_fraction = 2 * f.activation.fraction_bits
+        forward = []
+        for number, (z, y, c, _) in run:
+            neurons = []
             for layer, o in self.neurons:
                 z_fraction = f.weight.fraction_bits + (f.activation if layer else f.input).fraction_bits
                 shown_z = (raw(z[layer, o], z_fraction), spec.accumulator_width)
                 neurons.append([(number, 1), shown_z, (raw(y[layer, o], f.activation.fraction_bits), width(f.activation))])
-        c_fraction = 2 * f.activation.fraction_bits
+            left = signed_by_events(0, neurons) ^ 0xFFFFFFFF
+            forward.append([(left ^ folded([(number, 1), (raw(c, c_fraction), width(spec.cost_format))]), 32)])
         change_fraction = f.cost_change.fraction_bits if f.cost_change else c_fraction
-        shown_costs = [(raw(c, c_fraction), width(spec.cost_format)) for c in costs[:2]]
-        neurons.append([*shown_costs, (raw(costs[2], change_fraction), width(spec.cost_change_format))])
-        self.signature[0] = signed_by_events(self.signature[0], neurons)
+        forward.append([(raw(change, change_fraction), width(spec.cost_change_format))])
+        self.signature[0] = signed_by_events(self.signature[0], forward)
         words = []
         for (_, layer, k, members), value in zip(self.words_of_pass, broadcast, strict=True):
             keys = [(layer, o, k) for o in members] + [None] * (self.lanes - len(members))
