@@ -25,7 +25,7 @@ from rtl_gen.presentation.arithmetic import sum_width
 from rtl_gen.presentation.core import NodeCore
 from rtl_gen.presentation.operands import BANKS
 from rtl_gen.probe import event_tables
-from rtl_gen.toolchain.verilog import component_verilog
+from rtl_gen.toolchain.verilog import components_verilog
 
 __all__ = ["CoreWithoutProbes", "activation_banks", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
 
@@ -72,10 +72,9 @@ def emit_verilog(spec: DesignSpec) -> str:
     """Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes. The same design always gives the
     same text."""
     core = core_of(spec)
-    bare = cleaned(component_verilog(CoreWithoutProbes(core), spec.module))
-    inner = cleaned(component_verilog(core, f"{spec.module}_core"))
+    bare, inner = components_verilog([(CoreWithoutProbes(core), spec.module), (core, f"{spec.module}_core")])
     header = f"// {spec.name}: a core that trains itself by multiplexed gradient descent, written by mgd-hw.\n// Structure {spec.digest}.\n"
-    return header + _LINT + _OPEN_PROBES.format(bare) + inner
+    return header + _LINT + _OPEN_PROBES.format(cleaned(bare)) + cleaned(inner)
 
 
 # Warnings of `verilator -Wall` that concern the style of Yosys's Verilog and not the design. Those that find mistakes stay on: LATCH,

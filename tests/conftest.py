@@ -12,16 +12,25 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import quick_simulator
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set up the process of a worker: its signals and its compiler."""
-    gc.set_threshold(100_000, 50, 50)  # a generated core has many objects that live long: looking through them less often saves 7 %
+    """Set up the process of a worker: its garbage collection, its signals and its compiler."""
+    gc.set_threshold(200_000, 50, 50)
     deliver_signals()
     share_compilations(config)
+    quick_simulator.install()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what lives until the end, such as thousands of tests, from garbage collection: to look through it takes 7 % of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def deliver_signals() -> None:

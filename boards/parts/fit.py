@@ -208,6 +208,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     return {
         "core": 1,
         "node perturbation": spec.node,
+        "one visit": spec.one_visit,
         "two-sided": spec.two_sided,
         "layers": layers - 1,
         "lanes": lanes,

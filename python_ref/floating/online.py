@@ -152,6 +152,13 @@ _tabulated_value = _compiled(tabulated_value)
 
 
 @_compiled
+def _copy(target, source):
+    """Copy an array, target ← source; an assignment of slices takes the compiler much longer, since it may raise an error with a text."""
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@_compiled
 def _dense(table, x, z):
     """Compute z ← table[0] + Σ x[i]·table[i + 1], where the rows of ``table`` are consecutive."""
     n_out = z.size
@@ -178,14 +185,14 @@ def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d
         count = (n_in + 1) * n_out
         pre, change = z[:n_out], d[:n_out]
         if layer == 0:
-            pre[:] = first
+            _copy(pre, first)
             if delta != 0.0:
-                change[:] = shift
+                _copy(change, shift)
         else:
             _dense(theta[at : at + count], x, pre)
             if delta != 0.0:
                 if node:
-                    change[:] = s[neuron : neuron + n_out]
+                    _copy(change, s[neuron : neuron + n_out])
                 else:
                     _dense(s[at : at + count], x, change)
         if delta != 0.0:
@@ -271,13 +278,13 @@ def _run(
         s = block[n // tau_p - first_p]
         if n == start or new:
             chosen = indices[n // tau_x - first_x]
-            x[:] = inputs[chosen]
-            other[: sizes[0]] = x
-            target[:] = targets[chosen]
+            _copy(x, inputs[chosen])
+            _copy(other[: sizes[0]], x)
+            _copy(target, targets[chosen])
         if stale:
             _dense(theta[:weights], x, product)
         if node:
-            shift[:] = s[: sizes[1]]
+            _copy(shift, s[: sizes[1]])
         elif stale or n % tau_p == 0:
             _dense(s[:weights], x, shift)
         if two_sided:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rtl_gen.toolchain.collection import collection_paused
 from sim.error import CoreError, SimulationError
 from sim.events import pack
 from sim.ports import Ports
@@ -70,7 +71,8 @@ def run_amaranth(
         reason = f"The component {type(component).__name__} must have the ports of a core, and lacks {', '.join(missing)}"
         raise SimulationError(reason, "Give it the ports of rtl_gen.core.Core.")
     bench = _Bench(component, ports, program, feed, outcome or Outcome(), stalls, patience, progress)
-    simulator = Simulator(component)
+    with collection_paused():
+        simulator = Simulator(component)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench.run)
     if waves is None:
@@ -95,14 +97,17 @@ class _Bench:
         patience: int,
         progress: Callable[[Outcome], None] | None,
     ) -> None:
-        from amaranth.hdl import Value
+        from amaranth.hdl import Cat, Value
 
-        self.component, self.ports, self.program, self.feed, self.outcome = component, ports, program, feed, outcome
+        self.ports, self.program, self.feed, self.outcome = ports, program, feed, outcome
         self.patience, self.progress = patience, progress
-        self._request = Value.cast(component.request.payload)
-        self._sample = Value.cast(component.sample.payload)
-        self._response = Value.cast(component.response.payload)
-        self._stb = Value.cast(component.probe_stb)
+        request, sample, response = component.request, component.sample, component.response
+        payloads = Value.cast(request.payload), Value.cast(sample.payload)
+        # The inputs form one value, which is set only when it changes, since the simulator settles the core after every assignment.
+        self._inputs = Cat(request.valid, sample.valid, response.ready, *payloads)
+        self._sample_shift = 3 + len(payloads[0])
+        self._response = Value.cast(response.payload)
+        self._outputs = Cat(component.busy, request.ready, sample.ready, response.valid, component.probe_stb)
         self._payloads = [Value.cast(getattr(component, f"probe_{event}")) for event in ports.kinds]
         self._found: list[list[int]] = [[] for _ in ports.kinds]
         self._chance = random.Random(stalls.seed) if stalls else None
@@ -119,42 +124,43 @@ class _Bench:
             self.feed(event, pack(self._found[number], self.ports.payload_words(event)))
             self._found[number].clear()
 
-    def _observe(self, ctx: Any) -> bool:
+    def _observe(self, ctx: Any, strobes: int) -> bool:
         """Collect the events of a cycle; return whether there were any."""
-        strobes = ctx.get(self._stb)
-        for number, payload in enumerate(self._payloads):
+        for number, payload in enumerate(self._payloads if strobes else ()):
             if strobes >> number & 1:
                 self._found[number].append(ctx.get(payload))
                 if len(self._found[number]) >= _BLOCK:
                     self._flush(number)
-        return bool(strobes)
+        return strobes != 0
 
     async def run(self, ctx: Any) -> None:
         """Run the whole program cycle by cycle: drive the inputs, sample the outputs, and record each transfer."""
-        core, outcome, host, words = self.component, self.outcome, _Host(self.program), self.program.words()
+        outcome, host, words = self.outcome, _Host(self.program), self.program.words()
         word, idle, requesting, offering = next(words, None), 0, False, False
+        request = sample = before = 0
+        ticks = aiter(ctx.tick())
         while not host.done:
             requesting = requesting or (host.payload is not None and not self._stalled())
             offering = offering or (word is not None and not self._stalled())
             taking = not self._stalled()
-            ctx.set(core.request.valid, requesting)
-            if requesting:
-                ctx.set(self._request, host.payload)
-            ctx.set(core.sample.valid, offering)
-            if offering:
-                ctx.set(self._sample, word)
-            ctx.set(core.response.ready, taking)
-            progress = self._observe(ctx)
-            busy = ctx.get(core.busy)
+            request = host.payload if requesting and host.payload is not None else request
+            sample = word if offering and word is not None else sample
+            inputs = requesting | offering << 1 | taking << 2 | request << 3 | sample << self._sample_shift
+            if inputs != before:
+                ctx.set(self._inputs, inputs)
+                before = inputs
+            outputs = ctx.get(self._outputs)
+            busy, accepts, fetches, responds = (outputs >> place & 1 for place in range(4))
+            progress = self._observe(ctx, outputs >> 4)
             outcome.busy_cycles += busy
-            requested = requesting and ctx.get(core.request.ready)
-            responded = taking and ctx.get(core.response.valid)
+            requested = requesting and accepts
+            responded = taking and responds
             if responded:
                 outcome.responses.append(ctx.get(self._response))
-            if offering and ctx.get(core.sample.ready):
+            if offering and fetches:
                 word, offering, progress = next(words, None), False, True
                 outcome.samples += 1
-            await ctx.tick()
+            await anext(ticks)
             outcome.cycles += 1
             if self.progress is not None and outcome.cycles % _BLOCK == 0:
                 self.progress(outcome)

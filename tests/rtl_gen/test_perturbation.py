@@ -9,7 +9,7 @@ import pytest
 
 from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.spec.design import Hardware
-from python_ref.spec.perturbation import CODES, LfsrCode
+from python_ref.spec.perturbation import CODES, Kind, LfsrCode
 from python_ref.spec.registers import stream_beats, stream_widths
 from python_ref.spec.schedule import Difference
 from rtl_gen.perturbation import DRAW_LATENCY, RoundingNoise, StateLoader, sign_source
