@@ -71,7 +71,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         updates=state.updates + update_due,
         due=False,
         parameters=learned.parameters,
-        gradient=learned.gradient if spec.gradient_memory and not update_due else np.zeros_like(state.gradient),
+        gradient=np.zeros_like(learned.gradient) if update_due else learned.gradient,
         optimizer=learned.optimizer,
         baseline=replace(kept, saturated=0),
         error_sum=np.zeros_like(error_sum) if ends else error_sum,
@@ -102,7 +102,8 @@ def _unmoved(spec: DesignSpec, state: State) -> _Learned:
 def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sample: Sample, update_due: bool) -> _Learned:
     """Narrow E to err; correlate, G ← saturate(G + cast_gradient(err·x)); if the update is due, θ ← saturate(θ − cast_weight(source)).
 
-    Without a gradient memory G is cast_gradient(err·x) alone; if the update is direct as well, the source is err·x itself.
+    Without a gradient memory, where every end of a presentation is an update, G is cast_gradient(err·x) alone; if the update is direct, the
+    source is err·x itself.
     """
     gradient, optimizer, parameters, cast = state.gradient, state.optimizer, state.parameters, spec.formats.weight_cast
     word = rounding_source(spec, state.seed).words(state.updates)[spec.layout.parameter_place]

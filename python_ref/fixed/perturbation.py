@@ -118,10 +118,7 @@ class SignSource:
     def __init__(self, spec: DesignSpec, seed: int | None = None) -> None:
         self.spec = spec
         self.seed = spec.perturbation.seed if seed is None else seed
-        layout, neurons = spec.layout, np.arange(spec.network.n_neurons)
-        self._order = neurons if spec.node else layout.parameter_order
-        self._draw = neurons if spec.node else layout.parameter_slot
-        self._lane = np.zeros_like(neurons) if spec.node else layout.parameter_lane
+        self._order = np.arange(spec.network.n_neurons) if spec.node else spec.layout.parameter_order
         self._streams = [BitStream(generator, self.seed) for generator in spec.sign_generators]
         self._table: np.ndarray | None = None
 
@@ -151,14 +148,17 @@ class SignSource:
         In weight perturbation, lane l takes bit l mod 126 of generator ⌊l/126⌋ in each slot. In node perturbation, each neuron takes the
         next bit of the only generator.
         """
-        if self.spec.node and self._streams:
-            return self._streams[0].words(first * self.spec.quantities, count * self.spec.quantities).reshape(count, -1)
         found = np.zeros((count, self.spec.quantities), dtype=np.uint8)
+        if not self._streams:
+            return found
+        if self.spec.node:
+            return self._streams[0].words(first * self.spec.quantities, found.size).reshape(found.shape)
+        slot, lane = self.spec.layout.parameter_slot, self.spec.layout.parameter_lane
         for number, stream in enumerate(self._streams):
             outputs, draws = stream.generator.outputs, self.spec.draws
             drawn = stream.bits(first * draws * outputs, count * draws * outputs).reshape(count, draws * outputs)
-            mine = self._lane // 126 == number
-            found[:, mine] = drawn[:, self._draw[mine] * outputs + self._lane[mine] % 126]
+            mine = lane // 126 == number
+            found[:, mine] = drawn[:, slot[mine] * outputs + lane[mine] % 126]
         return found
 
 

@@ -1,7 +1,8 @@
 """The float side of a design: its network, code, estimator, optimiser and learner, built from the :class:`DesignSpec` alone.
 
-The learner of a design takes the same steps as the fixed model would without number formats; only random signs are drawn from another
-stream. :mod:`~python_ref.floating.online` takes them faster, one sample at a time.
+The learner of a design takes the same steps as the fixed model would without number formats, with two exceptions. Random signs are drawn
+from another stream. And a two-sided difference of node perturbation judges an answer, and takes the inputs of synapses, in the + pass, not
+in an unperturbed one. :mod:`~python_ref.floating.online` takes them faster, one sample at a time.
 """
 
 from __future__ import annotations

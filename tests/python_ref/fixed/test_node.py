@@ -92,7 +92,7 @@ class Pair:
         """Begin anew with another seed."""
         seed = self.rng.randrange(1 << 63)
         counters = np.where(np.isin(COUNTERS, ("steps", "updates")), 0, self.state.counters)
-        self.state = replace(self.state.with_load(), seed=seed, steps=0, updates=0, counters=counters)
+        self.state = replace(self.state, due=True, seed=seed, steps=0, updates=0, counters=counters)
         self.oracle.restart(seed)
 
 
