@@ -29,7 +29,7 @@ from boards.parts.fit_calibrate import design, fitted, synthesised
 from boards.parts.synth import cycles_per_step, over
 from boards.parts.target import TARGETS, Resources
 from python_ref.spec.frames import RING_BYTES
-from python_ref.spec.perturbation import Kind
+from python_ref.spec.perturbation import Kind, WalshCode
 from python_ref.spec.schedule import Difference
 from rtl_gen.emit import memory_bits
 from tests.boards.test_synth import WIDE, shipped_digits
@@ -47,6 +47,20 @@ def test_memories_are_all_there(seed):
     bits += tables * (spec.formats.activation.width << spec.formats.table.width)
     assert bits == memory_bits(spec) + 8 * RING_BYTES
     assert all(memory.width <= spec.formats.activation.width for memory in memories(spec) if memory.fixed)
+
+
+def test_memories_of_presentations():
+    """3-4-2 has 6 neurons, 4 of them in the first layer; random signs of 4 sequences of up to 8 neurons are read at two places."""
+    found = {memory.name: (memory.depth, memory.width, memory.reads) for memory in memories(small())}
+    change = small().cost_change_format.width
+    assert found["sums"] == (6, change + 1, 1), "the sum of one change of either sign"
+    assert found["kept"] == (4, small().accumulator_width, 1)
+    assert found["signs"] == (4 * 8, 1, 2)
+    assert found["activations"] == (3 * 4, 14, 1), "the unperturbed pass and two probes"
+    counted = small()
+    counted = replace(counted, perturbation=replace(counted.perturbation, code=WalshCode()))
+    assert "signs" not in {memory.name for memory in memories(counted)}
+    assert not {"sums", "kept", "signs"} & {memory.name for memory in memories(small(kind=Kind.WEIGHT))}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_spans_of_a_presentation_add_up_to_the_contract(seed: int) -> None:
     assert timeline.cycles == contract.presentation_cycles(spec.longest_presentation)
     *unperturbed, probes = (span for span in timeline.spans if span.what == "network")
     assert sum(span.cycles for span in unperturbed) == contract.slots
-    assert unperturbed[-1].first + unperturbed[-1].cycles <= contract.unperturbed_cycles == probes.first
+    assert unperturbed[-1].first + unperturbed[-1].cycles + contract.sequencer.closing == contract.unperturbed_cycles == probes.first
     every = sorted((span.first, span.first + span.cycles) for span in timeline.spans)
     assert all(end <= start for (_, end), (start, _) in pairwise(every)) and all(first < end for first, end in every)
     (apply,) = (span for span in timeline.spans if span.what == "learning")

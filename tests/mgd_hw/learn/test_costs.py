@@ -227,6 +227,11 @@ def test_multiplications_at_synapses_are_the_visits_of_the_contract() -> None:
     assert contract.first_visits(design.spec, steps) == found.multiply_accumulates + 2 * presentations * biases + steps * 4
     with_open = costs_of_mgd(design, steps + 1, fixed=True).multiply_accumulates
     assert with_open == found.multiply_accumulates + synapses + behind  # measured, and not applied yet
+    two_sided = parse(design.text + 'schedule.difference = "two-sided"\n', "x.toml")
+    twice = costs_of_mgd(two_sided, steps, fixed=True).multiply_accumulates
+    contract = step_contract(two_sided.spec)
+    assert twice == 2 * presentations * synapses + 2 * steps * behind
+    assert contract.first_visits(two_sided.spec, steps) == twice + 2 * presentations * biases + 2 * steps * 4
 
 
 def test_energies_are_those_published() -> None:
