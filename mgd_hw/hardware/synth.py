@@ -91,7 +91,8 @@ class Synthesised(Result):
         """Return the fields as plain data, with each kind of cycles as a field of its own."""
         found = super().to_json()
         del found["cycles_summary"]
-        return {**found, **{f"cycles_{name}": value for name, value in found.pop("cycles").items()}}
+        cycles = found.pop("cycles")
+        return {**found, **{f"cycles_{name}": value for name, value in cycles.items()}}
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Return the tables "result", which has one row, and "components", with one row per component."""

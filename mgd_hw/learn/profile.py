@@ -225,6 +225,8 @@ _KINDS: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
     "activation": ("activations y", "formats.activation", ("activation",)),
     "cost": ("costs C", "", None),
     "cost_change": ("cost changes C̃", "formats.cost_change", ("cost_change",)),
+    "error_sum": ("sums E of cost changes at the neurons", "", None),
+    "error": ("errors of neurons", "formats.error", ("error",)),
     "broadcast": ("updates u before their sign", "formats.weight", ("broadcast",)),
     "gradient": ("sums of gradients G", "formats.gradient", ("broadcast", "gradient")),
 }
@@ -241,17 +243,27 @@ def _formats(spec: DesignSpec) -> dict[str, Fixed]:
     found = {"input": spec.formats.input, "parameter": spec.formats.weight}
     found |= {f"preactivation {number + 1}": spec.preactivation_format(number) for number in range(len(spec.network.layers))}
     found |= {"activation": spec.formats.activation, "cost": spec.cost_format, "cost_change": spec.cost_change_format}
-    found |= {"broadcast": spec.update_format} if spec.direct_update else {"gradient": spec.gradient_format}
+    if spec.node:
+        found |= {"error_sum": spec.error_sum_format, "error": spec.error_format}
+    elif spec.direct_update:
+        found["broadcast"] = spec.update_format
+    if not spec.direct_update:
+        found["gradient"] = spec.gradient_format
     return found | {variable.name: variable.format for variable in spec.optimizer_state}
 
 
-def _take(gatherers: dict[str, _Gatherer], spec: DesignSpec, seen: dict[str, np.ndarray]) -> None:
-    """Add the observables of a block of consecutive steps."""
+_AT_ENDS = ("error", "gradient")
+"""Observables that a step of node perturbation computes only where a presentation ends."""
+
+
+def _take(gatherers: dict[str, _Gatherer], spec: DesignSpec, first: int, seen: dict[str, np.ndarray]) -> None:
+    """Add the observables of a block of consecutive steps, which begins at step ``first``."""
     layers = np.split(seen["preactivation"], np.cumsum(spec.network.sizes[1:-1]), axis=-1)
     for number, values in enumerate(layers, 1):
         gatherers[f"preactivation {number}"].take(values)
+    ends = np.array([spec.schedule.begins(n + 1) for n in range(first, first + len(seen["cost"]))], dtype=bool)
     for name in gatherers.keys() & (_KINDS.keys() - {"input", "parameter"}):
-        gatherers[name].take(seen[name])
+        gatherers[name].take(seen[name][ends] if spec.node and name in _AT_ENDS else seen[name])
     for name in ("parameter", *(variable.name for variable in spec.optimizer_state)):  # they hardly change within a block
         gatherers[name].take(seen[name][-1])
 
@@ -297,9 +309,14 @@ def profile_numbers(
         found = agreement(design, data, state.parameters) if of_design.network(spec).differentiable else None
         if found is not None:
             directions.append(Direction(state.steps, found.cosine_float, found.cosine_fixed))
-        ahead = min(window, steps - state.steps)
+        ahead, first = min(window, steps - state.steps), [state.steps]
+
+        def take(seen: dict[str, np.ndarray], first: list[int] = first) -> None:
+            _take(gatherers, spec, first[0], seen)
+            first[0] += len(seen["cost"])
+
         if ahead > 0:
-            state = train(spec, state, *samples, data.order, ahead, observe=lambda seen: _take(gatherers, spec, seen)).state
+            state = train(spec, state, *samples, data.order, ahead, observe=take).state
     gatherers["parameter"].take(state.parameters)
     counters = dict(zip(COUNTERS, state.counters.tolist(), strict=True))
     values = tuple(_reported(spec, name, gatherer, counters) for name, gatherer in gatherers.items() if gatherer.count)

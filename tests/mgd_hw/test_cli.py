@@ -140,7 +140,7 @@ def test_generate_writes_and_says_what_was_derived() -> None:
     Path("short.toml").write_text('[data]\ntask = "xor"\n')
     result = run("generate", "short.toml", "-o", "out")
     assert result.exit_code == 0, result.output
-    for key in ("network.layers", "formats.gradient", "hardware.lanes", "schedule.learning_rate"):
+    for key in ("network.layers", "formats.error", "hardware.lanes", "schedule.learning_rate"):
         assert key in result.stdout
     assert {"design.v", "manifest.json"} <= {path.name for path in Path("out").iterdir()}
     assert json.loads(Path("out/manifest.json").read_text())["digest"] == load("short.toml").spec.digest
@@ -343,7 +343,16 @@ def test_compare_has_the_promised_keys_and_files() -> None:
     for model in ("float", "fixed", "backprop"):
         assert {"accuracy_mean", "accuracy_std", "cost_mean", "seconds"} <= found[model].keys()
         assert len(found[model]["runs"]) == 2
-    assert set(found["fixed"]["saturations"]) == {"activation", "cost_change", "broadcast", "gradient", "momentum", "update", "weight"}
+    assert set(found["fixed"]["saturations"]) == {
+        "activation",
+        "cost_change",
+        "broadcast",
+        "gradient",
+        "momentum",
+        "error",
+        "update",
+        "weight",
+    }
     assert json.loads(Path("out/compare.json").read_text()) == found
     assert Path("out/learning.png").read_bytes().startswith(b"\x89PNG")
     with np.load("learned.npz") as arrays:

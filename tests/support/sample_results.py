@@ -18,7 +18,8 @@ from mgd_hw.reports.provenance import provenance
 COSIMULATED = Cosimulated("xor", "d", "cxxrtl", "design.v", "python_ref.fixed.machine", 9, 79, 711, 0, None, "", {}, "", 99, 11.0, 0.1)
 DIFFERENT = Cosimulated("xor", "d", "cxxrtl", "design.v", "m", 9, 79, 711, 5, None, "step <3> & so on", {"sign": 5}, "stuck", 9, 1.0, 0.1)
 SYNTHESISED = Synthesised(
-    "xor", "d", "ice40-up5k", "UP5K", 4, 900, 800, 9, 4, 1234, 47.0, 25, 47, False, {"dsp": 1}, 3,
+    "xor", "d", "ice40-up5k", "UP5K", 4, 900, 800, 9, 4, 1234, 47.0,
+    {"one_pass": 25, "two_passes": 47}, "25 with one pass, 47 with two", False, {"dsp": 1}, 3,
     {"lut": 5280, "ff": 5280, "dsp": 8, "bram": 30}, "a data sheet", {"lanes": {"lut": 400, "ff": 300}, "host": {"lut": 50, "ff": 60}}, 3.0,
 )  # fmt: skip
 BUILT = {

@@ -274,7 +274,8 @@ def node_board(tmp_path_factory):
 def test_blocks_may_end_within_a_presentation(node_board, node_run, node_learned, tmp_path, block_steps):
     """Presentations are steps 0-3, 4-5, 6-7 and 8-11 of 12, and the run ends within one: 130 is 10 beyond a multiple of 12."""
     path = tmp_path / "checkpoint.npz"
-    session = Session(node_run, opened(node_board, node_run), path, block_steps=block_steps)
+    model = Model(node_run)
+    session = Session(node_run, opened(node_board, node_run), path, model=model, block_steps=block_steps)
     ends, block = [], session._block
 
     def watched(link, count):
@@ -291,6 +292,8 @@ def test_blocks_may_end_within_a_presentation(node_board, node_run, node_learned
     assert ends[-1] == 130 and (block_steps > 3) == all(node_run.spec.schedule.begins(end) for end in ends[:-1])
     np.testing.assert_array_equal(session.final["parameter"], node_learned[-1].parameters)
     np.testing.assert_array_equal(session.final["gradient"], node_learned[-1].gradient)
+    assert (session.mismatches, session.difference) == (0, "") and session.verified > 2 * node_run.spec.network.n_parameters
+    model.close()
     assert not path.exists(), "no checkpoint is possible after 130 steps, where a presentation and the sum of G are open"
 
 
@@ -308,8 +311,11 @@ def test_a_run_with_presentations_is_resumed_where_none_is_open(node_board, node
     session.train()
     kept = Checkpoint.read(path, RunDigest(node_run))
     assert session.interrupted and 0 < kept.step <= session.done and all(mark % 12 == 0 for mark in marks)
-    going_on = Session(node_run, opened(node_board, node_run), path, begun=kept, block_steps=9)
+    model = Model(node_run)
+    going_on = Session(node_run, opened(node_board, node_run), path, begun=kept, model=model, block_steps=9)
     going_on.train()
+    model.close()
+    assert not going_on.mismatches, going_on.difference
     assert (going_on.resumed_from, going_on.done) == (kept.step, 130)
     np.testing.assert_array_equal(going_on.final["parameter"], node_learned[-1].parameters)
     np.testing.assert_array_equal(going_on.final["gradient"], node_learned[-1].gradient)

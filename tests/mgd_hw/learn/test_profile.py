@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mgd_hw.data import load as load_data
-from mgd_hw.design.reader import load
+from mgd_hw.design.reader import load, parse
 from mgd_hw.learn.compare import compare_models
 from mgd_hw.learn.profile import NumericProfile, profile_numbers, values_of
 from python_ref.spec.number import Fixed
@@ -79,3 +79,20 @@ def test_saturation_is_seen() -> None:
     found = profile_numbers(narrow, load_data(design.data), steps=40, points=2, window=8)
     values = next(each for each in found.values if each.key == "formats.activation")
     assert values.saturated and values.at_limits and not values.idle_high
+
+
+@pytest.mark.parametrize("update_period", [4, 12])
+def test_errors_are_observed_where_presentations_end(update_period: int) -> None:
+    """The first 24 steps have 6 presentations of 4 steps each; with an update after every third one, G is kept."""
+    text = f'data.task = "xor"\nperturbation.kind = "node"\nschedule.sample_period = 4\nschedule.update_period = {update_period}\n'
+    design = parse(text, "probes.toml")
+    neurons, parameters = design.spec.network.n_neurons, design.spec.network.n_parameters
+    found = profile_numbers(design, load_data(design.data), steps=24, points=1, window=24)
+    values = {each.name: each for each in found.values}
+    assert values["errors of neurons"].count == 6 * neurons and values["errors of neurons"].key == "formats.error"
+    assert values["sums E of cost changes at the neurons"].count == 24 * neurons
+    assert values["errors of neurons"].zero < 6 * neurons
+    assert ("sums of gradients G" in values) == (update_period == 12)
+    if update_period == 12:
+        assert values["sums of gradients G"].count == 6 * parameters
+    assert "updates u before their sign" not in values

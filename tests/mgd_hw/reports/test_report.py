@@ -311,3 +311,9 @@ def test_a_build_of_the_same_design_is_found(tmp_path: Path, monkeypatch: pytest
     assert found_build(design, Path("out")) == ({"digest": design.spec.digest}, "")
     Path("out/mine/placement.svg").write_text("<svg></svg>")
     assert found_build(design, Path("out"))[1] == "<svg></svg>"
+
+
+def test_cycles_of_synthesis_are_fields_of_their_own() -> None:
+    observed = sample_results.SYNTHESISED.to_json()
+    assert (observed["cycles_one_pass"], observed["cycles_two_passes"], observed["cycles_per_step"]) == (25, 47, 47.0)
+    assert not {"cycles", "cycles_summary"} & observed.keys()
