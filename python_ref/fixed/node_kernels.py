@@ -187,7 +187,7 @@ def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, p
             at, own = layer.theta_at + o * width, error[layer.neuron_at + o]
             if direct and own != 0:
                 _move(plan.u, limits, theta[at : at + width], own, inputs, added, product, dropped, even, counters)
-            if not direct and (own != 0 or not plan.gradient_memory):
+            if not direct and own != 0:  # without a gradient memory, the update before has cleared g
                 g = gradient[at : at + width]
                 counters[_GRADIENT] += _correlate(plan.g, plan.gradient_memory, g, own, inputs, layer.g_dropped)
             if not direct and updating:

@@ -13,13 +13,13 @@ from python_ref.fixed.cost import correct, cost
 from python_ref.fixed.kernels import round_by_adding
 from python_ref.fixed.machine import State, initial_state, sample_number, step
 from python_ref.fixed.network import forward
-from python_ref.fixed.plan import FLOOR, HALF_EVEN, HALF_UP
+from python_ref.fixed.plan import FLOOR, HALF_EVEN, HALF_UP, working_type
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Rounding, round_raw
 from python_ref.spec.perturbation import Kind, Perturbation
-from python_ref.spec.probes import probes
+from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.schedule import Schedule
 from tests.python_ref.fixed.test_node import CHOICES
 from tests.support.designs import random_design, random_parameters, random_samples
@@ -106,6 +106,21 @@ def test_layers_that_fill_vector_registers_equal_the_plain_machine(kind, roundin
         hardware=Hardware(6),
     )
     check(spec, rng, 25)
+
+
+@pytest.mark.parametrize("bits", range(12, 18))
+@pytest.mark.parametrize("rounding", [Rounding.STOCHASTIC, Rounding.HALF_UP])
+def test_products_around_32_bits_equal_the_plain_machine(bits, rounding):
+    """Errors at the end of 16 bits times inputs of so many: up to 30 bits, the compiled loops compute in 32."""
+    formats = Formats(Fixed(False, 0, bits), Fixed(True, 4, 12), Fixed(True, 4, 6), error=Fixed(True, 1, 15), weight_cast=Cast(rounding))
+    network, schedule = Network((3, 4), output=Activation.IDENTITY), Schedule(((0, -1),), 1, 2, 2)
+    spec = DesignSpec("products", network, Perturbation(Kind.NODE, amplitude_log2=-3), schedule, formats=formats, hardware=Hardware(2))
+    assert (working_type(spec) is np.int32) == (bits < 15)
+    rng = random.Random(bits)
+    check(spec, rng, 20)
+    state, (inputs, targets) = initial_state(spec, random_parameters(rng, spec)), random_samples(rng, spec, 6)
+    saturated = fast.train(spec, state, inputs, targets, np.arange(20) % 6, 20).state.counters[COUNTERS.index("saturated_error")]
+    assert saturated > 0
 
 
 def test_a_sum_rounds_as_the_definition_says():
