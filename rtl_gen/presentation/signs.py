@@ -89,7 +89,7 @@ class RandomNeuronSigns(NeuronSigns):
         m = Module()
         spec, (generator,) = self.spec, self.generators
         count, bits = spec.network.n_neurons, len(self.index)
-        m.submodules.signs = store = memory.Memory(shape=1, depth=4 << bits, init=[], attrs=NO_READ_WRITE_CHECK)
+        m.submodules.vectors = store = memory.Memory(shape=1, depth=4 << bits, init=[], attrs=NO_READ_WRITE_CHECK)
         write, stream, sweep = store.write_port(), store.read_port(), store.read_port()
         vector, filled, place = Signal(2), Signal(2), Signal(range(max(2, count)))
         enabled, filling, odd = Signal(), Signal(), Signal()

@@ -118,9 +118,8 @@ def _wide(spec: DesignSpec) -> DesignSpec:
 
 
 def _even(spec: DesignSpec) -> DesignSpec:
-    """The design with a broadcast that is rounded to the nearest, and often half-way."""
-    formats = replace(spec.formats, gradient=Fixed(True, 2, 9), gradient_cast=Cast(Rounding.HALF_EVEN))
-    return replace(spec, formats=formats)
+    """The design with errors that are rounded to the nearest, and often half-way but for bits that a lower rate shifts out."""
+    return replace(spec, formats=replace(spec.formats, error=Fixed(True, 0, 14), error_cast=Cast(Rounding.HALF_EVEN)))
 
 
 _TWO_SIDED = {"difference": Difference.TWO_SIDED}
@@ -138,7 +137,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("walsh", (3, 3, 2), 2, Kind.WEIGHT, code=WalshCode()),
         _design("sequential", (2, 3, 2), 2, Kind.NODE, code=SequentialCode()),
         _narrow(_design("narrow", (3, 4, 3), 4, Kind.WEIGHT, update_period=2)),
-        _even(_design("node_even", (3, 4, 2), 2, Kind.NODE)),
+        _even(_design("node_even", (3, 4, 2), 2, Kind.NODE, rates=((0, -5), (2, -9)))),
         _design("many", (2, 10), 9, Kind.WEIGHT),
         _narrow(_design("narrow_node", (3, 4, 3), 2, Kind.NODE, hidden=Activation.IDENTITY)),
         _design("weight_two_sided", (3, 3, 2), 2, Kind.WEIGHT, difference=Difference.TWO_SIDED, perturbation_period=2),
