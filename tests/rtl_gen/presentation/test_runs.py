@@ -9,22 +9,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import Command
 from rtl_gen.core import contract
 from sim.program import ReplayLink, sample_table
 from tests.support.core_bench import CoreBench, run_bench
-from tests.support.designs import random_parameters, random_samples
+from tests.support.designs import random_samples
+from tests.support.faults import Fault, planted
 from tests.support.lockstep import Lockstep, compare_events
+from tests.support.marks import slow_unless
 from tests.support.node_designs import SHAPES, node_design
 
 SAMPLES, ENDLESS = 5, 1_000_000
 DESIGNS = {
-    "three-probes": node_design(sizes=(2, 3, 2), periods=(1, 3, 3)),
-    "two-sided": node_design(sizes=(2, 2, 2), periods=(2, 3, 3), two_sided=True),
-    "one-layer": node_design(sizes=(2, 3), periods=(1, 4, 4), lanes=4),
-    "memory": node_design(sizes=(2, 2, 1), periods=(1, 2, 4), lanes=1),
-    "many-lanes": node_design(sizes=(2, 9, 2), periods=(1, 2, 2), lanes=9),
+    "nine-probes": node_design(sizes=(2, 3, 2), periods=(1, 9, 9), hidden=Activation.TANH),
+    "two-sided": node_design(sizes=(2, 2, 2), periods=(2, 6, 6), two_sided=True, hidden=Activation.IDENTITY),
+    "one-layer": node_design(sizes=(2, 3), periods=(1, 8, 8), lanes=4),
+    "memory": node_design(sizes=(2, 2, 1), periods=(1, 6, 12), lanes=1),
+    "many-lanes": node_design(sizes=(2, 9, 2), periods=(1, 6, 6), lanes=9),
     "sequential": replace(SHAPES["momentum"], perturbation=SHAPES["sequential"].perturbation),
 }
 
@@ -44,7 +47,8 @@ class Scene:
 
     def __init__(self, name: str, seed: int = 1, spec: DesignSpec | None = None):
         self.spec, self.rng = spec or DESIGNS[name], random.Random(f"{name} {seed}")
-        self.parameters = random_parameters(self.rng, self.spec)
+        reach = 1 << self.spec.formats.weight.fraction_bits - 1  # so that neither neurons nor parameters stay at their limits
+        self.parameters = np.array([self.rng.randint(-reach, reach) for _ in range(self.spec.network.n_parameters)])
         inputs, targets = random_samples(self.rng, self.spec, SAMPLES)
         order = [self.rng.randrange(SAMPLES) for _ in range(3_000)]
         table = sample_table(self.spec, inputs, targets).tolist()
@@ -83,9 +87,7 @@ STRIDE = 7
 
 
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, STRIDE))])
-@pytest.mark.parametrize(
-    "name", ["three-probes", "two-sided", *(pytest.param(n, marks=pytest.mark.slow) for n in DESIGNS if n[0] in "oms")]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in ("nine-probes", "two-sided"))) for name in DESIGNS])
 def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, part):
     scene = Scene(name, part)
 
@@ -100,11 +102,11 @@ def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, p
     for shown, expected in zip(scene.model.history, uninterrupted.model.history, strict=True):
         assert shown.passes == expected.passes  # an unperturbed pass that is repeated is not shown
     steps = {shown.observed["counter"][0] % scene.spec.schedule.sample_period for shown in scene.model.history if shown.restarts}
-    assert len(steps) > 1, "some run began in the middle of a presentation"
+    assert len(steps) > 3, "runs began in the middle of a presentation"
 
 
 ACTIONS = {
-    "load": lambda scene: lambda model: model.load(random_parameters(random.Random(model.steps), scene.spec)),
+    "load": lambda scene: lambda model: model.load(scene.parameters[::-1] + model.steps % 5),
     "infer": lambda scene: lambda model: model.infer(2),
     "restart": lambda scene: lambda model: model.restart(model.steps + 3),
     "clear": lambda scene: lambda model: model.clear(),
@@ -114,14 +116,12 @@ ACTIONS = {
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-@pytest.mark.parametrize(
-    "name", ["three-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in DESIGNS if name != "three-probes")]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
 def test_what_a_host_does_in_the_middle_of_a_presentation(name, action):
     scene, opened = Scene(name), []
 
     async def scenario(bench):
-        for delay in range(40, presentation_cycles(name), 23):
+        for delay in range(30, presentation_cycles(name), 31):
             await scene.stop(bench, delay)
             opened.append(np.any(scene.model.state.error_sum))
             await bench.act(scene.model, ACTIONS[action](scene))
@@ -131,12 +131,12 @@ def test_what_a_host_does_in_the_middle_of_a_presentation(name, action):
         await bench.act(scene.model, lambda model: model.train(4))
 
     scene.run(scenario)
-    assert any(opened), "some presentation was open"
+    assert sum(opened) > 2, "presentations were open"
 
 
-@pytest.mark.parametrize("name", ["three-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two-sided", "memory"))])
+@pytest.mark.parametrize("name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two-sided", "memory"))])
 def test_samples_that_come_late_change_nothing(name):
-    scene, steps, offered = Scene(name), 20 * DESIGNS[name].longest_presentation, {}
+    scene, steps, offered = Scene(name), 12 * DESIGNS[name].longest_presentation, {}
 
     def offers(word, cycle):
         """Each word comes some cycles after the one before it: from none to more than a presentation has."""
@@ -150,7 +150,7 @@ def test_samples_that_come_late_change_nothing(name):
 
 
 def test_a_stop_while_a_presentation_waits_for_its_sample():
-    scene = Scene("three-probes")
+    scene = Scene("nine-probes")
     size = scene.spec.network.n_in + scene.spec.network.n_out
     samples = 3
     opened = []
@@ -174,7 +174,7 @@ def test_a_stop_while_a_presentation_waits_for_its_sample():
 
 
 def test_reads_during_a_run_that_wait_for_their_answers_change_nothing():
-    scene = Scene("three-probes")
+    scene = Scene("nine-probes")
 
     async def scenario(bench):
         await bench.start(Command.TRAIN, 12)
@@ -207,10 +207,10 @@ def test_a_run_in_pieces_equals_the_whole_run():
     whole, pieces = Scene("memory"), Scene("memory")
 
     async def at_once(bench):
-        await bench.act(whole.model, lambda model: model.train(21))
+        await bench.act(whole.model, lambda model: model.train(25))
 
     async def one_by_one(bench):
-        for count in (1, 1, 3, 2, 5, 4, 1, 4):
+        for count in (1, 1, 3, 2, 5, 8, 1, 4):
             await bench.act(pieces.model, lambda model, count=count: model.train(count))
 
     whole.run(at_once)
@@ -218,3 +218,54 @@ def test_a_run_in_pieces_equals_the_whole_run():
     for name in ("parameters", "gradient", "error_sum", "counters"):
         np.testing.assert_array_equal(getattr(whole.model.state, name), getattr(pieces.model.state, name))
     assert whole.model.state.signature == pieces.model.state.signature
+
+
+def _fault(name: str, right: str, wrong: str, design: str = "nine-probes") -> Fault:
+    """A fault of the controller."""
+    return Fault(name, "presentation.controller:PresentationController.elaborate", right, wrong, design)
+
+
+FAULTS = (
+    _fault("a repeated unperturbed pass is shown", "self.shown.eq(begins_one)", "self.shown.eq(1)"),
+    _fault("E is cleared where a run goes on", "self.first.eq((taking & begins_one)", "self.first.eq(taking"),
+    _fault("a load leaves the presentation open", 'needs_all.eq(commands["loaded"] | ', "needs_all.eq("),
+    _fault("a restart leaves the presentation open", 'commands["restart"] | (measured & inferring)', "(measured & inferring)"),
+    _fault("an inference leaves the presentation open", " | (measured & inferring) | (needs_all", " | (needs_all"),
+    _fault(
+        "a stop ends a step between its probes",
+        "(closes_step & (ending | stopping | left.none))",
+        "(closes_step & (ending | left.none) | stopping)",
+        "two-sided",
+    ),
+    _fault("a stop applies what is not complete", "run.drain & ending & errors_ready", "run.drain & (ending & errors_ready | stopping)"),
+)
+"""Faults that an uninterrupted run does not show."""
+
+
+def a_run_with_everything(name: str) -> None:
+    """Stop some runs, and load, infer and restart in the middle of presentations."""
+    scene = Scene(name)
+
+    async def scenario(bench):
+        for number, action in enumerate((None, "load", None, "infer", None, "restart", None)):
+            for delay in range(30 + 7 * number, presentation_cycles(name), 37):
+                await scene.stop(bench, delay)
+                if action and np.any(scene.model.state.error_sum):
+                    await bench.act(scene.model, ACTIONS[action](scene))
+                    await bench.act(scene.model, lambda model: model.check_registers())
+                    break
+        await bench.act(scene.model, lambda model: model.train(4))
+
+    scene.run(scenario)
+
+
+@pytest.mark.parametrize("name", ["nine-probes", pytest.param("two-sided", marks=pytest.mark.slow)])
+def test_without_a_fault_nothing_differs(name):
+    a_run_with_everything(name)
+
+
+@pytest.mark.parametrize("fault", [pytest.param(each, id=each.name, marks=slow_unless(each is FAULTS[0])) for each in FAULTS])
+def test_a_fault_that_only_an_interrupted_run_shows_is_seen(fault, monkeypatch):
+    planted(fault, monkeypatch.setattr)
+    with pytest.raises(AssertionError):
+        a_run_with_everything(fault.design)
