@@ -8,6 +8,7 @@ from functools import cached_property
 from python_ref.spec.digest import digest_of
 from python_ref.spec.error import DesignError, unknown
 from python_ref.spec.formats import ROUNDED_AWAY_BELOW, Cast, Formats
+from python_ref.spec.hardware import MAX_LANES, MAX_SMALL_ARRAY, Hardware
 from python_ref.spec.layout import Layout
 from python_ref.spec.network import Network
 from python_ref.spec.number import MAX_BITS, Fixed, Rounding
@@ -18,12 +19,6 @@ from python_ref.spec.schedule import Difference, Schedule
 
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware"]
 
-MAX_LANES = 256
-"""Maximum number of lanes of a design."""
-
-MAX_SMALL_ARRAY = 8
-"""Maximum number of lanes of an array that a small part holds, whose multipliers take factors of 16 bits; those of larger parts take 18."""
-
 _FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
 """Kinds of casts for which every core has a saturation counter, even if it has no cast of that kind."""
 
@@ -32,25 +27,6 @@ SATURATION_KINDS = (*_FIRST_KINDS, *(memory.name.lower() for memory in Memory if
 (activation), one value per step (cost_change), one per neuron and presentation (error), or values that reach existing parameters (the
 other kinds). The counter of the broadcast remains 0 in node perturbation, that of the error in weight perturbation. The kinds after the
 first eight are state variables of optimisers; their counters remain 0 in a design whose optimiser lacks the variable."""
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """Parameters of the array of lanes.
-
-    Parameters
-    ----------
-    lanes : int
-        Number of lanes L, 1 to 256.
-    gradient_memory : bool or None
-        Whether each lane has a memory for G; None derives it from the periods.
-    signature : bool
-        Whether the core computes the running signatures of its observables.
-    """
-
-    lanes: int = 4
-    gradient_memory: bool | None = None
-    signature: bool = True
 
 
 @dataclass(frozen=True)

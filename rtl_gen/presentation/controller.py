@@ -174,22 +174,25 @@ class PresentationController(wiring.Component):
             self.first.eq((taking & begins_one) | (self.first & ~self.change_stb)),
             self.fresh.eq(periods["perturbation"].ends),
             ending.eq(Mux(prepared & opens_step, periods["sample"].ends | periods["update"].ends, ending & ~taking)),
+            self.update.eq(Mux(prepared & opens_step, periods["update"].ends, self.update)),
         ]
         with m.If(starts):
             m.d.sync += inferring.eq(commands["infer"])
         with m.If(taking):
-            m.d.sync += [self.check_answer.eq(sample_due), self.shown.eq(begins_one), self.bank.eq(UNPERTURBED)]
+            m.d.sync += [self.check_answer.eq(sample_due), self.shown.eq(begins_one)]
+        self._keep_bank(m, taking | applies, measured, run.conclude)
+        return m
+
+    def _keep_bank(self, m, unperturbed, measured, concluded):
+        """Keep the bank of the next pass, and the direction of its perturbations."""
+        with m.If(unperturbed):
+            m.d.sync += [self.bank.eq(UNPERTURBED), self.minus.eq(0)]
         with m.If(measured):
             m.d.sync += [self.bank.eq(0), self.minus.eq(0)]
-        with m.If(prepared & opens_step):
-            m.d.sync += self.update.eq(periods["update"].ends)
-        with m.If(run.conclude):
+        with m.If(concluded):
             m.d.sync += self.bank.eq(self.bank ^ 1)
             if self.spec.two_sided:
                 m.d.sync += self.minus.eq(~self.minus)
-        with m.If(applies):
-            m.d.sync += [self.bank.eq(UNPERTURBED), self.minus.eq(0)]
-        return m
 
     def _periods(self, m, restart):
         """Instantiate and connect the counters of the three periods."""

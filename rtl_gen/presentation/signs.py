@@ -92,7 +92,7 @@ class RandomNeuronSigns(NeuronSigns):
         m.submodules.vectors = store = memory.Memory(shape=1, depth=4 << bits, init=[], attrs=NO_READ_WRITE_CHECK)
         write, stream, sweep = store.write_port(), store.read_port(), store.read_port()
         vector, filled, place = Signal(2), Signal(2), Signal(range(max(2, count)))
-        enabled, filling, odd = Signal(), Signal(), Signal()
+        enabled, filling, odd = Signal(init=1), Signal(), Signal()
         state = Signal(generator.degree, reset_less=True)
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
         m.d.comb += [

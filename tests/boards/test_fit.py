@@ -55,11 +55,11 @@ def test_memories_of_presentations():
     change = small().cost_change_format.width
     assert found["sums"] == (6, change + 1, 1), "the sum of one change of either sign"
     assert found["kept"] == (4, small().accumulator_width, 1)
-    assert found["signs"] == (4 * 8, 1, 2)
+    assert found["vectors"] == (4 * 8, 1, 2)
     assert found["activations"] == (3 * 4, 14, 1), "the unperturbed pass and two probes"
     counted = small()
     counted = replace(counted, perturbation=replace(counted.perturbation, code=WalshCode()))
-    assert "signs" not in {memory.name for memory in memories(counted)}
+    assert "vectors" not in {memory.name for memory in memories(counted)}
     assert not {"sums", "kept", "signs"} & {memory.name for memory in memories(small(kind=Kind.WEIGHT))}
 
 

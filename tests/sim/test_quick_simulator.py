@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from amaranth.sim import _pyrtl
 
-from rtl_gen.core import Core
+from rtl_gen.core import core_of
 from sim.engines.amaranth_sim import run_amaranth
 from sim.ports import Ports
 from sim.program import training_program
@@ -35,7 +35,7 @@ def test_every_signal_has_the_same_waves(tmp_path: Path, monkeypatch: pytest.Mon
             return functions[-1]
 
         monkeypatch.setattr(_pyrtl, "_PythonEmitter", type("Noted", (emitter,), {"flush": noted}))
-        run_amaranth(Core(spec), Ports.of(spec), program, lambda event, rows: None, waves=tmp_path / f"{name}.vcd")
+        run_amaranth(core_of(spec), Ports.of(spec), program, lambda event, rows: None, waves=tmp_path / f"{name}.vcd")
     plain, quick = ("".join(functions) for functions in compiled.values())
     assert plain.count(".update(") == quick.count(".update(") == quick.count(".next != ") > 100
     assert "slots[" in plain and "return" not in quick and ".next != " not in plain

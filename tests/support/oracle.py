@@ -338,7 +338,7 @@ class Oracle:
 
         c_fraction = 2 * f.activation.fraction_bits
         forward = []
-        for number, (z, y, c, _) in run:
+        for number, (z, y, c) in run:
             neurons = []
             for layer, o in self.neurons:
                 z_fraction = f.weight.fraction_bits + (f.activation if layer else f.input).fraction_bits
