@@ -14,7 +14,7 @@ from python_ref.spec.error import unknown
 from python_ref.spec.number import Fixed, Overflow, cast_raw
 from python_ref.spec.tables import activation_table
 
-__all__ = ["activate", "forward"]
+__all__ = ["activate", "evaluated", "forward"]
 
 
 def activate(spec: DesignSpec, function: Activation, z: np.ndarray, source: Fixed) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +51,7 @@ def _pieces(form: Piecewise, z: np.ndarray, source: Fixed, exact: Fixed) -> np.n
 
 def forward(
     spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, *, sign: np.ndarray | None = None, direction: int = 0
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute one pass through the network.
 
     Parameters
@@ -69,14 +69,13 @@ def forward(
 
     Returns
     -------
-    (array of int64, array of int64, int)
-        z and y of every neuron (shape (neurons,), raw; z in its layer's own format), and the number of activations
-        out of range.
+    (array of int64, array of int64, array of bool)
+        z and y of every neuron (shape (neurons,), raw; z in its layer's own format), and where an activation was out of range.
     """
     shift = np.zeros(spec.quantities, dtype=np.int64) if sign is None else direction * sign.astype(np.int64)
     if not spec.node:
         parameters = parameters + shift * spec.amplitude_raw(spec.formats.weight.fraction_bits)
-    x, z_all, y_all, saturated, first = inputs, [], [], 0, 0
+    x, z_all, y_all, beyond, first = inputs, [], [], [], 0
     for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
         source, layer = spec.preactivation_format(number), spec.network.layers[number]
         z = weights @ x + (biases << np.int64(spec.operand_format(number).fraction_bits))
@@ -85,6 +84,17 @@ def forward(
         x, outside = activate(spec, layer.activation, z, source)
         z_all.append(z)
         y_all.append(x)
-        saturated += int(np.count_nonzero(outside))
+        beyond.append(outside)
         first += layer.n_out
-    return np.concatenate(z_all), np.concatenate(y_all), saturated
+    return np.concatenate(z_all), np.concatenate(y_all), np.concatenate(beyond)
+
+
+def evaluated(spec: DesignSpec, signs: np.ndarray, number: int) -> np.ndarray:
+    """Return which neurons pass ``number`` of a step with these signs evaluates (bool, shape (neurons,)), and shows and counts.
+
+    An incremental probe evaluates the perturbed neuron and the outputs; every other pass evaluates all neurons.
+    """
+    found = np.ones(spec.network.n_neurons, dtype=bool)
+    if spec.incremental and number > 0:
+        found[: spec.network.n_hidden] = signs[: spec.network.n_hidden] != 0
+    return found

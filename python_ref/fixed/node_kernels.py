@@ -1,7 +1,8 @@
 """The compiled loop of node perturbation, which :mod:`~python_ref.fixed.fast` runs.
 
 Import this module only where it is used, since it imports numba. A probe starts from the pre-activations of the unperturbed pass,
-z± = z₀ ± sΔ in the first layer, so that it computes only the layers behind.
+z± = z₀ ± sΔ in the first layer, so that it computes only the layers behind. An incremental probe of neuron j adds W_j·(y_j± − y_j) to the
+pre-activations of the outputs.
 """
 
 from __future__ import annotations
@@ -79,6 +80,33 @@ def _pass(net, plan, theta, x, kept, s, direction, z_all, y_all):
         saturated += activate(layer, net.tables, plan.activation, plan.address, z, y)
         operand = y
     return saturated
+
+
+@_compiled
+def _perturbed_neuron(s):
+    """Return the number of the one neuron whose sign is not 0."""
+    for j in range(s.size):
+        if s[j] != 0:
+            return j
+    return 0
+
+
+@_compiled
+def _incremental_probe(net, plan, theta, j, kept, y_kept, direction, z, y):
+    """Compute the probe of neuron j, of which only its own values and those of the outputs differ; return the number of saturations."""
+    hidden, last = net.layers[0], net.layers[1]
+    behind, saturated = hidden.n_out, 0
+    copy(z, kept)
+    copy(y, y_kept)
+    if j < behind:
+        z[j] += direction * hidden.delta
+        saturated += activate(hidden, net.tables, plan.activation, plan.address, z[j : j + 1], y[j : j + 1])
+        moved, at = np.int64(y[j]) - np.int64(y_kept[j]), last.theta_at + 1 + j
+        for o in range(last.n_out):
+            z[behind + o] += moved * np.int64(theta[at + o * (last.n_in + 1)])
+    else:
+        z[j] += direction * last.delta
+    return saturated + activate(last, net.tables, plan.activation, plan.address, z[behind:], y[behind:])
 
 
 @_compiled
@@ -199,9 +227,15 @@ def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, p
 
 
 @_compiled
-def _sign_pass(plan, register, number, z, y, cost):
-    """Return the forward signature's register after a pass."""
-    word = sign_neurons(plan, 0xFFFFFFFF, number, z, y)
+def _sign_pass(plan, register, number, j, behind, z, y, cost):
+    """Return the forward signature's register after a pass, of which an incremental probe shows neuron j and those from ``behind`` on."""
+    word = np.int64(0xFFFFFFFF)
+    if plan.incremental and number > 0:
+        if j < behind:
+            word = sign_neurons(plan, word, number, z[j : j + 1], y[j : j + 1])
+        word = sign_neurons(plan, word, number, z[behind:], y[behind:])
+    else:
+        word = sign_neurons(plan, word, number, z, y)
     return sign(register, word ^ number ^ fold(cost, plan.cost_width, plan.pass_width))
 
 
@@ -271,14 +305,19 @@ def run_probes(
             sample = indices[n // plan.tau_x - first_x]
             x, target = inputs[sample], targets[sample]
         s = signs[n // plan.tau_p - first_p]
+        j = _perturbed_neuron(s) if plan.incremental else 0
         if begins:
             _clear(error_sum)
         for number in range(0 if begins else 1, in_force.size):
             direction = 0 if number == 0 else 3 - 2 * number
-            counters[_ACTIVATION] += _pass(net, plan, theta, x, kept, s, direction, z[number], y[number])
+            if number > 0 and plan.incremental:
+                counters[_ACTIVATION] += _incremental_probe(net, plan, theta, j, kept, y_kept, direction, z[number], y[number])
+            else:
+                counters[_ACTIVATION] += _pass(net, plan, theta, x, kept, s, direction, z[number], y[number])
             in_force[number] = cost_of(y[number], target)
             if signing:
-                registers[0] = _sign_pass(plan, registers[0], number, z[number], y[number], in_force[number])
+                behind = net.layers[-1].neuron_at
+                registers[0] = _sign_pass(plan, registers[0], number, j, behind, z[number], y[number], in_force[number])
         judged[step] = judge(plan.one, y_kept, target, counters) if new else -1
         change = narrow_change(plan.change, in_force[1] - in_force[2 if plan.two_sided else 0], counters)
         for j in range(error_sum.size):

@@ -155,6 +155,8 @@ class Plan(NamedTuple):
     tau_x: int
     tau_t: int
     two_sided: int
+    incremental: int
+    """Whether a probe computes only what its one perturbed neuron changes, in node perturbation."""
     direct_update: int
     gradient_memory: int
     weight_delta: int
@@ -264,6 +266,7 @@ def _plan(spec: DesignSpec) -> Plan:
         tau_x=schedule.sample_period,
         tau_t=schedule.update_period,
         two_sided=int(spec.two_sided),
+        incremental=int(spec.incremental),
         direct_update=int(spec.direct_update),
         gradient_memory=int(spec.gradient_memory),
         weight_delta=0 if spec.node else spec.amplitude_raw(weight.fraction_bits),

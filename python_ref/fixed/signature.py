@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from python_ref.fixed.network import evaluated
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.events import POLYNOMIAL, UNSIGNED_FIELDS, EventField, event_fields
 
@@ -87,9 +88,10 @@ def extend_presentation(
     neuron = tuple(field for field in fields["neuron"] if field.name not in UNSIGNED_FIELDS)
     words = []
     for number in range(0 if begins else 1, spec.passes):
+        shown = evaluated(spec, observed["sign"], number)
         rows = {
-            "pass": np.full(spec.network.n_neurons, number),
-            **{name: observed[name][number] for name in ("preactivation", "activation")},
+            "pass": np.full(np.count_nonzero(shown), number),
+            **{name: observed[name][number][shown] for name in ("preactivation", "activation")},
         }
         (cost,) = event_words(fields["cost"], {"pass": np.array([number]), "cost": observed["cost"][number : number + 1]})
         words.append(register_of(event_words(neuron, rows)) ^ int(cost))

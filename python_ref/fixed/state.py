@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from python_ref.fixed.cost import cost
-from python_ref.fixed.network import forward
+from python_ref.fixed.network import evaluated, forward
 from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.fixed.signature import INITIAL
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
@@ -132,9 +132,10 @@ def sample_number(spec: DesignSpec, step: int) -> int:
 
 
 def measure(spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, direction: int) -> Pass:
-    """Return a pass with the perturbation ``direction``·s·Δ."""
-    z, y, saturated = forward(spec, state.parameters, sample[0], sign=signs, direction=direction)
-    return Pass(z, y, int(cost(y[-spec.network.n_out :], sample[1])), saturated)
+    """Return a pass with the perturbation ``direction``·s·Δ, and the number of activations out of range that it counts."""
+    z, y, outside = forward(spec, state.parameters, sample[0], sign=signs, direction=direction)
+    counted = outside & evaluated(spec, signs, abs(direction)) if spec.node else outside
+    return Pass(z, y, int(cost(y[-spec.network.n_out :], sample[1])), int(np.count_nonzero(counted)))
 
 
 def add_counts(state: State, added: Mapping[str, int], saturated: Mapping[str, int]) -> np.ndarray:

@@ -14,7 +14,7 @@ from python_ref.spec.network import Network
 from python_ref.spec.number import MAX_BITS, Fixed, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, WORD_BITS, Memory, Optimizer, Sgd, StateVariable
 from python_ref.spec.perturbation import CODES, Code, Kind, Perturbation, Trinomial
-from python_ref.spec.presentation import Presentation
+from python_ref.spec.presentation import FACTOR_BITS, Presentation
 from python_ref.spec.schedule import Difference, Schedule
 
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware"]
@@ -213,6 +213,16 @@ class DesignSpec:
         bits = 16 if self.hardware.lanes <= MAX_SMALL_ARRAY else 18
         neurons, exponent = self.network.n_neurons, self.exponents[1]
         return Presentation(self.formats, self.schedule, self.code, neurons, self.cost_change_format, exponent, bits)
+
+    @property
+    def incremental(self) -> bool:
+        """Whether a probe computes only what its one perturbed neuron changes: the neuron itself, and the outputs.
+
+        It needs a code that perturbs one neuron at a time, one hidden layer, and activations whose difference is a factor of one
+        multiplier. The number of lanes has no part in it, so that counters and signatures do not depend on that number.
+        """
+        single, deep = self.code.single, len(self.network.layers) != 2
+        return self.node and single and not deep and self.formats.activation.width < FACTOR_BITS
 
     @property
     def longest_presentation(self) -> int:

@@ -94,10 +94,13 @@ class Code(ABC):
         Name of the code in a design file.
     values : tuple of int
         Possible values of a sign, in rising order: (−1, 1), (0, 1) or (−1, 0, 1).
+    single : bool
+        Whether a sign vector perturbs one quantity alone: the one whose index is the phase.
     """
 
     name: ClassVar[str]
     values: ClassVar[tuple[int, ...]]
+    single: ClassVar[bool] = False
 
     @abstractmethod
     def generators(self, lanes: int) -> tuple[Trinomial, ...]:
@@ -223,6 +226,7 @@ class SequentialCode(Code):
 
     name = "sequential"
     values = (0, 1)
+    single = True
 
     def generators(self, lanes: int) -> tuple[Trinomial, ...]:
         """Return no generators."""

@@ -14,10 +14,13 @@ from python_ref.spec.number import MAX_BITS, Fixed
 from python_ref.spec.perturbation import Code
 from python_ref.spec.schedule import Schedule
 
-__all__ = ["DERIVED_ERROR_BITS", "Presentation"]
+__all__ = ["DERIVED_ERROR_BITS", "FACTOR_BITS", "Presentation"]
 
-DERIVED_ERROR_BITS = 16
-"""Width of a derived error format, in bits; one multiplier of every part takes a factor of so many."""
+FACTOR_BITS = 16
+"""Width in bits of a signed factor that one multiplier of every part takes."""
+
+DERIVED_ERROR_BITS = FACTOR_BITS
+"""Width of a derived error format, in bits."""
 
 WIDEST_SUM = 32
 """Width in bits of the sum θ − err·x that the adder of one multiplier of a small part computes."""

@@ -23,7 +23,8 @@ takes from a design is what the design file says, and the formats that follow fr
 #      counter ``broadcast`` is gone with the broadcast.
 #  A10 With momentum and no gradient memory the observable ``gradient`` is cast_gradient(err_j·x_i).
 #  A11 A probe evaluates, and counts activation saturations of, all neurons of the layers from its part's first one to the last, also
-#      neurons whose sign is 0. Both probes of a two-sided difference count.
+#      neurons whose sign is 0. Both probes of a two-sided difference count. The exception is a probe that perturbs one neuron (sequential
+#      code) of a network with one hidden layer whose activations have at most 15 bits: it evaluates that neuron and the outputs.
 #  A12 An answer is judged once per new sample, in its first unperturbed pass: not again when an update (τ_θ < τ_x) ends the presentation
 #      and the same sample is measured again.
 #  A13 The unperturbed pass that runs again after a STOP counts no saturation and judges no answer ("shown once").
@@ -140,6 +141,8 @@ class ProbeOracle:
         self.layers = len(self.sizes) - 1
         self.error, self.error_modes = error, (error_cast.rounding.value, error_cast.overflow.value)
         self.parts = tuple(parts) if parts is not None else ((0, self.layers - 1),)
+        narrow_enough = spec.formats.activation.integer_bits + spec.formats.activation.fraction_bits <= 15
+        self.one_changes = spec.perturbation.code.name == "sequential" and self.layers == 2 and narrow_enough and parts is None
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
         self.k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
@@ -243,7 +246,8 @@ class ProbeOracle:
                     total = sum((self.theta[layer, o, i] * x for i, x in enumerate(operands)), Fraction(0))
                 z[layer, o] = total + (shift[layer, o] if shift else 0)
                 y[layer, o], saturated = activated(self.spec, layer, z[layer, o])
-                outside += saturated
+                counts = not (kept and self.one_changes) or layer == self.layers - 1 or z[layer, o] != kept.z[layer, o]
+                outside += saturated and counts  # A11
         return Pass(z, y, sum(((a - b) ** 2 for a, b in zip(self.outputs(y), self.sample[1], strict=True)), Fraction(0)), outside)
 
     def outputs(self, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:

@@ -25,7 +25,7 @@ def test_a_judgement_is_that_of_the_plain_model(scale: int) -> None:
         _, y, saturated = network.forward(spec, parameters, x)
         answers.append(y[-1:])
         costs.append(int(cost(y[-1:], target)))
-        outside += saturated
+        outside += int(saturated.sum())
     assert np.array_equal(found.answers, spec.formats.activation.to_real(np.array(answers)))
     assert found.cost == pytest.approx(np.mean(costs) * 2.0**-spec.cost_format.fraction_bits)
     first, last = found.saturated.values()
