@@ -23,7 +23,7 @@ from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.presentation.arithmetic import sum_width
 from rtl_gen.presentation.core import NodeCore
-from rtl_gen.presentation.operands import BANKS
+from rtl_gen.presentation.operands import activation_banks as banks_of_presentations
 from rtl_gen.probe import event_tables
 from rtl_gen.toolchain.verilog import components_verilog
 
@@ -171,7 +171,7 @@ def memory_bits(spec: DesignSpec) -> int:
 
 def activation_banks(spec: DesignSpec) -> int:
     """Number of passes whose hidden activations a core stores at once."""
-    return BANKS if spec.node else 2 if spec.one_visit else 1
+    return banks_of_presentations(spec) if spec.node else 2 if spec.one_visit else 1
 
 
 def _presentation_bits(spec: DesignSpec) -> int:

@@ -19,7 +19,7 @@ from rtl_gen.toolchain.child import end
 from sim.compare import TraceDifference, compare
 from sim.error import CoreError, SimulationError
 from sim.events import EventDecoder
-from sim.node_events import NodeEventDecoder
+from sim.node_events import NodeEventDecoder, node_decoder
 from sim.ports import Ports
 from sim.process import child_environment
 from sim.program import ReplayLink, read_results, training_program
@@ -84,7 +84,7 @@ class CosimResult:
 
 def event_decoder(run: Run, ports: Ports) -> EventDecoder | NodeEventDecoder:
     """Return the decoder of the events of a run's core."""
-    return NodeEventDecoder(run.spec, ports, run.parameters) if run.spec.node else EventDecoder(run.spec, ports)
+    return node_decoder(run.spec, ports, run.parameters) if run.spec.node else EventDecoder(run.spec, ports)
 
 
 def record_hardware(

@@ -14,7 +14,7 @@ from sim.error import CoreError
 from sim.events import unpack
 from sim.ports import Ports
 
-__all__ = ["NodeEventDecoder"]
+__all__ = ["IncrementalEventDecoder", "NodeEventDecoder", "node_decoder"]
 
 _UNPERTURBED = 2
 
@@ -112,7 +112,7 @@ class NodeEventDecoder:
     def ready(self) -> int:
         """Number of complete steps not yet taken."""
         n, count = self.spec.network.n_neurons, {event: rows.count for event, rows in self._rows.items()}
-        bound = min(count["step"], count["correlation"] // n)
+        bound = min(count["step"], count["correlation"] // self._correlations)
         if bound == 0:
             return 0
         begins = self._begins(self.steps, bound + 1)
@@ -121,9 +121,23 @@ class NodeEventDecoder:
         applied = min(count["error"] // n, count["word"] // self.spec.layout.words, count["learned"])
         complete &= ended <= applied
         complete &= np.cumsum(begins[:-1]) <= self._banks[_UNPERTURBED].count // n
-        probes = self._probes() * np.arange(1, bound + 1)
-        complete &= probes <= sum(found.count // n for found in self._banks[:_UNPERTURBED])
+        complete &= self._complete_probes(bound)
         return int(np.logical_and.accumulate(complete).sum())
+
+    @property
+    def _correlations(self) -> int:
+        """Number of events ``correlation`` of a step."""
+        return self.spec.network.n_neurons
+
+    def _complete_probes(self, bound: int) -> np.ndarray:
+        """Whether the neurons of each of the next steps are all there (bool)."""
+        n = self.spec.network.n_neurons
+        return self._probes() * np.arange(1, bound + 1) <= sum(found.count // n for found in self._banks[:_UNPERTURBED])
+
+    def _probe_rows(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Take the neurons of the next steps' probes (uint32), and the place of each among steps × probes × neurons (int64)."""
+        passes = steps * self._probes()
+        return self._sorted_probes(passes), np.arange(passes * self.spec.network.n_neurons)
 
     def leftover(self) -> str:
         """Describe the events beyond the complete steps as text; empty if there are none."""
@@ -158,7 +172,7 @@ class NodeEventDecoder:
         """
         steps = self.ready if limit is None else min(limit, self.ready)
         begins = self._begins(self.steps, steps + 1)
-        result = {**self._passes(begins[:-1]), **self._sums(steps), **self._applied(begins[1:])}
+        result = {**self._passes(begins[:-1]), **self._sums(begins[:-1]), **self._applied(begins[1:])}
         self.steps += steps
         return result
 
@@ -184,7 +198,8 @@ class NodeEventDecoder:
         """Observables of the passes; for a step without an unperturbed pass, those of the last one."""
         n, steps, probes = self.spec.network.n_neurons, len(begins), self._probes()
         measured = int(begins.sum())
-        rows = {0: self._banks[_UNPERTURBED].take(measured * n)[:, :-2], 1: self._sorted_probes(steps * probes)}
+        probed_rows, place = self._probe_rows(steps)
+        rows = {0: self._banks[_UNPERTURBED].take(measured * n)[:, :-2], 1: probed_rows}
         costs = self._rows["cost"].take(measured + steps * probes)
         first = np.cumsum(begins + probes) - probes  # index of each step's first probe among all passes
         is_first = np.zeros(len(costs), dtype=bool)
@@ -194,7 +209,7 @@ class NodeEventDecoder:
             expected[first + 1] = 2
         self._check("cost", self._values("cost", costs, "pass")[:, 0], expected)
         self._check("neuron", self._values("neuron", rows[0], "pass")[:, 0], np.zeros(measured * n))
-        self._check("neuron", self._values("neuron", rows[1], "pass")[:, 0], np.tile(np.repeat(np.arange(1, probes + 1), n), steps))
+        self._check("neuron", self._values("neuron", rows[1], "pass")[:, 0], place // n % probes + 1)
         cost = self._values("cost", costs, "cost")[:, 0]
         result = {}
         latest = np.cumsum(begins) - 1  # index of the unperturbed pass in force; −1 for that of an earlier block
@@ -203,20 +218,23 @@ class NodeEventDecoder:
                 unperturbed, probed = cost[is_first].reshape(measured, 1), cost[~is_first].reshape(steps, probes, 1)
             else:
                 unperturbed = self._values("neuron", rows[0], name).reshape(measured, n)
-                probed = self._values("neuron", rows[1], name).reshape(steps, probes, n)
             in_force = np.concatenate([self._pass0[name][None], unperturbed])[latest + 1]
+            if name != "cost":
+                probed = np.repeat(in_force, probes, axis=0)
+                probed.reshape(-1)[place] = self._values("neuron", rows[1], name)[:, 0]
+                probed = probed.reshape(steps, probes, n)
             if steps:
                 self._pass0[name] = in_force[-1].copy()
             result[name] = np.concatenate([in_force[:, None], probed], axis=1)
         result["cost"] = result["cost"][..., 0]
-        self._saturated = self._count(begins, *(self._values("neuron", rows[which], "outside")[:, 0] for which in (0, 1)))
+        outside = [self._values("neuron", rows[which], "outside")[:, 0] for which in (0, 1)]
+        self._saturated = self._count(begins, outside[0], np.bincount(place // (probes * n), outside[1], steps).astype(np.int64))
         return result
 
     def _count(self, begins: np.ndarray, unperturbed: np.ndarray, probed: np.ndarray) -> np.ndarray:
-        """Saturations of activations since the start of the run, after each step."""
-        steps = len(begins)
+        """Saturations of activations since the start of the run, after each step; those of its probes are in ``probed``."""
         n = self.spec.network.n_neurons
-        added = probed.reshape(steps, self._probes() * n).sum(axis=1)
+        steps, added = len(begins), probed
         added[begins] += unperturbed.reshape(int(begins.sum()), n).sum(axis=1)
         found = np.minimum(self._learned["saturated_activation"] + np.cumsum(added), 2**32 - 1)
         if steps:
@@ -231,14 +249,17 @@ class NodeEventDecoder:
                 "a pass is missing, or one too many"
             )
 
-    def _sums(self, steps: int) -> dict[str, np.ndarray]:
+    def _sums(self, begins: np.ndarray) -> dict[str, np.ndarray]:
         """Observables of the steps and of the sums of errors."""
-        n = self.spec.network.n_neurons
-        rows = self._rows["correlation"].take(steps * n)
+        steps = len(begins)
+        rows = self._rows["correlation"].take(steps * self._correlations)
         self._step = self._rows["step"].take(steps)
-        sums = {"sign": "sign", "error_sum": "error_sum"}
-        found = {name: self._values("correlation", rows, field).reshape(steps, n) for name, field in sums.items()}
-        return {**found, "cost_change": self._values("step", self._step, "cost_change")}
+        shown = {name: self._values("correlation", rows, name).reshape(steps, -1) for name in ("sign", "error_sum")}
+        return {**self._correlated(begins, **shown), "cost_change": self._values("step", self._step, "cost_change")}
+
+    def _correlated(self, begins: np.ndarray, sign: np.ndarray, error_sum: np.ndarray) -> dict[str, np.ndarray]:
+        """Signs and error sums of all neurons in each step, from those that the core shows."""
+        return {"sign": sign, "error_sum": error_sum}
 
     def _applied(self, ends: np.ndarray) -> dict[str, np.ndarray]:
         """Observables that change where a presentation ends, and the counters and signatures."""
@@ -296,3 +317,57 @@ class NodeEventDecoder:
         if self.spec.hardware.signature:
             result["signature"] = np.stack([self._values("step", self._step, "signature")[:, 0], since("signature")], axis=1)
         return result
+
+
+class IncrementalEventDecoder(NodeEventDecoder):
+    """Collects the events of a core whose probes are incremental: each shows its one perturbed neuron and the outputs."""
+
+    _OUTPUT, _HIDDEN = 0, 1
+
+    def __init__(self, spec: DesignSpec, ports: Ports, parameters: np.ndarray) -> None:
+        super().__init__(spec, ports, parameters)
+        self._error_sum = np.zeros(spec.network.n_neurons, dtype=np.int64)
+
+    def _perturbed(self, steps: int) -> np.ndarray:
+        """Number of the neuron that each of the next steps perturbs (int64)."""
+        p = np.arange(self.steps, self.steps + steps) // self.spec.schedule.perturbation_period
+        return self.spec.code.phase(p, self.spec.network.n_neurons)
+
+    @property
+    def _correlations(self) -> int:
+        """Number of events ``correlation`` of a step."""
+        return 1
+
+    def _complete_probes(self, bound: int) -> np.ndarray:
+        """Whether the neurons of each of the next steps are all there (bool)."""
+        network, probes = self.spec.network, self._probes()
+        hidden = np.cumsum(self._perturbed(bound) < network.n_hidden) * probes
+        outputs = np.arange(1, bound + 1) * network.n_out * probes
+        return (hidden <= self._banks[self._HIDDEN].count) & (outputs <= self._banks[self._OUTPUT].count)
+
+    def _probe_rows(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Take the neurons of the next steps' probes (uint32), and the place of each among steps × probes × neurons (int64)."""
+        network, probes = self.spec.network, self._probes()
+        perturbed, first = np.repeat(self._perturbed(steps), probes), np.arange(steps * probes) * network.n_neurons
+        is_hidden = perturbed < network.n_hidden
+        outputs = first[:, None] + np.arange(network.n_hidden, network.n_neurons)
+        rows = [self._banks[self._HIDDEN].take(int(is_hidden.sum())), self._banks[self._OUTPUT].take(outputs.size)]
+        return np.concatenate(rows)[:, :-2], np.concatenate([(first + perturbed)[is_hidden], outputs.reshape(-1)])
+
+    def _correlated(self, begins: np.ndarray, sign: np.ndarray, error_sum: np.ndarray) -> dict[str, np.ndarray]:
+        """Signs and error sums of all neurons in each step, from those of the perturbed one."""
+        steps, n = len(begins), self.spec.network.n_neurons
+        perturbed = self._perturbed(steps)
+        signs, sums = np.zeros((steps, n), dtype=np.int64), np.zeros((steps, n), dtype=np.int64)
+        signs[np.arange(steps), perturbed] = sign[:, 0]
+        for step in range(steps):
+            if begins[step]:
+                self._error_sum[:] = 0
+            self._error_sum[perturbed[step]] = error_sum[step, 0]
+            sums[step] = self._error_sum
+        return {"sign": signs, "error_sum": sums}
+
+
+def node_decoder(spec: DesignSpec, ports: Ports, parameters: np.ndarray) -> NodeEventDecoder:
+    """Return the decoder of the events of a core of node perturbation."""
+    return (IncrementalEventDecoder if spec.incremental else NodeEventDecoder)(spec, ports, parameters)

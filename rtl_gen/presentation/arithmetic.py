@@ -46,8 +46,10 @@ def adds_in_multiplier(spec: DesignSpec) -> bool:
 
 
 def operand_shape(spec: DesignSpec):
-    """Shape that holds the inputs of every layer and the 1 of its biases, and what becomes of them in an applying pass."""
-    low, high = 0, 0
+    """Shape that holds the inputs of every layer and the 1 of its biases, what becomes of them in an applying pass, and in incremental
+    probes the change of an activation."""
+    reach = spec.formats.activation.max - spec.formats.activation.min if spec.incremental else 0
+    low, high = -reach, reach
     for layer, places in enumerate(alignment(spec)):
         form = spec.operand_format(layer)
         ends = (form.min, max(form.max, 1 << form.fraction_bits))

@@ -13,7 +13,7 @@ from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
 from rtl_gen.presentation.lane import NodeLane
-from rtl_gen.presentation.layouts import slot_layout
+from rtl_gen.presentation.layouts import UNPERTURBED, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
 from rtl_gen.slot import active_lanes, delayed, ends_pass, pipeline
@@ -32,6 +32,8 @@ class NodeArray(wiring.Component):
         A slot, and the slot that comes a cycle later.
     applying, update : In(1)
         An applying pass is in progress, and an update is due in it.
+    column : In(unsigned)
+        In incremental probes, the hidden neuron that the pass perturbs, or 0; valid when its first slot comes ahead.
     x : In(operand_shape(spec))
         Raw operand, ``Operands.latency`` cycles after ``slot``.
     error, error_en : In
@@ -82,6 +84,8 @@ class NodeArray(wiring.Component):
             "host_write": In(1),
             "host_read_data": Out(32),
         }
+        if spec.incremental:
+            ports["column"] = In(range(max(2, spec.network.n_hidden)))
         if spec.stochastic_bits:
             ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
         super().__init__(ports)
@@ -131,15 +135,21 @@ class NodeArray(wiring.Component):
         self._show(m, slots)
         return m
 
-    def _address(self, m, slot, ahead, name):
-        """Address of a slot's word: it advances with the slots, and begins at the layer of the pass that comes."""
+    def _address(self, m, slot, ahead, name, *, probes=False):
+        """Address of a slot's word: it advances with the slots, and begins at the layer of the pass that comes.
+
+        In incremental probes, it is that of the perturbed neuron's synapses, in one group after the other.
+        """
         placed = self.spec.layout.layers
         address = Signal(range(max(2, self.spec.layout.words)), name=name)
-        second = placed[1].first_word if len(placed) > 1 else 0
+        second, step = placed[1].first_word if len(placed) > 1 else 0, 1
+        if probes and self.spec.incremental:
+            second = second + 1 + self.column
+            step = Mux(slot.bank == UNPERTURBED, 1, placed[1].layer.n_in + 1)
         with m.If(ahead.begin):
             m.d.sync += address.eq(Mux(ahead.layer == 0, 0, second))
         with m.Elif(slot.real):
-            m.d.sync += address.eq(address + 1)
+            m.d.sync += address.eq(address + step)
         return address
 
     def _memories(self, m, slots, before):
@@ -164,7 +174,7 @@ class NodeArray(wiring.Component):
                 m.d.comb += [now.eq(Mux(self.applying, slots[read], forward)), coming.eq(Mux(self.applying, before[read], forward_ahead))]
                 stages["read"] = (now, coming)
             for way, (slot, ahead) in stages.items():
-                address = self._address(m, slot, ahead, f"{name}_{way}")
+                address = self._address(m, slot, ahead, f"{name}_{way}", probes=(name, way) == ("parameter", "read"))
                 shared[f"{name}_{way}"] = Mux(self.host_mode, self.host_address, address)
             enable = slots[write - 1].real & slots[write - 1].apply & when
             chosen = self.host_memory == memory

@@ -113,9 +113,10 @@ class PresentationContract:
         return self._visits(steps) / (self.spec.hardware.lanes * self.presentation_cycles(steps))
 
     def _visits(self, steps: int) -> int:
-        """Number of visits of synapses and biases in a presentation: two of each, and one per probe of those behind the first layer."""
+        """Number of visits of synapses and biases in a presentation: two of each, and one per probe of those behind the first layer, or of
+        one per output in incremental probes."""
         network = self.spec.network
-        behind = network.n_parameters - network.layers[0].n_parameters
+        behind = network.layers[1].n_out if self.spec.incremental else network.n_parameters - network.layers[0].n_parameters
         return 2 * network.n_parameters + steps * (self.spec.passes - 1) * behind
 
     def presentation_cycles(self, steps: int) -> int:
@@ -196,13 +197,13 @@ class _Walk:
         """Note in which cycles the neurons of a pass leave the lanes; return those of the first layer's last one, and of the last one."""
         sequencer, lat = self.contract.sequencer, self.contract.latencies
         slot = start + 1 + PassSequencer.latency
-        first_layer = 0
+        first_layer, probing = 0, layer > 0 and self.spec.incremental
         for number, placed in enumerate(self.spec.layout.layers):
             if number < layer:
                 continue
-            inner, tail = sequencer._forward(number)
+            inner, tail = sequencer._probe(number) if probing else sequencer._forward(number)
             for group in range(placed.groups):
-                seen = slot + placed.group_words - 1 + lat.accumulator + 2
+                seen = slot + (0 if probing else placed.group_words - 1) + lat.accumulator + 2
                 self.leaving.update(range(seen, seen + placed.lanes_of(group)))
                 last = seen + placed.lanes_of(group) - 1
                 slot += tail if group == placed.groups - 1 else inner
@@ -215,8 +216,10 @@ class _Walk:
         spec, contract = self.spec, self.contract
         lat, sequencer = contract.latencies, contract.sequencer
         deep = len(spec.network.layers) > 1
-        count = spec.network.layers[0].n_out
+        count = 1 if spec.incremental else spec.network.layers[0].n_out
         kept, last = self._leaves(0, 0)
+        if spec.incremental:
+            kept = last
         settling = NeuronStream.latency - 2 + ActivationUnit.latency + lat.change
         ready = kept + 3  # found, kept, and the state in which the first probe is prepared
         free, prepared_before = sequencer.unperturbed_cycles, None

@@ -73,6 +73,8 @@ class PresentationController(wiring.Component):
         Errors are being summed; those of the first group are in the lanes; the last word of an applying pass has been written and counted.
     first, final : Out(1)
         The step whose cost change is next is the first, or the last, of its presentation.
+    clear : Out(1)
+        Strobe: a presentation begins, so that all errors are 0.
     applying, update : Out(1)
         An applying pass is in progress, and an update is due in it.
     check_answer, training, shown : Out(1)
@@ -90,7 +92,7 @@ class PresentationController(wiring.Component):
         commands = ("train", "infer", "stop", "restart", "count_en", "loaded")
         answers = ("available", "started", "kept", "replay_done", "signs_ready", "cost_stb", "settled_stb", "change_stb")
         errors = ("errors_busy", "errors_ready", "learned_stb")
-        orders = ("take", "request", "probe", "apply", "minus", "replay", "advance", "fresh", "first", "final", "applying", "update")
+        orders = ("take", "request", "probe", "apply", "minus", "replay", "advance", "fresh", "first", "final", "applying", "update", "clear")
         flags = ("check_answer", "training", "shown", "open", "busy", "starved")
         super().__init__(
             {
@@ -155,6 +157,7 @@ class PresentationController(wiring.Component):
             self.apply.eq(run.apply),
             self.applying.eq(run.apply | run.applied),
             self.final.eq(ending & (in_flight == 1)),
+            self.clear.eq(taking & begins_one),
         ]
 
         # What is due, and events that can occur at any time.

@@ -20,7 +20,7 @@ from rtl_gen.presentation.contract import Latencies, PresentationContract
 from rtl_gen.presentation.controller import PresentationController
 from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
-from rtl_gen.presentation.neurons import NeuronStream
+from rtl_gen.presentation.neurons import NeuronStream, neuron_stream
 from rtl_gen.presentation.noise import InputNoise
 from rtl_gen.presentation.operands import Operands
 from rtl_gen.presentation.sequencer import PassSequencer
@@ -68,6 +68,8 @@ class NodeCore(wiring.Component):
     @property
     def _replay_wait(self) -> int:
         """Cycles by which a probe's pass of the lanes waits after the replay, so that its operands are written before they are read."""
+        if self.spec.incremental:  # the change of the activation is there when the operand of the first slot is prepared
+            return max(0, ActivationUnit.latency - Operands.latency(self.spec))
         written = NeuronStream.replay_latency + ActivationUnit.latency + 1
         return max(0, written - self.spec.network.layers[0].n_out)
 
@@ -82,7 +84,7 @@ class NodeCore(wiring.Component):
             "signs": sign_source(spec),
             "array": self.array,
             "operands": Operands(spec),
-            "neurons": NeuronStream(spec),
+            "neurons": neuron_stream(spec),
             "activation": ActivationUnit(spec, neuron_layout(spec)),
             "cost": CostUnit(spec),
             "multiplier": Multiplier.of(spec),
@@ -134,6 +136,18 @@ class NodeCore(wiring.Component):
             signs.bank.eq(neurons.sign_bank),
             neurons.sign.eq(signs.sign),
         ]
+        if self.spec.incremental:
+            hidden = Mux(signs.column < self.spec.network.n_hidden, signs.column, 0)
+            replayed = Signal.like(array.column, name="replayed_column")
+            with m.If(controller.replay):
+                m.d.sync += replayed.eq(hidden)
+            m.d.comb += [
+                neurons.column.eq(signs.column),
+                operands.replay.eq(controller.replay),
+                operands.column.eq(hidden),
+                operands.unchanged.eq(delayed(m, neurons.replay_output, 2 + ActivationUnit.latency, "unchanged", reset_less=False)),
+                array.column.eq(replayed),
+            ]
 
     def _connect_neurons(self, m, *, controller, neurons, activation, operands, cost, multiplier, answer_check, **_):
         """Connect pre-activations to activations, and activations to the operands, the cost and the answer check."""
@@ -188,6 +202,7 @@ class NodeCore(wiring.Component):
             signs.sweep_begin.eq(self._change_stb),
             signs.sweep_bank.eq(delayed(m, self._cost_bank[0], to_change, "change_bank")),
             errors.sign.eq(signs.sweep_sign),
+            *((errors.clear.eq(controller.clear), errors.column.eq(signs.sweep_column)) if self.spec.incremental else ()),
             array.error.eq(errors.error),
             array.error_en.eq(errors.error_en),
         ]
@@ -269,7 +284,7 @@ class NodeCore(wiring.Component):
             self.probe_neuron["pass"].eq(Mux(neuron.minus, 2, neuron.bank != UNPERTURBED)),
             self.probe_neuron.preactivation.eq(activation.z_o),
             self.probe_neuron.activation.eq(activation.y),
-            self.probe_neuron.bank.eq(neuron.bank),
+            self.probe_neuron.bank.eq(Mux(neuron.bank == UNPERTURBED, UNPERTURBED, neuron.layer == 0) if spec.incremental else neuron.bank),
             self.probe_neuron.outside.eq(activation.outside),
             self.probe_cost["pass"].eq(number),
             self.probe_cost.cost.eq(cost.total),
@@ -279,7 +294,7 @@ class NodeCore(wiring.Component):
             self.probe_error.error.eq(errors.scaler.o),
             self.probe_word.eq(array.word_event),
         ]
-        forward, learned = self._signatures(m, neuron_shown, cost_shown, array, cost, errors, host, registers)
+        forward, learned = self._signatures(m, neuron_shown, cost_shown, array, activation, cost, errors, host, registers)
         # The events "step" and "learned" come when the counts and the signatures include them.
         strobes = {
             "neuron": neuron_shown,
@@ -297,7 +312,7 @@ class NodeCore(wiring.Component):
                 if name in built:
                     m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
 
-    def _signatures(self, m, neuron_shown, cost_shown, array, cost, errors, host, registers) -> tuple[int, int]:
+    def _signatures(self, m, neuron_shown, cost_shown, array, activation, cost, errors, host, registers) -> tuple[int, int]:
         """Connect the signatures; return the cycles from a step's change and from the end of an applying pass to their events."""
         in_parts = fanout_latency(self.spec.hardware.lanes) > 0
         spec = self.spec
@@ -310,7 +325,7 @@ class NodeCore(wiring.Component):
         m.submodules.learned_signature = learned
         m.d.comb += [
             forward.neuron_stb.eq(neuron_shown),
-            forward.neuron_bank.eq(self.probe_neuron.bank),
+            forward.neuron_bank.eq(activation.neuron_o.bank),
             forward.neuron.eq(neuron),
             forward.cost_stb.eq(cost_shown),
             forward.cost_bank.eq(self._cost_bank),

@@ -29,7 +29,10 @@ class ErrorUnit(wiring.Component):
     change_stb, cost_change : In
         Strobe of a step's cost change, and raw C̃, which must be stable during the sweep that the strobe begins.
     fresh, final : In(1)
-        The step is the first, or the last, of its presentation; valid with ``change_stb``.
+        The step is the first, or the last, of its presentation; valid with ``change_stb``. Incremental probes do not need the former.
+    clear, column : In(1), In(unsigned)
+        In incremental probes, a strobe that sets all E to 0 at the start of a presentation, while no other sweep is in progress; and the
+        perturbed neuron, valid with ``change_stb``, which has the only E that a step changes.
     next_group : In(1)
         Strobe: an applying pass has begun a group, so that the errors of the next group may come.
     exponent : In(signed(8))
@@ -65,8 +68,10 @@ class ErrorUnit(wiring.Component):
             target=spec.error_format,
             cast=spec.formats.error_cast,
         )
+        column = {"clear": In(1), "column": In(neuron_layout(spec)["index"].shape)}
         super().__init__(
             {
+                **(column if spec.incremental else {}),
                 **{name: In(1) for name in ("change_stb", "fresh", "final", "next_group")},
                 "cost_change": In(shape_of(spec.cost_change_format)),
                 "exponent": In(signed(8)),
@@ -116,14 +121,15 @@ class ErrorUnit(wiring.Component):
         ]
         summed = delayed(m, self.busy, 2, "summed", reset_less=False)
         old = Mux(self._fresh, 0, read.data)
-        m.d.sync += total.eq(plus_or_minus(old, self.cost_change, self.sign.negative, self.sign.active))
+        active = self.sign.active & ~self._fresh if spec.incremental else self.sign.active
+        m.d.sync += total.eq(plus_or_minus(old, self.cost_change, self.sign.negative, active))
         m.d.comb += [
             read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),
             self.sign_index.eq(index),
             write.addr.eq(delayed(m, index, 2, "index")),
             write.data.eq(total),
             write.en.eq(summed),
-            self.correlation_stb.eq(summed),
+            self.correlation_stb.eq(summed & delayed(m, active, 1, "active") if spec.incremental else summed),
             self.error_sum.eq(total),
             scaler.i.eq(total),
         ]
@@ -161,13 +167,21 @@ class ErrorUnit(wiring.Component):
                 m.d.sync += [lane.eq(0), sweeping.eq(0), first_group.eq(0)]
             with m.If(index == spec.network.n_neurons - 1):
                 m.d.sync += [sweeping.eq(0), all_done.eq(1)]
+            if spec.incremental:
+                with m.If(~self._final & ~self._fresh):
+                    m.d.sync += sweeping.eq(0)
         with m.If(self.next_group & ~all_done):
             m.d.sync += sweeping.eq(1)
         with m.If(self.change_stb):
             m.d.sync += [
                 *(each.eq(0) for each in (index, lane, layer, all_done)),
                 *(each.eq(1) for each in (sweeping, first_group)),
-                self._fresh.eq(self.fresh),
+                self._fresh.eq(0 if spec.incremental else self.fresh),
                 self._final.eq(self.final),
             ]
+            if spec.incremental:
+                m.d.sync += index.eq(Mux(self.final, 0, self.column))
+        if spec.incremental:
+            with m.If(self.clear):
+                m.d.sync += [*(each.eq(0) for each in (index, lane, layer, all_done, self._final)), sweeping.eq(1), self._fresh.eq(1)]
         return index, total, boundary, first_group

@@ -13,7 +13,7 @@ from rtl_gen.fixed import plus_or_minus
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, sign_layout, slot_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, delayed, in_last_layer
 
-__all__ = ["NeuronStream"]
+__all__ = ["IncrementalStream", "NeuronStream", "neuron_stream"]
 
 
 class NeuronStream(wiring.Component):
@@ -50,23 +50,25 @@ class NeuronStream(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        neuron = neuron_layout(spec)
-        super().__init__(
-            {
-                "slot": In(slot_layout(spec)),
-                "accumulators": In(unsigned(spec.hardware.lanes * spec.accumulator_width)),
-                "replay": In(1),
-                "replay_bank": In(1),
-                "replay_minus": In(1),
-                "replay_done": Out(1),
-                "kept": Out(1),
-                "sign_index": Out(neuron["index"].shape),
-                "sign_bank": Out(1),
-                "sign": In(sign_layout()),
-                "neuron": Out(neuron),
-                "z": Out(signed(spec.accumulator_width)),
-            }
-        )
+        super().__init__(self._ports)
+
+    @property
+    def _ports(self):
+        spec, neuron = self.spec, neuron_layout(self.spec)
+        return {
+            "slot": In(slot_layout(spec)),
+            "accumulators": In(unsigned(spec.hardware.lanes * spec.accumulator_width)),
+            "replay": In(1),
+            "replay_bank": In(1),
+            "replay_minus": In(1),
+            "replay_done": Out(1),
+            "kept": Out(1),
+            "sign_index": Out(neuron["index"].shape),
+            "sign_bank": Out(1),
+            "sign": In(sign_layout()),
+            "neuron": Out(neuron),
+            "z": Out(signed(spec.accumulator_width)),
+        }
 
     @property
     def _first_neurons(self) -> int:
@@ -76,20 +78,33 @@ class NeuronStream(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         leaving, z_leaving, follows = self._leave(m)
-        replayed, z_replayed, kept = self._replay(m, follows)
         chosen = Signal(neuron_layout(self.spec))
+        m.submodules.kept = store = memory.Memory(
+            shape=self.z.shape(), depth=max(2, self._kept_neurons), init=[], attrs=NO_READ_WRITE_CHECK
+        )
+        kept = store.write_port()
+        replayed, z_replayed = self._replay(m, follows, store.read_port(), chosen)
         m.d.comb += chosen.eq(Mux(leaving.valid, leaving, replayed))
         found, z = Signal.like(chosen), Signal(self.z.shape(), reset_less=True)
         m.d.comb += [self.sign_index.eq(chosen.index), self.sign_bank.eq(chosen.bank[0])]
         m.d.sync += [found.eq(chosen), z.eq(Mux(leaving.valid, z_leaving, z_replayed))]
-        keeps = found.valid & (found.bank == UNPERTURBED) & (found.layer == 0)
+        keeps = found.valid & (found.bank == UNPERTURBED) & self._is_kept(found)
         m.d.comb += [kept.en.eq(keeps), kept.addr.eq(found.index), kept.data.eq(z)]
         m.d.sync += [
-            self.kept.eq(keeps & (found.index == self._first_neurons - 1)),
+            self.kept.eq(keeps & (found.index == self._kept_neurons - 1)),
             self.neuron.eq(found),
             self.z.eq(self._perturbed(z, found)),
         ]
         return m
+
+    @property
+    def _kept_neurons(self) -> int:
+        """Number of neurons whose pre-activations are kept: those of the first layer."""
+        return self._first_neurons
+
+    def _is_kept(self, neuron):
+        """Whether the pre-activation of a neuron of the unperturbed pass is kept."""
+        return neuron.layer == 0
 
     def _leave(self, m):
         """The neuron that leaves the lanes, its pre-activation, and whether another one leaves in the next cycle."""
@@ -119,11 +134,9 @@ class NeuronStream(wiring.Component):
         m.d.comb += [neuron.eq(held), neuron.valid.eq(occupied[0]), neuron.last.eq(~others & pass_ends)]
         return neuron, waiting[0], take | others
 
-    def _replay(self, m, follows):
-        """The replayed neuron, its kept pre-activation, and the port that keeps one."""
+    def _replay(self, m, follows, read, chosen):
+        """The replayed neuron, and its pre-activation, which the port of the kept ones reads."""
         spec, count = self.spec, self._first_neurons
-        m.submodules.kept = store = memory.Memory(shape=self.z.shape(), depth=max(2, count), init=[], attrs=NO_READ_WRITE_CHECK)
-        write, read = store.write_port(), store.read_port()
         neuron, going = Signal(neuron_layout(spec), name="replayed"), Signal()
         replaying, index = Signal(), Signal(range(max(2, count)))
         bank, minus = Signal(), Signal()
@@ -137,13 +150,79 @@ class NeuronStream(wiring.Component):
                 m.d.sync += replaying.eq(0)
         with m.If(self.replay):
             m.d.sync += [replaying.eq(1), index.eq(0), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
-        return neuron, read.data, write
+        return neuron, read.data
+
+    @property
+    def _places(self) -> tuple[int, list[int]]:
+        """Lowest bit of Δ in any layer, and its bit in the first layer and in the last."""
+        spec, layers = self.spec, (0, len(self.spec.network.layers) - 1)
+        places = [spec.preactivation_format(n).fraction_bits + spec.perturbation.amplitude_log2 for n in layers]
+        return min(places), places
 
     def _perturbed(self, z, neuron):
         """z + sΔ, or z − sΔ, or z itself in the unperturbed pass."""
-        spec = self.spec
-        places = [spec.preactivation_format(n).fraction_bits + spec.perturbation.amplitude_log2 for n in (0, len(spec.network.layers) - 1)]
-        low = min(places)
+        low, places = self._places
         first, others = (Const(1 << place - low, signed(2 + max(places) - low)) for place in places)
         negative, active = self.sign.negative ^ neuron.minus, self.sign.active & (neuron.bank != UNPERTURBED)
         return Cat(z[:low], plus_or_minus(z.shift_right(low), Mux(neuron.layer == 0, first, others), negative, active))
+
+
+class IncrementalStream(NeuronStream):
+    """The stream of neurons of incremental probes, which keeps the pre-activations of all neurons.
+
+    A probe replays its one perturbed neuron, unless that is an output. The lanes then give what each output's pre-activation changes by,
+    to which the stream adds the kept pre-activation.
+
+    Members
+    -------
+    column : In(unsigned)
+        Number of the perturbed neuron, valid with ``replay``.
+    replay_output : Out(1)
+        Strobe, with ``replay_done``: the perturbed neuron is an output.
+    """
+
+    @property
+    def _ports(self):
+        return {**super()._ports, "column": In(neuron_layout(self.spec)["index"].shape), "replay_output": Out(1)}
+
+    @property
+    def _kept_neurons(self) -> int:
+        """Number of neurons whose pre-activations are kept: all of them."""
+        return self.spec.network.n_neurons
+
+    def _is_kept(self, neuron):
+        return Const(1, 1)
+
+    def _replay(self, m, follows, read, chosen):
+        """The replayed neuron, whose pre-activation is 0 here; the kept ones of all neurons of a probe are read and added later."""
+        neuron, going = Signal(neuron_layout(self.spec), name="replayed"), Signal()
+        replaying, column, bank, minus = Signal(), Signal.like(self.column, name="replayed_column"), Signal(), Signal()
+        self._kept_value = read.data
+        is_output = column >= self._first_neurons
+        m.d.comb += [going.eq(replaying & ~follows), read.addr.eq(chosen.index)]
+        m.d.sync += [
+            *(neuron.valid.eq(going & ~is_output), neuron.index.eq(column), neuron.bank.eq(bank), neuron.minus.eq(minus)),
+            *(self.replay_done.eq(going), self.replay_output.eq(going & is_output)),
+            replaying.eq(self.replay | (replaying & ~going)),
+        ]
+        with m.If(self.replay):
+            m.d.sync += [column.eq(self.column), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
+        return neuron, Const(0, 1)
+
+    def _perturbed(self, z, neuron):
+        """Kept z + W_j·(y_j± − y_j), or kept z ± Δ for the perturbed neuron, or z itself in the unperturbed pass.
+
+        One adder computes them, since the lanes give 0 where the perturbed neuron is an output.
+        """
+        low, places = self._places
+        width = 2 + max(places)
+        first, others = (Mux(self.sign.negative ^ neuron.minus, Const(-1 << place, width), Const(1 << place, width)) for place in places)
+        delta = Mux(neuron.layer == 0, first, others).as_signed()
+        probing = neuron.bank != UNPERTURBED
+        addend = Mux(self.sign.active & probing, delta, z)
+        return (self._kept_value & probing.replicate(len(z)).as_signed()) + addend
+
+
+def neuron_stream(spec: DesignSpec) -> NeuronStream:
+    """Return the stream of neurons of a design."""
+    return IncrementalStream(spec) if spec.incremental else NeuronStream(spec)

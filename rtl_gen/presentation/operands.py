@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,14 +10,17 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
 from rtl_gen.operands import SampleLoader
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, alignment, operand_shape
-from rtl_gen.presentation.layouts import neuron_layout, slot_layout
+from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, slot_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
-__all__ = ["BANKS", "Operands"]
+__all__ = ["Operands", "activation_banks"]
 
-BANKS = 3
-"""Number of banks of activations: two for probes in turn, and one for the unperturbed pass."""
+
+def activation_banks(spec: DesignSpec) -> int:
+    """Return the number of banks of hidden activations: two for probes in turn, unless they are incremental, and one for the unperturbed
+    pass."""
+    return 1 if spec.incremental else 3
 
 
 class Operands(wiring.Component):
@@ -45,6 +48,10 @@ class Operands(wiring.Component):
         A neuron, and its raw activation to be written.
     target_neuron, target : In, Out
         A neuron, and its raw target one cycle later.
+    replay, column : In(1), In(unsigned)
+        In incremental probes, a strobe when the replay of a probe begins, with the hidden neuron that it perturbs.
+    unchanged : In(1)
+        In incremental probes, a strobe in place of the perturbed neuron's activation: no hidden activation changes.
     """
 
     @staticmethod
@@ -55,8 +62,10 @@ class Operands(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         slot, neuron = slot_layout(spec), neuron_layout(spec)
+        column = {"replay": In(1), "unchanged": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
         super().__init__(
             {
+                **(column if spec.incremental else {}),
                 "sample": In(stream.Signature(spec.sample_width)),
                 "take": In(1),
                 "discard": In(1),
@@ -102,13 +111,14 @@ class Operands(wiring.Component):
         if not hidden:
             return None
         m.submodules.activations = store = memory.Memory(
-            shape=shape_of(spec.formats.activation), depth=BANKS * hidden, init=[], attrs=NO_READ_WRITE_CHECK
+            shape=shape_of(spec.formats.activation), depth=max(2, activation_banks(spec) * hidden), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = store.write_port()
+        stored = (self.neuron.bank == UNPERTURBED) if spec.incremental else Const(1, 1)
         m.d.comb += [
-            write.addr.eq(self.neuron.index + _multiple(hidden, self.neuron.bank, BANKS)),
+            write.addr.eq(self.neuron.index + _multiple(hidden, self.neuron.bank, activation_banks(spec))),
             write.data.eq(self.y),
-            write.en.eq(self.neuron.valid & ~in_last_layer(spec, self.neuron)),
+            write.en.eq(self.neuron.valid & ~in_last_layer(spec, self.neuron) & stored),
         ]
         return store.read_port()
 
@@ -117,13 +127,18 @@ class Operands(wiring.Component):
         spec, slot = self.spec, self.slot
         behind = read_latency(spec.hardware.lanes) - 1
         n_in, hidden, layers = spec.network.n_in, spec.network.n_hidden, range(len(spec.network.layers))
-        address = Signal(range(max(2, spec.sample_buffers * n_in, BANKS * hidden)))
+        banks = activation_banks(spec)
+        address = Signal(range(max(2, spec.sample_buffers * n_in, banks * hidden)))
         base = Signal.like(address)
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in layers[1:])]
-        of_inputs, of_hidden = _multiple(n_in, buffer, spec.sample_buffers), _multiple(hidden, self.ahead.bank, BANKS)
+        of_inputs, of_hidden = _multiple(n_in, buffer, spec.sample_buffers), _multiple(hidden, self.ahead.bank, banks)
         m.d.sync += base.eq(Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer)))
-        with m.If(slot.real):
+        probing = slot.bank != UNPERTURBED if spec.incremental else Const(0, 1)
+        with m.If(slot.real & ~probing):
             m.d.sync += address.eq(Mux(slot.first, base, address + 1))
+        if spec.incremental:
+            with m.If(self.replay):
+                m.d.sync += address.eq(self.column)
         m.d.comb += inputs.addr.eq(address)
 
         first, apply, real, layer = (delayed(m, slot[name], 1 + behind, f"x_{name}") for name in ("first", "apply", "real", "layer"))
@@ -139,7 +154,26 @@ class Operands(wiring.Component):
         aligned = Signal.like(x)
         m.d.comb += aligned.eq(Mux(apply, Mux(layer == 0, x << places[0], x << places[-1]), x))
         negative = apply if adds_in_multiplier(spec) else Const(0, 1)
-        m.d.sync += self.x.eq(((aligned ^ negative.replicate(len(x))) + negative) & real.replicate(len(x)))
+        value = (aligned ^ negative.replicate(len(x))) + negative
+        if spec.incremental:
+            value = Mux(delayed(m, probing, 1 + behind, "x_probing"), self._change(m, activations, delayed(m, slot.begin, 1 + behind, "x_begin")), value)
+        m.d.sync += self.x.eq(value & real.replicate(len(x)))
+
+    def _change(self, m, activations, begins):
+        """Change y_j± − y_j of the perturbed neuron's activation, which all groups of the probe multiply.
+
+        The next probe's change may come before the last group of the current one, which holds its own.
+        """
+        neuron = self.neuron
+        change = Signal(signed(len(activations.data) + 1), name="change", reset_less=True)
+        held, now = Signal.like(change, name="change_held"), Signal.like(change, name="change_now")
+        with m.If(neuron.valid & (neuron.bank != UNPERTURBED) & (neuron.layer == 0)):
+            m.d.sync += change.eq(self.y - activations.data)
+        with m.If(self.unchanged):
+            m.d.sync += change.eq(0)
+        m.d.comb += now.eq(Mux(begins, change, held))
+        m.d.sync += held.eq(now)
+        return now
 
     def _target(self, m, targets, buffer):
         """Read the target of an output, one cycle before the output is valid."""
@@ -154,6 +188,8 @@ class Operands(wiring.Component):
 def _multiple(size: int, number, count: int):
     """``size`` times a ``number`` below ``count``, chosen from constants."""
     values = [size * each for each in range(count)]
+    if count == 1:
+        return Const(0, 1)
     width = max(1, max(values).bit_length())
     if count == 2:
         return Mux(number[0], Const(values[1], width), Const(0, width))

@@ -76,10 +76,10 @@ class PassSequencer(wiring.Component):
         """Cycles without slots at the end of a forward pass, so that no probe is faster than its neurons.
 
         The neurons of the last group leave more than a cycle before those of the next pass's first group come, so that the sums of their
-        costs are apart, and E of every neuron is updated before the next cost change.
+        costs are apart, and E of every neuron is updated before the next cost change. Incremental probes have passes of their own.
         """
         placed = self._placed
-        if len(placed) == 1:
+        if len(placed) == 1 or self.spec.incremental:
             return 0
         slots = sum(p.groups * p.group_slots for p in placed[1:]) + sum(self.bubble(n) for n in range(1, len(placed) - 1))
         return max(0, self.spec.network.n_neurons + 2 - slots, placed[-1].last_lanes + 1 - placed[1].group_words)
@@ -96,6 +96,11 @@ class PassSequencer(wiring.Component):
         inner = max(placed.group_words, self.spec.hardware.lanes + self.error_cycles)
         return inner, max(placed.group_words, after[0].lanes_of(0) + self.error_cycles) if after else placed.group_words
 
+    def _probe(self, layer: int) -> tuple[int, int]:
+        """Cycles of a group of a layer in an incremental probe, and of its last group: its neurons leave before those of the next one."""
+        placed = self._placed[layer]
+        return max(2, self.spec.hardware.lanes), max(2, placed.last_lanes + 1)
+
     def _cycles(self, groups, first: int) -> int:
         return sum((p.groups - 1) * groups(n)[0] + groups(n)[1] for n, p in enumerate(self._placed) if n >= first)
 
@@ -107,7 +112,7 @@ class PassSequencer(wiring.Component):
     @property
     def probe_cycles(self) -> int:
         """Cycles of a probe's pass; 0 in a network of one layer, whose probes need no lanes."""
-        return self._cycles(self._forward, 1)
+        return self._cycles(self._probe if self.spec.incremental else self._forward, 1)
 
     @property
     def apply_cycles(self) -> int:
@@ -118,7 +123,7 @@ class PassSequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        placed, final = self._placed, len(self._placed) - 1
+        spec, placed, final = self.spec, self._placed, len(self._placed) - 1
         layers = range(final + 1)
         rows = {name: ([row(n)[0] for n in layers], [row(n)[1] for n in layers]) for name, row in self._rows().items()}
         running, done, begins = Signal(), Signal(), Signal()
@@ -140,8 +145,11 @@ class PassSequencer(wiring.Component):
             begins.eq(self.request & (~running | done)),
             self.started.eq(begins),
         ]
+        forward = before_last("forward")
+        if spec.incremental:
+            forward = Mux(probe, before_last("probe"), forward)
         m.d.sync += [
-            last_cycle.eq(running & (k == Mux(apply, before_last("apply"), before_last("forward"))) & ~last_cycle),
+            last_cycle.eq(running & (k == Mux(apply, before_last("apply"), forward)) & ~last_cycle),
             closes.eq(tail & (layer == final)),
             running.eq(begins | (running & ~done)),
         ]
@@ -155,6 +163,8 @@ class PassSequencer(wiring.Component):
             m.d.sync += [apply.eq(self.apply), probe.eq(self.probe), minus.eq(self.minus), bank.eq(self.bank), layer.eq(self.probe)]
 
         fan_in = by_layer([p.layer.n_in for p in placed], layer)
+        if spec.incremental:
+            fan_in = Mux(probe, 0, fan_in)  # the one synapse of each neuron whose input changes
         counted, within = Signal.like(self.slot), Signal()
         m.d.sync += [
             within.eq(running),
@@ -175,4 +185,5 @@ class PassSequencer(wiring.Component):
         return m
 
     def _rows(self):
-        return {"forward": self._forward, "apply": self._apply}
+        probe = {"probe": self._probe} if self.spec.incremental else {}
+        return {"forward": self._forward, "apply": self._apply, **probe}

@@ -38,6 +38,9 @@ class NeuronSigns(wiring.Component):
         Strobe: the errors of a pass are going to be summed, so that its bank may serve another one; and its bank.
     sweep_index, sweep_sign : In, Out
         A neuron whose error is summed, and its sign one cycle later.
+    column, sweep_column : Out(unsigned)
+        In incremental probes, the perturbed neuron of the current sign vector, valid with ``begin``, and of the pass whose errors are going
+        to be summed, valid with ``sweep_begin``.
     load_en, load : In(1), In(load_width)
         Strobe and data that set p and shift bits into the top of the generator's state, as in :mod:`rtl_gen.perturbation`.
     restart : In(1)
@@ -56,6 +59,7 @@ class NeuronSigns(wiring.Component):
         index = neuron_layout(spec)["index"].shape
         super().__init__(
             {
+                **({"column": Out(index), "sweep_column": Out(index)} if spec.incremental else {}),
                 **{name: In(1) for name in ("begin", "begin_bank", "advance", "fresh", "restart", "load_en", "bank")},
                 **{name: In(1) for name in ("sweep_begin", "sweep_bank")},
                 "ready": Out(1),
@@ -74,8 +78,11 @@ class NeuronSigns(wiring.Component):
             with m.If(self.begin & (self.begin_bank == bank)):
                 m.d.sync += value.eq(current)
         swept = Signal.like(current, name=f"{current.name}_swept", reset_less=True)
+        sweeping = Mux(self.sweep_bank, kept[1], kept[0])
         with m.If(self.sweep_begin):
-            m.d.sync += swept.eq(Mux(self.sweep_bank, kept[1], kept[0]))
+            m.d.sync += swept.eq(sweeping)
+        if self.spec.incremental:
+            m.d.comb += [self.column.eq(current), self.sweep_column.eq(sweeping)]
         return Mux(self.bank, kept[1], kept[0]), swept
 
 

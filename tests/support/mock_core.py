@@ -23,7 +23,7 @@ from python_ref.spec.registers import Memory as Place
 from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.probe import event_layouts
 from sim.events import EventDecoder, baseline_due
-from sim.node_events import NodeEventDecoder
+from sim.node_events import NodeEventDecoder, node_decoder
 from sim.ports import Ports
 from sim.program import read_results
 from tests.support.lockstep import neurons_in_order
@@ -106,7 +106,7 @@ def _hold(spec: DesignSpec, found: dict[str, np.ndarray]) -> None:
 
 def decoder_of(spec: DesignSpec, found: dict[str, np.ndarray]) -> EventDecoder | NodeEventDecoder:
     """The decoder of the events of a design, for a run that shows these observables."""
-    return NodeEventDecoder(spec, Ports.of(spec), found["parameter"][0]) if spec.node else EventDecoder(spec, Ports.of(spec))
+    return node_decoder(spec, Ports.of(spec), found["parameter"][0]) if spec.node else EventDecoder(spec, Ports.of(spec))
 
 
 class _Shower:

@@ -11,7 +11,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import probes
 from rtl_gen.core import core_of
 from sim.engines.amaranth_sim import run_amaranth
-from sim.node_events import NodeEventDecoder
+from sim.node_events import node_decoder
 from sim.ports import Ports
 from sim.program import training_program
 from tests.support.designs import random_samples
@@ -36,7 +36,7 @@ def shown_by_the_core(spec: DesignSpec, seed: int, steps: int) -> dict[str, np.n
     parameters, inputs, targets = start_of(spec, seed)
     ports = Ports.of(spec)
     program = training_program(spec, parameters, inputs, targets, np.arange(steps) % SAMPLES, steps, read_back=False)
-    decoder = NodeEventDecoder(spec, ports, parameters)
+    decoder = node_decoder(spec, ports, parameters)
     run_amaranth(core_of(spec), ports, program, decoder.feed, patience=3_000)
     return decoder.take()
 
