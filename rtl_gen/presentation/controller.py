@@ -92,7 +92,21 @@ class PresentationController(wiring.Component):
         commands = ("train", "infer", "stop", "restart", "count_en", "loaded")
         answers = ("available", "started", "kept", "replay_done", "signs_ready", "cost_stb", "settled_stb", "change_stb")
         errors = ("errors_busy", "errors_ready", "learned_stb")
-        orders = ("take", "request", "probe", "apply", "minus", "replay", "advance", "fresh", "first", "final", "applying", "update", "clear")
+        orders = (
+            "take",
+            "request",
+            "probe",
+            "apply",
+            "minus",
+            "replay",
+            "advance",
+            "fresh",
+            "first",
+            "final",
+            "applying",
+            "update",
+            "clear",
+        )
         flags = ("check_answer", "training", "shown", "open", "busy", "starved")
         super().__init__(
             {

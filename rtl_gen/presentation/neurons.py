@@ -214,7 +214,7 @@ class IncrementalStream(NeuronStream):
 
         One adder computes them, since the lanes give 0 where the perturbed neuron is an output.
         """
-        low, places = self._places
+        _, places = self._places
         width = 2 + max(places)
         first, others = (Mux(self.sign.negative ^ neuron.minus, Const(-1 << place, width), Const(1 << place, width)) for place in places)
         delta = Mux(neuron.layer == 0, first, others).as_signed()

@@ -156,7 +156,11 @@ class Operands(wiring.Component):
         negative = apply if adds_in_multiplier(spec) else Const(0, 1)
         value = (aligned ^ negative.replicate(len(x))) + negative
         if spec.incremental:
-            value = Mux(delayed(m, probing, 1 + behind, "x_probing"), self._change(m, activations, delayed(m, slot.begin, 1 + behind, "x_begin")), value)
+            value = Mux(
+                delayed(m, probing, 1 + behind, "x_probing"),
+                self._change(m, activations, delayed(m, slot.begin, 1 + behind, "x_begin")),
+                value,
+            )
         m.d.sync += self.x.eq(value & real.replicate(len(x)))
 
     def _change(self, m, activations, begins):

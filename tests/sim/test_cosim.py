@@ -35,7 +35,7 @@ def reference(run):
 
 
 def test_equal(tmp_path):
-    for name in ("one-sided", "two-sided", "momentum", "rates", "rates-inside", "two-probes"):
+    for name in ("one-sided", "two-sided", "momentum", "rates", "rates-inside", "two-probes", "one-at-a-time"):
         spec = DESIGNS[name]
         run = a_run(spec)
         found = reference(run)

@@ -265,9 +265,10 @@ def compare_events(spec: DesignSpec, history: list[ShownStep], shown: dict[str, 
             np.testing.assert_array_equal(found, values, err_msg=f"{event}.{name}")
     if outside is None:
         return
-    in_time = np.empty(len(outside) // spec.network.n_neurons, dtype=np.int64)  # by pass
-    in_time[np.argsort(_banks(history), kind="stable")] = outside.reshape(len(in_time), -1).sum(axis=1)
-    firsts = np.cumsum([0, *(len(each.passes) for each in history)])
+    in_time = np.empty(len(outside), dtype=np.int64)
+    in_time[np.argsort(_banks(spec, history), kind="stable")] = outside[:, 0]
+    shown_in_step = [sum(len(shown_neurons(spec, each.observed["sign"], number)) for number in each.passes) for each in history]
+    firsts = np.cumsum([0, *shown_in_step])
     counts = [int(in_time[first:last].sum()) for first, last in pairwise(firsts)]
     assert counts == [each.saturated for each in history], "activations out of range"
 
@@ -298,8 +299,15 @@ def neurons_in_order(spec: DesignSpec, observed: dict[str, np.ndarray], passes: 
     groups = [range(first, min(first + lanes, shared)) for first in range(0, shared, lanes)]
     for group in (*groups, range(shared, n)):
         for number in passes:
-            for neuron in group:
+            for neuron in group if shared or not spec.node else shown_neurons(spec, observed["sign"], number):
                 yield number, observed["preactivation"][number][neuron], observed["activation"][number][neuron]
+
+
+def shown_neurons(spec: DesignSpec, signs: np.ndarray, number: int) -> list[int]:
+    """Neurons that a pass of node perturbation shows: an incremental probe, the one that is perturbed and the outputs; others, all."""
+    outputs = spec.network.sizes[-1]
+    n = len(signs)
+    return [j for j in range(n) if number == 0 or not spec.incremental or signs[j] != 0 or j >= n - outputs]
 
 
 def fields_of(ports: Ports, rows: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
@@ -316,20 +324,31 @@ def _by_bank(neurons: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: values[order] for name, values in neurons.items()}
 
 
-def _banks(history: list[ShownStep]) -> list[int]:
-    """Bank of each pass: 2 for the unperturbed pass; 0 and 1 in turn for the probes, starting with 0."""
+def _banks(spec: DesignSpec, history: list[ShownStep]) -> list[int]:
+    """Bank of each neuron that the passes show.
+
+    It is 2 in the unperturbed pass; for the probes 0 and 1 in turn, starting with 0; or in incremental probes 0 for an output and 1 for a
+    hidden neuron.
+    """
     found, bank = [], 0
     for shown in history:
         bank = 0 if shown.restarts else bank
         for number in shown.passes:
-            found.append(bank if number else 2)
+            for neuron in shown_neurons(spec, shown.observed["sign"], number):
+                of_probe = int(neuron < spec.network.n_hidden) if spec.incremental else bank
+                found.append(of_probe if number else 2)
             bank ^= number > 0
     return found
 
 
+def _correlated(spec: DesignSpec, observed: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """Values of the neurons that a step correlates: of all, or in incremental probes of the perturbed one."""
+    return observed[name][observed["sign"] != 0] if spec.incremental else observed[name]
+
+
 def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dict[str, np.ndarray]]:
     """The events, by event and field, that a core must show for the history of a :class:`Lockstep`, as :func:`fields_of` gives them."""
-    layout, lanes, n = spec.layout, spec.hardware.lanes, spec.network.n_neurons
+    layout, lanes = spec.layout, spec.hardware.lanes
 
     def placed(values: np.ndarray) -> np.ndarray:
         words = np.zeros((layout.words, lanes), dtype=np.int64)
@@ -349,10 +368,10 @@ def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dic
     found["cost"]["cost"] = rows([observed["cost"][number] for observed, number in passes], 1)
     found["step"]["cost_change"] = rows([observed["cost_change"] for observed in every], 1)
     if spec.node:
-        found["neuron"]["bank"] = rows([[bank] * n for bank in _banks(history)], 1)
+        found["neuron"]["bank"] = rows(_banks(spec, history), 1)
         found["neuron"] = _by_bank(found["neuron"])
         for name in ("sign", "error_sum"):
-            found["correlation"][name] = rows([observed[name] for observed in every], 1)
+            found["correlation"][name] = rows([_correlated(spec, observed, name) for observed in every], 1)
         found["error"]["error"] = rows([observed["error"] for observed in ended], 1)
     else:
         found["word"]["broadcast"] = rows([observed["broadcast"] for observed in every], 1)

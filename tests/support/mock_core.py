@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal, Value, unsigned
@@ -26,7 +27,7 @@ from sim.events import EventDecoder, baseline_due
 from sim.node_events import NodeEventDecoder, node_decoder
 from sim.ports import Ports
 from sim.program import read_results
-from tests.support.lockstep import neurons_in_order
+from tests.support.lockstep import neurons_in_order, shown_neurons
 
 
 def design(name: str = "mock", sizes=(3, 5, 2), lanes: int = 2, kind: Kind = Kind.NODE, momentum: bool = False, **periods) -> DesignSpec:
@@ -52,6 +53,10 @@ DESIGNS = {
     "wide": dataclasses.replace(design(lanes=256), formats=Formats(weight=Fixed(True, 10, 17), gradient=Fixed(True, 12, 31))),
     "rates": design(learning_rate=((0, -6), (2, -7), (5, -8))),
     "rates-inside": design(learning_rate=((0, -6), (2, -7), (3, -8)), sample_period=4, update_period=4),
+    "one-at-a-time": dataclasses.replace(
+        design(difference=Difference.TWO_SIDED, sample_period=3),
+        perturbation=Perturbation(Kind.NODE, SequentialCode()),
+    ),
     "two-probes": design(difference=Difference.TWO_SIDED, sample_period=3),
     "weight-momentum": design(momentum=True, sample_period=4, update_period=6, lanes=4, kind=Kind.WEIGHT),
 }
@@ -83,6 +88,8 @@ def observables(spec: DesignSpec, steps: int, seed: int = 1) -> dict[str, np.nda
 
 def _hold(spec: DesignSpec, found: dict[str, np.ndarray]) -> None:
     """Let what only the end of a presentation changes stay in the other steps; before the first end, all of it but θ is 0."""
+    if spec.incremental:
+        _perturb_one(spec, found)
     held = [variable.name for variable in spec.optimizer_state]
     learned = [COUNTERS.index(name) for name in event_layouts(spec)["learned"].members if name in COUNTERS]
     for step in range(len(found["cost"])):
@@ -99,9 +106,23 @@ def _hold(spec: DesignSpec, found: dict[str, np.ndarray]) -> None:
         found["counter"][step, learned] = found["counter"][step - 1, learned] if step else 0
         if spec.hardware.signature:
             found["signature"][step, 1] = found["signature"][step - 1, 1] if step else 0
-    passes = [spec.passes - (not spec.schedule.begins(step)) for step in range(len(found["cost"]))]
-    most = spec.network.n_neurons * np.array(passes)
+    numbers = [range(not spec.schedule.begins(step), spec.passes) for step in range(len(found["cost"]))]
+    most = np.array([sum(len(shown_neurons(spec, found["sign"][step], number)) for number in each) for step, each in enumerate(numbers)])
     found["counter"][:, COUNTERS.index("saturated_activation")] = np.cumsum(np.random.default_rng(2).integers(0, most + 1))
+
+
+def _perturb_one(spec: DesignSpec, found: dict[str, np.ndarray]) -> None:
+    """Let a probe of step n perturb neuron n alone: the other hidden neurons stay, and so does E of all others."""
+    n = spec.network.n_neurons
+    for step in range(len(found["cost"])):
+        perturbed, kept = step // spec.schedule.perturbation_period % n, found["error_sum"][step].copy()
+        found["sign"][step] = np.arange(n) == perturbed
+        for name in ("preactivation", "activation"):
+            for number in range(1, spec.passes):
+                same = [j for j in range(spec.network.n_hidden) if j != perturbed]
+                found[name][step, number, same] = found[name][step, 0, same]
+        found["error_sum"][step] = 0 if spec.schedule.begins(step) else found["error_sum"][step - 1]
+        found["error_sum"][step, perturbed] = kept[perturbed]
 
 
 def decoder_of(spec: DesignSpec, found: dict[str, np.ndarray]) -> EventDecoder | NodeEventDecoder:
@@ -123,18 +144,21 @@ class _Shower:
         self.layouts = event_layouts(spec)
         self.events: list[tuple[str, int]] = []
         self._idle = np.random.default_rng(7)
+        self._outside = [0] * len(found["cost"])  # neurons of each step that may still show an activation out of range
+        if spec.node:
+            column = found["counter"][:, COUNTERS.index("saturated_activation")]
+            self._outside = np.diff(column, prepend=0).tolist()
 
     def show(self, event: str, **values) -> None:
         """Add an event."""
         self.events.append((event, self.layouts[event].const(values).as_value().value))
 
-    def neurons(self, step: int, number: int, neurons: range, **more: int) -> None:
+    def neurons(self, step: int, number: int, neurons: Iterable[int], **more: int) -> None:
         """Add neurons of a pass; in node perturbation, the first ones of a step are those whose activations are out of range."""
-        column = self.found["counter"][:, COUNTERS.index("saturated_activation")]
         for neuron in neurons:
             if self.spec.node:
-                place = (number - (not self.spec.schedule.begins(step))) * self.spec.network.n_neurons + neuron
-                more["outside"] = int(place < column[step] - (column[step - 1] if step else 0))
+                more["outside"] = int(self._outside[step] > 0)
+                self._outside[step] -= more["outside"]
             values = {name: int(self.found[name][step, number, neuron]) for name in ("preactivation", "activation")}
             self.show("neuron", **{"pass": number}, **values, **more)
 
@@ -152,6 +176,16 @@ class _Shower:
     def step(self, step: int) -> None:
         """Add the event of a step."""
         self.counted("step", step, 0, cost_change=int(self.found["cost_change"][step, 0]))
+
+    def end(self, step: int, correlated: Iterable[int]) -> None:
+        """Add the end of a step of node perturbation, which correlates these neurons, and of its presentation."""
+        self.step(step)
+        for neuron in correlated:
+            self.show("correlation", **{name: int(self.found[name][step, neuron]) for name in ("sign", "error_sum")})
+        if self.spec.schedule.begins(step + 1):
+            for neuron in range(self.spec.network.n_neurons):
+                self.show("error", error=int(self.found["error"][step, neuron]))
+            self.words(step)
 
     def words(self, step: int) -> None:
         """Add all words, and what they have changed."""
@@ -199,6 +233,9 @@ def _show_steps(spec: DesignSpec, shower: _Shower, steps: int) -> None:
 
 def _show_presentations(spec: DesignSpec, shower: _Shower, steps: int) -> None:
     """Show a run of node perturbation: the first layer of a probe comes among the later layers of the one before, in another bank."""
+    if spec.incremental:
+        _show_incremental_probes(spec, shower, steps)
+        return
     n, first = spec.network.n_neurons, spec.network.layers[0].n_out
     edges = {start for start, _ in spec.schedule.learning_rate}  # where a run ends and the next one begins
     probes = [(step, number) for step in range(steps) for number in range(1, spec.passes)]
@@ -221,14 +258,29 @@ def _show_presentations(spec: DesignSpec, shower: _Shower, steps: int) -> None:
         bank = 1 - bank
         if number < spec.passes - 1:
             continue
-        shower.step(step)
-        for neuron in range(n):
-            values = {name: int(shower.found[name][step, neuron]) for name in ("sign", "error_sum")}
-            shower.show("correlation", **values)
-        if spec.schedule.begins(step + 1):
-            for neuron in range(n):
-                shower.show("error", error=int(shower.found["error"][step, neuron]))
-            shower.words(step)
+        shower.end(step, range(n))
+
+
+def _show_incremental_probes(spec: DesignSpec, shower: _Shower, steps: int) -> None:
+    """Show a run whose probes are incremental: the perturbed neuron of a probe comes among the outputs of the one before."""
+    n, hidden = spec.network.n_neurons, spec.network.n_hidden
+    perturbed = [int(np.flatnonzero(signs)[0]) for signs in shower.found["sign"]]
+    probes = [(step, number) for step in range(steps) for number in range(1, spec.passes)]
+    shown_early = False
+    for (step, number), after in zip(probes, [*probes[1:], None], strict=True):
+        if number == 1 and spec.schedule.begins(step):
+            shower.neurons(step, 0, range(n), bank=2)
+            shower.cost(step, 0)
+        if not shown_early and perturbed[step] < hidden:
+            shower.neurons(step, number, [perturbed[step]], bank=1)
+        shower.neurons(step, number, range(hidden, n - 1), bank=0)
+        shown_early = after is not None and (after[0] == step or not spec.schedule.begins(after[0]))
+        if shown_early and perturbed[after[0]] < hidden:
+            shower.neurons(*after, [perturbed[after[0]]], bank=1)
+        shower.neurons(step, number, [n - 1], bank=0)
+        shower.cost(step, number)
+        if number == spec.passes - 1:
+            shower.end(step, [perturbed[step]])
 
 
 def _closings(spec: DesignSpec, played: list[tuple[str, int]]) -> list[int]:
@@ -236,7 +288,7 @@ def _closings(spec: DesignSpec, played: list[tuple[str, int]]) -> list[int]:
     found, correlated = [], 0
     for event, _ in played:
         correlated += event == "correlation"
-        step, more = divmod(correlated, spec.network.n_neurons)
+        step, more = divmod(correlated, 1 if spec.incremental else spec.network.n_neurons)
         open_one = event == "correlation" and more == 0 and not spec.schedule.begins(step)
         found.append(int(event == "learned" or open_one))
     return found

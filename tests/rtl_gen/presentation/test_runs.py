@@ -4,13 +4,14 @@ The events of the whole run must be those of the model, which knows nothing of c
 """
 
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.optimizer import Momentum
+from python_ref.spec.perturbation import SequentialCode
 from python_ref.spec.registers import Command
 from rtl_gen.core import contract
 from sim.program import ReplayLink, sample_table
@@ -19,7 +20,7 @@ from tests.support.designs import random_samples
 from tests.support.faults import Fault, planted
 from tests.support.lockstep import Lockstep, compare_events
 from tests.support.marks import slow_unless
-from tests.support.node_designs import SHAPES, node_design
+from tests.support.node_designs import node_design
 
 SAMPLES, ENDLESS = 5, 1_000_000
 DESIGNS = {
@@ -28,7 +29,8 @@ DESIGNS = {
     "one-layer": node_design(sizes=(2, 3), periods=(1, 8, 8), lanes=4),
     "memory": node_design(sizes=(2, 2, 1), periods=(1, 6, 12), lanes=1),
     "many-lanes": node_design(sizes=(2, 9, 2), periods=(1, 6, 6), lanes=9),
-    "sequential": replace(SHAPES["momentum"], perturbation=SHAPES["sequential"].perturbation),
+    "sequential": node_design(code=SequentialCode(), periods=(1, 12, 12), optimizer=Momentum(2), hidden=Activation.SIGMOID),
+    "sequential-twice": node_design(code=SequentialCode(), periods=(2, 9, 9), two_sided=True, lanes=1, hidden=Activation.SIGMOID),
 }
 
 
@@ -121,7 +123,7 @@ def test_what_a_host_does_in_the_middle_of_a_presentation(name, action):
     scene, opened = Scene(name), []
 
     async def scenario(bench):
-        for delay in range(30, presentation_cycles(name), 31):
+        for delay in range(30, presentation_cycles(name), max(7, min(31, presentation_cycles(name) // 9))):
             await scene.stop(bench, delay)
             opened.append(np.any(scene.model.state.error_sum))
             await bench.act(scene.model, ACTIONS[action](scene))
