@@ -328,29 +328,27 @@ def _cost(work: _Work, spec: DesignSpec, n_out: int, times: int) -> None:
 def _presentations(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps: int) -> int:
     """Count the operations of the presentations of node perturbation in ``steps`` steps, without their updates.
 
-    A presentation has one unperturbed pass, which stores the pre-activations of the first layer. A probe starts from these, adds sΔ to
-    each pre-activation, and multiplies in the layers behind the first; each neuron adds s·C̃ to its E. At the end every synapse multiplies
-    the error of its neuron by its input, and adds the product to G if there is a gradient memory.
+    A presentation has one unperturbed pass, which stores pre-activations, and probes that start from these. Each perturbed neuron adds
+    s·C̃ to its E. At the end every synapse multiplies the error of its neuron by its input, and adds the product to G if there is a gradient
+    memory.
 
     Returns
     -------
     int
         Number of multiplications at synapses.
     """
-    first, behind, schedule = layers[0], layers[1:], spec.schedule
+    schedule = spec.schedule
     unperturbed, ended, probes = schedule.presentations(steps), schedule.presentations_ended(steps), steps * (spec.passes - 1)
     kept, total = spec.preactivation_format(0).width, spec.error_sum_format.width
     neurons = sum(layer.neurons for layer in layers)
     _forward(work, spec, layers, unperturbed)
-    work.do("memory", unperturbed * first.neurons, kept)
-    work.do("memory", probes * first.neurons, kept)
-    work.do("memory", probes * first.neurons * (1 + first.tabulated), spec.formats.activation.width)
-    _forward(work, spec, behind, probes)
-    _perturb(work, spec, layers, probes)
+    work.do("memory", unperturbed * (neurons if spec.incremental else layers[0].neurons), kept)
+    products = (_incremental_probes if spec.incremental else _full_probes)(work, spec, layers, steps)
+    perturbed = 1 if spec.incremental else neurons
     _cost(work, spec, layers[-1].n_out, unperturbed + probes)
     work.do("add", steps, spec.cost_change_format.width)
-    work.do("add", steps * neurons, total)
-    work.do("memory", 2 * steps * neurons, total)
+    work.do("add", steps * perturbed, total)
+    work.do("memory", 2 * steps * perturbed, total)
     for layer in layers:
         work.do("memory", ended * layer.broadcasts, layer.operand)
         work.do("multiply", ended * layer.synapses, spec.error_format.width, layer.operand)
@@ -359,7 +357,37 @@ def _presentations(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], step
             work.do("memory", 2 * ended * layer.parameters, spec.gradient_format.width)
     updates = steps // schedule.update_period
     work.do("memory", updates * sum(layer.parameters for layer in layers), spec.formats.weight.width)  # θ, read in a pass of its own
-    return (unperturbed + ended) * sum(layer.synapses for layer in layers) + probes * sum(layer.synapses for layer in behind)
+    return (unperturbed + ended) * sum(layer.synapses for layer in layers) + products
+
+
+def _full_probes(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps: int) -> int:
+    """Count the operations of the probes of ``steps`` steps; return the number of multiplications.
+
+    A probe adds sΔ to each kept pre-activation of the first layer, and computes the layers behind it.
+    """
+    (first, *behind), probes = layers, steps * (spec.passes - 1)
+    work.do("memory", probes * first.neurons, spec.preactivation_format(0).width)
+    work.do("memory", probes * first.neurons * (1 + first.tabulated), spec.formats.activation.width)
+    _forward(work, spec, behind, probes)
+    _perturb(work, spec, layers, probes)
+    return probes * sum(layer.synapses for layer in behind)
+
+
+def _incremental_probes(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps: int) -> int:
+    """Count the operations of the incremental probes of ``steps`` steps; return the number of multiplications.
+
+    A probe adds ±Δ to the kept pre-activation of its neuron, subtracts the neuron's activation in the unperturbed pass from the new one, and
+    multiplies each output's weight by the difference, which is 0 where the perturbed neuron is an output itself.
+    """
+    (hidden, last), probes, activation = layers, steps * (spec.passes - 1), spec.formats.activation.width
+    outputs = probes * last.neurons
+    work.do("memory", probes + outputs, spec.accumulator_width)
+    work.do("memory", probes * (1 + hidden.tabulated) + outputs * (1 + last.tabulated), activation)
+    work.do("memory", outputs, spec.formats.weight.width)
+    work.do("multiply", outputs, spec.formats.weight.width, activation + 1)
+    work.do("add", probes + outputs, spec.accumulator_width)
+    work.do("add", probes, activation)
+    return outputs
 
 
 def _steps(work: _Work, design: Design, layers: Sequence[_Layer], steps: int, runs: int) -> int:

@@ -227,6 +227,10 @@ def test_multiplications_at_synapses_are_the_visits_of_the_contract() -> None:
     assert contract.first_visits(design.spec, steps) == found.multiply_accumulates + 2 * presentations * biases + steps * 4
     with_open = costs_of_mgd(design, steps + 1, fixed=True).multiply_accumulates
     assert with_open == found.multiply_accumulates + synapses + behind  # measured, and not applied yet
+    one_at_a_time = parse(design.text.replace('code = "walsh"', 'code = "sequential"'), "x.toml")
+    assert one_at_a_time.spec.incremental
+    assert costs_of_mgd(one_at_a_time, steps, fixed=True).multiply_accumulates == 2 * presentations * synapses + steps * 4
+    assert step_contract(one_at_a_time.spec).first_visits(one_at_a_time.spec, steps) == 2 * presentations * (synapses + biases) + steps * 4
     two_sided = parse(design.text + 'schedule.difference = "two-sided"\n', "x.toml")
     twice = costs_of_mgd(two_sided, steps, fixed=True).multiply_accumulates
     contract = step_contract(two_sided.spec)
