@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TypeGuard
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,8 +17,6 @@ from python_ref.spec.error import unknown
 from python_ref.spec.number import Overflow
 from python_ref.spec.tables import activation_table
 from rtl_gen.cast import cast_in_two, jam
-from rtl_gen.fixed import plus_or_minus
-from rtl_gen.perturbation import sign_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import active_lanes, by_layer, delayed, in_last_layer, serves_both, slot_layout
 
@@ -55,15 +53,16 @@ class NeuronSerializer(wiring.Component):
         The slot whose product the accumulators include one cycle later.
     accumulators : In(unsigned)
         Accumulators of all lanes, lane 0's in the lowest bits.
-    live : In(sign_layout(spec))
-        Signs of the lanes, valid with the accumulators (only in node perturbation).
     sign_sums : In(unsigned)
         Σs·x of all lanes, lane 0's in the lowest bits, valid with the accumulators (only where ``spec.one_visit``).
     neuron : Out(neuron_layout(spec))
-        Fields of the neuron that is output, the first one ``latency(spec)`` cycles after ``slot``.
+        Fields of the neuron that is output, the first one ``latency`` cycles after ``slot``.
     z : Out(signed)
-        Pre-activation of that neuron, in node perturbation with its perturbation added.
+        Pre-activation of that neuron.
     """
+
+    latency = 2
+    """Cycles from ``slot`` to the first neuron: one to qualify the slot, one to capture the accumulators."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -73,17 +72,9 @@ class NeuronSerializer(wiring.Component):
             "neuron": Out(neuron_layout(spec)),
             "z": Out(signed(spec.accumulator_width)),
         }
-        if spec.node:
-            ports["live"] = In(sign_layout(spec))
         if spec.one_visit:
             ports["sign_sums"] = In(unsigned(spec.hardware.lanes * spec.sign_sum_format.width))
         super().__init__(ports)
-
-    @staticmethod
-    def latency(spec: DesignSpec) -> int:
-        """Cycles from ``slot`` to the first neuron: one to qualify the slot, one to capture the accumulators, and in node perturbation
-        one to add the perturbation."""
-        return 2 + spec.node
 
     def elaborate(self, platform):
         m = Module()
@@ -107,10 +98,8 @@ class NeuronSerializer(wiring.Component):
                 neuron.layer.eq(slot.layer),
                 pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
             ]
-        z = waiting[0].as_signed()
         m.d.comb += [neuron.valid.eq(occupied[0]), neuron.last.eq(ends & pass_ends)]
-        domain = m.d.sync if spec.node else m.d.comb
-        domain += [self.z.eq(self._perturbed(m, z) if spec.node else z), self.neuron.eq(neuron)]
+        m.d.comb += [self.z.eq(waiting[0].as_signed()), self.neuron.eq(neuron)]
         return m
 
     def _return(self, m, waiting, occupied, take, slot):
@@ -144,36 +133,6 @@ class NeuronSerializer(wiring.Component):
             ]
         turns = (seconds[1:2] & ~seconds[0]).any()
         return seconds[0], occupied[0] & (~occupied[1:2].any() | turns)
-
-    def _perturbed(self, m, z):
-        """z + sΔ of the neuron that is output, by one adder for all lanes. The signs are shifted out with the accumulators."""
-        spec, slot = self.spec, self.slot
-        second = slot.second & spec.two_sided
-        # Lanes differ in the sign of their perturbation, in whether they are perturbed at all, or in both.
-        some_negative, some_zero = -1 in spec.code.values, 0 in spec.code.values
-        marks, present = (Signal(spec.hardware.lanes, name=name, reset_less=True) for name in ("marks", "present"))
-        perturb, minus, hidden = (Signal(name=name, reset_less=True) for name in ("perturb", "minus", "hidden"))
-        m.d.sync += marks.eq(marks[1:])
-        with m.If(slot.last):
-            m.d.sync += [
-                marks.eq(self.live.negative ^ second.replicate(len(marks)) if some_negative else self.live.active),
-                perturb.eq(slot.perturb),
-                minus.eq(second),
-                hidden.eq(slot.layer.any()),
-            ]
-        if some_negative and some_zero:
-            m.d.sync += present.eq(present[1:])
-            with m.If(slot.last):
-                m.d.sync += present.eq(self.live.active)
-            chosen = (perturb & present[0], marks[0])
-        else:
-            chosen = (perturb, marks[0]) if some_negative else (perturb & marks[0], minus)
-        active, negative = (delayed(m, each, 1, name) for each, name in zip(chosen, ("active", "negative"), strict=True))
-        hidden = delayed(m, hidden, 1, "hidden")
-        places = [spec.preactivation_format(n).fraction_bits + spec.perturbation.amplitude_log2 for n in (0, len(spec.network.layers) - 1)]
-        low = min(places)
-        steps = [Const(1 << place - low, signed(2 + max(places) - low)) for place in places]
-        return Cat(z[:low], plus_or_minus(z.shift_right(low), Mux(hidden, steps[1], steps[0]), negative, active))
 
 
 class ActivationUnit(wiring.Component):

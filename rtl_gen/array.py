@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import Memory
+from python_ref.spec.registers import Memory, memory_number_bits
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.lane import Lane
@@ -47,8 +47,7 @@ class LaneArray(wiring.Component):
     live_slot : Out(slot_layout(spec))
         The slot, two cycles before the signs of the current step are used.
     live : In(sign_layout(spec))
-        Signs of the current step, two cycles after ``live_slot`` (weight perturbation only; in node perturbation the neuron serializer
-        uses them).
+        Signs of the current step, two cycles after ``live_slot``.
     noise_slot, noise : Out(slot_layout(spec)), In
         The slot, and its rounding noise two cycles later (for all updates but direct ones, if a cast is stochastic).
     update : In(1)
@@ -62,7 +61,7 @@ class LaneArray(wiring.Component):
     accumulators : Out(unsigned)
         Accumulators of all lanes, lane 0's in the lowest bits.
     sign_sums : Out(unsigned)
-        Σs·x of all lanes' groups so far, lane 0's in the lowest bits, valid with the accumulators (weight perturbation only).
+        Σs·x of all lanes' groups so far, lane 0's in the lowest bits, valid with the accumulators.
     word_stb, word_event : Out
         Strobe and payload of the event that a word was correlated, see :func:`rtl_gen.probe.event_layouts`.
     learned_stb : Out(1)
@@ -102,15 +101,15 @@ class LaneArray(wiring.Component):
             "learned_stb": Out(1),
             **{name: Out(range(count + 1)) for name in self.counts},
             "host_lane": In(range(max(2, count))),
-            "host_memory": In(2),
+            "host_memory": In(memory_number_bits(spec)),
             "host_address": In(range(max(2, spec.layout.words))),
             "host_mode": In(1),
             "host_data": In(32),
             "host_write": In(1),
             "host_read_data": Out(32),
+            "live": In(sign_layout(spec)),
+            "sign_sums": Out(unsigned(count * spec.sign_sum_format.width)),
         }
-        if not spec.node:
-            ports |= {"live": In(sign_layout(spec)), "sign_sums": Out(unsigned(count * spec.sign_sum_format.width))}
         if spec.direct_update:
             ports |= {"update_outside": In(1)}
         elif spec.stochastic_bits:
@@ -150,7 +149,7 @@ class LaneArray(wiring.Component):
         slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
         ahead = [self.slot_ahead, *slots]
         m.d.comb += [
-            self.live_slot.eq(slots[(self.latency + 1 if self.spec.node else timing.parameter - timing.fanout) - DRAW_LATENCY]),
+            self.live_slot.eq(slots[timing.parameter - timing.fanout - DRAW_LATENCY]),
             self.operand_slot.eq(slots[self.operand_latency]),
             *(self.operand_ahead[name].eq(ahead[self.operand_latency][name]) for name in self.operand_ahead.shape().members),
             self.accumulator_slot.eq(slots[self.latency]),
@@ -158,8 +157,7 @@ class LaneArray(wiring.Component):
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
         m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
-        if not self.spec.node:
-            m.d.comb += self.sign_sums.eq(Cat(lane.sign_sum for lane in self.lanes))
+        m.d.comb += self.sign_sums.eq(Cat(lane.sign_sum for lane in self.lanes))
         # Slots are indexed by the cycle in which shared signals arrive at the lanes.
         arriving = ahead if timing.fanout else slots
         (shared, per_lane), (more_shared, more_per_lane) = self._memories(m, arriving), self._data(m, arriving)
@@ -171,7 +169,7 @@ class LaneArray(wiring.Component):
     def _address(self, m, slot, name):
         """Address of a slot's word, from a counter that advances with the slots."""
         address, first, layers = Signal(range(max(2, self.spec.layout.words)), name=name), 0, self.spec.layout.layers
-        if self.spec.one_visit and len(layers) > 1:
+        if len(layers) > 1:
             first = Mux(slot.both, layers[1].first_word, 0)  # pass 1 of the step begins with the second layer
         with m.If(slot.real):
             m.d.sync += address.eq(Mux(ends_pass(self.spec, slot), first, address + 1))
@@ -218,20 +216,22 @@ class LaneArray(wiring.Component):
         minus_pass = perturbed.second & spec.two_sided
         slot = slots[timing.update - 1]
         counted = self._existing(m, slot, slot.real & slot.correlate & self.update)
-        per_lane = {"negative": self.replay.negative, "active": self.replay.active, "counted": counted}
-        if not spec.node:
-            per_lane["live_negative"] = self.live.negative ^ minus_pass.replicate(len(self.lanes))
-            per_lane["live_active"] = self.live.active & perturbed.perturb.replicate(len(self.lanes))
-            # The signs of the current step, whether or not the pass is perturbed, come to the sum with the operand that they belong to.
-            late = timing.addend - timing.parameter
-            for name in ("negative", "active"):
-                per_lane[f"sum_{name}"] = delayed(m, getattr(self.live, name), late, f"sum_{name}")
+        per_lane = {
+            "negative": self.replay.negative,
+            "active": self.replay.active,
+            "counted": counted,
+            "live_negative": self.live.negative ^ minus_pass.replicate(len(self.lanes)),
+            "live_active": self.live.active & perturbed.perturb.replicate(len(self.lanes)),
+        }
+        # The signs of the current step, whether or not the pass is perturbed, come to the sum with the operand that they belong to.
+        late = timing.addend - timing.parameter
+        for name in ("negative", "active"):
+            per_lane[f"sum_{name}"] = delayed(m, getattr(self.live, name), late, f"sum_{name}")
         weighed = slots[timing.weight]
         shared = {"load": delayed(m, weighed.first, 1, "load"), "hidden": weighed.layer.any(), "x": self.x}
-        if not spec.node:
-            form = spec.formats.input
-            x = delayed(m, self.x, timing.addend - timing.weight, "sum_x")[: form.width]
-            shared |= {"sum_x": x.as_signed() if form.signed else x, "sum_load": slots[timing.addend + 1].first}
+        form = spec.formats.input
+        x = delayed(m, self.x, timing.addend - timing.weight, "sum_x")[: form.width]
+        shared |= {"sum_x": x.as_signed() if form.signed else x, "sum_load": slots[timing.addend + 1].first}
         if spec.direct_update:
             return shared | {"u": self.broadcast}, per_lane
         entry = slots[timing.update - 1]

@@ -1,28 +1,24 @@
 # amaranth: UnusedElaboratable=no
-"""The broadcast: a number that all synapses receive, scaled and cast once outside the lanes.
-
-In weight perturbation it is C̃, in node perturbation C̃·xⱼ. The product is formed by the core's auxiliary multiplier, which squares the
-output errors while no pass correlates.
-"""
+"""The broadcast of weight perturbation, C̃ scaled and cast once for all synapses; and the scaler and the multiplier of every core."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from itertools import product as product_of
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed, Rounding
 from rtl_gen.cast import cast_in_two
-from rtl_gen.fanout import fanout_latency, read_latency
+from rtl_gen.fanout import fanout_latency
 from rtl_gen.fixed import limit, shift
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
-from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer, pipeline, slot_layout
+from rtl_gen.slot import delayed, pipeline, slot_layout
 
 __all__ = ["Broadcast", "Multiplier", "Scaler", "factors", "operand_shape"]
 
@@ -191,7 +187,7 @@ class Scaler(wiring.Component):
 
 
 class Broadcast(wiring.Component):
-    """Computes g = cast_gradient(2^e·C̃·xⱼ) and, for direct updates, u = cast_weight(g). In weight perturbation xⱼ is left out.
+    """Computes g = cast_gradient(2^e·C̃) and, for direct updates, u = cast_weight(g); its multiplier squares the errors of the outputs.
 
     Parameters
     ----------
@@ -201,9 +197,7 @@ class Broadcast(wiring.Component):
     Members
     -------
     slot : In(slot_layout(spec))
-        The slot; in node perturbation it is given in the cycle in which the old operand's address is valid.
-    old_x : In(operand_shape(spec))
-        Input xⱼ of the pass being correlated, one cycle after ``slot``; the broadcast replaces it by 1 for a bias.
+        The slot.
     cost_change : In
         Raw C̃, which must be stable from the cycle after the first slot of a correlating pass.
     exponent : In(signed(8))
@@ -215,7 +209,7 @@ class Broadcast(wiring.Component):
     noise_slot : Out(slot_layout(spec))
         The slot, two cycles before its rounding noise is used.
     error, error_stb : In
-        Raw error of an output and its strobe, never given while products are formed.
+        Raw error of an output and its strobe.
     square : Out
         Square of ``error``, after the latency of the multiplier.
     slot_o : Out(slot_layout(spec))
@@ -231,24 +225,15 @@ class Broadcast(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.multiplier = Multiplier.of(spec)
-        self._read_latency = read_latency(spec.hardware.lanes)
-        layers = range(len(spec.network.layers))
-        products = [spec.product_format(spec.operand_format(layer) if spec.node else None) for layer in layers]
         low, high = spec.exponents
-        fractions = [product.fraction_bits for product in products]
-        self.offsets = [fraction - min(fractions) for fraction in fractions]
-        operand = operand_shape(spec)
         change = shape_of(spec.cost_change_format)
-        width = change.width + operand.width if spec.node else change.width
         self.scaler = Scaler(
-            signed(width),
-            dropped=min(fractions) - high - spec.gradient_format.fraction_bits,
-            amounts=high - low + 1 + max(self.offsets),
+            change,
+            dropped=spec.cost_change_format.fraction_bits - high - spec.gradient_format.fraction_bits,
+            amounts=high - low + 1,
             target=spec.gradient_format,
             cast=spec.formats.gradient_cast,
         )
-        placed = spec.layout.layers[-1]
-        self.reuses = spec.node and placed.groups > 1
         error = shape_of(spec.residual_format)
         ports = {
             "slot": In(slot_layout(spec)),
@@ -263,8 +248,6 @@ class Broadcast(wiring.Component):
             "outside": Out(1),
             "o": Out(shape_of(spec.broadcast_format)),
         }
-        if spec.node:
-            ports["old_x"] = In(operand)
         if spec.direct_update:
             ports |= {"update_outside": Out(1)}
             if spec.stochastic_bits:
@@ -272,88 +255,34 @@ class Broadcast(wiring.Component):
         super().__init__(ports)
 
     @property
-    def _product_latency(self) -> int:
-        return self._read_latency + self.multiplier.latency if self.spec.node else 0
-
-    @property
     def latency(self) -> int:
-        """Cycles from ``slot`` to ``slot_o``: the product, the scaler, and cast_weight for direct updates; less one."""
-        return self._product_latency + self.scaler.latency + self.reuses + 2 * self.spec.direct_update - 1
+        """Cycles from ``slot`` to ``slot_o``: the scaler, and cast_weight for direct updates; less one."""
+        return self.scaler.latency + 2 * self.spec.direct_update - 1
 
     def elaborate(self, platform):
         m = Module()
-        spec = self.spec
         m.submodules.scaler = scaler = self.scaler
         slots = pipeline(m, self.slot, self.latency)
         m.d.comb += [self.slot_o.eq(slots[-1]), self.slot_ahead.eq(slots[-2])]
 
-        product = self._multiply(m, slots)
-        # The amount is computed for the slot whose product enters the scaler.
-        before = slots[max(0, self._product_latency - 1)]
+        m.submodules.multiplier = multiplier = self.multiplier
+        m.d.comb += [self.square.eq(multiplier.o), multiplier.a.eq(self.error), multiplier.b.eq(self.error)]
         amount = Signal(range(max(2, scaler.amounts)))
-        m.d.sync += amount.eq(spec.exponents[1] - self.exponent + by_layer(self.offsets, before.layer))
+        m.d.sync += amount.eq(self.spec.exponents[1] - self.exponent + Const(0, 1))
         m.d.comb += [
-            scaler.i.eq(product),
+            scaler.i.eq(self.cost_change),
             scaler.amount.eq(amount),
         ]
 
-        stage = self._product_latency + scaler.latency
-        g, outside = scaler.o, scaler.outside
-        if self.reuses:
-            g, outside = self._reuse(m, g, outside, slots[stage - 1], slots[stage])
-            stage += 1
-        if spec.direct_update:
-            self._cast_weight(m, g, outside, slots, stage)
+        if self.spec.direct_update:
+            self._cast_weight(m, slots)
         else:
-            m.d.comb += [self.o.eq(g), self.outside.eq(outside)]
+            m.d.comb += [self.o.eq(scaler.o), self.outside.eq(scaler.outside)]
         return m
 
-    def _multiply(self, m, slots):
-        """C̃·x of the slot that enters the scaler, or C̃ itself in weight perturbation; also connects the square of an error."""
-        spec = self.spec
-        error = self.error
-        m.submodules.multiplier = multiplier = self.multiplier
-        m.d.comb += self.square.eq(multiplier.o)
-        if not spec.node:
-            m.d.comb += [multiplier.a.eq(error), multiplier.b.eq(error)]
-            return self.cost_change
-        operand = operand_shape(spec)
-        x, slot = Signal(operand), slots[self._read_latency]
-        ones = by_layer([1 << spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers))], slot.layer)
-        m.d.comb += x.eq(Mux(slot.first, ones, self.old_x))
-        m.d.comb += [
-            multiplier.a.eq(Mux(self.error_stb, error, self.cost_change)),
-            multiplier.b.eq(Mux(self.error_stb, error, x)),
-        ]
-        return multiplier.o
-
-    def _reuse(self, m, g, outside, before, slot):
-        """Store g of the last layer's first group and reuse it for the other groups, so that the multiplier is free for the cost."""
-        spec = self.spec
-        m.submodules.reuse = store = memory.Memory(
-            shape=unsigned(len(g) + 1), depth=spec.layout.layers[-1].group_words, init=[], attrs=NO_READ_WRITE_CHECK
-        )
-        write, read = store.write_port(), store.read_port()
-        word = Signal(range(spec.layout.layers[-1].group_words))
-        fresh, remembered = Signal(len(g) + 1, reset_less=True), Signal(len(g) + 1, reset_less=True)
-        repeat = Signal()
-        with m.If(before.real):
-            m.d.sync += word.eq(Mux(before.last, 0, word + 1))
-        # A word is read one cycle early, so that no logic follows the memory; it was written one group earlier.
-        m.d.comb += [
-            write.addr.eq(delayed(m, word, 1, "word")),
-            write.data.eq(Cat(g, outside)),
-            write.en.eq(slot.real & slot.correlate & in_last_layer(spec, slot) & ~slot.repeat),
-            read.addr.eq(word),
-        ]
-        m.d.sync += [fresh.eq(Cat(g, outside)), remembered.eq(read.data), repeat.eq(slot.repeat)]
-        chosen = Signal(len(g) + 1)
-        m.d.comb += chosen.eq(Mux(repeat, remembered, fresh))
-        return chosen[:-1].as_signed(), chosen[-1]
-
-    def _cast_weight(self, m, g, outside, slots, stage):
+    def _cast_weight(self, m, slots):
         """u = cast_weight(g), two cycles after g; 0 where nothing is updated."""
-        spec = self.spec
+        spec, g, outside, stage = self.spec, self.scaler.o, self.scaler.outside, self.scaler.latency
         source, target, cast = spec.gradient_format, spec.update_format, spec.formats.weight_cast
         if spec.stochastic_bits:
             m.d.comb += self.noise_slot.eq(slots[stage - DRAW_LATENCY])

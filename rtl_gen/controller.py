@@ -141,7 +141,7 @@ class StepController(wiring.Component):
     correlate, perturb, second, forward : Out(1)
         Kind of the next pass, as in :func:`rtl_gen.slot.slot_layout`.
     both : Out(1)
-        The next pass visits the first layer for both passes of its step (only where ``spec.one_visit``).
+        The next pass visits the first layer for both passes of its step.
     done : In(1)
         Last cycle of a pass, from the sequencer.
     complete_stb : In(1)
@@ -173,8 +173,7 @@ class StepController(wiring.Component):
         self.spec = spec
         period, buffers = range(MAX_PERIOD + 1), range(spec.sample_buffers)
         strobes = ("train", "infer", "stop", "restart", "count_en", "loaded", "available", "done", "complete_stb", "learned_stb")
-        to_passes = ["take", "start", "again", "correlate", "perturb", "second", "forward", "update", "advance", "fresh"]
-        to_passes += ["both"] if spec.one_visit else []
+        to_passes = ("take", "start", "again", "correlate", "perturb", "second", "forward", "update", "advance", "fresh", "both")
         flags = (*to_passes, "two_passes", "check_answer", "training", "old_bank", "busy", "starved")
         super().__init__(
             {
@@ -264,7 +263,7 @@ class StepController(wiring.Component):
         first, training = run.decide, ~flags.inferring
         pair = flags.baseline_due & training
         # In a network of one layer, a visit for both passes is all there is.
-        again = pair if not self.spec.one_visit or len(self.spec.network.layers) > 1 else 0
+        again = pair if len(self.spec.network.layers) > 1 else 0
         m.d.sync += [
             self.start.eq(first | (run.flush & flags.pending)),
             self.take.eq(first & flags.sample_due),
@@ -278,9 +277,8 @@ class StepController(wiring.Component):
                 self.perturb.eq(training & (run.start | (first & (~flags.baseline_due | self.spec.two_sided)))),
                 self.second.eq(run.start | (first & ~flags.baseline_due)),
                 self.forward.eq(~run.flush),
+                self.both.eq(first & pair),
             ]
-            if self.spec.one_visit:
-                m.d.sync += self.both.eq(first & pair)
 
     def _count(self, m, run, flags, periods):
         """Count the step that has ended; its measured cost change is pending until it is correlated."""

@@ -10,6 +10,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.events import event_kinds
+from python_ref.spec.number import Fixed
+from python_ref.spec.perturbation import Kind
 from python_ref.spec.registers import stream_widths
 from rtl_gen.activation import ActivationUnit, NeuronSerializer
 from rtl_gen.array import LaneArray
@@ -22,12 +26,12 @@ from rtl_gen.operands import Operands
 from rtl_gen.perturbation import RoundingNoise, StateLoader, sign_source
 from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.core import NodeCore
-from rtl_gen.probe import EVENTS, event_layouts
+from rtl_gen.probe import event_layouts
 from rtl_gen.sequencer import Sequencer
 from rtl_gen.signature import ForwardSignature, Signature
 from rtl_gen.slot import delayed, in_last_layer
 
-__all__ = ["Contract", "Core", "contract", "core_of"]
+__all__ = ["Contract", "Core", "contract", "core_class", "core_of"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Contract:
     pass_cycles : int
         Cycles of a pass, N + Σ max(0, D − (groups − 1)·L) over all layers but the last, whether or not it correlates or updates.
     pair_cycles : int
-        Cycles of the two passes of a step, with the gap between them; in weight perturbation both share one visit of the first layer.
+        Cycles of the two passes of a step, which share one visit of the first layer, with the gap between them.
     gap : int
         Cycles between the two passes of a step; 0 except for very small networks.
     wait : int
@@ -108,18 +112,8 @@ class Contract:
         return f"{self.step_cycles(1):,} with one pass, {self.step_cycles(2):,} with two"
 
 
-def contract(spec: DesignSpec) -> Contract | PresentationContract:
-    """Return the cycle contract of a design's core, whose class depends on the kind of perturbation."""
-    return core_of(spec).contract
-
-
-def core_of(spec: DesignSpec) -> Core | NodeCore:
-    """Return the core of a design, whose class depends on the kind of perturbation."""
-    return NodeCore(spec) if spec.node else Core(spec)
-
-
 class Core(wiring.Component):
-    """A network that trains itself, with the streams that connect it to a host.
+    """A network that trains itself by weight perturbation, with the streams that connect it to a host.
 
     Parameters
     ----------
@@ -143,6 +137,8 @@ class Core(wiring.Component):
         Clock cycles of the core's passes and steps.
     """
 
+    """Number of passes whose hidden activations are stored at once."""
+
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.broadcast = Broadcast(spec)
@@ -156,10 +152,30 @@ class Core(wiring.Component):
                 "response": Out(stream.Signature(32)),
                 "sample": In(stream.Signature(spec.sample_width)),
                 "busy": Out(1),
-                "probe_stb": Out(len(EVENTS)),
-                **{f"probe_{event}": Out(events[event]) for event in EVENTS},
+                "probe_stb": Out(len(events)),
+                **{f"probe_{event}": Out(layout) for event, layout in events.items()},
             }
         )
+
+    @staticmethod
+    def sum_width(spec: DesignSpec) -> int:
+        """Width of the sum of a lane's multiply-accumulate, in bits."""
+        return spec.accumulator_width
+
+    @staticmethod
+    def own_formats(spec: DesignSpec) -> dict[str, Fixed]:
+        """Formats, by name, of the quantities that only this kind of perturbation has."""
+        return {}
+
+    @staticmethod
+    def activation_banks(spec: DesignSpec) -> int:
+        """Number of passes whose hidden activations the core stores at once."""
+        return 2
+
+    @staticmethod
+    def own_memory_bits(spec: DesignSpec) -> int:
+        """Number of bits in the memories that only this kind of perturbation has."""
+        return 0
 
     # -- The cycle contract --------------------------------------------------------------------------------------
 
@@ -168,17 +184,12 @@ class Core(wiring.Component):
     @property
     def _neuron_latency(self) -> int:
         """Cycles from ``accumulator_slot`` to the group's first activation."""
-        return NeuronSerializer.latency(self.spec) + ActivationUnit.latency
+        return NeuronSerializer.latency + ActivationUnit.latency
 
     def _depth(self) -> int:
         """The pipeline depth D of the contract."""
         to_drain = self.array.latency - self.array.operand_latency
         return to_drain + self._neuron_latency + self._write_activation - 2
-
-    @property
-    def _change_lead(self) -> int:
-        """Cycles from a pass's first slot until the broadcast needs C̃."""
-        return 1 if self.spec.node else 0
 
     @property
     def _begin_latency(self) -> int:
@@ -189,29 +200,25 @@ class Core(wiring.Component):
     def _complete_lead(self) -> int:
         """Cycles by which ``complete_stb`` is delayed after a step's last pre-activation, so that the next step's first slot comes as early
         as C̃, which its broadcast needs, allows."""
-        return max(0, ActivationUnit.latency + CostUnit.latency(self.spec) - self._change_lead - self._begin_latency)
+        return max(0, ActivationUnit.latency + CostUnit.latency(self.spec) - self._begin_latency)
 
     def _gap(self) -> int:
         """Cycles between two passes, so that parameters are written before they are read, and all neurons have left the serializer."""
         layers, sequencer = self.spec.layout.layers, Sequencer(self.spec, depth=self._depth())
         written, last = self.array.timing.parameter - self.array.timing.parameter_read + 1, layers[-1]
-        first, cycles = layers[0], sequencer.pass_cycles
-        if self.spec.one_visit:
-            if len(layers) == 1:
-                return 0
-            first, cycles = layers[1], sequencer.behind_cycles
-        return max(0, written - cycles, last.last_lanes - first.group_words - (last.group_slots - last.group_words))
+        if len(layers) == 1:
+            return 0
+        padding = last.group_slots - last.group_words
+        return max(0, written - sequencer.behind_cycles, last.last_lanes - layers[1].group_words - padding)
 
     def _contract(self) -> Contract:
         spec = self.spec
         last = spec.layout.layers[-1]
         padding = last.group_slots - last.group_words
         cycles, pair, gap = self.sequencer.pass_cycles, self.sequencer.pair_cycles, self.sequencer.gap
-        to_drain = self.broadcast.latency + self.array.latency + NeuronSerializer.latency(spec) + last.last_lanes - 1
+        to_drain = self.broadcast.latency + self.array.latency + NeuronSerializer.latency + last.last_lanes - 1
         wait = max(StepController.begin_latency, to_drain + self._complete_lead + self._begin_latency - 1 - padding)
-        visits = spec.network.n_parameters * 2
-        if spec.one_visit:
-            visits -= (spec.network.n_in + 1) * spec.network.sizes[1]
+        visits = 2 * spec.network.n_parameters - (spec.network.n_in + 1) * spec.network.sizes[1]
         total = spec.hardware.lanes * (pair + wait)
         return Contract(
             slots=spec.layout.slots,
@@ -261,7 +268,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
         m.d.comb += [
             getattr(sequencer, name).eq(getattr(controller, name))
-            for name in ("start", "again", "correlate", "perturb", "second", "forward", *(("both",) if spec.one_visit else ()))
+            for name in ("start", "again", "correlate", "perturb", "second", "forward", "both")
         ]
         m.d.comb += [
             controller.done.eq(sequencer.done),
@@ -290,15 +297,7 @@ class Core(wiring.Component):
         ]
         if spec.direct_update:
             m.d.comb += array.update_outside.eq(broadcast.update_outside)
-        if spec.node:
-            m.d.comb += [
-                operands.old_slot.eq(sequencer.slot),
-                operands.old_ahead.eq(sequencer.ahead),
-                broadcast.old_x.eq(operands.old_x),
-                neuron_serializer.live.eq(signs.live),
-            ]
-        else:
-            m.d.comb += [array.live.eq(signs.live), neuron_serializer.sign_sums.eq(array.sign_sums)]
+        m.d.comb += [array.live.eq(signs.live), neuron_serializer.sign_sums.eq(array.sign_sums)]
 
     def _connect_neurons(
         self, m, *, controller, array, neuron_serializer, activation, operands, cost, answer_check, broadcast, registers, **_
@@ -421,7 +420,7 @@ class Core(wiring.Component):
             "learned": learned_stb,
         }
         m.d.comb += [
-            self.probe_stb.eq(Cat(strobes[event] for event in EVENTS)),
+            self.probe_stb.eq(Cat(strobes[event] for event in event_kinds(self.spec))),
             self.probe_neuron["pass"].eq(neuron.second),
             self.probe_neuron.preactivation.eq(activation.z_o),
             self.probe_neuron.activation.eq(activation.y),
@@ -456,3 +455,31 @@ class Core(wiring.Component):
                 getattr(registers, f"i_{name}_signature").eq(signature.o),
                 shown.signature.eq(signature.o),
             ]
+
+
+_CORES: dict[Kind, type[Core] | type[NodeCore]] = {Kind.WEIGHT: Core, Kind.NODE: NodeCore}
+"""The class of the core of each kind of perturbation."""
+
+
+def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
+    """Return the class of a design's core, which depends on the kind of perturbation.
+
+    Raises
+    ------
+    TypeError
+        If there is no core for the kind.
+    """
+    found = _CORES.get(spec.perturbation.kind)
+    if found is None:
+        raise unknown("Kind", spec.perturbation.kind, "rtl_gen.core._CORES")
+    return found
+
+
+def core_of(spec: DesignSpec) -> Core | NodeCore:
+    """Return the core of a design; see :func:`core_class`."""
+    return core_class(spec)(spec)
+
+
+def contract(spec: DesignSpec) -> Contract | PresentationContract:
+    """Return the cycle contract of a design's core."""
+    return core_of(spec).contract

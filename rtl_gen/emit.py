@@ -17,17 +17,15 @@ from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
 from rtl_gen.broadcast import Multiplier, factors
-from rtl_gen.core import Core, contract, core_of
+from rtl_gen.core import Core, contract, core_class, core_of
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
-from rtl_gen.presentation.arithmetic import sum_width
 from rtl_gen.presentation.core import NodeCore
-from rtl_gen.presentation.operands import activation_banks as banks_of_presentations
 from rtl_gen.probe import event_tables
 from rtl_gen.toolchain.verilog import components_verilog
 
-__all__ = ["CoreWithoutProbes", "activation_banks", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
+__all__ = ["CoreWithoutProbes", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
 
 VERILOG = "design.v"
 MANIFEST = "manifest.json"
@@ -39,8 +37,7 @@ def kept_modules(spec: DesignSpec, *, macs: bool = True) -> tuple[str, ...]:
     fanout = ("*.fanout*",) if fanout_latency(spec.hardware.lanes) else ()
     if not macs:
         return fanout
-    width = sum_width(spec) if spec.node else spec.accumulator_width
-    lanes = "*.mac" if width <= MultiplyAccumulate.WIDEST else "*.mac.product"
+    lanes = "*.mac" if core_class(spec).sum_width(spec) <= MultiplyAccumulate.WIDEST else "*.mac.product"
     return (lanes, *(["*.multiplier"] if max(factors(spec)) <= Multiplier.WIDEST else []), *fanout)
 
 
@@ -112,7 +109,7 @@ def manifest(spec: DesignSpec) -> dict:
         "cost": spec.cost_format,
         "cost_change": spec.cost_change_format,
         "gradient": spec.gradient_format,
-        **({"error_sum": spec.error_sum_format, "error": spec.error_format} if spec.node else {}),
+        **core_class(spec).own_formats(spec),
         **{f"preactivation_{n}": spec.preactivation_format(n) for n in range(len(network.layers))},
     }
     formats |= {variable.name: variable.format for variable in spec.optimizer_state}
@@ -157,28 +154,16 @@ def manifest(spec: DesignSpec) -> dict:
 
 def memory_bits(spec: DesignSpec) -> int:
     """Number of bits in all memories of a core, tables included. Every memory has at least two words."""
-    network, buffers = spec.network, spec.sample_buffers
+    network, buffers, core = spec.network, spec.sample_buffers, core_class(spec)
     activation = spec.formats.activation.width
     per_word = sum(form.width for form in spec.memories.values())
     bits = spec.hardware.lanes * max(2, spec.layout.words) * per_word
     bits += max(2, buffers * network.n_in) * spec.formats.input.width + max(2, buffers * network.n_out) * activation
-    bits += max(2, activation_banks(spec) * network.n_hidden) * activation if network.n_hidden else 0
-    bits += _presentation_bits(spec) if spec.node else 0
+    bits += max(2, core.activation_banks(spec) * network.n_hidden) * activation if network.n_hidden else 0
+    bits += core.own_memory_bits(spec)
     tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
     bits += len(tables) * (activation << spec.formats.table.width)
     return bits + 32 * file_depth(spec)
-
-
-def activation_banks(spec: DesignSpec) -> int:
-    """Number of passes whose hidden activations a core stores at once."""
-    return banks_of_presentations(spec) if spec.node else 2 if spec.one_visit else 1
-
-
-def _presentation_bits(spec: DesignSpec) -> int:
-    """Number of bits in the memories that only node perturbation has: E, the first layer's pre-activations, and random signs."""
-    neurons, first = spec.network.n_neurons, spec.network.layers[0].n_out
-    bits = max(2, neurons) * spec.error_sum_format.width + max(2, first) * spec.accumulator_width
-    return bits + (4 << max(1, (neurons - 1).bit_length()) if spec.sign_generators else 0)
 
 
 def memory_image(spec: DesignSpec, parameters: np.ndarray) -> dict[str, str]:

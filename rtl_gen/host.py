@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from python_ref.spec.design import SATURATION_KINDS, DesignSpec
-from python_ref.spec.registers import MAGIC, Command, Memory, address_range, adjustable_periods, register_map
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.registers import MAGIC, Command, Memory, address_range, adjustable_periods, memory_number_bits, register_map
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.registers import HALF, Capture, Counter, RegisterFile
 from rtl_gen.slot import delayed
@@ -40,8 +40,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     once = {"activation": False, "cost_change": True, "error": False}
     every_state = {memory.name.lower() for memory in Memory} - {"parameter", "gradient"}
     absent = every_state - {variable.name for variable in spec.optimizer_state} | ({"gradient"} if spec.direct_update else set())
-    absent |= {"broadcast"} if spec.node else {"error"}
-    for kind in SATURATION_KINDS:
+    for kind in spec.shown_saturations:
         name = f"saturated_{kind}"
         if kind not in absent:
             counters.append(Counter(name, at[name], most=1 if kind in once else lanes, rare=once.get(kind, False)))
@@ -123,7 +122,7 @@ class HostPort(wiring.Component):
                 "busy": In(1),
                 "status": In(2),
                 "lane": Out(range(max(2, spec.hardware.lanes))),
-                "memory": Out(3 if spec.node else 2),
+                "memory": Out(memory_number_bits(spec)),
                 "address": Out(address_range(spec)),
                 "data": Out(32),
                 "read_data": In(32),

@@ -286,7 +286,7 @@ class InferenceCore(wiring.Component):
         self.array = InferenceArray(forward)
         self.activation = ActivationUnit(forward)
         # As in the core with learning: an activation is written one cycle after it is valid, and two slots lie in between anyway.
-        depth = self.array.latency + NeuronSerializer.latency(spec) + ActivationUnit.latency + 1 - 2
+        depth = self.array.latency + NeuronSerializer.latency + ActivationUnit.latency + 1 - 2
         self.sequencer = Sequencer(forward, depth=depth)
         self.pass_cycles = self.sequencer.pass_cycles
         host = {name: member for name, member in self.array.signature.members.items() if name.startswith("host_") and name != "host_mode"}

@@ -6,12 +6,13 @@ lane's pipeline, from G to the source of the update: a class, and its row in :da
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
@@ -24,7 +25,7 @@ from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
 from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 
-__all__ = ["Lane", "LaneTiming", "MultiplyAccumulate"]
+__all__ = ["CAST_CYCLES", "BaseLane", "Lane", "LaneTiming", "MultiplyAccumulate", "stage_of"]
 
 
 class MultiplyAccumulate(wiring.Component):
@@ -86,12 +87,12 @@ class SgdStage:
     cycles: ClassVar[int] = 0
     valid: ClassVar[Mapping[str, int]] = {}
 
-    def build(self, lane: Lane, m: Module):
+    def build(self, lane: BaseLane, m: Module):
         """Build the stage in a lane.
 
         Parameters
         ----------
-        lane : Lane
+        lane : BaseLane
             The lane, with its port ``gradient`` and the ports of the state variables.
         m : Module
             The module of the lane, to which the stage adds its statements.
@@ -110,7 +111,7 @@ class MomentumStage(SgdStage):
     cycles = 3
     valid: ClassVar[Mapping[str, int]] = {"momentum": 3}
 
-    def build(self, lane: Lane, m: Module):
+    def build(self, lane: BaseLane, m: Module):
         """See :class:`SgdStage`."""
         (variable,) = lane.spec.optimizer_state
         old = lane.state_memory(m, variable)
@@ -119,7 +120,7 @@ class MomentumStage(SgdStage):
         lane.keep(m, variable, total)
         return lane.momentum
 
-    def decayed_sum(self, lane: Lane, old, gradient):
+    def decayed_sum(self, lane: BaseLane, old, gradient):
         """m − m·2⁻ᵏ + G for an ``old`` m and a ``gradient`` G, raw, in the exact format of m."""
         (variable,) = lane.spec.optimizer_state
         fraction, k = variable.exact.fraction_bits, lane.spec.optimizer.k  # type: ignore[attr-defined]  # the row's class has it
@@ -168,11 +169,11 @@ class LaneTiming:
     parameter : int
         Cycle in which the updated θ is valid and written.
     weight : int
-        Cycle in which the weight, θ or in weight perturbation θ + sΔ, is at the multiplier.
+        Cycle in which the weight, θ + sΔ, is at the multiplier.
     accumulator : int
         Cycle in which the accumulator includes the slot's product, and the sign sum the slot's ±x.
     addend : int
-        Cycle in which the sign sum takes the slot's sign and operand (weight perturbation only).
+        Cycle in which the sign sum takes the slot's sign and operand.
     """
 
     def __init__(self, spec: DesignSpec):
@@ -184,7 +185,7 @@ class LaneTiming:
         self.update = self.fanout + 1 if spec.direct_update else self.gradient + stage.cycles + CAST_CYCLES
         self.noise = {f"{name}_noise": cycle - CAST_CYCLES for name, cycle in (("update", self.update), *self.state.items())}
         self.parameter = self.update + 2
-        self.weight = self.parameter if spec.node else self.parameter + 1
+        self.weight = self.parameter + 1
         self.accumulator = self.weight + 2 + 2 * self.fanout
         self.addend = self.accumulator - 2
 
@@ -204,48 +205,29 @@ class LaneTiming:
         return self.gradient - self.read
 
 
-class Lane(wiring.Component):
-    """One lane of the core, with its memories and its accumulator.
+class BaseLane(wiring.Component, ABC):
+    """What the lanes of both kinds of perturbation share: the memories with the host's access to them, the optimiser's state, and the
+    update of a parameter, which is limited to its range.
 
-    The cycles that the members name are those of :class:`LaneTiming`. The members ``host_*`` belong to the host's access, which is
-    possible only while the core is idle.
+    The members ``host_*`` belong to the host's access, which is possible only while the core is idle.
 
     Parameters
     ----------
     spec : DesignSpec
         The design whose lanes are built.
+    ports : mapping of str to Member
+        Members that the kind of perturbation adds.
 
     Members
     -------
-    u : In
-        Raw update at cycle ``update``, 0 where nothing is updated (direct updates only).
-    g : In
-        Raw broadcast at cycle 1 (all other updates).
-    negative, active : In(1)
-        Replayed sign at cycle 1.
-    live_negative, live_active : In(1)
-        Sign of the current step, including the direction of the pass, at cycle ``parameter``; inactive in an unperturbed pass (weight
-        perturbation only).
-    sum_negative, sum_active, sum_x : In(1), In(1), In
-        Sign of the current step, and raw input of the first layer, at cycle ``addend`` (weight perturbation only).
-    sum_load : In(1)
-        The slot is a bias; valid one cycle after ``addend`` (weight perturbation only).
-    load : In(1)
-        The slot is a bias; valid one cycle after ``weight``.
-    hidden : In(1)
-        The slot's layer reads activations, not inputs; valid at cycle ``weight``.
-    x : In(operand_shape(spec))
-        Raw operand at cycle ``weight``.
     accumulator : Out(signed)
-        Sum of the products, including the slot's from cycle ``accumulator`` on.
-    sign_sum : Out(signed)
-        Σs·x of the group so far, 1 for x at its bias, in the same cycles; only in the first layer is it x (weight perturbation only).
+        Sum of the products.
     parameter, gradient : Out
         θ, and G before it is cleared, each when valid.
     momentum, … : Out
         Each state variable of the optimiser under its name, when it is valid.
     counted : In(1)
-        The parameter is written and belongs to a neuron, so that it counts; valid at cycle ``update``.
+        The parameter is written and belongs to a neuron, so that it counts; valid two cycles before the parameter.
     weight_outside, changed : Out(1)
         A parameter that counts was out of range, or changes; valid with the parameter.
     *_outside : Out(1)
@@ -258,91 +240,35 @@ class Lane(wiring.Component):
         Word read from each memory.
     """
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: DesignSpec, ports: Mapping[str, Member]):
         self.spec = spec
-        self.timing = LaneTiming(spec)
-        weight = shape_of(spec.formats.weight)
-        words = range(max(2, spec.layout.words))
-        ports = {
-            "negative": In(1),
-            "active": In(1),
-            "load": In(1),
-            "hidden": In(1),
-            "x": In(operand_shape(spec)),
+        weight, words = shape_of(spec.formats.weight), range(max(2, spec.layout.words))
+
+        def stored(name, shape):
+            return {f"{name}_read": In(words), f"{name}_write": In(words), f"{name}_en": In(1), f"host_{name}": Out(shape)}
+
+        shared = {
             "accumulator": Out(signed(spec.accumulator_width)),
             "parameter": Out(weight),
             "counted": In(1),
             "weight_outside": Out(1),
             "changed": Out(1),
-            "parameter_read": In(words),
-            "parameter_write": In(words),
-            "parameter_en": In(1),
             "host_mode": In(1),
             "host_word": In(32),
-            "host_parameter": Out(weight),
+            **stored("parameter", weight),
         }
-        if not spec.node:
-            ports |= {name: In(1) for name in ("live_negative", "live_active", "sum_negative", "sum_active", "sum_load")}
-            ports |= {"sum_x": In(shape_of(spec.formats.input)), "sign_sum": Out(shape_of(spec.sign_sum_format))}
-        if spec.direct_update:
-            ports |= {"u": In(weight)}
-        else:
-            gradient = shape_of(spec.gradient_format)
-            ports |= {
-                "g": In(gradient),
-                "gradient": Out(gradient),
-                "gradient_outside": Out(1),
-                "update_outside": Out(1),
-                "update_en": In(1),
-            }
-            if spec.stochastic_bits:
-                ports |= {"update_noise": In(spec.stochastic_bits)}
+        if not spec.direct_update:
+            shared |= {"gradient": Out(shape_of(spec.gradient_format)), "gradient_outside": Out(1)}
         if spec.gradient_memory:
-            ports |= {
-                "gradient_read": In(words),
-                "gradient_write": In(words),
-                "gradient_en": In(1),
-                "gradient_clear": In(1),
-                "host_gradient": Out(gradient),
-            }
+            shared |= {"gradient_clear": In(1), **stored("gradient", shape_of(spec.gradient_format))}
         for variable in spec.optimizer_state:
             name, value = variable.name, shape_of(variable.format)
-            ports |= {
-                f"{name}_read": In(words),
-                f"{name}_write": In(words),
-                f"{name}_en": In(1),
-                name: Out(value),
-                f"{name}_outside": Out(1),
-                f"host_{name}": Out(value),
-            }
-            if spec.stochastic_bits:
-                ports |= {f"{name}_noise": In(spec.stochastic_bits)}
-        super().__init__(ports)
+            shared |= {name: Out(value), f"{name}_outside": Out(1), **stored(name, value)}
+        super().__init__({**shared, **ports})
 
-    def elaborate(self, platform):
-        m = Module()
-        spec = self.spec
-        read = self._memory(m, "parameter", self.parameter, self.parameter_read, self.parameter_write, self.parameter_en)
-        if spec.direct_update:
-            # θ − s·u
-            self._update(m, read, self.u, ~self.negative, self.active)
-        else:
-            rounding, overflow = spec.formats.weight_cast.rounding, spec.formats.weight_cast.overflow
-            self._correlate(m)
-            source = stage_of(spec).build(self, m)
-            dropped = spec.update_source_format.fraction_bits - spec.formats.weight.fraction_bits
-            rounded_value = round_value(source, dropped, rounding, self.update_noise if spec.stochastic_bits else 0)
-            rounded = Signal(rounded_value.shape(), reset_less=True)
-            m.d.sync += rounded.eq(rounded_value)
-            limited, outside = limit(rounded, spec.update_format, overflow)
-            # The inverse is registered, since the adder needs it without logic in front.
-            inverse = Signal(shape_of(spec.update_format), reset_less=True)
-            m.d.sync += [inverse.eq(~Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
-            self._update(m, read, ~inverse, Const(1, 1), Const(1, 1))
-        self._perturb(m)
-        if not spec.node:
-            self._add_signs(m)
-        return m
+    @abstractmethod
+    def outside(self, parameter) -> Value:
+        """Whether a new parameter, which has one bit more than its format, is out of the range of the parameters."""
 
     def _memory(self, m, name, value, read_address, write_address, enable):
         """Build a memory of the lane with one word per slot that is not padding; return the word read from it."""
@@ -356,7 +282,7 @@ class Lane(wiring.Component):
             write.data.eq(value),
             write.en.eq(enable),
         ]
-        found = delayed(m, read.data, self.timing.read - 1, f"{name}_found")
+        found = delayed(m, read.data, read_latency(self.spec.hardware.lanes) - 1, f"{name}_found")
         m.d.comb += getattr(self, f"host_{name}").eq(found)
         return found
 
@@ -370,17 +296,13 @@ class Lane(wiring.Component):
         if f"{name}_outside" in self.signature.members:
             m.d.sync += getattr(self, f"{name}_outside").eq(outside)
 
-    def _correlate(self, m):
-        """G ← saturate(G + s·g), valid at cycle ``gradient``; an update clears it in the memory."""
-        spec = self.spec
-        old = Const(0, signed(1))
-        if spec.gradient_memory:
-            cleared = Signal.like(self.gradient)
-            m.d.comb += cleared.eq(Mux(self.gradient_clear, 0, self.gradient))
-            old = self._memory(m, "gradient", cleared, self.gradient_read, self.gradient_write, self.gradient_en)
-        total = Signal(signed(len(self.g) + 1), reset_less=True)
-        m.d.sync += total.eq(plus_or_minus(old, self.g, self.negative, self.active))
-        self._hold(m, "gradient", total, *limit(total, spec.gradient_format, Overflow.SATURATE))
+    def _old_gradient(self, m):
+        """The old G, which an update clears in its memory; 0 without a gradient memory."""
+        if not self.spec.gradient_memory:
+            return Const(0, signed(1))
+        cleared = Signal.like(self.gradient)
+        m.d.comb += cleared.eq(Mux(self.gradient_clear, 0, self.gradient))
+        return self._memory(m, "gradient", cleared, self.gradient_read, self.gradient_write, self.gradient_en)
 
     def state_memory(self, m, variable: StateVariable):
         """Build the memory of a state variable; return its old value, which comes together with G."""
@@ -396,10 +318,22 @@ class Lane(wiring.Component):
         m.d.sync += rounded.eq(rounded_value)
         self._hold(m, variable.name, rounded, *limit(rounded, variable.format, variable.overflow))
 
+    def _cast_update(self, m, old, source, fraction_bits: int):
+        """θ ← saturate(θ − cast_weight(source)), valid at cycle ``parameter``."""
+        spec, cast = self.spec, self.spec.formats.weight_cast
+        noise = self.update_noise if spec.stochastic_bits else 0
+        rounded_value = round_value(source, fraction_bits - spec.formats.weight.fraction_bits, cast.rounding, noise)
+        rounded = Signal(rounded_value.shape(), reset_less=True)
+        m.d.sync += rounded.eq(rounded_value)
+        limited, outside = limit(rounded, spec.update_format, cast.overflow)
+        # The inverse is registered, since the adder needs it without logic in front.
+        inverse = Signal(shape_of(spec.update_format), reset_less=True)
+        m.d.sync += [inverse.eq(~Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
+        self._update(m, old, ~inverse, Const(1, 1), Const(1, 1))
+
     def _update(self, m, old, u, minus, active):
         """θ ← saturate(θ ± u), valid at cycle ``parameter``."""
-        spec = self.spec
-        low, high = spec.parameter_limits
+        low, high = self.spec.parameter_limits
         difference = Signal(signed(len(old) + 1), reset_less=True)
         nonzero, counted = Signal(reset_less=True), Signal(reset_less=True)
         # Whether θ is at a limit, three bits at a time. The low limit is the complement of the high one, so one comparison covers both.
@@ -411,14 +345,8 @@ class Lane(wiring.Component):
             counted.eq(self.counted & active),
             nonzero.eq(u.any()),
         ]
-        # The margin to the format's range is a power of two or 0, so only the bits above it are compared.
-        places = spec.formats.weight.fraction_bits + spec.perturbation.amplitude_log2 if not spec.node else 0
         outside = Signal()
-        if spec.node:
-            m.d.comb += outside.eq(difference[-1] ^ difference[-2])
-        else:
-            above = shift(difference, -places)
-            m.d.comb += outside.eq((above >= (high + 1) >> places) | (above < low >> places))
+        m.d.comb += outside.eq(self.outside(difference))
         limited = Mux(outside, Mux(difference[-1], low, high), difference)[: len(old)]
         self._hold(m, "parameter", difference, limited, outside)
         m.d.sync += [
@@ -427,8 +355,88 @@ class Lane(wiring.Component):
             self.changed.eq(counted & nonzero & ~(outside & at_limit.all())),
         ]
 
+
+class Lane(BaseLane):
+    """One lane of weight perturbation, with its memories, its multiply-accumulate and its sum of signs.
+
+    The cycles that the members name are those of :class:`LaneTiming`.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose lanes are built.
+
+    Members
+    -------
+    u : In
+        Raw update at cycle ``update``, 0 where nothing is updated (direct updates only).
+    g : In
+        Raw broadcast at cycle 1 (all other updates).
+    negative, active : In(1)
+        Replayed sign at cycle 1.
+    live_negative, live_active : In(1)
+        Sign of the current step, including the direction of the pass, at cycle ``parameter``; inactive in an unperturbed pass.
+    sum_negative, sum_active, sum_x : In(1), In(1), In
+        Sign of the current step, and raw input of the first layer, at cycle ``addend``.
+    sum_load : In(1)
+        The slot is a bias; valid one cycle after ``addend``.
+    load : In(1)
+        The slot is a bias; valid one cycle after ``weight``.
+    hidden : In(1)
+        The slot's layer reads activations, not inputs; valid at cycle ``weight``.
+    x : In(operand_shape(spec))
+        Raw operand at cycle ``weight``.
+    accumulator : Out(signed)
+        Sum of the products, including the slot's from cycle ``accumulator`` on.
+    sign_sum : Out(signed)
+        Σs·x of the group so far, 1 for x at its bias, in the same cycles; only in the first layer is it x.
+    """
+
+    def __init__(self, spec: DesignSpec):
+        self.timing = LaneTiming(spec)
+        signs = ("negative", "active", "live_negative", "live_active", "sum_negative", "sum_active")
+        ports = {
+            **{name: In(1) for name in (*signs, "load", "hidden", "sum_load")},
+            "x": In(operand_shape(spec)),
+            "sum_x": In(shape_of(spec.formats.input)),
+            "sign_sum": Out(shape_of(spec.sign_sum_format)),
+        }
+        if spec.direct_update:
+            ports |= {"u": In(shape_of(spec.formats.weight))}
+        else:
+            ports |= {"g": In(shape_of(spec.gradient_format)), "update_en": In(1), "update_outside": Out(1)}
+            ports |= {name: In(spec.stochastic_bits) for name in self.timing.noise if spec.stochastic_bits}
+        super().__init__(spec, ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        read = self._memory(m, "parameter", self.parameter, self.parameter_read, self.parameter_write, self.parameter_en)
+        if spec.direct_update:
+            # θ − s·u
+            self._update(m, read, self.u, ~self.negative, self.active)
+        else:
+            self._correlate(m)
+            self._cast_update(m, read, stage_of(spec).build(self, m), spec.update_source_format.fraction_bits)
+        self._perturb(m)
+        self._add_signs(m)
+        return m
+
+    def outside(self, parameter) -> Value:
+        """See :class:`BaseLane`. The margin to the format's range is a power of two, so only the bits above it are compared."""
+        low, high = self.spec.parameter_limits
+        places = self.spec.formats.weight.fraction_bits + self.spec.perturbation.amplitude_log2
+        above = shift(parameter, -places)
+        return (above >= (high + 1) >> places) | (above < low >> places)
+
+    def _correlate(self, m):
+        """G ← saturate(G + s·g), valid at cycle ``gradient``; an update clears it in the memory."""
+        total = Signal(signed(len(self.g) + 1), reset_less=True)
+        m.d.sync += total.eq(plus_or_minus(self._old_gradient(m), self.g, self.negative, self.active))
+        self._hold(m, "gradient", total, *limit(total, self.spec.gradient_format, Overflow.SATURATE))
+
     def _perturb(self, m):
-        """Weight of the multiplier, θ or θ + sΔ, and the same value as a bias, aligned to the accumulator."""
+        """Weight of the multiplier, θ + sΔ, and the same value as a bias, aligned to the accumulator."""
         spec = self.spec
         weight = spec.formats.weight
         m.submodules.mac = mac = MultiplyAccumulate(
@@ -436,13 +444,10 @@ class Lane(wiring.Component):
         )
         assert mac.latency == self.timing.accumulator - self.timing.weight
         a = Signal(shape_of(weight), reset_less=True)
-        if spec.node:
-            m.d.comb += a.eq(self.parameter)
-        else:
-            place = weight.fraction_bits + spec.perturbation.amplitude_log2
-            one = Const(1, signed(2))
-            moved = plus_or_minus(self.parameter.shift_right(place), one, self.live_negative, self.live_active)
-            m.d.sync += a.eq(Cat(self.parameter[:place], moved))
+        place = weight.fraction_bits + spec.perturbation.amplitude_log2
+        one = Const(1, signed(2))
+        moved = plus_or_minus(self.parameter.shift_right(place), one, self.live_negative, self.live_active)
+        m.d.sync += a.eq(Cat(self.parameter[:place], moved))
         fractions = spec.formats.input.fraction_bits, spec.formats.activation.fraction_bits
         preload = Mux(self.hidden, shift(a, fractions[1]), shift(a, fractions[0]))
         # The result of an operator, so that no constant bits enter the module, where they would keep it from becoming one DSP block.

@@ -184,8 +184,6 @@ class Operands(wiring.Component):
             "old_buffer": In(range(spec.sample_buffers)),
             "old_bank": In(1),
         }
-        if spec.node:
-            ports |= {"old_slot": In(slot), "old_ahead": In(ahead_layout(spec)), "old_x": Out(operand)}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -212,16 +210,11 @@ class Operands(wiring.Component):
 
         data = self._fetch(m, "new", inputs, activations, self.slot, self.ahead, self.buffer, self._bank(self.ahead.second))
         m.d.sync += self.x.eq(data)
-        if spec.node:
-            old = self._fetch(m, "old", inputs, activations, self.old_slot, self.old_ahead, self.old_buffer, self.old_bank)
-            m.d.comb += self.old_x.eq(old)
         return m
 
     def _bank(self, second):
         """Number of the activation bank that a pass writes and reads."""
-        if self.spec.one_visit:
-            return second
-        return ~self.old_bank ^ (self.two_passes & second) if self.spec.node else Const(0)
+        return second if self.spec.one_visit else Const(0)
 
     def _activations(self, m):
         """The memory of hidden activations with its write port connected; None without hidden layers."""
@@ -229,7 +222,7 @@ class Operands(wiring.Component):
         hidden = spec.network.n_hidden
         if not hidden:
             return None
-        banks = 2 if spec.node or spec.one_visit else 1
+        banks = 2 if spec.one_visit else 1
         m.submodules.activations = store = memory.Memory(
             shape=shape_of(spec.formats.activation), depth=max(2, banks * hidden), init=[], attrs=NO_READ_WRITE_CHECK
         )

@@ -81,7 +81,7 @@ class _SignSource(wiring.Component):
     """Base class of all sources of signs, with their ports.
 
     The decision to draw and both outputs are registered, so the signs of a slot are valid two cycles after the slot is at ``live_slot`` or
-    ``replay_slot``. In node perturbation they stay valid for the whole group.
+    ``replay_slot``.
 
     Members
     -------
@@ -132,20 +132,20 @@ class _SignSource(wiring.Component):
             ("live", self.live_slot, self._perturbs(self.live_slot)),
             ("replay", self.replay_slot, self.replay_slot.correlate),
         ):
-            draws = (slot.first if self.spec.node else slot.valid) & when
+            draws = slot.valid & when
             signs, advances = Signal(name=f"draw_{which}"), Signal(name=f"advance_{which}")
             m.d.sync += [signs.eq(draws), advances.eq(draws | self.load_en)]
             found.append(_Drawing(delayed(m, slot, 1, f"{which}_slot", reset_less=False), signs, advances))
         return _Tracked(*found)
 
     def _perturbs(self, slot):
-        """Whether the signs of the current step are needed in a slot of a group or, in weight perturbation, in a slot."""
+        """Whether the signs of the current step are needed in a slot."""
         return slot.perturb | serves_both(self.spec, slot)
 
     @property
     def branches(self) -> bool:
         """Whether both passes of a step draw the same signs from the second layer on, although they draw those of the first only once."""
-        return self.spec.one_visit and self.spec.two_sided and len(self.spec.network.layers) > 1
+        return self.spec.two_sided and len(self.spec.network.layers) > 1
 
     def track_steps(self, m, p, following):
         """Track p, or a function of it, for the current step and for the step being correlated, starting from the loaded value.
@@ -254,9 +254,6 @@ class RandomSigns(_SignSource):
                 m.d.sync += held.eq(live)
             with m.If(replayed.begin & replayed.correlate):
                 m.d.comb += replay_now.eq(held)
-        elif self.spec.two_sided and not self.spec.one_visit:
-            with m.If(begin & slot.second):
-                m.d.comb += live_now.eq(replay)
         if self.branches:
             branched = Signal(generator.degree, name=f"branched{name}", reset_less=True)
             with m.If(slot.branch & slot.second):

@@ -9,10 +9,10 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.events import EVENTS, event_fields
+from python_ref.spec.events import event_fields
 from python_ref.spec.number import Fixed
 
-__all__ = ["EVENTS", "event_layouts", "event_tables", "shape_of"]
+__all__ = ["event_layouts", "event_tables", "shape_of"]
 
 
 def shape_of(fixed: Fixed):

@@ -112,9 +112,7 @@ class Sequencer(wiring.Component):
 
     @property
     def pair_cycles(self) -> int:
-        """Cycles of the two passes of a step, with the gap between them."""
-        if not self.spec.one_visit:
-            return 2 * self.pass_cycles + self.gap
+        """Cycles of the two passes of a step, which share one visit of the first layer, with the gap between them."""
         return self.layer_cycles(0, both=True) + 2 * self.behind_cycles + self.gap
 
     def elaborate(self, platform):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.events import EVENTS
 from python_ref.spec.probes import COUNTERS
 from sim.error import CoreError
 from sim.ports import Field, Ports
@@ -104,9 +103,9 @@ class EventDecoder:
         self.spec = spec
         self.ports = ports
         self.steps = 0
-        self._rows = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in EVENTS}
-        self._counts = dict.fromkeys(EVENTS, 0)
-        self._fields = {event: {field.name: field for field in ports.events[event]} for event in EVENTS}
+        self._rows = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in ports.events}
+        self._counts = dict.fromkeys(ports.events, 0)
+        self._fields = {event: {field.name: field for field in fields} for event, fields in ports.events.items()}
         self._held: dict[str, np.ndarray] = {}
         self._order = neuron_order(spec)
 
@@ -120,7 +119,7 @@ class EventDecoder:
     @property
     def pending(self) -> int:
         """Number of 32-bit words not yet taken."""
-        return sum(self._counts[event] * self.ports.payload_words(event) for event in EVENTS)
+        return sum(count * self.ports.payload_words(event) for event, count in self._counts.items())
 
     @property
     def ready(self) -> int:

@@ -128,7 +128,7 @@ class CoreMemory:
 def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     """All memories of a core and of its serial link."""
     from python_ref.spec.frames import RING_BYTES
-    from rtl_gen.emit import activation_banks
+    from rtl_gen.core import core_class
     from rtl_gen.host import file_depth
 
     network, words, buffers = spec.network, max(2, spec.layout.words), spec.sample_buffers
@@ -136,7 +136,7 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     found = [CoreMemory(f"{memory.name.lower()}s", words, form.width, lanes) for memory, form in spec.memories.items()]
     found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width))
     if network.n_hidden:
-        banks = activation_banks(spec)
+        banks = core_class(spec).activation_banks(spec)
         found.append(CoreMemory("activations", max(2, banks * network.n_hidden), activation))
     found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
     found += _of_presentations(spec) if spec.node else ()
@@ -151,10 +151,12 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
 
 def _of_presentations(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     """Memories that only a core of node perturbation has: E, the pre-activations of the first layer, and random signs."""
+    from rtl_gen.presentation.neurons import kept_neurons
+
     neurons = spec.network.n_neurons
     found = [
         CoreMemory("sums", max(2, neurons), spec.error_sum_format.width),
-        CoreMemory("kept", max(2, spec.network.layers[0].n_out), spec.accumulator_width),
+        CoreMemory("kept", max(2, kept_neurons(spec)), spec.accumulator_width),
     ]
     if spec.sign_generators:
         found.append(CoreMemory("vectors", 4 << max(1, (neurons - 1).bit_length()), 1, reads=2))

@@ -376,8 +376,8 @@ def _full_probes(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps:
 def _incremental_probes(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps: int) -> int:
     """Count the operations of the incremental probes of ``steps`` steps; return the number of multiplications.
 
-    A probe adds ±Δ to the kept pre-activation of its neuron, subtracts the neuron's activation in the unperturbed pass from the new one, and
-    multiplies each output's weight by the difference, which is 0 where the perturbed neuron is an output itself.
+    A probe adds ±Δ to the kept pre-activation of its neuron, subtracts the neuron's activation in the unperturbed pass from the new one,
+    and multiplies each output's weight by the difference, which is 0 where the perturbed neuron is an output itself.
     """
     (hidden, last), probes, activation = layers, steps * (spec.passes - 1), spec.formats.activation.width
     outputs = probes * last.neurons

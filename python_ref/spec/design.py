@@ -342,15 +342,6 @@ class DesignSpec:
         """Return the exact format of err·x in node perturbation, where x is an input of a layer or the 1 of its biases."""
         return self.presentation.product(self.operand_format(layer))
 
-    def product_format(self, operand: Fixed | None) -> Fixed:
-        """Return the exact format of C̃·x, where x is an operand or the constant 1 of a bias; None gives that of C̃ alone."""
-        change = self.cost_change_format
-        if operand is None:
-            return change
-        one = 1 << operand.fraction_bits
-        ends = [c * x for c in (change.min, change.max) for x in (operand.min, max(operand.max, one))]
-        return Fixed.covering(min(ends), max(ends), change.fraction_bits + operand.fraction_bits)
-
     @property
     def gradient_format(self) -> Fixed:
         """Format of g and G: the user's choice, or that of a parameter with 8 more fraction bits."""

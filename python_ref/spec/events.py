@@ -12,11 +12,7 @@ from dataclasses import dataclass, replace
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 
-__all__ = ["EVENTS", "POLYNOMIAL", "UNSIGNED_FIELDS", "EventField", "event_fields", "event_kinds"]
-
-EVENTS = ("neuron", "cost", "step", "word", "learned")
-"""Kinds of events of weight perturbation; :func:`event_kinds` gives those of any design. Bit i of the port ``probe_stb`` is the strobe of
-kind i; the port ``probe_`` + name has its payload, valid in the cycle of the strobe."""
+__all__ = ["POLYNOMIAL", "UNSIGNED_FIELDS", "EventField", "event_fields", "event_kinds"]
 
 POLYNOMIAL = 0xEDB88320
 """Polynomial of the signatures, which is that of CRC-32 with its highest power in the lowest bit."""
@@ -67,7 +63,10 @@ def _packed(fields: Iterable[EventField]) -> tuple[EventField, ...]:
 
 
 def event_kinds(spec: DesignSpec) -> tuple[str, ...]:
-    """Return the kinds of events of a design; bit i of the port ``probe_stb`` is the strobe of the i-th kind."""
+    """Return the kinds of events of a design.
+
+    Bit i of the port ``probe_stb`` is the strobe of kind i; the port ``probe_`` + name has its payload, valid in the cycle of the strobe.
+    """
     return tuple(event_fields(spec))
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "address_range",
     "adjustable_periods",
     "error_sum_words",
+    "memory_number_bits",
     "phase_bits",
     "register_map",
     "stream_beats",
@@ -133,6 +134,11 @@ def error_sum_words(spec: DesignSpec) -> int:
     Neuron j has the words from address j times this number on, its low word first; the high word is sign-extended.
     """
     return -(-spec.error_sum_format.width // 32) if spec.node else 0
+
+
+def memory_number_bits(spec: DesignSpec) -> int:
+    """Return the number of bits of a memory's number in the register ``select``, for the memories of the design's kind of perturbation."""
+    return max(*Memory, ERROR_SUMS if error_sum_words(spec) else 0).bit_length()
 
 
 def address_range(spec: DesignSpec) -> range:

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import Memory, address_range
+from python_ref.spec.registers import Memory, address_range, memory_number_bits
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
@@ -77,7 +77,7 @@ class NodeArray(wiring.Component):
             "learned_stb": Out(1),
             **{name: Out(range(count + 1)) for name in self.counts},
             "host_lane": In(range(max(2, count))),
-            "host_memory": In(3),
+            "host_memory": In(memory_number_bits(spec)),
             "host_address": In(address_range(spec)),
             "host_mode": In(1),
             "host_data": In(32),

@@ -8,6 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Fixed
 from python_ref.spec.registers import ERROR_SUMS, stream_widths
 from rtl_gen.activation import ActivationUnit
 from rtl_gen.broadcast import Multiplier
@@ -15,14 +16,15 @@ from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.perturbation import StateLoader
+from rtl_gen.presentation.arithmetic import sum_width
 from rtl_gen.presentation.array import NodeArray
 from rtl_gen.presentation.contract import Latencies, PresentationContract
 from rtl_gen.presentation.controller import PresentationController
 from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
-from rtl_gen.presentation.neurons import NeuronStream, neuron_stream
+from rtl_gen.presentation.neurons import NeuronStream, kept_neurons, neuron_stream
 from rtl_gen.presentation.noise import InputNoise
-from rtl_gen.presentation.operands import Operands
+from rtl_gen.presentation.operands import Operands, activation_banks
 from rtl_gen.presentation.sequencer import PassSequencer
 from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
 from rtl_gen.presentation.signs import sign_source
@@ -42,6 +44,8 @@ class NodeCore(wiring.Component):
     spec : DesignSpec
         The design that the core implements.
     """
+
+    """Number of passes whose hidden activations are stored at once."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -64,6 +68,28 @@ class NodeCore(wiring.Component):
                 **{f"probe_{event}": Out(layout) for event, layout in events.items()},
             }
         )
+
+    @staticmethod
+    def sum_width(spec: DesignSpec) -> int:
+        """Width of the sum of a lane's multiply-accumulate, in bits."""
+        return sum_width(spec)
+
+    @staticmethod
+    def own_formats(spec: DesignSpec) -> dict[str, Fixed]:
+        """Formats, by name, of the quantities that only this kind of perturbation has."""
+        return {"error_sum": spec.error_sum_format, "error": spec.error_format}
+
+    @staticmethod
+    def activation_banks(spec: DesignSpec) -> int:
+        """Number of passes whose hidden activations the core stores at once."""
+        return activation_banks(spec)
+
+    @staticmethod
+    def own_memory_bits(spec: DesignSpec) -> int:
+        """Number of bits in the memories of E, the kept pre-activations, and random signs."""
+        neurons, kept = spec.network.n_neurons, kept_neurons(spec)
+        bits = max(2, neurons) * spec.error_sum_format.width + max(2, kept) * spec.accumulator_width
+        return bits + (4 << max(1, (neurons - 1).bit_length()) if spec.sign_generators else 0)
 
     @property
     def _replay_wait(self) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +10,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Overflow, Rounding
 from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, round_value
-from rtl_gen.lane import CAST_CYCLES, Lane, stage_of
+from rtl_gen.lane import CAST_CYCLES, BaseLane, stage_of
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, dropped_bits, operand_shape, sum_width
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
@@ -120,12 +118,16 @@ class LaneTiming:
         return self.gradient - self.read
 
 
-class NodeLane(Lane):
-    """One lane of the core, with its memories and its multiply-accumulate.
+class NodeLane(BaseLane):
+    """One lane of node perturbation, with its memories and its multiply-accumulate.
 
     In a forward pass it multiplies its weight and the operand, and accumulates; in an applying pass it multiplies its neuron's error and
-    the operand, and updates the parameter. The cycles that the members name are those of :class:`LaneTiming`. The members ``host_*``
-    belong to the host's access, which is possible only while the core is idle.
+    the operand, and updates the parameter. The cycles that the members name are those of :class:`LaneTiming`.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose lanes are built.
 
     Members
     -------
@@ -140,51 +142,24 @@ class NodeLane(Lane):
         The multiplier takes the lane's error.
     error, error_en : In, In(1)
         Raw error, and a strobe that stores it for the next group.
-    accumulator : Out
-        Accumulated sum of the products.
-    parameter : Out
-        Updated θ at cycle ``parameter``.
-    counted : In(1)
-        The parameter is written and belongs to a neuron, so that it counts; valid at cycle ``parameter`` − 2.
-    weight_outside, changed : Out(1)
-        A parameter that counts was out of range, or changes; valid with the parameter.
+    accumulator : Out(signed)
+        Sum of the products, including the slot's from cycle ``accumulator`` on.
     """
 
     def __init__(self, spec: DesignSpec):
-        self.spec = spec
-        self.timing: Any = LaneTiming(spec)
+        self.timing = LaneTiming(spec)
         self.fused = adds_in_multiplier(spec)
-        weight, words = shape_of(spec.formats.weight), range(max(2, spec.layout.words))
         self.width = sum_width(spec)
-        strobes = ("accumulates", "corrects", "applies", "loads", "error_en", "counted", "parameter_en", "host_mode")
         ports = {
-            **{name: In(1) for name in strobes},
+            **{name: In(1) for name in ("accumulates", "corrects", "applies", "loads", "error_en")},
             "x": In(operand_shape(spec)),
             "error": In(shape_of(spec.error_format)),
-            "accumulator": Out(signed(spec.accumulator_width)),
-            "parameter": Out(weight),
-            "weight_outside": Out(1),
-            "changed": Out(1),
-            "parameter_read": In(words),
-            "parameter_write": In(words),
-            "host_word": In(32),
-            "host_parameter": Out(weight),
         }
         if spec.stochastic_bits:
             ports |= {name: In(spec.stochastic_bits) for name in self.timing.noise}
         if not self.fused:
             ports |= {"update_en": In(1), "update_outside": Out(1)}
-        if not spec.direct_update:
-            ports |= {"gradient": Out(shape_of(spec.gradient_format)), "gradient_outside": Out(1)}
-        memories = [variable.name for variable in spec.optimizer_state]
-        if spec.gradient_memory:
-            ports |= {"gradient_clear": In(1), "host_gradient": Out(shape_of(spec.gradient_format))}
-            ports |= {"gradient_read": In(words), "gradient_write": In(words), "gradient_en": In(1)}
-        for name, variable in zip(memories, spec.optimizer_state, strict=True):
-            value = shape_of(variable.format)
-            ports |= {f"{name}_read": In(words), f"{name}_write": In(words), f"{name}_en": In(1)}
-            ports |= {name: Out(value), f"{name}_outside": Out(1), f"host_{name}": Out(value)}
-        wiring.Component.__init__(self, ports)
+        super().__init__(spec, ports)
 
     def elaborate(self, platform):
         m = Module()
@@ -197,20 +172,15 @@ class NodeLane(Lane):
         total = self._multiply(m, read, Const(0, signed(self.width)))
         fraction = spec.error_format.fraction_bits + max(spec.operand_format(n).fraction_bits for n in range(len(spec.network.layers)))
         if spec.direct_update:
-            source, source_fraction = total, fraction
+            self._cast_update(m, read, total, fraction)
         else:
             self._sum(m, total, fraction)
-            source, source_fraction = stage_of(spec).build(self, m), spec.update_source_format.fraction_bits
-        rounding, overflow = spec.formats.weight_cast.rounding, spec.formats.weight_cast.overflow
-        word = self.update_noise if spec.stochastic_bits else 0
-        rounded_value = round_value(source, source_fraction - spec.formats.weight.fraction_bits, rounding, word)
-        rounded = Signal(rounded_value.shape(), reset_less=True)
-        m.d.sync += rounded.eq(rounded_value)
-        limited, outside = limit(rounded, spec.update_format, overflow)
-        inverse = Signal(shape_of(spec.update_format), reset_less=True)
-        m.d.sync += [inverse.eq(~Mux(self.update_en, limited, 0)), self.update_outside.eq(outside)]
-        self._update(m, read, ~inverse, Const(1, 1), Const(1, 1))
+            self._cast_update(m, read, stage_of(spec).build(self, m), spec.update_source_format.fraction_bits)
         return m
+
+    def outside(self, parameter) -> Value:
+        """See :class:`~rtl_gen.lane.BaseLane`. The range of the parameters is that of their format."""
+        return parameter[-1] ^ parameter[-2]
 
     def _multiply(self, m, weight, addend):
         """Connect the multiply-accumulate; return its sum."""
@@ -272,13 +242,8 @@ class NodeLane(Lane):
         limited, outside = limit(rounded, form, cast.overflow)
         g, g_outside = Signal(shape_of(form), reset_less=True), Signal(reset_less=True)
         m.d.sync += [rounded.eq(rounded_value), g.eq(limited), g_outside.eq(outside)]
-        old = Const(0, signed(1))
-        if spec.gradient_memory:
-            cleared = Signal.like(self.gradient)
-            m.d.comb += cleared.eq(Mux(self.gradient_clear, 0, self.gradient))
-            old = self._memory(m, "gradient", cleared, self.gradient_read, self.gradient_write, self.gradient_en)
         added = Signal(signed(form.width + 1), reset_less=True)
-        m.d.sync += added.eq(old + g)
+        m.d.sync += added.eq(self._old_gradient(m) + g)
         kept, beyond = limit(added, form, Overflow.SATURATE)
         with m.If(self.host_mode):
             m.d.sync += added.eq(0)

@@ -13,7 +13,12 @@ from rtl_gen.fixed import plus_or_minus
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, sign_layout, slot_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, delayed, in_last_layer
 
-__all__ = ["IncrementalStream", "NeuronStream", "neuron_stream"]
+__all__ = ["IncrementalStream", "NeuronStream", "kept_neurons", "neuron_stream"]
+
+
+def kept_neurons(spec: DesignSpec) -> int:
+    """Return the number of neurons whose unperturbed pre-activations are kept: those of the first layer, or in incremental probes all."""
+    return spec.network.n_neurons if spec.incremental else spec.network.layers[0].n_out
 
 
 class NeuronStream(wiring.Component):
@@ -80,7 +85,7 @@ class NeuronStream(wiring.Component):
         leaving, z_leaving, follows = self._leave(m)
         chosen = Signal(neuron_layout(self.spec))
         m.submodules.kept = store = memory.Memory(
-            shape=self.z.shape(), depth=max(2, self._kept_neurons), init=[], attrs=NO_READ_WRITE_CHECK
+            shape=self.z.shape(), depth=max(2, kept_neurons(self.spec)), init=[], attrs=NO_READ_WRITE_CHECK
         )
         kept = store.write_port()
         replayed, z_replayed = self._replay(m, follows, store.read_port(), chosen)
@@ -91,16 +96,11 @@ class NeuronStream(wiring.Component):
         keeps = found.valid & (found.bank == UNPERTURBED) & self._is_kept(found)
         m.d.comb += [kept.en.eq(keeps), kept.addr.eq(found.index), kept.data.eq(z)]
         m.d.sync += [
-            self.kept.eq(keeps & (found.index == self._kept_neurons - 1)),
+            self.kept.eq(keeps & (found.index == kept_neurons(self.spec) - 1)),
             self.neuron.eq(found),
             self.z.eq(self._perturbed(z, found)),
         ]
         return m
-
-    @property
-    def _kept_neurons(self) -> int:
-        """Number of neurons whose pre-activations are kept: those of the first layer."""
-        return self._first_neurons
 
     def _is_kept(self, neuron):
         """Whether the pre-activation of a neuron of the unperturbed pass is kept."""
@@ -184,11 +184,6 @@ class IncrementalStream(NeuronStream):
     @property
     def _ports(self):
         return {**super()._ports, "column": In(neuron_layout(self.spec)["index"].shape), "replay_output": Out(1)}
-
-    @property
-    def _kept_neurons(self) -> int:
-        """Number of neurons whose pre-activations are kept: all of them."""
-        return self.spec.network.n_neurons
 
     def _is_kept(self, neuron):
         return Const(1, 1)

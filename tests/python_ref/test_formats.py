@@ -134,18 +134,6 @@ def test_errors_costs_and_their_change(spec: DesignSpec) -> None:
 
 
 @given(designs())
-@example(small(input=Fixed(False, -1, 6)))
-@example(small(input=Fixed(True, -1, 6), cost_change=Fixed(True, 3, 4)))
-@settings(max_examples=200)
-def test_products_with_every_operand_and_with_the_1_of_a_bias(spec: DesignSpec) -> None:
-    change = spec.cost_change_format
-    assert spec.product_format(None) == change
-    for operand in (spec.formats.input, spec.formats.activation):
-        values = [c * x for c in ends(change) for x in (*ends(operand), Fraction(1))]
-        exact(spec.product_format(operand), values, change.fraction_bits + operand.fraction_bits)
-
-
-@given(designs())
 @settings(max_examples=200)
 def test_gradients_and_momenta(spec: DesignSpec) -> None:
     weight, gradient = spec.formats.weight, spec.gradient_format

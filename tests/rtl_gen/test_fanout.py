@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from python_ref.spec.hardware import MAX_SMALL_ARRAY
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes, fanout_latency
 from rtl_gen.toolchain.yosys import run_yosys
 from tests.support.bench import cycles
@@ -40,6 +41,11 @@ class SampleArray(wiring.Component):
         connect_lanes(m, lanes, {"x": self.x}, {"flag": self.flags})
         m.d.comb += [self.o[5 * place : 5 * (place + 1)].eq(lane.o) for place, lane in enumerate(lanes)]
         return m
+
+
+def test_arrays_without_register_stages_are_those_whose_multipliers_take_16_bits():
+    """The spec, which may not import the hardware, derives the widest error from the same number of lanes."""
+    assert MAX_DIRECT_LANES == MAX_SMALL_ARRAY
 
 
 @pytest.mark.parametrize("count", [1, MAX_DIRECT_LANES, MAX_DIRECT_LANES + 1, 3 * MAX_DIRECT_LANES])

@@ -9,7 +9,7 @@ import pytest
 
 from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.spec.design import Hardware
-from python_ref.spec.perturbation import CODES, Kind, LfsrCode
+from python_ref.spec.perturbation import CODES, LfsrCode
 from python_ref.spec.registers import stream_beats, stream_widths
 from python_ref.spec.schedule import Difference
 from rtl_gen.perturbation import DRAW_LATENCY, RoundingNoise, StateLoader, sign_source
@@ -19,14 +19,7 @@ from tests.support.bench import cycles
 from tests.support.faults import DESIGNS
 from tests.support.oracle import serial_bits
 
-FLAGS = ("valid", "real", "first", "last", "tail", "begin", "correlate", "perturb", "second")
-ONE_VISIT_FLAGS = ("both", "branch")
-"""Flags of the slots of weight perturbation."""
-
-
-def flags_of(spec):
-    """The flags of a design's slots."""
-    return (*FLAGS, *(ONE_VISIT_FLAGS if spec.perturbation.kind is Kind.WEIGHT else ()))
+FLAGS = ("valid", "real", "first", "last", "tail", "begin", "correlate", "perturb", "second", "both", "branch")
 
 
 def design(code, lanes, period, two_sided, sizes=(2, 5, 3)):
@@ -48,23 +41,22 @@ def slots(spec, *, correlate, perturb, second, both=0):
     for number, placed in enumerate(layers):
         for group in range(placed.groups):
             for k in range(placed.group_slots):
-                slot = {
-                    "valid": 1,
-                    "real": int(k < placed.group_words),
-                    "first": int(k == 0),
-                    "last": int(k == placed.group_words - 1),
-                    "tail": int(group == placed.groups - 1),
-                    "begin": int(number == group == k == 0),
-                    "layer": number,
-                    "correlate": correlate,
-                    "perturb": perturb,
-                    "second": second,
-                    "both": both,
-                    "branch": int(number == 1 and group == k == 0),
-                }
-                if spec.perturbation.kind is Kind.NODE:
-                    slot = {name: value for name, value in slot.items() if name not in ONE_VISIT_FLAGS}
-                found.append(slot)
+                found.append(
+                    {
+                        "valid": 1,
+                        "real": int(k < placed.group_words),
+                        "first": int(k == 0),
+                        "last": int(k == placed.group_words - 1),
+                        "tail": int(group == placed.groups - 1),
+                        "begin": int(number == group == k == 0),
+                        "layer": number,
+                        "correlate": correlate,
+                        "perturb": perturb,
+                        "second": second,
+                        "both": both,
+                        "branch": int(number == 1 and group == k == 0),
+                    }
+                )
     return found
 
 
@@ -95,13 +87,13 @@ def beats(spec):
 
 def steps_of_signs(spec, steps, restart_at=None):
     """Live signs of the passes that draw, and replayed signs of each step: rows of a slot's number, the slot, and its signs by lane; driven
-    as a core does. In weight perturbation every other one-sided step has two passes."""
+    as a core does. Every other one-sided step has two passes."""
     source, marks = sign_source(spec), []
     loads = [row for beat in beats(spec) for row in ({"load_en": 1, "load": beat & (1 << source.load_width) - 1}, {"load_en": 0})]
     loads += [{"restart": 1}, {"restart": 0}]
     stimuli = loads.copy()
-    idle = {f"{which}_slot.{flag}": 0 for which in ("live", "replay") for flag in flags_of(spec)}
-    weight, more = spec.perturbation.kind is Kind.WEIGHT, spec.layout.layers[1:]
+    idle = {f"{which}_slot.{flag}": 0 for which in ("live", "replay") for flag in FLAGS}
+    more = spec.layout.layers[1:]
     first_behind = more[0].first_slot if more else spec.layout.slots
 
     def run(which, slot_list, label, first=0, drawn=None):
@@ -118,11 +110,11 @@ def steps_of_signs(spec, steps, restart_at=None):
         # Pass 0 of a step correlates the step before, at other slots than its own live signs; both streams are independent.
         if done:
             run("replay", slots(spec, correlate=1, perturb=0, second=0), n - 1)
-        pair = spec.two_sided or (weight and n % 2 == 0)
+        pair = spec.two_sided or n % 2 == 0
         if pair:
             first = slots(spec, correlate=0, perturb=int(spec.two_sided), second=0, both=1)
             run("live", first, n, drawn=None if spec.two_sided else first_behind)
-        run("live", slots(spec, correlate=0, perturb=1, second=1), n, first=first_behind if pair and weight else 0)
+        run("live", slots(spec, correlate=0, perturb=1, second=1), n, first=first_behind if pair else 0)
         done += 1
         stimuli.append({**idle, "restart": 0, "advance": 1, "fresh": int(done % spec.schedule.perturbation_period == 0)})
     stimuli.append({**idle, "advance": 0})
@@ -143,20 +135,18 @@ def check(spec, steps=7, restart_at=None):
     """RTL equals reference, live and replayed."""
     layout, reference = spec.layout, SignSource(spec)
     passes = steps_of_signs(spec, steps, restart_at)
-    weight = spec.perturbation.kind is Kind.WEIGHT
     behind = sum(placed.groups * placed.group_slots for placed in layout.layers[1:])
     for label in range(steps):
         n = label - restart_at if restart_at is not None and label >= restart_at else label
         p = n // spec.schedule.perturbation_period
-        signs_of = reference.signs(p)
         expected = np.zeros((layout.slots, spec.hardware.lanes), dtype=np.int64)
-        expected[layout.parameter_slot, layout.parameter_lane] = signs_of if weight else signs_of[layout.parameter_neuron]
+        expected[layout.parameter_slot, layout.parameter_lane] = reference.signs(p)
         exists = np.zeros(expected.shape, dtype=bool)
         exists[layout.parameter_slot, layout.parameter_lane] = True
         first, second, replayed = (passes.pop(key, []) for key in (("live", label, 0), ("live", label, 1), ("replay", label, 0)))
         # Every slot is drawn once per sign vector; in a two-sided step once per pass, but the first layer once for both.
         live = [number for number, _, _ in first + second]
-        again = (behind if weight else layout.slots) if spec.two_sided else 0
+        again = behind if spec.two_sided else 0
         assert sorted(set(live)) == list(range(layout.slots))
         assert len(live) == layout.slots + again
         last = label == steps - 1 or label + 1 == restart_at
@@ -165,10 +155,8 @@ def check(spec, steps=7, restart_at=None):
             np.testing.assert_array_equal(signs[exists[number]], expected[number][exists[number]])
         if isinstance(spec.perturbation.code, LfsrCode):
             serial = serial_signs(spec, p)
-            draws = [number for number, slot in enumerate(slots(spec, correlate=0, perturb=0, second=0)) if slot["first"] or weight]
             for number, _, signs in first + second + replayed:
-                if number in draws:
-                    np.testing.assert_array_equal(signs, serial[draws.index(number)])
+                np.testing.assert_array_equal(signs, serial[number])
     assert not passes
 
 
@@ -210,7 +198,7 @@ def test_slots_written_down_are_those_of_the_sequencer():
         spec = DESIGNS[name]
         sequencer = Sequencer(spec, depth=6)
         stimuli = [{"start": 1, "correlate": 1, "perturb": 0, "second": 1, "forward": 1}, {"start": 0}]
-        outputs = [f"slot.{flag}" for flag in (*flags_of(spec), "layer")] + ["done"]
+        outputs = [f"slot.{flag}" for flag in (*FLAGS, "layer")] + ["done"]
         found = cycles(sequencer, stimuli, outputs, extra=sequencer.pass_cycles + 4)
         expected = slots(spec, correlate=1, perturb=0, second=1)
         shown = [{key.removeprefix("slot."): value for key, value in row.items() if key != "done"} for row in found if row["slot.valid"]]

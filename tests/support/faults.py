@@ -254,7 +254,7 @@ NODE_FAULTS = (
     ),
     Fault(
         "a probe overwrites the bank of the unperturbed pass",
-        "presentation.controller:PresentationController.elaborate",
+        "presentation.controller:PresentationController._keep_bank",
         "self.bank.eq(self.bank ^ 1)",
         "self.bank.eq(Mux(self.bank == 0, UNPERTURBED, 0))",
         "probes",
@@ -269,8 +269,8 @@ NODE_FAULTS = (
     Fault(
         "an update is due in every presentation",
         "presentation.controller:PresentationController.elaborate",
-        'self.update.eq(periods["update"].ends)',
-        "self.update.eq(1)",
+        'Mux(prepared & opens_step, periods["update"].ends, self.update)',
+        "1",
         "node_memory",
     ),
     Fault(
@@ -304,8 +304,8 @@ NODE_FAULTS = (
     Fault(
         "a probe's activation is applied",
         "presentation.operands:Operands._fetch",
-        "_multiple(hidden, self.ahead.bank, BANKS)",
-        "_multiple(hidden, Mux(self.ahead.apply, 0, self.ahead.bank), BANKS)",
+        "_multiple(hidden, self.ahead.bank, banks)",
+        "_multiple(hidden, Mux(self.ahead.apply, 0, self.ahead.bank), banks)",
         "deep_probes",
     ),
     Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "1 + behind", "2 + behind", "many_probes"),
@@ -339,7 +339,7 @@ NODE_FAULTS = (
     ),
     Fault(
         "G of neurons not cleared",
-        "presentation.lane:NodeLane._sum",
+        "lane:BaseLane._old_gradient",
         "Mux(self.gradient_clear, 0, self.gradient)",
         "self.gradient",
         "node_memory",
@@ -398,10 +398,10 @@ FAULTS = (
         "perturbation:RandomSigns._states",
         "m.d.comb += replay_now.eq(held)",
         "pass",
-        "weight_two_sided",
+        "weight_held",
     ),
-    Fault("the minus pass draws new signs", "perturbation:RandomSigns._states", "~fresh | slot.second & ", "~fresh & ", "weight_two_sided"),
-    Fault("padding draws no signs", "perturbation:_SignSource.follow_slots", "else slot.valid", "else slot.real", "weight"),
+    Fault("a repeated vector is drawn anew", "perturbation:RandomSigns._states", "begin & (~fresh | ", "begin & (", "weight_held"),
+    Fault("padding draws no signs", "perturbation:_SignSource.follow_slots", "slot.valid & when", "slot.real & when", "weight"),
     Fault("Walsh rows counted from 0", "perturbation:WalshSigns.sign", "(index + 1)", "index", "walsh"),
     Fault("one quantity too many", "perturbation:CountedSigns.following", "phase == period - 1", "phase == period", "sequential"),
     Fault(
@@ -427,7 +427,7 @@ FAULTS = (
     ),
     Fault("idle lanes counted", "array:LaneArray._existing", "active_lanes(self.spec, slot) > lane", "1 > 0", "weight"),
     Fault("−u without its carry", "fixed:plus_or_minus", "Cat(minus, inverted)", "Cat(Const(0, 1), inverted)", "node"),
-    Fault("what stays at its limit is called changed", "lane:Lane._update", "~(outside & at_limit.all())", "1", "narrow_node"),
+    Fault("what stays at its limit is called changed", "lane:BaseLane._update", "~(outside & at_limit.all())", "1", "narrow_node"),
     Fault(
         "activations rounded down",
         "activation:ActivationUnit._apply",
@@ -462,14 +462,14 @@ FAULTS = (
     Fault(
         "the rate is not followed",
         "broadcast:Broadcast.elaborate",
-        "spec.exponents[1] - self.exponent",
-        "spec.exponents[1] - spec.exponent_at(0)",
+        "self.spec.exponents[1] - self.exponent",
+        "self.spec.exponents[1] - self.spec.exponent_at(0)",
         "rated",
     ),
-    Fault("updated with the wrong sign", "lane:Lane._update", "(old, u, minus, active)", "(old, u, ~minus, active)", "accumulating"),
-    Fault("G not cleared", "lane:Lane._correlate", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
+    Fault("updated with the wrong sign", "lane:BaseLane._update", "(old, u, minus, active)", "(old, u, ~minus, active)", "accumulating"),
+    Fault("G not cleared", "lane:BaseLane._old_gradient", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
     Fault("m decays twice as fast", "lane:MomentumStage.decayed_sum", "up - k)", "up - k + 1)", "momentum"),
-    Fault("θ + Δ may overflow", "lane:Lane._update", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),
+    Fault("θ + Δ may overflow", "lane:Lane.outside", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),
     Fault(
         "C̃ of the wrong sign",
         "cost:CostUnit.elaborate",
@@ -520,7 +520,7 @@ FAULTS = (
         "lanes: tail}",
         "weight",
     ),
-    Fault("both passes' activations in one bank", "operands:Operands._bank", "return second", "return Const(0, 1)", "weight"),
+    Fault("both passes' activations in one bank", "operands:Operands._bank", "return second if", "return Const(0, 1) if", "weight"),
     Fault(
         "a target for each output of either pass",
         "operands:_counted",

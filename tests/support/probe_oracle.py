@@ -5,34 +5,34 @@ synapses, in the order in which the design file names them. It shares no arithme
 takes from a design is what the design file says, and the formats that follow from it.
 """
 
-# Where the specification is silent or can be read in two ways, the oracle takes one reading. Each has a number, which stands at its lines.
+# Where the description of a step leaves a choice, the oracle takes the one of docs/design/presentations.md; those about parts concern the
+# oracle alone, since the machine always probes the whole network:
 #
-#  A1  Random signs: one generator of degree 63, of the stream "signs", which gives one bit at a time. It is the same for every network
-#      and every number of lanes, since "bit p·n + j of the stream" names one stream and no width.
-#  A2  Neuron j: the neurons count layer by layer, each layer from its first neuron, for all codes.
-#  A3  A sign vector is one of the whole network: every code counts all neurons, its period is that of all neurons, and a probe of a part
-#      takes 0 for the neurons outside. (A random code drops their bits by the text; that Walsh and sequential codes do so too is a choice.)
-#  A4  Parts: sign vector p perturbs entry p mod len(parts) of the list, so a vector that is measured again (τ_p > 1) perturbs the same
-#      part again. A part that is probed k times in a row stands in the list k times in a row (:func:`part_cycle`).
-#  A5  E is a sum over all probes. A part that is probed more often than another moves farther; nothing is divided by the times.
-#  A6  A bias multiplies err_j by 1 in the format of its layer's inputs. So all synapses of a layer drop the same number of bits, k, and
-#      use the same bits of a rounding word, the bias too.
-#  A7  Places for rounding words: layer by layer, in each the bias first (place 0), then the inputs.
-#  A8  Rounding words are as wide as the largest number of bits that a stochastic cast of the design drops, over all layers.
-#  A9  The counter ``gradient`` counts a synapse once per presentation if cast_gradient(err_j·x_i) or its sum with G is out of range. The
-#      counter ``broadcast`` is gone with the broadcast.
-#  A10 With momentum and no gradient memory the observable ``gradient`` is cast_gradient(err_j·x_i).
-#  A11 A probe evaluates, and counts activation saturations of, all neurons of the layers from its part's first one to the last, also
-#      neurons whose sign is 0. Both probes of a two-sided difference count. The exception is a probe that perturbs one neuron (sequential
-#      code) of a network with one hidden layer whose activations have at most 15 bits: it evaluates that neuron and the outputs.
-#  A12 An answer is judged once per new sample, in its first unperturbed pass: not again when an update (τ_θ < τ_x) ends the presentation
-#      and the same sample is measured again.
-#  A13 The unperturbed pass that runs again after a STOP counts no saturation and judges no answer ("shown once").
-#  A14 A load or an inference leaves n alone: the next step takes a new sample, and its presentation ends where n says, so it is shorter.
-#  A15 A restart sets n, p, the number of updates and the schedule of η back to 0. It leaves θ, G, m and the other counters alone.
-#  A16 An inference counts correct answers, and no saturations (those count in training passes).
-#  A17 A load writes parameters only. G and m stay; nothing of a parameter is limited, since node perturbation keeps no margin for Δ.
-#  A18 A run that ends by its count between two probes is treated as one that STOP ends there.
+#  - Random signs: one generator of degree 63, of the stream "signs", which gives one bit at a time. It is the same for every network
+#    and every number of lanes.
+#  - Neuron j: the neurons count layer by layer, each layer from its first neuron, for all codes.
+#  - A sign vector is one of the whole network: every code counts all neurons, its period is that of all neurons, and a probe of a part
+#    takes 0 for the neurons outside.
+#  - Parts: sign vector p perturbs entry p mod len(parts) of the list, so a vector that is measured again (τ_p > 1) perturbs the same
+#    part again. A part that is probed k times in a row stands in the list k times in a row (:func:`part_cycle`).
+#  - E is a sum over all probes. A part that is probed more often than another moves farther; nothing is divided by the times.
+#  - A bias multiplies err_j by 1 in the format of its layer's inputs. So all synapses of a layer drop the same number of bits, k, and
+#    use the same bits of a rounding word, the bias too.
+#  - Places for rounding words: layer by layer, in each the bias first (place 0), then the inputs.
+#  - Rounding words are as wide as the largest number of bits that a stochastic cast of the design drops, over all layers.
+#  - The counter ``gradient`` counts a synapse once per presentation if cast_gradient(err_j·x_i) or its sum with G is out of range.
+#  - With momentum and no gradient memory the observable ``gradient`` is cast_gradient(err_j·x_i).
+#  - A probe evaluates, and counts activation saturations of, all neurons of the layers from its part's first one to the last, also
+#    neurons whose sign is 0. Both probes of a two-sided difference count. The exception is a probe that perturbs one neuron (sequential
+#    code) of a network with one hidden layer whose activations have at most 15 bits: it evaluates that neuron and the outputs.
+#  - An answer is judged once per new sample, in its first unperturbed pass: not again when an update (τ_θ < τ_x) ends the presentation
+#    and the same sample is measured again.
+#  - The unperturbed pass that runs again after a STOP counts no saturation and judges no answer.
+#  - A load or an inference leaves n alone: the next step takes a new sample, and its presentation ends where n says, so it is shorter.
+#  - A restart sets n, p, the number of updates and the schedule of η back to 0. It leaves θ, G, m and the other counters alone.
+#  - An inference counts correct answers, and no saturations (those count in training passes).
+#  - A load writes parameters only. G and m stay; nothing of a parameter is limited, since node perturbation keeps no margin for Δ.
+#  - A run that ends by its count between two probes is treated as one that STOP ends there.
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CODES = ("lfsr", "walsh", "walsh-gray", "sequential")
 
 
 def part_cycle(parts: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """First and last layer of each probe of a cycle, for a list of (number of layers, times): each part in a row, its times (A4)."""
+    """First and last layer of each probe of a cycle, for a list of (number of layers, times): each part in a row, its times."""
     cycle, first = [], 0
     for layers, times in parts:
         cycle += [(first, first + layers - 1)] * times
@@ -157,7 +157,7 @@ class ProbeOracle:
         self.m = dict.fromkeys(self.keys, Fraction(0))
         kinds = ("activation", "cost_change", "error", "gradient", "momentum", "update", "weight")
         self.count = dict.fromkeys(("correct", "writes", "changed", *kinds), 0)
-        self.word_bits = max([0, *(drop for layer in range(self.layers) for drop in self.dropped(layer).values())])  # A8
+        self.word_bits = max([0, *(drop for layer in range(self.layers) for drop in self.dropped(layer).values())])
         self.sample: tuple[list[Fraction], list[Fraction]] = ([], [])
         self.restart(seed)
         self.load(parameters)
@@ -180,7 +180,7 @@ class ProbeOracle:
     # -- Random numbers and signs -----------------------------------------------------------------------------------
 
     def sign(self, j: int, p: int) -> int:
-        """s of neuron j in sign vector p, whatever the part (A1, A2, A3)."""
+        """s of neuron j in sign vector p, whatever the part."""
         code, n = self.spec.perturbation.code.name, len(self.neurons)
         if code == "sequential":
             return 1 if j == p % n else 0
@@ -198,7 +198,7 @@ class ProbeOracle:
         return -1 if bin((j + 1) & row).count("1") % 2 else 1
 
     def dropped(self, layer: int) -> dict[str, int]:
-        """Bits that the stochastic casts of an update drop in a layer, by kind (A6)."""
+        """Bits that the stochastic casts of an update drop in a layer, by kind."""
         f, weight = self.spec.formats, self.spec.formats.weight.fraction_bits
         drops, source = {}, self.spec.gradient_format.fraction_bits
         if self.k is not None:
@@ -213,7 +213,7 @@ class ProbeOracle:
         return drops
 
     def random(self, layer: int, synapse: int, kind: str) -> Fraction:
-        """r of a cast of the present update: the low bits, as many as it drops, of word u·Σ(n_in + 1) + place (A7)."""
+        """r of a cast of the present update: the low bits, as many as it drops, of word u·Σ(n_in + 1) + place."""
         drop = self.dropped(layer).get(kind, 0)
         if drop <= 0:
             return Fraction(0)
@@ -247,7 +247,7 @@ class ProbeOracle:
                 z[layer, o] = total + (shift[layer, o] if shift else 0)
                 y[layer, o], saturated = activated(self.spec, layer, z[layer, o])
                 counts = not (kept and self.one_changes) or layer == self.layers - 1 or z[layer, o] != kept.z[layer, o]
-                outside += saturated and counts  # A11
+                outside += saturated and counts
         return Pass(z, y, sum(((a - b) ** 2 for a, b in zip(self.outputs(y), self.sample[1], strict=True)), Fraction(0)), outside)
 
     def outputs(self, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
@@ -284,12 +284,12 @@ class ProbeOracle:
         if not new and given != self.sample:
             raise ValueError("Sample must be the present one, since no new one is due")
         self.sample = given
-        if self.kept is None:  # also when a run goes on after a stop (A13)
+        if self.kept is None:  # also when a run goes on after a stop
             self.kept = self.run_pass()
         if begins:
             self.count["activation"] += self.kept.outside
             self.E = dict.fromkeys(self.neurons, Fraction(0))
-            if new:  # A12
+            if new:  # not again where an update ended the presentation before
                 judged = self.is_correct(self.kept)
                 self.count["correct"] += judged
         self.fresh, self.presenting = False, True
@@ -308,19 +308,19 @@ class ProbeOracle:
     def probe(self, p: int) -> dict[str, object]:
         """Measure the cost with sign vector p, and correlate its change at the neurons."""
         assert self.kept is not None
-        first, last = self.parts[p % len(self.parts)]  # A4
+        first, last = self.parts[p % len(self.parts)]
         signs = {(layer, o): self.sign(j, p) if first <= layer <= last else 0 for j, (layer, o) in enumerate(self.neurons)}
         passes = [self.kept]
         for direction in (+1, -1) if self.two_sided else (+1,):
             passes.append(self.run_pass(first, self.kept, {key: direction * s * self.delta for key, s in signs.items()}))
-            self.count["activation"] += passes[-1].outside  # A11
+            self.count["activation"] += passes[-1].outside
         change = passes[1].cost - passes[2 if self.two_sided else 0].cost
         f = self.spec.formats
         if f.cost_change:
             change, outside = narrow(change, f.cost_change, f.cost_change_cast.rounding.value, f.cost_change_cast.overflow.value)
             self.count["cost_change"] += outside
         for key, s in signs.items():
-            self.E[key] += s * change  # A5
+            self.E[key] += s * change
         return {
             "preactivation": [[each.z[key] for key in self.neurons] for each in passes],
             "activation": [[each.y[key] for key in self.neurons] for each in passes],
@@ -348,8 +348,8 @@ class ProbeOracle:
                 if self.memory:
                     source, beyond = narrow(self.G[key] + source, self.spec.gradient_format, "floor", "saturate")
                     self.G[key], outside = source, outside or beyond
-                self.count["gradient"] += outside  # A9
-                correlated[key] = source  # A10
+                self.count["gradient"] += outside
+                correlated[key] = source
             if updates:
                 change[key] = self.update(key, source)
                 self.G[key] = Fraction(0)
@@ -381,7 +381,7 @@ class ProbeOracle:
         return u
 
     def stop(self) -> dict[str, object]:
-        """End a run between two steps: E stays and is shown, z is lost, and a presentation that is complete has been applied (A18).
+        """End a run between two steps: E stays and is shown, z is lost, and a presentation that is complete has been applied.
 
         ``flushed`` says whether the core has something to apply: the step before ended a presentation.
         """
@@ -390,13 +390,13 @@ class ProbeOracle:
         return {"flushed": flushed, "presenting": self.presenting, **self.state()}
 
     def load(self, parameters: Sequence[int]) -> dict[str, object]:
-        """Write all parameters, raw; E is discarded, and a new sample is due (A14, A17)."""
+        """Write all parameters, raw; E is discarded, and a new sample is due."""
         unit = Fraction(2) ** -self.spec.formats.weight.fraction_bits
         self.theta = {key: int(raw) * unit for key, raw in zip(self.keys, parameters, strict=True)}
         return self.interrupt()
 
     def infer(self, inputs: Sequence[int], targets: Sequence[int]) -> dict[str, object]:
-        """Judge a raw sample in one unperturbed pass; E is discarded, and a new sample is due (A14, A16)."""
+        """Judge a raw sample in one unperturbed pass; E is discarded, and a new sample is due."""
         self.sample = self.take(inputs, targets)
         measured = self.run_pass()
         judged = self.is_correct(measured)
@@ -410,7 +410,7 @@ class ProbeOracle:
         return {**self.interrupt(), **shown}
 
     def restart(self, seed: int) -> dict[str, object]:
-        """Begin all periods and random streams anew; E is discarded, and a new sample is due (A15)."""
+        """Begin all periods and random streams anew; E is discarded, and a new sample is due."""
         self.n = self.u = 0
         self.signs = Stream(1, seed, "signs")
         self.words = Stream(self.word_bits, seed, "stochastic")
