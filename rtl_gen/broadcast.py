@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import pairwise
 from itertools import product as product_of
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -208,8 +208,8 @@ class Broadcast(wiring.Component):
         Rounding noise, valid two cycles after ``noise_slot`` (direct updates with stochastic rounding only).
     noise_slot : Out(slot_layout(spec))
         The slot, two cycles before its rounding noise is used.
-    error, error_stb : In
-        Raw error of an output and its strobe.
+    error : In
+        Raw error of an output.
     square : Out
         Square of ``error``, after the latency of the multiplier.
     slot_o : Out(slot_layout(spec))
@@ -240,7 +240,6 @@ class Broadcast(wiring.Component):
             "cost_change": In(change),
             "exponent": In(signed(8)),
             "update": In(1),
-            "error_stb": In(1),
             "error": In(error),
             "square": Out(2 * error.width),
             "slot_o": Out(slot_layout(spec)),
@@ -268,7 +267,7 @@ class Broadcast(wiring.Component):
         m.submodules.multiplier = multiplier = self.multiplier
         m.d.comb += [self.square.eq(multiplier.o), multiplier.a.eq(self.error), multiplier.b.eq(self.error)]
         amount = Signal(range(max(2, scaler.amounts)))
-        m.d.sync += amount.eq(self.spec.exponents[1] - self.exponent + Const(0, 1))
+        m.d.sync += amount.eq(self.spec.exponents[1] - self.exponent)
         m.d.comb += [
             scaler.i.eq(self.cost_change),
             scaler.amount.eq(amount),

@@ -152,12 +152,8 @@ class StepController(wiring.Component):
         An update is due in the correlating pass.
     advance, fresh : Out(1)
         Strobe at the end of a training step, and whether the next step takes a new sign vector.
-    two_passes, check_answer, training : Out(1)
-        The current step has two passes; its sample is new, so its answer is checked; it belongs to a training run.
-    old_buffer, old_bank : Out
-        Sample buffer and activation bank of the operands being correlated.
-    buffer : In
-        Sample buffer of the current sample.
+    check_answer, training : Out(1)
+        The sample of the current step is new, so its answer is checked; the step belongs to a training run.
     busy, starved : Out(1)
         A run is in progress; it waits for a sample.
     """
@@ -166,23 +162,18 @@ class StepController(wiring.Component):
     """Cycles from ``complete_stb`` to the ``start`` of the next step: register the strobe, count the step, count the periods,
     settle what is due, decide the next step, start it."""
 
-    update_latency = 3
-    """Cycles from ``complete_stb`` until ``update``, ``old_bank`` and ``old_buffer`` belong to the step that has ended."""
-
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        period, buffers = range(MAX_PERIOD + 1), range(spec.sample_buffers)
+        period = range(MAX_PERIOD + 1)
         strobes = ("train", "infer", "stop", "restart", "count_en", "loaded", "available", "done", "complete_stb", "learned_stb")
         to_passes = ("take", "start", "again", "correlate", "perturb", "second", "forward", "update", "advance", "fresh", "both")
-        flags = (*to_passes, "two_passes", "check_answer", "training", "old_bank", "busy", "starved")
+        flags = (*to_passes, "check_answer", "training", "busy", "starved")
         super().__init__(
             {
                 **{name: In(1) for name in strobes},
                 **{name: Out(1) for name in flags},
                 **{f"{name}_period": In(period) for name in ("perturbation", "sample", "update")},
                 "count": In(32),
-                "buffer": In(buffers),
-                "old_buffer": Out(buffers, init=spec.sample_buffers - 1),
             }
         )
 
@@ -270,7 +261,7 @@ class StepController(wiring.Component):
             self.again.eq(Mux(first, again, self.again & ~self.done)),
         ]
         with m.If(first):
-            m.d.sync += [self.check_answer.eq(flags.sample_due), self.two_passes.eq(pair)]
+            m.d.sync += self.check_answer.eq(flags.sample_due)
         with m.If(first | run.start | run.flush):
             m.d.sync += [
                 self.correlate.eq((first & flags.pending) | run.flush),
@@ -284,9 +275,4 @@ class StepController(wiring.Component):
         """Count the step that has ended; its measured cost change is pending until it is correlated."""
         m.d.sync += self.advance.eq(run.await_cost & flags.complete & ~flags.inferring)
         with m.If(run.count):
-            m.d.sync += [
-                self.update.eq(periods["update"].ends),
-                self.old_bank.eq(self.old_bank ^ self.two_passes),
-            ]
-        with m.If(run.count & (self.two_passes | flags.inferring)):
-            m.d.sync += self.old_buffer.eq(self.buffer)
+            m.d.sync += self.update.eq(periods["update"].ends)

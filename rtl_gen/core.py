@@ -288,12 +288,8 @@ class Core(wiring.Component):
             operands.slot.eq(array.operand_slot),
             operands.ahead.eq(array.operand_ahead),
             array.x.eq(operands.x),
-            operands.two_passes.eq(controller.two_passes),
-            operands.old_buffer.eq(controller.old_buffer),
-            operands.old_bank.eq(controller.old_bank),
             operands.take.eq(controller.take),
             controller.available.eq(operands.available),
-            controller.buffer.eq(operands.buffer),
         ]
         if spec.direct_update:
             m.d.comb += array.update_outside.eq(broadcast.update_outside)
@@ -325,7 +321,6 @@ class Core(wiring.Component):
             answer_check.last.eq(neuron.last),
             answer_check.y.eq(activation.y),
             answer_check.target.eq(operands.target),
-            broadcast.error_stb.eq(cost.error_stb),
             broadcast.error.eq(cost.error),
             cost.square.eq(broadcast.square),
             registers.i_saturated_activation.eq(neuron.valid & controller.training & activation.outside),

@@ -26,8 +26,8 @@ class CostUnit(wiring.Component):
         Strobe of an output; whether it is the last of its pass, and whether the pass is one of the two between which C̃ is the difference.
     y, target : In
         Raw output and its raw target, valid with ``stb``.
-    error_stb, error : Out
-        Strobe and raw error for the multiplier, one cycle after the output.
+    error : Out
+        Raw error for the multiplier, one cycle after the output.
     square : In
         Square of the error, after the multiplier's latency.
     cost_stb, cost_second : Out(1)
@@ -63,7 +63,6 @@ class CostUnit(wiring.Component):
                 "second": In(1),
                 "y": In(y),
                 "target": In(y),
-                "error_stb": Out(1),
                 "error": Out(error),
                 "square": In(2 * error.width),
                 "cost_stb": Out(1),
@@ -80,7 +79,7 @@ class CostUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        m.d.sync += [self.error_stb.eq(self.stb), self.error.eq(self.y - self.target)]
+        m.d.sync += self.error.eq(self.y - self.target)
 
         cost_latency = self.cost_latency(spec)
         m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, cost_latency, "cost_stb", reset_less=False))

@@ -1,4 +1,4 @@
-"""Operands of the layers: samples from the host, activations of the current pass and of the pass being correlated."""
+"""Operands of the layers: samples from the host, and activations of the passes of a step."""
 
 from __future__ import annotations
 
@@ -54,8 +54,6 @@ class SampleLoader(wiring.Component):
         There is a full buffer to take.
     buffer : Out
         Number of the current sample's buffer.
-    old_buffer : In
-        Number of the buffer that is being correlated (node perturbation).
     input_en, target_en, address, data : Out
         Strobes, address and raw word of a write into the input memory or the target memory.
     """
@@ -71,7 +69,6 @@ class SampleLoader(wiring.Component):
                 "discard": In(1),
                 "available": Out(1),
                 "buffer": Out(range(buffers), init=buffers - 1),
-                "old_buffer": In(range(buffers)),
                 "input_en": Out(1),
                 "target_en": Out(1),
                 "address": Out(range(buffers * max(n_in, n_out))),
@@ -92,14 +89,11 @@ class SampleLoader(wiring.Component):
         def after(buffer):
             return Mux(buffer == buffers - 1, 0, buffer + 1)
 
-        free = filling != self.buffer
-        if spec.node:
-            free = free & (filling != self.old_buffer)
         transfer = Signal()
         complete = Signal()
         bases = Mux(targets, _pick([b * n_out for b in range(buffers)], filling), _pick([b * n_in for b in range(buffers)], filling))
         # A free buffer stays free until it is full, or everything is discarded.
-        m.d.sync += is_open.eq(free & (full < buffers - 1) & ~complete & ~self.discard)
+        m.d.sync += is_open.eq((filling != self.buffer) & (full < buffers - 1) & ~complete & ~self.discard)
         m.d.comb += [
             self.sample.ready.eq(is_open),
             transfer.eq(self.sample.valid & self.sample.ready),
@@ -138,24 +132,14 @@ class Operands(wiring.Component):
         Stream of samples, as for :class:`SampleLoader`.
     take, discard, available : In(1), In(1), Out(1)
         Control of the sample buffers, as for :class:`SampleLoader`.
-    old_buffer, old_bank : In
-        Sample buffer and activation bank of the operands being correlated (node perturbation).
-    two_passes : In(1)
-        The step has two passes, which write to different banks.
     slot, ahead : In
         A slot, and the layer and pass of the slot that comes a cycle later.
     x : Out(operand_shape(spec))
         Raw operand of ``slot``, ``latency`` cycles later.
-    old_slot, old_ahead : In
-        The same for the pass being correlated (node perturbation).
-    old_x : Out(operand_shape(spec))
-        Raw operand of ``old_slot``, ``latency`` − 1 cycles later (node perturbation).
     neuron, y : In
         A neuron, and its raw activation to be written.
     target_neuron, target : In, Out
         A neuron, and its raw target one cycle later.
-    buffer : Out
-        Number of the current sample's buffer.
     """
 
     @staticmethod
@@ -172,8 +156,6 @@ class Operands(wiring.Component):
             "take": In(1),
             "discard": In(1),
             "available": Out(1),
-            "buffer": Out(range(spec.sample_buffers)),
-            "two_passes": In(1),
             "slot": In(slot),
             "ahead": In(ahead_layout(spec)),
             "x": Out(operand),
@@ -181,8 +163,6 @@ class Operands(wiring.Component):
             "y": In(shape_of(spec.formats.activation)),
             "target_neuron": In(neuron),
             "target": Out(shape_of(spec.formats.activation)),
-            "old_buffer": In(range(spec.sample_buffers)),
-            "old_bank": In(1),
         }
         super().__init__(ports)
 
@@ -195,8 +175,6 @@ class Operands(wiring.Component):
             loader.take.eq(self.take),
             loader.discard.eq(self.discard),
             self.available.eq(loader.available),
-            self.buffer.eq(loader.buffer),
-            loader.old_buffer.eq(self.old_buffer),
         ]
         buffers = spec.sample_buffers
         m.submodules.inputs = inputs = memory.Memory(
@@ -206,10 +184,9 @@ class Operands(wiring.Component):
         address, word = delayed(m, loader.address, 1, "loaded_address"), delayed(m, loader.data, 1, "loaded_word")
         m.d.comb += [write.addr.eq(address), write.data.eq(word), write.en.eq(delayed(m, loader.input_en, 1, "input_en", reset_less=False))]
         activations = self._activations(m)
-        self._targets(m, address, word, delayed(m, loader.target_en, 1, "target_en", reset_less=False))
+        self._targets(m, loader.buffer, address, word, delayed(m, loader.target_en, 1, "target_en", reset_less=False))
 
-        data = self._fetch(m, "new", inputs, activations, self.slot, self.ahead, self.buffer, self._bank(self.ahead.second))
-        m.d.sync += self.x.eq(data)
+        self._fetch(m, inputs, activations, loader.buffer)
         return m
 
     def _bank(self, second):
@@ -236,35 +213,35 @@ class Operands(wiring.Component):
         ]
         return store
 
-    def _fetch(self, m, name, inputs, activations, slot, ahead, buffer, bank):
-        """Operand of a slot, one cycle before it is registered in the output."""
-        spec, behind = self.spec, read_latency(self.spec.hardware.lanes) - 1
+    def _fetch(self, m, inputs, activations, buffer):
+        """Read the operand of a slot from the current sample or from the activations of its pass."""
+        spec, slot, ahead, behind = self.spec, self.slot, self.ahead, read_latency(self.spec.hardware.lanes) - 1
         n_in, hidden = spec.network.n_in, spec.network.n_hidden
-        address = Signal(range(max(2, spec.sample_buffers * n_in, 2 * hidden)), name=f"{name}_address")
+        address = Signal(range(max(2, spec.sample_buffers * n_in, 2 * hidden)))
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in range(1, len(spec.network.layers)))]
-        base = Signal.like(address, name=f"{name}_base")
+        base = Signal.like(address)
         m.d.sync += base.eq(
             Mux(
                 ahead.layer == 0,
                 _pick([b * n_in for b in range(spec.sample_buffers)], buffer),
-                by_layer(offsets, ahead.layer) + Mux(bank, hidden, 0),
+                by_layer(offsets, ahead.layer) + Mux(self._bank(ahead.second), hidden, 0),
             )
         )
         with m.If(slot.real):
             m.d.sync += address.eq(Mux(slot.first, base, address + 1))
         read = inputs.read_port()
         m.d.comb += read.addr.eq(address)
-        data = Signal(operand_shape(spec), name=f"{name}_operand")
-        m.d.comb += data.eq(delayed(m, read.data, behind, f"{name}_input"))
+        data = Signal(operand_shape(spec), name="operand")
+        m.d.comb += data.eq(delayed(m, read.data, behind, "input"))
         if activations is not None:
             read = activations.read_port()
             m.d.comb += read.addr.eq(address)
-            from_inputs = delayed(m, slot.layer == 0, 1 + behind, f"{name}_from_inputs")
+            from_inputs = delayed(m, slot.layer == 0, 1 + behind, "from_inputs")
             with m.If(~from_inputs):
-                m.d.comb += data.eq(delayed(m, read.data, behind, f"{name}_activation"))
-        return data
+                m.d.comb += data.eq(delayed(m, read.data, behind, "activation"))
+        m.d.sync += self.x.eq(data)
 
-    def _targets(self, m, address, word, enable):
+    def _targets(self, m, buffer, address, word, enable):
         """The memory of targets; the target of an output is read one cycle before the output is valid."""
         spec = self.spec
         buffers, n_out = spec.sample_buffers, spec.network.n_out
@@ -281,6 +258,6 @@ class Operands(wiring.Component):
             write.addr.eq(address),
             write.data.eq(word),
             write.en.eq(enable),
-            read.addr.eq(_pick([b * n_out for b in range(buffers)], self.buffer) + index),
+            read.addr.eq(_pick([b * n_out for b in range(buffers)], buffer) + index),
             self.target.eq(read.data),
         ]

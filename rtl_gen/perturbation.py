@@ -248,7 +248,7 @@ class RandomSigns(_SignSource):
         begin, loads = slot.begin & self._perturbs(slot), delayed(m, self.load_en, 1, f"loads{name}", reset_less=False)
         if self.spec.holds_signs:
             held = Signal(generator.degree, name=f"held{name}", reset_less=True)
-            with m.If(begin & (~fresh | slot.second & self.spec.two_sided)):
+            with m.If(begin & ~fresh):
                 m.d.comb += live_now.eq(held)
             with m.Elif(begin):
                 m.d.sync += held.eq(live)

@@ -173,7 +173,6 @@ class Sequencer(wiring.Component):
             counted.first.eq(k == 0),
             counted.last.eq(k == fan_in),
             counted.tail.eq(tail),
-            counted.repeat.eq((layer == len(placed) - 1) & (group != 0)),
             counted.begin.eq((k == 0) & (group == 0) & (layer == 0)),
             Cat(counted[name] for name in self._kinds).eq(kind),
             counted.layer.eq(layer),

@@ -43,8 +43,6 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
         The last slot of its group that is not padding.
     tail : unsigned(1)
         The group is the last one of its layer.
-    repeat : unsigned(1)
-        The group belongs to the last layer and is not its first group.
     begin : unsigned(1)
         The first slot of the pass.
     correlate : unsigned(1)
@@ -62,7 +60,7 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
     layer : unsigned
         Number of the layer, from 0.
     """
-    flags = ["valid", "real", "first", "last", "tail", "repeat", "begin", "correlate", "perturb", "second", "forward"]
+    flags = ["valid", "real", "first", "last", "tail", "begin", "correlate", "perturb", "second", "forward"]
     flags += ["both", "branch"] if spec.one_visit else []
     return data.StructLayout(
         {**{name: unsigned(1) for name in flags}, "layer": unsigned(max(1, (len(spec.network.layers) - 1).bit_length()))}

@@ -88,7 +88,6 @@ class Operands(wiring.Component):
         m.d.comb += [
             loader.take.eq(self.take),
             loader.discard.eq(self.discard),
-            loader.old_buffer.eq(loader.buffer),
             self.available.eq(loader.available),
         ]
         address, word = delayed(m, loader.address, 1, "loaded_address"), delayed(m, loader.data, 1, "loaded_word")

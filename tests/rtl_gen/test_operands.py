@@ -37,7 +37,6 @@ def test_samples_arrive_whole_and_in_order(name, pattern):
             take = ctx.get(loader.available) and rng.random() < 0.1
             ctx.set(loader.take, take)
             present = ctx.get(loader.buffer)
-            ctx.set(loader.old_buffer, present)
             for enable, store, size in ((loader.input_en, inputs, n_in), (loader.target_en, targets, n_out)):
                 if ctx.get(enable):
                     place = ctx.get(loader.address)
@@ -84,7 +83,6 @@ def test_what_is_discarded_is_gone_and_the_next_word_is_a_samples_first(name):
                             break
                 ctx.set(loader.sample.valid, 0)
 
-            ctx.set(loader.old_buffer, spec.sample_buffers - 1)
             whole = min(sent, size * (spec.sample_buffers - 1))
             await send([0] * whole)
             ctx.set(loader.discard, 1)

@@ -400,7 +400,7 @@ FAULTS = (
         "pass",
         "weight_held",
     ),
-    Fault("a repeated vector is drawn anew", "perturbation:RandomSigns._states", "begin & (~fresh | ", "begin & (", "weight_held"),
+    Fault("a repeated vector is drawn anew", "perturbation:RandomSigns._states", "begin & ~fresh", "begin & 0", "weight_held"),
     Fault("padding draws no signs", "perturbation:_SignSource.follow_slots", "slot.valid & when", "slot.real & when", "weight"),
     Fault("Walsh rows counted from 0", "perturbation:WalshSigns.sign", "(index + 1)", "index", "walsh"),
     Fault("one quantity too many", "perturbation:CountedSigns.following", "phase == period - 1", "phase == period", "sequential"),
@@ -441,8 +441,8 @@ FAULTS = (
     Fault(
         "cost judged by the next sample",
         "operands:Operands._targets",
-        "_pick([b * n_out for b in range(buffers)], self.buffer)",
-        "_pick([(b + 1) % buffers * n_out for b in range(buffers)], self.buffer)",
+        "_pick([b * n_out for b in range(buffers)], buffer)",
+        "_pick([(b + 1) % buffers * n_out for b in range(buffers)], buffer)",
         "weight",
     ),
     Fault(
