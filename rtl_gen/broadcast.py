@@ -197,7 +197,7 @@ class Broadcast(wiring.Component):
     Members
     -------
     slot : In(slot_layout(spec))
-        The slot.
+        Slot whose broadcast word is computed.
     cost_change : In
         Raw C̃, which must be stable from the cycle after the first slot of a correlating pass.
     exponent : In(signed(8))

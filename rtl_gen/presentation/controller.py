@@ -177,6 +177,7 @@ class PresentationController(wiring.Component):
         # What is due, and events that can occur at any time.
         sample_begins = inferring | needs_all | periods["sample"].begins
         m.d.sync += [
+            inferring.eq(Mux(starts, commands["infer"], inferring)),
             sample_due.eq(sample_begins),
             begins_one.eq(sample_begins | periods["update"].begins),
             ends.eq(stopping | left.none),
@@ -193,8 +194,6 @@ class PresentationController(wiring.Component):
             ending.eq(Mux(prepared & opens_step, periods["sample"].ends | periods["update"].ends, ending & ~taking)),
             self.update.eq(Mux(prepared & opens_step, periods["update"].ends, self.update)),
         ]
-        with m.If(starts):
-            m.d.sync += inferring.eq(commands["infer"])
         with m.If(taking):
             m.d.sync += [self.check_answer.eq(sample_due), self.shown.eq(begins_one)]
         self._keep_bank(m, taking | applies, measured, run.conclude)
