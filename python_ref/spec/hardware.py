@@ -1,0 +1,30 @@
+"""The parameters of the array of lanes, as the section ``[hardware]`` of a design file states them."""
+
+from dataclasses import dataclass
+
+__all__ = ["MAX_LANES", "MAX_SMALL_ARRAY", "Hardware"]
+
+MAX_LANES = 256
+"""Maximum number of lanes of a design."""
+
+MAX_SMALL_ARRAY = 8
+"""Maximum number of lanes of an array that a small part holds, whose multipliers take factors of 16 bits; those of larger parts take 18."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Parameters of the array of lanes.
+
+    Parameters
+    ----------
+    lanes : int
+        Number of lanes L, 1 to 256.
+    gradient_memory : bool or None
+        Whether each lane has a memory for G; None derives it from the periods.
+    signature : bool
+        Whether the core computes the running signatures of its observables.
+    """
+
+    lanes: int = 4
+    gradient_memory: bool | None = None
+    signature: bool = True
