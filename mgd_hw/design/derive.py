@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mgd_hw.data.loading import Ranges, ranges, read_raw
 from mgd_hw.data.raw import RawSamples
 from mgd_hw.data.tasks import TASKS, DataSpec, Scaling
@@ -22,13 +24,18 @@ from python_ref.spec.error import DesignError
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
-from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
-from python_ref.spec.schedule import Difference, Schedule
+from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation, SequentialCode
+from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
 
 __all__ = ["DSP_ACCUMULATOR", "design_of"]
 
 DSP_ACCUMULATOR = 32
 """Bits that the multiplier block of a small FPGA, the iCE40 UP5K, accumulates by itself."""
+
+PRESENTATIONS = 4_000
+"""Presentations that a comparison trains by default, enough for the shipped tasks to be learned for the greater part."""
+
+_WHY_SEQUENTIAL = "one neuron at a time: a probe of each measures the gradient of a sample without noise"
 
 
 def design_of(given: Given, text: str) -> Design:
@@ -61,6 +68,21 @@ def _why_memory(spec: DesignSpec) -> str:
     return f"sample_period = {sample}, update_period = {update}: every presentation ends with an update"
 
 
+def _flatness(network: Network) -> int:
+    """By how many octaves the rate of exact gradients may rise where activations are flat, from their steepest slopes.
+
+    A hidden layer counts half as much as the output's, by measurement, and only beside a flat output.
+    """
+
+    def octaves(activation: Activation) -> int:
+        if activation.slope_of is None:
+            return 0
+        return max(0, math.floor(-math.log2(activation.slope(np.linspace(0.0, 1.0, 9)).max())))
+
+    output = octaves(network.output)
+    return output + (octaves(network.hidden) // 2 if output and len(network.sizes) > 2 else 0)
+
+
 def _why_error(spec: DesignSpec) -> str:
     """The reason of the derived format of errors, and what an error is narrowed from."""
     steps = spec.longest_presentation
@@ -85,6 +107,7 @@ class _Builder:
         self.derived: list[Derived] = []
         self.raw: RawSamples | None = None
         self.widened: list[_Widened] = []
+        self.float_only = read_float_only(given)
 
     def get(self, key: str, default: object, why: str | None = None, show: object = None) -> Any:
         """The value that the file gives, or the default, which is noted where a reason is given."""
@@ -108,8 +131,8 @@ class _Builder:
             raise self.cause(error, name, network, data) from None
         spec = self.within_accumulator(spec)
         self.note_formats(spec)
-        compare, float_only = self.compare(spec, task), read_float_only(self.given)
-        return Design(self.given.path, self.text, spec, data, compare, tuple(self.derived), float_only, self.raw)
+        float_only = replace(self.float_only, code=str(self.values.get("perturbation.code", spec.perturbation.code.name)))
+        return Design(self.given.path, self.text, spec, data, self.compare(spec), tuple(self.derived), float_only, self.raw)
 
     def machine(self, name: str, network: Network, data: DataSpec, seen: Ranges | None) -> DesignSpec:
         formats = self.formats(network, data, seen)
@@ -315,7 +338,8 @@ class _Builder:
             places += [formats.table.fraction_bits] * any(layer.activation.tabulated for layer in network.layers)
         amplitude = max(-6, -min(places))
         why = "the usual" if amplitude == -6 else "the last place of what is perturbed"
-        code = str(self.get("perturbation.code", "lfsr"))
+        probes = kind is Kind.NODE and not self.float_only.requests
+        code = str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL) if probes else self.get("perturbation.code", "lfsr"))
         return Perturbation(
             kind,
             LfsrCode() if code in FLOAT_CODES else CODES[code](),  # a code without hardware stands in `software` alone
@@ -336,29 +360,63 @@ class _Builder:
         return kind(**{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS[chosen] if f"optimizer.{name}" in self.values})
 
     def schedule(self, network: Network, perturbation: Perturbation, optimizer: Optimizer, seen: Ranges | None) -> Schedule:
-        period = self.get("schedule.update_period", 1)
+        times = self.get("schedule.perturbation_period", 1)
+        sample, update = self.periods(network, perturbation, times)
+        return Schedule(
+            learning_rate=self.learning_rate(network, perturbation, optimizer, seen, update, times),
+            perturbation_period=times,
+            sample_period=sample,
+            update_period=update,
+            difference=self.get("schedule.difference", Difference.ONE_SIDED),
+        )
+
+    def periods(self, network: Network, perturbation: Perturbation, times: int) -> tuple[int, int]:
+        """The periods τ_x and τ_θ; in node perturbation a presentation has as many probes as measure every neuron, unless one is given.
+
+        All probes of a presentation share its unperturbed and its applying pass, so that a shorter one learns less per cycle.
+        """
+        keys = "schedule.sample_period", "schedule.update_period"
+        if perturbation.kind is Kind.WEIGHT or self.float_only.requests:
+            sample, update = (self.get(key, 1) for key in keys)
+            return sample, update
+        neurons, period = network.n_neurons, perturbation.code.period(network.n_neurons)
+        probes = min(MAX_PERIOD, max(neurons, period) * times)
+        why = f"a whole period of the {perturbation.code.name} code" if period > neurons else f"as many probes as neurons, {neurons:,}"
+        if times > 1:
+            why += f", each {times:,} times"
+        if keys[1] in self.values and keys[0] not in self.values:
+            update = self.values[keys[1]]
+            shorter = min(update, probes)
+            return self.get(keys[0], shorter, why if shorter == probes else f"update_period = {update:,}"), update
+        sample = self.get(keys[0], probes, why)
+        return sample, self.get(keys[1], sample, f"sample_period = {sample:,}: every presentation ends with an update")
+
+    def learning_rate(
+        self, network: Network, perturbation: Perturbation, optimizer: Optimizer, seen: Ranges | None, period: int, times: int
+    ) -> tuple[tuple[int, int], ...]:
         fan_in = max(network.sizes[:-1])
         power = 0.3 * fan_in if seen is None else max(0.3 * fan_in, seen.power)
-        quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
         gain, chosen = optimizer.gain_log2, str(self.get("optimizer.name", "sgd"))
         if gain is None or chosen in NORMALISED:
             usual = -9
-            fixed = self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)
-            return self.periods(fixed, period)
-        # A step along x is stable for η·2‖x‖² < 1; the noise of D perturbations, averaged over τ_θ, makes that (τ_θ + D).
-        rate = max(-48, -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - gain)
+            return self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)  # type: ignore[no-any-return]
         said = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
-        why = f"{said}, {quantities} perturbed quantities, τ_θ = {period}" + (f", {chosen} moves 2^{gain} times as far" if gain else "")
-        return self.periods(self.get("schedule.learning_rate", ((0, rate),), why, rate), period)
-
-    def periods(self, learning_rate: tuple[tuple[int, int], ...], period: int) -> Schedule:
-        return Schedule(
-            learning_rate=learning_rate,
-            perturbation_period=self.get("schedule.perturbation_period", 1),
-            sample_period=self.get("schedule.sample_period", 1),
-            update_period=period,
-            difference=self.get("schedule.difference", Difference.ONE_SIDED),
-        )
+        # A step along x is stable for η·2‖x‖² < 1 if the gradient of the sample is exact.
+        if perturbation.kind is Kind.NODE and isinstance(perturbation.code, SequentialCode):
+            # Half of that, by measurement, for each time that a neuron is measured; more where activations are flat.
+            visits = min(period, times * perturbation.code.visits(-(-period // times), network.n_neurons))
+            flat = _flatness(network)
+            rate = flat - math.ceil(math.log2(4 * (power + 1) * visits)) - gain
+            why = f"{said}, exact gradients" + (f", {visits:,} of each neuron in an update" if visits > 1 else "")
+            why += f", 2^{flat} times as much since activations are flat" if flat else ""
+        else:
+            # The noise of D perturbations, averaged over τ_θ, makes it η·2‖x‖²·(τ_θ + D) < 1.
+            quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
+            rate = -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - gain
+            why = f"{said}, {quantities} perturbed quantities, τ_θ = {period}"
+        why += f", {chosen} moves 2^{gain} times as far" if gain else ""
+        rate = max(-48, rate)
+        return self.get("schedule.learning_rate", ((0, rate),), why, rate)  # type: ignore[no-any-return]
 
     def hardware(self, network: Network) -> Hardware:
         widest = max(network.sizes[1:])
@@ -396,9 +454,11 @@ class _Builder:
         for variable in spec.optimizer_state:
             self.get(variable.key, None, variable.default, variable.format)
 
-    def compare(self, spec: DesignSpec, task: str) -> CompareSpec:
+    def compare(self, spec: DesignSpec) -> CompareSpec:
         period = spec.schedule.update_period
         steps = min(200_000, max(10_000, 10 * spec.quantities * period))
+        if spec.node and spec.longest_presentation > 1:
+            steps = max(steps, min(1_000_000, PRESENTATIONS * spec.longest_presentation))
         steps = max(steps, 2 * spec.schedule.learning_rate[-1][0])
         get = self.get
         return CompareSpec(

@@ -136,7 +136,7 @@ _PERTURBATION: list[_Row] = [
     (
         "code",
         _choices(dict.fromkeys(_CODES)),
-        '"lfsr"',
+        '"sequential" in node perturbation, or "lfsr" if the design runs in software only; "lfsr" in weight perturbation',
         "The signs: random ±1, Walsh-Hadamard rows, those rows in Gray-code order, one quantity at a time; or sinusoids, in software only.",
         one_of({name: name for name in _CODES}),
     ),
@@ -161,7 +161,8 @@ _SCHEDULE: list[_Row] = [
     (
         "sample_period",
         _PERIOD,
-        "1",
+        "in node perturbation, unless the design runs in software only: the number of neurons, or a whole period of a Walsh code, "
+        "times τ_p; at most update_period, if that is given. Otherwise 1",
         "τ_x: steps that one sample stays. In node perturbation the steps in which neither the sample nor the parameters change, "
         "at most K = min(τ_x, τ_θ), share one unperturbed pass and one pass that applies the errors.",
         _STEPS,
@@ -169,7 +170,7 @@ _SCHEDULE: list[_Row] = [
     (
         "update_period",
         _PERIOD,
-        "1",
+        "sample_period in node perturbation, unless the design runs in software only; otherwise 1",
         "τ_θ: steps from one change of the parameters to the next; the gradient estimates of all of them count.",
         _STEPS,
     ),
@@ -185,7 +186,9 @@ _SCHEDULE: list[_Row] = [
         "learning_rate",
         "log₂ η as a whole number, -48 to 16, or a list of [step, log₂ η]",
         "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed quantities, less k with momentum; the mean of ‖x‖² "
-        'in place of 0.3·fan-in where that is larger and data.scaling is "none"',
+        'in place of 0.3·fan-in where that is larger and data.scaling is "none". With code = "sequential" in node perturbation, whose '
+        "gradients are exact, 2·v in place of D + τ_θ, v the times that a neuron is measured in τ_θ; and 2 more where the output is "
+        '"sigmoid" or "hard-sigmoid", 3 where the hidden layers are as well',
         "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
         learning_rates,
     ),
@@ -489,7 +492,8 @@ _COMPARE: list[_Row] = [
     (
         "steps",
         "whole number, 1 to 10^9",
-        "10 steps per update and perturbed quantity, from 10,000 to 200,000; twice the last step of a learning-rate list if longer",
+        "10 steps per update and perturbed quantity, from 10,000 to 200,000; in node perturbation with longer presentations, those of "
+        "4,000 presentations if that is more, up to 1,000,000; twice the last step of a learning-rate list if longer",
         "Number of steps that `mgd-hw compare` trains.",
         whole_number(1, 10**9, 100_000),
     ),

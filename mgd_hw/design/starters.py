@@ -31,11 +31,12 @@ output = "identity"
 
 [perturbation]
 kind = "node"                   # perturb every neuron; "weight" perturbs every weight and bias
-code = "lfsr"                   # random signs; or "walsh", "walsh-gray", "sequential"
+code = "sequential"             # one neuron after another; or "walsh", "walsh-gray", "lfsr": all of them, with signs
 amplitude = "2^-6"
 
 [schedule]
 # learning_rate = -8            # log2; or a list of [step, log2]. Left out, it follows from the size of the network.
+# sample_period = 8             # steps with one sample, each a probe. Left out, there is one probe of each neuron.
 difference = "one-sided"        # or "two-sided": twice the passes, a better gradient
 
 [hardware]
@@ -50,7 +51,7 @@ path = {path}
 test_fraction = 0.2             # kept for testing
 
 [compare]
-steps = 50_000
+# steps = 50_000                # steps that are trained. Left out, they follow from the network: 4,000 samples or more.
 """
 
 

@@ -17,7 +17,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
-from python_ref.spec.perturbation import Kind, LfsrCode
+from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode
 from python_ref.spec.schedule import Difference
 
 
@@ -39,16 +39,17 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "network.scheme": (lambda d: d.spec.network.initial.scheme, Scheme.HE, ""),
     "network.scale": (lambda d: d.spec.network.initial.scale, 1.0, ""),
     "perturbation.kind": (lambda d: d.spec.perturbation.kind, Kind.NODE, ""),
-    "perturbation.code": (lambda d: (d.spec.perturbation.code, d.float_only.code), (LfsrCode(), "lfsr"), ""),
+    "perturbation.code": (lambda d: (d.spec.perturbation.code, d.float_only.code), (SequentialCode(), "sequential"), ""),
     "perturbation.layerwise": (lambda d: d.float_only.layerwise, False, ""),
     "perturbation.amplitude": (lambda d: d.spec.perturbation.amplitude_log2, -6, ""),
     "perturbation.seed": (lambda d: d.spec.perturbation.seed, 1, ""),
     "schedule.perturbation_period": (lambda d: d.spec.schedule.perturbation_period, 1, ""),
-    "schedule.sample_period": (lambda d: d.spec.schedule.sample_period, 1, ""),
-    "schedule.update_period": (lambda d: d.spec.schedule.update_period, 1, ""),
+    # one probe of each of the 11 neurons
+    "schedule.sample_period": (lambda d: d.spec.schedule.sample_period, 11, ""),
+    "schedule.update_period": (lambda d: d.spec.schedule.update_period, 11, ""),
     "schedule.difference": (lambda d: d.spec.schedule.difference, Difference.ONE_SIDED, ""),
-    # 2·(0.3·8 + 1)·(11 + 1) = 81.6, and 2⁶ < 81.6 ≤ 2⁷
-    "schedule.learning_rate": (lambda d: d.spec.schedule.learning_rate, ((0, -7),), ""),
+    # 2·(0.3·8 + 1)·2 = 13.6, and 2³ < 13.6 ≤ 2⁴
+    "schedule.learning_rate": (lambda d: d.spec.schedule.learning_rate, ((0, -4),), ""),
     "optimizer.name": (lambda d: (d.spec.optimizer, d.float_only.optimizer), (Sgd(), "sgd"), ""),
     "optimizer.k": (lambda d: d.spec.optimizer.k, 3, MOMENTUM),
     "optimizer.format": (lambda d: d.spec.optimizer_state[0].format, Fixed(True, 7, 20), MOMENTUM),
@@ -61,8 +62,8 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "formats.table": (lambda d: d.spec.formats.table, Fixed(True, 4, 6), ""),
     # An error of SQ4.9 is of −16 to 16, three squares are at most 768 < 2¹⁰, and a change of the cost has a sign besides.
     "formats.cost_change": (lambda d: (d.spec.formats.cost_change, d.spec.cost_change_format), (None, Fixed(True, 11, 18)), ""),
-    # With 32 − 1 − 4 − 9 = 18 fraction bits θ − err·x has 32 bits; |∂C/∂z| < 4 at a rate of 2⁻⁷ needs a range of 2⁻⁵ only.
-    "formats.error": (lambda d: (d.spec.formats.error, d.spec.error_format), (None, Fixed(True, -2, 18)), ""),
+    # |∂C/∂z| < 4 at a rate of 2⁻⁴ needs ±2⁻², and θ − err·x would have 32 bits with 32 − 1 − 4 − 9 = 18 fraction bits as well.
+    "formats.error": (lambda d: (d.spec.formats.error, d.spec.error_format), (None, Fixed(True, -1, 17)), ""),
     "formats.gradient": (lambda d: (d.spec.formats.gradient, d.spec.gradient_format), (None, Fixed(True, 4, 20)), ""),
     "formats.rounding.activation": (lambda d: d.spec.formats.activation_cast.rounding, Rounding.HALF_EVEN, ""),
     "formats.rounding.cost_change": (lambda d: d.spec.formats.cost_change_cast.rounding, Rounding.HALF_EVEN, ""),
@@ -113,7 +114,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "data.test_samples": (lambda d: d.data.test_samples, None, ""),
     "data.shuffle": (lambda d: d.data.shuffle, True, ""),
     "data.shuffle_seed": (lambda d: d.data.shuffle_seed, 1, ""),
-    "compare.steps": (lambda d: d.compare.steps, 10_000, ""),
+    "compare.steps": (lambda d: d.compare.steps, 44_000, ""),
     "compare.seeds": (lambda d: d.compare.seeds, 3, ""),
     "compare.backprop_epochs": (lambda d: d.compare.backprop_epochs, None, ""),
     "compare.backprop_rate": (lambda d: d.compare.backprop_rate, 0.003, ""),
@@ -156,14 +157,28 @@ def test_layers_that_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "rate"),
     [
-        # −⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, less k with momentum, computed by hand
-        ("network.layers = [2, 4, 1]", -5),  # fan-in 4, D = 5: 2·2.2·6 = 26.4
-        ("network.layers = [2, 1]", -3),  # fan-in 2, D = 1: 2·1.6·2 = 6.4
-        ("network.layers = [2, 1]\nschedule.update_period = 4", -4),  # 2·1.6·5 = 16, exactly 2⁴
-        ("network.layers = [64, 32, 10]", -11),  # fan-in 64, D = 42: 2·20.2·43 = 1,737, and 2¹⁰ < 1,737 ≤ 2¹¹
-        ("network.layers = [2, 1]\nperturbation.kind = \"weight\"", -4),  # D = 3: 2·1.6·4 = 12.8
+        # Exact gradients, computed by hand: −⌈log₂(4·(0.3·fan-in + 1)·v)⌉, v the times that a neuron is measured, less k with momentum
+        ("network.layers = [2, 4, 1]", -4),  # fan-in 4: 4·2.2 = 8.8
+        ("network.layers = [2, 1]", -3),  # fan-in 2: 4·1.6 = 6.4
+        ("network.layers = [2, 1]\nschedule.update_period = 5", -5),  # 4·1.6·5 = 32, exactly 2⁵
+        ("network.layers = [64, 32, 10]", -7),  # fan-in 64: 4·20.2 = 80.8, and 2⁶ < 80.8 ≤ 2⁷
+        ("network.layers = [64, 32, 10]\nschedule.update_period = 84", -8),  # each neuron twice
+        ("network.layers = [64, 32, 10]\nschedule.update_period = 1", -7),  # v ≥ 1
+        ("network.layers = [64, 32, 10]\nschedule.perturbation_period = 2", -8),  # each neuron twice
         ("network.layers = [2, 1]\n" + MOMENTUM, -6),  # and k = 3
         ("network.layers = [2, 1]\n" + MOMENTUM + "optimizer.k = 5", -8),
+        # The slope of a sigmoid is ¼ at most: 2 more at the output, and 1 more in hidden layers before such an output
+        ('network.layers = [64, 32, 10]\nnetwork.output = "sigmoid"', -5),
+        ('network.layers = [64, 32, 10]\nnetwork.output = "sigmoid"\nnetwork.hidden = "tanh"', -5),
+        ('network.layers = [64, 32, 10]\nnetwork.output = "sigmoid"\nnetwork.hidden = "hard-sigmoid"', -4),
+        ('network.layers = [64, 32, 10]\nnetwork.hidden = "sigmoid"', -7),
+        ('network.layers = [64, 32, 10]\nnetwork.output = "sign"', -7),
+        # Noisy gradients: −⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉
+        ('network.layers = [64, 32, 10]\nperturbation.code = "lfsr"', -12),  # 2·20.2·(42 + 42) = 3,394, and 2¹¹ < 3,394 ≤ 2¹²
+        ('network.layers = [64, 32, 10]\nperturbation.code = "lfsr"\nschedule.update_period = 1', -11),  # 2·20.2·43 = 1,737
+        ('network.layers = [2, 1]\nperturbation.kind = "weight"', -4),  # D = 3: 2·1.6·4 = 12.8
+        ('network.layers = [2, 1]\nperturbation.kind = "weight"\nperturbation.code = "sequential"', -4),
+        ('network.layers = [2, 1]\nlearning.batch = 4', -3),  # software only, with random signs: 2·1.6·2 = 6.4
         ('network.layers = [2, 1]\noptimizer.name = "nesterov"', -3),
         ('network.layers = [2, 1]\noptimizer.name = "adam"', -9),
         ('network.layers = [2, 1]\noptimizer.name = "shift-adam"', -9),
@@ -190,9 +205,18 @@ def test_the_learning_rate(text: str, rate: int) -> None:
         ('network.output = "tanh"', lambda d: d.data.target_values, (-1.0, 1.0)),
         ('network.output = "sign"', lambda d: d.data.target_values, (-1.0, 1.0)),
         ('network.output = "sigmoid"', lambda d: d.data.target_values, (0.0, 1.0)),
-        ("schedule.update_period = 2", lambda d: d.spec.gradient_memory, True),
+        ("schedule.update_period = 2", lambda d: d.spec.gradient_memory, False),
+        ("schedule.update_period = 22", lambda d: d.spec.gradient_memory, True),
+        ('perturbation.kind = "weight"\nschedule.update_period = 2', lambda d: d.spec.gradient_memory, True),
+        ('perturbation.kind = "weight"', lambda d: (d.spec.perturbation.code, d.float_only.code), (LfsrCode(), "lfsr")),
+        ("device.cost_noise = 0.1", lambda d: (d.spec.perturbation.code, d.float_only.code), (LfsrCode(), "lfsr")),
+        ('perturbation.code = "sinusoidal"', lambda d: d.float_only.code, "sinusoidal"),
         ('data.task = "csv"\ndata.path = "x.csv"', lambda d: (d.data.scaling, d.data.test_fraction), (Scaling.COLUMN, 0.2)),
         ('data.path = "x.npz"', lambda d: d.data.task, "npz"),
+        ('perturbation.kind = "weight"', lambda d: d.compare.steps, 10_000),
+        # 4,000 presentations, of 4 steps and of 522
+        ("schedule.update_period = 4", lambda d: d.compare.steps, 16_000),
+        ("network.layers = [4, 512, 10]", lambda d: d.compare.steps, 1_000_000),
         # 10 steps per update and perturbed quantity: 10·11·1,000; twice the last step of a list; and never more than 200,000 otherwise
         ("schedule.update_period = 1000", lambda d: d.compare.steps, 110_000),
         ("schedule.update_period = 9000", lambda d: d.compare.steps, 200_000),
@@ -202,6 +226,30 @@ def test_the_learning_rate(text: str, rate: int) -> None:
 def test_what_follows_from_other_keys(text: str, read: Callable[[Design], Any], expected: Any) -> None:
     before = "" if "network.layers" in text else "network.layers = [4, 8, 3]\n"
     assert read(parse(f"{before}{text}\n", "x.toml")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "sample", "update"),
+    [
+        ("", 11, 11),
+        ("schedule.sample_period = 4", 4, 4),
+        ("schedule.update_period = 4", 4, 4),
+        ("schedule.update_period = 1", 1, 1),
+        ("schedule.update_period = 22", 11, 22),
+        ("schedule.sample_period = 22\nschedule.update_period = 2", 22, 2),
+        ('perturbation.code = "lfsr"', 11, 11),
+        ('perturbation.code = "walsh"', 16, 16),  # the power of two above 11
+        ("schedule.perturbation_period = 3", 33, 33),
+        ('perturbation.kind = "weight"', 1, 1),
+        ('perturbation.kind = "weight"\nschedule.update_period = 4', 1, 4),
+        ("learning.batch = 4", 1, 1),
+        ('network.layers = [4, 4096, 3]\nschedule.perturbation_period = 10000', 2**24 - 1, 2**24 - 1),
+    ],
+)  # fmt: skip
+def test_the_periods(text: str, sample: int, update: int) -> None:
+    before = "" if "network.layers" in text else "network.layers = [4, 8, 3]\n"
+    schedule = parse(f"{before}{text}\n", "x.toml").spec.schedule
+    assert (schedule.sample_period, schedule.update_period) == (sample, update)
 
 
 def test_sums_stay_within_a_multiplier_block() -> None:

@@ -62,7 +62,7 @@ def test_the_format_of_inputs_that_are_not_scaled_follows_from_them(tmp_path: Pa
     derived = {row.key: row for row in found.derived}
     assert derived["formats.input"].why == "inputs are not scaled, and reach from 0 to 255"
     power = float(np.square(X).sum(axis=1).mean())
-    assert derived["schedule.learning_rate"].value == str(-int(np.ceil(np.log2(2 * (power + 1) * 5))))
+    assert derived["schedule.learning_rate"].value == str(-int(np.ceil(np.log2(4 * (power + 1)))))
     small = design(tmp_path, X / 64, Y, data='scaling = "none"\n')
     assert str(small.spec.formats.input) == "SQ4.8", "what holds them stays"
 
@@ -173,8 +173,8 @@ def test_samples_are_not_blamed_for_what_the_file_says(x: np.ndarray, tmp_path: 
     wide = '[formats]\nweight = "SQ20.12"\nactivation = "SQ20.12"\n'
     with pytest.raises(Refusal, match=r'a\.toml: formats\.weight = "SQ20\.12": '):
         design(tmp_path, x, Y, wide, 'scaling = "none"\n')
-    period = "[schedule]\nupdate_period = 4\n[hardware]\ngradient_memory = false\n"
-    with pytest.raises(Refusal, match=r"a\.toml: schedule\.update_period = 4: "):
+    period = "[schedule]\nupdate_period = 8\n[hardware]\ngradient_memory = false\n"
+    with pytest.raises(Refusal, match=r"a\.toml: schedule\.update_period = 8: "):
         design(tmp_path, x, Y, period, 'scaling = "none"\n')
 
 

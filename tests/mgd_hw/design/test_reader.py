@@ -220,21 +220,48 @@ def test_defaults_of_the_shortest_file() -> None:
 @pytest.mark.parametrize(
     ("text", "key", "value", "why"),
     [
-        ("", "formats.error", "SQ-1.17", "16 bits, as fine as θ − err·x within 32 bits allows; E, the sum of one cost change, is SQ11.20"),
+        (
+            "",
+            "formats.error",
+            "SQ-1.17",
+            "16 bits, as fine as θ − err·x within 32 bits allows; E, the sum of K = 5 cost changes, is SQ13.20",
+        ),
+        (
+            "schedule.update_period = 1\n",
+            "formats.error",
+            "SQ-1.17",
+            "16 bits, as fine as θ − err·x within 32 bits allows; E, the sum of one cost change, is SQ11.20",
+        ),
         (
             'formats.input = "UQ1.0"\nformats.activation = "SQ2.4"\n',
             "formats.error",
-            "SQ-2.18",
-            "16 bits, which hold |∂C/∂z| < 4; E, the sum of one cost change, is SQ7.8",
+            "SQ-1.17",
+            "16 bits, which hold |∂C/∂z| < 4; E, the sum of K = 5 cost changes, is SQ9.8",
         ),
         (
             'formats.input = "UQ1.0"\nformats.activation = "SQ2.4"\nschedule.sample_period = 300\nschedule.update_period = 300\n'
-            "schedule.learning_rate = -5\n",
+            'schedule.learning_rate = -5\nperturbation.code = "lfsr"\n',
             "formats.error",
             "SQ4.12",
             "16 bits, the range of a weight; E, the sum of K = 300 cost changes, is SQ15.8",
         ),
-        ("", "hardware.gradient_memory", "false", "sample_period = 1, update_period = 1: every presentation ends with an update"),
+        ("", "hardware.gradient_memory", "false", "sample_period = 5, update_period = 5: every presentation ends with an update"),
+        ("", "perturbation.code", "sequential", "one neuron at a time: a probe of each measures the gradient of a sample without noise"),
+        ("", "schedule.sample_period", "5", "as many probes as neurons, 5"),
+        ("", "schedule.update_period", "5", "sample_period = 5: every presentation ends with an update"),
+        ("", "schedule.learning_rate", "-4", "fan-in 4, exact gradients"),
+        ("schedule.update_period = 8\n", "schedule.sample_period", "5", "as many probes as neurons, 5"),
+        ("schedule.update_period = 8\n", "schedule.learning_rate", "-5", "fan-in 4, exact gradients, 2 of each neuron in an update"),
+        ("schedule.update_period = 4\n", "schedule.sample_period", "4", "update_period = 4"),
+        ("schedule.perturbation_period = 2\n", "schedule.sample_period", "10", "as many probes as neurons, 5, each 2 times"),
+        ('perturbation.code = "walsh"\n', "schedule.sample_period", "8", "a whole period of the walsh code"),
+        ('perturbation.code = "walsh"\n', "schedule.learning_rate", "-6", "fan-in 4, 5 perturbed quantities, τ_θ = 8"),
+        (
+            'network.output = "sigmoid"\n',
+            "schedule.learning_rate",
+            "-2",
+            "fan-in 4, exact gradients, 2^2 times as much since activations are flat",
+        ),
         (
             "schedule.sample_period = 8\nschedule.update_period = 4\n",
             "hardware.gradient_memory",
@@ -248,7 +275,7 @@ def test_defaults_of_the_shortest_file() -> None:
             "sample_period = 4 is no multiple of update_period = 8: samples change between two updates",
         ),
         ('perturbation.kind = "weight"\nschedule.update_period = 4\n', "hardware.gradient_memory", "true", "update_period = 4"),
-        ("schedule.update_period = 4\n", "formats.gradient", "SQ4.20", "range of a weight, 8 fraction bits more"),
+        ("schedule.update_period = 8\n", "formats.gradient", "SQ4.20", "range of a weight, 8 fraction bits more"),
         ('perturbation.kind = "weight"\n', "formats.gradient", "SQ4.20", "range of a weight, 8 fraction bits more"),
     ],
 )
@@ -482,8 +509,8 @@ REFUSED = [
     ('[network]\nlayers=[2, 2]\n[data]\npath = "images"\n', r"a\.toml: data\.task: it was left out, and the ending of data\.path .*"),
     (XOR + "[optimizer]\nk = 3\n", r'a\.toml: optimizer\.k: only optimizer\.name = "momentum" or "nesterov" has it\. .*'),
     (
-        XOR + "[schedule]\nupdate_period = 4\n[hardware]\ngradient_memory = false\n",
-        r"a\.toml: schedule\.update_period = 4: a core without .*",
+        XOR + "[schedule]\nupdate_period = 8\n[hardware]\ngradient_memory = false\n",
+        r"a\.toml: schedule\.update_period = 8: a core without .*",
     ),
     (XOR + '[formats]\nactivation = "UQ4.10"\n', r'a\.toml: formats\.activation = "UQ4\.10": identity has negative values\. .*'),
     (XOR + '[formats]\nweight = "UQ4.12"\n', r'a\.toml: formats\.weight = "UQ4\.12": weights have negative values\. .*'),
@@ -497,7 +524,7 @@ REFUSED = [
         r"a\.toml: schedule\.learning_rate = \[\[0, -48\]\]: the largest error .* always rounds to zero.*",
     ),
     (
-        XOR + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\n[formats]\ngradient = "SQ4.40"\n',
+        XOR + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\nupdate_period = 1\n[formats]\ngradient = "SQ4.40"\n',
         r"a\.toml: schedule\.learning_rate = \[\[0, -34\]\]: the largest update, .* always rounds to zero.*",
     ),
     (
