@@ -12,6 +12,7 @@ from itertools import pairwise
 from math import lcm
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.presentation import FACTOR_BITS
 from python_ref.spec.schedule import Schedule
 from rtl_gen.activation import ActivationUnit
 from rtl_gen.cost import CostUnit
@@ -166,11 +167,23 @@ class PresentationContract:
         busy = f"{probes}; {100 * self.busy_lanes:.1f} % of the lanes' cycles at a synapse"
         return [
             ("unperturbed pass", self.unperturbed_cycles, f"N = {self.slots} slots, D = {self.depth}"),
-            ("probe", self.probe_cycles, "from one probe to the next, on average in a long presentation"),
+            ("probe", self.probe_cycles, f"{self._kind_of_probes}; from one to the next, on average in a long presentation"),
             ("applying pass", self.apply_cycles, "errors times inputs, and the update"),
             ("wait", self.wait, "T, for the last cost and its errors"),
             ("presentation", self.presentation_cycles(steps), busy),
         ]
+
+    @property
+    def _kind_of_probes(self) -> str:
+        """Whether probes are incremental, and why one neuron's are not, as a phrase."""
+        spec = self.spec
+        if spec.incremental:
+            return "incremental, one synapse of each output"
+        if not spec.code.single or len(spec.network.layers) == 1:
+            return "the layers behind the first" if len(spec.network.layers) > 1 else "no synapse"
+        if len(spec.network.layers) > 2:
+            return "in full, since there is more than one hidden layer"
+        return f"in full, since activations have more than {FACTOR_BITS - 1} bits"
 
     def summary(self) -> str:
         """Cycles of the longest presentation in words."""

@@ -524,7 +524,8 @@ REFUSED = [
         r"a\.toml: schedule\.learning_rate = \[\[0, -48\]\]: the largest error .* always rounds to zero.*",
     ),
     (
-        XOR + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\nupdate_period = 1\n[formats]\ngradient = "SQ4.40"\n',
+        XOR
+        + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\nupdate_period = 1\n[formats]\ngradient = "SQ4.40"\n',
         r"a\.toml: schedule\.learning_rate = \[\[0, -34\]\]: the largest update, .* always rounds to zero.*",
     ),
     (

@@ -1,6 +1,5 @@
 """The cycle contract of node perturbation is what simulation counts, and its parts are the sums that the design document gives."""
 
-from dataclasses import replace
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from mgd_hw.design.reader import load, shipped
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.perturbation import Kind, WalshCode
+from python_ref.spec.perturbation import SequentialCode, WalshCode
 from python_ref.spec.registers import Command
 from rtl_gen.core import contract, core_of
 from sim import host
@@ -125,11 +124,21 @@ def test_long_presentations_of_the_shipped_network_cost_what_the_design_document
     assert promised.presentation_cycles(64) <= 2 * 3206 + 64 * 74 + 150
 
 
+def test_incremental_probes_cost_a_slot_for_each_group_of_outputs():
+    """A presentation of 42 probes, the exact gradient, takes fewer cycles than back-propagation's three passes, 9,618."""
+    spec = node_design(sizes=(784, 32, 10), lanes=8, periods=(1, 42, 42), code=SequentialCode())
+    promised = contract(spec)
+    assert promised.unperturbed_cycles == promised.apply_cycles == 3206
+    assert promised.probe_cycles <= 20
+    assert promised.presentation_cycles(42) <= 7_500
+    visits = promised.busy_lanes * 8 * promised.presentation_cycles(42)
+    assert visits == pytest.approx(2 * spec.network.n_parameters + 42 * 10)
+
+
 def test_lanes_of_a_large_first_layer_are_busy_in_a_short_presentation():
-    digits = replace(load("digits").spec, perturbation=replace(load("digits").spec.perturbation, kind=Kind.NODE))
     for sizes in ((64, 32, 8), (784, 32, 8)):
         for lanes in (2, 4, 8):
-            spec = replace(digits, network=replace(digits.network, sizes=sizes), hardware=replace(digits.hardware, lanes=lanes))
+            spec = node_design(sizes=sizes, lanes=lanes, periods=(1, 1, 1))
             promised = contract(spec)
             visits = promised.busy_lanes * lanes * promised.presentation_cycles(spec.longest_presentation)
             inner, behind = sizes[1] * (sizes[0] + 1), sizes[2] * (sizes[1] + 1)
