@@ -384,13 +384,14 @@ def test_seed_changes_all_that_is_random() -> None:
 
 
 def test_shipped_designs_are_those_promised() -> None:
-    assert {"xor", "digits", "nist7x7", "mnist"} <= set(shipped())
+    assert {"xor", "digits", "nist7x7", "mnist", "fashion"} <= set(shipped())
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_design_is_found_by_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load(name).data.task == name
+    assert load(name).name == name
+    assert load(name).data.task == {"fashion": "fashion-mnist"}.get(name, name)
     (tmp_path / name).mkdir()  # a folder of that name is not in the way
     assert find(name).parent == Path(reader.__file__).parent / "shipped"
 
@@ -524,7 +525,8 @@ REFUSED = [
         r"a\.toml: schedule\.learning_rate = \[\[0, -48\]\]: the largest error .* always rounds to zero.*",
     ),
     (
-        XOR + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\nupdate_period = 1\n[formats]\ngradient = "SQ4.40"\n',
+        XOR
+        + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\nupdate_period = 1\n[formats]\ngradient = "SQ4.40"\n',
         r"a\.toml: schedule\.learning_rate = \[\[0, -34\]\]: the largest update, .* always rounds to zero.*",
     ),
     (
