@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands", "main"]
 
-TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "csv")
+TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "fashion", "csv")
 DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
 PAPER_FIGURES = ("fig3", "fig4", "fig5", "fig6", "table2")
 SIMULATORS = ("verilator", "icarus", "cxxrtl")
@@ -70,7 +70,7 @@ class _SectionedGroup(click.Group):
 def commands(debug: bool) -> None:
     """Turn one TOML file into an FPGA core that learns on its own, and prove that it does.
 
-    DESIGN is the path of a design file, or the name of a shipped design: xor, digits, nist7x7, mnist, parity.
+    DESIGN is the path of a design file, or the name of a shipped design: xor, digits, nist7x7, mnist, fashion, parity.
 
     Exit codes: 0 success, 1 a comparison failed, 2 bad input or a missing tool, 130 interrupted.
     """

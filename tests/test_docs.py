@@ -465,7 +465,7 @@ perturbation.code = "alternating"
 optimizer.name = "nesterov"
 data.task = "xor"
 hardware.lanes = 2
-compare.steps = 100
+compare.steps = 1000
 compare.seeds = 1
 compare.backprop_epochs = 5
 """

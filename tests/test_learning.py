@@ -22,9 +22,9 @@ from python_ref.fixed.machine import initial_state, sample_number
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
-from python_ref.spec.perturbation import Kind
+from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation
 from python_ref.spec.registers import Memory
-from python_ref.spec.schedule import Difference
+from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.emit import emit_verilog
 from sim import host
 from sim.ports import Ports
@@ -141,12 +141,10 @@ def test_xor_is_solved_by_the_verilog_alone_from_nearly_every_start(xor_core):
 
 
 def by_weights(design: Design) -> DesignSpec:
-    """The design with every weight perturbed instead of every neuron, at the amplitude and rate that suit it."""
+    """The design with every weight perturbed by random signs instead of one neuron at a time, at the amplitude and rate that suit it."""
     spec = design.spec
-    perturbation = replace(spec.perturbation, kind=Kind.WEIGHT, amplitude_log2=-5)
-    return replace(
-        spec, perturbation=perturbation, schedule=replace(spec.schedule, difference=Difference.TWO_SIDED, learning_rate=((0, -8),))
-    )
+    perturbation = Perturbation(Kind.WEIGHT, LfsrCode(), -5, spec.perturbation.seed)
+    return replace(spec, perturbation=perturbation, schedule=Schedule(((0, -8),), difference=Difference.TWO_SIDED))
 
 
 def steps_to_95(specs: list[DesignSpec], limit: int, every: int) -> np.ndarray:

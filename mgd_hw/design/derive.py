@@ -138,7 +138,7 @@ class _Builder:
         formats = self.formats(network, data, seen)
         perturbation = self.perturbation(network, formats)
         optimizer = self.optimizer()
-        schedule = self.schedule(network, perturbation, optimizer, seen)
+        schedule = self.schedule(network, perturbation, formats, optimizer, seen)
         return DesignSpec(name, network, perturbation, schedule, optimizer, formats, self.hardware(network))
 
     def cause(self, error: DesignError, name: str, network: Network, data: DataSpec) -> Exception:
@@ -359,9 +359,11 @@ class _Builder:
         kind = OPTIMIZERS[chosen]
         return kind(**{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS[chosen] if f"optimizer.{name}" in self.values})
 
-    def schedule(self, network: Network, perturbation: Perturbation, optimizer: Optimizer, seen: Ranges | None) -> Schedule:
+    def schedule(
+        self, network: Network, perturbation: Perturbation, formats: Formats, optimizer: Optimizer, seen: Ranges | None
+    ) -> Schedule:
         times = self.get("schedule.perturbation_period", 1)
-        sample, update = self.periods(network, perturbation, times)
+        sample, update = self.periods(network, perturbation, formats, times)
         return Schedule(
             learning_rate=self.learning_rate(network, perturbation, optimizer, seen, update, times),
             perturbation_period=times,
@@ -370,7 +372,7 @@ class _Builder:
             difference=self.get("schedule.difference", Difference.ONE_SIDED),
         )
 
-    def periods(self, network: Network, perturbation: Perturbation, times: int) -> tuple[int, int]:
+    def periods(self, network: Network, perturbation: Perturbation, formats: Formats, times: int) -> tuple[int, int]:
         """The periods τ_x and τ_θ; in node perturbation a presentation has as many probes as measure every neuron, unless one is given.
 
         All probes of a presentation share its unperturbed and its applying pass, so that a shorter one learns less per cycle.
@@ -384,6 +386,10 @@ class _Builder:
         why = f"a whole period of the {perturbation.code.name} code" if period > neurons else f"as many probes as neurons, {neurons:,}"
         if times > 1:
             why += f", each {times:,} times"
+        if formats.cost_change is not None:
+            room = max(1, ((1 << (MAX_BITS - 1)) - 1) >> (formats.cost_change.width - 1))
+            if room < probes:
+                probes, why = room, f"the sum of cost changes in {formats.cost_change} leaves room for no more"
         if keys[1] in self.values and keys[0] not in self.values:
             update = self.values[keys[1]]
             shorter = min(update, probes)

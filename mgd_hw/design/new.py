@@ -69,7 +69,7 @@ def new(
     name : str
         Name of the design, with or without ".toml"; a path puts its files into another directory.
     task : str
-        Name of the task, a key of :data:`mgd_hw.data.TASKS`.
+        Name of a shipped design, such as "xor", or "csv".
     data : path or None
         CSV file to learn from, if ``task`` is "csv"; None writes an example of one.
     label, drop : str or int, tuple of them

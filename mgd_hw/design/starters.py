@@ -63,7 +63,7 @@ def starter(
     Parameters
     ----------
     name, task : str
-        Name of the design, and name of the task that it learns.
+        Name of the design; name of the shipped design that it starts from, or "csv".
     folder : Path
         Folder that the files are written to.
     data : Path or None

@@ -92,15 +92,15 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
 # -- new --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", ["xor", "parity", "nist7x7", "digits", "mnist", "csv"])
+@pytest.mark.parametrize("task", ["xor", "parity", "nist7x7", "digits", "mnist", "fashion", "csv"])
 def test_new_writes_a_design_that_runs(task: str) -> None:
     result = run("new", "mine", "--task", task)
     assert result.exit_code == 0, result.output
     design = load("mine.toml")
     assert design.name == "mine"
-    assert design.data.task == task
+    assert design.data.task == {"fashion": "fashion-mnist"}.get(task, task)
     assert design.text.startswith("#")
-    if task != "mnist":
+    if task not in ("mnist", "fashion"):
         from mgd_hw.data import load as load_data
 
         load_data(design.data)
@@ -399,7 +399,7 @@ def test_compare_refuses_files_of_parameters() -> None:
     assert "is a file, not a directory" in fails(2, "compare", "xor", "--save", "file/x.npz")
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name != "mnist"])
+@pytest.mark.parametrize("name", [name for name in shipped() if name not in ("mnist", "fashion")])
 def test_the_gradient_of_shipped_designs_is_compared(name: str) -> None:
     """Both models' estimates point along the true gradient, as well as the number of steps allows."""
     design = load(name)

@@ -243,6 +243,7 @@ def test_what_follows_from_other_keys(text: str, read: Callable[[Design], Any], 
         ('perturbation.kind = "weight"', 1, 1),
         ('perturbation.kind = "weight"\nschedule.update_period = 4', 1, 4),
         ("learning.batch = 4", 1, 1),
+        ('network.layers = [4, 300, 3]\nformats.cost_change = "SQ3.52"', 255, 255),  # 255 of ±2⁵⁴ are less than 2⁶², 256 are not
         ('network.layers = [4, 4096, 3]\nschedule.perturbation_period = 10000', 2**24 - 1, 2**24 - 1),
     ],
 )  # fmt: skip

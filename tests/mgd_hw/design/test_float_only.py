@@ -84,7 +84,7 @@ def test_every_optimiser_learns(name: str) -> None:
 
 
 def test_shipped_designs_ask_for_nothing() -> None:
-    for name in ("xor", "digits", "nist7x7", "parity", "mnist"):
+    for name in ("xor", "digits", "nist7x7", "parity", "mnist", "fashion"):
         assert load(name).float_only.requests == ()
 
 

@@ -74,7 +74,7 @@ BROKEN = {
     ),
     "weights that do not fit": (changed(formats={"weight": "SQ0.15"}, network={"scale": 4.0}), "format", r".* % of the casts .* saturate"),
     "a change of cost that does not fit": (
-        changed(formats={"cost_change": "SQ0.20"}, perturbation={"amplitude": "2^-3"}),
+        changed(formats={"cost_change": "SQ-4.20"}, perturbation={"amplitude": "2^-3"}),
         "format",
         r".* % of the casts of the kind cost_change saturate",
     ),

@@ -41,7 +41,7 @@ LINE = '[network]\nlayers = [3, 4, 1]\n[data]\npath = "line.npz"\n'
 
 
 def test_a_regression_is_judged_by_its_errors(folder: Path) -> None:
-    code, found, shown = compare(LINE, "--steps", "4000")
+    code, found, shown = compare(LINE, "--steps", "20000")
     assert (code, found["kind"], found["diverged"], found["classes"]) == (0, "regression", False, [])
     for name in ("float", "fixed", "backprop"):
         model = found[name]
