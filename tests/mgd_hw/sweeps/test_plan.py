@@ -66,13 +66,13 @@ def test_data_that_do_not_fit_are_found_before(tmp_path: Path) -> None:
         {"models": ("fixed",)},
         {"validate": True},
         {"vary": {"network.scale": [2.0]}},
-        {"vary": {"schedule.learning_rate": [-5]}},
+        {"vary": {"schedule.learning_rate": [-6]}},
         {"vary": {"data.shuffle": [True]}},
         {"vary": {"optimizer.name": ["adam"]}},
     ],
 )
 def test_a_run_that_is_another_has_another_key(change: dict[str, Any]) -> None:
-    text = load("digits").text.replace("learning_rate = [[0, -11], [400_000, -12], [600_000, -13], [800_000, -14]]", "learning_rate = -11")
+    text = load("digits").text.replace("learning_rate = [[0, -5], [420_000, -6], [630_000, -7]]", "learning_rate = -5")
     design = parse(text, load("digits").path)
     options = {name: value for name, value in change.items() if name != "vary"}
     train = {job.key for _, job in plan({"network.scale": [1.0]}, design).jobs() if job.kind == "train"}
