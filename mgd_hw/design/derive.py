@@ -117,6 +117,11 @@ class _Builder:
             self.derived.append(Derived(key, str(default if show is None else show), why))
         return default
 
+    @property
+    def probes(self) -> bool:
+        """Whether the design measures a sample by the probes of a presentation: in node perturbation, if hardware can do all it asks."""
+        return self.values.get("perturbation.kind", Kind.NODE) is Kind.NODE and not self.float_only.requests
+
     def design(self) -> Design:
         check_keys(self.given)
         name = self.name()
@@ -210,9 +215,10 @@ class _Builder:
         rectifies = deep and hidden.rectifies
         scheme = Scheme.HE if rectifies else Scheme.GLOROT
         why = f"usual for {hidden.value}" if rectifies else "usual without relu"
+        halved = rectifies and self.probes
         initial = Initialization(
             self.get("network.scheme", scheme, why, scheme.value),
-            self.get("network.scale", 1.0),
+            self.get("network.scale", 0.5 if halved else 1.0, f"learns better with {hidden.value}, neurons perturbed" if halved else None),
             self.get("network.seed", 1),
         )
         return Network(sizes, hidden, output, initial)
@@ -338,8 +344,7 @@ class _Builder:
             places += [formats.table.fraction_bits] * any(layer.activation.tabulated for layer in network.layers)
         amplitude = max(-6, -min(places))
         why = "the usual" if amplitude == -6 else "the last place of what is perturbed"
-        probes = kind is Kind.NODE and not self.float_only.requests
-        code = str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL) if probes else self.get("perturbation.code", "lfsr"))
+        code = str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL) if self.probes else self.get("perturbation.code", "lfsr"))
         return Perturbation(
             kind,
             LfsrCode() if code in FLOAT_CODES else CODES[code](),  # a code without hardware stands in `software` alone
@@ -378,7 +383,7 @@ class _Builder:
         All probes of a presentation share its unperturbed and its applying pass, so that a shorter one learns less per cycle.
         """
         keys = "schedule.sample_period", "schedule.update_period"
-        if perturbation.kind is Kind.WEIGHT or self.float_only.requests:
+        if not self.probes:
             sample, update = (self.get(key, 1) for key in keys)
             return sample, update
         neurons, period = network.n_neurons, perturbation.code.period(network.n_neurons)
@@ -409,11 +414,14 @@ class _Builder:
         said = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
         # A step along x is stable for η·2‖x‖² < 1 if the gradient of the sample is exact.
         if perturbation.kind is Kind.NODE and isinstance(perturbation.code, SequentialCode):
-            # Half of that, by measurement, for each time that a neuron is measured; more where activations are flat.
+            # Half of that, by measurement, for each time that a neuron is measured; more where activations are flat, and half where not
+            # and hidden neurons may die.
             visits = min(period, times * perturbation.code.visits(-(-period // times), network.n_neurons))
             flat = _flatness(network)
-            rate = flat - math.ceil(math.log2(4 * (power + 1) * visits)) - gain
+            dying = not flat and len(network.sizes) > 2 and network.hidden.rectifies
+            rate = flat - math.ceil(math.log2((8 if dying else 4) * (power + 1) * visits)) - gain
             why = f"{said}, exact gradients" + (f", {visits:,} of each neuron in an update" if visits > 1 else "")
+            why += f", half as much with {network.hidden.value}" if dying else ""
             why += f", 2^{flat} times as much since activations are flat" if flat else ""
         else:
             # The noise of D perturbations, averaged over τ_θ, makes it η·2‖x‖²·(τ_θ + D) < 1.

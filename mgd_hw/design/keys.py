@@ -123,7 +123,13 @@ _NETWORK: list[_Row] = [
         'Biases start at zero, but for "uniform".',
         one_of(members(Scheme)),
     ),
-    ("scale", "number, 0 to 1024", "1.0", "Factor on the range of the initial parameters.", real_number(0, 1024, 1.0)),
+    (
+        "scale",
+        "number, 0 to 1024",
+        '0.5 in node perturbation with hidden "relu" or "leaky-relu", unless the design runs in software only; otherwise 1.0',
+        "Factor on the range of the initial parameters.",
+        real_number(0, 1024, 1.0),
+    ),
 ]
 _PERTURBATION: list[_Row] = [
     (
@@ -187,8 +193,8 @@ _SCHEDULE: list[_Row] = [
         "log₂ η as a whole number, -48 to 16, or a list of [step, log₂ η]",
         "−⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉, fan-in the widest and D the perturbed quantities, less k with momentum; the mean of ‖x‖² "
         'in place of 0.3·fan-in where that is larger and data.scaling is "none". With code = "sequential" in node perturbation, whose '
-        "gradients are exact, 2·v in place of D + τ_θ, v the times that a neuron is measured in τ_θ; and 2 more where the output is "
-        '"sigmoid" or "hard-sigmoid", 3 where the hidden layers are as well',
+        "gradients are exact, 4·v in place of D + τ_θ where hidden neurons rectify, otherwise 2·v, v the times that a neuron is measured "
+        'in τ_θ; 2·v and 2 more where the output is "sigmoid" or "hard-sigmoid", 3 more where the hidden layers are as well',
         "The rate of the unbiased estimator s·C̃/Δ. A list starts at step 0 and rises.",
         learning_rates,
     ),

@@ -37,7 +37,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "network.width": (lambda d: d.float_only.width, 1, ""),
     "network.seed": (lambda d: d.spec.network.initial.seed, 1, ""),
     "network.scheme": (lambda d: d.spec.network.initial.scheme, Scheme.HE, ""),
-    "network.scale": (lambda d: d.spec.network.initial.scale, 1.0, ""),
+    "network.scale": (lambda d: d.spec.network.initial.scale, 0.5, ""),
     "perturbation.kind": (lambda d: d.spec.perturbation.kind, Kind.NODE, ""),
     "perturbation.code": (lambda d: (d.spec.perturbation.code, d.float_only.code), (SequentialCode(), "sequential"), ""),
     "perturbation.layerwise": (lambda d: d.float_only.layerwise, False, ""),
@@ -48,8 +48,8 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "schedule.sample_period": (lambda d: d.spec.schedule.sample_period, 11, ""),
     "schedule.update_period": (lambda d: d.spec.schedule.update_period, 11, ""),
     "schedule.difference": (lambda d: d.spec.schedule.difference, Difference.ONE_SIDED, ""),
-    # 2·(0.3·8 + 1)·2 = 13.6, and 2³ < 13.6 ≤ 2⁴
-    "schedule.learning_rate": (lambda d: d.spec.schedule.learning_rate, ((0, -4),), ""),
+    # 2·(0.3·8 + 1)·4 = 27.2, and 2⁴ < 27.2 ≤ 2⁵
+    "schedule.learning_rate": (lambda d: d.spec.schedule.learning_rate, ((0, -5),), ""),
     "optimizer.name": (lambda d: (d.spec.optimizer, d.float_only.optimizer), (Sgd(), "sgd"), ""),
     "optimizer.k": (lambda d: d.spec.optimizer.k, 3, MOMENTUM),
     "optimizer.format": (lambda d: d.spec.optimizer_state[0].format, Fixed(True, 7, 20), MOMENTUM),
@@ -62,8 +62,8 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "formats.table": (lambda d: d.spec.formats.table, Fixed(True, 4, 6), ""),
     # An error of SQ4.9 is of −16 to 16, three squares are at most 768 < 2¹⁰, and a change of the cost has a sign besides.
     "formats.cost_change": (lambda d: (d.spec.formats.cost_change, d.spec.cost_change_format), (None, Fixed(True, 11, 18)), ""),
-    # |∂C/∂z| < 4 at a rate of 2⁻⁴ needs ±2⁻², and θ − err·x would have 32 bits with 32 − 1 − 4 − 9 = 18 fraction bits as well.
-    "formats.error": (lambda d: (d.spec.formats.error, d.spec.error_format), (None, Fixed(True, -1, 17)), ""),
+    # With 32 − 1 − 4 − 9 = 18 fraction bits θ − err·x has 32 bits; |∂C/∂z| < 4 at a rate of 2⁻⁵ needs ±2⁻³, which is as fine.
+    "formats.error": (lambda d: (d.spec.formats.error, d.spec.error_format), (None, Fixed(True, -2, 18)), ""),
     "formats.gradient": (lambda d: (d.spec.formats.gradient, d.spec.gradient_format), (None, Fixed(True, 4, 20)), ""),
     "formats.rounding.activation": (lambda d: d.spec.formats.activation_cast.rounding, Rounding.HALF_EVEN, ""),
     "formats.rounding.cost_change": (lambda d: d.spec.formats.cost_change_cast.rounding, Rounding.HALF_EVEN, ""),
@@ -157,14 +157,14 @@ def test_layers_that_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "rate"),
     [
-        # Exact gradients, computed by hand: −⌈log₂(4·(0.3·fan-in + 1)·v)⌉, v the times that a neuron is measured, less k with momentum
-        ("network.layers = [2, 4, 1]", -4),  # fan-in 4: 4·2.2 = 8.8
+        # Exact gradients, computed by hand: −⌈log₂(4·(0.3·fan-in + 1)·v)⌉, twice that with relu; v the times that a neuron is measured
+        ("network.layers = [2, 4, 1]", -5),  # fan-in 4: 8·2.2 = 17.6
         ("network.layers = [2, 1]", -3),  # fan-in 2: 4·1.6 = 6.4
         ("network.layers = [2, 1]\nschedule.update_period = 5", -5),  # 4·1.6·5 = 32, exactly 2⁵
-        ("network.layers = [64, 32, 10]", -7),  # fan-in 64: 4·20.2 = 80.8, and 2⁶ < 80.8 ≤ 2⁷
-        ("network.layers = [64, 32, 10]\nschedule.update_period = 84", -8),  # each neuron twice
-        ("network.layers = [64, 32, 10]\nschedule.update_period = 1", -7),  # v ≥ 1
-        ("network.layers = [64, 32, 10]\nschedule.perturbation_period = 2", -8),  # each neuron twice
+        ("network.layers = [64, 32, 10]", -8),  # fan-in 64: 8·20.2 = 161.6, and 2⁷ < 161.6 ≤ 2⁸
+        ("network.layers = [64, 32, 10]\nschedule.update_period = 84", -9),  # each neuron twice
+        ("network.layers = [64, 32, 10]\nschedule.update_period = 1", -8),  # v ≥ 1
+        ("network.layers = [64, 32, 10]\nschedule.perturbation_period = 2", -9),  # each neuron twice
         ("network.layers = [2, 1]\n" + MOMENTUM, -6),  # and k = 3
         ("network.layers = [2, 1]\n" + MOMENTUM + "optimizer.k = 5", -8),
         # The slope of a sigmoid is ¼ at most: 2 more at the output, and 1 more in hidden layers before such an output
@@ -172,7 +172,7 @@ def test_layers_that_are_left_out() -> None:
         ('network.layers = [64, 32, 10]\nnetwork.output = "sigmoid"\nnetwork.hidden = "tanh"', -5),
         ('network.layers = [64, 32, 10]\nnetwork.output = "sigmoid"\nnetwork.hidden = "hard-sigmoid"', -4),
         ('network.layers = [64, 32, 10]\nnetwork.hidden = "sigmoid"', -7),
-        ('network.layers = [64, 32, 10]\nnetwork.output = "sign"', -7),
+        ('network.layers = [64, 32, 10]\nnetwork.output = "sign"', -8),
         # Noisy gradients: −⌈log₂(2·(0.3·fan-in + 1)·(D + τ_θ))⌉
         ('network.layers = [64, 32, 10]\nperturbation.code = "lfsr"', -12),  # 2·20.2·(42 + 42) = 3,394, and 2¹¹ < 3,394 ≤ 2¹²
         ('network.layers = [64, 32, 10]\nperturbation.code = "lfsr"\nschedule.update_period = 1', -11),  # 2·20.2·43 = 1,737
@@ -205,6 +205,10 @@ def test_the_learning_rate(text: str, rate: int) -> None:
         ('network.output = "tanh"', lambda d: d.data.target_values, (-1.0, 1.0)),
         ('network.output = "sign"', lambda d: d.data.target_values, (-1.0, 1.0)),
         ('network.output = "sigmoid"', lambda d: d.data.target_values, (0.0, 1.0)),
+        ('network.hidden = "tanh"', lambda d: d.spec.network.initial.scale, 1.0),
+        ('network.hidden = "leaky-relu"', lambda d: d.spec.network.initial.scale, 0.5),
+        ('perturbation.kind = "weight"', lambda d: d.spec.network.initial.scale, 1.0),
+        ("learning.batch = 4", lambda d: d.spec.network.initial.scale, 1.0),
         ("schedule.update_period = 2", lambda d: d.spec.gradient_memory, False),
         ("schedule.update_period = 22", lambda d: d.spec.gradient_memory, True),
         ('perturbation.kind = "weight"\nschedule.update_period = 2', lambda d: d.spec.gradient_memory, True),

@@ -62,7 +62,7 @@ def test_the_format_of_inputs_that_are_not_scaled_follows_from_them(tmp_path: Pa
     derived = {row.key: row for row in found.derived}
     assert derived["formats.input"].why == "inputs are not scaled, and reach from 0 to 255"
     power = float(np.square(X).sum(axis=1).mean())
-    assert derived["schedule.learning_rate"].value == str(-int(np.ceil(np.log2(4 * (power + 1)))))
+    assert derived["schedule.learning_rate"].value == str(-int(np.ceil(np.log2(8 * (power + 1)))))
     small = design(tmp_path, X / 64, Y, data='scaling = "none"\n')
     assert str(small.spec.formats.input) == "SQ4.8", "what holds them stays"
 

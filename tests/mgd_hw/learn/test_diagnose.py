@@ -79,7 +79,7 @@ BROKEN = {
         r".* % of the casts of the kind cost_change saturate",
     ),
     "activations that do not fit": (
-        changed(formats={"activation": "SQ0.10"}),
+        changed(formats={"activation": "SQ0.10"}, network={"scale": 1.0}),
         "format",
         r".* % of the casts of the kind activation saturate",
     ),

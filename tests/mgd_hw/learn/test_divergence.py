@@ -117,7 +117,7 @@ def test_a_layer_that_is_stuck_is_told(folder: Path) -> None:
     """One sigmoid behind four neurons, driven to its end: a fifth of all activations, and every answer."""
     random = np.random.default_rng(3)
     np.savez("two.npz", x=random.random((300, 4)), y=random.integers(0, 2, 300))
-    text = '[network]\nlayers = [4, 4, 1]\noutput = "sigmoid"\n[data]\npath = "two.npz"\n[schedule]\nlearning_rate = 5\n'
+    text = '[network]\nlayers = [4, 4, 1]\noutput = "sigmoid"\n[data]\npath = "two.npz"\n[schedule]\nlearning_rate = 5\nupdate_period = 1\n'
     code, found, shown = compare(text, "--steps", "2000")
     assert code == 1 and found["fixed"]["diverged"]
     assert "of the activations of layer 2 saturate at the end" in shown
