@@ -26,14 +26,19 @@ from python_ref.parameters import initial_parameters, quantise_parameters
 
 BASE = 'network.layers = [3, 5, 4]\ndata.task = "npz"\ndata.path = "x.npz"\nperturbation.amplitude = "2^-4"\n'
 CASES = {
-    "node": 'perturbation.kind = "node"\nhardware.lanes = 2\n',
+    "node": 'perturbation.kind = "node"\nperturbation.code = "lfsr"\nhardware.lanes = 2\n',
+    "one at a time": 'perturbation.kind = "node"\nperturbation.code = "sequential"\nhardware.lanes = 2\n',
+    "one, two-sided": (
+        'perturbation.kind = "node"\nperturbation.code = "sequential"\nschedule.difference = "two-sided"\nschedule.sample_period = 3\n'
+    ),
     "weight": 'perturbation.kind = "weight"\nhardware.lanes = 3\n',
-    "two-sided": 'perturbation.kind = "node"\nschedule.difference = "two-sided"\n',
+    "two-sided": 'perturbation.kind = "node"\nperturbation.code = "lfsr"\nschedule.difference = "two-sided"\n',
     "periods": 'perturbation.kind = "weight"\nschedule.sample_period = 3\nschedule.update_period = 4\n',
     "memory": 'perturbation.kind = "node"\nschedule.update_period = 2\nhardware.lanes = 4\n',
     "probes": 'perturbation.kind = "node"\nschedule.update_period = 4\nschedule.sample_period = 4\nperturbation.code = "walsh"\n',
     "presentations": (
-        'perturbation.kind = "node"\nschedule.update_period = 5\nschedule.sample_period = 3\nschedule.difference = "two-sided"\n'
+        'perturbation.kind = "node"\nperturbation.code = "lfsr"\nschedule.difference = "two-sided"\n'
+        "schedule.update_period = 5\nschedule.sample_period = 3\n"
     ),
     "weight momentum": 'perturbation.kind = "weight"\noptimizer.name = "momentum"\noptimizer.k = 2\n',
     "momentum": 'perturbation.kind = "node"\noptimizer.name = "momentum"\noptimizer.k = 2\n',
@@ -93,6 +98,20 @@ def forward(design: Design, number: Number, *, perturbed: bool) -> None:
                     z = z + weight * number
             if perturbed and design.spec.node:
                 z = z + number
+    cost_of_outputs(design, number)
+
+
+def probe_of_one_neuron(design: Design, number: Number) -> None:
+    """A probe that perturbs one neuron, written as loops: it knows all pre-activations and activations of the unperturbed pass."""
+    z = number + number
+    difference = z - number
+    for _ in range(design.spec.network.n_out):
+        number + number * difference
+    cost_of_outputs(design, number)
+
+
+def cost_of_outputs(design: Design, number: Number) -> None:
+    """C of a pass, written as a loop."""
     total = number
     for _ in range(design.spec.network.n_out):
         error = number - number
@@ -122,10 +141,14 @@ def learn_by_nodes(design: Design, number: Number) -> None:
         if n % spec.schedule.sample_period == 0 or n % spec.schedule.update_period == 0:
             forward(design, number, perturbed=False)
             error_sum = [number] * spec.network.n_neurons
+        one = spec.perturbation.code.name == "sequential"
         for _ in range(2 if spec.two_sided else 1):
-            forward(design, number, perturbed=True)
+            if one:
+                probe_of_one_neuron(design, number)
+            else:
+                forward(design, number, perturbed=True)
         change = number - number
-        error_sum = [value + change for value in error_sum]
+        error_sum = [value + change for value in error_sum[: 1 if one else None]] + error_sum[1 if one else spec.network.n_neurons :]
         due = (n + 1) % spec.schedule.update_period == 0
         if due or (n + 1) % spec.schedule.sample_period == 0:
             for layer in spec.network.layers:
