@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from mgd_hw.learn.runs import MODELS, TITLES, FractionCallback, Model, Paired, Training, paired
 from mgd_hw.learn.trainers import start_of, trainers_of, warm_up
-from mgd_hw.learn.until import check_kind, check_until, until_of, until_shown
+from mgd_hw.learn.until import check_kind, check_until, curve_cycles, until_of, until_shown
 from python_ref.spec.digest import digest_of
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Comparison(Result):
         return ("accuracy", "cost") if self.classes else ("cost",)
 
     def plot(self) -> Figure:
-        """The learning curves of every model, over the samples evaluated."""
+        """The learning curves of every model, over core cycles, or over the samples evaluated if no hardware does the design."""
         return curves.side_by_side(self.models, self.quantities, self.kind, self.judged_by)
 
     def plot_curve(self, quantity: str) -> Figure:
@@ -439,6 +439,11 @@ def _model(
     """All runs of a model, what one of them costs, and what they took to an accuracy if one is given."""
     if not runs:
         return Model((), note, None, data.kind)
+    with_cycles = []
+    for run in runs:
+        cycles = curve_cycles(design, name, run.curve)
+        with_cycles.append(run if cycles is None else replace(run, curve={**run.curve, "cycles": cycles}))
+    runs = with_cycles
     reached = None if until is None else until_of(design, name, {run.seed: run.curve for run in runs}, until, board)
     evaluations, writes = (round(np.mean([getattr(run, what) for run in runs])) for what in ("evaluations", "writes"))
     if name == "backprop":

@@ -26,6 +26,12 @@ LOOKS = {
 }
 """Title, colour and line style of each model; the line style tells them apart in black-and-white print."""
 
+X_TITLES = {
+    "cycles": "core cycles (back-propagation: three passes on the same lanes)",
+    "evaluations": "samples evaluated (forward passes)",
+}
+"""Title of the horizontal axis, by the column of the curves over which they are drawn."""
+
 
 def side_by_side(models: Mapping[str, Model], quantities: Sequence[str], kind: Kind, judged_by: str) -> Figure:
     """Draw the learning curves of all models, with one panel per quantity: "accuracy" or "cost"."""
@@ -72,11 +78,11 @@ def _panel(axes: Axes, models: Mapping[str, Model], quantity: str, kind: Kind, j
     for name, (title, colour, dashes) in LOOKS.items():
         runs = models[name].runs
         if runs and not np.isnan(runs[0].curve[quantity]).all():  # an external forward pass has no accuracy
-            _draw(axes, models[name], quantity, title, colour, dashes, 100.0 if share else 1.0)
+            _draw(axes, models[name], quantity, _abscissa(models), title, colour, dashes, 100.0 if share else 1.0)
     if share:
         level = 100.0 * kind.baseline["accuracy"]
         axes.axhline(level, color=GREY, linewidth=1.0, linestyle=(0, (1, 3)), label=kind.baseline_title)
-    axes.set(xlabel="samples evaluated (forward passes)")
+    axes.set(xlabel=X_TITLES[_abscissa(models)])
     if axes.lines:
         axes.set_xscale("log")
     if share:
@@ -90,10 +96,15 @@ def _panel(axes: Axes, models: Mapping[str, Model], quantity: str, kind: Kind, j
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw(axes: Axes, model: Model, quantity: str, title: str, colour: str, dashes: str, scale: float) -> None:
+def _abscissa(models: Mapping[str, Model]) -> str:
+    """Column of the curves over which they are drawn: what every run has."""
+    return "cycles" if all("cycles" in run.curve for model in models.values() for run in model.runs) else "evaluations"
+
+
+def _draw(axes: Axes, model: Model, quantity: str, abscissa: str, title: str, colour: str, dashes: str, scale: float) -> None:
     """Draw the mean over the seeds as a line, and their range as a band."""
     length = min(len(run.curve[quantity]) for run in model.runs)
-    x = model.runs[0].curve["evaluations"][:length]
+    x = model.runs[0].curve[abscissa][:length]
     values = scale * np.array([run.curve[quantity][:length] for run in model.runs])
     axes.plot(x, values.mean(axis=0), dashes, color=colour, label=title, linewidth=1.8)
     if len(values) > 1:

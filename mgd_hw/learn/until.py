@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from boards.board import Board
     from mgd_hw.design.description import Design
 
-__all__ = ["FirstReached", "Until", "check_kind", "check_until", "until_of", "until_shown"]
+__all__ = ["FirstReached", "Until", "check_kind", "check_until", "curve_cycles", "until_of", "until_shown"]
 
 Curve = Mapping[str, np.ndarray]
 """The learning curve of a run: ``steps``, ``evaluations`` and ``accuracy`` at each record."""
@@ -203,6 +203,25 @@ _CLOCKED = {
         _backprop_note,
     ),
 }
+
+
+def curve_cycles(design: Design, name: str, curve: Curve) -> np.ndarray | None:
+    """Return the clock cycles at each record of a learning curve (int64), or None for a design that no hardware does.
+
+    Parameters
+    ----------
+    design : Design
+        Design that was trained.
+    name : str
+        Model that was trained: "float", "fixed" or "backprop"; what its cycles are is said in :class:`Until`.
+    curve : mapping of str to array
+        Learning curve of a run.
+    """
+    if design.float_only.requests:
+        return None
+    records = zip(curve["steps"], curve["evaluations"], strict=True)
+    cycles = [_CLOCKED[name].cycles(design.spec, int(steps), int(evaluations)) for steps, evaluations in records]
+    return np.array(cycles, dtype=np.int64)
 
 
 def until_of(design: Design, name: str, curves: Mapping[int, Curve], accuracy: float, board: Board | None = None) -> Until:
