@@ -205,6 +205,11 @@ class Comparison(Result):
         """What there is a learning curve of: "accuracy" where there are classes, and "cost"."""
         return ("accuracy", "cost") if self.classes else ("cost",)
 
+    @property
+    def drawn_over(self) -> str:
+        """Over what the learning curves are drawn, as words."""
+        return curves.abscissa_of(self.models)
+
     def plot(self) -> Figure:
         """The learning curves of every model, over core cycles, or over the samples evaluated if no hardware does the design."""
         return curves.side_by_side(self.models, self.quantities, self.kind, self.judged_by)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mgd_hw.data.kinds import Kind
     from mgd_hw.learn.runs import Model
 
-__all__ = ["alone", "energies", "side_by_side"]
+__all__ = ["abscissa_of", "alone", "energies", "side_by_side"]
 
 LOOKS = {
     "float": ("float MGD", BLUE, "-"),
@@ -27,10 +27,15 @@ LOOKS = {
 """Title, colour and line style of each model; the line style tells them apart in black-and-white print."""
 
 X_TITLES = {
-    "cycles": "core cycles (back-propagation: three passes on the same lanes)",
+    "cycles": "core cycles (back-propagation on the same lanes)",
     "evaluations": "samples evaluated (forward passes)",
 }
 """Title of the horizontal axis, by the column of the curves over which they are drawn."""
+
+
+def abscissa_of(models: Mapping[str, Model]) -> str:
+    """Return over what the learning curves of models are drawn, as words."""
+    return {"cycles": "core cycles", "evaluations": "the samples evaluated"}[_abscissa(models)]
 
 
 def side_by_side(models: Mapping[str, Model], quantities: Sequence[str], kind: Kind, judged_by: str) -> Figure:

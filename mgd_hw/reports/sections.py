@@ -231,7 +231,7 @@ def _learning(chapter: Chapter, identifier: str) -> Iterator[Block]:
                 found.plot_curve(quantity),
                 f"{identifier}-{quantity}",
                 titles[quantity],
-                f"{titles[quantity]} over the samples evaluated. {description}",
+                f"{titles[quantity]} over {found.drawn_over}. {description}",
                 band,
             )
             for quantity in found.quantities
