@@ -74,7 +74,7 @@ class PresentationController(wiring.Component):
     first, final : Out(1)
         The step whose cost change is next is the first, or the last, of its presentation.
     clear : Out(1)
-        Strobe: a presentation begins, so that all errors are 0.
+        Strobe: a presentation has begun, so that all errors are 0.
     applying, update : Out(1)
         An applying pass is in progress, and an update is due in it.
     check_answer, training, shown : Out(1)
@@ -171,7 +171,6 @@ class PresentationController(wiring.Component):
             self.apply.eq(run.apply),
             self.applying.eq(run.apply | run.applied),
             self.final.eq(ending & (in_flight == 1)),
-            self.clear.eq(taking & begins_one),
         ]
 
         # What is due, and events that can occur at any time.
@@ -187,6 +186,7 @@ class PresentationController(wiring.Component):
             self.open.eq(Mux(self.change_stb, ~self.final, self.open & ~needs_all)),
             errors_ready.eq(self.errors_ready | (errors_ready & ~applies)),
             self.take.eq(taking & sample_due),
+            self.clear.eq(taking & begins_one),
             self.replay.eq(prepared),
             self.advance.eq(prepared & closes_step),
             self.first.eq((taking & begins_one) | (self.first & ~self.change_stb)),
