@@ -246,7 +246,7 @@ LISTED = "schedule.learning_rate = [[0, -3], [20, -5]]\n"
 
 @pytest.mark.parametrize(
     "rule",
-    [MOMENTUM, LISTED, MOMENTUM + LISTED, MOMENTUM + LISTED + "schedule.update_period = 3\n"],
+    [MOMENTUM, LISTED, MOMENTUM + LISTED, MOMENTUM + LISTED + "schedule.sample_period = 1\nschedule.update_period = 3\n"],
     ids=["momentum", "rates", "momentum with rates", "rates within an update"],
 )
 def test_a_learner_does_what_the_compiled_float_model_does(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:

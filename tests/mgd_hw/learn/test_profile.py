@@ -74,8 +74,9 @@ def test_the_run_is_that_of_compare(observed: NumericProfile) -> None:
 
 
 def test_saturation_is_seen() -> None:
-    design = load("digits")
-    narrow = replace(design, spec=replace(design.spec, formats=replace(design.spec.formats, activation=Fixed(True, -2, 9))))
+    text = load("digits").text.replace("scale = 0.25", "scale = 1.0")
+    design = parse(text, "digits.toml")
+    narrow = replace(design, spec=replace(design.spec, formats=replace(design.spec.formats, activation=Fixed(True, 1, 9))))
     found = profile_numbers(narrow, load_data(design.data), steps=40, points=2, window=8)
     values = next(each for each in found.values if each.key == "formats.activation")
     assert values.saturated and values.at_limits and not values.idle_high
