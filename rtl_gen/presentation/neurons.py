@@ -98,7 +98,7 @@ class NeuronStream(wiring.Component):
         m.d.sync += [
             self.kept.eq(keeps & (found.index == kept_neurons(self.spec) - 1)),
             self.neuron.eq(found),
-            self.z.eq(self._perturbed(z, found)),
+            self.z.eq(self._perturbed(m, z, found)),
         ]
         return m
 
@@ -159,7 +159,7 @@ class NeuronStream(wiring.Component):
         places = [spec.preactivation_format(n).fraction_bits + spec.perturbation.amplitude_log2 for n in layers]
         return min(places), places
 
-    def _perturbed(self, z, neuron):
+    def _perturbed(self, m, z, neuron):
         """z + sΔ, or z − sΔ, or z itself in the unperturbed pass."""
         low, places = self._places
         first, others = (Const(1 << place - low, signed(2 + max(places) - low)) for place in places)
@@ -204,17 +204,20 @@ class IncrementalStream(NeuronStream):
             m.d.sync += [column.eq(self.column), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
         return neuron, Const(0, 1)
 
-    def _perturbed(self, z, neuron):
+    def _perturbed(self, m, z, neuron):
         """Kept z + W_j·(y_j± − y_j), or kept z ± Δ for the perturbed neuron, or z itself in the unperturbed pass.
 
-        One adder computes them, since the lanes give 0 where the perturbed neuron is an output.
+        One adder computes them, and ±Δ needs no multiplexer before it, since z of the perturbed neuron is 0: the lanes multiply by a change
+        of 0 where it is an output.
         """
         _, places = self._places
         width = 2 + max(places)
         first, others = (Mux(self.sign.negative ^ neuron.minus, Const(-1 << place, width), Const(1 << place, width)) for place in places)
         delta = Mux(neuron.layer == 0, first, others).as_signed()
         probing = neuron.bank != UNPERTURBED
-        addend = Mux(self.sign.active & probing, delta, z)
+        wide = Signal(self.z.shape(), name="delta")
+        m.d.comb += wide.eq(delta)
+        addend = z | (wide & (self.sign.active & probing).replicate(len(z)).as_signed())
         return (self._kept_value & probing.replicate(len(z)).as_signed()) + addend
 
 

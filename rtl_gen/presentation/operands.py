@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -140,43 +140,54 @@ class Operands(wiring.Component):
                 m.d.sync += address.eq(self.column)
         m.d.comb += inputs.addr.eq(address)
 
-        first, apply, real, layer = (delayed(m, slot[name], 1 + behind, f"x_{name}") for name in ("first", "apply", "real", "layer"))
-        x = Signal(self.x.shape(), name="operand")
-        m.d.comb += x.eq(delayed(m, inputs.data, behind, "input"))
+        def stage(value, name):
+            """The value when the operand is selected; it comes from a register of its own."""
+            return delayed(m, value, 1 + behind, f"x_{name}")
+
+        sources = {"input": (delayed(m, inputs.data, behind, "input"), slot.layer == 0, 0)}
         if activations is not None:
             m.d.comb += activations.addr.eq(address)
-            with m.If(layer != 0):
-                m.d.comb += x.eq(delayed(m, activations.data, behind, "activation"))
-        with m.If(first):
-            m.d.comb += x.eq(by_layer([1 << spec.operand_format(n).fraction_bits for n in layers], layer))
-        places = alignment(spec)
-        aligned = Signal.like(x)
-        m.d.comb += aligned.eq(Mux(apply, Mux(layer == 0, x << places[0], x << places[-1]), x))
-        negative = apply if adds_in_multiplier(spec) else Const(0, 1)
-        value = (aligned ^ negative.replicate(len(x))) + negative
+            read = delayed(m, activations.data, behind, "activation")
+            sources["activation"] = (read, (slot.layer != 0) & ~probing, -1)
+        terms, works = [], slot.real & ~probing
+        for name, (data, when, which) in sources.items():
+            one = Const(1 << spec.operand_format(layers[which]).fraction_bits)
+            shift = alignment(spec)[which]
+            for kind, apply in (("", ~slot.apply), ("_applied", slot.apply)) if shift else (("", Const(1, 1)),):
+                places = shift if kind else 0
+                terms.append((data << places, stage(works & when & apply & ~slot.first, f"{name}{kind}")))
+                terms.append((one << places, stage(works & when & apply & slot.first, f"{name}_bias{kind}")))
         if spec.incremental:
-            value = Mux(
-                delayed(m, probing, 1 + behind, "x_probing"),
-                self._change(m, activations, delayed(m, slot.begin, 1 + behind, "x_begin")),
-                value,
-            )
-        m.d.sync += self.x.eq(value & real.replicate(len(x)))
+            terms += self._changes(m, activations, stage(slot.real & probing & slot.begin, "begins"), stage(slot.real & probing, "probes"))
+        selected = Signal(self.x.shape(), name="operand")
+        m.d.comb += selected.eq(Cat(*self._gathered(m, terms)))
+        negative = stage(slot.apply & slot.real, "negative") if adds_in_multiplier(spec) else Const(0, 1)
+        m.d.sync += self.x.eq((selected ^ negative.replicate(len(selected))) + negative)
 
-    def _change(self, m, activations, begins):
-        """Change y_j± − y_j of the perturbed neuron's activation, which all groups of the probe multiply.
+    def _gathered(self, m, terms):
+        """Bits of the one value that is selected, 0 if none is; gates select it in few levels, as a chain of multiplexers does not."""
+        values = []
+        for number, (value, select) in enumerate(terms):
+            wide = Signal(self.x.shape(), name=f"term{number}")
+            m.d.comb += wide.eq(value)
+            values.append(wide & select.replicate(len(wide)).as_signed())
+        return [Cat(value[bit] for value in values).any() for bit in range(len(self.x))]
+
+    def _changes(self, m, activations, begins, probes):
+        """Change y_j± − y_j of the perturbed neuron's activation, for the first group of a probe and for the groups that follow.
 
         The next probe's change may come before the last group of the current one, which holds its own.
         """
         neuron = self.neuron
         change = Signal(signed(len(activations.data) + 1), name="change", reset_less=True)
-        held, now = Signal.like(change, name="change_held"), Signal.like(change, name="change_now")
+        held = Signal.like(change, name="change_held")
         with m.If(neuron.valid & (neuron.bank != UNPERTURBED) & (neuron.layer == 0)):
             m.d.sync += change.eq(self.y - activations.data)
         with m.If(self.unchanged):
             m.d.sync += change.eq(0)
-        m.d.comb += now.eq(Mux(begins, change, held))
-        m.d.sync += held.eq(now)
-        return now
+        with m.If(begins):
+            m.d.sync += held.eq(change)
+        return [(change, begins), (held, probes & ~begins)]
 
     def _target(self, m, targets, buffer):
         """Read the target of an output, one cycle before the output is valid."""

@@ -155,6 +155,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _saturating(_design("fused_narrow", (3, 4, 3), 2, Kind.NODE, rounding=Rounding.FLOOR)),
         _design("two_sided_probes", (3, 3, 2), 2, Kind.NODE, sample_period=4, update_period=4, perturbation_period=2, **_TWO_SIDED),
         _design("node_memory", (3, 3, 2), 3, Kind.NODE, sample_period=2, update_period=4, rates=((0, -5), (6, -7))),
+        _design("one_at_a_time", (3, 6, 22), 9, Kind.NODE, code=SequentialCode(), sample_period=8, update_period=8, hidden=Activation.TANH),
         _design("many_probes", (2, 10, 2), 9, Kind.NODE, sample_period=3, update_period=3),
     )
 }
@@ -307,6 +308,33 @@ NODE_FAULTS = (
         "_multiple(hidden, self.ahead.bank, banks)",
         "_multiple(hidden, Mux(self.ahead.apply, 0, self.ahead.bank), banks)",
         "deep_probes",
+    ),
+    *(
+        Fault(name, f"presentation.{where}", right, wrong, "one_at_a_time")
+        for name, where, right, wrong in (
+            ("the column of the next neuron", "array:NodeArray._address", "second + 1 + self.column", "second + 2 + self.column"),
+            ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.n_in + 1", "placed[1].layer.n_in"),
+            ("the first group's change for all", "operands:Operands._changes", "(held, probes", "(change, probes"),
+            ("an output changes hidden activations", "operands:Operands._changes", "with m.If(self.unchanged)", "with m.If(0)"),
+            ("the change of another activation", "operands:Operands._fetch", "address.eq(self.column)", "address.eq(0)"),
+            (
+                "no kept z behind a product",
+                "neurons:IncrementalStream._perturbed",
+                "probing.replicate(len(z))",
+                "(probing & 0).replicate(len(z))",
+            ),
+            (
+                "the perturbed output moves by its product",
+                "neurons:IncrementalStream._perturbed",
+                "(self.sign.active & probing)",
+                "Const(0, 1)",
+            ),
+            ("z of the hidden layer alone is kept", "neurons:IncrementalStream._is_kept", "Const(1, 1)", "neuron.layer == 0"),
+            ("E of the neuron before", "errors:ErrorUnit._sweep", "Mux(self.final, 0, self.column)", "Mux(self.final, 0, self.column - 1)"),
+            ("E of the last presentation", "errors:ErrorUnit._sweep", "with m.If(self.clear)", "with m.If(0)"),
+            ("E begins with the last cost change", "errors:ErrorUnit.elaborate", "self.sign.active & ~self._fresh", "self.sign.active"),
+            ("a probe within a group too long", "sequencer:PassSequencer.elaborate", "Mux(probe, 0, fan_in)", "Mux(probe, 1, fan_in)"),
+        )
     ),
     Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "1 + behind", "2 + behind", "many_probes"),
     Fault(
