@@ -172,7 +172,7 @@ def activate(layer, tables, cast, address, z, y):
     begin1, begin2, begin3 = layer.begins[1], layer.begins[2], layer.begins[3]
     offset0, offset1, offset2, offset3 = layer.offset[0], layer.offset[1], layer.offset[2], layer.offset[3]
     up0, up1, up2, up3 = layer.up[0], layer.up[1], layer.up[2], layer.up[3]
-    slope0, slope1, slope2, slope3 = layer.flat[0] - 1, layer.flat[1] - 1, layer.flat[2] - 1, layer.flat[3] - 1
+    slope0, slope1, slope2, slope3 = layer.constant[0] - 1, layer.constant[1] - 1, layer.constant[2] - 1, layer.constant[3] - 1
     saturated, low, high = 0, cast.low, cast.high
     for o in range(z.size):
         v = z[o]

@@ -60,14 +60,14 @@ class Pieces(NamedTuple):
     """Straight pieces in plain integers, padded to :data:`MOST_PIECES` with pieces that begin beyond every pre-activation.
 
     A piece begins at the raw pre-activation ``begins``. Its raw value, with ``fraction_bits`` fraction bits, is z·2^``up`` + ``offset``, or
-    ``offset`` alone if it is ``flat``.
+    ``offset`` alone if it is ``constant``.
     """
 
     pieces: int
     fraction_bits: int
     begins: list[int]
     up: list[int]
-    flat: list[int]
+    constant: list[int]
     offset: list[int]
 
     @classmethod
@@ -95,7 +95,7 @@ LAYER = np.dtype(
     [
         *((name, np.int64) for name in ("n_in", "n_out", "theta_at", "neuron_at", "word_at", "slot_at", "place_at", "group_slots")),
         *((name, np.int64) for name in ("operand_fraction", "delta", "g_dropped", "last", "pieces", "z_dropped")),
-        *((name, np.int64, (MOST_PIECES,)) for name in ("begins", "up", "flat", "offset")),
+        *((name, np.int64, (MOST_PIECES,)) for name in ("begins", "up", "constant", "offset")),
     ]
 )
 """Constants of a layer: its sizes; the numbers of its first parameter, neuron, word, slot and place of an input; the slots of a group; the
@@ -246,7 +246,7 @@ def _net(spec: DesignSpec) -> Net:
             "z_dropped": exact.fraction_bits - forms.table.fraction_bits
             if layer.activation.tabulated
             else pieces.fraction_bits - forms.activation.fraction_bits,
-            **{name: getattr(pieces, name) for name in ("pieces", "begins", "up", "flat", "offset")},
+            **{name: getattr(pieces, name) for name in ("pieces", "begins", "up", "constant", "offset")},
         }
         found.append(tuple(row[name] for name in LAYER.names or ()))
     tables = np.zeros((2, 1 << forms.table.width if any(layer.activation.tabulated for layer in layers) else 1), dtype=np.int64)
