@@ -19,7 +19,7 @@ from tests.support.lockstep import Lockstep, fields_of
 
 __all__ = ["CoreBench", "run_bench"]
 
-PATIENCE = 20_000
+PATIENCE = 60_000
 """Number of cycles after which a core that is still busy hangs."""
 
 

@@ -206,8 +206,8 @@ NODE_FAULTS = (
     Fault(
         "the sign of the wrong probe is correlated",
         "presentation.signs:NeuronSigns._keep",
-        "swept.eq(Mux(self.sweep_bank, kept[1], kept[0]))",
-        "swept.eq(current)",
+        "sweeping = Mux(self.sweep_bank, kept[1], kept[0])",
+        "sweeping = current",
         "probes",
     ),
     Fault(

@@ -27,7 +27,7 @@ DESIGNS = {
     "nine-probes": node_design(sizes=(2, 3, 2), periods=(1, 9, 9), hidden=Activation.TANH),
     "two-sided": node_design(sizes=(2, 2, 2), periods=(2, 6, 6), two_sided=True, hidden=Activation.IDENTITY),
     "one-layer": node_design(sizes=(2, 3), periods=(1, 8, 8), lanes=4),
-    "memory": node_design(sizes=(2, 2, 1), periods=(1, 6, 12), lanes=1),
+    "memory": node_design(sizes=(2, 3, 2), periods=(1, 6, 12), lanes=1, hidden=Activation.TANH),
     "many-lanes": node_design(sizes=(2, 9, 2), periods=(1, 6, 6), lanes=9),
     "sequential": node_design(code=SequentialCode(), periods=(1, 12, 12), optimizer=Momentum(2), hidden=Activation.SIGMOID),
     "sequential-twice": node_design(code=SequentialCode(), periods=(2, 9, 9), two_sided=True, lanes=1, hidden=Activation.SIGMOID),
