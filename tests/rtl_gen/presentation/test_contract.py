@@ -62,7 +62,18 @@ def test_presentations_take_the_cycles_of_the_contract(name):
     check(DESIGNS[name], 4)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nist7x7")) for name in shipped() if load(name).spec.node])
+LARGE = ("mnist", "fashion")
+"""Shipped designs whose simulation takes minutes."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow, pytest.mark.long] if name in LARGE else slow_unless(name == "nist7x7"))
+        for name in shipped()
+        if load(name).spec.node
+    ],
+)
 def test_shipped_designs_keep_the_contract(name):
     check(load(name).spec, 3)
 
