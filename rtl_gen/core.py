@@ -137,8 +137,6 @@ class Core(wiring.Component):
         Clock cycles of the core's passes and steps.
     """
 
-    """Number of passes whose hidden activations are stored at once."""
-
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.broadcast = Broadcast(spec)

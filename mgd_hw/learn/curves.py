@@ -79,15 +79,15 @@ def energies(models: Mapping[str, Model]) -> Figure:
 
 def _panel(axes: Axes, models: Mapping[str, Model], quantity: str, kind: Kind, judged_by: str) -> None:
     """Draw the learning curves of one quantity into the axes, and the baseline of the accuracy."""
-    share = quantity == "accuracy"
+    share, abscissa = quantity == "accuracy", _abscissa(models)
     for name, (title, colour, dashes) in LOOKS.items():
         runs = models[name].runs
         if runs and not np.isnan(runs[0].curve[quantity]).all():  # an external forward pass has no accuracy
-            _draw(axes, models[name], quantity, _abscissa(models), title, colour, dashes, 100.0 if share else 1.0)
+            _draw(axes, models[name], quantity, abscissa, title, colour, dashes, 100.0 if share else 1.0)
     if share:
         level = 100.0 * kind.baseline["accuracy"]
         axes.axhline(level, color=GREY, linewidth=1.0, linestyle=(0, (1, 3)), label=kind.baseline_title)
-    axes.set(xlabel=X_TITLES[_abscissa(models)])
+    axes.set(xlabel=X_TITLES[abscissa])
     if axes.lines:
         axes.set_xscale("log")
     if share:

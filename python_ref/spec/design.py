@@ -221,8 +221,7 @@ class DesignSpec:
         It needs a code that perturbs one neuron at a time, one hidden layer, and activations whose difference is a factor of one
         multiplier. The number of lanes has no part in it, so that counters and signatures do not depend on that number.
         """
-        single, deep = self.code.single, len(self.network.layers) != 2
-        return self.node and single and not deep and self.formats.activation.width < FACTOR_BITS
+        return self.node and self.code.single and len(self.network.layers) == 2 and self.formats.activation.width < FACTOR_BITS
 
     @property
     def longest_presentation(self) -> int:

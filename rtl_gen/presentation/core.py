@@ -45,8 +45,6 @@ class NodeCore(wiring.Component):
         The design that the core implements.
     """
 
-    """Number of passes whose hidden activations are stored at once."""
-
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.array = NodeArray(spec)
