@@ -123,7 +123,7 @@ def test_what_a_host_does_in_the_middle_of_a_presentation(name, action):
     scene, opened = Scene(name), []
 
     async def scenario(bench):
-        for delay in range(30, presentation_cycles(name), max(7, min(31, presentation_cycles(name) // 9))):
+        for delay in range(30, presentation_cycles(name), max(7, min(31, presentation_cycles(name) // 16))):
             await scene.stop(bench, delay)
             opened.append(np.any(scene.model.state.error_sum))
             await bench.act(scene.model, ACTIONS[action](scene))
@@ -133,7 +133,7 @@ def test_what_a_host_does_in_the_middle_of_a_presentation(name, action):
         await bench.act(scene.model, lambda model: model.train(4))
 
     scene.run(scenario)
-    assert sum(opened) >= 2, "presentations were open"
+    assert sum(opened) > 2, "presentations were open"
 
 
 @pytest.mark.parametrize("name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two-sided", "memory"))])
