@@ -7,12 +7,17 @@ import shlex
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from python_ref.spec.design import DesignSpec
+from sim.ports import Ports
 from tests.support import quick_simulator
+from tests.support.shared import key_of_spec, shared_folder
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
@@ -80,12 +85,65 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture
 def quick_builds(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compile simulations without optimising, since they are short, and the same Verilog only once; the results are the same."""
+    from sim import virtual
     from sim.engines import cxxrtl
 
-    build, kept = cxxrtl.build_cxxrtl, tmp_path_factory.getbasetemp() / "builds"
+    build, build_model = cxxrtl.build_cxxrtl, cxxrtl.build_model
 
-    def build_once(verilog: Path, ports: object, directory: Path, **options: object) -> Path:
-        name = hashlib.sha256(verilog.read_bytes()).hexdigest()[:16]
-        return build(verilog, ports, kept / name, **options, optimize="-O0")
+    def build_once(verilog: Path, ports: Ports, directory: Path, *, waves: bool = False, **options: Any) -> Path:
+        name = hashlib.sha256(f"{ports.top} {waves} ".encode() + verilog.read_bytes()).hexdigest()[:20]
+        with shared_folder(tmp_path_factory, f"build-{name}") as place:
+            program = build(verilog, ports, place, waves=waves, **options, optimize="-O0")
+        directory.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy(program, directory))  # a run writes its program and its log beside the model
 
     monkeypatch.setattr(cxxrtl, "build_cxxrtl", build_once)
+    monkeypatch.setattr(virtual, "build_model", partial(build_model, optimize="-O0"))
+
+
+@pytest.fixture
+def shared_verilog(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Write the Verilog of a design only once for all tests that use this fixture, none of which changes the generator."""
+    from rtl_gen import emit
+
+    write = emit.emit_verilog
+
+    def write_once(spec: DesignSpec) -> str:
+        with shared_folder(tmp_path_factory, f"verilog-{key_of_spec(spec)}") as place:
+            file = place / "design.v"
+            if not file.exists():
+                text = write(spec)
+                file.write_text(text, encoding="utf-8")
+            return file.read_text(encoding="utf-8")
+
+    monkeypatch.setattr(emit, "emit_verilog", write_once)
+
+
+@pytest.fixture
+def reference_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute the reference of a co-simulation in this process: to start another one takes longer than a short run."""
+    from python_ref import record
+    from sim import cosim
+
+    class Reference:
+        """The reference model, which has written its trace when this object is made."""
+
+        def __init__(self, directory: Path, *, first: int, fast: bool) -> None:
+            arguments = [str(directory / "run"), str(directory / "reference"), "--first", str(first), *(["--fast"] if fast else [])]
+            assert record.main(arguments) == 0
+
+        def wait(self) -> None:
+            """The trace is complete."""
+
+        def close(self) -> None:
+            """There is nothing to end."""
+
+    monkeypatch.setattr(cosim, "_Reference", Reference)
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build figures, but do not draw them: to draw the figure of a short comparison takes three times as long as the comparison."""
+    from mgd_hw.common import figures
+
+    monkeypatch.setattr(figures, "saved", lambda figure, form, salt, dpi=150: b"not drawn")

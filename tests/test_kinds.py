@@ -55,9 +55,12 @@ from rtl_gen.perturbation import sign_source
 from sim.cosim import cosim
 from sim.host import seed_words
 from tests.rtl_gen.test_perturbation import check
+from tests.support.marks import slow_unless
 from tests.support.oracles import NodeOracle, oracle_of, signs_of
 
 XOR = 'data.task = "xor"\nnetwork.layers = [2, 3, 1]\ncompare.steps = 50\ncompare.seeds = 1\ncompare.backprop_epochs = 5\n'
+pytestmark = pytest.mark.usefixtures("reference_in_process", "without_pictures")
+
 SIZES = (1, 7, 8, 9, 64)
 """Numbers of perturbed quantities: the least, and both sides of powers of two."""
 
@@ -151,7 +154,8 @@ def test_the_hardware_s_phase_wraps_where_the_code_s_does(code: type[Code], quan
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 def test_the_core_draws_the_model_s_signs_at_every_size(code: type[Code], kind: Kind, quantities: int, tmp_path: Path) -> None:
     spec = spec_of(code(), kind, quantities, difference=Difference.TWO_SIDED)
-    result = cosim(run_of(spec, 4 if quantities == 64 else 18), core_of(spec), tmp_path, simulator="amaranth")
+    steps = 4 if quantities == 64 else max(4, 2 * quantities)
+    result = cosim(run_of(spec, steps), core_of(spec), tmp_path, simulator="amaranth")
     assert result.equal and result.compared, result
 
 
@@ -197,6 +201,10 @@ IN_EVERY_WAY = [
     for kind in Kind
     for period in (1, 3)
 ]
+ON_A_CORE = [
+    pytest.param(*way.values, id=way.id, marks=slow_unless(way.values[1:] in ((Kind.NODE, 3), (Kind.WEIGHT, 1)))) for way in IN_EVERY_WAY
+]
+"""The same; on a core, the ordinary suite tries each kind with one period."""
 
 
 @pytest.mark.parametrize(("optimizer", "kind", "period"), IN_EVERY_WAY)
@@ -258,7 +266,7 @@ def test_a_learner_does_what_the_compiled_float_model_does(rule: str, monkeypatc
     assert costs[0] == pytest.approx(costs[1], rel=1e-9)
 
 
-@pytest.mark.parametrize(("optimizer", "kind", "period"), IN_EVERY_WAY)
+@pytest.mark.parametrize(("optimizer", "kind", "period"), ON_A_CORE)
 def test_a_core_learns_by_every_optimizer(optimizer: Optimizer, kind: Kind, period: int, tmp_path: Path) -> None:
     spec = optimizer_spec(optimizer, kind, period)
     result = cosim(run_of(spec, 12), core_of(spec), tmp_path, simulator="amaranth")

@@ -25,7 +25,7 @@ from python_ref.spec.error import Refusal
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation
 from python_ref.spec.registers import Memory
 from python_ref.spec.schedule import Difference, Schedule
-from rtl_gen.emit import emit_verilog
+from rtl_gen import emit
 from sim import host
 from sim.ports import Ports
 from sim.program import ProgramLink, ReplayLink, sample_table
@@ -82,13 +82,12 @@ class Learned:
     parameters: np.ndarray
 
 
-@pytest.fixture(scope="module")
-def xor_core(tmp_path_factory):
+@pytest.fixture
+def xor_core(tmp_path):
     """A function that trains the emitted Verilog of ``xor`` in CXXRTL, and then asks it for all four answers."""
-    directory = tmp_path_factory.mktemp("xor")
-    spec = load("xor").spec
+    directory, spec = tmp_path, load("xor").spec
     verilog = directory / "design.v"
-    verilog.write_text(emit_verilog(spec))
+    verilog.write_text(emit.emit_verilog(spec))
 
     def run(seed: int, steps: int) -> Learned:
         design = load("xor").with_seed(seed)
@@ -127,8 +126,9 @@ def solved(run, seeds: int, steps: int) -> int:
     return count
 
 
+@pytest.mark.usefixtures("quick_builds", "shared_verilog")
 def test_xor_is_solved_by_the_verilog_alone(xor_core):
-    assert solved(xor_core, 2, 5_000) >= 1
+    assert solved(xor_core, 1, 2_000) == 1
 
 
 @pytest.mark.long

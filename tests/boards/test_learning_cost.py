@@ -12,7 +12,7 @@ NARROW = {"weight": Fixed.parse("SQ3.8"), "cost_change": Fixed.parse("SQ2.10")}
 
 
 def test_one_multiplier_in_all_and_none_per_lane(tmp_path):
-    spec = design((2, 2, 1), lanes=1, **NARROW)
+    spec = design((2, 1), lanes=1, **NARROW)
     found = learning_cost(spec, UP5K, tmp_path, by_component=False)
     assert (found.inference.dsp, found.learning.dsp) == (1, 2)
     assert 0 < found.inference.lut < found.learning.lut

@@ -20,6 +20,7 @@ from boards.plan import plan
 from mgd_hw.design.reader import load
 from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
+from tests.support.shared import shared_folder
 
 WIDTH = 4
 
@@ -76,10 +77,19 @@ def model(cell: dict) -> str:
     )
 
 
-def synthesised(kind: str, directory) -> dict:
-    (directory / "top.v").write_text(verilog.convert(Reader(kind), name="top", emit_src=False), encoding="utf-8")
-    run_yosys(["read_verilog top.v", "synth_ecp5 -top top", "write_json top.json"], directory)
-    return json.loads((directory / "top.json").read_text(encoding="utf-8"))
+@pytest.fixture
+def synthesised(tmp_path_factory):
+    """A function that returns the netlist of a kind of reader, each synthesised once for all tests."""
+
+    def netlist(kind: str) -> dict:
+        with shared_folder(tmp_path_factory, f"reader-{kind}") as place:
+            if not (place / "top.json").exists():
+                (place / "top.v").write_text(verilog.convert(Reader(kind), name="top", emit_src=False), encoding="utf-8")
+                run_yosys(["read_verilog top.v", "synth_ecp5 -top top", "write_json made.json"], place)
+                (place / "made.json").rename(place / "top.json")
+            return json.loads((place / "top.json").read_text(encoding="utf-8"))
+
+    return netlist
 
 
 def memory_of(netlist: dict) -> dict:
@@ -108,8 +118,8 @@ def prove(gold: dict, gate: dict, directory) -> None:
     run_yosys(commands, directory)
 
 
-def test_registers_in_the_memory_are_those_behind_it(tmp_path):
-    before = synthesised("plain", tmp_path)
+def test_registers_in_the_memory_are_those_behind_it(synthesised, tmp_path):
+    before = synthesised("plain")
     after = copy.deepcopy(before)
     assert absorb(after["modules"]["top"]) == WIDTH
     found = [mode for name, mode in memory_of(after)["parameters"].items() if name.startswith("REGMODE")]
@@ -117,8 +127,8 @@ def test_registers_in_the_memory_are_those_behind_it(tmp_path):
     prove(before, after, tmp_path)
 
 
-def test_a_register_that_is_only_left_out_is_seen(tmp_path):
-    before = synthesised("plain", tmp_path)
+def test_a_register_that_is_only_left_out_is_seen(synthesised, tmp_path):
+    before = synthesised("plain")
     after = copy.deepcopy(before)
     absorb(after["modules"]["top"])
     memory_of(after)["parameters"] |= {"REGMODE_A": "NOREG", "REGMODE_B": "NOREG"}
@@ -127,8 +137,8 @@ def test_a_register_that_is_only_left_out_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["reset", "enabled", "read twice"])
-def test_other_registers_are_left_alone(kind, tmp_path):
-    netlist = synthesised(kind, tmp_path)
+def test_other_registers_are_left_alone(kind, synthesised):
+    netlist = synthesised(kind)
     before = copy.deepcopy(netlist)
     assert absorb(netlist["modules"]["top"]) == 0
     assert netlist == before
@@ -152,17 +162,17 @@ def _change(cell: dict, part: str, name: str, value: object) -> None:
         pytest.param(lambda memory, register: _change(memory, "connections", "RSTB", [0]), id="a register that is reset"),
     ],
 )
-def test_what_differs_in_one_thing_is_left_alone(change, tmp_path):
-    netlist = synthesised("plain", tmp_path)
+def test_what_differs_in_one_thing_is_left_alone(change, synthesised):
+    netlist = synthesised("plain")
     module = netlist["modules"]["top"]
     read = memory_of(netlist)["connections"]["DOB0"]
     change(memory_of(netlist), next(cell for cell in module["cells"].values() if cell["connections"].get("DI") == read))
     assert absorb(module) == 0
 
 
-def test_a_build_absorbs_before_it_places(tmp_path, monkeypatch):
+def test_a_build_absorbs_before_it_places(synthesised, tmp_path, monkeypatch):
     """What is counted, and what place and route reads, is the netlist with the registers in the memory."""
-    netlist = synthesised("plain", tmp_path)
+    netlist = synthesised("plain")
     spec, planned = load("xor").spec, plan(read_board(board_files()["ulx3s-85f"]))
     netlist["modules"]["mgd_xor_top"] = netlist["modules"].pop("top")
     monkeypatch.setattr(build, "run_yosys", lambda *_, **__: (tmp_path / "top.json").write_text(json.dumps(netlist), encoding="utf-8"))
@@ -173,8 +183,9 @@ def test_a_build_absorbs_before_it_places(tmp_path, monkeypatch):
     assert absorb(left) == 0, "they are a memory's already"
 
 
-def test_the_script_of_a_build_does_the_same(tmp_path):
-    netlist = synthesised("plain", tmp_path)
+def test_the_script_of_a_build_does_the_same(synthesised, tmp_path):
+    netlist = synthesised("plain")
+    (tmp_path / "top.json").write_text(json.dumps(netlist), encoding="utf-8")
     spec, board = load("xor").spec, read_board(board_files()["ulx3s-85f"])
     assert output_registers.FILE in build.write_sources(spec, plan(board), tmp_path)
     assert "python3 output_registers.py top.json mgd_xor_top\n" in (tmp_path / "build.sh").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.core import contract
 from rtl_gen.emit import memory_bits
 from tests.support.designs import random_design
+from tests.support.marks import slow_unless
 
 UP5K = TARGETS["ice40-up5k"]
 
@@ -75,10 +76,18 @@ endmodule
 def test_what_is_known_is_counted(name, tmp_path):
     """One multiplier, a memory of 16 kbit, four flip-flops behind AND gates and four behind none."""
     (tmp_path / "known.v").write_text(KNOWN)
+    found = synthesise(design(), name, tmp_path, verilog=tmp_path / "known.v", by_component=False)
+    assert (found.dsp, found.bram, found.total.other) == (1, 4 if name == UP5K.name else 1, 0)
+    assert found.memory_bits == 1024 * 16
+    assert found.components == {}
+    assert found.fits
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == UP5K.name)) for name in TARGETS])
+def test_what_is_known_is_counted_by_component(name, tmp_path):
+    (tmp_path / "known.v").write_text(KNOWN)
     found = synthesise(design(), name, tmp_path, verilog=tmp_path / "known.v")
     blocks = 4 if name == UP5K.name else 1
-    assert (found.dsp, found.bram, found.total.other) == (1, blocks, 0)
-    assert found.memory_bits == 1024 * 16
     registers = found.components["registers"]
     assert (registers.lut, registers.ff, registers.logic) == (4, 8, 8 if name == UP5K.name else 4)
     assert set(found.components) == {"multiply", "registers", "store", "core"}
@@ -86,7 +95,6 @@ def test_what_is_known_is_counted(name, tmp_path):
     assert found.components["store"].bram == blocks
     parts = sum(found.components.values(), Resources())
     assert (parts.dsp, parts.bram, parts.ff) == (found.dsp, found.bram, found.ff)
-    assert found.fits
 
 
 def cell(kind: str, **pins) -> dict:
@@ -143,18 +151,20 @@ WIDE = {"input": Fixed.parse("UQ0.12"), "weight": Fixed.parse("SQ6.14"), "cost_c
 
 
 @pytest.mark.parametrize(
-    ("spec", "dsp"),
+    ("spec", "dsp", "by_component"),
     [
-        (design(weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3),
+        (design((2, 2), weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3, False),
+        pytest.param(design(weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3, True, marks=pytest.mark.slow),
         pytest.param(
             design((3, 2), Kind.WEIGHT, lanes=1, schedule=Schedule(((0, -8),), update_period=3, difference=Difference.TWO_SIDED)),
             2,
+            True,
             marks=pytest.mark.slow,
         ),
     ],
-    ids=["node", "weight"],
+    ids=["one layer", "node", "weight"],
 )
-def test_a_lane_is_one_dsp_and_the_auxiliary_multiplier_another(spec, dsp, tmp_path, monkeypatch):
+def test_a_lane_is_one_dsp_and_the_auxiliary_multiplier_another(spec, dsp, by_component, tmp_path, monkeypatch):
     paths = {}
 
     def counted(netlist, top, part):
@@ -163,13 +173,14 @@ def test_a_lane_is_one_dsp_and_the_auxiliary_multiplier_another(spec, dsp, tmp_p
         return found
 
     monkeypatch.setattr(synth, "count", counted)
-    found = synthesise(spec, "ice40-up5k", tmp_path)
+    found = synthesise(spec, "ice40-up5k", tmp_path, by_component=by_component)
     macs = [resources for path, resources in paths.items() if path.endswith(".mac")]
     assert macs and all(mac == Resources(dsp=1) for mac in macs), "a multiply-accumulate is one DSP and nothing else"
     assert found.dsp == dsp == spec.hardware.lanes + 1
-    assert found.components["lanes"].dsp == spec.hardware.lanes
     assert found.memory_bits == memory_bits(spec)
-    assert sum(found.components.values(), Resources()).bram == found.bram
+    if by_component:
+        assert found.components["lanes"].dsp == spec.hardware.lanes
+        assert sum(found.components.values(), Resources()).bram == found.bram
     assert found.total.other == 0
     assert found.fits
     assert found.cycles == contract(spec).figures()
@@ -181,7 +192,7 @@ def test_a_lane_is_one_dsp_and_the_auxiliary_multiplier_another(spec, dsp, tmp_p
 
 
 def test_accumulators_and_factors_beyond_a_dsp_are_synthesised_too(tmp_path):
-    spec = design(lanes=1, **WIDE)
+    spec = design((2, 1), lanes=1, **WIDE)
     assert spec.accumulator_width > 32
     assert spec.cost_change_format.width > 16
     found = synthesise(spec, "ice40-up5k", tmp_path, by_component=False)

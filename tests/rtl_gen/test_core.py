@@ -88,6 +88,7 @@ def test_training_in_many_lanes_equals_the_model_for_40_designs(part):
     train_equals_model(rng, print, many_lanes(rng))
 
 
+@pytest.mark.usefixtures("quick_builds")
 def test_emitted_verilog_equals_the_model(tmp_path):
     train_equals_model(drawn(0, 0), print, simulator="cxxrtl", directory=tmp_path)
 

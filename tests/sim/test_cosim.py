@@ -47,6 +47,7 @@ def test_equal(tmp_path):
         assert result.cycles > 0 and result.cycles_per_step == result.cycles / STEPS
 
 
+@pytest.mark.usefixtures("reference_in_process")
 @pytest.mark.parametrize(
     ("name", "observable"),
     [(name, probe.name) for name in ("momentum", "weight-momentum", "two-probes") for probe in probes(DESIGNS[name])],
@@ -72,6 +73,7 @@ def test_a_flipped_bit_is_found_in_every_observable(tmp_path, name, observable):
     assert first.place in str(first)
 
 
+@pytest.mark.usefixtures("reference_in_process")
 @pytest.mark.parametrize(("observable", "index"), [("sign", 6), ("error_sum", 5), ("error", 0)])
 def test_a_difference_at_a_neuron_names_the_neuron(tmp_path, observable, index):
     spec = DESIGNS["two-probes"]
@@ -83,6 +85,7 @@ def test_a_difference_at_a_neuron_names_the_neuron(tmp_path, observable, index):
     assert str(result.first_difference).startswith(f"step 5, {observable}[{index}] (layer {layer}, neuron {neuron}): the reference has ")
 
 
+@pytest.mark.usefixtures("reference_in_process")
 def test_the_first_difference_is_the_first_in_time(tmp_path):
     spec = DESIGNS["two-sided"]
     run = a_run(spec)
@@ -99,6 +102,7 @@ def test_the_first_difference_is_the_first_in_time(tmp_path):
     assert str(result.first_difference).startswith("step 2, activation[0, 4] (pass 0, layer 0, neuron 4): the reference has ")
 
 
+@pytest.mark.usefixtures("reference_in_process")
 @pytest.mark.parametrize("fast", [False, True])
 def test_before_a_window_only_signatures_are_compared(tmp_path, fast):
     spec = DESIGNS["one-sided"]
@@ -114,6 +118,7 @@ def test_before_a_window_only_signatures_are_compared(tmp_path, fast):
     assert str(result.first_difference).startswith("step 3, signature[1] (learned): the reference has ")
 
 
+@pytest.mark.usefixtures("reference_in_process")
 def test_a_core_that_stops_short_is_unequal(tmp_path):
     spec = DESIGNS["one-sided"]
     run = a_run(spec)
@@ -124,6 +129,7 @@ def test_a_core_that_stops_short_is_unequal(tmp_path):
     assert result.mismatches == 2 * values_per_step(spec)
 
 
+@pytest.mark.usefixtures("reference_in_process")
 def test_a_core_that_goes_on_and_on_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr("sim.cosim._MAX_PENDING_WORDS", 64)
     spec = DESIGNS["one-sided"]
@@ -136,6 +142,7 @@ def test_a_core_that_goes_on_and_on_is_given_up(tmp_path, monkeypatch):
     assert result.failure.startswith("The core goes on and on: it showed ")
 
 
+@pytest.mark.usefixtures("reference_in_process")
 def test_a_missing_pass_is_a_failure(tmp_path):
     spec = DESIGNS["weight-momentum"]
     run = a_run(spec)
@@ -153,6 +160,7 @@ def test_a_missing_pass_is_a_failure(tmp_path):
     assert result.mismatches == 2 * values_per_step(spec)
 
 
+@pytest.mark.usefixtures("reference_in_process")
 @pytest.mark.parametrize("kept", ["cost", "neither"])
 def test_a_missing_unperturbed_pass_is_a_failure(tmp_path, kept):
     spec = DESIGNS["momentum"]
@@ -170,6 +178,7 @@ def test_a_missing_unperturbed_pass_is_a_failure(tmp_path, kept):
     assert result.mismatches == 2 * values_per_step(spec)
 
 
+@pytest.mark.usefixtures("reference_in_process")
 def test_what_the_host_reads_is_checked(tmp_path):
     spec = DESIGNS["one-sided"]
     run = a_run(spec)

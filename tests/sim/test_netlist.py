@@ -22,17 +22,18 @@ from sim.error import SimulationError
 from sim.netlist import with_models
 from tests.support.designs import random_parameters, random_samples
 
-STEPS = 12
+STEPS, FEW_STEPS = 12, 6
+"""Steps of a run in the slow suite, and in the ordinary one."""
 QUICK = "icarus" if shutil.which("iverilog") else "verilator"
 """Icarus has nothing to build, but does not come with the package."""
 ICE40 = "ice40-up5k"
 
 
-def tiny(kind: Kind = Kind.NODE, schedule: Schedule | None = None, lanes: int = 2) -> DesignSpec:
+def tiny(kind: Kind = Kind.NODE, schedule: Schedule | None = None, lanes: int = 2, sizes: tuple[int, ...] = (2, 3, 2)) -> DesignSpec:
     formats = {"input": "UQ0.4", "weight": "SQ2.8", "activation": "SQ2.6", "table": "SQ3.3", "cost_change": "SQ4.10", "gradient": "SQ2.10"}
     return DesignSpec(
         "tiny",
-        Network((2, 3, 2), Activation.TANH, Activation.IDENTITY),
+        Network(sizes, Activation.TANH, Activation.IDENTITY),
         Perturbation(kind, amplitude_log2=-3),
         schedule or Schedule(((0, -5),)),
         formats=Formats(**{name: Fixed.parse(text) for name, text in formats.items()}),
@@ -53,19 +54,30 @@ def netlist_of(spec, part, folder):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The tiny design's netlist for an iCE40."""
-    spec = tiny()
+    """The netlist of the tiniest design with a hidden layer for an iCE40."""
+    spec = tiny(lanes=1, sizes=(2, 2, 1))
     return spec, *netlist_of(spec, ICE40, tmp_path_factory.mktemp("netlist"))
 
 
 def test_the_netlist_is_the_same_machine(built, tmp_path):
     spec, made, model = built
     assert made.cells["SB_MAC16"] == spec.hardware.lanes + 1
-    assert made.cells["SB_RAM40_4K"] >= 3
+    assert made.cells["SB_RAM40_4K"] >= 2
     assert made.cells["SB_LUT4"] > 500
-    result = cosim(a_run(spec), model, tmp_path, simulator=QUICK)
+    result = cosim(a_run(spec, FEW_STEPS), model, tmp_path, simulator=QUICK)
     assert result.equal, result
     assert result.compared > 0 and result.mismatches == 0
+
+
+@pytest.mark.slow
+def test_the_netlist_of_two_lanes_is_the_same_machine(tmp_path):
+    spec = tiny()
+    made, model = netlist_of(spec, ICE40, tmp_path)
+    assert made.cells["SB_MAC16"] == 3
+    assert made.cells["SB_RAM40_4K"] >= 3
+    (tmp_path / "run").mkdir()
+    result = cosim(a_run(spec), model, tmp_path / "run", simulator=QUICK)
+    assert result.equal, result
 
 
 def flip_bit(text: str, cell: str, parameter: str, which: int) -> str:

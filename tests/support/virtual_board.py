@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from mgd_hw.design.description import Design
 from mgd_hw.design.reader import load, parse
 from rtl_gen.serial.linked import emit_linked
 from sim.virtual import build_virtual
+from tests.support.shared import shared_folder
 
 __all__ = ["DIVISOR", "build", "build_xor", "node_design"]
 
@@ -34,11 +34,7 @@ def build_xor(factory: pytest.TempPathFactory) -> Path:
 
 def build(factory: pytest.TempPathFactory, design: Design) -> Path:
     """The program of a design, built by whoever comes first."""
-    base = factory.getbasetemp()
-    place = (base.parent if base.name.startswith("popen-") else base) / f"virtual-{design.name}"
-    place.mkdir(exist_ok=True)
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with shared_folder(factory, f"virtual-{design.name}") as place:
         spec = design.spec
         verilog = place / "linked.v"
         if not verilog.exists():
