@@ -308,7 +308,7 @@ class Session:
     # -- Training ------------------------------------------------------------------------------------------------------
 
     def _train(self, link: SerialLink) -> None:
-        """Train blocks until the training ends, and write checkpoints from time to time."""
+        """Train blocks until the training ends, and write checkpoints from time to time, and at the last step that permits one."""
         title = f"Training {self.run.spec.name}"
         marked, cost_of_mark = time.monotonic(), 0.0
         while self.done < self.run.steps and self.equal and not self.stopping():
@@ -316,13 +316,19 @@ class Session:
             self.progress.update(title, self.done, self.run.steps, self._note(link))
             self._compare_block(found)
             now = time.monotonic()
-            if now - marked > max(MARK_SECONDS, 10 * cost_of_mark) and self.done % self.period == 0 and self.done < self.run.steps:
+            due = now - marked > max(MARK_SECONDS, 10 * cost_of_mark) or self.done == self._last_boundary
+            if due and self.done % self.period == 0 and self.done < self.run.steps:
                 self._write_checkpoint(read_memories(link))
                 cost_of_mark = time.monotonic() - now
                 marked = time.monotonic()
         self.interrupted = self.done < self.run.steps and self.equal
         if self.done > self.mark.step or not self.trained:
             self._finish(link)
+
+    @property
+    def _last_boundary(self) -> int:
+        """The last step of the run that permits a checkpoint."""
+        return self.run.steps // self.period * self.period
 
     def _block_steps(self) -> int:
         """Return the number of steps of the next block; a block that crosses a multiple of ``period`` also ends at one.
@@ -338,7 +344,8 @@ class Session:
         if spec.node:
             ends = max(latest // each * each for each in (spec.schedule.sample_period, spec.schedule.update_period))
             wanted = ends - self.done if ends > self.done else wanted
-        return min(wanted, self.run.steps - self.done)
+        end = self._last_boundary if self.done < self._last_boundary else self.run.steps
+        return min(wanted, end - self.done)
 
     def _block(self, link: SerialLink, count: int) -> dict[str, int]:
         """Train a block of steps, and return the core's registers, which count from its setup."""

@@ -294,7 +294,9 @@ def test_blocks_may_end_within_a_presentation(node_board, node_run, node_learned
     np.testing.assert_array_equal(session.final["gradient"], node_learned[-1].gradient)
     assert (session.mismatches, session.difference) == (0, "") and session.verified > 2 * node_run.spec.network.n_parameters
     model.close()
-    assert not path.exists(), "no checkpoint is possible after 130 steps, where a presentation and the sum of G are open"
+    kept = Checkpoint.read(path, RunDigest(node_run))
+    assert kept.step == 120, "no checkpoint is possible after 130 steps, where a presentation and the sum of G are open"
+    np.testing.assert_array_equal(kept.memories["parameter"], node_learned[120].parameters)
 
 
 def test_a_run_with_presentations_is_resumed_where_none_is_open(node_board, node_run, node_learned, tmp_path, monkeypatch):
