@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
 from boards.description import Board
 
@@ -57,12 +58,20 @@ _LIMITS = {
 def clocks(board: Board) -> dict[Fraction, Clock]:
     """Every clock that a board can generate, by its frequency in MHz. Where several settings give a frequency, it has those that the
     family's own tool chooses."""
-    make = {"ice40": _ice40, "ecp5": _ecp5, "gowin": _gowin, "xc7": _xc7}[board.family]
     found = {board.clock_mhz: Clock(board.clock_mhz, {})}
     if board.pll:
-        for clock in make(board.clock_mhz, _LIMITS[board.part.name]):
-            found.setdefault(clock.mhz, clock)
+        found = _generated(board.family, board.clock_mhz, board.part.name) | found
     return dict(sorted(found.items()))
+
+
+@cache
+def _generated(family: str, source: Fraction, part: str) -> dict[Fraction, Clock]:
+    """Clocks that a part's PLL can generate from a frequency in MHz; computed once, since there are up to 100,000 settings to try."""
+    make = {"ice40": _ice40, "ecp5": _ecp5, "gowin": _gowin, "xc7": _xc7}[family]
+    found: dict[Fraction, Clock] = {}
+    for clock in make(source, _LIMITS[part]):
+        found.setdefault(clock.mhz, clock)
+    return found
 
 
 def _ice40(source: Fraction, limits: _Limits) -> Iterator[Clock]:
