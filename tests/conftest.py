@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,7 @@ def quick_builds(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
         return Path(shutil.copy(program, directory))  # a run writes its program and its log beside the model
 
     monkeypatch.setattr(cxxrtl, "build_cxxrtl", build_once)
-    monkeypatch.setattr(virtual, "build_model", partial(build_model, optimize="-O0"))
+    monkeypatch.setattr(virtual, "build_model", lambda *given, **options: build_model(*given, **options | {"optimize": "-O0"}))
 
 
 @pytest.fixture
@@ -146,4 +145,5 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build figures, but do not draw them: to draw the figure of a short comparison takes three times as long as the comparison."""
     from mgd_hw.common import figures
 
-    monkeypatch.setattr(figures, "saved", lambda figure, form, salt, dpi=150: b"not drawn")
+    blank = {"png": b"not drawn", "svg": b'<svg height="9pt" width="8pt" viewBox="0 0 8 9"></svg>'}
+    monkeypatch.setattr(figures, "saved", lambda figure, form, salt, dpi=150: blank[form])

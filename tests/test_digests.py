@@ -199,7 +199,7 @@ def test_a_machine_of_one_digest_has_the_same_verilog(what: Changes) -> None:
         others = [other for other, effect in choices if effect is what]
         if others:
             spec, fields_changed = changed(spec, path, others[0]), fields_changed + 1
-    assert fields_changed >= 3
+    assert fields_changed >= 2
     same_verilog_as_base(spec, what)
 
 

@@ -11,6 +11,7 @@ UP5K = TARGETS["ice40-up5k"]
 NARROW = {"weight": Fixed.parse("SQ3.8"), "cost_change": Fixed.parse("SQ2.10")}
 
 
+@pytest.mark.slow
 def test_one_multiplier_in_all_and_none_per_lane(tmp_path):
     spec = design((2, 1), lanes=1, **NARROW)
     found = learning_cost(spec, UP5K, tmp_path, by_component=False)

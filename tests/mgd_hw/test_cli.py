@@ -360,12 +360,14 @@ def test_compare_has_the_promised_keys_and_files() -> None:
         assert arrays["layer2.bias"].shape == (1,)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_compare_starts_where_it_was_saved() -> None:
     assert run("compare", "xor", "--seeds", "1", "--steps", "6000", "-o", "a", "--save", "learned.npz").exit_code == 0
     result = run("compare", "xor", "--seeds", "1", "--steps", "1", "-o", "b", "--start", "learned.npz", "--json")
     assert json.loads(result.stdout)["fixed"]["accuracy_mean"] == 1.0
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_compare_judges_by_validation_samples() -> None:
     result = run("compare", "digits", "--seeds", "1", "--steps", "100", "--validate", "--json")
     found = json.loads(result.stdout)
@@ -400,6 +402,7 @@ def test_compare_refuses_files_of_parameters() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in shipped() if name not in ("mnist", "fashion")])
+@pytest.mark.usefixtures("without_pictures")
 def test_the_gradient_of_shipped_designs_is_compared(name: str) -> None:
     """Both models' estimates point along the true gradient, as well as the number of steps allows."""
     design = load(name)
@@ -409,6 +412,7 @@ def test_the_gradient_of_shipped_designs_is_compared(name: str) -> None:
 
 
 @pytest.mark.parametrize("gradient", ["SQ4.20", "SQ12.20", "SQ4.36"])
+@pytest.mark.usefixtures("without_pictures")
 def test_the_gradient_is_compared_whatever_its_format(gradient: str) -> None:
     """A sum of G goes beyond a word: it is taken in parts."""
     text = load("xor").text.replace('gradient = "SQ3.20"', f'gradient = "{gradient}"')
@@ -421,6 +425,7 @@ def test_the_gradient_is_compared_whatever_its_format(gradient: str) -> None:
     assert found.cosine_fixed == pytest.approx(usual.cosine_fixed, abs=2e-3)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_compare_interrupted_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     trainer = trainers._TRAINERS["float"]
@@ -444,6 +449,7 @@ def test_compare_interrupted_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) 
     assert not Path("other").exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_compare_without_slopes() -> None:
     Path("s.toml").write_text('[network]\nlayers = [2, 4, 1]\nhidden = "sign"\n[data]\ntask = "xor"\n')
     found = json.loads(run("compare", "s.toml", "--seeds", "1", "--steps", "50", "--json", "-o", "out").stdout)

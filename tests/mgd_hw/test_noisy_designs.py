@@ -23,6 +23,8 @@ from tests.support.designs import random_design, random_parameters, random_sampl
 from tests.support.fake_device import Noise
 from tests.support.virtual_board import DIVISOR
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 STEPS = 60
 
 

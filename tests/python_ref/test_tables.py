@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ ADDRESSES = [Fixed(True, 4, 6), Fixed(True, 1, 3), Fixed(True, 6, 0), Fixed(True
 RESULTS = [Fixed(True, 4, 10), Fixed(False, 1, 16), Fixed(False, 0, 8), Fixed(True, 1, 4), Fixed(True, 2, 0), Fixed(True, 2, 40)]
 
 
+@cache
 def exponential(x: Fraction) -> tuple[Fraction, Fraction]:
     """Bounds of eˣ, x ≥ 0, that differ by less than 2⁻⁹⁰ of it: the Taylor series of e^(x/2ⁿ), squared n times."""
     halvings = max(0, math.ceil(x).bit_length())
@@ -30,6 +32,7 @@ def exponential(x: Fraction) -> tuple[Fraction, Fraction]:
     return low, high
 
 
+@cache
 def bounds(activation: Activation, x: Fraction) -> tuple[Fraction, Fraction]:
     """Bounds of the function of x."""
     if x < 0:

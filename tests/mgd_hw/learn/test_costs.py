@@ -24,6 +24,8 @@ from python_ref.datasets import quantise
 from python_ref.fixed.machine import initial_state, sample_number, step
 from python_ref.parameters import initial_parameters, quantise_parameters
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 BASE = 'network.layers = [3, 5, 4]\ndata.task = "npz"\ndata.path = "x.npz"\nperturbation.amplitude = "2^-4"\n'
 CASES = {
     "node": 'perturbation.kind = "node"\nperturbation.code = "lfsr"\nhardware.lanes = 2\n',

@@ -19,6 +19,8 @@ from mgd_hw.design.reader import parse
 from mgd_hw.learn.diagnose import Diagnosis, _FixedRun, _judge, _judge_errors, _lost_errors, diagnosis_of
 from python_ref.parameters import initial_parameters, quantise_parameters
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 DIGITS: dict[str, dict] = {
     "network": {"layers": [64, 32, 10]},
     "perturbation": {"kind": "node", "amplitude": "2^-5"},
@@ -118,15 +120,15 @@ def test_what_is_broken_is_named(name: str) -> None:
 def test_what_is_said_to_try_mends_it(name: str) -> None:
     """Write into the design what the remedy says, until nothing is left to say: at most three times."""
     tree, _, _ = BROKEN[name]
-    for _ in range(3):
+    for changes in range(4):
         result = found(tree)
         if result.good:
             break
+        assert changes < 3, result.findings
         advice = re.match(r"Take (amplitude|learning_rate|update_period) = (\"[^\"]+\"|-?\d+)", result.findings[0].remedy)
         assert advice, result.findings
         section = "perturbation" if advice[1] == "amplitude" else "schedule"
         tree = tree | {section: tree.get(section, {}) | {advice[1]: tomllib.loads(f"x = {advice[2]}")["x"]}}
-    assert found(tree).good
 
 
 def test_the_measured_numbers_are_what_they_say(tmp_path: Path) -> None:

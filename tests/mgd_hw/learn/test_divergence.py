@@ -16,6 +16,8 @@ from mgd_hw.design.reader import parse
 from mgd_hw.learn.divergence import DIVERGED, SATURATED, STUCK, constant_cost, failure, saturation_shares
 from python_ref.spec.design import SATURATION_KINDS
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -26,6 +26,8 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
 from python_ref.spec.frames import sample_bytes
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 NEVER = None
 PERIODS = 'data.task = "xor"\nperturbation.kind = "weight"\nschedule.sample_period = 3\nschedule.update_period = 4\n'
 """A design whose steps have one pass or two."""

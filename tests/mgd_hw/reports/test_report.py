@@ -91,6 +91,7 @@ def answers(chapter: Chapter) -> dict[str, Answer]:
     return dict(zip(QUESTIONS, summary(chapter), strict=True))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_summary_answers_every_question_first(chapters: tuple[Chapter, ...], text: str) -> None:
     assert [tuple(answer.question for answer in summary(chapter)) for chapter in chapters] == [QUESTIONS] * 2
     start = text.index('id="summary"')
@@ -272,7 +273,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(chapter_module, "synth", lambda design, **options: sample_results.SYNTHESISED)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "without_pictures", "shared_verilog")
 def test_the_command_leaves_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """A design without slopes, whose name a shell would split."""
     Path("my net.toml").write_text('name = "s"\nnetwork.layers = [2, 3, 1]\nnetwork.output = "sign"\ndata.task = "xor"\n')

@@ -319,8 +319,8 @@ def killed_and_repeated(*arguments: str, at: int, count: int) -> None:
 
 
 def test_a_sweep_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ("xor", "--vary", "formats.weight=SQ4.10,SQ4.12", "--seeds", "6", "--steps", "30000", "--workers", "1")
-    killed_and_repeated(*arguments, at=1, count=12)
+    arguments = ("xor", "--vary", "formats.weight=SQ4.10,SQ4.12", "--seeds", "4", "--steps", "30000", "--workers", "1")
+    killed_and_repeated(*arguments, at=1, count=8)
     before = without_time(rows())
     monkeypatch.setattr(sweep_module, "executor_for", lambda *_: InlineExecutor())
     assert sweep(*arguments, "-o", "alone").exit_code == 0
@@ -353,9 +353,9 @@ def test_a_disk_that_is_full_is_one_message_and_loses_nothing(monkeypatch: pytes
     """Simulate a full disk by a limit on the size of files."""
     monkeypatch.setattr(sweep_module, "executor_for", lambda *_: InlineExecutor())
     monkeypatch.setattr(scheduler, "MAX_CHUNK", 20)
-    arguments = ("xor", "--seeds", "300", "--steps", "1", "-o", "out")
+    arguments = ("xor", "--seeds", "120", "--steps", "1", "-o", "out")
     old, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, old[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, old[1]))
     try:
         said = fails(*arguments)
     finally:
@@ -364,10 +364,10 @@ def test_a_disk_that_is_full_is_one_message_and_loses_nothing(monkeypatch: pytes
     assert "the journal cannot be written" in said
     assert "it goes on after the rows that were kept" in said
     kept = finished()
-    assert 0 < kept < 300
+    assert 0 < kept < 120
     found = json.loads(sweep(*arguments, "--json").stdout)
-    assert (found["runs"], finished()) == (300, 300)
-    assert found["finished_now"] == 301 - kept
+    assert (found["runs"], finished()) == (120, 120)
+    assert found["finished_now"] == 121 - kept
 
 
 @pytest.mark.usefixtures("inline")

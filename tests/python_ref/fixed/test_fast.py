@@ -65,19 +65,27 @@ def check(spec: DesignSpec, rng: random.Random, steps: int) -> None:
         np.testing.assert_array_equal(whole.signatures, shown["signature"] if spec.hardware.signature else np.empty((0, 2)))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_every_observable_equals_the_plain_machine(seed):
     rng = random.Random(seed)
     check(random_design(rng, max_lanes=rng.choice((4, 10, 140))), rng, 25)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32))
 def test_presentations_equal_the_plain_machine(seed):
     """Longer ones, which blocks of steps and loads cut anywhere."""
     rng = random.Random(seed)
     check(random_design(rng, max_layers=4, max_period=9, kinds=[Kind.NODE]), rng, 40)
+
+
+@pytest.mark.slow
+@settings(max_examples=200)
+@given(st.integers(0, 2**32))
+def test_many_more_equal_the_plain_machine(seed):
+    rng = random.Random(seed)
+    check(random_design(rng, max_layers=4, max_period=9, max_lanes=rng.choice((4, 10, 140))), rng, 40)
 
 
 @pytest.mark.parametrize("name", CHOICES)

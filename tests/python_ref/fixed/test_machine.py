@@ -39,11 +39,19 @@ def check(spec: DesignSpec, rng: random.Random, steps: int) -> None:
             assert not wrong, f"step {n}, {probe.name}: (index, machine, oracle) {wrong[:4]} in {spec}"
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(st.integers(0, 2**32))
 def test_every_observable_equals_the_oracle(seed):
     rng = random.Random(seed)
     check(random_design(rng, max_size=5, kinds=[Kind.WEIGHT]), rng, 16)
+
+
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(st.integers(0, 2**32))
+def test_every_observable_of_many_more_equals_the_oracle(seed):
+    rng = random.Random(seed)
+    check(random_design(rng, max_size=5, kinds=[Kind.WEIGHT]), rng, 24)
 
 
 @pytest.mark.parametrize("lanes", [62, 63, 127, *(pytest.param(lanes, marks=pytest.mark.slow) for lanes in (126, 200, 253))])

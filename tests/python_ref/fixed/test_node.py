@@ -106,11 +106,19 @@ def check(spec: DesignSpec, rng: random.Random, steps: int, interrupted: float =
     return pair
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(st.integers(0, 2**32))
 def test_every_observable_equals_the_oracle(seed):
     rng = random.Random(seed)
     check(random_design(rng, max_size=5, max_layers=4, kinds=[Kind.NODE]), rng, 16)
+
+
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(st.integers(0, 2**32))
+def test_every_observable_of_many_more_equals_the_oracle(seed):
+    rng = random.Random(seed)
+    check(random_design(rng, max_size=5, max_layers=4, kinds=[Kind.NODE]), rng, 24)
 
 
 BASE = DesignSpec(

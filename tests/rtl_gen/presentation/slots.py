@@ -41,12 +41,16 @@ def pass_slots(spec: DesignSpec, *, probe: int = 0, apply: int = 0, minus: int =
     return found
 
 
-def drive(block: Any, count: int, each: Callable[[Any, int], None]) -> None:
-    """Simulate a block for ``count`` cycles; ``each`` sets its inputs in a cycle and looks at its outputs, given the cycle's number."""
+def drive(block: Any, count: int, each: Callable[[Any, int], object]) -> None:
+    """Simulate a block for ``count`` cycles, or until ``each`` returns true.
+
+    ``each`` sets the block's inputs in a cycle and looks at its outputs, given the cycle's number.
+    """
 
     async def bench(ctx: Any) -> None:
         for number in range(count):
-            each(ctx, number)
+            if each(ctx, number):
+                break
             await ctx.tick()
 
     simulator = Simulator(block)

@@ -13,6 +13,10 @@ SPECS["periods-that-cross"] = SHAPES["periods-that-cross"]
 SPECS["two-sided-and-long"] = node_design(two_sided=True, periods=(3, 6, 6))
 
 
+QUIET = 100
+"""Cycles without anything after which a run has ended."""
+
+
 class Blocks:
     """Stand-ins for the other blocks of a core, each of which answers after a random time.
 
@@ -31,7 +35,6 @@ class Blocks:
         self.in_flight = self.most = 0
         self.pending = None
         self.commands = {}
-        self.idle_since = None
 
     def after(self, cycle, name, least=1, most=12):
         """Let a block answer some cycles later."""
@@ -111,13 +114,17 @@ class Blocks:
             self.due[at, "change_stb"] = True
 
     def run(self, cycles, commands):
-        """Let cycles pass; ``commands`` are values by cycle and name. Return the log, in which cost changes are apart."""
+        """Let cycles pass, until nothing has happened for a while after the last command, or too many have.
+
+        ``commands`` are values by cycle and name. Return the log, in which cost changes are apart.
+        """
         self.commands = commands
-        busy = []
+        busy, last = [], max(cycle for cycle, _ in commands)
 
         def each(ctx, cycle):
             self.each(ctx, cycle)
             busy.append(ctx.get(self.controller.busy))
+            return cycle > last + QUIET and not any(busy[-QUIET:]) and max(at for at, _ in self.due) < cycle
 
         drive(self.controller, cycles, each)
         assert not busy[-1], "the controller hangs"

@@ -3,6 +3,7 @@
 The events of the whole run must be those of the model, which knows nothing of cycles.
 """
 
+import itertools
 import random
 
 import numpy as np
@@ -84,7 +85,7 @@ def presentation_cycles(name: str) -> int:
     return contract(DESIGNS[name]).presentation_cycles(DESIGNS[name].longest_presentation)
 
 
-STRIDE = 7
+STRIDE = 11
 """Every so many cycles a run is stopped in one part of the sweep; the parts together stop it at every cycle."""
 
 
@@ -117,13 +118,15 @@ ACTIONS = {
 """What a host does between two runs."""
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("actions", [tuple(ACTIONS), *(pytest.param((name,), marks=pytest.mark.slow) for name in ACTIONS)], ids="-".join)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
-def test_what_a_host_does_in_the_middle_of_a_presentation(name, action):
+def test_what_a_host_does_in_the_middle_of_a_presentation(name, actions):
+    """Stop after each of many delays, and do something then: one thing after each in turn, or, in a longer test, the same after all."""
     scene, opened = Scene(name), []
 
     async def scenario(bench):
-        for delay in range(30, presentation_cycles(name), max(7, min(31, presentation_cycles(name) // 16))):
+        delays = range(30, presentation_cycles(name), max(7, min(31, presentation_cycles(name) // 16)))
+        for delay, action in zip(delays, itertools.cycle(actions), strict=False):
             await scene.stop(bench, delay)
             opened.append(np.any(scene.model.state.error_sum))
             await bench.act(scene.model, ACTIONS[action](scene))
