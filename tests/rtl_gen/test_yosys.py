@@ -71,6 +71,7 @@ def test_the_choice_is_what_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert ("YoWASP" in log) == (choice == "yowasp") and "$not" in log
 
 
+@pytest.mark.slow
 def test_another_yosys_on_path_has_no_say_in_the_verilog(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import random
 

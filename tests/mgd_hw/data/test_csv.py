@@ -756,7 +756,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("round_trip")
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(made=tables(plain=False))
 def test_round_trip_of_what_is_told(folder: Path, made: Written) -> None:
     """Given the label, header, delimiter and decimal mark, the reader returns every table unchanged and guesses nothing."""
@@ -765,7 +765,7 @@ def test_round_trip_of_what_is_told(folder: Path, made: Written) -> None:
     assert table.guesses == ()
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(made=tables(plain=True))
 def test_round_trip_of_what_is_guessed(folder: Path, made: Written) -> None:
     """The reader returns unambiguous tables unchanged without any options."""
@@ -773,7 +773,7 @@ def test_round_trip_of_what_is_guessed(folder: Path, made: Written) -> None:
     assert made.same(table), table
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(made=tables(plain=False))
 def test_round_trip_is_never_silently_different(folder: Path, made: Written) -> None:
     """Any other table is read back unchanged, is refused, or lists the wrong guesses, and setting their keys corrects it."""
@@ -794,7 +794,7 @@ def test_round_trip_is_never_silently_different(folder: Path, made: Written) -> 
         event(f"the same with {', '.join(sorted(options)) or 'no'} key")
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     delimiter=st.sampled_from(",;|"),
     junk=st.lists(st.text('"",,a1 \'\\\r\n\t', max_size=10).map(lambda text: text.replace('"a', '"')), min_size=1, max_size=5),

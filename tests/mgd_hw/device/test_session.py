@@ -224,6 +224,7 @@ def test_a_core_that_differs_is_found(board, run, tmp_path):
     assert not (tmp_path / "checkpoint.npz").exists(), "no checkpoint is written after a mismatch"
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_goes_on(board, run, learned, tmp_path):
     program = [sys.executable, "-m", "mgd_hw", "train", "xor", "--link", f"serial:{board.port}", "-o", str(tmp_path), "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

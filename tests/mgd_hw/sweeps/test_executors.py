@@ -183,6 +183,7 @@ class AfterJobs(NullProgress):
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_does_every_run_once(dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "PATIENCE", 1)
     with pytest.raises(Refusal, match="the scheduler has no workers"):

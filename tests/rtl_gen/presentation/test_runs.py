@@ -89,7 +89,14 @@ STRIDE = 11
 """Every so many cycles a run is stopped in one part of the sweep; the parts together stop it at every cycle."""
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, STRIDE))])
+@pytest.mark.parametrize(
+    "part",
+    [
+        0,
+        *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 4)),
+        *(pytest.param(part, marks=[pytest.mark.slow, pytest.mark.long]) for part in range(4, STRIDE)),
+    ],
+)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in ("nine-probes", "two-sided"))) for name in DESIGNS])
 def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, part):
     scene = Scene(name, part)
@@ -118,7 +125,11 @@ ACTIONS = {
 """What a host does between two runs."""
 
 
-@pytest.mark.parametrize("actions", [tuple(ACTIONS), *(pytest.param((name,), marks=pytest.mark.slow) for name in ACTIONS)], ids="-".join)
+@pytest.mark.parametrize(
+    "actions",
+    [tuple(ACTIONS), *(pytest.param((name,), marks=[pytest.mark.slow, pytest.mark.long]) for name in ACTIONS)],
+    ids="-".join,
+)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
 def test_what_a_host_does_in_the_middle_of_a_presentation(name, actions):
     """Stop after each of many delays, and do something then: one thing after each in turn, or, in a longer test, the same after all."""
