@@ -85,7 +85,8 @@ class Fitted(Result):
         yield "Boards: " + ", ".join(f"{style.escape(board)} ({part})" for board, part in self.boards.items())
         yield f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step, exactly"
         builds = min(part["designs"] for part in self.parts.values())
-        stale = "" if self.current else " The generator has changed since: run python -m boards.parts.fit_calibrate."
+        changed = " The sources of the generator have changed since, so errors may be larger: run python -m boards.parts.fit_calibrate."
+        stale = "" if self.current else changed
         yield (f"Errors are those for designs the model had not seen, {builds} or more per part, {self.calibrated}.{stale}")
 
     def plot(self) -> Figure:

@@ -16,6 +16,7 @@ from python_ref.spec.design import WORD_BITS, DesignSpec
 from python_ref.spec.error import DesignError
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Sgd
+from python_ref.spec.perturbation import LfsrCode
 
 __all__ = ["Agreement", "agreement"]
 
@@ -35,23 +36,23 @@ class Agreement(Result):
         Number of quantities that are perturbed, D: all parameters, or all neurons.
     cosine_float, cosine_fixed : float
         Cosine of each model's mean estimate with the gradient of back-propagation over the same samples.
-    single_sample : float
-        Cosine expected of random signs on a single sample, √(steps/(steps + D − 1)). With several samples the mean gradient is shorter
-        than the gradients of the samples, and the cosine lower.
+    single_sample : float or None
+        Cosine expected of random signs on a single sample, √(steps/(steps + D − 1)); None for codes whose signs are not random. With
+        several samples the mean gradient is shorter than the gradients of the samples, and the cosine lower.
     """
 
     steps: int
     quantities: int
     cosine_float: float
     cosine_fixed: float
-    single_sample: float
+    single_sample: float | None
 
     def sentence(self) -> str:
         """Return a sentence with both cosines, and the one expected of random signs on a single sample."""
+        expected = "" if self.single_sample is None else f"; {self.single_sample:.3f} is what random signs give on a single sample"
         return (
-            f"Gradient, mean of {self.steps:,} estimates: cosine with the true one {self.cosine_float:.3f} float, "
-            f"{self.cosine_fixed:.3f} fixed "
-            f"({self.quantities:,} perturbed quantities; {self.single_sample:.3f} is what random signs give on a single sample)"
+            f"Gradient at the parameters of the start, mean of {self.steps:,} estimates: cosine with the true one {self.cosine_float:.3f} "
+            f"float, {self.cosine_fixed:.3f} fixed ({self.quantities:,} perturbed quantities{expected})"
         )
 
 
@@ -98,7 +99,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         state = replace(state, gradient=np.zeros_like(state.gradient))
     visited = order.indices(0, -(-steps // still.schedule.sample_period))
     gradient = of_design.gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
-    single = math.sqrt(steps / (steps + spec.quantities - 1))
+    single = math.sqrt(steps / (steps + spec.quantities - 1)) if type(spec.code) is LfsrCode else None
     return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)
 
 

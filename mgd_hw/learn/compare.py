@@ -362,7 +362,7 @@ def compare_models(
     progress, spec, left_out = progress or NullProgress(), design.spec, _left_out(design)
     models = tuple(name for name in MODELS if name not in left_out)
     if "fixed" in models:
-        progress.status("Compiling the fast models; only the first run after an installation takes long.")
+        progress.status("Loading the compiled models; the first run after an installation compiles them, which takes about a minute.")
         warm_up(design, data)
     runs, interrupted = _train_all(models, seeds, lambda number: trainers_of(design, data, number, steps, start), progress)
     found = {name: _model(design, data, runs[name], name, steps, left_out.get(name, ""), board, until) for name in MODELS}

@@ -206,7 +206,7 @@ def test_csv_refused_with_line_and_column(tmp_path: Path, text: str, message: st
     assert re.fullmatch(message, said), said
 
 
-def test_csv_that_is_none(tmp_path: Path) -> None:
+def test_a_file_that_is_no_csv_is_refused(tmp_path: Path) -> None:
     assert re.fullmatch(r'.*a\.toml: data\.path = ".*": there is no such file\. .*', refused(tmp_path, CSV))
     (tmp_path / "d.csv").mkdir()
     assert "it is a directory" in refused(tmp_path, CSV)
@@ -337,7 +337,7 @@ def test_npz_refused(tmp_path: Path, arrays: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY", b"just text"])
-def test_npz_that_is_none(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "d.npz").write_bytes(content)
     assert re.fullmatch(r".*d\.npz: it cannot be read as npz \(.*\)\. .*", refused(tmp_path, NPZ))
 
@@ -388,7 +388,7 @@ def test_idx_without_test_files_is_split(tmp_path: Path) -> None:
     assert (len(data.train), len(data.test)) == (24, 6)
 
 
-def test_images_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MGD_DATA", raising=False)
     way_out = r"Put mnist\.npz .* into a folder, and name it with data\.path or the environment variable MGD_DATA\."
     assert re.fullmatch(

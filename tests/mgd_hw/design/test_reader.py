@@ -567,7 +567,7 @@ def test_a_derived_value_that_does_not_fit_is_said_to_be_derived() -> None:
         parse(text, "a.toml")
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_files_that_are_no_design_are_refused(tmp_path: Path) -> None:
     (tmp_path / "big.toml").write_bytes(b"# " + b"x" * 10_000_000)
     (tmp_path / "latin.toml").write_bytes(b'# ok\nname = "' + b'\xe4"\n')
     (tmp_path / "folder.toml").mkdir()
@@ -584,7 +584,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "digit", "a" * 5000, "nul\0byte", "/dev/zero", "no/such/folder/x.toml"])
-def test_names_that_are_none(name: str) -> None:
+def test_names_of_no_design_are_refused(name: str) -> None:
     with pytest.raises(Refusal) as caught:
         load(name)
     if name == "digit":

@@ -58,7 +58,7 @@ def test_updates_of_a_dense_network(few: None, rule: str) -> None:
     assert (observed["median_steps"], observed["median_evaluations"]) == (4, 4 * 5 * (1 + 2 + 4))
 
 
-def test_parts_that_are_none() -> None:
+def test_parts_that_cannot_be_read_are_refused() -> None:
     done = CliRunner().invoke(figures.main, ["fashion", "--parts", "6y1"])
     assert done.exit_code == 2
     assert "'6y1' is not a list of layers perturbed together and how often" in done.output
