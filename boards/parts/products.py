@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = ["PRODUCTS", "product_map"]
@@ -56,7 +56,10 @@ class _Kind:
     Attributes
     ----------
     inputs : tuple of (str, int)
-        Names and widths of the input ports.
+        Names and widths of the input ports; escaped names end with a space.
+    factors : tuple of (str, int)
+        Where factor ``a`` and factor ``b`` come from, and their widths. They are ports, unless both have bits of the same value: Amaranth
+        makes one port of them then.
     output : (str, int)
         Name and width of the output port.
     clock : str
@@ -68,6 +71,7 @@ class _Kind:
     """
 
     inputs: tuple[tuple[str, int], ...]
+    factors: tuple[tuple[str, int], ...]
     output: tuple[str, int]
     clock: str
     held: bool
@@ -76,8 +80,7 @@ class _Kind:
     @property
     def widest(self) -> int:
         """Width of the wider factor with its sign bit."""
-        bits = dict(self.inputs)
-        return max(bits[name] + (not is_signed) for name, is_signed in zip("ab", self.is_signed, strict=True))
+        return max(width + (not is_signed) for (_, width), is_signed in zip(self.factors, self.is_signed, strict=True))
 
 
 def _kind(module: str) -> _Kind:
@@ -85,25 +88,40 @@ def _kind(module: str) -> _Kind:
     inputs, outputs = _ports(module, "input"), _ports(module, "output")
     clock = re.search(r"always @\(posedge (\w+)\)", module)
     found = [pattern.search(module) for pattern in _FACTORS]
-    factors = found[0] or found[1]
-    if clock is None or factors is None or len(outputs) != 1 or not {"a", "b"} <= dict(inputs).keys():
+    product = found[0] or found[1]
+    factors = [_source(module, dict(inputs), name) for name in "ab"]
+    if clock is None or product is None or len(outputs) != 1 or None in factors:
         raise ValueError(f"A product must be of a and b, and be held, not\n{module}")
-    is_signed = [found[0] is not None and not factor.startswith("{") for factor in factors.groups()]
-    return _Kind(tuple(inputs), outputs[0], clock[1], "_held" in factors[1], (is_signed[0], is_signed[1]))
+    is_signed = [found[0] is not None and not factor.startswith("{") for factor in product.groups()]
+    known = tuple(factor for factor in factors if factor is not None)
+    return _Kind(tuple(inputs), known, outputs[0], clock[1], "_held" in product[1], (is_signed[0], is_signed[1]))
+
+
+def _source(module: str, inputs: Mapping[str, int], name: str) -> tuple[str, int] | None:
+    """The port that is a factor, or the bits of a port that are assigned to it, and its width; None if it has neither."""
+    if name in inputs:
+        return name, inputs[name]
+    assigned = re.search(rf"^  assign {name} = ([^;]+?) ?;$", module, re.MULTILINE)
+    declared = re.search(rf"^  wire (?:\[(\d+):0\] )?{name};$", module, re.MULTILINE)
+    return (assigned[1], int(declared[1] or 0) + 1) if assigned and declared else None
 
 
 def _map(number: int, kind: _Kind, names: Sequence[str]) -> str:
     """Verilog of the techmap module for all products of a kind."""
-    bits, (o, width) = dict(kind.inputs), kind.output
+    o, width = kind.output
     ports = [f"input [{many - 1}:0] {name}" for name, many in kind.inputs] + [f"output [{width - 1}:0] {o}"]
-    sign_a, sign_b = (f"{name}[{bits[name] - 1}]" if each else "1'b0" for name, each in zip("ab", kind.is_signed, strict=True))
+    factors = []
+    for name, (source, many), is_signed in zip("ab", kind.factors, kind.is_signed, strict=True):
+        sign = f"{name}[{many - 1}]" if is_signed else "1'b0"
+        factors += [f"  wire [{many - 1}:0] {name} = {source};"] if source != name else []
+        factors.append(f"  wire [{WIDEST - 1}:0] {name}_pins = {{{{{WIDEST - many}{{{sign}}}}}, {name}}};")
+    pins_of_factors = "\n".join(factors)
     held = '.REG_INPUTA_CLK("CLK0"), .REG_INPUTB_CLK("CLK0"), ' if kind.held else ""
     wires = (("a", WIDEST), ("b", WIDEST), ("p", 2 * WIDEST))
     pins = [f".{pin.upper()}{bit}({pin}_pins[{bit}])" for pin, many in wires for bit in range(many)]
     return f"""(* techmap_celltype = "{" ".join(names)}" *)
 module product{number}({", ".join(ports)});
-  wire [{WIDEST - 1}:0] a_pins = {{{{{WIDEST - bits["a"]}{{{sign_a}}}}}, a}};
-  wire [{WIDEST - 1}:0] b_pins = {{{{{WIDEST - bits["b"]}{{{sign_b}}}}}, b}};
+{pins_of_factors}
   wire [{2 * WIDEST - 1}:0] p_pins;
   assign {o} = p_pins[{width - 1}:0];
   MULT18X18D #({held}.REG_OUTPUT_CLK("CLK0")) multiplier (
@@ -115,4 +133,4 @@ endmodule
 
 def _ports(body: str, way: str) -> list[tuple[str, int]]:
     """Names and widths of a module's ports of one direction."""
-    return [(name, int(high or 0) + 1) for high, name in re.findall(rf"^  {way} (?:\[(\d+):0\] )?(\w+);", body, re.MULTILINE)]
+    return [(name, int(high or 0) + 1) for high, name in re.findall(rf"^  {way} (?:\[(\d+):0\] )?(\w+|\\\S+ );", body, re.MULTILINE)]

@@ -43,16 +43,16 @@ class InSmallParts(Multiplier):
 
 
 class Auxiliary(wiring.Component):
-    """The auxiliary multiplier, as a submodule of that name."""
+    """The auxiliary multiplier, as a submodule of that name; it multiplies ``a`` by itself if ``squares``."""
 
-    def __init__(self, a: int, b: int):
-        self.multiplier = InSmallParts(a, b, in_parts=True)
+    def __init__(self, a: int, b: int, *, squares: bool = False):
+        self.multiplier, self.squares = InSmallParts(a, b, in_parts=True), squares
         super().__init__({"a": In(signed(a)), "b": In(signed(b)), "o": Out(signed(a + b))})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.multiplier = self.multiplier
-        m.d.comb += [self.multiplier.a.eq(self.a), self.multiplier.b.eq(self.b), self.o.eq(self.multiplier.o)]
+        m.d.comb += [self.multiplier.a.eq(self.a), self.multiplier.b.eq(self.a if self.squares else self.b), self.o.eq(self.multiplier.o)]
         return m
 
 
@@ -115,6 +115,11 @@ def test_so_are_the_parts_of_the_auxiliary_multiplier(tmp_path):
     prove(Auxiliary(4, 4), 4, tmp_path, model())
 
 
+def test_so_are_the_squares_of_a_core_that_multiplies_nothing_else(tmp_path):
+    """Amaranth makes one port of two that have the same value."""
+    prove(Auxiliary(4, 4, squares=True), 4, tmp_path, model())
+
+
 def test_another_product_is_seen(tmp_path):
     with pytest.raises(YosysError):
         prove(Lanes(signed(4), signed(3)), 2, tmp_path, model(" ^ 1"))
@@ -133,8 +138,9 @@ def test_what_is_not_a_product_is_refused():
         product_map("module top; endmodule")
 
 
-def test_a_build_maps_the_products_of_all_lanes(tmp_path):
-    spec, board = load("xor").spec, read_board(board_files()["ulx3s-85f"])
+@pytest.mark.parametrize("name", ["xor", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nist7x7", "digits"))])
+def test_a_build_maps_the_products_of_all_lanes(name, tmp_path):
+    spec, board = load(name).spec, read_board(board_files()["ulx3s-85f"])
     assert "products.v" in write_sources(spec, plan(board), tmp_path)
     commands = (tmp_path / "synth.ys").read_text(encoding="utf-8").splitlines()
     before = commands[: commands.index("techmap -map products.v") + 1]
