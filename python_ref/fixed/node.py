@@ -1,8 +1,9 @@
 """A step of node perturbation on one page; :mod:`~python_ref.fixed.machine` explains the symbols.
 
 A presentation is a longest run of steps in which neither the sample nor the parameters change. It begins with one unperturbed pass. Every
-step is a probe of all neurons with the next sign vector, whose C̃ each neuron j correlates with its sign: E_j ← E_j + s_j·C̃. When the
-presentation ends, the error err_j = cast_error(2ᵉ·E_j) of each neuron is multiplied by the inputs x_i of its synapses, and moves them.
+step is a probe of all neurons, or of those of the part whose turn it is, with the next sign vector, whose C̃ each of these neurons j
+correlates with its sign: E_j ← E_j + s_j·C̃. When the presentation ends, the error err_j = cast_error(2ᵉ·E_j) of each neuron is multiplied
+by the inputs x_i of its synapses, and moves them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from python_ref.fixed.narrowing import narrow, saturate
 from python_ref.fixed.signature import extend_presentation
 from python_ref.fixed.state import Pass, Sample, State, add_counts, known_signature, measure, rounding_source, sign_source
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.parts import Part
 from python_ref.spec.probes import probes
 
 __all__ = ["step"]
@@ -29,10 +31,11 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     update_due = (n + 1) % schedule.update_period == 0
 
     # The unperturbed pass, once per presentation: z, y and C₀.
-    s = sign_source(spec, state.seed).signs(n // schedule.perturbation_period).astype(np.int64)
+    turn = 0 if begins else state.probes
+    s = _within(spec.round.part_at(turn), sign_source(spec, state.seed).signs(n // schedule.perturbation_period))
     kept = measure(spec, state, sample, s, 0) if begins else state.baseline
 
-    # The probe: one perturbed pass, or two.
+    # The probe of a part: one perturbed pass, or two.
     probed = [measure(spec, state, sample, s, direction) for direction in ((+1, -1) if spec.two_sided else (+1,))]
     passes = (kept, *probed)
     difference = probed[0].cost - (probed[1] if spec.two_sided else kept).cost
@@ -75,12 +78,20 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         optimizer=learned.optimizer,
         baseline=replace(kept, saturated=0),
         error_sum=np.zeros_like(error_sum) if ends else error_sum,
+        probes=0 if ends else turn + 1,
         counters=observed["counter"],
     )
     if spec.hardware.signature:
         signature = extend_presentation(spec, known_signature(state), observed, begins, ends)
         after, observed["signature"] = replace(after, signature=signature), np.array(signature)
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
+
+
+def _within(part: Part, signs: np.ndarray) -> np.ndarray:
+    """Return signs with 0 for the neurons outside of a part (int64)."""
+    found = np.zeros(len(signs), dtype=np.int64)
+    found[part.begin : part.end] = signs[part.begin : part.end]
+    return found
 
 
 @dataclass(frozen=True, eq=False)

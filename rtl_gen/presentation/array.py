@@ -16,7 +16,7 @@ from rtl_gen.presentation.lane import NodeLane
 from rtl_gen.presentation.layouts import UNPERTURBED, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
-from rtl_gen.slot import active_lanes, delayed, ends_pass, pipeline
+from rtl_gen.slot import active_lanes, by_layer, delayed, ends_pass, pipeline
 
 __all__ = ["NodeArray"]
 
@@ -146,8 +146,9 @@ class NodeArray(wiring.Component):
         if probes and self.spec.incremental:
             second = second + 1 + self.column
             step = Mux(slot.bank == UNPERTURBED, 1, placed[1].layer.n_in + 1)
+        begin = by_layer([each.first_word for each in placed], ahead.layer) if self.spec.in_parts else Mux(ahead.layer == 0, 0, second)
         with m.If(ahead.begin):
-            m.d.sync += address.eq(Mux(ahead.layer == 0, 0, second))
+            m.d.sync += address.eq(begin)
         with m.Elif(slot.real):
             m.d.sync += address.eq(address + step)
         return address

@@ -10,8 +10,8 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.controller import Countdown, Period
-from rtl_gen.presentation.layouts import UNPERTURBED
-from rtl_gen.slot import delayed
+from rtl_gen.presentation.layouts import UNPERTURBED, part_shape
+from rtl_gen.slot import by_layer, delayed
 
 __all__ = ["PresentationController"]
 
@@ -73,6 +73,8 @@ class PresentationController(wiring.Component):
         Errors are being summed; those of the first group are in the lanes; the last word of an applying pass has been written and counted.
     first, final : Out(1)
         The step whose cost change is next is the first, or the last, of its presentation.
+    part : Out(unsigned)
+        Where probes perturb parts of the network, the part that the current probe perturbs.
     clear : Out(1)
         Strobe: a presentation has begun, so that all errors are 0.
     applying, update : Out(1)
@@ -115,6 +117,7 @@ class PresentationController(wiring.Component):
                 **{f"{name}_period": In(period) for name in ("perturbation", "sample", "update")},
                 "count": In(32),
                 "bank": Out(2),
+                **({"part": Out(part_shape(spec))} if spec.in_parts else {}),
             }
         )
 
@@ -135,8 +138,14 @@ class PresentationController(wiring.Component):
         measuring = run.begin & self.started & ~inferring
         measured = run.measure & Mux(inferring, self.cost_stb, self.kept)
         prepared = run.prepare & self.signs_ready & (in_flight != 2)
+        in_lanes = Const(1, 1)
+        if self.spec.in_parts:
+            in_lanes = by_layer([int(part.first < len(self.spec.network.layers) - 1) for part in self.spec.round.parts], self.part)
+            prepared &= in_lanes | self._has_way(m, taking, run, in_lanes, in_flight)
         replayed = run.replay & delayed(m, self.replay_done, self.replay_wait, "replayed", reset_less=False)
         joined = run.join & (self.started if len(self.spec.network.layers) > 1 else 1)
+        if self.spec.in_parts:
+            joined = run.join & (self.started | ~in_lanes)
         opens_step = ~self.minus
         closes_step = self.minus if self.spec.two_sided else Const(1, 1)
         more = run.conclude & ~(closes_step & (ending | stopping | left.none))
@@ -166,7 +175,7 @@ class PresentationController(wiring.Component):
             self.busy.eq(~run.idle),
             self.starved.eq(run.await_sample & sample_due & ~self.available & ~ends),
             self.training.eq(~inferring),
-            self.request.eq(run.begin | run.join | run.apply if len(self.spec.network.layers) > 1 else run.begin | run.apply),
+            self.request.eq(self._requests(run, in_lanes)),
             self.probe.eq(run.join),
             self.apply.eq(run.apply),
             self.applying.eq(run.apply | run.applied),
@@ -197,7 +206,49 @@ class PresentationController(wiring.Component):
         with m.If(taking):
             m.d.sync += [self.check_answer.eq(sample_due), self.shown.eq(begins_one)]
         self._keep_bank(m, taking | applies, measured, run.conclude)
+        if self.spec.in_parts:
+            self._take_turns(m, taking & begins_one, run.conclude & closes_step)
         return m
+
+    def _requests(self, run, in_lanes):
+        """Whether a pass of the lanes is requested: that of a probe, only if it has one."""
+        if len(self.spec.network.layers) == 1:
+            return run.begin | run.apply
+        return run.begin | (run.join & in_lanes if self.spec.in_parts else run.join) | run.apply
+
+    def _has_way(self, m, taking, run, in_lanes, in_flight):
+        """Whether a probe of the last layer alone may be replayed: what it replays are outputs.
+
+        Those of the pass before have left if its cost is known; or they are ahead of it, if it had no pass of the lanes either. And the
+        sweep of the errors of the step before must end before its own cost is known, which takes a cycle for each output at least.
+        """
+        parts, outputs = self.spec.round.parts, self.spec.network.n_out
+        lanes_before = Signal(name="lanes_before")
+        with m.If(run.conclude):
+            m.d.sync += lanes_before.eq(in_lanes)
+        with m.If(taking):
+            m.d.sync += lanes_before.eq(1)
+        settled = in_flight == 0
+        if max(part.neurons for part in parts) > outputs:
+            settled &= ~self.errors_busy
+        return ~lanes_before | settled
+
+    def _take_turns(self, m, begins, concluded):
+        """Keep the part whose turn it is: in a round, all parts once, then again those that have more probes, and so on."""
+        parts, most = self.spec.round.parts, self.spec.round.most
+        turn, next_turn = Signal(range(max(2, most)), name="turn"), Signal(range(max(2, most)), name="next_turn")
+        m.d.comb += next_turn.eq(Mux(turn == most - 1, 0, turn + 1))
+        backwards = list(enumerate(parts))[::-1]
+        with m.If(concluded):
+            m.d.sync += turn.eq(next_turn)
+            for number, part in backwards:
+                with m.If(next_turn < part.times):
+                    m.d.sync += self.part.eq(number)
+            for number, part in backwards:
+                with m.If((self.part < number) & (turn < part.times)):
+                    m.d.sync += [self.part.eq(number), turn.eq(turn)]
+        with m.If(begins):
+            m.d.sync += [self.part.eq(0), turn.eq(0)]
 
     def _keep_bank(self, m, unperturbed, measured, concluded):
         """Keep the bank of the next pass, and the direction of its perturbations."""

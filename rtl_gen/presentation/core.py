@@ -94,8 +94,9 @@ class NodeCore(wiring.Component):
         """Cycles by which a probe's pass of the lanes waits after the replay, so that its operands are written before they are read."""
         if self.spec.incremental:  # the change of the activation is there when the operand of the first slot is prepared
             return max(0, ActivationUnit.latency - Operands.latency(self.spec))
-        written = NeuronStream.replay_latency + ActivationUnit.latency + 1
-        return max(0, written - self.spec.network.layers[0].n_out)
+        written, layers = NeuronStream.replay_latency + ActivationUnit.latency + 1, self.spec.network.layers
+        first = [part.first for part in self.spec.round.parts if part.first < len(layers) - 1 or not self.spec.in_parts]
+        return max(0, *(written - layers[number].n_out for number in first))
 
     # -- Composition ---------------------------------------------------------------------------------------------
 
@@ -160,6 +161,8 @@ class NodeCore(wiring.Component):
             signs.bank.eq(neurons.sign_bank),
             neurons.sign.eq(signs.sign),
         ]
+        if self.spec.in_parts:
+            m.d.comb += [block.part.eq(controller.part) for block in (sequencer, neurons, signs)]
         if self.spec.incremental:
             hidden = Mux(signs.column < self.spec.network.n_hidden, signs.column, 0)
             replayed = Signal.like(array.column, name="replayed_column")
@@ -227,6 +230,7 @@ class NodeCore(wiring.Component):
             signs.sweep_bank.eq(delayed(m, self._cost_bank[0], to_change, "change_bank")),
             errors.sign.eq(signs.sweep_sign),
             *((errors.clear.eq(controller.clear), errors.column.eq(signs.sweep_column)) if self.spec.incremental else ()),
+            *((errors.clear.eq(controller.clear), errors.part.eq(signs.sweep_part)) if self.spec.in_parts else ()),
             array.error.eq(errors.error),
             array.error_en.eq(errors.error_en),
         ]

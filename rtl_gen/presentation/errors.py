@@ -12,7 +12,7 @@ from python_ref.spec.registers import address_range, error_sum_words
 from rtl_gen.broadcast import Scaler
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import neuron_layout, sign_layout
+from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
@@ -29,10 +29,13 @@ class ErrorUnit(wiring.Component):
     change_stb, cost_change : In
         Strobe of a step's cost change, and raw C̃, which must be stable during the sweep that the strobe begins.
     fresh, final : In(1)
-        The step is the first, or the last, of its presentation; valid with ``change_stb``. Incremental probes do not need the former.
-    clear, column : In(1), In(unsigned)
-        In incremental probes, a strobe that sets all E to 0 at the start of a presentation, while no other sweep is in progress; and the
-        perturbed neuron, valid with ``change_stb``, which has the only E that a step changes.
+        The step is the first, or the last, of its presentation; valid with ``change_stb``. Where ``clear`` is used, the former is not.
+    clear : In(1)
+        In incremental probes and in those of parts, a strobe that sets all E to 0 at the start of a presentation, while no other sweep is
+        in progress.
+    column, part : In(unsigned)
+        In incremental probes, the perturbed neuron, which has the only E that a step changes, or where probes perturb parts of the network,
+        the part whose E a step changes; valid with ``change_stb``.
     next_group : In(1)
         Strobe: an applying pass has begun a group, so that the errors of the next group may come.
     exponent : In(signed(8))
@@ -72,6 +75,7 @@ class ErrorUnit(wiring.Component):
         super().__init__(
             {
                 **(column if spec.incremental else {}),
+                **({"clear": In(1), "part": In(part_shape(spec))} if spec.in_parts else {}),
                 **{name: In(1) for name in ("change_stb", "fresh", "final", "next_group")},
                 "cost_change": In(shape_of(spec.cost_change_format)),
                 "exponent": In(signed(8)),
@@ -122,6 +126,8 @@ class ErrorUnit(wiring.Component):
         summed = delayed(m, self.busy, 2, "summed", reset_less=False)
         old = Mux(self._fresh, 0, read.data)
         active = self.sign.active & ~self._fresh if spec.incremental else self.sign.active
+        if spec.in_parts:
+            active = self.sign.active & ~self._fresh & delayed(m, self._within, 1, "within")
         m.d.sync += total.eq(plus_or_minus(old, self.cost_change, self.sign.negative, active))
         m.d.comb += [
             read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),
@@ -129,7 +135,7 @@ class ErrorUnit(wiring.Component):
             write.addr.eq(delayed(m, index, 2, "index")),
             write.data.eq(total),
             write.en.eq(summed),
-            self.correlation_stb.eq(summed & delayed(m, active, 1, "active") if spec.incremental else summed),
+            self.correlation_stb.eq(summed & delayed(m, active, 1, "active") if self._clears else summed),
             self.error_sum.eq(total),
             scaler.i.eq(total),
         ]
@@ -144,6 +150,20 @@ class ErrorUnit(wiring.Component):
         m.d.comb += self.ready.eq(delayed(m, boundary & opens, self._cast_latency, "ready", reset_less=False))
         return m
 
+    @property
+    def _clears(self) -> bool:
+        """Whether all E are set to 0 at the start of a presentation, since a step does not change all of them."""
+        return self.spec.incremental or self.spec.in_parts
+
+    def _follow_part(self, m, index):
+        """Whether the neuron is the last one of the part whose E a step changes; ``_within`` is whether it belongs to the part."""
+        parts, part = self.spec.round.parts, Signal.like(self.part, name="swept_part")
+        with m.If(self.change_stb):
+            m.d.sync += part.eq(self.part)
+        begins, ends = by_layer([each.begin for each in parts], part), by_layer([each.end for each in parts], part)
+        self._within = (index >= begins) & (index < ends)
+        return index == by_layer([each.end - 1 for each in parts], part)
+
     def _sweep(self, m):
         """Count through the neurons: the one whose turn it is, its new sum, whether its group ends, and whether that is the first one."""
         spec = self.spec
@@ -154,6 +174,9 @@ class ErrorUnit(wiring.Component):
         index, layer = Signal.like(self.sign_index), Signal(range(max(2, len(placed))))
         sweeping, first_group, all_done, boundary = Signal(), Signal(), Signal(), Signal()
         total = Signal(shape_of(spec.error_sum_format), reset_less=True)
+        ends_step = ~self._final & ~self._fresh
+        if spec.in_parts:
+            ends_step = ends_step & self._follow_part(m, index)
         layer_ends = index == by_layer([end - 1 for end in ends], layer)
         m.d.comb += [
             self.busy.eq(sweeping),
@@ -167,8 +190,8 @@ class ErrorUnit(wiring.Component):
                 m.d.sync += [lane.eq(0), sweeping.eq(0), first_group.eq(0)]
             with m.If(index == spec.network.n_neurons - 1):
                 m.d.sync += [sweeping.eq(0), all_done.eq(1)]
-            if spec.incremental:
-                with m.If(~self._final & ~self._fresh):
+            if self._clears:
+                with m.If(ends_step):
                     m.d.sync += sweeping.eq(0)
         with m.If(self.next_group & ~all_done):
             m.d.sync += sweeping.eq(1)
@@ -176,12 +199,15 @@ class ErrorUnit(wiring.Component):
             m.d.sync += [
                 *(each.eq(0) for each in (index, lane, layer, all_done)),
                 *(each.eq(1) for each in (sweeping, first_group)),
-                self._fresh.eq(0 if spec.incremental else self.fresh),
+                self._fresh.eq(0 if self._clears else self.fresh),
                 self._final.eq(self.final),
             ]
             if spec.incremental:
                 m.d.sync += index.eq(Mux(self.final, 0, self.column))
-        if spec.incremental:
+            if spec.in_parts:
+                begins = by_layer([part.begin for part in spec.round.parts], self.part)
+                m.d.sync += index.eq(Mux(self.final, 0, begins))
+        if self._clears:
             with m.If(self.clear):
                 m.d.sync += [*(each.eq(0) for each in (index, lane, layer, all_done, self._final)), sweeping.eq(1), self._fresh.eq(1)]
         return index, total, boundary, first_group
