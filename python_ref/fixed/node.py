@@ -17,7 +17,6 @@ from python_ref.fixed.narrowing import narrow, saturate
 from python_ref.fixed.signature import extend_presentation
 from python_ref.fixed.state import Pass, Sample, State, add_counts, known_signature, measure, rounding_source, sign_source
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.parts import Part
 from python_ref.spec.probes import probes
 
 __all__ = ["step"]
@@ -32,7 +31,8 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
 
     # The unperturbed pass, once per presentation: z, y and C₀.
     turn = 0 if begins else state.probes
-    s = _within(spec.round.part_at(turn), sign_source(spec, state.seed).signs(n // schedule.perturbation_period))
+    vector = sign_source(spec, state.seed).signs(n // schedule.perturbation_period)
+    s = spec.round.part_at(turn).within(vector.astype(np.int64))
     kept = measure(spec, state, sample, s, 0) if begins else state.baseline
 
     # The probe of a part: one perturbed pass, or two.
@@ -85,13 +85,6 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         signature = extend_presentation(spec, known_signature(state), observed, begins, ends)
         after, observed["signature"] = replace(after, signature=signature), np.array(signature)
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
-
-
-def _within(part: Part, signs: np.ndarray) -> np.ndarray:
-    """Return signs with 0 for the neurons outside of a part (int64)."""
-    found = np.zeros(len(signs), dtype=np.int64)
-    found[part.begin : part.end] = signs[part.begin : part.end]
-    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
 
+import numpy as np
+
 from python_ref.spec.network import Network
 
 __all__ = ["Part", "Round"]
@@ -36,6 +38,12 @@ class Part:
     def neurons(self) -> int:
         """Number of neurons that a probe of the part perturbs."""
         return self.end - self.begin
+
+    def within(self, signs: np.ndarray) -> np.ndarray:
+        """Return signs of all neurons (last axis), with 0 for those outside of the part."""
+        found = np.zeros_like(signs)
+        found[..., self.begin : self.end] = signs[..., self.begin : self.end]
+        return found
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,11 @@ class Round:
     def part_at(self, probe: int) -> Part:
         """Return the part that a probe perturbs; probes count from the start of their presentation."""
         return self.parts[self.order[probe % self.probes]]
+
+    def turns(self, steps: int) -> list[tuple[Part, int]]:
+        """Return each part with the number of the first ``steps`` steps of a run that perturb it."""
+        rounds, more = divmod(steps, self.probes)
+        return [(part, rounds * part.times + self.order[:more].count(number)) for number, part in enumerate(self.parts)]
 
     def following(self) -> Iterator[tuple[Part, Part]]:
         """Yield each part with a part that may be perturbed by the probe that follows, in a round or from one round to the next."""

@@ -21,7 +21,7 @@ from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.neurons import NeuronStream
 from rtl_gen.presentation.sequencer import PassSequencer
 
-__all__ = ["Latencies", "PresentationContract"]
+__all__ = ["Latencies", "PresentationContract", "outputs_to_change"]
 
 _STEADY = 12
 """Number of equal distances between probes after which all further ones are equal."""
@@ -37,6 +37,8 @@ class Latencies:
         Cycles from a slot to the slot of the accumulators.
     replay_wait : int
         Cycles by which a probe's pass waits after its replay.
+    sweep_wait : int
+        Cycles by which a probe of the last layer alone waits after the cost change of the step before.
     change : int
         Cycles from the last output's activation to the cost change.
     first_errors : int
@@ -47,15 +49,16 @@ class Latencies:
 
     accumulator: int
     replay_wait: int
+    sweep_wait: int
     change: int
     first_errors: int
     learned: int
 
     @classmethod
-    def of(cls, spec: DesignSpec, array: NodeArray, errors: ErrorUnit, replay_wait: int) -> Latencies:
+    def of(cls, spec: DesignSpec, array: NodeArray, errors: ErrorUnit, waits: tuple[int, int]) -> Latencies:
         """Return the latencies of a core with these blocks."""
         first = spec.layout.layers[0].lanes_of(0)
-        return cls(array.latency, replay_wait, CostUnit.latency(spec), first - 1 + errors.change_latency, array.learned_latency)
+        return cls(array.latency, *waits, CostUnit.latency(spec), first - 1 + errors.change_latency, array.learned_latency)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +218,11 @@ class PresentationContract:
         return f"{self.presentation_cycles(steps):,} per presentation of {steps:,} {'step' if steps == 1 else 'steps'}"
 
 
+def outputs_to_change(spec: DesignSpec) -> int:
+    """Return the cycles from the cycle in which the last output leaves the lanes, or would leave them, to the cost change."""
+    return NeuronStream.latency - 2 + ActivationUnit.latency + CostUnit.latency(spec)
+
+
 @lru_cache(maxsize=256)
 def _presentation_cycles(contract: PresentationContract, probes: int, first: int = 0) -> int:
     """Cycles from the start of an unperturbed pass to the start of the next one, with ``probes`` probes from step ``first`` on."""
@@ -256,21 +264,20 @@ class _Walk:
         lat, sequencer = contract.latencies, contract.sequencer
         layers, order = spec.network.layers, spec.round.order if spec.in_parts else (0,)
         kept, last = self._leaves(0, 0)
-        settling = NeuronStream.latency - 2 + ActivationUnit.latency + lat.change
+        settling = outputs_to_change(spec)
         ready = kept + 3  # found, kept, and the state in which the first probe is prepared
         free, prepared_before, lanes_before = sequencer.unperturbed_cycles, None, True
         settled = [last + settling]
         changes: list[int] = []
         random, times = bool(spec.sign_generators), spec.schedule.perturbation_period
         pairs, cycle = spec.passes - 1, contract.cycle
-        sweeps, swept = max(part.neurons for part in spec.round.parts) > spec.network.n_out, 0
         for probe in range(self.probes):
             part = spec.round.parts[order[probe // pairs % len(order)]]
             count = 1 if spec.incremental else layers[part.first].n_out
             deep = part.first < len(layers) - 1
             prepared = ready
             if spec.in_parts and not deep and lanes_before:
-                prepared = max(prepared, settled[probe] + 1, swept if sweeps else 0)
+                prepared = max(prepared, settled[probe] + 1 + lat.sweep_wait)
             if probe >= 1:
                 prepared = max(prepared, settled[probe - 1] + 1)
             if random and prepared_before is not None and probe % pairs == 0 and (self.first + probe // pairs) % times == 0:
@@ -290,8 +297,6 @@ class _Walk:
             else:
                 last = last_read + 1
             settled.append(last + settling)
-            if (probe + 1) % pairs == 0:
-                swept = settled[-1] + 1 + part.neurons
             lanes_before = deep
             ready = joined + 2
             changes.append(prepared)

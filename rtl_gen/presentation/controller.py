@@ -44,6 +44,10 @@ class PresentationController(wiring.Component):
     ----------
     spec : DesignSpec
         The design whose steps are run.
+    replay_wait : int
+        Cycles by which a probe's pass of the lanes waits after its replay.
+    sweep_wait : int
+        Cycles by which a probe of the last layer alone waits after the cost change of the step before.
 
     Members
     -------
@@ -87,9 +91,10 @@ class PresentationController(wiring.Component):
         A run is in progress; it waits for a sample.
     """
 
-    def __init__(self, spec: DesignSpec, *, replay_wait: int):
+    def __init__(self, spec: DesignSpec, *, replay_wait: int, sweep_wait: int = 0):
         self.spec = spec
         self.replay_wait = replay_wait
+        self.sweep_wait = sweep_wait
         period = range(MAX_PERIOD + 1)
         commands = ("train", "infer", "stop", "restart", "count_en", "loaded")
         answers = ("available", "started", "kept", "replay_done", "signs_ready", "cost_stb", "settled_stb", "change_stb")
@@ -219,19 +224,20 @@ class PresentationController(wiring.Component):
     def _has_way(self, m, taking, run, in_lanes, in_flight):
         """Whether a probe of the last layer alone may be replayed: what it replays are outputs.
 
-        Those of the pass before have left if its cost is known; or they are ahead of it, if it had no pass of the lanes either. And the
-        sweep of the errors of the step before must end before its own cost is known, which takes a cycle for each output at least.
+        Those of the pass before have left if its cost is known; or they are ahead of it, if it had no pass of the lanes either. After
+        ``sweep_wait`` more cycles, the sweep of the errors of the step before ends before the probe's own cost change.
         """
-        parts, outputs = self.spec.round.parts, self.spec.network.n_out
         lanes_before = Signal(name="lanes_before")
         with m.If(run.conclude):
             m.d.sync += lanes_before.eq(in_lanes)
         with m.If(taking):
             m.d.sync += lanes_before.eq(1)
-        settled = in_flight == 0
-        if max(part.neurons for part in parts) > outputs:
-            settled &= ~self.errors_busy
-        return ~lanes_before | settled
+        settled, wait = in_flight == 0, Signal(range(self.sweep_wait + 1), name="sweep_wait")
+        with m.If(~settled):
+            m.d.sync += wait.eq(self.sweep_wait)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        return ~lanes_before | (settled & (wait == 0))
 
     def _take_turns(self, m, begins, concluded):
         """Keep the part whose turn it is: in a round, all parts once, then again those that have more probes, and so on."""

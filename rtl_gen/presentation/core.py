@@ -18,7 +18,7 @@ from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.perturbation import StateLoader
 from rtl_gen.presentation.arithmetic import sum_width
 from rtl_gen.presentation.array import NodeArray
-from rtl_gen.presentation.contract import Latencies, PresentationContract
+from rtl_gen.presentation.contract import Latencies, PresentationContract, outputs_to_change
 from rtl_gen.presentation.controller import PresentationController
 from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
@@ -54,7 +54,7 @@ class NodeCore(wiring.Component):
         # The lanes take a group's errors one cycle before its first product.
         error_cycles = self.errors.error_latency - (timing.weight - 1)
         self.sequencer = PassSequencer(spec, depth=depth, error_cycles=error_cycles)
-        self.contract = PresentationContract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._replay_wait))
+        self.contract = PresentationContract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._waits))
         events = event_layouts(spec)
         super().__init__(
             {
@@ -90,6 +90,16 @@ class NodeCore(wiring.Component):
         return bits + (4 << max(1, (neurons - 1).bit_length()) if spec.sign_generators else 0)
 
     @property
+    def _waits(self) -> tuple[int, int]:
+        """Cycles by which the controller waits; see :class:`~rtl_gen.presentation.controller.PresentationController`.
+
+        After a replay, operands must be written before the lanes read them. A probe of the last layer alone takes as many cycles as there
+        are outputs, and some latencies, to its cost change; the sweep of the errors before it takes one for each neuron of their part.
+        """
+        own = self.spec.network.n_out + 1 + outputs_to_change(self.spec)
+        return self._replay_wait, max(0, *(part.neurons - own for part in self.spec.round.parts)) if self.spec.in_parts else 0
+
+    @property
     def _replay_wait(self) -> int:
         """Cycles by which a probe's pass of the lanes waits after the replay, so that its operands are written before they are read."""
         if self.spec.incremental:  # the change of the activation is there when the operand of the first slot is prepared
@@ -104,7 +114,7 @@ class NodeCore(wiring.Component):
         m = Module()
         spec = self.spec
         blocks = {
-            "controller": PresentationController(spec, replay_wait=self._replay_wait),
+            "controller": PresentationController(spec, replay_wait=self._waits[0], sweep_wait=self._waits[1]),
             "sequencer": self.sequencer,
             "signs": sign_source(spec),
             "array": self.array,

@@ -125,9 +125,9 @@ class ErrorUnit(wiring.Component):
         ]
         summed = delayed(m, self.busy, 2, "summed", reset_less=False)
         old = Mux(self._fresh, 0, read.data)
-        active = self.sign.active & ~self._fresh if spec.incremental else self.sign.active
+        active = self.sign.active & ~self._fresh if self._clears else self.sign.active
         if spec.in_parts:
-            active = self.sign.active & ~self._fresh & delayed(m, self._within, 1, "within")
+            active &= delayed(m, self._within, 1, "within")
         m.d.sync += total.eq(plus_or_minus(old, self.cost_change, self.sign.negative, active))
         m.d.comb += [
             read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),

@@ -18,8 +18,8 @@ _SHOWN = 5
 
 
 class PassSequencer(wiring.Component):
-    """Issues the slots of passes, one per cycle: of unperturbed passes, of probes, which begin behind the first layer that they perturb, and
-    of applying passes.
+    """Issues the slots of passes, one per cycle: of unperturbed passes, of probes, which begin behind the first layer that they perturb,
+    and of applying passes.
 
     A pass begins in the cycle after ``started``. In a forward pass, the sequencer waits between two layers until the next layer's first
     input is written; in an applying pass, it waits before a group until the errors of the group's neurons have reached the lanes.

@@ -86,7 +86,7 @@ def _design(name: str, sizes: tuple[int, ...], lanes: int, kind: Kind, **changes
     return DesignSpec(
         name,
         Network(sizes, changes.get("hidden", Activation.RELU), changes.get("output", Activation.IDENTITY)),
-        Perturbation(kind, changes.get("code", LfsrCode()), -3, 5),
+        Perturbation(kind, changes.get("code", LfsrCode()), -3, 5, changes.get("parts")),
         Schedule(changes.get("rates", ((0, -5 + two_sided),)), **schedule),
         **({"optimizer": changes["optimizer"]} if "optimizer" in changes else {}),
         formats=changes.get("formats", formats),
@@ -123,6 +123,7 @@ def _even(spec: DesignSpec) -> DesignSpec:
 
 
 _TWO_SIDED = {"difference": Difference.TWO_SIDED}
+_WALSH_BY_ROUND = {"code": WalshCode(), "perturbation_period": 2, "sample_period": 4, "update_period": 4}
 
 DESIGNS: dict[str, DesignSpec] = {
     spec.name: spec
@@ -157,6 +158,10 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("node_memory", (3, 3, 2), 3, Kind.NODE, sample_period=2, update_period=4, rates=((0, -5), (6, -7))),
         _design("one_at_a_time", (3, 6, 22), 9, Kind.NODE, code=SequentialCode(), sample_period=8, update_period=8, hidden=Activation.TANH),
         _design("many_probes", (2, 10, 2), 9, Kind.NODE, sample_period=3, update_period=3),
+        _design("turns", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 1), (1, 1), (1, 2)), sample_period=8, update_period=8),
+        _design("pair_of_layers", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 2), (2, 1)), sample_period=6, update_period=6),
+        _design("outputs_alone", (2, 6, 3), 1, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
+        _design("wide_turns", (3, 2, 14, 2), 16, Kind.NODE, parts=((1, 1), (1, 1), (1, 1)), sample_period=6, update_period=6),
     )
 }
 
@@ -284,8 +289,8 @@ NODE_FAULTS = (
     Fault(
         "a probe begins one layer too late",
         "presentation.sequencer:PassSequencer.elaborate",
-        "layer.eq(self.probe)",
-        "layer.eq(self.probe << 1)",
+        "begin = self.probe",
+        "begin = self.probe << 1",
         "deep_probes",
     ),
     Fault(
@@ -334,6 +339,87 @@ NODE_FAULTS = (
             ("E of the last presentation", "errors:ErrorUnit._sweep", "with m.If(self.clear)", "with m.If(0)"),
             ("E begins with the last cost change", "errors:ErrorUnit.elaborate", "self.sign.active & ~self._fresh", "self.sign.active"),
             ("a probe within a group too long", "sequencer:PassSequencer.elaborate", "Mux(probe, 0, fan_in)", "Mux(probe, 1, fan_in)"),
+        )
+    ),
+    *(
+        Fault(name, f"presentation.{where}", right, wrong, design)
+        for name, where, right, wrong, design in (
+            ("the lanes begin with the part itself", "sequencer:PassSequencer.elaborate", "[each.first + 1 if", "[each.first if", "turns"),
+            ("the last layer of a part is replayed", "neurons:PartStream._replay", "part.begin + spec", "part.begin + 1 + spec", "turns"),
+            (
+                "E before the part changes too",
+                "errors:ErrorUnit._follow_part",
+                "(index >= begins) & (index < ends)",
+                "index < ends",
+                "turns",
+            ),
+            (
+                "E behind the part changes too",
+                "errors:ErrorUnit._follow_part",
+                "(index >= begins) & (index < ends)",
+                "index >= begins",
+                "pair_of_layers",
+            ),
+            ("E of the part that comes", "core:NodeCore._connect_errors", "signs.sweep_part", "controller.part", "turns"),
+            (
+                "E of a part is not cleared",
+                "errors:ErrorUnit._sweep",
+                "with m.If(self.clear)",
+                "with m.If(0)",
+                "turns",
+            ),
+            (
+                "a part loses its last neuron",
+                "errors:ErrorUnit._follow_part",
+                "each.end - 1 for",
+                "max(each.begin, each.end - 2) for",
+                "turns",
+            ),
+            ("a layer behind the part is perturbed", "signs:NeuronSigns._perturbs", "return self.index <", "return ~self.index <", "turns"),
+            (
+                "the part of the wrong probe is perturbed",
+                "signs:NeuronSigns._perturbs",
+                "Mux(self.bank, kept[1], kept[0]))",
+                "Mux(self.bank, kept[0], kept[1]))",
+                "turns",
+            ),
+            ("z of a part is not kept", "neurons:PartStream._is_kept", "number in first", "number in first and number != 1", "turns"),
+            ("neurons of a probe counted from the second layer", "neurons:PartStream._first_index", "sizes[:number]", "sizes[:1]", "turns"),
+            (
+                "a part as often as the others",
+                "controller:PresentationController._take_turns",
+                " & (turn < part.times)",
+                "",
+                "pair_of_layers",
+            ),
+            (
+                "the next turn begins with every part",
+                "controller:PresentationController._take_turns",
+                "(next_turn <",
+                "(0 * next_turn <",
+                "turns",
+            ),
+            (
+                "outputs are replayed among outputs",
+                "controller:PresentationController._has_way",
+                "~lanes_before | settled",
+                "settled | 1",
+                "outputs_alone",
+            ),
+            (
+                "words of the second layer for all parts",
+                "array:NodeArray._address",
+                "each.first_word for",
+                "each.first_word and second for",
+                "turns",
+            ),
+            (
+                "a cost change that comes too early",
+                "sequencer:PassSequencer.closing_of",
+                "part.neurons + 2, _SHOWN",
+                "0, _SHOWN",
+                "wide_turns",
+            ),
         )
     ),
     Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "1 + behind", "2 + behind", "many_probes"),
