@@ -350,7 +350,7 @@ class _Builder:
         if self.probes and parts is None:
             code = str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL))
         else:
-            code = str(self.get("perturbation.code", "lfsr"))
+            code = str(self.get("perturbation.code", "lfsr", None if parts is None else "learning.parts: neurons are perturbed together"))
         return Perturbation(
             kind,
             LfsrCode() if code in FLOAT_CODES else CODES[code](),  # a code without hardware stands in `software` alone

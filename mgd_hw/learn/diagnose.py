@@ -279,8 +279,7 @@ def _perturbed(design: Design, machine: Learner) -> tuple[int, int]:
     Where parts of the network take turns, the numbers are those of the part that has the fewest perturbations of each quantity.
     """
     if design.spec.in_parts:
-        rounds = max(1, machine.update_period // design.spec.round.probes)
-        return max(((part.neurons, rounds * part.times) for part in design.spec.round.parts), key=lambda each: each[0] / each[1])
+        return design.spec.round.scarcest(machine.update_period)
     repeats = getattr(machine.estimator, "repeats", 1)
     return machine.estimator.quantities, max(1, machine.update_period // machine.perturbation_period) * machine.batch * repeats
 

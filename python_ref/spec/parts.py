@@ -101,6 +101,10 @@ class Round:
         rounds, more = divmod(steps, self.probes)
         return [(part, rounds * part.times + self.order[:more].count(number)) for number, part in enumerate(self.parts)]
 
+    def scarcest(self, steps: int) -> tuple[int, int]:
+        """Return the numbers of neurons and of perturbations, in the first ``steps`` steps, of the part with the fewest for each neuron."""
+        return max(((part.neurons, max(1, count)) for part, count in self.turns(steps)), key=lambda each: each[0] / each[1])
+
     def following(self) -> Iterator[tuple[Part, Part]]:
         """Yield each part with a part that may be perturbed by the probe that follows, in a round or from one round to the next."""
         last = self.order[-1]

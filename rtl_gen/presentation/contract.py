@@ -192,9 +192,9 @@ class PresentationContract:
         busy = f"{probes}; {100 * self.busy_lanes:.1f} % of the lanes' cycles at a synapse"
         return [
             ("unperturbed pass", self.unperturbed_cycles, f"N = {self.slots} slots, D = {self.depth}"),
-            ("probe", self.probe_cycles, f"{self._kind_of_probes}; from one to the next, on average in a long presentation"),
+            ("probe", round(self.probe_cycles, 2), f"{self._kind_of_probes}; from one to the next, on average in a long presentation"),
             ("applying pass", self.apply_cycles, "errors times inputs, and the update"),
-            ("wait", self.wait, "T, for the last cost and its errors"),
+            ("wait", round(self.wait, 2), "T, for the last cost and its errors"),
             ("presentation", self.presentation_cycles(steps), busy),
         ]
 

@@ -10,7 +10,11 @@ from python_ref.fixed.machine import initial_state, step
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import WalshCode, WalshGrayCode
 from python_ref.spec.probes import probes
-from rtl_gen.core import contract
+from rtl_gen.core import contract, core_of
+from sim.engines.amaranth_sim import run_amaranth
+from sim.node_events import node_decoder
+from sim.ports import Ports
+from sim.program import training_program
 from tests.rtl_gen.presentation import test_runs
 from tests.rtl_gen.presentation.test_contract import measured
 from tests.rtl_gen.presentation.test_core import SAMPLES, shown_by_the_core, start_of
@@ -61,6 +65,28 @@ def test_every_observable_is_the_model_s(name):
 @SHAPES
 def test_presentations_take_the_cycles_of_the_contract(name):
     check_cycles(PART_SHAPES[name])
+
+
+def test_events_may_come_one_by_one_or_all_at_once():
+    """A decoder returns the same steps, whatever it has been given when it is asked."""
+    spec = PART_SHAPES["momentum"]
+    parameters, inputs, targets = start_of(spec, 3)
+    ports, fed = Ports.of(spec), []
+    program = training_program(spec, parameters, inputs, targets, np.arange(20) % SAMPLES, 20, read_back=False)
+    run_amaranth(core_of(spec), ports, program, lambda event, rows: fed.extend((event, row[None]) for row in rows), patience=3_000)
+    taken = {}
+    for stride in (1, 7, len(fed)):
+        decoder, found = node_decoder(spec, ports, parameters), []
+        for number, (event, row) in enumerate(fed, 1):
+            decoder.feed(event, row)
+            if number % stride == 0 and decoder.ready:
+                found.append(decoder.take(number % 3 + 1))
+        found.append(decoder.take())
+        assert decoder.steps == 20 and not decoder.leftover()
+        taken[stride] = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+    for name, values in taken[1].items():
+        for stride in taken:
+            np.testing.assert_array_equal(taken[stride][name], values, err_msg=f"{name}, {stride}")
 
 
 def random_parts(seed: int) -> DesignSpec:
