@@ -1,10 +1,11 @@
 """The learner of a design at speed: one sample and one perturbation at a time, in a compiled loop.
 
 It learns as :func:`python_ref.floating.of_design.learner` does, but takes random signs from numpy's PCG64, so that none of them depend
-on a shift register. Import this module only where it is used, since it imports numba. Its speed has two reasons. Parameters are stored
+on a shift register. Import this module only where it is used, since it imports numba. Its speed has three reasons. Parameters are stored
 input by input, so that inputs of zero take no time and the inner loop runs over neurons. The product of the first layer is computed
-only when θ or x changes, and the passes of a step share it: z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight perturbation. The
-arithmetic is float64, since it does not limit the speed and C₊ − C₀ needs the digits.
+only when θ or x changes, and the passes of a step share it: z± = z₀ ± Δ·s in node and z₀ ± Δ·(S·x) in weight perturbation. One-sided
+node perturbation sums s·C̃ at each neuron, and multiplies the sum by the inputs of synapses once a sample. The arithmetic is float64,
+since it does not limit the speed and C₊ − C₀ needs the digits.
 """
 
 from __future__ import annotations
@@ -226,26 +227,31 @@ def _forward(theta, s, delta, node, sizes, functions, first, shift, values, z, d
 
 
 @_compiled
-def _correlate(total, s, g, node, sizes, values):
-    """Compute total ← total + g·s, or, in node perturbation, total + g·s·x."""
-    if not node:
-        for i in range(total.size):
-            total[i] += g * s[i]
-        return
+def _correlate(total, s, g):
+    """Compute total ← total + g·s."""
+    for i in range(total.size):
+        total[i] += g * s[i]
+
+
+@_compiled
+def _backward(total, error, sizes, values):
+    """Compute total ← total + error·x for every synapse, and then error ← 0."""
     at, below, neuron = 0, 0, 0
     for layer in range(sizes.size - 1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
-        own = s[neuron : neuron + n_out]
+        own = error[neuron : neuron + n_out]
         row = total[at : at + n_out]
         for j in range(n_out):
-            row[j] += g * own[j]
+            row[j] += own[j]
         for i in range(n_in):
-            v = g * values[below + i]
+            v = values[below + i]
             if v != 0.0:
                 row = total[at + (i + 1) * n_out : at + (i + 2) * n_out]
                 for j in range(n_out):
                     row[j] += v * own[j]
         at, below, neuron = at + (n_in + 1) * n_out, below + n_in, neuron + n_out
+    for j in range(error.size):
+        error[j] = 0.0
 
 
 @_compiled
@@ -274,7 +280,7 @@ def _run(
     start, first_p, first_x = n, n // tau_p, n // tau_x
     widest = sizes.max()
     z, d, product, shift = np.empty(widest), np.empty(widest), np.empty(sizes[1]), np.empty(sizes[1])
-    target, other = np.empty(sizes[-1]), np.empty(values.size)
+    target, other, error = np.empty(sizes[-1]), np.empty(values.size), np.zeros(sizes[1:].sum())
     weights = (sizes[0] + 1) * sizes[1]
     x = values[: sizes[0]]
     outputs = values[values.size - sizes[-1] :]
@@ -310,20 +316,24 @@ def _run(
             log[0] += 1.0
             log[1] += 1.0 if _right(outputs, target) else 0.0
             log[2] += shown
-        if plain:
-            _correlate(theta, s, -scale * change, node, sizes, values)
-            log[4] += 1.0
+        total, factor = (theta, -scale * change) if plain else (gradient, scale * change)
+        if node:  # while a sample stays, its inputs of synapses do; in a two-sided difference, each + pass has its own
+            _correlate(error, s, factor)
+            if two_sided or n + 1 == stop or (n + 1) % tau_x == 0 or (n + 1) % tau_t == 0:
+                _backward(total, error, sizes, values)
         else:
-            _correlate(gradient, s, scale * change, node, sizes, values)
-            if (n + 1) % tau_t == 0:
-                for i in range(theta.size):
-                    move = gradient[i]
-                    if decay != 0.0:
-                        move += momentum[i] - momentum[i] * decay
-                        momentum[i] = move
-                    theta[i] -= move
-                    gradient[i] = 0.0
-                log[4] += 1.0
+            _correlate(total, s, factor)
+        if plain:
+            log[4] += 1.0
+        elif (n + 1) % tau_t == 0:
+            for i in range(theta.size):
+                move = gradient[i]
+                if decay != 0.0:
+                    move += momentum[i] - momentum[i] * decay
+                    momentum[i] = move
+                theta[i] -= move
+                gradient[i] = 0.0
+            log[4] += 1.0
         n += 1
 
 
