@@ -68,10 +68,16 @@ class Presentation:
         return min(self.longest, times * self.code.visits(-(-self.longest // times), self.neurons))
 
     @property
+    def once(self) -> bool:
+        """Whether no presentation perturbs a neuron twice, whatever periods the host chooses: τ_p is 1, which it cannot lengthen."""
+        return self.measurements == self.schedule.perturbation_period == 1
+
+    @property
     def error_sum(self) -> Fixed:
-        """Exact format of E, the sum of K products s·C̃."""
-        most = self.longest * max(-self.cost_change.min, self.cost_change.max)
-        return Fixed.covering(-most, most, self.cost_change.fraction_bits)
+        """Exact format of E, the sum of s·C̃ over the steps that may perturb a neuron: all K where the host may lengthen τ_p."""
+        steps = self.measurements if self.schedule.perturbation_period == 1 else self.longest
+        ends = [steps * sign * change for sign in self.code.values for change in (self.cost_change.min, self.cost_change.max)]
+        return Fixed.covering(min(ends), max(ends), self.cost_change.fraction_bits)
 
     @property
     def error(self) -> Fixed:
