@@ -77,10 +77,16 @@ class Presentation:
         return min(self.turns, times * self.code.visits(-(-self.longest // times), self.neurons))
 
     @property
+    def once(self) -> bool:
+        """Whether no presentation perturbs a neuron twice, whatever periods the host chooses: τ_p is 1, which it cannot lengthen."""
+        return self.measurements == self.schedule.perturbation_period == 1
+
+    @property
     def error_sum(self) -> Fixed:
-        """Exact format of E, the sum of as many products s·C̃ as there are steps that perturb the neuron's part."""
-        most = self.turns * max(-self.cost_change.min, self.cost_change.max)
-        return Fixed.covering(-most, most, self.cost_change.fraction_bits)
+        """Exact format of E, the sum of s·C̃ over the steps that may perturb a neuron: all of its part where the host may lengthen τ_p."""
+        steps = self.measurements if self.schedule.perturbation_period == 1 else self.turns
+        ends = [steps * sign * change for sign in self.code.values for change in (self.cost_change.min, self.cost_change.max)]
+        return Fixed.covering(min(ends), max(ends), self.cost_change.fraction_bits)
 
     @property
     def error(self) -> Fixed:

@@ -174,9 +174,9 @@ class PresentationController(wiring.Component):
             run.rest.eq(run.finish),
         ]
         m.d.comb += [
-            left.en.eq(delayed(m, self.count_en, 1, "count_en", reset_less=False)),
+            left.en.eq(self.count_en),
             left.i.eq(self.count),
-            left.down.eq((prepared & opens_step) | (measured & inferring)),
+            left.down.eq(delayed(m, prepared & opens_step, 1, "step_begins", reset_less=False) | (measured & inferring)),
             self.busy.eq(~run.idle),
             self.starved.eq(run.await_sample & sample_due & ~self.available & ~ends),
             self.training.eq(~inferring),
@@ -210,7 +210,7 @@ class PresentationController(wiring.Component):
         ]
         with m.If(taking):
             m.d.sync += [self.check_answer.eq(sample_due), self.shown.eq(begins_one)]
-        self._keep_bank(m, taking | applies, measured, run.conclude)
+        self._keep_bank(m, run.await_sample | run.drain, measured, run.conclude)
         if self.spec.in_parts:
             self._take_turns(m, taking & begins_one, run.conclude & closes_step)
         return m
@@ -271,8 +271,10 @@ class PresentationController(wiring.Component):
         """Instantiate and connect the counters of the three periods."""
         periods = {}
         for name in ("perturbation", "sample", "update"):
-            init, adjustable = getattr(self.spec.schedule, f"{name}_period"), f"{name}_period" in adjustable_periods(self.spec)
-            m.submodules[name] = period = periods[name] = Period(init=init, adjustable=adjustable)
+            adjustable = f"{name}_period" in adjustable_periods(self.spec)
+            # Without a gradient memory, τ_θ divides τ_x, so that it is the length of a presentation.
+            longest = self.spec.longest_presentation if name == "update" and not self.spec.gradient_memory else MAX_PERIOD
+            m.submodules[name] = period = periods[name] = Period(adjustable=adjustable, longest=longest)
             m.d.comb += [
                 period.length.eq(getattr(self, f"{name}_period")),
                 period.advance.eq(self.advance),

@@ -13,7 +13,7 @@ from rtl_gen.fixed import plus_or_minus
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, part_shape, sign_layout, slot_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, by_layer, delayed, in_last_layer
 
-__all__ = ["IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "neuron_stream"]
+__all__ = ["IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
 
 
 def kept_neurons(spec: DesignSpec) -> int:
@@ -25,6 +25,11 @@ def kept_neurons(spec: DesignSpec) -> int:
     if spec.in_parts:
         return sum(spec.network.sizes[1 : spec.round.parts[-1].first + 2])
     return spec.network.n_neurons if spec.incremental else spec.network.layers[0].n_out
+
+
+def kept_words(spec: DesignSpec) -> int:
+    """Return the number of words of the memory of kept pre-activations; with incremental probes, one more is always 0."""
+    return kept_neurons(spec) + 1 if spec.incremental else max(2, kept_neurons(spec))
 
 
 class NeuronStream(wiring.Component):
@@ -90,9 +95,7 @@ class NeuronStream(wiring.Component):
         m = Module()
         leaving, z_leaving, follows = self._leave(m)
         chosen = Signal(neuron_layout(self.spec))
-        m.submodules.kept = store = memory.Memory(
-            shape=self.z.shape(), depth=max(2, kept_neurons(self.spec)), init=[], attrs=NO_READ_WRITE_CHECK
-        )
+        m.submodules.kept = store = memory.Memory(shape=self.z.shape(), depth=kept_words(self.spec), init=[], attrs=NO_READ_WRITE_CHECK)
         kept = store.write_port()
         replayed, z_replayed = self._replay(m, follows, store.read_port(), chosen)
         m.d.comb += chosen.eq(Mux(leaving.valid, leaving, replayed))
@@ -122,8 +125,9 @@ class NeuronStream(wiring.Component):
         neuron, pass_ends, begins = Signal(neuron_layout(spec), name="leaving"), Signal(), Signal()
         held = Signal.like(neuron, name="leaving_held")
         m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
-        with m.If(occupied[0]):
-            m.d.sync += held.index.eq(held.index + 1)
+        self._coming_index, self._coming_bank = coming, _ = Signal.like(held.index, name="coming_index"), Mux(take, slot.bank, held.bank)
+        m.d.comb += coming.eq(held.index + occupied[0])
+        m.d.sync += held.index.eq(coming)
         with m.If(take):
             m.d.sync += [
                 *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
@@ -133,7 +137,7 @@ class NeuronStream(wiring.Component):
                 begins.eq(0),
             ]
             with m.If(begins):
-                m.d.sync += held.index.eq(self._first_index(slot))
+                m.d.comb += coming.eq(self._first_index(slot))
         with m.If(self.slot.begin & ~self.slot.apply):
             m.d.sync += begins.eq(1)
         others = occupied[1:].any() if len(occupied) > 1 else Const(0, 1)
@@ -187,27 +191,33 @@ class IncrementalStream(NeuronStream):
     -------
     column : In(unsigned)
         Number of the perturbed neuron, valid with ``replay``.
-    replay_output : Out(1)
-        Strobe, with ``replay_done``: the perturbed neuron is an output.
     """
 
     @property
     def _ports(self):
-        return {**super()._ports, "column": In(neuron_layout(self.spec)["index"].shape), "replay_output": Out(1)}
+        return {**super()._ports, "column": In(neuron_layout(self.spec)["index"].shape)}
 
     def _is_kept(self, neuron):
         return Const(1, 1)
 
     def _replay(self, m, follows, read, chosen):
-        """The replayed neuron, whose pre-activation is 0 here; the kept ones of all neurons of a probe are read and added later."""
+        """The replayed neuron, whose pre-activation is 0 here; the kept ones of all neurons of a probe are added later, and in the
+        unperturbed pass the 0 behind them. They are read a cycle before their neuron is known, and registered."""
         neuron, going = Signal(neuron_layout(self.spec), name="replayed"), Signal()
         replaying, column, bank, minus = Signal(), Signal.like(self.column, name="replayed_column"), Signal(), Signal()
-        self._kept_value = read.data
+        self._kept_value = delayed(m, read.data, 1, "kept_value")
+        self._probing = [Signal(name=f"probing{layer}") for layer in range(2)]
+        probing = chosen.bank != UNPERTURBED
+        m.d.sync += [flag.eq(probing & (chosen.layer == layer)) for layer, flag in enumerate(self._probing)]
+        unperturbed = follows & (self._coming_bank == UNPERTURBED)
         is_output = column >= self._first_neurons
-        m.d.comb += [going.eq(replaying & ~follows), read.addr.eq(chosen.index)]
+        m.d.comb += [
+            going.eq(replaying & ~follows),
+            read.addr.eq(Mux(unperturbed, kept_neurons(self.spec), Mux(follows, self._coming_index, column))),
+        ]
         m.d.sync += [
             *(neuron.valid.eq(going & ~is_output), neuron.index.eq(column), neuron.bank.eq(bank), neuron.minus.eq(minus)),
-            *(self.replay_done.eq(going), self.replay_output.eq(going & is_output)),
+            self.replay_done.eq(going),
             replaying.eq(self.replay | (replaying & ~going)),
         ]
         with m.If(self.replay):
@@ -221,14 +231,13 @@ class IncrementalStream(NeuronStream):
         of 0 where it is an output.
         """
         _, places = self._places
-        width = 2 + max(places)
-        first, others = (Mux(self.sign.negative ^ neuron.minus, Const(-1 << place, width), Const(1 << place, width)) for place in places)
-        delta = Mux(neuron.layer == 0, first, others).as_signed()
-        probing = neuron.bank != UNPERTURBED
-        wide = Signal(self.z.shape(), name="delta")
-        m.d.comb += wide.eq(delta)
-        addend = z | (wide & (self.sign.active & probing).replicate(len(z)).as_signed())
-        return (self._kept_value & probing.replicate(len(z)).as_signed()) + addend
+        addend, width = z, 2 + max(places)
+        for layer, (place, probing) in enumerate(zip(places, self._probing, strict=True)):
+            delta = Mux(self.sign.negative ^ neuron.minus, Const(-1 << place, width), Const(1 << place, width)).as_signed()
+            wide = Signal(self.z.shape(), name=f"delta{layer}")
+            m.d.comb += wide.eq(delta)
+            addend = addend | (wide & (self.sign.active & probing).replicate(len(z)).as_signed())
+        return self._kept_value + addend
 
 
 class PartStream(NeuronStream):

@@ -135,9 +135,10 @@ class PassSequencer(wiring.Component):
         return inner, max(placed.group_words, after[0].lanes_of(0) + self.error_cycles) if after else placed.group_words
 
     def _probe(self, layer: int) -> tuple[int, int]:
-        """Cycles of a group of a layer in an incremental probe, and of its last group: its neurons leave before those of the next one."""
+        """Cycles of a group of a layer in an incremental probe, and of its last group: its neurons leave before those of the next one, and
+        the operand of the first group is kept in time for the next one."""
         placed = self._placed[layer]
-        return max(2, self.spec.hardware.lanes), max(2, placed.last_lanes + 1)
+        return max(3, self.spec.hardware.lanes), max(3, placed.last_lanes + 1)
 
     def _cycles(self, groups, first: int) -> int:
         return sum((p.groups - 1) * groups(n)[0] + groups(n)[1] for n, p in enumerate(self._placed) if n >= first)

@@ -222,17 +222,17 @@ NODE_FAULTS = (
         "state[0]",
         "probes",
     ),
-    Fault("E not cleared", "presentation.errors:ErrorUnit.elaborate", "Mux(self._fresh, 0, read.data)", "read.data", "probes"),
+    Fault("E not cleared", "presentation.errors:ErrorUnit._sum", "Mux(self._fresh, 0, old)", "old", "probes"),
     Fault(
         "the error is rounded twice",
-        "presentation.errors:ErrorUnit.elaborate",
+        "presentation.errors:ErrorUnit._sum",
         "scaler.i.eq(total)",
         "scaler.i.eq(total & -64)",
         "probes",
     ),
     Fault(
         "the rate of the errors is not followed",
-        "presentation.errors:ErrorUnit.elaborate",
+        "presentation.errors:ErrorUnit._cast",
         "spec.exponents[1] - self.exponent",
         "spec.exponents[1] - spec.exponent_at(0)",
         "node_memory",
@@ -240,8 +240,8 @@ NODE_FAULTS = (
     Fault(
         "the errors of the next group come too early",
         "presentation.errors:ErrorUnit._sweep",
-        "(lane == lanes - 1) | layer_ends",
-        "layer_ends",
+        "next_ends | (lane == lanes - 2 if lanes > 1 else 1)",
+        "next_ends",
         "probes",
     ),
     Fault(
@@ -317,16 +317,16 @@ NODE_FAULTS = (
     *(
         Fault(name, f"presentation.{where}", right, wrong, "one_at_a_time")
         for name, where, right, wrong in (
-            ("the column of the next neuron", "array:NodeArray._address", "second + 1 + self.column", "second + 2 + self.column"),
+            ("the column of the next neuron", "array:NodeArray._probed", "second + 1 + self.column", "second + 2 + self.column"),
             ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.n_in + 1", "placed[1].layer.n_in"),
-            ("the first group's change for all", "operands:Operands._changes", "(held, probes", "(change, probes"),
-            ("an output changes hidden activations", "operands:Operands._changes", "with m.If(self.unchanged)", "with m.If(0)"),
+            ("the first group's change for all", "operands:Operands._fetch", "(held, follows)", "(held & 1, follows)"),
+            ("an output changes hidden activations", "operands:Operands._fetch", "moves.eq(self.moves)", "moves.eq(1)"),
             ("the change of another activation", "operands:Operands._fetch", "address.eq(self.column)", "address.eq(0)"),
             (
                 "no kept z behind a product",
-                "neurons:IncrementalStream._perturbed",
-                "probing.replicate(len(z))",
-                "(probing & 0).replicate(len(z))",
+                "neurons:IncrementalStream._replay",
+                "Mux(unperturbed, kept_neurons(self.spec), ",
+                "Mux(1, kept_neurons(self.spec), ",
             ),
             (
                 "the perturbed output moves by its product",
@@ -335,9 +335,10 @@ NODE_FAULTS = (
                 "Const(0, 1)",
             ),
             ("z of the hidden layer alone is kept", "neurons:IncrementalStream._is_kept", "Const(1, 1)", "neuron.layer == 0"),
-            ("E of the neuron before", "errors:ErrorUnit._sweep", "Mux(self.final, 0, self.column)", "Mux(self.final, 0, self.column - 1)"),
-            ("E of the last presentation", "errors:ErrorUnit._sweep", "with m.If(self.clear)", "with m.If(0)"),
-            ("E begins with the last cost change", "errors:ErrorUnit.elaborate", "self.sign.active & ~self._fresh", "self.sign.active"),
+            ("E of the neuron before", "errors:IncrementalErrorUnit._begin", "index.eq(self.column)", "index.eq(self.column - 1)"),
+            ("E of the last presentation", "errors:IncrementalErrorUnit._begin", "self.clear | waits[-1]", "waits[-1]"),
+            ("E begins with the last cost change", "errors:IncrementalErrorUnit._sum", "total.eq(0)", "total.eq(self.cost_change)"),
+            ("E is cast before it is summed", "errors:IncrementalErrorUnit._begin", "waits.eq(Cat(ends, waits))", "waits.eq(-ends)"),
             ("a probe within a group too long", "sequencer:PassSequencer.elaborate", "Mux(probe, 0, fan_in)", "Mux(probe, 1, fan_in)"),
         )
     ),
@@ -348,14 +349,14 @@ NODE_FAULTS = (
             ("the last layer of a part is replayed", "neurons:PartStream._replay", "part.begin + spec", "part.begin + 1 + spec", "turns"),
             (
                 "E before the part changes too",
-                "errors:ErrorUnit._follow_part",
+                "errors:PartErrorUnit._follow_part",
                 "(index >= begins) & (index < ends)",
                 "index < ends",
                 "turns",
             ),
             (
                 "E behind the part changes too",
-                "errors:ErrorUnit._follow_part",
+                "errors:PartErrorUnit._follow_part",
                 "(index >= begins) & (index < ends)",
                 "index >= begins",
                 "pair_of_layers",
@@ -363,14 +364,14 @@ NODE_FAULTS = (
             ("E of the part that comes", "core:NodeCore._connect_errors", "signs.sweep_part", "controller.part", "turns"),
             (
                 "E of a part is not cleared",
-                "errors:ErrorUnit._sweep",
+                "errors:PartErrorUnit._begin",
                 "with m.If(self.clear)",
                 "with m.If(0)",
                 "turns",
             ),
             (
                 "a part loses its last neuron",
-                "errors:ErrorUnit._follow_part",
+                "errors:PartErrorUnit._follow_part",
                 "each.end - 1 for",
                 "max(each.begin, each.end - 2) for",
                 "turns",
@@ -410,7 +411,7 @@ NODE_FAULTS = (
                 "words of the second layer for all parts",
                 "array:NodeArray._address",
                 "each.first_word for",
-                "each.first_word and second for",
+                "placed[min(1, each.first_word)].first_word for",
                 "turns",
             ),
             (
@@ -433,8 +434,8 @@ NODE_FAULTS = (
     Fault(
         "the words of a layer are not drawn again",
         "presentation.noise:InputNoise.elaborate",
-        "Mux(repeats, start, state)",
-        "state",
+        "Mux(applies & slot.first, by_layer(starts, slot.layer), place + 1)",
+        "place + 1",
         "probes",
     ),
     Fault(
@@ -475,8 +476,8 @@ NODE_FAULTS = (
     Fault(
         "a probe reads the words of the first layer",
         "presentation.array:NodeArray._address",
-        "Mux(ahead.layer == 0, 0, second)",
-        "0",
+        "self.host_mode | (ahead.begin & (ahead.layer != 0))",
+        "self.host_mode",
         "probes",
     ),
     Fault(
