@@ -161,6 +161,7 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("turns", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 1), (1, 1), (1, 2)), sample_period=8, update_period=8),
         _design("pair_of_layers", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 2), (2, 1)), sample_period=6, update_period=6),
         _design("outputs_alone", (2, 6, 3), 1, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
+        _design("wide_before_outputs", (2, 28, 2), 4, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
         _design("wide_turns", (3, 2, 14, 2), 16, Kind.NODE, parts=((1, 1), (1, 1), (1, 1)), sample_period=6, update_period=6),
     )
 }
@@ -403,9 +404,16 @@ NODE_FAULTS = (
             (
                 "outputs are replayed among outputs",
                 "controller:PresentationController._has_way",
-                "~lanes_before | settled",
-                "settled | 1",
+                "(settled & (wait == 0))",
+                "1",
                 "outputs_alone",
+            ),
+            (
+                "outputs do not wait for the sweep of a wide part",
+                "controller:PresentationController._has_way",
+                "wait.eq(self.sweep_wait)",
+                "wait.eq(0)",
+                "wide_before_outputs",
             ),
             (
                 "words of the second layer for all parts",
