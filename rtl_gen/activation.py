@@ -138,6 +138,15 @@ class NeuronSerializer(wiring.Component):
 class ActivationUnit(wiring.Component):
     """Computes y = cast_activation(f(z)) with the activation function f of the neuron's layer, in ``latency`` cycles.
 
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose activations are computed.
+    layout : data.StructLayout or None
+        Layout of a neuron's fields; None for :func:`neuron_layout`.
+    complement : bool
+        Whether the complement of ``y`` is registered, so that an adder without logic in front of it subtracts ``y``.
+
     Members
     -------
     neuron : In(neuron_layout(spec))
@@ -155,8 +164,9 @@ class ActivationUnit(wiring.Component):
     latency = 3
     """Cycles from ``z`` to ``y``: one to align, one to round, one for the limits or the table."""
 
-    def __init__(self, spec: DesignSpec, layout: data.StructLayout | None = None):
+    def __init__(self, spec: DesignSpec, layout: data.StructLayout | None = None, *, complement: bool = False):
         self.spec = spec
+        self.complement = complement
         layout = layout or neuron_layout(spec)
         super().__init__(
             {
@@ -209,7 +219,12 @@ class ActivationUnit(wiring.Component):
         limited, is_outside = cast_in_two(m, aligned, dropped, narrow, cast.rounding, overflow, name)
         m.d.sync += outside.eq(is_outside)
         if not activation.tabulated:
-            m.d.sync += y.eq(limited)
+            if self.complement:
+                complement = Signal.like(y, name=f"{name}_complement")
+                m.d.sync += complement.eq(~limited)
+                m.d.comb += y.eq(~complement)
+            else:
+                m.d.sync += y.eq(limited)
             return y, outside
         table = activation_table(activation, narrow, target)
         rows = [int(row) for row in table]

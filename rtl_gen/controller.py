@@ -11,7 +11,52 @@ from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.slot import delayed
 
-__all__ = ["Countdown", "Period", "StepController"]
+__all__ = ["Countdown", "DownCounter", "Period", "StepController"]
+
+
+class DownCounter(wiring.Component):
+    """Counts down, with one look-up table per bit.
+
+    The adder adds −1 to the count, or 0 while a value is loaded, although that sum is not used: its look-up tables then have ``keep`` as
+    an input, and synthesis merges them with the multiplexer behind them. The count is in parts, so that carry chains are short: a part
+    is decremented one cycle after the one below has wrapped around.
+
+    Parameters
+    ----------
+    width : int
+        Number of bits.
+
+    Members
+    -------
+    keep, i : In(1), In(width)
+        Low for a cycle in which the count is set, and its new value.
+    down : In(1)
+        Decrement the count, which must not be 0; at least three cycles after the previous change.
+    none : Out(1)
+        The count is 0; valid two cycles after a change.
+    """
+
+    LONGEST_CHAIN = 12
+
+    def __init__(self, width: int):
+        self.width = width
+        super().__init__({"keep": In(1), "i": In(width), "down": In(1), "none": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        size, down, none = -(-self.width // -(-self.width // self.LONGEST_CHAIN)), self.down, []
+        for first in range(0, self.width, size):
+            width = min(size, self.width - first)
+            count, fewer = Signal(width, name=f"count{first}"), Signal(width + 1, name=f"fewer{first}")
+            some, borrows = Signal(name=f"some{first}"), Signal(name=f"borrows{first}")
+            m.d.comb += fewer.eq(count + self.keep.replicate(width))
+            m.d.sync += [some.eq(fewer[width]), borrows.eq(down & ~some)]
+            with m.If(~self.keep | down):
+                m.d.sync += count.eq(Mux(self.keep, fewer[:width], self.i[first : first + width]))
+            down = borrows
+            none.append(~some)
+        m.d.comb += self.none.eq(Cat(none).all())
+        return m
 
 
 class Period(wiring.Component):
@@ -19,26 +64,26 @@ class Period(wiring.Component):
 
     Parameters
     ----------
-    init : int
-        Length of the period after a reset, in steps.
     adjustable : bool
         Whether the length can change at run time; if not, it is 1.
+    longest : int
+        Largest length.
 
     Members
     -------
     length : In
         Length of the next period, in steps.
     advance : In(1)
-        A step has ended. It must be at least three cycles after the previous ``advance`` or ``restart``.
+        A step has ended. It must be at least four cycles after the previous ``advance`` or ``restart``.
     restart : In(1)
-        The next step is the first of a period.
+        The next step is the first of a period. So is the one after a reset.
     begins, ends : Out(1)
-        The current step is the first, or the last, of its period; valid two cycles after ``advance`` or ``restart``.
+        The current step is the first, or the last, of its period; valid three cycles after ``advance`` or ``restart``.
     """
 
-    def __init__(self, *, init: int, adjustable: bool):
-        self.init = init
+    def __init__(self, *, adjustable: bool, longest: int = MAX_PERIOD):
         self.adjustable = adjustable
+        self.longest = longest
         super().__init__({"length": In(range(MAX_PERIOD + 1)), "advance": In(1), "restart": In(1), "begins": Out(1), "ends": Out(1)})
 
     def elaborate(self, platform):
@@ -46,29 +91,34 @@ class Period(wiring.Component):
         if not self.adjustable:
             m.d.comb += [self.begins.eq(1), self.ends.eq(1)]
             return m
-        left = Signal(range(MAX_PERIOD + 1), init=self.init)
-        fewer, half = Signal.like(left, init=self.init - 1), len(left) // 2
-        begins, ends, borrows = Signal(init=1), Signal(init=self.init == 1), Signal(init=not self.init % (1 << half))
-        m.d.comb += [self.begins.eq(begins), self.ends.eq(ends)]
-        # The decremented count is computed in advance, its high half one cycle after its low half, so that no carry chain precedes the
-        # multiplexer, and every carry chain is short.
-        m.d.sync += [borrows.eq(left[:half] == 0), fewer.eq(Cat((left[:half] - 1)[:half], left[half:] - borrows)), ends.eq(left == 1)]
+        # The lowest bit is apart: without it, the last step's count of 1 is 0, as that of 0, which is not reached.
+        m.submodules.high = high = DownCounter(max(2, self.longest.bit_length()) - 1)
+        low, begins, loads, keep, down = Signal(), Signal(init=1), Signal(), Signal(), Signal()
+        m.d.comb += [
+            loads.eq(self.restart | (self.advance & self.ends)),
+            high.keep.eq(keep),
+            high.i.eq(self.length[1:]),
+            high.down.eq(down),
+            self.ends.eq(high.none),
+            self.begins.eq(begins),
+        ]
+        m.d.sync += [keep.eq(~loads), down.eq(self.advance & ~low), low.eq(Mux(keep, low ^ self.advance, self.length[0]))]
         with m.If(self.advance | self.restart):
-            m.d.sync += [left.eq(Mux(self.restart | ends, self.length, fewer)), begins.eq(self.restart | ends)]
+            m.d.sync += begins.eq(loads)
         return m
 
 
 class Countdown(wiring.Component):
-    """Counts the remaining steps of a run down to 0, in two halves of 16 bits.
+    """Counts the remaining steps of a run down to 0.
 
     Members
     -------
     en, i : In(1), In(32)
-        Strobe that sets the count, and its new value.
+        Strobe that sets the count, and its new value one cycle later. The count after a reset is ``i`` as well.
     down : In(1)
         Decrement the count; it must not be 0, and at least three cycles pass between two strobes.
     none : Out(1)
-        The count is 0; valid two cycles after a change.
+        The count is 0; valid three cycles after ``en``, or two after ``down``.
     """
 
     def __init__(self):
@@ -76,17 +126,9 @@ class Countdown(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        half = len(self.i) // 2
-        low_ends, borrows, ends = Signal(init=1), Signal(), []
-        # The high half is decremented one cycle later, when the low half has just wrapped around.
-        m.d.sync += borrows.eq(self.down & low_ends)
-        for value, down, none in ((self.i[:half], self.down, low_ends), (self.i[half:], borrows, Signal(init=1))):
-            left, fewer = Signal(half), Signal(half)
-            m.d.sync += [fewer.eq(left - 1), none.eq(left == 0)]
-            with m.If(self.en | down):
-                m.d.sync += left.eq(Mux(self.en, value, fewer))
-            ends.append(none)
-        m.d.comb += self.none.eq(Cat(ends).all())
+        m.submodules.counter = counter = DownCounter(len(self.i))
+        m.d.sync += counter.keep.eq(~self.en)
+        m.d.comb += [counter.i.eq(self.i), counter.down.eq(self.down), self.none.eq(counter.none)]
         return m
 
 
@@ -185,7 +227,7 @@ class StepController(wiring.Component):
         }
         m.submodules.left = left = Countdown()
         m.d.comb += [
-            left.en.eq(delayed(m, self.count_en, 1, "count_en", reset_less=False)),
+            left.en.eq(self.count_en),
             left.i.eq(self.count),
             left.down.eq(run.await_cost & flags.complete),
             self.busy.eq(~run.idle),
@@ -203,8 +245,8 @@ class StepController(wiring.Component):
         """Instantiate and connect the counters of the three periods."""
         periods = {}
         for name in ("perturbation", "sample", "update"):
-            init, adjustable = getattr(self.spec.schedule, f"{name}_period"), f"{name}_period" in adjustable_periods(self.spec)
-            m.submodules[name] = period = periods[name] = Period(init=init, adjustable=adjustable)
+            adjustable = f"{name}_period" in adjustable_periods(self.spec)
+            m.submodules[name] = period = periods[name] = Period(adjustable=adjustable)
             m.d.comb += [
                 period.length.eq(getattr(self, f"{name}_period")),
                 period.advance.eq(self.advance),

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The cost of a pass, the cost change between passes, and the check of answers."""
 
 from __future__ import annotations
@@ -7,8 +8,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.broadcast import Multiplier
+from rtl_gen.broadcast import Multiplier, factors
 from rtl_gen.cast import cast_in_two
+from rtl_gen.fanout import fanout_latency
+from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import and_or_mux, delayed
 
@@ -18,7 +21,7 @@ __all__ = ["AnswerCheck", "CostUnit"]
 class CostUnit(wiring.Component):
     """Computes C = Σ(y − y*)² over a pass's outputs, and C̃ after the second pass.
 
-    The auxiliary multiplier of the broadcast computes the squares.
+    The auxiliary multiplier of the core computes the squares, and sums them where :meth:`sums_in_multiplier` says so.
 
     Members
     -------
@@ -27,9 +30,9 @@ class CostUnit(wiring.Component):
     y, target : In
         Raw output and its raw target, valid with ``stb``.
     error : Out
-        Raw error for the multiplier, one cycle after the output.
+        Raw error y* − y for the multiplier, one cycle after the output.
     square : In
-        Square of the error, after the multiplier's latency.
+        Square of the error, after the multiplier's latency; or the sum of all squares of the pass, which the strobe ``cost_stb`` clears.
     cost_stb, cost_second : Out(1)
         Strobe of a finished cost, ``cost_latency`` cycles after the pass's last output, and whether it is that of pass 1.
     total : Out
@@ -43,14 +46,31 @@ class CostUnit(wiring.Component):
     """
 
     @staticmethod
+    def sums_in_multiplier(spec: DesignSpec) -> bool:
+        """Whether one multiplier with its adder sums the squares. There must be a cycle without a square between two passes."""
+        fits = max(factors(spec)) <= Multiplier.WIDEST and spec.cost_format.width < MultiplyAccumulate.WIDEST
+        return spec.node and len(spec.network.layers) > 1 and fits and fanout_latency(spec.hardware.lanes) == 0
+
+    @staticmethod
+    def multiplier(spec: DesignSpec) -> Multiplier | MultiplyAccumulate:
+        """Return the multiplier for the squares of a core of node perturbation."""
+        a, b = factors(spec)
+        if CostUnit.sums_in_multiplier(spec):
+            return MultiplyAccumulate(signed(a), signed(b), MultiplyAccumulate.WIDEST)
+        return Multiplier.of(spec)
+
+    @staticmethod
     def cost_latency(spec: DesignSpec) -> int:
         """Cycles from a pass's last output to its cost: one for the error, those of the multiplier, one for the sum."""
+        if CostUnit.sums_in_multiplier(spec):
+            return 1 + CostUnit.multiplier(spec).latency
         return 2 + Multiplier.of(spec).latency
 
     @staticmethod
     def latency(spec: DesignSpec) -> int:
-        """Cycles from pass 1's last output to C̃: those of the cost, one for the difference, and two for its cast."""
-        return CostUnit.cost_latency(spec) + 3
+        """Cycles from pass 1's last output to C̃: those of the cost, one to register it where the multiplier sums, one for the difference,
+        and two for its cast."""
+        return CostUnit.cost_latency(spec) + CostUnit.sums_in_multiplier(spec) + 3
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -64,7 +84,7 @@ class CostUnit(wiring.Component):
                 "y": In(y),
                 "target": In(y),
                 "error": Out(error),
-                "square": In(2 * error.width),
+                "square": In(max(2 * error.width, cost.width)),
                 "cost_stb": Out(1),
                 "cost_second": Out(1),
                 "total": Out(cost),
@@ -79,14 +99,21 @@ class CostUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        m.d.sync += self.error.eq(self.y - self.target)
+        sums = self.sums_in_multiplier(spec)
+        m.d.sync += self.error.eq(self.target - self.y)
+        if sums:
+            with m.If(~self.stb):
+                m.d.sync += self.error.eq(0)
 
         cost_latency = self.cost_latency(spec)
         m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, cost_latency, "cost_stb", reset_less=False))
         cost_first = delayed(m, self.first, cost_latency, "cost_first")
         square_second = delayed(m, self.second, cost_latency - 1, "square_second")
         m.d.comb += self.cost_second.eq(delayed(m, square_second, 1, "cost_second"))
-        self._add_squares(m, delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False), square_second)
+        if sums:
+            m.d.comb += self.total.eq(self.square)
+        else:
+            self._add_squares(m, delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False), square_second)
         # C₀ is kept as its complement, so that an adder without logic in front of it subtracts.
         below0 = Signal(signed(len(self.cost0) + 1))
         m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]
@@ -97,15 +124,15 @@ class CostUnit(wiring.Component):
                 m.d.sync += below0.eq(Cat(~self.total, 1))
 
         source, target, cast = spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast
-        less = Signal(shape_of(source), reset_less=True)
+        less, second = Signal(shape_of(source), reset_less=True), self.cost1 if sums else self.total
         if spec.two_sided:
-            m.d.sync += less.eq(self.total + below0)  # one less than C₋ − C₊: the complement of C₊ − C₋
+            m.d.sync += less.eq(second + below0)  # one less than C₋ − C₊: the complement of C₊ − C₋
         else:
-            m.d.sync += less.eq((Cat(1, self.total) + Cat(1, below0).as_signed()) >> 1)
+            m.d.sync += less.eq((Cat(1, second) + Cat(1, below0).as_signed()) >> 1)
         difference = ~less if spec.two_sided else less
         dropped = source.fraction_bits - target.fraction_bits
         limited, outside = cast_in_two(m, difference, dropped, target, cast.rounding, cast.overflow, "change")
-        with m.If(delayed(m, self.cost_stb & self.cost_second, 2, "change_stb", reset_less=False)):
+        with m.If(delayed(m, self.cost_stb & self.cost_second, 2 + sums, "change_stb", reset_less=False)):
             m.d.sync += [self.cost_change.eq(limited), self.outside.eq(outside)]
         return m
 

@@ -92,7 +92,7 @@ class HostPort(wiring.Component):
     write_en : Out(1)
         Strobe that writes ``data`` to this position.
     read_data : In(32)
-        Word at this position, at most five cycles after a change of it.
+        Word at this position, at most six cycles after a change of it.
     file_en, file_address : Out
         Strobe and address of a read from the register file.
     file_data, file_low, file_high : In

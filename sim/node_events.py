@@ -9,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.parts import Part
 from python_ref.spec.probes import COUNTERS
 from sim.error import CoreError
 from sim.events import unpack
 from sim.ports import Ports
 
-__all__ = ["IncrementalEventDecoder", "NodeEventDecoder", "node_decoder"]
+__all__ = ["IncrementalEventDecoder", "NodeEventDecoder", "PartEventDecoder", "node_decoder"]
 
 _UNPERTURBED = 2
 
@@ -112,7 +113,7 @@ class NodeEventDecoder:
     def ready(self) -> int:
         """Number of complete steps not yet taken."""
         n, count = self.spec.network.n_neurons, {event: rows.count for event, rows in self._rows.items()}
-        bound = min(count["step"], count["correlation"] // self._correlations)
+        bound = self._correlated_steps(count["correlation"], count["step"])
         if bound == 0:
             return 0
         begins = self._begins(self.steps, bound + 1)
@@ -128,6 +129,14 @@ class NodeEventDecoder:
     def _correlations(self) -> int:
         """Number of events ``correlation`` of a step."""
         return self.spec.network.n_neurons
+
+    def _correlated_steps(self, correlations: int, steps: int) -> int:
+        """Number of the next steps, at most ``steps``, whose events ``correlation`` are all there."""
+        return min(steps, correlations // self._correlations)
+
+    def _take_correlations(self, steps: int) -> np.ndarray:
+        """Take the events ``correlation`` of the next steps (uint32)."""
+        return self._rows["correlation"].take(steps * self._correlations)
 
     def _complete_probes(self, bound: int) -> np.ndarray:
         """Whether the neurons of each of the next steps are all there (bool)."""
@@ -252,14 +261,15 @@ class NodeEventDecoder:
     def _sums(self, begins: np.ndarray) -> dict[str, np.ndarray]:
         """Observables of the steps and of the sums of errors."""
         steps = len(begins)
-        rows = self._rows["correlation"].take(steps * self._correlations)
+        rows = self._take_correlations(steps)
         self._step = self._rows["step"].take(steps)
-        shown = {name: self._values("correlation", rows, name).reshape(steps, -1) for name in ("sign", "error_sum")}
+        shown = {name: self._values("correlation", rows, name)[:, 0] for name in ("sign", "error_sum")}
         return {**self._correlated(begins, **shown), "cost_change": self._values("step", self._step, "cost_change")}
 
     def _correlated(self, begins: np.ndarray, sign: np.ndarray, error_sum: np.ndarray) -> dict[str, np.ndarray]:
         """Signs and error sums of all neurons in each step, from those that the core shows."""
-        return {"sign": sign, "error_sum": error_sum}
+        steps = len(begins)
+        return {"sign": sign.reshape(steps, -1), "error_sum": error_sum.reshape(steps, -1)}
 
     def _applied(self, ends: np.ndarray) -> dict[str, np.ndarray]:
         """Observables that change where a presentation ends, and the counters and signatures."""
@@ -359,15 +369,85 @@ class IncrementalEventDecoder(NodeEventDecoder):
         steps, n = len(begins), self.spec.network.n_neurons
         perturbed = self._perturbed(steps)
         signs, sums = np.zeros((steps, n), dtype=np.int64), np.zeros((steps, n), dtype=np.int64)
-        signs[np.arange(steps), perturbed] = sign[:, 0]
+        signs[np.arange(steps), perturbed] = sign
         for step in range(steps):
             if begins[step]:
                 self._error_sum[:] = 0
-            self._error_sum[perturbed[step]] = error_sum[step, 0]
+            self._error_sum[perturbed[step]] = error_sum[step]
+            sums[step] = self._error_sum
+        return {"sign": signs, "error_sum": sums}
+
+
+class PartEventDecoder(NodeEventDecoder):
+    """Collects the events of a core whose probes perturb parts of the network in turn: each shows the layers from the part's first one on,
+    and the correlation of the part's neurons."""
+
+    def __init__(self, spec: DesignSpec, ports: Ports, parameters: np.ndarray) -> None:
+        super().__init__(spec, ports, parameters)
+        self._error_sum = np.zeros(spec.network.n_neurons, dtype=np.int64)
+
+    def _parts(self, steps: int) -> list[Part]:
+        """Part that each of the next steps perturbs. A run begins at step 0, so that every presentation begins with a round."""
+        return [self.spec.round.part_at(step) for step in range(self.steps, self.steps + steps)]
+
+    def _correlated_steps(self, correlations: int, steps: int) -> int:
+        """Number of the next steps, at most ``steps``, whose events ``correlation`` are all there."""
+        return int(np.count_nonzero(np.cumsum([part.neurons for part in self._parts(steps)]) <= correlations))
+
+    def _take_correlations(self, steps: int) -> np.ndarray:
+        """Take the events ``correlation`` of the next steps (uint32)."""
+        return self._rows["correlation"].take(sum(part.neurons for part in self._parts(steps)))
+
+    def _banks_of(self, begins: list[int]) -> list[int]:
+        """Bank of each of the next probes whose neurons are all there; ``begins`` are the numbers of their first neurons.
+
+        The neurons of a probe come in order, and its first one before that of the next probe, which is in the other bank.
+        """
+        n, probing = self.spec.network.n_neurons, self._banks[:_UNPERTURBED]
+        numbers = [np.ascontiguousarray(found.peek()[:, -2:]).view(np.uint64)[:, 0] for found in probing]
+        taken, found = [0, 0], list[int]()
+        for begin in begins:
+            waiting = [int(each[at]) if at < len(each) else None for each, at in zip(numbers, taken, strict=True)]
+            known = [(number, bank) for bank, number in enumerate(waiting) if number is not None]
+            if not known:
+                break
+            _, bank = min(known)
+            taken[bank] += n - begin
+            if taken[bank] > len(numbers[bank]):
+                break
+            found.append(bank)
+        return found
+
+    def _complete_probes(self, bound: int) -> np.ndarray:
+        """Whether the neurons of each of the next steps are all there (bool)."""
+        begins = [part.begin for part in self._parts(bound) for _ in range(self._probes())]
+        return self._probes() * np.arange(1, bound + 1) <= len(self._banks_of(begins))
+
+    def _probe_rows(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Take the neurons of the next steps' probes (uint32), and the place of each among steps × probes × neurons (int64)."""
+        n = self.spec.network.n_neurons
+        begins = [part.begin for part in self._parts(steps) for _ in range(self._probes())]
+        rows = [self._banks[bank].take(n - begin) for begin, bank in zip(begins, self._banks_of(begins), strict=True)]
+        places = [number * n + np.arange(begin, n) for number, begin in enumerate(begins)]
+        if not rows:
+            return self._banks[0].take(0)[:, :-2], np.empty(0, dtype=np.int64)
+        return np.concatenate(rows)[:, :-2], np.concatenate(places)
+
+    def _correlated(self, begins: np.ndarray, sign: np.ndarray, error_sum: np.ndarray) -> dict[str, np.ndarray]:
+        """Signs and error sums of all neurons in each step, from those of the part's neurons."""
+        steps, n, at = len(begins), self.spec.network.n_neurons, 0
+        signs, sums = np.zeros((steps, n), dtype=np.int64), np.zeros((steps, n), dtype=np.int64)
+        for step, part in enumerate(self._parts(steps)):
+            own, shown = slice(part.begin, part.end), slice(at, at + part.neurons)
+            if begins[step]:
+                self._error_sum[:] = 0
+            signs[step, own], self._error_sum[own], at = sign[shown], error_sum[shown], shown.stop
             sums[step] = self._error_sum
         return {"sign": signs, "error_sum": sums}
 
 
 def node_decoder(spec: DesignSpec, ports: Ports, parameters: np.ndarray) -> NodeEventDecoder:
     """Return the decoder of the events of a core of node perturbation."""
+    if spec.in_parts:
+        return PartEventDecoder(spec, ports, parameters)
     return (IncrementalEventDecoder if spec.incremental else NodeEventDecoder)(spec, ports, parameters)

@@ -79,6 +79,7 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "perturbation.code": [(WalshCode(), VERILOG), (WalshGrayCode(), VERILOG), (SequentialCode(), VERILOG)],
     "perturbation.amplitude_log2": [(-4, VERILOG), (-2, VERILOG)],
     "perturbation.seed": [(9, RUN)],
+    "perturbation.parts": [(((2, 1),), RUN), (((1, 1), (1, 1)), REFUSED)],
     "schedule.learning_rate": [(((0, -5), (10, -9)), VERILOG), (((0, -6), (10, -8)), RUN), (((0, -6), (11, -9)), RUN)],
     "schedule.perturbation_period": [(3, RESET), (1, VERILOG)],
     "schedule.sample_period": [(3, RESET), (1, RESET)],
@@ -216,6 +217,25 @@ def test_machines_of_two_digests_have_different_verilog(path: str, other: Any, w
     spec = changed(BASE, path, other)
     assert verilog(spec) != verilog(BASE)
     assert without_reset_values(spec) != without_reset_values(BASE)
+
+
+IN_PARTS = {
+    parts: replace(BASE, perturbation=replace(BASE.perturbation, parts=parts), schedule=Schedule(((0, -6),), 2, 12, 12))
+    for parts in (None, ((1, 1), (1, 1)), ((1, 2), (1, 1)), ((1, 1), (1, 2)), ((1, 1), (1, 3)))
+}
+"""Machines that differ only in their parts."""
+
+
+def test_parts_belong_to_the_structure() -> None:
+    assert len({spec.digest for spec in IN_PARTS.values()}) == len(IN_PARTS)
+    assert replace(IN_PARTS[None], perturbation=replace(BASE.perturbation, parts=((2, 3),))).digest == IN_PARTS[None].digest
+
+
+@pytest.mark.slow
+def test_machines_of_other_parts_have_different_verilog() -> None:
+    assert len({without_reset_values(spec) for spec in IN_PARTS.values()}) == len(IN_PARTS)
+    one = replace(IN_PARTS[None], perturbation=replace(BASE.perturbation, parts=((2, 3),)))
+    assert verilog(one) == verilog(IN_PARTS[None])
 
 
 OF_WEIGHT = pytest.mark.parametrize(

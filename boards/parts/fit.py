@@ -150,16 +150,19 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
 
 
 def _of_presentations(spec: DesignSpec) -> tuple[CoreMemory, ...]:
-    """Memories that only a core of node perturbation has: E, the pre-activations of the first layer, and random signs."""
-    from rtl_gen.presentation.neurons import kept_neurons
+    """Memories that only a core of node perturbation has: E, the kept pre-activations, random signs, and rounding noise."""
+    from rtl_gen.presentation.neurons import kept_words
+    from rtl_gen.presentation.noise import noise_words
 
     neurons = spec.network.n_neurons
     found = [
         CoreMemory("sums", max(2, neurons), spec.error_sum_format.width),
-        CoreMemory("kept", max(2, kept_neurons(spec)), spec.accumulator_width),
+        CoreMemory("kept", kept_words(spec), spec.accumulator_width),
     ]
     if spec.sign_generators:
         found.append(CoreMemory("vectors", 4 << max(1, (neurons - 1).bit_length()), 1, reads=2))
+    if spec.stochastic_bits:
+        found.append(CoreMemory("noise", noise_words(spec), spec.stochastic_bits))
     return tuple(found)
 
 

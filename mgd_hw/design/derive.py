@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from math import lcm
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from python_ref.spec.error import DesignError
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
+from python_ref.spec.parts import Round
 from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation, SequentialCode
 from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
 
@@ -85,8 +87,8 @@ def _flatness(network: Network) -> int:
 
 def _why_error(spec: DesignSpec) -> str:
     """The reason of the derived format of errors, and what an error is narrowed from."""
-    steps = spec.longest_presentation
-    summed = "one cost change" if steps == 1 else f"K = {steps:,} cost changes"
+    steps = spec.presentation.turns
+    summed = "one cost change" if steps == 1 else f"{'' if spec.in_parts else 'K = '}{steps:,} cost changes"
     return f"{spec.presentation.error_reason}; E, the sum of {summed}, is {spec.error_sum_format}"
 
 
@@ -344,12 +346,17 @@ class _Builder:
             places += [formats.table.fraction_bits] * any(layer.activation.tabulated for layer in network.layers)
         amplitude = max(-6, -min(places))
         why = "the usual" if amplitude == -6 else "the last place of what is perturbed"
-        code = str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL) if self.probes else self.get("perturbation.code", "lfsr"))
+        parts = self.values.get("learning.parts") if self.probes else None
+        if self.probes and parts is None:
+            code = str(self.get("perturbation.code", "sequential", _WHY_SEQUENTIAL))
+        else:
+            code = str(self.get("perturbation.code", "lfsr", None if parts is None else "learning.parts: neurons are perturbed together"))
         return Perturbation(
             kind,
             LfsrCode() if code in FLOAT_CODES else CODES[code](),  # a code without hardware stands in `software` alone
             self.get("perturbation.amplitude", amplitude, why, f"2^{amplitude}"),
             self.get("perturbation.seed", 1),
+            parts,
         )
 
     def optimizer(self) -> Optimizer:
@@ -367,7 +374,7 @@ class _Builder:
     def schedule(
         self, network: Network, perturbation: Perturbation, formats: Formats, optimizer: Optimizer, seen: Ranges | None
     ) -> Schedule:
-        times = self.get("schedule.perturbation_period", 1)
+        times = self.perturbation_period(network, perturbation)
         sample, update = self.periods(network, perturbation, formats, times)
         return Schedule(
             learning_rate=self.learning_rate(network, perturbation, optimizer, seen, update, times),
@@ -376,6 +383,24 @@ class _Builder:
             update_period=update,
             difference=self.get("schedule.difference", Difference.ONE_SIDED),
         )
+
+    def perturbation_period(self, network: Network, perturbation: Perturbation) -> int:
+        """The period τ_p, which is 1 unless parts of the network would then not meet all sign vectors of a code that is not random."""
+        key, code, found, why = "schedule.perturbation_period", perturbation.code, 1, None
+        if perturbation.parts is not None and not code.generators(1):
+            round_ = Round.of(network, perturbation.parts)
+            if round_.probes <= MAX_PERIOD and not round_.covers(code.period(network.n_neurons), 1):
+                found, why = round_.probes, f"a round of parts, so that each part meets every sign vector of the {code.name} code"
+        period: int = self.get(key, found, why)
+        return period
+
+    def probes_of_parts(self, network: Network, perturbation: Perturbation, times: int) -> tuple[int, str]:
+        """Number of probes of a presentation of whole rounds that measures every part, and the reason."""
+        round_, period = Round.of(network, perturbation.parts), perturbation.code.period(network.n_neurons)
+        if period > network.n_neurons:
+            return lcm(round_.probes, times * period), f"a whole period of the {perturbation.code.name} code for each part"
+        rounds = max(-(-part.neurons // part.times) for part in round_.parts)
+        return rounds * round_.probes * times, f"{rounds:,} rounds of {round_.probes:,} probes: of each part as many as it has neurons"
 
     def periods(self, network: Network, perturbation: Perturbation, formats: Formats, times: int) -> tuple[int, int]:
         """The periods τ_x and τ_θ; in node perturbation a presentation has as many probes as measure every neuron, unless one is given.
@@ -387,12 +412,17 @@ class _Builder:
             sample, update = (self.get(key, 1) for key in keys)
             return sample, update
         neurons, period = network.n_neurons, perturbation.code.period(network.n_neurons)
-        probes = min(MAX_PERIOD, max(neurons, period) * times)
+        probes, whole, turns = max(neurons, period) * times, 1, 1
         why = f"a whole period of the {perturbation.code.name} code" if period > neurons else f"as many probes as neurons, {neurons:,}"
         if times > 1:
             why += f", each {times:,} times"
+        if perturbation.parts is not None:
+            round_ = Round.of(network, perturbation.parts)
+            whole, turns = min(round_.probes, MAX_PERIOD), round_.most
+            probes, why = self.probes_of_parts(network, perturbation, times)
+        probes = min(MAX_PERIOD // whole * whole, probes)
         if formats.cost_change is not None:
-            room = max(1, ((1 << (MAX_BITS - 1)) - 1) >> (formats.cost_change.width - 1))
+            room = max(1, (((1 << (MAX_BITS - 1)) - 1) >> (formats.cost_change.width - 1)) // turns) * whole
             if room < probes:
                 probes, why = room, f"the sum of cost changes in {formats.cost_change} leaves room for no more"
         if keys[1] in self.values and keys[0] not in self.values:
@@ -428,6 +458,11 @@ class _Builder:
             quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
             rate = -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - gain
             why = f"{said}, {quantities} perturbed quantities, τ_θ = {period}"
+            if perturbation.parts is not None:
+                round_ = Round.of(network, perturbation.parts)
+                most = max(part.neurons + period // round_.probes * part.times for part in round_.parts)
+                rate = -math.ceil(math.log2(2 * (power + 1) * most)) - gain
+                why = f"{said}, parts of {' and '.join(str(part.neurons) for part in round_.parts)} perturbed neurons, τ_θ = {period}"
         why += f", {chosen} moves 2^{gain} times as far" if gain else ""
         rate = max(-48, rate)
         return self.get("schedule.learning_rate", ((0, rate),), why, rate)  # type: ignore[no-any-return]

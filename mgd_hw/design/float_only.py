@@ -11,7 +11,7 @@ from typing import Any
 
 from mgd_hw.design.given import Given
 from python_ref.spec.optimizer import OPTIMIZERS
-from python_ref.spec.perturbation import CODES
+from python_ref.spec.perturbation import CODES, Kind
 
 __all__ = [
     "ARCHITECTURES",
@@ -69,7 +69,7 @@ FLOAT_ONLY_KEYS = {
     "learning.normalise": "this normalisation",
     "learning.decay": "this decay of the rate",
     "learning.skip_dead_nodes": "skipping dead nodes",
-    "learning.parts": "perturbing layers in parts",
+    "learning.parts": "perturbing weights in parts",
     "learning.groups": "a perturbation for a group of samples",
     "learning.layer_factors": "a rate for each layer",
     "device.activation_variation": "a device model",
@@ -159,7 +159,7 @@ class FloatOnly:
         Whether nodes that cannot change the output are left unperturbed.
     parts : tuple of (int, int) or None
         Number of consecutive layers that are perturbed together, and number of their perturbations, for each part of the network; None
-        perturbs all layers together.
+        perturbs all layers together. In node perturbation, hardware has them too (``Perturbation.parts``).
     groups : int or None
         Number of groups of samples in a batch, each with a separate perturbation; None makes each sample a group.
     layer_factors : tuple of float or None
@@ -245,6 +245,8 @@ def read_float_only(given: Given) -> FloatOnly:
         "learning.decay": ("constant",),
         "learning.form": ("discrete",),
     }
+    if get("perturbation.kind", Kind.NODE) is Kind.NODE and "learning.parts" in given:
+        built["learning.parts"] = (given["learning.parts"],)
     requests = tuple((key, given[key]) for key in FLOAT_ONLY_KEYS if key in given and given[key] not in built.get(key, (False, 0.0)))
     if requests and len(get("schedule.learning_rate", ((0, 0),))) > 1:
         key, value = "schedule.learning_rate", [list(pair) for pair in given["schedule.learning_rate"]]

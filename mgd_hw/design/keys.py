@@ -323,8 +323,9 @@ _LEARNING: list[_Row] = [
         "parts",
         "list of [layers, times]",
         "all layers together",
-        "Parts of the network: number of consecutive layers that are perturbed together, and number of perturbations per sample. "
-        "Replaces `repeats` and `perturbation.layerwise`." + _FLOAT_ONLY,
+        "Parts of the network: number of consecutive layers that are perturbed together, and number of their perturbations in a round. "
+        "In node perturbation, hardware perturbs one part in each step, in turn; a software-only design all of them in every step, and "
+        "weight perturbation is software only. Replaces `repeats` and `perturbation.layerwise`.",
         layer_parts,
     ),
     (

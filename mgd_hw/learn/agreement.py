@@ -90,7 +90,7 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
     start = spec.formats.weight.to_real(raw)
     train_part, order = data.train, data.order
     moved = online.train(still, start, train_part.inputs, train_part.targets, order, steps).parameters
-    summing = replace(still, schedule=replace(still.schedule, update_period=steps + 1))
+    summing = replace(still, schedule=replace(still.schedule, update_period=steps + spec.round.probes))
     samples, state = quantise(summing, train_part), initial_state(summing, raw)
     total, at_once = np.zeros(len(raw)), 1 << max(0, summing.gradient_format.integer_bits - spec.gradient_format.integer_bits)
     while state.steps < steps:
@@ -99,7 +99,8 @@ def agreement(design: Design, data: Data, raw: np.ndarray) -> Agreement | None:
         state = replace(state, gradient=np.zeros_like(state.gradient))
     visited = order.indices(0, -(-steps // still.schedule.sample_period))
     gradient = of_design.gradient(spec, start, train_part.inputs[visited], train_part.targets[visited])
-    single = math.sqrt(steps / (steps + spec.quantities - 1)) if type(spec.code) is LfsrCode else None
+    quantities, perturbations = spec.round.scarcest(steps) if spec.in_parts else (spec.quantities, steps)
+    single = math.sqrt(perturbations / (perturbations + quantities - 1)) if type(spec.code) is LfsrCode else None
     return Agreement(steps, spec.quantities, _cosine(start - moved, gradient), _cosine(total, gradient), single)
 
 

@@ -328,9 +328,9 @@ def _cost(work: _Work, spec: DesignSpec, n_out: int, times: int) -> None:
 def _presentations(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps: int) -> int:
     """Count the operations of the presentations of node perturbation in ``steps`` steps, without their updates.
 
-    A presentation has one unperturbed pass, which stores pre-activations, and probes that start from these. Each perturbed neuron adds
-    s·C̃ to its E. At the end every synapse multiplies the error of its neuron by its input, and adds the product to G if there is a gradient
-    memory.
+    A presentation has one unperturbed pass, which stores the pre-activations of the layers that begin a part, and probes that start from
+    these. Each perturbed neuron adds s·C̃ to its E. At the end every synapse multiplies the error of its neuron by its input, and adds the
+    product to G if there is a gradient memory.
 
     Returns
     -------
@@ -339,16 +339,16 @@ def _presentations(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], step
     """
     schedule = spec.schedule
     unperturbed, ended, probes = schedule.presentations(steps), schedule.presentations_ended(steps), steps * (spec.passes - 1)
-    kept, total = spec.preactivation_format(0).width, spec.error_sum_format.width
-    neurons = sum(layer.neurons for layer in layers)
+    total, turns = spec.error_sum_format.width, spec.round.turns(steps)
     _forward(work, spec, layers, unperturbed)
-    work.do("memory", unperturbed * (neurons if spec.incremental else layers[0].neurons), kept)
+    for number in range(len(layers)) if spec.incremental else [part.first for part in spec.round.parts]:
+        work.do("memory", unperturbed * layers[number].neurons, spec.preactivation_format(0 if spec.incremental else number).width)
     products = (_incremental_probes if spec.incremental else _full_probes)(work, spec, layers, steps)
-    perturbed = 1 if spec.incremental else neurons
+    perturbed = steps if spec.incremental else sum(part.neurons * count for part, count in turns)
     _cost(work, spec, layers[-1].n_out, unperturbed + probes)
     work.do("add", steps, spec.cost_change_format.width)
-    work.do("add", steps * perturbed, total)
-    work.do("memory", 2 * steps * perturbed, total)
+    work.do("add", perturbed, total)
+    work.do("memory", 2 * perturbed, total)
     for layer in layers:
         work.do("memory", ended * layer.broadcasts, layer.operand)
         work.do("multiply", ended * layer.synapses, spec.error_format.width, layer.operand)
@@ -363,14 +363,17 @@ def _presentations(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], step
 def _full_probes(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps: int) -> int:
     """Count the operations of the probes of ``steps`` steps; return the number of multiplications.
 
-    A probe adds sΔ to each kept pre-activation of the first layer, and computes the layers behind it.
+    A probe adds sΔ to each kept pre-activation of the first layer of its part, and computes the layers behind it.
     """
-    (first, *behind), probes = layers, steps * (spec.passes - 1)
-    work.do("memory", probes * first.neurons, spec.preactivation_format(0).width)
-    work.do("memory", probes * first.neurons * (1 + first.tabulated), spec.formats.activation.width)
-    _forward(work, spec, behind, probes)
-    _perturb(work, spec, layers, probes)
-    return probes * sum(layer.synapses for layer in behind)
+    products = 0
+    for part, count in spec.round.turns(steps):
+        first, behind, probes = layers[part.first], layers[part.first + 1 :], count * (spec.passes - 1)
+        work.do("memory", probes * first.neurons, spec.preactivation_format(part.first).width)
+        work.do("memory", probes * first.neurons * (1 + first.tabulated), spec.formats.activation.width)
+        _forward(work, spec, behind, probes)
+        _perturb(work, spec, layers[part.first : part.last + 1], probes)
+        products += probes * sum(layer.synapses for layer in behind)
+    return products
 
 
 def _incremental_probes(work: _Work, spec: DesignSpec, layers: Sequence[_Layer], steps: int) -> int:

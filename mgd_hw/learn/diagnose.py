@@ -250,8 +250,7 @@ def diagnosis_of(design: Design, data: Data, progress: Progress | None = None) -
         run = _run_fixed(design, raw, data)
     from python_ref.floating.estimators import cosine_expected
 
-    quantities = machine.estimator.quantities
-    perturbations = _perturbations(machine)
+    quantities, perturbations = _perturbed(design, machine)
     measured = Diagnosis(
         design.name,
         data.source,
@@ -274,10 +273,15 @@ def diagnosis_of(design: Design, data: Data, progress: Progress | None = None) -
     return replace(measured, findings=tuple(_judge(design, measured, tried, run)))
 
 
-def _perturbations(machine: Learner) -> int:
-    """Return the number of perturbations whose estimates one update sums."""
+def _perturbed(design: Design, machine: Learner) -> tuple[int, int]:
+    """Return the number of perturbed quantities, and the number of perturbations whose estimates one update sums.
+
+    Where parts of the network take turns, the numbers are those of the part that has the fewest perturbations of each quantity.
+    """
+    if design.spec.in_parts:
+        return design.spec.round.scarcest(machine.update_period)
     repeats = getattr(machine.estimator, "repeats", 1)
-    return max(1, machine.update_period // machine.perturbation_period) * machine.batch * repeats
+    return machine.estimator.quantities, max(1, machine.update_period // machine.perturbation_period) * machine.batch * repeats
 
 
 # -- Measurements -----------------------------------------------------------------------------------------------------
@@ -285,7 +289,7 @@ def _perturbations(machine: Learner) -> int:
 
 def _odd_and_even(machine: Learner, theta: np.ndarray, samples: Samples) -> tuple[float, float]:
     """Return the root mean square of the odd part of C̃ at +Δ, and the ratio of the even part's to it."""
-    more: Any = {"repeats": 1, "apart": False} | ({"groups": None} if hasattr(machine.estimator, "groups") else {})
+    more: Any = {"repeats": 1, "apart": False} | ({"groups": None} if hasattr(machine.estimator, "groups") else {"in_turn": 0})
     x, t = samples.inputs.astype(np.float64), samples.targets.astype(np.float64)
     sides = [
         replace(machine.estimator, two_sided=two_sided, **more).estimate(theta, x, t, 0).changes  # type: ignore[type-var]
@@ -316,7 +320,7 @@ def _noise_of_formats(design: Design, raw: np.ndarray | None, samples: Samples) 
     x, t = spec.formats.input.to_real(x_raw), spec.formats.activation.to_real(t_raw)
     delta, n_out, errors = 2.0**spec.perturbation.amplitude_log2, spec.network.n_out, []
     for number in range(min(len(x), 64)):
-        s = source.signs(number)
+        s = spec.round.part_at(number).within(source.signs(number))
         sides = []
         for direction in (1, -1 if spec.two_sided else 0):
             _, y, _ = fixed.forward(spec, raw, x_raw[number], sign=s, direction=direction)

@@ -90,6 +90,7 @@ class Machine(ABC):
         self.inputs, self.targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
         self.signs, self.words = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
         self.theta, self.gradient, self.error_sum = state.parameters.astype(kind), state.gradient.copy(), state.error_sum.copy()
+        self.turn = np.array([state.probes])
         kept = [state.optimizer[variable.name] for variable in spec.optimizer_state]
         self.kept = np.array(kept, dtype=np.int64).reshape(len(kept), len(self.theta))
         self.z = np.stack((state.baseline.preactivation,) * spec.passes)
@@ -130,7 +131,7 @@ class Machine(ABC):
         self.n, self.due = stop, False
         block = Block(costs, changes, judged, signed, self.passes_of(steps, judged))
         if self.observe:
-            self.observe(self._observables(shown, block, signs[steps // plan.tau_p - n // plan.tau_p]))
+            self.observe(self._observables(shown, block, self._shown_signs(shown, signs[steps // plan.tau_p - n // plan.tau_p])))
         return block
 
     def _samples_and_signs(self, stop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +150,10 @@ class Machine(ABC):
                 f"Order must name a sample from 0 to {len(self.inputs) - 1} for each of the numbers {first} to {first + count - 1}"
             )
         return indices, self.signs.block(self.n // tau_p, (stop - 1) // tau_p + 1 - self.n // tau_p)
+
+    def _shown_signs(self, shown: Shown | ShownProbes, signs: np.ndarray) -> np.ndarray:
+        """Return the signs of each step of a block, from the sign vector of each."""
+        return signs
 
     def _observables(self, shown: Shown | ShownProbes, block: Block, signs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the observables of a block as ``probes(spec)`` defines them, each with a leading axis of steps."""
@@ -178,6 +183,7 @@ class Machine(ABC):
             {variable.name: row.copy() for variable, row in zip(self.spec.optimizer_state, self.kept, strict=True)},
             Pass(self.z[0].copy(), self.y[0].astype(np.int64), int(self.in_force[0]), 0),
             self.error_sum.copy(),
+            int(self.turn[0]),
             self.counters.copy(),
             ((forward, learned) if self.signing else self.start.signature) if kept else None,
         )
@@ -215,7 +221,7 @@ class NodeMachine(Machine):
         return (self.spec.passes - 1) * len(steps) + int(np.count_nonzero((judged >= 0) | (steps % self.plan.tau_t == 0)))
 
     def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes) -> int:
-        state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.error_sum, self.due
+        state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.error_sum, self.turn, self.due
         return run_probes(self.net, self.plan, self.rule, *state, *arguments, *results, shown)
 
     def _buffers(self, steps: int) -> ShownProbes:
@@ -229,7 +235,14 @@ class NodeMachine(Machine):
             np.empty((steps, len(self.kept), parameters), dtype=np.int64),
             np.empty((steps, parameters), dtype=self.kind),
             np.empty((steps, len(COUNTERS)), dtype=np.int64),
+            np.empty(steps, dtype=np.int64),
         )
+
+    def _shown_signs(self, shown: Shown | ShownProbes, signs: np.ndarray) -> np.ndarray:
+        """Return the signs of each step of a block, which are 0 outside of the part that the step perturbs."""
+        assert isinstance(shown, ShownProbes)
+        parts, neurons = self.net.parts[shown.part], np.arange(signs.shape[1])
+        return np.where((parts.begin[:, None] <= neurons) & (neurons < parts.end[:, None]), signs, 0)
 
 
 def machine_of(spec: DesignSpec) -> type[Machine]:

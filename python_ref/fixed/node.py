@@ -1,8 +1,9 @@
 """A step of node perturbation on one page; :mod:`~python_ref.fixed.machine` explains the symbols.
 
 A presentation is a longest run of steps in which neither the sample nor the parameters change. It begins with one unperturbed pass. Every
-step is a probe of all neurons with the next sign vector, whose C̃ each neuron j correlates with its sign: E_j ← E_j + s_j·C̃. When the
-presentation ends, the error err_j = cast_error(2ᵉ·E_j) of each neuron is multiplied by the inputs x_i of its synapses, and moves them.
+step is a probe of all neurons, or of those of the part whose turn it is, with the next sign vector, whose C̃ each of these neurons j
+correlates with its sign: E_j ← E_j + s_j·C̃. When the presentation ends, the error err_j = cast_error(2ᵉ·E_j) of each neuron is multiplied
+by the inputs x_i of its synapses, and moves them.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     update_due = (n + 1) % schedule.update_period == 0
 
     # The unperturbed pass, once per presentation: z, y and C₀.
-    s = sign_source(spec, state.seed).signs(n // schedule.perturbation_period).astype(np.int64)
+    turn = 0 if begins else state.probes
+    vector = sign_source(spec, state.seed).signs(n // schedule.perturbation_period)
+    s = spec.round.part_at(turn).within(vector.astype(np.int64))
     kept = measure(spec, state, sample, s, 0) if begins else state.baseline
 
-    # The probe: one perturbed pass, or two.
+    # The probe of a part: one perturbed pass, or two.
     probed = [measure(spec, state, sample, s, direction) for direction in ((+1, -1) if spec.two_sided else (+1,))]
     passes = (kept, *probed)
     difference = probed[0].cost - (probed[1] if spec.two_sided else kept).cost
@@ -75,6 +78,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         optimizer=learned.optimizer,
         baseline=replace(kept, saturated=0),
         error_sum=np.zeros_like(error_sum) if ends else error_sum,
+        probes=0 if ends else turn + 1,
         counters=observed["counter"],
     )
     if spec.hardware.signature:

@@ -1,8 +1,8 @@
 """The compiled loop of node perturbation, which :mod:`~python_ref.fixed.fast` runs.
 
 Import this module only where it is used, since it imports numba. A probe starts from the pre-activations of the unperturbed pass,
-z± = z₀ ± sΔ in the first layer, so that it computes only the layers behind. An incremental probe of neuron j adds W_j·(y_j± − y_j) to the
-pre-activations of the outputs.
+z± = z₀ ± sΔ in the first layer of its part, so that it computes only the layers behind. An incremental probe of neuron j adds
+W_j·(y_j± − y_j) to the pre-activations of the outputs.
 """
 
 from __future__ import annotations
@@ -57,23 +57,32 @@ class ShownProbes(NamedTuple):
     optimizer: np.ndarray
     parameter: np.ndarray
     counter: np.ndarray
+    part: np.ndarray
+    """Number of the part that each step perturbs."""
 
 
 _compiled = compiled(error_model="numpy")
 
 
 @_compiled
-def _pass(net, plan, theta, x, kept, s, direction, z_all, y_all):
-    """Compute the unperturbed pass (direction 0) or a probe, which starts from the kept z of layer 0; return the number of saturations."""
-    saturated, operand = 0, x
+def _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z_all, y_all):
+    """Compute the unperturbed pass (direction 0) or a probe of a part, which starts from the kept z of the part's first layer.
+
+    Return the number of saturations, of the layers that the pass evaluates.
+    """
+    saturated, operand, begin = 0, x, part.begin if direction != 0 else -1
     for layer in net.layers:
         first, n_out = layer.neuron_at, layer.n_out
         z, y = z_all[first : first + n_out], y_all[first : first + n_out]
-        if direction != 0 and first == 0:
-            copy(z, kept[:n_out])
+        if first < begin:
+            copy(z, kept[first : first + n_out])
+            copy(y, y_kept[first : first + n_out])
+            continue
+        if first == begin:
+            copy(z, kept[first : first + n_out])
         else:
             dense(theta, layer.theta_at, operand, layer.operand_fraction, z)
-        if direction != 0:
+        if direction != 0 and first < part.end:
             delta = direction * layer.delta
             for o in range(n_out):
                 z[o] += delta * s[first + o]
@@ -227,15 +236,17 @@ def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, p
 
 
 @_compiled
-def _sign_pass(plan, register, number, j, behind, z, y, cost):
-    """Return the forward signature's register after a pass, of which an incremental probe shows neuron j and those from ``behind`` on."""
+def _sign_pass(plan, register, number, begin, j, behind, z, y, cost):
+    """Return the forward signature's register after a pass, of which a probe shows the neurons from ``begin`` on, or an incremental one
+    neuron j and those from ``behind`` on."""
     word = np.int64(0xFFFFFFFF)
     if plan.incremental and number > 0:
         if j < behind:
             word = sign_neurons(plan, word, number, z[j : j + 1], y[j : j + 1])
         word = sign_neurons(plan, word, number, z[behind:], y[behind:])
     else:
-        word = sign_neurons(plan, word, number, z, y)
+        shown = begin if number > 0 else 0
+        word = sign_neurons(plan, word, number, z[shown:], y[shown:])
     return sign(register, word ^ number ^ fold(cost, plan.cost_width, plan.pass_width))
 
 
@@ -286,12 +297,13 @@ def _clear(values):
 
 @_compiled
 def run_probes(
-    net, plan, rule, theta, gradient, state, z, y, in_force, error_sum, due, inputs, targets, indices, signs, exponent, packed, n, counters,
-    limits, costs, changes, judged, registers, signatures, shown,
+    net, plan, rule, theta, gradient, state, z, y, in_force, error_sum, turn, due, inputs, targets, indices, signs, exponent, packed, n,
+    counters, limits, costs, changes, judged, registers, signatures, shown,
 ):  # fmt: skip
     """Run as many steps of node perturbation from n on as ``judged`` has entries, with one exponent; return the number of updates.
 
-    ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1.
+    ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1. ``turn`` is the number of steps that the open
+    presentation has done.
     """
     first_p, first_x, updates, signing = n // plan.tau_p, n // plan.tau_x, 0, signatures.shape[0] > 0
     widest, kind = widest_layer(net), theta.dtype
@@ -308,20 +320,24 @@ def run_probes(
         j = _perturbed_neuron(s) if plan.incremental else 0
         if begins:
             _clear(error_sum)
+            turn[0] = 0
+        which = net.order[turn[0] % net.order.size]
+        part = net.parts[which]
         for number in range(0 if begins else 1, in_force.size):
             direction = 0 if number == 0 else 3 - 2 * number
             if number > 0 and plan.incremental:
                 counters[_ACTIVATION] += _incremental_probe(net, plan, theta, j, kept, y_kept, direction, z[number], y[number])
             else:
-                counters[_ACTIVATION] += _pass(net, plan, theta, x, kept, s, direction, z[number], y[number])
+                counters[_ACTIVATION] += _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z[number], y[number])
             in_force[number] = cost_of(y[number], target)
             if signing:
                 behind = net.layers[-1].neuron_at
-                registers[0] = _sign_pass(plan, registers[0], number, j, behind, z[number], y[number], in_force[number])
+                registers[0] = _sign_pass(plan, registers[0], number, part.begin, j, behind, z[number], y[number], in_force[number])
         judged[step] = judge(plan.one, y_kept, target, counters) if new else -1
         change = narrow_change(plan.change, in_force[1] - in_force[2 if plan.two_sided else 0], counters)
-        for j in range(error_sum.size):
+        for j in range(part.begin, part.end):
             error_sum[j] += s[j] * change
+        turn[0] += 1
         copy(costs[step], in_force)
         changes[step] = change
         if signing:
@@ -340,10 +356,12 @@ def run_probes(
         if signing:
             signatures[step, 0], signatures[step, 1] = registers[0] ^ 0xFFFFFFFF, registers[1] ^ 0xFFFFFFFF
         if shown.counter.shape[0]:
+            shown.part[step] = which
             _show(shown, step, z, y, error_sum, error, gradient, theta, state, counters)
         if ends:
             _clear(error_sum)
             _clear(error)
+            turn[0] = 0
         if updating:
             updates += 1
             if not plan.direct_update:

@@ -17,7 +17,7 @@ from python_ref.spec.probes import COUNTERS
 from python_ref.spec.tables import activation_table
 
 __all__ = [
-    "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces", "Plan", "Rule",
+    "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "PART", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces", "Plan", "Rule",
     "describe", "working_type",
 ]  # fmt: skip
 
@@ -103,6 +103,10 @@ fraction bits of its operand, and Δ, raw; the fraction bits that the cast to g 
 if the update is direct, to u); whether it is the last one, and thus the row of its table; its :class:`Pieces`; and the fraction bits that
 the cast of a pre-activation, or of the value of a piece, drops."""
 
+PART = np.dtype([(name, np.int64) for name in ("layer", "begin", "end")])
+"""Constants of a part of the network, in node perturbation: the number of its first layer, that of its first neuron, and that of the first
+neuron behind it."""
+
 VARIABLE = np.dtype(
     [(name, np.int64) for name in ("counter", "width", "shift", "g_shift", "dropped", "rounding", "wrap", "low", "high")],
 )
@@ -118,6 +122,10 @@ class Net(NamedTuple):
     """Constants of each layer (:data:`LAYER`, shape (layers,))."""
     tables: np.ndarray
     """Tables of the activations (int64, shape (2, entries)), one for the hidden layers and one for the last layer."""
+    parts: np.ndarray
+    """Constants of each part (:data:`PART`, shape (parts,))."""
+    order: np.ndarray
+    """Number of the part that each probe of a round perturbs (int64, shape (probes,))."""
 
 
 class Rule(NamedTuple):
@@ -253,7 +261,8 @@ def _net(spec: DesignSpec) -> Net:
     for row_number, layer in ((0, layers[0]), (1, layers[-1])):
         if layer.activation.tabulated:
             tables[row_number] = activation_table(layer.activation, forms.table, forms.activation)
-    return Net(_records(found, LAYER), tables)
+    parts = [(part.first, part.begin, part.end) for part in spec.round.parts]
+    return Net(_records(found, LAYER), tables, _records(parts, PART), np.array(spec.round.order, dtype=np.int64))
 
 
 def _plan(spec: DesignSpec) -> Plan:

@@ -66,6 +66,8 @@ class State:
         Current unperturbed pass, if the difference is one-sided or neurons are perturbed.
     error_sum : array of int64, shape (neurons,)
         E, raw, of the presentation that is open in node perturbation; zero if there is none, and in weight perturbation.
+    probes : int
+        Number of steps that the open presentation has done; 0 if there is none, and in weight perturbation.
     counters : array of int64, shape (len(COUNTERS),)
         Values of the counters, in the order of ``COUNTERS``.
     signature : (int, int) or None
@@ -81,6 +83,7 @@ class State:
     optimizer: dict[str, np.ndarray]
     baseline: Pass
     error_sum: np.ndarray
+    probes: int
     counters: np.ndarray
     signature: tuple[int, int] | None = INITIAL
 
@@ -90,7 +93,7 @@ class State:
         A sample and a baseline are due; an open presentation is discarded, since it was measured on something else.
         """
         parameters = self.parameters if parameters is None else np.array(parameters, dtype=np.int64)
-        return replace(self, due=True, parameters=parameters, error_sum=np.zeros_like(self.error_sum))
+        return replace(self, due=True, parameters=parameters, error_sum=np.zeros_like(self.error_sum), probes=0)
 
     def with_clear(self) -> State:
         """Return the state after the host has cleared the counters; the counts of steps and updates continue."""
@@ -123,7 +126,7 @@ def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None 
     zero = np.zeros_like(parameters)
     seed = spec.perturbation.seed if seed is None else seed
     kept, baseline = {variable.name: zero for variable in spec.optimizer_state}, Pass(neurons, neurons, 0, 0)
-    return State(seed, 0, 0, True, parameters, zero, kept, baseline, neurons, np.zeros(len(COUNTERS), dtype=np.int64))
+    return State(seed, 0, 0, True, parameters, zero, kept, baseline, neurons, 0, np.zeros(len(COUNTERS), dtype=np.int64))
 
 
 def sample_number(spec: DesignSpec, step: int) -> int:

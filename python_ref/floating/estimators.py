@@ -13,7 +13,7 @@ The result is the *unbiased* estimate mean(s·C̃/Δ) of the gradient of the mea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any, ClassVar, Protocol
 
@@ -204,6 +204,12 @@ def _parts(blocks: Sequence[Block], apart: bool, repeats: int, parts: Parts | No
     return [_Part(ends[last - count], ends[last], often) for last, (count, often) in zip(lasts, together, strict=True)]
 
 
+def _whose_turn(parts: Sequence[_Part], estimate: int) -> _Part:
+    """Return the part of an estimate, perturbed once: in a round, every part once, then again those that are perturbed twice, and so on."""
+    turns = [part for repeat in range(max(part.repeats for part in parts)) for part in parts if repeat < part.repeats]
+    return replace(turns[estimate % len(turns)], repeats=1)
+
+
 def _check_parts(parts: Parts | None, blocks: int) -> None:
     if parts is not None and (sum(count for count, _ in parts) != blocks or min(min(part) for part in parts) < 1):
         raise ValueError(f"Parts must be positive and have {blocks} blocks together, as the network has, not {parts!r}")
@@ -241,6 +247,9 @@ class NodePerturbation:
     parts : Parts or None
         Replacement for ``apart`` and ``repeats``: layers with few nodes may be perturbed separately from those with many, and more often,
         so that the noise of the latter does not mask them.
+    in_turn : int
+        Number of consecutive estimates that take one row of the code where the parts take turns, as in hardware: each estimate perturbs one
+        part, once. 0 perturbs all parts in every estimate.
 
     Raises
     ------
@@ -258,10 +267,13 @@ class NodePerturbation:
     shared: bool = False
     sparing: bool = False
     parts: Parts | None = None
+    in_turn: int = 0
 
     def __post_init__(self) -> None:
         _check(self.amplitude, self.repeats)
         _check_parts(self.parts, 0 if self.parts is None else len(self.network.nodes))
+        if self.in_turn < 0:
+            raise ValueError(f"Estimates that take one row must be none or positive, not {self.in_turn!r}")
         if self.sparing and not hasattr(self.network, "awake"):
             raise ValueError(f"A network must have a method awake for nodes to be spared, and {type(self.network).__name__} has none")
 
@@ -301,6 +313,8 @@ class NodePerturbation:
         awake = self.network.awake(base.trace).T if self.sparing else None  # type: ignore[attr-defined]
         gradient, errors = np.zeros(total(self.parameters), kind), np.zeros((self.quantities, batch), kind)
         parts = _parts(self.network.nodes, self.apart, self.repeats, self.parts)
+        if self.in_turn:
+            parts, p = [_whose_turn(parts, p)], p // self.in_turn
         most = max(part.repeats for part in parts)
         for repeat in range(most):
             row = (p * most + repeat) * (1 if self.shared else batch)

@@ -24,7 +24,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.perturbation import LfsrCode
 
-__all__ = ["code", "costs", "decay", "estimator", "evaluate", "gradient", "learner", "network", "outputs", "rule"]
+__all__ = ["code", "costs", "decay", "estimator", "evaluate", "gradient", "in_turn", "learner", "network", "outputs", "rule"]
 
 BATCH = 4096
 """Samples that pass through the network at once where a design is evaluated."""
@@ -59,8 +59,14 @@ def estimator(spec: DesignSpec, seed: int | None = None) -> Estimator:
     """How a design measures a gradient: node or weight perturbation, one-sided or two-sided; ``seed`` in place of the design's own."""
     more = code(spec, seed), 2.0**spec.perturbation.amplitude_log2, spec.two_sided
     if spec.node:
-        return NodePerturbation(network(spec), SquaredError(), *more)
+        parts = spec.perturbation.parts if spec.in_parts else None
+        return NodePerturbation(network(spec), SquaredError(), *more, parts=parts, in_turn=in_turn(spec))
     return WeightPerturbation(Measured(network(spec), SquaredError()), *more)
+
+
+def in_turn(spec: DesignSpec) -> int:
+    """Number of steps that take one row of the code where parts of the network take turns; 0 where every step perturbs all layers."""
+    return spec.schedule.perturbation_period if spec.in_parts else 0
 
 
 def rule(optimizer: optimizers.Optimizer, rate: float) -> Optimizer:
@@ -86,7 +92,8 @@ def decay(spec: DesignSpec) -> Decay:
 def learner(spec: DesignSpec, seed: int | None = None) -> Learner:
     """How a design learns; ``seed`` in place of the design's own."""
     schedule = spec.schedule
-    periods = schedule.perturbation_period, schedule.sample_period, schedule.update_period
+    own = 1 if spec.in_parts else schedule.perturbation_period  # whose turn it is depends on the step
+    periods = own, schedule.sample_period, schedule.update_period
     return Learner(estimator(spec, seed), rule(spec.optimizer, 2.0 ** schedule.rate_at(0)), 1, *periods, decay=decay(spec))
 
 

@@ -145,6 +145,13 @@ def signs(spec: DesignSpec, seed: int, p: int) -> np.ndarray:
     return found if spec.node else _canonical(found, _storage_order(spec))
 
 
+def _in_turn(spec: DesignSpec, block: np.ndarray, n: int, stop: int) -> np.ndarray:
+    """Return the signs of steps n … stop − 1 of parts that take turns, a row per step; ``block`` begins with those of step n."""
+    steps, tau_p, parts = np.arange(n, stop), spec.schedule.perturbation_period, spec.round.parts
+    masks = np.stack([part.within(np.ones(spec.quantities)) for part in parts])
+    return block[steps // tau_p - n // tau_p] * masks[np.array(spec.round.order)[steps % spec.round.probes]]
+
+
 # -- Compiled loops ---------------------------------------------------------------------------------------------------
 
 
@@ -469,16 +476,19 @@ def train(
     functions = _functions([layer.activation for layer in network.layers])
     record_every = max(1, steps // 50) if record_every is None else record_every
     block_steps = block_length(spec) * periods[0]
+    own_periods = (1 if spec.in_parts else periods[0], *periods[1:])
     recorder, n = _Recorder(spec, log, evaluation), 0
 
     while n < steps:
         stop = _block_end(spec, n, steps, record_every, block_steps)
         block = _sign_block(spec, seed, n // block_steps)[n % block_steps // periods[0] :]
+        if spec.in_parts:
+            block = _in_turn(spec, block, n, stop)
         first = n // periods[1]
         indices = order.indices(first, (stop - 1) // periods[1] - first + 1)
         scale = 2.0 ** schedule.rate_at(n) / (2 * delta if spec.two_sided else delta)
         _run(
-            n, stop, periods, spec.two_sided, spec.node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline,
+            n, stop, own_periods, spec.two_sided, spec.node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline,
             values, inputs, targets, indices, block, log,
         )  # fmt: skip
         n = stop

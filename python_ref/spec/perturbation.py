@@ -268,6 +268,9 @@ class Perturbation:
         log₂ Δ, −40 to 10.
     seed : int
         Seed of the random streams, 0 to 2^63 − 1.
+    parts : tuple of (int, int) or None
+        Number of consecutive layers that a probe perturbs together, and number of probes of a round that perturb them, for each part of the
+        network (:mod:`python_ref.spec.parts`); None perturbs all layers in every probe.
 
     Raises
     ------
@@ -281,6 +284,7 @@ class Perturbation:
     code: Code = LfsrCode()
     amplitude_log2: int = -6
     seed: int = 1
+    parts: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         check_member("Kind", self.kind, Kind)

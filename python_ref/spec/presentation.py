@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from python_ref.spec.error import DesignError
 from python_ref.spec.formats import ROUNDED_AWAY_BELOW, Formats
 from python_ref.spec.number import MAX_BITS, Fixed
+from python_ref.spec.parts import Round
 from python_ref.spec.perturbation import Code
 from python_ref.spec.schedule import Schedule
 
@@ -46,6 +47,8 @@ class Presentation:
         Largest e, for which 2ᵉ·E is largest.
     multiplier_bits : int
         Width of a signed factor of one multiplier, in bits.
+    round : Round
+        Parts of the network, which the probes perturb in turn.
     """
 
     formats: Formats
@@ -55,6 +58,7 @@ class Presentation:
     cost_change: Fixed
     exponent: int
     multiplier_bits: int
+    round: Round
 
     @property
     def longest(self) -> int:
@@ -62,16 +66,27 @@ class Presentation:
         return min(self.schedule.sample_period, self.schedule.update_period)
 
     @property
+    def turns(self) -> int:
+        """Largest number of steps of a presentation that perturb one part: all of them if there is only one part."""
+        return self.longest // self.round.probes * self.round.most
+
+    @property
     def measurements(self) -> int:
         """Largest number of steps of a presentation that perturb one neuron; each sign vector is measured τ_p times."""
         times = self.schedule.perturbation_period
-        return min(self.longest, times * self.code.visits(-(-self.longest // times), self.neurons))
+        return min(self.turns, times * self.code.visits(-(-self.longest // times), self.neurons))
+
+    @property
+    def once(self) -> bool:
+        """Whether no presentation perturbs a neuron twice, whatever periods the host chooses: τ_p is 1, which it cannot lengthen."""
+        return self.measurements == self.schedule.perturbation_period == 1
 
     @property
     def error_sum(self) -> Fixed:
-        """Exact format of E, the sum of K products s·C̃."""
-        most = self.longest * max(-self.cost_change.min, self.cost_change.max)
-        return Fixed.covering(-most, most, self.cost_change.fraction_bits)
+        """Exact format of E, the sum of s·C̃ over the steps that may perturb a neuron: all of its part where the host may lengthen τ_p."""
+        steps = self.measurements if self.schedule.perturbation_period == 1 else self.turns
+        ends = [steps * sign * change for sign in self.code.values for change in (self.cost_change.min, self.cost_change.max)]
+        return Fixed.covering(min(ends), max(ends), self.cost_change.fraction_bits)
 
     @property
     def error(self) -> Fixed:

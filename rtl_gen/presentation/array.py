@@ -16,7 +16,7 @@ from rtl_gen.presentation.lane import NodeLane
 from rtl_gen.presentation.layouts import UNPERTURBED, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
-from rtl_gen.slot import active_lanes, delayed, ends_pass, pipeline
+from rtl_gen.slot import active_lanes, by_layer, delayed, ends_pass, pipeline
 
 __all__ = ["NodeArray"]
 
@@ -32,8 +32,8 @@ class NodeArray(wiring.Component):
         A slot, and the slot that comes a cycle later.
     applying, update : In(1)
         An applying pass is in progress, and an update is due in it.
-    column : In(unsigned)
-        In incremental probes, the hidden neuron that the pass perturbs, or 0; valid when its first slot comes ahead.
+    replay, column : In(1), In(unsigned)
+        In incremental probes, a strobe before each probe's pass, with the hidden neuron that it perturbs, or any other one.
     x : In(operand_shape(spec))
         Raw operand, ``Operands.latency`` cycles after ``slot``.
     error, error_en : In
@@ -85,7 +85,7 @@ class NodeArray(wiring.Component):
             "host_read_data": Out(32),
         }
         if spec.incremental:
-            ports["column"] = In(range(max(2, spec.network.n_hidden)))
+            ports |= {"replay": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
         if spec.stochastic_bits:
             ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
         super().__init__(ports)
@@ -110,12 +110,12 @@ class NodeArray(wiring.Component):
     @property
     def host_latency(self) -> int:
         """Cycles from ``host_address`` to ``host_read_data``."""
-        return self.timing.fanout + self.timing.read + 1 + (len(self.lanes) > MAX_DIRECT_LANES)
+        return 1 + self.timing.fanout + self.timing.read + 1 + self.lanes[0].fused + (len(self.lanes) > MAX_DIRECT_LANES)
 
     @property
     def count_latency(self) -> int:
         """Cycles from a word's parameter until its events are counted."""
-        return count_latency(self.spec.hardware.lanes) + 1
+        return self.lanes[0].change_latency + count_latency(self.spec.hardware.lanes) + 1
 
     def elaborate(self, platform):
         m = Module()
@@ -136,20 +136,35 @@ class NodeArray(wiring.Component):
         return m
 
     def _address(self, m, slot, ahead, name, *, probes=False):
-        """Address of a slot's word: it advances with the slots, and begins at the layer of the pass that comes.
+        """Address of a slot's word: it advances with the slots, and begins at the layer of the pass that comes; in host mode, the host's.
 
         In incremental probes, it is that of the perturbed neuron's synapses, in one group after the other.
         """
         placed = self.spec.layout.layers
         address = Signal(range(max(2, self.spec.layout.words)), name=name)
-        second, step = placed[1].first_word if len(placed) > 1 else 0, 1
-        if probes and self.spec.incremental:
-            second = second + 1 + self.column
-            step = Mux(slot.bank == UNPERTURBED, 1, placed[1].layer.n_in + 1)
-        with m.If(ahead.begin):
-            m.d.sync += address.eq(Mux(ahead.layer == 0, 0, second))
-        with m.Elif(slot.real):
-            m.d.sync += address.eq(address + step)
+        loads, start, step, probing = self.host_mode, self.host_address, 1, Const(0, 1)
+        if probes and len(placed) > 1:
+            second, loads = placed[1].first_word, self.host_mode | (ahead.begin & (ahead.layer != 0))
+            if self.spec.in_parts:
+                second = by_layer([each.first_word for each in placed], ahead.layer)
+            if self.spec.incremental:
+                second = self._probed(m, second)
+                step, probing = placed[1].layer.n_in + 1, slot.bank != UNPERTURBED
+            start = Mux(self.host_mode, self.host_address, second)
+        # Where the addend's bit is 0, it is the strobe of the load, whose sum is not used, so that the adder's look-up tables load as well.
+        bits = {(0, 0): loads, (1, 0): ~probing, (0, 1): probing, (1, 1): Const(1, 1)}
+        addend = Cat(bits[1 >> bit & 1, step >> bit & 1] for bit in range(len(address)))
+        with m.If(slot.real | loads):
+            m.d.sync += address.eq(Mux(loads, start, address + addend))
+        with m.If(ahead.begin & ~loads):
+            m.d.sync += address.eq(0)
+        return address
+
+    def _probed(self, m, second: int):
+        """Address of the perturbed neuron's first synapse, in the layer whose first word is ``second``."""
+        address = Signal(range(max(2, self.spec.layout.words)), name="probed")
+        with m.If(self.replay):
+            m.d.sync += address.eq(second + 1 + self.column)
         return address
 
     def _memories(self, m, slots, before):
@@ -169,19 +184,29 @@ class NodeArray(wiring.Component):
         for name, memory, read, write, when in rows:
             stages = {"read": (slots[read], before[read]), "write": (slots[write], before[write])}
             if name == "parameter":
-                forward, forward_ahead = slots[timing.forward_read], before[timing.forward_read]
-                now, coming = (Signal(slot_layout(spec), name=f"parameter_{which}") for which in ("slot", "ahead"))
-                m.d.comb += [now.eq(Mux(self.applying, slots[read], forward)), coming.eq(Mux(self.applying, before[read], forward_ahead))]
-                stages["read"] = (now, coming)
+                # An applying pass reads later than it begins for a forward one, so that the address may begin at the time of the latter.
+                forward, now = before[timing.forward_read], Signal(slot_layout(spec), name="parameter_slot")
+                m.d.sync += now.eq(Mux(self.applying, before[read], forward))
+                stages["read"] = (now, forward)
             for way, (slot, ahead) in stages.items():
                 address = self._address(m, slot, ahead, f"{name}_{way}", probes=(name, way) == ("parameter", "read"))
-                shared[f"{name}_{way}"] = Mux(self.host_mode, self.host_address, address)
+                shared[f"{name}_{way}"] = address
             enable = slots[write - 1].real & slots[write - 1].apply & when
             chosen = self.host_memory == memory
             written = Cat(self.host_write & chosen & (self.host_lane == number) for number in range(len(self.lanes)))
             per_lane[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
             m.d.sync += per_lane[f"{name}_en"].eq(enable.replicate(len(self.lanes)) | written)
+            if self.lanes[0].fused:
+                per_lane["silent"] = delayed(m, Cat(self.host_mode & (self.host_lane != n) for n in range(len(self.lanes))), 1, "silent")
             for group, read_data in enumerate(found):
+                if self.lanes[0].fused:
+                    some = self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]
+                    either = Signal(shape_of(spec.formats.weight), name=f"either{group}")
+                    m.d.comb += [
+                        either.eq(Cat(Cat(lane.found[bit] for lane in some).any() for bit in range(len(either)))),
+                        read_data.eq(Mux(chosen, either, 0)),
+                    ]
+                    continue
                 with m.If(chosen), m.Switch(self.host_lane[:_PLACES]):
                     for number, lane in enumerate(self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]):
                         with m.Case(number):
@@ -222,8 +247,10 @@ class NodeArray(wiring.Component):
         if spec.direct_update:
             places = alignment(spec)
             hidden = delayed(m, slots[first - DRAW_LATENCY].layer != 0, DRAW_LATENCY, "noise_hidden")
-            # A cast uses the low bits of the word, as many as it drops in its layer; the operands of a layer may be aligned.
-            noise = Mux(hidden, noise << places[-1], noise << places[0])[: spec.stochastic_bits]
+            # A cast uses the low bits of the word, as many as it drops in its layer; the operands of a layer may be aligned. Noise below
+            # the lowest bit of the products does not matter.
+            of_hidden, of_inputs = (Cat(noise[:each], noise)[: spec.stochastic_bits] for each in (places[-1], places[0]))
+            noise = Mux(hidden, of_hidden, of_inputs)
         return shared | {name: delayed(m, noise, cycle - first, name) for name, cycle in timing.noise.items()}, per_lane
 
     def _existing(self, m, slot, when=1):
@@ -279,8 +306,10 @@ class NodeArray(wiring.Component):
         m.d.comb += [self.word_stb.eq(slot.real & slot.apply), self.word_last.eq(ends_pass(spec, slot))]
         mask = self._existing(m, slots[stage - 1])
         for number, lane in enumerate(self.lanes):
-            kept = delayed(m, lane.host_parameter, stage - timing.update, f"old_parameter{number}")
-            shown = {"parameter": Mux(self.update, lane.parameter, kept)}
+            shown = {"parameter": lane.parameter}
+            if not lane.fused:
+                kept = delayed(m, lane.host_parameter, stage - timing.update, f"old_parameter{number}")
+                shown["parameter"] = Mux(self.update, lane.parameter, kept)
             if not spec.direct_update:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
             for name, valid_at in timing.state.items():

@@ -21,7 +21,7 @@ from rtl_gen.presentation.errors import ErrorUnit
 from rtl_gen.presentation.neurons import NeuronStream
 from rtl_gen.presentation.sequencer import PassSequencer
 
-__all__ = ["Latencies", "PresentationContract"]
+__all__ = ["Latencies", "PresentationContract", "outputs_to_change"]
 
 _STEADY = 12
 """Number of equal distances between probes after which all further ones are equal."""
@@ -37,6 +37,8 @@ class Latencies:
         Cycles from a slot to the slot of the accumulators.
     replay_wait : int
         Cycles by which a probe's pass waits after its replay.
+    sweep_wait : int
+        Cycles by which a probe of the last layer alone waits after the cost change of the step before.
     change : int
         Cycles from the last output's activation to the cost change.
     first_errors : int
@@ -47,15 +49,16 @@ class Latencies:
 
     accumulator: int
     replay_wait: int
+    sweep_wait: int
     change: int
     first_errors: int
     learned: int
 
     @classmethod
-    def of(cls, spec: DesignSpec, array: NodeArray, errors: ErrorUnit, replay_wait: int) -> Latencies:
+    def of(cls, spec: DesignSpec, array: NodeArray, errors: ErrorUnit, waits: tuple[int, int]) -> Latencies:
         """Return the latencies of a core with these blocks."""
         first = spec.layout.layers[0].lanes_of(0)
-        return cls(array.latency, replay_wait, CostUnit.latency(spec), first - 1 + errors.change_latency, array.learned_latency)
+        return cls(array.latency, *waits, CostUnit.latency(spec), first - 1 + errors.change_latency, array.learned_latency)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +102,22 @@ class PresentationContract:
     @cached_property
     def probe_cycles(self) -> float:
         """Cycles from one probe to the next in a long presentation, on average."""
-        return (_presentation_cycles(self, 4 * _STEADY) - _presentation_cycles(self, 2 * _STEADY)) / (2 * _STEADY)
+        return (_presentation_cycles(self, 2 * self._long) - _presentation_cycles(self, self._long)) / self._long
+
+    @property
+    def cycle(self) -> int:
+        """Number of probes after which the parts that they perturb, and their waits for signs, repeat."""
+        return lcm(self.spec.round.probes, self._sign_steps) * (self.spec.passes - 1) if self.spec.in_parts else 1
+
+    @property
+    def _long(self) -> int:
+        """Number of probes of a long presentation: whole rounds."""
+        return -(-2 * _STEADY // self.cycle) * self.cycle
 
     @property
     def wait(self) -> float:
         """Cycles T of a long presentation beyond its passes: the last cost, its errors, and the latencies of the pipeline."""
-        probes = 4 * _STEADY
+        probes = 2 * self._long
         return _presentation_cycles(self, probes) - self.unperturbed_cycles - probes * self.probe_cycles - self.apply_cycles
 
     @property
@@ -114,33 +127,45 @@ class PresentationContract:
         return self._visits(steps) / (self.spec.hardware.lanes * self.presentation_cycles(steps))
 
     def _visits(self, steps: int) -> int:
-        """Number of visits of synapses and biases in a presentation: two of each, and one per probe of those behind the first layer, or of
-        one per output in incremental probes."""
-        network = self.spec.network
-        behind = network.layers[1].n_out if self.spec.incremental else network.n_parameters - network.layers[0].n_parameters
-        return 2 * network.n_parameters + steps * (self.spec.passes - 1) * behind
+        """Number of visits of synapses and biases in a presentation: two of each, and one per probe of those behind the first layer of its
+        part, or of one per output in incremental probes."""
+        network, order = self.spec.network, self.spec.round.order
+        if self.spec.incremental:
+            return 2 * network.n_parameters + steps * (self.spec.passes - 1) * network.n_out
+        behind = [sum(layer.n_parameters for layer in network.layers[part.first + 1 :]) for part in self.spec.round.parts]
+        rounds, more = divmod(steps, len(order))
+        visits = rounds * sum(behind[number] for number in order) + sum(behind[number] for number in order[:more])
+        return 2 * network.n_parameters + (self.spec.passes - 1) * visits
 
-    def presentation_cycles(self, steps: int) -> int:
-        """Cycles of a presentation of ``steps`` steps that ends, and does not wait for its sample."""
-        return _presentation_cycles(self, steps * (self.spec.passes - 1))
+    def presentation_cycles(self, steps: int, first: int = 0) -> int:
+        """Cycles of a presentation of ``steps`` steps, from step ``first`` on, that ends, and does not wait for its sample."""
+        return _presentation_cycles(self, steps * (self.spec.passes - 1), first % self._sign_steps)
 
     def first_steps(self, spec: DesignSpec, steps: int) -> int:
         """Cycles of the first steps of a run of a design with this contract; an open presentation at their end counts in full."""
-        return sum(count * self.presentation_cycles(length) for length, count in self._presentations(spec.schedule, steps).items())
+        found = self._presentations(spec.schedule, steps).items()
+        return sum(count * self.presentation_cycles(length, first) for (length, first), count in found)
 
     def first_visits(self, spec: DesignSpec, steps: int) -> int:
         """Number of visits of synapses and biases in the first steps of a run."""
-        return sum(count * self._visits(length) for length, count in self._presentations(spec.schedule, steps).items())
+        return sum(count * self._visits(length) for (length, _), count in self._presentations(spec.schedule, steps).items())
 
-    @staticmethod
-    def _presentations(schedule: Schedule, steps: int) -> Counter[int]:
-        """Numbers of presentations in the first steps of a run, by their lengths in steps."""
-        cycle = lcm(schedule.sample_period, schedule.update_period)
-        found: Counter[int] = Counter()
+    @property
+    def _sign_steps(self) -> int:
+        """Steps τ_p after which the cycles of random signs repeat. Probes wait for signs only if they perturb parts of the network."""
+        return self.spec.schedule.perturbation_period if self.spec.in_parts and self.spec.sign_generators else 1
+
+    def _presentations(self, schedule: Schedule, steps: int) -> Counter[tuple[int, int]]:
+        """Numbers of presentations in the first steps of a run, by their lengths in steps and by their first steps modulo τ_p.
+
+        The latter is 0 where it does not matter.
+        """
+        cycle = lcm(schedule.sample_period, schedule.update_period, self._sign_steps)
+        found: Counter[tuple[int, int]] = Counter()
         for limit, times in ((cycle, steps // cycle), (steps % cycle, 1)):
             edges = sorted({*range(0, limit, schedule.sample_period), *range(0, limit, schedule.update_period), limit}) if times else []
             for first, last in pairwise(edges):
-                found[last - first] += times
+                found[last - first, first % self._sign_steps] += times
         return found
 
     def figures(self) -> dict[str, float]:
@@ -167,9 +192,9 @@ class PresentationContract:
         busy = f"{probes}; {100 * self.busy_lanes:.1f} % of the lanes' cycles at a synapse"
         return [
             ("unperturbed pass", self.unperturbed_cycles, f"N = {self.slots} slots, D = {self.depth}"),
-            ("probe", self.probe_cycles, f"{self._kind_of_probes}; from one to the next, on average in a long presentation"),
+            ("probe", round(self.probe_cycles, 2), f"{self._kind_of_probes}; from one to the next, on average in a long presentation"),
             ("applying pass", self.apply_cycles, "errors times inputs, and the update"),
-            ("wait", self.wait, "T, for the last cost and its errors"),
+            ("wait", round(self.wait, 2), "T, for the last cost and its errors"),
             ("presentation", self.presentation_cycles(steps), busy),
         ]
 
@@ -177,6 +202,8 @@ class PresentationContract:
     def _kind_of_probes(self) -> str:
         """Whether probes are incremental, and why one neuron's are not, as a phrase."""
         spec = self.spec
+        if spec.in_parts:
+            return f"the layers behind the first of a part, in rounds of {spec.round.probes:,}"
         if spec.incremental:
             return "incremental, one synapse of each output"
         if not spec.code.single or len(spec.network.layers) == 1:
@@ -191,26 +218,33 @@ class PresentationContract:
         return f"{self.presentation_cycles(steps):,} per presentation of {steps:,} {'step' if steps == 1 else 'steps'}"
 
 
+def outputs_to_change(spec: DesignSpec) -> int:
+    """Return the cycles from the cycle in which the last output leaves the lanes, or would leave them, to the cost change."""
+    return NeuronStream.latency - 2 + ActivationUnit.latency + CostUnit.latency(spec)
+
+
 @lru_cache(maxsize=256)
-def _presentation_cycles(contract: PresentationContract, probes: int) -> int:
-    """Cycles from the start of an unperturbed pass to the start of the next one, with ``probes`` probes."""
-    return _Walk(contract, probes).cycles()
+def _presentation_cycles(contract: PresentationContract, probes: int, first: int = 0) -> int:
+    """Cycles from the start of an unperturbed pass to the start of the next one, with ``probes`` probes from step ``first`` on."""
+    return _Walk(contract, probes, first).cycles()
 
 
 class _Walk:
     """Walk through one presentation: the cycle of each event, counted from the start of its unperturbed pass."""
 
-    def __init__(self, contract: PresentationContract, probes: int) -> None:
+    def __init__(self, contract: PresentationContract, probes: int, first: int) -> None:
         self.contract = contract
         self.spec = contract.spec
         self.probes = probes
+        self.first = first
         self.leaving: set[int] = set()
 
     def _leaves(self, start: int, layer: int) -> tuple[int, int]:
-        """Note in which cycles the neurons of a pass leave the lanes; return those of the first layer's last one, and of the last one."""
+        """Note in which cycles the neurons of a pass leave the lanes; return those of the last one that is kept, and of the last one."""
         sequencer, lat = self.contract.sequencer, self.contract.latencies
         slot = start + 1 + PassSequencer.latency
-        first_layer, probing = 0, layer > 0 and self.spec.incremental
+        kept, probing = 0, layer > 0 and self.spec.incremental
+        last_kept = len(self.spec.network.layers) - 1 if self.spec.incremental else self.spec.round.parts[-1].first
         for number, placed in enumerate(self.spec.layout.layers):
             if number < layer:
                 continue
@@ -220,31 +254,33 @@ class _Walk:
                 self.leaving.update(range(seen, seen + placed.lanes_of(group)))
                 last = seen + placed.lanes_of(group) - 1
                 slot += tail if group == placed.groups - 1 else inner
-            if number == 0:
-                first_layer = last
-        return first_layer, last
+            if number == last_kept:
+                kept = last
+        return kept, last
 
     def cycles(self) -> int:
         """Cycles of the presentation."""
         spec, contract = self.spec, self.contract
         lat, sequencer = contract.latencies, contract.sequencer
-        deep = len(spec.network.layers) > 1
-        count = 1 if spec.incremental else spec.network.layers[0].n_out
+        layers, order = spec.network.layers, spec.round.order if spec.in_parts else (0,)
         kept, last = self._leaves(0, 0)
-        if spec.incremental:
-            kept = last
-        settling = NeuronStream.latency - 2 + ActivationUnit.latency + lat.change
+        settling = outputs_to_change(spec)
         ready = kept + 3  # found, kept, and the state in which the first probe is prepared
-        free, prepared_before = sequencer.unperturbed_cycles, None
+        free, prepared_before, lanes_before = sequencer.unperturbed_cycles, None, True
         settled = [last + settling]
         changes: list[int] = []
-        random = bool(spec.sign_generators)
-        pairs = spec.passes - 1
+        random, times = bool(spec.sign_generators), spec.schedule.perturbation_period
+        pairs, cycle = spec.passes - 1, contract.cycle
         for probe in range(self.probes):
+            part = spec.round.parts[order[probe // pairs % len(order)]]
+            count = 1 if spec.incremental else layers[part.first].n_out
+            deep = part.first < len(layers) - 1
             prepared = ready
+            if spec.in_parts and not deep and lanes_before:
+                prepared = max(prepared, settled[probe] + 1 + lat.sweep_wait)
             if probe >= 1:
                 prepared = max(prepared, settled[probe - 1] + 1)
-            if random and prepared_before is not None and probe % pairs == 0 and (probe // pairs) % spec.schedule.perturbation_period == 0:
+            if random and prepared_before is not None and probe % pairs == 0 and (self.first + probe // pairs) % times == 0:
                 prepared = max(prepared, prepared_before + spec.network.n_neurons + 2)
             prepared_before = prepared
             read = prepared + 2
@@ -256,18 +292,27 @@ class _Walk:
             joined = last_read + 2 + lat.replay_wait
             if deep:
                 joined = max(joined, free)
-                free = joined + sequencer.probe_cycles
-                _, last = self._leaves(joined, 1)
+                free = joined + (sequencer.part_cycles(part) if spec.in_parts else sequencer.probe_cycles)
+                _, last = self._leaves(joined, part.first + 1)
             else:
                 last = last_read + 1
             settled.append(last + settling)
+            lanes_before = deep
             ready = joined + 2
             changes.append(prepared)
-            distances = [b - a for a, b in zip(changes[-_STEADY - 1 :], changes[-_STEADY:], strict=False)]
             left = self.probes - 1 - probe
-            if len(changes) > _STEADY and len(set(distances)) == 1 and left:
-                settled[-1] += left * distances[0]
+            if left and self._is_steady(changes, cycle):
+                # What is left takes as long as the same probes of rounds before.
+                rounds = -(-left // cycle)
+                settled[-1] = settled[left - rounds * cycle - 1] + rounds * (changes[-1] - changes[-1 - cycle])
                 break
         applied = settled[-1] + 1 + lat.first_errors + 2
         learned = applied + PassSequencer.latency + sequencer.apply_cycles + lat.learned + 1
         return learned + 2
+
+    @staticmethod
+    def _is_steady(starts: list[int], cycle: int) -> bool:
+        """Whether the distances between the starts of probes have repeated with a cycle for so long that they go on to."""
+        long = max(_STEADY, 2 * cycle)
+        distances = [after - before for before, after in pairwise(starts[-long - 1 :])]
+        return len(distances) == long and distances[cycle:] == distances[:-cycle]

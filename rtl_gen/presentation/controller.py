@@ -10,8 +10,8 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import adjustable_periods
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.controller import Countdown, Period
-from rtl_gen.presentation.layouts import UNPERTURBED
-from rtl_gen.slot import delayed
+from rtl_gen.presentation.layouts import UNPERTURBED, part_shape
+from rtl_gen.slot import by_layer, delayed
 
 __all__ = ["PresentationController"]
 
@@ -44,6 +44,10 @@ class PresentationController(wiring.Component):
     ----------
     spec : DesignSpec
         The design whose steps are run.
+    replay_wait : int
+        Cycles by which a probe's pass of the lanes waits after its replay.
+    sweep_wait : int
+        Cycles by which a probe of the last layer alone waits after the cost change of the step before.
 
     Members
     -------
@@ -73,6 +77,8 @@ class PresentationController(wiring.Component):
         Errors are being summed; those of the first group are in the lanes; the last word of an applying pass has been written and counted.
     first, final : Out(1)
         The step whose cost change is next is the first, or the last, of its presentation.
+    part : Out(unsigned)
+        Where probes perturb parts of the network, the part that the current probe perturbs.
     clear : Out(1)
         Strobe: a presentation has begun, so that all errors are 0.
     applying, update : Out(1)
@@ -85,9 +91,10 @@ class PresentationController(wiring.Component):
         A run is in progress; it waits for a sample.
     """
 
-    def __init__(self, spec: DesignSpec, *, replay_wait: int):
+    def __init__(self, spec: DesignSpec, *, replay_wait: int, sweep_wait: int = 0):
         self.spec = spec
         self.replay_wait = replay_wait
+        self.sweep_wait = sweep_wait
         period = range(MAX_PERIOD + 1)
         commands = ("train", "infer", "stop", "restart", "count_en", "loaded")
         answers = ("available", "started", "kept", "replay_done", "signs_ready", "cost_stb", "settled_stb", "change_stb")
@@ -115,6 +122,7 @@ class PresentationController(wiring.Component):
                 **{f"{name}_period": In(period) for name in ("perturbation", "sample", "update")},
                 "count": In(32),
                 "bank": Out(2),
+                **({"part": Out(part_shape(spec))} if spec.in_parts else {}),
             }
         )
 
@@ -135,8 +143,14 @@ class PresentationController(wiring.Component):
         measuring = run.begin & self.started & ~inferring
         measured = run.measure & Mux(inferring, self.cost_stb, self.kept)
         prepared = run.prepare & self.signs_ready & (in_flight != 2)
+        in_lanes = Const(1, 1)
+        if self.spec.in_parts:
+            in_lanes = by_layer([int(part.first < len(self.spec.network.layers) - 1) for part in self.spec.round.parts], self.part)
+            prepared &= in_lanes | self._has_way(m, taking, run, in_lanes, in_flight)
         replayed = run.replay & delayed(m, self.replay_done, self.replay_wait, "replayed", reset_less=False)
         joined = run.join & (self.started if len(self.spec.network.layers) > 1 else 1)
+        if self.spec.in_parts:
+            joined = run.join & (self.started | ~in_lanes)
         opens_step = ~self.minus
         closes_step = self.minus if self.spec.two_sided else Const(1, 1)
         more = run.conclude & ~(closes_step & (ending | stopping | left.none))
@@ -160,13 +174,13 @@ class PresentationController(wiring.Component):
             run.rest.eq(run.finish),
         ]
         m.d.comb += [
-            left.en.eq(delayed(m, self.count_en, 1, "count_en", reset_less=False)),
+            left.en.eq(self.count_en),
             left.i.eq(self.count),
-            left.down.eq((prepared & opens_step) | (measured & inferring)),
+            left.down.eq(delayed(m, prepared & opens_step, 1, "step_begins", reset_less=False) | (measured & inferring)),
             self.busy.eq(~run.idle),
             self.starved.eq(run.await_sample & sample_due & ~self.available & ~ends),
             self.training.eq(~inferring),
-            self.request.eq(run.begin | run.join | run.apply if len(self.spec.network.layers) > 1 else run.begin | run.apply),
+            self.request.eq(self._requests(run, in_lanes)),
             self.probe.eq(run.join),
             self.apply.eq(run.apply),
             self.applying.eq(run.apply | run.applied),
@@ -196,8 +210,51 @@ class PresentationController(wiring.Component):
         ]
         with m.If(taking):
             m.d.sync += [self.check_answer.eq(sample_due), self.shown.eq(begins_one)]
-        self._keep_bank(m, taking | applies, measured, run.conclude)
+        self._keep_bank(m, run.await_sample | run.drain, measured, run.conclude)
+        if self.spec.in_parts:
+            self._take_turns(m, taking & begins_one, run.conclude & closes_step)
         return m
+
+    def _requests(self, run, in_lanes):
+        """Whether a pass of the lanes is requested: that of a probe, only if it has one."""
+        if len(self.spec.network.layers) == 1:
+            return run.begin | run.apply
+        return run.begin | (run.join & in_lanes if self.spec.in_parts else run.join) | run.apply
+
+    def _has_way(self, m, taking, run, in_lanes, in_flight):
+        """Whether a probe of the last layer alone may be replayed: what it replays are outputs.
+
+        Those of the pass before have left if its cost is known; or they are ahead of it, if it had no pass of the lanes either. After
+        ``sweep_wait`` more cycles, the sweep of the errors of the step before ends before the probe's own cost change.
+        """
+        lanes_before = Signal(name="lanes_before")
+        with m.If(run.conclude):
+            m.d.sync += lanes_before.eq(in_lanes)
+        with m.If(taking):
+            m.d.sync += lanes_before.eq(1)
+        settled, wait = in_flight == 0, Signal(range(self.sweep_wait + 1), name="sweep_wait")
+        with m.If(~settled):
+            m.d.sync += wait.eq(self.sweep_wait)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        return ~lanes_before | (settled & (wait == 0))
+
+    def _take_turns(self, m, begins, concluded):
+        """Keep the part whose turn it is: in a round, all parts once, then again those that have more probes, and so on."""
+        parts, most = self.spec.round.parts, self.spec.round.most
+        turn, next_turn = Signal(range(max(2, most)), name="turn"), Signal(range(max(2, most)), name="next_turn")
+        m.d.comb += next_turn.eq(Mux(turn == most - 1, 0, turn + 1))
+        backwards = list(enumerate(parts))[::-1]
+        with m.If(concluded):
+            m.d.sync += turn.eq(next_turn)
+            for number, part in backwards:
+                with m.If(next_turn < part.times):
+                    m.d.sync += self.part.eq(number)
+            for number, part in backwards:
+                with m.If((self.part < number) & (turn < part.times)):
+                    m.d.sync += [self.part.eq(number), turn.eq(turn)]
+        with m.If(begins):
+            m.d.sync += [self.part.eq(0), turn.eq(0)]
 
     def _keep_bank(self, m, unperturbed, measured, concluded):
         """Keep the bank of the next pass, and the direction of its perturbations."""
@@ -214,8 +271,10 @@ class PresentationController(wiring.Component):
         """Instantiate and connect the counters of the three periods."""
         periods = {}
         for name in ("perturbation", "sample", "update"):
-            init, adjustable = getattr(self.spec.schedule, f"{name}_period"), f"{name}_period" in adjustable_periods(self.spec)
-            m.submodules[name] = period = periods[name] = Period(init=init, adjustable=adjustable)
+            adjustable = f"{name}_period" in adjustable_periods(self.spec)
+            # Without a gradient memory, τ_θ divides τ_x, so that it is the length of a presentation.
+            longest = self.spec.longest_presentation if name == "update" and not self.spec.gradient_memory else MAX_PERIOD
+            m.submodules[name] = period = periods[name] = Period(adjustable=adjustable, longest=longest)
             m.d.comb += [
                 period.length.eq(getattr(self, f"{name}_period")),
                 period.advance.eq(self.advance),

@@ -11,19 +11,18 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 from python_ref.spec.registers import ERROR_SUMS, stream_widths
 from rtl_gen.activation import ActivationUnit
-from rtl_gen.broadcast import Multiplier
 from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.perturbation import StateLoader
 from rtl_gen.presentation.arithmetic import sum_width
 from rtl_gen.presentation.array import NodeArray
-from rtl_gen.presentation.contract import Latencies, PresentationContract
+from rtl_gen.presentation.contract import Latencies, PresentationContract, outputs_to_change
 from rtl_gen.presentation.controller import PresentationController
-from rtl_gen.presentation.errors import ErrorUnit
+from rtl_gen.presentation.errors import error_unit
 from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
-from rtl_gen.presentation.neurons import NeuronStream, kept_neurons, neuron_stream
-from rtl_gen.presentation.noise import InputNoise
+from rtl_gen.presentation.neurons import NeuronStream, kept_words, neuron_stream
+from rtl_gen.presentation.noise import InputNoise, noise_words
 from rtl_gen.presentation.operands import Operands, activation_banks
 from rtl_gen.presentation.sequencer import PassSequencer
 from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
@@ -48,13 +47,13 @@ class NodeCore(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         self.array = NodeArray(spec)
-        self.errors = ErrorUnit(spec)
+        self.errors = error_unit(spec)
         timing = self.array.timing
         depth = self.array.latency + NeuronStream.latency + ActivationUnit.latency - 1
         # The lanes take a group's errors one cycle before its first product.
         error_cycles = self.errors.error_latency - (timing.weight - 1)
         self.sequencer = PassSequencer(spec, depth=depth, error_cycles=error_cycles)
-        self.contract = PresentationContract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._replay_wait))
+        self.contract = PresentationContract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._waits))
         events = event_layouts(spec)
         super().__init__(
             {
@@ -84,18 +83,30 @@ class NodeCore(wiring.Component):
 
     @staticmethod
     def own_memory_bits(spec: DesignSpec) -> int:
-        """Number of bits in the memories of E, the kept pre-activations, and random signs."""
-        neurons, kept = spec.network.n_neurons, kept_neurons(spec)
-        bits = max(2, neurons) * spec.error_sum_format.width + max(2, kept) * spec.accumulator_width
-        return bits + (4 << max(1, (neurons - 1).bit_length()) if spec.sign_generators else 0)
+        """Number of bits in the memories of E, the kept pre-activations, random signs, and rounding noise."""
+        neurons = spec.network.n_neurons
+        bits = max(2, neurons) * spec.error_sum_format.width + kept_words(spec) * spec.accumulator_width
+        signs = 4 << max(1, (neurons - 1).bit_length()) if spec.sign_generators else 0
+        return bits + signs + noise_words(spec) * spec.stochastic_bits
+
+    @property
+    def _waits(self) -> tuple[int, int]:
+        """Cycles by which the controller waits; see :class:`~rtl_gen.presentation.controller.PresentationController`.
+
+        After a replay, operands must be written before the lanes read them. A probe of the last layer alone takes as many cycles as there
+        are outputs, and some latencies, to its cost change; the sweep of the errors before it takes one for each neuron of their part.
+        """
+        own = self.spec.network.n_out + 1 + outputs_to_change(self.spec)
+        return self._replay_wait, max(0, *(part.neurons - own for part in self.spec.round.parts)) if self.spec.in_parts else 0
 
     @property
     def _replay_wait(self) -> int:
         """Cycles by which a probe's pass of the lanes waits after the replay, so that its operands are written before they are read."""
         if self.spec.incremental:  # the change of the activation is there when the operand of the first slot is prepared
             return max(0, ActivationUnit.latency - Operands.latency(self.spec))
-        written = NeuronStream.replay_latency + ActivationUnit.latency + 1
-        return max(0, written - self.spec.network.layers[0].n_out)
+        written, layers = NeuronStream.replay_latency + ActivationUnit.latency + 1, self.spec.network.layers
+        first = [part.first for part in self.spec.round.parts if part.first < len(layers) - 1 or not self.spec.in_parts]
+        return max(0, *(written - layers[number].n_out for number in first))
 
     # -- Composition ---------------------------------------------------------------------------------------------
 
@@ -103,15 +114,15 @@ class NodeCore(wiring.Component):
         m = Module()
         spec = self.spec
         blocks = {
-            "controller": PresentationController(spec, replay_wait=self._replay_wait),
+            "controller": PresentationController(spec, replay_wait=self._waits[0], sweep_wait=self._waits[1]),
             "sequencer": self.sequencer,
             "signs": sign_source(spec),
             "array": self.array,
             "operands": Operands(spec),
             "neurons": neuron_stream(spec),
-            "activation": ActivationUnit(spec, neuron_layout(spec)),
+            "activation": ActivationUnit(spec, neuron_layout(spec), complement=True),
             "cost": CostUnit(spec),
-            "multiplier": Multiplier.of(spec),
+            "multiplier": CostUnit.multiplier(spec),
             "answer_check": AnswerCheck(spec),
             "errors": self.errors,
             "host": HostPort(spec),
@@ -141,6 +152,7 @@ class NodeCore(wiring.Component):
             array.update.eq(controller.update),
             operands.slot.eq(sequencer.slot),
             operands.ahead.eq(sequencer.ahead),
+            operands.update.eq(controller.update),
             array.x.eq(operands.x),
             operands.take.eq(controller.take),
             controller.available.eq(operands.available),
@@ -160,17 +172,20 @@ class NodeCore(wiring.Component):
             signs.bank.eq(neurons.sign_bank),
             neurons.sign.eq(signs.sign),
         ]
+        if self.spec.in_parts:
+            m.d.comb += [block.part.eq(controller.part) for block in (sequencer, neurons, signs)]
         if self.spec.incremental:
-            hidden = Mux(signs.column < self.spec.network.n_hidden, signs.column, 0)
-            replayed = Signal.like(array.column, name="replayed_column")
-            with m.If(controller.replay):
-                m.d.sync += replayed.eq(hidden)
+            # An output takes the place of a hidden neuron whose activation does not change.
+            n_hidden, hidden = self.spec.network.n_hidden, Signal.like(array.column, name="hidden_column")
+            every = n_hidden == 1 << len(hidden)  # any number of so many bits is a hidden neuron's
+            m.d.comb += hidden.eq(signs.column if every else Mux(signs.column < n_hidden, signs.column, 0))
             m.d.comb += [
                 neurons.column.eq(signs.column),
                 operands.replay.eq(controller.replay),
                 operands.column.eq(hidden),
-                operands.unchanged.eq(delayed(m, neurons.replay_output, 2 + ActivationUnit.latency, "unchanged", reset_less=False)),
-                array.column.eq(replayed),
+                operands.moves.eq(signs.column < n_hidden),
+                array.replay.eq(controller.replay),
+                array.column.eq(hidden),
             ]
 
     def _connect_neurons(self, m, *, controller, neurons, activation, operands, cost, multiplier, answer_check, **_):
@@ -200,6 +215,8 @@ class NodeCore(wiring.Component):
             multiplier.b.eq(cost.error),
             cost.square.eq(multiplier.o),
         ]
+        if CostUnit.sums_in_multiplier(spec):
+            m.d.comb += multiplier.load.eq(cost.cost_stb)
 
     def _connect_errors(self, m, *, controller, sequencer, signs, activation, array, cost, errors, host, **_):
         """Connect the costs of the probes to the errors, and the errors to the lanes."""
@@ -218,18 +235,24 @@ class NodeCore(wiring.Component):
             controller.learned_stb.eq(delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)),
             errors.change_stb.eq(self._change_stb),
             errors.cost_change.eq(cost.cost_change),
-            errors.fresh.eq(controller.first),
             errors.final.eq(controller.final),
             errors.exponent.eq(host.exponent),
             errors.next_group.eq(sequencer.slot.first & sequencer.slot.apply),
-            signs.sweep_index.eq(errors.sign_index),
             signs.sweep_begin.eq(self._change_stb),
             signs.sweep_bank.eq(delayed(m, self._cost_bank[0], to_change, "change_bank")),
-            errors.sign.eq(signs.sweep_sign),
-            *((errors.clear.eq(controller.clear), errors.column.eq(signs.sweep_column)) if self.spec.incremental else ()),
             array.error.eq(errors.error),
             array.error_en.eq(errors.error_en),
         ]
+        if self.spec.incremental:
+            m.d.comb += [errors.clear.eq(controller.clear), errors.column.eq(signs.sweep_column)]
+        else:
+            m.d.comb += [
+                *(() if self.spec.in_parts else (errors.fresh.eq(controller.first),)),
+                signs.sweep_index.eq(errors.sign_index),
+                errors.sign.eq(signs.sweep_sign),
+            ]
+        if self.spec.in_parts:
+            m.d.comb += [errors.clear.eq(controller.clear), errors.part.eq(signs.sweep_part)]
 
     def _connect_streams(self, m, blocks):
         """Connect the rounding noise to the lanes, and the loaded states to all random streams."""
@@ -269,8 +292,8 @@ class NodeCore(wiring.Component):
             array.host_write.eq(host.write_en),
             errors.host_mode.eq(array.host_mode),
             errors.host_address.eq(host.address),
-            errors.open.eq(controller.open),
-            host.read_data.eq(Mux(host.memory == ERROR_SUMS, errors.host_data, array.host_read_data)),
+            errors.readable.eq(controller.open & (host.memory == ERROR_SUMS)),
+            host.read_data.eq(errors.host_data | array.host_read_data),  # one of them is 0
             host.busy.eq(controller.busy),
             host.status.eq(Cat(controller.busy, controller.starved)),
             registers.en.eq(host.file_en),
@@ -298,9 +321,9 @@ class NodeCore(wiring.Component):
         neuron_shown = neuron.valid & controller.training & ((neuron.bank != UNPERTURBED) | controller.shown)
         cost_shown = cost.cost_stb & controller.training & ((self._cost_bank != UNPERTURBED) | controller.shown)
         m.d.comb += [
-            registers.i_saturated_activation.eq(neuron_shown & activation.outside),
+            registers.i_saturated_activation.eq(delayed(m, neuron_shown & activation.outside, 1, "saturated_activation", reset_less=False)),
             registers.i_saturated_cost_change.eq(self._change_stb & cost.outside),
-            registers.i_saturated_error.eq(errors.saturated),
+            registers.i_saturated_error.eq(delayed(m, errors.saturated, 1, "saturated_error", reset_less=False)),
             registers.i_updates.eq(array.learned_stb & controller.update),
         ]
         number = Mux(self._cost_minus, 2, self._cost_bank != UNPERTURBED)

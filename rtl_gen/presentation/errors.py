@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,11 +12,11 @@ from python_ref.spec.registers import address_range, error_sum_words
 from rtl_gen.broadcast import Scaler
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import neuron_layout, sign_layout
+from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
-__all__ = ["ErrorUnit"]
+__all__ = ["ErrorUnit", "IncrementalErrorUnit", "PartErrorUnit", "error_unit"]
 
 
 class ErrorUnit(wiring.Component):
@@ -29,10 +29,7 @@ class ErrorUnit(wiring.Component):
     change_stb, cost_change : In
         Strobe of a step's cost change, and raw C̃, which must be stable during the sweep that the strobe begins.
     fresh, final : In(1)
-        The step is the first, or the last, of its presentation; valid with ``change_stb``. Incremental probes do not need the former.
-    clear, column : In(1), In(unsigned)
-        In incremental probes, a strobe that sets all E to 0 at the start of a presentation, while no other sweep is in progress; and the
-        perturbed neuron, valid with ``change_stb``, which has the only E that a step changes.
+        The step is the first, or the last, of its presentation; valid with ``change_stb``.
     next_group : In(1)
         Strobe: an applying pass has begun a group, so that the errors of the next group may come.
     exponent : In(signed(8))
@@ -47,10 +44,9 @@ class ErrorUnit(wiring.Component):
         A sweep is in progress.
     saturated : Out(1)
         The error with ``error_stb`` was out of range.
-    host_mode, host_address, host_data : In(1), In, Out(32)
-        The host reads a word of E: its address, and the word at most two cycles later, 0 unless ``open``; only while the core is idle.
-    open : In(1)
-        A presentation is open, so that E belongs to it.
+    host_mode, host_address, readable, host_data : In(1), In, In(1), Out(32)
+        The host reads a word of E: its address, and the word at most three cycles later, 0 unless ``readable``; only while the core is
+        idle.
     correlation_stb, sign_o, error_sum : Out
         Strobe of the event that a neuron's error was summed, its sign, and its raw E.
     error_stb : Out(1)
@@ -68,15 +64,12 @@ class ErrorUnit(wiring.Component):
             target=spec.error_format,
             cast=spec.formats.error_cast,
         )
-        column = {"clear": In(1), "column": In(neuron_layout(spec)["index"].shape)}
         super().__init__(
             {
-                **(column if spec.incremental else {}),
-                **{name: In(1) for name in ("change_stb", "fresh", "final", "next_group")},
+                **self._ports,
+                **{name: In(1) for name in ("change_stb", "final", "next_group")},
                 "cost_change": In(shape_of(spec.cost_change_format)),
                 "exponent": In(signed(8)),
-                "sign_index": Out(neuron_layout(spec)["index"].shape),
-                "sign": In(sign_layout()),
                 "error": Out(shape_of(spec.error_format)),
                 "error_en": Out(spec.hardware.lanes),
                 **{name: Out(1) for name in ("ready", "busy", "saturated", "correlation_stb", "error_stb")},
@@ -84,10 +77,14 @@ class ErrorUnit(wiring.Component):
                 "sign_o": Out(signed(2)),
                 "host_mode": In(1),
                 "host_address": In(address_range(spec)),
+                "readable": In(1),
                 "host_data": Out(32),
-                "open": In(1),
             }
         )
+
+    @property
+    def _ports(self):
+        return {"fresh": In(1), "sign_index": Out(neuron_layout(self.spec)["index"].shape), "sign": In(sign_layout())}
 
     @property
     def error_latency(self) -> int:
@@ -107,81 +104,218 @@ class ErrorUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        m.submodules.scaler = scaler = self.scaler
-        index, total, boundary, opens = self._sweep(m)
-
+        m.submodules.scaler = self.scaler
         m.submodules.sums = store = memory.Memory(
             shape=shape_of(spec.error_sum_format), depth=max(2, spec.network.n_neurons), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write, read = store.write_port(), store.read_port()
-        words, shown = error_sum_words(spec), Signal(signed(64))
-        m.d.comb += [
-            shown.eq(read.data & self.open.replicate(len(read.data)).as_signed()),
-            self.host_data.eq(Mux(self.host_address[0], shown[32:], shown[:32]) if words > 1 else shown),
-        ]
-        summed = delayed(m, self.busy, 2, "summed", reset_less=False)
-        old = Mux(self._fresh, 0, read.data)
-        active = self.sign.active & ~self._fresh if spec.incremental else self.sign.active
-        m.d.sync += total.eq(plus_or_minus(old, self.cost_change, self.sign.negative, active))
+        words, word = error_sum_words(spec), Signal(signed(64))
+        m.d.comb += word.eq(read.data)
+        m.d.sync += self.host_data.eq(Mux(self.readable, Mux(self.host_address[0], word[32:], word[:32]) if words > 1 else word[:32], 0))
+        index, boundary, opens = self._sweep(m)
         m.d.comb += [
             read.addr.eq(Mux(self.host_mode, self.host_address >> words - 1, index)),
-            self.sign_index.eq(index),
             write.addr.eq(delayed(m, index, 2, "index")),
-            write.data.eq(total),
-            write.en.eq(summed),
-            self.correlation_stb.eq(summed & delayed(m, active, 1, "active") if spec.incremental else summed),
-            self.error_sum.eq(total),
-            scaler.i.eq(total),
         ]
-        m.d.sync += self.sign_o.eq(Mux(self.sign.active, Mux(self.sign.negative, -1, 1), 0))
-        m.d.sync += scaler.amount.eq(spec.exponents[1] - self.exponent)
-
-        lane = delayed(m, self._lane, self._cast_latency, "lane")
-        output = delayed(m, self.busy & self._final, self._cast_latency, "output", reset_less=False)
-        m.d.comb += [self.error_stb.eq(output), self.saturated.eq(output & scaler.outside)]
-        # The error waits one cycle for its lane's strobe.
-        m.d.sync += [self.error.eq(scaler.o), self.error_en.eq(Mux(output, 1 << lane, 0))]
-        m.d.comb += self.ready.eq(delayed(m, boundary & opens, self._cast_latency, "ready", reset_less=False))
+        total = Signal(shape_of(spec.error_sum_format), reset_less=True)
+        self._sum(m, index, read.data, total, write.en)
+        m.d.comb += [write.data.eq(total), self.error_sum.eq(total)]
+        self._cast(m, boundary, opens)
         return m
 
-    def _sweep(self, m):
-        """Count through the neurons: the one whose turn it is, its new sum, whether its group ends, and whether that is the first one."""
-        spec = self.spec
-        placed, lanes = spec.layout.layers, spec.hardware.lanes
-        ends = [sum(p.layer.n_out for p in placed[: n + 1]) for n in range(len(placed))]
-        self._fresh, self._final = Signal(name="is_fresh"), Signal(name="is_final")
-        self._lane = lane = Signal(range(max(2, lanes)))
-        index, layer = Signal.like(self.sign_index), Signal(range(max(2, len(placed))))
-        sweeping, first_group, all_done, boundary = Signal(), Signal(), Signal(), Signal()
-        total = Signal(shape_of(spec.error_sum_format), reset_less=True)
-        layer_ends = index == by_layer([end - 1 for end in ends], layer)
+    def _sum(self, m, index, old, total, summed):
+        """Sum E_j and s_j·C̃ of the neuron ``index`` one cycle after ``old`` is read, and cast the sum."""
         m.d.comb += [
-            self.busy.eq(sweeping),
-            boundary.eq(sweeping & self._final & ((lane == lanes - 1) | layer_ends)),
+            self.sign_index.eq(index),
+            summed.eq(delayed(m, self.busy, 2, "summed", reset_less=False)),
+            self.correlation_stb.eq(summed),
+            self.scaler.i.eq(total),
         ]
+        m.d.sync += [
+            total.eq(plus_or_minus(Mux(self._fresh, 0, old), self.cost_change, self.sign.negative, self.sign.active)),
+            self.sign_o.eq(Mux(self.sign.active, Mux(self.sign.negative, -1, 1), 0)),
+        ]
+
+    def _cast(self, m, boundary, opens):
+        """Connect the scaler to the lanes: ``boundary`` ends a group, of which the first one ``opens`` the applying pass."""
+        spec, scaler, latency = self.spec, self.scaler, self._cast_latency
+        m.d.sync += scaler.amount.eq(spec.exponents[1] - self.exponent)
+        output, ends = (
+            delayed(m, value, latency, name, reset_less=False) for name, value in (("output", self._outputs), ("ends", boundary))
+        )
+        m.d.comb += [
+            self.error_stb.eq(output),
+            self.saturated.eq(output & scaler.outside),
+            self.ready.eq(ends & delayed(m, opens, latency, "opens")),
+        ]
+        # The error waits one cycle for its lane's strobe.
+        lane = Signal(spec.hardware.lanes, init=1)
+        with m.If(output):
+            m.d.sync += lane.eq(lane.rotate_left(1))
+        with m.If(ends):
+            m.d.sync += lane.eq(1)
+        m.d.sync += [self.error.eq(scaler.o), self.error_en.eq(lane & output.replicate(len(lane)))]
+
+    def _sweep(self, m):
+        """Count through the neurons: the one whose turn it is, whether its group ends, and whether that is the first one.
+
+        The last neuron of a group, and the last one of all, are found one cycle before their turn, so that the count is far from the
+        decisions.
+        """
+        spec = self.spec
+        lanes, neurons = spec.hardware.lanes, spec.network.n_neurons
+        ends = [sum(p.layer.n_out for p in spec.layout.layers[: n + 1]) for n in range(len(spec.layout.layers))]
+        self._final = Signal(name="is_final")
+        index, lane = Signal(neuron_layout(spec)["index"].shape), Signal(range(max(2, lanes)))
+        sweeping, first_group, all_done = Signal(), Signal(), Signal()
+        group_ends, all_ends, boundary = Signal(), Signal(), Signal()
+
+        starts = [
+            *(index.eq(0), lane.eq(0), sweeping.eq(1), first_group.eq(1), all_done.eq(0)),
+            *(group_ends.eq(lanes == 1 or ends[0] == 1), all_ends.eq(neurons == 1)),
+        ]
+        m.d.comb += boundary.eq(sweeping & self._final & group_ends)
         with m.If(sweeping):
-            m.d.sync += [index.eq(index + 1), lane.eq(lane + 1)]
-            with m.If(layer_ends):
-                m.d.sync += layer.eq(layer + 1)
+            next_ends = Cat(index == end - 2 for end in ends if end > 1).any()
+            m.d.sync += [
+                *(index.eq(index + 1), lane.eq(lane + 1), all_ends.eq(index == neurons - 2)),
+                group_ends.eq(next_ends | (lane == lanes - 2 if lanes > 1 else 1)),
+            ]
+            with m.If(group_ends):
+                m.d.sync += [lane.eq(0), group_ends.eq(next_ends | (lanes == 1))]
             with m.If(boundary):
-                m.d.sync += [lane.eq(0), sweeping.eq(0), first_group.eq(0)]
-            with m.If(index == spec.network.n_neurons - 1):
+                m.d.sync += [sweeping.eq(0), first_group.eq(0)]
+            with m.If(all_ends):
                 m.d.sync += [sweeping.eq(0), all_done.eq(1)]
-            if spec.incremental:
-                with m.If(~self._final & ~self._fresh):
-                    m.d.sync += sweeping.eq(0)
         with m.If(self.next_group & ~all_done):
             m.d.sync += sweeping.eq(1)
+        self._begin(m, sweeping, starts, index)
+        return index, boundary, first_group
+
+    def _begin(self, m, sweeping, starts, index):
+        """Begin the sweep of a step: all sums, and in the presentation's last step all errors."""
+        self._fresh, self._outputs = Signal(name="is_fresh"), sweeping & self._final
+        m.d.comb += self.busy.eq(sweeping)
         with m.If(self.change_stb):
-            m.d.sync += [
-                *(each.eq(0) for each in (index, lane, layer, all_done)),
-                *(each.eq(1) for each in (sweeping, first_group)),
-                self._fresh.eq(0 if spec.incremental else self.fresh),
-                self._final.eq(self.final),
-            ]
-            if spec.incremental:
-                m.d.sync += index.eq(Mux(self.final, 0, self.column))
-        if spec.incremental:
-            with m.If(self.clear):
-                m.d.sync += [*(each.eq(0) for each in (index, lane, layer, all_done, self._final)), sweeping.eq(1), self._fresh.eq(1)]
-        return index, total, boundary, first_group
+            m.d.sync += [*starts, self._fresh.eq(self.fresh), self._final.eq(self.final)]
+
+
+class IncrementalErrorUnit(ErrorUnit):
+    """The error unit of incremental probes, where a step changes only the E of the neuron that it perturbs, whose sign is 1.
+
+    It first sums that E. In a presentation's last step, a sweep that casts all errors follows, once the sum is in the memory.
+
+    Members
+    -------
+    column : In(unsigned)
+        The perturbed neuron, valid with ``change_stb``.
+    clear : In(1)
+        Strobe that sets all E to 0 at the start of a presentation, while no other sweep is in progress.
+    """
+
+    _SUM_CYCLES = 3
+    """Cycles from the turn of the perturbed neuron until its sum can be read."""
+
+    @property
+    def _ports(self):
+        return {"clear": In(1), "column": In(neuron_layout(self.spec)["index"].shape)}
+
+    @property
+    def change_latency(self) -> int:
+        """Cycles from ``change_stb`` to ``ready``, beyond the number of neurons in the first group."""
+        return 1 + self._SUM_CYCLES + self._cast_latency
+
+    @property
+    def _cast_latency(self) -> int:
+        """Cycles from a neuron's turn to its error: one to read E, and the scaler's."""
+        return 1 + self.scaler.latency
+
+    def _sum(self, m, index, old, total, summed):
+        """Sum E_j and C̃ of the perturbed neuron, or set all E to 0."""
+        sums = delayed(m, self._sums, 2, "sums", reset_less=False)
+        clears = delayed(m, self._clears, 1, "clears", reset_less=False)
+        m.d.comb += [
+            summed.eq(sums | delayed(m, clears, 1, "cleared", reset_less=False)),
+            self.correlation_stb.eq(sums),
+            self.sign_o.eq(1),
+            self.scaler.i.eq(old),
+        ]
+        # A neuron that is perturbed once in a presentation has the C̃ of one step.
+        m.d.sync += total.eq(self.cost_change if self.spec.presentation.once else old + self.cost_change)
+        with m.If(clears):
+            m.d.sync += total.eq(0)
+
+    def _begin(self, m, sweeping, starts, index):
+        """Begin with the perturbed neuron; the sweep of a presentation's last step follows."""
+        self._sums, ends = Signal(name="sums"), self.change_stb & self.final
+        self._clears, self._outputs = sweeping & ~self._final, sweeping & self._final
+        waits = Signal(self._SUM_CYCLES)
+        m.d.sync += [self._sums.eq(self.change_stb), waits.eq(Cat(ends, waits))]
+        m.d.comb += self.busy.eq(sweeping | self._sums | waits.any())
+        with m.If(self.clear | waits[-1]):
+            m.d.sync += starts
+        with m.If(self.change_stb):
+            m.d.sync += [index.eq(self.column), self._final.eq(self.final)]
+        with m.If(self.clear):
+            m.d.sync += self._final.eq(0)
+
+
+class PartErrorUnit(ErrorUnit):
+    """The error unit of probes of parts, where a step changes the E of the part's neurons alone.
+
+    The sweep of a step covers these neurons; that of a presentation's last step covers all neurons, and casts their errors.
+
+    Members
+    -------
+    part : In(unsigned)
+        The part that the step perturbs, valid with ``change_stb``.
+    clear : In(1)
+        Strobe that sets all E to 0 at the start of a presentation, while no other sweep is in progress.
+    """
+
+    @property
+    def _ports(self):
+        ports = {name: port for name, port in super()._ports.items() if name != "fresh"}
+        return {**ports, "clear": In(1), "part": In(part_shape(self.spec))}
+
+    def _sum(self, m, index, old, total, summed):
+        """Sum E_j and s_j·C̃ of a neuron of the part, keep E of another, or set all E to 0."""
+        active = self.sign.active & delayed(m, self._within, 1, "within") & ~self._fresh
+        m.d.comb += [
+            self.sign_index.eq(index),
+            summed.eq(delayed(m, self.busy, 2, "summed", reset_less=False)),
+            self.correlation_stb.eq(summed & delayed(m, active, 1, "active")),
+            self.scaler.i.eq(total),
+        ]
+        m.d.sync += [
+            total.eq(plus_or_minus(Mux(self._fresh, 0, old), self.cost_change, self.sign.negative, active)),
+            self.sign_o.eq(Mux(self.sign.active, Mux(self.sign.negative, -1, 1), 0)),
+        ]
+
+    def _begin(self, m, sweeping, starts, index):
+        """Begin the sweep of a step with the first neuron of its part, or in the last step with the first one of all."""
+        self._fresh, self._outputs = Signal(name="is_fresh"), sweeping & self._final
+        m.d.comb += self.busy.eq(sweeping)
+        with m.If(sweeping & ~self._final & ~self._fresh & self._follow_part(m, index)):
+            m.d.sync += sweeping.eq(0)
+        with m.If(self.change_stb):
+            begin = by_layer([part.begin for part in self.spec.round.parts], self.part)
+            m.d.sync += [*starts, self._fresh.eq(0), self._final.eq(self.final), index.eq(Mux(self.final, 0, begin))]
+        with m.If(self.clear):
+            m.d.sync += [*starts, self._fresh.eq(1), self._final.eq(0)]
+
+    def _follow_part(self, m, index):
+        """Whether the neuron is the last one of the part whose E the step changes; ``_within`` is whether it belongs to the part."""
+        parts, part = self.spec.round.parts, Signal.like(self.part, name="swept_part")
+        with m.If(self.change_stb):
+            m.d.sync += part.eq(self.part)
+        begins, ends = by_layer([each.begin for each in parts], part), by_layer([each.end for each in parts], part)
+        self._within = (index >= begins) & (index < ends)
+        return index == by_layer([each.end - 1 for each in parts], part)
+
+
+def error_unit(spec: DesignSpec) -> ErrorUnit:
+    """Return the error unit of a design."""
+    if spec.in_parts:
+        return PartErrorUnit(spec)
+    return IncrementalErrorUnit(spec) if spec.incremental else ErrorUnit(spec)

@@ -83,7 +83,7 @@ class LaneTiming:
     def __init__(self, spec: DesignSpec):
         stage, lanes = stage_of(spec), spec.hardware.lanes
         self.fanout, self.read = fanout_latency(lanes), read_latency(lanes)
-        self.weight = self.fanout + self.read + 1
+        self.weight = self.fanout + self.read + 2
         self.accumulator = self.weight + 2 + 2 * self.fanout
         self.gradient = self.accumulator + CAST_CYCLES + 2
         self.state = {name: self.gradient + cycles for name, cycles in stage.valid.items()}
@@ -100,7 +100,7 @@ class LaneTiming:
     @property
     def forward_read(self) -> int:
         """Cycle in which the read address of a forward pass's weight arrives."""
-        return self.fanout
+        return self.weight - 1 - self.read
 
     @property
     def parameter_read(self) -> int:
@@ -142,13 +142,23 @@ class NodeLane(BaseLane):
         The multiplier takes the lane's error.
     error, error_en : In, In(1)
         Raw error, and a strobe that stores it for the next group.
+    silent, found : In(1), Out
+        In host mode, in designs that add in the multiplier: the host reads another lane; and the parameter that was read, 0 if ``silent``.
     accumulator : Out(signed)
         Sum of the products, including the slot's from cycle ``accumulator`` on.
+    changed : Out(1)
+        As in :class:`~rtl_gen.lane.BaseLane`, but ``change_latency`` cycles after the parameter.
+
+    Attributes
+    ----------
+    change_latency : int
+        Cycles from a parameter until it is known whether it changes.
     """
 
     def __init__(self, spec: DesignSpec):
         self.timing = LaneTiming(spec)
         self.fused = adds_in_multiplier(spec)
+        self.change_latency = int(self.fused)
         self.width = sum_width(spec)
         ports = {
             **{name: In(1) for name in ("accumulates", "corrects", "applies", "loads", "error_en")},
@@ -157,7 +167,9 @@ class NodeLane(BaseLane):
         }
         if spec.stochastic_bits:
             ports |= {name: In(spec.stochastic_bits) for name in self.timing.noise}
-        if not self.fused:
+        if self.fused:
+            ports |= {"silent": In(1), "found": Out(shape_of(spec.formats.weight))}
+        else:
             ports |= {"update_en": In(1), "update_outside": Out(1)}
         super().__init__(spec, ports)
 
@@ -207,6 +219,9 @@ class NodeLane(BaseLane):
         spec, places = self.spec, dropped_bits(self.spec)
         self._old = Signal(shape_of(spec.formats.weight), name="old", reset_less=True)
         m.d.sync += self._old.eq(old)
+        with m.If(self.silent):
+            m.d.sync += self._old.eq(0)
+        m.d.comb += self.found.eq(self._old)
         match spec.formats.weight_cast.rounding:
             case Rounding.STOCHASTIC:
                 low = ~self.update_noise[:places] if spec.stochastic_bits else Const(0, 0)
@@ -224,13 +239,14 @@ class NodeLane(BaseLane):
         """Limit the new parameter to its range, and write it."""
         spec, places = self.spec, dropped_bits(self.spec)
         limited, outside = limit(total.shift_right(places), spec.formats.weight, Overflow.SATURATE)
-        before = delayed(m, self._old, 1, "before")
+        before = delayed(m, self._old, 2, "before")
         counted = delayed(m, self.counted, 1, "counted")
         register = self.parameter
         m.d.sync += [
             register.eq(limited.as_unsigned() ^ self.host_word[: len(register)]),
             self.weight_outside.eq(counted & outside),
-            self.changed.eq(counted & (limited.as_unsigned() != before.as_unsigned())),
+            # The register is compared, since the limits would take logic of their own without it.
+            self.changed.eq(delayed(m, counted, 1, "counted_before") & (register.as_unsigned() != before.as_unsigned())),
         ]
 
     def _sum(self, m, total, fraction):

@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["UNPERTURBED", "neuron_layout", "sign_layout", "slot_layout"]
+__all__ = ["UNPERTURBED", "neuron_layout", "part_shape", "sign_layout", "slot_layout"]
 
 UNPERTURBED = 2
 """Number of the unperturbed pass's bank of activations; the probes' passes use the banks 0 and 1 in turn."""
@@ -64,6 +64,11 @@ def neuron_layout(spec: DesignSpec) -> data.StructLayout:
     index = unsigned(max(1, (spec.network.n_neurons - 1).bit_length()))
     flags = {name: unsigned(1) for name in ("valid", "last", "minus")}
     return data.StructLayout({**flags, "bank": unsigned(2), "layer": slot["layer"].shape, "index": index})
+
+
+def part_shape(spec: DesignSpec) -> range:
+    """Shape of the number of a part of the network, where probes perturb its parts in turn."""
+    return range(len(spec.round.parts))
 
 
 def sign_layout() -> data.StructLayout:

@@ -1,4 +1,4 @@
-"""The stream of neurons: those that leave the lanes, and those of the first layer that a probe takes from their kept pre-activations."""
+"""The stream of neurons: those that leave the lanes, and those of a layer that a probe takes from their kept pre-activations."""
 
 from __future__ import annotations
 
@@ -10,15 +10,26 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, sign_layout, slot_layout
-from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, delayed, in_last_layer
+from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, part_shape, sign_layout, slot_layout
+from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, by_layer, delayed, in_last_layer
 
-__all__ = ["IncrementalStream", "NeuronStream", "kept_neurons", "neuron_stream"]
+__all__ = ["IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
 
 
 def kept_neurons(spec: DesignSpec) -> int:
-    """Return the number of neurons whose unperturbed pre-activations are kept: those of the first layer, or in incremental probes all."""
+    """Return the number of neurons that have room for an unperturbed pre-activation.
+
+    They are those of the first layer; where probes perturb parts of the network, those of the layers up to the one that begins the last
+    part; and in incremental probes all.
+    """
+    if spec.in_parts:
+        return sum(spec.network.sizes[1 : spec.round.parts[-1].first + 2])
     return spec.network.n_neurons if spec.incremental else spec.network.layers[0].n_out
+
+
+def kept_words(spec: DesignSpec) -> int:
+    """Return the number of words of the memory of kept pre-activations; with incremental probes, one more is always 0."""
+    return kept_neurons(spec) + 1 if spec.incremental else max(2, kept_neurons(spec))
 
 
 class NeuronStream(wiring.Component):
@@ -84,9 +95,7 @@ class NeuronStream(wiring.Component):
         m = Module()
         leaving, z_leaving, follows = self._leave(m)
         chosen = Signal(neuron_layout(self.spec))
-        m.submodules.kept = store = memory.Memory(
-            shape=self.z.shape(), depth=max(2, kept_neurons(self.spec)), init=[], attrs=NO_READ_WRITE_CHECK
-        )
+        m.submodules.kept = store = memory.Memory(shape=self.z.shape(), depth=kept_words(self.spec), init=[], attrs=NO_READ_WRITE_CHECK)
         kept = store.write_port()
         replayed, z_replayed = self._replay(m, follows, store.read_port(), chosen)
         m.d.comb += chosen.eq(Mux(leaving.valid, leaving, replayed))
@@ -116,8 +125,9 @@ class NeuronStream(wiring.Component):
         neuron, pass_ends, begins = Signal(neuron_layout(spec), name="leaving"), Signal(), Signal()
         held = Signal.like(neuron, name="leaving_held")
         m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
-        with m.If(occupied[0]):
-            m.d.sync += held.index.eq(held.index + 1)
+        self._coming_index, self._coming_bank = coming, _ = Signal.like(held.index, name="coming_index"), Mux(take, slot.bank, held.bank)
+        m.d.comb += coming.eq(held.index + occupied[0])
+        m.d.sync += held.index.eq(coming)
         with m.If(take):
             m.d.sync += [
                 *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
@@ -127,12 +137,16 @@ class NeuronStream(wiring.Component):
                 begins.eq(0),
             ]
             with m.If(begins):
-                m.d.sync += held.index.eq(Mux(slot.layer == 0, 0, self._first_neurons % spec.network.n_neurons))
+                m.d.comb += coming.eq(self._first_index(slot))
         with m.If(self.slot.begin & ~self.slot.apply):
             m.d.sync += begins.eq(1)
         others = occupied[1:].any() if len(occupied) > 1 else Const(0, 1)
         m.d.comb += [neuron.eq(held), neuron.valid.eq(occupied[0]), neuron.last.eq(~others & pass_ends)]
         return neuron, waiting[0], take | others
+
+    def _first_index(self, slot):
+        """Number of the first neuron of a pass, of which this is the first group."""
+        return Mux(slot.layer == 0, 0, self._first_neurons % self.spec.network.n_neurons)
 
     def _replay(self, m, follows, read, chosen):
         """The replayed neuron, and its pre-activation, which the port of the kept ones reads."""
@@ -177,27 +191,33 @@ class IncrementalStream(NeuronStream):
     -------
     column : In(unsigned)
         Number of the perturbed neuron, valid with ``replay``.
-    replay_output : Out(1)
-        Strobe, with ``replay_done``: the perturbed neuron is an output.
     """
 
     @property
     def _ports(self):
-        return {**super()._ports, "column": In(neuron_layout(self.spec)["index"].shape), "replay_output": Out(1)}
+        return {**super()._ports, "column": In(neuron_layout(self.spec)["index"].shape)}
 
     def _is_kept(self, neuron):
         return Const(1, 1)
 
     def _replay(self, m, follows, read, chosen):
-        """The replayed neuron, whose pre-activation is 0 here; the kept ones of all neurons of a probe are read and added later."""
+        """The replayed neuron, whose pre-activation is 0 here; the kept ones of all neurons of a probe are added later, and in the
+        unperturbed pass the 0 behind them. They are read a cycle before their neuron is known, and registered."""
         neuron, going = Signal(neuron_layout(self.spec), name="replayed"), Signal()
         replaying, column, bank, minus = Signal(), Signal.like(self.column, name="replayed_column"), Signal(), Signal()
-        self._kept_value = read.data
+        self._kept_value = delayed(m, read.data, 1, "kept_value")
+        self._probing = [Signal(name=f"probing{layer}") for layer in range(2)]
+        probing = chosen.bank != UNPERTURBED
+        m.d.sync += [flag.eq(probing & (chosen.layer == layer)) for layer, flag in enumerate(self._probing)]
+        unperturbed = follows & (self._coming_bank == UNPERTURBED)
         is_output = column >= self._first_neurons
-        m.d.comb += [going.eq(replaying & ~follows), read.addr.eq(chosen.index)]
+        m.d.comb += [
+            going.eq(replaying & ~follows),
+            read.addr.eq(Mux(unperturbed, kept_neurons(self.spec), Mux(follows, self._coming_index, column))),
+        ]
         m.d.sync += [
             *(neuron.valid.eq(going & ~is_output), neuron.index.eq(column), neuron.bank.eq(bank), neuron.minus.eq(minus)),
-            *(self.replay_done.eq(going), self.replay_output.eq(going & is_output)),
+            self.replay_done.eq(going),
             replaying.eq(self.replay | (replaying & ~going)),
         ]
         with m.If(self.replay):
@@ -211,16 +231,69 @@ class IncrementalStream(NeuronStream):
         of 0 where it is an output.
         """
         _, places = self._places
-        width = 2 + max(places)
-        first, others = (Mux(self.sign.negative ^ neuron.minus, Const(-1 << place, width), Const(1 << place, width)) for place in places)
-        delta = Mux(neuron.layer == 0, first, others).as_signed()
-        probing = neuron.bank != UNPERTURBED
-        wide = Signal(self.z.shape(), name="delta")
-        m.d.comb += wide.eq(delta)
-        addend = z | (wide & (self.sign.active & probing).replicate(len(z)).as_signed())
-        return (self._kept_value & probing.replicate(len(z)).as_signed()) + addend
+        addend, width = z, 2 + max(places)
+        for layer, (place, probing) in enumerate(zip(places, self._probing, strict=True)):
+            delta = Mux(self.sign.negative ^ neuron.minus, Const(-1 << place, width), Const(1 << place, width)).as_signed()
+            wide = Signal(self.z.shape(), name=f"delta{layer}")
+            m.d.comb += wide.eq(delta)
+            addend = addend | (wide & (self.sign.active & probing).replicate(len(z)).as_signed())
+        return self._kept_value + addend
+
+
+class PartStream(NeuronStream):
+    """The stream of neurons of probes of parts, each of which replays the first layer of its part.
+
+    Members
+    -------
+    part : In(unsigned)
+        Number of the part, valid with ``replay``.
+    """
+
+    @property
+    def _ports(self):
+        return {**super()._ports, "part": In(part_shape(self.spec))}
+
+    def _is_kept(self, neuron):
+        first = {part.first for part in self.spec.round.parts}
+        return by_layer([int(number in first) for number in range(len(self.spec.network.layers))], neuron.layer)
+
+    def _first_index(self, slot):
+        sizes = self.spec.network.sizes[1:]
+        return by_layer([sum(sizes[:number]) for number in range(len(sizes))], slot.layer)
+
+    def _replay(self, m, follows, read, chosen):
+        """The replayed neuron, and its pre-activation, which the port of the kept ones reads."""
+        spec, parts = self.spec, self.spec.round.parts
+        neuron, going, is_last = Signal(neuron_layout(spec), name="replayed"), Signal(), Signal()
+        replaying, index, part = Signal(), Signal.like(neuron.index, name="replayed_index"), Signal.like(self.part, name="replayed_part")
+        bank, minus = Signal(), Signal()
+        ends = [part.begin + spec.network.sizes[part.first + 1] for part in parts]
+        m.d.comb += [
+            going.eq(replaying & ~follows),
+            read.addr.eq(index),
+            is_last.eq(index == by_layer([end - 1 for end in ends], part)),
+        ]
+        m.d.sync += [
+            neuron.valid.eq(going),
+            neuron.index.eq(index),
+            neuron.bank.eq(bank),
+            neuron.minus.eq(minus),
+            neuron.layer.eq(by_layer([part.first for part in parts], part)),
+            neuron.last.eq(is_last & by_layer([int(end == spec.network.n_neurons) for end in ends], part)),
+            self.replay_done.eq(going & is_last),
+        ]
+        with m.If(going):
+            m.d.sync += [index.eq(index + 1), replaying.eq(~is_last)]
+        with m.If(self.replay):
+            m.d.sync += [
+                *(replaying.eq(1), bank.eq(self.replay_bank), minus.eq(self.replay_minus), part.eq(self.part)),
+                index.eq(by_layer([part.begin for part in parts], self.part)),
+            ]
+        return neuron, read.data
 
 
 def neuron_stream(spec: DesignSpec) -> NeuronStream:
     """Return the stream of neurons of a design."""
+    if spec.in_parts:
+        return PartStream(spec)
     return IncrementalStream(spec) if spec.incremental else NeuronStream(spec)

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import stochastic_generator
 from rtl_gen.perturbation import DRAW_LATENCY, leap
 from rtl_gen.presentation.layouts import slot_layout
-from rtl_gen.slot import delayed
+from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
-__all__ = ["InputNoise"]
+__all__ = ["InputNoise", "noise_words"]
+
+
+def noise_words(spec: DesignSpec) -> int:
+    """Return the number of random words of an update: one for each input of each layer, and for its biases."""
+    return sum(layer.n_in + 1 for layer in spec.network.layers)
 
 
 class InputNoise(wiring.Component):
     """Generates the noise of stochastic rounding. All groups of a layer take the same words, so that they do not depend on the lanes.
+
+    The words of the next update are written into a memory at the beginning of a forward pass, one per cycle. An applying pass reads them
+    for each group. The pass that begins a presentation has a slot for each of them, so that all are there in time.
 
     Members
     -------
     slot : In(slot_layout(spec))
         The slot, two cycles before its random word is used.
     update : In(1)
-        An update is due in the applying pass.
+        An update is due in the applying pass, so that the next one takes other words.
     o : Out(spec.stochastic_bits)
         Random word of the slot, two cycles later.
     load_en, load : In(1), In(load_width)
@@ -36,6 +44,7 @@ class InputNoise(wiring.Component):
     """
 
     latency = DRAW_LATENCY
+    """Cycles from a slot to its word: one to count the place of the word, one to read it."""
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
@@ -53,24 +62,30 @@ class InputNoise(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        state, start = (Signal(self.generator.degree, name=name, reset_less=True) for name in ("state", "start"))
-        draws, advances, opens, repeats, layer_ended = Signal(), Signal(), Signal(), Signal(), Signal(init=1)
-        draw = self.slot.real & self.slot.apply & self.update
-        m.d.sync += [
-            draws.eq(draw),
-            advances.eq(draw | self.load_en),
-            opens.eq(draw & self.slot.first & layer_ended),
-            repeats.eq(draw & self.slot.first & ~layer_ended),
-        ]
-        with m.If(draw & self.slot.last):
-            m.d.sync += layer_ended.eq(self.slot.tail)
+        slot, count = self.slot, noise_words(self.spec)
+        m.submodules.words = store = memory.Memory(shape=len(self.o), depth=count, init=[], attrs=NO_READ_WRITE_CHECK)
+        write, read = store.write_port(), store.read_port()
+        state = Signal(self.generator.degree, reset_less=True)
+        place, filling, stale = Signal(range(count)), Signal(), Signal(init=1)
+        layers = self.spec.network.layers
+        starts = [sum(layer.n_in + 1 for layer in layers[:number]) for number in range(len(layers))]
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
-        now = Signal.like(state)
-        m.d.comb += now.eq(Mux(repeats, start, state))
-        with m.If(opens):
-            m.d.sync += start.eq(state)
-        with m.If(draws):
-            m.d.sync += self.o.eq(now[: self.generator.outputs])
-        with m.If(advances):
-            m.d.sync += state.eq(leap(self.generator, now, loads, self.load))
+        m.d.comb += [
+            write.addr.eq(place),
+            write.data.eq(state[: len(self.o)]),
+            write.en.eq(filling),
+            read.addr.eq(place),
+            self.o.eq(read.data),
+        ]
+        applies = slot.real & slot.apply
+        with m.If(filling | applies):
+            m.d.sync += place.eq(Mux(applies & slot.first, by_layer(starts, slot.layer), place + 1))
+        with m.If(place == count - 1):
+            m.d.sync += filling.eq(0)
+        with m.If(slot.begin & ~slot.apply):
+            m.d.sync += [filling.eq(stale), place.eq(0), stale.eq(0)]
+        with m.If((applies & self.update) | self.load_en):
+            m.d.sync += stale.eq(1)
+        with m.If(filling | loads):
+            m.d.sync += state.eq(leap(self.generator, state, loads, self.load))
         return m

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,27 +42,27 @@ class Operands(wiring.Component):
         Control of the sample buffers, as for :class:`~rtl_gen.operands.SampleLoader`.
     slot, ahead : In(slot_layout(spec))
         A slot, and the slot that comes a cycle later.
+    update : In(1)
+        An update is due in an applying pass; without one, operands are 0 where the multiplier's adder computes the update.
     x : Out(operand_shape(spec))
         Raw operand of ``slot``, ``latency`` cycles later.
     neuron, y : In
         A neuron, and its raw activation to be written.
     target_neuron, target : In, Out
         A neuron, and its raw target one cycle later.
-    replay, column : In(1), In(unsigned)
-        In incremental probes, a strobe when the replay of a probe begins, with the hidden neuron that it perturbs.
-    unchanged : In(1)
-        In incremental probes, a strobe in place of the perturbed neuron's activation: no hidden activation changes.
+    replay, moves, column : In(1), In(1), In(unsigned)
+        In incremental probes, a strobe when the replay of a probe begins, whether it perturbs a hidden neuron, and which one.
     """
 
     @staticmethod
     def latency(spec: DesignSpec) -> int:
-        """Cycles from a slot to its operand: those of a memory read, and one to select and to prepare the operand."""
-        return read_latency(spec.hardware.lanes) + 1
+        """Cycles from a slot to its operand: those of a memory read, one to select the operand, and one to add to it."""
+        return read_latency(spec.hardware.lanes) + 2
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         slot, neuron = slot_layout(spec), neuron_layout(spec)
-        column = {"replay": In(1), "unchanged": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
+        column = {"replay": In(1), "moves": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
         super().__init__(
             {
                 **(column if spec.incremental else {}),
@@ -72,6 +72,7 @@ class Operands(wiring.Component):
                 "available": Out(1),
                 "slot": In(slot),
                 "ahead": In(slot),
+                "update": In(1),
                 "x": Out(operand_shape(spec)),
                 "neuron": In(neuron),
                 "y": In(shape_of(spec.formats.activation)),
@@ -116,7 +117,7 @@ class Operands(wiring.Component):
         stored = (self.neuron.bank == UNPERTURBED) if spec.incremental else Const(1, 1)
         m.d.comb += [
             write.addr.eq(self.neuron.index + _multiple(hidden, self.neuron.bank, activation_banks(spec))),
-            write.data.eq(self.y),
+            write.data.eq(~self.y),  # as the activation unit's register has it
             write.en.eq(self.neuron.valid & ~in_last_layer(spec, self.neuron) & stored),
         ]
         return store.read_port()
@@ -147,9 +148,11 @@ class Operands(wiring.Component):
         sources = {"input": (delayed(m, inputs.data, behind, "input"), slot.layer == 0, 0)}
         if activations is not None:
             m.d.comb += activations.addr.eq(address)
-            read = delayed(m, activations.data, behind, "activation")
+            read = ~delayed(m, activations.data, behind, "activation")
             sources["activation"] = (read, (slot.layer != 0) & ~probing, -1)
         terms, works = [], slot.real & ~probing
+        if adds_in_multiplier(spec):
+            works = works & (self.update | ~slot.apply)
         for name, (data, when, which) in sources.items():
             one = Const(1 << spec.operand_format(layers[which]).fraction_bits)
             shift = alignment(spec)[which]
@@ -157,12 +160,25 @@ class Operands(wiring.Component):
                 places = shift if kind else 0
                 terms.append((data << places, stage(works & when & apply & ~slot.first, f"{name}{kind}")))
                 terms.append((one << places, stage(works & when & apply & slot.first, f"{name}_bias{kind}")))
+        negates = slot.apply & slot.real if adds_in_multiplier(spec) else Const(0, 1)
+        total, addend = Signal.like(self.x, name="total"), Const(0, 1)
         if spec.incremental:
-            terms += self._changes(m, activations, stage(slot.real & probing & slot.begin, "begins"), stage(slot.real & probing, "probes"))
-        selected = Signal(self.x.shape(), name="operand")
-        m.d.comb += selected.eq(Cat(*self._gathered(m, terms)))
-        negative = stage(slot.apply & slot.real, "negative") if adds_in_multiplier(spec) else Const(0, 1)
-        m.d.sync += self.x.eq((selected ^ negative.replicate(len(selected))) + negative)
+            begins, follows = (stage(slot.real & probing & each, "probe") for each in (slot.begin, ~slot.begin))
+            moves, held = Signal(), Signal.like(self.x, name="held")
+            with m.If(self.replay):
+                m.d.sync += moves.eq(self.moves)
+            changes = slot.real & probing & slot.begin & moves
+            # y_j± − y_j for the first group, which the groups behind it take again.
+            terms += [(read, stage(changes, "old")), (held, follows)]
+            negates, addend = negates | changes, self._moved(m, delayed(m, stage(changes, "new"), 1, "new_added"))
+            with m.If(delayed(m, begins, 2, "probe_prepared")):
+                m.d.sync += held.eq(self.x)
+        selected, negative = Signal(self.x.shape(), name="operand", reset_less=True), stage(negates, "negative")
+        m.d.sync += selected.eq(Cat(*self._gathered(m, terms)) ^ negative.replicate(len(selected)))
+        # An extra bit below the lowest one generates the carry.
+        carry = delayed(m, negative, 1, "carry")
+        m.d.comb += total.eq((Cat(Const(1, 1), selected).as_signed() + Cat(carry, addend).as_signed()) >> 1)
+        m.d.sync += self.x.eq(total)
 
     def _gathered(self, m, terms):
         """Bits of the one value that is selected, 0 if none is; gates select it in few levels, as a chain of multiplexers does not."""
@@ -173,21 +189,13 @@ class Operands(wiring.Component):
             values.append(wide & select.replicate(len(wide)).as_signed())
         return [Cat(value[bit] for value in values).any() for bit in range(len(self.x))]
 
-    def _changes(self, m, activations, begins, probes):
-        """Change y_j± − y_j of the perturbed neuron's activation, for the first group of a probe and for the groups that follow.
-
-        The next probe's change may come before the last group of the current one, which holds its own.
-        """
-        neuron = self.neuron
-        change = Signal(signed(len(activations.data) + 1), name="change", reset_less=True)
-        held = Signal.like(change, name="change_held")
+    def _moved(self, m, when):
+        """Activation of the perturbed hidden neuron, from the cycle after it until the next one; 0 unless ``when``."""
+        neuron, complement, moved = self.neuron, Signal.like(self.y, reset_less=True), Signal.like(self.x, name="moved")
         with m.If(neuron.valid & (neuron.bank != UNPERTURBED) & (neuron.layer == 0)):
-            m.d.sync += change.eq(self.y - activations.data)
-        with m.If(self.unchanged):
-            m.d.sync += change.eq(0)
-        with m.If(begins):
-            m.d.sync += held.eq(change)
-        return [(change, begins), (held, probes & ~begins)]
+            m.d.sync += complement.eq(~self.y)
+        m.d.comb += moved.eq(~complement)
+        return moved & when.replicate(len(moved)).as_signed()
 
     def _target(self, m, targets, buffer):
         """Read the target of an output, one cycle before the output is valid."""

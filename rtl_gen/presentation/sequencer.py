@@ -7,14 +7,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.presentation.layouts import slot_layout
+from python_ref.spec.parts import Part
+from rtl_gen.presentation.layouts import part_shape, slot_layout
 from rtl_gen.slot import by_layer
 
 __all__ = ["PassSequencer"]
 
+_SHOWN = 5
+"""Least number of cycles from the cost change of a step to the next one: what signs and shows it takes four."""
+
 
 class PassSequencer(wiring.Component):
-    """Issues the slots of passes, one per cycle: of unperturbed passes, of probes, which begin at the second layer, and of applying passes.
+    """Issues the slots of passes, one per cycle: of unperturbed passes, of probes, which begin behind the first layer that they perturb,
+    and of applying passes.
 
     A pass begins in the cycle after ``started``. In a forward pass, the sequencer waits between two layers until the next layer's first
     input is written; in an applying pass, it waits before a group until the errors of the group's neurons have reached the lanes.
@@ -35,6 +40,8 @@ class PassSequencer(wiring.Component):
         A pass is to begin as soon as no other one runs; stable, with its kind, until ``started``.
     probe, apply, minus, bank : In
         Kind of the pass: a probe or an applying pass, and the fields of its slots with these names.
+    part : In(unsigned)
+        Where probes perturb parts of the network, the part of a requested probe.
     started : Out(1)
         The requested pass begins.
     slot : Out(slot_layout(spec))
@@ -54,6 +61,7 @@ class PassSequencer(wiring.Component):
         super().__init__(
             {
                 **{name: In(1) for name in ("request", "probe", "apply", "minus")},
+                **({"part": In(part_shape(spec))} if spec.in_parts else {}),
                 "bank": In(2),
                 "started": Out(1),
                 "slot": Out(slot),
@@ -81,8 +89,38 @@ class PassSequencer(wiring.Component):
         placed = self._placed
         if len(placed) == 1 or self.spec.incremental:
             return 0
-        slots = sum(p.groups * p.group_slots for p in placed[1:]) + sum(self.bubble(n) for n in range(1, len(placed) - 1))
-        return max(0, self.spec.network.n_neurons + 2 - slots, placed[-1].last_lanes + 1 - placed[1].group_words)
+        if self.spec.in_parts:  # of the unperturbed pass, which any part may follow
+            return max([0, *(self._gap(part) for part in self._in_lanes)])
+        return max(0, self.spec.network.n_neurons + 2 - self._slots(1), self._gap(self.spec.round.parts[0]))
+
+    def _slots(self, first: int) -> int:
+        """Cycles from the first slot of a probe whose lanes begin at a layer to the last one."""
+        placed = self._placed
+        return sum(p.groups * p.group_slots for p in placed[first:]) + sum(self.bubble(n) for n in range(first, len(placed) - 1))
+
+    def _gap(self, part: Part) -> int:
+        """Cycles by which a probe of a part must wait after another pass, so that the sums of their costs are apart."""
+        return self._placed[-1].last_lanes + 1 - self._placed[part.first + 1].group_words
+
+    @property
+    def _in_lanes(self) -> list[Part]:
+        """Parts whose probes have a pass of the lanes; there is none in that of the last layer alone."""
+        return [part for part in self.spec.round.parts if part.first < len(self._placed) - 1]
+
+    def closing_of(self, part: Part) -> int:
+        """Cycles without slots at the end of a probe of a part, so that the probe that follows is not too fast; see :attr:`closing`.
+
+        E of the part's neurons is updated before the next cost change, and the step's events have been shown.
+        """
+        following = [after for before, after in self.spec.round.following() if before == part]
+        following += [part] if self.spec.two_sided else []
+        distance = max(part.neurons + 2, _SHOWN)
+        waits = [max(distance - self._slots(each.first + 1), self._gap(each)) for each in following if each in self._in_lanes]
+        return max([0, *waits])
+
+    def part_cycles(self, part: Part) -> int:
+        """Cycles of the lanes' pass of a probe of a part; 0 if it has none."""
+        return self._slots(part.first + 1) + self.closing_of(part) if part in self._in_lanes else 0
 
     def _forward(self, layer: int) -> tuple[int, int]:
         """Cycles of a group of a layer in a forward pass, and of its last group."""
@@ -97,9 +135,10 @@ class PassSequencer(wiring.Component):
         return inner, max(placed.group_words, after[0].lanes_of(0) + self.error_cycles) if after else placed.group_words
 
     def _probe(self, layer: int) -> tuple[int, int]:
-        """Cycles of a group of a layer in an incremental probe, and of its last group: its neurons leave before those of the next one."""
+        """Cycles of a group of a layer in an incremental probe, and of its last group: its neurons leave before those of the next one, and
+        the operand of the first group is kept in time for the next one."""
         placed = self._placed[layer]
-        return max(2, self.spec.hardware.lanes), max(2, placed.last_lanes + 1)
+        return max(3, self.spec.hardware.lanes), max(3, placed.last_lanes + 1)
 
     def _cycles(self, groups, first: int) -> int:
         return sum((p.groups - 1) * groups(n)[0] + groups(n)[1] for n, p in enumerate(self._placed) if n >= first)
@@ -111,7 +150,7 @@ class PassSequencer(wiring.Component):
 
     @property
     def probe_cycles(self) -> int:
-        """Cycles of a probe's pass; 0 in a network of one layer, whose probes need no lanes."""
+        """Cycles of a probe's pass; 0 in a network of one layer, whose probes need no lanes. See :meth:`part_cycles` for those of parts."""
         return self._cycles(self._probe if self.spec.incremental else self._forward, 1)
 
     @property
@@ -148,6 +187,14 @@ class PassSequencer(wiring.Component):
         forward = before_last("forward")
         if spec.incremental:
             forward = Mux(probe, before_last("probe"), forward)
+        begin = self.probe
+        if spec.in_parts:
+            parts, part = spec.round.parts, Signal.like(self.part, name="current_part")
+            closed = [placed[-1].group_slots + self.closing_of(each) - 2 for each in parts]
+            forward = Mux(probe & tail & (layer == final), by_layer(closed, part), forward)
+            firsts = [each.first + 1 if each in self._in_lanes else 0 for each in parts]
+            begin = Signal.like(layer, name="begin_layer")
+            m.d.comb += begin.eq(Mux(self.probe, by_layer(firsts, self.part), 0))
         m.d.sync += [
             last_cycle.eq(running & (k == Mux(apply, before_last("apply"), forward)) & ~last_cycle),
             closes.eq(tail & (layer == final)),
@@ -160,7 +207,12 @@ class PassSequencer(wiring.Component):
             with m.If(tail):
                 m.d.sync += [group.eq(0), layer.eq(layer + 1)]
         with m.If(begins):
-            m.d.sync += [apply.eq(self.apply), probe.eq(self.probe), minus.eq(self.minus), bank.eq(self.bank), layer.eq(self.probe)]
+            m.d.sync += [apply.eq(self.apply), probe.eq(self.probe), minus.eq(self.minus), bank.eq(self.bank), layer.eq(begin)]
+        first = probe
+        if spec.in_parts:
+            first = Signal.like(layer, name="first_layer")
+            with m.If(begins):
+                m.d.sync += [first.eq(begin), part.eq(self.part)]
 
         fan_in = by_layer([p.layer.n_in for p in placed], layer)
         if spec.incremental:
@@ -172,7 +224,7 @@ class PassSequencer(wiring.Component):
             counted.first.eq(k == 0),
             counted.last.eq(k == fan_in),
             counted.tail.eq(tail),
-            counted.begin.eq((k == 0) & (group == 0) & (layer == probe)),
+            counted.begin.eq((k == 0) & (group == 0) & (layer == first)),
             counted.apply.eq(apply),
             counted.minus.eq(minus),
             counted.bank.eq(bank),

@@ -47,19 +47,24 @@ class ForwardSignature(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         in_parts = self.latency > 2
-        words, strobes, banks = {}, {}, {}
+        words, strobes = {}, {}
+
+        def waits(value, name):
+            return delayed(m, value, self.latency - 1, name, reset_less=False)
+
         for name in ("neuron", "cost", "change"):
             words[name] = delayed(m, folded(m, getattr(self, name), name, in_parts=in_parts), 1, f"{name}_word")
-            strobes[name] = delayed(m, getattr(self, f"{name}_stb"), self.latency - 1, f"{name}_stb", reset_less=False)
-            if name != "change":
-                banks[name] = delayed(m, getattr(self, f"{name}_bank"), self.latency - 1, f"{name}_bank")
+            strobes[name] = waits(getattr(self, f"{name}_stb"), f"{name}_stb")
         # The unperturbed pass ends before the second probe begins, and shares its register.
         passes = [Signal(32, name=f"pass{number}", init=-1) for number in range(2)]
         of_cost = Signal(32)
         for number, register in enumerate(passes):
-            with m.If(strobes["neuron"] & (banks["neuron"].any() == number)):
+            # The choice is registered, since many flip-flops depend on it.
+            takes = waits(self.neuron_stb & (self.neuron_bank.any() == number), f"takes{number}")
+            ends = waits(self.cost_stb & (self.cost_bank.any() == number), f"ends{number}")
+            with m.If(takes):
                 m.d.sync += register.eq(after(register, words["neuron"]))
-            with m.If(strobes["cost"] & (banks["cost"].any() == number)):
+            with m.If(ends):
                 m.d.comb += of_cost.eq(register)
                 m.d.sync += register.eq(-1)
         state, begin = Signal(32, init=-1, reset_less=True), Signal(init=1)

@@ -7,7 +7,7 @@ correlated. Each pass refers to its sign vector by the bank of its activations.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,8 +15,8 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.registers import phase_bits
 from rtl_gen.perturbation import CountedSigns, RandomSigns, leap, source_class
-from rtl_gen.presentation.layouts import neuron_layout, sign_layout
-from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
+from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
+from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
 __all__ = ["CountedNeuronSigns", "NeuronSigns", "RandomNeuronSigns", "sign_source"]
 
@@ -41,6 +41,9 @@ class NeuronSigns(wiring.Component):
     column, sweep_column : Out(unsigned)
         In incremental probes, the perturbed neuron of the current sign vector, valid with ``begin``, and of the pass whose errors are going
         to be summed, valid with ``sweep_begin``.
+    part, sweep_part : In(unsigned), Out(unsigned)
+        Where probes perturb parts of the network, the part of the pass that begins, valid with ``begin``, and that of the pass whose errors
+        are going to be summed, valid with ``sweep_begin``. The signs of the stream's neurons behind the part are 0.
     load_en, load : In(1), In(load_width)
         Strobe and data that set p and shift bits into the top of the generator's state, as in :mod:`rtl_gen.perturbation`.
     restart : In(1)
@@ -60,6 +63,7 @@ class NeuronSigns(wiring.Component):
         super().__init__(
             {
                 **({"column": Out(index), "sweep_column": Out(index)} if spec.incremental else {}),
+                **({"part": In(part_shape(spec)), "sweep_part": Out(part_shape(spec))} if spec.in_parts else {}),
                 **{name: In(1) for name in ("begin", "begin_bank", "advance", "fresh", "restart", "load_en", "bank")},
                 **{name: In(1) for name in ("sweep_begin", "sweep_bank")},
                 "ready": Out(1),
@@ -71,12 +75,25 @@ class NeuronSigns(wiring.Component):
             }
         )
 
-    def _keep(self, m, current):
-        """Value of ``current`` that belongs to the stream's pass, and to the pass whose errors are summed."""
+    def _by_bank(self, m, current):
+        """Values of ``current`` that belong to the passes of bank 0 and of bank 1."""
         kept = [Signal.like(current, name=f"{current.name}{bank}", reset_less=True) for bank in range(2)]
         for bank, value in enumerate(kept):
             with m.If(self.begin & (self.begin_bank == bank)):
                 m.d.sync += value.eq(current)
+        return kept
+
+    def _perturbs(self, m):
+        """Whether the stream's neuron is perturbed in its pass, which evaluates no neuron before those of its part."""
+        if not self.spec.in_parts:
+            return Const(1, 1)
+        kept = self._by_bank(m, self.part)
+        m.d.comb += self.sweep_part.eq(Mux(self.sweep_bank, kept[1], kept[0]))
+        return self.index < by_layer([part.end for part in self.spec.round.parts], Mux(self.bank, kept[1], kept[0]))
+
+    def _keep(self, m, current):
+        """Value of ``current`` that belongs to the stream's pass, and to the pass whose errors are summed."""
+        kept = self._by_bank(m, current)
         swept = Signal.like(current, name=f"{current.name}_swept", reset_less=True)
         sweeping = Mux(self.sweep_bank, kept[1], kept[0])
         with m.If(self.sweep_begin):
@@ -127,7 +144,7 @@ class RandomNeuronSigns(NeuronSigns):
             sweep.addr.eq(Cat(self.sweep_index, of_sweep)),
             self.sign.negative.eq(stream.data),
             self.sweep_sign.negative.eq(sweep.data),
-            self.sign.active.eq(1),
+            self.sign.active.eq(delayed(m, self._perturbs(m), 1, "perturbs") if spec.in_parts else 1),
             self.sweep_sign.active.eq(1),
         ]
         return m
@@ -156,8 +173,11 @@ class CountedNeuronSigns(NeuronSigns):
         with m.If(self.load_en):
             m.d.sync += phase.eq(self.load)
         of_stream, of_sweep = self._keep(m, phase)
-        for index, of_pass, sign in ((self.index, of_stream, self.sign), (self.sweep_index, of_sweep, self.sweep_sign)):
+        streamed, swept = (self.index, of_stream, self.sign), (self.sweep_index, of_sweep, self.sweep_sign)
+        for index, of_pass, sign in (streamed, swept):
             negative, active = self.code.sign(index, of_pass)
+            if self.spec.in_parts and sign is self.sign:
+                active &= self._perturbs(m)
             m.d.sync += [sign.negative.eq(negative), sign.active.eq(active)]
         m.d.comb += self.ready.eq(1)
         return m

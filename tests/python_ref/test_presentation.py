@@ -85,8 +85,11 @@ def test_the_formats_of_a_presentation(periods, name, difference, cost_change, r
         assert error.key == "schedule.learning_rate"  # every error rounds to zero
         return
     change, longest = spec.cost_change_format, spec.longest_presentation
-    most = longest * max(abs(value) for value in ends(change))
-    exact(spec.error_sum_format, [-most, most], change.fraction_bits)
+    # A neuron is perturbed as often as is counted, but the host may lengthen τ_p unless it is 1.
+    steps = spec.presentation.measurements if periods[0] == 1 else longest
+    sums = [steps * sign * value for sign in ((0, 1) if name == "sequential" else (-1, 1)) for value in ends(change)]
+    exact(spec.error_sum_format, [min(sums), max(sums)], change.fraction_bits)
+    assert spec.presentation.once == (periods[0] == steps == 1)
     # One more factor of two in the range holds, one less does not: |δ| < 4, measured so many times at the largest rate. But θ − err·x has
     # at most 32 bits, its sign and the 10 fraction bits of an activation among them, if that leaves the range of a weight.
     reach = Fraction(2) ** max(rates) * 4 * spec.presentation.measurements

@@ -86,7 +86,7 @@ def _design(name: str, sizes: tuple[int, ...], lanes: int, kind: Kind, **changes
     return DesignSpec(
         name,
         Network(sizes, changes.get("hidden", Activation.RELU), changes.get("output", Activation.IDENTITY)),
-        Perturbation(kind, changes.get("code", LfsrCode()), -3, 5),
+        Perturbation(kind, changes.get("code", LfsrCode()), -3, 5, changes.get("parts")),
         Schedule(changes.get("rates", ((0, -5 + two_sided),)), **schedule),
         **({"optimizer": changes["optimizer"]} if "optimizer" in changes else {}),
         formats=changes.get("formats", formats),
@@ -123,6 +123,7 @@ def _even(spec: DesignSpec) -> DesignSpec:
 
 
 _TWO_SIDED = {"difference": Difference.TWO_SIDED}
+_WALSH_BY_ROUND = {"code": WalshCode(), "perturbation_period": 2, "sample_period": 4, "update_period": 4}
 
 DESIGNS: dict[str, DesignSpec] = {
     spec.name: spec
@@ -157,6 +158,11 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("node_memory", (3, 3, 2), 3, Kind.NODE, sample_period=2, update_period=4, rates=((0, -5), (6, -7))),
         _design("one_at_a_time", (3, 6, 22), 9, Kind.NODE, code=SequentialCode(), sample_period=8, update_period=8, hidden=Activation.TANH),
         _design("many_probes", (2, 10, 2), 9, Kind.NODE, sample_period=3, update_period=3),
+        _design("turns", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 1), (1, 1), (1, 2)), sample_period=8, update_period=8),
+        _design("pair_of_layers", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 2), (2, 1)), sample_period=6, update_period=6),
+        _design("outputs_alone", (2, 6, 3), 1, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
+        _design("wide_before_outputs", (2, 28, 2), 4, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
+        _design("wide_turns", (3, 2, 14, 2), 16, Kind.NODE, parts=((1, 1), (1, 1), (1, 1)), sample_period=6, update_period=6),
     )
 }
 
@@ -217,17 +223,17 @@ NODE_FAULTS = (
         "state[0]",
         "probes",
     ),
-    Fault("E not cleared", "presentation.errors:ErrorUnit.elaborate", "Mux(self._fresh, 0, read.data)", "read.data", "probes"),
+    Fault("E not cleared", "presentation.errors:ErrorUnit._sum", "Mux(self._fresh, 0, old)", "old", "probes"),
     Fault(
         "the error is rounded twice",
-        "presentation.errors:ErrorUnit.elaborate",
+        "presentation.errors:ErrorUnit._sum",
         "scaler.i.eq(total)",
         "scaler.i.eq(total & -64)",
         "probes",
     ),
     Fault(
         "the rate of the errors is not followed",
-        "presentation.errors:ErrorUnit.elaborate",
+        "presentation.errors:ErrorUnit._cast",
         "spec.exponents[1] - self.exponent",
         "spec.exponents[1] - spec.exponent_at(0)",
         "node_memory",
@@ -235,8 +241,8 @@ NODE_FAULTS = (
     Fault(
         "the errors of the next group come too early",
         "presentation.errors:ErrorUnit._sweep",
-        "(lane == lanes - 1) | layer_ends",
-        "layer_ends",
+        "next_ends | (lane == lanes - 2 if lanes > 1 else 1)",
+        "next_ends",
         "probes",
     ),
     Fault(
@@ -284,8 +290,8 @@ NODE_FAULTS = (
     Fault(
         "a probe begins one layer too late",
         "presentation.sequencer:PassSequencer.elaborate",
-        "layer.eq(self.probe)",
-        "layer.eq(self.probe << 1)",
+        "begin = self.probe",
+        "begin = self.probe << 1",
         "deep_probes",
     ),
     Fault(
@@ -312,16 +318,16 @@ NODE_FAULTS = (
     *(
         Fault(name, f"presentation.{where}", right, wrong, "one_at_a_time")
         for name, where, right, wrong in (
-            ("the column of the next neuron", "array:NodeArray._address", "second + 1 + self.column", "second + 2 + self.column"),
+            ("the column of the next neuron", "array:NodeArray._probed", "second + 1 + self.column", "second + 2 + self.column"),
             ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.n_in + 1", "placed[1].layer.n_in"),
-            ("the first group's change for all", "operands:Operands._changes", "(held, probes", "(change, probes"),
-            ("an output changes hidden activations", "operands:Operands._changes", "with m.If(self.unchanged)", "with m.If(0)"),
+            ("the first group's change for all", "operands:Operands._fetch", "(held, follows)", "(held & 1, follows)"),
+            ("an output changes hidden activations", "operands:Operands._fetch", "moves.eq(self.moves)", "moves.eq(1)"),
             ("the change of another activation", "operands:Operands._fetch", "address.eq(self.column)", "address.eq(0)"),
             (
                 "no kept z behind a product",
-                "neurons:IncrementalStream._perturbed",
-                "probing.replicate(len(z))",
-                "(probing & 0).replicate(len(z))",
+                "neurons:IncrementalStream._replay",
+                "Mux(unperturbed, kept_neurons(self.spec), ",
+                "Mux(1, kept_neurons(self.spec), ",
             ),
             (
                 "the perturbed output moves by its product",
@@ -330,10 +336,99 @@ NODE_FAULTS = (
                 "Const(0, 1)",
             ),
             ("z of the hidden layer alone is kept", "neurons:IncrementalStream._is_kept", "Const(1, 1)", "neuron.layer == 0"),
-            ("E of the neuron before", "errors:ErrorUnit._sweep", "Mux(self.final, 0, self.column)", "Mux(self.final, 0, self.column - 1)"),
-            ("E of the last presentation", "errors:ErrorUnit._sweep", "with m.If(self.clear)", "with m.If(0)"),
-            ("E begins with the last cost change", "errors:ErrorUnit.elaborate", "self.sign.active & ~self._fresh", "self.sign.active"),
+            ("E of the neuron before", "errors:IncrementalErrorUnit._begin", "index.eq(self.column)", "index.eq(self.column - 1)"),
+            ("E of the last presentation", "errors:IncrementalErrorUnit._begin", "self.clear | waits[-1]", "waits[-1]"),
+            ("E begins with the last cost change", "errors:IncrementalErrorUnit._sum", "total.eq(0)", "total.eq(self.cost_change)"),
+            ("E is cast before it is summed", "errors:IncrementalErrorUnit._begin", "waits.eq(Cat(ends, waits))", "waits.eq(-ends)"),
             ("a probe within a group too long", "sequencer:PassSequencer.elaborate", "Mux(probe, 0, fan_in)", "Mux(probe, 1, fan_in)"),
+        )
+    ),
+    *(
+        Fault(name, f"presentation.{where}", right, wrong, design)
+        for name, where, right, wrong, design in (
+            ("the lanes begin with the part itself", "sequencer:PassSequencer.elaborate", "[each.first + 1 if", "[each.first if", "turns"),
+            ("the last layer of a part is replayed", "neurons:PartStream._replay", "part.begin + spec", "part.begin + 1 + spec", "turns"),
+            (
+                "E before the part changes too",
+                "errors:PartErrorUnit._follow_part",
+                "(index >= begins) & (index < ends)",
+                "index < ends",
+                "turns",
+            ),
+            (
+                "E behind the part changes too",
+                "errors:PartErrorUnit._follow_part",
+                "(index >= begins) & (index < ends)",
+                "index >= begins",
+                "pair_of_layers",
+            ),
+            ("E of the part that comes", "core:NodeCore._connect_errors", "signs.sweep_part", "controller.part", "turns"),
+            (
+                "E of a part is not cleared",
+                "errors:PartErrorUnit._begin",
+                "with m.If(self.clear)",
+                "with m.If(0)",
+                "turns",
+            ),
+            (
+                "a part loses its last neuron",
+                "errors:PartErrorUnit._follow_part",
+                "each.end - 1 for",
+                "max(each.begin, each.end - 2) for",
+                "turns",
+            ),
+            ("a layer behind the part is perturbed", "signs:NeuronSigns._perturbs", "return self.index <", "return ~self.index <", "turns"),
+            (
+                "the part of the wrong probe is perturbed",
+                "signs:NeuronSigns._perturbs",
+                "Mux(self.bank, kept[1], kept[0]))",
+                "Mux(self.bank, kept[0], kept[1]))",
+                "turns",
+            ),
+            ("z of a part is not kept", "neurons:PartStream._is_kept", "number in first", "number in first and number != 1", "turns"),
+            ("neurons of a probe counted from the second layer", "neurons:PartStream._first_index", "sizes[:number]", "sizes[:1]", "turns"),
+            (
+                "a part as often as the others",
+                "controller:PresentationController._take_turns",
+                " & (turn < part.times)",
+                "",
+                "pair_of_layers",
+            ),
+            (
+                "the next turn begins with every part",
+                "controller:PresentationController._take_turns",
+                "(next_turn <",
+                "(0 * next_turn <",
+                "turns",
+            ),
+            (
+                "outputs are replayed among outputs",
+                "controller:PresentationController._has_way",
+                "(settled & (wait == 0))",
+                "1",
+                "outputs_alone",
+            ),
+            (
+                "outputs do not wait for the sweep of a wide part",
+                "controller:PresentationController._has_way",
+                "wait.eq(self.sweep_wait)",
+                "wait.eq(0)",
+                "wide_before_outputs",
+            ),
+            (
+                "words of the second layer for all parts",
+                "array:NodeArray._address",
+                "each.first_word for",
+                "placed[min(1, each.first_word)].first_word for",
+                "turns",
+            ),
+            (
+                "a cost change that comes too early",
+                "sequencer:PassSequencer.closing_of",
+                "part.neurons + 2, _SHOWN",
+                "0, _SHOWN",
+                "wide_turns",
+            ),
         )
     ),
     Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "1 + behind", "2 + behind", "many_probes"),
@@ -347,8 +442,8 @@ NODE_FAULTS = (
     Fault(
         "the words of a layer are not drawn again",
         "presentation.noise:InputNoise.elaborate",
-        "Mux(repeats, start, state)",
-        "state",
+        "Mux(applies & slot.first, by_layer(starts, slot.layer), place + 1)",
+        "place + 1",
         "probes",
     ),
     Fault(
@@ -389,8 +484,8 @@ NODE_FAULTS = (
     Fault(
         "a probe reads the words of the first layer",
         "presentation.array:NodeArray._address",
-        "Mux(ahead.layer == 0, 0, second)",
-        "0",
+        "self.host_mode | (ahead.begin & (ahead.layer != 0))",
+        "self.host_mode",
         "probes",
     ),
     Fault(

@@ -304,9 +304,12 @@ def neurons_in_order(spec: DesignSpec, observed: dict[str, np.ndarray], passes: 
 
 
 def shown_neurons(spec: DesignSpec, signs: np.ndarray, number: int) -> list[int]:
-    """Neurons that a pass of node perturbation shows: an incremental probe, the one that is perturbed and the outputs; others, all."""
+    """Neurons that a pass of node perturbation shows: an incremental probe, the one that is perturbed and the outputs; a probe of a part,
+    those from the first perturbed one on; others, all."""
     outputs = spec.network.sizes[-1]
     n = len(signs)
+    if number > 0 and _in_parts(spec):
+        return list(range(next(j for j in range(n) if signs[j] != 0), n))
     return [j for j in range(n) if number == 0 or not spec.incremental or signs[j] != 0 or j >= n - outputs]
 
 
@@ -342,8 +345,13 @@ def _banks(spec: DesignSpec, history: list[ShownStep]) -> list[int]:
 
 
 def _correlated(spec: DesignSpec, observed: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """Values of the neurons that a step correlates: of all, or in incremental probes of the perturbed one."""
-    return observed[name][observed["sign"] != 0] if spec.incremental else observed[name]
+    """Values of the neurons that a step correlates: of all, or in incremental probes and in those of parts of the perturbed ones."""
+    return observed[name][observed["sign"] != 0] if spec.incremental or _in_parts(spec) else observed[name]
+
+
+def _in_parts(spec: DesignSpec) -> bool:
+    """Whether a probe perturbs a part of the network."""
+    return spec.perturbation.parts is not None and len(spec.perturbation.parts) > 1
 
 
 def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dict[str, np.ndarray]]:
@@ -371,7 +379,7 @@ def expected_events(spec: DesignSpec, history: list[ShownStep]) -> dict[str, dic
         found["neuron"]["bank"] = rows(_banks(spec, history), 1)
         found["neuron"] = _by_bank(found["neuron"])
         for name in ("sign", "error_sum"):
-            found["correlation"][name] = rows([_correlated(spec, observed, name) for observed in every], 1)
+            found["correlation"][name] = rows([value for observed in every for value in _correlated(spec, observed, name).tolist()], 1)
         found["error"]["error"] = rows([observed["error"] for observed in ended], 1)
     else:
         found["word"]["broadcast"] = rows([observed["broadcast"] for observed in every], 1)

@@ -12,7 +12,7 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import Code, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["QUICK_SHAPES", "SHAPES", "node_design"]
+__all__ = ["PART_SHAPES", "QUICK_SHAPES", "SHAPES", "node_design"]
 
 
 def node_design(
@@ -27,6 +27,7 @@ def node_design(
     hidden: Activation = Activation.RELU,
     output: Activation = Activation.IDENTITY,
     rates: tuple[tuple[int, int], ...] = ((0, -5),),
+    parts: tuple[tuple[int, int], ...] | None = None,
     name: str = "node",
     **formats: Any,
 ) -> DesignSpec:
@@ -36,7 +37,7 @@ def node_design(
     return DesignSpec(
         name,
         Network(sizes, hidden, output),
-        Perturbation(Kind.NODE, LfsrCode() if code is None else code, -4, 1),
+        Perturbation(Kind.NODE, LfsrCode() if code is None else code, -4, 1, parts),
         Schedule(rates, *periods, difference),
         Sgd() if optimizer is None else optimizer,
         Formats(**chosen),
@@ -108,3 +109,27 @@ SHAPES: dict[str, DesignSpec] = {
 
 QUICK_SHAPES = ("deep", "pipelined", "one-neuron", "two-sided-sequential", "periods-that-cross", "momentum-and-memory", "rates")
 """Shapes that together reach every branch; the ordinary suite runs these, the slow suite all others."""
+
+PART_SHAPES: dict[str, DesignSpec] = {
+    name: node_design(name=name.replace("-", "_"), **changes)
+    for name, changes in {
+        "layer-by-layer": {"parts": ((1, 1), (1, 1))},
+        "one-part": {"parts": ((2, 2),)},
+        "last-layer-thrice": {"parts": ((1, 1), (1, 3)), "sizes": (3, 9, 2), "lanes": 4, "periods": (1, 8, 8)},
+        "first-layer-twice": {"parts": ((1, 2), (1, 1)), "periods": (1, 6, 6), "lanes": 1},
+        "one-layer": {"parts": ((1, 2),), "sizes": (3, 5)},
+        "two-sided": {"parts": ((1, 2), (1, 1), (1, 2)), "sizes": (3, 4, 3, 2), "periods": (2, 10, 10), "two_sided": True},
+        "momentum": {"parts": ((2, 1), (1, 2)), "sizes": (3, 4, 3, 2), "periods": (1, 3, 9), "optimizer": Momentum(2)},
+        "walsh": {"parts": ((2, 1), (1, 2)), "sizes": (3, 4, 3, 2), "periods": (1, 3, 6), "code": WalshCode()},
+        "walsh-gray": {"parts": ((1, 1), (1, 1)), "sizes": (3, 4, 3), "periods": (2, 4, 4), "code": WalshGrayCode(), "two_sided": True},
+        "deep": {"parts": ((2, 1), (1, 2), (2, 1)), "sizes": (2, 3, 2, 4, 2, 3), "periods": (1, 4, 8), "lanes": 3},
+        "pipelined": {"parts": ((1, 1), (2, 2)), "sizes": (5, 14, 6, 3), "periods": (1, 9, 9), "lanes": 12},
+        "wide-inside": {"parts": ((1, 1), (1, 1), (1, 1)), "sizes": (3, 2, 14, 2), "periods": (1, 9, 9), "lanes": 16},
+        "wide-output": {"parts": ((1, 1), (1, 2)), "sizes": (3, 2, 12), "periods": (1, 9, 9), "lanes": 16},
+        "updates-within-a-sample": {"parts": ((1, 1), (1, 1)), "periods": (1, 8, 2)},
+        "one-neuron-each": {"parts": ((1, 1), (1, 1), (1, 1)), "sizes": (1, 1, 1, 1), "periods": (1, 6, 6)},
+        "events-in-time": {"parts": ((1, 1), (2, 3)), "sizes": (1, 2, 1, 1), "periods": (4, 8, 8), "code": WalshGrayCode(), "lanes": 16},
+        "signs-across-presentations": {"parts": ((3, 1), (1, 2), (1, 2)), "sizes": (1, 9, 3, 3, 2, 2), "periods": (2, 5, 5), "lanes": 5},
+    }.items()
+}
+"""Designs whose probes perturb parts of the network in turn, by name."""

@@ -48,7 +48,7 @@ ASKS = {
 
 
 def text_of(key: str, value: str, more: str = "") -> str:
-    more += 'perturbation.kind = "weight"\n' if key == "learning.groups" else ""
+    more += 'perturbation.kind = "weight"\n' if key in ("learning.groups", "learning.parts") else ""
     return f"{key} = {value}\n{more}{DIGITS}"
 
 
@@ -129,6 +129,41 @@ def test_parts_and_a_rate_for_each_layer() -> None:
         assert result.state.evaluations == 10 * 4 * (1 + 3 + 5), kind
         assert not moved[:first].any() and moved[first:].mean() > 0.5, kind
         assert getattr(machine.estimator, "groups", 2) == 2, kind
+
+
+def test_parts_of_node_perturbation_have_hardware() -> None:
+    """Where nothing else asks for the float model, which then perturbs all parts in every step."""
+    parts = "learning.parts = [[1, 1], [1, 2]]\n"
+    design = parse(parts + DIGITS, "a.toml")
+    assert design.float_only.requests == ()
+    assert design.spec.perturbation.parts == ((1, 1), (1, 2))
+    batches = parse("learning.batch = 4\n" + parts + DIGITS, "a.toml")
+    assert [key for key, _ in batches.float_only.requests] == ["learning.batch"]
+    assert (batches.spec.perturbation.parts, batches.float_only.parts) == (None, ((1, 1), (1, 2)))
+    weight = parse(f'perturbation.kind = "weight"\n{parts}{DIGITS}', "a.toml")
+    assert [key for key, _ in weight.float_only.requests] == ["learning.parts"]
+
+
+@pytest.mark.parametrize(
+    ("text", "times", "period", "reason"),
+    [
+        ("", 1, 3 * 12, "12 rounds of 3 probes: of each part as many as it has neurons"),
+        ('perturbation.code = "walsh"\n', 1, 3 * 32, "a whole period of the walsh code for each part"),
+        ('perturbation.code = "walsh"\nschedule.perturbation_period = 3\n', 3, 3 * 32, "a whole period of the walsh code for each part"),
+        ('formats.cost_change = "SQ40.20"\n', 1, 3 * 3, "the sum of cost changes in SQ40.20 leaves room for no more"),
+    ],
+)
+def test_presentations_of_parts_are_whole_rounds(text: str, times: int, period: int, reason: str) -> None:
+    design = parse(f"learning.parts = [[1, 1], [1, 2]]\nnetwork.layers = [64, 12, 10]\n{text}{DIGITS}", "a.toml")
+    schedule = design.spec.schedule
+    assert (schedule.perturbation_period, schedule.sample_period, schedule.update_period) == (times, period, period)
+    assert {row.key: row.why for row in design.derived}["schedule.sample_period"] == reason
+
+
+def test_walsh_codes_of_an_even_round_have_a_vector_for_each_round() -> None:
+    design = parse(f'learning.parts = [[1, 1], [1, 1]]\nperturbation.code = "walsh"\n{DIGITS}', "a.toml")
+    assert design.spec.schedule.perturbation_period == 2
+    assert {row.key: row.why for row in design.derived}["schedule.perturbation_period"].startswith("a round of parts, so that each part")
 
 
 def test_a_convolutional_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,10 @@ CASES = {
         'perturbation.kind = "node"\nperturbation.code = "lfsr"\nschedule.difference = "two-sided"\n'
         "schedule.update_period = 5\nschedule.sample_period = 3\n"
     ),
+    "parts": (
+        'perturbation.kind = "node"\nschedule.difference = "two-sided"\nschedule.sample_period = 3\nschedule.update_period = 6\n'
+        "learning.parts = [[1, 1], [1, 2]]\n"
+    ),
     "weight momentum": 'perturbation.kind = "weight"\noptimizer.name = "momentum"\noptimizer.k = 2\n',
     "momentum": 'perturbation.kind = "node"\noptimizer.name = "momentum"\noptimizer.k = 2\n',
 }
@@ -87,18 +91,20 @@ class Number:
         return self
 
 
-def forward(design: Design, number: Number, *, perturbed: bool) -> None:
-    """One pass, written as loops; a probe of node perturbation knows the pre-activations of the first layer."""
+def forward(design: Design, number: Number, *, perturbed: bool, first: int = 0, last: int = 99) -> None:
+    """One pass, written as loops; a probe of node perturbation knows the pre-activations of the first layer that it perturbs."""
     for place, layer in enumerate(design.spec.network.layers):
+        if perturbed and place < first:
+            continue
         for _ in range(layer.n_out):
             theta = [number] * (layer.n_in + 1)
             if perturbed and not design.spec.node:
                 theta = [value + number for value in theta]
             z = theta[0]
-            if place or not (perturbed and design.spec.node):
+            if place > first or not (perturbed and design.spec.node):
                 for weight in theta[1:]:
                     z = z + weight * number
-            if perturbed and design.spec.node:
+            if perturbed and design.spec.node and place <= last:
                 z = z + number
     cost_of_outputs(design, number)
 
@@ -143,14 +149,16 @@ def learn_by_nodes(design: Design, number: Number) -> None:
         if n % spec.schedule.sample_period == 0 or n % spec.schedule.update_period == 0:
             forward(design, number, perturbed=False)
             error_sum = [number] * spec.network.n_neurons
-        one = spec.perturbation.code.name == "sequential"
+        one, parts = spec.perturbation.code.name == "sequential", spec.perturbation.parts is not None
+        first, last = ((0, 0), (1, 1), (1, 1))[n % 3] if parts else (0, 99)
         for _ in range(2 if spec.two_sided else 1):
             if one:
                 probe_of_one_neuron(design, number)
             else:
-                forward(design, number, perturbed=True)
+                forward(design, number, perturbed=True, first=first, last=last)
         change = number - number
-        error_sum = [value + change for value in error_sum[: 1 if one else None]] + error_sum[1 if one else spec.network.n_neurons :]
+        moved = 1 if one else sum(layer.n_out for layer in spec.network.layers[first : last + 1])
+        error_sum = [value + change for value in error_sum[:moved]] + error_sum[moved:]
         due = (n + 1) % spec.schedule.update_period == 0
         if due or (n + 1) % spec.schedule.sample_period == 0:
             for layer in spec.network.layers:
@@ -261,6 +269,16 @@ def test_multiplications_at_synapses_are_the_visits_of_the_contract() -> None:
     contract = step_contract(two_sided.spec)
     assert twice == 2 * presentations * synapses + 2 * steps * behind
     assert contract.first_visits(two_sided.spec, steps) == twice + 2 * presentations * biases + 2 * steps * 4
+
+
+@pytest.mark.usefixtures("data")
+def test_a_probe_of_the_last_part_multiplies_nothing() -> None:
+    design = design_of("parts")
+    synapses, behind, biases, steps = 3 * 5 + 5 * 4, 5 * 4, 5 + 4, 12
+    found, contract = costs_of_mgd(design, steps, fixed=True), step_contract(design.spec)
+    # Four presentations of three steps, each with two probes of the first layer.
+    assert found.multiply_accumulates == 2 * 4 * synapses + 4 * 2 * behind
+    assert contract.first_visits(design.spec, steps) == found.multiply_accumulates + 2 * 4 * biases + 4 * 2 * 4
 
 
 def test_energies_are_those_published() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from python_ref.datasets import SampleOrder, Samples, parity, xor
+from python_ref.floating import learner, of_design
 from python_ref.floating.of_design import evaluate
 from python_ref.floating.online import block_length, signs, train
 from python_ref.parameters import initial_parameters
@@ -229,3 +230,53 @@ def test_learns_digits(digits):
         order = SampleOrder(len(train_set), True, seed)
         result = train(spec, initial_parameters(spec, seed), train_set.inputs, train_set.targets, order, 200_000, seed)
         assert evaluate(spec, result.parameters, test_set.inputs, test_set.targets)[0] >= 0.92
+
+
+# -- Parts ------------------------------------------------------------------------------------------------------------
+
+
+def in_parts(periods: tuple[int, int, int], difference: Difference = Difference.ONE_SIDED) -> DesignSpec:
+    """A design whose probes perturb its first two layers once in a round, and the last one twice."""
+    spec = design(Kind.NODE, difference, WalshCode(), (4, 5, 3, 2), amplitude_log2=-6, rate=-5, periods=periods)
+    return replace(spec, perturbation=replace(spec.perturbation, parts=((2, 1), (1, 2))))
+
+
+def started(spec: DesignSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parameters, and the inputs and targets of two samples."""
+    rng = np.random.default_rng(3)
+    return rng.normal(0, 0.5, spec.network.n_parameters), rng.random((2, 4)).astype(np.float32), rng.random((2, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_parts_take_turns(times):
+    """By the definition, each step adds s·C̃/Δ·x at the synapses of its part alone."""
+    spec = in_parts((times, 6, 12))
+    (theta, inputs, targets), delta = started(spec), 2.0**spec.perturbation.amplitude_log2
+    moved = theta.copy()
+    for n in range(12):
+        s = oracle_signs(spec, 1, n // times)
+        s = np.where((np.arange(10) < 8) == (n % 3 == 0), s, 0.0)
+        x, y = inputs[[n // 6]].astype(float), targets[[n // 6]].astype(float)
+        plus, none = (of_design.costs(spec, theta, x, y, shift)[0] for shift in (delta * s, 0 * s))
+        values, neuron, at = np.append(1.0, x), 0, 0
+        for n_in, n_out in ((4, 5), (5, 3), (3, 2)):
+            own = slice(at, at + n_out * (n_in + 1))
+            moved[own] -= 2.0**-5 * (plus - none) / delta * np.outer(s[neuron : neuron + n_out], values).ravel()
+            values = np.append(1.0, np.tanh(theta[own].reshape(n_out, n_in + 1) @ values))
+            neuron, at = neuron + n_out, own.stop
+    found = train(spec, theta, inputs, targets, SampleOrder(2, False), 12)
+    np.testing.assert_allclose(found.parameters, moved, rtol=0, atol=1e-9)
+    assert found.evaluations == 12 + 2
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+@pytest.mark.parametrize("periods", [(1, 3, 3), (2, 6, 3), (3, 3, 6)])
+def test_parts_take_turns_in_the_learner_that_supports_every_rule_too(periods, difference):
+    spec = in_parts(periods, difference)
+    theta, inputs, targets = started(spec)
+    order = SampleOrder(2, False)
+    slow = learner.train(of_design.learner(spec), theta, inputs, targets, order, 30).state
+    fast = train(spec, theta, inputs, targets, order, 30)
+    assert np.abs(fast.parameters - theta).max() > 0.01
+    np.testing.assert_allclose(slow.theta, fast.parameters, rtol=0, atol=1e-9)
+    assert slow.evaluations == fast.evaluations

@@ -85,7 +85,9 @@ class Bench:
 
     def forward(self, x, wait):
         """Rows of a forward pass with operand ``x[layer][k]``."""
-        self._visit(pass_slots(self.spec, wait=wait), x, {"host_mode": 0, "applying": 0})
+        common = {"host_mode": 0, "applying": 0}
+        self.rows += [dict(common)] * 2
+        self._visit(pass_slots(self.spec, wait=wait), x, common)
 
     def apply(self, x, errors, update, wait, noise):
         """Rows of an applying pass, with aligned operands, the errors of all neurons, and the noise of each layer and input."""
@@ -106,7 +108,8 @@ class Bench:
             row["slot"] = slot
             k = 0 if slot["first"] else k + 1
             if slot["real"]:
-                self.rows[first + place + latency]["x"] = x[slot["layer"]][k]
+                unused = self.array.lanes[0].fused and common["applying"] and not common["update"]
+                self.rows[first + place + latency]["x"] = 0 if unused else x[slot["layer"]][k]
                 row["place"] = (slot["layer"], k)
             if slot["first"] and errors is not None:
                 group += 1

@@ -121,14 +121,14 @@ def test_the_host_reads_the_sums_of_an_open_presentation(width):
         after = cycle - 20
         ctx.set(unit.host_mode, after >= 0)
         if after >= 0:
-            address, place = divmod(after, 3)
+            address, place = divmod(after, 4)
             is_open, address = divmod(address, n * words)
-            ctx.set(unit.open, 1 - is_open)
+            ctx.set(unit.readable, 1 - is_open)
             ctx.set(unit.host_address, address)
-            if place == 2:
+            if place == 3:
                 values[is_open, address] = ctx.get(unit.host_data)
 
-    drive(unit, 20 + 3 * 2 * n * words, each)
+    drive(unit, 20 + 4 * 2 * n * words, each)
     expected = [-raw if neuron % 2 else raw for neuron in range(n)]
     for neuron, value in enumerate(expected):
         for word in range(words):

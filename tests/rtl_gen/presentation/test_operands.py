@@ -26,12 +26,13 @@ def test_every_slot_has_its_operand(name):
     sample = [[rng.randint(each.min, each.max) for each, count in limits for _ in range(count)] for _ in range(2)]
     y = {bank: [rng.randint(form.min, form.max) for _ in range(n)] for bank in range(3)}
     numbers = [number for number, placed in enumerate(spec.layout.layers) for _ in range(placed.layer.n_out)]
-    passes = [{"bank": 2}, {"bank": 1, "probe": 1}, {"bank": 0, "probe": 1, "minus": 1}, {"bank": 2, "apply": 1}]
+    passes = [{"bank": 2}, {"bank": 1, "probe": 1}, {"bank": 0, "probe": 1, "minus": 1}, {"bank": 2, "apply": 1}, {"bank": 2, "apply": 1}]
     passes = [kind for kind in passes if len(numbers) > spec.network.n_out or not kind.get("probe")]
     load = 4 * len(sample[0]) + 8
     rows = [IDLE] * (load + 3 * n + 3)
-    wanted = {}
-    for kind in passes:
+    wanted, updates = {}, [1] * len(rows)
+    for place, kind in enumerate(passes):
+        due = place < len(passes) - 1
         k, group_layer = 0, 0
         for slot in pass_slots(spec, **kind, wait=2):
             k = 0 if slot["first"] else k + 1
@@ -40,11 +41,14 @@ def test_every_slot_has_its_operand(name):
                 fraction = spec.operand_format(group_layer).fraction_bits
                 first = sum(placed.layer.n_out for placed in spec.layout.layers[: group_layer - 1]) if group_layer else 0
                 x = 1 << fraction if k == 0 else sample[0][k - 1] if group_layer == 0 else y[kind["bank"]][first + k - 1]
-                wanted[len(rows) + latency] = Fraction(x, 1 << fraction), kind.get("apply", 0), fraction
+                used = due or not adds_in_multiplier(spec)
+                wanted[len(rows) + latency] = Fraction(x, 1 << fraction) * used, kind.get("apply", 0), fraction
             else:
                 wanted[len(rows) + latency] = Fraction(0), 0, 0
             rows.append(slot)
+            updates.append(due)
     rows += [IDLE] * (latency + 2)
+    updates += [0] * (latency + 2)
     queue, found, taken = [value for each in sample for value in each], [], [False]
 
     def each(ctx, cycle):
@@ -53,6 +57,7 @@ def test_every_slot_has_its_operand(name):
             ctx.set(operands.slot[field], value)
         for field, value in after.items():
             ctx.set(operands.ahead[field], value)
+        ctx.set(operands.update, updates[cycle])
         ctx.set(operands.sample.valid, bool(queue))
         if queue:
             ctx.set(operands.sample.payload, queue[0])
