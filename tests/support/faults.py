@@ -326,7 +326,7 @@ NODE_FAULTS = (
             (
                 "the perturbed output moves by its product",
                 "neurons:IncrementalStream._perturbed",
-                "(self.sign.active & probing)",
+                "(self.sign.active & self._probing)",
                 "Const(0, 1)",
             ),
             ("z of the hidden layer alone is kept", "neurons:IncrementalStream._is_kept", "Const(1, 1)", "neuron.layer == 0"),
@@ -389,8 +389,8 @@ NODE_FAULTS = (
     ),
     Fault(
         "a probe reads the words of the first layer",
-        "presentation.array:NodeArray._address",
-        "self.host_mode | (ahead.begin & (ahead.layer != 0))",
+        "presentation.array:NodeArray._memories",
+        "self.host_mode | (coming.begin & (coming.layer != 0))",
         "self.host_mode",
         "probes",
     ),
