@@ -333,7 +333,6 @@ NODE_FAULTS = (
             ("E of the neuron before", "errors:IncrementalErrorUnit._begin", "index.eq(self.column)", "index.eq(self.column - 1)"),
             ("E of the last presentation", "errors:IncrementalErrorUnit._begin", "self.clear | waits[-1]", "waits[-1]"),
             ("E begins with the last cost change", "errors:IncrementalErrorUnit._sum", "total.eq(0)", "total.eq(self.cost_change)"),
-            ("E is cast before it is summed", "errors:IncrementalErrorUnit._begin", "waits.eq(Cat(ends, waits))", "waits.eq(-ends)"),
             ("a probe within a group too long", "sequencer:PassSequencer.elaborate", "Mux(probe, 0, fan_in)", "Mux(probe, 1, fan_in)"),
         )
     ),
