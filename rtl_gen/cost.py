@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -107,7 +107,10 @@ class CostUnit(wiring.Component):
 
         cost_latency = self.cost_latency(spec)
         m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, cost_latency, "cost_stb", reset_less=False))
-        cost_first = delayed(m, self.first, cost_latency, "cost_first")
+        takes = {
+            which: delayed(m, self.stb & self.last & when, cost_latency, f"takes_{which}", reset_less=False)
+            for which, when in (("first", self.first), ("second", self.second))
+        }
         square_second = delayed(m, self.second, cost_latency - 1, "square_second")
         m.d.comb += self.cost_second.eq(delayed(m, square_second, 1, "cost_second"))
         if sums:
@@ -117,18 +120,21 @@ class CostUnit(wiring.Component):
         # C₀ is kept as its complement, so that an adder without logic in front of it subtracts.
         below0 = Signal(signed(len(self.cost0) + 1))
         m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]
-        with m.If(self.cost_stb):
-            with m.If(self.cost_second):
-                m.d.sync += self.cost1.eq(self.total)
-            with m.If(cost_first):
-                m.d.sync += below0.eq(Cat(~self.total, 1))
+        with m.If(takes["second"]):
+            m.d.sync += self.cost1.eq(self.total)
+        with m.If(takes["first"]):
+            m.d.sync += below0.eq(Cat(~self.total, 1))
 
         source, target, cast = spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast
-        less, second = Signal(shape_of(source), reset_less=True), self.cost1 if sums else self.total
-        if spec.two_sided:
-            m.d.sync += less.eq(second + below0)  # one less than C₋ − C₊: the complement of C₊ − C₋
-        else:
-            m.d.sync += less.eq((Cat(1, second) + Cat(1, below0).as_signed()) >> 1)
+        less = Signal(shape_of(source), reset_less=True)
+        # Where two-sided, it is one less than C₋ − C₊: the complement of C₊ − C₋.
+        carry, split = Const(not spec.two_sided, 1), len(self.total) // 2 if sums else 0
+        if sums:  # the low bits are added while the high ones are registered, so that both carry chains are short
+            low = Signal(split + 1)
+            m.d.sync += low.eq(self.total[:split] + below0[:split] + carry)
+            carry = low[split]
+        high = (Cat(1, (self.cost1 if sums else self.total)[split:]) + Cat(carry, below0[split:]).as_signed()) >> 1
+        m.d.sync += less.eq(Cat(low[:split], high).as_signed() if sums else high)
         difference = ~less if spec.two_sided else less
         dropped = source.fraction_bits - target.fraction_bits
         limited, outside = cast_in_two(m, difference, dropped, target, cast.rounding, cast.overflow, "change")

@@ -51,7 +51,7 @@ class SampleLoader(wiring.Component):
     discard : In(1)
         Strobe that drops all loaded samples that were not taken; never together with ``take``.
     available : Out(1)
-        There is a full buffer to take.
+        There is a full buffer to take, from two cycles after its last word on.
     buffer : Out
         Number of the current sample's buffer.
     input_en, target_en, address, data : Out
@@ -90,10 +90,11 @@ class SampleLoader(wiring.Component):
             return Mux(buffer == buffers - 1, 0, buffer + 1)
 
         transfer = Signal()
-        complete = Signal()
+        complete, completed = Signal(), Signal()  # the transfer completes a sample; the transfer before did
         bases = Mux(targets, _pick([b * n_out for b in range(buffers)], filling), _pick([b * n_in for b in range(buffers)], filling))
         # A free buffer stays free until it is full, or everything is discarded.
-        m.d.sync += is_open.eq((filling != self.buffer) & (full < buffers - 1) & ~complete & ~self.discard)
+        m.d.sync += completed.eq(complete & ~self.discard)
+        m.d.sync += is_open.eq((filling != self.buffer) & (full < buffers - 1) & ~complete & ~completed & ~self.discard)
         m.d.comb += [
             self.sample.ready.eq(is_open),
             transfer.eq(self.sample.valid & self.sample.ready),
@@ -108,11 +109,11 @@ class SampleLoader(wiring.Component):
             m.d.sync += [index.eq(index + 1), ends.eq(Mux(targets, index == n_out - 2, index == n_in - 2))]
             with m.If(ends):
                 m.d.sync += [index.eq(0), targets.eq(~targets), ends.eq(Mux(targets, n_in == 1, n_out == 1))]
-        with m.If(complete):
+        with m.If(completed):
             m.d.sync += filling.eq(after(filling))
         with m.If(self.take):
             m.d.sync += self.buffer.eq(after(self.buffer))
-        m.d.sync += full.eq(full + complete - self.take)
+        m.d.sync += full.eq(full + completed - self.take)
         with m.If(self.discard):
             m.d.sync += [index.eq(0), targets.eq(0), ends.eq(n_in == 1), filling.eq(after(self.buffer)), full.eq(0)]
         return m

@@ -38,6 +38,10 @@ BITSTREAMS = {"ice40": "bin", "ecp5": "bit", "gowin": "fs"}
 ATTEMPTS = 3
 """Most builds of one call; the clock is lowered between them."""
 
+TIMING_WEIGHT = 30
+"""Weight of critical wires in the analytic placer of nextpnr-ice40, whose default is 10: with that, cells of short paths come to lie
+far apart."""
+
 MARGINS = (0.04, 0.08)
 """Fractions by which the second and the third build set their clock below the frequency reached before, since place and route from
 the same seeds gives other frequencies each time."""
@@ -135,6 +139,7 @@ def place_job(board: Board, mhz: Fraction, seed: int) -> Job:
     if board.family == "ice40":
         tool, out = "nextpnr-ice40", f"{name}.asc"
         special = [f"--{board.device}", "--package", board.package, "--pcf", f"{board.name}.pcf", "--asc", out]
+        special += ["--placer-heap-timingweight", str(TIMING_WEIGHT)]
     elif board.family == "ecp5":
         tool, out = "nextpnr-ecp5", f"{name}.config"
         special = [f"--{board.device}", "--package", board.package, "--speed", board.speed, "--lpf", f"{board.name}.lpf", "--textcfg", out]

@@ -135,24 +135,30 @@ class NodeArray(wiring.Component):
         self._show(m, slots)
         return m
 
-    def _address(self, m, slot, ahead, name, *, probes=False):
-        """Address of a slot's word: it advances with the slots, and begins at the layer of the pass that comes; in host mode, the host's.
+    def _address(self, m, slot, ahead, name, loads=None, probing=None):
+        """Address of a slot's word: it advances with the slots, and begins at the layer of the pass that comes; or that of the host.
+
+        Where passes may begin behind the first layer, ``loads`` tells when one does or the host has the memories, and ``probing`` whether
+        the slot is one of a probe.
 
         In incremental probes, it is that of the perturbed neuron's synapses, in one group after the other.
         """
         placed = self.spec.layout.layers
         address = Signal(range(max(2, self.spec.layout.words)), name=name)
-        loads, start, step, probing = self.host_mode, self.host_address, 1, Const(0, 1)
-        if probes and len(placed) > 1:
-            second, loads = placed[1].first_word, self.host_mode | (ahead.begin & (ahead.layer != 0))
+        start, step = self.host_address, 1
+        if loads is None:
+            loads = self.host_mode
+        elif len(placed) > 1:
+            second = placed[1].first_word
             if self.spec.in_parts:
                 second = by_layer([each.first_word for each in placed], ahead.layer)
             if self.spec.incremental:
-                second = self._probed(m, second)
-                step, probing = placed[1].layer.n_in + 1, slot.bank != UNPERTURBED
+                second, step = self._probed(m, second), placed[1].layer.n_in + 1
             start = Mux(self.host_mode, self.host_address, second)
         # Where the addend's bit is 0, it is the strobe of the load, whose sum is not used, so that the adder's look-up tables load as well.
-        bits = {(0, 0): loads, (1, 0): ~probing, (0, 1): probing, (1, 1): Const(1, 1)}
+        bits = {(0, 0): loads, (1, 1): Const(1, 1)}
+        if step != 1:
+            bits |= {(1, 0): ~probing, (0, 1): probing}
         addend = Cat(bits[1 >> bit & 1, step >> bit & 1] for bit in range(len(address)))
         with m.If(slot.real | loads):
             m.d.sync += address.eq(Mux(loads, start, address + addend))
@@ -188,8 +194,12 @@ class NodeArray(wiring.Component):
                 forward, now = before[timing.forward_read], Signal(slot_layout(spec), name="parameter_slot")
                 m.d.sync += now.eq(Mux(self.applying, before[read], forward))
                 stages["read"] = (now, forward)
+                coming = before[timing.forward_read - 1]
+                loads = delayed(m, self.host_mode | (coming.begin & (coming.layer != 0)), 1, "parameter_loads", reset_less=False)
+                probing = delayed(m, Mux(self.applying, before[read].bank, forward.bank) != UNPERTURBED, 1, "probing")
+                of_probes = (loads, probing)
             for way, (slot, ahead) in stages.items():
-                address = self._address(m, slot, ahead, f"{name}_{way}", probes=(name, way) == ("parameter", "read"))
+                address = self._address(m, slot, ahead, f"{name}_{way}", *(of_probes if (name, way) == ("parameter", "read") else ()))
                 shared[f"{name}_{way}"] = address
             enable = slots[write - 1].real & slots[write - 1].apply & when
             chosen = self.host_memory == memory
@@ -224,7 +234,8 @@ class NodeArray(wiring.Component):
             return delayed(m, value, 1, name, reset_less=False)
 
         entry, sums = slots[timing.parameter - 3], slots[timing.accumulator - 2]
-        counted = self._existing(m, entry, entry.real & entry.apply & self.update)
+        # Where the multiplier adds, a parameter without an update does not change, and is in range.
+        counted = self._existing(m, entry, entry.real & entry.apply & (self.update | self.lanes[0].fused))
         per_lane = {"error_en": self.error_en, "counted": counted}
         loading = slots[timing.weight - 2]
         shared = {
@@ -304,12 +315,12 @@ class NodeArray(wiring.Component):
         stage = timing.parameter
         slot, event = slots[stage], self.word_event
         m.d.comb += [self.word_stb.eq(slot.real & slot.apply), self.word_last.eq(ends_pass(spec, slot))]
+        if self.lanes[0].fused:  # the parameter of a lane without a neuron is 0
+            m.d.comb += [event.parameter[number].eq(lane.parameter) for number, lane in enumerate(self.lanes)]
         mask = self._existing(m, slots[stage - 1])
-        for number, lane in enumerate(self.lanes):
-            shown = {"parameter": lane.parameter}
-            if not lane.fused:
-                kept = delayed(m, lane.host_parameter, stage - timing.update, f"old_parameter{number}")
-                shown["parameter"] = Mux(self.update, lane.parameter, kept)
+        for number, lane in enumerate(self.lanes if not self.lanes[0].fused else ()):
+            kept = delayed(m, lane.host_parameter, stage - timing.update, f"old_parameter{number}")
+            shown = {"parameter": Mux(self.update, lane.parameter, kept)}
             if not spec.direct_update:
                 shown["gradient"] = delayed(m, lane.gradient, stage - timing.gradient, f"gradient{number}")
             for name, valid_at in timing.state.items():

@@ -295,7 +295,7 @@ class NodeCore(wiring.Component):
             errors.readable.eq(controller.open & (host.memory == ERROR_SUMS)),
             host.read_data.eq(errors.host_data | array.host_read_data),  # one of them is 0
             host.busy.eq(controller.busy),
-            host.status.eq(Cat(controller.busy, controller.starved)),
+            host.status.eq(Cat(controller.busy, delayed(m, controller.starved, 1, "starved", reset_less=False))),
             registers.en.eq(host.file_en),
             registers.address.eq(host.file_address),
             registers.clear.eq(host.clear),

@@ -158,7 +158,7 @@ class NodeLane(BaseLane):
     def __init__(self, spec: DesignSpec):
         self.timing = LaneTiming(spec)
         self.fused = adds_in_multiplier(spec)
-        self.change_latency = int(self.fused)
+        self.change_latency = 2 * self.fused
         self.width = sum_width(spec)
         ports = {
             **{name: In(1) for name in ("accumulates", "corrects", "applies", "loads", "error_en")},
@@ -239,14 +239,17 @@ class NodeLane(BaseLane):
         """Limit the new parameter to its range, and write it."""
         spec, places = self.spec, dropped_bits(self.spec)
         limited, outside = limit(total.shift_right(places), spec.formats.weight, Overflow.SATURATE)
-        before = delayed(m, self._old, 2, "before")
+        before, differs, half = delayed(m, self._old, 2, "before"), Signal(2), (len(self.parameter) + 1) // 2
         counted = delayed(m, self.counted, 1, "counted")
         register = self.parameter
+        m.d.sync += register.eq(limited.as_unsigned() ^ self.host_word[: len(register)])
+        with m.If(~counted & ~self.host_mode):  # there is no neuron
+            m.d.sync += register.eq(0)
         m.d.sync += [
-            register.eq(limited.as_unsigned() ^ self.host_word[: len(register)]),
             self.weight_outside.eq(counted & outside),
-            # The register is compared, since the limits would take logic of their own without it.
-            self.changed.eq(delayed(m, counted, 1, "counted_before") & (register.as_unsigned() != before.as_unsigned())),
+            # The register is compared, since the limits would take logic of their own without it; and in two cycles.
+            differs.eq(Cat((register[first : first + half] != before[first : first + half]) for first in (0, half))),
+            self.changed.eq(delayed(m, counted, 2, "counted_before") & differs.any()),
         ]
 
     def _sum(self, m, total, fraction):

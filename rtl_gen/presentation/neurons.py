@@ -101,7 +101,8 @@ class NeuronStream(wiring.Component):
         m.d.comb += chosen.eq(Mux(leaving.valid, leaving, replayed))
         found, z = Signal.like(chosen), Signal(self.z.shape(), reset_less=True)
         m.d.comb += [self.sign_index.eq(chosen.index), self.sign_bank.eq(chosen.bank[0])]
-        m.d.sync += [found.eq(chosen), z.eq(Mux(leaving.valid, z_leaving, z_replayed))]
+        m.d.sync += found.eq(chosen)
+        self._find(m, z, Mux(leaving.valid, z_leaving, z_replayed))
         keeps = found.valid & (found.bank == UNPERTURBED) & self._is_kept(found)
         m.d.comb += [kept.en.eq(keeps), kept.addr.eq(found.index), kept.data.eq(z)]
         m.d.sync += [
@@ -110,6 +111,10 @@ class NeuronStream(wiring.Component):
             self.z.eq(self._perturbed(m, z, found)),
         ]
         return m
+
+    def _find(self, m, z, chosen):
+        """Register the chosen pre-activation as ``z``, which waits for its sign."""
+        m.d.sync += z.eq(chosen)
 
     def _is_kept(self, neuron):
         """Whether the pre-activation of a neuron of the unperturbed pass is kept."""
@@ -125,9 +130,13 @@ class NeuronStream(wiring.Component):
         neuron, pass_ends, begins = Signal(neuron_layout(spec), name="leaving"), Signal(), Signal()
         held = Signal.like(neuron, name="leaving_held")
         m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
-        self._coming_index, self._coming_bank = coming, _ = Signal.like(held.index, name="coming_index"), Mux(take, slot.bank, held.bank)
-        m.d.comb += coming.eq(held.index + occupied[0])
-        m.d.sync += held.index.eq(coming)
+        others = occupied[1:2].any()
+        follows, after = take | others, Signal.like(held.index, name="after")
+        self._coming_index = coming = Signal.like(held.index, name="coming_index")
+        self._coming_bank = Mux(take, slot.bank, held.bank)
+        m.d.comb += coming.eq(after)
+        with m.If(follows):
+            m.d.sync += [held.index.eq(coming), after.eq(coming + 1)]
         with m.If(take):
             m.d.sync += [
                 *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
@@ -140,9 +149,8 @@ class NeuronStream(wiring.Component):
                 m.d.comb += coming.eq(self._first_index(slot))
         with m.If(self.slot.begin & ~self.slot.apply):
             m.d.sync += begins.eq(1)
-        others = occupied[1:].any() if len(occupied) > 1 else Const(0, 1)
         m.d.comb += [neuron.eq(held), neuron.valid.eq(occupied[0]), neuron.last.eq(~others & pass_ends)]
-        return neuron, waiting[0], take | others
+        return neuron, waiting[0], follows
 
     def _first_index(self, slot):
         """Number of the first neuron of a pass, of which this is the first group."""
@@ -201,14 +209,12 @@ class IncrementalStream(NeuronStream):
         return Const(1, 1)
 
     def _replay(self, m, follows, read, chosen):
-        """The replayed neuron, whose pre-activation is 0 here; the kept ones of all neurons of a probe are added later, and in the
-        unperturbed pass the 0 behind them. They are read a cycle before their neuron is known, and registered."""
+        """The replayed neuron, with ±Δ in place of its pre-activation; the kept ones of all neurons of a probe are added, and in the
+        unperturbed pass the 0 behind them. They are read a cycle before their neuron is known."""
         neuron, going = Signal(neuron_layout(self.spec), name="replayed"), Signal()
         replaying, column, bank, minus = Signal(), Signal.like(self.column, name="replayed_column"), Signal(), Signal()
-        self._kept_value = delayed(m, read.data, 1, "kept_value")
-        self._probing = [Signal(name=f"probing{layer}") for layer in range(2)]
-        probing = chosen.bank != UNPERTURBED
-        m.d.sync += [flag.eq(probing & (chosen.layer == layer)) for layer, flag in enumerate(self._probing)]
+        self._kept_value, self._probing = read.data, Signal(name="probing")
+        m.d.sync += self._probing.eq((chosen.bank != UNPERTURBED) & (chosen.layer != 0))
         unperturbed = follows & (self._coming_bank == UNPERTURBED)
         is_output = column >= self._first_neurons
         m.d.comb += [
@@ -222,22 +228,37 @@ class IncrementalStream(NeuronStream):
         ]
         with m.If(self.replay):
             m.d.sync += [column.eq(self.column), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
-        return neuron, Const(0, 1)
+        return neuron, self._delta(minus, self._places[1][0])
+
+    @staticmethod
+    def _delta(minus, place):
+        """Δ, whose bit is ``place``, or −Δ."""
+        return Mux(minus, Const(-1 << place, signed(2 + place)), Const(1 << place, signed(2 + place)))
+
+    @property
+    def _split(self) -> int:
+        """Number of low bits that are added one cycle before the others, so that both carry chains are short; Δ of an output has none."""
+        return min(self._places[1][1], 3 * len(self.z) // 8)
+
+    def _find(self, m, z, chosen):
+        """Register the sum of the low bits, and the high bits of both addends."""
+        low, self._carry = Signal(self._split + 1, name="low_sum"), Signal(name="carry")
+        self._kept_high = delayed(m, self._kept_value[self._split :], 1, "kept_high")
+        m.d.comb += low.eq(self._kept_value[: self._split] + chosen[: self._split])
+        m.d.sync += [z.eq(Cat(low[: self._split], chosen[self._split :])), self._carry.eq(low[self._split])]
 
     def _perturbed(self, m, z, neuron):
         """Kept z + W_j·(y_j± − y_j), or kept z ± Δ for the perturbed neuron, or z itself in the unperturbed pass.
 
-        One adder computes them, and ±Δ needs no multiplexer before it, since z of the perturbed neuron is 0: the lanes multiply by a change
-        of 0 where it is an output.
+        One adder computes them, and ±Δ needs no multiplexer before it, since z of a perturbed output is 0: the lanes multiply by a change
+        of 0.
         """
-        _, places = self._places
-        addend, width = z, 2 + max(places)
-        for layer, (place, probing) in enumerate(zip(places, self._probing, strict=True)):
-            delta = Mux(self.sign.negative ^ neuron.minus, Const(-1 << place, width), Const(1 << place, width)).as_signed()
-            wide = Signal(self.z.shape(), name=f"delta{layer}")
-            m.d.comb += wide.eq(delta)
-            addend = addend | (wide & (self.sign.active & probing).replicate(len(z)).as_signed())
-        return self._kept_value + addend
+        split, delta = self._split, Signal(self.z.shape(), name="delta")
+        m.d.comb += delta.eq(self._delta(self.sign.negative ^ neuron.minus, self._places[1][1]))
+        high = z[split:] | (delta[split:] & (self.sign.active & self._probing).replicate(len(z) - split))
+        # An extra bit below the lowest one generates the carry.
+        total = Cat(Const(1, 1), high).as_signed() + Cat(self._carry, self._kept_high).as_signed()
+        return Cat(z[:split], total[1 : 1 + len(high)]).as_signed()
 
 
 class PartStream(NeuronStream):

@@ -84,26 +84,26 @@ EDITS = {
     "baud": ("baud = 3_000_000", "baud = 15_000_000", r"^link\.baud = 15000000: it is more than link\.max_baud"),
     "flag": ("inverted = true", "inverted = 1", r"^led\.inverted = 1: it must be true or false"),
     "clock": (
-        "core_mhz = 48",
+        "core_mhz = 60",
         "core_mhz = 14",
         r"^clock\.core_mhz = 14\.0: mine makes 12 to .* MHz, but none within 1 % .*\. Take 12 or 16\.125\.$",
     ),
     "rate whose nearest is too high": (
         "max_baud = 12_000_000\nbaud = 3_000_000",
         "max_baud = 11_500_000\nbaud = 11_000_000",
-        r"^link\.baud = 11000000: .* or link\.baud = 9600000\.$",
+        r"^link\.baud = 11000000: .* or link\.baud = 10000000\.$",
     ),
     "clock without a PLL": (
         'pll = "ice40-pad"',
         "",
-        r"^clock\.core_mhz = 48\.0: mine has no PLL \(clock\.pll\) and makes 12 MHz only\. Take 12\.$",
+        r"^clock\.core_mhz = 60\.0: mine has no PLL \(clock\.pll\) and makes 12 MHz only\. Take 12\.$",
     ),
-    "clock that is too fast": ("core_mhz = 48", "core_mhz = 500", r"^clock\.core_mhz = 500\.0: .*\. Take 27\d\S*\.$"),
+    "clock that is too fast": ("core_mhz = 60", "core_mhz = 500", r"^clock\.core_mhz = 500\.0: .*\. Take 27\d\S*\.$"),
     "rate": (
         "baud = 3_000_000",
         "baud = 11_000_000",
-        r"^link\.baud = 11000000: at 48 MHz a bit of 11,000,000 baud is 4\.36 cycles, .* "
-        r"Take clock\.core_mhz = 4[34]\S* or link\.baud = 12000000\.$",
+        r"^link\.baud = 11000000: at 60 MHz a bit of 11,000,000 baud is 5\.45 cycles, .* "
+        r"Take clock\.core_mhz = 5[3-6]\S* or link\.baud = 12000000\.$",
     ),
     "table": ('[led]\npin = "37"\ninverted = true', 'led = "37"', r'^led = "37": there is no such key'),
 }

@@ -76,7 +76,7 @@ def test_top_level_is_the_same_every_time_and_names_the_pll() -> None:
     top = re.search(r"module mgd_xor_top\((.*?)\);(.*?)endmodule", text, re.DOTALL)
     assert top is not None
     assert {name.strip() for name in top[1].split(",")} == {"clk", "rx", "tx", "led", "button"}
-    assert "SB_PLL40_PAD #(" in top[2] and ".DIVF(7'h3f)" in top[2]
+    assert "SB_PLL40_PAD #(" in top[2] and ".DIVF(7'h4f)" in top[2]
 
 
 @pytest.mark.parametrize(("name", "cell"), [("ulx3s-85f", "EHXPLLL"), ("tang-nano-9k", "rPLL")])

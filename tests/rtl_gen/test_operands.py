@@ -90,6 +90,7 @@ def test_what_is_discarded_is_gone_and_the_next_word_is_a_samples_first(name):
             ctx.set(loader.discard, 0)
             assert not ctx.get(loader.available)
             await send(range(1, size + 1))
+            await ctx.tick()
             assert ctx.get(loader.available)
             ctx.set(loader.take, 1)
             await ctx.tick()

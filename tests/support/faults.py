@@ -332,14 +332,13 @@ NODE_FAULTS = (
             (
                 "the perturbed output moves by its product",
                 "neurons:IncrementalStream._perturbed",
-                "(self.sign.active & probing)",
+                "(self.sign.active & self._probing)",
                 "Const(0, 1)",
             ),
             ("z of the hidden layer alone is kept", "neurons:IncrementalStream._is_kept", "Const(1, 1)", "neuron.layer == 0"),
             ("E of the neuron before", "errors:IncrementalErrorUnit._begin", "index.eq(self.column)", "index.eq(self.column - 1)"),
             ("E of the last presentation", "errors:IncrementalErrorUnit._begin", "self.clear | waits[-1]", "waits[-1]"),
             ("E begins with the last cost change", "errors:IncrementalErrorUnit._sum", "total.eq(0)", "total.eq(self.cost_change)"),
-            ("E is cast before it is summed", "errors:IncrementalErrorUnit._begin", "waits.eq(Cat(ends, waits))", "waits.eq(-ends)"),
             ("a probe within a group too long", "sequencer:PassSequencer.elaborate", "Mux(probe, 0, fan_in)", "Mux(probe, 1, fan_in)"),
         )
     ),
@@ -483,8 +482,8 @@ NODE_FAULTS = (
     ),
     Fault(
         "a probe reads the words of the first layer",
-        "presentation.array:NodeArray._address",
-        "self.host_mode | (ahead.begin & (ahead.layer != 0))",
+        "presentation.array:NodeArray._memories",
+        "self.host_mode | (coming.begin & (coming.layer != 0))",
         "self.host_mode",
         "probes",
     ),

@@ -59,8 +59,8 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("core_mhz = 48", "core_mhz = 14", r"clock\.core_mhz = 14\.0: mine makes 12 to"),
-        ("baud = 3_000_000", "baud = 11_000_000", r"link\.baud = 11000000: at 48 MHz a bit of"),
+        ("core_mhz = 60", "core_mhz = 14", r"clock\.core_mhz = 14\.0: mine makes 12 to"),
+        ("baud = 3_000_000", "baud = 11_000_000", r"link\.baud = 11000000: at 60 MHz a bit of"),
     ],
 )
 @pytest.mark.parametrize("command", ["build", "generate"])
@@ -77,7 +77,7 @@ def test_a_file_whose_clock_or_rate_cannot_be_made_is_named(
 
 def test_a_file_of_the_package_is_checked_before_it_is_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = board_files()["icebreaker"].read_text(encoding="utf-8")
-    (tmp_path / "icebreaker.toml").write_text(text.replace("core_mhz = 48", "core_mhz = 14"), encoding="utf-8")
+    (tmp_path / "icebreaker.toml").write_text(text.replace("core_mhz = 60", "core_mhz = 14"), encoding="utf-8")
     monkeypatch.setattr("boards.board.board_files", lambda: {"icebreaker": tmp_path / "icebreaker.toml"})
     said = CliRunner().invoke(commands, ["boards"])
     assert said.exit_code == 2 and "icebreaker.toml: clock.core_mhz = 14.0: icebreaker makes 12 to" in said.stderr
@@ -89,7 +89,7 @@ def test_generate_writes_top_constraints_and_scripts(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(found.files)
     observed = json.loads((tmp_path / "manifest.json").read_text())
     assert observed["top"] == "mgd_xor_top" and observed["digest"] == load("xor").spec.digest
-    assert observed["board"] == {"name": "icebreaker", "clock_mhz": 48.0, "baud": 3_000_000, "divisor": 16}
+    assert observed["board"] == {"name": "icebreaker", "clock_mhz": 60.0, "baud": 3_000_000, "divisor": 20}
     subprocess.run(["sh", "-n", "build.sh"], cwd=tmp_path, check=True)
 
 

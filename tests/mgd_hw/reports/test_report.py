@@ -132,7 +132,7 @@ def test_the_summary_says_what_went_wrong_or_was_not_run(chapters: tuple[Chapter
     costs = whole.compared and whole.compared.fixed.costs
     assert costs and costs.cycles
     rate = f"{costs.clock_hz * costs.steps / costs.cycles:,.0f}"
-    assert unbuilt.verdict == "Not built" and f"{rate} steps per second at the 48 MHz of icebreaker" in unbuilt.figure
+    assert unbuilt.verdict == "Not built" and f"{rate} steps per second at the 60 MHz of icebreaker" in unbuilt.figure
     assert f"{costs.steps / costs.hardware_seconds:,.0f} through its link" in unbuilt.figure
     unknown = replace(whole, built={**sample_results.BUILT, "steps_per_second": None})
     assert answers(unknown)["How fast is it?"] == unbuilt

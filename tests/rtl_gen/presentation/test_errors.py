@@ -7,7 +7,8 @@ import pytest
 
 from python_ref.spec.design import Cast
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
-from rtl_gen.presentation.errors import ErrorUnit
+from python_ref.spec.perturbation import SequentialCode
+from rtl_gen.presentation.errors import ErrorUnit, error_unit
 from tests.rtl_gen.presentation.slots import drive
 from tests.support.node_designs import node_design
 
@@ -134,3 +135,28 @@ def test_the_host_reads_the_sums_of_an_open_presentation(width):
         for word in range(words):
             assert values[0, neuron * words + word] == value >> 32 * word & 0xFFFFFFFF
             assert values[1, neuron * words + word] == 0
+
+
+@pytest.mark.parametrize("periods", [(1, 8, 8), (2, 16, 16)])
+def test_the_last_sum_of_incremental_probes_is_cast_whichever_neuron_it_is(periods):
+    spec = node_design(sizes=(2, 5, 3), lanes=2, code=SequentialCode(), periods=periods, rates=((0, -3),))
+    assert spec.incremental
+    unit, raw, n, pause = error_unit(spec), 77, spec.network.n_neurons, 40
+    found, length = {column: [] for column in range(n)}, 60 + 5 * pause
+
+    def each(ctx, cycle):
+        column, place = divmod(cycle, length)
+        ctx.set(unit.clear, place == 0)
+        ctx.set(unit.change_stb, place == 30)
+        ctx.set(unit.final, 1)
+        ctx.set(unit.column, column)
+        ctx.set(unit.cost_change, raw)
+        ctx.set(unit.exponent, spec.exponent_at(0))
+        ctx.set(unit.next_group, place > 30 and (place - 30) % pause == 0)
+        if ctx.get(unit.error_stb):
+            found[column].append(ctx.get(unit.scaler.o))
+
+    drive(unit, length * n, each)
+    error, _ = cast_raw(raw, spec.error_sum_format.scaled(spec.exponent_at(0)), spec.error_format, *modes(spec))
+    assert int(error) != 0
+    assert found == {column: [int(error) * (neuron == column) for neuron in range(n)] for column in range(n)}
