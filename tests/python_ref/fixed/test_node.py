@@ -20,6 +20,7 @@ from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.schedule import Difference, Schedule
 from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.node_designs import PART_SHAPES
 from tests.support.oracles import NodeOracle
 from tests.support.rare_events import RARE_EVENTS
 
@@ -110,7 +111,7 @@ def check(spec: DesignSpec, rng: random.Random, steps: int, interrupted: float =
 @given(st.integers(0, 2**32))
 def test_every_observable_equals_the_oracle(seed):
     rng = random.Random(seed)
-    check(random_design(rng, max_size=5, max_layers=4, kinds=[Kind.NODE]), rng, 16)
+    check(random_design(rng, max_size=5, max_layers=4, kinds=[Kind.NODE], parts=0.4), rng, 16)
 
 
 BASE = DesignSpec(
@@ -185,13 +186,15 @@ SHAPES = {
     "a memory of gradients all the same": with_periods((1, 4, 4), True),
     "the derived format of the error": replace(BASE, formats=replace(BASE.formats, error=None)),
 }
-CHOICES = CODES_AND_DIFFERENCES | CASTS | DIRECT_CASTS | ACTIVATIONS | SHAPES
+PARTS = {f"parts, {name}": spec for name, spec in PART_SHAPES.items()}
+CHOICES = CODES_AND_DIFFERENCES | CASTS | DIRECT_CASTS | ACTIVATIONS | SHAPES | PARTS
 """Designs that, together, make every choice that a design file of node perturbation has."""
 
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_equals_the_oracle(name):
-    check(CHOICES[name], random.Random(name), 16)
+    spec = CHOICES[name]
+    check(spec, random.Random(name), max(16, 2 * spec.longest_presentation + 2))
 
 
 @pytest.mark.parametrize("kind", ["error", "gradient", "momentum", "update", "weight", "cost_change", "activation"])
@@ -245,7 +248,7 @@ def trained(spec: DesignSpec, seed: int, steps: int) -> tuple[State, list[dict[s
 @pytest.mark.parametrize("seed", range(12))
 def test_the_number_of_lanes_changes_the_learned_signature_alone(seed):
     rng = random.Random(seed)
-    spec = random_design(rng, max_size=9, max_layers=4, kinds=[Kind.NODE], signature=True)
+    spec = random_design(rng, max_size=9, max_layers=4, kinds=[Kind.NODE], parts=0.4, signature=True)
     if spec.formats.error is not None:  # one that few lanes hold too
         spec = replace(spec, formats=replace(spec.formats, error=Fixed(True, 1, 12)))
     runs = {lanes: trained(replace(spec, hardware=replace(spec.hardware, lanes=lanes)), seed, 20)[1] for lanes in (1, 3, 6, 8, 64)}
