@@ -11,13 +11,14 @@ import pytest
 
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.error import DesignError
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
 from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 from tests.support.designs import random_design, random_parameters, random_samples
-from tests.support.probe_oracle import ProbeOracle, part_cycle
+from tests.support.probe_oracle import ProbeOracle, round_of
 
 SEED = 11
 DELTA = Fraction(1, 4)
@@ -121,6 +122,7 @@ def design(
     difference: Difference = Difference.ONE_SIDED,
     periods: tuple[int, int, int] = (1, 1, 1),
     rate: int | tuple[tuple[int, int], ...] = -6,
+    parts: tuple[tuple[int, int], ...] | None = None,
     **changes,
 ) -> DesignSpec:
     """A design whose formats are wide enough for the numbers of :func:`numbers`; ``rate`` is log₂ η."""
@@ -130,7 +132,7 @@ def design(
     return DesignSpec(
         "probes",
         Network(sizes, hidden, Activation.IDENTITY),
-        Perturbation(Kind.NODE, CODES[code](), int(math.log2(DELTA))),
+        Perturbation(Kind.NODE, CODES[code](), int(math.log2(DELTA)), parts=parts),
         Schedule(rate if isinstance(rate, tuple) else ((0, rate),), *periods, difference),
         **built,
     )
@@ -308,30 +310,68 @@ def test_a_walsh_period_measures_every_slope(code, sizes, difference, offset):
 # -- Parts --------------------------------------------------------------------------------------------------------------
 
 
-def test_parts_of_the_design_file_stand_in_a_row():
-    assert part_cycle([(6, 1), (3, 12)]) == ((0, 5), *[(6, 8)] * 12)
-    assert part_cycle([(1, 2), (2, 1), (1, 1)]) == ((0, 0), (0, 0), (1, 2), (3, 3))
+def test_parts_take_turns_in_rounds():
+    assert round_of([(6, 1), (3, 4)]) == ((0, 5), *[(6, 8)] * 4)
+    assert round_of([(1, 2), (2, 1), (1, 3)]) == ((0, 0), (1, 2), (3, 3), (0, 0), (3, 3), (3, 3))
 
 
-@pytest.mark.parametrize("repeated", [1, 2])
+LAYERS = ((0, 1), (2, 3, 4), (5, 6))
+"""Numbers of the neurons of each layer of the network of :func:`test_parts_are_perturbed_in_turn`."""
+ROUNDS = {
+    ((1, 1), (2, 2)): [(0,), (1, 2), (1, 2)],
+    ((1, 3), (2, 1)): [(0,), (1, 2), (0,), (0,)],
+    ((2, 2), (1, 1)): [(0, 1), (2,), (0, 1)],
+    ((1, 1), (1, 1), (1, 1)): [(0,), (1,), (2,)],
+    ((1, 1), (1, 3), (1, 2)): [(0,), (1,), (2,), (1,), (2,), (1,)],
+    ((3, 2),): [(0, 1, 2), (0, 1, 2)],
+}
+"""Layers that the probes of a round perturb, in order."""
+
+
+@pytest.mark.parametrize("repeated", [1, 2, 6])
+@pytest.mark.parametrize("parts", ROUNDS, ids=str)
 @DIFFERENCES
-@EVERY_CODE
-def test_parts_are_perturbed_in_turn(code, difference, repeated):
-    cycle = ((0, 0), (1, 2), (1, 2))
-    spec = design((2, 2, 3, 2), code, difference, (repeated, 12, 12))
+@pytest.mark.parametrize("code", ["lfsr", "walsh", "walsh-gray"])
+def test_parts_are_perturbed_in_turn(code, parts, difference, repeated):
+    """G of a presentation of two rounds and of one that a load shortened, as the definition gives it; and what each pass evaluates."""
+    turns = ROUNDS[parts]
+    period = 2 * len(turns)
+    try:
+        spec = design((2, 2, 3, 2), code, difference, (repeated, period, period), parts=parts)
+    except DesignError as error:
+        assert code != "lfsr" and error.key == "schedule.perturbation_period"
+        return
     raw, samples = numbers(spec, 10, 1)
-    core, total = oracle(spec, raw, parts=cycle), [Fraction(0)] * len(raw)
+    core = oracle(spec, raw)
     theta, sample = real(spec, raw, samples[0])
-    for n in range(12):
-        found, p = core.step(*samples[0]), n // repeated
-        part = range(2) if p % 3 == 0 else range(2, 7)
-        assert found["sign"] == [s if j in part else 0 for j, s in enumerate(signs(code, 7, p))]
-        for each in range(1, len(found["cost"])):
-            assert found["preactivation"][each][: part.start] == found["preactivation"][0][: part.start]
-        one = gradient(spec, theta, sample, range(p, p + 1), exponent(spec, -6), part)
-        total = [a + b for a, b in zip(total, one, strict=True)]
-    assert found["update"] == total
+    for interrupted in (None, len(turns) - 1):
+        total, probe = [Fraction(0)] * len(raw), 0
+        for n in range(period):
+            found, p = core.step(*samples[0]), (n + period * (interrupted is not None)) // repeated
+            layers = turns[probe % len(turns)]
+            part = range(LAYERS[layers[0]][0], LAYERS[layers[-1]][-1] + 1)
+            assert found["sign"] == [s if j in part else 0 for j, s in enumerate(signs(code, 7, p))]
+            assert found["evaluated"] == [[True] * 7, *[[j >= part.start for j in range(7)]] * (len(found["cost"]) - 1)]
+            for each in range(1, len(found["cost"])):
+                assert found["preactivation"][each][: part.start] == found["preactivation"][0][: part.start]
+            one = gradient(spec, theta, sample, range(p, p + 1), exponent(spec, -6), part)
+            total, probe = [a + b for a, b in zip(total, one, strict=True)], probe + 1
+            if n == interrupted:
+                core.load(raw)
+                total, probe = [Fraction(0)] * len(raw), 0
+        assert found["update"] == total
+        core.load(raw)
     assert any(total)
+
+
+def test_a_stop_does_not_begin_a_round():
+    spec = design(periods=(1, 8, 8), parts=((1, 1), (1, 3)))
+    raw, samples = numbers(spec, 10, 1)
+    core, perturbed = oracle(spec, raw), []
+    for _ in range(8):
+        core.stop()
+        perturbed.append([j for j, s in enumerate(core.step(*samples[0])["sign"]) if s])
+    assert perturbed == [[0, 1, 2], [3, 4], [3, 4], [3, 4]] * 2
 
 
 # -- Presentations ------------------------------------------------------------------------------------------------------
@@ -426,18 +466,12 @@ def random_case(seed: int) -> tuple[DesignSpec, list[int], list[tuple], dict]:
     """A random design, raw parameters, raw samples, and the other arguments; most presentations have several steps."""
     rng = random.Random(seed)
     while True:
-        spec = random_design(rng, kinds=(Kind.NODE,), optimizers=(Sgd, Momentum), max_size=4)
+        spec = random_design(rng, kinds=(Kind.NODE,), optimizers=(Sgd, Momentum), max_size=4, parts=0.5)
         if min(spec.schedule.sample_period, spec.schedule.update_period) > 1 or rng.random() < 0.01:
             break
     inputs, targets = random_samples(rng, spec, 8)
     cast = Cast(rng.choice((Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_EVEN)), rng.choice(tuple(Overflow)))
-    last = len(spec.network.layers) - 1
-    part = sorted((rng.randint(0, last), rng.randint(0, last)))
-    more = {
-        "error": Fixed(True, rng.randint(1, 8), rng.randint(0, 12)),
-        "error_cast": cast,
-        "parts": rng.choice((None, ((0, last), tuple(part)))),
-    }
+    more = {"error": Fixed(True, rng.randint(1, 8), rng.randint(0, 12)), "error_cast": cast}
     samples = [(x.tolist(), y.tolist()) for x, y in zip(inputs, targets, strict=True)]
     return spec, random_parameters(rng, spec).tolist(), samples, more
 
@@ -694,26 +728,27 @@ def test_updates_and_weights_saturate_and_count_once_a_synapse_and_update():
 
 
 @pytest.mark.parametrize("stops", [False, True], ids=["at once", "with stops"])
-@pytest.mark.parametrize("parts", [None, ((1, 1), (0, 1))], ids=["all", "parts"])
 @DIFFERENCES
-@pytest.mark.parametrize("code", ["lfsr", "sequential"])
+@pytest.mark.parametrize(
+    ("code", "parts"), [("lfsr", None), ("sequential", None), ("lfsr", ((1, 1), (1, 1)))], ids=["lfsr", "sequential", "parts"]
+)
 def test_activations_count_the_neurons_that_a_pass_evaluates(code, difference, parts, stops):
     """A probe of the last layer evaluates the last layer alone; a neuron whose sign is 0 is evaluated with its layer.
 
     Where only one neuron is perturbed, in a network with one hidden layer, the probe evaluates that neuron and the outputs.
     """
     form = Fixed(True, 0, 6)
-    spec = design(code=code, difference=difference, periods=(1, 4, 4), formats=replace(design().formats, activation=form))
+    spec = design(code=code, difference=difference, periods=(1, 4, 4), parts=parts, formats=replace(design().formats, activation=form))
     raw, samples = numbers(spec, 24, 3)
-    core, saturated = oracle(spec, raw, parts=parts), 0
+    core, saturated = oracle(spec, raw), 0
     samples = [(x, [each // 16 for each in y]) for x, y in samples]
     for n in range(12):
         found = core.step(*samples[n // 4])
         for number, z in enumerate(found["preactivation"]):
-            skipped = 3 if number and parts and n % 2 == 0 else 0
+            skipped = 3 if number and parts and n % 2 == 1 else 0
             if number or found["begins"]:
                 values = [max(each, Fraction(0)) if j < 3 else each for j, each in enumerate(z)]
-                if number and code == "sequential" and parts is None:
+                if number and code == "sequential":
                     values = [each for j, each in enumerate(values) if j >= 3 or j == n % 5]
                 values = values[skipped:]
                 saturated += sum(not -32 <= round(each * 64) <= 31 for each in values)
@@ -771,9 +806,6 @@ def test_activations(name):
     [
         ({"kind": Kind.WEIGHT}, {}, r"^The oracle perturbs nodes"),
         ({}, {"error_cast": STEPWISE}, r"^The error must not be rounded stochastically"),
-        ({}, {"parts": ()}, r"^Parts must be pairs"),
-        ({}, {"parts": ((0, 2),)}, r"^Parts must be pairs"),
-        ({}, {"parts": ((1, 0),)}, r"^Parts must be pairs"),
     ],
 )
 def test_refusals(changes, more, message):
@@ -781,6 +813,23 @@ def test_refusals(changes, more, message):
     spec = replace(spec, perturbation=replace(spec.perturbation, **changes))
     with pytest.raises(ValueError, match=message):
         oracle(spec, [0] * spec.network.n_parameters, **more)
+
+
+@pytest.mark.parametrize(
+    ("code", "parts", "message"),
+    [
+        ("lfsr", ((1, 1),), r"^Parts must be positive and have 2 layers together"),
+        ("lfsr", ((1, 1), (1, 1), (1, 1)), r"^Parts must be positive and have 2 layers together"),
+        ("lfsr", ((1, 0), (1, 1)), r"^Parts must be positive"),
+        ("lfsr", ((2, 3),), r"^Presentations must consist of whole rounds, of 3 probes each"),
+        ("sequential", ((1, 1), (1, 1)), r"^A code that perturbs one neuron at a time must have no parts"),
+    ],
+)
+def test_parts_that_the_machine_does_not_have_are_refused(code, parts, message):
+    spec = design(code=code, periods=(1, 4, 4))
+    object.__setattr__(spec.perturbation, "parts", parts)  # the design itself refuses them
+    with pytest.raises(ValueError, match=message):
+        oracle(spec, [0] * spec.network.n_parameters)
 
 
 def test_a_missing_gradient_memory_is_refused():

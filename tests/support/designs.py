@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -72,6 +73,7 @@ def random_design(
     codes: Sequence[type[Code]] = (LfsrCode, *CODES.values()),
     activations: Sequence[Activation] = tuple(Activation),
     optimizers: Sequence[type[Optimizer]] = (Sgd, *OPTIMIZERS.values()),
+    parts: float = 0.0,
     signature: bool | None = None,
     name: str = "random",
 ) -> DesignSpec:
@@ -85,6 +87,9 @@ def random_design(
         Upper limits, inclusive; τ_x may be twice that. Lanes are drawn beyond the number of neurons now and then.
     kinds, differences, codes, activations, optimizers : sequences
         What to choose from; repeat an entry to make it likelier.
+    parts : float
+        Share of the designs of node perturbation, of codes that can have parts, whose probes perturb parts of the network. Such a design
+        has τ_x and τ_θ as many times longer as a round has probes.
     signature : bool or None
         Whether the core keeps signatures; None draws it.
     """
@@ -111,7 +116,7 @@ def random_design(
         chosen = rng.choice(optimizers)
         optimizer = chosen(**{key: _OPTIMIZER_KEYS[key](rng) for key in chosen.parameters()})
         try:
-            return DesignSpec(
+            spec = DesignSpec(
                 name,
                 network,
                 Perturbation(kind, rng.choice(codes)(), amplitude, rng.randrange(1 << 63)),
@@ -130,8 +135,24 @@ def random_design(
                     rng.random() < 0.5 if signature is None else signature,
                 ),
             )
+            return _in_parts(rng, spec) if parts and spec.node and not spec.code.single and rng.random() < parts else spec
         except ValueError:  # refused by name; most are an amplitude below the last place, or a gradient memory that is needed
             continue
+
+
+def _in_parts(rng: random.Random, spec: DesignSpec) -> DesignSpec:
+    """The design with random parts, and periods of whole rounds; one sign vector lasts a round now and then."""
+    left, parts = len(spec.network.layers), []
+    while left:
+        parts.append((rng.randint(1, left), rng.choice((1, 1, 2, 3))))
+        left -= parts[-1][0]
+    probes, schedule = sum(times for _, times in parts), spec.schedule
+    periods = {
+        "perturbation_period": rng.choice((schedule.perturbation_period, schedule.perturbation_period, probes)),
+        "sample_period": schedule.sample_period * probes,
+        "update_period": schedule.update_period * probes,
+    }
+    return replace(spec, perturbation=replace(spec.perturbation, parts=tuple(parts)), schedule=replace(schedule, **periods))
 
 
 def random_parameters(rng: random.Random, spec: DesignSpec) -> np.ndarray:

@@ -130,6 +130,30 @@ PART_SHAPES: dict[str, DesignSpec] = {
         "one-neuron-each": {"parts": ((1, 1), (1, 1), (1, 1)), "sizes": (1, 1, 1, 1), "periods": (1, 6, 6)},
         "events-in-time": {"parts": ((1, 1), (2, 3)), "sizes": (1, 2, 1, 1), "periods": (4, 8, 8), "code": WalshGrayCode(), "lanes": 16},
         "signs-across-presentations": {"parts": ((3, 1), (1, 2), (1, 2)), "sizes": (1, 9, 3, 3, 2, 2), "periods": (2, 5, 5), "lanes": 5},
+        "four-layers": {"parts": ((1, 1), (2, 1), (1, 3)), "sizes": (3, 4, 2, 5, 3), "periods": (1, 5, 10), "lanes": 9},
+        "stochastic-momentum": {
+            "parts": ((1, 3), (2, 1), (1, 1)),
+            "sizes": (3, 4, 2, 5, 3),
+            "periods": (3, 10, 5),
+            "two_sided": True,
+            "optimizer": Momentum(2, None, Rounding.STOCHASTIC),
+            "weight_cast": Cast(Rounding.STOCHASTIC),
+        },
+        "narrow": {
+            "parts": ((1, 2), (3, 1)),
+            "sizes": (3, 4, 2, 5, 3),
+            "periods": (1, 6, 6),
+            "cost_change": Fixed(True, 2, 8),
+            "error": Fixed(True, -2, 12),
+            "rates": ((0, 1), (7, -3)),
+        },
+        "largest-error-sums": {  # one sign vector and saturated cost changes all through a presentation
+            "parts": ((1, 1), (1, 2)),
+            "sizes": (1, 2, 3),
+            "periods": (12, 12, 12),
+            "cost_change": Fixed(True, -6, 8),
+            "rates": ((0, -9),),
+        },
     }.items()
 }
 """Designs whose probes perturb parts of the network in turn, by name."""

@@ -5,17 +5,17 @@ synapses, in the order in which the design file names them. It shares no arithme
 takes from a design is what the design file says, and the formats that follow from it.
 """
 
-# Where the description of a step leaves a choice, the oracle takes the one of docs/design/presentations.md; those about parts concern the
-# oracle alone, since the machine always probes the whole network:
+# Where the description of a step leaves a choice, the oracle takes the one of docs/design/presentations.md:
 #
 #  - Random signs: one generator of degree 63, of the stream "signs", which gives one bit at a time. It is the same for every network
 #    and every number of lanes.
 #  - Neuron j: the neurons count layer by layer, each layer from its first neuron, for all codes.
 #  - A sign vector is one of the whole network: every code counts all neurons, its period is that of all neurons, and a probe of a part
 #    takes 0 for the neurons outside.
-#  - Parts: sign vector p perturbs entry p mod len(parts) of the list, so a vector that is measured again (τ_p > 1) perturbs the same
-#    part again. A part that is probed k times in a row stands in the list k times in a row (:func:`part_cycle`).
+#  - Parts: the probes of a presentation count from 0, and probe i perturbs entry i mod Σ of a round (:func:`round_of`), whatever its sign
+#    vector. A presentation begins with a round, also one that begins late, after a load or an inference; a STOP does not begin a round.
 #  - E is a sum over all probes. A part that is probed more often than another moves farther; nothing is divided by the times.
+#  - E of a neuron that no probe of the presentation has perturbed is 0, also where the presentation ends before its part's turn.
 #  - A bias multiplies err_j by 1 in the format of its layer's inputs. So all synapses of a layer drop the same number of bits, k, and
 #    use the same bits of a rounding word, the bias too.
 #  - Places for rounding words: layer by layer, in each the bias first (place 0), then the inputs.
@@ -25,6 +25,7 @@ takes from a design is what the design file says, and the formats that follow fr
 #  - A probe evaluates, and counts activation saturations of, all neurons of the layers from its part's first one to the last, also
 #    neurons whose sign is 0. Both probes of a two-sided difference count. The exception is a probe that perturbs one neuron (sequential
 #    code) of a network with one hidden layer whose activations have at most 15 bits: it evaluates that neuron and the outputs.
+#    Neurons that a probe does not evaluate keep the values of the unperturbed pass.
 #  - An answer is judged once per new sample, in its first unperturbed pass: not again when an update (τ_θ < τ_x) ends the presentation
 #    and the same sample is measured again.
 #  - The unperturbed pass that runs again after a STOP counts no saturation and judges no answer.
@@ -45,19 +46,26 @@ from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.number import Fixed
 from tests.support.oracle import Stream, narrow
 
-__all__ = ["Pass", "ProbeOracle", "part_cycle"]
+__all__ = ["Pass", "ProbeOracle", "round_of"]
 
 CODES = ("lfsr", "walsh", "walsh-gray", "sequential")
 """The codes that the oracle knows."""
 
 
-def part_cycle(parts: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """First and last layer of each probe of a cycle, for a list of (number of layers, times): each part in a row, its times."""
-    cycle, first = [], 0
-    for layers, times in parts:
-        cycle += [(first, first + layers - 1)] * times
-        first += layers
-    return tuple(cycle)
+def round_of(parts: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """First and last layer that each probe of a round perturbs, for a list of (number of layers, times).
+
+    All parts once, then all that have a second probe, and so on.
+    """
+    left, order = [times for _, times in parts], []
+    while any(left):
+        first = 0
+        for number, (layers, _) in enumerate(parts):
+            if left[number]:
+                order.append((first, first + layers - 1))
+                left[number] -= 1
+            first += layers
+    return tuple(order)
 
 
 def activated(spec: DesignSpec, layer: int, z: Fraction) -> tuple[Fraction, bool]:
@@ -91,6 +99,8 @@ class Pass(NamedTuple):
         Pre-activation and activation of each neuron (layer, neuron).
     cost : Fraction
         The cost C of the outputs.
+    evaluated : set of (int, int)
+        Neurons that the pass computed; the others have the values of the unperturbed pass.
     outside : int
         Number of neurons evaluated in this pass whose activation was out of range.
     """
@@ -98,6 +108,7 @@ class Pass(NamedTuple):
     z: dict[tuple[int, int], Fraction]
     y: dict[tuple[int, int], Fraction]
     cost: Fraction
+    evaluated: set[tuple[int, int]]
     outside: int
 
 
@@ -118,8 +129,6 @@ class ProbeOracle:
         Format of err_j.
     error_cast : Cast
         Rounding and overflow of the cast to it.
-    parts : sequence of (int, int) or None
-        First and last layer that each probe of a cycle perturbs; None perturbs all layers in every probe.
 
     Raises
     ------
@@ -135,14 +144,13 @@ class ProbeOracle:
         *,
         error: Fixed,
         error_cast: Cast,
-        parts: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self.spec, self.sizes = spec, spec.network.sizes
         self.layers = len(self.sizes) - 1
         self.error, self.error_modes = error, (error_cast.rounding.value, error_cast.overflow.value)
-        self.parts = tuple(parts) if parts is not None else ((0, self.layers - 1),)
+        self.parts = spec.perturbation.parts or ((self.layers, 1),)
         narrow_enough = spec.formats.activation.integer_bits + spec.formats.activation.fraction_bits <= 15
-        self.one_changes = spec.perturbation.code.name == "sequential" and self.layers == 2 and narrow_enough and parts is None
+        self.one_changes = spec.perturbation.code.name == "sequential" and self.layers == 2 and narrow_enough
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
         self.k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
@@ -150,6 +158,7 @@ class ProbeOracle:
         always_updated = spec.schedule.sample_period % spec.schedule.update_period == 0
         self.memory = not always_updated if built is None else built
         self._refuse(always_updated)
+        self.round = round_of(self.parts)
         self.neurons = [(layer, o) for layer in range(self.layers) for o in range(self.sizes[layer + 1])]
         self.keys = [(layer, o, i) for layer, o in self.neurons for i in range(self.sizes[layer] + 1)]
         self.theta = dict.fromkeys(self.keys, Fraction(0))
@@ -174,8 +183,13 @@ class ProbeOracle:
             raise ValueError("The error must not be rounded stochastically, since only updates are")
         if not self.memory and not always_updated:
             raise ValueError("A design without a gradient memory must end every presentation with an update")
-        if not self.parts or not all(0 <= first <= last < self.layers for first, last in self.parts):
-            raise ValueError(f"Parts must be pairs of a first and a last layer, not {self.parts!r}")
+        if min(min(part) for part in self.parts) < 1 or sum(layers for layers, _ in self.parts) != self.layers:
+            raise ValueError(f"Parts must be positive and have {self.layers} layers together, not {self.parts!r}")
+        probes = sum(times for _, times in self.parts)
+        if self.spec.schedule.sample_period % probes or self.spec.schedule.update_period % probes:
+            raise ValueError(f"Presentations must consist of whole rounds, of {probes} probes each")
+        if self.spec.perturbation.parts and self.spec.perturbation.code.name == "sequential":
+            raise ValueError("A code that perturbs one neuron at a time must have no parts")
 
     # -- Random numbers and signs -----------------------------------------------------------------------------------
 
@@ -233,7 +247,7 @@ class ProbeOracle:
         """A pass from layer ``first`` on: its pre-activations, and all of the layers before, are the kept ones if there are any."""
         z: dict[tuple[int, int], Fraction] = {}
         y: dict[tuple[int, int], Fraction] = {}
-        outside = 0
+        evaluated, outside = set(), 0
         for layer in range(self.layers):
             operands = self.operands(layer, y)
             for o in range(self.sizes[layer + 1]):
@@ -246,9 +260,11 @@ class ProbeOracle:
                     total = sum((self.theta[layer, o, i] * x for i, x in enumerate(operands)), Fraction(0))
                 z[layer, o] = total + (shift[layer, o] if shift else 0)
                 y[layer, o], saturated = activated(self.spec, layer, z[layer, o])
-                counts = not (kept and self.one_changes) or layer == self.layers - 1 or z[layer, o] != kept.z[layer, o]
-                outside += saturated and counts
-        return Pass(z, y, sum(((a - b) ** 2 for a, b in zip(self.outputs(y), self.sample[1], strict=True)), Fraction(0)), outside)
+                if not (kept and self.one_changes) or layer == self.layers - 1 or z[layer, o] != kept.z[layer, o]:
+                    evaluated.add((layer, o))
+                    outside += saturated
+        cost = sum(((a - b) ** 2 for a, b in zip(self.outputs(y), self.sample[1], strict=True)), Fraction(0))
+        return Pass(z, y, cost, evaluated, outside)
 
     def outputs(self, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
         """Activations of the last layer."""
@@ -293,7 +309,9 @@ class ProbeOracle:
                 judged = self.is_correct(self.kept)
                 self.count["correct"] += judged
         self.fresh, self.presenting = False, True
-        shown = {"begins": begins, "judged": judged, **self.probe(self.n // schedule.perturbation_period)}
+        first, last = self.round[self.probed % len(self.round)]
+        shown = {"begins": begins, "judged": judged, **self.probe(self.n // schedule.perturbation_period, first, last)}
+        self.probed += 1
         rate = [rate for start, rate in schedule.learning_rate if start <= self.n][-1]
         self.n += 1
         updates = self.n % schedule.update_period == 0
@@ -305,10 +323,9 @@ class ProbeOracle:
             self.discard()
         return {**self.state(), **shown}
 
-    def probe(self, p: int) -> dict[str, object]:
-        """Measure the cost with sign vector p, and correlate its change at the neurons."""
+    def probe(self, p: int, first: int, last: int) -> dict[str, object]:
+        """Measure the cost with the signs that vector p has in the layers ``first`` to ``last``, and correlate its change there."""
         assert self.kept is not None
-        first, last = self.parts[p % len(self.parts)]
         signs = {(layer, o): self.sign(j, p) if first <= layer <= last else 0 for j, (layer, o) in enumerate(self.neurons)}
         passes = [self.kept]
         for direction in (+1, -1) if self.two_sided else (+1,):
@@ -324,6 +341,7 @@ class ProbeOracle:
         return {
             "preactivation": [[each.z[key] for key in self.neurons] for each in passes],
             "activation": [[each.y[key] for key in self.neurons] for each in passes],
+            "evaluated": [[key in each.evaluated for key in self.neurons] for each in passes],
             "cost": [each.cost for each in passes],
             "cost_change": change,
             "sign": list(signs.values()),
@@ -424,7 +442,7 @@ class ProbeOracle:
 
     def discard(self) -> None:
         """Forget the presentation."""
-        self.presenting, self.kept = False, None
+        self.presenting, self.kept, self.probed = False, None, 0
         self.E = dict.fromkeys(self.neurons, Fraction(0))
 
     def state(self) -> dict[str, object]:

@@ -53,9 +53,6 @@ class ProbeSignature:
     def __init__(self, spec: DesignSpec) -> None:
         self.spec = spec
         self.signature = [0, 0]
-        # A probe of one neuron in a network with one hidden layer shows that neuron and the outputs.
-        few, code = spec.formats.activation.width <= 15, spec.perturbation.code.name
-        self.one_changes = code == "sequential" and len(spec.network.sizes) == 3 and few
 
     def clear(self) -> None:
         """Start anew."""
@@ -83,14 +80,14 @@ class ProbeSignature:
         two_sided = len(found["cost"]) == 3
         for number in range(0 if found["begins"] else 1, len(found["cost"])):
             payloads, z, y = [], list(found["preactivation"][number]), list(found["activation"][number])
-            signs = list(found["sign"])
+            evaluated = list(found["evaluated"][number])
             for layer, n_out in enumerate(spec.network.sizes[1:]):
                 fraction = f.weight.fraction_bits + (f.activation if layer else f.input).fraction_bits
                 for _ in range(n_out):
                     shown = [(raw(z.pop(0), fraction), spec.accumulator_width), self._raw(y.pop(0), f.activation)]
-                    if signs.pop(0) or number == 0 or layer == len(spec.network.sizes) - 2 or not self.one_changes:
+                    if evaluated.pop(0):
                         payloads.append([(number, 1 + two_sided), *shown])
-            assert not z and not y
+            assert not z and not y and not evaluated
             cost = [(number, 1 + two_sided), self._raw(found["cost"][number], spec.cost_format)]
             words.append([(register_after(payloads) ^ folded(cost), 32)])
         return words

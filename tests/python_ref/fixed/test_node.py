@@ -19,7 +19,9 @@ from python_ref.spec.optimizer import OPTIMIZERS, Momentum
 from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.schedule import Difference, Schedule
+from tests.support import probe_oracle
 from tests.support.designs import random_design, random_parameters, random_samples
+from tests.support.node_designs import PART_SHAPES
 from tests.support.oracles import NodeOracle
 from tests.support.rare_events import RARE_EVENTS
 
@@ -110,7 +112,7 @@ def check(spec: DesignSpec, rng: random.Random, steps: int, interrupted: float =
 @given(st.integers(0, 2**32))
 def test_every_observable_equals_the_oracle(seed):
     rng = random.Random(seed)
-    check(random_design(rng, max_size=5, max_layers=4, kinds=[Kind.NODE]), rng, 16)
+    check(random_design(rng, max_size=5, max_layers=4, kinds=[Kind.NODE], parts=0.4), rng, 16)
 
 
 @pytest.mark.slow
@@ -193,13 +195,15 @@ SHAPES = {
     "a memory of gradients all the same": with_periods((1, 4, 4), True),
     "the derived format of the error": replace(BASE, formats=replace(BASE.formats, error=None)),
 }
-CHOICES = CODES_AND_DIFFERENCES | CASTS | DIRECT_CASTS | ACTIVATIONS | SHAPES
+PARTS = {f"parts, {name}": spec for name, spec in PART_SHAPES.items()}
+CHOICES = CODES_AND_DIFFERENCES | CASTS | DIRECT_CASTS | ACTIVATIONS | SHAPES | PARTS
 """Designs that, together, make every choice that a design file of node perturbation has."""
 
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_equals_the_oracle(name):
-    check(CHOICES[name], random.Random(name), 16)
+    spec = CHOICES[name]
+    check(spec, random.Random(name), max(16, 2 * spec.longest_presentation + 2))
 
 
 @pytest.mark.parametrize("kind", ["error", "gradient", "momentum", "update", "weight", "cost_change", "activation"])
@@ -235,6 +239,78 @@ def test_every_counter_rises_as_the_oracle_says(name):
     assert max(counts) < pair.state.counters[place], "the last step must be the one that counts"
 
 
+def test_error_sums_reach_their_ends():
+    """Both ends of E, which the probes of one part in the longest presentation make; a design file's E must hold them."""
+    spec = PART_SHAPES["largest-error-sums"]
+    pair, ends = Pair(spec, random.Random(1)), set()
+    for _ in range(240):
+        pair.step()
+        ends |= {int(pair.shown["error_sum"].min()), int(pair.shown["error_sum"].max())}
+    largest = 8 * -spec.cost_change_format.min  # a round has two probes of the last layer, a presentation four rounds
+    assert (min(ends), max(ends)) == (-largest, largest)
+
+
+def parts_in_a_row(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(probe_oracle, "round_of", lambda parts: tuple(sorted(ROUND_OF(parts))))
+
+
+def rounds_that_go_on_after_a_load(patch: pytest.MonkeyPatch) -> None:
+    original = probe_oracle.ProbeOracle.interrupt
+
+    def interrupt(self):
+        turn = getattr(self, "probed", 0)
+        shown = original(self)
+        self.probed = turn
+        return shown
+
+    patch.setattr(probe_oracle.ProbeOracle, "interrupt", interrupt)
+
+
+def a_sign_vector_per_round(patch: pytest.MonkeyPatch) -> None:
+    original = probe_oracle.ProbeOracle.probe
+    patch.setattr(probe_oracle.ProbeOracle, "probe", lambda self, p, *part: original(self, p // len(self.round), *part))
+
+
+def layers_behind_the_part_perturbed(patch: pytest.MonkeyPatch) -> None:
+    original = probe_oracle.ProbeOracle.probe
+    patch.setattr(probe_oracle.ProbeOracle, "probe", lambda self, p, first, last: original(self, p, first, self.layers - 1))
+
+
+def layers_before_the_part_signed(patch: pytest.MonkeyPatch) -> None:
+    original = probe_oracle.ProbeOracle.run_pass
+    patch.setattr(probe_oracle.ProbeOracle, "run_pass", lambda self, *given: original(self, *given)._replace(evaluated=set(self.neurons)))
+
+
+ROUND_OF = probe_oracle.round_of
+MISREADINGS = (
+    parts_in_a_row,
+    rounds_that_go_on_after_a_load,
+    a_sign_vector_per_round,
+    layers_behind_the_part_perturbed,
+    layers_before_the_part_signed,
+)
+
+
+@pytest.mark.parametrize("misread", [None, *MISREADINGS], ids=lambda each: each.__name__ if each else "as it is")
+def test_a_definition_of_parts_that_is_misread_in_the_oracle_is_seen(misread, monkeypatch):
+    """Two presentations of rounds of three probes, with a load inside a round."""
+    if misread:
+        misread(monkeypatch)
+    pair = Pair(PART_SHAPES["first-layer-twice"], random.Random(1))
+
+    def follow() -> None:
+        for n in range(12):
+            if n == 7:
+                pair.load()
+            pair.step()
+
+    if misread:
+        with pytest.raises(AssertionError, match="step "):
+            follow()
+    else:
+        follow()
+
+
 # -- Lanes, seams and the definition ------------------------------------------------------------------------------------
 
 
@@ -253,7 +329,7 @@ def trained(spec: DesignSpec, seed: int, steps: int) -> tuple[State, list[dict[s
 @pytest.mark.parametrize("seed", range(12))
 def test_the_number_of_lanes_changes_the_learned_signature_alone(seed):
     rng = random.Random(seed)
-    spec = random_design(rng, max_size=9, max_layers=4, kinds=[Kind.NODE], signature=True)
+    spec = random_design(rng, max_size=9, max_layers=4, kinds=[Kind.NODE], parts=0.4, signature=True)
     if spec.formats.error is not None:  # one that few lanes hold too
         spec = replace(spec, formats=replace(spec.formats, error=Fixed(True, 1, 12)))
     runs = {lanes: trained(replace(spec, hardware=replace(spec.hardware, lanes=lanes)), seed, 20)[1] for lanes in (1, 3, 6, 8, 64)}

@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import probes
 from rtl_gen.core import core_of
 from sim.engines.amaranth_sim import run_amaranth
 from sim.node_events import node_decoder
 from sim.ports import Ports
 from sim.program import training_program
-from tests.support.designs import random_samples
+from tests.support.designs import random_design, random_samples
 from tests.support.marks import slow_unless
-from tests.support.node_designs import QUICK_SHAPES, SHAPES
+from tests.support.node_designs import PART_SHAPES, QUICK_SHAPES, SHAPES
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
+QUICK_PARTS = ("first-layer-twice", "last-layer-thrice", "stochastic-momentum")
 
 
 def start_of(spec: DesignSpec, seed: int):
@@ -60,6 +62,32 @@ def check(spec: DesignSpec, seed: int = 3, steps: int = STEPS) -> None:
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_SHAPES)) for name in SHAPES])
 def test_every_observable_is_the_oracles(name):
     check(SHAPES[name], steps=2 * max(SHAPES[name].schedule.sample_period, SHAPES[name].schedule.update_period) + 5)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_PARTS)) for name in PART_SHAPES])
+def test_every_observable_of_probes_of_parts_is_the_oracles(name):
+    schedule = PART_SHAPES[name].schedule
+    check(PART_SHAPES[name], steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [1, 2, 9])
+@pytest.mark.parametrize("name", ["last-layer-thrice", "four-layers", "stochastic-momentum", "narrow", "walsh"])
+def test_parts_are_the_oracles_on_any_number_of_lanes(name, lanes):
+    spec = replace(PART_SHAPES[name], hardware=replace(PART_SHAPES[name].hardware, lanes=lanes))
+    check(spec, steps=2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_random_designs_with_parts_are_the_oracles(seed):
+    rng = random.Random(f"parts {seed}")
+    while True:
+        spec = random_design(rng, max_size=9, max_layers=4, max_period=3, max_lanes=16, kinds=[Kind.NODE], parts=1.0)
+        longest = max(spec.schedule.sample_period, spec.schedule.update_period)
+        if spec.in_parts and longest <= 40:
+            break
+    check(spec, seed, 2 * longest + 3)
 
 
 def observed_with(spec: DesignSpec, lanes: int) -> dict[str, np.ndarray]:
