@@ -28,8 +28,10 @@ class DownCounter(wiring.Component):
 
     Members
     -------
-    keep, i : In(1), In(width)
-        Low for a cycle in which the count is set, and its new value.
+    load, i : In(1), In(width)
+        Strobe that sets the count, and its new value. The count after a reset is 0.
+    keep : In(1)
+        Not ``load``, from a flip-flop that is 0 after a reset; in the first cycle after a reset, both may be 0.
     down : In(1)
         Decrement the count, which must not be 0; at least three cycles after the previous change.
     none : Out(1)
@@ -40,7 +42,7 @@ class DownCounter(wiring.Component):
 
     def __init__(self, width: int):
         self.width = width
-        super().__init__({"keep": In(1), "i": In(width), "down": In(1), "none": Out(1)})
+        super().__init__({"load": In(1), "keep": In(1), "i": In(width), "down": In(1), "none": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -51,7 +53,7 @@ class DownCounter(wiring.Component):
             some, borrows = Signal(name=f"some{first}"), Signal(name=f"borrows{first}")
             m.d.comb += fewer.eq(count + self.keep.replicate(width))
             m.d.sync += [some.eq(fewer[width]), borrows.eq(down & ~some)]
-            with m.If(~self.keep | down):
+            with m.If(self.load | down):
                 m.d.sync += count.eq(Mux(self.keep, fewer[:width], self.i[first : first + width]))
             down = borrows
             none.append(~some)
@@ -96,7 +98,7 @@ class Period(wiring.Component):
         low, begins, loads, keep, down = Signal(), Signal(init=1), Signal(), Signal(), Signal()
         m.d.comb += [
             loads.eq(self.restart | (self.advance & self.ends)),
-            high.keep.eq(keep),
+            *(high.keep.eq(keep), high.load.eq(~keep)),
             high.i.eq(self.length[1:]),
             high.down.eq(down),
             self.ends.eq(high.none),
@@ -114,7 +116,7 @@ class Countdown(wiring.Component):
     Members
     -------
     en, i : In(1), In(32)
-        Strobe that sets the count, and its new value one cycle later. The count after a reset is ``i`` as well.
+        Strobe that sets the count, and its new value one cycle later. The count after a reset is 0.
     down : In(1)
         Decrement the count; it must not be 0, and at least three cycles pass between two strobes.
     none : Out(1)
@@ -127,7 +129,7 @@ class Countdown(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.counter = counter = DownCounter(len(self.i))
-        m.d.sync += counter.keep.eq(~self.en)
+        m.d.sync += [counter.keep.eq(~self.en), counter.load.eq(self.en)]
         m.d.comb += [counter.i.eq(self.i), counter.down.eq(self.down), self.none.eq(counter.none)]
         return m
 
