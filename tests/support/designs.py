@@ -144,7 +144,7 @@ def _in_parts(rng: random.Random, spec: DesignSpec) -> DesignSpec:
     """The design with random parts, and periods of whole rounds; one sign vector lasts a round now and then."""
     left, parts = len(spec.network.layers), []
     while left:
-        parts.append((rng.randint(1, left), rng.choice((1, 1, 2, 3))))
+        parts.append((rng.choice((1, rng.randint(1, left))), rng.choice((1, 1, 2, 3))))
         left -= parts[-1][0]
     probes, schedule = sum(times for _, times in parts), spec.schedule
     periods = {

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from tests.support.probe_oracle import round_of
 
 __all__ = ["State", "correct", "cost", "evaluate", "forward", "initial_state", "signs", "step"]
 
@@ -81,6 +82,16 @@ def signs(spec: DesignSpec, seed: int, p: int, code: str | None = None) -> np.nd
     if name == "sinusoidal":  # no hardware has it, so its index is the canonical one
         return np.array([math.sqrt(2) * math.sin(math.pi * (i + 1) * p / (count + 1)) for i in range(count)])
     raise ValueError(f"The oracle has no code {name!r}")
+
+
+def _within_part(spec: DesignSpec, s: np.ndarray, n: int) -> np.ndarray:
+    """s of step ``n``, with 0 at the neurons outside of the part that its probe perturbs."""
+    if spec.perturbation.parts is None:
+        return s
+    order = round_of(spec.perturbation.parts)
+    first, last = order[n % len(order)]
+    layer_of = np.repeat(np.arange(len(spec.network.sizes) - 1), spec.network.sizes[1:])
+    return np.where((first <= layer_of) & (layer_of <= last), s, 0.0)
 
 
 # -- The network and its cost ---------------------------------------------------------------------------------------
@@ -181,7 +192,7 @@ def _eligibility(spec: DesignSpec, s: np.ndarray, values: list[np.ndarray]) -> n
 def step(
     spec: DesignSpec, state: State, sample: tuple[np.ndarray, np.ndarray], *, s: np.ndarray | None = None
 ) -> tuple[State, dict[str, Any]]:
-    """One step of the algorithm on a sample (x, y*), with ``s`` in place of the design's own code.
+    """One step of the algorithm on a sample (x, y*), with ``s`` in place of the design's own code, of which parts are still taken in turn.
 
     Beside the state after the step it gives ``output`` (y of the first pass run), ``cost`` (C₀ and C₊, or C₊ and C₋), ``cost_change``
     (C̃), ``sign`` (s), and ``gradient`` (G before an update clears it).
@@ -191,6 +202,7 @@ def step(
     rate = 2.0 ** [rate for start, rate in schedule.learning_rate if start <= n][-1]
     if s is None:
         s = signs(spec, state.seed, n // schedule.perturbation_period)
+    s = _within_part(spec, s, n)
 
     plus = forward(spec, state.parameters, x, s * delta)
     if schedule.difference.value == "two-sided":

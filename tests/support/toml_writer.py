@@ -42,6 +42,8 @@ def toml_of(spec: DesignSpec) -> str:
         "formats.overflow": {},
         "hardware": {"lanes": hardware.lanes, "signature": hardware.signature, "memory": "block"},
     }
+    if perturbation.parts is not None:
+        sections["learning"] = {"parts": [list(part) for part in perturbation.parts]}
     for name in ("cost_change", "error", "gradient"):
         if getattr(formats, name) is not None:
             sections["formats"][name] = str(getattr(formats, name))

@@ -37,7 +37,7 @@ def test_spans_of_a_step_add_up_to_the_contract(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_spans_of_a_presentation_add_up_to_the_contract(seed: int) -> None:
-    spec = random_design(random.Random(seed), kinds=(Kind.NODE,))
+    spec = random_design(random.Random(seed), kinds=(Kind.NODE,), parts=0.7)
     contract: Any = step_contract(spec)
     timeline = timeline_of(spec)
     assert timeline.cycles == contract.presentation_cycles(spec.longest_presentation)
