@@ -269,6 +269,7 @@ class _Walk:
         free, prepared_before, lanes_before = sequencer.unperturbed_cycles, None, True
         settled = [last + settling]
         changes: list[int] = []
+        repeated = 0
         random, times = bool(spec.sign_generators), spec.schedule.perturbation_period
         pairs, cycle = spec.passes - 1, contract.cycle
         for probe in range(self.probes):
@@ -301,7 +302,8 @@ class _Walk:
             ready = joined + 2
             changes.append(prepared)
             left = self.probes - 1 - probe
-            if left and self._is_steady(changes, cycle):
+            repeated = repeated + 1 if self._repeats(changes, cycle) else 0
+            if left and repeated >= max(_STEADY, 2 * cycle) - cycle:
                 # What is left takes as long as the same probes of rounds before.
                 rounds = -(-left // cycle)
                 settled[-1] = settled[left - rounds * cycle - 1] + rounds * (changes[-1] - changes[-1 - cycle])
@@ -311,8 +313,6 @@ class _Walk:
         return learned + 2
 
     @staticmethod
-    def _is_steady(starts: list[int], cycle: int) -> bool:
-        """Whether the distances between the starts of probes have repeated with a cycle for so long that they go on to."""
-        long = max(_STEADY, 2 * cycle)
-        distances = [after - before for before, after in pairwise(starts[-long - 1 :])]
-        return len(distances) == long and distances[cycle:] == distances[:-cycle]
+    def _repeats(starts: list[int], cycle: int) -> bool:
+        """Whether the distance between the last two starts of probes is the one of a cycle before."""
+        return len(starts) > cycle + 1 and starts[-1] - starts[-2] == starts[-1 - cycle] - starts[-2 - cycle]
