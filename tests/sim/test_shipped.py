@@ -63,7 +63,7 @@ def test_a_broken_line_is_seen(simulator, tmp_path):
     mgd_hw.generate("xor", tmp_path)
     text = (tmp_path / "design.v").read_text(encoding="utf-8")
     broken = tmp_path / "broken.v"
-    broken.write_text(text.replace("+ $signed(below0)", "- $signed(below0)"), encoding="utf-8")
+    broken.write_text(text.replace("+ $signed({ below0", "- $signed({ below0"), encoding="utf-8")
     assert broken.read_text(encoding="utf-8") != text
     result = mgd_hw.cosim("xor", steps=20, simulator=simulator, verilog=broken, out=tmp_path)
     assert not result.equal and result.first_difference.observable == "cost_change"
