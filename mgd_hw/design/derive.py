@@ -87,8 +87,8 @@ def _flatness(network: Network) -> int:
 
 def _why_error(spec: DesignSpec) -> str:
     """The reason of the derived format of errors, and what an error is narrowed from."""
-    steps = spec.presentation.turns
-    summed = "one cost change" if steps == 1 else f"{'' if spec.in_parts else 'K = '}{steps:,} cost changes"
+    steps = spec.presentation.summed
+    summed = "one cost change" if steps == 1 else f"{'K = ' if steps == spec.longest_presentation else ''}{steps:,} cost changes"
     return f"{spec.presentation.error_reason}; E, the sum of {summed}, is {spec.error_sum_format}"
 
 

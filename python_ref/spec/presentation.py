@@ -82,10 +82,14 @@ class Presentation:
         return self.measurements == self.schedule.perturbation_period == 1
 
     @property
+    def summed(self) -> int:
+        """Number of cost changes for which E has room: all of a neuron's part where the host may lengthen τ_p."""
+        return self.measurements if self.schedule.perturbation_period == 1 else self.turns
+
+    @property
     def error_sum(self) -> Fixed:
-        """Exact format of E, the sum of s·C̃ over the steps that may perturb a neuron: all of its part where the host may lengthen τ_p."""
-        steps = self.measurements if self.schedule.perturbation_period == 1 else self.turns
-        ends = [steps * sign * change for sign in self.code.values for change in (self.cost_change.min, self.cost_change.max)]
+        """Exact format of E, the sum of s·C̃ over the steps that may perturb a neuron."""
+        ends = [self.summed * sign * change for sign in self.code.values for change in (self.cost_change.min, self.cost_change.max)]
         return Fixed.covering(min(ends), max(ends), self.cost_change.fraction_bits)
 
     @property

@@ -224,19 +224,19 @@ def test_defaults_of_the_shortest_file() -> None:
             "",
             "formats.error",
             "SQ-1.17",
-            "16 bits, as fine as θ − err·x within 32 bits allows; E, the sum of K = 5 cost changes, is SQ13.20",
+            "16 bits, as fine as θ − err·x within 32 bits allows; E, the sum of one cost change, is SQ10.20",
         ),
         (
             "schedule.update_period = 1\n",
             "formats.error",
             "SQ-1.17",
-            "16 bits, as fine as θ − err·x within 32 bits allows; E, the sum of one cost change, is SQ11.20",
+            "16 bits, as fine as θ − err·x within 32 bits allows; E, the sum of one cost change, is SQ10.20",
         ),
         (
             'formats.input = "UQ1.0"\nformats.activation = "SQ2.4"\n',
             "formats.error",
             "SQ-2.18",
-            "16 bits, which hold |∂C/∂z| < 4; E, the sum of K = 5 cost changes, is SQ9.8",
+            "16 bits, which hold |∂C/∂z| < 4; E, the sum of one cost change, is SQ6.8",
         ),
         (
             'formats.input = "UQ1.0"\nformats.activation = "SQ2.4"\nschedule.sample_period = 300\nschedule.update_period = 300\n'
@@ -532,8 +532,8 @@ REFUSED = [
     ),
     (
         XOR
-        + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -34\nupdate_period = 1\n[formats]\ngradient = "SQ4.40"\n',
-        r"a\.toml: schedule\.learning_rate = \[\[0, -34\]\]: the largest update, .* always rounds to zero.*",
+        + '[formats.rounding]\nweight = "half-even"\n[schedule]\nlearning_rate = -33\nupdate_period = 1\n[formats]\ngradient = "SQ4.40"\n',
+        r"a\.toml: schedule\.learning_rate = \[\[0, -33\]\]: the largest update, .* always rounds to zero.*",
     ),
     (
         XOR + '[formats]\nweight = "SQ20.40"\n',
