@@ -24,7 +24,7 @@ class DownCounter(wiring.Component):
     Parameters
     ----------
     width : int
-        Number of bits.
+        Number of bits of the count, which may be any from 2 on.
 
     Members
     -------
@@ -69,7 +69,7 @@ class Period(wiring.Component):
     adjustable : bool
         Whether the length can change at run time; if not, it is 1.
     longest : int
-        Largest length.
+        Largest length that the period may have, in steps.
 
     Members
     -------

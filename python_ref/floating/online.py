@@ -145,9 +145,13 @@ def signs(spec: DesignSpec, seed: int, p: int) -> np.ndarray:
     return found if spec.node else _canonical(found, _storage_order(spec))
 
 
-def _in_turn(spec: DesignSpec, block: np.ndarray, n: int, stop: int) -> np.ndarray:
-    """Return the signs of steps n … stop − 1 of parts that take turns, a row per step; ``block`` begins with those of step n."""
+def _signs_from(spec: DesignSpec, seed: int, n: int, stop: int) -> np.ndarray:
+    """Return the signs of steps n … stop − 1 of one block, a row per sign vector, or a row per step where parts take turns."""
     steps, tau_p, parts = np.arange(n, stop), spec.schedule.perturbation_period, spec.round.parts
+    number, place = divmod(n, block_length(spec) * tau_p)
+    block = _sign_block(spec, seed, number)[place // tau_p :]
+    if not spec.in_parts:
+        return block
     masks = np.stack([part.within(np.ones(spec.quantities)) for part in parts])
     return block[steps // tau_p - n // tau_p] * masks[np.array(spec.round.order)[steps % spec.round.probes]]
 
@@ -481,9 +485,7 @@ def train(
 
     while n < steps:
         stop = _block_end(spec, n, steps, record_every, block_steps)
-        block = _sign_block(spec, seed, n // block_steps)[n % block_steps // periods[0] :]
-        if spec.in_parts:
-            block = _in_turn(spec, block, n, stop)
+        block = _signs_from(spec, seed, n, stop)
         first = n // periods[1]
         indices = order.indices(first, (stop - 1) // periods[1] - first + 1)
         scale = 2.0 ** schedule.rate_at(n) / (2 * delta if spec.two_sided else delta)

@@ -13,10 +13,10 @@ from python_ref.spec.layout import Layout
 from python_ref.spec.network import Network
 from python_ref.spec.number import MAX_BITS, Fixed, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, WORD_BITS, Memory, Optimizer, Sgd, StateVariable
-from python_ref.spec.parts import Round
+from python_ref.spec.parts import Round, check_parts
 from python_ref.spec.perturbation import CODES, Code, Kind, Perturbation, Trinomial
 from python_ref.spec.presentation import FACTOR_BITS, Presentation
-from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
+from python_ref.spec.schedule import Difference, Schedule
 
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware"]
 
@@ -58,7 +58,7 @@ class DesignSpec:
     def __post_init__(self) -> None:
         for check in (
             self._check_optimizer,
-            self._check_parts,
+            lambda: check_parts(self.network, self.perturbation, self.schedule),
             self._check_hardware,
             lambda: self.formats.check(self.network),
             self._check_amplitude,
@@ -415,46 +415,6 @@ class DesignSpec:
     def _check_optimizer(self) -> None:
         if type(self.optimizer) not in OPTIMIZERS.values():
             raise unknown("Optimizer", self.optimizer, "python_ref.spec.optimizer.OPTIMIZERS")
-
-    def _check_parts(self) -> None:
-        parts, schedule = self.perturbation.parts, self.schedule
-        if parts is None:
-            return
-        key, shown = "learning.parts", [list(part) for part in parts]
-        if not self.node:
-            raise DesignError(
-                key, shown, "only node perturbation has parts in hardware", 'Remove it, or write kind = "node" in [perturbation].'
-            )
-        try:
-            probes = self.round.probes
-        except ValueError:
-            reason = f"the parts must be positive and have {len(self.network.layers)} layers together, as the network has"
-            raise DesignError(key, shown, reason, "Give each layer its part.") from None
-        if probes > MAX_PERIOD:
-            reason = f"a round has {probes} probes, and no period has more than {MAX_PERIOD} steps"
-            raise DesignError(key, shown, reason, "Take fewer probes of a part.")
-        if 0 in self.code.values:
-            reason = f"the {self.code.name} code perturbs one neuron at a time anyway, so that no part is finer"
-            raise DesignError(key, shown, reason, 'Remove it, or take code = "lfsr".')
-        for name in ("sample_period", "update_period"):
-            period = getattr(schedule, name)
-            if period % probes:
-                nearest = min(max(1, (period + probes // 2) // probes), MAX_PERIOD // probes) * probes
-                raise DesignError(
-                    f"schedule.{name}",
-                    period,
-                    f"learning.parts = {shown} makes rounds of {probes} probes, and a presentation consists of whole rounds",
-                    f"Take {nearest}, or another multiple of {probes}.",
-                )
-        times = schedule.perturbation_period
-        if not self.code.generators(1) and not self.round.covers(self.code.period(self.quantities), times):
-            raise DesignError(
-                "schedule.perturbation_period",
-                times,
-                f"rounds of {probes} probes would always perturb a part of {key} = {shown} with the same few of the sign vectors of the "
-                f"{self.code.name} code",
-                f"Take {probes}, so that a round has one sign vector, or an odd sum of the numbers of probes in {key}.",
-            )
 
     def _check_hardware(self) -> None:
         lanes = self.hardware.lanes

@@ -9,9 +9,12 @@ from math import gcd
 
 import numpy as np
 
+from python_ref.spec.error import DesignError
 from python_ref.spec.network import Network
+from python_ref.spec.perturbation import Kind, Perturbation
+from python_ref.spec.schedule import MAX_PERIOD, Schedule
 
-__all__ = ["Part", "Round"]
+__all__ = ["Part", "Round", "check_parts"]
 
 
 @dataclass(frozen=True)
@@ -132,3 +135,52 @@ class Round:
             if len({sum(visits[(phase * times + step) % common] for step in range(steps)) for phase in range(common)}) > 1:
                 return False
         return True
+
+
+def check_parts(network: Network, perturbation: Perturbation, schedule: Schedule) -> None:
+    """Refuse parts that no core can perturb in turn; a design without parts passes.
+
+    Raises
+    ------
+    DesignError
+        If weights are perturbed, if the parts do not tile the network, if the code perturbs single neurons, if presentations do not
+        consist of whole rounds, or if a part would not meet all sign vectors of a code equally often.
+    """
+    parts, code = perturbation.parts, perturbation.code
+    if parts is None:
+        return
+    key, shown = "learning.parts", [list(part) for part in parts]
+    if perturbation.kind is not Kind.NODE:
+        reason, remedy = "only node perturbation has parts in hardware", 'Remove it, or write kind = "node" in [perturbation].'
+        raise DesignError(key, shown, reason, remedy)
+    try:
+        round_ = Round.of(network, parts)
+    except ValueError:
+        reason = f"the parts must be positive and have {len(network.layers)} layers together, as the network has"
+        raise DesignError(key, shown, reason, "Give each layer its part.") from None
+    probes = round_.probes
+    if probes > MAX_PERIOD:
+        reason = f"a round has {probes} probes, and no period has more than {MAX_PERIOD} steps"
+        raise DesignError(key, shown, reason, "Take fewer probes of a part.")
+    if 0 in code.values:
+        reason = f"the {code.name} code perturbs one neuron at a time anyway, so that no part is finer"
+        raise DesignError(key, shown, reason, 'Remove it, or take code = "lfsr".')
+    for name in ("sample_period", "update_period"):
+        period = getattr(schedule, name)
+        if period % probes:
+            nearest = min(max(1, (period + probes // 2) // probes), MAX_PERIOD // probes) * probes
+            raise DesignError(
+                f"schedule.{name}",
+                period,
+                f"learning.parts = {shown} makes rounds of {probes} probes, and a presentation consists of whole rounds",
+                f"Take {nearest}, or another multiple of {probes}.",
+            )
+    times = schedule.perturbation_period
+    if not code.generators(1) and not round_.covers(code.period(network.n_neurons), times):
+        raise DesignError(
+            "schedule.perturbation_period",
+            times,
+            f"rounds of {probes} probes would always perturb a part of {key} = {shown} with the same few of the sign vectors of the "
+            f"{code.name} code",
+            f"Take {probes}, so that a round has one sign vector, or an odd sum of the numbers of probes in {key}.",
+        )

@@ -160,20 +160,21 @@ def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
 def register_map(spec: DesignSpec) -> dict[str, Register]:
     """Return the registers of a core by name, in the order of their addresses."""
     memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory) + (f", {ERROR_SUMS} E by neuron" if spec.node else "")
-    most, without = "", "only 1"
+    most, without, whole = "", "only 1", ""
     if spec.node:
         most = f"; τ_x or τ_θ is at most {spec.longest_presentation}, the longest presentation that was built"
         without = "only 1, or as built, where the design has τ_θ = 1; it divides τ_x"
+        whole = f", a multiple of the {spec.round.probes} probes of a round" if spec.in_parts else ""
     rows = [
         ("magic", 0x00, 1, "r", "0x4D474432"),
         ("digest", 0x01, 2, "r", "digest of the structure"),
         ("status", 0x03, 1, "r", "bit 0 busy, bit 1 waiting for a sample"),
         ("command", 0x04, 1, "w", "1 train, 2 infer, 3 stop, 4 restart, 5 clear counters, 6 discard samples"),
-        ("count", 0x05, 1, "w", "steps of the next run, which counts them down: after a stop, those that are left"),
+        ("count", 0x05, 1, "w", "steps of the next run, which counts them down: after a stop, those that are left; 0 after a reset"),
         ("exponent", 0x06, 1, "w", "e = log2(η/Δ), or log2(η/2Δ) where two-sided; signed, within what was built"),
         ("perturbation_period", 0x07, 1, "w", "τ_p in steps, from 1; as built where the design has τ_p = 1; in force from RESTART"),
-        ("sample_period", 0x08, 1, "w", f"τ_x in steps, from 1{most}; in force from RESTART"),
-        ("update_period", 0x09, 1, "w", f"τ_θ in steps, from 1; {without} without a gradient memory; in force from RESTART"),
+        ("sample_period", 0x08, 1, "w", f"τ_x in steps, from 1{whole}{most}; in force from RESTART"),
+        ("update_period", 0x09, 1, "w", f"τ_θ in steps, from 1{whole}; {without} without a gradient memory; in force from RESTART"),
         ("select", 0x0A, 1, "w", f"lane (bits 0 to 15) and memory (bits 16 and up: {memories})"),
         ("address", 0x0B, 1, "w", "word in the selected memory"),
         ("data", 0x0C, 1, "rw", "the addressed word; then address counts up by one"),

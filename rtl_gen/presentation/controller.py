@@ -156,23 +156,8 @@ class PresentationController(wiring.Component):
         more = run.conclude & ~(closes_step & (ending | stopping | left.none))
         applies = run.drain & ending & errors_ready
         rests = run.drain & ~ending & (in_flight == 0) & ~self.errors_busy
-        m.d.sync += [
-            run.idle.eq((run.idle & ~starts) | run.rest),
-            run.settle.eq(starts | run.count | (run.applied & self.learned_stb)),
-            run.await_sample.eq(run.settle | (run.await_sample & ~ends & ~taking)),
-            run.begin.eq(taking | (run.begin & ~self.started)),
-            run.measure.eq((run.begin & self.started) | (run.measure & ~measured)),
-            run.count.eq(measured & inferring),
-            run.prepare.eq((measured & ~inferring) | more | (run.prepare & ~prepared)),
-            run.replay.eq(prepared | (run.replay & ~replayed)),
-            run.join.eq(replayed | (run.join & ~joined)),
-            run.conclude.eq(joined),
-            run.drain.eq((run.conclude & ~more) | (run.drain & ~applies & ~rests)),
-            run.apply.eq(applies | (run.apply & ~self.started)),
-            run.applied.eq((run.apply & self.started) | (run.applied & ~self.learned_stb)),
-            run.finish.eq((run.await_sample & ends) | rests),
-            run.rest.eq(run.finish),
-        ]
+        moments = {"starts": starts, "taking": taking, "measured": measured, "prepared": prepared, "replayed": replayed, "joined": joined}
+        self._follow(m, run, inferring=inferring, more=more, ends=ends, applies=applies, rests=rests, **moments)
         m.d.comb += [
             left.en.eq(self.count_en),
             left.i.eq(self.count),
@@ -214,6 +199,26 @@ class PresentationController(wiring.Component):
         if self.spec.in_parts:
             self._take_turns(m, taking & begins_one, run.conclude & closes_step)
         return m
+
+    def _follow(self, m, run, *, inferring, starts, taking, measured, prepared, replayed, joined, more, ends, applies, rests):
+        """Follow the states of a run: each one is entered at the end of another, and left at its own."""
+        m.d.sync += [
+            run.idle.eq((run.idle & ~starts) | run.rest),
+            run.settle.eq(starts | run.count | (run.applied & self.learned_stb)),
+            run.await_sample.eq(run.settle | (run.await_sample & ~ends & ~taking)),
+            run.begin.eq(taking | (run.begin & ~self.started)),
+            run.measure.eq((run.begin & self.started) | (run.measure & ~measured)),
+            run.count.eq(measured & inferring),
+            run.prepare.eq((measured & ~inferring) | more | (run.prepare & ~prepared)),
+            run.replay.eq(prepared | (run.replay & ~replayed)),
+            run.join.eq(replayed | (run.join & ~joined)),
+            run.conclude.eq(joined),
+            run.drain.eq((run.conclude & ~more) | (run.drain & ~applies & ~rests)),
+            run.apply.eq(applies | (run.apply & ~self.started)),
+            run.applied.eq((run.apply & self.started) | (run.applied & ~self.learned_stb)),
+            run.finish.eq((run.await_sample & ends) | rests),
+            run.rest.eq(run.finish),
+        ]
 
     def _requests(self, run, in_lanes):
         """Whether a pass of the lanes is requested: that of a probe, only if it has one."""

@@ -132,6 +132,7 @@ class NodeCore(wiring.Component):
             blocks["noise"] = InputNoise(spec)
         for name, block in blocks.items():
             setattr(m.submodules, name, block)
+        self._idle = delayed(m, ~blocks["controller"].busy, 1, "host_mode", reset_less=False)
         self._connect_passes(m, **blocks)
         self._connect_neurons(m, **blocks)
         self._connect_errors(m, **blocks)
@@ -216,7 +217,8 @@ class NodeCore(wiring.Component):
             cost.square.eq(multiplier.o),
         ]
         if CostUnit.sums_in_multiplier(spec):
-            m.d.comb += multiplier.load.eq(cost.cost_stb)
+            # A multiplier's own register has no value after a reset, so it is cleared while the core is idle, too.
+            m.d.comb += multiplier.load.eq(cost.cost_stb | self._idle)
 
     def _connect_errors(self, m, *, controller, sequencer, signs, activation, array, cost, errors, host, **_):
         """Connect the costs of the probes to the errors, and the errors to the lanes."""
@@ -287,7 +289,7 @@ class NodeCore(wiring.Component):
             array.host_lane.eq(host.lane),
             array.host_memory.eq(host.memory),
             array.host_address.eq(host.address),
-            array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
+            array.host_mode.eq(self._idle),
             array.host_data.eq(host.data),
             array.host_write.eq(host.write_en),
             errors.host_mode.eq(array.host_mode),
