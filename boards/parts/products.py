@@ -17,8 +17,8 @@ WIDEST = 18
 _MODULE = re.compile(r"^module \\?(\S+\.(?:mac\.product|multiplier\.product\w*))\s*\(.*?^endmodule", re.MULTILINE | re.DOTALL)
 
 _FACTORS = (
-    re.compile(r"= \$signed\((a|a_held_1|\{ ?1'h0, (?:a|a_held_1) ?\})\) \* \$signed\((b|b_held_1|\{ ?1'h0, (?:b|b_held_1) ?\})\);"),
-    re.compile(r"= (a|a_held_1) \* (b|b_held_1);"),
+    re.compile(r"= \$signed\(([^()]+)\) \* \$signed\(([^()]+)\);"),
+    re.compile(r"= ([^()*]+) \* ([^()*]+);"),
 )
 """Patterns of a product in Verilog: one for products with a signed factor, one for those of two unsigned factors."""
 
@@ -89,12 +89,20 @@ def _kind(module: str) -> _Kind:
     clock = re.search(r"always @\(posedge (\w+)\)", module)
     found = [pattern.search(module) for pattern in _FACTORS]
     product = found[0] or found[1]
-    factors = [_source(module, dict(inputs), name) for name in "ab"]
-    if clock is None or product is None or len(outputs) != 1 or None in factors:
+    sources = [_source(module, dict(inputs), name) for name in "ab"]
+    known = tuple(source for source in sources if source is not None)
+    factors = product.groups() if product else ()
+    whole = len(known) == len(factors) == 2 and all(_is_factor(*each) for each in zip(factors, "ab", known, strict=True))
+    if clock is None or len(outputs) != 1 or not whole:
         raise ValueError(f"A product must be of a and b, and be held, not\n{module}")
-    is_signed = [found[0] is not None and not factor.startswith("{") for factor in product.groups()]
-    known = tuple(factor for factor in factors if factor is not None)
-    return _Kind(tuple(inputs), known, outputs[0], clock[1], "_held" in product[1], (is_signed[0], is_signed[1]))
+    is_signed = [found[0] is not None and not factor.startswith("{") for factor in factors]
+    return _Kind(tuple(inputs), known, outputs[0], clock[1], "_held" in factors[0], (is_signed[0], is_signed[1]))
+
+
+def _is_factor(written: str, name: str, source: tuple[str, int]) -> bool:
+    """Whether a factor, as it is written, is the one with a name: itself, its register or its source, with a sign bit of 0 or without."""
+    widened = re.fullmatch(r"\{ ?1'h0, (.+?) ?\}", written)
+    return (widened[1] if widened else written).strip() in (name, f"{name}_held_1", source[0].strip())
 
 
 def _source(module: str, inputs: Mapping[str, int], name: str) -> tuple[str, int] | None:
