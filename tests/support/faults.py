@@ -162,7 +162,6 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("pair_of_layers", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 2), (2, 1)), sample_period=6, update_period=6),
         _design("outputs_alone", (2, 6, 3), 1, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
         _design("wide_before_outputs", (2, 28, 2), 4, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
-        _design("wide_turns", (3, 2, 14, 2), 16, Kind.NODE, parts=((1, 1), (1, 1), (1, 1)), sample_period=6, update_period=6),
     )
 }
 
@@ -420,13 +419,6 @@ NODE_FAULTS = (
                 "each.first_word for",
                 "placed[min(1, each.first_word)].first_word for",
                 "turns",
-            ),
-            (
-                "a cost change that comes too early",
-                "sequencer:PassSequencer.closing_of",
-                "part.neurons + 2, _SHOWN",
-                "0, _SHOWN",
-                "wide_turns",
             ),
         )
     ),
