@@ -32,7 +32,8 @@ class CostUnit(wiring.Component):
     error : Out
         Raw error y* − y for the multiplier, one cycle after the output.
     square : In
-        Square of the error, after the multiplier's latency; or the sum of all squares of the pass, which the strobe ``cost_stb`` clears.
+        Square of the error, after the multiplier's latency; or the sum of all squares of the pass, which is 0 after ``cost_stb`` and
+        where a run begins.
     cost_stb, cost_second : Out(1)
         Strobe of a finished cost, ``cost_latency`` cycles after the pass's last output, and whether it is that of pass 1.
     total : Out
