@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import unsigned
+from amaranth.hdl import Value, unsigned
 from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["UNPERTURBED", "neuron_layout", "part_shape", "sign_layout", "slot_layout"]
+__all__ = ["UNPERTURBED", "measures", "neuron_layout", "part_shape", "sign_layout", "slot_layout"]
 
 UNPERTURBED = 2
 """Number of the unperturbed pass's bank of activations; the probes' passes use the banks 0 and 1 in turn."""
@@ -30,16 +30,23 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
         The slot applies the errors of a presentation, unlike one of a forward pass.
     minus : unsigned(1)
         The pass perturbs by −sΔ.
+    measure : unsigned(1)
+        The pass measures, whether or not it applies errors as well (only where ``spec.just_in_time``).
     bank : unsigned(2)
         Bank of the activations that the pass reads and writes.
     layer : unsigned
         Number of the layer, from 0.
     """
-    flags = ("real", "first", "last", "tail", "begin", "apply", "minus")
+    flags = ["real", "first", "last", "tail", "begin", "apply", "minus", *(["measure"] if spec.just_in_time else [])]
     layers = len(spec.network.layers)
     return data.StructLayout(
         {**{name: unsigned(1) for name in flags}, "bank": unsigned(2), "layer": unsigned(max(1, (layers - 1).bit_length()))}
     )
+
+
+def measures(spec: DesignSpec, slot) -> Value:
+    """Whether a slot belongs to a pass that measures, so that its neurons leave the lanes."""
+    return slot.measure if spec.just_in_time else ~slot.apply
 
 
 def neuron_layout(spec: DesignSpec) -> data.StructLayout:

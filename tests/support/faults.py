@@ -275,7 +275,7 @@ NODE_FAULTS = (
     Fault(
         "an update is due in every presentation",
         "presentation.controller:PresentationController.elaborate",
-        'Mux(prepared & opens_step, periods["update"].ends, self.update)',
+        'Mux(prepared & opens_step, periods["update"].ends, update)',
         "1",
         "node_memory",
     ),
@@ -303,21 +303,21 @@ NODE_FAULTS = (
     Fault(
         "x of the next sample is applied",
         "presentation.operands:Operands._fetch",
-        "_multiple(n_in, buffer, ",
-        "_multiple(n_in, buffer ^ self.ahead.apply, ",
+        "multiple(n_in, buffer, ",
+        "multiple(n_in, buffer ^ self.ahead.apply, ",
         "probes",
     ),
     Fault(
         "a probe's activation is applied",
         "presentation.operands:Operands._fetch",
-        "_multiple(hidden, self.ahead.bank, banks)",
-        "_multiple(hidden, Mux(self.ahead.apply, 0, self.ahead.bank), banks)",
+        "multiple(hidden, self.ahead.bank, banks)",
+        "multiple(hidden, Mux(self.ahead.apply, 0, self.ahead.bank), banks)",
         "deep_probes",
     ),
     *(
         Fault(name, f"presentation.{where}", right, wrong, "one_at_a_time")
         for name, where, right, wrong in (
-            ("the column of the next neuron", "array:NodeArray._probed", "second + 1 + self.column", "second + 2 + self.column"),
+            ("the column of the next neuron", "array:NodeArray._probed", "second + 1 + column", "second + 2 + column"),
             ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.n_in + 1", "placed[1].layer.n_in"),
             ("the first group's change for all", "operands:Operands._fetch", "(held, follows)", "(held & 1, follows)"),
             ("an output changes hidden activations", "operands:Operands._fetch", "moves.eq(self.moves)", "moves.eq(1)"),
@@ -460,7 +460,7 @@ NODE_FAULTS = (
     ),
     Fault(
         "an error comes a group late",
-        "presentation.lane:NodeLane._multiply",
+        "presentation.lane:NodeLane._store_error",
         "with m.If(self.error_en):",
         "with m.If(self.error_en & ~self.loads & ~self.applies):",
         "probes",

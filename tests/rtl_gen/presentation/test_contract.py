@@ -15,7 +15,7 @@ from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
 from tests.support.marks import slow_unless
-from tests.support.node_designs import SHAPES, node_design
+from tests.support.node_designs import PART_SHAPES, SHAPES, node_design, two_multipliers
 
 MORE = {
     "sixteen-layers": node_design(sizes=(2, 3, *(2, 1) * 6, 2, 3), lanes=2, periods=(1, 3, 3)),
@@ -36,6 +36,8 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
     parameters, inputs, targets = start_of(spec, 3)
     table, core, begins, busy = sample_table(spec, inputs, targets), core_of(spec), [], []
     edges = [n for n in range(10_000) if spec.schedule.begins(n)][: presentations + 1]
+    sequencer = core.sequencer
+    applies_alone = sequencer.apply & ~sequencer.measure if spec.just_in_time else sequencer.apply
 
     async def scenario(bench):
         link = ProgramLink()
@@ -46,7 +48,7 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
 
         def watch(ctx):
             busy.append(ctx.get(core.busy))
-            if ctx.get(core.sequencer.started) and not ctx.get(core.sequencer.probe) and not ctx.get(core.sequencer.apply):
+            if ctx.get(core.sequencer.started) and not ctx.get(core.sequencer.probe) and not ctx.get(applies_alone):
                 begins.append(bench.cycle)
 
         bench.watch.append(watch)
@@ -60,6 +62,16 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK)) for name in DESIGNS])
 def test_presentations_take_the_cycles_of_the_contract(name):
     check(DESIGNS[name], 4)
+
+
+TWO = {f"{name}, two": two_multipliers(spec) for name, spec in DESIGNS.items()}
+TWO |= {f"{name}, parts, two": two_multipliers(spec) for name, spec in PART_SHAPES.items()}
+QUICK_TWO = ("one-neuron, two", "sequential, two", "one-layer, parts, two")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_TWO)) for name in TWO])
+def test_presentations_that_apply_just_in_time_take_the_cycles_of_the_contract(name):
+    check(TWO[name], 4)
 
 
 LARGE = ("mnist", "fashion")
@@ -82,12 +94,14 @@ def check(spec: DesignSpec, presentations: int) -> None:
     """Presentations take what the contract says."""
     lengths, cycles, busy = measured(spec, presentations)
     promised = contract(spec)
-    assert cycles == [promised.presentation_cycles(length) for length in lengths][: len(cycles)]
+    firsts = np.cumsum([0, *lengths]).tolist()
+    expected = [promised.presentation_cycles(length, first, opens=first == 0) for length, first in zip(lengths, firsts, strict=False)]
+    assert cycles == expected[: len(cycles)]
     assert len(cycles) == len(lengths) - 1
     steps = sum(lengths)
-    assert promised.first_steps(spec, steps) == sum(promised.presentation_cycles(length) for length in lengths)
+    assert promised.first_steps(spec, steps) == sum(expected)
     # A run takes what its presentations take, and some cycles to begin and to end.
-    assert 0 <= busy - promised.first_steps(spec, steps) <= 8
+    assert 0 <= busy - promised.first_steps(spec, steps) - promised.flush_cycles <= 8
 
 
 def test_a_run_in_parts_counts_an_open_presentation_in_full():
@@ -144,6 +158,16 @@ def test_incremental_probes_cost_a_slot_for_each_group_of_outputs():
     assert promised.presentation_cycles(42) <= 7_500
     visits = promised.busy_lanes * 8 * promised.presentation_cycles(42)
     assert visits == pytest.approx(2 * spec.network.n_parameters + 42 * 10)
+
+
+def test_two_multipliers_apply_the_errors_without_cycles_of_their_own():
+    spec = node_design(sizes=(784, 32, 10), lanes=8, periods=(1, 42, 42), code=SequentialCode())
+    one, two = contract(spec), contract(two_multipliers(spec))
+    assert (two.unperturbed_cycles, two.apply_cycles) == (one.unperturbed_cycles, 0)
+    assert two.flush_cycles == pytest.approx(one.apply_cycles, abs=30)
+    assert two.presentation_cycles(42) <= one.presentation_cycles(42) - one.apply_cycles
+    assert two.presentation_cycles(42) <= 4_100
+    assert two.busy_lanes <= 1
 
 
 def test_lanes_of_a_large_first_layer_are_busy_in_a_short_presentation():
