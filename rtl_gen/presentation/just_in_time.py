@@ -74,6 +74,11 @@ class JustInTimeLane(NodeLane):
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
+        self._accumulate(m)
+        return m
+
+    def _accumulate(self, m):
+        """Connect the multiplier of the parameters, and the sum of its products."""
         pipelined, timing = self.timing.fanout > 0, self.timing
         width = self.spec.accumulator_width
         m.submodules.mac = mac = MultiplyAdd(self.parameter.shape(), self.x.shape(), width, pipelined=pipelined)
@@ -84,7 +89,6 @@ class JustInTimeLane(NodeLane):
             mac.c.eq(mac.o & self.accumulates.replicate(width).as_signed()),
             self.accumulator.eq(mac.o),
         ]
-        return m
 
     def _multiply(self, m, weight, addend):
         """Connect the multiplier of the errors; return its sum."""
@@ -175,9 +179,13 @@ class JustInTimeOperands(Operands):
     def elaborate(self, platform):
         self._current = Signal(name="current_bank")
         m = super().elaborate(platform)
+        self._take_turns(m)
+        return m
+
+    def _take_turns(self, m):
+        """Let unperturbed passes take the two banks of their activations in turn."""
         with m.If(self.turn):
             m.d.sync += self._current.eq(~self._current)
-        return m
 
     def _bank(self, bank):
         """Number of the memory's bank: one of the two of unperturbed passes, behind those of the probes."""
@@ -338,12 +346,18 @@ class JustInTimeController(PresentationController):
 
     def _follow(self, m, run, *, ends, applies, taking, **moments):
         super()._follow(m, run, ends=ends, applies=applies, taking=taking, **moments)
+        self._keep_pending(m, run, applies, taking)
         # Errors that are there wait for the next sample, and are applied alone where the run ends before.
         over = run.await_sample & ends
         m.d.sync += [
             run.settle.eq(moments["starts"] | run.count | (run.applied & self.learned_stb) | applies),
             run.apply.eq((over & self._pending) | (run.apply & ~self.started)),
             run.finish.eq((over & ~self._pending) | moments["rests"]),
+        ]
+
+    def _keep_pending(self, m, run, applies, taking):
+        """Keep whether errors are pending: from ``applies`` on, until a pass begins that applies them."""
+        m.d.sync += [
             self._pending.eq(applies | (self._pending & ~(self.apply & self.started))),
             self.hold.eq(applies),
             self.turn.eq(taking),
