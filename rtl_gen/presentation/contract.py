@@ -211,12 +211,44 @@ class PresentationContract:
         probes = f"{steps * (self.spec.passes - 1):,} probes" if steps * (self.spec.passes - 1) > 1 else "one probe"
         busy = f"{probes}; {100 * self.busy_lanes:.1f} % of the lanes' cycles at a synapse"
         return [
-            ("unperturbed pass", self.unperturbed_cycles, f"N = {self.slots} slots, D = {self.depth}"),
+            ("unperturbed pass", self.unperturbed_cycles, f"N = {self.slots} slots, D = {self.depth}{self._also}"),
             ("probe", round(self.probe_cycles, 2), f"{self._kind_of_probes}; from one to the next, on average in a long presentation"),
-            ("applying pass", self.apply_cycles, "errors times inputs, and the update"),
+            self._applying_row,
             ("wait", round(self.wait, 2), "T, for the last cost and its errors"),
             ("presentation", self.presentation_cycles(steps), busy),
         ]
+
+    @property
+    def _also(self) -> str:
+        """What an unperturbed pass does besides measuring, as the end of a phrase."""
+        return ""
+
+    @property
+    def _applying_row(self) -> tuple[str, float, str]:
+        """Row of the pass that does nothing but apply errors."""
+        return "applying pass", self.apply_cycles, "errors times inputs, and the update"
+
+    def unperturbed_layers(self) -> list[tuple[int, int]]:
+        """Return the first cycle of each layer in the unperturbed pass, and the number of cycles to the end of its last slot."""
+        found, cycle = [], 0
+        for number, placed in enumerate(self.spec.layout.layers):
+            inner, tail = self.sequencer._unperturbed(number)
+            found.append((cycle, (placed.groups - 1) * inner + placed.group_slots))
+            cycle += (placed.groups - 1) * inner + tail
+        return found
+
+    def applied(self, total: int) -> tuple[str, int, int]:
+        """Return what applies errors in a presentation of ``total`` cycles, its first cycle and the number of its cycles."""
+        return "apply: errors times inputs", total - self.apply_cycles, self.apply_cycles
+
+    @property
+    def sample_cycles(self) -> int:
+        """Cycles in which a stream of one word per cycle loads a sample.
+
+        A presentation takes more: its first layer takes a cycle for each input, and its outputs leave the lanes one by one. So such a
+        stream never keeps the core waiting.
+        """
+        return self.spec.network.n_in + self.spec.network.n_out + 3
 
     @property
     def _kind_of_probes(self) -> str:

@@ -377,6 +377,23 @@ class JustInTimeContract(PresentationContract):
         """Cycles of the flushing pass, which applies the errors of a run's last presentation."""
         return self._applied_cycles + 1
 
+    def table(self) -> dict[str, float]:
+        """The contract as plain data for the manifest."""
+        return {**super().table(), "flush_cycles": self.flush_cycles}
+
+    @property
+    def _also(self) -> str:
+        return "; applies the errors of the presentation before"
+
+    @property
+    def _applying_row(self) -> tuple[str, float, str]:
+        return "flushing pass", self.flush_cycles, "once in a run: errors of its last presentation times inputs, and the update"
+
+    def applied(self, total: int) -> tuple[str, int, int]:
+        """Return what applies errors in a presentation of ``total`` cycles, its first cycle and the number of its cycles."""
+        first, cycles = self.unperturbed_layers()[-1]
+        return "the presentation before: errors times inputs", 0, first + cycles
+
     def next_start(self, errors: int) -> int:
         """Cycle of the next unperturbed pass, if the errors of the first group are in the lanes in the cycle before ``errors``."""
         return errors + 1  # the controller settles what is due, and awaits the sample

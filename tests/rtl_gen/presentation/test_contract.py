@@ -170,6 +170,13 @@ def test_two_multipliers_apply_the_errors_without_cycles_of_their_own():
     assert two.busy_lanes <= 1
 
 
+def test_a_stream_of_one_word_per_cycle_keeps_up():
+    """The shortest presentations and the most outputs; simulation checks cycles with such a stream."""
+    tight = (node_design(sizes=sizes, lanes=lanes, periods=(1, 1, 1)) for sizes, lanes in (((1, 250), 250), ((1, 40, 99), 5), ((1, 1), 1)))
+    for spec in (*TWO.values(), *(two_multipliers(spec) for spec in tight)):
+        assert contract(spec).sample_cycles < contract(spec).presentation_cycles(1, opens=True)
+
+
 def test_lanes_of_a_large_first_layer_are_busy_in_a_short_presentation():
     for sizes in ((64, 32, 8), (784, 32, 8)):
         for lanes in (2, 4, 8):
