@@ -97,7 +97,7 @@ STRIDE = 11
         *(pytest.param(part, marks=[pytest.mark.slow, pytest.mark.long]) for part in range(4, STRIDE)),
     ],
 )
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in ("nine-probes", "two-sided"))) for name in DESIGNS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
 def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, part):
     scene = Scene(name, part)
 
@@ -275,7 +275,8 @@ def a_run_with_everything(name: str) -> None:
     scene.run(scenario)
 
 
-@pytest.mark.parametrize("name", ["nine-probes", pytest.param("two-sided", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nine-probes", "two-sided"])
 def test_without_a_fault_nothing_differs(name):
     a_run_with_everything(name)
 
