@@ -194,8 +194,8 @@ def _real_targets(spec: DataSpec, raw: RawSamples, answers: np.ndarray, why: str
     """Return the targets of a regression, float64, shape (n, n_out); error messages quote ``why``, the reason from :func:`_kind`."""
     if answers.dtype.kind not in "biuf":
         number = int(np.flatnonzero([not _is_number(answer) for answer in answers.reshape(-1)])[0]) // max(1, answers[0].size)
-        said = f"the answer of {raw.sample(number)} is {str(answers[number])!r}, and a regression needs numbers"
-        raise Refusal(said, 'Write kind = "classification" in [data], or name another column as data.label.', file=raw.where or None)
+        message = f"the answer of {raw.sample(number)} is {str(answers[number])!r}, and a regression needs numbers"
+        raise Refusal(message, 'Write kind = "classification" in [data], or name another column as data.label.', file=raw.where or None)
     values = answers.reshape(len(answers), -1).astype(np.float64)
     if values.shape[1] != spec.n_out:
         targets = "1 target" if values.shape[1] == 1 else f"{values.shape[1]} targets"

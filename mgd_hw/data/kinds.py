@@ -116,7 +116,7 @@ class Kind(ABC):
         """Measures that tables show."""
         return self.measures
 
-    def told(self, scores: dict[str, float]) -> tuple[str, str]:
+    def describe(self, scores: dict[str, float]) -> tuple[str, str]:
         """Return the shown measures, and the baseline of the first of them, each as a phrase."""
         shown = self.shown_measures
         values = ", ".join(f"{measure.title} {measure.text(scores[measure.name])}" for measure in shown)

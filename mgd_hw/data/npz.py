@@ -118,10 +118,10 @@ def _load(path: Path, refuse: Refuse) -> dict[str, np.ndarray]:
         MemoryError,
         RuntimeError,
     ) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        pickled = "Object arrays" in said
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        pickled = "Object arrays" in message
         remedy = "Save arrays of one type: labels with y.astype(str), say. Nothing is unpickled." if pickled else _FORM
-        raise refuse(f"it cannot be read as npz ({said})", remedy) from None
+        raise refuse(f"it cannot be read as npz ({message})", remedy) from None
 
 
 def _test_name(name: str) -> str:

@@ -97,7 +97,7 @@ class _Widened(NamedTuple):
 
     width: int
     scaling_key: str
-    said: str
+    cause: str
     remedy: str
 
 
@@ -157,7 +157,7 @@ class _Builder:
         except DesignError:
             return error
         widest = max(self.widened)
-        reason = f"{widest.said}, which the machine cannot hold: {error.key}: {error.reason}"
+        reason = f"{widest.cause}, which the machine cannot hold: {error.key}: {error.reason}"
         return self.refuse(widest.scaling_key, reason, widest.remedy, "none")
 
     def name(self) -> str:
@@ -288,12 +288,12 @@ class _Builder:
         if key in self.values:
             return like
         width, scaling_key = (UNSCALED_BITS, "data.scaling") if what == "inputs" else (UNSCALED_TARGET_BITS, "data.target_scaling")
-        found, said = covering(*reach, like, width), f"the {what} reach from {reach[0]:g} to {reach[1]:g}"
+        found, cause = covering(*reach, like, width), f"the {what} reach from {reach[0]:g} to {reach[1]:g}"
         remedy = f"Leave it out, so that {what} are scaled."
         if found is None:
-            raise self.refuse(scaling_key, f"{said}, which no format of {MAX_BITS} bits holds", remedy, "none")
+            raise self.refuse(scaling_key, f"{cause}, which no format of {MAX_BITS} bits holds", remedy, "none")
         if found != like:
-            self.widened.append(_Widened(found.width, scaling_key, said, remedy))
+            self.widened.append(_Widened(found.width, scaling_key, cause, remedy))
         return found
 
     def formats(self, network: Network, data: DataSpec, seen: Ranges | None) -> Formats:
@@ -441,7 +441,7 @@ class _Builder:
         if gain is None or chosen in NORMALISED:
             usual = -9
             return self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)  # type: ignore[no-any-return]
-        said = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
+        power_text = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
         # A step along x is stable for η·2‖x‖² < 1 if the gradient of the sample is exact.
         if perturbation.kind is Kind.NODE and isinstance(perturbation.code, SequentialCode):
             # Half of that, by measurement, for each time that a neuron is measured; more where activations are flat, and half where not
@@ -450,19 +450,19 @@ class _Builder:
             flat = _flatness(network)
             dying = not flat and len(network.sizes) > 2 and network.hidden.rectifies
             rate = flat - math.ceil(math.log2((8 if dying else 4) * (power + 1) * visits)) - gain
-            why = f"{said}, exact gradients" + (f", {visits:,} of each neuron in an update" if visits > 1 else "")
+            why = f"{power_text}, exact gradients" + (f", {visits:,} of each neuron in an update" if visits > 1 else "")
             why += f", half as much with {network.hidden.value}" if dying else ""
             why += f", 2^{flat} times as much since activations are flat" if flat else ""
         else:
             # The noise of D perturbations, averaged over τ_θ, makes it η·2‖x‖²·(τ_θ + D) < 1.
             quantities = network.n_neurons if perturbation.kind is Kind.NODE else network.n_parameters
             rate = -math.ceil(math.log2(2 * (power + 1) * (quantities + period))) - gain
-            why = f"{said}, {quantities} perturbed quantities, τ_θ = {period}"
+            why = f"{power_text}, {quantities} perturbed quantities, τ_θ = {period}"
             if perturbation.parts is not None:
                 round_ = Round.of(network, perturbation.parts)
                 most = max(part.neurons + period // round_.probes * part.times for part in round_.parts)
                 rate = -math.ceil(math.log2(2 * (power + 1) * most)) - gain
-                why = f"{said}, parts of {' and '.join(str(part.neurons) for part in round_.parts)} perturbed neurons, τ_θ = {period}"
+                why = f"{power_text}, parts of {' and '.join(str(part.neurons) for part in round_.parts)} perturbed neurons, τ_θ = {period}"
         why += f", {chosen} moves 2^{gain} times as far" if gain else ""
         rate = max(-48, rate)
         return self.get("schedule.learning_rate", ((0, rate),), why, rate)  # type: ignore[no-any-return]

@@ -166,7 +166,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         _estimator(design, spec.perturbation.seed if seed is None else seed, problem),
         rule,
         float_only.batch,
-        1 if spec.in_parts else schedule.perturbation_period,
+        of_design.held_steps(spec),
         schedule.sample_period,
         schedule.update_period,
         tuple(pieces),

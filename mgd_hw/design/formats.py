@@ -124,7 +124,7 @@ def check_formats(design: Design, data: Data) -> tuple[str, ...]:
     """
     if design.float_only.requests:  # its numbers are real
         return tuple(_unreached(design, data))
-    formats, said = design.spec.formats, list[str]()
+    formats, findings = design.spec.formats, list[str]()
     rows = (
         ("inputs", "formats.input", formats.input, "data.scaling", design.data.scaling),
         ("targets", "formats.activation", formats.activation, "data.target_scaling", design.data.target_scaling),
@@ -136,11 +136,11 @@ def check_formats(design: Design, data: Data) -> tuple[str, ...]:
         _check_range(checked)
         _check_resolution(checked)
         parts = (("training", train),) if data.test is data.train else (("training", train), ("judged", judged))
-        said += _clipped(parts, what, format_)
+        findings += _clipped(parts, what, format_)
         if TASKS[design.data.task].any_answers:
-            said += _coarse(checked)
-    said += _unreached(design, data)
-    return tuple(said)
+            findings += _coarse(checked)
+    findings += _unreached(design, data)
+    return tuple(findings)
 
 
 def _beyond(values: np.ndarray, format_: Fixed) -> int:
@@ -207,8 +207,8 @@ def _coarse(checked: _Checked) -> Iterator[str]:
     if lost.any():
         one = np.count_nonzero(lost) == 1
         differ, are, them = ("differs", "is", "it") if one else ("differ", "are", "them")
-        said = f"{differ} between training samples, and {are} always the same in {format_}, so nothing can be learned from {them}."
-        yield f"{_numbered(np.flatnonzero(lost), what)} {said}"
+        finding = f"{differ} between training samples, and {are} always the same in {format_}, so nothing can be learned from {them}."
+        yield f"{_numbered(np.flatnonzero(lost), what)} {finding}"
     some = checked.train[:MOST_COMPARED]
     raw = format_.to_raw(some)
     coarse = [
@@ -218,8 +218,8 @@ def _coarse(checked: _Checked) -> Iterator[str]:
     ]
     if coarse:
         verb = "has" if len(coarse) == 1 else "have"
-        said = f"{verb} many different values, and only one or two in {format_}: an outlier, or a range far larger than most of them."
-        yield f"{_numbered(np.array(coarse), what)} {said}"
+        finding = f"{verb} many different values, and only one or two in {format_}: an outlier, or a range far larger than most of them."
+        yield f"{_numbered(np.array(coarse), what)} {finding}"
 
 
 def _unreached(design: Design, data: Data) -> Iterator[str]:
@@ -231,11 +231,11 @@ def _unreached(design: Design, data: Data) -> Iterator[str]:
         return
     reach = f"from {low:g} to {high:g}" if output.bounded else f"from {low:g} on"
     verb = "lies" if beyond == 1 else "lie"
-    said = f"{beyond:,} of {targets.size:,} training targets {verb} beyond what {output.value} can give, {reach}"
+    finding = f"{beyond:,} of {targets.size:,} training targets {verb} beyond what {output.value} can give, {reach}"
     if data.kind.name == "regression" and beyond > MOST_BEYOND * targets.size:
         remedy = "Take another activation, or leave data.target_scaling and data.target_values out, so that targets are scaled."
-        raise Refusal(said, remedy, file=design.path, key="network.output", value=output.value)
-    yield f"{said}."
+        raise Refusal(finding, remedy, file=design.path, key="network.output", value=output.value)
+    yield f"{finding}."
 
 
 def _clipped(parts: tuple[tuple[str, np.ndarray], ...], what: str, format_: Fixed) -> Iterator[str]:

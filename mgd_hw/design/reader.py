@@ -149,16 +149,17 @@ def _toml(path: Path, text: str) -> dict:
     except RecursionError:
         raise Refusal("it is nested too deeply", "A design file needs no more than tables in tables.", file=path) from None
     except ValueError as error:  # TOMLDecodeError, and numbers longer than Python reads
-        said = str(error)
-        match = re.search(r"\(at (?:line (\d+), column (\d+)|end of document)\)$", said)
-        said = said[: match.start()].strip() if match else said
+        why = str(error)
+        match = re.search(r"\(at (?:line (\d+), column (\d+)|end of document)\)$", why)
+        why = why[: match.start()].strip() if match else why
         if match and match[1]:
             place = f"line {match[1]}, column {match[2]}"
         elif match:
             place = f"line {text.count(chr(10)) + 1}, the end of the file"
         else:
-            place, said = "a number", "it has more digits than are read"
-        raise Refusal(f"{place} is not TOML: {said}", "See https://toml.io, or start from what `mgd-hw new` writes.", file=path) from None
+            place, why = "a number", "it has more digits than are read"
+        remedy = "See https://toml.io, or start from what `mgd-hw new` writes."
+        raise Refusal(f"{place} is not TOML: {why}", remedy, file=path) from None
 
 
 def _collect(path: Path, tree: dict) -> dict[str, Any]:

@@ -146,9 +146,9 @@ class Trained(Judged, Result):
         baselines = {f"{name}_baseline": plain(value) for name, value in self.kind.baseline.items()}
         return {**found, "kind": self.kind.name, **scores, **baselines}
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return a sentence with the scores and their baseline, and the failure if there is one."""
-        values, baseline = self.kind.told(self.scores)
+        values, baseline = self.kind.describe(self.scores)
         found = f"{values[:1].upper()}{values[1:]} on the test samples ({baseline})"
         return f"The run diverged: {self.failure}. {found}" if self.failure else found
 
@@ -164,7 +164,7 @@ class Trained(Judged, Result):
         elif self.verify:
             yield style.wrapped(f"[bold red]Different[/bold red]: {self.mismatches:,} of {self.verified:,} values compared with the model.")
             yield f"First: {style.escape(self.first_difference_text)}"
-        yield f"{self.told()}, cost C/n {style.number(self.cost)}"
+        yield f"{self.describe()}, cost C/n {style.number(self.cost)}"
         table = style.table("", "steps/s", "")
         earlier = f", the {self.resumed_from:,} steps before it was resumed included" if self.resumed_from else ""
         table.add_row("through the link", style.number(self.steps_per_second), f"{self.seconds:,.1f} s{earlier}")

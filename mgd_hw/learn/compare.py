@@ -110,24 +110,24 @@ class Comparison(Result):
 
     def notes(self) -> list[str]:
         """What a reader of the figures should know, in sentences: runs that say nothing, and answers no better than the baseline."""
-        said = []
+        messages = []
         for name in MODELS:
             model, title = getattr(self, name), TITLES[name]
             failed = [run for run in model.runs if run.failure]
             if failed:
                 some = f"{len(failed)} of {len(model.runs)} runs" if len(model.runs) > 1 else "the run"
-                said.append(f"{title}: {some} diverged; {failed[0].failure} (seed {failed[0].seed}). The figures say nothing.")
+                messages.append(f"{title}: {some} diverged; {failed[0].failure} (seed {failed[0].seed}). The figures say nothing.")
                 continue
             constant = [run for run in model.runs if run.constant]
             if constant:
                 some = f" in {len(constant)} of {len(model.runs)} runs" if len(model.runs) > 1 else ""
-                said.append(f"{title} answers {constant[0].constant} to every sample{some}: it takes no notice of the inputs.")
+                messages.append(f"{title} answers {constant[0].constant} to every sample{some}: it takes no notice of the inputs.")
                 continue
             value, baseline = model.mean(self.measure.name), self.kind.baseline[self.measure.name]
             better = value > baseline if self.measure.larger_is_better else value < baseline
             if model.runs and not math.isnan(value) and not better:
-                said.append(f"{title} answers no better than {self.kind.baseline_title}.")
-        return said
+                messages.append(f"{title} answers no better than {self.kind.baseline_title}.")
+        return messages
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """ "runs", by model and seed; "costs", by model; "curve", by model, seed and point; "until", by model and seed, if asked for."""

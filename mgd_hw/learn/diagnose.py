@@ -89,7 +89,7 @@ class Finding(Result):
         Kind of the cause: "amplitude", "integration time", "learning rate", "format" or "network".
     key : str
         Dotted key of the design file that causes it.
-    said : str
+    message : str
         The measurement and its meaning, as a clause.
     remedy : str
         Suggested change of the design file, as a sentence.
@@ -97,7 +97,7 @@ class Finding(Result):
 
     what: str
     key: str
-    said: str
+    message: str
     remedy: str
 
 
@@ -189,14 +189,14 @@ class Diagnosis(Result):
             table.add_row(*row)
         yield table
         if self.scores:
-            values, baseline = self.kind.told(self.scores)
+            values, baseline = self.kind.describe(self.scores)
             yield f"The fixed model after {self.steps:,} steps: {values} ({style.escape(baseline)})"
         saturated = {kind: share for kind, share in self.saturations.items() if share}
         if self.saturations:
             yield style.wrapped("Saturations: " + (", ".join(f"{kind} {100 * share:.2g} %" for kind, share in saturated.items()) or "none"))
         for finding in self.findings:
-            said = f"{finding.said[:1].upper()}{finding.said[1:]}."
-            yield (f"[bold]{style.escape(finding.what)}[/bold] ({style.escape(finding.key)}): {style.escape(f'{said} {finding.remedy}')}")
+            advice = style.escape(f"{finding.message[:1].upper()}{finding.message[1:]}. {finding.remedy}")
+            yield f"[bold]{style.escape(finding.what)}[/bold] ({style.escape(finding.key)}): {advice}"
         if not self.findings:
             yield style.wrapped("Nothing stands in the way of learning.")
 
@@ -459,8 +459,8 @@ def _judge(design: Design, found: Diagnosis, tried: dict[str, float], run: _Fixe
     rate_first = bool(errors) or found.loss > max(found.gain, 0.0)
     findings = [*_judge_amplitude(design, found), *(rate + formats if rate_first else formats + rate)]
     if run.failure and not findings:
-        said, log2 = f"the fixed model diverged within {found.steps:,} steps: {run.failure}", design.spec.schedule.rate_at(0)
-        findings = [Finding("learning rate", "schedule.learning_rate", said, f"Take learning_rate = {log2 - 2}.")]
+        message, log2 = f"the fixed model diverged within {found.steps:,} steps: {run.failure}", design.spec.schedule.rate_at(0)
+        findings = [Finding("learning rate", "schedule.learning_rate", message, f"Take learning_rate = {log2 - 2}.")]
     return findings
 
 
@@ -468,16 +468,16 @@ def _judge_amplitude(design: Design, found: Diagnosis) -> list[Finding]:
     """Return the findings on C̃: it is zero, mostly curvature, or buried in noise."""
     log2, key = design.spec.perturbation.amplitude_log2, "perturbation.amplitude"
     if not found.signal:
-        said = f"C̃ is zero whatever is perturbed by 2^{log2}: no perturbation reaches the cost"
+        message = f"C̃ is zero whatever is perturbed by 2^{log2}: no perturbation reaches the cost"
         remedy = "Take another network.seed or network.scale, or a hidden activation without a dead side."
-        return [Finding("network", "network.scale", said, remedy)]
+        return [Finding("network", "network.scale", message, remedy)]
     findings = []
     if found.curvature > CURVED:
         down = max(1, math.ceil(math.log2(found.curvature / (CURVED / 2))))
         share = f"the part of C̃ that is curvature is {found.curvature:.2g} times the part that is slope"
         sided = "" if design.spec.two_sided else ' Or take difference = "two-sided", in which curvature cancels.'
-        said = f"the amplitude 2^{log2} is too large: {share}"
-        findings.append(Finding("amplitude", key, said, f'Take amplitude = "2^{log2 - down}".{sided}'))
+        message = f"the amplitude 2^{log2} is too large: {share}"
+        findings.append(Finding("amplitude", key, message, f'Take amplitude = "2^{log2 - down}".{sided}'))
     if found.noise and found.signal_to_noise < BURIED:
         findings.append(_buried(design, found))
     return findings
@@ -491,15 +491,15 @@ def _buried(design: Design, found: Diagnosis) -> Finding:
     cause = "noise changes" if design.float_only.requests else "the number formats change"
     ratio = f"C̃ is buried: {cause} it by {found.noise:.2g}, its signal is {found.signal:.2g}, a ratio of {found.signal_to_noise:.2g}"
     if up <= room:
-        said = f"the amplitude 2^{log2} is too small. {ratio}"
-        return Finding("amplitude", "perturbation.amplitude", said, f'Take amplitude = "2^{log2 + up}".')
+        message = f"the amplitude 2^{log2} is too small. {ratio}"
+        return Finding("amplitude", "perturbation.amplitude", message, f'Take amplitude = "2^{log2 + up}".')
     longer = period * min(1000, math.ceil((3 * BURIED / found.signal_to_noise) ** 2))
     halvings = math.ceil(math.log2(longer / period))
     remedy = f"Take update_period = {longer}, which averages noise out, and a learning_rate lower by {halvings}"
     if not design.float_only.requests:
         remedy += ", or more fraction bits in formats.activation, which are the noise"
-    said = f"the integration time, update_period = {period}, is too short, and a larger amplitude would be curvature. {ratio}"
-    return Finding("integration time", "schedule.update_period", said, f"{remedy}.")
+    message = f"the integration time, update_period = {period}, is too short, and a larger amplitude would be curvature. {ratio}"
+    return Finding("integration time", "schedule.update_period", message, f"{remedy}.")
 
 
 def _judge_formats(design: Design, found: Diagnosis, *, zero: bool) -> list[Finding]:
@@ -520,10 +520,10 @@ def _judge_formats(design: Design, found: Diagnosis, *, zero: bool) -> list[Find
             if found.changed
             else "no parameter ever changes: all"
         )
-        said = f"{lost} updates are below the last place of formats.weight = {weight}"
+        message = f"{lost} updates are below the last place of formats.weight = {weight}"
         how = ' Or formats.rounding.weight = "stochastic", which is right on average.' if rounding is not Rounding.STOCHASTIC else ""
         remedy = f"Give formats.weight more fraction bits, or take a larger learning_rate.{how}"
-        findings.append(Finding("format", "formats.weight", said, remedy))
+        findings.append(Finding("format", "formats.weight", message, remedy))
     return findings
 
 
@@ -531,8 +531,8 @@ def _judge_errors(design: Design, lost: float) -> list[Finding]:
     """Return the finding on a format of errors in which most errors are zero, if it is so; ``lost`` is the share of those."""
     if not lost > LOST_ERRORS:  # NaN where there are no errors
         return []
-    said = f"{100 * lost:.0f} % of the errors of neurons round to zero in formats.error = {design.spec.error_format}"
-    return [Finding("format", "formats.error", said, "Give formats.error more fraction bits, or take a larger learning_rate.")]
+    message = f"{100 * lost:.0f} % of the errors of neurons round to zero in formats.error = {design.spec.error_format}"
+    return [Finding("format", "formats.error", message, "Give formats.error more fraction bits, or take a larger learning_rate.")]
 
 
 def _judge_rate(design: Design, found: Diagnosis, tried: dict[str, float]) -> list[Finding]:
@@ -548,6 +548,6 @@ def _judge_rate(design: Design, found: Diagnosis, tried: dict[str, float]) -> li
         up = min(30, max(1, math.floor(math.log2(min(found.gain / max(found.loss, 1e-300), 2.0**32) / 4))))
         share = f"{100 * max(tried['reach'], 0):.2g} %"
         steps = f"{design.compare.steps:,} steps (compare.steps)"
-        said = f"the learning rate 2^{log2} is too small: at the initial slope, {steps} lower the cost by {share}"
-        return [Finding("learning rate", key, said, f"Take learning_rate = {log2 + up}, or more steps.")]
+        message = f"the learning rate 2^{log2} is too small: at the initial slope, {steps} lower the cost by {share}"
+        return [Finding("learning rate", key, message, f"Take learning_rate = {log2 + up}, or more steps.")]
     return []

@@ -213,7 +213,7 @@ def curve_cycles(design: Design, name: str, curve: Curve) -> np.ndarray | None:
     design : Design
         Design that was trained.
     name : str
-        Model that was trained: "float", "fixed" or "backprop"; what its cycles are is said in :class:`Until`.
+        Model that was trained: "float", "fixed" or "backprop"; its cycles are defined in :class:`Until`.
     curve : mapping of str to array
         Learning curve of a run.
     """

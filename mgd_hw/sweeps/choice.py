@@ -196,8 +196,8 @@ def _holds(value: Any, comparison: str, wanted: Any) -> bool:
         return False
     if isinstance(value, (int, float)) and not isinstance(value, bool) and isinstance(wanted, float):
         return _COMPARISONS[comparison](value, wanted)
-    said = shown(value).strip('"')
-    return _COMPARISONS[comparison](said, str(wanted)) if comparison in ("=", "==", "!=") else False
+    shown_value = shown(value).strip('"')
+    return _COMPARISONS[comparison](shown_value, str(wanted)) if comparison in ("=", "==", "!=") else False
 
 
 def read_condition(text: str) -> Condition:

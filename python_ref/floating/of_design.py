@@ -69,6 +69,11 @@ def in_turn(spec: DesignSpec) -> int:
     return spec.schedule.perturbation_period if spec.in_parts else 0
 
 
+def held_steps(spec: DesignSpec) -> int:
+    """Number of consecutive steps with the same perturbation: τ_p, but 1 where parts of the network take turns, one in each step."""
+    return 1 if spec.in_parts else spec.schedule.perturbation_period
+
+
 def rule(optimizer: optimizers.Optimizer, rate: float) -> Optimizer:
     """An optimiser of the hardware in real numbers, at a rate η.
 
@@ -92,8 +97,7 @@ def decay(spec: DesignSpec) -> Decay:
 def learner(spec: DesignSpec, seed: int | None = None) -> Learner:
     """How a design learns; ``seed`` in place of the design's own."""
     schedule = spec.schedule
-    own = 1 if spec.in_parts else schedule.perturbation_period  # whose turn it is depends on the step
-    periods = own, schedule.sample_period, schedule.update_period
+    periods = held_steps(spec), schedule.sample_period, schedule.update_period
     return Learner(estimator(spec, seed), rule(spec.optimizer, 2.0 ** schedule.rate_at(0)), 1, *periods, decay=decay(spec))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from python_ref.compiled import compiled
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
-from python_ref.floating.of_design import evaluate
+from python_ref.floating.of_design import evaluate, held_steps
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
@@ -480,7 +480,6 @@ def train(
     functions = _functions([layer.activation for layer in network.layers])
     record_every = max(1, steps // 50) if record_every is None else record_every
     block_steps = block_length(spec) * periods[0]
-    own_periods = (1 if spec.in_parts else periods[0], *periods[1:])
     recorder, n = _Recorder(spec, log, evaluation), 0
 
     while n < steps:
@@ -490,8 +489,8 @@ def train(
         indices = order.indices(first, (stop - 1) // periods[1] - first + 1)
         scale = 2.0 ** schedule.rate_at(n) / (2 * delta if spec.two_sided else delta)
         _run(
-            n, stop, own_periods, spec.two_sided, spec.node, decay, delta, scale, sizes, functions, theta, gradient, momentum, baseline,
-            values, inputs, targets, indices, block, log,
+            n, stop, (held_steps(spec), *periods[1:]), spec.two_sided, spec.node, decay, delta, scale, sizes, functions,
+            theta, gradient, momentum, baseline, values, inputs, targets, indices, block, log,
         )  # fmt: skip
         n = stop
         if n % record_every == 0 or n == steps:

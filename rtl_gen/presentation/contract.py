@@ -23,8 +23,8 @@ from rtl_gen.presentation.sequencer import PassSequencer
 
 __all__ = ["Latencies", "PresentationContract", "outputs_to_change"]
 
-_STEADY = 12
-"""Number of equal distances between probes after which all further ones are equal."""
+_LONG = 24
+"""Least number of probes of a presentation from which the average cycles of a probe are taken."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class PresentationContract:
     @property
     def _long(self) -> int:
         """Number of probes of a long presentation: whole rounds."""
-        return -(-2 * _STEADY // self.cycle) * self.cycle
+        return -(-_LONG // self.cycle) * self.cycle
 
     @property
     def wait(self) -> float:
@@ -325,9 +325,9 @@ class _Walk:
         free, prepared_before, lanes_before = sequencer._cycles(partial(sequencer._unperturbed, opens=self.opens), 0), None, True
         settled = [last + settling]
         changes: list[int] = []
-        repeated = 0
+        states: dict[tuple[object, ...], int] = {}
         random, times = bool(spec.sign_generators), spec.schedule.perturbation_period
-        pairs, cycle = spec.passes - 1, contract.cycle
+        pairs, phases = spec.passes - 1, contract.cycle * (spec.passes - 1)
         for probe in range(self.probes):
             part = spec.round.parts[order[probe // pairs % len(order)]]
             count = 1 if spec.incremental else layers[part.first].n_out
@@ -357,17 +357,13 @@ class _Walk:
             lanes_before = deep
             ready = joined + 2
             changes.append(prepared)
-            left = self.probes - 1 - probe
-            repeated = repeated + 1 if self._repeats(changes, cycle) else 0
-            if left and repeated >= max(_STEADY, 2 * cycle) - cycle:
-                # What is left takes as long as the same probes of rounds before.
-                rounds = -(-left // cycle)
-                settled[-1] = settled[left - rounds * cycle - 1] + rounds * (changes[-1] - changes[-1 - cycle])
+            # What comes next depends on this alone; once it repeats, with all cycles moved by the same number, so does what follows.
+            self.leaving = {cycle for cycle in self.leaving if cycle > ready}
+            ahead = *(cycle - prepared for cycle in (ready, free, *settled[-2:])), frozenset(cycle - prepared for cycle in self.leaving)
+            before = states.setdefault((deep, (probe + 1) % phases, *ahead), probe)
+            if before < probe:
+                rounds = -(-(self.probes - 1 - probe) // (probe - before))
+                settled[-1] = settled[self.probes - rounds * (probe - before)] + rounds * (prepared - changes[before])
                 break
         applied = settled[-1] + 1 + lat.first_errors + 2
         return contract.next_start(applied)
-
-    @staticmethod
-    def _repeats(starts: list[int], cycle: int) -> bool:
-        """Whether the distance between the last two starts of probes is the one of a cycle before."""
-        return len(starts) > cycle + 1 and starts[-1] - starts[-2] == starts[-1 - cycle] - starts[-2 - cycle]

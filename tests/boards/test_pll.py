@@ -56,3 +56,11 @@ def test_every_board_makes_its_clock_and_that_of_its_pin(name: str) -> None:
     assert not made[board(name).clock_mhz].settings
     assert board(name).core_mhz in made
     assert list(made) == sorted(made)
+
+
+def test_clocks_of_one_board_are_not_those_of_another() -> None:
+    """Settings are computed once for a part: what a caller does to its table reaches no other."""
+    expected = list(clocks(board("tang-nano-9k")))
+    clocks(board("tang-nano-9k")).clear()
+    assert list(clocks(board("tang-nano-9k"))) == expected
+    assert list(clocks(board("tang-nano-20k"))) != expected

@@ -153,7 +153,7 @@ WIDE = {"input": Fixed.parse("UQ0.12"), "weight": Fixed.parse("SQ6.14"), "cost_c
 @pytest.mark.parametrize(
     ("spec", "dsp", "by_component"),
     [
-        (design((2, 2), weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3, False),
+        pytest.param(design((2, 2), weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3, False, marks=pytest.mark.slow),
         pytest.param(design(weight=Fixed.parse("SQ3.12"), cost_change=Fixed.parse("SQ2.14")), 3, True, marks=pytest.mark.slow),
         pytest.param(
             design((3, 2), Kind.WEIGHT, lanes=1, schedule=Schedule(((0, -8),), update_period=3, difference=Difference.TWO_SIDED)),
@@ -191,6 +191,7 @@ def test_a_lane_is_one_dsp_and_the_auxiliary_multiplier_another(spec, dsp, by_co
     assert needed <= set(found.to_json())
 
 
+@pytest.mark.slow
 def test_accumulators_and_factors_beyond_a_dsp_are_synthesised_too(tmp_path):
     spec = design((2, 1), lanes=1, **WIDE)
     assert spec.accumulator_width > 32

@@ -20,6 +20,7 @@ from mgd_hw.design.reader import load, parse, shipped
 from mgd_hw.learn import trainers
 from mgd_hw.learn.compare import compare_models
 from python_ref.spec.error import ToolError
+from tests.support.marks import slow_unless
 
 ROOT = Path(__file__).parents[2]
 
@@ -401,7 +402,9 @@ def test_compare_refuses_files_of_parameters() -> None:
     assert "is a file, not a directory" in fails(2, "compare", "xor", "--save", "file/x.npz")
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name not in ("mnist", "fashion")])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=slow_unless(name != "nist7x7")) for name in shipped() if name not in ("mnist", "fashion")]
+)
 @pytest.mark.usefixtures("without_pictures")
 def test_the_gradient_of_shipped_designs_is_compared(name: str) -> None:
     """Both models' estimates point along the true gradient, as well as the number of steps allows."""

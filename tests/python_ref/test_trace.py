@@ -50,6 +50,7 @@ def test_a_window_is_the_end_of_the_whole(tmp_path):
         np.testing.assert_array_equal(values, whole[name][15:], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_writes_the_same(tmp_path):
     run = make_run(4)
     run.save(tmp_path / "run")

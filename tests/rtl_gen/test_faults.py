@@ -51,12 +51,14 @@ def tries(fault: Fault) -> tuple[int, ...]:
 
 QUICK_RUNS = {design: max(tries(fault)[0] for fault in QUICK if fault.design == design) for design in {fault.design for fault in QUICK}}
 """For each design of a quick fault, the most steps of a first try."""
+CONTROLS = ("node", "weight", "probes")
+"""Designs whose run without a fault is in the ordinary suite; other tests there compare every design without one."""
 
 
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        *((name, steps) for name, steps in sorted(QUICK_RUNS.items())),
+        *(pytest.param(name, steps, marks=slow_unless(name in CONTROLS)) for name, steps in sorted(QUICK_RUNS.items())),
         *(pytest.param(name, STEPS, marks=pytest.mark.slow) for name in DESIGNS if QUICK_RUNS.get(name) != STEPS),
     ],
 )

@@ -154,6 +154,7 @@ def test_a_virtual_board_runs_until_it_is_interrupted(program):
     assert not Path(observed["port"]).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_builds")
 def test_a_fault_in_the_verilog_is_found(link):
     text = emit_linked(load("xor").spec, DIVISOR)

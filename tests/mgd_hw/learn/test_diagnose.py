@@ -107,7 +107,7 @@ def test_what_is_broken_is_named(name: str) -> None:
     tree, what, said = BROKEN[name]
     result = found(tree)
     assert not result.good
-    matching = [each for each in result.findings if each.what == what and re.fullmatch(said, each.said)]
+    matching = [each for each in result.findings if each.what == what and re.fullmatch(said, each.message)]
     assert matching, result.findings
     assert matching[0].remedy.endswith(".")
     if what != "format":
@@ -117,8 +117,9 @@ def test_what_is_broken_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("a small amplitude", "a small rate"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("a large amplitude", "a large rate", "a small amplitude under noise")),
+        "a small rate",
+        *(pytest.param(f"a {name}", marks=pytest.mark.slow) for name in ("large rate", "small amplitude", "large amplitude")),
+        pytest.param("a small amplitude under noise", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_said_to_try_mends_it(name: str) -> None:
@@ -190,7 +191,7 @@ def test_errors_that_are_lost_are_told() -> None:
         findings = _judge_errors(design, lost)
         assert [(each.what, each.key) for each in findings] == ([("format", "formats.error")] if told else [])
     (finding,) = _judge_errors(design, 0.75)
-    assert finding.said == "75 % of the errors of neurons round to zero in formats.error = SQ1.4"
+    assert finding.message == "75 % of the errors of neurons round to zero in formats.error = SQ1.4"
 
 
 def test_a_machine_whose_losses_are_all_zero() -> None:
@@ -204,9 +205,9 @@ def test_a_machine_whose_losses_are_all_zero() -> None:
     assert not _judge(design, still, nothing, run), "nothing is gained nor lost: that says nothing of the rate"
     assert not _judge(design, replace(still, signal=0.1, gain=0.1), {"reach": math.inf, "before": 0.0}, run), "there was nothing to gain"
     (lost,) = _judge(design, still, nothing, replace(run, failure="its cost went from 1 to 99"))
-    assert lost.said == "the fixed model diverged within 9 steps: its cost went from 1 to 99"
+    assert lost.message == "the fixed model diverged within 9 steps: its cost went from 1 to 99"
     slow = _judge(design, replace(still, gain=1e-9), {"reach": 1e-6, "before": 1.0}, run)
-    assert [(each.key, re.search(r"is too (\w+)", each.said)[1]) for each in slow] == [("schedule.learning_rate", "small")]  # type: ignore[index]
+    assert [(each.key, re.search(r"is too (\w+)", each.message)[1]) for each in slow] == [("schedule.learning_rate", "small")]  # type: ignore[index]
     rate = int(re.search(r"learning_rate = (-?\d+)", slow[0].remedy)[1])  # type: ignore[index]
     assert design.spec.schedule.rate_at(0) < rate <= design.spec.schedule.rate_at(0) + 30
     dead = _judge(design, replace(still, signal=0.0, curvature=math.inf), {"reach": 0.0, "before": 1.0}, run)

@@ -139,9 +139,10 @@ def test_seconds_are_of_the_slower_of_core_and_line() -> None:
     board = board_of("icebreaker")
     hertz, line = 1e6 * float(board.core_mhz), 10 / board.baud
     periods = parse(PERIODS, "x.toml")
-    (run,) = until_of(periods, "fixed", {1: curve(1.0, interval=3000)}, 0.9, board).runs
-    core = cycles_of_mgd(periods.spec, 3000) / hertz
-    assert run.seconds == pytest.approx(max(core, 1000 * sample_bytes(periods.spec) * line))  # τ_x = 3: a sample each third step
+    (run,) = until_of(periods, "fixed", {1: curve(1.0, interval=3001)}, 0.9, board).runs
+    core, samples = cycles_of_mgd(periods.spec, 3001) / hertz, 1001 * sample_bytes(periods.spec) * line
+    assert samples > core
+    assert run.seconds == pytest.approx(samples)  # τ_x = 3: a sample every third step, and one for the step begun
     large = mgd_hw.read("mnist")
     (run,) = until_of(large, "backprop", {1: curve(1.0)}, 0.9, board).runs
     assert run.evaluations == 30

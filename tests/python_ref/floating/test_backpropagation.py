@@ -153,6 +153,7 @@ def test_solves_xor():
     assert solved >= 9
 
 
+@pytest.mark.slow
 def test_digits_reach_96_percent(digits):
     """64-32-10, 10 seeds, the defaults: the baseline of the comparison."""
     learned, test = digits

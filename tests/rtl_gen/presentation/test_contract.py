@@ -9,6 +9,7 @@ from mgd_hw.design.reader import load, shipped
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import SequentialCode, WalshCode
 from python_ref.spec.registers import Command
+from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.core import contract, core_of
 from sim import host
 from sim.program import ProgramLink, sample_table
@@ -22,12 +23,13 @@ MORE = {
     "many-groups": node_design(sizes=(2, 33, 3), lanes=4, periods=(1, 16, 16)),
     "signs-thrice": node_design(sizes=(2, 12), periods=(3, 9, 9), lanes=16),
     "long-presentation": node_design(sizes=(4, 6, 3), periods=(1, 30, 30), code=WalshCode()),
+    "probes-in-pairs": node_design(sizes=(2, 3, 1), periods=(1, 40, 40), code=SequentialCode()),
     "long-and-two-sided": node_design(sizes=(3, 5, 2), periods=(2, 20, 20), two_sided=True),
 }
 DESIGNS = SHAPES | MORE
 QUICK = (
-    *("one-layer", "one-neuron", "more-lanes-than-neurons", "pipelined", "signs-twice", "two-sided", "periods-that-cross"),
-    *("sixteen-layers", "signs-thrice"),
+    *("one-layer", "one-neuron", "more-lanes-than-neurons", "signs-twice", "signs-thrice", "two-sided", "periods-that-cross"),
+    "probes-in-pairs",
 )
 
 
@@ -72,6 +74,14 @@ QUICK_TWO = ("one-neuron, two", "sequential, two", "one-layer, parts, two")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_TWO)) for name in TWO])
 def test_presentations_that_apply_just_in_time_take_the_cycles_of_the_contract(name):
     check(TWO[name], 4)
+
+
+@pytest.mark.parametrize(("name", "of_two"), [("probes-in-pairs", 11 + 15), ("long-presentation", 22 + 23)])
+def test_the_longest_presentations_are_as_steady_as_short_ones(name, of_two):
+    """Two more probes take as many cycles in each. The walk ends where the waits repeat: through 16 million probes it would take hours."""
+    promised = contract(DESIGNS[name])
+    for steps in (30, 31, 1_000, MAX_PERIOD - 2):
+        assert promised.presentation_cycles(steps + 2) - promised.presentation_cycles(steps) == of_two
 
 
 LARGE = ("mnist", "fashion")

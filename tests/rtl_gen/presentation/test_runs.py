@@ -98,7 +98,7 @@ STRIDE = 11
         *(pytest.param(part, marks=[pytest.mark.slow, pytest.mark.long]) for part in range(4, STRIDE)),
     ],
 )
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in ("nine-probes", "two-sided"))) for name in DESIGNS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
 def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, part):
     scene = Scene(name, part)
 
@@ -320,9 +320,8 @@ def a_run_with_everything(name: str) -> None:
     scene.run(scenario)
 
 
-@pytest.mark.parametrize(
-    "name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two-sided", "nine-probes, two"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nine-probes", "two-sided", "nine-probes, two"])
 def test_without_a_fault_nothing_differs(name):
     a_run_with_everything(name)
 
