@@ -295,7 +295,8 @@ class NodeCore(wiring.Component):
             errors.host_mode.eq(array.host_mode),
             errors.host_address.eq(host.address),
             errors.readable.eq(controller.open & (host.memory == ERROR_SUMS)),
-            host.read_data.eq(errors.host_data | array.host_read_data),  # one of them is 0
+            array.host_error_sum.eq(errors.host_data),
+            host.read_data.eq(array.host_read_data),
             host.busy.eq(controller.busy),
             host.status.eq(Cat(controller.busy, delayed(m, controller.starved, 1, "starved", reset_less=False))),
             registers.en.eq(host.file_en),
@@ -310,7 +311,7 @@ class NodeCore(wiring.Component):
             registers.i_steps.eq(self._change_stb),
             registers.i_correct.eq(answer_check.correct),
             registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
-            registers.i_cost0.eq(Mux(cost.known, cost.cost0, 0)),
+            registers.i_cost0.eq(cost.cost0_complement),
             registers.i_cost1.eq(cost.cost1),
             registers.i_cost_change.eq(cost.cost_change),
             self.busy.eq(controller.busy),

@@ -102,7 +102,7 @@ class NeuronStream(wiring.Component):
         found, z = Signal.like(chosen), Signal(self.z.shape(), reset_less=True)
         m.d.comb += [self.sign_index.eq(chosen.index), self.sign_bank.eq(chosen.bank[0])]
         m.d.sync += found.eq(chosen)
-        self._find(m, z, Mux(leaving.valid, z_leaving, z_replayed))
+        self._find(m, z, leaving.valid, z_leaving, z_replayed)
         keeps = found.valid & (found.bank == UNPERTURBED) & self._is_kept(found)
         m.d.comb += [kept.en.eq(keeps), kept.addr.eq(found.index), kept.data.eq(z)]
         m.d.sync += [
@@ -112,16 +112,19 @@ class NeuronStream(wiring.Component):
         ]
         return m
 
-    def _find(self, m, z, chosen):
-        """Register the chosen pre-activation as ``z``, which waits for its sign."""
-        m.d.sync += z.eq(chosen)
+    def _find(self, m, z, leaves, leaving, replayed):
+        """Register, as ``z``, the pre-activation that leaves the lanes if one does, else the replayed one; it waits for its sign."""
+        m.d.sync += z.eq(Mux(leaves, leaving, replayed))
 
     def _is_kept(self, neuron):
         """Whether the pre-activation of a neuron of the unperturbed pass is kept."""
         return neuron.layer == 0
 
     def _leave(self, m):
-        """The neuron that leaves the lanes, its pre-activation, and whether another one leaves in the next cycle."""
+        """The neuron that leaves the lanes, its pre-activation, and whether another one leaves in the next cycle.
+
+        In incremental probes, the pre-activation is 0 where no neuron leaves.
+        """
         spec, slot = self.spec, delayed(m, self.slot, 1, "slot")
         width, take = spec.accumulator_width, Signal()
         m.d.sync += take.eq(self.slot.last & ~self.slot.apply)
@@ -149,6 +152,9 @@ class NeuronStream(wiring.Component):
                 m.d.comb += coming.eq(self._first_index(slot))
         with m.If(self.slot.begin & ~self.slot.apply):
             m.d.sync += begins.eq(1)
+        if spec.incremental:
+            with m.If(~follows):
+                m.d.sync += waiting[0].eq(0)
         m.d.comb += [neuron.eq(held), neuron.valid.eq(occupied[0]), neuron.last.eq(~others & pass_ends)]
         return neuron, waiting[0], follows
 
@@ -209,12 +215,15 @@ class IncrementalStream(NeuronStream):
         return Const(1, 1)
 
     def _replay(self, m, follows, read, chosen):
-        """The replayed neuron, with ±Δ in place of its pre-activation; the kept ones of all neurons of a probe are added, and in the
-        unperturbed pass the 0 behind them. They are read a cycle before their neuron is known."""
+        """The replayed neuron, and the pre-activation that is added to what leaves the lanes: the kept one of every neuron of a probe, and
+        in the unperturbed pass the 0 behind them. It is read a cycle before its neuron is known."""
         neuron, going = Signal(neuron_layout(self.spec), name="replayed"), Signal()
         replaying, column, bank, minus = Signal(), Signal.like(self.column, name="replayed_column"), Signal(), Signal()
-        self._kept_value, self._probing = read.data, Signal(name="probing")
-        m.d.sync += self._probing.eq((chosen.bank != UNPERTURBED) & (chosen.layer != 0))
+        self._probing, self._replayed = Signal(name="probing"), Signal(name="is_replayed")
+        m.d.sync += [
+            self._probing.eq((chosen.bank != UNPERTURBED) & (chosen.layer != 0)),
+            self._replayed.eq((chosen.bank != UNPERTURBED) & (chosen.layer == 0)),
+        ]
         unperturbed = follows & (self._coming_bank == UNPERTURBED)
         is_output = column >= self._first_neurons
         m.d.comb += [
@@ -228,7 +237,7 @@ class IncrementalStream(NeuronStream):
         ]
         with m.If(self.replay):
             m.d.sync += [column.eq(self.column), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
-        return neuron, self._delta(minus, self._places[1][0])
+        return neuron, read.data
 
     @staticmethod
     def _delta(minus, place):
@@ -237,25 +246,28 @@ class IncrementalStream(NeuronStream):
 
     @property
     def _split(self) -> int:
-        """Number of low bits that are added one cycle before the others, so that both carry chains are short; Δ of an output has none."""
-        return min(self._places[1][1], 3 * len(self.z) // 8)
+        """Number of low bits that are added one cycle before the others, so that both carry chains are short; Δ has none of them."""
+        return min(self._places[0], 3 * len(self.z) // 8)
 
-    def _find(self, m, z, chosen):
+    def _find(self, m, z, leaves, leaving, replayed):
         """Register the sum of the low bits, and the high bits of both addends."""
         low, self._carry = Signal(self._split + 1, name="low_sum"), Signal(name="carry")
-        self._kept_high = delayed(m, self._kept_value[self._split :], 1, "kept_high")
-        m.d.comb += low.eq(self._kept_value[: self._split] + chosen[: self._split])
-        m.d.sync += [z.eq(Cat(low[: self._split], chosen[self._split :])), self._carry.eq(low[self._split])]
+        self._kept_high = delayed(m, replayed[self._split :], 1, "kept_high")
+        m.d.comb += low.eq(replayed[: self._split] + leaving[: self._split])
+        m.d.sync += [z.eq(Cat(low[: self._split], leaving[self._split :])), self._carry.eq(low[self._split])]
 
     def _perturbed(self, m, z, neuron):
         """Kept z + W_j·(y_j± − y_j), or kept z ± Δ for the perturbed neuron, or z itself in the unperturbed pass.
 
-        One adder computes them, and ±Δ needs no multiplexer before it, since z of a perturbed output is 0: the lanes multiply by a change
-        of 0.
+        One adder computes them, and ±Δ needs no multiplexer before it, since what leaves the lanes is 0 for a perturbed neuron: for an
+        output the lanes multiply by a change of 0, and for a hidden neuron nothing leaves them.
         """
-        split, delta = self._split, Signal(self.z.shape(), name="delta")
-        m.d.comb += delta.eq(self._delta(self.sign.negative ^ neuron.minus, self._places[1][1]))
-        high = z[split:] | (delta[split:] & (self.sign.active & self._probing).replicate(len(z) - split))
+        split, high = self._split, z[self._split :]
+        perturbed = {0: (neuron.minus, self._replayed), 1: (self.sign.negative ^ neuron.minus, self.sign.active & self._probing)}
+        for number, (minus, when) in perturbed.items():
+            delta = Signal(self.z.shape(), name=f"delta{number}")
+            m.d.comb += delta.eq(self._delta(minus, self._places[1][number]))
+            high = high | (delta[split:] & when.replicate(len(high)))
         # An extra bit below the lowest one generates the carry.
         total = Cat(Const(1, 1), high).as_signed() + Cat(self._carry, self._kept_high).as_signed()
         return Cat(z[:split], total[1 : 1 + len(high)]).as_signed()

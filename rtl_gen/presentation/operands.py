@@ -43,7 +43,8 @@ class Operands(wiring.Component):
     slot, ahead : In(slot_layout(spec))
         A slot, and the slot that comes a cycle later.
     update : In(1)
-        An update is due in an applying pass; without one, operands are 0 where the multiplier's adder computes the update.
+        An update is due in an applying pass; without one, operands are 0 where the multiplier's adder computes the update. It belongs to
+        the slot ahead.
     x : Out(operand_shape(spec))
         Raw operand of ``slot``, ``latency`` cycles later.
     neuron, y : In
@@ -142,32 +143,34 @@ class Operands(wiring.Component):
         m.d.comb += inputs.addr.eq(address)
 
         def stage(value, name):
-            """The value when the operand is selected; it comes from a register of its own."""
-            return delayed(m, value, 1 + behind, f"x_{name}")
+            """The value, of the slot that comes, when that slot's operand is selected; it comes from a register of its own."""
+            return delayed(m, value, 2 + behind, f"x_{name}")
 
-        sources = {"input": (delayed(m, inputs.data, behind, "input"), slot.layer == 0, 0)}
+        ahead = self.ahead
+        sources = {"input": (delayed(m, inputs.data, behind, "input"), ahead.layer == 0, 0)}
         if activations is not None:
             m.d.comb += activations.addr.eq(address)
             read = ~delayed(m, activations.data, behind, "activation")
-            sources["activation"] = (read, (slot.layer != 0) & ~probing, -1)
-        terms, works = [], slot.real & ~probing
+            sources["activation"] = (read, ahead.layer != 0, -1)
+        will_probe = ahead.bank != UNPERTURBED if spec.incremental else Const(0, 1)
+        terms, works = [], ahead.real & ~will_probe
         if adds_in_multiplier(spec):
-            works = works & (self.update | ~slot.apply)
+            works = works & (self.update | ~ahead.apply)
         for name, (data, when, which) in sources.items():
             one = Const(1 << spec.operand_format(layers[which]).fraction_bits)
             shift = alignment(spec)[which]
-            for kind, apply in (("", ~slot.apply), ("_applied", slot.apply)) if shift else (("", Const(1, 1)),):
+            for kind, apply in (("", ~ahead.apply), ("_applied", ahead.apply)) if shift else (("", Const(1, 1)),):
                 places = shift if kind else 0
-                terms.append((data << places, stage(works & when & apply & ~slot.first, f"{name}{kind}")))
-                terms.append((one << places, stage(works & when & apply & slot.first, f"{name}_bias{kind}")))
-        negates = slot.apply & slot.real if adds_in_multiplier(spec) else Const(0, 1)
+                terms.append((data << places, stage(works & when & apply & ~ahead.first, f"{name}{kind}")))
+                terms.append((one << places, stage(works & when & apply & ahead.first, f"{name}_bias{kind}")))
+        negates = ahead.apply & ahead.real if adds_in_multiplier(spec) else Const(0, 1)
         total, addend = Signal.like(self.x, name="total"), Const(0, 1)
         if spec.incremental:
-            begins, follows = (stage(slot.real & probing & each, "probe") for each in (slot.begin, ~slot.begin))
+            begins, follows = (stage(ahead.real & will_probe & each, "probe") for each in (ahead.begin, ~ahead.begin))
             moves, held = Signal(), Signal.like(self.x, name="held")
             with m.If(self.replay):
                 m.d.sync += moves.eq(self.moves)
-            changes = slot.real & probing & slot.begin & moves
+            changes = ahead.real & will_probe & ahead.begin & moves
             # y_j± − y_j for the first group, which the groups behind it take again.
             terms += [(read, stage(changes, "old")), (held, follows)]
             negates, addend = negates | changes, self._moved(m, delayed(m, stage(changes, "new"), 1, "new_added"))

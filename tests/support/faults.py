@@ -331,7 +331,7 @@ NODE_FAULTS = (
             (
                 "the perturbed output moves by its product",
                 "neurons:IncrementalStream._perturbed",
-                "(self.sign.active & self._probing)",
+                "self.sign.active & self._probing",
                 "Const(0, 1)",
             ),
             ("z of the hidden layer alone is kept", "neurons:IncrementalStream._is_kept", "Const(1, 1)", "neuron.layer == 0"),
@@ -422,7 +422,7 @@ NODE_FAULTS = (
             ),
         )
     ),
-    Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "1 + behind", "2 + behind", "many_probes"),
+    Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "2 + behind", "3 + behind", "many_probes"),
     Fault(
         "rounding noise of the wrong sign",
         "presentation.lane:NodeLane._addend",
