@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -166,7 +166,7 @@ class ErrorUnit(wiring.Component):
         lanes, neurons = spec.hardware.lanes, spec.network.n_neurons
         ends = [sum(p.layer.n_out for p in spec.layout.layers[: n + 1]) for n in range(len(spec.layout.layers))]
         self._final = Signal(name="is_final")
-        index, lane = Signal(neuron_layout(spec)["index"].shape), Signal(range(max(2, lanes)))
+        index, lane = Signal(neuron_layout(spec)["index"].shape, reset_less=True), Signal(range(max(2, lanes)))
         sweeping, first_group, all_done = Signal(), Signal(), Signal()
         group_ends, all_ends, boundary = Signal(), Signal(), Signal()
 
@@ -178,7 +178,7 @@ class ErrorUnit(wiring.Component):
         with m.If(sweeping):
             next_ends = Cat(index == end - 2 for end in ends if end > 1).any()
             m.d.sync += [
-                *(index.eq(index + 1), lane.eq(lane + 1), all_ends.eq(index == neurons - 2)),
+                *(index.eq(index + self._one(index)), lane.eq(lane + 1), all_ends.eq(index == neurons - 2)),
                 group_ends.eq(next_ends | (lane == lanes - 2 if lanes > 1 else 1)),
             ]
             with m.If(group_ends):
@@ -191,6 +191,10 @@ class ErrorUnit(wiring.Component):
             m.d.sync += sweeping.eq(1)
         self._begin(m, sweeping, starts, index)
         return index, boundary, first_group
+
+    def _one(self, index):
+        """What is added to the neuron's number for the next one."""
+        return 1
 
     def _begin(self, m, sweeping, starts, index):
         """Begin the sweep of a step: all sums, and in the presentation's last step all errors."""
@@ -245,6 +249,11 @@ class IncrementalErrorUnit(ErrorUnit):
         with m.If(clears):
             m.d.sync += total.eq(0)
 
+    def _one(self, index):
+        """See :class:`ErrorUnit`. Where its bits are 0, they are the strobe that loads another number, so that synthesis merges the adder's
+        look-up tables with the multiplexer behind them."""
+        return Cat(Const(1, 1), self.change_stb.replicate(len(index) - 1))
+
     def _begin(self, m, sweeping, starts, index):
         """Begin with the perturbed neuron; the sweep of a presentation's last step follows."""
         self._sums, ends = Signal(name="sums"), self.change_stb & self.final
@@ -252,10 +261,10 @@ class IncrementalErrorUnit(ErrorUnit):
         waits = Signal(self._SUM_CYCLES)
         m.d.sync += [self._sums.eq(self.change_stb), waits.eq(Cat(ends, waits))]
         m.d.comb += self.busy.eq(sweeping | self._sums | waits.any())
-        with m.If(self.clear | waits[-1]):
-            m.d.sync += starts
         with m.If(self.change_stb):
             m.d.sync += [index.eq(self.column), self._final.eq(self.final)]
+        with m.If(self.clear | waits[-1]):
+            m.d.sync += starts
         with m.If(self.clear):
             m.d.sync += self._final.eq(0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -78,8 +78,11 @@ class InputNoise(wiring.Component):
             self.o.eq(read.data),
         ]
         applies = slot.real & slot.apply
+        jumps = applies & slot.first
+        # Where the addend's bit is 0, it is the strobe of the jump, so that the adder's look-up tables load as well.
+        following = place + Cat(Const(1, 1), jumps.replicate(len(place) - 1))
         with m.If(filling | applies):
-            m.d.sync += place.eq(Mux(applies & slot.first, by_layer(starts, slot.layer), place + 1))
+            m.d.sync += place.eq(Mux(jumps, by_layer(starts, slot.layer), following))
         with m.If(place == count - 1):
             m.d.sync += filling.eq(0)
         with m.If(slot.begin & ~slot.apply):

@@ -133,13 +133,17 @@ class Operands(wiring.Component):
         base = Signal.like(address)
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in layers[1:])]
         of_inputs, of_hidden = _multiple(n_in, buffer, spec.sample_buffers), _multiple(hidden, self.ahead.bank, banks)
-        m.d.sync += base.eq(Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer)))
-        probing = slot.bank != UNPERTURBED if spec.incremental else Const(0, 1)
-        with m.If(slot.real & ~probing):
-            m.d.sync += address.eq(Mux(slot.first, base, address + 1))
-        if spec.incremental:
-            with m.If(self.replay):
-                m.d.sync += address.eq(self.column)
+        begin = Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer))
+        advances, loads = slot.real, slot.first
+        if spec.incremental:  # a replay loads the place of the perturbed neuron, which the slots of its probe keep
+            replayed = delayed(m, self.replay, 1, "replayed", reset_less=False)
+            begin = Mux(self.replay, self.column, begin)
+            advances, loads = (slot.real & (slot.bank == UNPERTURBED)) | replayed, slot.first | replayed
+        # Where the addend's bit is 0, it is the strobe of the load, so that the adder's look-up tables load as well.
+        following = address + Cat(Const(1, 1), loads.replicate(len(address) - 1))
+        m.d.sync += base.eq(begin)
+        with m.If(advances):
+            m.d.sync += address.eq(Mux(loads, base, following))
         m.d.comb += inputs.addr.eq(address)
 
         def stage(value, name):

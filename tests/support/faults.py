@@ -321,7 +321,12 @@ NODE_FAULTS = (
             ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.n_in + 1", "placed[1].layer.n_in"),
             ("the first group's change for all", "operands:Operands._fetch", "(held, follows)", "(held & 1, follows)"),
             ("an output changes hidden activations", "operands:Operands._fetch", "moves.eq(self.moves)", "moves.eq(1)"),
-            ("the change of another activation", "operands:Operands._fetch", "address.eq(self.column)", "address.eq(0)"),
+            (
+                "the change of another activation",
+                "operands:Operands._fetch",
+                "Mux(self.replay, self.column, begin)",
+                "Mux(self.replay, 0, begin)",
+            ),
             (
                 "no kept z behind a product",
                 "neurons:IncrementalStream._replay",
@@ -433,7 +438,7 @@ NODE_FAULTS = (
     Fault(
         "the words of a layer are not drawn again",
         "presentation.noise:InputNoise.elaborate",
-        "Mux(applies & slot.first, by_layer(starts, slot.layer), place + 1)",
+        "Mux(jumps, by_layer(starts, slot.layer), following)",
         "place + 1",
         "probes",
     ),
