@@ -106,7 +106,7 @@ class Period(wiring.Component):
 
     def _count_in_one(self, m, keep):
         """Count the steps down to the last one; return whether it is reached. See :class:`DownCounter` for the adder."""
-        count, some = Signal(max(2, self.longest.bit_length())), Signal()
+        count, some = Signal(max(2, self.longest.bit_length()), reset_less=True), Signal()
         m.d.sync += some.eq(count[1:].any())
         with m.If(self.advance | ~keep):
             m.d.sync += count.eq(Mux(keep, count + keep.replicate(len(count)), self.length))

@@ -13,7 +13,7 @@ from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
 from rtl_gen.presentation.lane import NodeLane
-from rtl_gen.presentation.layouts import UNPERTURBED, slot_layout
+from rtl_gen.presentation.layouts import is_unperturbed, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
 from rtl_gen.slot import active_lanes, by_layer, delayed, ends_pass, pipeline
@@ -148,7 +148,7 @@ class NodeArray(wiring.Component):
         In incremental probes, it is that of the perturbed neuron's synapses, in one group after the other.
         """
         placed = self.spec.layout.layers
-        address = Signal(range(max(2, self.spec.layout.words)), name=name)
+        address = Signal(range(max(2, self.spec.layout.words)), name=name, reset_less=True)
         start, step = self.host_address, 1
         if loads is None:
             loads = self.host_mode
@@ -172,7 +172,7 @@ class NodeArray(wiring.Component):
 
     def _probed(self, m, second: int):
         """Address of the perturbed neuron's first synapse, in the layer whose first word is ``second``."""
-        address = Signal(range(max(2, self.spec.layout.words)), name="probed")
+        address = Signal(range(max(2, self.spec.layout.words)), name="probed", reset_less=True)
         with m.If(self.replay):
             m.d.sync += address.eq(second + 1 + self.column)
         return address
@@ -200,7 +200,7 @@ class NodeArray(wiring.Component):
                 stages["read"] = (now, forward)
                 coming = before[timing.forward_read - 1]
                 loads = delayed(m, self.host_mode | (coming.begin & (coming.layer != 0)), 1, "parameter_loads", reset_less=False)
-                probing = delayed(m, Mux(self.applying, before[read].bank, forward.bank) != UNPERTURBED, 1, "probing")
+                probing = delayed(m, ~is_unperturbed(Mux(self.applying, before[read].bank, forward.bank)), 1, "probing")
                 of_probes = (loads, probing)
             for way, (slot, ahead) in stages.items():
                 address = self._address(m, slot, ahead, f"{name}_{way}", *(of_probes if (name, way) == ("parameter", "read") else ()))

@@ -66,7 +66,7 @@ class InputNoise(wiring.Component):
         m.submodules.words = store = memory.Memory(shape=len(self.o), depth=count, init=[], attrs=NO_READ_WRITE_CHECK)
         write, read = store.write_port(), store.read_port()
         state = Signal(self.generator.degree, reset_less=True)
-        place, filling, stale = Signal(range(count)), Signal(), Signal(init=1)
+        place, filling, stale = Signal(range(count), reset_less=True), Signal(), Signal(init=1)
         layers = self.spec.network.layers
         starts = [sum(layer.n_in + 1 for layer in layers[:number]) for number in range(len(layers))]
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)

@@ -10,7 +10,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
 from rtl_gen.operands import SampleLoader
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, alignment, operand_shape
-from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, slot_layout
+from rtl_gen.presentation.layouts import is_unperturbed, neuron_layout, slot_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
@@ -115,7 +115,7 @@ class Operands(wiring.Component):
             shape=shape_of(spec.formats.activation), depth=max(2, activation_banks(spec) * hidden), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = store.write_port()
-        stored = (self.neuron.bank == UNPERTURBED) if spec.incremental else Const(1, 1)
+        stored = is_unperturbed(self.neuron.bank) if spec.incremental else Const(1, 1)
         m.d.comb += [
             write.addr.eq(self.neuron.index + _multiple(hidden, self.neuron.bank, activation_banks(spec))),
             write.data.eq(~self.y),  # as the activation unit's register has it
@@ -129,7 +129,7 @@ class Operands(wiring.Component):
         behind = read_latency(spec.hardware.lanes) - 1
         n_in, hidden, layers = spec.network.n_in, spec.network.n_hidden, range(len(spec.network.layers))
         banks = activation_banks(spec)
-        address = Signal(range(max(2, spec.sample_buffers * n_in, banks * hidden)))
+        address = Signal(range(max(2, spec.sample_buffers * n_in, banks * hidden)), reset_less=True)
         base = Signal.like(address)
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in layers[1:])]
         of_inputs, of_hidden = _multiple(n_in, buffer, spec.sample_buffers), _multiple(hidden, self.ahead.bank, banks)
@@ -138,7 +138,7 @@ class Operands(wiring.Component):
         if spec.incremental:  # a replay loads the place of the perturbed neuron, which the slots of its probe keep
             replayed = delayed(m, self.replay, 1, "replayed", reset_less=False)
             begin = Mux(self.replay, self.column, begin)
-            advances, loads = (slot.real & (slot.bank == UNPERTURBED)) | replayed, slot.first | replayed
+            advances, loads = (slot.real & is_unperturbed(slot.bank)) | replayed, slot.first | replayed
         # Where the addend's bit is 0, it is the strobe of the load, so that the adder's look-up tables load as well.
         following = address + Cat(Const(1, 1), loads.replicate(len(address) - 1))
         m.d.sync += base.eq(begin)
@@ -156,7 +156,7 @@ class Operands(wiring.Component):
             m.d.comb += activations.addr.eq(address)
             read = ~delayed(m, activations.data, behind, "activation")
             sources["activation"] = (read, ahead.layer != 0, -1)
-        will_probe = ahead.bank != UNPERTURBED if spec.incremental else Const(0, 1)
+        will_probe = ~is_unperturbed(ahead.bank) if spec.incremental else Const(0, 1)
         terms, works = [], ahead.real & ~will_probe
         if adds_in_multiplier(spec):
             works = works & (self.update | ~ahead.apply)
@@ -171,7 +171,7 @@ class Operands(wiring.Component):
         total, addend = Signal.like(self.x, name="total"), Const(0, 1)
         if spec.incremental:
             begins, follows = (stage(ahead.real & will_probe & each, "probe") for each in (ahead.begin, ~ahead.begin))
-            moves, held = Signal(), Signal.like(self.x, name="held")
+            moves, held = Signal(reset_less=True), Signal.like(self.x, name="held", reset_less=True)
             with m.If(self.replay):
                 m.d.sync += moves.eq(self.moves)
             changes = ahead.real & will_probe & ahead.begin & moves
@@ -199,7 +199,7 @@ class Operands(wiring.Component):
     def _moved(self, m, when):
         """Activation of the perturbed hidden neuron, from the cycle after it until the next one; 0 unless ``when``."""
         neuron, complement, moved = self.neuron, Signal.like(self.y, reset_less=True), Signal.like(self.x, name="moved")
-        with m.If(neuron.valid & (neuron.bank != UNPERTURBED) & (neuron.layer == 0)):
+        with m.If(neuron.valid & ~is_unperturbed(neuron.bank) & (neuron.layer == 0)):
             m.d.sync += complement.eq(~self.y)
         m.d.comb += moved.eq(~complement)
         return moved & when.replicate(len(moved)).as_signed()

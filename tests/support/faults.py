@@ -176,7 +176,7 @@ NODE_FAULTS = (
     Fault(
         "an unperturbed pass is perturbed",
         "presentation.neurons:NeuronStream._perturbed",
-        " & (neuron.bank != UNPERTURBED)",
+        " & ~is_unperturbed(neuron.bank)",
         "",
         "probes",
     ),
@@ -225,16 +225,16 @@ NODE_FAULTS = (
     Fault("E not cleared", "presentation.errors:ErrorUnit._sum", "Mux(self._fresh, 0, old)", "old", "probes"),
     Fault(
         "the error is rounded twice",
-        "presentation.errors:ErrorUnit._sum",
-        "scaler.i.eq(total)",
-        "scaler.i.eq(total & -64)",
+        "presentation.errors:ErrorUnit._scale",
+        "scaler.i.eq(value)",
+        "scaler.i.eq(value & -64)",
         "probes",
     ),
     Fault(
         "the rate of the errors is not followed",
-        "presentation.errors:ErrorUnit._cast",
-        "spec.exponents[1] - self.exponent",
-        "spec.exponents[1] - spec.exponent_at(0)",
+        "presentation.errors:ErrorUnit._scale",
+        "self.spec.exponents[1] - self.exponent",
+        "self.spec.exponents[1] - self.spec.exponent_at(0)",
         "node_memory",
     ),
     Fault(
