@@ -102,10 +102,11 @@ class ErrorUnit(wiring.Component):
     @property
     def _cast_latency(self) -> int:
         """Cycles from a neuron's turn to its error: one to read E, one to sum, and the scaler's."""
-        return 2 + self._scaler.latency
+        return 2 + self.scaler.latency
 
     @cached_property
-    def _scaler(self) -> Scaler:
+    def scaler(self) -> Scaler:
+        """The scaler of E, if the unit has one of its own."""
         (low, high), total = self.spec.exponents, self.spec.error_sum_format
         return Scaler(
             signed(total.width),
@@ -151,7 +152,7 @@ class ErrorUnit(wiring.Component):
 
     def _scale(self, m, value):
         """The scaled and cast value, and whether it was out of range."""
-        m.submodules.scaler = scaler = self._scaler
+        m.submodules.scaler = scaler = self.scaler
         m.d.comb += scaler.i.eq(value)
         m.d.sync += scaler.amount.eq(self.spec.exponents[1] - self.exponent)
         return scaler.o, scaler.outside
@@ -255,7 +256,7 @@ class IncrementalErrorUnit(ErrorUnit):
     @property
     def _cast_latency(self) -> int:
         """Cycles from a neuron's turn to its error: one to read E, and the scaler's."""
-        return 1 + self._scaler.latency
+        return 1 + self.scaler.latency
 
     def _sum(self, m, index, old, total, summed):
         """Sum E_j and C̃ of the perturbed neuron, or set all E to 0; return E, which is cast."""
