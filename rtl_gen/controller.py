@@ -83,6 +83,9 @@ class Period(wiring.Component):
         The current step is the first, or the last, of its period; valid three cycles after ``advance`` or ``restart``.
     """
 
+    _SMALL = 255
+    """Largest length that is counted in one part."""
+
     def __init__(self, *, adjustable: bool, longest: int = MAX_PERIOD):
         self.adjustable = adjustable
         self.longest = longest
@@ -93,21 +96,32 @@ class Period(wiring.Component):
         if not self.adjustable:
             m.d.comb += [self.begins.eq(1), self.ends.eq(1)]
             return m
-        # The lowest bit is apart: without it, the last step's count of 1 is 0, as that of 0, which is not reached.
-        m.submodules.high = high = DownCounter(max(2, self.longest.bit_length()) - 1)
-        low, begins, loads, keep, down = Signal(), Signal(init=1), Signal(), Signal(), Signal()
-        m.d.comb += [
-            loads.eq(self.restart | (self.advance & self.ends)),
-            *(high.keep.eq(keep), high.load.eq(~keep)),
-            high.i.eq(self.length[1:]),
-            high.down.eq(down),
-            self.ends.eq(high.none),
-            self.begins.eq(begins),
-        ]
-        m.d.sync += [keep.eq(~loads), down.eq(self.advance & ~low), low.eq(Mux(keep, low ^ self.advance, self.length[0]))]
+        loads, keep, begins = Signal(), Signal(), Signal(init=1)
+        ends = self._count_in_one(m, keep) if self.longest <= self._SMALL else self._count_in_parts(m, keep)
+        m.d.comb += [loads.eq(self.restart | (self.advance & self.ends)), self.ends.eq(ends), self.begins.eq(begins)]
+        m.d.sync += keep.eq(~loads)
         with m.If(self.advance | self.restart):
             m.d.sync += begins.eq(loads)
         return m
+
+    def _count_in_one(self, m, keep):
+        """Count the steps down to the last one; return whether it is reached. See :class:`DownCounter` for the adder."""
+        count, some = Signal(max(2, self.longest.bit_length()), reset_less=True), Signal()
+        m.d.sync += some.eq(count[1:].any())
+        with m.If(self.advance | ~keep):
+            m.d.sync += count.eq(Mux(keep, count + keep.replicate(len(count)), self.length))
+        return ~some
+
+    def _count_in_parts(self, m, keep):
+        """The same for a large count.
+
+        The lowest bit is apart: without it, the last step's count of 1 is 0, as that of 0, which is not reached.
+        """
+        m.submodules.high = high = DownCounter(max(2, self.longest.bit_length()) - 1)
+        low, down = Signal(), Signal()
+        m.d.comb += [high.keep.eq(keep), high.load.eq(~keep), high.i.eq(self.length[1:]), high.down.eq(down)]
+        m.d.sync += [down.eq(self.advance & ~low), low.eq(Mux(keep, low ^ self.advance, self.length[0]))]
+        return high.none
 
 
 class Countdown(wiring.Component):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -391,7 +391,7 @@ class Core(wiring.Component):
             registers.i_steps.eq(controller.advance),
             registers.i_correct.eq(answer_check.correct),
             registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
-            registers.i_cost0.eq(Mux(cost.known, cost.cost0, 0)),
+            registers.i_cost0.eq(cost.cost0_complement),
             registers.i_cost1.eq(cost.cost1),
             registers.i_cost_change.eq(cost.cost_change),
             self.busy.eq(controller.busy),

@@ -38,10 +38,9 @@ class CostUnit(wiring.Component):
         Strobe of a finished cost, ``cost_latency`` cycles after the pass's last output, and whether it is that of pass 1.
     total : Out
         Raw cost of the finished pass, valid with ``cost_stb``.
-    cost0, cost1 : Out
-        Raw costs of the last pass 0 and the last pass 1, from the cycle after ``cost_stb`` on; ``cost0`` needs ``known``.
-    known : Out(1)
-        There has been a pass 0 since the reset.
+    cost0_complement, cost1 : Out
+        Raw costs of the last pass 0, as its complement, and of the last pass 1, from the cycle after ``cost_stb`` on; both costs are 0
+        from some cycles after a reset until then.
     cost_change, outside : Out
         Raw C̃ and whether its cast was out of range, ``latency`` cycles after the last output of pass 1.
     """
@@ -89,8 +88,7 @@ class CostUnit(wiring.Component):
                 "cost_stb": Out(1),
                 "cost_second": Out(1),
                 "total": Out(cost),
-                "cost0": Out(cost),
-                "known": Out(1),
+                "cost0_complement": Out(cost),
                 "cost1": Out(cost),
                 "cost_change": Out(shape_of(spec.cost_change_format)),
                 "outside": Out(1),
@@ -118,13 +116,14 @@ class CostUnit(wiring.Component):
             m.d.comb += self.total.eq(self.square)
         else:
             self._add_squares(m, delayed(m, self.stb, cost_latency - 1, "square_stb", reset_less=False), square_second)
-        # C₀ is kept as its complement, so that an adder without logic in front of it subtracts.
-        below0 = Signal(signed(len(self.cost0) + 1))
-        m.d.comb += [self.cost0.eq(~below0), self.known.eq(below0 < 0)]
+        # C₀ is kept as its complement, so that an adder without logic in front of it subtracts. After a reset, it becomes that of 0 once
+        # the sum is 0.
+        below0 = Cat(self.cost0_complement, 1).as_signed()
+        begun = delayed(m, Const(1, 1), 4, "begun", reset_less=False)
         with m.If(takes["second"]):
             m.d.sync += self.cost1.eq(self.total)
-        with m.If(takes["first"]):
-            m.d.sync += below0.eq(Cat(~self.total, 1))
+        with m.If(takes["first"] | ~begun):
+            m.d.sync += self.cost0_complement.eq(~self.total)
 
         source, target, cast = spec.cost_difference_format, spec.cost_change_format, spec.formats.cost_change_cast
         less = Signal(shape_of(source), reset_less=True)

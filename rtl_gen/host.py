@@ -46,7 +46,7 @@ def register_file(spec: DesignSpec) -> RegisterFile:
             counters.append(Counter(name, at[name], most=1 if kind in once else lanes, rare=once.get(kind, False)))
     cost, change = spec.cost_format.width, spec.cost_change_format.width
     captures = [
-        Capture("cost0", at["cost"], cost),
+        Capture("cost0", at["cost"], cost, complement=True),
         Capture("cost1", at["cost"] + 2, cost),
         Capture("cost_change", at["cost_change"], 32 if change <= 32 else 64),
     ]

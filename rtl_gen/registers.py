@@ -103,11 +103,14 @@ class Capture:
         Address of its first word, which is even if it has two.
     width : int
         Number of bits, up to 64, with the low 32 in the first word.
+    complement : bool
+        Whether the port has the complement of the value.
     """
 
     name: str
     address: int
     width: int = 32
+    complement: bool = False
 
     @property
     def wide(self) -> bool:
@@ -137,7 +140,7 @@ class RegisterFile(wiring.Component):
     i_<counter> : In
         Increment of the counter in this cycle.
     i_<capture> : In
-        Value that the capture shows.
+        Value that the capture shows, or its complement.
     clear, restart : In(1)
         Strobes that clear the counters, which takes until ``settled`` is high again; nothing may be counted meanwhile.
     running : In(1)
@@ -312,11 +315,13 @@ class RegisterFile(wiring.Component):
         """Increment of the half in this cycle. A whole word is sampled at once, a capture one cycle ahead, and its high half is kept
         for the next cycle."""
         shown, kept = Signal(2 * HALF, reset_less=True), Signal(HALF, reset_less=True)
-        words = [Mux(taken[each], getattr(self, f"i_{each.name}")[: 2 * HALF], 0) for each in self.captures]
-        for each in self.captures:
+        ports = {each: getattr(self, f"i_{each.name}") for each in self.captures}
+        values = {each: ~port if each.complement else port for each, port in ports.items()}
+        words = [Mux(taken[each], value[: 2 * HALF], 0) for each, value in values.items()]
+        for each, value in values.items():
             if each.wide:
                 again = delayed(m, turns[each] & (slot == 1), 1, f"{each.name}_again", reset_less=False)
-                words.append(Mux(again, getattr(self, f"i_{each.name}")[2 * HALF :], 0))
+                words.append(Mux(again, value[2 * HALF :], 0))
         low, high = ([Mux(taken[each], count[first : first + HALF], 0) for each, count in waiting.items()] for first in (0, HALF))
         m.d.sync += [shown.eq(reduce(or_, words, 0)), kept.eq(reduce(or_, high, shown[HALF:]))]
         return reduce(or_, low, shown[:HALF] | kept)

@@ -46,9 +46,9 @@ class ApplyingAlone:
         """Cycles by which the operand of a forward pass comes later than that of an applying pass."""
         return self.array.timing.operand_delay
 
-    def sequencer(self, *, depth: int, error_cycles: int) -> PassSequencer:
+    def sequencer(self, *, depth: int, error_cycles: int, error_pace: int) -> PassSequencer:
         """Return the sequencer of the passes."""
-        return PassSequencer(self.spec, depth=depth, error_cycles=error_cycles)
+        return PassSequencer(self.spec, depth=depth, error_cycles=error_cycles, error_pace=error_pace)
 
     def operands(self) -> Operands:
         """Return the memories of the operands."""
@@ -79,11 +79,11 @@ class ApplyingJustInTime(ApplyingAlone):
     contract = JustInTimeContract
     noise = RenewedNoise
 
-    def sequencer(self, *, depth: int, error_cycles: int) -> PassSequencer:
+    def sequencer(self, *, depth: int, error_cycles: int, error_pace: int) -> PassSequencer:
         """Return the sequencer of the passes."""
         timing = self.array.timing
         written = timing.parameter - timing.parameter_read + 1
-        return JustInTimeSequencer(self.spec, depth=depth, error_cycles=error_cycles, written=written)
+        return JustInTimeSequencer(self.spec, depth=depth, error_cycles=error_cycles, error_pace=error_pace, written=written)
 
     def operands(self) -> Operands:
         """Return the memories of the operands."""

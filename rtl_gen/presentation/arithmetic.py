@@ -12,6 +12,7 @@ __all__ = [
     "alignment",
     "applied_shape",
     "dropped_bits",
+    "largest_update",
     "measured_shape",
     "operand_shape",
     "product_ends",
@@ -42,6 +43,18 @@ def product_ends(spec: DesignSpec) -> tuple[int, int]:
     return min(ends), max(ends)
 
 
+def _update_ends(spec: DesignSpec) -> tuple[int, int]:
+    """Smallest and largest value, raw, to which cast_weight may round err·x for direct updates, if none is out of range."""
+    low, high = product_ends(spec)
+    unit = 1 << dropped_bits(spec)
+    return low // unit, (high + unit - 1) // unit
+
+
+def largest_update(spec: DesignSpec) -> int:
+    """Return the largest magnitude, raw, of an update of a design that adds in the multiplier."""
+    return max(abs(end) for end in _update_ends(spec))
+
+
 def adds_in_multiplier(spec: DesignSpec) -> bool:
     """Whether the multiplier's own adder computes θ − cast_weight(err·x), so that a lane needs no other one for the update.
 
@@ -50,9 +63,8 @@ def adds_in_multiplier(spec: DesignSpec) -> bool:
     rounding = spec.formats.weight_cast.rounding
     if not spec.direct_update or rounding is Rounding.HALF_EVEN or dropped_bits(spec) < 0:
         return False
-    low, high = product_ends(spec)
-    target, unit = spec.update_format, 1 << dropped_bits(spec)
-    return low // unit >= target.min and (high + unit - 1) // unit <= target.max
+    low, high = _update_ends(spec)
+    return low >= spec.update_format.min and high <= spec.update_format.max
 
 
 def _applied_ends(spec: DesignSpec) -> list[int]:

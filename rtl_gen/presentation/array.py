@@ -15,7 +15,7 @@ from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
 from rtl_gen.presentation.lane import NodeLane
-from rtl_gen.presentation.layouts import UNPERTURBED, slot_layout
+from rtl_gen.presentation.layouts import is_unperturbed, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
 from rtl_gen.slot import active_lanes, by_layer, delayed, ends_pass, pipeline
@@ -55,7 +55,10 @@ class NodeArray(wiring.Component):
     writes, changed, saturated_* : Out(range(L + 1))
         Increments of the counters with these names in this cycle; only lanes with a neuron count.
     host_* :
-        The host's access to the lanes' memories, as in :class:`rtl_gen.array.LaneArray`.
+        The host's access to the lanes' memories, as in :class:`rtl_gen.array.LaneArray`. ``host_lane`` and ``host_memory`` must be stable
+        from the cycle before ``host_write`` on.
+    host_error_sum : In(32)
+        Word of E that the host reads, which ``host_read_data`` shows one cycle later; 0 if it reads a lane's memory.
     """
 
     lane_class: ClassVar[type[NodeLane]] = NodeLane
@@ -86,6 +89,7 @@ class NodeArray(wiring.Component):
             "host_mode": In(1),
             "host_data": In(32),
             "host_write": In(1),
+            "host_error_sum": In(32),
             "host_read_data": Out(32),
         }
         if spec.incremental:
@@ -153,7 +157,7 @@ class NodeArray(wiring.Component):
         In incremental probes, it is that of the perturbed neuron's synapses, in one group after the other.
         """
         placed = self.spec.layout.layers
-        address = Signal(range(max(2, self.spec.layout.words)), name=name)
+        address = Signal(range(max(2, self.spec.layout.words)), name=name, reset_less=True)
         start, step = self.host_address, 1
         if loads is None:
             loads = self.host_mode
@@ -177,7 +181,7 @@ class NodeArray(wiring.Component):
 
     def _probed(self, m, second: int):
         """Address of the perturbed neuron's first synapse, in the layer whose first word is ``second``."""
-        address = Signal(range(max(2, self.spec.layout.words)), name="probed")
+        address = Signal(range(max(2, self.spec.layout.words)), name="probed", reset_less=True)
         late = self.timing.read_delay
         column = delayed(m, self.column, late, "column_read")
         with m.If(delayed(m, self.replay, late, "replay_read", reset_less=False)):
@@ -213,34 +217,36 @@ class NodeArray(wiring.Component):
             if name == "parameter":
                 stages["read"], coming, bank = self._parameter_read(m, before)
                 loads = delayed(m, self.host_mode | (coming.begin & (coming.layer != 0)), 1, "parameter_loads", reset_less=False)
-                probing = delayed(m, bank != UNPERTURBED, 1, "probing")
+                probing = delayed(m, ~is_unperturbed(bank), 1, "probing")
                 of_probes = (loads, probing)
             for way, (slot, ahead) in stages.items():
                 address = self._address(m, slot, ahead, f"{name}_{way}", *(of_probes if (name, way) == ("parameter", "read") else ()))
                 shared[f"{name}_{way}"] = address
             enable = slots[write - 1].real & slots[write - 1].apply & when
             chosen = self.host_memory == memory
-            written = Cat(self.host_write & chosen & (self.host_lane == number) for number in range(len(self.lanes)))
-            per_lane[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
-            m.d.sync += per_lane[f"{name}_en"].eq(enable.replicate(len(self.lanes)) | written)
+            accessed = [chosen & (self.host_lane == number) for number in range(len(self.lanes))]
             if self.lanes[0].fused:
-                per_lane["silent"] = delayed(m, Cat(self.host_mode & (self.host_lane != n) for n in range(len(self.lanes))), 1, "silent")
+                per_lane["silent"] = silent = delayed(m, Cat(self.host_mode & ~each for each in accessed), 1, "silent")
+                accessed = [self.host_mode & ~each for each in silent]
+            per_lane[f"{name}_en"] = Signal(len(self.lanes), name=f"{name}_enables")
+            m.d.sync += per_lane[f"{name}_en"].eq(Cat(enable | (self.host_write & each) for each in accessed))
             for group, read_data in enumerate(found):
                 if self.lanes[0].fused:
                     some = self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]
                     either = Signal(shape_of(spec.formats.weight), name=f"either{group}")
                     m.d.comb += [
                         either.eq(Cat(Cat(lane.found[bit] for lane in some).any() for bit in range(len(either)))),
-                        read_data.eq(Mux(chosen, either, 0)),
+                        read_data.eq(either),
                     ]
                     continue
                 with m.If(chosen), m.Switch(self.host_lane[:_PLACES]):
                     for number, lane in enumerate(self.lanes[group * MAX_DIRECT_LANES : (group + 1) * MAX_DIRECT_LANES]):
                         with m.Case(number):
                             m.d.comb += read_data.eq(getattr(lane, f"host_{name}"))
-        found = [delayed(m, read_data, 1, "host_read_data") for read_data in found]
-        chosen = found[0] if len(found) == 1 else delayed(m, Array(found)[self.host_lane[_PLACES:]], 1, "host_read_data_chosen")
-        m.d.comb += self.host_read_data.eq(chosen)
+        chosen = found[0]
+        if len(found) > 1:
+            chosen = Array([delayed(m, each, 1, "host_found") for each in found])[self.host_lane[_PLACES:]]
+        m.d.sync += self.host_read_data.eq(chosen | self.host_error_sum)
         return shared, per_lane
 
     def _is_counted(self, slot):
@@ -275,18 +281,18 @@ class NodeArray(wiring.Component):
             shared["update_en"] = at_update.real & at_update.apply & self.update
         if not spec.stochastic_bits:
             return shared, per_lane
-        # The noise is valid when the first stochastic cast rounds, and is delayed to the others.
+        # The noise is registered when the first stochastic cast rounds, and is delayed to the others.
         first = min(timing.noise.values())
-        m.d.comb += self.noise_slot.eq(slots[first - DRAW_LATENCY])
+        m.d.comb += self.noise_slot.eq(slots[first - 1 - DRAW_LATENCY])
         noise = self.noise
         if spec.direct_update:
             places = alignment(spec)
-            hidden = delayed(m, slots[first - DRAW_LATENCY].layer != 0, DRAW_LATENCY, "noise_hidden")
+            hidden = delayed(m, slots[first - 1 - DRAW_LATENCY].layer != 0, DRAW_LATENCY, "noise_hidden")
             # A cast uses the low bits of the word, as many as it drops in its layer; the operands of a layer may be aligned. Noise below
             # the lowest bit of the products does not matter.
             of_hidden, of_inputs = (Cat(noise[:each], noise)[: spec.stochastic_bits] for each in (places[-1], places[0]))
             noise = Mux(hidden, of_hidden, of_inputs)
-        return shared | {name: delayed(m, noise, cycle - first, name) for name, cycle in timing.noise.items()}, per_lane
+        return shared | {name: delayed(m, noise, 1 + cycle - first, name) for name, cycle in timing.noise.items()}, per_lane
 
     def _existing(self, m, slot, when=1):
         """Mask of the lanes with a neuron, one cycle after the slot; 0 unless ``when``."""

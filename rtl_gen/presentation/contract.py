@@ -58,7 +58,7 @@ class Latencies:
     def of(cls, spec: DesignSpec, array: NodeArray, errors: ErrorUnit, waits: tuple[int, int]) -> Latencies:
         """Return the latencies of a core with these blocks."""
         first = spec.layout.layers[0].lanes_of(0)
-        return cls(array.latency, *waits, CostUnit.latency(spec), first - 1 + errors.change_latency, array.learned_latency)
+        return cls(array.latency, *waits, CostUnit.latency(spec), errors.pace * (first - 1) + errors.change_latency, array.learned_latency)
 
 
 @dataclass(frozen=True, eq=False)

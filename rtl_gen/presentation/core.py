@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,15 +11,17 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 from python_ref.spec.registers import ERROR_SUMS, stream_widths
 from rtl_gen.activation import ActivationUnit
+from rtl_gen.broadcast import factors
 from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
+from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.perturbation import StateLoader
 from rtl_gen.presentation.applying import applying
 from rtl_gen.presentation.arithmetic import applied_shape, measured_shape, operand_shape, sum_width, update_width
 from rtl_gen.presentation.contract import Latencies, outputs_to_change
-from rtl_gen.presentation.errors import error_unit
-from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout
+from rtl_gen.presentation.errors import SharedErrorUnit, error_unit
+from rtl_gen.presentation.layouts import UNPERTURBED, is_unperturbed, neuron_layout
 from rtl_gen.presentation.neurons import NeuronStream, kept_words, neuron_stream
 from rtl_gen.presentation.noise import noise_words
 from rtl_gen.presentation.operands import activation_banks
@@ -51,7 +53,7 @@ class NodeCore(wiring.Component):
         depth = self.array.latency - self.applying.operand_delay + NeuronStream.latency + ActivationUnit.latency - 1
         # The lanes take a group's errors one cycle before its first product.
         error_cycles = self.errors.error_latency - (timing.weight - 1)
-        self.sequencer = self.applying.sequencer(depth=depth, error_cycles=error_cycles)
+        self.sequencer = self.applying.sequencer(depth=depth, error_cycles=error_cycles, error_pace=self.errors.pace)
         self.contract = self.applying.contract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._waits))
         events = event_layouts(spec)
         super().__init__(
@@ -127,7 +129,7 @@ class NodeCore(wiring.Component):
             "neurons": neuron_stream(spec),
             "activation": ActivationUnit(spec, neuron_layout(spec), complement=True),
             "cost": CostUnit(spec),
-            "multiplier": CostUnit.multiplier(spec),
+            "multiplier": self._multiplier(),
             "answer_check": AnswerCheck(spec),
             "errors": self.errors,
             "host": HostPort(spec),
@@ -145,6 +147,14 @@ class NodeCore(wiring.Component):
         self._connect_host(m, **blocks)
         self._connect_probes(m, **blocks)
         return m
+
+    def _multiplier(self):
+        """The multiplier of the squares, which scales the errors as well where :class:`SharedErrorUnit` suits."""
+        spec = self.spec
+        if not isinstance(self.errors, SharedErrorUnit):
+            return CostUnit.multiplier(spec)
+        widths = (max(pair) for pair in zip(factors(spec), SharedErrorUnit.factors(spec), strict=True))
+        return MultiplyAccumulate(*(signed(width) for width in widths), MultiplyAccumulate.WIDEST)
 
     def _connect_passes(self, m, *, controller, sequencer, signs, array, operands, neurons, **_):
         """Connect the pipeline of slots, and the blocks whose values join it."""
@@ -197,7 +207,7 @@ class NodeCore(wiring.Component):
     def _connect_neurons(self, m, *, controller, neurons, activation, operands, cost, multiplier, answer_check, **_):
         """Connect pre-activations to activations, and activations to the operands, the cost and the answer check."""
         spec, neuron, output = self.spec, activation.neuron_o, Signal()
-        unperturbed = neuron.bank == UNPERTURBED
+        unperturbed = is_unperturbed(neuron.bank)
         first, second = (~unperturbed & ~neuron.minus, neuron.minus) if spec.two_sided else (unperturbed, ~unperturbed)
         m.d.comb += [
             activation.neuron.eq(neurons.neuron),
@@ -217,13 +227,19 @@ class NodeCore(wiring.Component):
             answer_check.last.eq(neuron.last),
             answer_check.y.eq(activation.y),
             answer_check.target.eq(operands.target),
-            multiplier.a.eq(cost.error),
-            multiplier.b.eq(cost.error),
             cost.square.eq(multiplier.o),
         ]
+        first = second = cost.error
         if CostUnit.sums_in_multiplier(spec):
             # A multiplier's own register has no value after a reset, so it is cleared while the core is idle, too.
-            m.d.comb += multiplier.load.eq(cost.cost_stb | self._idle)
+            load = cost.cost_stb | self._idle
+            if isinstance(errors := self.errors, SharedErrorUnit):  # errors are cast while there are no outputs, and the other way round
+                first, second, load = first | errors.factor, second | errors.power, load | errors.load
+                # The result of an operator, so that no constant bits keep the multiplier from becoming one DSP block.
+                offset = errors.offset | Const(0, errors.offset.shape())
+                m.d.comb += [multiplier.c.eq(offset), errors.product.eq(multiplier.o)]
+            m.d.comb += multiplier.load.eq(load)
+        m.d.comb += [multiplier.a.eq(first), multiplier.b.eq(second)]
 
     def _connect_errors(self, m, *, controller, sequencer, signs, activation, array, cost, errors, host, **_):
         """Connect the costs of the probes to the errors, and the errors to the lanes."""
@@ -300,7 +316,8 @@ class NodeCore(wiring.Component):
             errors.host_mode.eq(array.host_mode),
             errors.host_address.eq(host.address),
             errors.readable.eq(controller.open & (host.memory == ERROR_SUMS)),
-            host.read_data.eq(errors.host_data | array.host_read_data),  # one of them is 0
+            array.host_error_sum.eq(errors.host_data),
+            host.read_data.eq(array.host_read_data),
             host.busy.eq(controller.busy),
             host.status.eq(Cat(controller.busy, delayed(m, controller.starved, 1, "starved", reset_less=False))),
             registers.en.eq(host.file_en),
@@ -315,7 +332,7 @@ class NodeCore(wiring.Component):
             registers.i_steps.eq(self._change_stb),
             registers.i_correct.eq(answer_check.correct),
             registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
-            registers.i_cost0.eq(Mux(cost.known, cost.cost0, 0)),
+            registers.i_cost0.eq(cost.cost0_complement),
             registers.i_cost1.eq(cost.cost1),
             registers.i_cost_change.eq(cost.cost_change),
             self.busy.eq(controller.busy),
@@ -325,27 +342,29 @@ class NodeCore(wiring.Component):
     def _connect_probes(self, m, *, controller, array, activation, cost, errors, host, registers, **_):
         """Connect the counts of the passes, the events that :mod:`python_ref.spec.events` describes, and their signatures."""
         spec, neuron = self.spec, activation.neuron_o
-        neuron_shown = neuron.valid & controller.training & ((neuron.bank != UNPERTURBED) | controller.shown)
-        cost_shown = cost.cost_stb & controller.training & ((self._cost_bank != UNPERTURBED) | controller.shown)
+        neuron_shown = neuron.valid & controller.training & (~is_unperturbed(neuron.bank) | controller.shown)
+        cost_shown = cost.cost_stb & controller.training & (~is_unperturbed(self._cost_bank) | controller.shown)
         m.d.comb += [
             registers.i_saturated_activation.eq(delayed(m, neuron_shown & activation.outside, 1, "saturated_activation", reset_less=False)),
             registers.i_saturated_cost_change.eq(self._change_stb & cost.outside),
             registers.i_saturated_error.eq(delayed(m, errors.saturated, 1, "saturated_error", reset_less=False)),
             registers.i_updates.eq(array.learned_stb & controller.update),
         ]
-        number = Mux(self._cost_minus, 2, self._cost_bank != UNPERTURBED)
+        number = Mux(self._cost_minus, 2, ~is_unperturbed(self._cost_bank))
         m.d.comb += [
-            self.probe_neuron["pass"].eq(Mux(neuron.minus, 2, neuron.bank != UNPERTURBED)),
+            self.probe_neuron["pass"].eq(Mux(neuron.minus, 2, ~is_unperturbed(neuron.bank))),
             self.probe_neuron.preactivation.eq(activation.z_o),
             self.probe_neuron.activation.eq(activation.y),
-            self.probe_neuron.bank.eq(Mux(neuron.bank == UNPERTURBED, UNPERTURBED, neuron.layer == 0) if spec.incremental else neuron.bank),
+            self.probe_neuron.bank.eq(
+                Mux(is_unperturbed(neuron.bank), UNPERTURBED, neuron.layer == 0) if spec.incremental else neuron.bank
+            ),
             self.probe_neuron.outside.eq(activation.outside),
             self.probe_cost["pass"].eq(number),
             self.probe_cost.cost.eq(cost.total),
             self.probe_step.cost_change.eq(cost.cost_change),
             self.probe_correlation.sign.eq(errors.sign_o),
             self.probe_correlation.error_sum.eq(errors.error_sum),
-            self.probe_error.error.eq(errors.scaler.o),
+            self.probe_error.error.eq(errors.error),
             self.probe_word.eq(array.word_event),
         ]
         forward, learned = self._signatures(m, neuron_shown, cost_shown, array, activation, cost, errors, host, registers)
@@ -375,7 +394,7 @@ class NodeCore(wiring.Component):
         neuron = Value.cast(self.probe_neuron)[: event_layouts(spec)["neuron"]["bank"].offset]
         widths = (len(neuron), len(Value.cast(self.probe_cost)), len(cost.cost_change))
         m.submodules.forward_signature = forward = ForwardSignature(*widths, in_parts=in_parts)
-        learned = LearnedSignature(len(Value.cast(self.probe_word)), len(errors.scaler.o), in_parts=in_parts)
+        learned = LearnedSignature(len(Value.cast(self.probe_word)), len(errors.error), in_parts=in_parts)
         m.submodules.learned_signature = learned
         m.d.comb += [
             forward.neuron_stb.eq(neuron_shown),
@@ -393,7 +412,7 @@ class NodeCore(wiring.Component):
             learned.word_last.eq(array.word_last),
             learned.word.eq(self.probe_word),
             learned.error_stb.eq(errors.error_stb),
-            learned.error.eq(errors.scaler.o),
+            learned.error.eq(errors.error),
             learned.clear.eq(host.clear),
             registers.i_learned_signature.eq(learned.o),
             self.probe_learned.signature.eq(learned.o),

@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from functools import cached_property
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.number import Rounding
 from python_ref.spec.registers import address_range, error_sum_words
-from rtl_gen.broadcast import Scaler
+from rtl_gen.broadcast import Multiplier, Scaler
+from rtl_gen.cost import CostUnit
 from rtl_gen.fanout import fanout_latency
-from rtl_gen.fixed import plus_or_minus
+from rtl_gen.fixed import limit, plus_or_minus
+from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.presentation.layouts import neuron_layout, part_shape, sign_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
-__all__ = ["ErrorUnit", "IncrementalErrorUnit", "PartErrorUnit", "error_unit"]
+__all__ = ["ErrorUnit", "IncrementalErrorUnit", "PartErrorUnit", "SharedErrorUnit", "error_unit"]
 
 
 class ErrorUnit(wiring.Component):
@@ -51,19 +56,17 @@ class ErrorUnit(wiring.Component):
         Strobe of the event that a neuron's error was summed, its sign, and its raw E.
     error_stb : Out(1)
         Strobe of the event that ``error`` was cast.
+
+    Attributes
+    ----------
+    pace : int
+        Cycles from an error to the next one of its group.
     """
+
+    pace = 1
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        low, high = spec.exponents
-        total = spec.error_sum_format
-        self.scaler = Scaler(
-            signed(total.width),
-            dropped=total.fraction_bits - high - spec.error_format.fraction_bits,
-            amounts=high - low + 1,
-            target=spec.error_format,
-            cast=spec.formats.error_cast,
-        )
         super().__init__(
             {
                 **self._ports,
@@ -73,7 +76,7 @@ class ErrorUnit(wiring.Component):
                 "error": Out(shape_of(spec.error_format)),
                 "error_en": Out(spec.hardware.lanes),
                 **{name: Out(1) for name in ("ready", "busy", "saturated", "correlation_stb", "error_stb")},
-                "error_sum": Out(shape_of(total)),
+                "error_sum": Out(shape_of(spec.error_sum_format)),
                 "sign_o": Out(signed(2)),
                 "host_mode": In(1),
                 "host_address": In(address_range(spec)),
@@ -93,7 +96,7 @@ class ErrorUnit(wiring.Component):
 
     @property
     def change_latency(self) -> int:
-        """Cycles from ``change_stb`` to ``ready``, beyond the number of neurons in the first group."""
+        """Cycles from ``change_stb`` to ``ready``, beyond the turns of the neurons in the first group."""
         return 1 + self._cast_latency
 
     @property
@@ -101,10 +104,21 @@ class ErrorUnit(wiring.Component):
         """Cycles from a neuron's turn to its error: one to read E, one to sum, and the scaler's."""
         return 2 + self.scaler.latency
 
+    @cached_property
+    def scaler(self) -> Scaler:
+        """The scaler of E, if the unit has one of its own."""
+        (low, high), total = self.spec.exponents, self.spec.error_sum_format
+        return Scaler(
+            signed(total.width),
+            dropped=total.fraction_bits - high - self.spec.error_format.fraction_bits,
+            amounts=high - low + 1,
+            target=self.spec.error_format,
+            cast=self.spec.formats.error_cast,
+        )
+
     def elaborate(self, platform):
         m = Module()
         spec = self.spec
-        m.submodules.scaler = self.scaler
         m.submodules.sums = store = memory.Memory(
             shape=shape_of(spec.error_sum_format), depth=max(2, spec.network.n_neurons), init=[], attrs=NO_READ_WRITE_CHECK
         )
@@ -118,9 +132,9 @@ class ErrorUnit(wiring.Component):
             write.addr.eq(delayed(m, index, 2, "index")),
         ]
         total = Signal(shape_of(spec.error_sum_format), reset_less=True)
-        self._sum(m, index, read.data, total, write.en)
+        kept = self._sum(m, index, read.data, total, write.en)
         m.d.comb += [write.data.eq(self._kept(m, total)), self.error_sum.eq(total)]
-        self._cast(m, boundary, opens)
+        self._cast(m, boundary, opens, *self._scale(m, kept))
         return m
 
     def _kept(self, m, total):
@@ -128,37 +142,41 @@ class ErrorUnit(wiring.Component):
         return total
 
     def _sum(self, m, index, old, total, summed):
-        """Sum E_j and s_j·C̃ of the neuron ``index`` one cycle after ``old`` is read, and cast the sum."""
+        """Sum E_j and s_j·C̃ of the neuron ``index`` one cycle after ``old`` is read; return the sum that is cast."""
         m.d.comb += [
             self.sign_index.eq(index),
             summed.eq(delayed(m, self.busy, 2, "summed", reset_less=False)),
             self.correlation_stb.eq(summed),
-            self.scaler.i.eq(total),
         ]
         m.d.sync += [
             total.eq(plus_or_minus(Mux(self._fresh, 0, old), self.cost_change, self.sign.negative, self.sign.active)),
             self.sign_o.eq(Mux(self.sign.active, Mux(self.sign.negative, -1, 1), 0)),
         ]
+        return total
 
-    def _cast(self, m, boundary, opens):
-        """Connect the scaler to the lanes: ``boundary`` ends a group, of which the first one ``opens`` the applying pass."""
-        spec, scaler, latency = self.spec, self.scaler, self._cast_latency
-        m.d.sync += scaler.amount.eq(spec.exponents[1] - self.exponent)
+    def _scale(self, m, value):
+        """The scaled and cast value, and whether it was out of range."""
+        m.submodules.scaler = scaler = self.scaler
+        m.d.comb += scaler.i.eq(value)
+        m.d.sync += scaler.amount.eq(self.spec.exponents[1] - self.exponent)
+        return scaler.o, scaler.outside
+
+    def _cast(self, m, boundary, opens, scaled, outside):
+        """Connect the errors to the lanes: ``boundary`` ends a group, of which the first one ``opens`` the applying pass."""
+        spec, latency = self.spec, self._cast_latency
         output, ends = (
             delayed(m, value, latency, name, reset_less=False) for name, value in (("output", self._outputs), ("ends", boundary))
         )
-        m.d.comb += [
-            self.error_stb.eq(output),
-            self.saturated.eq(output & scaler.outside),
-            self.ready.eq(ends & delayed(m, opens, latency, "opens")),
-        ]
-        # The error waits one cycle for its lane's strobe.
+        m.d.comb += self.ready.eq(ends & delayed(m, opens, latency, "opens"))
         lane = Signal(spec.hardware.lanes, init=1)
         with m.If(output):
             m.d.sync += lane.eq(lane.rotate_left(1))
         with m.If(ends):
             m.d.sync += lane.eq(1)
-        m.d.sync += [self.error.eq(scaler.o), self.error_en.eq(lane & output.replicate(len(lane)))]
+        m.d.sync += [
+            *(self.error.eq(scaled), self.error_en.eq(lane & output.replicate(len(lane)))),
+            *(self.error_stb.eq(output), self.saturated.eq(output & outside)),
+        ]
 
     def _sweep(self, m):
         """Count through the neurons: the one whose turn it is, whether its group ends, and whether that is the first one.
@@ -170,19 +188,20 @@ class ErrorUnit(wiring.Component):
         lanes, neurons = spec.hardware.lanes, spec.network.n_neurons
         ends = [sum(p.layer.n_out for p in spec.layout.layers[: n + 1]) for n in range(len(spec.layout.layers))]
         self._final = Signal(name="is_final")
-        index, lane = Signal(neuron_layout(spec)["index"].shape), Signal(range(max(2, lanes)))
+        index, lane = Signal(neuron_layout(spec)["index"].shape, reset_less=True), Signal(range(max(2, lanes)), reset_less=True)
         sweeping, first_group, all_done = Signal(), Signal(), Signal()
-        group_ends, all_ends, boundary = Signal(), Signal(), Signal()
+        group_ends, all_ends, boundary = Signal(reset_less=True), Signal(reset_less=True), Signal()
 
         starts = [
             *(index.eq(0), lane.eq(0), sweeping.eq(1), first_group.eq(1), all_done.eq(0)),
             *(group_ends.eq(lanes == 1 or ends[0] == 1), all_ends.eq(neurons == 1)),
         ]
-        m.d.comb += boundary.eq(sweeping & self._final & group_ends)
-        with m.If(sweeping):
+        turns = sweeping & self._paced(m, sweeping)
+        m.d.comb += boundary.eq(turns & self._final & group_ends)
+        with m.If(turns):
             next_ends = Cat(index == end - 2 for end in ends if end > 1).any()
             m.d.sync += [
-                *(index.eq(index + 1), lane.eq(lane + 1), all_ends.eq(index == neurons - 2)),
+                *(index.eq(index + self._one(index)), lane.eq(lane + 1), all_ends.eq(index == neurons - 2)),
                 group_ends.eq(next_ends | (lane == lanes - 2 if lanes > 1 else 1)),
             ]
             with m.If(group_ends):
@@ -194,11 +213,20 @@ class ErrorUnit(wiring.Component):
         with m.If(self.next_group & ~all_done):
             m.d.sync += sweeping.eq(1)
         self._begin(m, sweeping, starts, index)
+        self._outputs = turns & self._final
         return index, boundary, first_group
+
+    def _paced(self, m, sweeping):
+        """Whether the next neuron has its turn in this cycle of a sweep."""
+        return Const(1, 1)
+
+    def _one(self, index):
+        """What is added to the neuron's number for the next one."""
+        return 1
 
     def _begin(self, m, sweeping, starts, index):
         """Begin the sweep of a step: all sums, and in the presentation's last step all errors."""
-        self._fresh, self._outputs = Signal(name="is_fresh"), sweeping & self._final
+        self._fresh = Signal(name="is_fresh")
         m.d.comb += self.busy.eq(sweeping)
         with m.If(self.change_stb):
             m.d.sync += [*starts, self._fresh.eq(self.fresh), self._final.eq(self.final)]
@@ -226,7 +254,7 @@ class IncrementalErrorUnit(ErrorUnit):
 
     @property
     def change_latency(self) -> int:
-        """Cycles from ``change_stb`` to ``ready``, beyond the number of neurons in the first group."""
+        """Cycles from ``change_stb`` to ``ready``, beyond the turns of the neurons in the first group."""
         return 1 + self._SUM_CYCLES + self._cast_latency
 
     @property
@@ -235,7 +263,7 @@ class IncrementalErrorUnit(ErrorUnit):
         return 1 + self.scaler.latency
 
     def _sum(self, m, index, old, total, summed):
-        """Sum E_j and C̃ of the perturbed neuron, or set all E to 0."""
+        """Sum E_j and C̃ of the perturbed neuron, or set all E to 0; return E, which is cast."""
         sums = delayed(m, self._sums, 2, "sums", reset_less=False)
         # A presentation that begins while errors are cast does not clear E, so that the cast does.
         cleared = self._clears | self._outputs if self.spec.just_in_time else self._clears
@@ -244,26 +272,103 @@ class IncrementalErrorUnit(ErrorUnit):
             summed.eq(sums | delayed(m, clears, 1, "cleared", reset_less=False)),
             self.correlation_stb.eq(sums),
             self.sign_o.eq(1),
-            self.scaler.i.eq(old),
         ]
         # A neuron that is perturbed once in a presentation has the C̃ of one step.
         m.d.sync += total.eq(self.cost_change if self.spec.presentation.once else old + self.cost_change)
         with m.If(clears):
             m.d.sync += total.eq(0)
+        return old
+
+    def _one(self, index):
+        """See :class:`ErrorUnit`. Where its bits are 0, they are the strobe that loads another number, so that synthesis merges the adder's
+        look-up tables with the multiplexer behind them."""
+        return Cat(Const(1, 1), self.change_stb.replicate(len(index) - 1))
 
     def _begin(self, m, sweeping, starts, index):
         """Begin with the perturbed neuron; the sweep of a presentation's last step follows."""
         self._sums, ends = Signal(name="sums"), self.change_stb & self.final
-        self._clears, self._outputs = sweeping & ~self._final, sweeping & self._final
+        self._clears = sweeping & ~self._final
         waits = Signal(self._SUM_CYCLES)
         m.d.sync += [self._sums.eq(self.change_stb), waits.eq(Cat(ends, waits))]
         m.d.comb += self.busy.eq(sweeping | self._sums | waits.any())
-        with m.If(self.clear | waits[-1]):
-            m.d.sync += starts
         with m.If(self.change_stb):
             m.d.sync += [index.eq(self.column), self._final.eq(self.final)]
+        with m.If(self.clear | waits[-1]):
+            m.d.sync += starts
         with m.If(self.clear):
             m.d.sync += self._final.eq(0)
+
+
+class SharedErrorUnit(IncrementalErrorUnit):
+    """The error unit of incremental probes that scales in the multiplier of the squares, which has none to compute then.
+
+    The multiplier adds the product of E and a power of two to the half that rounds it. Since it then begins anew, an error takes two
+    cycles.
+
+    Members
+    -------
+    factor, power : Out(signed)
+        The two factors, 0 while no errors are cast.
+    offset, load : Out, Out(1)
+        What the multiplier's sum begins with, and the strobe that it does, both as of
+        :class:`~rtl_gen.lane.MultiplyAccumulate`; the sum is 0 after the last error.
+    product : In(signed)
+        The multiplier's sum.
+    """
+
+    pace = 2
+
+    @staticmethod
+    def suits(spec: DesignSpec) -> bool:
+        """Whether E and every power of two are factors of the multiplier, rounding adds a constant, and no outputs leave meanwhile."""
+        shares = spec.incremental and not spec.in_parts and not spec.just_in_time and CostUnit.sums_in_multiplier(spec)
+        fits = max(SharedErrorUnit.factors(spec)) <= Multiplier.WIDEST and SharedErrorUnit._dropped_bits(spec) > 0
+        return shares and fits and spec.formats.error_cast.rounding is not Rounding.STOCHASTIC
+
+    @staticmethod
+    def factors(spec: DesignSpec) -> tuple[int, int]:
+        """Return the widths of the two factors."""
+        low, high = spec.exponents
+        return spec.error_sum_format.width, high - low + 2
+
+    @staticmethod
+    def _dropped_bits(spec: DesignSpec) -> int:
+        """Number of bits that the cast drops of E·2^(e − low), where low is the smallest e."""
+        return spec.error_sum_format.fraction_bits - spec.exponents[0] - spec.error_format.fraction_bits
+
+    @property
+    def _ports(self):
+        first, second = self.factors(self.spec)
+        ports = {"factor": Out(signed(first)), "power": Out(signed(second)), "load": Out(1)}
+        ports |= {"offset": Out(signed(MultiplyAccumulate.WIDEST)), "product": In(signed(first + second - 1))}
+        return {**super()._ports, **ports}
+
+    @property
+    def _cast_latency(self) -> int:
+        """Cycles from a neuron's turn to its error: one to read E, one to register it, and those of the multiplier."""
+        return 2 + CostUnit.multiplier(self.spec).latency
+
+    def _paced(self, m, sweeping):
+        waits = Signal(name="waits_for_product")
+        m.d.sync += waits.eq(sweeping & self._final & ~waits)
+        return ~waits
+
+    def _scale(self, m, value):
+        spec, dropped, rounding = self.spec, self._dropped_bits(self.spec), self.spec.formats.error_cast.rounding
+        stages = [delayed(m, self._outputs, 1, "turn", reset_less=False)]
+        for _ in range(self._cast_latency - 1):
+            stages.append(delayed(m, stages[-1], 1, "turn", reset_less=False))
+        reads, loads, *_, ends = stages
+        place = Signal(range(spec.exponents[1] - spec.exponents[0] + 1))
+        m.d.sync += [place.eq(self.exponent - spec.exponents[0]), self.factor.eq(value), self.power.eq(1 << place)]
+        with m.If(~reads):
+            m.d.sync += [self.factor.eq(0), self.power.eq(0)]
+        half = 0 if rounding is Rounding.FLOOR else 1 << dropped - 1
+        m.d.comb += [self.offset.eq(Mux(reads, half, 0)), self.load.eq(loads | ends)]
+        rounded = self.product.shift_right(dropped)
+        if rounding is Rounding.HALF_EVEN:  # a tie was rounded up, and becomes even
+            rounded = Cat(rounded[0] & self.product[:dropped].any(), rounded[1:]).as_signed()
+        return limit(rounded, spec.error_format, spec.formats.error_cast.overflow)
 
 
 class PartErrorUnit(ErrorUnit):
@@ -291,22 +396,22 @@ class PartErrorUnit(ErrorUnit):
         return Mux(delayed(m, self._outputs, 2, "cast", reset_less=False), 0, total)
 
     def _sum(self, m, index, old, total, summed):
-        """Sum E_j and s_j·C̃ of a neuron of the part, keep E of another, or set all E to 0."""
+        """Sum E_j and s_j·C̃ of a neuron of the part, keep E of another, or set all E to 0; return the sum that is cast."""
         active = self.sign.active & delayed(m, self._within, 1, "within") & ~self._fresh
         m.d.comb += [
             self.sign_index.eq(index),
             summed.eq(delayed(m, self.busy, 2, "summed", reset_less=False)),
             self.correlation_stb.eq(summed & delayed(m, active, 1, "active")),
-            self.scaler.i.eq(total),
         ]
         m.d.sync += [
             total.eq(plus_or_minus(Mux(self._fresh, 0, old), self.cost_change, self.sign.negative, active)),
             self.sign_o.eq(Mux(self.sign.active, Mux(self.sign.negative, -1, 1), 0)),
         ]
+        return total
 
     def _begin(self, m, sweeping, starts, index):
         """Begin the sweep of a step with the first neuron of its part, or in the last step with the first one of all."""
-        self._fresh, self._outputs = Signal(name="is_fresh"), sweeping & self._final
+        self._fresh = Signal(name="is_fresh")
         m.d.comb += self.busy.eq(sweeping)
         with m.If(sweeping & ~self._final & ~self._fresh & self._follow_part(m, index)):
             m.d.sync += sweeping.eq(0)
@@ -330,4 +435,6 @@ def error_unit(spec: DesignSpec) -> ErrorUnit:
     """Return the error unit of a design."""
     if spec.in_parts:
         return PartErrorUnit(spec)
+    if SharedErrorUnit.suits(spec):
+        return SharedErrorUnit(spec)
     return IncrementalErrorUnit(spec) if spec.incremental else ErrorUnit(spec)

@@ -18,7 +18,7 @@ from rtl_gen.presentation.array import NodeArray
 from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.controller import PresentationController
 from rtl_gen.presentation.lane import LaneTiming, MultiplyAdd, NodeLane
-from rtl_gen.presentation.layouts import UNPERTURBED, measures
+from rtl_gen.presentation.layouts import UNPERTURBED, is_unperturbed, measures
 from rtl_gen.presentation.operands import Operands, activation_banks, multiple
 from rtl_gen.presentation.sequencer import PassSequencer
 from rtl_gen.slot import by_layer, delayed
@@ -238,7 +238,7 @@ class JustInTimeOperands(Operands):
         """Read the operand of a forward pass; in incremental probes, it is the change of an activation."""
         spec = self.spec
         slot, ahead = delayed(m, self.slot, self.delay, "measured_slot"), delayed(m, self.ahead, self.delay, "measured_ahead")
-        probing = slot.bank != UNPERTURBED if spec.incremental else Const(0, 1)
+        probing = ~is_unperturbed(slot.bank) if spec.incremental else Const(0, 1)
         address, base, sources = self._read(m, slot, ahead, (inputs, activations), buffer, self._bank(ahead.bank), "measured")
         with m.If(slot.real & ~probing):
             m.d.sync += address.eq(Mux(slot.first, base, address + 1))
@@ -284,9 +284,9 @@ class JustInTimeSequencer(PassSequencer):
 
     kinds = (*PassSequencer.kinds, "measure")
 
-    def __init__(self, spec: DesignSpec, *, depth: int, error_cycles: int, written: int):
+    def __init__(self, spec: DesignSpec, *, depth: int, error_cycles: int, written: int, error_pace: int = 1):
         self.written = written
-        super().__init__(spec, depth=depth, error_cycles=error_cycles)
+        super().__init__(spec, depth=depth, error_cycles=error_cycles, error_pace=error_pace)
 
     def _both(self, layer: int) -> tuple[int, int]:
         """Cycles of a group of a layer in a pass that applies and measures, and of its last group."""

@@ -13,7 +13,7 @@ from python_ref.spec.number import Overflow, Rounding
 from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, round_value
 from rtl_gen.lane import CAST_CYCLES, BaseLane, stage_of
-from rtl_gen.presentation.arithmetic import adds_in_multiplier, dropped_bits, operand_shape, sum_width
+from rtl_gen.presentation.arithmetic import adds_in_multiplier, dropped_bits, largest_update, operand_shape, sum_width
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
 from rtl_gen.slot import delayed
@@ -273,7 +273,9 @@ class NodeLane(BaseLane):
         """Limit the new parameter to its range, and write it."""
         spec, places = self.spec, dropped_bits(self.spec)
         limited, outside = limit(total.shift_right(places), spec.formats.weight, Overflow.SATURATE)
-        before, differs, half = delayed(m, self._old, 2, "before"), Signal(2), (len(self.parameter) + 1) // 2
+        # Only the bits that the largest update reaches are compared, two at a time.
+        compared = min(len(self.parameter), largest_update(spec).bit_length())
+        before, differs = delayed(m, self._old[:compared], 2, "before"), Signal(-(-compared // 2))
         counted = delayed(m, self.counted, 1, "counted")
         register = self.parameter
         m.d.sync += register.eq(limited.as_unsigned() ^ self.host_word[: len(register)])
@@ -282,7 +284,7 @@ class NodeLane(BaseLane):
         m.d.sync += [
             self.weight_outside.eq(counted & outside),
             # The register is compared, since the limits would take logic of their own without it; and in two cycles.
-            differs.eq(Cat((register[first : first + half] != before[first : first + half]) for first in (0, half))),
+            differs.eq(Cat((register[:compared][first : first + 2] != before[first : first + 2]) for first in range(0, compared, 2))),
             self.changed.eq(delayed(m, counted, 2, "counted_before") & differs.any()),
         ]
 

@@ -7,10 +7,15 @@ from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["UNPERTURBED", "measures", "neuron_layout", "part_shape", "sign_layout", "slot_layout"]
+__all__ = ["UNPERTURBED", "is_unperturbed", "measures", "neuron_layout", "part_shape", "sign_layout", "slot_layout"]
 
 UNPERTURBED = 2
 """Number of the unperturbed pass's bank of activations; the probes' passes use the banks 0 and 1 in turn."""
+
+
+def is_unperturbed(bank: Value) -> Value:
+    """Whether a bank, which is 0, 1 or :data:`UNPERTURBED`, is that of the unperturbed pass: one bit tells."""
+    return bank[1]
 
 
 def slot_layout(spec: DesignSpec) -> data.StructLayout:

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import UNPERTURBED, measures, neuron_layout, part_shape, sign_layout, slot_layout
+from rtl_gen.presentation.layouts import is_unperturbed, measures, neuron_layout, part_shape, sign_layout, slot_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, by_layer, delayed, in_last_layer
 
 __all__ = ["IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
@@ -93,17 +93,21 @@ class NeuronStream(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        leaving, z_leaving, follows = self._leave(m)
-        chosen = Signal(neuron_layout(self.spec))
+        chosen = Signal(neuron_layout(self.spec), name="chosen")
+        leaves, z_leaving, follows = self._leave(m, chosen)
         m.submodules.kept = store = memory.Memory(shape=self.z.shape(), depth=kept_words(self.spec), init=[], attrs=NO_READ_WRITE_CHECK)
         kept = store.write_port()
-        replayed, z_replayed = self._replay(m, follows, store.read_port(), chosen)
-        m.d.comb += chosen.eq(Mux(leaving.valid, leaving, replayed))
+        # A neuron is replayed where none leaves, and its fields take the place of those of the last one that left.
+        going, replayed, z_replayed = self._replay(m, follows, store.read_port(), chosen)
+        with m.If(~follows):
+            m.d.sync += [self._held[name].eq(value) for name, value in replayed.items() if name != "valid"]
+        replays = delayed(m, going & replayed.get("valid", 1), 1, "replays", reset_less=False)
+        m.d.comb += chosen.valid.eq(leaves | replays)
         found, z = Signal.like(chosen), Signal(self.z.shape(), reset_less=True)
         m.d.comb += [self.sign_index.eq(chosen.index), self.sign_bank.eq(chosen.bank[0])]
         m.d.sync += found.eq(chosen)
-        self._find(m, z, Mux(leaving.valid, z_leaving, z_replayed))
-        keeps = found.valid & (found.bank == UNPERTURBED) & self._is_kept(found)
+        self._find(m, z, leaves, z_leaving, z_replayed)
+        keeps = found.valid & is_unperturbed(found.bank) & self._is_kept(found)
         m.d.comb += [kept.en.eq(keeps), kept.addr.eq(found.index), kept.data.eq(z)]
         m.d.sync += [
             self.kept.eq(keeps & (found.index == kept_neurons(self.spec) - 1)),
@@ -112,67 +116,80 @@ class NeuronStream(wiring.Component):
         ]
         return m
 
-    def _find(self, m, z, chosen):
-        """Register the chosen pre-activation as ``z``, which waits for its sign."""
-        m.d.sync += z.eq(chosen)
+    def _find(self, m, z, leaves, leaving, replayed):
+        """Register, as ``z``, the pre-activation that leaves the lanes if one does, else the replayed one; it waits for its sign."""
+        m.d.sync += z.eq(Mux(leaves, leaving, replayed))
 
     def _is_kept(self, neuron):
         """Whether the pre-activation of a neuron of the unperturbed pass is kept."""
         return neuron.layer == 0
 
-    def _leave(self, m):
-        """The neuron that leaves the lanes, its pre-activation, and whether another one leaves in the next cycle."""
+    def _leave(self, m, neuron):
+        """Whether a neuron leaves the lanes, its pre-activation, and whether another one leaves in the next cycle.
+
+        Its fields, or those of a replayed neuron, are those of ``neuron``. In incremental probes, the pre-activation is 0 where no neuron
+        leaves.
+        """
         spec, slot = self.spec, delayed(m, self.slot, 1, "slot")
         width, take = spec.accumulator_width, Signal()
         m.d.sync += take.eq(self.slot.last & measures(spec, self.slot))
         waiting = [Signal(signed(width), name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
         occupied = Signal(spec.hardware.lanes)
-        neuron, pass_ends, begins = Signal(neuron_layout(spec), name="leaving"), Signal(), Signal()
-        held = Signal.like(neuron, name="leaving_held")
+        self._held = held = Signal.like(neuron, name="held", reset_less=True)
         m.d.sync += [occupied.eq(occupied >> 1), *(value.eq(following) for value, following in pairwise(waiting))]
         others = occupied[1:2].any()
-        follows, after = take | others, Signal.like(held.index, name="after")
-        self._coming_index = coming = Signal.like(held.index, name="coming_index")
+        follows = take | others
+        self._coming_index = coming = self._number(m, take, follows, slot)
         self._coming_bank = Mux(take, slot.bank, held.bank)
-        m.d.comb += coming.eq(after)
         with m.If(follows):
-            m.d.sync += [held.index.eq(coming), after.eq(coming + 1)]
+            m.d.sync += held.index.eq(coming)
         with m.If(take):
             m.d.sync += [
                 *(value.eq(self.accumulators.word_select(lane, width)) for lane, value in enumerate(waiting)),
                 occupied.eq(Cat(active_lanes(spec, slot) > lane for lane in range(spec.hardware.lanes))),
                 *(held[name].eq(slot[name]) for name in ("minus", "bank", "layer")),
-                pass_ends.eq(slot.tail & in_last_layer(spec, slot)),
-                begins.eq(0),
+                held.last.eq(slot.tail & in_last_layer(spec, slot)),  # of the group's last neuron
             ]
+        if spec.incremental:
+            with m.If(~follows):
+                m.d.sync += waiting[0].eq(0)
+        m.d.comb += [neuron.eq(held), neuron.last.eq(~others & held.last)]
+        return occupied[0], waiting[0], follows
+
+    def _number(self, m, take, follows, slot):
+        """Number of the neuron that follows."""
+        coming, begins = Signal(neuron_layout(self.spec)["index"].shape, name="coming_index"), Signal()
+        after = Signal.like(coming, name="after")
+        m.d.comb += coming.eq(after)
+        with m.If(follows):
+            m.d.sync += after.eq(coming + 1)
+        with m.If(take):
+            m.d.sync += begins.eq(0)
             with m.If(begins):
                 m.d.comb += coming.eq(self._first_index(slot))
-        with m.If(self.slot.begin & measures(spec, self.slot)):
+        with m.If(self.slot.begin & measures(self.spec, self.slot)):
             m.d.sync += begins.eq(1)
-        m.d.comb += [neuron.eq(held), neuron.valid.eq(occupied[0]), neuron.last.eq(~others & pass_ends)]
-        return neuron, waiting[0], follows
+        return coming
 
     def _first_index(self, slot):
         """Number of the first neuron of a pass, of which this is the first group."""
         return Mux(slot.layer == 0, 0, self._first_neurons % self.spec.network.n_neurons)
 
     def _replay(self, m, follows, read, chosen):
-        """The replayed neuron, and its pre-activation, which the port of the kept ones reads."""
+        """Whether a neuron is replayed, its fields, and its pre-activation a cycle later, which the port of the kept ones reads."""
         spec, count = self.spec, self._first_neurons
-        neuron, going = Signal(neuron_layout(spec), name="replayed"), Signal()
-        replaying, index = Signal(), Signal(range(max(2, count)))
+        going, replaying, index = Signal(name="going"), Signal(), Signal(range(max(2, count)))
         bank, minus = Signal(), Signal()
         m.d.comb += [going.eq(replaying & ~follows), read.addr.eq(index)]
-        m.d.sync += [neuron.valid.eq(going), neuron.index.eq(index), neuron.bank.eq(bank), neuron.minus.eq(minus)]
-        m.d.sync += [self.replay_done.eq(going & (index == count - 1))]
-        m.d.sync += neuron.last.eq((index == count - 1) & (len(spec.network.layers) == 1))
+        m.d.sync += self.replay_done.eq(going & (index == count - 1))
+        last = (index == count - 1) & (len(spec.network.layers) == 1)
         with m.If(going):
             m.d.sync += index.eq(index + 1)
             with m.If(index == count - 1):
                 m.d.sync += replaying.eq(0)
         with m.If(self.replay):
             m.d.sync += [replaying.eq(1), index.eq(0), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
-        return neuron, read.data
+        return going, {"index": index, "bank": bank, "minus": minus, "layer": 0, "last": last}, read.data
 
     @property
     def _places(self) -> tuple[int, list[int]]:
@@ -185,7 +202,7 @@ class NeuronStream(wiring.Component):
         """z + sΔ, or z − sΔ, or z itself in the unperturbed pass."""
         low, places = self._places
         first, others = (Const(1 << place - low, signed(2 + max(places) - low)) for place in places)
-        negative, active = self.sign.negative ^ neuron.minus, self.sign.active & (neuron.bank != UNPERTURBED)
+        negative, active = self.sign.negative ^ neuron.minus, self.sign.active & ~is_unperturbed(neuron.bank)
         return Cat(z[:low], plus_or_minus(z.shift_right(low), Mux(neuron.layer == 0, first, others), negative, active))
 
 
@@ -208,27 +225,40 @@ class IncrementalStream(NeuronStream):
     def _is_kept(self, neuron):
         return Const(1, 1)
 
+    def _number(self, m, take, follows, slot):
+        """See :class:`NeuronStream`. When a pass begins, all neurons of the pass before have left."""
+        coming = Signal(neuron_layout(self.spec)["index"].shape, name="coming_index", reset_less=True)
+        with m.If(follows):
+            m.d.sync += coming.eq(coming + 1)
+        with m.If(self.slot.begin & measures(self.spec, self.slot)):
+            m.d.sync += coming.eq(self._first_index(self.slot))
+        return coming
+
     def _replay(self, m, follows, read, chosen):
-        """The replayed neuron, with ±Δ in place of its pre-activation; the kept ones of all neurons of a probe are added, and in the
-        unperturbed pass the 0 behind them. They are read a cycle before their neuron is known."""
-        neuron, going = Signal(neuron_layout(self.spec), name="replayed"), Signal()
-        replaying, column, bank, minus = Signal(), Signal.like(self.column, name="replayed_column"), Signal(), Signal()
-        self._kept_value, self._probing = read.data, Signal(name="probing")
-        m.d.sync += self._probing.eq((chosen.bank != UNPERTURBED) & (chosen.layer != 0))
-        unperturbed = follows & (self._coming_bank == UNPERTURBED)
+        """Whether a neuron is replayed, its fields, and the pre-activation that is added to what leaves the lanes: the kept one of every
+        neuron of a probe, and in the unperturbed pass the 0 behind them. It is read a cycle before its neuron is known."""
+        going = Signal(name="going")
+        replaying, column = Signal(), Signal.like(self.column, name="replayed_column", reset_less=True)
+        bank, minus = Signal(reset_less=True), Signal(reset_less=True)
+        self._probing, self._replayed = Signal(name="probing"), Signal(name="is_replayed")
+        m.d.sync += [
+            self._probing.eq(~is_unperturbed(chosen.bank) & (chosen.layer != 0)),
+            self._replayed.eq(~is_unperturbed(chosen.bank) & (chosen.layer == 0)),
+        ]
+        unperturbed = follows & is_unperturbed(self._coming_bank)
         is_output = column >= self._first_neurons
         m.d.comb += [
             going.eq(replaying & ~follows),
             read.addr.eq(Mux(unperturbed, kept_neurons(self.spec), Mux(follows, self._coming_index, column))),
         ]
         m.d.sync += [
-            *(neuron.valid.eq(going & ~is_output), neuron.index.eq(column), neuron.bank.eq(bank), neuron.minus.eq(minus)),
             self.replay_done.eq(going),
             replaying.eq(self.replay | (replaying & ~going)),
         ]
         with m.If(self.replay):
             m.d.sync += [column.eq(self.column), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
-        return neuron, self._delta(minus, self._places[1][0])
+        fields = {"valid": ~is_output, "index": column, "bank": bank, "minus": minus, "layer": 0, "last": 0}
+        return going, fields, read.data
 
     @staticmethod
     def _delta(minus, place):
@@ -237,25 +267,28 @@ class IncrementalStream(NeuronStream):
 
     @property
     def _split(self) -> int:
-        """Number of low bits that are added one cycle before the others, so that both carry chains are short; Δ of an output has none."""
-        return min(self._places[1][1], 3 * len(self.z) // 8)
+        """Number of low bits that are added one cycle before the others, so that both carry chains are short; Δ has none of them."""
+        return min(self._places[0], 3 * len(self.z) // 8)
 
-    def _find(self, m, z, chosen):
+    def _find(self, m, z, leaves, leaving, replayed):
         """Register the sum of the low bits, and the high bits of both addends."""
         low, self._carry = Signal(self._split + 1, name="low_sum"), Signal(name="carry")
-        self._kept_high = delayed(m, self._kept_value[self._split :], 1, "kept_high")
-        m.d.comb += low.eq(self._kept_value[: self._split] + chosen[: self._split])
-        m.d.sync += [z.eq(Cat(low[: self._split], chosen[self._split :])), self._carry.eq(low[self._split])]
+        self._kept_high = delayed(m, replayed[self._split :], 1, "kept_high")
+        m.d.comb += low.eq(replayed[: self._split] + leaving[: self._split])
+        m.d.sync += [z.eq(Cat(low[: self._split], leaving[self._split :])), self._carry.eq(low[self._split])]
 
     def _perturbed(self, m, z, neuron):
         """Kept z + W_j·(y_j± − y_j), or kept z ± Δ for the perturbed neuron, or z itself in the unperturbed pass.
 
-        One adder computes them, and ±Δ needs no multiplexer before it, since z of a perturbed output is 0: the lanes multiply by a change
-        of 0.
+        One adder computes them, and ±Δ needs no multiplexer before it, since what leaves the lanes is 0 for a perturbed neuron: for an
+        output the lanes multiply by a change of 0, and for a hidden neuron nothing leaves them.
         """
-        split, delta = self._split, Signal(self.z.shape(), name="delta")
-        m.d.comb += delta.eq(self._delta(self.sign.negative ^ neuron.minus, self._places[1][1]))
-        high = z[split:] | (delta[split:] & (self.sign.active & self._probing).replicate(len(z) - split))
+        split, high = self._split, z[self._split :]
+        perturbed = {0: (neuron.minus, self._replayed), 1: (self.sign.negative ^ neuron.minus, self.sign.active & self._probing)}
+        for number, (minus, when) in perturbed.items():
+            delta = Signal(self.z.shape(), name=f"delta{number}")
+            m.d.comb += delta.eq(self._delta(minus, self._places[1][number]))
+            high = high | (delta[split:] & when.replicate(len(high)))
         # An extra bit below the lowest one generates the carry.
         total = Cat(Const(1, 1), high).as_signed() + Cat(self._carry, self._kept_high).as_signed()
         return Cat(z[:split], total[1 : 1 + len(high)]).as_signed()
@@ -283,10 +316,10 @@ class PartStream(NeuronStream):
         return by_layer([sum(sizes[:number]) for number in range(len(sizes))], slot.layer)
 
     def _replay(self, m, follows, read, chosen):
-        """The replayed neuron, and its pre-activation, which the port of the kept ones reads."""
+        """Whether a neuron is replayed, its fields, and its pre-activation a cycle later, which the port of the kept ones reads."""
         spec, parts = self.spec, self.spec.round.parts
-        neuron, going, is_last = Signal(neuron_layout(spec), name="replayed"), Signal(), Signal()
-        replaying, index, part = Signal(), Signal.like(neuron.index, name="replayed_index"), Signal.like(self.part, name="replayed_part")
+        going, is_last = Signal(name="going"), Signal()
+        replaying, index, part = Signal(), Signal.like(chosen.index, name="replayed_index"), Signal.like(self.part, name="replayed_part")
         bank, minus = Signal(), Signal()
         ends = [part.begin + spec.network.sizes[part.first + 1] for part in parts]
         m.d.comb += [
@@ -294,15 +327,9 @@ class PartStream(NeuronStream):
             read.addr.eq(index),
             is_last.eq(index == by_layer([end - 1 for end in ends], part)),
         ]
-        m.d.sync += [
-            neuron.valid.eq(going),
-            neuron.index.eq(index),
-            neuron.bank.eq(bank),
-            neuron.minus.eq(minus),
-            neuron.layer.eq(by_layer([part.first for part in parts], part)),
-            neuron.last.eq(is_last & by_layer([int(end == spec.network.n_neurons) for end in ends], part)),
-            self.replay_done.eq(going & is_last),
-        ]
+        layer = by_layer([part.first for part in parts], part)
+        last = is_last & by_layer([int(end == spec.network.n_neurons) for end in ends], part)
+        m.d.sync += self.replay_done.eq(going & is_last)
         with m.If(going):
             m.d.sync += [index.eq(index + 1), replaying.eq(~is_last)]
         with m.If(self.replay):
@@ -310,7 +337,7 @@ class PartStream(NeuronStream):
                 *(replaying.eq(1), bank.eq(self.replay_bank), minus.eq(self.replay_minus), part.eq(self.part)),
                 index.eq(by_layer([part.begin for part in parts], self.part)),
             ]
-        return neuron, read.data
+        return going, {"index": index, "bank": bank, "minus": minus, "layer": layer, "last": last}, read.data
 
 
 def neuron_stream(spec: DesignSpec) -> NeuronStream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -66,7 +66,7 @@ class InputNoise(wiring.Component):
         m.submodules.words = store = memory.Memory(shape=len(self.o), depth=count, init=[], attrs=NO_READ_WRITE_CHECK)
         write, read = store.write_port(), store.read_port()
         state = Signal(self.generator.degree, reset_less=True)
-        place, filling, stale = Signal(range(count)), Signal(), Signal(init=1)
+        place, filling, stale = Signal(range(count), reset_less=True), Signal(), Signal(init=1)
         layers = self.spec.network.layers
         starts = [sum(layer.n_in + 1 for layer in layers[:number]) for number in range(len(layers))]
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
@@ -79,8 +79,11 @@ class InputNoise(wiring.Component):
             read.addr.eq(place),
             self.o.eq(read.data),
         ]
+        jumps = applies & slot.first
+        # Where the addend's bit is 0, it is the strobe of the jump, so that the adder's look-up tables load as well.
+        following = place + Cat(Const(1, 1), jumps.replicate(len(place) - 1))
         with m.If(filling | applies):
-            m.d.sync += place.eq(Mux(applies & slot.first, by_layer(starts, slot.layer), place + 1))
+            m.d.sync += place.eq(Mux(jumps, by_layer(starts, slot.layer), following))
         with m.If(place == count - 1):
             m.d.sync += filling.eq(0)
         with m.If(slot.begin & ~slot.apply):

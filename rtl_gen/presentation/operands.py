@@ -10,7 +10,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
 from rtl_gen.operands import SampleLoader
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, alignment, operand_shape
-from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, slot_layout
+from rtl_gen.presentation.layouts import is_unperturbed, neuron_layout, slot_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
@@ -43,7 +43,8 @@ class Operands(wiring.Component):
     slot, ahead : In(slot_layout(spec))
         A slot, and the slot that comes a cycle later.
     update : In(1)
-        An update is due in an applying pass; without one, operands are 0 where the multiplier's adder computes the update.
+        An update is due in an applying pass; without one, operands are 0 where the multiplier's adder computes the update. It belongs to
+        the slot ahead.
     x : Out(operand_shape(spec))
         Raw operand of ``slot``, ``latency`` cycles later.
     neuron, y : In
@@ -119,7 +120,7 @@ class Operands(wiring.Component):
             shape=shape_of(spec.formats.activation), depth=max(2, activation_banks(spec) * hidden), init=[], attrs=NO_READ_WRITE_CHECK
         )
         write = store.write_port()
-        stored = (self.neuron.bank == UNPERTURBED) if spec.incremental else Const(1, 1)
+        stored = is_unperturbed(self.neuron.bank) if spec.incremental else Const(1, 1)
         m.d.comb += [
             write.addr.eq(self.neuron.index + multiple(hidden, self._bank(self.neuron.bank), activation_banks(spec))),
             write.data.eq(~self.y),  # as the activation unit's register has it
@@ -137,46 +138,52 @@ class Operands(wiring.Component):
         behind = read_latency(spec.hardware.lanes) - 1
         n_in, hidden, layers = spec.network.n_in, spec.network.n_hidden, range(len(spec.network.layers))
         banks = activation_banks(spec)
-        address = Signal(range(max(2, spec.sample_buffers * n_in, banks * hidden)))
+        address = Signal(range(max(2, spec.sample_buffers * n_in, banks * hidden)), reset_less=True)
         base = Signal.like(address)
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in layers[1:])]
         of_inputs, of_hidden = multiple(n_in, buffer, spec.sample_buffers), multiple(hidden, self.ahead.bank, banks)
-        m.d.sync += base.eq(Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer)))
-        probing = slot.bank != UNPERTURBED if spec.incremental else Const(0, 1)
-        with m.If(slot.real & ~probing):
-            m.d.sync += address.eq(Mux(slot.first, base, address + 1))
-        if spec.incremental:
-            with m.If(self.replay):
-                m.d.sync += address.eq(self.column)
+        begin = Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer))
+        advances, loads = slot.real, slot.first
+        if spec.incremental:  # a replay loads the place of the perturbed neuron, which the slots of its probe keep
+            replayed = delayed(m, self.replay, 1, "replayed", reset_less=False)
+            begin = Mux(self.replay, self.column, begin)
+            advances, loads = (slot.real & is_unperturbed(slot.bank)) | replayed, slot.first | replayed
+        # Where the addend's bit is 0, it is the strobe of the load, so that the adder's look-up tables load as well.
+        following = address + Cat(Const(1, 1), loads.replicate(len(address) - 1))
+        m.d.sync += base.eq(begin)
+        with m.If(advances):
+            m.d.sync += address.eq(Mux(loads, base, following))
         m.d.comb += inputs.addr.eq(address)
 
         def stage(value, name):
-            """The value when the operand is selected; it comes from a register of its own."""
-            return delayed(m, value, 1 + behind, f"x_{name}")
+            """The value, of the slot that comes, when that slot's operand is selected; it comes from a register of its own."""
+            return delayed(m, value, 2 + behind, f"x_{name}")
 
-        sources = {"input": (delayed(m, inputs.data, behind, "input"), slot.layer == 0, 0)}
+        ahead = self.ahead
+        sources = {"input": (delayed(m, inputs.data, behind, "input"), ahead.layer == 0, 0)}
         if activations is not None:
             m.d.comb += activations.addr.eq(address)
             read = ~delayed(m, activations.data, behind, "activation")
-            sources["activation"] = (read, (slot.layer != 0) & ~probing, -1)
-        terms, works = [], slot.real & ~probing
+            sources["activation"] = (read, ahead.layer != 0, -1)
+        will_probe = ~is_unperturbed(ahead.bank) if spec.incremental else Const(0, 1)
+        terms, works = [], ahead.real & ~will_probe
         if adds_in_multiplier(spec):
-            works = works & (self.update | ~slot.apply)
+            works = works & (self.update | ~ahead.apply)
         for name, (data, when, which) in sources.items():
             one = Const(1 << spec.operand_format(layers[which]).fraction_bits)
             shift = alignment(spec)[which]
-            for kind, apply in (("", ~slot.apply), ("_applied", slot.apply)) if shift else (("", Const(1, 1)),):
+            for kind, apply in (("", ~ahead.apply), ("_applied", ahead.apply)) if shift else (("", Const(1, 1)),):
                 places = shift if kind else 0
-                terms.append((data << places, stage(works & when & apply & ~slot.first, f"{name}{kind}")))
-                terms.append((one << places, stage(works & when & apply & slot.first, f"{name}_bias{kind}")))
-        negates = slot.apply & slot.real if adds_in_multiplier(spec) else Const(0, 1)
+                terms.append((data << places, stage(works & when & apply & ~ahead.first, f"{name}{kind}")))
+                terms.append((one << places, stage(works & when & apply & ahead.first, f"{name}_bias{kind}")))
+        negates = ahead.apply & ahead.real if adds_in_multiplier(spec) else Const(0, 1)
         addend = Const(0, 1)
         if spec.incremental:
-            begins, follows = (stage(slot.real & probing & each, "probe") for each in (slot.begin, ~slot.begin))
-            moves, held = Signal(), Signal.like(self.x, name="held")
+            begins, follows = (stage(ahead.real & will_probe & each, "probe") for each in (ahead.begin, ~ahead.begin))
+            moves, held = Signal(reset_less=True), Signal.like(self.x, name="held", reset_less=True)
             with m.If(self.replay):
                 m.d.sync += moves.eq(self.moves)
-            changes = slot.real & probing & slot.begin & moves
+            changes = ahead.real & will_probe & ahead.begin & moves
             # y_j± − y_j for the first group, which the groups behind it take again.
             terms += [(read, stage(changes, "old")), (held, follows)]
             negates, addend = negates | changes, self._moved(m, delayed(m, stage(changes, "new"), 1, "new_added"))
@@ -206,7 +213,7 @@ class Operands(wiring.Component):
     def _moved(self, m, when, late=0):
         """Activation of the perturbed hidden neuron, from ``late`` and one cycles after it until the next one; 0 unless ``when``."""
         neuron, complement, moved = self.neuron, Signal.like(self.y, reset_less=True), Signal.like(self.x, name="moved")
-        comes, y = neuron.valid & (neuron.bank != UNPERTURBED) & (neuron.layer == 0), delayed(m, self.y, late, "y_late")
+        comes, y = neuron.valid & ~is_unperturbed(neuron.bank) & (neuron.layer == 0), delayed(m, self.y, late, "y_late")
         with m.If(delayed(m, comes, late, "comes_late", reset_less=False)):
             m.d.sync += complement.eq(~y)
         m.d.comb += moved.eq(~complement)

@@ -35,6 +35,8 @@ class PassSequencer(wiring.Component):
         anyway, so that an activation is written before it is read.
     error_cycles : int
         Cycles of a group of an applying pass beyond the number of neurons in the next group, so that their errors arrive in time.
+    error_pace : int
+        Cycles from one error to the next.
 
     Members
     -------
@@ -58,10 +60,11 @@ class PassSequencer(wiring.Component):
     latency = 2
     """Cycles from the count to ``slot``: one to compare it, one to qualify the result."""
 
-    def __init__(self, spec: DesignSpec, *, depth: int, error_cycles: int):
+    def __init__(self, spec: DesignSpec, *, depth: int, error_cycles: int, error_pace: int = 1):
         self.spec = spec
         self.depth = depth
         self.error_cycles = error_cycles
+        self.error_pace = error_pace
         slot = slot_layout(spec)
         super().__init__(
             {
@@ -136,8 +139,11 @@ class PassSequencer(wiring.Component):
     def _apply(self, layer: int) -> tuple[int, int]:
         """Cycles of a group of a layer in an applying pass, and of its last group."""
         placed, after = self._placed[layer], self._placed[layer + 1 :]
-        inner = max(placed.group_words, self.spec.hardware.lanes + self.error_cycles)
-        return inner, max(placed.group_words, after[0].lanes_of(0) + self.error_cycles) if after else placed.group_words
+
+        def until(errors: int) -> int:
+            return max(placed.group_words, self.error_pace * (errors - 1) + 1 + self.error_cycles)
+
+        return until(self.spec.hardware.lanes), until(after[0].lanes_of(0)) if after else placed.group_words
 
     def _probe(self, layer: int) -> tuple[int, int]:
         """Cycles of a group of a layer in an incremental probe, and of its last group: its neurons leave before those of the next one, and

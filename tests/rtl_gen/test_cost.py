@@ -37,7 +37,7 @@ class Squared(wiring.Component):
 
     def __init__(self, spec):
         self.unit = CostUnit(spec)
-        ports = ("stb", "last", "first", "second", "y", "target", "cost0", "cost1", "cost_change", "outside", "cost_stb")
+        ports = ("stb", "last", "first", "second", "y", "target", "cost0_complement", "cost1", "cost_change", "outside", "cost_stb")
         super().__init__({name: self.unit.signature.members[name] for name in ports})
 
     def elaborate(self, platform):
@@ -95,12 +95,14 @@ def test_costs_and_their_change_equal_the_reference(n_out, two_sided):
             )
         ends.append(len(stimuli) - 1)
         stimuli += [{"stb": 0}] * CostUnit.latency(spec)
-    found = cycles(Squared(spec), stimuli, ("cost0", "cost1", "cost_change", "outside", "cost_stb"), extra=CostUnit.latency(spec))
+    names = ("cost0_complement", "cost1", "cost_change", "outside", "cost_stb")
+    found = cycles(Squared(spec), stimuli, names, extra=CostUnit.latency(spec))
     assert [n - CostUnit.cost_latency(spec) for n, row in enumerate(found) if row["cost_stb"]] == ends
+    everything = (1 << spec.cost_format.width) - 1
     for number in range(0, 60, 2):
         row = found[ends[number + 1] + CostUnit.latency(spec)]
         first, second = costs[number : number + 2]
-        assert (row["cost0"], row["cost1"]) == (first, second)
+        assert (row["cost0_complement"], row["cost1"]) == (first ^ everything, second)
         change, outside = cast_raw(
             first - second if two_sided else second - first,
             spec.cost_difference_format,

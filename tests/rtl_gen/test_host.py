@@ -124,8 +124,9 @@ def test_every_register(name):
                 await ctx.tick()
         ctx.set(port.busy, 0)
         shown = {capture.name: rng.getrandbits(capture.width) for capture in file.captures}
-        for capture, value in shown.items():
-            ctx.set(getattr(port, f"i_{capture}"), value)
+        for capture in file.captures:
+            everything = (1 << capture.width) - 1
+            ctx.set(getattr(port, f"i_{capture.name}"), shown[capture.name] ^ (everything if capture.complement else 0))
         expected["cost"] = shown["cost0"] | shown["cost1"] << 64
         expected["cost_change"] = shown["cost_change"]
         expected["signature"] = shown["forward_signature"] | shown["learned_signature"] << 32

@@ -182,7 +182,7 @@ NODE_FAULTS = (
     Fault(
         "an unperturbed pass is perturbed",
         "presentation.neurons:NeuronStream._perturbed",
-        " & (neuron.bank != UNPERTURBED)",
+        " & ~is_unperturbed(neuron.bank)",
         "",
         "probes",
     ),
@@ -231,16 +231,16 @@ NODE_FAULTS = (
     Fault("E not cleared", "presentation.errors:ErrorUnit._sum", "Mux(self._fresh, 0, old)", "old", "probes"),
     Fault(
         "the error is rounded twice",
-        "presentation.errors:ErrorUnit._sum",
-        "scaler.i.eq(total)",
-        "scaler.i.eq(total & -64)",
+        "presentation.errors:ErrorUnit._scale",
+        "scaler.i.eq(value)",
+        "scaler.i.eq(value & -64)",
         "probes",
     ),
     Fault(
         "the rate of the errors is not followed",
-        "presentation.errors:ErrorUnit._cast",
-        "spec.exponents[1] - self.exponent",
-        "spec.exponents[1] - spec.exponent_at(0)",
+        "presentation.errors:ErrorUnit._scale",
+        "self.spec.exponents[1] - self.exponent",
+        "self.spec.exponents[1] - self.spec.exponent_at(0)",
         "node_memory",
     ),
     Fault(
@@ -327,7 +327,12 @@ NODE_FAULTS = (
             ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.n_in + 1", "placed[1].layer.n_in"),
             ("the first group's change for all", "operands:Operands._fetch", "(held, follows)", "(held & 1, follows)"),
             ("an output changes hidden activations", "operands:Operands._fetch", "moves.eq(self.moves)", "moves.eq(1)"),
-            ("the change of another activation", "operands:Operands._fetch", "address.eq(self.column)", "address.eq(0)"),
+            (
+                "the change of another activation",
+                "operands:Operands._fetch",
+                "Mux(self.replay, self.column, begin)",
+                "Mux(self.replay, 0, begin)",
+            ),
             (
                 "no kept z behind a product",
                 "neurons:IncrementalStream._replay",
@@ -337,7 +342,7 @@ NODE_FAULTS = (
             (
                 "the perturbed output moves by its product",
                 "neurons:IncrementalStream._perturbed",
-                "(self.sign.active & self._probing)",
+                "self.sign.active & self._probing",
                 "Const(0, 1)",
             ),
             ("z of the hidden layer alone is kept", "neurons:IncrementalStream._is_kept", "Const(1, 1)", "neuron.layer == 0"),
@@ -515,7 +520,7 @@ NODE_FAULTS = (
             ),
         )
     ),
-    Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "1 + behind", "2 + behind", "many_probes"),
+    Fault("an operand of a probe too late", "presentation.operands:Operands._fetch", "2 + behind", "3 + behind", "many_probes"),
     Fault(
         "rounding noise of the wrong sign",
         "presentation.lane:NodeLane._addend",
@@ -526,7 +531,7 @@ NODE_FAULTS = (
     Fault(
         "the words of a layer are not drawn again",
         "presentation.noise:InputNoise.elaborate",
-        "Mux(applies & slot.first, by_layer(starts, slot.layer), place + 1)",
+        "Mux(jumps, by_layer(starts, slot.layer), following)",
         "place + 1",
         "probes",
     ),

@@ -73,6 +73,13 @@ SHAPES: dict[str, DesignSpec] = {
         "walsh-gray": {"code": WalshGrayCode()},
         "sequential": {"code": SequentialCode(), "periods": (1, 6, 6)},
         "sequential-wide-output": {"sizes": (3, 5, 11), "lanes": 4, "code": SequentialCode(), "periods": (1, 16, 16)},
+        "sequential-narrow": {
+            "sizes": (3, 5, 11),
+            "lanes": 4,
+            "code": SequentialCode(),
+            "periods": (1, 16, 16),
+            "cost_change": Fixed(True, 2, 14),
+        },
         "sequential-pipelined": {"sizes": (5, 14, 13), "lanes": 12, "code": SequentialCode(), "periods": (1, 9, 9)},
         "sequential-twice": {"sizes": (2, 1, 1), "lanes": 1, "code": SequentialCode(), "periods": (2, 9, 9)},
         "sequential-momentum": {

@@ -4,11 +4,14 @@ import random
 from dataclasses import replace
 
 import pytest
+from amaranth.hdl import Module, signed
+from amaranth.lib import wiring
 
 from python_ref.spec.design import Cast
 from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
 from python_ref.spec.perturbation import SequentialCode
-from rtl_gen.presentation.errors import ErrorUnit, error_unit
+from rtl_gen.lane import MultiplyAccumulate
+from rtl_gen.presentation.errors import ErrorUnit, SharedErrorUnit, error_unit
 from tests.rtl_gen.presentation.slots import drive
 from tests.support.node_designs import node_design
 
@@ -66,7 +69,7 @@ def test_errors_are_summed_and_cast(name, lanes):
         if ctx.get(unit.correlation_stb):
             found["sums"].append((ctx.get(unit.sign_o), ctx.get(unit.error_sum)))
         if ctx.get(unit.error_stb):
-            found["errors"].append((ctx.get(unit.scaler.o), ctx.get(unit.saturated)))
+            found["errors"].append((ctx.get(unit.error), ctx.get(unit.saturated)))
         if ctx.get(unit.error_en):
             found["stored"].append((ctx.get(unit.error), ctx.get(unit.error_en)))
 
@@ -101,7 +104,7 @@ def test_the_errors_of_the_first_group_are_ready_and_those_of_the_others_wait(la
     drive(unit, 60, each)
     assert ready == [2 + first - 1 + unit.change_latency]
     assert sum(errors) == first
-    assert errors[ready[0]] == 1
+    assert errors[ready[0] + 1] == 1
 
 
 @pytest.mark.parametrize("width", [20, 40])
@@ -154,9 +157,77 @@ def test_the_last_sum_of_incremental_probes_is_cast_whichever_neuron_it_is(perio
         ctx.set(unit.exponent, spec.exponent_at(0))
         ctx.set(unit.next_group, place > 30 and (place - 30) % pause == 0)
         if ctx.get(unit.error_stb):
-            found[column].append(ctx.get(unit.scaler.o))
+            found[column].append(ctx.get(unit.error))
 
     drive(unit, length * n, each)
     error, _ = cast_raw(raw, spec.error_sum_format.scaled(spec.exponent_at(0)), spec.error_format, *modes(spec))
     assert int(error) != 0
     assert found == {column: [int(error) * (neuron == column) for neuron in range(n)] for column in range(n)}
+
+
+class WithMultiplier(wiring.Component):
+    """An error unit that scales in a multiplier, and that multiplier."""
+
+    def __init__(self, spec):
+        self.unit = SharedErrorUnit(spec)
+        self.multiplier = MultiplyAccumulate(*(signed(width) for width in SharedErrorUnit.factors(spec)), MultiplyAccumulate.WIDEST)
+        super().__init__({})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit, m.submodules.multiplier = unit, multiplier = self.unit, self.multiplier
+        m.d.comb += [
+            *(multiplier.a.eq(unit.factor), multiplier.b.eq(unit.power), multiplier.c.eq(unit.offset)),
+            *(multiplier.load.eq(unit.load), unit.product.eq(multiplier.o)),
+        ]
+        return m
+
+
+CASTS = [
+    *((rounding, Overflow.SATURATE) for rounding in (Rounding.HALF_EVEN, Rounding.HALF_UP, Rounding.FLOOR)),
+    (Rounding.HALF_EVEN, Overflow.WRAP),
+]
+
+
+@pytest.mark.parametrize(("rounding", "overflow"), CASTS)
+def test_a_multiplier_scales_the_errors(rounding, overflow):
+    """Every error is the reference's at its place, ties and ends of the range included; the multiplier's sum is 0 after each group."""
+    formats = {"cost_change": Fixed(True, 2, 6), "error": Fixed(True, 0, 6), "error_cast": Cast(rounding, overflow)}
+    spec = node_design(sizes=(2, 3, 2), lanes=2, code=SequentialCode(), periods=(1, 5, 5), rates=((0, -5), (3, 1)), **formats)
+    assert SharedErrorUnit.suits(spec)
+    block, n, rng = WithMultiplier(spec), spec.network.n_neurons, random.Random(3)
+    unit, change = block.unit, spec.cost_change_format
+    groups, pause = [placed.lanes_of(group) for placed in spec.layout.layers for group in range(placed.groups)], 24
+    rows, expected = [], []
+    exponents = range(spec.exponents[0], spec.exponents[1] + 1)
+    for number in range(60):
+        exponent = exponents[number % len(exponents)]
+        values = [rng.choice((change.min, change.max, rng.randint(change.min, change.max), rng.randint(-9, 9))) for _ in range(n)]
+        rows += [{"clear": 1, "exponent": exponent}, *[{}] * (n + 6)]
+        for column, value in enumerate(values):
+            rows += [{"change_stb": 1, "final": int(column == n - 1), "column": column, "cost_change": value}, *[{}] * 5]
+        rows += [{}] * pause
+        for _ in groups[1:]:
+            rows += [{"next_group": 1}, *[{}] * pause]
+        for neuron, value in enumerate(values):
+            error, outside = cast_raw(value, spec.error_sum_format.scaled(exponent), spec.error_format, rounding, overflow)
+            expected.append((int(error), int(outside), 1 << (neuron if neuron < 3 else neuron - 3) % 2))
+    found, sums, ready = [], set(), 0
+
+    def each(ctx, cycle):
+        nonlocal ready
+        for name in ("clear", "change_stb", "next_group"):
+            ctx.set(getattr(unit, name), 0)
+        for name, value in rows[cycle].items():
+            ctx.set(getattr(unit, name), value)
+        ready += ctx.get(unit.ready)
+        if ctx.get(unit.error_stb):
+            found.append((ctx.get(unit.error), ctx.get(unit.saturated), ctx.get(unit.error_en)))
+        if "clear" in rows[cycle] or "next_group" in rows[cycle]:
+            sums.add(ctx.get(block.multiplier.o))
+
+    drive(block, len(rows), each)
+    assert found == expected
+    assert sums == {0}
+    assert ready == 60
+    assert {outside for _, outside, _ in expected} == {0, 1}

@@ -57,7 +57,7 @@ def test_every_slot_has_its_operand(name):
             ctx.set(operands.slot[field], value)
         for field, value in after.items():
             ctx.set(operands.ahead[field], value)
-        ctx.set(operands.update, updates[cycle])
+        ctx.set(operands.update, updates[min(cycle + 1, len(updates) - 1)])
         ctx.set(operands.sample.valid, bool(queue))
         if queue:
             ctx.set(operands.sample.payload, queue[0])
