@@ -100,6 +100,11 @@ class DesignSpec(LearningSpec):
         return self.network.n_neurons if self.node else self.network.n_parameters
 
     @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases in all layers."""
+        return self.network.n_parameters
+
+    @property
     def sign_generators(self) -> tuple[Trinomial, ...]:
         """Generators of the random signs: one bit per lane and word, or in node perturbation one bit per word, whatever the lanes."""
         return self.code.generators(1 if self.node else self.hardware.lanes)

@@ -38,7 +38,7 @@ class Outside:
     Parameters
     ----------
     settle : int
-        Cycles from ``apply_stb`` to ``measure_ready``, less one; the host may change it.
+        Cycles from ``apply_stb`` to ``measure_ready``, less two; the host may change it.
     average : int
         Largest log₂ of the number of cost words whose mean is taken, 0 to 12; the host may set any up to this one.
     timeout : int
@@ -137,6 +137,11 @@ class LearnerSpec(LearningSpec):
         return False
 
     @property
+    def one_visit(self) -> bool:
+        """False: there is no layer that two passes could share."""
+        return False
+
+    @property
     def holds_signs(self) -> bool:
         """True: two passes of a step, and a step that was abandoned and its repetition, have the same signs."""
         return True
@@ -144,6 +149,11 @@ class LearnerSpec(LearningSpec):
     @property
     def quantities(self) -> int:
         """Number of perturbed quantities."""
+        return self.external
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters, which are the quantities."""
         return self.external
 
     @property

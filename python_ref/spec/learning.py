@@ -88,6 +88,16 @@ class LearningSpec(ABC):
 
     @property
     @abstractmethod
+    def digest(self) -> str:
+        """Digest of everything that is fixed in the core."""
+
+    @property
+    @abstractmethod
+    def one_visit(self) -> bool:
+        """Whether one visit of a first layer serves both passes of a step."""
+
+    @property
+    @abstractmethod
     def layout(self) -> Layout | Places:
         """Places of the parameters in the array of lanes."""
 
@@ -95,6 +105,11 @@ class LearningSpec(ABC):
     @abstractmethod
     def quantities(self) -> int:
         """Number of perturbed quantities."""
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Number of parameters."""
 
     @property
     @abstractmethod
@@ -110,6 +125,11 @@ class LearningSpec(ABC):
     @abstractmethod
     def rounding_words(self) -> int:
         """Number of stochastic words of an update."""
+
+    @property
+    @abstractmethod
+    def cost_format(self) -> Fixed:
+        """Exact format of C."""
 
     @property
     @abstractmethod

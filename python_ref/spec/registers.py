@@ -71,7 +71,9 @@ class Status(enum.IntFlag):
     BUSY = 1
     """A run or its flushing pass is in progress."""
     STARVED = 2
-    """A step waits for a sample."""
+    """A step waits for a sample; in a learner, for its index to be taken."""
+    LATE = 4
+    """A cost did not come in time, so that the run ended with an abandoned step; only in a learner."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _learner_rows(rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str,
     own = [
         ("status", 0x03, 1, "r", "bit 0 busy, bit 1 waiting for a sample's index to be taken, bit 2 a cost did not come in time"),
         ("command", 0x04, 1, "w", "1 train, 3 stop, 4 restart, 5 clear counters; 2 and 6 have no effect"),
-        ("settle", 0x20, 1, "w", "cycles from apply_stb to measure_ready, less one; from 0"),
+        ("settle", 0x20, 1, "w", "cycles from apply_stb to measure_ready, less two; from 0"),
         ("timeout", 0x21, 1, "w", "cycles without a cost word after which a step is abandoned; from 1"),
         ("average", 0x22, 1, "w", "a: the mean of 2^a cost words is taken; from 0, within what was built"),
         ("samples", 0x23, 1, "w", "S, the number of samples that the outside has, from 1"),
