@@ -66,8 +66,8 @@ def _outside_settings(spec: LearningSpec) -> dict[str, Member]:
     outside = spec.outside
     return {
         "settle": Out(range(MAX_CYCLES + 1), init=outside.settle),
-        "timeout": Out(range(MAX_CYCLES + 1), init=outside.timeout),
-        "average": Out(range(outside.average + 1), init=outside.average),
+        "timeout": Out(range(MAX_CYCLES + 1), init=outside.timeout_cycles),
+        "average": Out(range(max(2, outside.average + 1)), init=outside.average),
         "samples": Out(range(MAX_PERIOD + 1), init=outside.samples),
     }
 

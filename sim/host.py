@@ -148,8 +148,8 @@ def set_periods(spec: LearningSpec, link: Link) -> None:
 
 def set_outside(spec: LearnerSpec, link: Link) -> None:
     """Set what a learner is told of the outside to what the design says."""
-    for name in ("settle", "timeout", "average", "samples"):
-        write_register(spec, link, name, getattr(spec.outside, name))
+    for name, key in (("settle", "settle"), ("timeout", "timeout_cycles"), ("average", "average"), ("samples", "samples")):
+        write_register(spec, link, name, getattr(spec.outside, key))
 
 
 def set_rate(spec: LearningSpec, link: Link, step: int) -> None:

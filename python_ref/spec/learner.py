@@ -41,7 +41,7 @@ class Outside:
         Cycles from ``apply_stb`` to ``measure_ready``, less two; the host may change it.
     average : int
         Largest log₂ of the number of cost words whose mean is taken, 0 to 12; the host may set any up to this one.
-    timeout : int
+    timeout_cycles : int
         Cycles without a cost word after which a step is abandoned, from 1; the host may change it.
     samples : int
         Number of samples that the outside shows in turn, 1 to 2^24 − 1; the host may change it.
@@ -58,7 +58,7 @@ class Outside:
 
     settle: int = 0
     average: int = 0
-    timeout: int = 1_000_000
+    timeout_cycles: int = 1_000_000
     samples: int = 1
     sample_cycles: int | None = None
     dac_step_log2: int | None = None
@@ -67,7 +67,7 @@ class Outside:
         bounds = {
             "settle": (0, MAX_CYCLES),
             "average": (0, MAX_AVERAGE),
-            "timeout": (1, MAX_CYCLES),
+            "timeout_cycles": (1, MAX_CYCLES),
             "samples": (1, MAX_PERIOD),
             "sample_cycles": (1, MAX_CYCLES),
         }

@@ -77,7 +77,7 @@ class Measurement(wiring.Component):
                 "begin": In(1),
                 "settle": In(range(MAX_CYCLES + 1)),
                 "timeout": In(range(MAX_CYCLES + 1)),
-                "average": In(range(spec.outside.average + 1)),
+                "average": In(range(max(2, spec.outside.average + 1))),
                 "cost": In(stream.Signature(shape_of(spec.formats.cost))),
                 "measure_ready": Out(1),
                 "done": Out(1),
@@ -111,13 +111,16 @@ class Measurement(wiring.Component):
             self.done.eq(aligns),
         ]
         with m.If(opens):
-            m.d.sync += [total.eq(0), left.eq(1 << self.average)]
+            m.d.sync += [total.eq(0), left.eq(1 << self.average if most else 1)]
         with m.If(transfer):
             m.d.sync += [total.eq(total + self.cost.payload), left.eq(left - 1)]
-        up = Signal(range(most + 1))
-        m.d.sync += up.eq(most - self.average)
+        aligned = total
+        if most:
+            up = Signal(range(most + 1))
+            m.d.sync += up.eq(most - self.average)
+            aligned = total << up
         with m.If(aligns):
-            m.d.sync += self.total.eq(total << up)
+            m.d.sync += self.total.eq(aligned)
         return m
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from python_ref.fixed import learner as model
 from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.optimizer import OPTIMIZERS
+from python_ref.spec.perturbation import CODES
 from python_ref.spec.probes import COUNTERS, probes
 from tests.support.learner_designs import random_chip, random_learner, random_quantities
 from tests.support.learner_oracle import LearnerOracle
@@ -67,6 +69,15 @@ def test_the_model_equals_the_oracle(part):
         spec = random_learner(rng)
         print(spec)
         lockstep(rng, spec)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_code_and_optimiser(code, optimizer):
+    rng = random.Random(f"{code} {optimizer}")
+    spec = random_learner(rng)
+    perturbation = replace(spec.perturbation, code=CODES[code]())
+    lockstep(rng, replace(spec, external=5, perturbation=perturbation, optimizer=OPTIMIZERS[optimizer]()), 40)
 
 
 def test_steps_are_abandoned_in_these_tests():

@@ -102,7 +102,7 @@ class LearnerBench:
             self._offering = False
         self._idle = self._idle + 1 if ready and self._was_ready else 0
         self._was_ready = ready
-        self._offering = bool(self._costs) and (self._offering or self._goes() or self._idle >= self.spec.outside.timeout - 1)
+        self._offering = bool(self._costs) and (self._offering or self._goes() or self._idle >= self.spec.outside.timeout_cycles - 1)
         ctx.set(core.cost.valid, self._offering)
         if self._offering:
             ctx.set(core.cost.payload, self._costs[0])

@@ -9,7 +9,7 @@ from python_ref.spec.formats import LearnerFormats
 from python_ref.spec.learner import LearnerSpec, Outside
 from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import Momentum
-from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, WalshCode
+from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.registers import Command, Status
 from python_ref.spec.schedule import Difference, Schedule
 from sim import host
@@ -78,14 +78,14 @@ def test_training_equals_the_model(part):
 
 def test_a_baseline_lasts_and_a_late_cost_ends_it():
     """The second call of the chip in a step without a baseline of its own does not come; then its repetition measures one."""
-    lockstep = lockstep_of(ONE_SIDED, silent=(2, 4, 10), stalls=0.2)
+    lockstep = lockstep_of(ONE_SIDED, silent=(2, 4, 9), stalls=0.2)
 
     async def scenario(bench):
         await lockstep.prepare()
         await lockstep.train(3)
         assert lockstep.abandoned == 2
         await lockstep.set_average(1)
-        await lockstep.train(3)
+        await lockstep.train(1)
         await lockstep.check_registers()
 
     run_learner(lockstep.bench, scenario)
@@ -102,9 +102,14 @@ def test_the_outside_may_be_slow():
     run_learner(lockstep.bench, scenario)
 
 
-@pytest.mark.parametrize("silent", [0, 1])
-def test_a_late_cost_in_either_pass(silent):
-    lockstep = lockstep_of(TWO_SIDED, silent=(silent, silent + 1))
+@pytest.mark.parametrize(
+    "silent, code",
+    [(0, WalshGrayCode()), (1, SequentialCode()), *(pytest.param(call, LfsrCode(), marks=pytest.mark.slow) for call in range(4))],
+)
+def test_a_late_cost_in_either_pass(silent, code):
+    """The first two steps begin in vain."""
+    spec = replace(TWO_SIDED, perturbation=replace(TWO_SIDED.perturbation, code=code))
+    lockstep = lockstep_of(spec, silent=(silent, silent + 1))
 
     async def scenario(bench):
         await lockstep.prepare()
@@ -171,7 +176,7 @@ def test_stopped_runs_equal_the_uninterrupted_one():
 
     async def scenario(bench):
         await lockstep.prepare()
-        for _ in range(4):
+        for _ in range(3):
             await lockstep.train(1)
 
     run_learner(lockstep.bench, scenario)
