@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from python_ref.fixed import learner as model
-from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learner import LearnerSpec, Outside
 from python_ref.spec.optimizer import OPTIMIZERS
-from python_ref.spec.perturbation import CODES
+from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.probes import COUNTERS, probes
+from python_ref.spec.schedule import Schedule
 from tests.support.learner_designs import random_chip, random_learner, random_quantities
 from tests.support.learner_oracle import LearnerOracle
+from tests.support.virtual_chip import VirtualChip
 
 STEPS = 12
 
@@ -69,6 +71,21 @@ def test_the_model_equals_the_oracle(part):
         spec = random_learner(rng)
         print(spec)
         lockstep(rng, spec)
+
+
+def test_it_learns_on_a_chip_with_flaws():
+    """Twelve quantities fit eight numbers, although gains and offsets are unknown, converters are coarse, and costs are noisy."""
+    outside = Outside(average=2, samples=4)
+    spec = LearnerSpec("chip", 12, Perturbation(Kind.WEIGHT, amplitude_log2=-5), Schedule(((0, -5),), sample_period=4), outside=outside)
+    for seed in range(2):
+        chip = VirtualChip(spec, seed, gain=0.2, offset=0.1, noise=0.01, dac_step=2.0**-6, units=2)
+        state = model.initial_learner(spec, np.zeros(12, dtype=np.int64))
+        start = np.mean([chip.mean_cost(state.parameters, sample) for sample in range(4)])
+        for _ in range(1_000):
+            state, _ = model.step(spec, state, chip)
+        end = np.mean([chip.mean_cost(state.parameters, sample) for sample in range(4)])
+        print(f"cost {start:.3f} at the start, {end:.3f} after 1,000 steps")
+        assert end < start / 3
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -13,7 +13,7 @@ __all__ = ["VirtualChip"]
 
 @dataclass
 class VirtualChip:
-    """A chip with hidden units, each of which is the tanh of a weighted sum of all quantities as the chip has them.
+    """A chip with a few units, each of which is the tanh of a sum of all quantities as the chip has them, weighted by the sample.
 
     The same seed gives the same chip, and the same calls the same costs, noise and drift included.
 
@@ -47,7 +47,7 @@ class VirtualChip:
         rng, n = np.random.default_rng(self.seed), self.spec.quantities
         self.gains = 1 + self.gain * rng.standard_normal(n)
         self.offsets = self.offset * rng.standard_normal(n)
-        self.mixing = rng.standard_normal((self.units, n)) / np.sqrt(n)
+        self.mixing = rng.standard_normal((1 << 6, self.units, n)) / np.sqrt(n)
         self.targets = 0.8 * rng.uniform(-1, 1, (1 << 6, self.units))
         self.random, self.walk, self.calls = np.random.default_rng(self.seed + 1), 0.0, 0
 
@@ -56,7 +56,7 @@ class VirtualChip:
         theta = np.asarray(words) / 2.0**self.spec.formats.weight.fraction_bits
         if self.dac_step:
             theta = np.floor(theta / self.dac_step) * self.dac_step
-        hidden = np.tanh(self.mixing @ (self.gains * theta + self.offsets))
+        hidden = np.tanh(self.mixing[sample % len(self.mixing)] @ (self.gains * theta + self.offsets))
         return float(np.sum((hidden - self.targets[sample % len(self.targets)]) ** 2))
 
     def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
