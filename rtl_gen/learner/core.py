@@ -118,9 +118,7 @@ class LearnerCore(wiring.Component):
         self.array = LearnerArray(spec)
         # A run is over when the last word of its last pass has been taken; by then, it has been written and counted.
         assert self.array.timing.parameter + self.array.count_latency < self.array.latency + WordQueue.latency
-        # A word is in flight for so many cycles: from its slot to the queue, through it, and back to the sequencer.
-        flight = 1 + self.broadcast.latency + self.array.latency + WordQueue.latency + 1
-        self.room = 1 << (flight - 1).bit_length()
+        self.room = self._room()
         self.contract = LearnerContract(
             words=spec.quantities,
             latency=PassSequencer.latency + self.broadcast.latency + self.array.latency + WordQueue.latency,
@@ -143,6 +141,15 @@ class LearnerCore(wiring.Component):
                 **{f"probe_{event}": Out(layout) for event, layout in events.items()},
             }
         )
+
+    def _room(self) -> int:
+        """Number of words for which there is room in the array and in the queue, a power of two.
+
+        A word is in flight from its slot to the queue, through it, and until the sequencer is told. There is room for as many words as that
+        takes cycles, so that one can leave in every cycle.
+        """
+        flight = 1 + self.broadcast.latency + self.array.latency + WordQueue.latency + 1
+        return 1 << (flight - 1).bit_length()
 
     def elaborate(self, platform):
         m = Module()

@@ -103,6 +103,7 @@ class LearnerLockstep:
             complete.append(observed)
             self.last = observed
         self.abandoned += observed is None
+        assert len(self.bench.measured) - before == len(self.calls) == len(passes)
         for (words, sample, asked), call in zip(self.bench.measured[before:], self.calls, strict=True):
             assert words.tolist() == call[0].tolist() and sample == call[1] and asked == 1 << average
         self._compare_passes(events, passes, average)

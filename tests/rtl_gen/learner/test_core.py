@@ -27,7 +27,7 @@ ONE_SIDED = LearnerSpec(
     Schedule(((0, -1), (4, -3)), 2, 4, 3),
     Momentum(2),
     LearnerFormats(Fixed(True, 2, 8), Fixed(True, 3, 8)),
-    outside=Outside(3, 2, 9, 3),
+    outside=Outside(3, 2, 3, 2),
 )
 """A baseline lasts several steps, and a sign vector two."""
 
