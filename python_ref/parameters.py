@@ -12,18 +12,20 @@ import numpy as np
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.network import Initialization, Layer, Scheme
 
 __all__ = ["initial_parameters", "join_parameters", "quantise_parameters", "split_parameters"]
 
 
-def initial_parameters(spec: DesignSpec, seed: int | None = None) -> np.ndarray:
+def initial_parameters(spec: LearningSpec, seed: int | None = None) -> np.ndarray:
     """Draw the initial parameters of a run by the design's scheme.
 
     Parameters
     ----------
-    spec : DesignSpec
-        Design whose network gives the shapes, the distribution and the default seed.
+    spec : LearningSpec
+        Design that gives the shapes, the distribution and the default seed: its network, or a learner itself.
     seed : int or None
         Seed of the generator; None takes the design's own.
 
@@ -32,6 +34,11 @@ def initial_parameters(spec: DesignSpec, seed: int | None = None) -> np.ndarray:
     array of float64, shape (P,)
         Parameters in canonical order, not yet quantised, so that the real-valued models start from the same point.
     """
+    if isinstance(spec, LearnerSpec):
+        rng = np.random.Generator(np.random.PCG64(spec.initial.seed if seed is None else seed))
+        return _bound(spec.initial, None) * rng.uniform(-1, 1, spec.quantities)
+    if not isinstance(spec, DesignSpec):
+        raise unknown("Design", spec, "python_ref.parameters.initial_parameters")
     initial = spec.network.initial
     rng = np.random.Generator(np.random.PCG64(initial.seed if seed is None else seed))
     parts = []
@@ -43,14 +50,14 @@ def initial_parameters(spec: DesignSpec, seed: int | None = None) -> np.ndarray:
     return join_parameters(parts)
 
 
-def _bound(initial: Initialization, layer: Layer) -> float:
-    """Return the magnitude that bounds the weights of a layer."""
+def _bound(initial: Initialization, layer: Layer | None) -> float:
+    """Return the magnitude that bounds the weights of a layer, or the quantities of a learner."""
     match initial.scheme:
         case Scheme.UNIFORM:
             return initial.scale
-        case Scheme.GLOROT:
+        case Scheme.GLOROT if layer:
             return initial.scale * math.sqrt(6 / (layer.n_in + layer.n_out))
-        case Scheme.HE:
+        case Scheme.HE if layer:
             return initial.scale * math.sqrt(6 / layer.n_in)
         case Scheme.ZERO:
             return 0.0
@@ -58,7 +65,7 @@ def _bound(initial: Initialization, layer: Layer) -> float:
             raise unknown("Scheme", initial.scheme, "python_ref.parameters._bound")
 
 
-def quantise_parameters(spec: DesignSpec, values: np.ndarray) -> np.ndarray:
+def quantise_parameters(spec: LearningSpec, values: np.ndarray) -> np.ndarray:
     """Return raw parameters (int64, the shape of ``values``): real ones rounded to the nearest and clipped to the limits of a parameter."""
     return np.clip(spec.formats.weight.to_raw(values), *spec.parameter_limits)
 

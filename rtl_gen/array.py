@@ -3,39 +3,45 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
+from collections.abc import Mapping, Sequence
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, ValueLike, unsigned
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.registers import Memory, memory_number_bits
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
-from rtl_gen.lane import Lane
+from rtl_gen.lane import CorrelatingLane, Lane
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import DRAW_LATENCY, sign_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
 from rtl_gen.slot import active_lanes, ahead_layout, delayed, ends_pass, pipeline, slot_layout
 
-__all__ = ["LaneArray"]
+__all__ = ["CorrelatingArray", "LaneArray"]
 
 _PLACES = (MAX_DIRECT_LANES - 1).bit_length()
 """Number of low bits of a lane's number that give its position within a group of :data:`MAX_DIRECT_LANES`."""
 
 
-class LaneArray(wiring.Component):
-    """The L lanes of a core, which work in lockstep, with the control that they share.
+class CorrelatingArray(wiring.Component):
+    """What the arrays that perturb parameters share: the memories of their lanes, with the host's access to them, and what correlation
+    counts and shows.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose lanes are built.
+    lanes : sequence of CorrelatingLane
+        The lanes in order, lane 0 first.
+    ports : mapping of str to Member
+        Members that the array has beside those below.
 
     Members
     -------
-    slot_ahead : In(slot_layout(spec))
-        The slot that follows on ``slot`` one cycle later.
     slot : In(slot_layout(spec))
         The slot whose broadcast and replayed signs are valid one cycle later.
     broadcast : In
@@ -52,22 +58,12 @@ class LaneArray(wiring.Component):
         The slot, and its rounding noise two cycles later (for all updates but direct ones, if a cast is stochastic).
     update : In(1)
         An update is due in the correlating pass.
-    operand_slot, operand_ahead : Out
-        The slot in the cycle in which its operand's address must be valid, and the layer and pass of the slot after it.
-    x : In(operand_shape(spec))
-        Raw operand, ``Operands.latency`` cycles after ``operand_slot``.
-    accumulator_slot : Out(slot_layout(spec))
-        The slot whose product the accumulators include one cycle later.
-    accumulators : Out(unsigned)
-        Accumulators of all lanes, lane 0's in the lowest bits.
-    sign_sums : Out(unsigned)
-        Σs·x of all lanes' groups so far, lane 0's in the lowest bits, valid with the accumulators.
     word_stb, word_event : Out
         Strobe and payload of the event that a word was correlated, see :func:`rtl_gen.probe.event_layouts`.
     learned_stb : Out(1)
         Strobe: the last word of the pass has been written, and its counts were output in the cycle before.
     writes, changed, saturated_* : Out(range(L + 1))
-        Increments of the counters with these names in this cycle; only lanes with a neuron count.
+        Increments of the counters with these names in this cycle; only lanes with a neuron or a quantity count.
     host_mode : In(1)
         The host has access to the lanes' memories; only while the core is idle.
     host_lane, host_memory, host_address : In
@@ -78,24 +74,19 @@ class LaneArray(wiring.Component):
         Word at the position, ``host_latency`` cycles after a change of it.
     """
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: LearningSpec, lanes: Sequence[CorrelatingLane], ports: Mapping[str, Member]):
         self.spec = spec
-        self.lanes = [Lane(spec) for _ in range(spec.hardware.lanes)]
-        self.timing = self.lanes[0].timing
+        self.lanes = lanes
+        self.timing = lanes[0].timing
         slot, count = slot_layout(spec), spec.hardware.lanes
-        ports = {
-            "slot_ahead": In(slot),
+        shared = {
             "slot": In(slot),
             "broadcast": In(shape_of(spec.broadcast_format)),
             "broadcast_outside": In(1),
             "replay": In(sign_layout(spec)),
             "live_slot": Out(slot),
+            "live": In(sign_layout(spec)),
             "update": In(1),
-            "operand_slot": Out(slot),
-            "operand_ahead": Out(ahead_layout(spec)),
-            "x": In(operand_shape(spec)),
-            "accumulator_slot": Out(slot),
-            "accumulators": Out(unsigned(count * spec.accumulator_width)),
             "word_stb": Out(1),
             "word_event": Out(event_layouts(spec)["word"]),
             "learned_stb": Out(1),
@@ -107,14 +98,12 @@ class LaneArray(wiring.Component):
             "host_data": In(32),
             "host_write": In(1),
             "host_read_data": Out(32),
-            "live": In(sign_layout(spec)),
-            "sign_sums": Out(unsigned(count * spec.sign_sum_format.width)),
         }
         if spec.direct_update:
-            ports |= {"update_outside": In(1)}
+            shared |= {"update_outside": In(1)}
         elif spec.stochastic_bits:
-            ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
-        super().__init__(ports)
+            shared |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
+        super().__init__({**shared, **ports})
 
     @property
     def counts(self) -> tuple[str, ...]:
@@ -122,16 +111,6 @@ class LaneArray(wiring.Component):
         kinds = ["broadcast", "update", "weight", *([] if self.spec.direct_update else ["gradient"])]
         kinds += [variable.name for variable in self.spec.optimizer_state]
         return ("writes", "changed", *(f"saturated_{kind}" for kind in kinds))
-
-    @property
-    def operand_latency(self) -> int:
-        """Cycles from ``slot`` to ``operand_slot``."""
-        return self.timing.weight - self.timing.fanout - Operands.latency(self.spec)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from ``slot`` to ``accumulator_slot``."""
-        return self.timing.accumulator - 1
 
     @property
     def host_latency(self) -> int:
@@ -143,39 +122,15 @@ class LaneArray(wiring.Component):
         """Cycles from a word's parameter until its events are counted."""
         return count_latency(self.spec.hardware.lanes) + 1
 
-    def elaborate(self, platform):
-        m = Module()
-        timing = self.timing
-        slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
-        ahead = [self.slot_ahead, *slots]
-        m.d.comb += [
-            self.live_slot.eq(slots[timing.parameter - timing.fanout - DRAW_LATENCY]),
-            self.operand_slot.eq(slots[self.operand_latency]),
-            *(self.operand_ahead[name].eq(ahead[self.operand_latency][name]) for name in self.operand_ahead.shape().members),
-            self.accumulator_slot.eq(slots[self.latency]),
-        ]
-        for number, lane in enumerate(self.lanes):
-            m.submodules[f"lane{number}"] = lane
-        m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
-        m.d.comb += self.sign_sums.eq(Cat(lane.sign_sum for lane in self.lanes))
-        # Slots are indexed by the cycle in which shared signals arrive at the lanes.
-        arriving = ahead if timing.fanout else slots
-        (shared, per_lane), (more_shared, more_per_lane) = self._memories(m, arriving), self._data(m, arriving)
-        connect_lanes(m, self.lanes, shared | more_shared, per_lane | more_per_lane)
-        self._count(m, slots)
-        self._show(m, slots)
-        return m
-
     def _address(self, m, slot, name):
         """Address of a slot's word, from a counter that advances with the slots."""
-        address, first, layers = Signal(range(max(2, self.spec.layout.words)), name=name), 0, self.spec.layout.layers
-        if len(layers) > 1:
-            first = Mux(slot.both, layers[1].first_word, 0)  # pass 1 of the step begins with the second layer
+        address = Signal(range(max(2, self.spec.layout.words)), name=name)
+        first = self.following_word(slot)
         with m.If(slot.real):
             m.d.sync += address.eq(Mux(ends_pass(self.spec, slot), first, address + 1))
         return address
 
-    def _memories(self, m, slots):
+    def memories(self, m, slots):
         """Connect the host's access to the lanes' memories; return their addresses and enables, as signals shared and per lane."""
         spec, timing = self.spec, self.timing
         updates = self.update
@@ -209,41 +164,40 @@ class LaneArray(wiring.Component):
         m.d.comb += self.host_read_data.eq(chosen)
         return shared, per_lane
 
-    def _data(self, m, slots):
-        """Return broadcast, signs, operand and rounding noise of the lanes, as signals shared and per lane."""
+    def following_word(self, slot) -> ValueLike:
+        """Address of the word after the last one of a slot's pass."""
+        return 0
+
+    def signs(self, m, slots):
+        """Return the signs of the lanes, and which lanes count, as signals per lane."""
         spec, timing = self.spec, self.timing
         perturbed = slots[timing.parameter]
         minus_pass = perturbed.second & spec.two_sided
         slot = slots[timing.update - 1]
         counted = self._existing(m, slot, slot.real & slot.correlate & self.update)
-        per_lane = {
+        return {
             "negative": self.replay.negative,
             "active": self.replay.active,
             "counted": counted,
             "live_negative": self.live.negative ^ minus_pass.replicate(len(self.lanes)),
             "live_active": self.live.active & perturbed.perturb.replicate(len(self.lanes)),
         }
-        # The signs of the current step, whether or not the pass is perturbed, come to the sum with the operand that they belong to.
-        late = timing.addend - timing.parameter
-        for name in ("negative", "active"):
-            per_lane[f"sum_{name}"] = delayed(m, getattr(self.live, name), late, f"sum_{name}")
-        weighed = slots[timing.weight]
-        shared = {"load": delayed(m, weighed.first, 1, "load"), "hidden": weighed.layer.any(), "x": self.x}
-        form = spec.formats.input
-        x = delayed(m, self.x, timing.addend - timing.weight, "sum_x")[: form.width]
-        shared |= {"sum_x": x.as_signed() if form.signed else x, "sum_load": slots[timing.addend + 1].first}
+
+    def broadcasts(self, m, slots):
+        """Return the broadcast and the rounding noise of the lanes, as shared signals."""
+        spec, timing = self.spec, self.timing
         if spec.direct_update:
-            return shared | {"u": self.broadcast}, per_lane
+            return {"u": self.broadcast}
         entry = slots[timing.update - 1]
-        shared |= {"g": self.broadcast, "update_en": entry.real & entry.correlate & self.update}
+        shared = {"g": self.broadcast, "update_en": entry.real & entry.correlate & self.update}
         if not spec.stochastic_bits:
-            return shared, per_lane
+            return shared
         # The noise is valid when the first stochastic cast rounds, and is delayed to the others.
         first = min(timing.noise.values())
         m.d.comb += self.noise_slot.eq(slots[first - DRAW_LATENCY])
-        return shared | {name: delayed(m, self.noise, cycle - first, name) for name, cycle in timing.noise.items()}, per_lane
+        return shared | {name: delayed(m, self.noise, cycle - first, name) for name, cycle in timing.noise.items()}
 
-    def _count(self, m, slots):
+    def count(self, m, slots):
         """Count saturations, writes and changes over the lanes with a neuron, in the cycle of the parameter."""
         spec, timing = self.spec, self.timing
         stage = timing.parameter
@@ -295,7 +249,7 @@ class LaneArray(wiring.Component):
         m.d.sync += mask.eq(Mux(when, Cat(active_lanes(self.spec, slot) > lane for lane in range(self.spec.hardware.lanes)), 0))
         return mask
 
-    def _show(self, m, slots):
+    def show(self, m, slots):
         """Connect the events of a correlating pass."""
         spec, timing = self.spec, self.timing
         stage = timing.parameter
@@ -320,3 +274,97 @@ class LaneArray(wiring.Component):
                 m.d.comb += [event[name][number].eq(value) for name, value in shown.items()]
         counted = slots[stage + self.count_latency - 1]
         m.d.sync += self.learned_stb.eq(ends_pass(spec, counted) & counted.correlate)
+
+
+class LaneArray(CorrelatingArray):
+    """The L lanes of a core, which work in lockstep, with the control that they share.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose lanes are built.
+
+    Members
+    -------
+    slot_ahead : In(slot_layout(spec))
+        The slot that follows on ``slot`` one cycle later.
+    operand_slot, operand_ahead : Out
+        The slot in the cycle in which its operand's address must be valid, and the layer and pass of the slot after it.
+    x : In(operand_shape(spec))
+        Raw operand, ``Operands.latency`` cycles after ``operand_slot``.
+    accumulator_slot : Out(slot_layout(spec))
+        The slot whose product the accumulators include one cycle later.
+    accumulators : Out(unsigned)
+        Accumulators of all lanes, lane 0's in the lowest bits.
+    sign_sums : Out(unsigned)
+        Σs·x of all lanes' groups so far, lane 0's in the lowest bits, valid with the accumulators.
+    """
+
+    spec: DesignSpec
+
+    def __init__(self, spec: DesignSpec):
+        slot, count = slot_layout(spec), spec.hardware.lanes
+        ports = {
+            "slot_ahead": In(slot),
+            "operand_slot": Out(slot),
+            "operand_ahead": Out(ahead_layout(spec)),
+            "x": In(operand_shape(spec)),
+            "accumulator_slot": Out(slot),
+            "accumulators": Out(unsigned(count * spec.accumulator_width)),
+            "sign_sums": Out(unsigned(count * spec.sign_sum_format.width)),
+        }
+        super().__init__(spec, [Lane(spec) for _ in range(count)], ports)
+
+    @property
+    def operand_latency(self) -> int:
+        """Cycles from ``slot`` to ``operand_slot``."""
+        return self.timing.weight - self.timing.fanout - Operands.latency(self.spec)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``slot`` to ``accumulator_slot``."""
+        return self.timing.accumulator - 1
+
+    def elaborate(self, platform):
+        m = Module()
+        timing = self.timing
+        slots = pipeline(m, self.slot, max(timing.accumulator, timing.parameter + self.count_latency))
+        ahead = [self.slot_ahead, *slots]
+        m.d.comb += [
+            self.live_slot.eq(slots[timing.parameter - timing.fanout - DRAW_LATENCY]),
+            self.operand_slot.eq(slots[self.operand_latency]),
+            *(self.operand_ahead[name].eq(ahead[self.operand_latency][name]) for name in self.operand_ahead.shape().members),
+            self.accumulator_slot.eq(slots[self.latency]),
+        ]
+        for number, lane in enumerate(self.lanes):
+            m.submodules[f"lane{number}"] = lane
+        m.d.comb += self.accumulators.eq(Cat(lane.accumulator for lane in self.lanes))
+        m.d.comb += self.sign_sums.eq(Cat(lane.sign_sum for lane in self.lanes))
+        # Slots are indexed by the cycle in which shared signals arrive at the lanes.
+        arriving = ahead if timing.fanout else slots
+        shared, per_lane = self.memories(m, arriving)
+        per_lane |= self.signs(m, arriving)
+        operands, sums = self._data(m, arriving)
+        connect_lanes(m, self.lanes, shared | operands | self.broadcasts(m, arriving), per_lane | sums)
+        self.count(m, slots)
+        self.show(m, slots)
+        return m
+
+    def following_word(self, slot) -> ValueLike:
+        """See :class:`CorrelatingArray`: where both passes visited the first layer, pass 1 begins with the second one."""
+        layers = self.spec.layout.layers
+        return Mux(slot.both, layers[1].first_word, 0) if len(layers) > 1 else 0
+
+    def _data(self, m, slots):
+        """Return the operand of the lanes, and the signs of its sum, as signals shared and per lane."""
+        timing, per_lane = self.timing, {}
+        # The signs of the current step, whether or not the pass is perturbed, come to the sum with the operand that they belong to.
+        late = timing.addend - timing.parameter
+        for name in ("negative", "active"):
+            per_lane[f"sum_{name}"] = delayed(m, getattr(self.live, name), late, f"sum_{name}")
+        weighed = slots[timing.weight]
+        shared = {"load": delayed(m, weighed.first, 1, "load"), "hidden": weighed.layer.any(), "x": self.x}
+        form = self.spec.formats.input
+        x = delayed(m, self.x, timing.addend - timing.weight, "sum_x")[: form.width]
+        shared |= {"sum_x": x.as_signed() if form.signed else x, "sum_load": slots[timing.addend + 1].first}
+        return shared, per_lane

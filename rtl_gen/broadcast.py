@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.number import Fixed, Rounding
 from rtl_gen.cast import cast_in_two
 from rtl_gen.fanout import fanout_latency
@@ -191,8 +192,8 @@ class Broadcast(wiring.Component):
 
     Parameters
     ----------
-    spec : DesignSpec
-        The design whose broadcast is computed.
+    spec : LearningSpec
+        The design whose broadcast is computed; one without a network has no multiplier.
 
     Members
     -------
@@ -209,7 +210,7 @@ class Broadcast(wiring.Component):
     noise_slot : Out(slot_layout(spec))
         The slot, two cycles before its rounding noise is used.
     error : In
-        Raw error of an output.
+        Raw error of an output; only where there is a multiplier, as the next.
     square : Out
         Square of ``error``, after the latency of the multiplier.
     slot_o : Out(slot_layout(spec))
@@ -222,9 +223,9 @@ class Broadcast(wiring.Component):
         Whether cast_gradient, and cast_weight, was out of range; valid with ``o``.
     """
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: LearningSpec):
         self.spec = spec
-        self.multiplier = Multiplier.of(spec)
+        self.multiplier = Multiplier.of(spec) if isinstance(spec, DesignSpec) else None
         low, high = spec.exponents
         change = shape_of(spec.cost_change_format)
         self.scaler = Scaler(
@@ -234,14 +235,16 @@ class Broadcast(wiring.Component):
             target=spec.gradient_format,
             cast=spec.formats.gradient_cast,
         )
-        error = shape_of(spec.residual_format)
+        squares = {}
+        if isinstance(spec, DesignSpec):
+            error = shape_of(spec.residual_format)
+            squares = {"error": In(error), "square": Out(2 * error.width)}
         ports = {
             "slot": In(slot_layout(spec)),
             "cost_change": In(change),
             "exponent": In(signed(8)),
             "update": In(1),
-            "error": In(error),
-            "square": Out(2 * error.width),
+            **squares,
             "slot_o": Out(slot_layout(spec)),
             "slot_ahead": Out(slot_layout(spec)),
             "outside": Out(1),
@@ -264,8 +267,9 @@ class Broadcast(wiring.Component):
         slots = pipeline(m, self.slot, self.latency)
         m.d.comb += [self.slot_o.eq(slots[-1]), self.slot_ahead.eq(slots[-2])]
 
-        m.submodules.multiplier = multiplier = self.multiplier
-        m.d.comb += [self.square.eq(multiplier.o), multiplier.a.eq(self.error), multiplier.b.eq(self.error)]
+        if self.multiplier is not None:
+            m.submodules.multiplier = multiplier = self.multiplier
+            m.d.comb += [self.square.eq(multiplier.o), multiplier.a.eq(self.error), multiplier.b.eq(self.error)]
         amount = Signal(range(max(2, scaler.amounts)))
         m.d.sync += amount.eq(self.spec.exponents[1] - self.exponent)
         m.d.comb += [

@@ -470,8 +470,10 @@ def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
     Raises
     ------
     TypeError
-        If there is no core for the kind.
+        If there is no core for the kind, or the design is no network.
     """
+    if not isinstance(spec, DesignSpec):
+        raise unknown("Design", spec, "rtl_gen.core.core_class")
     found = _CORES.get(spec.perturbation.kind)
     if found is None:
         raise unknown("Kind", spec.perturbation.kind, "rtl_gen.core._CORES")

@@ -13,14 +13,18 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
 from rtl_gen.broadcast import Multiplier, factors
-from rtl_gen.core import Core, contract, core_class, core_of
+from rtl_gen.core import Core, core_class, core_of
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
+from rtl_gen.learner.core import LearnerCore, learner_core
 from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import event_tables
 from rtl_gen.toolchain.verilog import components_verilog
@@ -32,8 +36,14 @@ MANIFEST = "manifest.json"
 SCRIPT = "synth.ys"
 
 
-def kept_modules(spec: DesignSpec, *, macs: bool = True) -> tuple[str, ...]:
-    """Name patterns of the modules that synthesis must keep whole: fan-out stages and, with ``macs``, those that become one DSP block."""
+def kept_modules(spec: LearningSpec, *, macs: bool = True) -> tuple[str, ...]:
+    """Name patterns of the modules that synthesis must keep whole: fan-out stages and, with ``macs``, those that become one DSP block.
+
+    A learner has none.
+    """
+    if isinstance(spec, LearnerSpec):
+        return ()
+    assert isinstance(spec, DesignSpec)
     fanout = ("*.fanout*",) if fanout_latency(spec.hardware.lanes) else ()
     if not macs:
         return fanout
@@ -49,11 +59,11 @@ class CoreWithoutProbes(wiring.Component):
 
     Members
     -------
-    request, response, sample, busy
+    request, response, sample, busy, …
         The ports of the core with these names.
     """
 
-    def __init__(self, core: Core | NodeCore):
+    def __init__(self, core: Core | NodeCore | LearnerCore):
         self.spec = core.spec
         super().__init__({name: member for name, member in core.signature.members.items() if not name.startswith("probe_")})
 
@@ -66,10 +76,21 @@ class CoreWithoutProbes(wiring.Component):
         return m
 
 
-def emit_verilog(spec: DesignSpec) -> str:
+def _core(spec: LearningSpec) -> Core | NodeCore | LearnerCore:
+    """Return the core of a design."""
+    match spec:
+        case LearnerSpec():
+            return learner_core(spec)
+        case DesignSpec():
+            return core_of(spec)
+        case _:
+            raise unknown("Design", spec, "rtl_gen.emit")
+
+
+def emit_verilog(spec: LearningSpec) -> str:
     """Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes. The same design always gives the
     same text."""
-    core = core_of(spec)
+    core = _core(spec)
     bare, inner = components_verilog([(CoreWithoutProbes(core), spec.module), (core, f"{spec.module}_core")])
     header = f"// {spec.name}: a core that trains itself by multiplexed gradient descent, written by mgd-hw.\n// Structure {spec.digest}.\n"
     return header + _LINT + _OPEN_PROBES.format(cleaned(bare)) + cleaned(inner)
@@ -99,36 +120,18 @@ def cleaned(text: str) -> str:
     return text.replace(" = ! ", " = ~| ")
 
 
-def manifest(spec: DesignSpec) -> dict:
+def manifest(spec: LearningSpec) -> dict:
     """Describe a design's core for users and programs, as plain data for JSON."""
-    timing = contract(spec)
-    network = spec.network
-    formats = {
-        "input": spec.formats.input,
-        "weight": spec.formats.weight,
-        "activation": spec.formats.activation,
-        "cost": spec.cost_format,
-        "cost_change": spec.cost_change_format,
-        "gradient": spec.gradient_format,
-        **core_class(spec).own_formats(spec),
-        **{f"preactivation_{n}": spec.preactivation_format(n) for n in range(len(network.layers))},
-    }
-    formats |= {variable.name: variable.format for variable in spec.optimizer_state}
+    described = _of_learner(spec) if isinstance(spec, LearnerSpec) else _of_network(spec)
+    state = {variable.name: str(variable.format) for variable in spec.optimizer_state}
     return {
         "design": spec.name,
         "digest": spec.digest,
         "top": spec.module,
         "core": f"{spec.module}_core",
-        "network": {"sizes": list(network.sizes), "hidden": network.hidden.value, "output": network.output.value},
-        "formats": {name: str(form) for name, form in formats.items()},
-        "ports": {
-            "clk": "rising edge",
-            "rst": "synchronous, active high",
-            "request": {"write": 1, "address": 8, "data": 32},
-            "response": {"data": 32},
-            "sample": {"word": spec.sample_width, "words": [network.n_in, network.n_out]},
-            "busy": 1,
-        },
+        **described,
+        "formats": {**{name: str(form) for name, form in described["formats"].items()}, **state},
+        "ports": {"clk": "rising edge", "rst": "synchronous, active high", **described["ports"], "busy": 1},
         "events": event_tables(spec),
         "observables": [
             {
@@ -141,20 +144,75 @@ def manifest(spec: DesignSpec) -> dict:
         ],
         "values_per_step": values_per_step(spec),
         "registers": [asdict(register) for register in register_map(spec).values()],
-        "commands": {command.name.lower(): int(command) for command in Command},
+        "commands": {command.name.lower(): int(command) for command in Command if _has(spec, command)},
         "memories": {memory.name.lower(): int(memory) for memory in Memory},
         "stream_words": stream_words(spec),
         "saturation_kinds": list(SATURATION_KINDS),
         "exponents": list(spec.exponents),
         "lanes": spec.hardware.lanes,
-        "parameters": network.n_parameters,
+        "parameters": spec.n_parameters,
         "memory_bits": memory_bits(spec),
-        "cycles": timing.table(),
+        "cycles": _core(spec).contract.table(),
     }
 
 
-def memory_bits(spec: DesignSpec) -> int:
+_HOST_PORTS = {"request": {"write": 1, "address": 8, "data": 32}, "response": {"data": 32}}
+
+
+def _has(spec: LearningSpec, command: Command) -> bool:
+    """Whether a command has an effect in the core of a design."""
+    return not (isinstance(spec, LearnerSpec) and command in (Command.INFER, Command.DISCARD))
+
+
+def _of_network(spec: LearningSpec) -> dict:
+    """Return what only the manifest of a network has."""
+    assert isinstance(spec, DesignSpec)
+    network = spec.network
+    formats = {
+        "input": spec.formats.input,
+        "weight": spec.formats.weight,
+        "activation": spec.formats.activation,
+        "cost": spec.cost_format,
+        "cost_change": spec.cost_change_format,
+        "gradient": spec.gradient_format,
+        **core_class(spec).own_formats(spec),
+        **{f"preactivation_{n}": spec.preactivation_format(n) for n in range(len(network.layers))},
+    }
+    return {
+        "network": {"sizes": list(network.sizes), "hidden": network.hidden.value, "output": network.output.value},
+        "formats": formats,
+        "ports": {**_HOST_PORTS, "sample": {"word": spec.sample_width, "words": [network.n_in, network.n_out]}},
+    }
+
+
+def _of_learner(spec: LearnerSpec) -> dict:
+    """Return what only the manifest of a learner has."""
+    formats = {
+        "weight": spec.formats.weight,
+        "cost_word": spec.formats.cost,
+        "cost": spec.cost_format,
+        "cost_change": spec.cost_change_format,
+        "gradient": spec.gradient_format,
+    }
+    core = _core(spec)
+    word = core.perturbed.payload.shape()
+    ports = {
+        **_HOST_PORTS,
+        "sample": len(core.sample.payload),
+        "perturbed": {name: field.width for name, field in word},
+        "apply_stb": 1,
+        "measure_ready": 1,
+        "cost": spec.formats.cost.width,
+    }
+    return {"external": spec.external, "outside": asdict(spec.outside), "formats": formats, "ports": ports}
+
+
+def memory_bits(spec: LearningSpec) -> int:
     """Number of bits in all memories of a core, tables included. Every memory has at least two words."""
+    if isinstance(spec, LearnerSpec):
+        stored = max(2, spec.layout.words) * sum(form.width for form in spec.memories.values())
+        return stored + learner_core(spec).room * spec.formats.weight.width + 32 * file_depth(spec)
+    assert isinstance(spec, DesignSpec)
     network, buffers, core = spec.network, spec.sample_buffers, core_class(spec)
     activation = spec.formats.activation.width
     per_word = sum(form.width for form in spec.memories.values())
@@ -167,12 +225,12 @@ def memory_bits(spec: DesignSpec) -> int:
     return bits + 32 * file_depth(spec)
 
 
-def memory_image(spec: DesignSpec, parameters: np.ndarray) -> dict[str, str]:
+def memory_image(spec: LearningSpec, parameters: np.ndarray) -> dict[str, str]:
     """Contents of the memories as hexadecimal text with one word per line, in the format of ``$readmemh``.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose memories are filled.
     parameters : array of int64, shape (P,)
         Raw parameters in the canonical order.
@@ -186,6 +244,8 @@ def memory_image(spec: DesignSpec, parameters: np.ndarray) -> dict[str, str]:
     words = np.zeros((spec.hardware.lanes, layout.words), dtype=np.int64)
     words[layout.parameter_lane, layout.parameter_word] = parameters
     files = {f"lane{lane}_parameters.hex": _hexadecimal(row, spec.formats.weight.width) for lane, row in enumerate(words)}
+    if not isinstance(spec, DesignSpec):
+        return files
     for activation in sorted({layer.activation for layer in spec.network.layers}, key=lambda a: a.value):
         if activation.tabulated:
             table = activation_table(activation, spec.formats.table, spec.formats.activation)
@@ -198,25 +258,27 @@ def _hexadecimal(values: np.ndarray, width: int) -> str:
     return "".join(f"{int(value) & ((1 << width) - 1):0{digits}x}\n" for value in values)
 
 
-def synthesis_script(spec: DesignSpec) -> str:
+def synthesis_script(spec: LearningSpec) -> str:
     """Yosys script for the iCE40 UP5K; for other families the ``synth_ice40`` line differs."""
+    kept = kept_modules(spec)
+    note = " Each multiply-accumulate is kept whole and becomes one DSP block." if kept else ""
     return (
-        f"# yosys -s {SCRIPT}: {spec.name} for the iCE40 UP5K. Each multiply-accumulate is kept whole and becomes one DSP block.\n"
+        f"# yosys -s {SCRIPT}: {spec.name} for the iCE40 UP5K.{note}\n"
         f"read_verilog {VERILOG}\n"
         f"hierarchy -check -top {spec.module}\n"
-        + "".join(f"setattr -mod -set keep_hierarchy 1 {pattern}\n" for pattern in kept_modules(spec))
+        + "".join(f"setattr -mod -set keep_hierarchy 1 {pattern}\n" for pattern in kept)
         + f"synth_ice40 -dsp -device u -top {spec.module} -json {spec.name}.json\n"
         "check -assert\n"
         "stat\n"
     )
 
 
-def emit(spec: DesignSpec, directory: Path, parameters: np.ndarray | None = None) -> dict:
+def emit(spec: LearningSpec, directory: Path, parameters: np.ndarray | None = None) -> dict:
     """Write the files of a design into an existing directory.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design to write.
     directory : Path
         Existing directory for ``design.v``, ``manifest.json``, ``synth.ys`` and, with ``parameters``, ``memory/*.hex``.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
-from python_ref.spec.design import DesignSpec
-from python_ref.spec.registers import MAGIC, Command, Memory, address_range, adjustable_periods, memory_number_bits, register_map
+from python_ref.spec.learner import MAX_CYCLES, LearnerSpec
+from python_ref.spec.learning import LearningSpec
+from python_ref.spec.registers import MAGIC, Command, Memory, Status, address_range, adjustable_periods, memory_number_bits, register_map
 from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.registers import HALF, Capture, Counter, RegisterFile
 from rtl_gen.slot import delayed
@@ -18,19 +19,19 @@ request_layout = data.StructLayout({"write": unsigned(1), "address": unsigned(8)
 """Layout of a request that writes or reads a 32-bit word of a register. Each read is answered by one word, in order."""
 
 
-def file_depth(spec: DesignSpec) -> int:
+def file_depth(spec: LearningSpec) -> int:
     """Number of words of the memory that holds a core's registers."""
     return 1 << max(register.address + register.words - 1 for register in register_map(spec).values()).bit_length()
 
 
-def register_file(spec: DesignSpec) -> RegisterFile:
+def register_file(spec: LearningSpec) -> RegisterFile:
     """Return the register file of a design's core, with all readable registers except ``status`` and ``data``."""
     at = {name: register.address for name, register in register_map(spec).items()}
     lanes = spec.hardware.lanes
     counters = [
         Counter("steps", at["steps"], rare=True, restarts=True),
         Counter("updates", at["updates"], rare=True, restarts=True),
-        Counter("correct", at["correct"], rare=True),
+        *([Counter("correct", at["correct"], rare=True)] if "correct" in at else []),
         Counter("writes", at["writes"], most=lanes, wide=True),
         Counter("changed", at["changed"], most=lanes, wide=True),
         Counter("cycles", at["cycles"], wide=True),
@@ -44,7 +45,8 @@ def register_file(spec: DesignSpec) -> RegisterFile:
         name = f"saturated_{kind}"
         if kind not in absent:
             counters.append(Counter(name, at[name], most=1 if kind in once else lanes, rare=once.get(kind, False)))
-    cost, change = spec.cost_format.width, spec.cost_change_format.width
+    # The costs of a learner are signed, and sign-extended to two words.
+    cost, change = 64 if isinstance(spec, LearnerSpec) else spec.cost_format.width, spec.cost_change_format.width
     captures = [
         Capture("cost0", at["cost"], cost, complement=True),
         Capture("cost1", at["cost"] + 2, cost),
@@ -57,6 +59,19 @@ def register_file(spec: DesignSpec) -> RegisterFile:
     return RegisterFile(counters, captures, contents, depth=file_depth(spec))
 
 
+def _outside_settings(spec: LearningSpec) -> dict[str, Member]:
+    """Members of the host port for what a learner is told of the outside."""
+    if not isinstance(spec, LearnerSpec):
+        return {}
+    outside = spec.outside
+    return {
+        "settle": Out(range(MAX_CYCLES + 1), init=outside.settle),
+        "timeout": Out(range(MAX_CYCLES + 1), init=outside.timeout_cycles),
+        "average": Out(range(max(2, outside.average + 1)), init=outside.average),
+        "samples": Out(range(MAX_PERIOD + 1), init=outside.samples),
+    }
+
+
 class HostPort(wiring.Component):
     """Executes requests: commands, settings, and accesses to registers and memories (:mod:`python_ref.spec.registers`).
 
@@ -66,7 +81,7 @@ class HostPort(wiring.Component):
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose registers are accessed.
 
     Members
@@ -83,6 +98,8 @@ class HostPort(wiring.Component):
         Exponent of the learning rate, a setting of the host.
     perturbation_period, sample_period, update_period : Out
         Lengths of the three periods in steps, settings of the host.
+    settle, timeout, average, samples : Out
+        What a learner is told of the outside, settings of the host (only in a learner).
     data : Out(32)
         Data word of the current request.
     stream_en : Out(1)
@@ -105,7 +122,7 @@ class HostPort(wiring.Component):
 
     request_cycles = 6
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: LearningSpec):
         self.spec = spec
         period = range(MAX_PERIOD + 1)
         strobes = ("train", "infer", "stop", "restart", "clear", "discard", "load", "count_en", "stream_en", "write_en", "file_en")
@@ -119,8 +136,9 @@ class HostPort(wiring.Component):
                 "perturbation_period": Out(period, init=spec.schedule.perturbation_period),
                 "sample_period": Out(period, init=spec.schedule.sample_period),
                 "update_period": Out(period, init=spec.schedule.update_period),
+                **_outside_settings(spec),
                 "busy": In(1),
-                "status": In(2),
+                "status": In(max(Status).bit_length() if isinstance(spec, LearnerSpec) else 2),
                 "lane": Out(range(max(2, spec.hardware.lanes))),
                 "memory": Out(memory_number_bits(spec)),
                 "address": Out(address_range(spec)),
@@ -182,7 +200,8 @@ class HostPort(wiring.Component):
         for command in Command:
             when = writing if command is Command.STOP else writable
             m.d.sync += getattr(self, command.name.lower()).eq(when & at["command"] & short.all() & (value[:bits] == command))
-        settings = {name: [(name, value)] for name in ("exponent", "address", *sorted(adjustable_periods(self.spec)))}
+        names = ("exponent", "address", *sorted(adjustable_periods(self.spec)), *_outside_settings(self.spec))
+        settings = {name: [(name, value)] for name in names}
         settings["select"] = [("lane", value[:16]), ("memory", value[16 : 16 + len(self.memory)])]
         for register, parts in settings.items():
             with m.If(delayed(m, writable & at[register], 1, f"sets_{register}")):

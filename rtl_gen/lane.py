@@ -16,6 +16,7 @@ from amaranth.lib.wiring import In, Member, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.number import Overflow
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, StateVariable
 from rtl_gen.broadcast import operand_shape
@@ -25,7 +26,7 @@ from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
 from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
 
-__all__ = ["CAST_CYCLES", "BaseLane", "Lane", "LaneTiming", "MultiplyAccumulate", "stage_of"]
+__all__ = ["CAST_CYCLES", "BaseLane", "CorrelatingLane", "Lane", "LaneTiming", "MultiplyAccumulate", "stage_of"]
 
 
 class MultiplyAccumulate(wiring.Component):
@@ -135,7 +136,7 @@ CAST_CYCLES = 2
 """Latency of a cast: a register after the rounding, and one after the limits."""
 
 
-def stage_of(spec: DesignSpec) -> SgdStage:
+def stage_of(spec: LearningSpec) -> SgdStage:
     """The stage of a design's optimiser.
 
     Raises
@@ -172,14 +173,14 @@ class LaneTiming:
     parameter : int
         Cycle in which the updated θ is valid and written.
     weight : int
-        Cycle in which the weight, θ + sΔ, is at the multiplier.
+        Cycle in which the weight, θ + sΔ, is at the multiplier, or leaves the lane of a learner.
     accumulator : int
         Cycle in which the accumulator includes the slot's product, and the sign sum the slot's ±x.
     addend : int
         Cycle in which the sign sum takes the slot's sign and operand.
     """
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: LearningSpec):
         stage = stage_of(spec)
         self.fanout = fanout_latency(spec.hardware.lanes)
         self.read = read_latency(spec.hardware.lanes)
@@ -216,7 +217,7 @@ class BaseLane(wiring.Component, ABC):
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose lanes are built.
     ports : mapping of str to Member
         Members that the kind of perturbation adds.
@@ -224,7 +225,7 @@ class BaseLane(wiring.Component, ABC):
     Members
     -------
     accumulator : Out(signed)
-        Sum of the products.
+        Sum of the products; only where the design has a network.
     parameter, gradient : Out
         θ, and G before it is cleared, each when valid.
     momentum, … : Out
@@ -243,7 +244,7 @@ class BaseLane(wiring.Component, ABC):
         Word read from each memory.
     """
 
-    def __init__(self, spec: DesignSpec, ports: Mapping[str, Member]):
+    def __init__(self, spec: LearningSpec, ports: Mapping[str, Member]):
         self.spec = spec
         weight, words = shape_of(spec.formats.weight), range(max(2, spec.layout.words))
 
@@ -251,7 +252,7 @@ class BaseLane(wiring.Component, ABC):
             return {f"{name}_read": In(words), f"{name}_write": In(words), f"{name}_en": In(1), f"host_{name}": Out(shape)}
 
         shared = {
-            "accumulator": Out(signed(spec.accumulator_width)),
+            **({"accumulator": Out(signed(spec.accumulator_width))} if isinstance(spec, DesignSpec) else {}),
             "parameter": Out(weight),
             "counted": In(1),
             "weight_outside": Out(1),
@@ -359,15 +360,17 @@ class BaseLane(wiring.Component, ABC):
         ]
 
 
-class Lane(BaseLane):
-    """One lane of weight perturbation, with its memories, its multiply-accumulate and its sum of signs.
+class CorrelatingLane(BaseLane):
+    """What the lanes that perturb parameters share: the correlation of each parameter with its own sign, and its perturbation.
 
     The cycles that the members name are those of :class:`LaneTiming`.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose lanes are built.
+    ports : mapping of str to Member
+        Members that the lane has beside those below.
 
     Members
     -------
@@ -379,6 +382,66 @@ class Lane(BaseLane):
         Replayed sign at cycle 1.
     live_negative, live_active : In(1)
         Sign of the current step, including the direction of the pass, at cycle ``parameter``; inactive in an unperturbed pass.
+    """
+
+    SIGNS = ("negative", "active", "live_negative", "live_active")
+    """Members that are a sign, or a part of one."""
+
+    def __init__(self, spec: LearningSpec, ports: Mapping[str, Member]):
+        self.timing = LaneTiming(spec)
+        ports = dict(ports)
+        if spec.direct_update:
+            ports |= {"u": In(shape_of(spec.formats.weight))}
+        else:
+            ports |= {"g": In(shape_of(spec.gradient_format)), "update_en": In(1), "update_outside": Out(1)}
+            ports |= {name: In(spec.stochastic_bits) for name in self.timing.noise if spec.stochastic_bits}
+        super().__init__(spec, ports)
+
+    def learn(self, m):
+        """Correlate a parameter, and update it if an update is due."""
+        spec = self.spec
+        read = self._memory(m, "parameter", self.parameter, self.parameter_read, self.parameter_write, self.parameter_en)
+        if spec.direct_update:
+            # θ − s·u
+            self._update(m, read, self.u, ~self.negative, self.active)
+        else:
+            self._correlate(m)
+            self._cast_update(m, read, stage_of(spec).build(self, m), spec.update_source_format.fraction_bits)
+
+    def outside(self, parameter) -> Value:
+        """See :class:`BaseLane`. The margin to the format's range is a power of two, so only the bits above it are compared."""
+        low, high = self.spec.parameter_limits
+        places = self.spec.formats.weight.fraction_bits + self.spec.perturbation.amplitude_log2
+        above = shift(parameter, -places)
+        return (above >= (high + 1) >> places) | (above < low >> places)
+
+    def _correlate(self, m):
+        """G ← saturate(G + s·g), valid at cycle ``gradient``; an update clears it in the memory."""
+        total = Signal(signed(len(self.g) + 1), reset_less=True)
+        m.d.sync += total.eq(plus_or_minus(self._old_gradient(m), self.g, self.negative, self.active))
+        self._hold(m, "gradient", total, *limit(total, self.spec.gradient_format, Overflow.SATURATE))
+
+    def perturbed(self, m):
+        """θ + sΔ, valid at cycle ``weight``."""
+        weight = self.spec.formats.weight
+        a = Signal(shape_of(weight), reset_less=True)
+        place = weight.fraction_bits + self.spec.perturbation.amplitude_log2
+        one = Const(1, signed(2))
+        moved = plus_or_minus(self.parameter.shift_right(place), one, self.live_negative, self.live_active)
+        m.d.sync += a.eq(Cat(self.parameter[:place], moved))
+        return a
+
+
+class Lane(CorrelatingLane):
+    """One lane of weight perturbation, with its memories, its multiply-accumulate and its sum of signs.
+
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose lanes are built.
+
+    Members
+    -------
     sum_negative, sum_active, sum_x : In(1), In(1), In
         Sign of the current step, and raw input of the first layer, at cycle ``addend``.
     sum_load : In(1)
@@ -396,47 +459,20 @@ class Lane(BaseLane):
     """
 
     def __init__(self, spec: DesignSpec):
-        self.timing = LaneTiming(spec)
-        signs = ("negative", "active", "live_negative", "live_active", "sum_negative", "sum_active")
         ports = {
-            **{name: In(1) for name in (*signs, "load", "hidden", "sum_load")},
+            **{name: In(1) for name in (*self.SIGNS, "sum_negative", "sum_active", "load", "hidden", "sum_load")},
             "x": In(operand_shape(spec)),
             "sum_x": In(shape_of(spec.formats.input)),
             "sign_sum": Out(shape_of(spec.sign_sum_format)),
         }
-        if spec.direct_update:
-            ports |= {"u": In(shape_of(spec.formats.weight))}
-        else:
-            ports |= {"g": In(shape_of(spec.gradient_format)), "update_en": In(1), "update_outside": Out(1)}
-            ports |= {name: In(spec.stochastic_bits) for name in self.timing.noise if spec.stochastic_bits}
         super().__init__(spec, ports)
 
     def elaborate(self, platform):
         m = Module()
-        spec = self.spec
-        read = self._memory(m, "parameter", self.parameter, self.parameter_read, self.parameter_write, self.parameter_en)
-        if spec.direct_update:
-            # θ − s·u
-            self._update(m, read, self.u, ~self.negative, self.active)
-        else:
-            self._correlate(m)
-            self._cast_update(m, read, stage_of(spec).build(self, m), spec.update_source_format.fraction_bits)
+        self.learn(m)
         self._perturb(m)
         self._add_signs(m)
         return m
-
-    def outside(self, parameter) -> Value:
-        """See :class:`BaseLane`. The margin to the format's range is a power of two, so only the bits above it are compared."""
-        low, high = self.spec.parameter_limits
-        places = self.spec.formats.weight.fraction_bits + self.spec.perturbation.amplitude_log2
-        above = shift(parameter, -places)
-        return (above >= (high + 1) >> places) | (above < low >> places)
-
-    def _correlate(self, m):
-        """G ← saturate(G + s·g), valid at cycle ``gradient``; an update clears it in the memory."""
-        total = Signal(signed(len(self.g) + 1), reset_less=True)
-        m.d.sync += total.eq(plus_or_minus(self._old_gradient(m), self.g, self.negative, self.active))
-        self._hold(m, "gradient", total, *limit(total, self.spec.gradient_format, Overflow.SATURATE))
 
     def _perturb(self, m):
         """Weight of the multiplier, θ + sΔ, and the same value as a bias, aligned to the accumulator."""
@@ -446,11 +482,7 @@ class Lane(BaseLane):
             shape_of(weight), self.x.shape(), spec.accumulator_width, pipelined=self.timing.fanout > 0
         )
         assert mac.latency == self.timing.accumulator - self.timing.weight
-        a = Signal(shape_of(weight), reset_less=True)
-        place = weight.fraction_bits + spec.perturbation.amplitude_log2
-        one = Const(1, signed(2))
-        moved = plus_or_minus(self.parameter.shift_right(place), one, self.live_negative, self.live_active)
-        m.d.sync += a.eq(Cat(self.parameter[:place], moved))
+        a = self.perturbed(m)
         fractions = spec.formats.input.fraction_bits, spec.formats.activation.fraction_bits
         preload = Mux(self.hidden, shift(a, fractions[1]), shift(a, fractions[0]))
         # The result of an operator, so that no constant bits enter the module, where they would keep it from becoming one DSP block.

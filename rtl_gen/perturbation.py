@@ -14,8 +14,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
+from python_ref.spec.layout import Layout
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, WalshGrayCode, stochastic_generator
 from python_ref.spec.registers import phase_bits
 from rtl_gen.slot import active_lanes, delayed, serves_both, slot_layout
@@ -40,7 +41,7 @@ DRAW_LATENCY = 2
 """Cycles from a slot to its signs or its rounding noise: one to register whether it draws, one to register the result."""
 
 
-def sign_layout(spec: DesignSpec) -> data.StructLayout:
+def sign_layout(spec: LearningSpec) -> data.StructLayout:
     """Layout of the lanes' signs.
 
     Members
@@ -107,7 +108,7 @@ class _SignSource(wiring.Component):
 
     latency = DRAW_LATENCY
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: LearningSpec):
         self.spec = spec
         self.generators = spec.code.generators(spec.hardware.lanes)
         self.load_width = phase_bits(spec) + sum(generator.outputs for generator in self.generators)
@@ -145,7 +146,8 @@ class _SignSource(wiring.Component):
     @property
     def branches(self) -> bool:
         """Whether both passes of a step draw the same signs from the second layer on, although they draw those of the first only once."""
-        return self.spec.two_sided and len(self.spec.network.layers) > 1
+        layout = self.spec.layout
+        return self.spec.two_sided and isinstance(layout, Layout) and len(layout.layers) > 1
 
     def track_steps(self, m, p, following):
         """Track p, or a function of it, for the current step and for the step being correlated, starting from the loaded value.
@@ -225,6 +227,7 @@ class RandomSigns(_SignSource):
         m = Module()
         fresh, odd = self.track_steps(m, Signal(name="odd"), lambda odd: ~odd)
         drawing = self.follow_slots(m)
+        self.begin_vector(m, fresh, drawing.live)
         place = 1
         for number, generator in enumerate(self.generators):
             live, replay = self._states(m, generator, drawing, self.load[place : place + generator.outputs], fresh, str(number))
@@ -238,6 +241,9 @@ class RandomSigns(_SignSource):
                     m.d.sync += signs.negative[lanes].eq(bits[: generator.outputs] ^ parity.replicate(generator.outputs))
         m.d.comb += [self.live.active.eq(-1), self.replay.active.eq(-1)]
         return m
+
+    def begin_vector(self, m, fresh, drawing):
+        """Tell by ``fresh`` whether the next vector that ``drawing`` begins is a new one; here, a vector begins once in a step."""
 
     def _states(self, m, generator, drawing, pushed, fresh, name):
         """Live and replay states of a generator, as they apply to the current slots."""
@@ -291,7 +297,7 @@ class CountedSigns(_SignSource, ABC):
             now = Signal.like(index, name=f"{which}_now")
             again = index
             if self.branches and which == "live":
-                again = Mux(slot.branch, (self.spec.network.n_in + 1) * self.spec.network.sizes[1], index)
+                again = Mux(slot.branch, self.spec.layout.layers[0].layer.n_parameters, index)
             m.d.comb += now.eq(Mux(slot.begin, 0, again))
             with m.If(draw):
                 m.d.sync += index.eq(now + Mux(slot.real, active_lanes(self.spec, slot), 0))
@@ -356,7 +362,7 @@ def source_class(code: Code) -> type[_SignSource]:
     return source
 
 
-def sign_source(spec: DesignSpec) -> _SignSource:
+def sign_source(spec: LearningSpec) -> _SignSource:
     """Return the source of signs for a design's code; see :func:`source_class`."""
     return source_class(spec.code)(spec)
 
@@ -383,7 +389,7 @@ class RoundingNoise(wiring.Component):
 
     latency = DRAW_LATENCY
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: LearningSpec):
         self.spec = spec
         self.generator = stochastic_generator(spec.stochastic_bits)
         self.load_width = self.generator.outputs

@@ -8,8 +8,8 @@ from __future__ import annotations
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
-from python_ref.spec.design import DesignSpec
 from python_ref.spec.events import event_fields
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.number import Fixed
 
 __all__ = ["event_layouts", "event_tables", "shape_of"]
@@ -20,7 +20,7 @@ def shape_of(fixed: Fixed):
     return signed(fixed.width) if fixed.signed else unsigned(fixed.width)
 
 
-def event_layouts(spec: DesignSpec) -> dict[str, data.StructLayout]:
+def event_layouts(spec: LearningSpec) -> dict[str, data.StructLayout]:
     """Payload layout of each kind of event of a design; fields with one value per lane are arrays."""
     layouts = {}
     for event, fields in event_fields(spec).items():
@@ -32,7 +32,7 @@ def event_layouts(spec: DesignSpec) -> dict[str, data.StructLayout]:
     return layouts
 
 
-def event_tables(spec: DesignSpec) -> dict[str, list[dict]]:
+def event_tables(spec: LearningSpec) -> dict[str, list[dict]]:
     """The layouts as plain tables for the manifest, with name, offset, width, signedness and count of each field."""
     shown = ("name", "offset", "width", "signed", "count")
     return {event: [{name: getattr(field, name) for name in shown} for field in fields] for event, fields in event_fields(spec).items()}

@@ -6,6 +6,9 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 
 __all__ = [
     "NO_READ_WRITE_CHECK",
@@ -28,8 +31,8 @@ NO_READ_WRITE_CHECK = {"no_rw_check": 1}
 Without it, synthesis would define the result of such a read, at the price of a register and a multiplexer per bit."""
 
 
-def slot_layout(spec: DesignSpec) -> data.StructLayout:
-    """Layout of a slot.
+def slot_layout(spec: LearningSpec) -> data.StructLayout:
+    """Layout of a slot; a learner's has the first members from ``valid`` to ``second`` that concern it, and ``measured``.
 
     Members
     -------
@@ -59,7 +62,17 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
         The first slot of the second layer, with which pass 1 begins where the first layer was visited once (only where ``spec.one_visit``).
     layer : unsigned
         Number of the layer, from 0.
+    measured : unsigned(1)
+        The cost of the pass is measured (only in a learner).
     """
+    match spec:
+        case LearnerSpec():
+            names = ("valid", "real", "last", "begin", "correlate", "perturb", "second", "measured")
+            return data.StructLayout({name: unsigned(1) for name in names})
+        case DesignSpec():
+            pass
+        case _:
+            raise unknown("Design", spec, "rtl_gen.slot.slot_layout")
     flags = ["valid", "real", "first", "last", "tail", "begin", "correlate", "perturb", "second", "forward"]
     flags += ["both", "branch"] if spec.one_visit else []
     return data.StructLayout(
@@ -113,17 +126,23 @@ def in_last_layer(spec: DesignSpec, item) -> Value:
     return item.layer == len(spec.network.layers) - 1
 
 
-def serves_both(spec: DesignSpec, slot) -> Value:
+def serves_both(spec: LearningSpec, slot) -> Value:
     """Whether a slot belongs to a visit of the first layer that serves both passes of a step."""
     return slot.both & (slot.layer == 0) if spec.one_visit else Const(0, 1)
 
 
-def ends_pass(spec: DesignSpec, slot) -> Value:
+def ends_pass(spec: LearningSpec, slot) -> Value:
     """Whether a slot is the last one of its pass that is not padding."""
+    if isinstance(spec, LearnerSpec):
+        return slot.last
+    assert isinstance(spec, DesignSpec)
     return slot.last & slot.tail & in_last_layer(spec, slot)
 
 
-def active_lanes(spec: DesignSpec, slot) -> Value:
-    """Number of lanes that have a neuron in the slot's group."""
+def active_lanes(spec: LearningSpec, slot) -> Value:
+    """Number of lanes that have a neuron in the slot's group, or a quantity."""
+    if isinstance(spec, LearnerSpec):
+        return Const(1, 1)
+    assert isinstance(spec, DesignSpec)
     tails = by_layer([placed.last_lanes for placed in spec.layout.layers], slot.layer)
     return Mux(slot.tail, tails, spec.hardware.lanes)

@@ -11,6 +11,8 @@ import numpy as np
 
 from python_ref.fixed.perturbation import BitStream
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.perturbation import stochastic_generator
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import (
@@ -42,6 +44,7 @@ __all__ = [
     "restart",
     "runs",
     "seed_words",
+    "set_outside",
     "set_periods",
     "set_rate",
     "train",
@@ -49,20 +52,20 @@ __all__ = [
 ]
 
 
-def write_register(spec: DesignSpec, link: Link, name: str, value: int) -> None:
+def write_register(spec: LearningSpec, link: Link, name: str, value: int) -> None:
     """Write a register, its low word first, with negative values in two's complement."""
     register = register_map(spec)[name]
     for i in range(register.words):
         link.write(register.address + i, value >> 32 * i & 0xFFFFFFFF)
 
 
-def read_register(spec: DesignSpec, link: Link, name: str) -> int:
+def read_register(spec: LearningSpec, link: Link, name: str) -> int:
     """Read a register, its low word first, as an unsigned number."""
     register = register_map(spec)[name]
     return sum(link.read(register.address + i) << 32 * i for i in range(register.words))
 
 
-def check_identity(spec: DesignSpec, link: Link) -> None:
+def check_identity(spec: LearningSpec, link: Link) -> None:
     """Raise an error unless the link leads to a core of this design.
 
     Raises
@@ -79,14 +82,14 @@ def check_identity(spec: DesignSpec, link: Link) -> None:
         raise WrongCore(f"The core's digest must be {spec.digest}, not {digest}: it was built from another design", spec.name)
 
 
-def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list[int]:
+def seed_words(spec: LearningSpec, seed: int | None = None, step: int = 0) -> list[int]:
     """Words to write to register ``stream``, beat by beat: what the core keeps of p, and bits of each generator's state, low ones first.
 
     Where a state is not a whole number of its beats, the first beat is padded with zeros, which are shifted out again.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design of the core.
     seed : int or None
         Seed of the random streams; None takes the design's.
@@ -122,7 +125,7 @@ def seed_words(spec: DesignSpec, seed: int | None = None, step: int = 0) -> list
     return words
 
 
-def restart(spec: DesignSpec, link: Link, seed: int | None = None, step: int = 0) -> None:
+def restart(spec: LearningSpec, link: Link, seed: int | None = None, step: int = 0) -> None:
     """Set the streams to their states at the first step of a run, a multiple of all periods; memories are unchanged.
 
     The core counts its steps and updates from that step on.
@@ -132,43 +135,47 @@ def restart(spec: DesignSpec, link: Link, seed: int | None = None, step: int = 0
     write_register(spec, link, "command", Command.RESTART)
 
 
-def clear_counters(spec: DesignSpec, link: Link) -> None:
+def clear_counters(spec: LearningSpec, link: Link) -> None:
     """Set all counters to 0."""
     write_register(spec, link, "command", Command.CLEAR)
 
 
-def set_periods(spec: DesignSpec, link: Link) -> None:
+def set_periods(spec: LearningSpec, link: Link) -> None:
     """Set the periods τ_p, τ_x and τ_θ to those of the design."""
     for name in ("perturbation_period", "sample_period", "update_period"):
         write_register(spec, link, name, getattr(spec.schedule, name))
 
 
-def set_rate(spec: DesignSpec, link: Link, step: int) -> None:
+def set_outside(spec: LearnerSpec, link: Link) -> None:
+    """Set what a learner is told of the outside to what the design says."""
+    for name, key in (("settle", "settle"), ("timeout", "timeout_cycles"), ("average", "average"), ("samples", "samples")):
+        write_register(spec, link, name, getattr(spec.outside, key))
+
+
+def set_rate(spec: LearningSpec, link: Link, step: int) -> None:
     """Set the learning rate to that of a step."""
     write_register(spec, link, "exponent", spec.exponent_at(step))
 
 
-def _check_values(spec: DesignSpec, memory: Memory, values: np.ndarray) -> np.ndarray:
+def _check_values(spec: LearningSpec, memory: Memory, values: np.ndarray) -> np.ndarray:
     target = spec.memories.get(memory)
     if target is None:
         raise ValueError(f"Memory must be one the core has, not {memory.name}")
     array = np.asarray(values)
-    if array.shape != (spec.network.n_parameters,) or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"Values of {memory.name} must be {spec.network.n_parameters} raw integers, not {array.dtype} of shape {array.shape}"
-        )
+    if array.shape != (spec.n_parameters,) or array.dtype.kind not in "iu":
+        raise ValueError(f"Values of {memory.name} must be {spec.n_parameters} raw integers, not {array.dtype} of shape {array.shape}")
     low, high = (max(target.min, -(1 << 31)), min(target.max, (1 << 31) - 1)) if target.signed else (0, target.max)
     if array.size and (array.min() < low or array.max() > high):
         raise ValueError(f"Values of {memory.name} must lie between {low} and {high}, not {array.min()} to {array.max()}")
     return array.astype(np.int64)
 
 
-def load_memory(spec: DesignSpec, link: Link, memory: Memory, values: np.ndarray) -> None:
+def load_memory(spec: LearningSpec, link: Link, memory: Memory, values: np.ndarray) -> None:
     """Write a memory of every lane, with zeros where there is no neuron.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design of the core.
     link : Link
         Link to the core, which must be idle.
@@ -188,12 +195,12 @@ def load_memory(spec: DesignSpec, link: Link, memory: Memory, values: np.ndarray
             link.write(data, word)
 
 
-def clear_memory(spec: DesignSpec, link: Link, memory: Memory) -> None:
+def clear_memory(spec: LearningSpec, link: Link, memory: Memory) -> None:
     """Fill a memory of every lane with zeros."""
-    load_memory(spec, link, memory, np.zeros(spec.network.n_parameters, dtype=np.int64))
+    load_memory(spec, link, memory, np.zeros(spec.n_parameters, dtype=np.int64))
 
 
-def load_parameters(spec: DesignSpec, link: Link, parameters: np.ndarray) -> None:
+def load_parameters(spec: LearningSpec, link: Link, parameters: np.ndarray) -> None:
     """Write the raw parameters θ (int, shape (P,)).
 
     Raises
@@ -207,7 +214,7 @@ def load_parameters(spec: DesignSpec, link: Link, parameters: np.ndarray) -> Non
     load_memory(spec, link, Memory.PARAMETER, parameters)
 
 
-def read_memory(spec: DesignSpec, link: Link, memory: Memory) -> np.ndarray:
+def read_memory(spec: LearningSpec, link: Link, memory: Memory) -> np.ndarray:
     """Read a memory of every lane; return its raw values (int64, shape (P,)) in the canonical order of parameters.
 
     A word always fits register ``data``, since designs with wider memories are refused (:data:`python_ref.spec.design.WORD_BITS`).
@@ -232,21 +239,24 @@ def read_error_sums(spec: DesignSpec, link: Link) -> np.ndarray:
     return top if words == 1 else read[:, 0] | top << 32
 
 
-def canonical(spec: DesignSpec, memory: Memory, words: np.ndarray) -> np.ndarray:
+def canonical(spec: LearningSpec, memory: Memory, words: np.ndarray) -> np.ndarray:
     """Convert a memory's words as they are read (unsigned, int64, shape (lanes, words)) to its values (int64, shape (P,))."""
     layout = spec.layout
     values = words[layout.parameter_lane, layout.parameter_word]
     return values - ((values >> 31 & 1) << 32) if spec.memories[memory].signed else values
 
 
-def read_counters(spec: DesignSpec, link: Link) -> dict[str, int]:
-    """Read the counters of the probe ``counter`` by their labels, and ``cycles``."""
-    return {name: read_register(spec, link, name) for name in (*COUNTERS, "cycles")}
+def read_counters(spec: LearningSpec, link: Link) -> dict[str, int]:
+    """Read the counters of the probe ``counter`` by their labels, and ``cycles``; those that a learner lacks are 0."""
+    built = register_map(spec)
+    return {name: read_register(spec, link, name) if name in built else 0 for name in (*COUNTERS, "cycles")}
 
 
-def prepare(spec: DesignSpec, link: Link, parameters: np.ndarray, seed: int | None = None) -> None:
-    """Set up a core for step 0 of a run: periods, rate, memories, streams, counters."""
+def prepare(spec: LearningSpec, link: Link, parameters: np.ndarray, seed: int | None = None) -> None:
+    """Set up a core for step 0 of a run: periods, rate, memories, streams, counters, and what a learner is told of the outside."""
     set_periods(spec, link)
+    if isinstance(spec, LearnerSpec):
+        set_outside(spec, link)
     set_rate(spec, link, 0)
     load_parameters(spec, link, parameters)
     for memory in spec.memories:
@@ -256,7 +266,7 @@ def prepare(spec: DesignSpec, link: Link, parameters: np.ndarray, seed: int | No
     restart(spec, link, seed)
 
 
-def runs(spec: DesignSpec, first: int, steps: int) -> Iterator[tuple[int, int]]:
+def runs(spec: LearningSpec, first: int, steps: int) -> Iterator[tuple[int, int]]:
     """Yield the steps ``first`` to ``first + steps`` in pieces (first step, number) with one learning rate each."""
     end = first + steps
     edges = [step for step, _ in spec.schedule.learning_rate if first < step < end]
@@ -265,7 +275,7 @@ def runs(spec: DesignSpec, first: int, steps: int) -> Iterator[tuple[int, int]]:
             yield start, stop - start
 
 
-def train(spec: DesignSpec, link: Link, first: int, steps: int) -> None:
+def train(spec: LearningSpec, link: Link, first: int, steps: int) -> None:
     """Run steps ``first`` to ``first + steps`` with their learning rates; return when the core is idle."""
     for start, count in runs(spec, first, steps):
         set_rate(spec, link, start)
@@ -274,7 +284,7 @@ def train(spec: DesignSpec, link: Link, first: int, steps: int) -> None:
         link.wait_idle()
 
 
-def infer(spec: DesignSpec, link: Link, samples: int) -> None:
+def infer(spec: LearningSpec, link: Link, samples: int) -> None:
     """Run inference on samples, one unperturbed pass each; return when the core is idle."""
     write_register(spec, link, "count", samples)
     write_register(spec, link, "command", Command.INFER)

@@ -223,7 +223,7 @@ def test_the_fixed_model_knows_nothing_of_the_float_side() -> None:
 
 def test_the_oracles_share_nothing_with_the_models() -> None:
     """They import the description of a design, other oracles, and nothing that computes."""
-    names = ("oracle", "float_oracle", "probe_oracle", "probe_signature")
+    names = ("oracle", "float_oracle", "probe_oracle", "probe_signature", "learner_oracle")
     oracles = {f"tests.support.{name}" for name in names}
     for name in names:
         shared = {found for found in imports(ROOT / f"tests/support/{name}.py") if found.split(".")[0] in OURS}
@@ -232,6 +232,8 @@ def test_the_oracles_share_nothing_with_the_models() -> None:
             "python_ref.spec.design",
             "python_ref.spec.design.Cast",
             "python_ref.spec.design.DesignSpec",
+            "python_ref.spec.learner",
+            "python_ref.spec.learner.LearnerSpec",
             "python_ref.spec.number",
             "python_ref.spec.number.Fixed",
         }

@@ -18,7 +18,7 @@ from mgd_hw.design import values
 from mgd_hw.design.reader import load, parse, shipped
 from python_ref import datasets
 from python_ref.spec import design as spec_design
-from python_ref.spec import formats, network, number, schedule
+from python_ref.spec import formats, learner, network, number, schedule
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import Refusal
 from python_ref.spec.events import event_kinds
@@ -299,6 +299,8 @@ def test_limits() -> None:
         "bits of the address of an activation table": formats.MAX_TABLE_BITS,
         "entries of a learning-rate list": values.MAX_RATES,
         "inputs of the task parity": datasets.MAX_PARITY_BITS,
+        "quantities of a network outside": learner.MAX_QUANTITIES,
+        "log₂ of the cost words of a mean": learner.MAX_AVERAGE,
     }
     for what, most in expected.items():
         assert limits.pop(what)[1] == str(most), what
@@ -323,7 +325,7 @@ REFUSED = rows(section(text_of("reference/refused.md"), "Combinations, by key"))
 @pytest.mark.parametrize("written, key, reason", REFUSED, ids=[f"{number} {row[1]}" for number, row in enumerate(REFUSED)])
 def test_combinations_are_refused(written: str, key: str, reason: str) -> None:
     lines = re.findall(r"`([^`]+)`", written)
-    if not any(line.startswith("data.task") for line in lines):
+    if not any(line.startswith(("data.task", "network.external")) for line in lines):
         lines.append('data.task = "xor"')
     text = "\n".join(lines) + "\n"
     tomllib.loads(text)

@@ -524,7 +524,7 @@ def test_unknown_kinds_and_differences_are_refused() -> None:
     with refused("python_ref.spec.design.DesignSpec.node"):
         replace(BASE, perturbation=replace(BASE.perturbation, kind=stranger(Kind)))
     schedule = replace(BASE.schedule, difference=stranger(Difference))
-    with refused("python_ref.spec.design.DesignSpec.two_sided"):
+    with refused("python_ref.spec.learning.LearningSpec.two_sided"):
         replace(BASE, schedule=schedule)
     with refused("python_ref.spec.schedule.Schedule.passes"):
         schedule.passes(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mgd_hw.data.tasks import TASKS
+from mgd_hw.design.external import OUTSIDE_KEYS
 from mgd_hw.design.float_only import CLASHES
 from mgd_hw.design.given import Given
 from python_ref.spec.network import Network
@@ -16,6 +17,7 @@ def check_keys(given: Given) -> None:
     analog = dict.fromkeys(("learning.highpass", "learning.lowpass"), ("learning.form", "analog"))
     external = {f"external.{key}": ("external.command", None) for key in ("parameters", "frames", "timeout")}
     needed: dict[str, tuple[str, object]] = {"learning.smoothing": ("learning.cost", "cross-entropy"), **analog, **external}
+    needed |= dict.fromkeys(OUTSIDE_KEYS, ("network.external", None))
     needed |= dict.fromkeys(("device.weight_limit", "device.stochastic"), ("device.weight_step", None))
     for key, (other, value) in needed.items():
         if key in given and (other not in given or value not in (None, given[other])):

@@ -30,6 +30,7 @@ from mgd_hw.design.values import (
     whole_number,
 )
 from python_ref.spec.activations import Activation
+from python_ref.spec.learner import MAX_AVERAGE, MAX_CYCLES, MAX_QUANTITIES
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS
@@ -71,6 +72,7 @@ _ROUNDED = {
 }
 """Default rounding of each cast."""
 _PERIOD, _SEED = "whole number, 1 to 2^24 - 1", "whole number, 0 to 2^63 - 1"
+_CYCLES, _LEARNER = "whole number, up to 2^32 - 1", "With network.external only: "
 _STEPS = whole_number(1, MAX_PERIOD, 1)
 _A_SEED = whole_number(0, MAX_SEED, 1)
 _COUNT = whole_number(1, 1 << 24, 10_000)
@@ -97,6 +99,13 @@ _NETWORK: list[_Row] = [
         "the network usual for the task",
         "Inputs, then the neurons of each dense layer; 1 to 16 layers of 1 to 4096.",
         layer_sizes,
+    ),
+    (
+        "external",
+        f"whole number, 1 to {MAX_QUANTITIES}",
+        "none",
+        "N, the number of quantities of a network outside, which [a learner](../design/learner.md) trains; it has no layers.",
+        whole_number(1, MAX_QUANTITIES, 16),
     ),
     (
         "hidden",
@@ -244,6 +253,13 @@ _FORMATS: list[_Row] = [
         "Pre-activations as they address the table of a sigmoid or tanh.",
         number_format,
     ),
+    (
+        "cost",
+        "format, signed, at most 32 bits",
+        '"SQ4.12"',
+        _LEARNER + "a cost word from the outside.",
+        number_format,
+    ),
     ("cost_change", "format, signed", "exact", "C̃, the one number that every perturbed quantity correlates.", number_format),
     (
         "error",
@@ -372,6 +388,24 @@ _EXTERNAL: list[_Row] = [
     ("parameters", _COUNTED, "must be given", "P, the number of parameters that the program takes.", _COUNT),
     ("frames", "true or false", "false", "Whether the program speaks binary frames, rather than lines of JSON.", boolean),
     ("timeout", "number, 0.01 to 86400", "10", "Longest time that an answer may take, in seconds.", real_number(0.01, 86_400, 10)),
+    ("settle", _CYCLES, "0", _LEARNER + "cycles from apply_stb to measure_ready, less two.", whole_number(0, MAX_CYCLES, 100)),
+    (
+        "average",
+        f"whole number, 0 to {MAX_AVERAGE}",
+        "0",
+        _LEARNER + "log₂ of the most words of a mean.",
+        whole_number(0, MAX_AVERAGE, 3),
+    ),
+    ("timeout_cycles", _CYCLES, "1000000", _LEARNER + "longest wait for a cost word.", whole_number(1, MAX_CYCLES, 1_000_000)),
+    ("samples", _PERIOD, "1", _LEARNER + "number of samples that the outside has.", whole_number(1, MAX_PERIOD, 4)),
+    ("sample_cycles", _CYCLES, "no limit", _LEARNER + "cycles for which the outside shows a sample.", whole_number(1, MAX_CYCLES, 10_000)),
+    (
+        "dac_step",
+        "power of two",
+        "the last place of formats.weight",
+        _LEARNER + "least step of the outside's converters, which Δ must reach.",
+        log2_of_power_of_two,
+    ),
 ]
 _DEVICE: list[_Row] = [
     (

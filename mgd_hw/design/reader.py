@@ -12,11 +12,12 @@ from typing import Any
 
 from mgd_hw.design.derive import design_of
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign, external_design, not_served
 from mgd_hw.design.given import Given
 from mgd_hw.design.keys import KEYS, SECTIONS
 from python_ref.spec.error import DesignError, Refusal, naming
 
-__all__ = ["find", "load", "parse", "read_values", "shipped", "shipped_folder"]
+__all__ = ["find", "load", "load_any", "parse", "parse_any", "read_values", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
 """Maximum size of a design file, in bytes."""
@@ -75,8 +76,13 @@ def load(design: str | Path) -> Design:
     Raises
     ------
     Refusal
-        If there is no such file, or if it does not describe a valid design.
+        If there is no such file, if it does not describe a valid design, or if its network is outside.
     """
+    return _inside(load_any(design))
+
+
+def load_any(design: str | Path) -> Design | ExternalDesign:
+    """Read a design file as :func:`load` does; its network may be outside."""
     path = find(design)
     try:
         if path.is_dir():
@@ -95,7 +101,14 @@ def load(design: str | Path) -> Design:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise Refusal(f"line {line} is not UTF-8 text", "Save the file as UTF-8.", file=path) from None
-    return parse(text, path)
+    return parse_any(text, path)
+
+
+def _inside(design: Design | ExternalDesign) -> Design:
+    """Return a design whose network is inside, and refuse another."""
+    if isinstance(design, ExternalDesign):
+        raise not_served(design)
+    return design
 
 
 def parse(text: str, path: str | Path) -> Design:
@@ -104,12 +117,18 @@ def parse(text: str, path: str | Path) -> Design:
     Raises
     ------
     Refusal
-        If the text does not describe a valid design.
+        If the text does not describe a valid design, or if its network is outside.
     """
+    return _inside(parse_any(text, path))
+
+
+def parse_any(text: str, path: str | Path) -> Design | ExternalDesign:
+    """Parse the text of a design file as :func:`parse` does; its network may be outside."""
     path = Path(path)
     values = _collect(path, _toml(path, text))
     with naming(path), _marking_derived(values):
-        return design_of(Given(path, values), text)
+        given = Given(path, values)
+        return external_design(given, text) if "network.external" in given else design_of(given, text)
 
 
 @contextmanager

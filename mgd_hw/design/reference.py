@@ -21,7 +21,8 @@ _SECTIONS = {
     "learning": "How the float model learns, beyond what hardware can do.",
     "external": (
         "A forward pass of your own in another process, such as one that drives a chip\n"
-        "([a forward pass of your own](../guides/float.md#a-forward-pass-of-your-own)); software only."
+        "([a forward pass of your own](../guides/float.md#a-forward-pass-of-your-own)); software only. With `network.external`,\n"
+        "what [the learner](../design/learner.md) must know of the outside."
     ),
     "device": "Imperfections of hardware, each effect by itself, as the float model simulates them; software only.",
     "data": "The task, and how its samples are read, scaled and split.",

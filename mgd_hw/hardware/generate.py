@@ -13,12 +13,13 @@ from mgd_hw.common.files import atomic_directory, results_directory
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data.summary import Summary, shown_or_missing
-from mgd_hw.design.argument import built
+from mgd_hw.design.argument import built, read_any
 from mgd_hw.design.derive import DSP_ACCUMULATOR
 from mgd_hw.design.description import Derived, Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
-from mgd_hw.hardware.timeline import Timeline, contract_rows, timeline_of
+from mgd_hw.hardware.timeline import Timeline, contract_rows, learner_rows, timeline_of
 from mgd_hw.hardware.top import megahertz, top_manifest
 from python_ref.spec.error import DesignError, Refusal, naming
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from boards.board import Board
     from python_ref.spec.design import DesignSpec
+    from python_ref.spec.learning import LearningSpec
 
 __all__ = ["Generated", "advice", "emit_files", "generate"]
 
@@ -105,7 +107,7 @@ class Generated(Result):
 
 
 def generate(
-    design: str | Path | Design,
+    design: str | Path | Design | ExternalDesign,
     out: Path | None = None,
     *,
     board: str | None = None,
@@ -118,7 +120,7 @@ def generate(
     Parameters
     ----------
     design : path, name or Design
-        Path of a design file, name of a shipped design, or a design that was read before.
+        Path of a design file, name of a shipped design, or a design that was read before; its network may be outside.
     out : path or None
         Directory for the files; None takes mgd-hw-out/DESIGN, or mgd-hw-out/DESIGN/BOARD for a board.
     board : str or None
@@ -136,20 +138,26 @@ def generate(
         If the design or the board's clock cannot be built, if a clock or a rate is given without a board, or if the directory cannot
         be written to.
     """
-    progress = progress or NullProgress()
+    progress, design = progress or NullProgress(), read_any(design)
     if board is not None:
+        if isinstance(design, ExternalDesign):
+            reason, remedy = "no board has pins for a network outside", "Leave --board out, and connect the module to your own top level."
+            raise Refusal(reason, remedy, file=design.path, key="network.external", value=design.spec.external)
         return _for_board(built(design), board_of(board), clock, baud, out, progress)
     for key, value in (("--clock", clock), ("--baud", baud)):
         if value is not None:
             raise Refusal(
                 "it is a setting of a board, and no board is named", "Name one with --board, or leave it out.", key=key, value=value
             )
-    design = built(design)
+    design = design if isinstance(design, ExternalDesign) else built(design)
     directory = results_directory(out, design.name)
     progress.status(f"Generating {design.name}.")
     with atomic_directory(directory) as folder:
         manifest = emit_files(design.spec, folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
+    if isinstance(design, ExternalDesign):
+        contract = learner_rows(design.spec)
+        return Generated(design.name, design.spec.digest, directory, files, design.derived, (), manifest, contract)
     spec, (data, missing) = design.spec, summary_or_reason(design)
     described = design.derived, advice(spec), manifest, contract_rows(spec), timeline_of(spec)
     return Generated(design.name, spec.digest, directory, files, *described, data, missing)
@@ -176,7 +184,7 @@ def _for_board(design: Design, on: Board, clock: float | None, baud: int | None,
     return Generated(design.name, spec.digest, directory, files, derived, advice(spec), described, cycles, timeline)
 
 
-def emit_files(spec: DesignSpec, folder: Path) -> dict[str, Any]:
+def emit_files(spec: LearningSpec, folder: Path) -> dict[str, Any]:
     """Write the files of a core into a folder, and return its manifest as plain data."""
     from python_ref.parameters import initial_parameters, quantise_parameters
     from rtl_gen.emit import emit

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mgd_hw.common import figures
 from mgd_hw.common.results import Result
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learner import LearnerSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rtl_gen.core import Contract
     from rtl_gen.presentation.contract import PresentationContract
 
-__all__ = ["Span", "Timeline", "contract_rows", "step_contract", "timeline_of"]
+__all__ = ["Span", "Timeline", "contract_rows", "learner_rows", "step_contract", "timeline_of"]
 
 FORWARD, LEARN, COST = "network", "learning", "cost"
 """Activities: the lanes multiply and accumulate; the same lanes correlate and update; the outputs are read out, and C̃ is computed."""
@@ -104,6 +105,13 @@ def step_contract(spec: DesignSpec) -> Contract | PresentationContract:
 def contract_rows(spec: DesignSpec) -> tuple[tuple[str, float, str], ...]:
     """Return the quantities of a design's cycle contract: name, cycles, and meaning."""
     return tuple(step_contract(spec).rows())
+
+
+def learner_rows(spec: LearnerSpec) -> tuple[tuple[str, float, str], ...]:
+    """Return the quantities of a learner's cycle contract as :func:`contract_rows` does."""
+    from rtl_gen.learner.core import learner_core
+
+    return tuple(learner_core(spec).contract.rows(spec))
 
 
 def timeline_of(spec: DesignSpec) -> Timeline:

@@ -79,7 +79,7 @@ class Machine(ABC):
     ) -> None:
         self.signing = spec.hardware.signature and (signatures or observe is not None)
         if self.signing:
-            known_signature(state)
+            known_signature(state.signature)
         count = len(inputs)
         for name, array, size in (("Inputs", inputs, spec.network.n_in), ("Targets", targets, spec.network.n_out)):
             if np.shape(array) != (count, size):

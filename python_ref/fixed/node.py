@@ -66,7 +66,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         "gradient": learned.gradient,
         **learned.optimizer,
         "parameter": learned.parameters,
-        "counter": add_counts(state, added, counted),
+        "counter": add_counts(state.counters, added, counted),
     }
     after = replace(
         state,
@@ -82,7 +82,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         counters=observed["counter"],
     )
     if spec.hardware.signature:
-        signature = extend_presentation(spec, known_signature(state), observed, begins, ends)
+        signature = extend_presentation(spec, known_signature(state.signature), observed, begins, ends)
         after, observed["signature"] = replace(after, signature=signature), np.array(signature)
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
 

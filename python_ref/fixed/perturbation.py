@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.perturbation import Trinomial, stochastic_generator
 
 __all__ = ["BitStream", "SignSource", "StochasticSource"]
@@ -109,16 +109,16 @@ class SignSource:
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         Design that gives the code, its quantities and their layout in the lanes.
     seed : int or None
         Seed of the random streams; None takes the design's own.
     """
 
-    def __init__(self, spec: DesignSpec, seed: int | None = None) -> None:
+    def __init__(self, spec: LearningSpec, seed: int | None = None) -> None:
         self.spec = spec
         self.seed = spec.perturbation.seed if seed is None else seed
-        self._order = np.arange(spec.network.n_neurons) if spec.node else spec.layout.parameter_order
+        self._order = np.arange(spec.quantities) if spec.node else spec.layout.parameter_order
         self._streams = [BitStream(generator, self.seed) for generator in spec.sign_generators]
         self._table: np.ndarray | None = None
 
@@ -167,13 +167,13 @@ class StochasticSource:
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         Design that sets the number of random bits per word; with none, every word is zero.
     seed : int or None
         Seed of the random stream; None takes the design's own.
     """
 
-    def __init__(self, spec: DesignSpec, seed: int | None = None) -> None:
+    def __init__(self, spec: LearningSpec, seed: int | None = None) -> None:
         self.spec = spec
         self.seed = spec.perturbation.seed if seed is None else seed
         self._stream = BitStream(stochastic_generator(spec.stochastic_bits), self.seed) if spec.stochastic_bits else None

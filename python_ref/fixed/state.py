@@ -13,6 +13,7 @@ from python_ref.fixed.network import evaluated, forward
 from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.fixed.signature import INITIAL
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.probes import COUNTERS
 
 __all__ = [
@@ -141,23 +142,23 @@ def measure(spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, d
     return Pass(z, y, int(cost(y[-spec.network.n_out :], sample[1])), int(np.count_nonzero(counted)))
 
 
-def add_counts(state: State, added: Mapping[str, int], saturated: Mapping[str, int]) -> np.ndarray:
+def add_counts(counters: np.ndarray, added: Mapping[str, int], saturated: Mapping[str, int]) -> np.ndarray:
     """Return the counters after a step.
 
     Parameters
     ----------
-    state : State
-        State before the step.
+    counters : array of int64, shape (len(COUNTERS),)
+        Counters before the step.
     added : mapping of str to int
-        Increase of each counter except those of saturations, by its name.
+        Increase of counters except those of saturations, by name; one that is not among them does not change.
     saturated : mapping of str to int
         Numbers of values out of range, by the kind of their cast; a kind that is not among them has none.
     """
     increase = {**added, **{f"saturated_{kind}": saturated.get(kind, 0) for kind in SATURATION_KINDS}}
-    return np.minimum(state.counters + [increase[name] for name in COUNTERS], COUNTER_LIMITS)
+    return np.minimum(counters + [increase.get(name, 0) for name in COUNTERS], COUNTER_LIMITS)
 
 
-def known_signature(state: State) -> tuple[int, int]:
+def known_signature(signature: tuple[int, int] | None) -> tuple[int, int]:
     """Return the signatures of a state.
 
     Raises
@@ -165,18 +166,18 @@ def known_signature(state: State) -> tuple[int, int]:
     ValueError
         If a faster model left them out.
     """
-    if state.signature is None:
+    if signature is None:
         raise ValueError("Signatures of the state must be known, not left out earlier; clear them, or train with signatures throughout")
-    return state.signature
+    return signature
 
 
 @lru_cache(maxsize=8)
-def sign_source(spec: DesignSpec, seed: int) -> SignSource:
+def sign_source(spec: LearningSpec, seed: int) -> SignSource:
     """Return the source of the sign vectors of a design, one for all steps of a run."""
     return SignSource(spec, seed)
 
 
 @lru_cache(maxsize=8)
-def rounding_source(spec: DesignSpec, seed: int) -> StochasticSource:
+def rounding_source(spec: LearningSpec, seed: int) -> StochasticSource:
     """Return the source of the stochastic words of a design, one for all steps of a run."""
     return StochasticSource(spec, seed)

@@ -5,14 +5,15 @@ Every step measures C̃ once, broadcasts g = cast_gradient(2ᵉ·C̃) to all par
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from python_ref.fixed.correlation import correlate
 from python_ref.fixed.cost import correct
-from python_ref.fixed.narrowing import narrow, saturate
+from python_ref.fixed.narrowing import narrow
 from python_ref.fixed.signature import extend
-from python_ref.fixed.state import Pass, Sample, State, add_counts, known_signature, measure, rounding_source, sign_source
+from python_ref.fixed.state import Pass, Sample, State, add_counts, known_signature, measure, sign_source
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import probes
 
@@ -43,7 +44,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     counted["broadcast"] = int(outside) * spec.network.n_parameters
 
     # The correlation, and the update if it is due.
-    learned = _learn(spec, state, s, np.full(layout.words, g), update_due)
+    learned = correlate(spec, state, s, np.full(layout.words, g), update_due)
     counted |= learned.saturated
     added = {
         "steps": 1,
@@ -62,7 +63,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         "gradient": learned.gradient,
         **learned.optimizer,
         "parameter": learned.parameters,
-        "counter": add_counts(state, added, counted),
+        "counter": add_counts(state.counters, added, counted),
     }
     after = replace(
         state,
@@ -76,7 +77,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
         counters=observed["counter"],
     )
     if spec.hardware.signature:
-        signature = extend(spec, known_signature(state), observed, (0, 1) if baseline_due else (1,))
+        signature = extend(spec, known_signature(state.signature), observed, (0, 1) if baseline_due else (1,))
         after, observed["signature"] = replace(after, signature=signature), np.array(signature)
     return after, {probe.name: observed[probe.name] for probe in probes(spec)}
 
@@ -86,47 +87,3 @@ def _passes(spec: DesignSpec, state: State, sample: Sample, signs: np.ndarray, b
     if spec.two_sided:
         return measure(spec, state, sample, signs, +1), measure(spec, state, sample, signs, -1)
     return measure(spec, state, sample, signs, 0) if baseline_due else state.baseline, measure(spec, state, sample, signs, +1)
-
-
-@dataclass(frozen=True, eq=False)
-class _Learned:
-    """Result of a correlation.
-
-    It consists of the broadcast (g, or u for a direct update), G before it is cleared, the optimiser's state, θ, and the numbers of values
-    out of range, by kind.
-    """
-
-    broadcast: np.ndarray
-    gradient: np.ndarray
-    optimizer: dict[str, np.ndarray]
-    parameters: np.ndarray
-    saturated: dict[str, int]
-
-
-def _learn(spec: DesignSpec, state: State, s: np.ndarray, g: np.ndarray, update_due: bool) -> _Learned:
-    """Correlate, G ← saturate(G + s·g); if the update is due, θ ← saturate(θ − u), u = cast_weight(source), with the optimiser's source.
-
-    A direct update is u = cast_weight(g), rounded once before the sign is applied: θ ← saturate(θ − s·u). ``g`` has one value per word of a
-    pass, as the stochastic words have.
-    """
-    layout, cast = spec.layout, spec.formats.weight_cast
-    words = rounding_source(spec, state.seed).words(state.updates)[layout.word_slot] if update_due else np.zeros_like(g)
-    parameters, gradient, optimizer, saturated = state.parameters, state.gradient, state.optimizer, {}
-    if spec.direct_update:
-        g, outside = narrow(g, spec.gradient_format, spec.update_format, cast, words)
-        update, saturated["update"] = s * g[layout.parameter_word], int(layout.word_lanes @ outside)
-    else:
-        gradient = gradient + s * g[layout.parameter_word]
-        gradient, outside = saturate(gradient, spec.gradient_format.min, spec.gradient_format.max)
-        saturated["gradient"] = int(np.count_nonzero(outside))
-        if update_due:
-            word = words[layout.parameter_word]
-            moved = spec.optimizer.step(spec.gradient_format, optimizer, gradient, word, state.updates)
-            optimizer = moved.state
-            saturated |= {name: int(np.count_nonzero(outside)) for name, outside in moved.outside.items()}
-            update, outside = narrow(moved.source, spec.update_source_format, spec.update_format, cast, word)
-            saturated["update"] = int(np.count_nonzero(outside))
-    if update_due:
-        parameters, outside = saturate(parameters - update, *spec.parameter_limits)
-        saturated["weight"] = int(np.count_nonzero(outside))
-    return _Learned(g, gradient, optimizer, parameters, saturated)

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.number import Fixed
 
 __all__ = ["POLYNOMIAL", "UNSIGNED_FIELDS", "EventField", "event_fields", "event_kinds"]
@@ -62,7 +65,7 @@ def _packed(fields: Iterable[EventField]) -> tuple[EventField, ...]:
     return tuple(placed)
 
 
-def event_kinds(spec: DesignSpec) -> tuple[str, ...]:
+def event_kinds(spec: LearningSpec) -> tuple[str, ...]:
     """Return the kinds of events of a design.
 
     Bit i of the port ``probe_stb`` is the strobe of kind i; the port ``probe_`` + name has its payload, valid in the cycle of the strobe.
@@ -70,7 +73,7 @@ def event_kinds(spec: DesignSpec) -> tuple[str, ...]:
     return tuple(event_fields(spec))
 
 
-def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
+def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
     """Return the fields of a design's events, in the order of their kinds.
 
     Returns
@@ -96,20 +99,46 @@ def event_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
 
         correlation : once per neuron and step, in order: s, and E after this step; in incremental probes of the perturbed neuron alone.
         error : once per neuron and presentation that ends, in order: err.
+
+        A learner has the events of weight perturbation, without activations. In the place of the neurons, there is
+
+        presented : once per word that is sent in a measured pass, in order: pass number, value.
     """
-    fields = _node_fields(spec) if spec.node else _weight_fields(spec)
+    match spec:
+        case LearnerSpec():
+            fields = _learner_fields(spec)
+        case DesignSpec():
+            fields = _node_fields(spec) if spec.node else _weight_fields(spec)
+        case _:
+            raise unknown("Design", spec, "python_ref.spec.events.event_fields")
     return {event: _packed(row) for event, row in fields.items()}
+
+
+def _correlated(spec: LearningSpec) -> tuple[EventField, ...]:
+    """Return the fields of a word that is correlated with a broadcast."""
+    return (_field("broadcast", spec.broadcast_format), _field("sign", Fixed(True, 2, 0), spec.hardware.lanes), *_stored(spec))
+
+
+def _learner_fields(spec: LearnerSpec) -> dict[str, tuple[EventField, ...]]:
+    """Return the fields of the events of a learner, not yet placed."""
+    number = EventField("pass", 1)
+    return {
+        "presented": (number, _field("value", spec.formats.weight)),
+        "cost": (number, _field("cost", spec.cost_format)),
+        "step": (_field("cost_change", spec.cost_change_format), EventField("saturated_cost_change", 32), *_signature(spec)),
+        "word": _correlated(spec),
+        "learned": (EventField("steps", 32), *_learned_counters(spec)),
+    }
 
 
 def _weight_fields(spec: DesignSpec) -> dict[str, tuple[EventField, ...]]:
     """Return the fields of the events of weight perturbation, not yet placed."""
-    sent = (_field("broadcast", spec.broadcast_format), _field("sign", Fixed(True, 2, 0), spec.hardware.lanes))
     number = EventField("pass", 1)
     return {
         "neuron": (number, *_neuron(spec)),
         "cost": (number, _field("cost", spec.cost_format)),
         "step": (_field("cost_change", spec.cost_change_format), *_forward_counters(spec)),
-        "word": (*sent, *_stored(spec)),
+        "word": _correlated(spec),
         "learned": (EventField("steps", 32), *_learned_counters(spec)),
     }
 
@@ -136,7 +165,7 @@ def _neuron(spec: DesignSpec) -> tuple[EventField, ...]:
     return EventField("preactivation", spec.accumulator_width, True), _field("activation", spec.formats.activation)
 
 
-def _signature(spec: DesignSpec) -> tuple[EventField, ...]:
+def _signature(spec: LearningSpec) -> tuple[EventField, ...]:
     return (EventField("signature", 32),) if spec.hardware.signature else ()
 
 
@@ -144,13 +173,13 @@ def _forward_counters(spec: DesignSpec) -> tuple[EventField, ...]:
     return (*(EventField(name, 32) for name in ("correct", "saturated_activation", "saturated_cost_change")), *_signature(spec))
 
 
-def _learned_counters(spec: DesignSpec) -> tuple[EventField, ...]:
+def _learned_counters(spec: LearningSpec) -> tuple[EventField, ...]:
     counted = [kind for kind in spec.shown_saturations if kind not in ("activation", "cost_change")]
     counters = (EventField("updates", 32), EventField("writes", 48), EventField("changed", 48))
     return (*counters, *(EventField(f"saturated_{kind}", 32) for kind in counted), *_signature(spec))
 
 
-def _stored(spec: DesignSpec) -> tuple[EventField, ...]:
+def _stored(spec: LearningSpec) -> tuple[EventField, ...]:
     """Return the fields of a word that every lane has in its memories, or would have in one for G."""
     lanes = spec.hardware.lanes
     gradient = () if spec.direct_update else (_field("gradient", spec.gradient_format, lanes),)

@@ -8,7 +8,7 @@ from python_ref.spec.error import DesignError, check_member
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Overflow, Rounding
 
-__all__ = ["ROUNDED_AWAY_BELOW", "Cast", "Formats"]
+__all__ = ["ROUNDED_AWAY_BELOW", "Cast", "Formats", "LearnerFormats"]
 
 MAX_TABLE_BITS = 14
 """Maximum address width of an activation table, in bits."""
@@ -107,3 +107,30 @@ class Formats:
                     "only updates are rounded stochastically (weight, and momentum's own)",
                     "Take 'half-even' or 'floor'.",
                 )
+
+
+@dataclass(frozen=True)
+class LearnerFormats:
+    """Number formats of a learner, and the modes of the casts into them.
+
+    Parameters
+    ----------
+    weight : Fixed
+        Format of the quantities, and of the words that are sent to the outside; signed.
+    cost : Fixed
+        Format of a cost word from the outside; signed, at most 32 bits.
+    cost_change : Fixed or None
+        Format of C̃; None keeps the difference of two costs exact.
+    gradient : Fixed or None
+        Format of g and G; None derives it from ``weight``.
+    cost_change_cast, gradient_cast, weight_cast : Cast
+        Modes of the casts; only ``weight_cast``, which applies to the update, may be STOCHASTIC.
+    """
+
+    weight: Fixed = Fixed(True, 4, 12)
+    cost: Fixed = Fixed(True, 4, 12)
+    cost_change: Fixed | None = None
+    gradient: Fixed | None = None
+    cost_change_cast: Cast = Cast(Rounding.HALF_EVEN)
+    gradient_cast: Cast = Cast(Rounding.FLOOR)
+    weight_cast: Cast = Cast(Rounding.STOCHASTIC)

@@ -14,7 +14,7 @@ import numpy as np
 
 from python_ref.spec.network import Layer, Network
 
-__all__ = ["LayerLayout", "Layout"]
+__all__ = ["LayerLayout", "Layout", "Places"]
 
 
 @dataclass(frozen=True)
@@ -208,3 +208,58 @@ class Layout:
     def word_lanes(self) -> np.ndarray:
         """Number of lanes that have a neuron at each word (shape (words,))."""
         return np.concatenate([np.repeat([p.lanes_of(g) for g in range(p.groups)], p.group_words) for p in self.layers])
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places of the quantities in the stream of words: word q is quantity q, in lane 0.
+
+    Its attributes are those of :class:`Layout` that a correlation needs.
+
+    Parameters
+    ----------
+    quantities : int
+        Number N of quantities, which is that of the words of a pass.
+    """
+
+    quantities: int
+
+    @property
+    def slots(self) -> int:
+        """Number of slots of a pass."""
+        return self.quantities
+
+    @property
+    def words(self) -> int:
+        """Number of words of a pass, which is the depth of the memories."""
+        return self.quantities
+
+    @cached_property
+    def parameter_slot(self) -> np.ndarray:
+        """Slot of each quantity."""
+        return np.arange(self.quantities, dtype=np.int64)
+
+    @property
+    def parameter_word(self) -> np.ndarray:
+        """Address of each quantity in the memories."""
+        return self.parameter_slot
+
+    @property
+    def parameter_order(self) -> np.ndarray:
+        """Rank of each quantity in hardware order."""
+        return self.parameter_slot
+
+    @property
+    def word_slot(self) -> np.ndarray:
+        """Slot of each word."""
+        return self.parameter_slot
+
+    @cached_property
+    def parameter_lane(self) -> np.ndarray:
+        """Lane of each quantity."""
+        return np.zeros(self.quantities, dtype=np.int64)
+
+    @cached_property
+    def word_lanes(self) -> np.ndarray:
+        """Number of lanes that have a quantity at each word."""
+        return np.ones(self.quantities, dtype=np.int64)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import SATURATION_KINDS, LearningSpec
 from python_ref.spec.number import Fixed
 
 __all__ = ["COUNTERS", "Probe", "probes", "values_per_step"]
@@ -47,15 +50,20 @@ class Probe:
         return self.formats[index % self.shape[-1]] if len(self.formats) > 1 else self.formats[0]
 
 
-def probes(spec: DesignSpec) -> tuple[Probe, ...]:
+def probes(spec: LearningSpec) -> tuple[Probe, ...]:
     """Return the observables of a step of a design.
 
     Parameters, gradients and the signs of weight perturbation are in the canonical order of :class:`~python_ref.spec.layout.Layout`,
     neurons in the order of the layers. ``spec.passes`` says which passes a step shows; a step that does not run pass 0 repeats the one in
-    force.
+    force. A learner shows the words that it sent instead of neurons; its parameters are the quantities.
     """
-    found = [*_measured(spec), *(_presented(spec) if spec.node else _broadcast(spec))]
-    p = spec.network.n_parameters
+    match spec:
+        case LearnerSpec():
+            found, p = [*_sent(spec), *_broadcast(spec)], spec.quantities
+        case DesignSpec():
+            found, p = [*_measured(spec), *(_presented(spec) if spec.node else _broadcast(spec))], spec.network.n_parameters
+        case _:
+            raise unknown("Design", spec, "python_ref.spec.probes.probes")
     if not spec.direct_update:
         when = "where the presentation ends after its correlation," if spec.node else "after this step's correlation,"
         found.append(Probe("gradient", (p,), (spec.gradient_format,), f"G {when} before an update clears it, by parameter"))
@@ -65,7 +73,8 @@ def probes(spec: DesignSpec) -> tuple[Probe, ...]:
     found.append(Probe("counter", (len(COUNTERS),), (Fixed(False, 48, 0),), "counters after this step", COUNTERS))
     if spec.hardware.signature:
         applied = "of the presentations that have ended" if spec.node else "of correlating passes"
-        meaning = f"running signature of neurons and costs, and of the words {applied}, after this step"
+        measured = "words and costs" if isinstance(spec, LearnerSpec) else "neurons and costs"
+        meaning = f"running signature of {measured}, and of the words {applied}, after this step"
         found.append(Probe("signature", (2,), (Fixed(False, 32, 0),), meaning, ("forward", "learned")))
     return tuple(found)
 
@@ -83,6 +92,15 @@ def _measured(spec: DesignSpec) -> list[Probe]:
     ]
 
 
+def _sent(spec: LearnerSpec) -> list[Probe]:
+    """Return the observables of the passes of a step of a learner."""
+    return [
+        Probe("presented", (2, spec.quantities), (spec.formats.weight,), "words of pass 0 and 1, by quantity"),
+        Probe("cost", (2,), (spec.cost_format,), "C of pass 0 and 1"),
+        Probe("cost_change", (1,), (spec.cost_change_format,), "C̃"),
+    ]
+
+
 def _presented(spec: DesignSpec) -> list[Probe]:
     """Return the observables that only node perturbation has, one value per neuron."""
     n = spec.network.n_neurons
@@ -93,15 +111,15 @@ def _presented(spec: DesignSpec) -> list[Probe]:
     ]
 
 
-def _broadcast(spec: DesignSpec) -> list[Probe]:
-    """Return the observables that only weight perturbation has."""
+def _broadcast(spec: DesignSpec | LearnerSpec) -> list[Probe]:
+    """Return the observables that only a perturbation of parameters has."""
     meaning = "u, rounded before the sign, by word of a pass" if spec.direct_update else "g, by word of a pass"
     return [
         Probe("broadcast", (spec.layout.words,), (spec.broadcast_format,), meaning),
-        Probe("sign", (spec.network.n_parameters,), (Fixed(True, 2, 0),), "s, by parameter"),
+        Probe("sign", (spec.quantities,), (Fixed(True, 2, 0),), "s, by parameter"),
     ]
 
 
-def values_per_step(spec: DesignSpec) -> int:
+def values_per_step(spec: LearningSpec) -> int:
     """Return the number of values of all observables in one step."""
     return sum(probe.size for probe in probes(spec))

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from python_ref.spec.design import SATURATION_KINDS, DesignSpec
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import SATURATION_KINDS, LearningSpec
 from python_ref.spec.optimizer import Memory
 from python_ref.spec.perturbation import stochastic_generator
 
@@ -68,7 +71,9 @@ class Status(enum.IntFlag):
     BUSY = 1
     """A run or its flushing pass is in progress."""
     STARVED = 2
-    """A step waits for a sample."""
+    """A step waits for a sample; in a learner, for its index to be taken."""
+    LATE = 4
+    """A cost did not come in time, so that the run ended with an abandoned step; only in a learner."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +101,12 @@ class Register:
     meaning: str
 
 
-def phase_bits(spec: DesignSpec) -> int:
+def phase_bits(spec: LearningSpec) -> int:
     """Return the number of bits of the phase, which is the only part of p that a core stores."""
     return spec.code.phase_bits(spec.quantities)
 
 
-def stream_widths(spec: DesignSpec) -> tuple[int, ...]:
+def stream_widths(spec: LearningSpec) -> tuple[int, ...]:
     """Return the number of bits that each stream takes from a beat of the register ``stream``.
 
     The streams are the phase, the sign generators in order, and the stochastic generator if there is one. A generator takes as many bits
@@ -113,14 +118,14 @@ def stream_widths(spec: DesignSpec) -> tuple[int, ...]:
     return tuple(widths)
 
 
-def stream_beats(spec: DesignSpec) -> int:
+def stream_beats(spec: LearningSpec) -> int:
     """Return the number of beats that fill every generator's state; each beat pushes its bits in at the top."""
     generators = list(spec.sign_generators)
     generators += [stochastic_generator(spec.stochastic_bits)] if spec.stochastic_bits else []
     return max((-(-generator.degree // generator.outputs) for generator in generators), default=1)
 
 
-def stream_words(spec: DesignSpec) -> int:
+def stream_words(spec: LearningSpec) -> int:
     """Return the number of 32-bit words of all beats.
 
     Each beat is rounded up to whole words, with the bits of the first stream lowest.
@@ -128,25 +133,25 @@ def stream_words(spec: DesignSpec) -> int:
     return stream_beats(spec) * -(-sum(stream_widths(spec)) // 32)
 
 
-def error_sum_words(spec: DesignSpec) -> int:
+def error_sum_words(spec: LearningSpec) -> int:
     """Return the number of 32-bit words of a neuron's E in the memory :data:`ERROR_SUMS`; 0 in weight perturbation.
 
     Neuron j has the words from address j times this number on, its low word first; the high word is sign-extended.
     """
-    return -(-spec.error_sum_format.width // 32) if spec.node else 0
+    return -(-spec.error_sum_format.width // 32) if isinstance(spec, DesignSpec) and spec.node else 0
 
 
-def memory_number_bits(spec: DesignSpec) -> int:
+def memory_number_bits(spec: LearningSpec) -> int:
     """Return the number of bits of a memory's number in the register ``select``, for the memories of the design's kind of perturbation."""
     return max(*Memory, ERROR_SUMS if error_sum_words(spec) else 0).bit_length()
 
 
-def address_range(spec: DesignSpec) -> range:
+def address_range(spec: LearningSpec) -> range:
     """Return the range of the register ``address``, which covers every memory."""
-    return range(max(2, spec.layout.words, error_sum_words(spec) * spec.network.n_neurons))
+    return range(max(2, spec.layout.words, error_sum_words(spec) * (spec.quantities if spec.node else 0)))
 
 
-def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
+def adjustable_periods(spec: LearningSpec) -> frozenset[str]:
     """Return the names of the period registers that a core has; the other periods are always 1, and writes to them are ignored.
 
     τ_p is adjustable if the design has τ_p > 1, since only such a core stores the state that repeats the signs; τ_θ is adjustable if
@@ -157,11 +162,27 @@ def adjustable_periods(spec: DesignSpec) -> frozenset[str]:
     return frozenset(name for name, is_built in built.items() if is_built)
 
 
-def register_map(spec: DesignSpec) -> dict[str, Register]:
+def _learner_rows(rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str, int, int, str, str]]:
+    """Return the registers of a learner, of which ``rows`` are those of weight perturbation."""
+    absent = ("correct", "saturated_activation", "saturated_error")
+    own = [
+        ("status", 0x03, 1, "r", "bit 0 busy, bit 1 waiting for a sample's index to be taken, bit 2 a cost did not come in time"),
+        ("command", 0x04, 1, "w", "1 train, 3 stop, 4 restart, 5 clear counters; 2 and 6 have no effect"),
+        ("settle", 0x20, 1, "w", "cycles from apply_stb to measure_ready, less two; from 0"),
+        ("timeout", 0x21, 1, "w", "cycles without a cost word after which a step is abandoned; from 1"),
+        ("average", 0x22, 1, "w", "a: the mean of 2^a cost words is taken; from 0, within what was built"),
+        ("samples", 0x23, 1, "w", "S, the number of samples that the outside has, from 1"),
+        ("cost", 0x28, 4, "r", "C of pass 0, then of pass 1, two words each, signed"),
+    ]
+    others = [row for row in rows if row[0] not in (*absent, *(name for name, *_ in own))]
+    return sorted([*others, *own], key=lambda row: row[1])
+
+
+def register_map(spec: LearningSpec) -> dict[str, Register]:
     """Return the registers of a core by name, in the order of their addresses."""
     memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory) + (f", {ERROR_SUMS} E by neuron" if spec.node else "")
     most, without, whole = "", "only 1", ""
-    if spec.node:
+    if isinstance(spec, DesignSpec) and spec.node:
         most = f"; τ_x or τ_θ is at most {spec.longest_presentation}, the longest presentation that was built"
         without = "only 1, or as built, where the design has τ_θ = 1; it divides τ_x"
         whole = f", a multiple of the {spec.round.probes} probes of a round" if spec.in_parts else ""
@@ -190,6 +211,13 @@ def register_map(spec: DesignSpec) -> dict[str, Register]:
         ("signature", 0x30, 2, "r", "running signature of the forward observables, then of the learned ones"),
         *((f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS)),
     ]
+    match spec:
+        case LearnerSpec():
+            rows = _learner_rows(rows)
+        case DesignSpec():
+            pass
+        case _:
+            raise unknown("Design", spec, "python_ref.spec.registers.register_map")
     return {row[0]: Register(*row) for row in rows}
 
 

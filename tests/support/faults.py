@@ -625,19 +625,19 @@ FAULTS = (
     ),
     Fault(
         "biases not written",
-        "array:LaneArray._memories",
+        "array:CorrelatingArray.memories",
         "slots[write - 1].correlate & when",
         "slots[write - 1].correlate & when & ~slots[write - 1].first",
         "weight",
     ),
     Fault(
         "perturbed where nothing is",
-        "array:LaneArray._data",
+        "array:CorrelatingArray.signs",
         "self.live.active & perturbed.perturb.replicate(len(self.lanes))",
         "self.live.active",
         "weight",
     ),
-    Fault("idle lanes counted", "array:LaneArray._existing", "active_lanes(self.spec, slot) > lane", "1 > 0", "weight"),
+    Fault("idle lanes counted", "array:CorrelatingArray._existing", "active_lanes(self.spec, slot) > lane", "1 > 0", "weight"),
     Fault("−u without its carry", "fixed:plus_or_minus", "Cat(minus, inverted)", "Cat(Const(0, 1), inverted)", "node"),
     Fault("what stays at its limit is called changed", "lane:BaseLane._update", "~(outside & at_limit.all())", "1", "narrow_node"),
     Fault(
@@ -688,7 +688,7 @@ FAULTS = (
     Fault("updated with the wrong sign", "lane:BaseLane._update", "(old, u, minus, active)", "(old, u, ~minus, active)", "accumulating"),
     Fault("G not cleared", "lane:BaseLane._old_gradient", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
     Fault("m decays twice as fast", "lane:MomentumStage.decayed_sum", "up - k)", "up - k + 1)", "momentum"),
-    Fault("θ + Δ may overflow", "lane:Lane.outside", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),
+    Fault("θ + Δ may overflow", "lane:CorrelatingLane.outside", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),
     Fault(
         "C̃ of the wrong sign",
         "cost:CostUnit.elaborate",
@@ -703,7 +703,7 @@ FAULTS = (
     Fault("a sum too early", "lane:MultiplyAccumulate.elaborate", "2 * self.pipelined", "int(self.pipelined)", "many"),
     Fault("an operand too late", "operands:Operands._fetch", "1 + behind", "2 + behind", "many_wide"),
     Fault("a part is folded too early", "signature:folded", "(m, part, int(in_parts),", "(m, part, 0,", "many"),
-    Fault("a lane is not counted", "array:LaneArray._count", "list(taken), name", "list(taken)[1:], name", "weight"),
+    Fault("a lane is not counted", "array:CorrelatingArray.count", "list(taken), name", "list(taken)[1:], name", "weight"),
     Fault(
         "what comes during a visit is lost",
         "registers:RegisterFile._count",
@@ -749,7 +749,7 @@ FAULTS = (
     ),
     Fault("squares of both passes in one cost", "cost:CostUnit._add_squares", "stb & (second == number)", "stb", "weight_alone"),
     Fault("a square of the next pass is lost", "cost:CostUnit._add_squares", "layers > 1 + one_visit", "layers > 1", "follows"),
-    Fault("pass 1 begins with the first word", "array:LaneArray._address", "Mux(slot.both, layers[1].first_word, 0)", "0", "weight"),
+    Fault("pass 1 begins with the first word", "array:LaneArray.following_word", "Mux(slot.both, layers[1].first_word, 0)", "0", "weight"),
     Fault("no time for pass 1's neurons", "sequencer:Sequencer.group_cycles", "2 * self.spec.hardware.lanes", "0", "weight_alone"),
     Fault("a baseline's visit draws no signs", "perturbation:_SignSource._perturbs", " | serves_both(self.spec, slot)", "", "weight"),
     Fault(
@@ -769,7 +769,7 @@ FAULTS = (
     Fault(
         "pass 1 counts on behind the first layer",
         "perturbation:CountedSigns.elaborate",
-        "again = Mux(slot.branch, (self.spec.network.n_in + 1) * self.spec.network.sizes[1], index)",
+        "again = Mux(slot.branch, self.spec.layout.layers[0].layer.n_parameters, index)",
         "again = index",
         "walsh_two_sided",
     ),

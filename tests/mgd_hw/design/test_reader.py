@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from mgd_hw.cli import TASKS
 from mgd_hw.design import reader
 from mgd_hw.design.derive import DSP_ACCUMULATOR
+from mgd_hw.design.external import OUTSIDE_KEYS, ExternalDesign
 from mgd_hw.design.keys import KEYS, SECTIONS
-from mgd_hw.design.reader import find, load, parse, shipped
+from mgd_hw.design.reader import find, load, parse, parse_any, shipped
 from mgd_hw.design.starters import starter
 from mgd_hw.hardware.generate import advice
 from python_ref.spec.activations import Activation
@@ -113,6 +114,9 @@ def other_values() -> dict[str, str]:
         "device.stochastic": "true",
         "device.fading": "0.5",
         "device.wander": "0.5",
+        "formats.cost": '"SQ2.9"',
+        "external.sample_cycles": "5000",
+        "external.dac_step": '"2^-7"',
     }
 
 
@@ -122,7 +126,9 @@ def other_bases(base: str) -> dict[str, str]:
     weight = '[perturbation]\nkind = "weight"\n'
     analog = base.replace('[optimizer]\nname = "momentum"\n', "") + weight + '[learning]\nform = "analog"\n'
     external = base + weight + '[external]\ncommand = "x"\nparameters = 9\n'
+    learner = "[network]\nexternal = 4\n[schedule]\nlearning_rate = -3\n"
     return {
+        **dict.fromkeys(("network.external", *OUTSIDE_KEYS), learner),
         **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), adam),
         **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), shift),
         **dict.fromkeys(("device.weight_limit", "device.stochastic"), base + "[device]\nweight_step = 0.25\n"),
@@ -159,11 +165,14 @@ def test_every_key_is_read() -> None:
             changed = changed.replace('"npz"', '"csv"')
             other, reference = parse(changed, "base.toml"), parse(base.replace('"npz"', '"csv"'), "base.toml")
         elif key.dotted in bases:
-            other = parse(_with(bases[key.dotted], key.section, key.name, value), "base.toml")
-            reference = parse(bases[key.dotted], "base.toml")
+            other = parse_any(_with(bases[key.dotted], key.section, key.name, value), "base.toml")
+            reference = parse_any(bases[key.dotted], "base.toml")
         else:
             other, reference = parse(changed, "base.toml"), plain
-        said = [(design.spec, design.data, design.compare, design.float_only) for design in (other, reference)]
+        said = [
+            design.spec if isinstance(design, ExternalDesign) else (design.spec, design.data, design.compare, design.float_only)
+            for design in (other, reference)
+        ]
         assert said[0] != said[1], key.dotted
 
 

@@ -1,0 +1,209 @@
+"""Designs whose network is outside: what a design file with ``network.external`` describes, and which keys it may give."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgd_hw.design.description import Derived
+from mgd_hw.design.float_only import FLOAT_CODES, FLOAT_OPTIMIZERS
+from mgd_hw.design.given import Given
+from mgd_hw.design.keys import KEYS
+from python_ref.spec.error import Refusal
+from python_ref.spec.formats import Cast, LearnerFormats
+from python_ref.spec.hardware import Hardware
+from python_ref.spec.learner import LearnerSpec, Outside
+from python_ref.spec.network import Initialization, Scheme
+from python_ref.spec.number import Fixed, Overflow, Rounding
+from python_ref.spec.optimizer import OPTIMIZERS, Optimizer
+from python_ref.spec.perturbation import CODES, Kind, Perturbation
+from python_ref.spec.schedule import Difference, Schedule
+
+__all__ = ["OUTSIDE_KEYS", "ExternalDesign", "external_design", "not_served"]
+
+OUTSIDE_KEYS = ("external.settle", "external.average", "external.timeout_cycles", "external.samples", "external.sample_cycles",
+                "external.dac_step", "formats.cost")  # fmt: skip
+"""Keys that only a network outside has."""
+
+_CASTS = ("cost_change", "gradient", "weight")
+_GOES_WITH = frozenset(
+    (
+        *OUTSIDE_KEYS, "name", "network.external", "network.seed", "network.scheme", "network.scale",
+        "perturbation.kind", "perturbation.code", "perturbation.amplitude", "perturbation.seed",
+        *(f"schedule.{key}" for key in ("perturbation_period", "sample_period", "update_period", "difference", "learning_rate")),
+        "optimizer.name", *(f"optimizer.{key}" for optimizer in OPTIMIZERS.values() for key in optimizer.parameters()),
+        "formats.weight", "formats.cost_change", "formats.gradient",
+        *(f"formats.{modes}.{cast}" for modes in ("rounding", "overflow") for cast in _CASTS),
+        "hardware.lanes", "hardware.gradient_memory", "hardware.memory", "hardware.signature",
+    )
+)  # fmt: skip
+"""Keys that a design file with ``network.external`` may give."""
+
+_WHY = {
+    "network": "a learner has no layers",
+    "perturbation": "only the quantities as a whole can be perturbed there",
+    "formats": "a learner has no layers, and so no such value",
+    "data": "the samples are outside, and the learner sends only the index of the next",
+    "external": "no other process can stand for the outside of a learner yet",
+    "compare": "no comparison takes a learner yet",
+}
+"""Reason why the other keys of a section do not go with it, by section."""
+
+
+@dataclass(frozen=True)
+class ExternalDesign:
+    """Design of a learner that was read from a file and checked.
+
+    Attributes
+    ----------
+    path : Path
+        Path of the design file.
+    text : str
+        Text of the design file.
+    spec : LearnerSpec
+        The learner that the file describes.
+    derived : tuple of Derived
+        The values that the file leaves out, in the order they were derived.
+    """
+
+    path: Path
+    text: str
+    spec: LearnerSpec
+    derived: tuple[Derived, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the design, from which the name of its Verilog module follows."""
+        return self.spec.name
+
+
+def not_served(design: ExternalDesign) -> Refusal:
+    """Return the error of a command that cannot serve a learner."""
+    return Refusal(
+        "the network is outside, and only `mgd-hw generate` can do something with its learner yet",
+        "Run `mgd-hw generate`, or give network.layers for a network inside.",
+        file=design.path,
+        key="network.external",
+        value=design.spec.external,
+    )
+
+
+def external_design(given: Given, text: str) -> ExternalDesign:
+    """Return the design of a learner that a file describes.
+
+    Parameters
+    ----------
+    given : Given
+        Values of the file, among them ``network.external``.
+    text : str
+        Text of the file, which the design keeps.
+
+    Raises
+    ------
+    DesignError
+        If the learner cannot be built as described.
+    Refusal
+        If a key does not go with a network outside, or one is missing.
+    """
+    _check_keys(given)
+    derived: list[Derived] = []
+
+    def get(key: str, default: Any, why: str, shown: object = None) -> Any:
+        if key in given:
+            return given[key]
+        derived.append(Derived(key, str(default if shown is None else shown), why))
+        return default
+
+    spec = LearnerSpec(
+        str(get("name", re.sub(r"[^A-Za-z0-9_]", "_", given.path.stem)[:64] or "design", "the file's name")),
+        given["network.external"],
+        _perturbation(given, get),
+        _schedule(given),
+        _optimizer(given),
+        _formats(given, get),
+        Hardware(given.get("hardware.lanes", 1), given.get("hardware.gradient_memory"), given.get("hardware.signature", True)),
+        Outside(
+            get("external.settle", 0, "the outside offers a cost word when it is ready"),
+            get("external.average", 0, "one cost word a pass"),
+            get("external.timeout_cycles", 1_000_000, "20 ms at 50 MHz"),
+            get("external.samples", 1, "the outside shows one sample"),
+            given.get("external.sample_cycles"),
+            given.get("external.dac_step"),
+        ),
+        Initialization(get("network.scheme", Scheme.UNIFORM, "quantities that are all equal may learn alike", "uniform"),
+                       get("network.scale", 1.0, "the usual"), given.get("network.seed", 1)),
+    )  # fmt: skip
+    for key, value, why in (
+        ("hardware.gradient_memory", str(spec.gradient_memory).lower(), f"update_period = {spec.schedule.update_period}"),
+        ("formats.cost_change", spec.cost_change_format, "exact difference of two costs"),
+        ("formats.gradient", spec.gradient_format, "range of a quantity, 8 fraction bits more"),
+        *((variable.key, variable.format, variable.default) for variable in spec.optimizer_state),
+    ):
+        get(key, None, why, value)
+    return ExternalDesign(given.path, text, spec, tuple(derived))
+
+
+def _check_keys(given: Given) -> None:
+    """Refuse the first key that does not go with a network outside, and a learning rate that is missing."""
+    for key in (key.dotted for key in KEYS if key.dotted in given):
+        if key not in _GOES_WITH:
+            reason = _WHY.get(key.partition(".")[0], "only the float model has it, and it does not know the outside")
+            value = given[key]
+            shown = str(value) if isinstance(value, Fixed) else getattr(value, "value", value)
+            raise given.refuse(key, f"it does not go with network.external: {reason}", "Remove it, or network.external.", shown)
+    for key, names in (("perturbation.code", FLOAT_CODES), ("optimizer.name", FLOAT_OPTIMIZERS)):
+        if given.get(key) in names:
+            shown = " or ".join(CODES if key == "perturbation.code" else OPTIMIZERS)
+            raise given.refuse(key, "it has no hardware yet", f"Take {shown}.", given[key])
+    if "schedule.learning_rate" not in given:
+        reason = "it was left out, and nothing is known of the outside from which it would follow"
+        raise given.refuse("schedule.learning_rate", reason, "Write learning_rate = -8, say, in [schedule].")
+
+
+def _perturbation(given: Given, get: Any) -> Perturbation:
+    step = given.get("external.dac_step")
+    coarse = step is not None and step > -6
+    why = "a step of the outside's converters" if coarse else "the usual"
+    log2 = step if coarse else -6
+    return Perturbation(
+        given.get("perturbation.kind", Kind.WEIGHT),
+        CODES[get("perturbation.code", "lfsr", "signs that need no schedule")](),
+        get("perturbation.amplitude", log2, why, f"2^{log2}"),
+        given.get("perturbation.seed", 1),
+    )
+
+
+def _schedule(given: Given) -> Schedule:
+    sample, update, perturbation = (given.get(f"schedule.{name}_period", 1) for name in ("sample", "update", "perturbation"))
+    difference = given.get("schedule.difference", Difference.ONE_SIDED)
+    return Schedule(given["schedule.learning_rate"], perturbation, sample, update, difference)
+
+
+def _optimizer(given: Given) -> Optimizer:
+    name = str(given.get("optimizer.name", "sgd"))
+    kind = OPTIMIZERS[name]
+    for key in dict.fromkeys(key for other in OPTIMIZERS.values() for key in other.parameters()):
+        if f"optimizer.{key}" in given and key not in kind.parameters():
+            owners = " or ".join(f'"{owner}"' for owner, other in OPTIMIZERS.items() if key in other.parameters())
+            raise given.refuse(f"optimizer.{key}", f"only optimizer.name = {owners} has it", f"Remove it, or write name = {owners}.")
+    return kind(**{key: given[f"optimizer.{key}"] for key in kind.parameters() if f"optimizer.{key}" in given})
+
+
+def _formats(given: Given, get: Any) -> LearnerFormats:
+    usual = LearnerFormats()
+
+    def cast(name: str) -> Cast:
+        default: Cast = getattr(usual, f"{name}_cast")
+        rounding: Rounding = given.get(f"formats.rounding.{name}", default.rounding)
+        overflow: Overflow = given.get(f"formats.overflow.{name}", default.overflow)
+        return Cast(rounding, overflow)
+
+    return LearnerFormats(
+        get("formats.weight", usual.weight, "the usual"),
+        get("formats.cost", usual.cost, "the usual"),
+        given.get("formats.cost_change"),
+        given.get("formats.gradient"),
+        *(cast(name) for name in _CASTS),
+    )

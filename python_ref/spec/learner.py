@@ -1,0 +1,298 @@
+"""The learner: a design whose network is outside. It perturbs N quantities, takes costs from the outside, and learns inside.
+
+docs/design/learner.md says what it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from python_ref.spec.digest import digest_of
+from python_ref.spec.error import DesignError
+from python_ref.spec.formats import LearnerFormats
+from python_ref.spec.hardware import Hardware
+from python_ref.spec.layout import Places
+from python_ref.spec.learning import LearningSpec
+from python_ref.spec.network import Initialization, Scheme
+from python_ref.spec.number import Fixed, Rounding
+from python_ref.spec.optimizer import WORD_BITS, Optimizer, Sgd
+from python_ref.spec.perturbation import Kind, Perturbation, Trinomial
+from python_ref.spec.schedule import MAX_PERIOD, Schedule
+
+__all__ = ["MAX_AVERAGE", "MAX_CYCLES", "MAX_QUANTITIES", "LearnerSpec", "Outside"]
+
+MAX_QUANTITIES = 1 << 16
+"""Maximum number of quantities of a learner."""
+MAX_AVERAGE = 12
+"""Maximum log₂ of the number of cost words whose mean is taken."""
+MAX_CYCLES = (1 << 32) - 1
+"""Maximum of the waits of a measurement, in cycles."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a learner must know of the outside.
+
+    Parameters
+    ----------
+    settle : int
+        Cycles from ``apply_stb`` to ``measure_ready``, less two; the host may change it.
+    average : int
+        Largest log₂ of the number of cost words whose mean is taken, 0 to 12; the host may set any up to this one.
+    timeout_cycles : int
+        Cycles without a cost word after which a step is abandoned, from 1; the host may change it.
+    samples : int
+        Number of samples that the outside shows in turn, 1 to 2^24 − 1; the host may change it.
+    sample_cycles : int or None
+        Cycles for which the outside shows a sample; None if it shows one until the index of the next.
+    dac_step_log2 : int or None
+        log₂ of the smallest step by which the outside can move a quantity; None if every step of the words' format counts.
+
+    Raises
+    ------
+    DesignError
+        If a number is out of bounds.
+    """
+
+    settle: int = 0
+    average: int = 0
+    timeout_cycles: int = 1_000_000
+    samples: int = 1
+    sample_cycles: int | None = None
+    dac_step_log2: int | None = None
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "settle": (0, MAX_CYCLES),
+            "average": (0, MAX_AVERAGE),
+            "timeout_cycles": (1, MAX_CYCLES),
+            "samples": (1, MAX_PERIOD),
+            "sample_cycles": (1, MAX_CYCLES),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if name == "sample_cycles" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise DesignError(f"external.{name}", value, f"it must be a whole number from {low} to {high}", f"Take {max(low, 1)}, say.")
+
+
+@dataclass(frozen=True)
+class LearnerSpec(LearningSpec):
+    """A complete, checked learner; properties derive whatever the user left open.
+
+    Parameters
+    ----------
+    name : str
+        Name of the design: letters, digits and underscores.
+    external : int
+        Number N of quantities, 1 to 65536.
+    perturbation, schedule, optimizer, formats, hardware, outside
+        Settings of the design by topic, one object for each; the last four have defaults.
+    initial : Initialization
+        Distribution of the initial quantities, uniform or zero.
+
+    Raises
+    ------
+    DesignError
+        If the parts do not fit together; the error names the key of the design file, the value and the remedy.
+    """
+
+    name: str
+    external: int
+    perturbation: Perturbation
+    schedule: Schedule
+    optimizer: Optimizer = field(default_factory=Sgd)
+    formats: LearnerFormats = field(default_factory=LearnerFormats)
+    hardware: Hardware = field(default_factory=lambda: Hardware(lanes=1))
+    outside: Outside = field(default_factory=Outside)
+    initial: Initialization = field(default_factory=lambda: Initialization(Scheme.UNIFORM))
+
+    def __post_init__(self) -> None:
+        for check in (
+            self._check_optimizer,
+            self._check_kind,
+            self._check_hardware,
+            self._check_casts,
+            self._check_amplitude,
+            self._check_intermediates,
+            self._check_widths,
+            self._check_update,
+            self._check_outside,
+        ):
+            check()
+
+    # -- Structure ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def layout(self) -> Places:
+        """Places of the quantities in the stream of words."""
+        return Places(self.external)
+
+    @property
+    def node(self) -> bool:
+        """False: the quantities themselves are perturbed."""
+        return False
+
+    @property
+    def one_visit(self) -> bool:
+        """False: there is no layer that two passes could share."""
+        return False
+
+    @property
+    def holds_signs(self) -> bool:
+        """True: two passes of a step, and a step that was abandoned and its repetition, have the same signs."""
+        return True
+
+    @property
+    def quantities(self) -> int:
+        """Number of perturbed quantities."""
+        return self.external
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters, which are the quantities."""
+        return self.external
+
+    @property
+    def sign_generators(self) -> tuple[Trinomial, ...]:
+        """Generators of the random signs."""
+        return self.code.generators(self.hardware.lanes)
+
+    @property
+    def draws(self) -> int:
+        """Number of words of signs of a sign vector: one per slot of a pass."""
+        return self.layout.slots
+
+    @property
+    def rounding_words(self) -> int:
+        """Number of stochastic words of an update: one per slot of a pass."""
+        return self.layout.slots
+
+    @property
+    def shown_saturations(self) -> tuple[str, ...]:
+        """Kinds of casts that a learner has."""
+        return tuple(kind for kind in super().shown_saturations if kind != "activation")
+
+    @property
+    def _needs_gradient_memory(self) -> bool:
+        return self.schedule.update_period > 1
+
+    @property
+    def _update_sources(self) -> list[Fixed]:
+        return [self.update_source_format]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the structure, that is, of everything that is fixed in the core.
+
+        It excludes periods, rates, seeds, the initial parameters, and what the host may set of the outside.
+        """
+        return digest_of(
+            {
+                "name": self.name,
+                "external": self.external,
+                "code": self.perturbation.code,
+                "amplitude_log2": self.perturbation.amplitude_log2,
+                "difference": self.schedule.difference,
+                "exponents": self.exponents,
+                "optimizer": self.optimizer,
+                "formats": self.formats,
+                "cost_change": self.cost_change_format,
+                "gradient": self.gradient_format,
+                "gradient_memory": self.gradient_memory,
+                "average": self.outside.average,
+                "hardware": self.hardware,
+            }
+        )
+
+    # -- Formats --------------------------------------------------------------------------------------------------
+
+    @property
+    def cost_format(self) -> Fixed:
+        """Exact format of C, the mean of up to 2^average cost words."""
+        cost = self.formats.cost
+        return Fixed(True, cost.integer_bits, cost.fraction_bits + self.outside.average)
+
+    @property
+    def cost_difference_format(self) -> Fixed:
+        """Exact format of the difference of two costs."""
+        return self.cost_format - self.cost_format
+
+    # -- Checks ---------------------------------------------------------------------------------------------------
+
+    def _check_kind(self) -> None:
+        n = self.external
+        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MAX_QUANTITIES:
+            raise DesignError("network.external", n, f"it must be a whole number from 1 to {MAX_QUANTITIES}", "Take 16, say.")
+        if self.perturbation.kind is not Kind.WEIGHT:
+            reason = "a learner perturbs the quantities of the outside, and has no nodes"
+            raise DesignError("perturbation.kind", self.perturbation.kind.value, reason, 'Take kind = "weight", or leave it out.')
+        if self.perturbation.parts is not None:
+            shown = [list(part) for part in self.perturbation.parts]
+            raise DesignError("learning.parts", shown, "a learner has no layers", "Remove it.")
+        if self.initial.scheme not in (Scheme.UNIFORM, Scheme.ZERO):
+            reason = "it follows from the inputs of a layer, and a learner has no layers"
+            raise DesignError("network.scheme", self.initial.scheme.value, reason, 'Take "uniform" or "zero".')
+
+    def _check_hardware(self) -> None:
+        if self.hardware.lanes != 1:
+            reason = "a learner sends its words one by one, so that one lane is all that it uses"
+            raise DesignError("hardware.lanes", self.hardware.lanes, reason, "Take 1, or leave it out.")
+        if self._needs_gradient_memory and not self.gradient_memory:
+            raise DesignError(
+                "schedule.update_period",
+                self.schedule.update_period,
+                "a core without a gradient memory updates every step",
+                "Set hardware.gradient_memory = true, or leave it out, or take update_period = 1.",
+            )
+
+    def _check_casts(self) -> None:
+        formats = self.formats
+        if not formats.cost.signed:
+            raise DesignError("formats.cost", str(formats.cost), "a cost word is signed", "Take a signed format, such as 'SQ4.12'.")
+        if formats.cost.width > WORD_BITS:
+            reason = f"a cost word has at most {WORD_BITS} bits, and it has {formats.cost.width}"
+            raise DesignError("formats.cost", str(formats.cost), reason, "Take fewer bits.")
+        for name in ("cost_change", "gradient"):
+            if getattr(formats, f"{name}_cast").rounding is Rounding.STOCHASTIC:
+                raise DesignError(
+                    f"formats.rounding.{name}",
+                    "stochastic",
+                    "only updates are rounded stochastically (weight, and momentum's own)",
+                    "Take 'half-even' or 'floor'.",
+                )
+
+    def _intermediates(self) -> list[tuple[str, object, Callable[[], object]]]:
+        return [("formats.cost", self.formats.cost, lambda: [self.cost_format, self.cost_difference_format]), *super()._intermediates()]
+
+    def _casts(self) -> list[tuple[str, Fixed, Fixed]]:
+        return [
+            ("formats.cost_change", self.cost_difference_format, self.cost_change_format),
+            ("formats.weight", self.update_source_format, self.update_format),
+            *((variable.key, variable.exact, variable.format) for variable in self.optimizer_state),
+        ]
+
+    def _check_outside(self) -> None:
+        step, lasts = self.outside.dac_step_log2, self.outside.sample_cycles
+        if step is not None and self.perturbation.amplitude_log2 < step:
+            raise DesignError(
+                "perturbation.amplitude",
+                f"2^{self.perturbation.amplitude_log2}",
+                f"it is below a step of the outside's converters, external.dac_step = 2^{step}, so that it would move nothing",
+                f"Take at least 2^{step}.",
+            )
+        if lasts is None:
+            return
+        one, two = self.schedule.passes(self.schedule.sample_period)
+        needed = (one + 2 * two) * (self.external + self.outside.settle + 2**self.outside.average)
+        if needed > lasts:
+            raise DesignError(
+                "external.settle",
+                self.outside.settle,
+                f"the {one + 2 * two} passes of a sample, with {self.external} words, the wait and {2**self.outside.average} cost words "
+                f"each, take {needed} cycles at least, and external.sample_cycles = {lasts} is shorter",
+                "Show a sample for longer, or wait for less.",
+            )

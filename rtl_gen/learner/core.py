@@ -1,0 +1,334 @@
+# amaranth: UnusedElaboratable=no
+"""The core of a learner: the composition of its blocks, and the cycle contract that follows from their latencies."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from amaranth.hdl import Cat, Module, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.events import event_kinds
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.registers import stream_widths
+from rtl_gen.broadcast import Broadcast
+from rtl_gen.host import HostPort, register_file, request_layout
+from rtl_gen.learner.array import LearnerArray
+from rtl_gen.learner.controller import LearnerController
+from rtl_gen.learner.measuring import CostChange, Measurement
+from rtl_gen.learner.sending import PASS_KINDS, PassSequencer, WordQueue, word_layout
+from rtl_gen.learner.signature import PassSignature
+from rtl_gen.learner.signs import sign_source
+from rtl_gen.perturbation import RoundingNoise, StateLoader
+from rtl_gen.probe import event_layouts, shape_of
+from rtl_gen.signature import Signature
+from rtl_gen.slot import delayed
+
+__all__ = ["LearnerContract", "LearnerCore", "learner_core"]
+
+
+@dataclass(frozen=True)
+class LearnerContract:
+    """Clock cycles of a learner whose outside takes a word in every cycle, and offers cost words without a pause.
+
+    Attributes
+    ----------
+    words : int
+        Number N of words of a pass.
+    latency : int
+        Cycles from the start of a pass to ``apply_stb``, less N.
+    settling : int
+        Cycles from ``apply_stb`` to the first cost word, less the host's ``settle``.
+    between : int
+        Cycles from the last cost word of pass 0 to the start of pass 1.
+    wait : int
+        Cycles T from the last cost word of a step to the start of the next, where no sample is due.
+    """
+
+    words: int
+    latency: int
+    settling: int
+    between: int
+    wait: int
+
+    @property
+    def pass_cycles(self) -> int:
+        """Cycles of a pass, from its start to ``apply_stb``, whether or not it correlates or updates."""
+        return self.words + self.latency
+
+    def step_cycles(self, passes: int, settle: int, average: int) -> int:
+        """Cycles of a step with ``passes`` passes, from its first start to that of the next step."""
+        measured = self.pass_cycles + self.settling + settle + 2**average - 1
+        return passes * measured + (passes - 1) * self.between + self.wait
+
+    def table(self) -> dict[str, float]:
+        """The contract as plain data for the manifest."""
+        return {**asdict(self), "pass_cycles": self.pass_cycles}
+
+    def rows(self, spec: LearnerSpec) -> list[tuple[str, float, str]]:
+        """Quantities of the contract for the user: name, cycles, and meaning."""
+        settle, average = spec.outside.settle, spec.outside.average
+        of_step = f"with settle = {settle} and {2**average} cost words a pass"
+        return [
+            ("pass", self.pass_cycles, f"N = {self.words} words, from the start to apply_stb"),
+            ("measurement", self.settling + settle + 2**average - 1, f"{of_step}, without the outside's own time"),
+            ("wait", self.wait, "T, from the last cost word of a step to the start of the next"),
+            ("step of one pass", self.step_cycles(1, settle, average), of_step),
+            ("step of two passes", self.step_cycles(2, settle, average), of_step),
+        ]
+
+
+class LearnerCore(wiring.Component):
+    """A learner: it sends perturbed quantities to the outside, takes costs from it, and learns by weight perturbation.
+
+    Parameters
+    ----------
+    spec : LearnerSpec
+        The learner that the core implements.
+
+    Members
+    -------
+    request, response : In(stream), Out(stream)
+        Accesses of the host to the registers, and their answers.
+    sample : Out(stream)
+        Index of the sample that the outside shows from now on.
+    perturbed : Out(stream)
+        Words of a pass, see :func:`rtl_gen.learner.sending.word_layout`.
+    apply_stb : Out(1)
+        Strobe: all words of a pass have been taken.
+    measure_ready : Out(1)
+        The cost may be measured.
+    cost : In(stream)
+        Cost words as the outside measured them, signed, in the format of the design file.
+    busy : Out(1)
+        A run is in progress.
+    probe_stb, probe_presented, … : Out
+        Strobes and payloads of the core's events, see :mod:`rtl_gen.probe`; unconnected on a board.
+
+    Attributes
+    ----------
+    contract : LearnerContract
+        Clock cycles of the core's passes and steps.
+    """
+
+    def __init__(self, spec: LearnerSpec):
+        self.spec = spec
+        self.broadcast = Broadcast(spec)
+        self.array = LearnerArray(spec)
+        # A run is over when the last word of its last pass has been taken; by then, it has been written and counted.
+        assert self.array.timing.parameter + self.array.count_latency < self.array.latency + WordQueue.latency
+        self.room = self._room()
+        self.contract = LearnerContract(
+            words=spec.quantities,
+            latency=PassSequencer.latency + self.broadcast.latency + self.array.latency + WordQueue.latency,
+            settling=2,
+            between=Measurement.latency + 1,
+            wait=Measurement.latency + CostChange.latency + LearnerController.begin_latency,
+        )
+        events = event_layouts(spec)
+        super().__init__(
+            {
+                "request": In(stream.Signature(request_layout)),
+                "response": Out(stream.Signature(32)),
+                "sample": LearnerController(spec).signature.members["sample"],
+                "perturbed": Out(stream.Signature(word_layout(spec))),
+                "apply_stb": Out(1),
+                "measure_ready": Out(1),
+                "cost": In(stream.Signature(shape_of(spec.formats.cost))),
+                "busy": Out(1),
+                "probe_stb": Out(len(events)),
+                **{f"probe_{event}": Out(layout) for event, layout in events.items()},
+            }
+        )
+
+    def _room(self) -> int:
+        """Number of words for which there is room in the array and in the queue, a power of two.
+
+        A word is in flight from its slot to the queue, through it, and until the sequencer is told. There is room for as many words as that
+        takes cycles, so that one can leave in every cycle.
+        """
+        flight = 1 + self.broadcast.latency + self.array.latency + WordQueue.latency + 1
+        return 1 << (flight - 1).bit_length()
+
+    def elaborate(self, platform):
+        m = Module()
+        spec = self.spec
+        blocks = {
+            "controller": LearnerController(spec),
+            "sequencer": PassSequencer(spec, room=self.room),
+            "signs": sign_source(spec),
+            "broadcast": self.broadcast,
+            "array": self.array,
+            "queue": WordQueue(spec, depth=self.room),
+            "measurement": Measurement(spec),
+            "cost_change": CostChange(spec),
+            "host": HostPort(spec),
+            "registers": register_file(spec),
+        }
+        if spec.stochastic_bits:
+            blocks["rounding_noise"] = RoundingNoise(spec)
+        for name, block in blocks.items():
+            setattr(m.submodules, name, block)
+        self._connect_passes(m, **blocks)
+        self._connect_outside(m, **blocks)
+        self._connect_streams(m, blocks)
+        self._connect_host(m, **blocks)
+        self._connect_probes(m, **blocks)
+        return m
+
+    def _connect_passes(self, m, *, controller, sequencer, signs, broadcast, array, queue, cost_change, **_):
+        """Connect the pipeline of slots, and the blocks whose values join it."""
+        m.d.comb += [getattr(sequencer, name).eq(getattr(controller, name)) for name in ("start", *PASS_KINDS)]
+        m.d.comb += [
+            sequencer.taken.eq(queue.taken),
+            broadcast.slot.eq(sequencer.slot),
+            broadcast.cost_change.eq(cost_change.cost_change),
+            broadcast.update.eq(controller.update),
+            array.slot.eq(broadcast.slot_o),
+            array.broadcast.eq(broadcast.o),
+            array.broadcast_outside.eq(broadcast.outside),
+            array.update.eq(controller.update),
+            array.replay.eq(signs.replay),
+            array.live.eq(signs.live),
+            signs.replay_slot.eq(broadcast.slot_ahead),
+            signs.live_slot.eq(array.live_slot),
+            signs.advance.eq(controller.advance),
+            signs.fresh.eq(controller.fresh),
+            queue.stb.eq(array.sent_slot.valid),
+            queue.value.eq(array.value),
+        ]
+        if self.spec.direct_update:
+            m.d.comb += array.update_outside.eq(broadcast.update_outside)
+
+    def _connect_outside(self, m, *, controller, queue, measurement, cost_change, host, **_):
+        """Connect the ports to the outside, and the measurement to the controller."""
+        wiring.connect(m, queue.o, wiring.flipped(self.perturbed))
+        wiring.connect(m, controller.sample, wiring.flipped(self.sample))
+        wiring.connect(m, wiring.flipped(self.cost), measurement.cost)
+        m.d.comb += [
+            self.apply_stb.eq(queue.apply_stb),
+            self.measure_ready.eq(measurement.measure_ready),
+            measurement.begin.eq(queue.apply_stb & controller.measured),
+            *(getattr(measurement, name).eq(getattr(host, name)) for name in ("settle", "timeout", "average")),
+            controller.samples.eq(host.samples),
+            controller.applied.eq(queue.apply_stb),
+            controller.done.eq(measurement.done),
+            controller.late.eq(measurement.late),
+            controller.change_stb.eq(cost_change.change_stb),
+            cost_change.stb.eq(measurement.done),
+            cost_change.second.eq(controller.second),
+            cost_change.total.eq(measurement.total),
+        ]
+
+    def _connect_streams(self, m, blocks):
+        """Connect the rounding noise to the block that uses it, and the loaded states to all random streams."""
+        host, signs = blocks["host"], blocks["signs"]
+        streams = [signs]
+        if self.spec.stochastic_bits:
+            noise, user = blocks["rounding_noise"], blocks["broadcast" if self.spec.direct_update else "array"]
+            m.d.comb += [noise.slot.eq(user.noise_slot), user.noise.eq(noise.o), noise.update.eq(blocks["controller"].update)]
+            streams.append(noise)
+        m.submodules.state_loader = loader = StateLoader(sum(stream_widths(self.spec)))
+        m.d.comb += [
+            loader.en.eq(host.stream_en),
+            loader.data.eq(host.data),
+            loader.restart.eq(host.restart),
+            signs.restart.eq(host.restart),
+        ]
+        m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
+        m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
+
+    def _connect_host(self, m, *, host, controller, array, cost_change, broadcast, registers, **_):
+        """Connect the host port to commands, settings, memories and registers."""
+        wiring.connect(m, wiring.flipped(self.request), host.request)
+        wiring.connect(m, wiring.flipped(self.response), host.response)
+        m.d.comb += [getattr(controller, name).eq(getattr(host, name)) for name in ("train", "stop", "restart", "clear", "count_en")]
+        m.d.comb += [
+            getattr(controller, f"{name}_period").eq(getattr(host, f"{name}_period")) for name in ("perturbation", "sample", "update")
+        ]
+        m.d.comb += [
+            controller.count.eq(host.data),
+            controller.loaded.eq(host.load),
+            broadcast.exponent.eq(host.exponent),
+            array.host_lane.eq(host.lane),
+            array.host_memory.eq(host.memory),
+            array.host_address.eq(host.address),
+            # The host has access to the memories from one cycle after a run to some cycles before the next run's first slot.
+            array.host_mode.eq(delayed(m, ~controller.busy, 1, "host_mode", reset_less=False)),
+            array.host_data.eq(host.data),
+            array.host_write.eq(host.write_en),
+            host.read_data.eq(array.host_read_data),
+            host.busy.eq(controller.busy),
+            host.status.eq(Cat(controller.busy, controller.starved, controller.timed_out)),
+            registers.en.eq(host.file_en),
+            registers.address.eq(host.file_address),
+            registers.clear.eq(host.clear),
+            registers.restart.eq(host.restart),
+            registers.running.eq(controller.busy),
+            host.file_data.eq(registers.o),
+            host.file_low.eq(registers.low),
+            host.file_high.eq(registers.high),
+            host.settled.eq(registers.settled),
+            registers.i_steps.eq(controller.advance),
+            registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
+            registers.i_cost0.eq(cost_change.cost0),
+            registers.i_cost1.eq(cost_change.cost1),
+            registers.i_cost_change.eq(cost_change.cost_change),
+            self.busy.eq(controller.busy),
+        ]
+        m.d.comb += [getattr(registers, f"i_{name}").eq(getattr(array, name)) for name in array.counts]
+
+    def _connect_probes(self, m, *, controller, sequencer, array, measurement, cost_change, host, registers, **_):
+        """Connect the events that :mod:`rtl_gen.probe` describes, and their signatures."""
+        presented = array.sent_slot.valid & array.sent_slot.measured
+        learned_stb = delayed(m, array.learned_stb, 1, "learned_stb", reset_less=False)
+        strobes = {
+            "presented": presented,
+            "cost": measurement.done,
+            "step": delayed(m, cost_change.change_stb, PassSignature.latency, "step_stb", reset_less=False),
+            "word": array.word_stb,
+            "learned": learned_stb,
+        }
+        m.d.comb += [
+            registers.i_saturated_cost_change.eq(cost_change.change_stb & cost_change.outside),
+            registers.i_updates.eq(array.learned_stb & controller.update),
+            self.probe_stb.eq(Cat(strobes[event] for event in event_kinds(self.spec))),
+            self.probe_presented["pass"].eq(array.sent_slot.second),
+            self.probe_presented.value.eq(array.value),
+            self.probe_cost["pass"].eq(controller.second),
+            self.probe_cost.cost.eq(measurement.total),
+            self.probe_step.cost_change.eq(cost_change.cost_change),
+            self.probe_word.eq(array.word_event),
+        ]
+        built = {counter.name for counter in registers.counters}
+        for event in (self.probe_step, self.probe_learned):
+            for name in event.shape().members:
+                if name in built:
+                    m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
+        if not self.spec.hardware.signature:
+            return
+        m.submodules.forward_signature = forward = PassSignature(self.spec)
+        m.submodules.learned_signature = learned = Signature(len(Value.cast(self.probe_word)))
+        m.d.comb += [
+            forward.begin.eq(controller.start & controller.measured),
+            forward.second.eq(controller.second),
+            forward.stb.eq(presented),
+            forward.word.eq(self.probe_presented),
+            forward.change_stb.eq(cost_change.change_stb),
+            forward.both.eq(controller.both),
+            *(getattr(forward, name).eq(getattr(cost_change, name)) for name in ("cost0", "cost1", "cost_change")),
+            learned.stb.eq(array.word_stb),
+            learned.payload.eq(self.probe_word),
+        ]
+        for name, signature, shown in (("forward", forward, self.probe_step), ("learned", learned, self.probe_learned)):
+            m.d.comb += [
+                signature.clear.eq(host.clear),
+                getattr(registers, f"i_{name}_signature").eq(signature.o),
+                shown.signature.eq(signature.o),
+            ]
+
+
+def learner_core(spec: LearnerSpec) -> LearnerCore:
+    """Return the core of a learner."""
+    return LearnerCore(spec)

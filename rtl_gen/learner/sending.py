@@ -1,0 +1,157 @@
+# amaranth: UnusedElaboratable=no
+"""The passes of a learner: the slots of a pass, and the queue of its words, which the outside takes at its own pace."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from python_ref.spec.learner import LearnerSpec
+from rtl_gen.probe import shape_of
+from rtl_gen.slot import NO_READ_WRITE_CHECK, slot_layout
+
+__all__ = ["PASS_KINDS", "PassSequencer", "WordQueue", "word_layout"]
+
+PASS_KINDS = ("correlate", "perturb", "second", "measured")
+"""Fields of a slot that are the same in all slots of a pass."""
+
+
+def word_layout(spec: LearnerSpec) -> data.StructLayout:
+    """Layout of a word on its way to the outside.
+
+    Members
+    -------
+    value : signed
+        Raw θ, θ + sΔ or θ − sΔ.
+    index : unsigned
+        Number of the quantity, from 0.
+    last : unsigned(1)
+        The word is the last one of its pass.
+    """
+    index = unsigned(max(1, (spec.quantities - 1).bit_length()))
+    return data.StructLayout({"value": shape_of(spec.formats.weight), "index": index, "last": unsigned(1)})
+
+
+class PassSequencer(wiring.Component):
+    """Issues the slots of a pass, one in every cycle in which there is room for another word in the queue behind the array.
+
+    Parameters
+    ----------
+    spec : LearnerSpec
+        The learner whose passes are issued.
+    room : int
+        Number of words for which there is room in the array and in the queue.
+
+    Members
+    -------
+    start : In(1)
+        Strobe that begins a pass; only when the pass before has ended.
+    correlate, perturb, second, measured : In(1)
+        Kind of the pass, as in :func:`rtl_gen.slot.slot_layout`, sampled with ``start``.
+    taken : In(1)
+        Strobe: a word has left the queue.
+    slot : Out(slot_layout(spec))
+        The slot; the first one comes ``latency`` cycles after ``start``.
+    """
+
+    latency = 2
+    """Cycles from ``start`` to the first slot: register the pass, register its slot."""
+
+    def __init__(self, spec: LearnerSpec, *, room: int):
+        self.spec = spec
+        self.room = room
+        strobes = ("start", "taken", *PASS_KINDS)
+        super().__init__({**{name: In(1) for name in strobes}, "slot": Out(slot_layout(spec))})
+
+    def elaborate(self, platform):
+        m = Module()
+        running, kind = Signal(), Signal(len(PASS_KINDS))
+        index, free = Signal(range(self.spec.quantities + 1)), Signal(range(self.room + 1), init=self.room)
+        issues, last = Signal(), Signal()
+        m.d.comb += [issues.eq(running & (free != 0)), last.eq(index == self.spec.quantities - 1)]
+        m.d.sync += free.eq(free - issues + self.taken)
+        with m.If(issues):
+            m.d.sync += [index.eq(Mux(last, 0, index + 1)), running.eq(~last)]
+        with m.If(self.start):
+            m.d.sync += [running.eq(1), kind.eq(Cat(getattr(self, name) for name in PASS_KINDS))]
+        m.d.sync += [
+            self.slot.valid.eq(issues),
+            self.slot.real.eq(issues),
+            self.slot.begin.eq(issues & (index == 0)),
+            self.slot.last.eq(issues & last),
+            Cat(self.slot[name] for name in PASS_KINDS).eq(kind),
+        ]
+        return m
+
+
+class WordQueue(wiring.Component):
+    """Queue of the words of a pass between the array, which never waits, and the outside.
+
+    Parameters
+    ----------
+    spec : LearnerSpec
+        The learner whose words are queued.
+    depth : int
+        Number of words in the queue, a power of two; the sequencer sees to it that there are never more.
+
+    Members
+    -------
+    stb, value : In(1), In
+        Strobe and raw value of a word.
+    o : Out(stream.Signature(word_layout(spec)))
+        The words for the outside; the first one is valid ``latency`` cycles after ``stb``.
+    taken : Out(1)
+        Strobe: a word has left the queue.
+    apply_stb : Out(1)
+        Strobe in the cycle after the transfer of the last word of a pass.
+    """
+
+    latency = 3
+    """Cycles from ``stb`` to the transfer of a word: write it, read it, register it."""
+
+    def __init__(self, spec: LearnerSpec, *, depth: int):
+        self.spec = spec
+        self.depth = depth
+        super().__init__(
+            {
+                "stb": In(1),
+                "value": In(shape_of(spec.formats.weight)),
+                "o": Out(stream.Signature(word_layout(spec))),
+                "taken": Out(1),
+                "apply_stb": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        word = self.o.payload
+        m.submodules.words = store = memory.Memory(shape=word.value.shape(), depth=self.depth, init=[], attrs=NO_READ_WRITE_CHECK)
+        write, read = store.write_port(), store.read_port()
+        places = range(2 * self.depth)
+        tail, head = Signal(places), Signal(places)
+        fetches, fetched, moves = Signal(), Signal(), Signal()
+        m.d.comb += [
+            write.addr.eq(tail),
+            write.data.eq(self.value),
+            write.en.eq(self.stb),
+            read.addr.eq(head),
+            read.en.eq(fetches),
+            # A word is read once it has been written, and goes on to the output when that is free.
+            moves.eq(fetched & (~self.o.valid | self.o.ready)),
+            fetches.eq((head != tail) & (~fetched | moves)),
+            self.taken.eq(self.o.valid & self.o.ready),
+            word.last.eq(word.index == self.spec.quantities - 1),
+        ]
+        m.d.sync += [
+            tail.eq(tail + self.stb),
+            head.eq(head + fetches),
+            fetched.eq(fetches | (fetched & ~moves)),
+            self.o.valid.eq(moves | (self.o.valid & ~self.o.ready)),
+            self.apply_stb.eq(self.taken & word.last),
+        ]
+        with m.If(moves):
+            m.d.sync += word.value.eq(read.data)
+        with m.If(self.taken):
+            m.d.sync += word.index.eq(Mux(word.last, 0, word.index + 1))
+        return m

@@ -1,0 +1,35 @@
+"""Sources of the signs of a learner, in which a sign vector may begin more than once in a step."""
+
+from __future__ import annotations
+
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from rtl_gen.perturbation import CountedSigns, RandomSigns, source_class
+
+__all__ = ["RepeatedRandomSigns", "sign_source"]
+
+
+class RepeatedRandomSigns(RandomSigns):
+    """Random signs whose vector begins again in every perturbed pass until its step is done: the second pass of a two-sided step, and an
+    abandoned step that is repeated, have the same signs."""
+
+    def begin_vector(self, m, fresh, drawing):
+        """See :class:`~rtl_gen.perturbation.RandomSigns`: a vector that has begun is not a new one."""
+        with m.If(drawing.slot.begin & drawing.signs):
+            m.d.sync += fresh.eq(0)
+
+
+def sign_source(spec: LearnerSpec) -> RandomSigns | CountedSigns:
+    """Return the source of signs for the code of a learner.
+
+    Raises
+    ------
+    TypeError
+        If there is no source of signs for the code.
+    """
+    source = source_class(spec.code)
+    if issubclass(source, RandomSigns):
+        return RepeatedRandomSigns(spec)
+    if issubclass(source, CountedSigns):
+        return source(spec)
+    raise unknown("Code", spec.code, "rtl_gen.learner.signs.sign_source")
