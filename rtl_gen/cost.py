@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
@@ -23,6 +23,13 @@ class CostUnit(wiring.Component):
 
     The auxiliary multiplier of the core computes the squares, and sums them where :meth:`sums_in_multiplier` says so.
 
+    Parameters
+    ----------
+    spec : DesignSpec
+        The design whose costs are computed.
+    others : tuple of int or None
+        Widths of the two factors that the multiplier has otherwise, where it sums the squares.
+
     Members
     -------
     stb, last, first, second : In(1)
@@ -31,6 +38,9 @@ class CostUnit(wiring.Component):
         Raw output and its raw target, valid with ``stb``.
     error : Out
         Raw error y* − y for the multiplier, one cycle after the output.
+    others, factors : In, Out
+        The multiplier's two other factors, which are 0 where there is an output, and one cycle later its factors, which are the error
+        twice after an output (with ``others`` in place of ``error``).
     square : In
         Square of the error, after the multiplier's latency; or the sum of all squares of the pass, which is 0 after ``cost_stb`` and
         where a run begins.
@@ -72,18 +82,24 @@ class CostUnit(wiring.Component):
         and two for its cast."""
         return CostUnit.cost_latency(spec) + CostUnit.sums_in_multiplier(spec) + 3
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: DesignSpec, others: tuple[int, int] | None = None):
         self.spec = spec
+        self.shared = others is not None
         y, error, cost = shape_of(spec.formats.activation), shape_of(spec.residual_format), shape_of(spec.cost_format)
+        widths = others or ()
+        pairs = {
+            "others": In(data.StructLayout({f"of{n}": signed(width) for n, width in enumerate(widths)})),
+            "factors": Out(data.StructLayout({f"of{n}": signed(max(width, error.width)) for n, width in enumerate(widths)})),
+        }
         super().__init__(
             {
+                **(pairs if self.shared else {"error": Out(error)}),
                 "stb": In(1),
                 "last": In(1),
                 "first": In(1),
                 "second": In(1),
                 "y": In(y),
                 "target": In(y),
-                "error": Out(error),
                 "square": In(max(2 * error.width, cost.width)),
                 "cost_stb": Out(1),
                 "cost_second": Out(1),
@@ -99,10 +115,16 @@ class CostUnit(wiring.Component):
         m = Module()
         spec = self.spec
         sums = self.sums_in_multiplier(spec)
-        m.d.sync += self.error.eq(self.target - self.y)
-        if sums:
-            with m.If(~self.stb):
-                m.d.sync += self.error.eq(0)
+        if self.shared:
+            error = Signal(shape_of(spec.residual_format), name="residual")
+            m.d.comb += error.eq(self.target - self.y)
+            for name in self.factors.shape().members:
+                m.d.sync += self.factors[name].eq((error & self.stb.replicate(len(error)).as_signed()) | self.others[name])
+        else:
+            m.d.sync += self.error.eq(self.target - self.y)
+            if sums:
+                with m.If(~self.stb):
+                    m.d.sync += self.error.eq(0)
 
         cost_latency = self.cost_latency(spec)
         m.d.comb += self.cost_stb.eq(delayed(m, self.stb & self.last, cost_latency, "cost_stb", reset_less=False))

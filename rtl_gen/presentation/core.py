@@ -128,7 +128,7 @@ class NodeCore(wiring.Component):
             "operands": self.applying.operands(),
             "neurons": neuron_stream(spec),
             "activation": ActivationUnit(spec, neuron_layout(spec), complement=True),
-            "cost": CostUnit(spec),
+            "cost": CostUnit(spec, SharedErrorUnit.factors(spec) if isinstance(self.errors, SharedErrorUnit) else None),
             "multiplier": self._multiplier(),
             "answer_check": AnswerCheck(spec),
             "errors": self.errors,
@@ -229,17 +229,21 @@ class NodeCore(wiring.Component):
             answer_check.target.eq(operands.target),
             cost.square.eq(multiplier.o),
         ]
-        first = second = cost.error
+        errors = self.errors
+        if isinstance(errors, SharedErrorUnit):
+            # The result of an operator, so that no constant bits keep the multiplier from becoming one DSP block.
+            offset = errors.offset | Const(0, errors.offset.shape())
+            m.d.comb += [
+                *(cost.others.of0.eq(errors.factor), cost.others.of1.eq(errors.power)),
+                *(multiplier.a.eq(cost.factors.of0), multiplier.b.eq(cost.factors.of1)),
+                *(multiplier.c.eq(offset), errors.product.eq(multiplier.o)),
+            ]
+        else:
+            m.d.comb += [multiplier.a.eq(cost.error), multiplier.b.eq(cost.error)]
         if CostUnit.sums_in_multiplier(spec):
             # A multiplier's own register has no value after a reset, so it is cleared while the core is idle, too.
             load = cost.cost_stb | self._idle
-            if isinstance(errors := self.errors, SharedErrorUnit):  # errors are cast while there are no outputs, and the other way round
-                first, second, load = first | errors.factor, second | errors.power, load | errors.load
-                # The result of an operator, so that no constant bits keep the multiplier from becoming one DSP block.
-                offset = errors.offset | Const(0, errors.offset.shape())
-                m.d.comb += [multiplier.c.eq(offset), errors.product.eq(multiplier.o)]
-            m.d.comb += multiplier.load.eq(load)
-        m.d.comb += [multiplier.a.eq(first), multiplier.b.eq(second)]
+            m.d.comb += multiplier.load.eq(load | errors.load if isinstance(errors, SharedErrorUnit) else load)
 
     def _connect_errors(self, m, *, controller, sequencer, signs, activation, array, cost, errors, host, **_):
         """Connect the costs of the probes to the errors, and the errors to the lanes."""

@@ -308,7 +308,7 @@ class SharedErrorUnit(IncrementalErrorUnit):
     Members
     -------
     factor, power : Out(signed)
-        The two factors, 0 while no errors are cast.
+        The two factors, 0 while no errors are cast; the multiplier takes them one cycle later.
     offset, load : Out, Out(1)
         What the multiplier's sum begins with, and the strobe that it does, both as of
         :class:`~rtl_gen.lane.MultiplyAccumulate`; the sum is 0 after the last error.
@@ -360,9 +360,9 @@ class SharedErrorUnit(IncrementalErrorUnit):
             stages.append(delayed(m, stages[-1], 1, "turn", reset_less=False))
         reads, loads, *_, ends = stages
         place = Signal(range(spec.exponents[1] - spec.exponents[0] + 1))
-        m.d.sync += [place.eq(self.exponent - spec.exponents[0]), self.factor.eq(value), self.power.eq(1 << place)]
-        with m.If(~reads):
-            m.d.sync += [self.factor.eq(0), self.power.eq(0)]
+        power = Signal.like(self.power, reset_less=True)
+        m.d.sync += [place.eq(self.exponent - spec.exponents[0]), power.eq(1 << place)]
+        m.d.comb += [self.factor.eq(Mux(reads, value, 0)), self.power.eq(Mux(reads, power, 0))]
         half = 0 if rounding is Rounding.FLOOR else 1 << dropped - 1
         m.d.comb += [self.offset.eq(Mux(reads, half, 0)), self.load.eq(loads | ends)]
         rounded = self.product.shift_right(dropped)

@@ -232,12 +232,14 @@ class PassSequencer(wiring.Component):
         fan_in = by_layer([p.layer.n_in for p in placed], layer)
         if spec.incremental:
             fan_in = Mux(probe, 0, fan_in)  # the one synapse of each neuron whose input changes
-        counted, within = Signal.like(self.slot), Signal()
+        counted, within, last, waits = Signal.like(self.slot), Signal(), Signal(), Signal()
+        m.d.comb += last.eq(k == fan_in)
         m.d.sync += [
             within.eq(running),
-            counted.real.eq(k <= fan_in),
+            waits.eq(running & ~last_cycle & (last | waits)),  # all words of the group have passed
+            counted.real.eq(~waits),
             counted.first.eq(k == 0),
-            counted.last.eq(k == fan_in),
+            counted.last.eq(last),
             counted.tail.eq(tail),
             counted.begin.eq((k == 0) & (group == 0) & (layer == first)),
             counted.apply.eq(apply),

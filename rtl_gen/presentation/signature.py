@@ -39,18 +39,19 @@ class ForwardSignature(wiring.Component):
     """
 
     def __init__(self, neuron: int, cost: int, change: int, *, in_parts: bool = False):
-        self.latency = 4 if in_parts else 2
+        self._waits = 3 if in_parts else 1
+        self.latency = 4 if in_parts else 3
         ports = {name: In(1) for name in ("neuron_stb", "cost_stb", "change_stb", "clear")}
         banks = {"neuron_bank": In(2), "cost_bank": In(2)}
         super().__init__({**ports, **banks, "neuron": In(neuron), "cost": In(cost), "change": In(change), "o": Out(32)})
 
     def elaborate(self, platform):
         m = Module()
-        in_parts = self.latency > 2
+        in_parts = self._waits > 1
         words, strobes = {}, {}
 
         def waits(value, name):
-            return delayed(m, value, self.latency - 1, name, reset_less=False)
+            return delayed(m, value, self._waits, name, reset_less=False)
 
         for name in ("neuron", "cost", "change"):
             words[name] = delayed(m, folded(m, getattr(self, name), name, in_parts=in_parts), 1, f"{name}_word")
@@ -70,10 +71,13 @@ class ForwardSignature(wiring.Component):
         state, begin = Signal(32, init=-1, reset_less=True), Signal(init=1)
         m.d.comb += self.o.eq(~state)
         m.d.sync += begin.eq(self.clear)
+        word, stb = Mux(strobes["cost"], words["cost"] ^ of_cost, words["change"]), strobes["cost"] | strobes["change"]
+        last = self.latency - 1 - self._waits
+        word, stb = delayed(m, word, last, "chosen"), delayed(m, stb, last, "chosen_stb", reset_less=False)
         with m.If(begin):
             m.d.sync += state.eq(-1)
-        with m.Elif(strobes["cost"] | strobes["change"]):
-            m.d.sync += state.eq(after(state, Mux(strobes["cost"], words["cost"] ^ of_cost, words["change"])))
+        with m.Elif(stb):
+            m.d.sync += state.eq(after(state, word))
         return m
 
 

@@ -177,9 +177,9 @@ class WithMultiplier(wiring.Component):
         m = Module()
         m.submodules.unit, m.submodules.multiplier = unit, multiplier = self.unit, self.multiplier
         m.d.comb += [
-            *(multiplier.a.eq(unit.factor), multiplier.b.eq(unit.power), multiplier.c.eq(unit.offset)),
-            *(multiplier.load.eq(unit.load), unit.product.eq(multiplier.o)),
+            *(multiplier.c.eq(unit.offset), multiplier.load.eq(unit.load), unit.product.eq(multiplier.o)),
         ]
+        m.d.sync += [multiplier.a.eq(unit.factor), multiplier.b.eq(unit.power)]
         return m
 
 
