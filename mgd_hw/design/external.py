@@ -36,7 +36,7 @@ _GOES_WITH = frozenset(
         "optimizer.name", *(f"optimizer.{key}" for optimizer in OPTIMIZERS.values() for key in optimizer.parameters()),
         "formats.weight", "formats.cost_change", "formats.gradient",
         *(f"formats.{modes}.{cast}" for modes in ("rounding", "overflow") for cast in _CASTS),
-        "hardware.lanes", "hardware.gradient_memory", "hardware.memory", "hardware.signature",
+        "hardware.lanes", "hardware.multipliers_per_lane", "hardware.gradient_memory", "hardware.memory", "hardware.signature",
     )
 )  # fmt: skip
 """Keys that a design file with ``network.external`` may give."""
@@ -123,7 +123,12 @@ def external_design(given: Given, text: str) -> ExternalDesign:
         _schedule(given),
         _optimizer(given),
         _formats(given, get),
-        Hardware(given.get("hardware.lanes", 1), given.get("hardware.gradient_memory"), given.get("hardware.signature", True)),
+        Hardware(
+            given.get("hardware.lanes", 1),
+            given.get("hardware.gradient_memory"),
+            given.get("hardware.signature", True),
+            given.get("hardware.multipliers_per_lane", 1),
+        ),
         Outside(
             get("external.settle", 0, "the outside offers a cost word when it is ready"),
             get("external.average", 0, "one cost word a pass"),

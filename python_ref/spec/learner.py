@@ -241,6 +241,9 @@ class LearnerSpec(LearningSpec):
         if self.hardware.lanes != 1:
             reason = "a learner sends its words one by one, so that one lane is all that it uses"
             raise DesignError("hardware.lanes", self.hardware.lanes, reason, "Take 1, or leave it out.")
+        if self.hardware.multipliers_per_lane != 1:
+            reason = "a learner multiplies nothing but the rate and the cost change"
+            raise DesignError("hardware.multipliers_per_lane", self.hardware.multipliers_per_lane, reason, "Take 1, or leave it out.")
         if self._needs_gradient_memory and not self.gradient_memory:
             raise DesignError(
                 "schedule.update_period",
