@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mgd_hw.design import values
-from mgd_hw.design.reader import load, parse, shipped
+from mgd_hw.design.reader import load, parse, parse_any, shipped
 from python_ref import datasets
 from python_ref.spec import design as spec_design
 from python_ref.spec import formats, learner, network, number, schedule
@@ -157,7 +157,7 @@ def test_the_notebook_runs(whole: bool, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "boards.md"], ids=lambda page: page.name)
 def test_toml_examples_are_designs(page: Path) -> None:  # that of boards.md is a board: tests.boards.test_board reads it
     for block in blocks(page.read_text(encoding="utf-8"), "toml"):
-        parse(block, "example.toml")
+        parse_any(block, "example.toml")
 
 
 # -- The machine ------------------------------------------------------------------------------------------------------

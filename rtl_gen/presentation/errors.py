@@ -313,7 +313,7 @@ class SharedErrorUnit(IncrementalErrorUnit):
         What the multiplier's sum begins with, and the strobe that it does, both as of
         :class:`~rtl_gen.lane.MultiplyAccumulate`; the sum is 0 after the last error.
     product : In(signed)
-        The multiplier's sum.
+        Scaled and rounded E, as the sum of the multiplier.
     """
 
     pace = 2
