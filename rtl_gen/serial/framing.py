@@ -122,8 +122,10 @@ class FrameReceiver(wiring.Component):
         # A byte is classified in the cycle after its arrival, and a frame evaluated one cycle later; the next byte comes much later.
         is_flag, is_escape = self.data == FLAG, self.data == ESCAPE
         # A reset needs no space, since it must also recover a device whose buffer stays full.
-        in_order, whole_reset = is_next & ~is_reset & ~overflown & ~bad, is_reset & ~bad
+        in_order, whole_reset = Signal(), Signal()
         m.d.sync += [
+            in_order.eq(is_next & ~is_reset & ~overflown & ~bad),  # known long before the frame's end
+            whole_reset.eq(is_reset & ~bad),
             flag.eq(self.stb & is_flag),
             escape.eq(self.stb & is_escape),
             taken.eq(self.stb & ~is_flag & ~is_escape),

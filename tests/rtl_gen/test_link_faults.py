@@ -118,8 +118,8 @@ FAULTS = [
     (
         "a full device hears no reset",
         "serial.framing:FrameReceiver.elaborate",
-        "in_order, whole_reset = is_next & ~is_reset & ~overflown & ~bad, is_reset & ~bad",
-        "in_order, whole_reset = is_next & ~is_reset & ~overflown & ~bad, is_reset & ~bad & ~overflown",
+        "whole_reset.eq(is_reset & ~bad)",
+        "whole_reset.eq(is_reset & ~bad & ~overflown)",
         test_framing.test_a_reset_is_heard_by_a_device_that_is_full,
     ),
     (
