@@ -233,15 +233,17 @@ class PassSequencer(wiring.Component):
         if spec.incremental:
             fan_in = Mux(probe, 0, fan_in)  # the one synapse of each neuron whose input changes
         counted, within, last, waits = Signal.like(self.slot), Signal(), Signal(), Signal()
+        starts = Signal(init=1)  # k is 0
         m.d.comb += last.eq(k == fan_in)
         m.d.sync += [
+            starts.eq(last_cycle | ~running),
             within.eq(running),
             waits.eq(running & ~last_cycle & (last | waits)),  # all words of the group have passed
             counted.real.eq(~waits),
-            counted.first.eq(k == 0),
+            counted.first.eq(starts),
             counted.last.eq(last),
             counted.tail.eq(tail),
-            counted.begin.eq((k == 0) & (group == 0) & (layer == first)),
+            counted.begin.eq(starts & (group == 0) & (layer == first)),
             counted.apply.eq(apply),
             counted.minus.eq(minus),
             counted.bank.eq(bank),
