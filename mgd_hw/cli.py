@@ -27,6 +27,8 @@ DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
 PAPER_FIGURES = ("fig3", "fig4", "fig5", "fig6", "table2")
 SIMULATORS = ("verilator", "icarus", "cxxrtl")
 NETLISTS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18")
+BUSES = ("axi4-lite", "wishbone")
+SAMPLE_SOURCES = ("bus", "axi4-stream")
 TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
 
 SECTIONS = {
@@ -133,14 +135,25 @@ def new(name: str, task: str, data: Path | None, label: str | int | None, drop: 
 @commands.command()
 @_options("design")
 @click.option("--board", metavar="NAME", help="Write the whole top level for this board, or for that of a file NAME.toml.")
+@click.option("--bus", type=click.Choice(BUSES), help="Put the core behind this bus of a processor, with an interrupt.")
+@click.option("--samples", type=click.Choice(SAMPLE_SOURCES), help="How samples reach a core behind a bus.  [default: bus]")
 @_options("clock", "baud", "out", "json")
-def generate(design: str, board: str | None, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
+def generate(
+    design: str,
+    board: str | None,
+    bus: str | None,
+    samples: str | None,
+    clock: float | None,
+    baud: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Write Verilog, memory contents, a manifest and a synthesis script.
 
     The command prints every value that the design file leaves out, and why it follows from the rest.
     """
     with _terminal(as_json) as terminal:
-        terminal.finish(mgd_hw.generate(design, out, board=board, clock=clock, baud=baud, progress=terminal))
+        terminal.finish(mgd_hw.generate(design, out, board=board, bus=bus, samples=samples, clock=clock, baud=baud, progress=terminal))
 
 
 @commands.command()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
@@ -25,7 +26,7 @@ from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import event_tables
 from rtl_gen.toolchain.verilog import components_verilog
 
-__all__ = ["CoreWithoutProbes", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
+__all__ = ["CoreWithoutProbes", "Wrapper", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
 
 VERILOG = "design.v"
 MANIFEST = "manifest.json"
@@ -65,13 +66,34 @@ class CoreWithoutProbes(wiring.Component):
         return m
 
 
-def emit_verilog(spec: DesignSpec) -> str:
-    """Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes. The same design always gives the
-    same text."""
-    core = core_of(spec)
-    bare, inner = components_verilog([(CoreWithoutProbes(core), spec.module), (core, f"{spec.module}_core")])
+@dataclass(frozen=True)
+class Wrapper:
+    """A module around ``mgd_<name>`` that connects it to something else, such as a bus.
+
+    Attributes
+    ----------
+    component : Component
+        The wrapper, which instantiates ``mgd_<name>``, with its port ``starved``, by name.
+    name : str
+        Name of the wrapper's module.
+    described : dict
+        What the manifest says of it, under ``bus``.
+    """
+
+    component: wiring.Component
+    name: str
+    described: dict[str, Any]
+
+
+def emit_verilog(spec: DesignSpec, wrapper: Wrapper | None = None) -> str:
+    """Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes; with a wrapper, its module around
+    both. The same design always gives the same text."""
+    core = core_of(spec) if wrapper is None else core_class(spec)(spec, starved_port=True)
+    outer = [] if wrapper is None else [(wrapper.component, wrapper.name)]
+    texts = components_verilog([*outer, (CoreWithoutProbes(core), spec.module), (core, f"{spec.module}_core")])
+    *wrapped, bare, inner = (cleaned(text) for text in texts)
     header = f"// {spec.name}: a core that trains itself by multiplexed gradient descent, written by mgd-hw.\n// Structure {spec.digest}.\n"
-    return header + _LINT + _OPEN_PROBES.format(cleaned(bare)) + cleaned(inner)
+    return header + _LINT + "".join(wrapped) + _OPEN_PROBES.format(bare) + inner
 
 
 # Warnings of `verilator -Wall` that concern the style of Yosys's Verilog and not the design. Those that find mistakes stay on: LATCH,
@@ -197,20 +219,20 @@ def _hexadecimal(values: np.ndarray, width: int) -> str:
     return "".join(f"{int(value) & ((1 << width) - 1):0{digits}x}\n" for value in values)
 
 
-def synthesis_script(spec: DesignSpec) -> str:
+def synthesis_script(spec: DesignSpec, top: str) -> str:
     """Yosys script for the iCE40 UP5K; for other families the ``synth_ice40`` line differs."""
     return (
         f"# yosys -s {SCRIPT}: {spec.name} for the iCE40 UP5K. Each multiply-accumulate is kept whole and becomes one DSP block.\n"
         f"read_verilog {VERILOG}\n"
-        f"hierarchy -check -top {spec.module}\n"
+        f"hierarchy -check -top {top}\n"
         + "".join(f"setattr -mod -set keep_hierarchy 1 {pattern}\n" for pattern in kept_modules(spec))
-        + f"synth_ice40 -dsp -device u -top {spec.module} -json {spec.name}.json\n"
+        + f"synth_ice40 -dsp -device u -top {top} -json {spec.name}.json\n"
         "check -assert\n"
         "stat\n"
     )
 
 
-def emit(spec: DesignSpec, directory: Path, parameters: np.ndarray | None = None) -> dict:
+def emit(spec: DesignSpec, directory: Path, parameters: np.ndarray | None = None, *, wrapper: Wrapper | None = None) -> dict:
     """Write the files of a design into an existing directory.
 
     Parameters
@@ -221,6 +243,8 @@ def emit(spec: DesignSpec, directory: Path, parameters: np.ndarray | None = None
         Existing directory for ``design.v``, ``manifest.json``, ``synth.ys`` and, with ``parameters``, ``memory/*.hex``.
     parameters : array of int64, shape (P,), or None
         Raw parameters in the canonical order.
+    wrapper : Wrapper or None
+        Module around the core, which becomes the top; None for the core alone.
 
     Returns
     -------
@@ -228,9 +252,11 @@ def emit(spec: DesignSpec, directory: Path, parameters: np.ndarray | None = None
         Contents of the manifest, as written.
     """
     described = manifest(spec)
-    (directory / VERILOG).write_text(emit_verilog(spec), encoding="utf-8")
+    if wrapper is not None:
+        described |= {"top": wrapper.name, "bus": wrapper.described}
+    (directory / VERILOG).write_text(emit_verilog(spec, wrapper), encoding="utf-8")
     (directory / MANIFEST).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (directory / SCRIPT).write_text(synthesis_script(spec), encoding="utf-8")
+    (directory / SCRIPT).write_text(synthesis_script(spec, described["top"]), encoding="utf-8")
     if parameters is not None:
         (directory / "memory").mkdir(exist_ok=True)
         for name, text in memory_image(spec, parameters).items():
