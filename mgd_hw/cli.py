@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,12 +138,14 @@ def new(name: str, task: str, data: Path | None, label: str | int | None, drop: 
 @click.option("--board", metavar="NAME", help="Write the whole top level for this board, or for that of a file NAME.toml.")
 @click.option("--bus", type=click.Choice(BUSES), help="Put the core behind this bus of a processor, with an interrupt.")
 @click.option("--samples", type=click.Choice(SAMPLE_SOURCES), help="How samples reach a core behind a bus.  [default: bus]")
+@click.option("--headers", is_flag=True, help="Write a C header and a page of the registers behind the bus as well, by PeakRDL.")
 @_options("clock", "baud", "out", "json")
 def generate(
     design: str,
     board: str | None,
     bus: str | None,
     samples: str | None,
+    headers: bool,
     clock: float | None,
     baud: int | None,
     out: Path | None,
@@ -153,7 +156,8 @@ def generate(
     The command prints every value that the design file leaves out, and why it follows from the rest.
     """
     with _terminal(as_json) as terminal:
-        terminal.finish(mgd_hw.generate(design, out, board=board, bus=bus, samples=samples, clock=clock, baud=baud, progress=terminal))
+        behind = partial(mgd_hw.generate, bus=bus, samples=samples, headers=headers)
+        terminal.finish(behind(design, out, board=board, clock=clock, baud=baud, progress=terminal))
 
 
 @commands.command()

@@ -18,6 +18,7 @@ from mgd_hw.design.derive import DSP_ACCUMULATOR
 from mgd_hw.design.description import Derived, Design
 from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
+from mgd_hw.hardware.headers import require_peakrdl, write_headers
 from mgd_hw.hardware.timeline import Timeline, contract_rows, timeline_of
 from mgd_hw.hardware.top import megahertz, top_manifest
 from python_ref.spec.error import DesignError, Refusal, naming
@@ -112,6 +113,7 @@ def generate(
     board: str | None = None,
     bus: str | None = None,
     samples: str | None = None,
+    headers: bool = False,
     clock: float | None = None,
     baud: int | None = None,
     progress: Progress | None = None,
@@ -132,6 +134,8 @@ def generate(
         Bus of a processor that the core is put behind, "axi4-lite" or "wishbone"; None leaves the core's own streams.
     samples : str or None
         How samples reach a core behind a bus: "bus" through a register, "axi4-stream" as frames; None takes "bus".
+    headers : bool
+        Whether PeakRDL writes a C header and a page of the registers behind the bus as well.
     clock : float or None
         Clock of the core on the board, in MHz; None takes the board's.
     baud : int or None
@@ -143,10 +147,16 @@ def generate(
     ------
     Refusal
         If the design or the board's clock cannot be built, if a clock or a rate is given without a board, if a board is given with a
-        bus, if a bus is unknown or missing beside ``samples``, or if the directory cannot be written to.
+        bus, if a bus is unknown, or missing beside ``samples`` or ``headers``, if PeakRDL is missing, or if the directory cannot be
+        written to.
     """
     progress = progress or NullProgress()
     chosen = _bus_of(bus, samples)
+    if headers and bus is None:
+        reason = "the registers have byte addresses only behind a bus, and no bus is named"
+        raise Refusal(reason, "Name one with --bus, or leave it out.", key="--headers")
+    if headers:
+        require_peakrdl()
     if board is not None and bus is not None:
         raise Refusal("a board has its serial line, and no bus of a processor", "Leave out --board or --bus.", key="--bus", value=bus)
     if board is not None:
@@ -161,6 +171,8 @@ def generate(
     progress.status(f"Generating {design.name}{'' if bus is None else f' for {bus}'}.")
     with atomic_directory(directory) as folder:
         manifest = emit_files(design.spec, folder, chosen)
+        if headers:
+            write_headers(folder / "registers.rdl", folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     spec, (data, missing) = design.spec, summary_or_reason(design)
     described = design.derived, advice(spec), manifest, contract_rows(spec), timeline_of(spec)

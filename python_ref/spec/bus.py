@@ -24,6 +24,7 @@ __all__ = [
     "stream_bits",
     "window_map",
     "wrapper_map",
+    "wrapper_name",
 ]
 
 ADDRESS_BITS = 12
@@ -109,3 +110,8 @@ def window_map(spec: DesignSpec, samples: SampleSource) -> dict[str, Register]:
 def byte_address(register: Register, word: int = 0) -> int:
     """Return the byte address of a word of a register."""
     return 4 * (register.address + word)
+
+
+def wrapper_name(spec: DesignSpec, bus: Bus) -> str:
+    """Return the name of the Verilog module of a core behind a bus."""
+    return f"{spec.module}_{bus.value.replace('-', '_')}"

@@ -20,17 +20,23 @@ from python_ref.spec.bus import (
     sample_words,
     stream_bits,
     wrapper_map,
+    wrapper_name,
 )
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from rtl_gen.bus.axi4lite import Axi4LitePort
 from rtl_gen.bus.bridge import Bridge
 from rtl_gen.bus.frames import FrameBuffer
+from rtl_gen.bus.fusesoc import core_file
+from rtl_gen.bus.systemrdl import systemrdl
 from rtl_gen.bus.wishbone import WishbonePort
 from rtl_gen.core import core_class
 from rtl_gen.emit import CoreWithoutProbes, Wrapper, emit
 
-__all__ = ["BusCore", "bus_wrapper", "emit_bus", "wrapper_name"]
+__all__ = ["REGISTERS", "BusCore", "bus_wrapper", "emit_bus"]
+
+REGISTERS = "registers.rdl"
+"""Name of the file with the registers in SystemRDL."""
 
 _PORTS: dict[Bus, type[Axi4LitePort] | type[WishbonePort]] = {Bus.AXI4_LITE: Axi4LitePort, Bus.WISHBONE: WishbonePort}
 """The class of the port of each bus."""
@@ -131,11 +137,6 @@ class BusCore(wiring.Component):
         return ports
 
 
-def wrapper_name(spec: DesignSpec, bus: Bus) -> str:
-    """Name of the Verilog module of a core behind a bus."""
-    return f"{spec.module}_{bus.value.replace('-', '_')}"
-
-
 def bus_wrapper(spec: DesignSpec, bus: Bus, samples: SampleSource) -> Wrapper:
     """The wrapper of a core for a bus, with its part of the manifest."""
     described = {
@@ -153,5 +154,9 @@ def bus_wrapper(spec: DesignSpec, bus: Bus, samples: SampleSource) -> Wrapper:
 
 
 def emit_bus(spec: DesignSpec, bus: Bus, samples: SampleSource, directory: Path, parameters: np.ndarray | None = None) -> dict:
-    """Write the files of a core behind a bus, as :func:`rtl_gen.emit.emit` writes those of a core alone."""
-    return emit(spec, directory, parameters, wrapper=bus_wrapper(spec, bus, samples))
+    """Write the files of a core behind a bus: those that :func:`rtl_gen.emit.emit` writes, the registers in SystemRDL, and a core file
+    of FuseSoC."""
+    described = emit(spec, directory, parameters, wrapper=bus_wrapper(spec, bus, samples))
+    (directory / REGISTERS).write_text(systemrdl(spec, bus, samples), encoding="utf-8")
+    (directory / f"{wrapper_name(spec, bus)}.core").write_text(core_file(spec, bus), encoding="utf-8")
+    return described

@@ -124,3 +124,22 @@ def test_a_core_behind_a_bus_has_files_of_its_own(tmp_path: Path, monkeypatch: p
 def test_the_command_line_offers_every_bus() -> None:
     assert list(cli.BUSES) == [bus.value for bus in Bus]
     assert list(cli.SAMPLE_SOURCES) == [source.value for source in SampleSource]
+
+
+def test_a_header_of_the_registers_compiles(tmp_path: Path) -> None:
+    made = mgd_hw.generate("xor", tmp_path / "made", bus="wishbone", headers=True)
+    assert {"registers.rdl", "registers.h", "registers.md", "mgd_xor_wishbone.core"} <= set(made.files)
+    program = tmp_path / "program.c"
+    checks = {"interrupt_status": 0x400, "sample": 0x408, "sample_room": 0x40C, "digest": 4, "status": 0x0C}
+    lines = [f'_Static_assert(offsetof(mgd_xor_wishbone_t, {name}) == {place}, "{name}");' for name, place in checks.items()]
+    program.write_text("\n".join(['#include "made/registers.h"', "#include <stddef.h>", *lines, ""]))
+    subprocess.run(["gcc", "-Wall", "-Werror", "-std=gnu11", "-c", str(program), "-o", str(tmp_path / "program.o")], check=True)
+    assert "0x408" in (made.directory / "registers.md").read_text()
+
+
+def test_headers_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refusal, match=r"^--headers: the registers have byte addresses only behind a bus, and no bus is named\. Name one "):
+        mgd_hw.generate("xor", headers=True)
+    monkeypatch.setitem(sys.modules, "systemrdl", None)
+    with pytest.raises(Refusal, match=r"^--headers: PeakRDL is not installed\. Run: pip install 'mgd-hw\[bus\]'\.$"):
+        mgd_hw.generate("xor", bus="wishbone", headers=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from python_ref.spec.bus import Bus, SampleSource, byte_address, stream_bits, window_map
+from python_ref.spec.bus import Bus, SampleSource, byte_address, stream_bits, window_map, wrapper_name
 from python_ref.spec.design import DesignSpec
-from rtl_gen.bus.top import bus_wrapper, wrapper_name
+from rtl_gen.bus.top import bus_wrapper
 from rtl_gen.emit import emit_verilog
 from sim.engines.cocotb_sim import cocotb_environment
 from sim.process import call

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from python_ref.spec.bus import Bus, Interrupt, SampleSource, sample_words
+from python_ref.spec.bus import Bus, Interrupt, SampleSource, sample_words, wrapper_name
 from python_ref.spec.registers import MAGIC, Command, Status
-from rtl_gen.bus.top import bus_wrapper, wrapper_name
+from rtl_gen.bus.top import bus_wrapper
 from rtl_gen.emit import emit_verilog
 from sim.program import ProgramLink, ReplayLink, sample_table
 from tests.rtl_gen.test_emit import check, lint
