@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 from pathlib import Path
 from typing import Any, ClassVar
 
 import cocotb
 from cocotb.clock import Clock
+from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamFrame, AxiStreamSource
 from cocotbext.wishbone import driver
 from cocotbext.wishbone.driver import WBOp, WishboneMaster
+
+from boards.link.memory import MemoryLink
+from sim.program import Op
 
 # Icarus does not pass on a value that is set on an input immediately, as the model does before the first cycle.
 driver.set_immediate = lambda signal, value: setattr(signal, "value", value)
@@ -100,6 +105,23 @@ def _pauses(chance: random.Random) -> Any:
         yield chance.random() < 0.4
 
 
+class _Window:
+    """The window of memory of a processor, whose accesses the master of a bus carries out; an error ends the thread."""
+
+    def __init__(self, bus: Any) -> None:
+        @resume
+        async def read(offset: int) -> int:
+            accepted, word = await bus.read(offset)
+            assert accepted, f"the read of 0x{offset:x} was refused"
+            return int(word)
+
+        @resume
+        async def write(offset: int, value: int) -> None:
+            assert await bus.write(offset, value), f"the write of 0x{offset:x} was refused"
+
+        self.read, self.write = read, write
+
+
 class _Bench:
     """Carries out the actions.
 
@@ -147,6 +169,8 @@ class _Bench:
                 await self.source.send(AxiStreamFrame(data))
             case "sent":
                 await self.source.wait()
+            case "link":
+                return await bridge(self.over_link)(*given)
             case "cycles":
                 await ClockCycles(self.bus.clock, given[0])
             case "irq":
@@ -165,6 +189,20 @@ class _Bench:
             case _:
                 raise ValueError(f"There is no action {kind}")
         return None
+
+    def over_link(self, spec: str, ops: list[list[int]]) -> list[int]:
+        """Carry out the operations of a program over the link for a window of memory, in a thread; the words read."""
+        link = MemoryLink(_Window(self.bus), pickle.loads(bytes.fromhex(spec)))
+        link.send(list(self.words))
+        found = []
+        for kind, address, data in ops:
+            if kind == Op.WRITE:
+                link.write(address, data)
+            elif kind == Op.READ:
+                found.append(link.read(address))
+            else:
+                link.wait_idle()
+        return found
 
     async def feed(self, sample: int, room: int) -> None:
         """Write as many words of samples as there is room for."""
@@ -185,6 +223,6 @@ async def bench(dut: Any) -> None:
     found = []
     for action in settings["actions"]:
         # Only a wait for the end of a run may take longer.
-        limit = PATIENCE_US if action[0] != "wait" else 100 * PATIENCE_US
+        limit = PATIENCE_US if action[0] not in ("wait", "link") else 100 * PATIENCE_US
         found.append(await with_timeout(cocotb.start_soon(bench.do(*action)), limit, "us"))
     Path(settings["results"]).write_text(json.dumps(found), encoding="utf-8")

@@ -1,5 +1,6 @@
 """A core behind a bus, driven by bus models that are not ours: it trains bit for bit, refuses what it must, and raises its interrupt."""
 
+import pickle
 import random
 import shutil
 from dataclasses import replace
@@ -46,9 +47,8 @@ def frames(words, size):
     return [["frame", words[first : first + size]] for first in range(0, len(words), size)]
 
 
-@ICARUS
-@for_each()
-def test_a_core_trains_over_the_bus_as_the_model_does(simulation):
+def train_as_the_model_does(simulation, *, over_link=False):
+    """Train over the bus, or by the link for a window of memory, and compare all that is read with the fixed model."""
     spec, rng = simulation.spec, random.Random(5)
     parameters = random_parameters(rng, spec)
     inputs, targets = random_samples(rng, spec, SAMPLES)
@@ -66,6 +66,10 @@ def test_a_core_trains_over_the_bus_as_the_model_does(simulation):
     scenario(recorded)
     program = recorded.program(sample_table(spec, inputs, targets), np.array(order))
     actions, words = actions_of(spec, program.ops.tolist()), list(program.words())
+    if over_link:
+        (read,) = simulation.run([["link", pickle.dumps(spec).hex(), program.ops.tolist()]], words=words, pauses=7)
+        assert scenario(ReplayLink(read)).history
+        return
     if simulation.samples is SampleSource.AXI4_STREAM:
         right = frames(words, sample_words(spec))
         # A frame that is one word short, or long, is not a sample.
@@ -75,6 +79,18 @@ def test_a_core_trains_over_the_bus_as_the_model_does(simulation):
     read = [done for action, done in zip(actions, found, strict=True) if action[0] == "read"]
     assert all(accepted for accepted, _ in read)
     assert scenario(ReplayLink([word for _, word in read])).history
+
+
+@ICARUS
+@for_each()
+def test_a_core_trains_over_the_bus_as_the_model_does(simulation):
+    train_as_the_model_does(simulation)
+
+
+@ICARUS
+@pytest.mark.parametrize("simulation", [pytest.param(QUICK[1], id="wishbone-bus")], indirect=True, scope="module")
+def test_the_link_for_a_window_of_memory_trains_it(simulation):
+    train_as_the_model_does(simulation, over_link=True)
 
 
 def refusals(at):
