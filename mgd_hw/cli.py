@@ -268,7 +268,9 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
 
 @commands.command()
 @_options("design")
-@click.option("--link", required=True, metavar="LINK", help="virtual, serial:DEVICE such as serial:/dev/ttyUSB1, or tcp:HOST:PORT.")
+@click.option(
+    "--link", required=True, metavar="LINK", help="virtual, serial:DEVICE such as serial:/dev/ttyUSB1, tcp:HOST:PORT, or mmio:ADDRESS."
+)
 @click.option("--steps", type=click.IntRange(1, 10**9), required=True, help="Training steps, including those before a checkpoint.")
 @click.option("--verify", is_flag=True, help="Run the fixed model as well, and compare it with the core block by block and at the end.")
 @click.option("--resume", is_flag=True, help="Continue from the checkpoint of an earlier run.")

@@ -7,7 +7,7 @@
 """
 
 from boards.link.link import LinkLost, SerialLink
-from boards.link.memory import DeviceMemory, MemoryLink, Window
+from boards.link.memory import DeviceMemory, MemoryLink, Window, open_memory
 from boards.link.port import BAUD, Port, PortError, TcpPort, open_port, require_pyserial
 from boards.link.traffic import Statistics
 
@@ -22,6 +22,7 @@ __all__ = [
     "Statistics",
     "TcpPort",
     "Window",
+    "open_memory",
     "open_port",
     "require_pyserial",
 ]

@@ -3,27 +3,32 @@
 import mmap
 import re
 
+import numpy as np
 import pytest
 
-from boards.link import DeviceMemory, MemoryLink, PortError
+from boards.link import DeviceMemory, MemoryLink, PortError, open_memory
 from python_ref.spec.bus import SampleSource, byte_address, window_map
 from python_ref.spec.error import Refusal
-from python_ref.spec.registers import Status
+from python_ref.spec.frames import pack_samples, unpack_samples
+from python_ref.spec.registers import Command, Status
 from tests.support.faults import DESIGNS
 
 SPEC = DESIGNS["weight"]
 AT = {name: byte_address(register) for name, register in window_map(SPEC, SampleSource.BUS).items()}
 
 
+DISCARD = (AT["command"], int(Command.DISCARD))
+
+
 class Stored:
-    """A window of a core that is busy until it has taken so many words, with room for a few at once."""
+    """A window of a core that is busy until it has taken so many words, with room for a few at once, and idle before the first write."""
 
     def __init__(self, needed, room=4):
         self.needed, self.room, self.words, self.written = needed, room, [], []
 
     def read(self, offset):
         if offset == AT["status"]:
-            return Status.BUSY if len(self.words) < self.needed else 0
+            return Status.BUSY if self.written and len(self.words) < self.needed else 0
         return self.room if offset == AT["sample_room"] else 0
 
     def write(self, offset, value):
@@ -40,11 +45,31 @@ def test_samples_are_written_while_the_core_is_busy_and_no_more_than_there_is_ro
     link.send([-1, *range(19)])
     link.write(5, -3)
     link.wait_idle()
-    assert window.written == [(20, 0xFFFFFFFD)]
+    assert window.written == [DISCARD, (20, 0xFFFFFFFD)]
     assert window.words == [0xFFFFFFFF, *range(11)]
     window.needed = 20
     link.wait_idle()
     assert window.words == [0xFFFFFFFF, *range(19)]
+
+
+def test_a_link_ends_what_was_under_way():
+    class Busy(Stored):
+        def read(self, offset):
+            stopped = (AT["command"], int(Command.STOP)) in self.written
+            return int(not stopped) if offset == AT["status"] else super().read(offset)
+
+    window = Busy(needed=0)
+    MemoryLink(window, SPEC)
+    assert window.written == [(AT["command"], int(Command.STOP)), DISCARD]
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_packed_samples_are_unpacked(name):
+    spec = DESIGNS[name]
+    shape = (5, spec.network.n_in + spec.network.n_out)
+    words = np.random.default_rng(1).integers(-(1 << 20), 1 << 20, shape)
+    widths = [spec.formats.input.width] * spec.network.n_in + [spec.formats.activation.width] * spec.network.n_out
+    np.testing.assert_array_equal(unpack_samples(spec, pack_samples(spec, words)), words & ((1 << np.array(widths)) - 1))
 
 
 def test_a_core_that_waits_for_ever_is_reported():
@@ -67,6 +92,17 @@ def test_a_file_is_mapped_at_an_address(tmp_path):
     window.write(4, 0xAABBCCDD)
     window.close()
     assert path.read_bytes()[page : page + 8] == b"\x01\x02\x03\x04\xdd\xcc\xbb\xaa"
+
+
+def test_a_link_names_an_address_and_a_file(tmp_path):
+    path = tmp_path / "memory"
+    path.write_bytes(b"\x07" + bytes(mmap.ALLOCATIONGRANULARITY))
+    window = open_memory(f"mmio:0x0@{path}")
+    assert window.read(0) == 7
+    window.close()
+    for name in ("mmio:", "mmio:43c0g", "mmio:0xzz", "mmio:-4096", "mem:0x0"):
+        with pytest.raises(PortError, match=r"^it is not a link to a window of memory\. Write mmio:ADDRESS, such as mmio:0x43c00000, or "):
+            open_memory(name)
 
 
 def test_what_cannot_be_mapped_is_refused(tmp_path):

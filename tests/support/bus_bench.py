@@ -169,6 +169,8 @@ class _Bench:
                 await self.source.send(AxiStreamFrame(data))
             case "sent":
                 await self.source.wait()
+            case "session":
+                return await bridge(self.in_session)(*given)
             case "link":
                 return await bridge(self.over_link)(*given)
             case "cycles":
@@ -204,6 +206,25 @@ class _Bench:
                 link.wait_idle()
         return found
 
+    def in_session(self, name: str, steps: int, folder: str) -> list[Any]:
+        """Train a shipped design in a session, with the fixed model beside the core; equal, values compared, steps, bytes sent."""
+        # Imported here, since all other actions are quick without them.
+        from mgd_hw.data import load as load_data
+        from mgd_hw.design.reader import load
+        from mgd_hw.design.run import run_of
+        from mgd_hw.device.session import Model, Session
+
+        design = load(name)
+        run = run_of(design, load_data(design.data), steps)
+        link = MemoryLink(_Window(self.bus), run.spec)
+        model = Model(run)
+        try:
+            session = Session(run, lambda: link, Path(folder) / "checkpoint.npz", model=model, block_steps=10)
+            session.train()
+        finally:
+            model.close()
+        return [session.equal, session.verified, session.done, link.statistics.sent]
+
     async def feed(self, sample: int, room: int) -> None:
         """Write as many words of samples as there is room for."""
         accepted, free = await self.bus.read(room)
@@ -223,6 +244,6 @@ async def bench(dut: Any) -> None:
     found = []
     for action in settings["actions"]:
         # Only a wait for the end of a run may take longer.
-        limit = PATIENCE_US if action[0] not in ("wait", "link") else 100 * PATIENCE_US
+        limit = PATIENCE_US if action[0] not in ("wait", "link", "session") else 100 * PATIENCE_US
         found.append(await with_timeout(cocotb.start_soon(bench.do(*action)), limit, "us"))
     Path(settings["results"]).write_text(json.dumps(found), encoding="utf-8")

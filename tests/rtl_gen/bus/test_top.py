@@ -102,6 +102,15 @@ def test_the_link_for_a_window_of_memory_trains_it(simulation):
     train_as_the_model_does(simulation, over_link=True)
 
 
+@ICARUS
+@pytest.mark.slow
+def test_a_session_trains_a_shipped_design_as_its_model(tmp_path):
+    simulation = BusSimulation(load("xor").spec, Bus.AXI4_LITE, SampleSource.BUS, tmp_path / "built").build()
+    ((equal, verified, steps, sent),) = simulation.run([["session", "xor", 20, str(tmp_path)]])
+    assert equal and verified > 30 and steps == 20 and sent > 20 * 3 * 4
+    assert (tmp_path / "checkpoint.npz").exists()
+
+
 def refusals(at):
     """Accesses that an idle core must refuse: kind, address and what else is given."""
     yield from (["write", at["exponent"], 1, strobes] for strobes in (1, 3, 7, 14))
