@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
 PAPER_FIGURES = ("fig3", "fig4", "fig5", "fig6", "table2")
 SIMULATORS = ("verilator", "icarus", "cxxrtl")
 NETLISTS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18")
+BUSES = ("axi4-lite", "wishbone")
+SAMPLE_SOURCES = ("bus", "axi4-stream")
 TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
 
 SECTIONS = {
@@ -133,14 +136,28 @@ def new(name: str, task: str, data: Path | None, label: str | int | None, drop: 
 @commands.command()
 @_options("design")
 @click.option("--board", metavar="NAME", help="Write the whole top level for this board, or for that of a file NAME.toml.")
+@click.option("--bus", type=click.Choice(BUSES), help="Put the core behind this bus of a processor, with an interrupt.")
+@click.option("--samples", type=click.Choice(SAMPLE_SOURCES), help="How samples reach a core behind a bus.  [default: bus]")
+@click.option("--headers", is_flag=True, help="Write a C header and a page of the registers behind the bus as well, by PeakRDL.")
 @_options("clock", "baud", "out", "json")
-def generate(design: str, board: str | None, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
+def generate(
+    design: str,
+    board: str | None,
+    bus: str | None,
+    samples: str | None,
+    headers: bool,
+    clock: float | None,
+    baud: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Write Verilog, memory contents, a manifest and a synthesis script.
 
     The command prints every value that the design file leaves out, and why it follows from the rest.
     """
     with _terminal(as_json) as terminal:
-        terminal.finish(mgd_hw.generate(design, out, board=board, clock=clock, baud=baud, progress=terminal))
+        behind = partial(mgd_hw.generate, bus=bus, samples=samples, headers=headers)
+        terminal.finish(behind(design, out, board=board, clock=clock, baud=baud, progress=terminal))
 
 
 @commands.command()
@@ -251,7 +268,9 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
 
 @commands.command()
 @_options("design")
-@click.option("--link", required=True, metavar="LINK", help="virtual, serial:DEVICE such as serial:/dev/ttyUSB1, or tcp:HOST:PORT.")
+@click.option(
+    "--link", required=True, metavar="LINK", help="virtual, serial:DEVICE such as serial:/dev/ttyUSB1, tcp:HOST:PORT, or mmio:ADDRESS."
+)
 @click.option("--steps", type=click.IntRange(1, 10**9), required=True, help="Training steps, including those before a checkpoint.")
 @click.option("--verify", is_flag=True, help="Run the fixed model as well, and compare it with the core block by block and at the end.")
 @click.option("--resume", is_flag=True, help="Continue from the checkpoint of an earlier run.")

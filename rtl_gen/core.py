@@ -119,6 +119,8 @@ class Core(wiring.Component):
     ----------
     spec : DesignSpec
         The design that the core implements.
+    starved_port : bool
+        Whether the core has the port ``starved``, which a wrapper for a bus needs for its interrupt.
 
     Members
     -------
@@ -128,6 +130,8 @@ class Core(wiring.Component):
         Raw inputs of a sample, then its raw targets, one word per transfer.
     busy : Out(1)
         A run is in progress.
+    starved : Out(1)
+        A step waits for a sample; only with ``starved_port``.
     probe_stb, probe_neuron, … : Out
         Strobes and payloads of the core's events, see :mod:`rtl_gen.probe`; unconnected on a board.
 
@@ -137,8 +141,9 @@ class Core(wiring.Component):
         Clock cycles of the core's passes and steps.
     """
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: DesignSpec, *, starved_port: bool = False):
         self.spec = spec
+        self.starved_port = starved_port
         self.broadcast = Broadcast(spec)
         self.array = LaneArray(spec)
         self.sequencer = Sequencer(spec, depth=self._depth(), gap=self._gap())
@@ -150,6 +155,7 @@ class Core(wiring.Component):
                 "response": Out(stream.Signature(32)),
                 "sample": In(stream.Signature(spec.sample_width)),
                 "busy": Out(1),
+                **({"starved": Out(1)} if starved_port else {}),
                 "probe_stb": Out(len(events)),
                 **{f"probe_{event}": Out(layout) for event, layout in events.items()},
             }
@@ -395,6 +401,7 @@ class Core(wiring.Component):
             registers.i_cost1.eq(cost.cost1),
             registers.i_cost_change.eq(cost.cost_change),
             self.busy.eq(controller.busy),
+            *([self.starved.eq(controller.starved)] if self.starved_port else []),
         ]
         m.d.comb += [getattr(registers, f"i_{name}").eq(getattr(array, name)) for name in array.counts]
 

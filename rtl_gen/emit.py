@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
@@ -20,7 +21,7 @@ from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
 from rtl_gen.broadcast import Multiplier, factors
-from rtl_gen.core import Core, core_class, core_of
+from rtl_gen.core import Core, core_class
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
@@ -29,7 +30,7 @@ from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import event_tables
 from rtl_gen.toolchain.verilog import components_verilog
 
-__all__ = ["CoreWithoutProbes", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
+__all__ = ["CoreWithoutProbes", "Wrapper", "cleaned", "emit", "emit_verilog", "kept_modules", "manifest", "memory_image"]
 
 VERILOG = "design.v"
 MANIFEST = "manifest.json"
@@ -76,24 +77,45 @@ class CoreWithoutProbes(wiring.Component):
         return m
 
 
-def _core(spec: LearningSpec) -> Core | NodeCore | LearnerCore:
-    """Return the core of a design."""
+def _core(spec: LearningSpec, *, starved_port: bool = False) -> Core | NodeCore | LearnerCore:
+    """Return the core of a design, with its port ``starved`` if a wrapper needs that."""
     match spec:
         case LearnerSpec():
             return learner_core(spec)
         case DesignSpec():
-            return core_of(spec)
+            return core_class(spec)(spec, starved_port=starved_port)
         case _:
             raise unknown("Design", spec, "rtl_gen.emit")
 
 
-def emit_verilog(spec: LearningSpec) -> str:
-    """Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes. The same design always gives the
-    same text."""
-    core = _core(spec)
-    bare, inner = components_verilog([(CoreWithoutProbes(core), spec.module), (core, f"{spec.module}_core")])
+@dataclass(frozen=True)
+class Wrapper:
+    """A module around ``mgd_<name>`` that connects it to something else, such as a bus.
+
+    Attributes
+    ----------
+    component : Component
+        The wrapper, which instantiates ``mgd_<name>``, with its port ``starved``, by name.
+    name : str
+        Name of the wrapper's module.
+    described : dict
+        What the manifest says of it, under ``bus``.
+    """
+
+    component: wiring.Component
+    name: str
+    described: dict[str, Any]
+
+
+def emit_verilog(spec: LearningSpec, wrapper: Wrapper | None = None) -> str:
+    """Verilog of a design: module ``mgd_<name>``, and in it ``mgd_<name>_core``, which has the probes; with a wrapper, its module around
+    both. The same design always gives the same text."""
+    core = _core(spec, starved_port=wrapper is not None)
+    outer = [] if wrapper is None else [(wrapper.component, wrapper.name)]
+    texts = components_verilog([*outer, (CoreWithoutProbes(core), spec.module), (core, f"{spec.module}_core")])
+    *wrapped, bare, inner = (cleaned(text) for text in texts)
     header = f"// {spec.name}: a core that trains itself by multiplexed gradient descent, written by mgd-hw.\n// Structure {spec.digest}.\n"
-    return header + _LINT + _OPEN_PROBES.format(cleaned(bare)) + cleaned(inner)
+    return header + _LINT + "".join(wrapped) + _OPEN_PROBES.format(bare) + inner
 
 
 # Warnings of `verilator -Wall` that concern the style of Yosys's Verilog and not the design. Those that find mistakes stay on: LATCH,
@@ -258,22 +280,22 @@ def _hexadecimal(values: np.ndarray, width: int) -> str:
     return "".join(f"{int(value) & ((1 << width) - 1):0{digits}x}\n" for value in values)
 
 
-def synthesis_script(spec: LearningSpec) -> str:
+def synthesis_script(spec: LearningSpec, top: str) -> str:
     """Yosys script for the iCE40 UP5K; for other families the ``synth_ice40`` line differs."""
     kept = kept_modules(spec)
     note = " Each multiply-accumulate is kept whole and becomes one DSP block." if kept else ""
     return (
         f"# yosys -s {SCRIPT}: {spec.name} for the iCE40 UP5K.{note}\n"
         f"read_verilog {VERILOG}\n"
-        f"hierarchy -check -top {spec.module}\n"
+        f"hierarchy -check -top {top}\n"
         + "".join(f"setattr -mod -set keep_hierarchy 1 {pattern}\n" for pattern in kept)
-        + f"synth_ice40 -dsp -device u -top {spec.module} -json {spec.name}.json\n"
+        + f"synth_ice40 -dsp -device u -top {top} -json {spec.name}.json\n"
         "check -assert\n"
         "stat\n"
     )
 
 
-def emit(spec: LearningSpec, directory: Path, parameters: np.ndarray | None = None) -> dict:
+def emit(spec: LearningSpec, directory: Path, parameters: np.ndarray | None = None, *, wrapper: Wrapper | None = None) -> dict:
     """Write the files of a design into an existing directory.
 
     Parameters
@@ -284,6 +306,8 @@ def emit(spec: LearningSpec, directory: Path, parameters: np.ndarray | None = No
         Existing directory for ``design.v``, ``manifest.json``, ``synth.ys`` and, with ``parameters``, ``memory/*.hex``.
     parameters : array of int64, shape (P,), or None
         Raw parameters in the canonical order.
+    wrapper : Wrapper or None
+        Module around the core, which becomes the top; None for the core alone.
 
     Returns
     -------
@@ -291,9 +315,11 @@ def emit(spec: LearningSpec, directory: Path, parameters: np.ndarray | None = No
         Contents of the manifest, as written.
     """
     described = manifest(spec)
-    (directory / VERILOG).write_text(emit_verilog(spec), encoding="utf-8")
+    if wrapper is not None:
+        described |= {"top": wrapper.name, "bus": wrapper.described}
+    (directory / VERILOG).write_text(emit_verilog(spec, wrapper), encoding="utf-8")
     (directory / MANIFEST).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (directory / SCRIPT).write_text(synthesis_script(spec), encoding="utf-8")
+    (directory / SCRIPT).write_text(synthesis_script(spec, described["top"]), encoding="utf-8")
     if parameters is not None:
         (directory / "memory").mkdir(exist_ok=True)
         for name, text in memory_image(spec, parameters).items():

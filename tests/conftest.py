@@ -107,7 +107,9 @@ def shared_verilog(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 
     write = emit.emit_verilog
 
-    def write_once(spec: DesignSpec) -> str:
+    def write_once(spec: DesignSpec, wrapper: Any = None) -> str:
+        if wrapper is not None:
+            return write(spec, wrapper)
         with shared_folder(tmp_path_factory, f"verilog-{key_of_spec(spec)}") as place:
             file = place / "design.v"
             if not file.exists():

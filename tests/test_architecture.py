@@ -28,7 +28,7 @@ ALLOWED = {
     "mgd_hw": {
         *PACKAGES,
         *("numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pandas", "pooch", "sklearn"),
-        *("tomlkit", "distributed", "pyarrow"),
+        *("tomlkit", "distributed", "pyarrow", "systemrdl", "peakrdl_cheader", "peakrdl_markdown"),
     },
 }
 """What each package may import, beside the standard library."""
@@ -60,7 +60,7 @@ COMPILED = {"python_ref/compiled.py"}
 
 HEAVY = {
     *("numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb", "pandas", "pooch"),
-    *("tomlkit", "distributed", "pyarrow"),
+    *("tomlkit", "distributed", "pyarrow", "systemrdl"),
 }
 """What may be imported only where it is used: it takes longer than the command line may."""
 

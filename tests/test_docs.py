@@ -19,6 +19,7 @@ from mgd_hw.design.reader import load, parse, parse_any, shipped
 from python_ref import datasets
 from python_ref.spec import design as spec_design
 from python_ref.spec import formats, learner, network, number, schedule
+from python_ref.spec.bus import Interrupt, SampleSource, byte_address, wrapper_map
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import Refusal
 from python_ref.spec.events import event_kinds
@@ -26,6 +27,7 @@ from python_ref.spec.number import Rounding
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.registers import Command, register_map
+from rtl_gen.bus.bridge import STARVATION_CYCLES
 from rtl_gen.controller import StepController
 from rtl_gen.core import contract
 from tests.support.designs import random_design
@@ -167,6 +169,22 @@ def test_the_table_of_registers() -> None:
     shown = [row for row in rows(text_of("design/host.md")) if len(row) == 5 and row[1].startswith("0x")]
     registers = register_map(load("xor").spec).values()
     assert shown == [[f"`{r.name}`", f"0x{r.address:02X}", str(r.words), r.access, r.meaning] for r in registers]
+
+
+def test_the_map_behind_a_bus() -> None:
+    spec, text = load("xor").spec, text_of("design/buses.md")
+    maps = {samples: wrapper_map(spec, samples) for samples in SampleSource}
+    merged = {name: register for found in maps.values() for name, register in found.items()}
+    merged |= maps[SampleSource.AXI4_STREAM]  # whose meanings have one bit more
+    where = {name: [samples.value for samples, found in maps.items() if name in found] for name in merged}
+    expected = [
+        [f"`{name}`", f"0x{byte_address(each):03X}", each.access, "both" if len(where[name]) == 2 else where[name][0], each.meaning]
+        for name, each in sorted(merged.items(), key=lambda item: item[1].address)
+    ]
+    assert [row for row in rows(text) if len(row) == 5] == expected
+    bits = [[str(each.bit_length() - 1), f"`{(each.name or '').lower()}`"] for each in Interrupt]
+    assert [row[:2] for row in rows(section(text, "The interrupt"))] == bits
+    assert f"for {STARVATION_CYCLES} cycles" in text
 
 
 def test_the_table_of_commands() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from boards.link import LinkLost, PortError, SerialLink
+from boards.link import LinkLost, MemoryLink, PortError, SerialLink
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from python_ref.spec.frames import pack_samples, sample_bytes
@@ -30,7 +30,10 @@ from sim import host
 if TYPE_CHECKING:
     from python_ref.fixed.machine import State
 
-__all__ = ["Model", "Session", "read_memories", "read_registers"]
+__all__ = ["AnyLink", "Model", "Session", "read_memories", "read_registers"]
+
+AnyLink = SerialLink | MemoryLink
+"""A link that a session can use."""
 
 BLOCK_SECONDS = 1.0
 """Target duration of a block of steps, in seconds."""
@@ -39,7 +42,7 @@ MARK_SECONDS = 10.0
 """Minimum time between two checkpoints, except at the end, in seconds; it is longer if reading the memories takes over a tenth of it."""
 
 
-def read_registers(link: SerialLink, names: tuple[str, ...]) -> dict[str, int]:
+def read_registers(link: AnyLink, names: tuple[str, ...]) -> dict[str, int]:
     """Read registers in one exchange, and return their values by name, as unsigned numbers."""
     registers = [register_map(link.spec)[name] for name in names]
     (words,) = link.ask([((), [register.address + word for register in registers for word in range(register.words)])])
@@ -50,7 +53,7 @@ def read_registers(link: SerialLink, names: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def read_memories(link: SerialLink) -> dict[str, np.ndarray]:
+def read_memories(link: AnyLink) -> dict[str, np.ndarray]:
     """Read all memories, and return their raw contents by name (int64, shape (P,), in the canonical order of parameters)."""
     spec, registers = link.spec, register_map(link.spec)
     select, address, data = (registers[name].address for name in ("select", "address", "data"))
@@ -168,7 +171,7 @@ class Session:
     """
 
     run: Run
-    connect: Callable[[], SerialLink]
+    connect: Callable[[], AnyLink]
     path: Path
     begun: Checkpoint | None = None
     model: Model | None = None
@@ -278,7 +281,7 @@ class Session:
         self.done = self.mark.step
         self.final = dict(self.mark.memories)
 
-    def _wait_for_link(self) -> SerialLink | None:
+    def _wait_for_link(self) -> AnyLink | None:
         """Open a lost link again, and return it; return None if the training is to stop first."""
         until = time.monotonic() + self.reconnect
         while True:
@@ -292,7 +295,7 @@ class Session:
                 raise LinkLost(f"The link could not be opened again within {self.reconnect:g} s ({lost.reason})", lost.remedy)
             time.sleep(0.5)
 
-    def _set_up(self, link: SerialLink) -> None:
+    def _set_up(self, link: AnyLink) -> None:
         """Load the latest checkpoint into the core, and set the model to the same step."""
         spec, mark = self.run.spec, self.mark
         host.set_periods(spec, link)
@@ -307,7 +310,7 @@ class Session:
 
     # -- Training ------------------------------------------------------------------------------------------------------
 
-    def _train(self, link: SerialLink) -> None:
+    def _train(self, link: AnyLink) -> None:
         """Train blocks until the training ends, and write checkpoints from time to time, and at the last step that permits one."""
         title = f"Training {self.run.spec.name}"
         marked, cost_of_mark = time.monotonic(), 0.0
@@ -347,7 +350,7 @@ class Session:
         end = self._last_boundary if self.done < self._last_boundary else self.run.steps
         return min(wanted, end - self.done)
 
-    def _block(self, link: SerialLink, count: int) -> dict[str, int]:
+    def _block(self, link: AnyLink, count: int) -> dict[str, int]:
         """Train a block of steps, and return the core's registers, which count from its setup."""
         spec, before, began, sent = self.run.spec, self._counts_since_setup(), time.monotonic(), link.statistics.sent
         if self.model is not None:
@@ -388,7 +391,7 @@ class Session:
         if taken:
             self.right = (found["correct"] - before["correct"]) / taken
 
-    def _note(self, link: SerialLink) -> str:
+    def _note(self, link: AnyLink) -> str:
         right = "" if math.isnan(self.right) or not self.classes else f", {100 * self.right:.0f} % right"
         errors = link.statistics.errors
         repaired = f", {errors:,} line errors repaired" if errors else ""
@@ -409,7 +412,7 @@ class Session:
             self.mark.write(self.path)
             self._mark_state = None if self.model is None else self.model.state()
 
-    def _finish(self, link: SerialLink) -> None:
+    def _finish(self, link: AnyLink) -> None:
         """Read all memories back, compare them with the model's, and write a checkpoint."""
         memories = read_memories(link)
         self.final = memories

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from boards.board import Board
-    from boards.link import SerialLink
     from mgd_hw.device.checkpoint import Checkpoint, RunDigest
-    from mgd_hw.device.session import Session
+    from mgd_hw.device.session import AnyLink, Session
 
 __all__ = ["Trained", "train"]
+
+MEMORY = "mmio:"
+"""Beginning of the name of a link to a window of memory."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Trained(Judged, Result):
     design, digest : str
         Name of the design; digest of its specification.
     link : str
-        Link to the core, as the user named it: "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
+        Link to the core, as the user named it: "virtual", "serial:DEVICE", "tcp:HOST:PORT" or "mmio:ADDRESS".
     steps, resumed_from : int
         Number of steps trained since step 0; step at which this session began.
     seconds : float
@@ -213,7 +215,7 @@ def train(
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before.
     link : str
-        Link to the core: "virtual", "serial:DEVICE" or "tcp:HOST:PORT".
+        Link to the core: "virtual", "serial:DEVICE", "tcp:HOST:PORT" or, behind a bus of this processor, "mmio:ADDRESS".
     steps : int
         Number of training steps since step 0, including those before a checkpoint.
     verify : bool
@@ -323,25 +325,29 @@ def _train_over_link(
     finally:
         if model is not None:
             model.close()
-    cycles_per_bit = divisor if link == VIRTUAL else hertz / baud
+    cycles_per_bit = divisor if link == VIRTUAL else math.nan if link.startswith(MEMORY) else hertz / baud
     return _result(session, design, data, link, statistics, hertz, cycles_per_bit, board), session.final["parameter"]
 
 
 def _check_port(link: str, baud: int) -> None:
     """Refuse a serial port that cannot be opened, before anything is compiled; a TCP server may accept only one connection, so skip it."""
-    from boards.link import open_port, require_pyserial
+    from boards.link import open_memory, open_port, require_pyserial
 
     with naming(key="--link", value=link):
         if link == VIRTUAL:
             require_pyserial()
+        elif link.startswith(MEMORY):
+            open_memory(link).close()
         elif not link.startswith("tcp:"):
             open_port(link, baud).close()
 
 
-def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callable[[], SerialLink]:
-    from boards.link import SerialLink, open_port
+def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callable[[], AnyLink]:
+    from boards.link import MemoryLink, SerialLink, open_memory, open_port
 
-    def connect() -> SerialLink:
+    def connect() -> AnyLink:
+        if link.startswith(MEMORY):
+            return MemoryLink(open_memory(link), design.spec, statistics=statistics)
         port = open_port(link, baud)
         try:
             return SerialLink(port, design.spec, baud=baud, statistics=statistics)
@@ -354,7 +360,7 @@ def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callabl
 
 def _session(
     run: Any,
-    connect: Callable[[], SerialLink],
+    connect: Callable[[], AnyLink],
     path: Path,
     begun: Checkpoint | None,
     digests: RunDigest,

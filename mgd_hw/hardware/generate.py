@@ -19,15 +19,17 @@ from mgd_hw.design.description import Derived, Design
 from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
+from mgd_hw.hardware.headers import require_peakrdl, write_headers
 from mgd_hw.hardware.timeline import Timeline, contract_rows, learner_rows, timeline_of
 from mgd_hw.hardware.top import megahertz, top_manifest
-from python_ref.spec.error import DesignError, Refusal, naming
+from python_ref.spec.error import DesignError, Refusal, naming, unknown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from boards.board import Board
+    from python_ref.spec.bus import Bus, SampleSource
     from python_ref.spec.design import DesignSpec
     from python_ref.spec.learning import LearningSpec
 
@@ -111,20 +113,31 @@ def generate(
     out: Path | None = None,
     *,
     board: str | None = None,
+    bus: str | None = None,
+    samples: str | None = None,
+    headers: bool = False,
     clock: float | None = None,
     baud: int | None = None,
     progress: Progress | None = None,
 ) -> Generated:
     """Write Verilog, memory contents, manifest.json and a synthesis script; for a board, write its top level with constraints.
 
+    With ``bus``, a module with the ports of that bus surrounds the core, and the manifest describes its registers.
+
     Parameters
     ----------
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before; its network may be outside.
     out : path or None
-        Directory for the files; None takes mgd-hw-out/DESIGN, or mgd-hw-out/DESIGN/BOARD for a board.
+        Directory for the files; None takes mgd-hw-out/DESIGN, mgd-hw-out/DESIGN/BOARD for a board, or mgd-hw-out/DESIGN/BUS for a bus.
     board : str or None
         Name of a board, or path of the user's own board file; None writes the core alone.
+    bus : str or None
+        Bus of a processor that the core is put behind, "axi4-lite" or "wishbone"; None leaves the core's own streams.
+    samples : str or None
+        How samples reach a core behind a bus: "bus" through a register, "axi4-stream" as frames; None takes "bus".
+    headers : bool
+        Whether PeakRDL writes a C header and a page of the registers behind the bus as well.
     clock : float or None
         Clock of the core on the board, in MHz; None takes the board's.
     baud : int or None
@@ -135,10 +148,22 @@ def generate(
     Raises
     ------
     Refusal
-        If the design or the board's clock cannot be built, if a clock or a rate is given without a board, or if the directory cannot
-        be written to.
+        If the design or the board's clock cannot be built, if a clock or a rate is given without a board, if a board is given with a
+        bus, if a bus is unknown, or missing beside ``samples`` or ``headers``, if PeakRDL is missing, or if the directory cannot be
+        written to.
     """
     progress, design = progress or NullProgress(), read_any(design)
+    chosen = _bus_of(bus, samples)
+    if headers and bus is None:
+        reason = "the registers have byte addresses only behind a bus, and no bus is named"
+        raise Refusal(reason, "Name one with --bus, or leave it out.", key="--headers")
+    if headers:
+        require_peakrdl()
+    if board is not None and bus is not None:
+        raise Refusal("a board has its serial line, and no bus of a processor", "Leave out --board or --bus.", key="--bus", value=bus)
+    if bus is not None and isinstance(design, ExternalDesign):
+        reason = "a learner has words and costs as streams, which no bus carries yet"
+        raise Refusal(reason, "Leave --bus out, and connect its streams yourself.", file=design.path, key="--bus", value=bus)
     if board is not None:
         if isinstance(design, ExternalDesign):
             reason, remedy = "no board has pins for a network outside", "Leave --board out, and connect the module to your own top level."
@@ -150,10 +175,12 @@ def generate(
                 "it is a setting of a board, and no board is named", "Name one with --board, or leave it out.", key=key, value=value
             )
     design = design if isinstance(design, ExternalDesign) else built(design)
-    directory = results_directory(out, design.name)
-    progress.status(f"Generating {design.name}.")
+    directory = results_directory(out, design.name, *([] if bus is None else [bus]))
+    progress.status(f"Generating {design.name}{'' if bus is None else f' for {bus}'}.")
     with atomic_directory(directory) as folder:
-        manifest = emit_files(design.spec, folder)
+        manifest = emit_files(design.spec, folder, chosen)
+        if headers:
+            write_headers(folder / "registers.rdl", folder)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     if isinstance(design, ExternalDesign):
         contract = learner_rows(design.spec)
@@ -184,12 +211,34 @@ def _for_board(design: Design, on: Board, clock: float | None, baud: int | None,
     return Generated(design.name, spec.digest, directory, files, derived, advice(spec), described, cycles, timeline)
 
 
-def emit_files(spec: LearningSpec, folder: Path) -> dict[str, Any]:
-    """Write the files of a core into a folder, and return its manifest as plain data."""
+def _bus_of(bus: str | None, samples: str | None) -> tuple[Bus, SampleSource] | None:
+    """The bus and the source of samples with these names; None without a bus."""
+    from python_ref.spec.bus import Bus, SampleSource
+
+    if bus is None and samples is not None:
+        reason = "it says how samples reach a core behind a bus, and no bus is named"
+        raise Refusal(reason, "Name one with --bus, or leave it out.", key="--samples", value=samples)
+    for key, value, kind in (("--bus", bus, Bus), ("--samples", samples, SampleSource)):
+        names = [member.value for member in kind]
+        if value is not None and value not in names:
+            raise Refusal("it is not known", f"Name {' or '.join(names)}.", key=key, value=value)
+    return None if bus is None else (Bus(bus), SampleSource.BUS if samples is None else SampleSource(samples))
+
+
+def emit_files(spec: LearningSpec, folder: Path, bus: tuple[Bus, SampleSource] | None = None) -> dict[str, Any]:
+    """Write the files of a core into a folder, behind a bus if one is given, and return its manifest as plain data."""
     from python_ref.parameters import initial_parameters, quantise_parameters
+    from python_ref.spec.design import DesignSpec
+    from rtl_gen.bus.top import emit_bus
     from rtl_gen.emit import emit
 
-    manifest = emit(spec, folder, quantise_parameters(spec, initial_parameters(spec)))
+    parameters = quantise_parameters(spec, initial_parameters(spec))
+    if bus is None:
+        manifest = emit(spec, folder, parameters)
+    elif isinstance(spec, DesignSpec):
+        manifest = emit_bus(spec, *bus, folder, parameters)
+    else:
+        raise unknown("Design", spec, "rtl_gen.bus.top.emit_bus")
     found = plain(manifest)
     assert isinstance(found, dict)
     return found

@@ -53,6 +53,7 @@ __all__ = [
     "read_payload",
     "sample_bytes",
     "stuffed",
+    "unpack_samples",
     "write_payload",
 ]
 
@@ -279,3 +280,17 @@ def pack_samples(spec: DesignSpec, words: np.ndarray) -> bytes:
         bits = columns[:, :, None] >> np.arange(form.width, dtype=np.uint64) & np.uint64(1)
         parts.append(bits.astype(np.uint8).reshape(len(rows), -1))
     return np.packbits(np.concatenate(parts, axis=1), axis=1, bitorder="little").tobytes()
+
+
+def unpack_samples(spec: DesignSpec, data: bytes) -> np.ndarray:
+    """Return the words of samples that :func:`pack_samples` packed.
+
+    The words are of their formats' width and unsigned (int64, shape (samples, n_in + n_out)).
+    """
+    rows = np.frombuffer(data, dtype=np.uint8).reshape(-1, sample_bytes(spec))
+    bits = np.unpackbits(rows, axis=1, bitorder="little").astype(np.int64)
+    network, first, parts = spec.network, 0, []
+    for count, width in ((network.n_in, spec.formats.input.width), (network.n_out, spec.formats.activation.width)):
+        parts.append(bits[:, first : first + count * width].reshape(len(rows), count, width) @ (1 << np.arange(width, dtype=np.int64)))
+        first += count * width
+    return np.concatenate(parts, axis=1)

@@ -42,10 +42,13 @@ class NodeCore(wiring.Component):
     ----------
     spec : DesignSpec
         The design that the core implements.
+    starved_port : bool
+        Whether the core has the port ``starved``, which a wrapper for a bus needs for its interrupt.
     """
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: DesignSpec, *, starved_port: bool = False):
         self.spec = spec
+        self.starved_port = starved_port
         self.applying = applying(spec)
         self.array = self.applying.array
         self.errors = error_unit(spec)
@@ -62,6 +65,7 @@ class NodeCore(wiring.Component):
                 "response": Out(stream.Signature(32)),
                 "sample": In(stream.Signature(spec.sample_width)),
                 "busy": Out(1),
+                **({"starved": Out(1)} if starved_port else {}),
                 "probe_stb": Out(len(events)),
                 **{f"probe_{event}": Out(layout) for event, layout in events.items()},
             }
@@ -340,6 +344,7 @@ class NodeCore(wiring.Component):
             registers.i_cost1.eq(cost.cost1),
             registers.i_cost_change.eq(cost.cost_change),
             self.busy.eq(controller.busy),
+            *([self.starved.eq(controller.starved)] if self.starved_port else []),
         ]
         m.d.comb += [getattr(registers, f"i_{name}").eq(getattr(array, name)) for name in array.counts]
 

@@ -297,7 +297,7 @@ def test_a_change_that_makes_no_difference_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(simulation, "cosim", equal)
     mgd_hw.generate("xor", Path("made"))
     text = Path("made/design.v").read_text()
-    monkeypatch.setattr("rtl_gen.emit.emit_verilog", lambda _: text)
+    monkeypatch.setattr("rtl_gen.emit.emit_verilog", lambda *_: text)
     lines = text.splitlines(keepends=True)
     cases = {
         text: (0, 0),

@@ -9,12 +9,14 @@ import sys
 import typing
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mgd_hw
 from mgd_hw import cli, flow
 from mgd_hw.common.results import Result
+from python_ref.spec.bus import Bus, SampleSource
 from python_ref.spec.error import Refusal
 
 ROOT = Path(__file__).parents[2]
@@ -93,3 +95,51 @@ def test_the_former_module_has_the_same_functions() -> None:
 def test_a_clock_without_a_board_is_refused() -> None:
     with pytest.raises(Refusal, match=r"^--clock = 20\.0: it is a setting of a board, and no board is named\. Name one with --board"):
         mgd_hw.generate("xor", clock=20.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"bus": "avalon"}, r"^--bus = \"avalon\": it is not known\. Name axi4-lite or wishbone\.$"),
+        ({"bus": "wishbone", "samples": "spi"}, r"^--samples = \"spi\": it is not known\. Name bus or axi4-stream\.$"),
+        ({"samples": "bus"}, r"^--samples = \"bus\": it says how samples reach a core behind a bus, and no bus is named\. Name one with"),
+        ({"bus": "wishbone", "board": "icebreaker"}, r"^--bus = \"wishbone\": a board has its serial line, and no bus of a processor\. "),
+    ],
+)
+def test_buses_that_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refusal, match=message):
+        mgd_hw.generate("xor", **given)
+
+
+def test_a_core_behind_a_bus_has_files_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = mgd_hw.generate("xor", bus="axi4-lite", samples="axi4-stream")
+    assert made.directory == Path("mgd-hw-out/xor/axi4-lite")
+    assert made.manifest["top"] == "mgd_xor_axi4_lite"
+    assert made.manifest["bus"]["stream"] == {"tdata_bits": 16, "words": 3}
+    assert "-top mgd_xor_axi4_lite" in (made.directory / "synth.ys").read_text()
+    assert "module mgd_xor_axi4_lite(" in (made.directory / "design.v").read_text()
+
+
+def test_the_command_line_offers_every_bus() -> None:
+    assert list(cli.BUSES) == [bus.value for bus in Bus]
+    assert list(cli.SAMPLE_SOURCES) == [source.value for source in SampleSource]
+
+
+def test_a_header_of_the_registers_compiles(tmp_path: Path) -> None:
+    made = mgd_hw.generate("xor", tmp_path / "made", bus="wishbone", headers=True)
+    assert {"registers.rdl", "registers.h", "registers.md", "mgd_xor_wishbone.core"} <= set(made.files)
+    program = tmp_path / "program.c"
+    checks = {"interrupt_status": 0x400, "sample": 0x408, "sample_room": 0x40C, "digest": 4, "status": 0x0C}
+    lines = [f'_Static_assert(offsetof(mgd_xor_wishbone_t, {name}) == {place}, "{name}");' for name, place in checks.items()]
+    program.write_text("\n".join(['#include "made/registers.h"', "#include <stddef.h>", *lines, ""]))
+    subprocess.run(["gcc", "-Wall", "-Werror", "-std=gnu11", "-c", str(program), "-o", str(tmp_path / "program.o")], check=True)
+    assert "0x408" in (made.directory / "registers.md").read_text()
+
+
+def test_headers_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refusal, match=r"^--headers: the registers have byte addresses only behind a bus, and no bus is named\. Name one "):
+        mgd_hw.generate("xor", headers=True)
+    monkeypatch.setitem(sys.modules, "systemrdl", None)
+    with pytest.raises(Refusal, match=r"^--headers: PeakRDL is not installed\. Run: pip install 'mgd-hw\[bus\]'\.$"):
+        mgd_hw.generate("xor", bus="wishbone", headers=True)

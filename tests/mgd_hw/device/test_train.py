@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from boards.link import SerialLink
+from boards.link import PortError, SerialLink
 from mgd_hw.cli import commands
 from mgd_hw.design.reader import load
-from mgd_hw.device.train import _advice
+from mgd_hw.device.train import _advice, train
 from mgd_hw.learn.parameters import read_parameters
 from rtl_gen.serial.linked import emit_linked
 from sim.virtual import VirtualBoard
@@ -192,3 +192,12 @@ def test_digits_over_a_virtual_board():
     state = train(design.spec, steps.initial_state(), steps.inputs, steps.targets, steps.order, 20_000).state
     assert observed["accuracy"] == evaluate(design.spec, state.parameters, *quantise(design.spec, data.test))[0]
     print(f"\n{observed['steps_per_second']:.0f} steps per second, {observed['clock_hz'] / 1e6:.2f} M cycles per second")
+
+
+def test_a_window_of_memory_that_cannot_be_mapped_is_refused(tmp_path):
+    missing = tmp_path / "uio0"
+    link = f"mmio:0x0@{missing}"
+    with pytest.raises(PortError, match=rf"^--link = \"{re.escape(link)}\": {re.escape(str(missing))} cannot be mapped at 0x0 \("):
+        train("xor", link=link, steps=1, out=tmp_path)
+    with pytest.raises(PortError, match=r"^--link = \"mmio:0x10\": 0x10 is not the address of a page\. Name a multiple of 0x"):
+        train("xor", link="mmio:0x10", steps=1, out=tmp_path)

@@ -1,0 +1,117 @@
+"""The memory map of a core behind a bus: the core's registers, the registers of the wrapper, and the rules of access to both.
+
+A bus addresses bytes. The word with address a of :func:`~python_ref.spec.registers.register_map` is at byte 4·a; the registers of the
+wrapper follow from :data:`FIRST` on. Everything else in the window is reserved.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from python_ref.spec.design import DesignSpec
+from python_ref.spec.registers import Register, register_map
+
+__all__ = [
+    "ADDRESS_BITS",
+    "BUFFERED_SAMPLES",
+    "DROPPED_BITS",
+    "FIRST",
+    "Bus",
+    "Interrupt",
+    "SampleSource",
+    "byte_address",
+    "sample_words",
+    "stream_bits",
+    "window_map",
+    "wrapper_map",
+    "wrapper_name",
+]
+
+ADDRESS_BITS = 12
+"""Number of bits of a byte address: the window has 4 KiB, a page of most processors."""
+
+FIRST = 0x100
+"""Address, in words, of the first register of the wrapper."""
+
+BUFFERED_SAMPLES = 2
+"""Number of samples that the wrapper buffers in front of the core."""
+
+DROPPED_BITS = 16
+"""Number of bits of the register ``frames_dropped``, which stays at its maximum."""
+
+
+class Bus(enum.Enum):
+    """Buses that a core can be generated for."""
+
+    AXI4_LITE = "axi4-lite"
+    WISHBONE = "wishbone"
+
+
+class SampleSource(enum.Enum):
+    """Ways by which samples reach a core behind a bus."""
+
+    BUS = "bus"
+    """Word by word through the register ``sample``."""
+    AXI4_STREAM = "axi4-stream"
+    """As frames of an AXI4-Stream, one per sample."""
+
+
+class Interrupt(enum.IntFlag):
+    """Bits of the registers ``interrupt_status`` and ``interrupt_enable``."""
+
+    RUN_ENDED = 1
+    """A run has ended, and all its parameters are written."""
+    STARVED = 2
+    """A step has begun to wait for a sample, and the wrapper has none."""
+    FRAME_ERROR = 4
+    """A frame of the AXI4-Stream was too short or too long, and was dropped."""
+
+
+def sample_words(spec: DesignSpec) -> int:
+    """Return the number of words of a sample: its inputs, then its targets."""
+    return spec.network.n_in + spec.network.n_out
+
+
+def stream_bits(spec: DesignSpec) -> int:
+    """Return the width of ``tdata`` of the AXI4-Stream: that of a word of a sample, rounded up to whole bytes."""
+    return 8 * -(-spec.sample_width // 8)
+
+
+def wrapper_map(spec: DesignSpec, samples: SampleSource) -> dict[str, Register]:
+    """Return the registers of the wrapper by name, in the order of their addresses, which are in words as the core's are."""
+    bits = "bit 0 a run has ended, bit 1 the core waits for a sample"
+    if samples is SampleSource.AXI4_STREAM:
+        bits += ", bit 2 a frame was dropped"
+    rows = [
+        ("interrupt_status", 0, "rw", f"{bits}; a bit that is written as 1 is cleared"),
+        ("interrupt_enable", 1, "rw", "the bits of interrupt_status that raise irq; 0 after a reset"),
+    ]
+    if samples is SampleSource.BUS:
+        network, room = spec.network, BUFFERED_SAMPLES * sample_words(spec)
+        rows += [
+            (
+                "sample",
+                2,
+                "w",
+                f"next word of a sample: {network.n_in} raw inputs, then {network.n_out} raw targets, in the low bits",
+            ),
+            ("sample_room", 3, "r", f"number of words, at most {room}, that sample can be written at once"),
+        ]
+    else:
+        rows.append(("frames_dropped", 4, "r", f"number of frames dropped since the reset; stays at {(1 << DROPPED_BITS) - 1}"))
+    return {name: Register(name, FIRST + offset, 1, access, meaning) for name, offset, access, meaning in rows}
+
+
+def window_map(spec: DesignSpec, samples: SampleSource) -> dict[str, Register]:
+    """Return all registers of the window by name: those of the core, then those of the wrapper."""
+    return register_map(spec) | wrapper_map(spec, samples)
+
+
+def byte_address(register: Register, word: int = 0) -> int:
+    """Return the byte address of a word of a register."""
+    return 4 * (register.address + word)
+
+
+def wrapper_name(spec: DesignSpec, bus: Bus) -> str:
+    """Return the name of the Verilog module of a core behind a bus."""
+    return f"{spec.module}_{bus.value.replace('-', '_')}"
