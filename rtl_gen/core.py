@@ -487,9 +487,9 @@ def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
     return found
 
 
-def core_of(spec: DesignSpec) -> Core | NodeCore:
-    """Return the core of a design; see :func:`core_class`."""
-    return core_class(spec)(spec)
+def core_of(spec: DesignSpec, *, starved_port: bool = False) -> Core | NodeCore:
+    """Return the core of a design, with its port ``starved`` if a wrapper needs that; see :func:`core_class`."""
+    return core_class(spec)(spec, starved_port=starved_port)
 
 
 def contract(spec: DesignSpec) -> Contract | PresentationContract:

@@ -272,7 +272,7 @@ class LearnerCore(wiring.Component):
             host.settled.eq(registers.settled),
             registers.i_steps.eq(controller.advance),
             registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
-            registers.i_cost0.eq(cost_change.cost0),
+            registers.i_cost0.eq(~cost_change.cost0),
             registers.i_cost1.eq(cost_change.cost1),
             registers.i_cost_change.eq(cost_change.cost_change),
             self.busy.eq(controller.busy),
