@@ -16,7 +16,7 @@ from sim.node_events import node_decoder
 from sim.ports import Ports
 from sim.program import training_program
 from tests.support.designs import random_design, random_samples
-from tests.support.marks import slow_unless
+from tests.support.marks import long_unless, slow_unless
 from tests.support.node_designs import PART_SHAPES, QUICK_SHAPES, SHAPES, two_multipliers
 from tests.support.oracles import oracle_of
 
@@ -80,6 +80,7 @@ def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
     check(two_multipliers(EVERY[name]), steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 2, 9, 12])
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_lanes_with_two_multipliers_are_the_oracles_in_any_number(name, lanes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 4 else pytest.mark.long) for seed in range(24)])
 def test_random_designs_with_two_multipliers_are_the_oracles(seed):
     rng = random.Random(f"two {seed}")
     while True:
@@ -106,7 +107,7 @@ def test_random_designs_with_two_multipliers_are_the_oracles(seed):
     check(two_multipliers(spec), seed, 2 * longest + 3)
 
 
-@pytest.mark.parametrize("name", ["wide-error", *(pytest.param(name, marks=pytest.mark.slow) for name in EVERY if name != "wide-error")])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=long_unless(name == "wide-error")) for name in EVERY])
 def test_a_second_multiplier_changes_no_observable(name):
     schedule = EVERY[name].schedule
     steps = 2 * max(schedule.sample_period, schedule.update_period) + 5
