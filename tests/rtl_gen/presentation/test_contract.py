@@ -180,6 +180,7 @@ def test_two_multipliers_apply_the_errors_without_cycles_of_their_own():
     assert two.busy_lanes <= 1
 
 
+@pytest.mark.slow
 def test_a_stream_of_one_word_per_cycle_keeps_up():
     """The shortest presentations and the most outputs; simulation checks cycles with such a stream."""
     tight = (node_design(sizes=sizes, lanes=lanes, periods=(1, 1, 1)) for sizes, lanes in (((1, 250), 250), ((1, 40, 99), 5), ((1, 1), 1)))

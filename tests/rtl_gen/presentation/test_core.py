@@ -72,9 +72,16 @@ def test_every_observable_of_probes_of_parts_is_the_oracles(name):
 
 EVERY = SHAPES | {f"{name}, parts": spec for name, spec in PART_SHAPES.items()}
 QUICK_ON_TWO = ("sequential", "memory", "one-layer")
+SLOW_ON_TWO = ("deep", "stochastic", "two-sided-sequential", "momentum-and-memory", "layer-by-layer, parts", "sequential-pipelined")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_ON_TWO)) for name in EVERY])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=slow_unless(name in QUICK_ON_TWO) if name in QUICK_ON_TWO + SLOW_ON_TWO else long_unless(False))
+        for name in EVERY
+    ],
+)
 def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
     schedule = EVERY[name].schedule
     check(two_multipliers(EVERY[name]), steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
@@ -107,7 +114,9 @@ def test_random_designs_with_two_multipliers_are_the_oracles(seed):
     check(two_multipliers(spec), seed, 2 * longest + 3)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=long_unless(name == "wide-error")) for name in EVERY])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=slow_unless(False) if name == "wide-error" else long_unless(False)) for name in EVERY]
+)
 def test_a_second_multiplier_changes_no_observable(name):
     schedule = EVERY[name].schedule
     steps = 2 * max(schedule.sample_period, schedule.update_period) + 5
@@ -117,6 +126,7 @@ def test_a_second_multiplier_changes_no_observable(name):
         np.testing.assert_array_equal(two[key], values, err_msg=key)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 2, 9])
 @pytest.mark.parametrize("name", ["last-layer-thrice", "four-layers", "stochastic-momentum", "narrow", "walsh"])
@@ -126,7 +136,7 @@ def test_parts_are_the_oracles_on_any_number_of_lanes(name, lanes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 6 else pytest.mark.long) for seed in range(24)])
 def test_random_designs_with_parts_are_the_oracles(seed):
     rng = random.Random(f"parts {seed}")
     while True:

@@ -94,8 +94,7 @@ STRIDE = 11
     "part",
     [
         0,
-        *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 4)),
-        *(pytest.param(part, marks=[pytest.mark.slow, pytest.mark.long]) for part in range(4, STRIDE)),
+        *(pytest.param(part, marks=[pytest.mark.slow, pytest.mark.long]) for part in range(1, STRIDE)),
     ],
 )
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
