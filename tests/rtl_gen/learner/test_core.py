@@ -13,10 +13,10 @@ from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, Sequentia
 from python_ref.spec.registers import Command, Status
 from python_ref.spec.schedule import Difference, Schedule
 from sim import host
+from tests.support import marks
 from tests.support.learner_bench import run_learner
 from tests.support.learner_designs import random_quantities
 from tests.support.learner_lockstep import LearnerLockstep
-from tests.support.marks import long_unless
 from tests.support.virtual_chip import VirtualChip
 
 STEPS = 6
@@ -72,11 +72,7 @@ def train_equals_model(rng: random.Random, steps: int = STEPS, silence: float = 
     run_learner(lockstep.bench, scenario)
 
 
-PARTS = [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 9))]
-PARTS += [pytest.param(part, marks=long_unless(False)) for part in range(9, 40)]
-
-
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=marks.SLOW if part < 9 else marks.LONG) for part in range(1, 40))])
 def test_training_equals_the_model(part):
     train_equals_model(random.Random(f"learner core {part}"), STEPS if part == 0 else 2 * STEPS)
 

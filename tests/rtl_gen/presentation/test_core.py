@@ -16,7 +16,7 @@ from sim.node_events import node_decoder
 from sim.ports import Ports
 from sim.program import training_program
 from tests.support.designs import random_design, random_samples
-from tests.support.marks import long_unless, slow_unless
+from tests.support.marks import LONG, SLOW, long_unless, slow_unless
 from tests.support.node_designs import PART_SHAPES, QUICK_SHAPES, SHAPES, two_multipliers
 from tests.support.oracles import oracle_of
 
@@ -77,10 +77,7 @@ SLOW_ON_TWO = ("deep", "stochastic", "two-sided-sequential", "momentum-and-memor
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=slow_unless(name in QUICK_ON_TWO) if name in QUICK_ON_TWO + SLOW_ON_TWO else long_unless(False))
-        for name in EVERY
-    ],
+    [pytest.param(name, marks=SLOW if name in SLOW_ON_TWO else long_unless(name in QUICK_ON_TWO)) for name in EVERY],
 )
 def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
     schedule = EVERY[name].schedule
@@ -114,9 +111,7 @@ def test_random_designs_with_two_multipliers_are_the_oracles(seed):
     check(two_multipliers(spec), seed, 2 * longest + 3)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=slow_unless(False) if name == "wide-error" else long_unless(False)) for name in EVERY]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if name == "wide-error" else LONG) for name in EVERY])
 def test_a_second_multiplier_changes_no_observable(name):
     schedule = EVERY[name].schedule
     steps = 2 * max(schedule.sample_period, schedule.update_period) + 5
