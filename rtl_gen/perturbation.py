@@ -223,7 +223,7 @@ def load_streams(m: Module, spec: LearningSpec, host: Any, streams: Sequence[Any
     Parameters
     ----------
     m : Module
-        Module of the core.
+        Module of the core, to which the loader and its connections are added.
     spec : LearningSpec
         Design of the core.
     host : HostPort
