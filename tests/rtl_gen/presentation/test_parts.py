@@ -22,7 +22,7 @@ from tests.support.faults import Fault, planted
 from tests.support.marks import slow_unless
 from tests.support.node_designs import PART_SHAPES, node_design
 
-QUICK = ("layer-by-layer", "momentum")
+QUICK = ("layer-by-layer",)
 
 
 def modelled(spec: DesignSpec, seed: int) -> Iterator[dict[str, np.ndarray]]:
