@@ -75,7 +75,7 @@ def many_lanes(rng: random.Random) -> DesignSpec:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", (0, 2))
+@pytest.mark.parametrize("part", (0, pytest.param(2, marks=pytest.mark.long)))
 def test_training_in_many_lanes_equals_the_model(part):
     rng = drawn(part, 0)
     train_equals_model(rng, print, many_lanes(rng), 8)

@@ -150,7 +150,7 @@ def observed_with(spec: DesignSpec, lanes: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lanes", [(1, 3, 8), (1, 6, 64)], ids=str)
+@pytest.mark.parametrize("lanes", [(1, 3, 8), pytest.param((1, 6, 64), marks=LONG)], ids=str)
 @pytest.mark.parametrize("name", ["stochastic", "momentum", "deep"])
 def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
     first, *others = (observed_with(SHAPES[name], number) for number in lanes)

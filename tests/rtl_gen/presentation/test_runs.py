@@ -20,7 +20,7 @@ from tests.support.core_bench import CoreBench, run_bench
 from tests.support.designs import random_samples
 from tests.support.faults import Fault, planted
 from tests.support.lockstep import Lockstep, compare_events
-from tests.support.marks import LONG, slow_unless
+from tests.support.marks import LONG, SLOW, long_unless, slow_unless
 from tests.support.node_designs import node_design, two_multipliers
 
 SAMPLES, ENDLESS = 5, 1_000_000
@@ -97,7 +97,9 @@ STRIDE = 11
         *(pytest.param(part, marks=LONG) for part in range(1, STRIDE)),
     ],
 )
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=SLOW if name == "nine-probes, two" else long_unless(name == "nine-probes")) for name in DESIGNS]
+)
 def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, part):
     scene = Scene(name, part)
 
