@@ -10,10 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, part_shape, sign_layout, slot_layout
+from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, neuron_layout, part_shape, sign_layout, slot_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, by_layer, delayed, in_last_layer
 
-__all__ = ["IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
+__all__ = ["DeepStream", "IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
 
 
 def kept_neurons(spec: DesignSpec) -> int:
@@ -134,6 +134,7 @@ class NeuronStream(wiring.Component):
         follows, after = take | others, Signal.like(held.index, name="after")
         self._coming_index = coming = Signal.like(held.index, name="coming_index")
         self._coming_bank = Mux(take, slot.bank, held.bank)
+        self._take, self._taken = take, slot
         m.d.comb += coming.eq(after)
         with m.If(follows):
             m.d.sync += [held.index.eq(coming), after.eq(coming + 1)]
@@ -215,8 +216,8 @@ class IncrementalStream(NeuronStream):
         replaying, column, bank, minus = Signal(), Signal.like(self.column, name="replayed_column"), Signal(), Signal()
         self._kept_value, self._probing = read.data, Signal(name="probing")
         m.d.sync += self._probing.eq((chosen.bank != UNPERTURBED) & (chosen.layer != 0))
-        unperturbed = follows & (self._coming_bank == UNPERTURBED)
-        is_output = column >= self._first_neurons
+        unperturbed = follows & self._is_complete(m)
+        is_output = column >= self.spec.network.n_hidden
         m.d.comb += [
             going.eq(replaying & ~follows),
             read.addr.eq(Mux(unperturbed, kept_neurons(self.spec), Mux(follows, self._coming_index, column))),
@@ -228,7 +229,15 @@ class IncrementalStream(NeuronStream):
         ]
         with m.If(self.replay):
             m.d.sync += [column.eq(self.column), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
-        return neuron, self._delta(minus, self._places[1][0])
+        return neuron, self._replayed_delta(m, neuron, minus)
+
+    def _is_complete(self, m):
+        """Whether the pre-activation that leaves the lanes next is the whole one, to which no kept one is added."""
+        return self._coming_bank == UNPERTURBED
+
+    def _replayed_delta(self, m, neuron, minus):
+        """±Δ of the perturbed neuron, which is replayed."""
+        return self._delta(minus, self._places[1][0])
 
     @staticmethod
     def _delta(minus, place):
@@ -251,7 +260,7 @@ class IncrementalStream(NeuronStream):
         """Kept z + W_j·(y_j± − y_j), or kept z ± Δ for the perturbed neuron, or z itself in the unperturbed pass.
 
         One adder computes them, and ±Δ needs no multiplexer before it, since z of a perturbed output is 0: the lanes multiply by a change
-        of 0.
+        of 0. A hidden neuron behind the first layer, which is replayed, has the same ±Δ already.
         """
         split, delta = self._split, Signal(self.z.shape(), name="delta")
         m.d.comb += delta.eq(self._delta(self.sign.negative ^ neuron.minus, self._places[1][1]))
@@ -259,6 +268,39 @@ class IncrementalStream(NeuronStream):
         # An extra bit below the lowest one generates the carry.
         total = Cat(Const(1, 1), high).as_signed() + Cat(self._carry, self._kept_high).as_signed()
         return Cat(z[:split], total[1 : 1 + len(high)]).as_signed()
+
+
+class DeepStream(IncrementalStream):
+    """The stream of neurons of incremental probes in networks of several hidden layers.
+
+    The lanes give what the pre-activations of the layer behind the perturbed neuron change by, and those of the layers behind it.
+
+    Members
+    -------
+    layer : In(unsigned)
+        Number of the perturbed neuron's layer, valid with ``replay``.
+    """
+
+    @property
+    def _ports(self):
+        return {**super()._ports, "layer": In(neuron_layout(self.spec)["layer"].shape)}
+
+    def _first_index(self, slot):
+        sizes = self.spec.network.sizes[1:]
+        return by_layer([sum(sizes[:number]) for number in range(len(sizes))], slot.layer)
+
+    def _is_complete(self, m):
+        held = Signal(name="single_held")
+        with m.If(self._take):
+            m.d.sync += held.eq(self._taken.single)
+        return ~Mux(self._take, self._taken.single, held)
+
+    def _replayed_delta(self, m, neuron, minus):
+        layer, places = Signal.like(self.layer, name="replayed_layer"), self._places[1]
+        with m.If(self.replay):
+            m.d.sync += layer.eq(self.layer)
+        m.d.sync += [neuron.layer.eq(layer), neuron.replayed.eq(1)]
+        return Mux(layer == 0, self._delta(minus, places[0]), self._delta(minus, places[1]))
 
 
 class PartStream(NeuronStream):
@@ -317,4 +359,6 @@ def neuron_stream(spec: DesignSpec) -> NeuronStream:
     """Return the stream of neurons of a design."""
     if spec.in_parts:
         return PartStream(spec)
+    if has_full_layers(spec):
+        return DeepStream(spec)
     return IncrementalStream(spec) if spec.incremental else NeuronStream(spec)

@@ -10,7 +10,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
 from rtl_gen.operands import SampleLoader
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, alignment, operand_shape
-from rtl_gen.presentation.layouts import UNPERTURBED, neuron_layout, slot_layout
+from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, neuron_layout, slot_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
@@ -18,9 +18,11 @@ __all__ = ["Operands", "activation_banks"]
 
 
 def activation_banks(spec: DesignSpec) -> int:
-    """Return the number of banks of hidden activations: two for probes in turn, unless they are incremental, and one for the unperturbed
-    pass."""
-    return 1 if spec.incremental else 3
+    """Return the number of banks of hidden activations: one for the unperturbed pass, and two for probes in turn.
+
+    Incremental probes need none, or one for the layers that they compute in full: their passes of the lanes follow one another.
+    """
+    return 1 + has_full_layers(spec) if spec.incremental else 3
 
 
 class Operands(wiring.Component):
@@ -51,7 +53,8 @@ class Operands(wiring.Component):
     target_neuron, target : In, Out
         A neuron, and its raw target one cycle later.
     replay, moves, column : In(1), In(1), In(unsigned)
-        In incremental probes, a strobe when the replay of a probe begins, whether it perturbs a hidden neuron, and which one.
+        In incremental probes, a strobe when the replay of a probe begins, whether it perturbs a hidden neuron, and which one. Those that
+        compute layers in full have no strobe: the others are stable while the pass of the lanes begins.
     """
 
     @staticmethod
@@ -62,7 +65,8 @@ class Operands(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         slot, neuron = slot_layout(spec), neuron_layout(spec)
-        column = {"replay": In(1), "moves": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
+        column = {} if has_full_layers(spec) else {"replay": In(1)}
+        column |= {"moves": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
         super().__init__(
             {
                 **(column if spec.incremental else {}),
@@ -115,12 +119,18 @@ class Operands(wiring.Component):
         )
         write = store.write_port()
         stored = (self.neuron.bank == UNPERTURBED) if spec.incremental else Const(1, 1)
+        if has_full_layers(spec):
+            stored = ~self.neuron.replayed  # the activations of that layer may still be read for the probe before
         m.d.comb += [
-            write.addr.eq(self.neuron.index + _multiple(hidden, self.neuron.bank, activation_banks(spec))),
+            write.addr.eq(self.neuron.index + _multiple(hidden, self._bank(self.neuron), activation_banks(spec))),
             write.data.eq(~self.y),  # as the activation unit's register has it
             write.en.eq(self.neuron.valid & ~in_last_layer(spec, self.neuron) & stored),
         ]
         return store.read_port()
+
+    def _bank(self, item):
+        """Bank of the activations of a neuron or a slot in the memory: in incremental probes 1 for any of them."""
+        return item.bank != UNPERTURBED if self.spec.incremental else item.bank
 
     def _fetch(self, m, inputs, activations, buffer):
         """Read the operand of a slot, and prepare it."""
@@ -131,13 +141,16 @@ class Operands(wiring.Component):
         address = Signal(range(max(2, spec.sample_buffers * n_in, banks * hidden)))
         base = Signal.like(address)
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in layers[1:])]
-        of_inputs, of_hidden = _multiple(n_in, buffer, spec.sample_buffers), _multiple(hidden, self.ahead.bank, banks)
+        of_inputs, of_hidden = _multiple(n_in, buffer, spec.sample_buffers), _multiple(hidden, self._bank(self.ahead), banks)
+        full_layers = has_full_layers(spec)
         m.d.sync += base.eq(Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer)))
         probing = slot.bank != UNPERTURBED if spec.incremental else Const(0, 1)
+        if full_layers:
+            probing = slot.single
         with m.If(slot.real & ~probing):
             m.d.sync += address.eq(Mux(slot.first, base, address + 1))
         if spec.incremental:
-            with m.If(self.replay):
+            with m.If(self.ahead.real & self.ahead.single if full_layers else self.replay):
                 m.d.sync += address.eq(self.column)
         m.d.comb += inputs.addr.eq(address)
 
@@ -164,9 +177,11 @@ class Operands(wiring.Component):
         total, addend = Signal.like(self.x, name="total"), Const(0, 1)
         if spec.incremental:
             begins, follows = (stage(slot.real & probing & each, "probe") for each in (slot.begin, ~slot.begin))
-            moves, held = Signal(), Signal.like(self.x, name="held")
-            with m.If(self.replay):
-                m.d.sync += moves.eq(self.moves)
+            moves, held = self.moves, Signal.like(self.x, name="held")
+            if not full_layers:
+                moves = Signal()
+                with m.If(self.replay):
+                    m.d.sync += moves.eq(self.moves)
             changes = slot.real & probing & slot.begin & moves
             # y_j± − y_j for the first group, which the groups behind it take again.
             terms += [(read, stage(changes, "old")), (held, follows)]
@@ -192,7 +207,8 @@ class Operands(wiring.Component):
     def _moved(self, m, when):
         """Activation of the perturbed hidden neuron, from the cycle after it until the next one; 0 unless ``when``."""
         neuron, complement, moved = self.neuron, Signal.like(self.y, reset_less=True), Signal.like(self.x, name="moved")
-        with m.If(neuron.valid & (neuron.bank != UNPERTURBED) & (neuron.layer == 0)):
+        replayed = neuron.replayed if has_full_layers(self.spec) else (neuron.bank != UNPERTURBED) & (neuron.layer == 0)
+        with m.If(neuron.valid & replayed):
             m.d.sync += complement.eq(~self.y)
         m.d.comb += moved.eq(~complement)
         return moved & when.replicate(len(moved)).as_signed()
