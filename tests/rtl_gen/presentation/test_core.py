@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.perturbation import Kind
+from python_ref.spec.perturbation import Kind, SequentialCode
 from python_ref.spec.probes import probes
 from rtl_gen.core import core_of
 from sim.engines.amaranth_sim import run_amaranth
@@ -17,10 +17,11 @@ from sim.ports import Ports
 from sim.program import training_program
 from tests.support.designs import random_design, random_samples
 from tests.support.marks import slow_unless
-from tests.support.node_designs import PART_SHAPES, QUICK_SHAPES, SHAPES
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
+QUICK_DEEP = ("two-hidden", "one-output")
 QUICK_PARTS = ("first-layer-twice", "last-layer-thrice", "stochastic-momentum")
 
 
@@ -68,6 +69,30 @@ def test_every_observable_is_the_oracles(name):
 def test_every_observable_of_probes_of_parts_is_the_oracles(name):
     schedule = PART_SHAPES[name].schedule
     check(PART_SHAPES[name], steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_DEEP)) for name in DEEP_SHAPES])
+def test_every_observable_of_deep_incremental_probes_is_the_oracles(name):
+    spec = DEEP_SHAPES[name]
+    check(spec, steps=max(2 * max(spec.schedule.sample_period, spec.schedule.update_period), spec.network.n_neurons) + 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [1, 2, 4, 9])
+@pytest.mark.parametrize("name", ["two-hidden", "three-hidden", "five-hidden", "wide-inside", "updates-within-a-sample"])
+def test_deep_incremental_probes_are_the_oracles_on_any_number_of_lanes(name, lanes):
+    spec = replace(DEEP_SHAPES[name], hardware=replace(DEEP_SHAPES[name].hardware, lanes=lanes))
+    check(spec, steps=2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_random_deep_designs_with_incremental_probes_are_the_oracles(seed):
+    rng, spec = random.Random(f"deep {seed}"), SHAPES["plain"]
+    while len(spec.network.layers) < 3 or not spec.incremental or spec.longest_presentation > 40:
+        spec = random_design(rng, max_size=9, max_layers=6, max_period=9, max_lanes=16, kinds=[Kind.NODE], codes=[SequentialCode])
+    longest = max(spec.schedule.sample_period, spec.schedule.update_period)
+    check(spec, seed, max(2 * longest, min(spec.network.n_neurons * spec.schedule.perturbation_period, 60)) + 3)
 
 
 @pytest.mark.slow
