@@ -7,17 +7,23 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.perturbation import Kind, SequentialCode
 from python_ref.spec.probes import probes
 from rtl_gen.core import core_of
+from rtl_gen.emit import emit_verilog
+from sim.cosim import cosim
 from sim.engines.amaranth_sim import run_amaranth
 from sim.node_events import node_decoder
 from sim.ports import Ports
 from sim.program import training_program
+from sim.run import Stalls
+from sim.simulators import Options
+from tests.rtl_gen.test_faults import a_run
 from tests.support.designs import random_design, random_samples
 from tests.support.marks import slow_unless
-from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES, node_design
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
@@ -131,3 +137,14 @@ def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
         assert other.keys() == first.keys()
         for key, values in first.items():
             np.testing.assert_array_equal(other[key], values, err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [3, 9])
+def test_deep_incremental_probes_in_verilog_are_the_model(lanes, tmp_path):
+    """Ten presentations of three layers through cxxrtl, from Verilog, with samples and answers that stall."""
+    spec = node_design((12, 10, 8, 4), SequentialCode(), lanes, (1, 22, 22), hidden=Activation.SIGMOID, name="three_layers")
+    path = tmp_path / "design.v"
+    path.write_text(emit_verilog(spec), encoding="utf-8")
+    options = Options(stalls=Stalls(1, 0.3), patience=5_000)
+    assert cosim(a_run(spec, 220), path, tmp_path, simulator="cxxrtl", options=options).equal
