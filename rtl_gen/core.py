@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +17,7 @@ from python_ref.spec.perturbation import Kind
 from python_ref.spec.registers import stream_widths
 from rtl_gen.activation import ActivationUnit, NeuronSerializer
 from rtl_gen.array import LaneArray
-from rtl_gen.broadcast import Broadcast
+from rtl_gen.broadcast import Broadcast, operand_shape
 from rtl_gen.controller import StepController
 from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
@@ -156,9 +156,19 @@ class Core(wiring.Component):
         )
 
     @staticmethod
-    def sum_width(spec: DesignSpec) -> int:
-        """Width of the sum of a lane's multiply-accumulate, in bits."""
-        return spec.accumulator_width
+    def sum_widths(spec: DesignSpec) -> dict[str, int]:
+        """Widths of the sums behind a lane's multipliers in bits, by the name patterns of their modules."""
+        return {"*.mac": spec.accumulator_width}
+
+    @staticmethod
+    def factors(spec: DesignSpec) -> list[tuple[int, Shape]]:
+        """Width of the signed factor, and shape of the operand, of each of a lane's multipliers."""
+        return [(spec.formats.weight.width, operand_shape(spec))]
+
+    @staticmethod
+    def operand_reads(spec: DesignSpec) -> int:
+        """Number of operands that the lanes take in one cycle, each of which has read ports of its own."""
+        return 1
 
     @staticmethod
     def own_formats(spec: DesignSpec) -> dict[str, Fixed]:

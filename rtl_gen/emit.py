@@ -37,8 +37,9 @@ def kept_modules(spec: DesignSpec, *, macs: bool = True) -> tuple[str, ...]:
     fanout = ("*.fanout*",) if fanout_latency(spec.hardware.lanes) else ()
     if not macs:
         return fanout
-    lanes = "*.mac" if core_class(spec).sum_width(spec) <= MultiplyAccumulate.WIDEST else "*.mac.product"
-    return (lanes, *(["*.multiplier"] if max(factors(spec)) <= Multiplier.WIDEST else []), *fanout)
+    sums = core_class(spec).sum_widths(spec)
+    lanes = (name if width <= MultiplyAccumulate.WIDEST else f"{name}.product" for name, width in sums.items())
+    return (*lanes, *(["*.multiplier"] if max(factors(spec)) <= Multiplier.WIDEST else []), *fanout)
 
 
 class CoreWithoutProbes(wiring.Component):

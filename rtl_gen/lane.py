@@ -146,6 +146,9 @@ def stage_of(spec: DesignSpec) -> SgdStage:
     stage = _STAGES.get(type(spec.optimizer))
     if stage is None:
         raise unknown("Optimizer", spec.optimizer, "rtl_gen.lane._STAGES")
+    for variable in spec.optimizer_state:
+        if variable.name not in stage.valid:
+            raise unknown("State variable", variable.name, f"rtl_gen.lane.{stage.__name__}.valid")
     return stage()
 
 

@@ -94,7 +94,7 @@ class SampleLoader(wiring.Component):
         bases = Mux(targets, _pick([b * n_out for b in range(buffers)], filling), _pick([b * n_in for b in range(buffers)], filling))
         # A free buffer stays free until it is full, or everything is discarded.
         m.d.sync += completed.eq(complete & ~self.discard)
-        m.d.sync += is_open.eq((filling != self.buffer) & (full < buffers - 1) & ~complete & ~completed & ~self.discard)
+        m.d.sync += is_open.eq((filling != self.buffer) & (full < buffers - 1 - spec.kept_samples) & ~complete & ~completed & ~self.discard)
         m.d.comb += [
             self.sample.ready.eq(is_open),
             transfer.eq(self.sample.valid & self.sample.ready),

@@ -126,6 +126,7 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "hardware.lanes": [(3, VERILOG), (1, VERILOG)],
     "hardware.gradient_memory": [(False, VERILOG)],
     "hardware.signature": [(False, VERILOG)],
+    "hardware.multipliers_per_lane": [(2, VERILOG)],
 }
 """For each field, by its path, other values and what they change."""
 

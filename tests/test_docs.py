@@ -254,6 +254,19 @@ def test_cycles_of_shipped_presentations() -> None:
     assert [row for row in shown if len(row) == 10] == built, "\n".join(f"| {' | '.join(row)} |" for row in built)
 
 
+def test_cycles_of_lanes_with_two_multipliers() -> None:
+    shown = rows(section(text_of("design/presentations.md"), "Two multipliers"))
+    shipped_as = {load(name).spec.network.sizes: load(name).spec for name in ("digits", "mnist")}
+    assert len(shown) > 5
+    for sizes, lanes, multipliers, steps, *figures in shown:
+        spec = shipped_as[tuple(map(int, sizes.split("-")))]
+        found = contract(replace(spec, hardware=replace(spec.hardware, lanes=int(lanes), multipliers_per_lane=int(multipliers))))
+        whole = found.presentation_cycles(int(steps))
+        parts = (found.unperturbed_cycles, found.probe_cycles, found.apply_cycles, found.wait, whole)
+        assert figures == [f"{each:,.10g}" for each in parts]
+        assert int(steps) == spec.longest_presentation
+
+
 # -- What is compared -------------------------------------------------------------------------------------------------
 
 

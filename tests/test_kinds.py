@@ -26,7 +26,7 @@ from mgd_hw.design.reader import parse
 from mgd_hw.learn import costs
 from python_ref import parameters
 from python_ref.datasets import SampleOrder
-from python_ref.fixed import fast, machine, network, plan
+from python_ref.fixed import fast, kernels, machine, network, plan
 from python_ref.fixed.perturbation import SignSource
 from python_ref.floating import codes as float_codes
 from python_ref.floating import of_design, online
@@ -46,11 +46,11 @@ from python_ref.spec.schedule import Difference, Schedule
 from python_ref.spec.serial import from_dict, to_dict
 from python_ref.spec.tables import activation_table
 from python_ref.trace import Run
+from rtl_gen import lane
 from rtl_gen.activation import _Pieces
 from rtl_gen.cast import cast_in_two
 from rtl_gen.core import core_of
 from rtl_gen.fixed import limit, round_value
-from rtl_gen.lane import Lane
 from rtl_gen.perturbation import sign_source
 from sim.cosim import cosim
 from sim.host import seed_words
@@ -435,7 +435,7 @@ def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.Mon
     with refused("python_ref.fixed.kernels._RULES"):
         fast.train(spec, start, *raw, order, 2)
     with refused("rtl_gen.lane._STAGES"):
-        Lane(spec)
+        lane.Lane(spec)
     if optimizer.name == "unknown":  # the other has the rule of momentum on the float side
         with refused("python_ref.floating.online._RULES"):
             online.train(spec, theta, *samples, SampleOrder(1, False), 1)
@@ -443,6 +443,20 @@ def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.Mon
             of_design.learner(spec)
         with refused("python_ref.floating.optimizers.OPTIMIZERS"):
             make_learner(design_with(spec))
+
+
+def test_an_optimizer_that_is_half_added_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a number in the compiled loops and no branch for it, or with a stage that says nothing of a state variable."""
+    optimizer = DerivedMomentum()
+    monkeypatch.setitem(spec_optimizer.OPTIMIZERS, optimizer.name, DerivedMomentum)
+    spec = replace(BASE, optimizer=optimizer)
+    order, start = run_of(BASE, 2).order, machine.initial_state(spec, np.zeros(BASE.network.n_parameters, dtype=np.int64))
+    monkeypatch.setitem(kernels._RULES, DerivedMomentum, 1 + max(kernels._RULES.values()))
+    with pytest.raises(ValueError, match=r"^The compiled loops have no branch for the optimiser: "):
+        fast.train(spec, start, np.zeros((1, 2), dtype=np.int64), np.zeros((1, 4), dtype=np.int64), order, 2)
+    monkeypatch.setitem(lane._STAGES, DerivedMomentum, lane.SgdStage)
+    with refused("rtl_gen.lane.SgdStage.valid"):
+        lane.Lane(spec)
 
 
 def stranger(kind: type[enum.Enum], **facts: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from boards.board import Board, board_files, read_board
-from boards.parts.fit import fit
+from boards.parts.fit import fit, multipliers
 from boards.parts.target import Part
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
@@ -43,6 +45,13 @@ def too_large(spec: DesignSpec, part: Part, excess: dict[str, int], lanes: int, 
     """
     taken = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in excess.items())
     reason = f"it does not fit {part.name}: {how}it takes {taken}"
+    fewer = replace(spec, hardware=replace(spec.hardware, multipliers_per_lane=1))
+    if "dsp" in excess and multipliers(fewer, part) < multipliers(spec, part):
+        key = "hardware.multipliers_per_lane"
+        fit_all = multipliers(fewer, part) <= part.capacity.dsp
+        ways = [f"{key} = 1"] * fit_all + [f"hardware.lanes = {lanes}, as predicted from this"] * (lanes > 0)
+        if ways:
+            return DesignError(key, spec.hardware.multipliers_per_lane, reason, f"Take {' or '.join(ways)}.")
     if lanes:
         return DesignError("hardware.lanes", spec.hardware.lanes, reason, f"Take hardware.lanes = {lanes}, as predicted from this.")
     larger = ", ".join(board.name for board in _boards_for(spec))

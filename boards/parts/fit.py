@@ -134,10 +134,11 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     network, words, buffers = spec.network, max(2, spec.layout.words), spec.sample_buffers
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
     found = [CoreMemory(f"{memory.name.lower()}s", words, form.width, lanes) for memory, form in spec.memories.items()]
-    found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width))
+    core = core_class(spec)
+    reads = core.operand_reads(spec)
+    found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
     if network.n_hidden:
-        banks = core_class(spec).activation_banks(spec)
-        found.append(CoreMemory("activations", max(2, banks * network.n_hidden), activation))
+        found.append(CoreMemory("activations", max(2, core.activation_banks(spec) * network.n_hidden), activation, reads=reads))
     found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
     found += _of_presentations(spec) if spec.node else ()
     tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
@@ -177,14 +178,13 @@ def on_blocks(spec: DesignSpec, part: Part) -> int:
 
 
 def multipliers(spec: DesignSpec, part: Part) -> int:
-    """Number of multipliers that a core needs: one per lane and a shared one, more where factors are wider than the part's multipliers,
-    and half of one for Gowin's narrow multipliers. In node perturbation a lane multiplies weights and errors in turn."""
-    from rtl_gen.broadcast import Multiplier, operand_shape
-    from rtl_gen.presentation.arithmetic import operand_shape as operand_of_presentation
+    """Number of multipliers that a core needs: one or two per lane and a shared one, more where factors are wider than the part's
+    multipliers, and half of one for Gowin's narrow multipliers."""
+    from rtl_gen.broadcast import Multiplier
+    from rtl_gen.core import core_class
 
-    family, operand = family_of(part), operand_of_presentation(spec) if spec.node else operand_shape(spec)
-    factor = max(spec.formats.weight.width, spec.error_format.width if spec.node else 0)
-    lane = product(family, factor, operand.width + (not operand.signed))
+    family = family_of(part)
+    lane = sum(product(family, factor, operand.width + (not operand.signed)) for factor, operand in core_class(spec).factors(spec))
     return ceil(spec.hardware.lanes * lane + sum(product(family, a, b) for a, b in Multiplier.of(spec).products))
 
 

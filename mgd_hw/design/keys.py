@@ -265,9 +265,16 @@ _HARDWARE: list[_Row] = [
         "lanes",
         "whole number, 1 to 256",
         "6, or the widest layer if that is smaller",
-        "L: neurons computed in parallel, one multiplier each. In weight perturbation random signs depend on it; in node perturbation no "
-        "result does.",
+        "L: neurons computed in parallel. In weight perturbation random signs depend on it; in node perturbation no result does.",
         whole_number(1, 256, 6),
+    ),
+    (
+        "multipliers_per_lane",
+        "1 or 2",
+        "1",
+        "Multipliers of each lane. With 2, in node perturbation, the unperturbed pass of a presentation also applies the errors of the one "
+        "before, so that this takes no cycles of its own. Results are the same.",
+        whole_number(1, 2, 1),
     ),
     (
         "gradient_memory",

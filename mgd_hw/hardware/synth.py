@@ -64,6 +64,8 @@ class Synthesised(Result):
         Resources of each component, synthesised separately from the others.
     seconds : float
         Wall-clock time of generation and synthesis, in seconds.
+    multipliers_per_lane : int
+        Number of multipliers of each lane.
     """
 
     design: str
@@ -86,6 +88,7 @@ class Synthesised(Result):
     limits_source: str
     components: dict[str, dict[str, int]]
     seconds: float
+    multipliers_per_lane: int = 1
 
     def to_json(self) -> dict:
         """Return the fields as plain data, with each kind of cycles as a field of its own."""
@@ -119,6 +122,8 @@ class Synthesised(Result):
             way_out = (
                 f"Take hardware.lanes = {self.predicted_lanes}, as predicted from this." if self.predicted_lanes else "Take a larger part."
             )
+            if "dsp" in self.over and self.multipliers_per_lane > 1:
+                way_out = f"hardware.multipliers_per_lane = 1 saves about {self.dsp // 2:,} multipliers. {way_out}"
             if "learned_signature" in self.components:
                 saved = sum(self.components[name].get("lut", 0) for name in ("forward_signature", "learned_signature"))
                 way_out = f"hardware.signature = false saves about {saved:,} LUTs. {way_out}"
@@ -177,6 +182,7 @@ def synth(
             found = synthesise(spec, target, folder, notify=progress.status)
         names = [each.name for each in fields(Synthesised) if hasattr(found, each.name)]
         shares = {name: getattr(found, name) for name in names} | {"components": plain(found.to_json()["components"])}
+        shares["multipliers_per_lane"] = spec.hardware.multipliers_per_lane
         seconds = time.perf_counter() - began
         result = Synthesised(design=spec.name, digest=spec.digest, seconds=seconds, **shares)
         write_json(folder / "synth.json", result)

@@ -114,20 +114,17 @@ def timeline_of(spec: DesignSpec) -> Timeline:
 def _of_presentation(spec: DesignSpec) -> Timeline:
     """Return the timeline of the longest presentation of node perturbation, computed from its contract layer by layer."""
     contract: Any = step_contract(spec)
-    spans, cycle, steps = [], 0, spec.longest_presentation
-    for number, placed in enumerate(spec.layout.layers):
-        slots = placed.groups * placed.group_slots
-        spans.append(Span(FORWARD, f"unperturbed pass, layer {number + 1}", cycle, slots))
-        cycle += slots + contract.sequencer.bubble(number)
-    cycle = contract.unperturbed_cycles
+    cycle, steps = contract.unperturbed_cycles, spec.longest_presentation
+    layers = enumerate(contract.unperturbed_layers(), 1)
+    spans = [Span(FORWARD, f"unperturbed pass, layer {number}", first, cycles) for number, (first, cycles) in layers]
     total, applying = contract.presentation_cycles(steps), contract.apply_cycles
     probes = steps * (spec.passes - 1)
     ends = round(total - applying - contract.wait)
     spans.append(Span(FORWARD, "one probe" if probes == 1 else f"{probes:,} probes", cycle, ends - cycle))
     spans.append(Span(COST, "last cost, C̃, errors of the neurons", ends, total - applying - ends))
-    spans.append(Span(LEARN, "apply: errors times inputs", total - applying, applying))
+    spans.append(Span(LEARN, *contract.applied(total)))
     title = f"One presentation of {steps:,} {'step' if steps == 1 else 'steps'}"
-    return Timeline(spec.name, total, tuple(spans), title)
+    return Timeline(spec.name, total, tuple(sorted(spans, key=lambda span: span.first)), title)
 
 
 def _of_step(spec: DesignSpec) -> Timeline:

@@ -456,16 +456,20 @@ def _hardware(chapter: Chapter, identifier: str) -> Iterator[Block]:
 def _step(chapter: Chapter, identifier: str) -> Iterator[Block]:
     """Yield the timeline of a step, and the cycle contract."""
     found = chapter.generated.timeline
-    captions = {
-        False: "The network is evaluated twice; the second pass begins at the dotted line. During the first pass, the same lanes learn "
-        "from the step before. Then the cost is computed.",
-        True: "The network is evaluated once without perturbation. Each probe evaluates the layers behind the first one. After the cost of "
-        "the last probe, the same lanes multiply the neurons' errors by the inputs.",
-    }
+    caption = (
+        "The network is evaluated twice; the second pass begins at the dotted line. During the first pass, the same lanes learn "
+        "from the step before. Then the cost is computed."
+    )
+    if "probe_cycles" in chapter.cycles:
+        caption = "The network is evaluated once without perturbation. Each probe evaluates the layers behind the first one. " + (
+            "During the unperturbed pass, a second multiplier of each lane multiplies the neurons' errors of the presentation before by "
+            "its inputs."
+            if "flush_cycles" in chapter.cycles
+            else "After the cost of the last probe, the same lanes multiply the neurons' errors by the inputs."
+        )
     if found is not None:
         description = "; ".join(f"cycles {span.first} to {span.first + span.cycles - 1}: {span.name}" for span in found.spans)
         title = f"{found.title}, {whole(found.cycles)} cycles"
-        caption = captions["probe_cycles" in chapter.cycles]
         yield Figures((_picture(found.plot(), f"{identifier}-time", title, f"{description}.", caption),))
         rows = tuple((span.name, span.what, whole(span.first), whole(span.cycles)) for span in found.spans)
         yield Table("The activities in cycles", ("activity", "row", "from", "cycles"), rows)

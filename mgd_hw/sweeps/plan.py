@@ -28,8 +28,8 @@ MODELS = ("fixed", "float", "backprop")
 """Models that a run can train, in order of training."""
 REFUSAL = "refusal"
 """Kind of the rows that say why a combination is refused."""
-LANES = "hardware.lanes"
-"""Key on which runs of node perturbation do not depend."""
+WITHOUT_EFFECT = ("hardware.lanes", "hardware.multipliers_per_lane")
+"""Keys on which runs of node perturbation do not depend."""
 DEFAULT_BOARD = "icebreaker"
 """Board for which cores are judged if no board or target is named."""
 MAX_SEEDS = 100_000
@@ -104,8 +104,8 @@ class Combination:
     identity : str
         Digest of everything that a run depends on, except the seed number and the number of steps.
     any_lanes : bool
-        Whether runs do not depend on the number of lanes, so that combinations that differ only in it share their runs. That is so in
-        node perturbation, but not for the energy of back-propagation, which counts the reads that lanes share.
+        Whether runs do not depend on the lanes and their multipliers, so that combinations that differ only in these share their runs. That
+        is so in node perturbation, but not for the energy of back-propagation, which counts the reads that lanes share.
     structure : str
         Digest of everything that the core depends on.
     digest : str
@@ -188,7 +188,7 @@ class Plan:
     def _training_values(self, combination: Combination) -> tuple[Any, ...]:
         """Return the values of a combination on which its runs depend."""
         pairs = zip(self.request.axes, combination.values, strict=True)
-        return tuple(value for axis, value in pairs if not (combination.any_lanes and axis.key == LANES))
+        return tuple(value for axis, value in pairs if not (combination.any_lanes and axis.key in WITHOUT_EFFECT))
 
     def shared(self) -> dict[str, dict[str, Any]]:
         """Return what the rows of runs that several combinations share have to say of each of these.
@@ -350,11 +350,12 @@ class _Checker:
 
 
 def _without_lanes(spec: DesignSpec) -> dict[str, Any]:
-    """Return the canonical description of a design without its number of lanes."""
+    """Return the canonical description of a design without its number of lanes and of their multipliers."""
     from python_ref.spec.digest import canonical
 
     described: Any = canonical(spec)
-    return {**described, "hardware": {name: value for name, value in described["hardware"].items() if name != "lanes"}}
+    left_out = {key.rpartition(".")[2] for key in WITHOUT_EFFECT}
+    return {**described, "hardware": {name: value for name, value in described["hardware"].items() if name not in left_out}}
 
 
 def _digest(value: object) -> str:

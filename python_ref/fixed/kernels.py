@@ -268,8 +268,10 @@ def _take_step(rule, gradient, state, at, r, counters, source):
             value = round_value(aligned - (aligned >> decay) + (gradient[k] << m.g_shift), m.dropped, m.rounding, r[k])
             counters[m.counter] += is_outside(value, m)
             source[k] = state[0, at + k] = fit(value, m)
-    else:
+    elif rule.number == _SGD:
         copy(source, gradient)
+    else:
+        raise ValueError("The compiled loops have no branch for the optimiser: give _take_step one for its number in _RULES.")
 
 
 @_compiled

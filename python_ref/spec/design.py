@@ -197,9 +197,22 @@ class DesignSpec:
         return 2 + (self.node and self.two_sided)
 
     @property
+    def just_in_time(self) -> bool:
+        """Whether the lanes apply the errors of a presentation in the next one's unperturbed pass, just before they use the parameters.
+
+        Then each lane has two multipliers, one for the errors and one for the weights.
+        """
+        return self.node and self.hardware.multipliers_per_lane == 2
+
+    @property
+    def kept_samples(self) -> int:
+        """Number of samples before the current one that the core still needs while it measures the current one."""
+        return int(self.just_in_time)
+
+    @property
     def sample_buffers(self) -> int:
-        """Number of samples that the core stores: the current one and the next."""
-        return 2
+        """Number of samples that the core stores: the current one, the next, and those before it that it needs."""
+        return 2 + self.kept_samples
 
     @cached_property
     def presentation(self) -> Presentation:
@@ -420,6 +433,7 @@ class DesignSpec:
         lanes = self.hardware.lanes
         if not isinstance(lanes, int) or isinstance(lanes, bool) or not 1 <= lanes <= MAX_LANES:
             raise DesignError("hardware.lanes", lanes, f"it must be a whole number from 1 to {MAX_LANES}", "Take 4, say.")
+        self._check_multipliers()
         if self._needs_gradient_memory and not self.gradient_memory:
             reason, remedy = "a core without a gradient memory updates every step", "update_period = 1"
             if self.node:
@@ -431,6 +445,14 @@ class DesignSpec:
                 reason,
                 f"Set hardware.gradient_memory = true, or leave it out, or take {remedy}.",
             )
+
+    def _check_multipliers(self) -> None:
+        multipliers, key = self.hardware.multipliers_per_lane, "hardware.multipliers_per_lane"
+        if isinstance(multipliers, bool) or multipliers not in (1, 2):
+            raise DesignError(key, multipliers, "it must be a whole number from 1 to 2", "Take 1, say.")
+        if multipliers == 2 and not self.node:
+            reason = "a lane of weight perturbation has one product for each parameter, that of the weight and its operand"
+            raise DesignError(key, multipliers, reason, 'Leave it out, or write kind = "node" in [perturbation].')
 
     def _check_amplitude(self) -> None:
         log2 = self.perturbation.amplitude_log2

@@ -9,7 +9,11 @@ from dataclasses import fields, is_dataclass
 
 from python_ref.spec.number import Fixed
 
-__all__ = ["canonical", "digest_of"]
+__all__ = ["UNLESS_DEFAULT", "canonical", "digest_of"]
+
+UNLESS_DEFAULT = "described unless it is the default"
+"""Key of a field's metadata: a description has the field only where its value is not the default, so that a specification that does not use
+a new field keeps its digest."""
 
 
 def canonical(value: object) -> object:
@@ -19,7 +23,9 @@ def canonical(value: object) -> object:
     if isinstance(value, enum.Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
-        described = {f.name: canonical(getattr(value, f.name)) for f in fields(value) if not f.name.startswith("_")}
+        named = [f for f in fields(value) if not f.name.startswith("_")]
+        kept = [f for f in named if not (UNLESS_DEFAULT in f.metadata and getattr(value, f.name) == f.default)]
+        described = {f.name: canonical(getattr(value, f.name)) for f in kept}
         return {"name": value.name, **described} if hasattr(value, "name") and "name" not in described else described
     if isinstance(value, (tuple, list)):
         return [canonical(item) for item in value]

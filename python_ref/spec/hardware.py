@@ -1,6 +1,8 @@
 """The parameters of the array of lanes, as the section ``[hardware]`` of a design file states them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from python_ref.spec.digest import UNLESS_DEFAULT
 
 __all__ = ["MAX_LANES", "MAX_SMALL_ARRAY", "Hardware"]
 
@@ -23,8 +25,12 @@ class Hardware:
         Whether each lane has a memory for G; None derives it from the periods.
     signature : bool
         Whether the core computes the running signatures of its observables.
+    multipliers_per_lane : int
+        Number of multipliers of each lane, 1 or 2. With 2, a lane of node perturbation applies the errors of a presentation while it
+        measures the next one. Results are the same.
     """
 
     lanes: int = 4
     gradient_memory: bool | None = None
     signature: bool = True
+    multipliers_per_lane: int = field(default=1, metadata={UNLESS_DEFAULT: True})

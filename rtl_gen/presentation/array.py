@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -59,9 +61,11 @@ class NodeArray(wiring.Component):
         The host's access to the lanes' memories, as in :class:`rtl_gen.array.LaneArray`.
     """
 
+    lane_class: ClassVar[type[NodeLane]] = NodeLane
+
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        self.lanes = [NodeLane(spec) for _ in range(spec.hardware.lanes)]
+        self.lanes = [self.lane_class(spec) for _ in range(spec.hardware.lanes)]
         self.timing = self.lanes[0].timing
         slot, count = slot_layout(spec), spec.hardware.lanes
         ports = {
@@ -69,7 +73,7 @@ class NodeArray(wiring.Component):
             "ahead": In(slot),
             "applying": In(1),
             "update": In(1),
-            "x": In(operand_shape(spec)),
+            **self._operands,
             "error": In(shape_of(spec.error_format)),
             "error_en": In(count),
             "accumulator_slot": Out(slot),
@@ -93,6 +97,11 @@ class NodeArray(wiring.Component):
         if spec.stochastic_bits:
             ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
         super().__init__(ports)
+
+    @property
+    def _operands(self):
+        """Ports of the operands."""
+        return {"x": In(operand_shape(self.spec))}
 
     @property
     def counts(self) -> tuple[str, ...]:
@@ -124,7 +133,7 @@ class NodeArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         timing = self.timing
-        slots = pipeline(m, self.slot, self.learned_latency)
+        slots = pipeline(m, self.slot, max(self.learned_latency, self.latency))
         m.d.comb += self.accumulator_slot.eq(slots[self.latency])
         for number, lane in enumerate(self.lanes):
             m.submodules[f"lane{number}"] = lane
@@ -175,17 +184,30 @@ class NodeArray(wiring.Component):
     def _probed(self, m, second: int):
         """Address of the perturbed neuron's first synapse, in the layer whose first word is ``second``."""
         address = Signal(range(max(2, self.spec.layout.words)), name="probed")
-        with m.If(self.replay):
-            m.d.sync += address.eq(second + 1 + self.column)
+        late = self.timing.read_delay
+        column = delayed(m, self.column, late, "column_read")
+        with m.If(delayed(m, self.replay, late, "replay_read", reset_less=False)):
+            m.d.sync += address.eq(second + 1 + column)
         return address
 
     def _probed_or_first(self, m, ahead):
         """Address with which a layer begins in a probe that computes layers in full, and the step from one slot to the next, a cycle later:
         that of the perturbed neuron's first synapse and the words of a group, or that of the layer's first word and 1."""
         placed, probed = self.spec.layout.layers, Signal(range(max(2, self.spec.layout.words)), name="probed")
-        m.d.sync += probed.eq(by_layer([each.first_word + 1 for each in placed], self.layer) + self.column)
+        layer, column = (delayed(m, each, self.timing.read_delay, "place_read") for each in (self.layer, self.column))
+        m.d.sync += probed.eq(by_layer([each.first_word + 1 for each in placed], layer) + column)
         steps = Mux(ahead.single, by_layer([each.group_words for each in placed], ahead.layer), 1)
         return Mux(ahead.single, probed, by_layer([each.first_word for each in placed], ahead.layer)), delayed(m, steps, 1, "step")
+
+    def _parameter_read(self, m, before):
+        """Slot whose parameter is read, and the slot ahead of it; the one ahead of both; and the bank of the first one, a cycle early.
+
+        An applying pass reads later than it begins for a forward one, so that the address may begin at the time of the latter.
+        """
+        read, forward = before[self.timing.parameter_read], before[self.timing.forward_read]
+        now = Signal(slot_layout(self.spec), name="parameter_slot")
+        m.d.sync += now.eq(Mux(self.applying, read, forward))
+        return (now, forward), before[self.timing.forward_read - 1], Mux(self.applying, read.bank, forward.bank)
 
     def _memories(self, m, slots, before):
         """Connect the host's access to the lanes' memories; return their addresses and enables, as signals shared and per lane."""
@@ -204,13 +226,9 @@ class NodeArray(wiring.Component):
         for name, memory, read, write, when in rows:
             stages = {"read": (slots[read], before[read]), "write": (slots[write], before[write])}
             if name == "parameter":
-                # An applying pass reads later than it begins for a forward one, so that the address may begin at the time of the latter.
-                forward, now = before[timing.forward_read], Signal(slot_layout(spec), name="parameter_slot")
-                m.d.sync += now.eq(Mux(self.applying, before[read], forward))
-                stages["read"] = (now, forward)
-                coming = before[timing.forward_read - 1]
+                stages["read"], coming, bank = self._parameter_read(m, before)
                 loads = delayed(m, self.host_mode | (coming.begin & (coming.layer != 0)), 1, "parameter_loads", reset_less=False)
-                probing = delayed(m, Mux(self.applying, before[read].bank, forward.bank) != UNPERTURBED, 1, "probing")
+                probing = delayed(m, bank != UNPERTURBED, 1, "probing")
                 of_probes = (loads, probing)
             for way, (slot, ahead) in stages.items():
                 address = self._address(m, slot, ahead, f"{name}_{way}", *(of_probes if (name, way) == ("parameter", "read") else ()))
@@ -240,19 +258,15 @@ class NodeArray(wiring.Component):
         m.d.comb += self.host_read_data.eq(chosen)
         return shared, per_lane
 
-    def _data(self, m, slots):
-        """Return operand, errors, control and rounding noise of the lanes, as signals shared and per lane."""
-        spec, timing = self.spec, self.timing
+    def _is_counted(self, slot):
+        """Whether a slot's parameter counts; where the multiplier adds, one without an update does not change, and is in range."""
+        return slot.real & slot.apply & (self.update | self.lanes[0].fused)
 
-        def registered(value, name):
-            return delayed(m, value, 1, name, reset_less=False)
-
-        entry, sums = slots[timing.parameter - 3], slots[timing.accumulator - 2]
-        # Where the multiplier adds, a parameter without an update does not change, and is in range.
-        counted = self._existing(m, entry, entry.real & entry.apply & (self.update | self.lanes[0].fused))
-        per_lane = {"error_en": self.error_en, "counted": counted}
-        loading = slots[timing.weight - 2]
-        shared = {
+    def _controls(self, slots, registered):
+        """Operands, errors, and what the multipliers do with them, shared by the lanes."""
+        timing = self.timing
+        loading, sums = slots[timing.weight - 2], slots[timing.accumulator - 2]
+        return {
             "x": self.x,
             "error": self.error,
             "applies": self.applying,
@@ -260,6 +274,17 @@ class NodeArray(wiring.Component):
             "accumulates": registered(~self.applying & ~sums.first & ~self.host_mode, "accumulates"),
             "corrects": registered(sums.real & sums.apply, "corrects"),
         }
+
+    def _data(self, m, slots):
+        """Return operand, errors, control and rounding noise of the lanes, as signals shared and per lane."""
+        spec, timing = self.spec, self.timing
+
+        def registered(value, name):
+            return delayed(m, value, 1, name, reset_less=False)
+
+        entry = slots[timing.parameter - 3]
+        per_lane = {"error_en": self.error_en, "counted": self._existing(m, entry, self._is_counted(entry))}
+        shared = self._controls(slots, registered)
         if not self.lanes[0].fused:
             at_update = slots[timing.update - 1]
             shared["update_en"] = at_update.real & at_update.apply & self.update

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from math import lcm
 
@@ -130,9 +130,9 @@ class PresentationContract:
 
     @property
     def busy_lanes(self) -> float:
-        """Share of the lanes' cycles in a presentation in which a lane processes an existing synapse."""
-        steps = self.spec.longest_presentation
-        return self._visits(steps) / (self.spec.hardware.lanes * self.presentation_cycles(steps))
+        """Share of the lanes' cycles in a presentation in which a lane processes an existing synapse, or each of its multipliers does."""
+        steps, hardware = self.spec.longest_presentation, self.spec.hardware
+        return self._visits(steps) / (hardware.lanes * hardware.multipliers_per_lane * self.presentation_cycles(steps))
 
     def _visits(self, steps: int, first: int = 0) -> int:
         """Number of visits of synapses and biases in a presentation: two of each, and one per probe of those behind the first layer of its
@@ -148,14 +148,34 @@ class PresentationContract:
         visits = rounds * sum(behind[number] for number in order) + sum(behind[number] for number in order[:more])
         return 2 * network.n_parameters + (self.spec.passes - 1) * visits
 
-    def presentation_cycles(self, steps: int, first: int = 0) -> int:
-        """Cycles of a presentation of ``steps`` steps, from step ``first`` on, that ends, and does not wait for its sample."""
-        return _presentation_cycles(self, steps * (self.spec.passes - 1), first % self._sign_steps)
+    def presentation_cycles(self, steps: int, first: int = 0, *, opens: bool = False) -> int:
+        """Cycles of a presentation of ``steps`` steps, from step ``first`` on, that ends, and does not wait for its sample.
+
+        With ``opens``, it is the first one of a run.
+        """
+        return _presentation_cycles(self, steps * (self.spec.passes - 1), first % self._sign_steps, opens)
 
     def first_steps(self, spec: DesignSpec, steps: int) -> int:
-        """Cycles of the first steps of a run of a design with this contract; an open presentation at their end counts in full."""
+        """Cycles of the first steps of a run of a design with this contract, without :attr:`flush_cycles`; an open presentation at their
+        end counts in full."""
         found = self._presentations(spec.schedule, steps).items()
-        return sum(count * self.presentation_cycles(length, first) for (length, first), count in found)
+        presented = sum(count * self.presentation_cycles(length, first) for (length, first), count in found)
+        length = min(steps, spec.longest_presentation)
+        return presented - self.presentation_cycles(length) + self.presentation_cycles(length, opens=True) if steps else 0
+
+    @property
+    def flush_cycles(self) -> int:
+        """Cycles of the flushing pass, which applies the errors of a run's last presentation; 0 where the presentation has such a pass."""
+        return 0
+
+    @property
+    def _applied_cycles(self) -> int:
+        """Cycles from the start of an applying pass until the controller goes on."""
+        return PassSequencer.latency + self.sequencer.apply_cycles + self.latencies.learned + 3
+
+    def next_start(self, errors: int) -> int:
+        """Cycle of the next unperturbed pass, if the errors of the first group are in the lanes in the cycle before ``errors``."""
+        return errors + self._applied_cycles
 
     def first_visits(self, spec: DesignSpec, steps: int) -> int:
         """Number of visits of synapses and biases in the first steps of a run."""
@@ -206,12 +226,44 @@ class PresentationContract:
         probes = f"{steps * (self.spec.passes - 1):,} probes" if steps * (self.spec.passes - 1) > 1 else "one probe"
         busy = f"{probes}; {100 * self.busy_lanes:.1f} % of the lanes' cycles at a synapse"
         return [
-            ("unperturbed pass", self.unperturbed_cycles, f"N = {self.slots} slots, D = {self.depth}"),
+            ("unperturbed pass", self.unperturbed_cycles, f"N = {self.slots} slots, D = {self.depth}{self._also}"),
             ("probe", round(self.probe_cycles, 2), f"{self._kind_of_probes}; from one to the next, on average in a long presentation"),
-            ("applying pass", self.apply_cycles, "errors times inputs, and the update"),
+            self._applying_row,
             ("wait", round(self.wait, 2), "T, for the last cost and its errors"),
             ("presentation", self.presentation_cycles(steps), busy),
         ]
+
+    @property
+    def _also(self) -> str:
+        """What an unperturbed pass does besides measuring, as the end of a phrase."""
+        return ""
+
+    @property
+    def _applying_row(self) -> tuple[str, float, str]:
+        """Row of the pass that does nothing but apply errors."""
+        return "applying pass", self.apply_cycles, "errors times inputs, and the update"
+
+    def unperturbed_layers(self) -> list[tuple[int, int]]:
+        """Return the first cycle of each layer in the unperturbed pass, and the number of cycles to the end of its last slot."""
+        found, cycle = [], 0
+        for number, placed in enumerate(self.spec.layout.layers):
+            inner, tail = self.sequencer._unperturbed(number)
+            found.append((cycle, (placed.groups - 1) * inner + placed.group_slots))
+            cycle += (placed.groups - 1) * inner + tail
+        return found
+
+    def applied(self, total: int) -> tuple[str, int, int]:
+        """Return what applies errors in a presentation of ``total`` cycles, its first cycle and the number of its cycles."""
+        return "apply: errors times inputs", total - self.apply_cycles, self.apply_cycles
+
+    @property
+    def sample_cycles(self) -> int:
+        """Cycles in which a stream of one word per cycle loads a sample.
+
+        A presentation takes more: its first layer takes a cycle for each input, and its outputs leave the lanes one by one. So such a
+        stream never keeps the core waiting.
+        """
+        return self.spec.network.n_in + self.spec.network.n_out + 3
 
     @property
     def _kind_of_probes(self) -> str:
@@ -239,16 +291,18 @@ def outputs_to_change(spec: DesignSpec) -> int:
 
 
 @lru_cache(maxsize=256)
-def _presentation_cycles(contract: PresentationContract, probes: int, first: int = 0) -> int:
-    """Cycles from the start of an unperturbed pass to the start of the next one, with ``probes`` probes from step ``first`` on."""
-    return _Walk(contract, probes, first).cycles()
+def _presentation_cycles(contract: PresentationContract, probes: int, first: int = 0, opens: bool = False) -> int:
+    """Cycles from the start of an unperturbed pass to the start of the next one, with ``probes`` probes from step ``first`` on; ``opens``
+    tells that the pass is the first one of a run."""
+    return _Walk(contract, probes, first, opens=opens).cycles()
 
 
 class _Walk:
     """Walk through one presentation: the cycle of each event, counted from the start of its unperturbed pass."""
 
-    def __init__(self, contract: PresentationContract, probes: int, first: int) -> None:
+    def __init__(self, contract: PresentationContract, probes: int, first: int, *, opens: bool) -> None:
         self.contract = contract
+        self.opens = opens
         self.spec = contract.spec
         self.probes = probes
         self.first = first
@@ -266,6 +320,8 @@ class _Walk:
             single = probing and number == layer
             row = sequencer._probe if single else sequencer._behind if probing else sequencer._forward
             inner, tail = row(number)
+            if layer == 0:
+                inner, tail = sequencer._unperturbed(number, opens=self.opens)
             for group in range(placed.groups):
                 seen = slot + (0 if single else placed.group_words - 1) + lat.accumulator + 2
                 self.leaving.update(range(seen, seen + placed.lanes_of(group)))
@@ -296,7 +352,7 @@ class _Walk:
         kept, last = self._leaves(0, 0)
         settling = outputs_to_change(spec)
         ready = kept + 3  # found, kept, and the state in which the first probe is prepared
-        free, prepared_before, lanes_before = sequencer.unperturbed_cycles, None, True
+        free, prepared_before, lanes_before = sequencer._cycles(partial(sequencer._unperturbed, opens=self.opens), 0), None, True
         settled = [last + settling]
         seen: dict[tuple[object, ...], tuple[int, int]] = {}
         random, times = bool(spec.sign_generators), spec.schedule.perturbation_period
@@ -346,5 +402,4 @@ class _Walk:
             ready, free, prepared_before, settled = ready + moved, free + moved, prepared + moved, [each + moved for each in settled]
             self.leaving = {cycle + moved for cycle in self.leaving}
         applied = settled[-1] + 1 + lat.first_errors + 2
-        learned = applied + PassSequencer.latency + sequencer.apply_cycles + lat.learned + 1
-        return learned + 2
+        return contract.next_start(applied)

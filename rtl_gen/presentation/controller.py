@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -91,6 +93,9 @@ class PresentationController(wiring.Component):
         A run is in progress; it waits for a sample.
     """
 
+    own: ClassVar[tuple[str, ...]] = ("applying",)
+    """Names of the outputs that depend on how errors are applied."""
+
     def __init__(self, spec: DesignSpec, *, replay_wait: int, sweep_wait: int = 0):
         self.spec = spec
         self.replay_wait = replay_wait
@@ -99,26 +104,12 @@ class PresentationController(wiring.Component):
         commands = ("train", "infer", "stop", "restart", "count_en", "loaded")
         answers = ("available", "started", "kept", "replay_done", "signs_ready", "cost_stb", "settled_stb", "change_stb")
         errors = ("errors_busy", "errors_ready", "learned_stb")
-        orders = (
-            "take",
-            "request",
-            "probe",
-            "apply",
-            "minus",
-            "replay",
-            "advance",
-            "fresh",
-            "first",
-            "final",
-            "applying",
-            "update",
-            "clear",
-        )
+        orders = ("take", "request", "probe", "apply", "minus", "replay", "advance", "fresh", "first", "final", "update", "clear")
         flags = ("check_answer", "training", "shown", "open", "busy", "starved")
         super().__init__(
             {
                 **{name: In(1) for name in (*commands, *answers, *errors)},
-                **{name: Out(1) for name in (*orders, *flags)},
+                **{name: Out(1) for name in (*orders, *self.own, *flags)},
                 **{f"{name}_period": In(period) for name in ("perturbation", "sample", "update")},
                 "count": In(32),
                 "bank": Out(2),
@@ -156,6 +147,7 @@ class PresentationController(wiring.Component):
         more = run.conclude & ~(closes_step & (ending | stopping | left.none))
         applies = run.drain & ending & errors_ready
         rests = run.drain & ~ending & (in_flight == 0) & ~self.errors_busy
+        update = self._update_due(m, applies)
         moments = {"starts": starts, "taking": taking, "measured": measured, "prepared": prepared, "replayed": replayed, "joined": joined}
         self._follow(m, run, inferring=inferring, more=more, ends=ends, applies=applies, rests=rests, **moments)
         m.d.comb += [
@@ -167,8 +159,7 @@ class PresentationController(wiring.Component):
             self.training.eq(~inferring),
             self.request.eq(self._requests(run, in_lanes)),
             self.probe.eq(run.join),
-            self.apply.eq(run.apply),
-            self.applying.eq(run.apply | run.applied),
+            *self._applies(run),
             self.final.eq(ending & (in_flight == 1)),
         ]
 
@@ -185,13 +176,13 @@ class PresentationController(wiring.Component):
             self.open.eq(Mux(self.change_stb, ~self.final, self.open & ~needs_all)),
             errors_ready.eq(self.errors_ready | (errors_ready & ~applies)),
             self.take.eq(taking & sample_due),
-            self.clear.eq(taking & begins_one),
+            self.clear.eq(self._clears(taking & begins_one)),
             self.replay.eq(prepared),
             self.advance.eq(prepared & closes_step),
             self.first.eq((taking & begins_one) | (self.first & ~self.change_stb)),
             self.fresh.eq(periods["perturbation"].ends),
             ending.eq(Mux(prepared & opens_step, periods["sample"].ends | periods["update"].ends, ending & ~taking)),
-            self.update.eq(Mux(prepared & opens_step, periods["update"].ends, self.update)),
+            update.eq(Mux(prepared & opens_step, periods["update"].ends, update)),
         ]
         with m.If(taking):
             m.d.sync += [self.check_answer.eq(sample_due), self.shown.eq(begins_one)]
@@ -219,6 +210,18 @@ class PresentationController(wiring.Component):
             run.finish.eq((run.await_sample & ends) | rests),
             run.rest.eq(run.finish),
         ]
+
+    def _applies(self, run):
+        """Statements that tell which passes apply errors."""
+        return [self.apply.eq(run.apply), self.applying.eq(run.apply | run.applied)]
+
+    def _update_due(self, m, applies):
+        """Register that keeps whether an update is due at the end of the current presentation; ``applies`` when the errors are there."""
+        return self.update
+
+    def _clears(self, begins):
+        """Whether errors are set to 0, where a presentation ``begins``."""
+        return begins
 
     def _requests(self, run, in_lanes):
         """Whether a pass of the lanes is requested: that of a probe, only if it has one."""

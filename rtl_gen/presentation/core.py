@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,17 +15,15 @@ from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.perturbation import StateLoader
-from rtl_gen.presentation.arithmetic import sum_width
-from rtl_gen.presentation.array import NodeArray
-from rtl_gen.presentation.contract import Latencies, PresentationContract, outputs_to_change
-from rtl_gen.presentation.controller import PresentationController
+from rtl_gen.presentation.applying import applying
+from rtl_gen.presentation.arithmetic import applied_shape, measured_shape, operand_shape, sum_width, update_width
+from rtl_gen.presentation.contract import Latencies, outputs_to_change
 from rtl_gen.presentation.errors import error_unit
 from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, neuron_layout
 from rtl_gen.presentation.neurons import NeuronStream, kept_words, neuron_stream
-from rtl_gen.presentation.noise import InputNoise, noise_words
-from rtl_gen.presentation.operands import Operands, activation_banks
+from rtl_gen.presentation.noise import noise_words
+from rtl_gen.presentation.operands import activation_banks
 from rtl_gen.presentation.perturbed import PerturbedNeuron
-from rtl_gen.presentation.sequencer import PassSequencer
 from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
 from rtl_gen.presentation.signs import sign_source
 from rtl_gen.probe import event_layouts
@@ -47,14 +45,15 @@ class NodeCore(wiring.Component):
 
     def __init__(self, spec: DesignSpec):
         self.spec = spec
-        self.array = NodeArray(spec)
+        self.applying = applying(spec)
+        self.array = self.applying.array
         self.errors = error_unit(spec)
         timing = self.array.timing
-        depth = self.array.latency + NeuronStream.latency + ActivationUnit.latency - 1
+        depth = self.array.latency - self.applying.operand_delay + NeuronStream.latency + ActivationUnit.latency - 1
         # The lanes take a group's errors one cycle before its first product.
         error_cycles = self.errors.error_latency - (timing.weight - 1)
-        self.sequencer = PassSequencer(spec, depth=depth, error_cycles=error_cycles)
-        self.contract = PresentationContract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._waits))
+        self.sequencer = self.applying.sequencer(depth=depth, error_cycles=error_cycles)
+        self.contract = self.applying.contract(spec, self.sequencer, Latencies.of(spec, self.array, self.errors, self._waits))
         events = event_layouts(spec)
         super().__init__(
             {
@@ -68,9 +67,24 @@ class NodeCore(wiring.Component):
         )
 
     @staticmethod
-    def sum_width(spec: DesignSpec) -> int:
-        """Width of the sum of a lane's multiply-accumulate, in bits."""
-        return sum_width(spec)
+    def sum_widths(spec: DesignSpec) -> dict[str, int]:
+        """Widths of the sums behind a lane's multipliers in bits, by the name patterns of their modules."""
+        if spec.just_in_time:
+            return {"*.mac": spec.accumulator_width, "*.update_mac": update_width(spec)}
+        return {"*.mac": sum_width(spec)}
+
+    @staticmethod
+    def factors(spec: DesignSpec) -> list[tuple[int, Shape]]:
+        """Width of the signed factor, and shape of the operand, of each of a lane's multipliers; one alone takes both factors in turn."""
+        weight, error = spec.formats.weight.width, spec.error_format.width
+        if spec.just_in_time:
+            return [(weight, measured_shape(spec)), (error, applied_shape(spec))]
+        return [(max(weight, error), operand_shape(spec))]
+
+    @staticmethod
+    def operand_reads(spec: DesignSpec) -> int:
+        """Number of operands that the lanes take in one cycle, each of which has read ports of its own."""
+        return 1 + spec.just_in_time
 
     @staticmethod
     def own_formats(spec: DesignSpec) -> dict[str, Fixed]:
@@ -98,16 +112,7 @@ class NodeCore(wiring.Component):
         are outputs, and some latencies, to its cost change; the sweep of the errors before it takes one for each neuron of their part.
         """
         own = self.spec.network.n_out + 1 + outputs_to_change(self.spec)
-        return self._replay_wait, max(0, *(part.neurons - own for part in self.spec.round.parts)) if self.spec.in_parts else 0
-
-    @property
-    def _replay_wait(self) -> int:
-        """Cycles by which a probe's pass of the lanes waits after the replay, so that its operands are written before they are read."""
-        if self.spec.incremental:  # the change of the activation is there when the operand of the first slot is prepared
-            return max(0, ActivationUnit.latency - Operands.latency(self.spec))
-        written, layers = NeuronStream.replay_latency + ActivationUnit.latency + 1, self.spec.network.layers
-        first = [part.first for part in self.spec.round.parts if part.first < len(layers) - 1 or not self.spec.in_parts]
-        return max(0, *(written - layers[number].n_out for number in first))
+        return self.applying.replay_wait(), max(0, *(part.neurons - own for part in self.spec.round.parts)) if self.spec.in_parts else 0
 
     # -- Composition ---------------------------------------------------------------------------------------------
 
@@ -115,11 +120,11 @@ class NodeCore(wiring.Component):
         m = Module()
         spec = self.spec
         blocks = {
-            "controller": PresentationController(spec, replay_wait=self._waits[0], sweep_wait=self._waits[1]),
+            "controller": self.applying.controller(spec, replay_wait=self._waits[0], sweep_wait=self._waits[1]),
             "sequencer": self.sequencer,
             "signs": sign_source(spec),
             "array": self.array,
-            "operands": Operands(spec),
+            "operands": self.applying.operands(),
             "neurons": neuron_stream(spec),
             "activation": ActivationUnit(spec, neuron_layout(spec), complement=True),
             "cost": CostUnit(spec),
@@ -130,7 +135,7 @@ class NodeCore(wiring.Component):
             "registers": register_file(spec),
         }
         if spec.stochastic_bits:
-            blocks["noise"] = InputNoise(spec)
+            blocks["noise"] = self.applying.noise(spec)
         if has_full_layers(spec):
             blocks["perturbed"] = PerturbedNeuron(spec)
         for name, block in blocks.items():
@@ -152,7 +157,7 @@ class NodeCore(wiring.Component):
             controller.started.eq(sequencer.started),
             array.slot.eq(sequencer.slot),
             array.ahead.eq(sequencer.ahead),
-            array.applying.eq(controller.applying),
+            *self.applying.connections(controller, array=array, operands=operands, sequencer=sequencer),
             array.update.eq(controller.update),
             operands.slot.eq(sequencer.slot),
             operands.ahead.eq(sequencer.ahead),

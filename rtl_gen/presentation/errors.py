@@ -119,9 +119,13 @@ class ErrorUnit(wiring.Component):
         ]
         total = Signal(shape_of(spec.error_sum_format), reset_less=True)
         self._sum(m, index, read.data, total, write.en)
-        m.d.comb += [write.data.eq(total), self.error_sum.eq(total)]
+        m.d.comb += [write.data.eq(self._kept(m, total)), self.error_sum.eq(total)]
         self._cast(m, boundary, opens)
         return m
+
+    def _kept(self, m, total):
+        """The sum that is written back."""
+        return total
 
     def _sum(self, m, index, old, total, summed):
         """Sum E_j and s_j·C̃ of the neuron ``index`` one cycle after ``old`` is read, and cast the sum."""
@@ -233,7 +237,9 @@ class IncrementalErrorUnit(ErrorUnit):
     def _sum(self, m, index, old, total, summed):
         """Sum E_j and C̃ of the perturbed neuron, or set all E to 0."""
         sums = delayed(m, self._sums, 2, "sums", reset_less=False)
-        clears = delayed(m, self._clears, 1, "clears", reset_less=False)
+        # A presentation that begins while errors are cast does not clear E, so that the cast does.
+        cleared = self._clears | self._outputs if self.spec.just_in_time else self._clears
+        clears = delayed(m, cleared, 1, "clears", reset_less=False)
         m.d.comb += [
             summed.eq(sums | delayed(m, clears, 1, "cleared", reset_less=False)),
             self.correlation_stb.eq(sums),
@@ -277,6 +283,12 @@ class PartErrorUnit(ErrorUnit):
     def _ports(self):
         ports = {name: port for name, port in super()._ports.items() if name != "fresh"}
         return {**ports, "clear": In(1), "part": In(part_shape(self.spec))}
+
+    def _kept(self, m, total):
+        """The sum that is written back; a presentation that begins while errors are cast does not clear E, so that the cast does."""
+        if not self.spec.just_in_time:
+            return total
+        return Mux(delayed(m, self._outputs, 2, "cast", reset_less=False), 0, total)
 
     def _sum(self, m, index, old, total, summed):
         """Sum E_j and s_j·C̃ of a neuron of the part, keep E of another, or set all E to 0."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Overflow, Rounding
@@ -66,6 +68,10 @@ class LaneTiming:
         Latency of the fan-out stages, and that of a memory read.
     weight : int
         Cycle in which the weight, or in an applying pass the error, is at the multiplier, and the operand as well.
+    product : int
+        Cycle in which the sum behind that multiplier includes the slot's product.
+    operand : int
+        Cycle in which the operand of a forward pass is at its multiplier.
     accumulator : int
         Cycle in which the accumulator includes the slot's product.
     gradient : int
@@ -84,23 +90,38 @@ class LaneTiming:
         stage, lanes = stage_of(spec), spec.hardware.lanes
         self.fanout, self.read = fanout_latency(lanes), read_latency(lanes)
         self.weight = self.fanout + self.read + 2
-        self.accumulator = self.weight + 2 + 2 * self.fanout
-        self.gradient = self.accumulator + CAST_CYCLES + 2
+        self.product = self.weight + 2 + 2 * self.fanout
+        self.gradient = self.product + CAST_CYCLES + 2
         self.state = {name: self.gradient + cycles for name, cycles in stage.valid.items()}
         if adds_in_multiplier(spec):
             # The old parameter is the addend of the sum; it is read into a register, and kept for the comparison with the new one.
-            self.update, self.parameter = self.accumulator - 2, self.accumulator + 1
-            self.noise = {"update_noise": self.accumulator - 1}
-            return
-        source = self.accumulator if spec.direct_update else self.gradient + stage.cycles
-        self.update = source + CAST_CYCLES
-        self.parameter = self.update + 2
-        self.noise = {f"{name}_noise": cycle - CAST_CYCLES for name, cycle in (("update", self.update), *self.state.items())}
+            self.update, self.parameter = self.product - 2, self.product + 1
+            self.noise = {"update_noise": self.product - 1}
+        else:
+            source = self.product if spec.direct_update else self.gradient + stage.cycles
+            self.update = source + CAST_CYCLES
+            self.parameter = self.update + 2
+            self.noise = {f"{name}_noise": cycle - CAST_CYCLES for name, cycle in (("update", self.update), *self.state.items())}
+        self.operand, self.accumulator = self._forward()
+
+    def _forward(self) -> tuple[int, int]:
+        """Cycles in which a forward pass has its operand at the multiplier, and its product in the accumulator."""
+        return self.weight, self.product
 
     @property
     def forward_read(self) -> int:
         """Cycle in which the read address of a forward pass's weight arrives."""
         return self.weight - 1 - self.read
+
+    @property
+    def operand_delay(self) -> int:
+        """Cycles by which the operand of a forward pass comes later than that of an applying pass."""
+        return self.operand - self.weight
+
+    @property
+    def read_delay(self) -> int:
+        """Cycles by which a probe reads its weights later than its operands would allow."""
+        return self.forward_read - (self.weight - 1 - self.read)
 
     @property
     def parameter_read(self) -> int:
@@ -110,7 +131,7 @@ class LaneTiming:
     @property
     def gradient_read(self) -> int:
         """Cycle in which the gradient's read address arrives, so that the old G comes together with g."""
-        return self.accumulator + CAST_CYCLES - self.read
+        return self.product + CAST_CYCLES - self.read
 
     @property
     def state_read(self) -> int:
@@ -155,16 +176,14 @@ class NodeLane(BaseLane):
         Cycles from a parameter until it is known whether it changes.
     """
 
+    timing_class: ClassVar[type[LaneTiming]] = LaneTiming
+
     def __init__(self, spec: DesignSpec):
-        self.timing = LaneTiming(spec)
+        self.timing = self.timing_class(spec)
         self.fused = adds_in_multiplier(spec)
         self.change_latency = 2 * self.fused
-        self.width = sum_width(spec)
-        ports = {
-            **{name: In(1) for name in ("accumulates", "corrects", "applies", "loads", "error_en")},
-            "x": In(operand_shape(spec)),
-            "error": In(shape_of(spec.error_format)),
-        }
+        self.width = self._sum_width(spec)
+        ports = {**self._factors(spec), "error_en": In(1), "error": In(shape_of(spec.error_format))}
         if spec.stochastic_bits:
             ports |= {name: In(spec.stochastic_bits) for name in self.timing.noise}
         if self.fused:
@@ -172,6 +191,16 @@ class NodeLane(BaseLane):
         else:
             ports |= {"update_en": In(1), "update_outside": Out(1)}
         super().__init__(spec, ports)
+
+    @staticmethod
+    def _sum_width(spec: DesignSpec) -> int:
+        """Width of the sum behind the multiplier that applies the errors, in bits."""
+        return sum_width(spec)
+
+    @staticmethod
+    def _factors(spec: DesignSpec) -> dict[str, Member]:
+        """Ports of the operands and of what the multipliers do with them."""
+        return {**{name: In(1) for name in ("accumulates", "corrects", "applies", "loads")}, "x": In(operand_shape(spec))}
 
     def elaborate(self, platform):
         m = Module()
@@ -197,13 +226,11 @@ class NodeLane(BaseLane):
     def _multiply(self, m, weight, addend):
         """Connect the multiply-accumulate; return its sum."""
         a = Signal(signed(max(self.spec.formats.weight.width, self.spec.error_format.width)), reset_less=True)
-        stored = Signal.like(self.error, name="error_stored", reset_less=True)
-        with m.If(self.error_en):
-            m.d.sync += stored.eq(self.error)
+        stored = self._store_error(m)
         with m.If(self.loads | ~self.applies):
             m.d.sync += a.eq(Mux(self.applies, stored, weight))
         m.submodules.mac = mac = MultiplyAdd(a.shape(), self.x.shape(), self.width, pipelined=self.timing.fanout > 0)
-        assert mac.latency == self.timing.accumulator - self.timing.weight
+        assert mac.latency == self.timing.product - self.timing.weight
         keeps, corrects = self.accumulates.replicate(self.width), self.corrects.replicate(self.width)
         carried = mac.o & keeps.as_signed()
         m.d.comb += [
@@ -213,6 +240,13 @@ class NodeLane(BaseLane):
             self.accumulator.eq(mac.o),
         ]
         return mac.o
+
+    def _store_error(self, m):
+        """The error of the lane's neuron in the next group."""
+        stored = Signal.like(self.error, name="error_stored", reset_less=True)
+        with m.If(self.error_en):
+            m.d.sync += stored.eq(self.error)
+        return stored
 
     def _addend(self, m, old):
         """θ·2^k + 2^k − 1 − r, from which err·x is subtracted: without its low k bits, the result is θ − ⌊err·x + r⌋."""

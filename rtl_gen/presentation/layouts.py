@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["UNPERTURBED", "has_full_layers", "layer_of", "neuron_layout", "part_shape", "sign_layout", "slot_layout"]
+__all__ = ["UNPERTURBED", "has_full_layers", "layer_of", "measures", "neuron_layout", "part_shape", "sign_layout", "slot_layout"]
 
 UNPERTURBED = 2
 """Number of the unperturbed pass's bank of activations; the probes' passes use the banks 0 and 1 in turn."""
@@ -35,6 +35,8 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
         The slot applies the errors of a presentation, unlike one of a forward pass.
     minus : unsigned(1)
         The pass perturbs by −sΔ.
+    measure : unsigned(1)
+        The pass measures, whether or not it applies errors as well (only where ``spec.just_in_time``).
     bank : unsigned(2)
         Bank of the activations that the pass reads and writes.
     layer : unsigned
@@ -42,11 +44,17 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
     single : unsigned(1)
         The slot is the only one of its group, for the one input that changes; in incremental probes that compute other layers in full.
     """
-    flags = ("real", "first", "last", "tail", "begin", "apply", "minus", *(("single",) if has_full_layers(spec) else ()))
+    flags = ["real", "first", "last", "tail", "begin", "apply", "minus", *(["measure"] if spec.just_in_time else [])]
+    flags += ["single"] if has_full_layers(spec) else []
     layers = len(spec.network.layers)
     return data.StructLayout(
         {**{name: unsigned(1) for name in flags}, "bank": unsigned(2), "layer": unsigned(max(1, (layers - 1).bit_length()))}
     )
+
+
+def measures(spec: DesignSpec, slot) -> Value:
+    """Whether a slot belongs to a pass that measures, so that its neurons leave the lanes."""
+    return slot.measure if spec.just_in_time else ~slot.apply
 
 
 def neuron_layout(spec: DesignSpec) -> data.StructLayout:

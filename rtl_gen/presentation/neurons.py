@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, neuron_layout, part_shape, sign_layout, slot_layout
+from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, measures, neuron_layout, part_shape, sign_layout, slot_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, by_layer, delayed, in_last_layer
 
 __all__ = ["DeepStream", "IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
@@ -124,7 +124,7 @@ class NeuronStream(wiring.Component):
         """The neuron that leaves the lanes, its pre-activation, and whether another one leaves in the next cycle."""
         spec, slot = self.spec, delayed(m, self.slot, 1, "slot")
         width, take = spec.accumulator_width, Signal()
-        m.d.sync += take.eq(self.slot.last & ~self.slot.apply)
+        m.d.sync += take.eq(self.slot.last & measures(spec, self.slot))
         waiting = [Signal(signed(width), name=f"waiting{lane}", reset_less=True) for lane in range(spec.hardware.lanes)]
         occupied = Signal(spec.hardware.lanes)
         neuron, pass_ends, begins = Signal(neuron_layout(spec), name="leaving"), Signal(), Signal()
@@ -148,7 +148,7 @@ class NeuronStream(wiring.Component):
             ]
             with m.If(begins):
                 m.d.comb += coming.eq(self._first_index(slot))
-        with m.If(self.slot.begin & ~self.slot.apply):
+        with m.If(self.slot.begin & measures(spec, self.slot)):
             m.d.sync += begins.eq(1)
         m.d.comb += [neuron.eq(held), neuron.valid.eq(occupied[0]), neuron.last.eq(~others & pass_ends)]
         return neuron, waiting[0], follows

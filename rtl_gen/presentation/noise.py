@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from rtl_gen.perturbation import DRAW_LATENCY, leap
 from rtl_gen.presentation.layouts import slot_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed
 
-__all__ = ["InputNoise", "noise_words"]
+__all__ = ["InputNoise", "RenewedNoise", "noise_words"]
 
 
 def noise_words(spec: DesignSpec) -> int:
@@ -70,22 +70,46 @@ class InputNoise(wiring.Component):
         layers = self.spec.network.layers
         starts = [sum(layer.n_in + 1 for layer in layers[:number]) for number in range(len(layers))]
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
+        applies = slot.real & slot.apply
+        written, draws = self._renewed(m, place, filling, applies)
         m.d.comb += [
-            write.addr.eq(place),
+            write.addr.eq(written),
             write.data.eq(state[: len(self.o)]),
-            write.en.eq(filling),
+            write.en.eq(draws),
             read.addr.eq(place),
             self.o.eq(read.data),
         ]
-        applies = slot.real & slot.apply
         with m.If(filling | applies):
             m.d.sync += place.eq(Mux(applies & slot.first, by_layer(starts, slot.layer), place + 1))
         with m.If(place == count - 1):
             m.d.sync += filling.eq(0)
         with m.If(slot.begin & ~slot.apply):
             m.d.sync += [filling.eq(stale), place.eq(0), stale.eq(0)]
-        with m.If((applies & self.update) | self.load_en):
+        with m.If(self._ages(applies) | self.load_en):
             m.d.sync += stale.eq(1)
-        with m.If(filling | loads):
+        with m.If(draws | loads):
             m.d.sync += state.eq(leap(self.generator, state, loads, self.load))
         return m
+
+    def _renewed(self, m, place, filling, applies):
+        """Place of the word that is written, and whether one is drawn for it."""
+        return place, filling
+
+    def _ages(self, applies):
+        """Whether the words must be written again before the next update; ``applies`` tells that one of them is used."""
+        return applies & self.update
+
+
+class RenewedNoise(InputNoise):
+    """The noise of lanes that apply errors in the pass that begins the next presentation.
+
+    That pass uses the words of an update from its first slot on. So the last group of a layer, which takes its words for the last time,
+    leaves those of the next update in their places.
+    """
+
+    def _renewed(self, m, place, filling, applies):
+        renews = delayed(m, applies & self.slot.tail & self.update, 2, "renews", reset_less=False)
+        return Mux(renews, delayed(m, place, 1, "used_place"), place), filling | renews
+
+    def _ages(self, applies):
+        return Const(0, 1)

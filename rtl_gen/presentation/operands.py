@@ -14,15 +14,16 @@ from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, neuron_la
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
-__all__ = ["Operands", "activation_banks"]
+__all__ = ["Operands", "activation_banks", "multiple"]
 
 
 def activation_banks(spec: DesignSpec) -> int:
-    """Return the number of banks of hidden activations: one for the unperturbed pass, and two for probes in turn.
+    """Return the number of banks of hidden activations: one for the unperturbed pass, or two where the activations of the one before are
+    still needed, and two for probes in turn.
 
     Incremental probes need none, or one for the layers that they compute in full: their passes of the lanes follow one another.
     """
-    return 1 + has_full_layers(spec) if spec.incremental else 3
+    return (has_full_layers(spec) if spec.incremental else 2) + 1 + spec.just_in_time
 
 
 class Operands(wiring.Component):
@@ -77,13 +78,18 @@ class Operands(wiring.Component):
                 "slot": In(slot),
                 "ahead": In(slot),
                 "update": In(1),
-                "x": Out(operand_shape(spec)),
+                **self._own_ports,
                 "neuron": In(neuron),
                 "y": In(shape_of(spec.formats.activation)),
                 "target_neuron": In(neuron),
                 "target": Out(shape_of(spec.formats.activation)),
             }
         )
+
+    @property
+    def _own_ports(self):
+        """Ports that depend on how errors are applied."""
+        return {"x": Out(operand_shape(self.spec))}
 
     def elaborate(self, platform):
         m = Module()
@@ -122,15 +128,15 @@ class Operands(wiring.Component):
         if has_full_layers(spec):
             stored = ~self.neuron.replayed  # the activations of that layer may still be read for the probe before
         m.d.comb += [
-            write.addr.eq(self.neuron.index + _multiple(hidden, self._bank(self.neuron), activation_banks(spec))),
+            write.addr.eq(self.neuron.index + multiple(hidden, self._bank(self.neuron.bank), activation_banks(spec))),
             write.data.eq(~self.y),  # as the activation unit's register has it
             write.en.eq(self.neuron.valid & ~in_last_layer(spec, self.neuron) & stored),
         ]
         return store.read_port()
 
-    def _bank(self, item):
-        """Bank of the activations of a neuron or a slot in the memory: in incremental probes 1 for any of them."""
-        return item.bank != UNPERTURBED if self.spec.incremental else item.bank
+    def _bank(self, bank):
+        """Number of the memory's bank that a pass with a bank of activations writes and reads."""
+        return bank != UNPERTURBED if has_full_layers(self.spec) else bank
 
     def _fetch(self, m, inputs, activations, buffer):
         """Read the operand of a slot, and prepare it."""
@@ -141,7 +147,7 @@ class Operands(wiring.Component):
         address = Signal(range(max(2, spec.sample_buffers * n_in, banks * hidden)))
         base = Signal.like(address)
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in layers[1:])]
-        of_inputs, of_hidden = _multiple(n_in, buffer, spec.sample_buffers), _multiple(hidden, self._bank(self.ahead), banks)
+        of_inputs, of_hidden = multiple(n_in, buffer, spec.sample_buffers), multiple(hidden, self._bank(self.ahead.bank), banks)
         full_layers = has_full_layers(spec)
         m.d.sync += base.eq(Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer)))
         probing = slot.bank != UNPERTURBED if spec.incremental else Const(0, 1)
@@ -174,7 +180,7 @@ class Operands(wiring.Component):
                 terms.append((data << places, stage(works & when & apply & ~slot.first, f"{name}{kind}")))
                 terms.append((one << places, stage(works & when & apply & slot.first, f"{name}_bias{kind}")))
         negates = slot.apply & slot.real if adds_in_multiplier(spec) else Const(0, 1)
-        total, addend = Signal.like(self.x, name="total"), Const(0, 1)
+        addend = Const(0, 1)
         if spec.incremental:
             begins, follows = (stage(slot.real & probing & each, "probe") for each in (slot.begin, ~slot.begin))
             moves, held = self.moves, Signal.like(self.x, name="held")
@@ -188,28 +194,34 @@ class Operands(wiring.Component):
             negates, addend = negates | changes, self._moved(m, delayed(m, stage(changes, "new"), 1, "new_added"))
             with m.If(delayed(m, begins, 2, "probe_prepared")):
                 m.d.sync += held.eq(self.x)
-        selected, negative = Signal(self.x.shape(), name="operand", reset_less=True), stage(negates, "negative")
-        m.d.sync += selected.eq(Cat(*self._gathered(m, terms)) ^ negative.replicate(len(selected)))
-        # An extra bit below the lowest one generates the carry.
-        carry = delayed(m, negative, 1, "carry")
-        m.d.comb += total.eq((Cat(Const(1, 1), selected).as_signed() + Cat(carry, addend).as_signed()) >> 1)
-        m.d.sync += self.x.eq(total)
+        self._choose(m, self.x, terms, stage(negates, "negative"), addend)
 
-    def _gathered(self, m, terms):
+    def _choose(self, m, x, terms, negative, addend, name=""):
+        """Register the sum of ``addend`` and the one of ``terms`` that is selected, or its ``negative``, as ``x``."""
+        total = Signal.like(x, name=f"{name}total")
+        selected = Signal(x.shape(), name=f"{name}operand", reset_less=True)
+        m.d.sync += selected.eq(Cat(*self._gathered(m, terms, x.shape(), name)) ^ negative.replicate(len(selected)))
+        # An extra bit below the lowest one generates the carry.
+        carry = delayed(m, negative, 1, f"{name}carry")
+        m.d.comb += total.eq((Cat(Const(1, 1), selected).as_signed() + Cat(carry, addend).as_signed()) >> 1)
+        m.d.sync += x.eq(total)
+
+    def _gathered(self, m, terms, shape, name=""):
         """Bits of the one value that is selected, 0 if none is; gates select it in few levels, as a chain of multiplexers does not."""
         values = []
         for number, (value, select) in enumerate(terms):
-            wide = Signal(self.x.shape(), name=f"term{number}")
+            wide = Signal(shape, name=f"{name}term{number}")
             m.d.comb += wide.eq(value)
             values.append(wide & select.replicate(len(wide)).as_signed())
-        return [Cat(value[bit] for value in values).any() for bit in range(len(self.x))]
+        return [Cat(value[bit] for value in values).any() for bit in range(shape.width)]
 
-    def _moved(self, m, when):
-        """Activation of the perturbed hidden neuron, from the cycle after it until the next one; 0 unless ``when``."""
+    def _moved(self, m, when, late=0):
+        """Activation of the perturbed hidden neuron, from ``late`` and one cycles after it until the next one; 0 unless ``when``."""
         neuron, complement, moved = self.neuron, Signal.like(self.y, reset_less=True), Signal.like(self.x, name="moved")
         replayed = neuron.replayed if has_full_layers(self.spec) else (neuron.bank != UNPERTURBED) & (neuron.layer == 0)
-        with m.If(neuron.valid & replayed):
-            m.d.sync += complement.eq(~self.y)
+        comes, y = neuron.valid & replayed, delayed(m, self.y, late, "y_late")
+        with m.If(delayed(m, comes, late, "comes_late", reset_less=False)):
+            m.d.sync += complement.eq(~y)
         m.d.comb += moved.eq(~complement)
         return moved & when.replicate(len(moved)).as_signed()
 
@@ -220,10 +232,10 @@ class Operands(wiring.Component):
         index = Signal(range(max(2, n_out)))
         with m.If(neuron.valid & in_last_layer(spec, neuron)):
             m.d.sync += index.eq(Mux(neuron.last, 0, index + 1))
-        m.d.comb += [targets.addr.eq(_multiple(n_out, buffer, spec.sample_buffers) + index), self.target.eq(targets.data)]
+        m.d.comb += [targets.addr.eq(multiple(n_out, buffer, spec.sample_buffers) + index), self.target.eq(targets.data)]
 
 
-def _multiple(size: int, number, count: int):
+def multiple(size: int, number, count: int):
     """``size`` times a ``number`` below ``count``, chosen from constants."""
     values = [size * each for each in range(count)]
     if count == 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -52,6 +54,9 @@ class PassSequencer(wiring.Component):
         The slot that is issued one cycle later.
     """
 
+    kinds: ClassVar[tuple[str, ...]] = ("probe", "apply", "minus")
+    """Names of the flags of a requested pass."""
+
     latency = 2
     """Cycles from the count to ``slot``: one to compare it, one to qualify the result."""
 
@@ -62,7 +67,7 @@ class PassSequencer(wiring.Component):
         slot = slot_layout(spec)
         super().__init__(
             {
-                **{name: In(1) for name in ("request", "probe", "apply", "minus")},
+                **{name: In(1) for name in ("request", *self.kinds)},
                 **({"part": In(part_shape(spec))} if spec.in_parts else {}),
                 **({"layer": In(slot["layer"].shape)} if has_full_layers(spec) else {}),
                 "bank": In(2),
@@ -162,10 +167,14 @@ class PassSequencer(wiring.Component):
     def _cycles(self, groups, first: int) -> int:
         return sum((p.groups - 1) * groups(n)[0] + groups(n)[1] for n, p in enumerate(self._placed) if n >= first)
 
+    def _unperturbed(self, layer: int, *, opens: bool = False) -> tuple[int, int]:
+        """Cycles of a group of a layer in an unperturbed pass, and of its last group; ``opens`` tells that it is the first one of a run."""
+        return self._forward(layer)
+
     @property
     def unperturbed_cycles(self) -> int:
-        """Cycles of an unperturbed pass."""
-        return self._cycles(self._forward, 0)
+        """Cycles of an unperturbed pass, unless it is the first one of a run."""
+        return self._cycles(self._unperturbed, 0)
 
     @property
     def probe_cycles(self) -> int:
@@ -224,7 +233,7 @@ class PassSequencer(wiring.Component):
             begin = Signal.like(layer, name="begin_layer")
             m.d.comb += begin.eq(Mux(self.probe, by_layer(firsts, self.part), 0))
         m.d.sync += [
-            last_cycle.eq(running & (k == Mux(apply, before_last("apply"), forward)) & ~last_cycle),
+            last_cycle.eq(running & (k == self._end(m, begins, before_last, apply, forward)) & ~last_cycle),
             closes.eq(tail & (layer == final)),
             running.eq(begins | (running & ~done)),
         ]
@@ -274,10 +283,18 @@ class PassSequencer(wiring.Component):
         ]
         if has_full_layers(spec):
             m.d.sync += counted.single.eq(single)
+        self._mark(m, counted)
         m.d.comb += self.ahead.eq(counted)
         for name in ("real", "first", "last", "begin"):
             m.d.comb += self.ahead[name].eq(counted[name] & within)
         m.d.sync += self.slot.eq(self.ahead)
+
+    def _end(self, m, begins, before_last, apply, forward):
+        """Count in the cycle before the last one of a group."""
+        return Mux(apply, before_last("apply"), forward)
+
+    def _mark(self, m, counted):
+        """Set the fields of a slot that not every core has."""
 
     def _rows(self):
         probe = {"probe": self._probe} if self.spec.incremental else {}

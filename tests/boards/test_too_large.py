@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +48,19 @@ def test_what_would_fit_is_named(lanes: int, message: str) -> None:
     spec = load("digits").spec
     with pytest.raises(DesignError, match=message):
         raise too_large(spec, read_board(board_files()["icebreaker"]).part, {"lut": 7}, lanes, "with its link ")
+
+
+def test_two_multipliers_per_lane_are_refused_by_their_key_where_a_part_has_too_few() -> None:
+    spec = load("digits").spec
+    two = replace(spec, hardware=replace(spec.hardware, multipliers_per_lane=2))
+    part = read_board(board_files()["icebreaker"]).part
+    message = (
+        r"^hardware\.multipliers_per_lane = 2: it does not fit ice40-up5k: .* 5 more dsp than its 8.*\. "
+        r"Take hardware\.multipliers_per_lane = 1 or hardware\.lanes = 3, as predicted from this\.$"
+    )
+    with pytest.raises(DesignError, match=message):
+        check_fit(two, part)
+    check_fit(spec, part)
 
 
 def test_a_build_refuses_what_synthesis_finds_too_large(without_tools: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

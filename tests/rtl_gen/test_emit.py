@@ -21,6 +21,8 @@ from rtl_gen.emit import MANIFEST, SCRIPT, VERILOG, emit, emit_verilog, kept_mod
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
 from tests.support.designs import random_design
 from tests.support.marks import slow_unless
+from tests.support.node_designs import SHAPES as NODE_SHAPES
+from tests.support.node_designs import two_multipliers
 
 DIGITS = DesignSpec(
     "digits",
@@ -47,7 +49,8 @@ WIDE = DesignSpec(
     formats=Formats(Fixed.parse("SQ2.14"), Fixed.parse("SQ6.14")),
     hardware=Hardware(1),
 )
-DESIGNS = [DIGITS, XOR, WIDE, *(random_design(random.Random(seed)) for seed in (2, 11, 22))]
+TWO = [two_multipliers(NODE_SHAPES[name]) for name in ("sequential-pipelined", "momentum-and-memory", "deep", "stochastic", "one-of-each")]
+DESIGNS = [DIGITS, XOR, WIDE, *(random_design(random.Random(seed)) for seed in (2, 11, 22)), *TWO]
 
 
 def lint(verilog: str, directory: Path) -> str:

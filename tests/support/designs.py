@@ -114,8 +114,8 @@ def random_design(
         update_period = rng.choice((1, 1, rng.randint(1, max_period)))
         sample_period = rng.choice((1, 1, rng.randint(1, max_period), update_period, update_period * rng.randint(1, 2)))
         chosen = rng.choice(optimizers)
-        optimizer = chosen(**{key: _OPTIMIZER_KEYS[key](rng) for key in chosen.parameters()})
         try:
+            optimizer = chosen(**{key: _OPTIMIZER_KEYS[key](rng) for key in chosen.parameters()})
             spec = DesignSpec(
                 name,
                 network,

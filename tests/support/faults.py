@@ -90,7 +90,7 @@ def _design(name: str, sizes: tuple[int, ...], lanes: int, kind: Kind, **changes
         Schedule(changes.get("rates", ((0, -5 + two_sided),)), **schedule),
         **({"optimizer": changes["optimizer"]} if "optimizer" in changes else {}),
         formats=changes.get("formats", formats),
-        hardware=Hardware(lanes, changes.get("gradient_memory")),
+        hardware=Hardware(lanes, changes.get("gradient_memory"), multipliers_per_lane=changes.get("multipliers", 1)),
     )
 
 
@@ -123,6 +123,7 @@ def _even(spec: DesignSpec) -> DesignSpec:
 
 
 _TWO_SIDED = {"difference": Difference.TWO_SIDED}
+_BY_TWO = {"sample_period": 2, "update_period": 2, "multipliers": 2}
 _WALSH_BY_ROUND = {"code": WalshCode(), "perturbation_period": 2, "sample_period": 4, "update_period": 4}
 
 DESIGNS: dict[str, DesignSpec] = {
@@ -164,6 +165,11 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("pair_of_layers", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 2), (2, 1)), sample_period=6, update_period=6),
         _design("outputs_alone", (2, 6, 3), 1, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
         _design("wide_before_outputs", (2, 28, 2), 4, Kind.NODE, parts=((1, 1), (1, 1)), **_WALSH_BY_ROUND),
+        _small_errors(_design("in_time", (3, 4, 2), 2, Kind.NODE, rounding=Rounding.STOCHASTIC, **_BY_TWO)),
+        _design("in_time_deep", (2, 3, 2, 3), 2, Kind.NODE, code=WalshCode(), **_BY_TWO),
+        _design("in_time_alone", (2, 4, 2), 2, Kind.NODE, code=SequentialCode(), hidden=Activation.TANH, **_BY_TWO),
+        _design("in_time_memory", (3, 3, 2), 3, Kind.NODE, sample_period=2, update_period=4, multipliers=2),
+        _design("in_time_turns", (3, 4, 2), 2, Kind.NODE, parts=((1, 1), (1, 1)), **_BY_TWO),
     )
 }
 
@@ -277,7 +283,7 @@ NODE_FAULTS = (
     Fault(
         "an update is due in every presentation",
         "presentation.controller:PresentationController.elaborate",
-        'Mux(prepared & opens_step, periods["update"].ends, self.update)',
+        'Mux(prepared & opens_step, periods["update"].ends, update)',
         "1",
         "node_memory",
     ),
@@ -305,21 +311,21 @@ NODE_FAULTS = (
     Fault(
         "x of the next sample is applied",
         "presentation.operands:Operands._fetch",
-        "_multiple(n_in, buffer, ",
-        "_multiple(n_in, buffer ^ self.ahead.apply, ",
+        "multiple(n_in, buffer, ",
+        "multiple(n_in, buffer ^ self.ahead.apply, ",
         "probes",
     ),
     Fault(
         "a probe's activation is applied",
         "presentation.operands:Operands._fetch",
-        "_multiple(hidden, self._bank(self.ahead), banks)",
-        "_multiple(hidden, Mux(self.ahead.apply, 0, self._bank(self.ahead)), banks)",
+        "multiple(hidden, self._bank(self.ahead.bank), banks)",
+        "multiple(hidden, Mux(self.ahead.apply, 0, self._bank(self.ahead.bank)), banks)",
         "deep_probes",
     ),
     *(
         Fault(name, f"presentation.{where}", right, wrong, "one_at_a_time")
         for name, where, right, wrong in (
-            ("the column of the next neuron", "array:NodeArray._probed", "second + 1 + self.column", "second + 2 + self.column"),
+            ("the column of the next neuron", "array:NodeArray._probed", "second + 1 + column", "second + 2 + column"),
             ("a column within its group alone", "array:NodeArray._address", "placed[1].layer.n_in + 1", "placed[1].layer.n_in"),
             ("the first group's change for all", "operands:Operands._fetch", "(held, follows)", "(held & 1, follows)"),
             ("an output changes hidden activations", "operands:Operands._fetch", "moves.eq(self.moves)", "moves.eq(1)"),
@@ -374,13 +380,13 @@ NODE_FAULTS = (
             (
                 "a layer in full of unperturbed activations",
                 "operands:Operands._fetch",
-                "_multiple(hidden, self._bank(self.ahead), banks)",
-                "_multiple(hidden, Const(0, 1), banks)",
+                "multiple(hidden, self._bank(self.ahead.bank), banks)",
+                "multiple(hidden, Const(0, 1), banks)",
             ),
             (
                 "activations of probes instead of unperturbed ones",
                 "operands:Operands._bank",
-                "item.bank != UNPERTURBED if",
+                "bank != UNPERTURBED if",
                 "Const(0, 1) if",
             ),
             ("the change of an activation behind", "operands:Operands._moved", "neuron.replayed if", "~neuron.replayed if"),
@@ -419,6 +425,93 @@ NODE_FAULTS = (
     *(
         Fault(name, f"presentation.{where}", right, wrong, design)
         for name, where, right, wrong, design in (
+            (
+                "the new x times the old error",
+                "just_in_time:JustInTimeOperands._fetch",
+                "*others, held, bank",
+                "*others, buffer, bank",
+                "in_time",
+            ),
+            (
+                "the new activation times the old error",
+                "just_in_time:JustInTimeOperands._fetch",
+                "*others, held, bank",
+                "*others, held, self._bank(Const(UNPERTURBED, 2))",
+                "in_time_deep",
+            ),
+            (
+                "new activations in the place of the old ones",
+                "just_in_time:JustInTimeOperands._take_turns",
+                "self._current.eq(~self._current)",
+                "self._current.eq(0)",
+                "in_time_deep",
+            ),
+            (
+                "the parameter before its update is multiplied",
+                "just_in_time:JustInTimeLane._accumulate",
+                "mac.a.eq(self.parameter)",
+                'mac.a.eq(delayed(m, self.host_parameter, timing.parameter - timing.update, "old_weight"))',
+                "in_time",
+            ),
+            ("the error of the group before", "just_in_time:JustInTimeArray._controls", "loading.first &", "loading.last &", "in_time"),
+            (
+                "E is cleared before it is cast",
+                "just_in_time:JustInTimeController._clears",
+                "begins & ~self._pending",
+                "begins",
+                "in_time_alone",
+            ),
+            (
+                "E is kept for the next errors",
+                "errors:IncrementalErrorUnit._sum",
+                "self._clears | self._outputs",
+                "self._clears",
+                "in_time_alone",
+            ),
+            ("E of parts is kept for the next errors", "errors:PartErrorUnit._kept", "Mux(delayed", "Mux(0 & delayed", "in_time_turns"),
+            (
+                "the next presentation decides of the update",
+                "just_in_time:JustInTimeController._update_due",
+                "with m.If(applies)",
+                "with m.If(1)",
+                "in_time_memory",
+            ),
+            ("words of an update serve the next one", "noise:RenewedNoise._renewed", "filling | renews", "filling", "in_time"),
+            (
+                "words are replaced before all groups took them",
+                "noise:RenewedNoise._renewed",
+                "self.slot.tail",
+                "~self.slot.tail",
+                "in_time",
+            ),
+            (
+                "a word is replaced in the place of the next",
+                "noise:RenewedNoise._renewed",
+                'delayed(m, place, 1, "used_place")',
+                "place",
+                "in_time",
+            ),
+            (
+                "a group does not wait for its errors",
+                "just_in_time:JustInTimeSequencer._both",
+                "return max(inner, applying[0]), max(tail + waits, applying[1])",
+                "return inner, tail + waits",
+                "in_time",
+            ),
+            (
+                "an operand before its parameter is updated",
+                "just_in_time:JustInTimeOperands._fetch_measured",
+                "delayed(m, self.slot, self.delay,",
+                "delayed(m, self.slot, self.delay - 1,",
+                "in_time",
+            ),
+            (
+                "the change of the probe that follows",
+                "just_in_time:JustInTimeOperands._fetch_measured",
+                "(self.column, self.moves)",
+                "(0 * self.column, self.moves)",
+                "in_time_alone",
+            ),
             ("the lanes begin with the part itself", "sequencer:PassSequencer.elaborate", "[each.first + 1 if", "[each.first if", "turns"),
             ("the last layer of a part is replayed", "neurons:PartStream._replay", "part.begin + spec", "part.begin + 1 + spec", "turns"),
             (
@@ -535,7 +628,7 @@ NODE_FAULTS = (
     ),
     Fault(
         "an error comes a group late",
-        "presentation.lane:NodeLane._multiply",
+        "presentation.lane:NodeLane._store_error",
         "with m.If(self.error_en):",
         "with m.If(self.error_en & ~self.loads & ~self.applies):",
         "probes",
@@ -627,6 +720,13 @@ FAULTS = (
     Fault("ReLU lets a negative pass", "activation:_Pieces.value", "selected & (z <", "selected & 0 & (z <", "node"),
     Fault("saturates one short", "cast:cast_in_two", "(target.min, target.max)", "(target.min + 1, target.max)", "narrow_node"),
     Fault("a sticky bit is lost", "broadcast:Scaler.elaborate", "moved = moved | shifted", "moved = moved & ~shifted", "node_even"),
+    Fault(
+        "the sample that errors still need is overwritten",
+        "operands:SampleLoader.elaborate",
+        "buffers - 1 - spec.kept_samples",
+        "buffers - 1",
+        "in_time",
+    ),
     Fault(
         "cost judged by the next sample",
         "operands:Operands._targets",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from python_ref.spec.activations import Activation
@@ -12,7 +13,7 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import Code, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["DEEP_SHAPES", "PART_SHAPES", "QUICK_SHAPES", "SHAPES", "node_design"]
+__all__ = ["DEEP_SHAPES", "PART_SHAPES", "QUICK_SHAPES", "SHAPES", "node_design", "two_multipliers"]
 
 
 def node_design(
@@ -43,6 +44,12 @@ def node_design(
         Formats(**chosen),
         Hardware(lanes, gradient_memory),
     )
+
+
+def two_multipliers(spec: DesignSpec, lanes: int | None = None) -> DesignSpec:
+    """The design with two multipliers in each lane, and with another number of lanes if one is given."""
+    hardware = replace(spec.hardware, multipliers_per_lane=2, lanes=spec.hardware.lanes if lanes is None else lanes)
+    return replace(spec, hardware=hardware)
 
 
 _SIGMOID, _TANH = Activation.SIGMOID, Activation.TANH

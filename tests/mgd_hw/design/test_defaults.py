@@ -77,6 +77,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "formats.overflow.weight": (lambda d: d.spec.formats.weight_cast.overflow, Overflow.SATURATE, ""),
     "hardware.lanes": (lambda d: d.spec.hardware.lanes, 6, ""),
     "hardware.gradient_memory": (lambda d: d.spec.gradient_memory, False, ""),
+    "hardware.multipliers_per_lane": (lambda d: d.spec.hardware.multipliers_per_lane, 1, ""),
     "hardware.signature": (lambda d: d.spec.hardware.signature, True, ""),
     "learning.batch": (lambda d: d.float_only.batch, 1, ""),
     "learning.repeats": (lambda d: d.float_only.repeats, 1, ""),

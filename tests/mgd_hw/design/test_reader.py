@@ -73,6 +73,7 @@ def other_values() -> dict[str, str]:
         "hardware.lanes": "3",
         "hardware.gradient_memory": "true",
         "hardware.signature": "false",
+        "hardware.multipliers_per_lane": "2",
         "data.task": '"csv"',
         "data.path": '"y.npz"',
         "data.kind": '"regression"',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -48,6 +49,22 @@ def test_spans_of_a_presentation_add_up_to_the_contract(seed: int) -> None:
     assert all(end <= start for (_, end), (start, _) in pairwise(every)) and all(first < end for first, end in every)
     (apply,) = (span for span in timeline.spans if span.what == "learning")
     assert (apply.cycles, every[-1][1]) == (contract.apply_cycles, timeline.cycles)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_errors_applied_just_in_time_are_drawn_during_the_unperturbed_pass(seed: int) -> None:
+    spec = random_design(random.Random(seed), kinds=(Kind.NODE,), parts=0.7)
+    spec = replace(spec, hardware=replace(spec.hardware, multipliers_per_lane=2))
+    contract: Any = step_contract(spec)
+    timeline = timeline_of(spec)
+    assert timeline.cycles == contract.presentation_cycles(spec.longest_presentation)
+    *unperturbed, _ = (span for span in timeline.spans if span.what == "network")
+    (applying,) = (span for span in timeline.spans if span.what == "learning")
+    assert (applying.first, applying.cycles) == (0, unperturbed[-1].first + unperturbed[-1].cycles)
+    others = sorted((span.first, span.first + span.cycles) for span in timeline.spans if span is not applying)
+    assert all(end <= start for (_, end), (start, _) in pairwise(others)) and others[-1][1] == timeline.cycles
+    rows = {name: cycles for name, cycles, _ in contract_rows(spec)}
+    assert rows["flushing pass"] == contract.flush_cycles > contract.apply_cycles == 0
 
 
 def test_a_presentation_is_described_by_its_probes() -> None:

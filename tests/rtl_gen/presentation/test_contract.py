@@ -16,7 +16,7 @@ from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
 from tests.support.marks import slow_unless
-from tests.support.node_designs import DEEP_SHAPES, SHAPES, node_design
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, node_design, two_multipliers
 
 MORE = {
     "sixteen-layers": node_design(sizes=(2, 3, *(2, 1) * 6, 2, 3), lanes=2, periods=(1, 3, 3)),
@@ -39,6 +39,8 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
     parameters, inputs, targets = start_of(spec, 3)
     table, core, begins, busy = sample_table(spec, inputs, targets), core_of(spec), [], []
     edges = [n for n in range(10_000) if spec.schedule.begins(n)][: presentations + 1]
+    sequencer = core.sequencer
+    applies_alone = sequencer.apply & ~sequencer.measure if spec.just_in_time else sequencer.apply
 
     async def scenario(bench):
         link = ProgramLink()
@@ -49,7 +51,7 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
 
         def watch(ctx):
             busy.append(ctx.get(core.busy))
-            if ctx.get(core.sequencer.started) and not ctx.get(core.sequencer.probe) and not ctx.get(core.sequencer.apply):
+            if ctx.get(core.sequencer.started) and not ctx.get(core.sequencer.probe) and not ctx.get(applies_alone):
                 begins.append(bench.cycle)
 
         bench.watch.append(watch)
@@ -73,6 +75,16 @@ def test_long_stretches_of_probes_are_as_steady_as_short_ones():
     for first in (0, 7, 40):
         long = promised.presentation_cycles(MAX_PERIOD // period * period, first)
         assert long == promised.presentation_cycles(2 * period, first) + (MAX_PERIOD // period - 2) * one
+
+
+TWO = {f"{name}, two": two_multipliers(spec) for name, spec in DESIGNS.items()}
+TWO |= {f"{name}, parts, two": two_multipliers(spec) for name, spec in PART_SHAPES.items()}
+QUICK_TWO = ("one-neuron, two", "sequential, two", "one-layer, parts, two")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_TWO)) for name in TWO])
+def test_presentations_that_apply_just_in_time_take_the_cycles_of_the_contract(name):
+    check(TWO[name], 4)
 
 
 @pytest.mark.parametrize(("name", "of_two"), [("probes-in-pairs", 11 + 15), ("long-presentation", 22 + 23)])
@@ -102,14 +114,15 @@ def test_shipped_designs_keep_the_contract(name):
 def check(spec: DesignSpec, presentations: int) -> None:
     """Presentations take what the contract says."""
     lengths, cycles, busy = measured(spec, presentations)
-    promised, firsts = contract(spec), np.cumsum([0, *lengths]).tolist()
-    expected = [promised.presentation_cycles(length, first) for length, first in zip(lengths, firsts, strict=False)]
+    promised = contract(spec)
+    firsts = np.cumsum([0, *lengths]).tolist()
+    expected = [promised.presentation_cycles(length, first, opens=first == 0) for length, first in zip(lengths, firsts, strict=False)]
     assert cycles == expected[: len(cycles)]
     assert len(cycles) == len(lengths) - 1
     steps = sum(lengths)
     assert promised.first_steps(spec, steps) == sum(expected)
     # A run takes what its presentations take, and some cycles to begin and to end.
-    assert 0 <= busy - promised.first_steps(spec, steps) <= 8
+    assert 0 <= busy - promised.first_steps(spec, steps) - promised.flush_cycles <= 8
 
 
 def test_a_run_in_parts_counts_an_open_presentation_in_full():
@@ -178,6 +191,23 @@ def test_incremental_probes_of_several_hidden_layers_compute_few_of_them_in_full
     visits = promised.busy_lanes * 8 * promised.presentation_cycles(106)
     assert visits == pytest.approx(2 * spec.network.n_parameters + 64 * (32 + 330) + 42 * 10)
     assert promised.presentation_cycles(64, 0) - promised.presentation_cycles(64, 64) > 42 * 70  # by the layers that the steps perturb
+
+
+def test_two_multipliers_apply_the_errors_without_cycles_of_their_own():
+    spec = node_design(sizes=(784, 32, 10), lanes=8, periods=(1, 42, 42), code=SequentialCode())
+    one, two = contract(spec), contract(two_multipliers(spec))
+    assert (two.unperturbed_cycles, two.apply_cycles) == (one.unperturbed_cycles, 0)
+    assert two.flush_cycles == pytest.approx(one.apply_cycles, abs=30)
+    assert two.presentation_cycles(42) <= one.presentation_cycles(42) - one.apply_cycles
+    assert two.presentation_cycles(42) <= 4_100
+    assert two.busy_lanes <= 1
+
+
+def test_a_stream_of_one_word_per_cycle_keeps_up():
+    """The shortest presentations and the most outputs; simulation checks cycles with such a stream."""
+    tight = (node_design(sizes=sizes, lanes=lanes, periods=(1, 1, 1)) for sizes, lanes in (((1, 250), 250), ((1, 40, 99), 5), ((1, 1), 1)))
+    for spec in (*TWO.values(), *(two_multipliers(spec) for spec in tight)):
+        assert contract(spec).sample_cycles < contract(spec).presentation_cycles(1, opens=True)
 
 
 def test_lanes_of_a_large_first_layer_are_busy_in_a_short_presentation():

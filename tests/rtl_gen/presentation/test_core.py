@@ -23,7 +23,7 @@ from sim.simulators import Options
 from tests.rtl_gen.test_faults import a_run
 from tests.support.designs import random_design, random_samples
 from tests.support.marks import slow_unless
-from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES, node_design
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES, node_design, two_multipliers
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
@@ -91,6 +91,31 @@ def test_deep_incremental_probes_are_the_oracles_on_any_number_of_lanes(name, la
     check(spec, steps=2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5)
 
 
+EVERY = SHAPES | {f"{name}, parts": spec for name, spec in PART_SHAPES.items()}
+EVERY |= {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
+QUICK_ON_TWO = ("sequential", "memory", "one-layer")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_ON_TWO)) for name in EVERY])
+def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
+    schedule = EVERY[name].schedule
+    check(two_multipliers(EVERY[name]), steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [1, 2, 9, 12])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("plain", "deep", "sequential", "sequential-twice", "walsh", "walsh-gray", "two-sided-sequential", "periods-that-cross"),
+        *("momentum-and-memory", "stochastic", "half-even", "layer-by-layer, parts", "stochastic-momentum, parts", "deep, parts"),
+    ],
+)
+def test_lanes_with_two_multipliers_are_the_oracles_in_any_number(name, lanes):
+    schedule = EVERY[name].schedule
+    check(two_multipliers(EVERY[name], lanes), steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
 def test_random_deep_designs_with_incremental_probes_are_the_oracles(seed):
@@ -99,6 +124,28 @@ def test_random_deep_designs_with_incremental_probes_are_the_oracles(seed):
         spec = random_design(rng, max_size=9, max_layers=6, max_period=9, max_lanes=16, kinds=[Kind.NODE], codes=[SequentialCode])
     longest = max(spec.schedule.sample_period, spec.schedule.update_period)
     check(spec, seed, max(2 * longest, min(spec.network.n_neurons * spec.schedule.perturbation_period, 60)) + 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_random_designs_with_two_multipliers_are_the_oracles(seed):
+    rng = random.Random(f"two {seed}")
+    while True:
+        spec = random_design(rng, max_size=9, max_layers=4, max_period=4, max_lanes=16, kinds=[Kind.NODE], parts=0.3)
+        longest = max(spec.schedule.sample_period, spec.schedule.update_period)
+        if longest <= 40:
+            break
+    check(two_multipliers(spec), seed, 2 * longest + 3)
+
+
+@pytest.mark.parametrize("name", ["wide-error", *(pytest.param(name, marks=pytest.mark.slow) for name in EVERY if name != "wide-error")])
+def test_a_second_multiplier_changes_no_observable(name):
+    schedule = EVERY[name].schedule
+    steps = 2 * max(schedule.sample_period, schedule.update_period) + 5
+    one, two = (shown_by_the_core(spec, 7, steps) for spec in (EVERY[name], two_multipliers(EVERY[name])))
+    assert len(one["cost"]) == len(two["cost"]) > steps // 2
+    for key, values in one.items():
+        np.testing.assert_array_equal(two[key], values, err_msg=key)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from tests.support.designs import random_samples
 from tests.support.faults import Fault, planted
 from tests.support.lockstep import Lockstep, compare_events
 from tests.support.marks import slow_unless
-from tests.support.node_designs import node_design
+from tests.support.node_designs import node_design, two_multipliers
 
 SAMPLES, ENDLESS = 5, 1_000_000
 DESIGNS = {
@@ -37,6 +37,7 @@ DESIGNS = {
         sizes=(2, 2, 3, 2, 1), code=SequentialCode(), periods=(2, 10, 5), two_sided=True, lanes=4, hidden=Activation.SIGMOID
     ),
 }
+DESIGNS |= {f"{name}, two": two_multipliers(spec) for name, spec in DESIGNS.items()}
 
 
 class Scene:
@@ -119,6 +120,22 @@ def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, p
     assert len(steps) > 3, "runs began in the middle of a presentation"
 
 
+def test_what_is_pending_is_applied_where_a_run_ends():
+    """Runs that end with a presentation, in the pass that applies the errors, and in the middle of the probes that follow."""
+    spec = two_multipliers(node_design(sizes=(1, 1, 1), periods=(1, 2, 2), lanes=1))
+    scene = Scene("pending", spec=spec)
+
+    async def scenario(bench):
+        await bench.act(scene.model, lambda model: model.train(2))
+        cycles = contract(spec).presentation_cycles(2)
+        for delay in (cycles - 8, cycles + 3, cycles + 30):
+            await scene.stop(bench, delay)
+        await bench.act(scene.model, lambda model: model.train(3))
+
+    scene.run(scenario)
+    assert len({tuple(shown.observed["parameter"]) for shown in scene.model.history}) > 3
+
+
 ACTIONS = {
     "load": lambda scene: lambda model: model.load(scene.parameters[::-1] + model.steps % 5),
     "infer": lambda scene: lambda model: model.infer(2),
@@ -154,7 +171,10 @@ def test_what_a_host_does_in_the_middle_of_a_presentation(name, actions):
     assert sum(opened) > 2, "presentations were open"
 
 
-@pytest.mark.parametrize("name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("two-sided", "memory"))])
+LATE = ("two-sided", "memory", "nine-probes, two", "sequential, two", "memory, two")
+
+
+@pytest.mark.parametrize("name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in LATE)])
 def test_samples_that_come_late_change_nothing(name):
     scene, steps, offered = Scene(name), 12 * DESIGNS[name].longest_presentation, {}
 
@@ -169,8 +189,9 @@ def test_samples_that_come_late_change_nothing(name):
     scene.run(scenario, offers=offers)
 
 
-def test_a_stop_while_a_presentation_waits_for_its_sample():
-    scene = Scene("nine-probes")
+@pytest.mark.parametrize("name", ["nine-probes", pytest.param("nine-probes, two", marks=pytest.mark.slow)])
+def test_a_stop_while_a_presentation_waits_for_its_sample(name):
+    scene = Scene(name)
     size = scene.spec.network.n_in + scene.spec.network.n_out
     samples = 3
     opened = []
@@ -210,9 +231,11 @@ def test_reads_during_a_run_that_wait_for_their_answers_change_nothing():
     scene.run(scenario)
 
 
+@pytest.mark.parametrize("multipliers", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("edge", [4, 5, 6, 7, 8])
-def test_a_rate_that_changes_within_a_presentation_takes_the_rate_of_its_last_step(edge):
-    scene = Scene("rates", spec=node_design(sizes=(2, 3, 2), periods=(1, 4, 4), rates=((0, -5), (edge, -7))))
+def test_a_rate_that_changes_within_a_presentation_takes_the_rate_of_its_last_step(edge, multipliers):
+    spec = node_design(sizes=(2, 3, 2), periods=(1, 4, 4), rates=((0, -5), (edge, -7)))
+    scene = Scene("rates", spec=spec if multipliers == 1 else two_multipliers(spec))
 
     async def scenario(bench):
         await bench.act(scene.model, lambda model: model.train(3))
@@ -223,8 +246,9 @@ def test_a_rate_that_changes_within_a_presentation_takes_the_rate_of_its_last_st
     assert exponents == [exponents[0], exponents[0] - 2 * (edge <= 7), exponents[0] - 2]
 
 
-def test_a_run_in_pieces_equals_the_whole_run():
-    whole, pieces = Scene("memory"), Scene("memory")
+@pytest.mark.parametrize("name", ["memory", pytest.param("memory, two", marks=pytest.mark.slow)])
+def test_a_run_in_pieces_equals_the_whole_run(name):
+    whole, pieces = Scene(name), Scene(name)
 
     async def at_once(bench):
         await bench.act(whole.model, lambda model: model.train(25))
@@ -258,6 +282,27 @@ FAULTS = (
         "two-sided",
     ),
     _fault("a stop applies what is not complete", "run.drain & ending & errors_ready", "run.drain & (ending & errors_ready | stopping)"),
+    Fault(
+        "a flushing pass does not write",
+        "presentation.array:NodeArray._memories",
+        "slots[write - 1].apply & when",
+        "slots[write - 1].apply & slots[write - 1].measure & when",
+        "nine-probes, two",
+    ),
+    Fault(
+        "sample and activations of the pass before a stop",
+        "presentation.just_in_time:JustInTimeOperands._fetch",
+        "with m.If(self.hold)",
+        "with m.If(self.turn)",
+        "nine-probes, two",
+    ),
+    Fault(
+        "errors are applied again after a stop",
+        "presentation.just_in_time:JustInTimeController._keep_pending",
+        "~(self.apply & self.started)",
+        "~(run.apply & self.started)",
+        "nine-probes, two",
+    ),
 )
 """Faults that an uninterrupted run does not show."""
 
@@ -280,7 +325,7 @@ def a_run_with_everything(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nine-probes", "two-sided"])
+@pytest.mark.parametrize("name", ["nine-probes", "two-sided", "nine-probes, two"])
 def test_without_a_fault_nothing_differs(name):
     a_run_with_everything(name)
 
