@@ -21,6 +21,7 @@ from rtl_gen.emit import MANIFEST, SCRIPT, VERILOG, emit, emit_verilog, kept_mod
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
 from tests.support.designs import random_design
 from tests.support.marks import slow_unless
+from tests.support.node_designs import DEEP_SHAPES
 
 DIGITS = DesignSpec(
     "digits",
@@ -47,7 +48,7 @@ WIDE = DesignSpec(
     formats=Formats(Fixed.parse("SQ2.14"), Fixed.parse("SQ6.14")),
     hardware=Hardware(1),
 )
-DESIGNS = [DIGITS, XOR, WIDE, *(random_design(random.Random(seed)) for seed in (2, 11, 22))]
+DESIGNS = [DIGITS, XOR, WIDE, DEEP_SHAPES["two-hidden"], *(random_design(random.Random(seed)) for seed in (2, 11, 22))]
 
 
 def lint(verilog: str, directory: Path) -> str:
