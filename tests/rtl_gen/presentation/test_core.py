@@ -27,7 +27,7 @@ from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, S
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
-QUICK_DEEP = ("two-hidden", "one-output")
+QUICK_DEEP = ("two-hidden", "one-output", "narrow")
 QUICK_PARTS = ("first-layer-twice", "last-layer-thrice", "stochastic-momentum")
 
 
@@ -93,7 +93,7 @@ def test_deep_incremental_probes_are_the_oracles_on_any_number_of_lanes(name, la
 
 EVERY = SHAPES | {f"{name}, parts": spec for name, spec in PART_SHAPES.items()}
 EVERY |= {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
-QUICK_ON_TWO = ("sequential", "memory", "one-layer")
+QUICK_ON_TWO = ("sequential", "memory", "one-layer", "one at a time, two-hidden")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_ON_TWO)) for name in EVERY])
