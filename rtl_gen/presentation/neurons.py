@@ -233,13 +233,13 @@ class IncrementalStream(NeuronStream):
         coming = Signal(neuron_layout(self.spec)["index"].shape, name="coming_index", reset_less=True)
         with m.If(follows):
             m.d.sync += coming.eq(coming + 1)
-        with m.If(self.slot.begin & measures(self.spec, self.slot) & self._begins_pass(self.slot)):
+        with m.If(self._begins_pass(self.slot)):
             m.d.sync += coming.eq(self._first_index(self.slot))
         return coming
 
     def _begins_pass(self, slot):
-        """Whether a slot that begins a layer begins its pass as well."""
-        return Const(1, 1)
+        """Whether a slot begins a pass that measures."""
+        return slot.begin & measures(self.spec, slot)
 
     def _replay(self, m, follows, read, chosen):
         """Whether a neuron is replayed, its fields, and the pre-activation that is added to what leaves the lanes: the kept one of every
@@ -336,7 +336,8 @@ class DeepStream(IncrementalStream):
         return ~Mux(self._take, self._taken.single, held)
 
     def _begins_pass(self, slot):
-        return slot.single | is_unperturbed(slot.bank)
+        """Whether a slot, which may begin any layer, begins a pass that measures."""
+        return super()._begins_pass(slot) & (slot.single | is_unperturbed(slot.bank))
 
     def _replayed_fields(self, m):
         layer = Signal.like(self.layer, name="replayed_layer", reset_less=True)

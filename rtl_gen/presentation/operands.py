@@ -194,9 +194,8 @@ class Operands(wiring.Component):
         addend = Const(0, 1)
         if spec.incremental:
             begins, follows = (stage(ahead.real & will_probe & each, "probe") for each in (ahead.begin, ~ahead.begin))
-            moves, held = self.moves, Signal.like(self.x, name="held", reset_less=True)
+            moves, held = self.moves if full_layers else Signal(reset_less=True), Signal.like(self.x, name="held", reset_less=True)
             if not full_layers:
-                moves = Signal(reset_less=True)
                 with m.If(self.replay):
                     m.d.sync += moves.eq(self.moves)
             changes = ahead.real & will_probe & ahead.begin & moves
@@ -229,8 +228,9 @@ class Operands(wiring.Component):
     def _moved(self, m, when, late=0):
         """Activation of the perturbed hidden neuron, from ``late`` and one cycles after it until the next one; 0 unless ``when``."""
         neuron, complement, moved = self.neuron, Signal.like(self.y, reset_less=True), Signal.like(self.x, name="moved")
-        replayed = neuron.replayed if has_full_layers(self.spec) else ~is_unperturbed(neuron.bank) & (neuron.layer == 0)
-        comes, y = neuron.valid & replayed, delayed(m, self.y, late, "y_late")
+        replayed = neuron.valid & ~is_unperturbed(neuron.bank) & (neuron.layer == 0)
+        comes = neuron.valid & neuron.replayed if has_full_layers(self.spec) else replayed
+        y = delayed(m, self.y, late, "y_late")
         with m.If(delayed(m, comes, late, "comes_late", reset_less=False)):
             m.d.sync += complement.eq(~y)
         m.d.comb += moved.eq(~complement)
