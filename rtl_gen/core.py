@@ -14,7 +14,6 @@ from python_ref.spec.error import unknown
 from python_ref.spec.events import event_kinds
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind
-from python_ref.spec.registers import stream_widths
 from rtl_gen.activation import ActivationUnit, NeuronSerializer
 from rtl_gen.array import LaneArray
 from rtl_gen.broadcast import Broadcast, operand_shape
@@ -23,7 +22,7 @@ from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.operands import Operands
-from rtl_gen.perturbation import RoundingNoise, StateLoader, sign_source
+from rtl_gen.perturbation import RoundingNoise, load_streams, sign_source
 from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.core import NodeCore
 from rtl_gen.probe import event_layouts
@@ -352,15 +351,7 @@ class Core(wiring.Component):
             user = broadcast if self.spec.direct_update else array
             m.d.comb += [noise.slot.eq(user.noise_slot), user.noise.eq(noise.o), noise.update.eq(blocks["controller"].update)]
             streams.append(noise)
-        m.submodules.state_loader = loader = StateLoader(sum(stream_widths(self.spec)))
-        m.d.comb += [
-            loader.en.eq(host.stream_en),
-            loader.data.eq(host.data),
-            loader.restart.eq(host.restart),
-            signs.restart.eq(host.restart),
-        ]
-        m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
-        m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
+        load_streams(m, self.spec, host, streams)
 
     def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, broadcast, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""
@@ -487,9 +478,9 @@ def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
     return found
 
 
-def core_of(spec: DesignSpec) -> Core | NodeCore:
-    """Return the core of a design; see :func:`core_class`."""
-    return core_class(spec)(spec)
+def core_of(spec: DesignSpec, *, starved_port: bool = False) -> Core | NodeCore:
+    """Return the core of a design, with its port ``starved`` if a wrapper needs that; see :func:`core_class`."""
+    return core_class(spec)(spec, starved_port=starved_port)
 
 
 def contract(spec: DesignSpec) -> Contract | PresentationContract:

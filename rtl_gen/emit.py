@@ -21,7 +21,7 @@ from python_ref.spec.probes import probes, values_per_step
 from python_ref.spec.registers import Command, Memory, register_map, stream_words
 from python_ref.spec.tables import activation_table
 from rtl_gen.broadcast import Multiplier, factors
-from rtl_gen.core import Core, core_class
+from rtl_gen.core import Core, core_class, core_of
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import file_depth
 from rtl_gen.lane import MultiplyAccumulate
@@ -83,7 +83,7 @@ def _core(spec: LearningSpec, *, starved_port: bool = False) -> Core | NodeCore 
         case LearnerSpec():
             return learner_core(spec)
         case DesignSpec():
-            return core_class(spec)(spec, starved_port=starved_port)
+            return core_of(spec, starved_port=starved_port)
         case _:
             raise unknown("Design", spec, "rtl_gen.emit")
 

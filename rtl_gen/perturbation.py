@@ -8,6 +8,7 @@ replay stream generates them a second time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike, unsigned
@@ -18,7 +19,7 @@ from python_ref.spec.error import unknown
 from python_ref.spec.layout import Layout
 from python_ref.spec.learning import LearningSpec
 from python_ref.spec.perturbation import Code, LfsrCode, SequentialCode, Trinomial, WalshCode, WalshGrayCode, stochastic_generator
-from python_ref.spec.registers import phase_bits
+from python_ref.spec.registers import phase_bits, stream_widths
 from rtl_gen.slot import active_lanes, delayed, serves_both, slot_layout
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "WalshGraySigns",
     "WalshSigns",
     "leap",
+    "load_streams",
     "sign_layout",
     "sign_source",
     "source_class",
@@ -213,6 +215,31 @@ class StateLoader(wiring.Component):
         m.d.sync += self.beat_en.eq(self.en & (number == self.words - 1))
         m.d.comb += self.beat.eq(kept)
         return m
+
+
+def load_streams(m: Module, spec: LearningSpec, host: Any, streams: Sequence[Any]) -> None:
+    """Add the loader of a core to its module, and connect it to the host port and to the random streams.
+
+    Parameters
+    ----------
+    m : Module
+        Module of the core, to which the loader and its connections are added.
+    spec : LearningSpec
+        Design of the core.
+    host : HostPort
+        Host port, which gives the words of the states and the strobe that restarts.
+    streams : sequence of Component
+        The source of signs, and after it that of the rounding noise if there is one.
+    """
+    m.submodules.state_loader = loader = StateLoader(sum(stream_widths(spec)))
+    m.d.comb += [
+        loader.en.eq(host.stream_en),
+        loader.data.eq(host.data),
+        loader.restart.eq(host.restart),
+        streams[0].restart.eq(host.restart),
+    ]
+    m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
+    m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
 
 
 class RandomSigns(_SignSource):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from math import lcm
 from pathlib import Path
@@ -161,8 +160,7 @@ class _Builder:
         return self.refuse(widest.scaling_key, reason, widest.remedy, "none")
 
     def name(self) -> str:
-        stem = re.sub(r"[^A-Za-z0-9_]", "_", self.given.path.stem)[:64] or "design"
-        return str(self.get("name", stem, "the file's name"))
+        return str(self.get("name", self.given.name, "the file's name"))
 
     def task(self) -> str:
         """The task, from its name or the ending of the path."""

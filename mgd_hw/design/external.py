@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ def external_design(given: Given, text: str) -> ExternalDesign:
         return default
 
     spec = LearnerSpec(
-        str(get("name", re.sub(r"[^A-Za-z0-9_]", "_", given.path.stem)[:64] or "design", "the file's name")),
+        str(get("name", given.name, "the file's name")),
         given["network.external"],
         _perturbation(given, get),
         _schedule(given),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,11 @@ class Given:
     def get(self, key: str, default: object = None) -> Any:
         """Return the value of a key, or ``default`` if the file leaves it out."""
         return self.values.get(key, default)
+
+    @property
+    def name(self) -> str:
+        """Name of a design that gives none: the file's, of which a Verilog identifier can be made."""
+        return re.sub(r"[^A-Za-z0-9_]", "_", self.path.stem)[:64] or "design"
 
     def refuse(self, key: str, reason: str, remedy: str, value: object = None) -> Refusal:
         """Return the error to raise for a key of this file."""

@@ -229,13 +229,14 @@ def emit_files(spec: LearningSpec, folder: Path, bus: tuple[Bus, SampleSource] |
     """Write the files of a core into a folder, behind a bus if one is given, and return its manifest as plain data."""
     from python_ref.parameters import initial_parameters, quantise_parameters
     from python_ref.spec.design import DesignSpec
-    from rtl_gen.bus.top import emit_bus
     from rtl_gen.emit import emit
 
     parameters = quantise_parameters(spec, initial_parameters(spec))
     if bus is None:
         manifest = emit(spec, folder, parameters)
     elif isinstance(spec, DesignSpec):
+        from rtl_gen.bus.top import emit_bus
+
         manifest = emit_bus(spec, *bus, folder, parameters)
     else:
         raise unknown("Design", spec, "rtl_gen.bus.top.emit_bus")

@@ -13,7 +13,7 @@ import numpy as np
 from python_ref.fixed.correlation import correlate
 from python_ref.fixed.narrowing import narrow
 from python_ref.fixed.signature import INITIAL, event_words, register_of, signed
-from python_ref.fixed.state import add_counts, sign_source
+from python_ref.fixed.state import add_counts, checked_parameters, cleared, sign_source
 from python_ref.spec.events import event_fields
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.probes import COUNTERS, probes
@@ -90,7 +90,7 @@ class LearnerState:
 
     def with_clear(self) -> LearnerState:
         """Return the state after the host has cleared the counters; the counts of steps and updates continue."""
-        return replace(self, counters=np.where(np.isin(COUNTERS, ("steps", "updates")), self.counters, 0), signature=INITIAL)
+        return replace(self, counters=cleared(self.counters), signature=INITIAL)
 
 
 def initial_learner(spec: LearnerSpec, parameters: np.ndarray, *, seed: int | None = None) -> LearnerState:
@@ -110,11 +110,7 @@ def initial_learner(spec: LearnerSpec, parameters: np.ndarray, *, seed: int | No
     ValueError
         If the parameters do not have that shape, or one is outside ``spec.parameter_limits``.
     """
-    parameters, (low, high) = np.array(parameters, dtype=np.int64), spec.parameter_limits
-    if parameters.shape != (spec.quantities,):
-        raise ValueError(f"Parameters must be of shape ({spec.quantities},), not {parameters.shape!r}")
-    if parameters.min() < low or parameters.max() > high:
-        raise ValueError(f"Raw parameters must lie between {low} and {high}, not {parameters.min()} to {parameters.max()}")
+    parameters = checked_parameters(spec, parameters, spec.quantities)
     zero, counters = np.zeros_like(parameters), np.zeros(len(COUNTERS), dtype=np.int64)
     kept = {variable.name: zero for variable in spec.optimizer_state}
     seed, outside = spec.perturbation.seed if seed is None else seed, spec.outside

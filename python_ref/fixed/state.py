@@ -98,7 +98,28 @@ class State:
 
     def with_clear(self) -> State:
         """Return the state after the host has cleared the counters; the counts of steps and updates continue."""
-        return replace(self, counters=np.where(np.isin(COUNTERS, ("steps", "updates")), self.counters, 0), signature=INITIAL)
+        return replace(self, counters=cleared(self.counters), signature=INITIAL)
+
+
+def cleared(counters: np.ndarray) -> np.ndarray:
+    """Return the counters after the host has cleared them; the counts of steps and updates stay."""
+    return np.where(np.isin(COUNTERS, ("steps", "updates")), counters, 0)
+
+
+def checked_parameters(spec: LearningSpec, parameters: np.ndarray, count: int) -> np.ndarray:
+    """Return ``count`` raw parameters as a new array (int64, shape (count,)).
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer of them, or one is outside ``spec.parameter_limits``.
+    """
+    parameters, (low, high) = np.array(parameters, dtype=np.int64), spec.parameter_limits
+    if parameters.shape != (count,):
+        raise ValueError(f"Parameters must be of shape ({count},), not {parameters.shape!r}")
+    if parameters.min() < low or parameters.max() > high:
+        raise ValueError(f"Raw parameters must lie between {low} and {high}, not {parameters.min()} to {parameters.max()}")
+    return parameters
 
 
 def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None = None) -> State:
@@ -118,11 +139,7 @@ def initial_state(spec: DesignSpec, parameters: np.ndarray, *, seed: int | None 
     ValueError
         If the parameters do not have that shape, or one is outside ``spec.parameter_limits``.
     """
-    parameters, (low, high) = np.array(parameters, dtype=np.int64), spec.parameter_limits
-    if parameters.shape != (spec.network.n_parameters,):
-        raise ValueError(f"Parameters must be of shape ({spec.network.n_parameters},), not {parameters.shape!r}")
-    if parameters.min() < low or parameters.max() > high:
-        raise ValueError(f"Raw parameters must lie between {low} and {high}, not {parameters.min()} to {parameters.max()}")
+    parameters = checked_parameters(spec, parameters, spec.network.n_parameters)
     neurons = np.zeros(spec.network.n_neurons, dtype=np.int64)
     zero = np.zeros_like(parameters)
     seed = spec.perturbation.seed if seed is None else seed

@@ -30,7 +30,7 @@ from rtl_gen.bus.frames import FrameBuffer
 from rtl_gen.bus.fusesoc import core_file
 from rtl_gen.bus.systemrdl import systemrdl
 from rtl_gen.bus.wishbone import WishbonePort
-from rtl_gen.core import core_class
+from rtl_gen.core import core_of
 from rtl_gen.emit import CoreWithoutProbes, Wrapper, emit
 
 __all__ = ["REGISTERS", "BusCore", "bus_wrapper", "emit_bus"]
@@ -73,7 +73,7 @@ class BusCore(wiring.Component):
         if bus not in _PORTS:
             raise unknown("Bus", bus, "rtl_gen.bus.top._PORTS")
         self.port = _PORTS[bus]()
-        self.core = CoreWithoutProbes(core_class(spec)(spec, starved_port=True))
+        self.core = CoreWithoutProbes(core_of(spec, starved_port=True))
         frames = {"s_axis_tdata": In(stream_bits(spec)), "s_axis_tvalid": In(1), "s_axis_tlast": In(1), "s_axis_tready": Out(1)}
         super().__init__(
             {

@@ -11,7 +11,6 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.events import event_kinds
 from python_ref.spec.learner import LearnerSpec
-from python_ref.spec.registers import stream_widths
 from rtl_gen.broadcast import Broadcast
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.learner.array import LearnerArray
@@ -20,7 +19,7 @@ from rtl_gen.learner.measuring import CostChange, Measurement
 from rtl_gen.learner.sending import PASS_KINDS, PassSequencer, WordQueue, word_layout
 from rtl_gen.learner.signature import PassSignature
 from rtl_gen.learner.signs import sign_source
-from rtl_gen.perturbation import RoundingNoise, StateLoader
+from rtl_gen.perturbation import RoundingNoise, load_streams
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.signature import Signature
 from rtl_gen.slot import delayed
@@ -229,15 +228,7 @@ class LearnerCore(wiring.Component):
             noise, user = blocks["rounding_noise"], blocks["broadcast" if self.spec.direct_update else "array"]
             m.d.comb += [noise.slot.eq(user.noise_slot), user.noise.eq(noise.o), noise.update.eq(blocks["controller"].update)]
             streams.append(noise)
-        m.submodules.state_loader = loader = StateLoader(sum(stream_widths(self.spec)))
-        m.d.comb += [
-            loader.en.eq(host.stream_en),
-            loader.data.eq(host.data),
-            loader.restart.eq(host.restart),
-            signs.restart.eq(host.restart),
-        ]
-        m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
-        m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
+        load_streams(m, self.spec, host, streams)
 
     def _connect_host(self, m, *, host, controller, array, cost_change, broadcast, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""
@@ -272,7 +263,7 @@ class LearnerCore(wiring.Component):
             host.settled.eq(registers.settled),
             registers.i_steps.eq(controller.advance),
             registers.i_cycles.eq(delayed(m, controller.busy & ~controller.starved, 1, "cycle", reset_less=False)),
-            registers.i_cost0.eq(cost_change.cost0),
+            registers.i_cost0.eq(~cost_change.cost0),
             registers.i_cost1.eq(cost_change.cost1),
             registers.i_cost_change.eq(cost_change.cost_change),
             self.busy.eq(controller.busy),

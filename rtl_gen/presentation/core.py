@@ -9,14 +9,14 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
-from python_ref.spec.registers import ERROR_SUMS, stream_widths
+from python_ref.spec.registers import ERROR_SUMS
 from rtl_gen.activation import ActivationUnit
 from rtl_gen.broadcast import factors
 from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
 from rtl_gen.host import HostPort, register_file, request_layout
 from rtl_gen.lane import MultiplyAccumulate
-from rtl_gen.perturbation import StateLoader
+from rtl_gen.perturbation import load_streams
 from rtl_gen.presentation.applying import applying
 from rtl_gen.presentation.arithmetic import applied_shape, measured_shape, operand_shape, sum_width, update_width
 from rtl_gen.presentation.contract import Latencies, outputs_to_change
@@ -308,15 +308,7 @@ class NodeCore(wiring.Component):
             noise = blocks["noise"]
             m.d.comb += [noise.slot.eq(array.noise_slot), array.noise.eq(noise.o), noise.update.eq(blocks["controller"].update)]
             streams.append(noise)
-        m.submodules.state_loader = loader = StateLoader(sum(stream_widths(self.spec)))
-        m.d.comb += [
-            loader.en.eq(host.stream_en),
-            loader.data.eq(host.data),
-            loader.restart.eq(host.restart),
-            signs.restart.eq(host.restart),
-        ]
-        m.d.comb += Cat(source.load for source in streams).eq(loader.beat)
-        m.d.comb += [source.load_en.eq(loader.beat_en) for source in streams]
+        load_streams(m, self.spec, host, streams)
 
     def _connect_host(self, m, *, host, controller, array, operands, answer_check, cost, errors, registers, **_):
         """Connect the host port to commands, settings, memories and registers."""

@@ -51,7 +51,9 @@ WIDE = DesignSpec(
 )
 DEEP = DEEP_SHAPES["two-hidden"]
 TWO = [two_multipliers(NODE_SHAPES[name]) for name in ("sequential-pipelined", "momentum-and-memory", "deep", "stochastic", "one-of-each")]
-DESIGNS = [DIGITS, XOR, WIDE, DEEP, *(random_design(random.Random(seed)) for seed in (2, 11, 22)), two_multipliers(DEEP), *TWO]
+BROKEN = random_design(random.Random(22))
+"""The design in whose Verilog mistakes are planted."""
+DESIGNS = [DIGITS, XOR, WIDE, DEEP, *(random_design(random.Random(seed)) for seed in (2, 11)), BROKEN, two_multipliers(DEEP), *TWO]
 
 
 def lint(verilog: str, directory: Path) -> str:
@@ -103,8 +105,8 @@ FAULTS = {
 @pytest.mark.parametrize("fault", [pytest.param(fault, marks=slow_unless(fault == "UNDRIVEN")) for fault in FAULTS])
 def test_verilator_still_finds(fault, tmp_path):
     """What the comments at the head of the file switch off hides no mistake."""
-    verilog = emit_verilog(DESIGNS[-1])
-    top = DESIGNS[-1].module
+    verilog = emit_verilog(BROKEN)
+    top = BROKEN.module
     module = verilog.index(f"module {top}(")
     body = verilog.index(");", module) + 2
     planted = (
@@ -117,7 +119,7 @@ def test_verilator_still_finds(fault, tmp_path):
 
 
 def test_yosys_still_finds_two_drivers(tmp_path):
-    spec = DESIGNS[-1]
+    spec = BROKEN
     verilog = emit_verilog(spec)
     end = verilog.rindex("endmodule")
     with pytest.raises(YosysError, match="check"):
@@ -157,7 +159,7 @@ def test_the_probes_are_the_core_s_alone():
 @pytest.mark.long
 @pytest.mark.slow
 def test_files_and_a_script_that_runs(tmp_path):
-    spec = DESIGNS[-1]
+    spec = BROKEN
     described = emit(spec, tmp_path)
     assert json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8")) == json.loads(json.dumps(described))
     assert described["digest"] == spec.digest

@@ -16,7 +16,7 @@ from sim.ports import Ports
 from sim.simulators import Options
 from tests.support.designs import random_samples
 from tests.support.faults import DESIGNS, FAULTS, Fault, planted
-from tests.support.marks import slow_unless
+from tests.support.marks import LONG, long_unless, slow_unless
 
 STEPS, FEW_STEPS = 16, 4
 """Steps of a run, and those of a first try: most faults are seen in few."""
@@ -58,8 +58,8 @@ CONTROLS = ("node", "weight", "probes")
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        *(pytest.param(name, steps, marks=slow_unless(name in CONTROLS)) for name, steps in sorted(QUICK_RUNS.items())),
-        *(pytest.param(name, STEPS, marks=pytest.mark.slow) for name in DESIGNS if QUICK_RUNS.get(name) != STEPS),
+        *(pytest.param(name, steps, marks=long_unless(name in CONTROLS)) for name, steps in sorted(QUICK_RUNS.items())),
+        *(pytest.param(name, STEPS, marks=LONG) for name in DESIGNS if QUICK_RUNS.get(name) != STEPS),
     ],
 )
 @pytest.mark.usefixtures("reference_in_process")

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
+SLOW = (pytest.mark.slow,)
+"""The mark of a case that only the slow suite runs."""
+LONG = (pytest.mark.slow, pytest.mark.long)
+"""The marks of a case that only the long part of the slow suite runs."""
+
 
 def slow_unless(quick: bool) -> Any:
     """The mark of a case that only the slow suite runs, unless it is quick."""
-    return () if quick else pytest.mark.slow
+    return () if quick else SLOW
+
+
+def long_unless(quick: bool) -> Any:
+    """The marks of a case that only the long part of the slow suite runs, unless it is quick."""
+    return () if quick else LONG

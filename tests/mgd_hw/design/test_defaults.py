@@ -12,8 +12,9 @@ from mgd_hw.data import Scaling
 from mgd_hw.design.description import Design
 from mgd_hw.design.float_only import External
 from mgd_hw.design.keys import KEYS
-from mgd_hw.design.reader import parse
+from mgd_hw.design.reader import parse, parse_any
 from python_ref.spec.activations import Activation
+from python_ref.spec.learner import LearnerSpec, Outside
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
@@ -126,6 +127,9 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
 ELSEWHERE = {
     "network.layers": "test_layers_that_are_left_out",
     "external.parameters": "test_external_parameters_must_be_given",
+    "network.external": "test_a_network_is_inside",
+    **dict.fromkeys(("external.settle", "external.average", "external.timeout_cycles", "external.samples"), "test_a_network_outside"),
+    **dict.fromkeys(("external.sample_cycles", "external.dac_step", "formats.cost"), "test_a_network_outside"),
     "hardware.memory": "test_the_only_memory",
     **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), "test_optimizers_of_software"),
     **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), "test_optimizers_of_software"),
@@ -268,6 +272,17 @@ def test_sums_stay_within_a_multiplier_block() -> None:
 def test_external_parameters_must_be_given() -> None:
     with pytest.raises(Exception, match=r"^x\.toml: external\.parameters: it was left out"):
         parse('network.layers = [2, 1]\nperturbation.kind = "weight"\nexternal.command = "chip"\n', "x.toml")
+
+
+def test_a_network_is_inside() -> None:
+    assert isinstance(plain(), Design)
+
+
+def test_a_network_outside() -> None:
+    spec = parse_any("network.external = 4\nschedule.learning_rate = -4\n", "x.toml").spec
+    assert isinstance(spec, LearnerSpec)
+    assert spec.outside == Outside(settle=0, average=0, timeout_cycles=1_000_000, samples=1, sample_cycles=None, dac_step_log2=None)
+    assert spec.formats.cost == Fixed.parse("SQ4.12")
 
 
 def test_the_only_memory() -> None:

@@ -13,6 +13,7 @@ from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, Sequentia
 from python_ref.spec.registers import Command, Status
 from python_ref.spec.schedule import Difference, Schedule
 from sim import host
+from tests.support import marks
 from tests.support.learner_bench import run_learner
 from tests.support.learner_designs import random_quantities
 from tests.support.learner_lockstep import LearnerLockstep
@@ -71,7 +72,7 @@ def train_equals_model(rng: random.Random, steps: int = STEPS, silence: float = 
     run_learner(lockstep.bench, scenario)
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 40))])
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=marks.SLOW if part < 9 else marks.LONG) for part in range(1, 40))])
 def test_training_equals_the_model(part):
     train_equals_model(random.Random(f"learner core {part}"), STEPS if part == 0 else 2 * STEPS)
 

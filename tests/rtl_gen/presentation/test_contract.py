@@ -15,7 +15,7 @@ from sim import host
 from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
-from tests.support.marks import slow_unless
+from tests.support.marks import long_unless, slow_unless
 from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, node_design, two_multipliers
 
 MORE = {
@@ -82,7 +82,7 @@ TWO |= {f"{name}, parts, two": two_multipliers(spec) for name, spec in PART_SHAP
 QUICK_TWO = ("one-neuron, two", "sequential, two", "one-layer, parts, two")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_TWO)) for name in TWO])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=long_unless(name in QUICK_TWO)) for name in TWO])
 def test_presentations_that_apply_just_in_time_take_the_cycles_of_the_contract(name):
     check(TWO[name], 4)
 
@@ -203,6 +203,7 @@ def test_two_multipliers_apply_the_errors_without_cycles_of_their_own():
     assert two.busy_lanes <= 1
 
 
+@pytest.mark.slow
 def test_a_stream_of_one_word_per_cycle_keeps_up():
     """The shortest presentations and the most outputs; simulation checks cycles with such a stream."""
     tight = (node_design(sizes=sizes, lanes=lanes, periods=(1, 1, 1)) for sizes, lanes in (((1, 250), 250), ((1, 40, 99), 5), ((1, 1), 1)))

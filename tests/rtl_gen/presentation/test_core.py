@@ -22,12 +22,13 @@ from sim.run import Stalls
 from sim.simulators import Options
 from tests.rtl_gen.test_faults import a_run
 from tests.support.designs import random_design, random_samples
-from tests.support.marks import slow_unless
+from tests.support.marks import LONG, SLOW, long_unless, slow_unless
 from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES, node_design, two_multipliers
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
-QUICK_DEEP = ("two-hidden", "one-output", "narrow")
+QUICK_DEEP = ("two-hidden",)
+SLOW_DEEP = ("three-hidden", "one-output", "wide-inside", "narrow", "momentum")
 QUICK_PARTS = ("first-layer-twice", "last-layer-thrice", "stochastic-momentum")
 
 
@@ -77,12 +78,16 @@ def test_every_observable_of_probes_of_parts_is_the_oracles(name):
     check(PART_SHAPES[name], steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_DEEP)) for name in DEEP_SHAPES])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=SLOW if name in SLOW_DEEP else long_unless(name in QUICK_DEEP)) for name in DEEP_SHAPES],
+)
 def test_every_observable_of_deep_incremental_probes_is_the_oracles(name):
     spec = DEEP_SHAPES[name]
     check(spec, steps=max(2 * max(spec.schedule.sample_period, spec.schedule.update_period), spec.network.n_neurons) + 3)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 2, 4, 9])
 @pytest.mark.parametrize("name", ["two-hidden", "three-hidden", "five-hidden", "wide-inside", "updates-within-a-sample"])
@@ -93,15 +98,23 @@ def test_deep_incremental_probes_are_the_oracles_on_any_number_of_lanes(name, la
 
 EVERY = SHAPES | {f"{name}, parts": spec for name, spec in PART_SHAPES.items()}
 EVERY |= {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
-QUICK_ON_TWO = ("sequential", "memory", "one-layer", "one at a time, two-hidden")
+QUICK_ON_TWO = ("sequential", "memory", "one-layer")
+SLOW_ON_TWO = (
+    *("deep", "stochastic", "two-sided-sequential", "momentum-and-memory", "layer-by-layer, parts", "sequential-pipelined"),
+    *("one at a time, two-hidden", "one at a time, wide-inside"),
+)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK_ON_TWO)) for name in EVERY])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=SLOW if name in SLOW_ON_TWO else long_unless(name in QUICK_ON_TWO)) for name in EVERY],
+)
 def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
     schedule = EVERY[name].schedule
     check(two_multipliers(EVERY[name]), steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 2, 9, 12])
 @pytest.mark.parametrize(
@@ -117,7 +130,7 @@ def test_lanes_with_two_multipliers_are_the_oracles_in_any_number(name, lanes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 2 else pytest.mark.long) for seed in range(24)])
 def test_random_deep_designs_with_incremental_probes_are_the_oracles(seed):
     rng, spec = random.Random(f"deep {seed}"), SHAPES["plain"]
     while len(spec.network.layers) < 3 or not spec.incremental or spec.longest_presentation > 40:
@@ -127,7 +140,7 @@ def test_random_deep_designs_with_incremental_probes_are_the_oracles(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 4 else pytest.mark.long) for seed in range(24)])
 def test_random_designs_with_two_multipliers_are_the_oracles(seed):
     rng = random.Random(f"two {seed}")
     while True:
@@ -138,7 +151,7 @@ def test_random_designs_with_two_multipliers_are_the_oracles(seed):
     check(two_multipliers(spec), seed, 2 * longest + 3)
 
 
-@pytest.mark.parametrize("name", ["wide-error", *(pytest.param(name, marks=pytest.mark.slow) for name in EVERY if name != "wide-error")])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if name == "wide-error" else LONG) for name in EVERY])
 def test_a_second_multiplier_changes_no_observable(name):
     schedule = EVERY[name].schedule
     steps = 2 * max(schedule.sample_period, schedule.update_period) + 5
@@ -148,6 +161,7 @@ def test_a_second_multiplier_changes_no_observable(name):
         np.testing.assert_array_equal(two[key], values, err_msg=key)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 2, 9])
 @pytest.mark.parametrize("name", ["last-layer-thrice", "four-layers", "stochastic-momentum", "narrow", "walsh"])
@@ -157,7 +171,7 @@ def test_parts_are_the_oracles_on_any_number_of_lanes(name, lanes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 6 else pytest.mark.long) for seed in range(24)])
 def test_random_designs_with_parts_are_the_oracles(seed):
     rng = random.Random(f"parts {seed}")
     while True:

@@ -20,7 +20,7 @@ from tests.support.core_bench import CoreBench, run_bench
 from tests.support.designs import random_samples
 from tests.support.faults import Fault, planted
 from tests.support.lockstep import Lockstep, compare_events
-from tests.support.marks import slow_unless
+from tests.support.marks import LONG, slow_unless
 from tests.support.node_designs import node_design, two_multipliers
 
 SAMPLES, ENDLESS = 5, 1_000_000
@@ -98,8 +98,7 @@ STRIDE = 11
     "part",
     [
         0,
-        *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 4)),
-        *(pytest.param(part, marks=[pytest.mark.slow, pytest.mark.long]) for part in range(4, STRIDE)),
+        *(pytest.param(part, marks=LONG) for part in range(1, STRIDE)),
     ],
 )
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
