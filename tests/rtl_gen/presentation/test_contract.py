@@ -29,8 +29,8 @@ MORE = {
 }
 DESIGNS = SHAPES | MORE | {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
 QUICK = (
-    *("one-layer", "one-neuron", "more-lanes-than-neurons", "signs-twice", "signs-thrice", "two-sided", "periods-that-cross"),
-    *("probes-in-pairs", "one at a time, one-neuron-each", "one at a time, not-by-period"),
+    *("one-layer", "more-lanes-than-neurons", "signs-thrice", "two-sided"),
+    *("probes-in-pairs", "one at a time, not-by-period"),
 )
 
 
