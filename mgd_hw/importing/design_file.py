@@ -82,7 +82,9 @@ def design_text(name: str, source: str, network: TrainedNetwork, choices: Choice
     hidden = network.hidden or network.output
     formats = "".join(_line(key, str(format_), why) for key, (format_, why) in choices.formats.items())
     layers, ends = f"[{', '.join(map(str, network.sizes))}]", (hidden.value, network.output.value)
-    return _TEXT.format(name=name, source=source, layers=layers, hidden=ends[0], output=ends[1], formats=formats, data=_data(network, choices))
+    return _TEXT.format(
+        name=name, source=source, layers=layers, hidden=ends[0], output=ends[1], formats=formats, data=_data(network, choices)
+    )
 
 
 def likely_tasks(network: TrainedNetwork) -> tuple[str, ...]:
@@ -95,9 +97,8 @@ def _data(network: TrainedNetwork, choices: Choices) -> str:
     if choices.task is None:
         likely = likely_tasks(network)
         known = f" or task = {' or '.join(_toml(each) for each in likely)}" if likely else ""
-        return (
-            f'# path = "samples.npz"        # to fill in: samples to adapt to, csv or npz{known}; random numbers until then\n'
-            + _line("scaling", choices.scaling.value, "the network takes inputs as they were when it was trained")
+        return f'# path = "samples.npz"        # to fill in: samples to adapt to, csv or npz{known}; random numbers until then\n' + _line(
+            "scaling", choices.scaling.value, "the network takes inputs as they were when it was trained"
         )
     lines = _line("task", choices.task)
     lines += "".join(_line(key, value) for key, value in choices.data.items())

@@ -12,9 +12,9 @@ import numpy as np
 from mgd_hw.common import style
 from mgd_hw.common.files import check_file, write_file
 from mgd_hw.common.results import Result
+from mgd_hw.data import load
 from mgd_hw.data.kinds import MEASURES, Regression
 from mgd_hw.data.summary import Summary
-from mgd_hw.data import load
 from mgd_hw.data.tasks import TASKS, Scaling
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import parse
@@ -46,7 +46,7 @@ class ImportedLayer(Result):
     inputs, neurons : int
         Number of its inputs, and of its neurons.
     activation : str
-        Its activation.
+        Name of its activation, as a design file has it.
     largest : float
         Largest magnitude of its weights and biases.
     """
@@ -71,7 +71,7 @@ class Imported(Result):
     files : tuple of Path
         Paths of the design file and of the parameters.
     layers : tuple of ImportedLayer
-        The layers.
+        The layers in their order, from the inputs on.
     rounded : Rounded
         The format of weights, and what becomes of them in it.
     activation : str
@@ -139,7 +139,7 @@ def import_network(
     Parameters
     ----------
     file : str or path
-        Path of the ONNX file.
+        Path of the ONNX file, with the files of its weights beside it if it has such.
     name : str or None
         Name of the design, with or without ".toml"; a path puts the files into another directory. None takes the ONNX file's own name.
     task : str or None

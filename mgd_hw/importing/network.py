@@ -111,6 +111,10 @@ def network_of(file: OnnxFile) -> TrainedNetwork:
         walk.values[_input(file)] = Signal((), *_samples(next(iter(file.inputs.values()))))
         for node in file.nodes:
             apply(walk, node)
+        missing = [name for name in file.outputs if name not in walk.values]
+        if missing or not file.outputs:
+            what = f"no node computes its output {missing[0]}" if missing else "it has no output"
+            raise Refusal(what, "The file is cut off: export the network again.")
         value = _output(file, [(name, walk.values[name]) for name in file.outputs])
         layers = _closed(value.signal if isinstance(value, Answer) else value, walk)
         if not layers:

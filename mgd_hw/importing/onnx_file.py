@@ -60,7 +60,7 @@ class OnnxFile:
     Attributes
     ----------
     path : Path
-        Path of the file.
+        Path of the file, for refusals.
     producer : str
         Program that wrote the file, with its version; "" if the file does not say it.
     opset : int
@@ -68,7 +68,7 @@ class OnnxFile:
     inputs : mapping of str to tuple
         Shape of each input by its name, without inputs that only give a constant its name.
     outputs : tuple of str
-        Names of the outputs.
+        Names of the outputs, in the order of the file.
     nodes : tuple of OnnxNode
         Nodes in an order in which every tensor is computed before it is used.
     constants : mapping of str to array
@@ -114,7 +114,7 @@ def read_onnx(path: Path) -> OnnxFile:
     Parameters
     ----------
     path : Path
-        Path of the file.
+        Path of the file, beside which files with its weights may lie.
 
     Raises
     ------
@@ -127,11 +127,10 @@ def read_onnx(path: Path) -> OnnxFile:
     model = _parsed(onnx, _content(path), path)
     opset = _opset(onnx, model, path)
     _load_external(onnx, model, path)
-    _check(onnx, model, path)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     graph = model.graph
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants = {tensor.name: _array(onnx, tensor, path) for tensor in graph.initializer}
     if graph.sparse_initializer:
         raise Refusal("it has sparse weights", "Export the network with dense weights.", file=path)
     return OnnxFile(
@@ -140,7 +139,7 @@ def read_onnx(path: Path) -> OnnxFile:
         opset=opset,
         inputs={each.name: _dimensions(each) for each in graph.input if each.name not in constants},
         outputs=tuple(each.name for each in graph.output),
-        nodes=tuple(_nodes(onnx, graph)),
+        nodes=tuple(_nodes(onnx, graph, path)),
         constants=constants,
         shapes=_shapes(onnx, model),
     )
@@ -221,14 +220,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _check(onnx: ModuleType, model: Any, path: Path) -> None:
-    """Check a model by ONNX's own rules, and the bytes of its tensors."""
+def _array(onnx: ModuleType, tensor: Any, path: Path) -> np.ndarray:
+    """Return the numbers of a tensor."""
     try:
-        onnx.checker.check_model(model)
-        for tensor in model.graph.initializer:
-            onnx.numpy_helper.to_array(tensor)
-    except (onnx.checker.ValidationError, ValueError, TypeError) as error:
-        raise Refusal(f"it is not a valid ONNX model ({_first_line(error)})", _EXPORT, file=path) from None
+        found: np.ndarray = onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        reason = f"the tensor {tensor.name} has other numbers than its shape and type say, or the file is cut off ({_first_line(error)})"
+        raise Refusal(reason, _EXPORT, file=path) from None
+    return found
 
 
 def _dimensions(value: Any) -> Dimensions:
@@ -248,13 +247,13 @@ def _shapes(onnx: ModuleType, model: Any) -> dict[str, Dimensions]:
     return {each.name: _dimensions(each) for each in values if each.type.tensor_type.HasField("shape")}
 
 
-def _nodes(onnx: ModuleType, graph: Any) -> Iterator[OnnxNode]:
+def _nodes(onnx: ModuleType, graph: Any, path: Path) -> Iterator[OnnxNode]:
     for number, node in enumerate(graph.node, 1):
         domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
         attributes = {}
         for attribute in node.attribute:
             value = onnx.helper.get_attribute_value(attribute)
             if isinstance(value, onnx.TensorProto):
-                value = onnx.numpy_helper.to_array(value)
+                value = _array(onnx, value, path)
             attributes[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
         yield OnnxNode(f"{domain}{node.op_type}", node.name or str(number), tuple(node.input), tuple(node.output), attributes)

@@ -48,12 +48,16 @@ _SKL = "Export the last step alone, skl2onnx.to_onnx(pipeline[-1], …), and giv
 _FIVE = "torch.nn.ReLU(), Tanh(), Sigmoid(), Hardsigmoid() or LeakyReLU(0.125), or scikit-learn's activation='relu', 'tanh' or 'logistic'"
 _ACTIVATION = f"Train the network with another activation: {_FIVE}."
 _DENSE = "Only dense layers are taken over, torch.nn.Linear or scikit-learn's MLPClassifier and MLPRegressor."
+_NORMAL = "Train the network without it, or with torch.nn.BatchNorm1d, which the weights take in."
+_BEFORE = "Give the file as torch.onnx.export or skl2onnx wrote it, before onnxruntime optimised it."
 _FLOAT = "Export the network before it is quantised; the design file has the number formats."
 _REMEDIES = {
     **dict.fromkeys(("Elu", "Selu", "Celu", "Gelu", "Softplus", "Softsign", "Mish", "HardSwish", "ThresholdedRelu", "Erf"), _ACTIVATION),
     **dict.fromkeys(("Exp", "Log", "Sqrt", "Pow", "Abs", "Sin", "Cos", "Max", "Min", "Swish"), _ACTIVATION),
     **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "RNN", "LSTM", "GRU", "Attention"), _DENSE),
     **dict.fromkeys(("QLinearMatMul", "QGemm", "MatMulInteger", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), _FLOAT),
+    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "InstanceNormalization", "RMSNormalization"), _NORMAL),
+    **dict.fromkeys(("FusedGemm", "FusedMatMul", "TransposeMatMul", "BiasGelu", "FastGelu"), _BEFORE),
     **dict.fromkeys(("Normalizer", "Imputer", "OneHotEncoder", "LabelEncoder", "CategoryMapper", "FeatureVectorizer"), _SKL),
 }
 """What to do about operators that are not supported; a domain is left out."""
@@ -63,7 +67,7 @@ def numbers(node: OnnxNode, value: Value, what: str) -> np.ndarray:
     """Return a constant as float64, after checking that it consists of finite real numbers."""
     if not isinstance(value, np.ndarray):
         raise node.refuse(f"its {what} are computed from the inputs, and are no constants", _DENSE)
-    if value.dtype.kind not in "fiu" and value.dtype.name != "bfloat16":
+    if value.dtype.kind not in "fiub" and value.dtype.name != "bfloat16":
         raise node.refuse(f"its {what} have the type {value.dtype}", "Export real numbers.")
     found = value.astype(np.float64)
     if not np.isfinite(found).all():
@@ -84,7 +88,8 @@ def apply(walk: Walk, node: OnnxNode) -> None:
     """
     missing = [name for name in node.inputs if name and name not in walk.values]
     if missing:
-        raise node.refuse(f"it takes {missing[0]}, a second output of the node before, which is not taken over", _ALONE)
+        reason = f"no node before it computes its input {missing[0]}, or only as a second output that is not taken over"
+        raise node.refuse(reason, "Export the network again; if the file is whole, export the network alone.")
     given = [walk.values[name] for name in node.inputs if name]
     name = node.operator.removeprefix("ai.onnx.ml.")
     if all(isinstance(value, np.ndarray) for value in given):
@@ -96,8 +101,8 @@ def apply(walk: Walk, node: OnnxNode) -> None:
     answers = [value for value in given if isinstance(value, Answer)]
     handler = (_OF_ANSWERS if answers else OPERATORS).get(name)
     if handler is None:
-        where = "after the network's answer" if answers and name in OPERATORS else "of this kind"
-        raise node.refuse(f"nothing {where} can be taken over", _REMEDIES.get(name.rpartition(".")[2], _ALONE))
+        where = " after the network's answer" if answers and name in OPERATORS else ""
+        raise node.refuse(f"the operator is not supported{where}", _REMEDIES.get(name.rpartition(".")[2], _ALONE))
     found = handler(walk, node, given)
     several = isinstance(found, Answer)  # a class beside its shares
     walk.values.update(dict.fromkeys(node.outputs if several else node.outputs[:1], found))
@@ -270,7 +275,9 @@ def _batch_normalization(walk: Walk, node: OnnxNode, given: list[Value]) -> Valu
     scale, shift, mean, variance = (numbers(node, value, "constants") for value in given[1:5])
     factor = scale / np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))
     channels = (len(factor), *([1] * (len(signal.features) - 1)))  # the first axis behind that of the samples
-    spread = [_spread(node, each.reshape(channels), signal.features, len(channels), "constants") for each in (factor, shift - mean * factor)]
+    spread = [
+        _spread(node, each.reshape(channels), signal.features, len(channels), "constants") for each in (factor, shift - mean * factor)
+    ]
     return signal.affine(*spread)
 
 
@@ -437,7 +444,7 @@ def _same(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
 
 
 def _dropout(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
-    if len(node.inputs) > 2 and node.inputs[2] and bool(np.any(walk.values[node.inputs[2]])):
+    if len(node.inputs) > 2 and node.inputs[2] and numbers(node, walk.values[node.inputs[2]], "mode").any():
         raise node.refuse("it is in training mode", "Call model.eval() before the export.")
     walk.note(f"Left out: {node}, which does nothing after training.")
     return given[0]

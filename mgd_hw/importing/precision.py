@@ -102,9 +102,9 @@ def activation_format(network: TrainedNetwork, inputs: np.ndarray, targets: np.n
     network : TrainedNetwork
         Network whose activations are computed.
     inputs : array, shape (n, n_in)
-        Inputs of the samples.
+        Inputs as the network takes them.
     targets : array, shape (n, n_out)
-        Targets of the samples.
+        Targets, which have the same format as activations.
 
     Returns
     -------

@@ -16,10 +16,13 @@ from python_ref.spec.error import Refusal
 
 __all__ = ["Adapted", "adapt"]
 
-FARTHEST = 8.0
-"""Largest magnitude of inputs that a network takes as they are; beyond it they are scaled."""
+NEAREST, FARTHEST = 0.5, 8.0
+"""Least and greatest of the largest magnitude of inputs that a network takes as they are; others are scaled."""
 UNEVEN = 16.0
 """Ratio of the ranges of two inputs above which each is scaled by its own."""
+
+SMALLEST_HIDDEN, LARGEST_HIDDEN = 0.25, 8.0
+"""Least and greatest of the largest hidden activation of a layer that is taken over as it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class Adapted:
     network : TrainedNetwork
         Network that gives the same answers to the scaled samples.
     data : Data
-        The samples, scaled.
+        Samples under the scaling that the design file says.
     notes : tuple of str
         Sentences on what was chosen, and on what the layers take over.
     """
@@ -49,7 +52,7 @@ def adapt(network: TrainedNetwork, spec: DataSpec) -> Adapted:
     Parameters
     ----------
     network : TrainedNetwork
-        Network as exported.
+        Network as the exporter wrote it.
     spec : DataSpec
         Section [data] of its design; the scaling in it does not matter.
 
@@ -83,10 +86,14 @@ def adapt(network: TrainedNetwork, spec: DataSpec) -> Adapted:
         if isinstance(data.kind, Regression) and target_scaling is Scaling.NONE:
             target_scaling, data = Scaling.COLUMN, loaded.load(scaling, Scaling.COLUMN)
             network = _with_targets(network, data)
-            notes.append("Outputs are scaled as the targets of the training samples are, to [0, 1]; the last layer takes that into its weights.")
+            notes.append(
+                "Outputs are scaled as the targets of the training samples are, to [0, 1]; the last layer takes that into its weights."
+            )
         elif isinstance(data.kind, Classification):
             network, note = _with_costs(network, data)
             notes += [note] if note else []
+    network, note = _balanced(network, data)
+    notes += [note] if note else []
     return Adapted(network, data, scaling, target_scaling, tuple(notes))
 
 
@@ -113,8 +120,10 @@ def _best(network: TrainedNetwork, loaded: _Loader) -> tuple[Scaling, Scaling, l
         for target_scaling in targets:
             found[scaling, target_scaling] = _merit(network, loaded.load(scaling, target_scaling))
     best = max(found, key=lambda each: found[each])
-    worst = [f"{_shown(value)} with {_named(each, regression)}" for each, value in found.items() if each != best]
-    reason = f"the network answers the training samples with {_shown(found[best])}; {', '.join(worst)}"
+    others = [each for each in inputs if each is not best[0]]
+    worse = ", ".join(f'{_shown(max(found[each, target] for target in targets))} with "{each.value}"' for each in others)
+    what = "RMSE" if regression else "share of right answers"
+    reason = f"{what} over the training samples {_shown(found[best])}, against {worse}"
     return *best, [f"Chosen: {_named(best, regression)}: {reason}."]
 
 
@@ -141,7 +150,7 @@ def _single(network: TrainedNetwork) -> bool:
 
 
 def _shown(merit: float) -> str:
-    return f"RMSE {-merit:.4g}" if merit < 0 else f"{100 * merit:.1f} % right"
+    return f"{-merit:.4g}" if merit < 0 else f"{100 * merit:.1f} %"
 
 
 def _named(scalings: tuple[Scaling, Scaling], regression: bool) -> str:
@@ -150,11 +159,12 @@ def _named(scalings: tuple[Scaling, Scaling], regression: bool) -> str:
 
 
 def _better_scaling(data: Data) -> Scaling | None:
-    """Return how inputs that a network takes as they are should be scaled for the hardware; None if they are small and even."""
+    """Return how inputs that a network takes as they are should be scaled for the hardware; None if they are of a good size."""
     inputs = data.train.inputs
     spans = np.ptp(inputs, axis=0)
     spans = spans[spans > 0]
-    if not len(spans) or (np.abs(inputs).max() <= FARTHEST and spans.max() <= UNEVEN * spans.min()):
+    largest = float(np.abs(inputs).max())
+    if not len(spans) or (NEAREST <= largest <= FARTHEST and spans.max() <= UNEVEN * spans.min()):
         return None
     return Scaling.RANGE if spans.max() <= UNEVEN * spans.min() and inputs.min() >= 0 else Scaling.COLUMN
 
@@ -163,6 +173,28 @@ def _with_targets(network: TrainedNetwork, data: Data) -> TrainedNetwork:
     """Return a network whose outputs are scaled like the targets of a regression."""
     assert isinstance(data.kind, Regression)
     return network.with_outputs(1.0 / data.kind.factor, -data.kind.offset / data.kind.factor)
+
+
+def _balanced(network: TrainedNetwork, data: Data) -> tuple[TrainedNetwork, str]:
+    """Return the same function with hidden activations of at most about 4, and a sentence on it.
+
+    A layer whose activation is straight on both sides of 0 may be divided by any positive number if the next is multiplied by it. The
+    formats, and the learning rate that a design derives, are made for activations of this size.
+    """
+    if network.hidden not in (Activation.RELU, Activation.LEAKY_RELU, Activation.IDENTITY):
+        return network, ""
+    layers, moved = list(network.layers), []
+    for place, values in enumerate(network.activations(data.train.inputs)[:-1]):
+        largest = float(np.abs(values).max())
+        if not SMALLEST_HIDDEN <= largest <= LARGEST_HIDDEN and largest > 0:
+            factor = 2.0 ** (round(np.log2(largest)) - 1)
+            layers[place] = replace(layers[place], weight=layers[place].weight / factor, bias=layers[place].bias / factor)
+            layers[place + 1] = replace(layers[place + 1], weight=layers[place + 1].weight * factor)
+            moved.append(f"those of layer {place + 1} by {factor:g}")
+    if not moved:
+        return network, ""
+    note = f"Hidden activations are divided, {', '.join(moved)}, and the weights of the next layer multiplied: the outputs stay the same."
+    return replace(network, layers=tuple(layers)), note
 
 
 def _with_costs(network: TrainedNetwork, data: Data) -> tuple[TrainedNetwork, str]:

@@ -21,9 +21,9 @@ class DenseLayer:
     Attributes
     ----------
     weight : array of float64, shape (n_out, n_in)
-        Weights W.
+        Weights W, one row for each neuron.
     bias : array of float64, shape (n_out,)
-        Biases b.
+        Biases b, one for each neuron.
     activation : Activation or None
         Activation; None while none has followed in the graph.
     node : str

@@ -22,23 +22,23 @@ class Start(Result):
 
     Attributes
     ----------
-    float : dict of str to float
+    real : dict of str to float
         Measures of the network in real numbers, with the parameters as they were given.
     fixed : dict of str to float
         Measures of the network in the hardware's arithmetic, with rounded parameters.
-    cost_float, cost_fixed : float
+    cost_real, cost_fixed : float
         Mean of C/n_out over the judged samples, in both.
     """
 
-    float: dict[str, float]
+    real: dict[str, float]
     fixed: dict[str, float]
-    cost_float: float
+    cost_real: float
     cost_fixed: float
 
     def rows_shown(self) -> list[tuple[str, dict[str, float], float]]:
         """Return the rows of a table of models: title, measures and cost of each."""
         return [
-            ("at the start, real numbers", self.float, self.cost_float),
+            ("at the start, real numbers", self.real, self.cost_real),
             ("at the start, fixed point", self.fixed, self.cost_fixed),
         ]
 
