@@ -12,7 +12,7 @@ import numpy as np
 
 from python_ref.spec.error import Refusal, ToolError
 
-__all__ = ["Dimensions", "OnnxFile", "OnnxNode", "read_onnx"]
+__all__ = ["Dimensions", "OnnxFile", "OnnxNode", "parse_onnx", "read_onnx"]
 
 LARGEST_FILE = 1 << 29
 """Size limit of an ONNX file, in bytes; the largest network of a design has 2^24 parameters of at most 8 bytes."""
@@ -123,8 +123,22 @@ def read_onnx(path: Path) -> OnnxFile:
     ToolError
         If the package ``onnx`` is not installed.
     """
+    require_onnx()
+    return parse_onnx(_content(path), path)
+
+
+def parse_onnx(content: bytes, path: Path) -> OnnxFile:
+    """Read the bytes of an ONNX file; ``path`` appears in messages, and its folder is searched for files with weights.
+
+    Raises
+    ------
+    Refusal
+        If the bytes are not a valid ONNX model, or have operators of a version that the installed package does not know.
+    ToolError
+        If the package ``onnx`` is not installed.
+    """
     onnx = require_onnx()
-    model = _parsed(onnx, _content(path), path)
+    model = _parsed(onnx, content, path)
     opset = _opset(onnx, model, path)
     _load_external(onnx, model, path)
     if model.functions:
