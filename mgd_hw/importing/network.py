@@ -108,7 +108,8 @@ def network_of(file: OnnxFile) -> TrainedNetwork:
     """
     with naming(file.path):
         walk = Walk(file.constants, file.shapes)
-        walk.values[_input(file)] = Signal((), *_samples(next(iter(file.inputs.values()))))
+        name = _input(file)
+        walk.values[name] = Signal((), *_samples(file.inputs[name]))
         for node in file.nodes:
             apply(walk, node)
         missing = [name for name in file.outputs if name not in walk.values]

@@ -207,7 +207,7 @@ def _opset(onnx: ModuleType, model: Any, path: Path) -> int:
         raise Refusal(f"it uses {what}, and the installed package onnx knows up to {known}", remedy, file=path)
     if version < OLDEST_OPSET:
         reason = f"it uses opset {version}, and opsets from {OLDEST_OPSET} on are read"
-        remedy = f"Convert it: onnx.save(onnx.version_converter.convert_version(onnx.load({path.name!r}), 13), 'newer.onnx')."
+        remedy = "Export the network again: torch.onnx.export(…, opset_version=17), or skl2onnx.to_onnx(…, target_opset=17)."
         raise Refusal(reason, remedy, file=path)
     return int(version)
 
