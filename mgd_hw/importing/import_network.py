@@ -15,7 +15,7 @@ from mgd_hw.common.results import Result
 from mgd_hw.data import load
 from mgd_hw.data.kinds import MEASURES, Regression
 from mgd_hw.data.summary import Summary
-from mgd_hw.data.tasks import TASKS, Scaling
+from mgd_hw.data.tasks import TASKS, Scaling, Task
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import parse
 from mgd_hw.design.samples import load_design
@@ -243,6 +243,12 @@ def _task(task: str | None, data: Path | None, label: str | int | None, drop: tu
 
 def _adapted(network: TrainedNetwork, task: str | None, keys: dict[str, object], design_path: Path, source: Path) -> Adapted:
     """Return the network for the samples of its design; without a task as it is, beside the random numbers that stand in for samples."""
+    n_in, n_out = network.sizes[0], network.sizes[-1]
+    known = TASKS[task] if task is not None else Task()
+    if known.inputs not in (None, n_in) or (known.outputs and n_out not in known.outputs):
+        has = f"{known.inputs or 'any number of'} inputs and {' or '.join(map(str, known.outputs))} outputs"
+        reason = f"it has {has}, and the network {n_in} inputs and {n_out} outputs"
+        raise Refusal(reason, "Leave it out, or give samples of the network's own by --data.", key="--task", value=task)
     scaling = Scaling.RANGE if task is not None else Scaling.NONE
     first = Choices(task, keys, scaling, Scaling.COLUMN, None, {})
     design = parse(design_text(design_path.stem, source.name, network, first), design_path)

@@ -19,7 +19,7 @@ WIDEST_WEIGHT, WIDEST_ACTIVATION = 18, 16
 """Most bits of a format that is chosen: those of a multiplier of an ECP5 or a Gowin part, and of an iCE40's."""
 MOST_INTEGER_BITS = 10
 """Most integer bits of weights; larger ones saturate."""
-STEPS = 32
+STEPS = 16
 """Least ratio of the root mean square of a layer's weights to the last place of their format, where it has bits enough."""
 ROOM = 1.25
 """Factor on the largest value seen, so that training does not saturate at once."""
@@ -62,7 +62,7 @@ def weight_format(network: TrainedNetwork) -> tuple[Fixed, Rounded]:
     """Choose the format of weights and biases.
 
     It has as many integer bits as the largest parameter needs, with room to grow, and 16 bits in all; up to 18 where the weights of a
-    layer would otherwise have fewer than 32 steps.
+    layer would otherwise have fewer than 16 steps.
     """
     largest = max(float(max(np.abs(layer.weight).max(), np.abs(layer.bias).max())) for layer in network.layers)
     finest = min(_rms(layer.weight) for layer in network.layers)
