@@ -21,9 +21,6 @@ NEAREST, FARTHEST = 0.5, 8.0
 UNEVEN = 16.0
 """Ratio of the ranges of two inputs above which each is scaled by its own."""
 
-SMALLEST_HIDDEN, LARGEST_HIDDEN = 0.25, 8.0
-"""Least and greatest of the largest hidden activation of a layer that is taken over as it is."""
-
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
@@ -92,7 +89,7 @@ def adapt(network: TrainedNetwork, spec: DataSpec) -> Adapted:
         elif isinstance(data.kind, Classification):
             network, note = _with_costs(network, data)
             notes += [note] if note else []
-    network, note = _balanced(network, data)
+    network, note = _balanced(network)
     notes += [note] if note else []
     return Adapted(network, data, scaling, target_scaling, tuple(notes))
 
@@ -175,26 +172,26 @@ def _with_targets(network: TrainedNetwork, data: Data) -> TrainedNetwork:
     return network.with_outputs(1.0 / data.kind.factor, -data.kind.offset / data.kind.factor)
 
 
-def _balanced(network: TrainedNetwork, data: Data) -> tuple[TrainedNetwork, str]:
-    """Return the same function with hidden activations of at most about 4, and a sentence on it.
+def _balanced(network: TrainedNetwork) -> tuple[TrainedNetwork, str]:
+    """Return the same function with weights of the same norm in all layers, and a sentence on it.
 
-    A layer whose activation is straight on both sides of 0 may be divided by any positive number if the next is multiplied by it. The
-    formats, and the learning rate that a design derives, are made for activations of this size.
+    A layer whose activation is straight on both sides of 0 may be divided by any positive number if the next is multiplied by it.
+    Descent keeps the differences of the squared norms (Du, Hu and Lee, NeurIPS 2018), so that a layer that starts with far smaller
+    weights than the others leaves those before it nearly as they are.
     """
-    if network.hidden not in (Activation.RELU, Activation.LEAKY_RELU, Activation.IDENTITY):
+    norms = np.array([np.linalg.norm(layer.weight) for layer in network.layers])
+    if network.hidden not in (Activation.RELU, Activation.LEAKY_RELU, Activation.IDENTITY) or not norms.all():
         return network, ""
-    layers, moved = list(network.layers), []
-    for place, values in enumerate(network.activations(data.train.inputs)[:-1]):
-        largest = float(np.abs(values).max())
-        if not SMALLEST_HIDDEN <= largest <= LARGEST_HIDDEN and largest > 0:
-            factor = 2.0 ** (round(np.log2(largest)) - 1)
-            layers[place] = replace(layers[place], weight=layers[place].weight / factor, bias=layers[place].bias / factor)
-            layers[place + 1] = replace(layers[place + 1], weight=layers[place + 1].weight * factor)
-            moved.append(f"those of layer {place + 1} by {factor:g}")
-    if not moved:
+    factors = np.exp(np.log(norms).mean()) / norms
+    if np.abs(np.log2(factors)).max() < 0.5:
         return network, ""
-    note = f"Hidden activations are divided, {', '.join(moved)}, and the weights of the next layer multiplied: the outputs stay the same."
-    return replace(network, layers=tuple(layers)), note
+    scales = np.cumprod(factors)  # of the outputs of each layer; that of the last is 1
+    layers = tuple(
+        replace(layer, weight=layer.weight * factor, bias=layer.bias * scale)
+        for layer, factor, scale in zip(network.layers, factors, scales, strict=True)
+    )
+    listed = ", ".join(f"{factor:.3g}" for factor in factors)
+    return replace(network, layers=layers), f"The weights of the layers are multiplied by {listed}, which changes no output."
 
 
 def _with_costs(network: TrainedNetwork, data: Data) -> tuple[TrainedNetwork, str]:

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 import mgd_hw
 from mgd_hw.cli import main
+from mgd_hw.data.kinds import Regression
 from mgd_hw.design.reader import parse
 from mgd_hw.design.samples import load_design
 from mgd_hw.importing.import_network import Imported
@@ -24,6 +25,7 @@ from mgd_hw.importing.signal import DenseLayer
 from mgd_hw.learn.parameters import read_parameters
 from mgd_hw.learn.start import judge_start
 from python_ref.floating import of_design
+from python_ref.parameters import split_parameters
 from python_ref.spec.activations import Activation
 from python_ref.spec.error import Refusal
 from tests.support.onnx_graphs import exported, graph, saved
@@ -202,7 +204,7 @@ def test_a_regression_keeps_its_errors(folder: Path) -> None:
     assert found.scores["rmse"] == pytest.approx(rmse, rel=0.01)
     assert data.kind.scores(outputs(found, data))["rmse"] == pytest.approx(rmse, rel=0.01)
     assert data.train.targets.min() == 0 and data.train.targets.max() == 1
-    assert any("Hidden activations are divided" in note for note in found.notes)
+    assert any("The weights of the layers are multiplied" in note for note in found.notes)
 
 
 def _rows(table_: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -231,6 +233,32 @@ def test_a_logit_is_shifted_to_one_half(folder: Path) -> None:
     data = load_design(mgd_hw.read("net.toml"))
     assert found.scores["accuracy"] == data.kind.scores(outputs(found, data))["accuracy"] == 1.0
     assert any("shifted by 0.5 " in note for note in found.notes)
+
+
+def test_layers_are_balanced(folder: Path) -> None:
+    """The weights of all layers get the same norm, and the outputs stay those of the file, but for their scale."""
+    saved(
+        graph(
+            [
+                *(("Gemm", ("x", "W", "B"), "z", {}), ("Relu", ("z",), "h", {})),
+                *(("Gemm", ("h", "V", "B"), "k", {}), ("Relu", ("k",), "g", {}), ("MatMul", ("g", "U"), "y", {})),
+            ],
+            {"W": 50 * RNG.random((2, 3)), "B": RNG.random(3), "V": RNG.random((3, 3)), "U": 0.01 * RNG.random((3, 3))},
+            inputs={"x": ["n", 2]},
+        ),
+        folder,
+    )
+    x = RNG.random((60, 2))
+    np.savez(folder / "samples.npz", x=x, y=np.eye(3)[np.arange(60) % 3] * RNG.random((60, 1)), n_train=40)
+    found = mgd_hw.import_network("net.onnx", data=Path("samples.npz"))
+    design = mgd_hw.read("net.toml")
+    parameters = read_parameters(design.spec, found.files[1])
+    norms = [np.linalg.norm(weight) for weight, _ in split_parameters(design.spec, parameters)]
+    assert max(norms) < 1.01 * min(norms)
+    data = load_design(design)
+    expected = read_network("net.onnx").outputs(x[40:])
+    assert isinstance(data.kind, Regression)
+    assert np.allclose(data.kind.offset + data.kind.factor * outputs(found, data), expected, rtol=1e-4, atol=1e-5)
 
 
 # -- Formats ----------------------------------------------------------------------------------------------------------
