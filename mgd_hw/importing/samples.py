@@ -118,9 +118,9 @@ def _best(network: TrainedNetwork, loaded: _Loader) -> tuple[Scaling, Scaling, l
             found[scaling, target_scaling] = _merit(network, loaded.load(scaling, target_scaling))
     best = max(found, key=lambda each: found[each])
     others = [each for each in inputs if each is not best[0]]
-    worse = ", ".join(f'{_shown(max(found[each, target] for target in targets))} with "{each.value}"' for each in others)
+    worse = ", ".join(f'{_shown(max(found[each, target] for target in targets), regression)} with "{each.value}"' for each in others)
     what = "RMSE" if regression else "share of right answers"
-    reason = f"{what} over the training samples {_shown(found[best])}, against {worse}"
+    reason = f"{what} over the training samples {_shown(found[best], regression)}, against {worse}"
     return *best, [f"Chosen: {_named(best, regression)}: {reason}."]
 
 
@@ -146,8 +146,8 @@ def _single(network: TrainedNetwork) -> bool:
     return network.sizes[-1] == 1 and network.output is Activation.IDENTITY
 
 
-def _shown(merit: float) -> str:
-    return f"{-merit:.4g}" if merit < 0 else f"{100 * merit:.1f} %"
+def _shown(merit: float, regression: bool) -> str:
+    return f"{abs(merit):.4g}" if regression else f"{100 * merit:.1f} %"
 
 
 def _named(scalings: tuple[Scaling, Scaling], regression: bool) -> str:
