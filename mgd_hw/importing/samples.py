@@ -21,6 +21,9 @@ NEAREST, FARTHEST = 0.5, 8.0
 UNEVEN = 16.0
 """Ratio of the ranges of two inputs above which each is scaled by its own."""
 
+CLEAR_SHARE, CLEAR_RMSE = 0.05, 1.25
+"""Difference of shares of right answers, and ratio of errors, from which on another scaling than the usual one is chosen."""
+
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
@@ -117,6 +120,9 @@ def _best(network: TrainedNetwork, loaded: _Loader) -> tuple[Scaling, Scaling, l
         for target_scaling in targets:
             found[scaling, target_scaling] = _merit(network, loaded.load(scaling, target_scaling))
     best = max(found, key=lambda each: found[each])
+    default = max((each for each in found if each[0] is first), key=lambda each: found[each])
+    if found[default] > (CLEAR_RMSE * found[best] if regression else found[best] - CLEAR_SHARE):
+        best = default
     others = [each for each in inputs if each is not best[0]]
     worse = ", ".join(f'{_shown(max(found[each, target] for target in targets), regression)} with "{each.value}"' for each in others)
     what = "RMSE" if regression else "share of right answers"
