@@ -18,6 +18,8 @@ MAP = "csr.csv"
 """File in which a LiteX SoC describes its memory, where the link names no other."""
 PATIENCE = 5.0
 """Seconds within which the server has to answer."""
+HELLO = 2.0
+"""Seconds within which it has to name itself."""
 _FORM = "Write litex:HOST:PORT, such as litex:localhost:1234, or litex:HOST:PORT@0xa0000000 with the address of the core's window."
 
 
@@ -91,6 +93,18 @@ def _client(host: str, port: int) -> Any:
             self.host, self.port, self.debug, self.binded = host, port, False, False
             self.base_address, self.csr_data_width, self.csr_bus_address_width = 0, 32, 32
 
+        def open(self) -> None:
+            self.socket = socket.create_connection((host, port), timeout=HELLO)
+            try:
+                if not self.socket.recv(128).startswith(b"Comm"):  # the class of the server's bridge
+                    raise TimeoutError
+            except OSError:
+                self.socket.close()
+                raise
+            self.socket.settimeout(PATIENCE)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a read waits for the acknowledgement of a write
+            self.binded = True
+
         def receive_packet(self, connection: Any, addr_size: int) -> Any:
             found = super().receive_packet(connection, addr_size)
             if found == 0:
@@ -104,8 +118,6 @@ def _client(host: str, port: int) -> Any:
         why = "it does not answer as LiteX's server" if isinstance(error, TimeoutError) else str(error)
         remedy = "Start it: litex_server --uart --uart-port /dev/ttyUSB1, say, which serves port 1234."
         raise PortError(f"no LiteX server can be reached at {host}:{port} ({why})", remedy) from None
-    client.socket.settimeout(PATIENCE)
-    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a read behind a write waits for the write's acknowledgement
     return client
 
 
