@@ -160,10 +160,11 @@ def rdl_registers(path: Path) -> dict[str, tuple[int, int, int]]:
     compiler.compile_file(str(path))
     nodes = [node for node in compiler.elaborate().top.children() if isinstance(node, RegNode)]
     assert len(nodes) > 30
-    return {
-        node.inst_name: (node.raw_address_offset, node.get_property("regwidth"), node.array_dimensions[0] if node.is_array else 1)
-        for node in nodes
-    }
+    found = {}
+    for node in nodes:
+        words = node.array_dimensions[0] if node.array_dimensions else 1
+        found[node.inst_name] = (node.raw_address_offset, node.get_property("regwidth"), words)
+    return found
 
 
 def test_headers_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
