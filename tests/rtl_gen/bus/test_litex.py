@@ -18,6 +18,12 @@ from rtl_gen.bus.top import emit_bus
 from tests.support.faults import DESIGNS
 
 SPEC = DESIGNS["weight"]
+SIGNALS = {
+    **{f"wb_{name}_i": f"bus_{name}" for name in ("sel", "we", "cyc", "stb")},
+    **{"wb_dat_i": "bus_dat_w", "wb_dat_o": "bus_dat_r", "wb_ack_o": "bus_ack", "wb_err_o": "bus_err", "irq": "trigger"},
+    **{"wb_clk_i": "sys_clk", "wb_rst_i": "sys_rst"},
+}
+"""Ports of the core, and how the names of LiteX's signals at them end."""
 
 
 def module_of(folder: Path) -> ModuleType:
@@ -57,7 +63,9 @@ def test_a_soc_has_the_core(samples: SampleSource, tmp_path: Path) -> None:
     instance = re.search(rf"^{top} .*?\);$", verilog, re.MULTILINE | re.DOTALL)
     declared = re.search(rf"^module {top}\((.*?)\);", (tmp_path / "design.v").read_text(), re.MULTILINE | re.DOTALL)
     assert instance and declared
-    connected = set(re.findall(r"\.(\w+)\s*\(", instance[0]))
-    assert connected == {name.strip() for name in declared[1].split(",")}
+    connected = dict(re.findall(r"\.(\w+)\s*\((.*?)\),?$", instance[0], re.MULTILINE))
+    assert connected.keys() == {name.strip() for name in declared[1].split(",")}
+    assert re.fullmatch(r"\{\w*adr\[9:0\], 2'd0\}", connected["wb_adr_i"])  # LiteX counts words
+    assert all(re.search(rf"{end}$", connected[port]) for port, end in SIGNALS.items())
     assert hasattr(soc.learner, "sink") == (samples is SampleSource.AXI4_STREAM)
     assert [path for path, *_ in soc.platform.sources] == [str(tmp_path.resolve() / "design.v")]
