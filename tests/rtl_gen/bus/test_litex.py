@@ -20,8 +20,13 @@ from tests.support.faults import DESIGNS
 SPEC = DESIGNS["weight"]
 SIGNALS = {
     **{f"wb_{name}_i": f"bus_{name}" for name in ("sel", "we", "cyc", "stb")},
-    **{"wb_dat_i": "bus_dat_w", "wb_dat_o": "bus_dat_r", "wb_ack_o": "bus_ack", "wb_err_o": "bus_err", "irq": "trigger"},
-    **{"wb_clk_i": "sys_clk", "wb_rst_i": "sys_rst"},
+    "wb_dat_i": "bus_dat_w",
+    "wb_dat_o": "bus_dat_r",
+    "wb_ack_o": "bus_ack",
+    "wb_err_o": "bus_err",
+    "irq": "trigger",
+    "wb_clk_i": "sys_clk",
+    "wb_rst_i": "sys_rst",
 }
 """Ports of the core, and how the names of LiteX's signals at them end."""
 
