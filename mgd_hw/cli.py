@@ -159,7 +159,7 @@ def import_network(file: Path, name: str | None, as_json: bool, **options: Any) 
 @click.option("--board", metavar="NAME", help="Write the whole top level for this board, or for that of a file NAME.toml.")
 @click.option("--bus", type=click.Choice(BUSES), help="Put the core behind this bus of a processor, with an interrupt.")
 @click.option("--samples", type=click.Choice(SAMPLE_SOURCES), help="How samples reach a core behind a bus.  [default: bus]")
-@click.option("--headers", is_flag=True, help="Write a C header and a page of the registers behind the bus as well, by PeakRDL.")
+@click.option("--headers", is_flag=True, help="Write a C header, a page and an IP-XACT component of the registers as well.")
 @_options("clock", "baud", "out", "json")
 def generate(
     design: str,
@@ -290,7 +290,10 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
 @commands.command()
 @_options("design")
 @click.option(
-    "--link", required=True, metavar="LINK", help="virtual, serial:DEVICE such as serial:/dev/ttyUSB1, tcp:HOST:PORT, or mmio:ADDRESS."
+    "--link",
+    required=True,
+    metavar="LINK",
+    help="virtual, serial:DEVICE such as serial:/dev/ttyUSB1, tcp:HOST:PORT, litex:HOST:PORT or mmio:ADDRESS.",
 )
 @click.option("--steps", type=click.IntRange(1, 10**9), required=True, help="Training steps, including those before a checkpoint.")
 @click.option("--verify", is_flag=True, help="Run the fixed model as well, and compare it with the core block by block and at the end.")

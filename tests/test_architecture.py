@@ -24,11 +24,21 @@ ALLOWED = {
     "python_ref": {"python_ref", "numpy"},
     "rtl_gen": {"rtl_gen", "python_ref.spec", "numpy", "amaranth"},
     "sim": {"sim", "python_ref", "rtl_gen", "numpy", "amaranth", "cocotb", "cocotb_tools"},
-    "boards": {"boards", "python_ref.spec", "rtl_gen", "numpy", "amaranth", "amaranth_boards", "serial"},
+    "boards": {"boards", "python_ref.spec", "rtl_gen", "numpy", "amaranth", "amaranth_boards", "serial", "litex"},
     "mgd_hw": {
         *PACKAGES,
         *("numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pandas", "pooch", "sklearn"),
-        *("tomlkit", "distributed", "pyarrow", "systemrdl", "peakrdl_cheader", "peakrdl_markdown", "onnx", "google.protobuf"),
+        *(
+            "tomlkit",
+            "distributed",
+            "pyarrow",
+            "systemrdl",
+            "peakrdl_cheader",
+            "peakrdl_ipxact",
+            "peakrdl_markdown",
+            "onnx",
+            "google.protobuf",
+        ),
     },
 }
 """What each package may import, beside the standard library."""

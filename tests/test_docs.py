@@ -132,8 +132,12 @@ def test_images_are_small_pictures() -> None:
         assert image.stat().st_size < 200_000
 
 
+FOLLOWED_ELSEWHERE = ("notebook.md", "litex.md")
+"""The pages whose blocks other tests run: the next one, and tests.mgd_hw.device.test_litex_guide."""
+
+
 @pytest.mark.usefixtures("quick_builds")
-@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page.name != "notebook.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if page.name not in FOLLOWED_ELSEWHERE], ids=lambda page: page.name)
 def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for block in blocks(page.read_text(encoding="utf-8"), "python"):

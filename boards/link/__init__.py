@@ -4,9 +4,11 @@
 ``traffic``  what is under way on the line
 ``link``     the core's registers and sample stream over the line, whatever it loses
 ``memory``   the same over a bus, in the memory of this processor
+``litex``    the same in the memory of a LiteX SoC, over its server
 """
 
 from boards.link.link import LinkLost, SerialLink
+from boards.link.litex import LitexWindow, open_litex
 from boards.link.memory import DeviceMemory, MemoryLink, Window, open_memory
 from boards.link.port import BAUD, Port, PortError, TcpPort, open_port, require_pyserial
 from boards.link.traffic import Statistics
@@ -15,6 +17,7 @@ __all__ = [
     "BAUD",
     "DeviceMemory",
     "LinkLost",
+    "LitexWindow",
     "MemoryLink",
     "Port",
     "PortError",
@@ -22,6 +25,7 @@ __all__ = [
     "Statistics",
     "TcpPort",
     "Window",
+    "open_litex",
     "open_memory",
     "open_port",
     "require_pyserial",

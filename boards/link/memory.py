@@ -213,8 +213,9 @@ class MemoryLink:
 
     def close(self) -> None:
         """Release the window, if it has a method for that."""
-        if isinstance(self.window, DeviceMemory):
-            self.window.close()
+        close = getattr(self.window, "close", None)
+        if close is not None:
+            close()
 
 
 def open_memory(name: str) -> DeviceMemory:

@@ -94,7 +94,9 @@ def open_port(name: str, baud: int = BAUD) -> Port:
             return TcpPort(place.rpartition(":")[0].strip("[]"), int(place.rpartition(":")[2]))
     except (OSError, ValueError, OverflowError) as error:  # SerialException is an OSError
         raise _port_error(place.partition("@")[0], error) from None
-    raise PortError("it is not a link", "Name virtual, serial:DEVICE such as serial:/dev/ttyUSB1, tcp:HOST:PORT, or mmio:ADDRESS.")
+    raise PortError(
+        "it is not a link", "Name virtual, serial:DEVICE such as serial:/dev/ttyUSB1, tcp:HOST:PORT, litex:HOST:PORT or mmio:ADDRESS."
+    )
 
 
 class TcpPort:

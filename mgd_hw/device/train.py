@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Trained", "train"]
 
-MEMORY = "mmio:"
-"""Beginning of the name of a link to a window of memory."""
+MEMORY, LITEX = "mmio:", "litex:"
+"""Beginnings of the names of links to a window of memory: this processor's, and that of a LiteX SoC."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Trained(Judged, Result):
     design, digest : str
         Name of the design; digest of its specification.
     link : str
-        Link to the core, as the user named it: "virtual", "serial:DEVICE", "tcp:HOST:PORT" or "mmio:ADDRESS".
+        Link to the core, as the user named it: "virtual", "serial:DEVICE", "tcp:HOST:PORT", "litex:HOST:PORT" or
+        "mmio:ADDRESS".
     steps, resumed_from : int
         Number of steps trained since step 0; step at which this session began.
     seconds : float
@@ -215,7 +216,8 @@ def train(
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before.
     link : str
-        Link to the core: "virtual", "serial:DEVICE", "tcp:HOST:PORT" or, behind a bus of this processor, "mmio:ADDRESS".
+        Link to the core: "virtual", "serial:DEVICE", "tcp:HOST:PORT", "litex:HOST:PORT" in a LiteX SoC or, behind a bus of this
+        processor, "mmio:ADDRESS".
     steps : int
         Number of training steps since step 0, including those before a checkpoint.
     verify : bool
@@ -305,7 +307,7 @@ def _train_over_link(
     classes = bool(data.kind.classes)
     digests = RunDigest(run)
     begun = Checkpoint.read(path, digests) if resume else None
-    _check_port(link, baud)
+    _check_port(link, baud, design.name)
     if verify:
         progress.status("Compiling the model, unless it is compiled already.")
     model = Model(run) if verify else None
@@ -325,29 +327,33 @@ def _train_over_link(
     finally:
         if model is not None:
             model.close()
-    cycles_per_bit = divisor if link == VIRTUAL else math.nan if link.startswith(MEMORY) else hertz / baud
+    cycles_per_bit = divisor if link == VIRTUAL else math.nan if link.startswith((MEMORY, LITEX)) else hertz / baud
     return _result(session, design, data, link, statistics, hertz, cycles_per_bit, board), session.final["parameter"]
 
 
-def _check_port(link: str, baud: int) -> None:
+def _check_port(link: str, baud: int, name: str) -> None:
     """Refuse a serial port that cannot be opened, before anything is compiled; a TCP server may accept only one connection, so skip it."""
-    from boards.link import open_memory, open_port, require_pyserial
+    from boards.link import open_litex, open_memory, open_port, require_pyserial
 
     with naming(key="--link", value=link):
         if link == VIRTUAL:
             require_pyserial()
         elif link.startswith(MEMORY):
             open_memory(link).close()
+        elif link.startswith(LITEX):
+            open_litex(link, name).close()
         elif not link.startswith("tcp:"):
             open_port(link, baud).close()
 
 
 def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callable[[], AnyLink]:
-    from boards.link import MemoryLink, SerialLink, open_memory, open_port
+    from boards.link import MemoryLink, SerialLink, open_litex, open_memory, open_port
 
     def connect() -> AnyLink:
         if link.startswith(MEMORY):
             return MemoryLink(open_memory(link), design.spec, statistics=statistics)
+        if link.startswith(LITEX):
+            return MemoryLink(open_litex(link, design.name), design.spec, statistics=statistics)
         port = open_port(link, baud)
         try:
             return SerialLink(port, design.spec, baud=baud, statistics=statistics)

@@ -137,7 +137,7 @@ def generate(
     samples : str or None
         How samples reach a core behind a bus: "bus" through a register, "axi4-stream" as frames; None takes "bus".
     headers : bool
-        Whether PeakRDL writes a C header and a page of the registers behind the bus as well.
+        Whether PeakRDL writes a C header, a page and an IP-XACT component of the registers behind the bus as well.
     clock : float or None
         Clock of the core on the board, in MHz; None takes the board's.
     baud : int or None

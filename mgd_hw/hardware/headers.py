@@ -1,4 +1,4 @@
-"""A C header and a page of a core's registers, which PeakRDL derives from their SystemRDL."""
+"""A C header, a page and an IP-XACT component of a core's registers, which PeakRDL derives from their SystemRDL."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from python_ref.spec.error import Refusal
 
-__all__ = ["HEADER", "PAGE", "require_peakrdl", "write_headers"]
+__all__ = ["COMPONENT", "HEADER", "PAGE", "require_peakrdl", "write_headers"]
 
-HEADER, PAGE = "registers.h", "registers.md"
+HEADER, PAGE, COMPONENT = "registers.h", "registers.md", "component.xml"
 """Names of the files that :func:`write_headers` writes."""
 
 
@@ -24,6 +24,7 @@ def require_peakrdl() -> None:
     """
     try:
         import peakrdl_cheader.exporter  # noqa: F401
+        import peakrdl_ipxact  # noqa: F401
         import peakrdl_markdown  # noqa: F401
         import systemrdl  # noqa: F401
     except ImportError:
@@ -31,14 +32,14 @@ def require_peakrdl() -> None:
 
 
 def write_headers(source: Path, folder: Path) -> None:
-    """Write a C header and a Markdown page of the registers into a folder.
+    """Write a C header, a Markdown page and an IP-XACT component of the registers into a folder.
 
     Parameters
     ----------
     source : Path
         The address map in SystemRDL.
     folder : Path
-        Directory of the two files.
+        Directory of the three files.
 
     Raises
     ------
@@ -47,6 +48,7 @@ def write_headers(source: Path, folder: Path) -> None:
     """
     require_peakrdl()
     from peakrdl_cheader.exporter import CHeaderExporter
+    from peakrdl_ipxact import IPXACTExporter, Standard
     from peakrdl_markdown import MarkdownExporter
     from systemrdl import RDLCompiler
 
@@ -56,3 +58,5 @@ def write_headers(source: Path, folder: Path) -> None:
         top = compiler.elaborate().top
     CHeaderExporter().export(top, str(folder / HEADER))
     MarkdownExporter().export(top, str(folder / PAGE))
+    component = IPXACTExporter(vendor="mgd-hw", library="learners", version="0", standard=Standard.IEEE_1685_2014)
+    component.export(top, str(folder / COMPONENT), component_name=top.inst_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -121,7 +122,8 @@ def _constant(node: OnnxNode, given: Sequence[np.ndarray]) -> np.ndarray:
     attributes = {name: onnx.numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for name, v in node.attributes.items()}
     made = onnx.helper.make_node(kind, node.inputs, node.outputs[:1], domain=domain, **attributes)
     try:
-        found = ReferenceEvaluator(made).run(None, dict(zip(names, given, strict=True)))[0]  # type: ignore[arg-type]
+        evaluator: Any = ReferenceEvaluator(made)  # whose types leave out that it takes a node
+        found = evaluator.run(None, dict(zip(names, given, strict=True)))[0]
     except Exception as error:  # an evaluator of 200 operators, which raises whatever numpy does
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise node.refuse(f"its constant value cannot be computed ({why})", "Export the network with constants that are folded.") from None

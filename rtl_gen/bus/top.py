@@ -28,6 +28,7 @@ from rtl_gen.bus.axi4lite import Axi4LitePort
 from rtl_gen.bus.bridge import Bridge
 from rtl_gen.bus.frames import FrameBuffer
 from rtl_gen.bus.fusesoc import core_file
+from rtl_gen.bus.litex import litex_file, litex_module
 from rtl_gen.bus.systemrdl import systemrdl
 from rtl_gen.bus.wishbone import WishbonePort
 from rtl_gen.core import core_of
@@ -154,9 +155,11 @@ def bus_wrapper(spec: DesignSpec, bus: Bus, samples: SampleSource) -> Wrapper:
 
 
 def emit_bus(spec: DesignSpec, bus: Bus, samples: SampleSource, directory: Path, parameters: np.ndarray | None = None) -> dict:
-    """Write the files of a core behind a bus: those that :func:`rtl_gen.emit.emit` writes, the registers in SystemRDL, and a core file
-    of FuseSoC."""
+    """Write the files of a core behind a bus: those that :func:`rtl_gen.emit.emit` writes, the registers in SystemRDL, a core file of
+    FuseSoC, and behind Wishbone a module of LiteX."""
     described = emit(spec, directory, parameters, wrapper=bus_wrapper(spec, bus, samples))
     (directory / REGISTERS).write_text(systemrdl(spec, bus, samples), encoding="utf-8")
     (directory / f"{wrapper_name(spec, bus)}.core").write_text(core_file(spec, bus), encoding="utf-8")
+    if bus is Bus.WISHBONE:
+        (directory / litex_file(spec)).write_text(litex_module(spec, samples), encoding="utf-8")
     return described

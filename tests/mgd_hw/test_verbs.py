@@ -116,6 +116,7 @@ def test_a_core_behind_a_bus_has_files_of_its_own(tmp_path: Path, monkeypatch: p
     made = mgd_hw.generate("xor", bus="axi4-lite", samples="axi4-stream")
     assert made.directory == Path("mgd-hw-out/xor/axi4-lite")
     assert made.manifest["top"] == "mgd_xor_axi4_lite"
+    assert not (made.directory / "mgd_xor_litex.py").exists()  # LiteX's bus is Wishbone
     assert made.manifest["bus"]["stream"] == {"tdata_bits": 16, "words": 3}
     assert "-top mgd_xor_axi4_lite" in (made.directory / "synth.ys").read_text()
     assert "module mgd_xor_axi4_lite(" in (made.directory / "design.v").read_text()
@@ -128,13 +129,42 @@ def test_the_command_line_offers_every_bus() -> None:
 
 def test_a_header_of_the_registers_compiles(tmp_path: Path) -> None:
     made = mgd_hw.generate("xor", tmp_path / "made", bus="wishbone", headers=True)
-    assert {"registers.rdl", "registers.h", "registers.md", "mgd_xor_wishbone.core"} <= set(made.files)
+    described = {"registers.rdl", "registers.h", "registers.md", "component.xml"}
+    assert described | {"mgd_xor_wishbone.core", "mgd_xor_litex.py"} <= set(made.files)
     program = tmp_path / "program.c"
     checks = {"interrupt_status": 0x400, "sample": 0x408, "sample_room": 0x40C, "digest": 4, "status": 0x0C}
     lines = [f'_Static_assert(offsetof(mgd_xor_wishbone_t, {name}) == {place}, "{name}");' for name, place in checks.items()]
     program.write_text("\n".join(['#include "made/registers.h"', "#include <stddef.h>", *lines, ""]))
     subprocess.run(["gcc", "-Wall", "-Werror", "-std=gnu11", "-c", str(program), "-o", str(tmp_path / "program.o")], check=True)
     assert "0x408" in (made.directory / "registers.md").read_text()
+    assert component_registers(made.directory / "component.xml") == rdl_registers(made.directory / "registers.rdl")
+
+
+def component_registers(path: Path) -> dict[str, tuple[int, int, int]]:
+    """Byte address, bits and number of words of each register of an IP-XACT component, as another reader has them."""
+    from ipyxact.ipyxact import Component
+
+    component = Component()
+    component.load(str(path))
+    assert (component.vendor, component.name) == ("mgd-hw", "mgd_xor_wishbone")
+    (block,) = (block for each in component.memoryMaps.memoryMap for block in each.addressBlock)
+    return {each.name: (each.addressOffset, each.size, each.dim or 1) for each in block.register}
+
+
+def rdl_registers(path: Path) -> dict[str, tuple[int, int, int]]:
+    """The same of a SystemRDL description."""
+    from systemrdl import RDLCompiler
+    from systemrdl.node import RegNode
+
+    compiler = RDLCompiler()
+    compiler.compile_file(str(path))
+    nodes = [node for node in compiler.elaborate().top.children() if isinstance(node, RegNode)]
+    assert len(nodes) > 30
+    found = {}
+    for node in nodes:
+        words = node.array_dimensions[0] if node.array_dimensions else 1
+        found[node.inst_name] = (node.raw_address_offset, node.get_property("regwidth"), words)
+    return found
 
 
 def test_headers_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
