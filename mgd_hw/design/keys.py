@@ -381,8 +381,8 @@ _EXTERNAL: list[_Row] = [
         "command",
         "text",
         "none",
-        "Program and arguments, as a shell splits them; it runs in the folder of the design file. Only the first and the last entry of "
-        "network.layers matter.",
+        "Program and arguments, as a shell splits them; it runs in the folder of the design file, and `python` is the one that runs "
+        "mgd-hw. Only the first and the last entry of network.layers matter. With network.external it is the outside of the learner.",
         text,
     ),
     ("parameters", _COUNTED, "must be given", "P, the number of parameters that the program takes.", _COUNT),
