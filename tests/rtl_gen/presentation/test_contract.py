@@ -28,7 +28,7 @@ MORE = {
 }
 DESIGNS = SHAPES | MORE
 QUICK = (
-    *("one-layer", "one-neuron", "more-lanes-than-neurons", "signs-twice", "signs-thrice", "two-sided", "periods-that-cross"),
+    *("one-layer", "more-lanes-than-neurons", "signs-thrice", "two-sided"),
     "probes-in-pairs",
 )
 

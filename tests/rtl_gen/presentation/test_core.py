@@ -21,7 +21,7 @@ from tests.support.node_designs import PART_SHAPES, QUICK_SHAPES, SHAPES, two_mu
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
-QUICK_PARTS = ("first-layer-twice", "last-layer-thrice", "stochastic-momentum")
+QUICK_PARTS = ("last-layer-thrice", "stochastic-momentum")
 
 
 def start_of(spec: DesignSpec, seed: int):
@@ -149,8 +149,9 @@ def observed_with(spec: DesignSpec, lanes: int) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("lanes", [(1, 3, 8), pytest.param((1, 6, 64), marks=pytest.mark.slow)], ids=str)
-@pytest.mark.parametrize("name", ["stochastic", *(pytest.param(name, marks=pytest.mark.slow) for name in ("momentum", "deep"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [(1, 3, 8), pytest.param((1, 6, 64), marks=LONG)], ids=str)
+@pytest.mark.parametrize("name", ["stochastic", "momentum", "deep"])
 def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
     first, *others = (observed_with(SHAPES[name], number) for number in lanes)
     assert np.any(first["parameter"][0] != first["parameter"][-1])
