@@ -23,7 +23,7 @@ from python_ref.spec.schedule import Difference, Schedule
 __all__ = ["OUTSIDE_KEYS", "ExternalDesign", "external_design", "not_served"]
 
 OUTSIDE_KEYS = ("external.settle", "external.average", "external.timeout_cycles", "external.samples", "external.sample_cycles",
-                "external.dac_step", "formats.cost")  # fmt: skip
+                "external.dac_step", "external.right_below", "formats.cost")  # fmt: skip
 """Keys that only a network outside has."""
 
 _CASTS = ("cost_change", "gradient", "weight")
@@ -68,6 +68,8 @@ class ExternalDesign:
         The values that the file leaves out, in the order they were derived.
     chip : External or None
         The process that stands for the outside; None if the file does not give one.
+    right_below : float or None
+        Cost below which the answer to a sample is right; None if nothing is known of answers.
     """
 
     path: Path
@@ -75,6 +77,7 @@ class ExternalDesign:
     spec: LearnerSpec
     derived: tuple[Derived, ...]
     chip: External | None = None
+    right_below: float | None = None
 
     @property
     def name(self) -> str:
@@ -106,7 +109,7 @@ def not_served(design: ExternalDesign) -> Refusal:
     """Return the error of a command that cannot serve a learner."""
     return Refusal(
         "the network is outside, and this command cannot do something with its learner yet",
-        "Run `mgd-hw generate` or `mgd-hw cosim`, or give network.layers for a network inside.",
+        "Run `mgd-hw generate`, `cosim`, `train` or `virtual`, or give network.layers for a network inside.",
         file=design.path,
         key="network.external",
         value=design.spec.external,
@@ -170,7 +173,7 @@ def external_design(given: Given, text: str) -> ExternalDesign:
         *((variable.key, variable.format, variable.default) for variable in spec.optimizer_state),
     ):
         get(key, None, why, value)
-    return ExternalDesign(given.path, text, spec, tuple(derived), read_external(given, spec.external))
+    return ExternalDesign(given.path, text, spec, tuple(derived), read_external(given, spec.external), given.get("external.right_below"))
 
 
 def _check_keys(given: Given) -> None:

@@ -406,6 +406,7 @@ _EXTERNAL: list[_Row] = [
         _LEARNER + "least step of the outside's converters, which Δ must reach.",
         log2_of_power_of_two,
     ),
+    ("right_below", "number, -10^9 to 10^9", "none", _LEARNER + "cost below which an answer is right.", real_number(-1e9, 1e9, 1)),
 ]
 _DEVICE: list[_Row] = [
     (
