@@ -109,7 +109,7 @@ def not_served(design: ExternalDesign) -> Refusal:
     """Return the error of a command that cannot serve a learner."""
     return Refusal(
         "the network is outside, and this command cannot do something with its learner yet",
-        "Run `mgd-hw generate`, `cosim`, `train` or `virtual`, or give network.layers for a network inside.",
+        "Run `mgd-hw generate`, `cosim`, `train`, `synth` or `build`, or give network.layers for a network inside.",
         file=design.path,
         key="network.external",
         value=design.spec.external,

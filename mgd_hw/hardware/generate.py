@@ -165,10 +165,8 @@ def generate(
         reason = "a learner has words and costs as streams, which no bus carries yet"
         raise Refusal(reason, "Leave --bus out, and connect its streams yourself.", file=design.path, key="--bus", value=bus)
     if board is not None:
-        if isinstance(design, ExternalDesign):
-            reason, remedy = "no board has pins for a network outside", "Leave --board out, and connect the module to your own top level."
-            raise Refusal(reason, remedy, file=design.path, key="network.external", value=design.spec.external)
-        return _for_board(built(design), board_of(board), clock, baud, out, progress)
+        on = design if isinstance(design, ExternalDesign) else built(design)
+        return _for_board(on, board_of(board), clock, baud, out, progress)
     for key, value in (("--clock", clock), ("--baud", baud)):
         if value is not None:
             raise Refusal(
@@ -190,7 +188,9 @@ def generate(
     return Generated(design.name, spec.digest, directory, files, *described, data, missing)
 
 
-def _for_board(design: Design, on: Board, clock: float | None, baud: int | None, out: Path | None, progress: Progress) -> Generated:
+def _for_board(
+    design: Design | ExternalDesign, on: Board, clock: float | None, baud: int | None, out: Path | None, progress: Progress
+) -> Generated:
     """Write the top level for a board, its constraints, the scripts of the build, and manifest.json."""
     directory = results_directory(out, design.name, on.name)
     with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
@@ -207,8 +207,10 @@ def _for_board(design: Design, on: Board, clock: float | None, baud: int | None,
     clocked = Derived("--clock", f"{float(planned.clock.mhz):g} MHz", f"{planned.baud:,} baud are {planned.divisor} cycles per bit")
     derived = (*design.derived, clocked)
     spec, files = design.spec, (*files, "manifest.json")
-    cycles, timeline = contract_rows(spec), timeline_of(spec)
-    return Generated(design.name, spec.digest, directory, files, derived, advice(spec), described, cycles, timeline)
+    if isinstance(design, ExternalDesign):
+        return Generated(design.name, spec.digest, directory, files, derived, (), described, learner_rows(design.spec))
+    cycles, timeline = contract_rows(design.spec), timeline_of(design.spec)
+    return Generated(design.name, spec.digest, directory, files, derived, advice(design.spec), described, cycles, timeline)
 
 
 def _bus_of(bus: str | None, samples: str | None) -> tuple[Bus, SampleSource] | None:

@@ -71,8 +71,8 @@ sample_cycles = 10_000
 dac_step = "2^-5"
 """
 
-VERBS = ("build", "compare", "diagnose", "fit", "report", "sweep", "synth")
-MORE = {"build": {"board": "icebreaker"}, "sweep": {"vary": {}}}
+VERBS = ("compare", "diagnose", "fit", "report", "sweep")
+MORE = {"sweep": {"vary": {}}}
 """Arguments that a verb needs beside the design."""
 
 
@@ -182,7 +182,7 @@ def test_every_other_verb_refuses_it_by_name(name, chip):
 
 def test_every_verb_of_a_design_is_looked_at():
     takes = {name for name in mgd_hw.__all__ if name not in ("Refusal", "ToolError")}
-    others = {"boards", "cosim", "demo", "doctor", "fetch", "generate", "new", "paper", "read", "serve", "train"}
+    others = {"boards", "build", "cosim", "demo", "doctor", "fetch", "generate", "new", "paper", "read", "serve", "synth", "train"}
     assert takes == {*VERBS, *others}
 
 
@@ -190,9 +190,3 @@ def test_readers_of_networks_refuse_it(chip):
     for reader in (lambda: load(chip), lambda: parse(SHORT, chip), lambda: mgd_hw.read(chip)):
         with pytest.raises(Refusal, match=r"network\.external = 4"):
             reader()
-
-
-def test_no_board_is_built_for_it(chip, tmp_path):
-    with pytest.raises(Refusal, match="no board has pins"):
-        mgd_hw.generate(chip, tmp_path / "out", board="icebreaker")
-    assert not (tmp_path / "out").exists()
