@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ _WHY = {
     "formats": "a learner has no layers, and so no such value",
     "data": "the samples are outside, and the learner sends only the index of the next",
     "external": "the process takes the quantities, and network.external is their number",
-    "compare": "no comparison takes a learner yet",
+    "compare": "the command line says how long a comparison is",
 }
 """Reason why the other keys of a section do not go with it, by section."""
 
@@ -90,6 +92,11 @@ class ExternalDesign:
         seeded = replace(spec, perturbation=replace(spec.perturbation, seed=seed), initial=replace(spec.initial, seed=seed))
         return replace(self, spec=seeded)
 
+    def share_right(self, costs: Sequence[float]) -> float:
+        """Return the share of the samples with these costs whose answer is right; NaN if nothing is known of answers."""
+        below = self.right_below
+        return math.nan if below is None else sum(cost < below for cost in costs) / len(costs)
+
     def outside(self) -> External:
         """Return the process that stands for the outside.
 
@@ -109,7 +116,7 @@ def not_served(design: ExternalDesign) -> Refusal:
     """Return the error of a command that cannot serve a learner."""
     return Refusal(
         "the network is outside, and this command cannot do something with its learner yet",
-        "Run `mgd-hw generate`, `cosim`, `train`, `synth` or `build`, or give network.layers for a network inside.",
+        "Run `mgd-hw generate`, `cosim`, `train`, `synth`, `build` or `compare`, or give network.layers for a network inside.",
         file=design.path,
         key="network.external",
         value=design.spec.external,

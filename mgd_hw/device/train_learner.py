@@ -193,10 +193,11 @@ def train_learner(
         run = replace(run, parameters=quantise_parameters(design.spec, read_parameters(design.spec, Path(start))))
     check_port(link, baud)
     more: dict[str, Any] = {"directory": directory, "verify": verify, "resume": resume, "baud": baud, "divisor": divisor, "verilog": given}
+    real = design.spec.formats.weight.to_real
     with naming_verilog(given), opened_chip(design) as chip:
-        before = _costs(design, chip, run.parameters)
+        before = chip.sample_costs(real(run.parameters), MOST_SHOWN)
         session, statistics, hertz = _train(design, run, chip, link, progress=progress, **more)
-        after = _costs(design, chip, session.final["parameter"])
+        after = chip.sample_costs(real(session.final["parameter"]), MOST_SHOWN)
     result = _result(design, link, session, chip, statistics, hertz if clock is None else 1e6 * clock, (before, after))
     with atomic_directory(directory) as folder:
         write_json(folder / "train.json", result)
@@ -226,8 +227,8 @@ def _result(
         seconds=session.seconds,
         cost_before=float(np.mean(before)),
         cost=float(np.mean(after)),
-        accuracy_before=_accuracy(design, before),
-        accuracy=_accuracy(design, after),
+        accuracy_before=design.share_right(before),
+        accuracy=design.share_right(after),
         costs=tuple(after),
         verify=session.model is not None,
         verified=session.verified,
@@ -248,16 +249,6 @@ def _result(
         checkpoint=session.path,
         checkpoint_step=session.mark.step,
     )
-
-
-def _costs(design: ExternalDesign, chip: ChipProcess, parameters: np.ndarray) -> list[float]:
-    """Measure the cost of each sample, as the mean of as many words as the learner takes."""
-    real, outside = design.spec.formats.weight.to_real(parameters), design.spec.outside
-    return [float(np.mean(chip.real_costs(real, sample, 1 << outside.average))) for sample in range(min(outside.samples, MOST_SHOWN))]
-
-
-def _accuracy(design: ExternalDesign, costs: list[float]) -> float:
-    return math.nan if design.right_below is None else float(np.mean(np.array(costs) < design.right_below))
 
 
 def _train(

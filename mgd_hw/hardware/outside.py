@@ -47,6 +47,12 @@ class ChipProcess:
         """Measure the cost of a sample with real parameters ``count`` times (float64, shape (count,))."""
         return self.process.costs(parameters, np.full((count, 1), float(sample)), np.empty((count, 0)))
 
+    def sample_costs(self, parameters: np.ndarray, most: int) -> list[float]:
+        """Measure the cost of each sample with real parameters, of at most so many: the mean of as many words as the learner takes."""
+        outside = self.spec.outside
+        samples, words = range(min(outside.samples, most)), 1 << outside.average
+        return [float(np.mean(self.real_costs(parameters, sample, words))) for sample in samples]
+
     def __call__(self, words: np.ndarray, sample: int, count: int) -> list[int]:
         """Return the raw cost words of a measurement, the nearest to the process's costs."""
         form = self.spec.formats.cost
