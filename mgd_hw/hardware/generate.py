@@ -20,6 +20,8 @@ from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
 from mgd_hw.hardware.headers import require_peakrdl, write_headers
+from mgd_hw.hardware.simulation import FOLDER as SIMULATION
+from mgd_hw.hardware.simulation import write_simulation
 from mgd_hw.hardware.timeline import Timeline, contract_rows, learner_rows, timeline_of
 from mgd_hw.hardware.top import megahertz, top_manifest
 from python_ref.spec.error import DesignError, Refusal, naming, unknown
@@ -179,6 +181,8 @@ def generate(
         manifest = emit_files(design.spec, folder, chosen)
         if headers:
             write_headers(folder / "registers.rdl", folder)
+        if isinstance(design, ExternalDesign):
+            write_simulation(design.spec, folder / SIMULATION)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     if isinstance(design, ExternalDesign):
         contract = learner_rows(design.spec)

@@ -159,7 +159,7 @@ def test_one_seed_for_all_that_is_random():
 
 def test_generate_writes_the_core(chip, tmp_path):
     result = mgd_hw.generate(chip, tmp_path / "out")
-    assert {"design.v", "manifest.json", "synth.ys", "memory/lane0_parameters.hex"} == set(result.files)
+    assert {"design.v", "manifest.json", "synth.ys", "memory/lane0_parameters.hex"} < set(result.files)
     written = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert written["external"] == 4 and written["digest"] == result.digest
     assert re.search(r"^module mgd_chip\(", (tmp_path / "out" / "design.v").read_text(encoding="utf-8"), re.MULTILINE)
