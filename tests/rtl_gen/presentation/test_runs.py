@@ -32,6 +32,10 @@ DESIGNS = {
     "many-lanes": node_design(sizes=(2, 9, 2), periods=(1, 6, 6), lanes=9),
     "sequential": node_design(code=SequentialCode(), periods=(1, 12, 12), optimizer=Momentum(2), hidden=Activation.SIGMOID),
     "sequential-twice": node_design(code=SequentialCode(), periods=(2, 9, 9), two_sided=True, lanes=1, hidden=Activation.SIGMOID),
+    "several-hidden": node_design(sizes=(2, 3, 2, 2), code=SequentialCode(), periods=(1, 9, 9), hidden=Activation.TANH),
+    "several-hidden-twice": node_design(
+        sizes=(2, 2, 3, 2, 1), code=SequentialCode(), periods=(2, 10, 5), two_sided=True, lanes=4, hidden=Activation.SIGMOID
+    ),
 }
 DESIGNS |= {f"{name}, two": two_multipliers(spec) for name, spec in DESIGNS.items()}
 
