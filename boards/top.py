@@ -11,7 +11,7 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from boards.plan import Plan
-from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 from rtl_gen.emit import cleaned
 from rtl_gen.serial.linked import LinkedCore
 from rtl_gen.toolchain.verilog import component_verilog
@@ -29,7 +29,7 @@ class BoardTop(wiring.Component):
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose core is built.
     plan : Plan
         Board, clock, and rate of the serial line.
@@ -46,7 +46,7 @@ class BoardTop(wiring.Component):
         Button that resets the core and the link; only on boards that have one.
     """
 
-    def __init__(self, spec: DesignSpec, plan: Plan):
+    def __init__(self, spec: LearningSpec, plan: Plan):
         self.spec = spec
         self.plan = plan
         self.linked = LinkedCore(spec, divisor=plan.divisor, core_domain="start")
@@ -166,12 +166,12 @@ def _xc7(plan, source, output, locked):
 _PLLS = {"ice40-pad": _ice40, "ice40-core": _ice40, "ecp5": _ecp5, "gowin": _gowin, "xc7": _xc7}
 
 
-def top_module(spec: DesignSpec) -> str:
+def top_module(spec: LearningSpec) -> str:
     """Name of the Verilog module of a design's top level."""
     return f"{spec.module}_top"
 
 
-def emit_top(spec: DesignSpec, plan: Plan) -> str:
+def emit_top(spec: LearningSpec, plan: Plan) -> str:
     """Verilog of a board's top level; the same design and plan always give the same text."""
     text = component_verilog(BoardTop(spec, plan), top_module(spec))
     header = (

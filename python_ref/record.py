@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from python_ref.fixed.machine import State, step
-from python_ref.trace import Header, Run, TraceWriter
+import numpy as np
 
-__all__ = ["main", "write_reference"]
+from python_ref.fixed import learner
+from python_ref.fixed.learner import Chip, LearnerState
+from python_ref.fixed.machine import State, step
+from python_ref.trace import Header, LearnerRun, Run, TraceWriter
+
+__all__ = ["main", "write_learner_reference", "write_reference"]
 
 
 def write_reference(run: Run, directory: Path, *, first: int = 0) -> State:
@@ -26,6 +31,50 @@ def write_reference(run: Run, directory: Path, *, first: int = 0) -> State:
             elif run.spec.hardware.signature:
                 writer.skip(observed["signature"])
     return state
+
+
+def write_learner_reference(
+    run: LearnerRun, chip: Chip, directory: Path, *, steps_done: Callable[[int], None] | None = None
+) -> tuple[LearnerState, list[int]]:
+    """Compute a run of a learner with :mod:`python_ref.fixed.learner` and write its trace.
+
+    Parameters
+    ----------
+    run : LearnerRun
+        Run of a learner, which is computed from its first step.
+    chip : callable
+        The outside, which is called once for each measurement, in order.
+    directory : Path
+        Directory for the trace.
+    steps_done : callable or None
+        Called with the number of steps computed so far, from time to time.
+
+    Returns
+    -------
+    (LearnerState, list of int)
+        The state after the last step, and the raw cost words that the chip gave, in order.
+
+    Raises
+    ------
+    ValueError
+        If the chip gives fewer cost words than it is asked for.
+    """
+    state, given = run.initial_state(), list[int]()
+
+    def logged(words: np.ndarray, sample: int, count: int) -> list[int]:
+        found = list(chip(words, sample, count))
+        given.extend(found)
+        return found
+
+    with TraceWriter(directory, Header.of(run, "python_ref.fixed.learner"), run.spec) as writer:
+        for number in range(run.steps):
+            state, observed = learner.step(run.spec, state, logged)
+            if observed is None:
+                raise ValueError(f"Chip must give every cost word that it is asked for, and did not in step {number}")
+            writer.append(observed)
+            if steps_done is not None and number % 64 == 63:
+                steps_done(number + 1)
+    return state, given
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,12 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from python_ref.fixed.learner import LearnerState, initial_learner
 from python_ref.fixed.machine import State, initial_state, sample_number
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.probes import Probe, probes, values_per_step
 from python_ref.spec.serial import from_dict, to_dict
 
-__all__ = ["Header", "Run", "Trace", "TraceWriter", "check_comparable", "narrowest"]
+__all__ = ["Header", "LearnerRun", "Run", "Trace", "TraceWriter", "check_comparable", "narrowest"]
 
 SIGNATURES = "signatures.npy"
 
@@ -110,6 +113,40 @@ class Run:
         return run
 
 
+@dataclass(frozen=True, eq=False)
+class LearnerRun:
+    """A training run of a learner from its first step. The costs of its outside are no part of it.
+
+    Attributes
+    ----------
+    spec : LearnerSpec
+        Learner that runs, with all of its settings.
+    parameters : array of int64, shape (N,)
+        Raw θ at the start, by quantity.
+    steps : int
+        Number of training steps taken from step 0.
+    seed : int
+        Seed of the random streams.
+    """
+
+    spec: LearnerSpec
+    parameters: np.ndarray
+    steps: int
+    seed: int
+
+    @property
+    def digest(self) -> str:
+        """Digest of the run: the learner with rates, periods and what it is told of the outside, its seed and its initial parameters."""
+        told = json.dumps(asdict(self.spec.outside), sort_keys=True)
+        found = hashlib.sha256(f"{self.spec.run_digest}:{told}:{self.seed}".encode())
+        found.update(np.ascontiguousarray(self.parameters, dtype="<i8").tobytes())
+        return found.hexdigest()[:16]
+
+    def initial_state(self) -> LearnerState:
+        """Return the state of the learner before step 0."""
+        return initial_learner(self.spec, self.parameters, seed=self.seed)
+
+
 @dataclass(frozen=True)
 class Header:
     """Header of a trace, which identifies its run, its steps and its observables.
@@ -140,7 +177,7 @@ class Header:
     producer: str
 
     @classmethod
-    def of(cls, run: Run, producer: str, *, first: int = 0) -> Header:
+    def of(cls, run: Run | LearnerRun, producer: str, *, first: int = 0) -> Header:
         """Return the header of a trace of ``run`` from step ``first`` on, with no steps recorded yet."""
         shapes = {probe.name: list(probe.shape) for probe in probes(run.spec)}
         return cls(run.spec.name, run.spec.digest, run.digest, run.seed, first, 0, shapes, producer)
@@ -179,11 +216,11 @@ class TraceWriter:
         Directory to write to, which is created if necessary; an existing trace in it is replaced.
     header : Header
         Header of the trace; its number of steps is replaced by the number of steps written.
-    spec : DesignSpec
+    spec : LearningSpec
         Design that determines the types of the observables.
     """
 
-    def __init__(self, directory: Path, header: Header, spec: DesignSpec) -> None:
+    def __init__(self, directory: Path, header: Header, spec: LearningSpec) -> None:
         self.directory = directory
         self.header = replace(header, steps=0)
         self.spec = spec

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.probes import Probe, probes, values_per_step
 from python_ref.trace import Trace, check_comparable
 
@@ -80,8 +81,10 @@ class TraceComparison:
         return self.mismatches == 0
 
 
-def describe_place(spec: DesignSpec, probe: Probe, index: tuple[int, ...]) -> str:
+def describe_place(spec: DesignSpec | LearnerSpec, probe: Probe, index: tuple[int, ...]) -> str:
     """Describe an index of an observable as text."""
+    if isinstance(spec, LearnerSpec):
+        return _place_of_learner(probe, index)
     sizes = [layer.n_out for layer in spec.network.layers]
 
     def neuron(number: int) -> str:
@@ -110,8 +113,23 @@ def describe_place(spec: DesignSpec, probe: Probe, index: tuple[int, ...]) -> st
     return f"{neuron(int(layout.parameter_neuron[last]))}, {fed_by(int(layout.word_input[layout.parameter_word[last]]))}"
 
 
-def _moments(spec: DesignSpec, probe: Probe) -> np.ndarray:
+def _place_of_learner(probe: Probe, index: tuple[int, ...]) -> str:
+    if probe.labels:
+        return probe.labels[index[-1]]
+    if probe.name == "cost_change":
+        return "C̃"
+    if probe.name == "cost":
+        return f"pass {index[0]}"
+    return f"pass {index[0]}, quantity {index[1]}" if probe.name == "presented" else f"quantity {index[0]}"
+
+
+def _moments(spec: DesignSpec | LearnerSpec, probe: Probe) -> np.ndarray:
     """Rank of each value of an observable in the order in which a step computes them (shape: the observable's)."""
+    if isinstance(spec, LearnerSpec):
+        names = [other.name for other in probes(spec)]
+        rank = {"presented": 0, "cost": 1}.get(probe.name, 2 + names.index(probe.name))
+        passes = 2 * np.arange(2).reshape(2, *(1,) * (len(probe.shape) - 1)) if probe.name in ("presented", "cost") else 0
+        return np.broadcast_to(rank + passes, probe.shape)
     layers = len(spec.network.layers)
     if probe.name in ("preactivation", "activation"):
         layer = np.repeat(np.arange(layers), [layer.n_out for layer in spec.network.layers])
@@ -139,12 +157,12 @@ def _aligned(left: Trace, right: Trace) -> Iterator[tuple[dict[str, np.ndarray],
         b = {name: values[count:] for name, values in b.items()} if count < len(b["counter"]) else next(theirs, None)
 
 
-def compare(spec: DesignSpec, reference: Trace, hardware: Trace) -> TraceComparison:
+def compare(spec: DesignSpec | LearnerSpec, reference: Trace, hardware: Trace) -> TraceComparison:
     """Compare every value of every step, and the running signatures of the steps before the traces' first step, where recorded.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : DesignSpec or LearnerSpec
         The design that both traces belong to.
     reference : Trace
         Trace that the reference model wrote.
@@ -201,7 +219,7 @@ def _compare_signatures(mine: np.ndarray, theirs: np.ndarray) -> tuple[int, Trac
 
 
 def _first(
-    spec: DesignSpec,
+    spec: DesignSpec | LearnerSpec,
     found: tuple[Probe, ...],
     moments: dict[str, np.ndarray],
     unequal: dict[str, np.ndarray],

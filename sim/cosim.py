@@ -14,7 +14,7 @@ import numpy as np
 
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Memory
-from python_ref.trace import Header, Run, Trace, TraceWriter
+from python_ref.trace import Header, LearnerRun, Run, Trace, TraceWriter
 from rtl_gen.toolchain.child import end
 from sim.compare import TraceDifference, compare
 from sim.error import CoreError, SimulationError
@@ -22,11 +22,11 @@ from sim.events import EventDecoder
 from sim.node_events import NodeEventDecoder, node_decoder
 from sim.ports import Ports
 from sim.process import child_environment
-from sim.program import ReplayLink, read_results, training_program
+from sim.program import Program, ReplayLink, read_results, training_program
 from sim.run import Outcome
 from sim.simulators import Options, simulate
 
-__all__ = ["CosimResult", "cosim", "event_decoder", "record_hardware"]
+__all__ = ["CosimResult", "cosim", "event_decoder", "record_hardware", "record_program"]
 
 _MAX_PENDING_WORDS = 1 << 21
 """Number of 32-bit words of events that are collected before they are unpacked."""
@@ -103,9 +103,39 @@ def record_hardware(
 
     The trace has only the signatures of the earlier steps. It ends early if the core fails.
     """
+    program = training_program(run.spec, run.parameters, run.inputs, run.targets, run.order, run.steps, seed=run.seed)
+    more: dict[str, Any] = {"simulator": simulator, "options": options, "first": first, "steps_done": steps_done}
+    return record_program(run, program, event_decoder(run, ports), hardware, ports, trace, build, **more)
+
+
+def record_program(
+    run: Run | LearnerRun,
+    program: Program,
+    decoder: EventDecoder | NodeEventDecoder,
+    hardware: Path | Any,
+    ports: Ports,
+    trace: Path,
+    build: Path,
+    *,
+    simulator: str,
+    options: Options,
+    first: int = 0,
+    steps_done: Callable[[int], None] | None = None,
+) -> tuple[Outcome, str | None]:
+    """Run a program of a training run on the hardware, and write its trace, as :func:`record_hardware` does.
+
+    Parameters
+    ----------
+    run : Run or LearnerRun
+        Run that the program carries out.
+    program : Program
+        Operations of the host, with :func:`sim.program.read_results` at the end, and words of the stream.
+    decoder : EventDecoder or NodeEventDecoder
+        Decoder of the core's events, which has taken none.
+    hardware, ports, trace, build, simulator, options, first, steps_done
+        As in :func:`record_hardware`.
+    """
     spec = run.spec
-    program = training_program(spec, run.parameters, run.inputs, run.targets, run.order, run.steps, seed=run.seed)
-    decoder = event_decoder(run, ports)
     step_words = spec.layout.words * ports.payload_words("word")
     last: dict[str, np.ndarray] = {}
     outcome, failure = Outcome(), None
@@ -146,7 +176,9 @@ def record_hardware(
     return outcome, failure
 
 
-def _check_end(run: Run, decoder: EventDecoder | NodeEventDecoder, outcome: Outcome, last: dict[str, np.ndarray]) -> str | None:
+def _check_end(
+    run: Run | LearnerRun, decoder: EventDecoder | NodeEventDecoder, outcome: Outcome, last: dict[str, np.ndarray]
+) -> str | None:
     """Describe what is wrong after a run that reached its end; None if nothing is."""
     if decoder.steps < run.steps:
         return f"The core showed {decoder.steps} complete steps of {run.steps}, and then {decoder.leftover() or 'nothing'}"

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.probes import COUNTERS
 from sim.error import CoreError
 from sim.ports import Field, Ports
@@ -57,14 +59,14 @@ def unpack(rows: np.ndarray, field: Field) -> np.ndarray:
     return value.view(np.int64) >> np.int64(spare) if field.signed else (value >> spare).view(np.int64)
 
 
-def baseline_due(spec: DesignSpec, steps: np.ndarray) -> np.ndarray:
+def baseline_due(spec: LearningSpec, steps: np.ndarray) -> np.ndarray:
     """Whether each of these steps of a run from step 0 has a pass 0 (bool): always if two-sided, else by the schedule."""
     due = (steps % spec.schedule.sample_period == 0) | (steps % spec.schedule.update_period == 0)
     return due | spec.two_sided
 
 
-def neuron_order(spec: DesignSpec) -> np.ndarray:
-    """Order in which the neurons of a step of two passes leave the core.
+def neuron_order(spec: DesignSpec | LearnerSpec) -> np.ndarray:
+    """Order in which the neurons of a step of two passes leave the core, or the words of a learner.
 
     Returns
     -------
@@ -72,6 +74,8 @@ def neuron_order(spec: DesignSpec) -> np.ndarray:
         Positions within a step's neuron events, those of pass 0 in the order of its neurons, then those of pass 1. Where one visit of the
         first layer serves both passes, each of its groups comes for pass 0 and then for pass 1.
     """
+    if isinstance(spec, LearnerSpec):
+        return np.arange(2 * spec.quantities)
     layout, n = spec.layout, spec.network.n_neurons
     if not spec.one_visit:
         return np.arange(2 * n)
@@ -88,8 +92,8 @@ class EventDecoder:
 
     Parameters
     ----------
-    spec : DesignSpec
-        The design of the core that runs.
+    spec : DesignSpec or LearnerSpec
+        The design of the core that runs: weight perturbation, or a learner, whose words take the place of neurons.
     ports : Ports
         Layouts of the core's events.
 
@@ -99,9 +103,14 @@ class EventDecoder:
         Number of steps returned or skipped so far.
     """
 
-    def __init__(self, spec: DesignSpec, ports: Ports) -> None:
+    def __init__(self, spec: DesignSpec | LearnerSpec, ports: Ports) -> None:
         self.spec = spec
         self.ports = ports
+        # The event of which a pass has several, how many, and its observables by the field that shows each.
+        learner = isinstance(spec, LearnerSpec)
+        self._each = "presented" if learner else "neuron"
+        self._n = spec.quantities if isinstance(spec, LearnerSpec) else spec.network.n_neurons
+        self._shown = {"value": "presented"} if learner else {name: name for name in ("preactivation", "activation")}
         self.steps = 0
         self._rows = {event: [np.empty((0, ports.payload_words(event)), dtype=np.uint32)] for event in ports.events}
         self._counts = dict.fromkeys(ports.events, 0)
@@ -124,12 +133,11 @@ class EventDecoder:
     @property
     def ready(self) -> int:
         """Number of complete steps not yet taken."""
-        n = self.spec.network.n_neurons
         bound = min(self._counts["step"], self._counts["learned"], self._counts["word"] // self.spec.layout.words)
         if bound == 0:
             return 0
         passes = np.cumsum(1 + baseline_due(self.spec, np.arange(self.steps, self.steps + bound)))
-        return int(np.searchsorted(passes, min(self._counts["neuron"] // n, self._counts["cost"]), side="right"))
+        return int(np.searchsorted(passes, min(self._counts[self._each] // self._n, self._counts["cost"]), side="right"))
 
     def leftover(self) -> str:
         """Describe the events beyond the complete steps as text; empty if there are none."""
@@ -185,13 +193,13 @@ class EventDecoder:
     def _sound(self, steps: int) -> int:
         """Number of the next steps that ran exactly the passes that were due."""
         due = baseline_due(self.spec, np.arange(self.steps, self.steps + steps))
-        n, passes = self.spec.network.n_neurons, int(steps + due.sum())
+        passes = int(steps + due.sum())
         second = np.cumsum(1 + due) - 1
         expected = np.zeros((passes, 1), dtype=np.int64)
         expected[second] = 1
-        for event, each in (("neuron", n), ("cost", 1)):
+        for event, each in ((self._each, self._n), ("cost", 1)):
             rows = self._joined(event)[: passes * each]
-            numbers = self._values(event, self._by_pass(rows, due) if event == "neuron" else rows, "pass").reshape(passes, each)
+            numbers = self._values(event, self._by_pass(rows, due) if event == self._each else rows, "pass").reshape(passes, each)
             wrong = np.flatnonzero((numbers != expected).any(axis=1))
             if len(wrong):
                 steps = min(steps, int(np.searchsorted(second, wrong[0])))
@@ -204,7 +212,7 @@ class EventDecoder:
 
     def _by_pass(self, rows: np.ndarray, due: np.ndarray) -> np.ndarray:
         """Neuron events of steps in the order of passes and their neurons; ``due`` tells which steps have two passes."""
-        n = self.spec.network.n_neurons
+        n = self._n
         first = n * (np.cumsum(1 + due) - 1 - due)  # each step's first event
         within = [self._order if both else np.arange(n) for both in due]
         return rows[np.concatenate([np.empty(0, dtype=np.int64), *(start + each for start, each in zip(first, within, strict=True))])]
@@ -214,15 +222,14 @@ class EventDecoder:
 
     def _passes(self, due: np.ndarray) -> dict[str, np.ndarray]:
         """Observables of the forward passes; for a step without a baseline, pass 0 has the values of the last baseline."""
-        n, steps = self.spec.network.n_neurons, len(due)
+        n, steps = self._n, len(due)
         passes = int(steps + due.sum())
         second = np.cumsum(1 + due) - 1  # index of each step's pass 1 among all passes
-        neurons, costs = self._by_pass(self._take("neuron", passes * n), due), self._take("cost", passes)
-        found = {
-            "preactivation": self._values("neuron", neurons, "preactivation").reshape(passes, n),
-            "activation": self._values("neuron", neurons, "activation").reshape(passes, n),
-            "cost": self._values("cost", costs, "cost").reshape(passes),
-        }
+        rows, costs = self._by_pass(self._take(self._each, passes * n), due), self._take("cost", passes)
+        found: dict[str, np.ndarray] = {}
+        for field, name in self._shown.items():
+            found[name] = self._values(self._each, rows, field).reshape(passes, n)
+        found["cost"] = self._values("cost", costs, "cost").reshape(passes)
         result = {}
         latest = np.maximum.accumulate(np.where(due, np.arange(steps), -1))  # last step with a baseline; −1 for one of an earlier block
         for name, values in found.items():

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
 from python_ref.spec.events import event_fields
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 
 __all__ = ["Field", "Ports"]
 
@@ -31,23 +34,35 @@ class Ports:
     top : str
         Name of the core's Verilog module.
     sample_width : int
-        Width of a word of the sample stream, in bits.
+        Width of a word of the stream that the simulation sends, in bits.
     events : dict of str to tuple of Field
         Fields of the payload of each kind of event, in the order of the bits of ``probe_stb``.
+    stream : str
+        Name of the stream that the simulation sends: ``"sample"``, or in a learner ``"cost"``.
+    taken : tuple of str
+        Names of the streams that the simulation takes from the core without looking at their payload: those of a learner to the outside.
     """
 
     top: str
     sample_width: int
     events: Mapping[str, tuple[Field, ...]]
+    stream: str = "sample"
+    taken: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, spec: DesignSpec) -> Ports:
+    def of(cls, spec: LearningSpec) -> Ports:
         """Return the ports of a design's core."""
         events = {
             event: tuple(Field(field.name, field.offset, field.width, field.signed, field.count) for field in fields)
             for event, fields in event_fields(spec).items()
         }
-        return cls(f"{spec.module}_core", spec.sample_width, events)
+        match spec:
+            case LearnerSpec():
+                return cls(f"{spec.module}_core", spec.formats.cost.width, events, "cost", ("perturbed", "sample"))
+            case DesignSpec():
+                return cls(f"{spec.module}_core", spec.sample_width, events)
+            case _:
+                raise unknown("Design", spec, "sim.ports.Ports.of")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -71,8 +86,9 @@ class Ports:
             "request__payload": 41,
             "request__valid": 1,
             "response__ready": 1,
-            "sample__payload": self.sample_width,
-            "sample__valid": 1,
+            f"{self.stream}__payload": self.sample_width,
+            f"{self.stream}__valid": 1,
+            **{f"{name}__ready": 1 for name in self.taken},
         }
 
     @property
@@ -82,7 +98,7 @@ class Ports:
             "request__ready": 1,
             "response__payload": 32,
             "response__valid": 1,
-            "sample__ready": 1,
+            f"{self.stream}__ready": 1,
             "busy": 1,
             "probe_stb": len(self.events),
             **{f"probe_{event}": self.payload_width(event) for event in self.events},

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.number import Fixed
 from python_ref.spec.registers import Link, Memory
 from sim import host
@@ -201,7 +202,7 @@ def training_program(
     return link.program(table, order)
 
 
-def read_results(spec: DesignSpec, link: Link) -> tuple[dict[str, int], dict[Memory, np.ndarray]]:
+def read_results(spec: LearningSpec, link: Link) -> tuple[dict[str, int], dict[Memory, np.ndarray]]:
     """Read the counters and ``signature`` by name, and the contents of the memories."""
     counters = host.read_counters(spec, link) | {"signature": host.read_register(spec, link, "signature")}
     return counters, {memory: host.read_memory(spec, link, memory) for memory in spec.memories}

@@ -59,6 +59,7 @@ ROOMS = {
 TOP = {
     "mgd_hw": {*ROOMS} - {"common"},
     "mgd_hw.__main__": {"mgd_hw.cli"},
+    "mgd_hw.chip": set[str](),
     "mgd_hw.cli": {"mgd_hw", "mgd_hw.terminal"},
     "mgd_hw.config": {"design"},
     "mgd_hw.flow": {"mgd_hw"},

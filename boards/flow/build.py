@@ -25,8 +25,8 @@ from boards.parts.synth import check_memory, count, fitting_lanes, over, synthes
 from boards.parts.target import Part, Resources
 from boards.plan import Plan, plan, plan_below
 from boards.top import emit_top, top_module
-from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
+from python_ref.spec.learning import LearningSpec
 from rtl_gen.emit import kept_modules
 from rtl_gen.toolchain.yosys import find_yosys, run_yosys
 
@@ -118,7 +118,7 @@ def _synthesis(board: Board) -> str:
     return re.sub(r" -noiopads?| -noclkbuf", "", board.part.synthesis)
 
 
-def synthesis_commands(spec: DesignSpec, board: Board) -> list[str]:
+def synthesis_commands(spec: LearningSpec, board: Board) -> list[str]:
     """Commands of the Yosys script. Modules kept whole while Yosys infers DSP blocks and merges registers are flattened afterwards."""
     top = top_module(spec)
     kept = kept_modules(spec, macs=board.part.keeps_mac)
@@ -156,7 +156,7 @@ def place_job(board: Board, mhz: Fraction, seed: int) -> Job:
     return Job(tool, (*special, *common), f"{name}.log", tuple({report, placed, out}))
 
 
-def pack_job(spec: DesignSpec, board: Board, seed: int) -> Job:
+def pack_job(spec: LearningSpec, board: Board, seed: int) -> Job:
     """The job that packs the bitstream of one seed's placed design."""
     out = f"{spec.name}.{BITSTREAMS[board.family]}"
     if board.family == "ice40":
@@ -167,7 +167,7 @@ def pack_job(spec: DesignSpec, board: Board, seed: int) -> Job:
     return Job("gowin_pack", ("-d", board.variant, "-o", out, f"seed{seed}.placed.json"), "pack.log", (out,))
 
 
-def write_sources(spec: DesignSpec, planned: Plan, folder: Path, seeds: int = 3) -> tuple[str, ...]:
+def write_sources(spec: LearningSpec, planned: Plan, folder: Path, seeds: int = 3) -> tuple[str, ...]:
     """Write top level, constraints, the Yosys script and a script of the whole build; return the names of the files."""
     board = planned.board
     ending, text = constraints(board)
@@ -185,7 +185,7 @@ def write_sources(spec: DesignSpec, planned: Plan, folder: Path, seeds: int = 3)
     return tuple(files)
 
 
-def _script(spec: DesignSpec, planned: Plan, seeds: int) -> str:
+def _script(spec: LearningSpec, planned: Plan, seeds: int) -> str:
     board = planned.board
     lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
     lines += ["set -e", "yosys -s synth.ys"]
@@ -202,7 +202,7 @@ def _script(spec: DesignSpec, planned: Plan, seeds: int) -> str:
 
 
 def build_board(
-    spec: DesignSpec,
+    spec: LearningSpec,
     board: Board,
     folder: Path,
     *,
@@ -216,7 +216,7 @@ def build_board(
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose core is built.
     board : Board
         The board to build for.
@@ -280,7 +280,7 @@ def _missed(planned: Plan, reached: float, lower: Plan | None, *, chosen: bool) 
     return Refusal(reason, remedy, key=key, value=float(planned.clock.mhz))
 
 
-def _find_tools(spec: DesignSpec, board: Board) -> None:
+def _find_tools(spec: LearningSpec, board: Board) -> None:
     find_yosys()
     if board.builds:
         find_tool(place_job(board, board.core_mhz, 1).tool)
@@ -295,7 +295,7 @@ def _add(seconds: dict[str, float], stage: str, began: float) -> None:
     seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
-def _synthesise(spec: DesignSpec, planned: Plan, folder: Path, seeds: int, say: Callable, seconds: dict[str, float]) -> Resources:
+def _synthesise(spec: LearningSpec, planned: Plan, folder: Path, seeds: int, say: Callable, seconds: dict[str, float]) -> Resources:
     """Write the sources and synthesise them; return the resources of the netlist."""
     board = planned.board
     began = time.perf_counter()
@@ -328,7 +328,7 @@ def _rewritten(planned: Plan, folder: Path, top: str) -> Resources:
     return total
 
 
-def _fitting_lanes(spec: DesignSpec, part: Part, taken: Resources) -> int:
+def _fitting_lanes(spec: LearningSpec, part: Part, taken: Resources) -> int:
     """The most lanes that would fit, predicted from what the core's lanes take by themselves and ``taken``, the whole with its link."""
     with tempfile.TemporaryDirectory() as work:
         shares = synthesise(spec, part.name, Path(work)).components.get("lanes", Resources())

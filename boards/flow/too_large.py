@@ -9,30 +9,33 @@ from boards.parts.fit import fit, multipliers
 from boards.parts.target import Part
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
+from python_ref.spec.learning import LearningSpec
 
 __all__ = ["check_fit", "too_large"]
 
 
-def check_fit(spec: DesignSpec, part: Part) -> None:
-    """Refuse what is too large by more than any error of the prediction, before any tool runs.
+def check_fit(spec: LearningSpec, part: Part) -> None:
+    """Refuse what is too large by more than any error of the prediction, before any tool runs. Nothing predicts a learner, which is small.
 
     Raises
     ------
     DesignError
         It says by how much of what the design is too large, and how many lanes, or which boards, would do.
     """
+    if not isinstance(spec, DesignSpec):
+        return
     found = fit(spec, part.name)
     if found.surely_over:
         over = {kind: number for kind, number in found.over.items() if kind in found.surely_over}
         raise too_large(spec, part, over, found.most_lanes, "by prediction, its link included, ")
 
 
-def too_large(spec: DesignSpec, part: Part, excess: dict[str, int], lanes: int, how: str) -> DesignError:
+def too_large(spec: LearningSpec, part: Part, excess: dict[str, int], lanes: int, how: str) -> DesignError:
     """The refusal of a design that takes more of a part than there is.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         Design that needs too many resources.
     part : Part
         The part that it does not fit.
@@ -45,6 +48,8 @@ def too_large(spec: DesignSpec, part: Part, excess: dict[str, int], lanes: int, 
     """
     taken = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in excess.items())
     reason = f"it does not fit {part.name}: {how}it takes {taken}"
+    if not isinstance(spec, DesignSpec):
+        return DesignError("network.external", spec.quantities, reason, "Take a larger part, or fewer quantities.")
     fewer = replace(spec, hardware=replace(spec.hardware, multipliers_per_lane=1))
     if "dsp" in excess and multipliers(fewer, part) < multipliers(spec, part):
         key = "hardware.multipliers_per_lane"

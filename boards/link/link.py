@@ -35,6 +35,7 @@ from python_ref.spec.frames import (
     stuffed,
     write_payload,
 )
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.registers import MAGIC, Status, register_map
 
 __all__ = ["LinkLost", "SerialLink"]
@@ -80,7 +81,7 @@ class SerialLink:
     ----------
     port : Port
         The open port of the line; :meth:`close` closes it.
-    spec : DesignSpec
+    spec : LearningSpec
         Design of the core at the other end.
     baud : int
         Bits per second, as a first estimate of the line's speed.
@@ -105,7 +106,7 @@ class SerialLink:
     def __init__(
         self,
         port: Port,
-        spec: DesignSpec,
+        spec: LearningSpec,
         *,
         baud: int = BAUD,
         silence: float = 5.0,
@@ -150,7 +151,8 @@ class SerialLink:
         return self.ask([((), (address,))])[0][0]
 
     def send(self, words: Sequence[int]) -> None:
-        """Queue words for the sample stream."""
+        """Queue words for the sample stream, which a learner does not have."""
+        assert isinstance(self.spec, DesignSpec)
         self._words += words
         row = self.spec.network.n_in + self.spec.network.n_out
         whole = len(self._words) // row * row

@@ -16,8 +16,10 @@ from typing import Any
 
 from boards.parts.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import DesignError
+from python_ref.spec.error import DesignError, unknown
 from python_ref.spec.layout import Layout
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 
 __all__ = ["SynthResult", "check_memory", "components_of", "count", "cycles_per_step", "fitting_lanes", "over", "synthesise"]
 
@@ -124,7 +126,7 @@ class SynthResult:
 
 
 def synthesise(
-    spec: DesignSpec,
+    spec: LearningSpec,
     target_name: str,
     directory: Path,
     *,
@@ -136,7 +138,7 @@ def synthesise(
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design whose core is synthesised.
     target_name : str
         Name of the part, one of :data:`boards.parts.target.TARGETS`.
@@ -158,7 +160,6 @@ def synthesise(
     rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
         If Yosys is not installed, or refuses the Verilog.
     """
-    from rtl_gen.core import contract
     from rtl_gen.emit import VERILOG, emit_verilog, kept_modules
     from rtl_gen.toolchain.yosys import find_yosys
 
@@ -175,7 +176,7 @@ def synthesise(
     (netlist, memory_bits), *apart = _at_once([partial(run, name, each) for name, each in kept.items()])
     total = sum(count(netlist, spec.module, part).values(), Resources())
     components = _components(count(apart[0][0], spec.module, part), spec) if apart else {}
-    cycles = contract(spec)
+    cycles = _contract(spec)
     return SynthResult(
         target=part.name,
         device=part.device,
@@ -233,7 +234,7 @@ def _run(part: Part, top: str, directory: Path, name: str, kept: tuple[str, ...]
 # -- Counting ---------------------------------------------------------------------------------------------------------
 
 
-def components_of(verilog: str, spec: DesignSpec) -> dict[str, str]:
+def components_of(verilog: str, spec: LearningSpec) -> dict[str, str]:
     """Modules of a core's Verilog that are components, that is its blocks and its lanes, with their paths below the core."""
     found = {}
     for match in re.finditer(r"^module\s+\\?(\S+?)\s*[(;]", verilog, re.MULTILINE):
@@ -296,7 +297,7 @@ def _places(module: Mapping[str, Any]) -> int:
     return lone
 
 
-def _components(counted: Mapping[str, Resources], spec: DesignSpec) -> dict[str, Resources]:
+def _components(counted: Mapping[str, Resources], spec: LearningSpec) -> dict[str, Resources]:
     """Combine counts by path into components: all lanes in one, each block with its submodules, and the rest as "core"."""
     found: dict[str, Resources] = {}
     for path, resources in counted.items():
@@ -320,7 +321,7 @@ def over(taken: Resources, part: Part) -> dict[str, int]:
     return excess
 
 
-def _lane_memories(spec: DesignSpec) -> tuple[int, ...]:
+def _lane_memories(spec: LearningSpec) -> tuple[int, ...]:
     """Widths of the memories of one lane, in bits."""
     return tuple(form.width for form in spec.memories.values())
 
@@ -331,7 +332,7 @@ def _lane_blocks(spec: DesignSpec, part: Part, lanes: int) -> int:
     return lanes * sum(part.blocks(words, width) for width in _lane_memories(spec))
 
 
-def check_memory(spec: DesignSpec, part: Part) -> None:
+def check_memory(spec: LearningSpec, part: Part) -> None:
     """Refuse a core whose memories exceed a part's block memories, before any synthesis.
 
     Raises
@@ -346,6 +347,9 @@ def check_memory(spec: DesignSpec, part: Part) -> None:
         return
     larger = [name for name, other in TARGETS.items() if other.block_bits >= needed]
     ways = [f"Take --target {' or '.join(larger)}"] if larger else []
+    if not isinstance(spec, DesignSpec):
+        reason = f"the memories of so many quantities take {needed:,} bits, and {part.name} ({part.device}) has {part.block_bits:,}"
+        raise DesignError("network.external", spec.quantities, reason, ", ".join([*ways, "Take fewer" if not ways else "or fewer"]) + ".")
     ways.append("smaller layers" if ways else "Take smaller layers")
     raise DesignError(
         "network.layers",
@@ -356,7 +360,7 @@ def check_memory(spec: DesignSpec, part: Part) -> None:
     )
 
 
-def fitting_lanes(spec: DesignSpec, part: Part, total: Resources, lanes_taken: Resources) -> int:
+def fitting_lanes(spec: LearningSpec, part: Part, total: Resources, lanes_taken: Resources) -> int:
     """Predict the most lanes that fit a part: the lanes' resources scale with their number, shared ones stay, and the memories of
     each lane get shallower.
 
@@ -368,8 +372,10 @@ def fitting_lanes(spec: DesignSpec, part: Part, total: Resources, lanes_taken: R
     Returns
     -------
     int
-        Number of lanes, at most the neurons of the widest layer; 0 if none fit, or if ``lanes_taken`` is empty.
+        Number of lanes, at most the neurons of the widest layer, or one of a learner; 0 if none fit, or if ``lanes_taken`` is empty.
     """
+    if not isinstance(spec, DesignSpec):
+        return 0 if over(total, part) else 1
     built = spec.hardware.lanes
     if not lanes_taken.lut:
         return 0
@@ -388,10 +394,22 @@ def fitting_lanes(spec: DesignSpec, part: Part, total: Resources, lanes_taken: R
     return max((lanes for lanes in range(1, max(spec.network.sizes[1:]) + 1) if fits(lanes)), default=0)
 
 
-def cycles_per_step(spec: DesignSpec) -> float:
-    """Clock cycles of a step, averaged over the design's schedule."""
+def _contract(spec: LearningSpec) -> Any:
+    """The cycle contract of a design's core."""
     from rtl_gen.core import contract
+    from rtl_gen.learner.core import learner_core
 
-    steps, found = lcm(spec.schedule.sample_period, spec.schedule.update_period), contract(spec)
+    match spec:
+        case LearnerSpec():
+            return learner_core(spec).contract
+        case DesignSpec():
+            return contract(spec)
+        case _:
+            raise unknown("Design", spec, "boards.parts.synth")
+
+
+def cycles_per_step(spec: LearningSpec) -> float:
+    """Clock cycles of a step, averaged over the design's schedule; in a learner without the outside's own time."""
+    steps, found = lcm(spec.schedule.sample_period, spec.schedule.update_period), _contract(spec)
     # The first presentation of a run may take fewer cycles than those that follow.
     return (found.first_steps(spec, 2 * steps) - found.first_steps(spec, steps)) / steps

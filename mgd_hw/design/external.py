@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mgd_hw.design.description import Derived
-from mgd_hw.design.float_only import FLOAT_CODES, FLOAT_OPTIMIZERS
+from mgd_hw.design.float_only import FLOAT_CODES, FLOAT_OPTIMIZERS, External, read_external
 from mgd_hw.design.given import Given
 from mgd_hw.design.keys import KEYS
 from python_ref.spec.error import Refusal
@@ -23,13 +25,14 @@ from python_ref.spec.schedule import Difference, Schedule
 __all__ = ["OUTSIDE_KEYS", "ExternalDesign", "external_design", "not_served"]
 
 OUTSIDE_KEYS = ("external.settle", "external.average", "external.timeout_cycles", "external.samples", "external.sample_cycles",
-                "external.dac_step", "formats.cost")  # fmt: skip
+                "external.dac_step", "external.right_below", "formats.cost")  # fmt: skip
 """Keys that only a network outside has."""
 
 _CASTS = ("cost_change", "gradient", "weight")
 _GOES_WITH = frozenset(
     (
-        *OUTSIDE_KEYS, "name", "network.external", "network.seed", "network.scheme", "network.scale",
+        *OUTSIDE_KEYS, "external.command", "external.frames", "external.timeout",
+        "name", "network.external", "network.seed", "network.scheme", "network.scale",
         "perturbation.kind", "perturbation.code", "perturbation.amplitude", "perturbation.seed",
         *(f"schedule.{key}" for key in ("perturbation_period", "sample_period", "update_period", "difference", "learning_rate")),
         "optimizer.name", *(f"optimizer.{key}" for optimizer in OPTIMIZERS.values() for key in optimizer.parameters()),
@@ -45,8 +48,8 @@ _WHY = {
     "perturbation": "only the quantities as a whole can be perturbed there",
     "formats": "a learner has no layers, and so no such value",
     "data": "the samples are outside, and the learner sends only the index of the next",
-    "external": "no other process can stand for the outside of a learner yet",
-    "compare": "no comparison takes a learner yet",
+    "external": "the process takes the quantities, and network.external is their number",
+    "compare": "the command line says how long a comparison is",
 }
 """Reason why the other keys of a section do not go with it, by section."""
 
@@ -65,24 +68,55 @@ class ExternalDesign:
         The learner that the file describes.
     derived : tuple of Derived
         The values that the file leaves out, in the order they were derived.
+    chip : External or None
+        The process that stands for the outside; None if the file does not give one.
+    right_below : float or None
+        Cost below which the answer to a sample is right; None if nothing is known of answers.
     """
 
     path: Path
     text: str
     spec: LearnerSpec
     derived: tuple[Derived, ...]
+    chip: External | None = None
+    right_below: float | None = None
 
     @property
     def name(self) -> str:
         """Name of the design, from which the name of its Verilog module follows."""
         return self.spec.name
 
+    def with_seed(self, seed: int) -> ExternalDesign:
+        """Return this design with one seed for its initial quantities and its random signs."""
+        spec = self.spec
+        seeded = replace(spec, perturbation=replace(spec.perturbation, seed=seed), initial=replace(spec.initial, seed=seed))
+        return replace(self, spec=seeded)
+
+    def share_right(self, costs: Sequence[float]) -> float:
+        """Return the share of the samples with these costs whose answer is right; NaN if nothing is known of answers."""
+        below = self.right_below
+        return math.nan if below is None else sum(cost < below for cost in costs) / len(costs)
+
+    def outside(self) -> External:
+        """Return the process that stands for the outside.
+
+        Raises
+        ------
+        Refusal
+            If the design file does not give one.
+        """
+        if self.chip is None:
+            reason = "it was left out, and there is nothing that answers the learner with costs"
+            remedy = 'Write command = "python chip.py", say, in [external]; docs/guides/chip.md describes the process.'
+            raise Refusal(reason, remedy, file=self.path, key="external.command")
+        return self.chip
+
 
 def not_served(design: ExternalDesign) -> Refusal:
     """Return the error of a command that cannot serve a learner."""
     return Refusal(
-        "the network is outside, and only `mgd-hw generate` can do something with its learner yet",
-        "Run `mgd-hw generate`, or give network.layers for a network inside.",
+        "the network is outside, and this command cannot do something with its learner yet",
+        "Run `mgd-hw generate`, `cosim`, `train`, `synth`, `build` or `compare`, or give network.layers for a network inside.",
         file=design.path,
         key="network.external",
         value=design.spec.external,
@@ -146,7 +180,7 @@ def external_design(given: Given, text: str) -> ExternalDesign:
         *((variable.key, variable.format, variable.default) for variable in spec.optimizer_state),
     ):
         get(key, None, why, value)
-    return ExternalDesign(given.path, text, spec, tuple(derived))
+    return ExternalDesign(given.path, text, spec, tuple(derived), read_external(given, spec.external), given.get("external.right_below"))
 
 
 def _check_keys(given: Given) -> None:
@@ -157,6 +191,9 @@ def _check_keys(given: Given) -> None:
             value = given[key]
             shown = str(value) if isinstance(value, Fixed) else getattr(value, "value", value)
             raise given.refuse(key, f"it does not go with network.external: {reason}", "Remove it, or network.external.", shown)
+    for key in ("external.frames", "external.timeout"):
+        if key in given and "external.command" not in given:
+            raise given.refuse(key, "only external.command has it", "Remove it, or give external.command.", given[key])
     for key, names in (("perturbation.code", FLOAT_CODES), ("optimizer.name", FLOAT_OPTIMIZERS)):
         if given.get(key) in names:
             shown = " or ".join(CODES if key == "perturbation.code" else OPTIMIZERS)

@@ -67,7 +67,7 @@ def opened(design: Design) -> Iterator[Measurable]:
     more: dict[str, Any] = {"frames": external.frames, "timeout": external.timeout, "folder": design.path.parent}
     with (
         naming(design.path, key="external.command", value=" ".join(external.command), of=OutsideError),
-        Process(external.command, external.parameters, **more) as chip,
+        Process(external.arguments, external.parameters, **more) as chip,
     ):
         yield chip
 

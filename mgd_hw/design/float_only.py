@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "OPTIMIZER_KEYS",
     "External",
     "FloatOnly",
+    "read_external",
     "read_float_only",
 ]
 
@@ -121,6 +123,11 @@ class External:
     parameters: int
     frames: bool = False
     timeout: float = 10.0
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The program as it is run: ``python`` stands for the interpreter of this process."""
+        return (sys.executable, *self.command[1:]) if self.command[0] == "python" else self.command
 
 
 @dataclass(frozen=True)
@@ -232,7 +239,7 @@ def read_float_only(given: Given) -> FloatOnly:
         form=str(get("learning.form", "discrete")),
         highpass=get("learning.highpass", 10.0),
         lowpass=get("learning.lowpass", 100.0),
-        external=_external(given),
+        external=read_external(given),
         device=tuple((key.removeprefix("device."), value) for key, value in given.values.items() if key.startswith("device.")),
     )
     built: dict[str, tuple] = {
@@ -254,8 +261,21 @@ def read_float_only(given: Given) -> FloatOnly:
     return replace(found, requests=requests)
 
 
-def _external(given: Given) -> External | None:
-    """Return the forward pass in another process; None if the file does not give one."""
+def read_external(given: Given, parameters: int | None = None) -> External | None:
+    """Return the process outside; None if the file does not give one.
+
+    Parameters
+    ----------
+    given : Given
+        Values of the design file.
+    parameters : int or None
+        Number of parameters that the process takes; None reads it from the file.
+
+    Raises
+    ------
+    Refusal
+        If the command is not one, or nothing says how many parameters the process takes.
+    """
     if "external.command" not in given:
         return None
     command = str(given["external.command"])
@@ -265,8 +285,9 @@ def _external(given: Given) -> External | None:
         words = ()
     if not words:
         raise given.refuse("external.command", "its quotation marks do not match", 'Write command = "python chip.py", say.', command)
-    if "external.parameters" not in given:
+    if parameters is None and "external.parameters" not in given:
         reason = "it was left out, and nothing else says how many parameters the forward pass has"
         raise given.refuse("external.parameters", reason, "Write parameters = 25, say, in [external].")
     get = given.get
-    return External(words, get("external.parameters", 0), get("external.frames", False), get("external.timeout", 10.0))
+    count = get("external.parameters", 0) if parameters is None else parameters
+    return External(words, count, get("external.frames", False), get("external.timeout", 10.0))

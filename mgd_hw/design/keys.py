@@ -381,8 +381,8 @@ _EXTERNAL: list[_Row] = [
         "command",
         "text",
         "none",
-        "Program and arguments, as a shell splits them; it runs in the folder of the design file. Only the first and the last entry of "
-        "network.layers matter.",
+        "Program and arguments, as a shell splits them; it runs in the folder of the design file, and `python` is the one that runs "
+        "mgd-hw. Only the first and the last entry of network.layers matter. With network.external it is the outside of the learner.",
         text,
     ),
     ("parameters", _COUNTED, "must be given", "P, the number of parameters that the program takes.", _COUNT),
@@ -406,6 +406,7 @@ _EXTERNAL: list[_Row] = [
         _LEARNER + "least step of the outside's converters, which Δ must reach.",
         log2_of_power_of_two,
     ),
+    ("right_below", "number, -10^9 to 10^9", "none", _LEARNER + "cost below which an answer is right.", real_number(-1e9, 1e9, 1)),
 ]
 _DEVICE: list[_Row] = [
     (

@@ -17,7 +17,7 @@ from mgd_hw.design.given import Given
 from mgd_hw.design.keys import KEYS, SECTIONS
 from python_ref.spec.error import DesignError, Refusal, naming
 
-__all__ = ["find", "load", "load_any", "parse", "parse_any", "read_values", "shipped", "shipped_folder"]
+__all__ = ["LEARNERS", "find", "load", "load_any", "parse", "parse_any", "read_values", "shipped", "shipped_folder"]
 
 LARGEST_FILE = 1 << 20
 """Maximum size of a design file, in bytes."""
@@ -30,9 +30,17 @@ RENAMED = {
 """Current names of renamed keys and sections, by their former names, which are refused."""
 
 
+LEARNERS = ("chip",)
+"""Names of the shipped designs whose network is outside."""
+
+
 def shipped() -> tuple[str, ...]:
-    """Return the names of the shipped designs, sorted."""
-    return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml")))
+    """Return the names of the shipped designs whose network is inside, sorted."""
+    return tuple(sorted(path.stem for path in shipped_folder().glob("*.toml") if path.stem not in LEARNERS))
+
+
+def _all_shipped() -> tuple[str, ...]:
+    return tuple(sorted((*shipped(), *LEARNERS)))
 
 
 def shipped_folder() -> Path:
@@ -53,19 +61,20 @@ def find(design: str | Path) -> Path:
         raise Refusal("no design was named", "Give the path of a design file, or the name of a shipped design.")
     path = Path(text)
     try:
-        if path.exists() and not (path.is_dir() and text in shipped()):
+        if path.exists() and not (path.is_dir() and text in _all_shipped()):
             return path
     except OSError as error:
         raise Refusal(f"the path cannot be read ({error.strerror})", "Give another path.", file=text[:100]) from None
-    if text in shipped():
+    if text in _all_shipped():
         return shipped_folder() / f"{text}.toml"
     if path.with_name(path.name + ".toml").exists():
         return path.with_name(path.name + ".toml")
-    near = difflib.get_close_matches(text, shipped(), 1)
+    names = _all_shipped()
+    near = difflib.get_close_matches(text, names, 1)
     raise Refusal(
         "there is no such file",
         (f"Did you mean the shipped design {near[0]}? " if near else "")
-        + f"Give the path of a design file, or one of the shipped designs ({', '.join(shipped())}); `mgd-hw new` writes one to start from.",
+        + f"Give the path of a design file, or one of the shipped designs ({', '.join(names)}); `mgd-hw new` writes one to start from.",
         file=text,
     )
 

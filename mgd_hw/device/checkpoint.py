@@ -15,7 +15,7 @@ import numpy as np
 from mgd_hw.common.files import write_file
 from python_ref.fixed.machine import sample_number
 from python_ref.spec.error import Refusal
-from python_ref.trace import Run
+from python_ref.trace import LearnerRun, Run
 
 __all__ = ["CHECKPOINT", "Checkpoint", "RunDigest"]
 
@@ -28,12 +28,15 @@ class RunDigest:
 
     Parameters
     ----------
-    run : Run
-        Training run that the digests identify.
+    run : Run or LearnerRun
+        Training run that the digests identify; one of a learner takes no samples.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run | LearnerRun) -> None:
         self.run = run
+        if isinstance(run, LearnerRun):
+            self._start = hashlib.sha256(run.digest.encode())
+            return
         self._start = hashlib.sha256(f"{run.spec.run_digest}:{run.seed}".encode())
         for array in (run.parameters, run.inputs, run.targets):
             self._start.update(repr(array.shape).encode() + np.ascontiguousarray(array, dtype="<i8").tobytes())
@@ -46,7 +49,7 @@ class RunDigest:
     def at(self, step: int) -> str:
         """Return the digest before a step, as 16 hexadecimal digits."""
         found = self._start.copy()
-        if step:
+        if step and isinstance(self.run, Run):
             found.update(np.ascontiguousarray(self.run.order[: sample_number(self.run.spec, step - 1) + 1], dtype="<i8").tobytes())
         return found.hexdigest()[:16]
 

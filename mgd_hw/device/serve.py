@@ -15,8 +15,9 @@ from mgd_hw.common import style
 from mgd_hw.common.files import results_directory
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
-from mgd_hw.design.argument import built
+from mgd_hw.design.argument import built, read_any
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.hardware.tools import naming_verilog, verilog_file
 from rtl_gen.toolchain.child import ENDING
 
@@ -59,7 +60,7 @@ class Served(Result):
 
 
 def serve(
-    design: str | Path | Design,
+    design: str | Path | Design | ExternalDesign,
     ready: Callable[[Served], None],
     *,
     divisor: int = 4,
@@ -84,7 +85,8 @@ def serve(
     progress : Progress or None
         Receives progress reports; None discards them.
     """
-    progress, design = progress or NullProgress(), built(design)
+    progress, design = progress or NullProgress(), read_any(design)
+    design = design if isinstance(design, ExternalDesign) else built(design)
     given = None if verilog is None else verilog_file(Path(verilog))
     directory = results_directory(out, design.name)
     with (
@@ -98,13 +100,15 @@ def serve(
 
 
 @contextmanager
-def virtual_board(design: Design, divisor: int, directory: Path, progress: Progress, verilog: Path | None = None) -> Iterator[VirtualBoard]:
+def virtual_board(
+    design: Design | ExternalDesign, divisor: int, directory: Path, progress: Progress, verilog: Path | None = None
+) -> Iterator[VirtualBoard]:
     """Run a virtual board of a design within a block; its program is compiled in ``directory``/virtual, and reused by the next call.
 
     Parameters
     ----------
-    design : Design
-        Design whose core the board runs.
+    design : Design or ExternalDesign
+        Design whose core the board runs; the outside of a learner is the host.
     divisor : int
         Clock cycles per bit of the board's serial line.
     directory : Path

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,13 +25,13 @@ from mgd_hw.device.checkpoint import Checkpoint, RunDigest
 from python_ref.spec.frames import pack_samples, sample_bytes
 from python_ref.spec.probes import COUNTERS
 from python_ref.spec.registers import Memory, register_map
-from python_ref.trace import Run
+from python_ref.trace import LearnerRun, Run
 from sim import host
 
 if TYPE_CHECKING:
     from python_ref.fixed.machine import State
 
-__all__ = ["AnyLink", "Model", "Session", "read_memories", "read_registers"]
+__all__ = ["AnyLink", "Beside", "Model", "Session", "read_memories", "read_registers"]
 
 AnyLink = SerialLink | MemoryLink
 """A link that a session can use."""
@@ -43,10 +44,11 @@ MARK_SECONDS = 10.0
 
 
 def read_registers(link: AnyLink, names: tuple[str, ...]) -> dict[str, int]:
-    """Read registers in one exchange, and return their values by name, as unsigned numbers."""
-    registers = [register_map(link.spec)[name] for name in names]
+    """Read registers in one exchange, and return their values by name, as unsigned numbers; 0 for those that the core lacks."""
+    built = register_map(link.spec)
+    registers = [built[name] for name in names if name in built]
     (words,) = link.ask([((), [register.address + word for register in registers for word in range(register.words)])])
-    found, place = {}, 0
+    found, place = dict.fromkeys(names, 0), 0
     for register in registers:
         found[register.name] = sum(words[place + word] << 32 * word for word in range(register.words))
         place += register.words
@@ -66,6 +68,25 @@ def read_memories(link: AnyLink) -> dict[str, np.ndarray]:
         rows = [link.read_run(position(memory, lane), data, spec.layout.words) for lane in range(spec.hardware.lanes)]
         found[memory.name.lower()] = host.canonical(spec, memory, np.stack(rows))
     return found
+
+
+class Beside(Protocol):
+    """A model that computes the steps of a session beside the core."""
+
+    def begin(self, state: Any, step: int) -> Any:
+        """Advance to the state before a step, with counters and signatures cleared, and return it.
+
+        The model starts from ``state``, which must not be later than the step; None stands for the state before the session.
+        """
+
+    def advance(self, count: int) -> None:
+        """Start to compute the next ``count`` steps."""
+
+    def state(self) -> Any:
+        """Return the state after these steps."""
+
+    def close(self) -> None:
+        """End what runs beside this process's main thread."""
 
 
 class Model:
@@ -125,15 +146,15 @@ class Session:
 
     Parameters
     ----------
-    run : Run
-        Training run that the core carries out: design, parameters, samples and their order.
+    run : Run or LearnerRun
+        Training run that the core carries out: design, parameters, and where the network is inside its samples and their order.
     connect : callable
         Function without arguments that opens the link to the core and returns it.
     path : Path
         File that checkpoints are written to.
     begun : Checkpoint or None
         Checkpoint to resume from; None starts at the first step.
-    model : Model or None
+    model : Beside or None
         Fixed-point model that the core is compared with; None trains without a comparison.
     progress : Progress
         Receives messages about the progress of the training.
@@ -170,11 +191,11 @@ class Session:
         Clock cycles of the core during that time.
     """
 
-    run: Run
+    run: Run | LearnerRun
     connect: Callable[[], AnyLink]
     path: Path
     begun: Checkpoint | None = None
-    model: Model | None = None
+    model: Beside | None = None
     progress: Progress = field(default_factory=NullProgress)
     stopping: Callable[[], bool] = lambda: False
     reconnect: float = 60.0
@@ -195,7 +216,7 @@ class Session:
         if self.begun is not None:
             self.mark = self.begun
         else:
-            zero = np.zeros(spec.network.n_parameters, dtype=np.int64)
+            zero = np.zeros(spec.n_parameters, dtype=np.int64)
             memories = {memory.name.lower(): zero for memory in spec.memories} | {"parameter": self.run.parameters}
             self.mark = Checkpoint(0, self._digests.origin, self._digests.origin, memories, dict.fromkeys((*COUNTERS, "cycles"), 0))
         self.done = self.resumed_from = self.mark.step
@@ -203,12 +224,13 @@ class Session:
         self.final = dict(self.mark.memories)
         self._base = self.mark
         self._base_state = self._mark_state = None if self.model is None else self.model.begin(None, self.mark.step)
-        self._packed = self._pack()
         self._speed = 0.0  # steps per second
         self._names = (*COUNTERS, "cycles", "cost", *(("signature",) if spec.hardware.signature else ()))
 
-    def _pack(self) -> np.ndarray:
-        """Return the samples as they are sent over the line (uint8, shape (samples, bytes))."""
+    @cached_property
+    def _packed(self) -> np.ndarray:
+        """The samples as they are sent over the line (uint8, shape (samples, bytes))."""
+        assert isinstance(self.run, Run)
         spec, rows = self.run.spec, np.concatenate([self.run.inputs, self.run.targets], axis=1)
         parts = [pack_samples(spec, rows[first : first + 4096]) for first in range(0, len(rows), 4096)]
         return np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(len(rows), sample_bytes(spec))
@@ -221,6 +243,11 @@ class Session:
         """
         schedule = self.run.spec.schedule
         return math.lcm(schedule.perturbation_period, schedule.sample_period, schedule.update_period)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, earlier sessions included, in seconds."""
+        return self.mark.seconds if self.done == self.mark.step else self._earlier + self.active
 
     @property
     def equal(self) -> bool:
@@ -356,10 +383,7 @@ class Session:
         if self.model is not None:
             self.model.advance(count)
         for start, steps in host.runs(spec, self.done, count):
-            samples = self._samples_of(start, steps)
-            link.send_packed(self._packed[samples].tobytes())
-            self.samples += len(samples)
-            host.train(spec, link, start, steps)
+            self._run_steps(link, start, steps)
         found = read_registers(link, self._names)
         if found["steps"] != self.done + count - self._base.step:
             expected = self.done + count - self._base.step
@@ -376,8 +400,16 @@ class Session:
         self._speed = min(8 * self._speed, count / seconds) if self._speed else count / seconds
         return found
 
+    def _run_steps(self, link: AnyLink, start: int, steps: int) -> None:
+        """Let the core carry out steps that have one learning rate."""
+        samples = self._samples_of(start, steps)
+        link.send_packed(self._packed[samples].tobytes())
+        self.samples += len(samples)
+        host.train(self.run.spec, link, start, steps)
+
     def _samples_of(self, start: int, steps: int) -> np.ndarray:
         """Return the indices of the samples that ``steps`` steps take, beginning with step ``start``."""
+        assert isinstance(self.run, Run)
         period = self.run.spec.schedule.sample_period
         return self.run.order[-(-start // period) : (start + steps - 1) // period + 1]
 
@@ -386,6 +418,7 @@ class Session:
         return self._last if self.done > self._base.step else dict.fromkeys(self._names, 0)
 
     def _update_scores(self, found: Mapping[str, int], before: Mapping[str, int]) -> None:
+        assert isinstance(self.run, Run)
         spec, taken = self.run.spec, len(self._samples_of(self.done - (found["steps"] - before["steps"]), found["steps"] - before["steps"]))
         self.cost = math.ldexp(found["cost"] & (1 << 64) - 1, -spec.cost_format.fraction_bits) / spec.network.n_out
         if taken:

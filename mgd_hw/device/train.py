@@ -14,18 +14,20 @@ from mgd_hw.common.files import atomic_directory, check_file, results_directory,
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
 from mgd_hw.data.kinds import Judged, Kind
-from mgd_hw.design.argument import built
+from mgd_hw.design.argument import built, read_any
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.run import run_of
 from mgd_hw.design.samples import load_design
+from mgd_hw.device.links import LITEX, MEMORY, check_port, connector, keep_former, run_session
 from mgd_hw.device.serve import VIRTUAL, ending_signals, virtual_board
+from mgd_hw.device.train_learner import TrainedLearner, train_learner
 from mgd_hw.hardware.boards import optional_board
 from mgd_hw.hardware.tools import naming_verilog, verilog_file
 from mgd_hw.learn.costs import Costs, costs_of_mgd, costs_shown
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from python_ref.parameters import quantise_parameters
-from python_ref.spec.error import naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
     from mgd_hw.device.session import AnyLink, Session
 
 __all__ = ["Trained", "train"]
-
-MEMORY, LITEX = "mmio:", "litex:"
-"""Beginnings of the names of links to a window of memory: this processor's, and that of a LiteX SoC."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ class Trained(Judged, Result):
 
 
 def train(
-    design: str | Path | Design,
+    design: str | Path | Design | ExternalDesign,
     *,
     link: str,
     steps: int,
@@ -208,13 +207,13 @@ def train(
     board: str | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
-) -> Trained:
+) -> Trained | TrainedLearner:
     """Train a core over a link, and read its parameters and counters back.
 
     Parameters
     ----------
     design : path, name or Design
-        Path of a design file, name of a shipped design, or a design that was read before.
+        Path of a design file, name of a shipped design, or a design that was read before; its network may be outside.
     link : str
         Link to the core: "virtual", "serial:DEVICE", "tcp:HOST:PORT", "litex:HOST:PORT" in a LiteX SoC or, behind a bus of this
         processor, "mmio:ADDRESS".
@@ -248,17 +247,20 @@ def train(
     Refusal
         If the design, a file or the link cannot be used.
     """
-    progress = progress or NullProgress()
-    design = built(design) if seed is None else built(design).with_seed(seed)
-    directory = results_directory(out, design.name)
+    progress, found = progress or NullProgress(), read_any(design)
     if save is not None:
         check_file(Path(save), "--save")
+    if isinstance(found, ExternalDesign):
+        shared: dict[str, Any] = {"link": link, "steps": steps, "verify": verify, "resume": resume, "seed": seed, "start": start}
+        shared |= {"save": save, "baud": baud, "divisor": divisor, "clock": clock, "verilog": verilog, "board": board, "out": out}
+        return train_learner(found, progress=progress, **shared)
+    design = built(found) if seed is None else built(found).with_seed(seed)
+    directory = results_directory(out, design.name)
     given, on = None if verilog is None else verilog_file(Path(verilog)), optional_board(board)
     parameters = None if start is None else read_parameters(design.spec, Path(start))
     data = load_design(design, progress=progress)
     run = run_of(design, data, steps)
-    if parameters is not None:
-        run = replace(run, parameters=quantise_parameters(design.spec, parameters))
+    run = run if parameters is None else replace(run, parameters=quantise_parameters(design.spec, parameters))
     with naming_verilog(given):
         result, learned = _train_over_link(
             design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor, clock=clock,
@@ -307,7 +309,7 @@ def _train_over_link(
     classes = bool(data.kind.classes)
     digests = RunDigest(run)
     begun = Checkpoint.read(path, digests) if resume else None
-    _check_port(link, baud, design.name)
+    check_port(link, baud, design.name)
     if verify:
         progress.status("Compiling the model, unless it is compiled already.")
     model = Model(run) if verify else None
@@ -315,53 +317,20 @@ def _train_over_link(
         with ending_signals() as asked:
             if link == VIRTUAL:
                 with virtual_board(design, divisor, directory, progress, verilog) as virtual:
-                    connect = _connector(f"serial:{virtual.port}", baud, design, statistics)
+                    connect = connector(f"serial:{virtual.port}", baud, design.spec, statistics)
                     session = _session(run, connect, path, begun, digests, model, progress, asked, reconnect=0.0, classes=classes)
-                    _run_session(session, link)
+                    run_session(session, link)
                     cycles, seconds = virtual.close()
                     hertz = cycles / seconds if seconds else math.nan
             else:
-                connect = _connector(link, baud, design, statistics)
+                connect = connector(link, baud, design.spec, statistics)
                 session = _session(run, connect, path, begun, digests, model, progress, asked, reconnect=60.0, classes=classes)
-                _run_session(session, link)
+                run_session(session, link)
     finally:
         if model is not None:
             model.close()
     cycles_per_bit = divisor if link == VIRTUAL else math.nan if link.startswith((MEMORY, LITEX)) else hertz / baud
     return _result(session, design, data, link, statistics, hertz, cycles_per_bit, board), session.final["parameter"]
-
-
-def _check_port(link: str, baud: int, name: str) -> None:
-    """Refuse a serial port that cannot be opened, before anything is compiled; a TCP server may accept only one connection, so skip it."""
-    from boards.link import open_litex, open_memory, open_port, require_pyserial
-
-    with naming(key="--link", value=link):
-        if link == VIRTUAL:
-            require_pyserial()
-        elif link.startswith(MEMORY):
-            open_memory(link).close()
-        elif link.startswith(LITEX):
-            open_litex(link, name).close()
-        elif not link.startswith("tcp:"):
-            open_port(link, baud).close()
-
-
-def _connector(link: str, baud: int, design: Design, statistics: Any) -> Callable[[], AnyLink]:
-    from boards.link import MemoryLink, SerialLink, open_litex, open_memory, open_port
-
-    def connect() -> AnyLink:
-        if link.startswith(MEMORY):
-            return MemoryLink(open_memory(link), design.spec, statistics=statistics)
-        if link.startswith(LITEX):
-            return MemoryLink(open_litex(link, design.name), design.spec, statistics=statistics)
-        port = open_port(link, baud)
-        try:
-            return SerialLink(port, design.spec, baud=baud, statistics=statistics)
-        except BaseException:
-            port.close()
-            raise
-
-    return connect
 
 
 def _session(
@@ -379,19 +348,8 @@ def _session(
 ) -> Session:
     from mgd_hw.device.session import Session
 
-    if path.exists() and begun is None:
-        progress.status(f"Note: {path} is replaced; --resume would continue from it. It is kept as {path.stem}.previous.npz.")
-        path.replace(path.with_name(f"{path.stem}.previous.npz"))
+    keep_former(path, begun, progress)
     return Session(run, connect, path, begun, model, progress, asked.is_set, reconnect, classes=classes, digests=digests)
-
-
-def _run_session(session: Session, link: str) -> None:
-    """Run a session; refusals that concern the link or its other end name the link."""
-    from boards.link import LinkLost, PortError
-    from sim.error import WrongCore
-
-    with naming(key="--link", value=link, of=(PortError, LinkLost, WrongCore)):
-        session.train()
 
 
 def _result(
@@ -414,7 +372,7 @@ def _result(
         link=link,
         steps=session.done,
         resumed_from=session.resumed_from,
-        seconds=session.mark.seconds if session.done == session.mark.step else session._earlier + session.active,
+        seconds=session.seconds,
         scores=data.kind.scores(final.answers),
         cost=final.cost,
         verify=session.model is not None,

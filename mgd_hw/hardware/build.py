@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,11 +17,15 @@ from mgd_hw.common import figures, style
 from mgd_hw.common.files import atomic_directory, results_directory, write_json
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
-from mgd_hw.design.argument import built
+from mgd_hw.design.argument import built, read_any
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.hardware.boards import board_of
 from mgd_hw.hardware.top import megahertz, top_manifest
+from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError, naming
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +34,6 @@ if TYPE_CHECKING:
     from boards.flow.build import Built, Placed
     from boards.parts.learning_cost import LearningCost
     from boards.parts.target import Part
-    from python_ref.spec.design import DesignSpec
 
 __all__ = ["Build", "build", "placement"]
 
@@ -79,7 +83,7 @@ class Build(Result):
         Clock cycles of the core in one training step, averaged over the schedule.
     steps_per_second, visits_per_second, ceiling_percent : float or None
         Training steps and visited synapses per second at ``clock_mhz``, and the latter in per cent of ``ceiling``; None where no tool
-        has verified that clock.
+        has verified that clock. A learner visits no synapses; its steps do not include the outside's own time.
     unverified : str
         Reason why the three are None; "" if they are not.
     ceiling : float
@@ -87,12 +91,13 @@ class Build(Result):
     ceiling_source : str
         Basis on which the ceiling was estimated.
     baud, divisor, sample_bytes : int
-        Rate of the link in bits per second, clock cycles per bit, and bytes of a sample on the link.
+        Rate of the link in bits per second, clock cycles per bit, and bytes of a sample on the link; in a learner those of a pass, its
+        words and its costs.
     link_steps_per_second : float
-        Training steps per second for which the link can deliver the samples.
+        Training steps per second for which the link can deliver the samples, or the words and the costs of a learner.
     inference_only, learning : dict of str to int
         Resources of a core for the same network without learning, and of the core that learns, with the same lanes and the same
-        synthesis commands. Host port, registers, signatures and link are excluded from both.
+        synthesis commands. Host port, registers, signatures and link are excluded from both. Empty for a learner, which does nothing else.
     learning_lut_per_lane : float
         Look-up tables that learning adds, shared logic included, divided by the number of lanes.
     stages : dict of str to float
@@ -163,10 +168,11 @@ class Build(Result):
                 f"{self.frequency_max_mhz:.2f}), limited {self.limited_by}; by {style.escape(self.frequency_source)}"
             )
         yield self.rates()
-        yield (
-            f"Without host and link: {self.learning['lut']:,} LUTs with learning, {self.inference_only['lut']:,} for inference only; "
-            f"learning takes {self.learning_lut_per_lane:.0f} per lane, shared logic included"
-        )
+        if self.learning:
+            yield (
+                f"Without host and link: {self.learning['lut']:,} LUTs with learning, {self.inference_only['lut']:,} for inference only; "
+                f"learning takes {self.learning_lut_per_lane:.0f} per lane, shared logic included"
+            )
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.stages.items())
         yield f"{stages}; {self.seconds:.1f} s in all"
         if self.bitstream is not None:
@@ -181,8 +187,11 @@ class Build(Result):
         """Return a sentence with the steps and synapses per second of the core, and the steps per second of the link."""
         cycles = f"{self.cycles_per_step:,.1f} cycles per step"
         link = f"through the link of {self.baud:,} baud {self.link_steps_per_second:,.0f}"
-        if self.steps_per_second is None or self.visits_per_second is None or self.ceiling_percent is None:
+        if self.steps_per_second is None:
             return f"{cycles}; {link} steps per second. UNVERIFIED at {self.clock_mhz:g} MHz: {self.unverified}."
+        if self.visits_per_second is None or self.ceiling_percent is None:
+            steps = f"{self.steps_per_second:,.0f} steps per second without the outside's own time"
+            return f"At {self.clock_mhz:g} MHz: {cycles}, {steps} ({link})"
         return (
             f"At {self.clock_mhz:g} MHz: {cycles}, {self.steps_per_second:,.0f} steps per second ({link}), "
             f"{self.visits_per_second / 1e6:,.0f} million synapses per second, {self.ceiling_percent:.1f} % of the part's ceiling"
@@ -194,7 +203,7 @@ class Build(Result):
 
 
 def build(
-    design: str | Path | Design,
+    design: str | Path | Design | ExternalDesign,
     board: str,
     *,
     seeds: int = 3,
@@ -208,7 +217,8 @@ def build(
     Parameters
     ----------
     design : path, name or Design
-        Path of a design file, name of a shipped design, or a design that was read before.
+        Path of a design file, name of a shipped design, or a design that was read before; if its network is outside, the host is that,
+        over the serial line.
     board : str
         Name of a board, or path of the user's own board file.
     seeds : int
@@ -228,7 +238,8 @@ def build(
         If the design does not fit or misses the clock, or if a tool is missing or fails.
     """
     progress = progress or NullProgress()
-    design, on = built(design), board_of(board)
+    design = read_any(design)
+    design, on = design if isinstance(design, ExternalDesign) else built(design), board_of(board)
     directory = results_directory(out, design.name, on.name)
     began = time.perf_counter()
     with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
@@ -244,8 +255,9 @@ def build(
             (folder / "placement.svg").write_bytes(placement(made.placement, f"{design.name} on {on.title}"))
         described = top_manifest(design.spec, made.plan)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        cost, seconds = _learning_cost(design.spec, on.part, folder / "learning", progress)
-        made.seconds["learning cost"] = seconds
+        cost = None
+        if isinstance(design, Design):
+            cost, made.seconds["learning cost"] = _learning_cost(design.spec, on.part, folder / "learning", progress)
         result = _result(design.spec, made, cost, directory, time.perf_counter() - began)
         write_json(folder / "build.json", result)
     return result
@@ -295,14 +307,29 @@ def _visits_per_step(spec: DesignSpec) -> Fraction:
     return Fraction(contract(spec).first_visits(spec, steps), steps)
 
 
-def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path, seconds: float) -> Build:
+def _line_bytes(spec: LearningSpec) -> tuple[int, float]:
+    """Return the bytes of a sample on the link and the steps that one lasts; in a learner those of a pass, in either direction."""
+    from python_ref.spec.frames import CHECK_BYTES, HEAD_BYTES, sample_bytes
+    from python_ref.spec.relay import packed_words
+
+    if isinstance(spec, DesignSpec):
+        return sample_bytes(spec), spec.schedule.sample_period
+    assert isinstance(spec, LearnerSpec)
+    rows = -(-spec.quantities // packed_words(spec))
+    around = HEAD_BYTES + CHECK_BYTES + 2  # header, checksum and flags of a frame
+    asked, written = rows + 1 + around, 5 * 2**spec.outside.average + around
+    one, two = spec.schedule.passes(steps := lcm(spec.schedule.sample_period, spec.schedule.update_period))
+    return asked + written + 4 * (rows + 1) + 2 * (around - 1), steps / (one + 2 * two)
+
+
+def _result(spec: LearningSpec, built: Built, cost: LearningCost | None, directory: Path, seconds: float) -> Build:
     """Combine the outcome of the build flow with the rates that follow from its clock and the schedule."""
     from boards.parts.synth import cycles_per_step
-    from python_ref.spec.frames import sample_bytes
 
     planned, cycles = built.plan, cycles_per_step(spec)
     hertz = 1e6 * float(planned.clock.mhz)
-    visits = float(_visits_per_step(spec)) / cycles * hertz
+    visits = float(_visits_per_step(spec)) / cycles * hertz if isinstance(spec, DesignSpec) else None
+    line_bytes, lasts = _line_bytes(spec)
     ceiling, ceiling_source = CEILINGS[planned.board.part.name]
     found = [timing.mhz for timing in built.timings]
     longest = built.timings[built.best] if found else None
@@ -333,15 +360,15 @@ def _result(spec: DesignSpec, built: Built, cost: LearningCost, directory: Path,
         visits_per_second=visits if found else None,
         unverified="" if found else _UNVERIFIED,
         ceiling=ceiling,
-        ceiling_percent=100 * visits / ceiling if found else None,
+        ceiling_percent=100 * visits / ceiling if found and visits is not None else None,
         ceiling_source=ceiling_source,
         baud=planned.baud,
         divisor=planned.divisor,
-        sample_bytes=sample_bytes(spec),
-        link_steps_per_second=planned.baud / 10 / sample_bytes(spec) * spec.schedule.sample_period,
-        inference_only=cost.inference.to_json(),
-        learning=cost.learning.to_json(),
-        learning_lut_per_lane=cost.lut_per_lane,
+        sample_bytes=line_bytes,
+        link_steps_per_second=planned.baud / 10 / line_bytes * lasts,
+        inference_only=cost.inference.to_json() if cost else {},
+        learning=cost.learning.to_json() if cost else {},
+        learning_lut_per_lane=cost.lut_per_lane if cost else math.nan,
         stages=dict(built.seconds),
         history=built.history,
         seconds=seconds,

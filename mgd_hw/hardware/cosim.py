@@ -12,12 +12,14 @@ from mgd_hw.common import figures, style
 from mgd_hw.common.files import atomic_directory, results_directory, write_json
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
-from mgd_hw.design.argument import built
+from mgd_hw.design.argument import built, read_any
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.run import run_of
 from mgd_hw.design.samples import load_design
 from mgd_hw.hardware.generate import emit_files
 from mgd_hw.hardware.netlists import SIMULATOR, check_netlist, simulable
+from mgd_hw.hardware.outside import learner_run, opened_chip
 from mgd_hw.hardware.tools import naming_verilog, verilog_file
 from python_ref.spec.error import DesignError, Refusal, naming
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from python_ref.spec.design import DesignSpec
-    from python_ref.trace import Run
+    from python_ref.spec.learning import LearningSpec
+    from python_ref.trace import LearnerRun, Run
     from sim.cosim import CosimResult
 
 __all__ = ["Cosimulated", "cosim"]
@@ -73,6 +75,8 @@ class Cosimulated(Result):
         Part whose netlist was simulated; "" for the Verilog as generated.
     not_covered : tuple of str
         Statements that the simulation of a netlist does not prove, one sentence each.
+    clipped : int
+        Number of costs of a network outside that ``formats.cost`` could not hold; 0 for a network inside.
     """
 
     design: str
@@ -96,6 +100,7 @@ class Cosimulated(Result):
     first_changed_line: int = 0
     netlist: str = ""
     not_covered: tuple[str, ...] = ()
+    clipped: int = 0
 
     ALSO = ("equal",)
 
@@ -130,6 +135,10 @@ class Cosimulated(Result):
             yield style.wrapped(f"The netlist for {self.netlist}. Not covered:")
             for sentence in self.not_covered:
                 yield f"- {style.escape(sentence)}"
+        if self.clipped:
+            yield style.wrapped(
+                f"Note: {self.clipped:,} costs were beyond formats.cost, and were sent as its nearest value. Give it more bits."
+            )
         if self.waves:
             yield f"Waves: {style.escape(str(self.waves))}"
 
@@ -141,7 +150,7 @@ class Cosimulated(Result):
 
 
 def cosim(
-    design: str | Path | Design,
+    design: str | Path | Design | ExternalDesign,
     *,
     steps: int = 200,
     simulator: str | None = None,
@@ -154,10 +163,12 @@ def cosim(
 ) -> Cosimulated:
     """Simulate the training of a design's Verilog, and compare every observable of every step with the model, bit for bit.
 
+    Where the network is outside, its process answers the model, and the Verilog takes the same costs.
+
     Parameters
     ----------
     design : path, name or Design
-        Path of a design file, name of a shipped design, or a design that was read before.
+        Path of a design file, name of a shipped design, or a design that was read before; its network may be outside.
     steps : int
         Number of training steps to simulate.
     simulator : str or None
@@ -178,25 +189,27 @@ def cosim(
     Raises
     ------
     Refusal
-        If the design cannot be built, the traces would fill the disk, a tool is missing, or the Verilog cannot be simulated.
+        If the design cannot be built, the traces would fill the disk, a tool is missing, the Verilog cannot be simulated, or the process
+        of a network outside does not answer.
     """
     from python_ref.spec.probes import values_per_step
     from rtl_gen.emit import emit_verilog
 
     progress = progress or NullProgress()
-    design = built(design) if seed is None else built(design).with_seed(seed)
+    design = _simulated(design, netlist)
+    design = design if seed is None else design.with_seed(seed)
     spec = design.spec
     directory = results_directory(out, design.name)
     check_netlist(netlist, verilog)
     simulator = simulator or (SIMULATOR if netlist else "cxxrtl")
     given = None if verilog is None else verilog_file(Path(verilog))
     _check_disk(directory, spec, steps)
-    run = run_of(design, load_design(design, progress=progress), steps)
+    run = _run(design, steps, progress)
     name = f"{spec.name}_waves.{'fst' if simulator == 'icarus' else 'vcd'}"
     with atomic_directory(directory) as folder, naming_verilog(given):
         hardware, not_covered = _hardware(design, given, netlist, folder, progress)
         kept = folder / name if waves else None
-        found, reference = _run_both(run, hardware, folder, simulator, kept, progress)
+        found, reference, clipped = _run_both(design, run, hardware, folder, simulator, kept, progress)
         changed, first_changed = (0, 0) if given is None else _changed_lines(given, emit_verilog(spec))
         result = _reported(
             found,
@@ -208,12 +221,33 @@ def cosim(
             first_changed_line=first_changed,
             netlist=netlist or "",
             not_covered=not_covered,
+            clipped=clipped,
         )
         write_json(folder / "cosim.json", result)
     return result
 
 
-def _hardware(design: Design, given: Path | None, netlist: str | None, folder: Path, progress: Progress) -> tuple[Path, tuple[str, ...]]:
+def _simulated(design: str | Path | Design | ExternalDesign, netlist: str | None) -> Design | ExternalDesign:
+    """Read a design that can be simulated, as a netlist if one is named."""
+    found = read_any(design)
+    if not isinstance(found, ExternalDesign):
+        return built(found)
+    found.outside()
+    if netlist is not None:
+        reason, remedy = "the netlist of a learner cannot be simulated yet", "Leave --netlist out; `mgd-hw synth` counts its resources."
+        raise Refusal(reason, remedy, file=found.path, key="--netlist", value=netlist)
+    return found
+
+
+def _run(design: Design | ExternalDesign, steps: int, progress: Progress) -> Run | LearnerRun:
+    if isinstance(design, ExternalDesign):
+        return learner_run(design, steps)
+    return run_of(design, load_design(design, progress=progress), steps)
+
+
+def _hardware(
+    design: Design | ExternalDesign, given: Path | None, netlist: str | None, folder: Path, progress: Progress
+) -> tuple[Path, tuple[str, ...]]:
     """Return the Verilog to simulate, which is the user's, the design's or a netlist's, and what a netlist's simulation does not prove."""
     from rtl_gen.emit import VERILOG
 
@@ -221,32 +255,61 @@ def _hardware(design: Design, given: Path | None, netlist: str | None, folder: P
         return given, ()
     progress.status(f"Generating {design.name}.")
     emit_files(design.spec, folder)
-    if netlist is None:
+    if netlist is None or isinstance(design, ExternalDesign):
         return folder / VERILOG, ()
     with naming(design.path, of=DesignError):
         hardware, made = simulable(design.spec, netlist, folder, progress)
     return hardware, made.models.not_covered
 
 
-def _run_both(run: Run, hardware: Path, folder: Path, simulator: str, waves: Path | None, progress: Progress) -> tuple[CosimResult, str]:
-    """Run the Verilog and the model, and compare their traces; return the result, and the module of the model."""
+def _run_both(
+    design: Design | ExternalDesign,
+    run: Run | LearnerRun,
+    hardware: Path,
+    folder: Path,
+    simulator: str,
+    waves: Path | None,
+    progress: Progress,
+) -> tuple[CosimResult, str, int]:
+    """Run the Verilog and the model, and compare their traces.
+
+    Returns
+    -------
+    (CosimResult, str, int)
+        The result, the module of the model, and the number of costs that their format could not hold.
+    """
+    from python_ref.trace import Run
     from sim.cosim import cosim as run_and_compare
+    from sim.learner_cosim import cosim_learner
     from sim.simulators import Options
 
-    steps, fast = run.steps, run.steps * run.spec.network.n_parameters > FAST_REFERENCE
+    steps, options = run.steps, Options(waves=waves, notify=progress.status)
     title = f"Simulating {run.spec.name} with {simulator}"
-    progress.status(f"{title}, {steps:,} steps, beside the model in a process of its own.")
     with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as work:
+        if not isinstance(run, Run):
+            assert isinstance(design, ExternalDesign)
+            progress.status(
+                f"Running the model of {run.spec.name} beside its chip, {steps:,} steps, and then its Verilog with {simulator}."
+            )
+
+            def show(done: int) -> None:
+                progress.update(title, done, 2 * steps, f"step {done:,} of the model" if done <= steps else f"step {done - steps:,}")
+
+            with opened_chip(design) as chip:
+                found = cosim_learner(run, chip, hardware, Path(work), simulator=simulator, options=options, steps_done=show)
+            return found, "python_ref.fixed.learner", chip.clipped
+        progress.status(f"{title}, {steps:,} steps, beside the model in a process of its own.")
+        fast = steps * run.spec.network.n_parameters > FAST_REFERENCE
         found = run_and_compare(
             run,
             hardware,
             Path(work),
             simulator=simulator,
-            options=Options(waves=waves, notify=progress.status),
+            options=options,
             fast_reference=fast,
             steps_done=lambda done: progress.update(title, done, steps, f"step {done:,}"),
         )
-    return found, "python_ref.fixed.fast" if fast else "python_ref.fixed.machine"
+    return found, "python_ref.fixed.fast" if fast else "python_ref.fixed.machine", 0
 
 
 def _reported(found: CosimResult, **more: Any) -> Cosimulated:
@@ -278,7 +341,7 @@ def _changed_lines(given: Path, generated: str) -> tuple[int, int]:
     return max(len(ours), len(theirs)) - same_start - same_end, same_start + 1
 
 
-def _check_disk(directory: Path, spec: DesignSpec, steps: int) -> None:
+def _check_disk(directory: Path, spec: LearningSpec, steps: int) -> None:
     """Refuse a run whose traces would fill the disk."""
     from python_ref.spec.probes import probes
     from python_ref.trace import narrowest

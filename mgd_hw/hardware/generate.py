@@ -20,6 +20,8 @@ from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.samples import summary_or_reason
 from mgd_hw.hardware.boards import board_of
 from mgd_hw.hardware.headers import require_peakrdl, write_headers
+from mgd_hw.hardware.simulation import FOLDER as SIMULATION
+from mgd_hw.hardware.simulation import write_simulation
 from mgd_hw.hardware.timeline import Timeline, contract_rows, learner_rows, timeline_of
 from mgd_hw.hardware.top import megahertz, top_manifest
 from python_ref.spec.error import DesignError, Refusal, naming, unknown
@@ -165,10 +167,8 @@ def generate(
         reason = "a learner has words and costs as streams, which no bus carries yet"
         raise Refusal(reason, "Leave --bus out, and connect its streams yourself.", file=design.path, key="--bus", value=bus)
     if board is not None:
-        if isinstance(design, ExternalDesign):
-            reason, remedy = "no board has pins for a network outside", "Leave --board out, and connect the module to your own top level."
-            raise Refusal(reason, remedy, file=design.path, key="network.external", value=design.spec.external)
-        return _for_board(built(design), board_of(board), clock, baud, out, progress)
+        on = design if isinstance(design, ExternalDesign) else built(design)
+        return _for_board(on, board_of(board), clock, baud, out, progress)
     for key, value in (("--clock", clock), ("--baud", baud)):
         if value is not None:
             raise Refusal(
@@ -181,6 +181,8 @@ def generate(
         manifest = emit_files(design.spec, folder, chosen)
         if headers:
             write_headers(folder / "registers.rdl", folder)
+        if isinstance(design, ExternalDesign):
+            write_simulation(design.spec, folder / SIMULATION)
         files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     if isinstance(design, ExternalDesign):
         contract = learner_rows(design.spec)
@@ -190,7 +192,9 @@ def generate(
     return Generated(design.name, spec.digest, directory, files, *described, data, missing)
 
 
-def _for_board(design: Design, on: Board, clock: float | None, baud: int | None, out: Path | None, progress: Progress) -> Generated:
+def _for_board(
+    design: Design | ExternalDesign, on: Board, clock: float | None, baud: int | None, out: Path | None, progress: Progress
+) -> Generated:
     """Write the top level for a board, its constraints, the scripts of the build, and manifest.json."""
     directory = results_directory(out, design.name, on.name)
     with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
@@ -207,8 +211,10 @@ def _for_board(design: Design, on: Board, clock: float | None, baud: int | None,
     clocked = Derived("--clock", f"{float(planned.clock.mhz):g} MHz", f"{planned.baud:,} baud are {planned.divisor} cycles per bit")
     derived = (*design.derived, clocked)
     spec, files = design.spec, (*files, "manifest.json")
-    cycles, timeline = contract_rows(spec), timeline_of(spec)
-    return Generated(design.name, spec.digest, directory, files, derived, advice(spec), described, cycles, timeline)
+    if isinstance(design, ExternalDesign):
+        return Generated(design.name, spec.digest, directory, files, derived, (), described, learner_rows(design.spec))
+    cycles, timeline = contract_rows(design.spec), timeline_of(design.spec)
+    return Generated(design.name, spec.digest, directory, files, derived, advice(design.spec), described, cycles, timeline)
 
 
 def _bus_of(bus: str | None, samples: str | None) -> tuple[Bus, SampleSource] | None:

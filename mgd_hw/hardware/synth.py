@@ -13,8 +13,9 @@ from mgd_hw.common import figures, style
 from mgd_hw.common.files import atomic_directory, results_directory, write_json
 from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result, plain
-from mgd_hw.design.argument import built
+from mgd_hw.design.argument import built, read_any
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.hardware.generate import emit_files
 from python_ref.spec.error import DesignError, naming
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console, ConsoleOptions, RenderResult
 
-    from python_ref.spec.design import DesignSpec
+    from python_ref.spec.learning import LearningSpec
 
 __all__ = ["Synthesised", "synth"]
 
@@ -66,6 +67,8 @@ class Synthesised(Result):
         Wall-clock time of generation and synthesis, in seconds.
     multipliers_per_lane : int
         Number of multipliers of each lane.
+    network_outside : bool
+        Whether the core is a learner, which has one lane, and whose cycles do not include the outside's own time.
     """
 
     design: str
@@ -89,6 +92,7 @@ class Synthesised(Result):
     components: dict[str, dict[str, int]]
     seconds: float
     multipliers_per_lane: int = 1
+    network_outside: bool = False
 
     def to_json(self) -> dict:
         """Return the fields as plain data, with each kind of cycles as a field of its own."""
@@ -115,7 +119,9 @@ class Synthesised(Result):
             f"{self.memory_bits:,} memory bits; {self.cycles_per_step:,.1f} cycles per step ({self.cycles_summary}); {self.seconds:.1f} s"
         )
         lanes = f"{self.predicted_lanes} {'lane' if self.predicted_lanes == 1 else 'lanes'}"
-        if self.fits:
+        if self.fits and self.network_outside:
+            yield style.wrapped("[bold green]It fits.[/bold green]")
+        elif self.fits:
             yield style.wrapped(f"[bold green]It fits.[/bold green] At most {lanes} would, as predicted from this.")
         else:
             excess = ", ".join(f"{count:,} {kind}" for kind, count in self.over.items())
@@ -147,14 +153,14 @@ class Synthesised(Result):
 
 
 def synth(
-    design: str | Path | Design, *, target: str = "ice40-up5k", out: Path | None = None, progress: Progress | None = None
+    design: str | Path | Design | ExternalDesign, *, target: str = "ice40-up5k", out: Path | None = None, progress: Progress | None = None
 ) -> Synthesised:
     """Synthesise a design's core for a part with Yosys, and count its resources.
 
     Parameters
     ----------
     design : path, name or Design
-        Path of a design file, name of a shipped design, or a design that was read before.
+        Path of a design file, name of a shipped design, or a design that was read before; its network may be outside.
     target : str
         Name of the part: "ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18" or "xc7".
     out : path or None
@@ -168,7 +174,8 @@ def synth(
         If the design or the target cannot be synthesised, or Yosys is missing or fails.
     """
     progress = progress or NullProgress()
-    design = built(design)
+    design = read_any(design)
+    design = design if isinstance(design, ExternalDesign) else built(design)
     spec = design.spec
     directory = results_directory(out, design.name)
     from boards.parts.synth import synthesise
@@ -182,20 +189,23 @@ def synth(
             found = synthesise(spec, target, folder, notify=progress.status)
         names = [each.name for each in fields(Synthesised) if hasattr(found, each.name)]
         shares = {name: getattr(found, name) for name in names} | {"components": plain(found.to_json()["components"])}
-        shares["multipliers_per_lane"] = spec.hardware.multipliers_per_lane
+        shares |= {"multipliers_per_lane": spec.hardware.multipliers_per_lane, "network_outside": isinstance(design, ExternalDesign)}
         seconds = time.perf_counter() - began
         result = Synthesised(design=spec.name, digest=spec.digest, seconds=seconds, **shares)
         write_json(folder / "synth.json", result)
     return result
 
 
-def _will_not_fit(spec: DesignSpec, target: str) -> str:
+def _will_not_fit(spec: LearningSpec, target: str) -> str:
     """Return a warning if the design exceeds the part by more than the worst error of the prediction; "" otherwise.
 
     Synthesis takes minutes, and the user can cancel it.
     """
     from boards.parts.fit import fit, parts
+    from python_ref.spec.design import DesignSpec
 
+    if not isinstance(spec, DesignSpec):
+        return ""  # a learner is small, and nothing predicts it
     over = fit(spec, target).surely_over if target in parts() else {}
     excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())
     return f" By prediction it does not fit: {excess} too many; `mgd-hw fit` says, in a second, what would." if excess else ""

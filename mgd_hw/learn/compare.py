@@ -18,8 +18,9 @@ from mgd_hw.common.results import Result, plain
 from mgd_hw.data import Data
 from mgd_hw.data.kinds import Kind, Measure
 from mgd_hw.data.summary import Summary
-from mgd_hw.design.argument import read
+from mgd_hw.design.argument import read, read_any
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.float_model import has_slopes
 from mgd_hw.design.float_only import FLOAT_ONLY_KEYS
 from mgd_hw.design.run import check_length
@@ -27,6 +28,7 @@ from mgd_hw.design.samples import load_design
 from mgd_hw.hardware.boards import optional_board
 from mgd_hw.learn import curves
 from mgd_hw.learn.agreement import Agreement, agreement
+from mgd_hw.learn.compare_learner import LearnerComparison, compare_learner
 from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from mgd_hw.learn.runs import MODELS, TITLES, FractionCallback, Model, Paired, Training, paired
@@ -231,7 +233,7 @@ class Comparison(Result):
 
 
 def compare(
-    design: str | Path | Design,
+    design: str | Path | Design | ExternalDesign,
     *,
     seeds: int | None = None,
     steps: int | None = None,
@@ -242,13 +244,15 @@ def compare(
     until: float | None = None,
     out: Path | None = None,
     progress: Progress | None = None,
-) -> Comparison:
+) -> Comparison | LearnerComparison:
     """Train float MGD, fixed MGD and back-propagation from the same parameters on the same data; write table, plots and JSON.
+
+    Where the network is outside, float MGD and fixed MGD train its process, each on one that has just begun.
 
     Parameters
     ----------
     design : path, name or Design
-        Path of a design file, name of a shipped design, or a design that was read before.
+        Path of a design file, name of a shipped design, or a design that was read before; its network may be outside.
     seeds, steps : int or None
         Number of runs, and of steps in each; None takes what the design file says.
     save, start : path or None
@@ -271,7 +275,11 @@ def compare(
     Refusal
         If an argument is refused: among them an accuracy for a task whose curves record none.
     """
-    design = read(design)
+    found = read_any(design)
+    if isinstance(found, ExternalDesign):
+        more: dict[str, Any] = {"save": save, "start": start, "validate": validate, "board": board, "until": until, "out": out}
+        return compare_learner(found, seeds=seeds, steps=steps, progress=progress, **more)
+    design = read(found)
     check_until(design, until)
     seeds, steps = seeds or design.compare.seeds, steps or design.compare.steps
     directory = results_directory(out, design.name)

@@ -1,4 +1,7 @@
-"""Files of parameters: npz archives with layer1.weight (n_out, n_in), layer1.bias (n_out), layer2.weight, … as real numbers."""
+"""Files of parameters: npz archives with layer1.weight (n_out, n_in), layer1.bias (n_out), layer2.weight, … as real numbers.
+
+Those of a learner have one array, quantities (N).
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,20 @@ import numpy as np
 from mgd_hw.common.files import write_file
 from python_ref.parameters import join_parameters, split_parameters
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import Refusal
+from python_ref.spec.error import Refusal, unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 
 __all__ = ["read_parameters", "write_parameters"]
 
 
-def write_parameters(spec: DesignSpec, values: np.ndarray, path: Path, option: str = "--save") -> None:
+def write_parameters(spec: LearningSpec, values: np.ndarray, path: Path, option: str = "--save") -> None:
     """Write real parameters to an npz file.
 
     Parameters
     ----------
-    spec : DesignSpec
-        Design whose network has these parameters.
+    spec : LearningSpec
+        Design whose network, or whose outside, has these parameters.
     values : array of float64, shape (P,)
         Parameters in canonical order, as real numbers.
     path : Path
@@ -37,14 +42,19 @@ def write_parameters(spec: DesignSpec, values: np.ndarray, path: Path, option: s
         If the file cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
-    for number, (weight, bias) in enumerate(split_parameters(spec, values), 1):
-        arrays |= {f"layer{number}.weight": weight, f"layer{number}.bias": bias}
+    if isinstance(spec, LearnerSpec):
+        arrays["quantities"] = values
+    elif isinstance(spec, DesignSpec):
+        for number, (weight, bias) in enumerate(split_parameters(spec, values), 1):
+            arrays |= {f"layer{number}.weight": weight, f"layer{number}.bias": bias}
+    else:
+        raise unknown("Design", spec, "mgd_hw.learn.parameters")
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
     write_file(path, content.getvalue(), option)
 
 
-def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np.ndarray:
+def read_parameters(spec: LearningSpec, path: Path, option: str = "--start") -> np.ndarray:
     """Read real parameters from an npz file (float64, shape (P,), canonical order).
 
     Raises
@@ -58,8 +68,13 @@ def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np
         return Refusal(reason, remedy, file=path, key=option)
 
     wanted: dict[str, tuple[int, ...]] = {}
-    for number, layer in enumerate(spec.network.layers, 1):
-        wanted |= {f"layer{number}.weight": (layer.n_out, layer.n_in), f"layer{number}.bias": (layer.n_out,)}
+    if isinstance(spec, LearnerSpec):
+        wanted["quantities"] = (spec.quantities,)
+    elif isinstance(spec, DesignSpec):
+        for number, layer in enumerate(spec.network.layers, 1):
+            wanted |= {f"layer{number}.weight": (layer.n_out, layer.n_in), f"layer{number}.bias": (layer.n_out,)}
+    else:
+        raise unknown("Design", spec, "mgd_hw.learn.parameters")
     try:
         with zipfile.ZipFile(path):
             pass
@@ -79,4 +94,6 @@ def read_parameters(spec: DesignSpec, path: Path, option: str = "--start") -> np
     if extra:
         raise wrong(f"it has {extra[0]}, which the network has not")
     values = [found[name].astype(np.float64) for name in wanted]
+    if isinstance(spec, LearnerSpec):
+        return values[0]
     return join_parameters(list(zip(values[::2], values[1::2], strict=True)))

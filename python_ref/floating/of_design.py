@@ -22,6 +22,7 @@ from python_ref.floating.passes import Measured
 from python_ref.spec import optimizer as optimizers
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
+from python_ref.spec.learning import LearningSpec
 from python_ref.spec.perturbation import LfsrCode
 
 __all__ = ["code", "costs", "decay", "estimator", "evaluate", "gradient", "in_turn", "learner", "network", "outputs", "rule"]
@@ -38,7 +39,7 @@ def network(spec: DesignSpec) -> Sequential:
     return Sequential((spec.network.n_in,), tuple(Dense(layer.n_out, layer.activation) for layer in spec.network.layers))
 
 
-def code(spec: DesignSpec, seed: int | None = None) -> Code:
+def code(spec: LearningSpec, seed: int | None = None) -> Code:
     """The perturbation code of a design; ``seed`` in place of the design's own.
 
     Signs that are not drawn are those of the hardware, quantity by quantity. Random signs come from the same recurrence, but not from
@@ -89,7 +90,7 @@ def rule(optimizer: optimizers.Optimizer, rate: float) -> Optimizer:
     return made(rate, **parameters)
 
 
-def decay(spec: DesignSpec) -> Decay:
+def decay(spec: LearningSpec) -> Decay:
     """How the learning rate of a design changes over the steps."""
     return Listed(spec.schedule) if len(spec.schedule.learning_rate) > 1 else Constant()
 

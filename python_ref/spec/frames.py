@@ -31,6 +31,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
 
 __all__ = [
     "CHECK_BYTES",
@@ -48,12 +51,14 @@ __all__ = [
     "Frame",
     "Kind",
     "Reply",
+    "SampleWords",
     "checked",
     "pack_samples",
     "read_payload",
     "sample_bytes",
     "stuffed",
     "unpack_samples",
+    "words_of_sample",
     "write_payload",
 ]
 
@@ -243,6 +248,36 @@ def _unescaped(data: bytes) -> bytes:
     """Return the content of the bytes between two flags."""
     plain, *escaped = data.split(bytes((ESCAPE,)))
     return plain + b"".join(bytes((part[0] ^ INVERTED,)) + part[1:] for part in escaped if part)
+
+
+@dataclass(frozen=True)
+class SampleWords:
+    """Words of a sample on the line.
+
+    Attributes
+    ----------
+    inputs, targets : int
+        Numbers of words that are inputs, and of those that are targets.
+    input_width, target_width : int
+        Width of either kind of word, in bits.
+    """
+
+    inputs: int
+    input_width: int
+    targets: int
+    target_width: int
+
+
+def words_of_sample(spec: LearningSpec) -> SampleWords:
+    """Return the words of a sample; a learner, whose samples are outside, takes bytes and drops them."""
+    match spec:
+        case LearnerSpec():
+            return SampleWords(1, 8, 1, 8)
+        case DesignSpec():
+            network, formats = spec.network, spec.formats
+            return SampleWords(network.n_in, formats.input.width, network.n_out, formats.activation.width)
+        case _:
+            raise unknown("Design", spec, "python_ref.spec.frames.words_of_sample")
 
 
 def write_payload(writes: Sequence[tuple[int, int]]) -> bytes:

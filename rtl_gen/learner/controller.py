@@ -104,6 +104,7 @@ class LearnerController(wiring.Component):
         waits = Signal(range(self._SETTLE))
         m.d.comb += [left.en.eq(self.count_en), left.i.eq(self.count), left.down.eq(self.advance)]
         m.d.sync += self.fresh.eq(periods["perturbation"].ends)
+        following = self._following(m)
         with m.FSM(name="run") as run:
             with m.State("Idle"), m.If(self.train & ~left.none):
                 m.d.sync += self.timed_out.eq(0)
@@ -146,8 +147,7 @@ class LearnerController(wiring.Component):
                 m.d.comb += self.advance.eq(1)
                 m.d.sync += [flags.pending.eq(1), flags.repeats.eq(0), flags.needs_all.eq(0), self.update.eq(periods["update"].ends)]
                 with m.If(flags.takes):
-                    following = self.sample.payload + 1
-                    m.d.sync += self.sample.payload.eq(Mux(following == self.samples, 0, following))
+                    m.d.sync += self.sample.payload.eq(following)
                 m.next = "Settle"
             with m.State("Start last pass"):
                 m.d.sync += [self.perturb.eq(0), self.second.eq(0), self.measured.eq(0), self.correlate.eq(flags.pending)]
@@ -161,6 +161,12 @@ class LearnerController(wiring.Component):
         m.d.comb += [self.busy.eq(~run.ongoing("Idle")), self.starved.eq(run.ongoing("Show sample"))]
         self._command(m, flags)
         return m
+
+    def _following(self, m):
+        """The index of the sample after the current one, two cycles after that has changed; it is used many cycles later."""
+        counted, following = Signal.like(self.samples), Signal.like(self.sample.payload)
+        m.d.sync += [counted.eq(self.sample.payload + 1), following.eq(Mux(counted == self.samples, 0, counted))]
+        return following
 
     def _kind(self, m, flags, *, second):
         """Set the kind of the next pass that is measured."""

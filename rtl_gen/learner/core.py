@@ -61,6 +61,21 @@ class LearnerContract:
         measured = self.pass_cycles + self.settling + settle + 2**average - 1
         return passes * measured + (passes - 1) * self.between + self.wait
 
+    def first_steps(self, spec: LearnerSpec, steps: int) -> int:
+        """Cycles of the first steps of a run, without its last pass, with the waits of the design file."""
+        settle, average = spec.outside.settle, spec.outside.average
+        one, two = spec.schedule.passes(steps)
+        shown = -(-steps // spec.schedule.sample_period)
+        return one * self.step_cycles(1, settle, average) + two * self.step_cycles(2, settle, average) + shown
+
+    def figures(self) -> dict[str, float]:
+        """Cycles of a pass, by name; those of a step depend on the outside."""
+        return {"pass": self.pass_cycles}
+
+    def summary(self) -> str:
+        """Cycles of a pass in words."""
+        return f"{self.pass_cycles:,} a pass; settling and cost words included, without the outside's own time"
+
     def table(self) -> dict[str, float]:
         """The contract as plain data for the manifest."""
         return {**asdict(self), "pass_cycles": self.pass_cycles}

@@ -15,26 +15,30 @@ from rtl_gen.slot import delayed
 __all__ = ["CostChange", "Measurement", "Timer"]
 
 
+_LESS_ONE = signed(MAX_CYCLES.bit_length() + 1)
+"""Shape of a number of cycles less one."""
+
+
 class Timer(wiring.Component):
     """Counts cycles down.
 
     Members
     -------
-    load, i : In(1), In(32)
-        Strobe that sets the timer, and the number of cycles.
+    load, i : In(1), In(signed(33))
+        Strobe that sets the timer, and the number of cycles less one, from −1.
     done : Out(1)
         As many cycles as the number have passed since the one after ``load``: high in the next cycle for 0, one later for 1.
     """
 
     def __init__(self):
-        super().__init__({"load": In(1), "i": In(range(MAX_CYCLES + 1)), "done": Out(1)})
+        super().__init__({"load": In(1), "i": In(_LESS_ONE), "done": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        left = Signal(signed(len(self.i) + 1))
+        left = Signal(_LESS_ONE)
         m.d.comb += self.done.eq(left < 0)
         with m.If(self.load):
-            m.d.sync += left.eq(self.i - 1)
+            m.d.sync += left.eq(self.i)
         with m.Elif(~self.done):
             m.d.sync += left.eq(left - 1)
         return m
@@ -93,6 +97,9 @@ class Measurement(wiring.Component):
         settling, aligns = Signal(), Signal()
         left, total = Signal(range((1 << most) + 1)), Signal.like(self.total, name="sum")
         transfer, final, opens = Signal(), Signal(), Signal()
+        # Subtracted long before they are used, so that no adder lies before the one of the timer.
+        settle, timeout = Signal(_LESS_ONE, reset_less=True), Signal(_LESS_ONE, reset_less=True)
+        m.d.sync += [settle.eq(self.settle - 1), timeout.eq(self.timeout - 1)]
         m.d.comb += [
             self.cost.ready.eq(self.measure_ready & ~timer.done),
             transfer.eq(self.cost.valid & self.cost.ready),
@@ -100,10 +107,10 @@ class Measurement(wiring.Component):
             opens.eq(settling & timer.done),
             self.late.eq(self.measure_ready & timer.done),
             timer.load.eq(self.begin | opens | transfer),
-            timer.i.eq(self.timeout),
+            timer.i.eq(timeout),
         ]
         with m.If(self.begin):
-            m.d.comb += timer.i.eq(self.settle)
+            m.d.comb += timer.i.eq(settle)
         m.d.sync += [
             settling.eq(self.begin | (settling & ~opens)),
             self.measure_ready.eq(opens | (self.measure_ready & ~final & ~self.late)),

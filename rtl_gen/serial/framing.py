@@ -15,8 +15,20 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
-from python_ref.spec.design import DesignSpec
-from python_ref.spec.frames import CHECK_BYTES, ESCAPE, FLAG, INVERTED, MAX_PAYLOAD, RING_BYTES, SALT, SEQUENCE, Kind, checked
+from python_ref.spec.frames import (
+    CHECK_BYTES,
+    ESCAPE,
+    FLAG,
+    INVERTED,
+    MAX_PAYLOAD,
+    RING_BYTES,
+    SALT,
+    SEQUENCE,
+    Kind,
+    checked,
+    words_of_sample,
+)
+from python_ref.spec.learning import LearningSpec
 from rtl_gen.host import request_layout
 from rtl_gen.serial.uart import Transmitter
 from rtl_gen.slot import NO_READ_WRITE_CHECK, and_or_mux, delayed
@@ -195,12 +207,18 @@ def _differ(first: Signal, second: Signal) -> Value:
     return Cat(first[:middle] != second[:middle], first[middle:] != second[middle:])
 
 
+def _sample_width(spec: LearningSpec) -> int:
+    """Width of the sample stream, in bits."""
+    words = words_of_sample(spec)
+    return max(words.input_width, words.target_width)
+
+
 class FrameExecutor(wiring.Component):
     """Executes the frames: it writes and reads registers, and forwards samples to the core.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design of the core behind the line.
 
     Members
@@ -223,14 +241,14 @@ class FrameExecutor(wiring.Component):
         Strobe: the answer has been sent completely.
     """
 
-    def __init__(self, spec: DesignSpec):
+    def __init__(self, spec: LearningSpec):
         self.spec = spec
         super().__init__(
             {
                 "content": In(stream.Signature(BITS)),
                 "request": Out(stream.Signature(request_layout)),
                 "response": In(stream.Signature(32)),
-                "sample": Out(stream.Signature(spec.sample_width)),
+                "sample": Out(stream.Signature(_sample_width(spec))),
                 "number": Out(range(SEQUENCE)),
                 "answer": Out(1),
                 "close": Out(1),
@@ -304,7 +322,7 @@ class FrameExecutor(wiring.Component):
     def _shift(self, m, at, kind):
         """The shift register: a word, which is a request, a sample word or the rest of an answer, and the byte that is shifted into it."""
         payload, address, data = self.request.payload, len(self.request.payload.address), len(self.request.payload.data)
-        shifted = Signal(max(address + data, self.spec.sample_width) + BITS, reset_less=True)
+        shifted = Signal(max(address + data, _sample_width(self.spec)) + BITS, reset_less=True)
         word, byte = shifted[:-BITS], shifted[-BITS:]
         with m.If(at["Shift"] | self.shift):
             m.d.sync += shifted.eq(shifted[1:])
@@ -319,7 +337,7 @@ class FrameExecutor(wiring.Component):
 
     def _begin_word(self, m, at, kind, target, word):
         """Set the word to a single one, as many bits from its end as the word will have; a sample word may continue in the next frame."""
-        payload, formats = self.request.payload, self.spec.formats
+        payload, sample = self.request.payload, words_of_sample(self.spec)
         address, data = len(payload.address), len(payload.data)
         begun = Signal()
         with m.If(at["Shift"]):
@@ -327,19 +345,20 @@ class FrameExecutor(wiring.Component):
         lengths = [
             (kind == Kind.WRITE, address + data),
             (kind == Kind.READ, address),
-            (kind[1] & ~target, formats.input.width),
-            (kind[1] & target, formats.activation.width),
+            (kind[1] & ~target, sample.input_width),
+            (kind[1] & target, sample.target_width),
         ]
         # This holds for every kind of frame, since an empty frame that only queries the state may come in between.
         with m.If(at["Resume"] | at["Begin"] & ~begun):
             m.d.sync += word.eq(reduce(or_, (Mux(condition, C(1 << length - 1, len(word)), 0) for condition, length in lengths)))
-        bits = [word[-form.width :] for form in (formats.input, formats.activation)]
+        bits = [word[-width:] for width in (sample.input_width, sample.target_width)]
         low = min(len(each) for each in bits)
         m.d.comb += self.sample.payload.eq(Cat(Mux(target, bits[1][:low], bits[0][:low]), max(bits, key=len)[low:]))
 
     def _sample_words(self, m, advance, kind):
         """Whether the next word of the sample stream is a target, and whether it is the last one of its sample."""
-        n_in, n_out = self.spec.network.n_in, self.spec.network.n_out
+        sample = words_of_sample(self.spec)
+        n_in, n_out = sample.inputs, sample.targets
         index, target, at_end = Signal(range(max(2, n_in, n_out))), Signal(), Signal()
         m.d.sync += at_end.eq(index == Mux(target, n_out - 1, n_in - 1))
         with m.If(advance):
@@ -462,7 +481,7 @@ class Framing(wiring.Component):
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design of the core behind the line.
     divisor : int
         Clock cycles per bit of the line.
@@ -479,7 +498,7 @@ class Framing(wiring.Component):
         Strobe that resets the core.
     """
 
-    def __init__(self, spec: DesignSpec, divisor: int):
+    def __init__(self, spec: LearningSpec, divisor: int):
         self.spec = spec
         self.divisor = divisor
         super().__init__(
@@ -490,7 +509,7 @@ class Framing(wiring.Component):
                 "tx": Out(1, init=1),
                 "request": Out(stream.Signature(request_layout)),
                 "response": In(stream.Signature(32)),
-                "sample": Out(stream.Signature(spec.sample_width)),
+                "sample": Out(stream.Signature(_sample_width(spec))),
                 "reset": Out(1),
             }
         )

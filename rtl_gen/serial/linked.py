@@ -9,8 +9,13 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from rtl_gen.core import core_of
+from python_ref.spec.error import unknown
+from python_ref.spec.learner import LearnerSpec
+from python_ref.spec.learning import LearningSpec
+from rtl_gen.core import Core, core_of
 from rtl_gen.emit import cleaned
+from rtl_gen.learner.relay import RelayedLearner
+from rtl_gen.presentation.core import NodeCore
 from rtl_gen.serial.framing import Framing
 from rtl_gen.serial.uart import Receiver
 from rtl_gen.toolchain.verilog import component_verilog
@@ -18,12 +23,23 @@ from rtl_gen.toolchain.verilog import component_verilog
 __all__ = ["LinkedCore", "emit_linked"]
 
 
+def _behind_a_line(spec: LearningSpec) -> Core | NodeCore | RelayedLearner:
+    """Return the core of a design; a learner has the registers of its outside, since the host is that."""
+    match spec:
+        case LearnerSpec():
+            return RelayedLearner(spec)
+        case DesignSpec():
+            return core_of(spec)
+        case _:
+            raise unknown("Design", spec, "rtl_gen.serial.linked")
+
+
 class LinkedCore(wiring.Component):
     """A core that a host controls by frames over a serial line; see :mod:`python_ref.spec.frames`.
 
     Parameters
     ----------
-    spec : DesignSpec
+    spec : LearningSpec
         The design of the core.
     divisor : int
         Clock cycles per bit of the line, at least 4 where the host has its own clock.
@@ -40,7 +56,7 @@ class LinkedCore(wiring.Component):
 
     Attributes
     ----------
-    core : Core or NodeCore
+    core : Core, NodeCore or RelayedLearner
         The core, which a frame RESET resets.
     uart : Receiver
         Receiver of bytes from the line; the transmitter is part of ``framing``.
@@ -48,11 +64,11 @@ class LinkedCore(wiring.Component):
         Protocol engine between the bytes and the core's streams.
     """
 
-    def __init__(self, spec: DesignSpec, *, divisor: int, core_domain: str = "sync"):
+    def __init__(self, spec: LearningSpec, *, divisor: int, core_domain: str = "sync"):
         self.spec = spec
         self.divisor = divisor
         self.core_domain = core_domain
-        self.core = core_of(spec)
+        self.core = _behind_a_line(spec)
         self.uart = Receiver(divisor)
         self.framing = Framing(spec, divisor)
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1)})
@@ -73,7 +89,7 @@ class LinkedCore(wiring.Component):
         return m
 
 
-def emit_linked(spec: DesignSpec, divisor: int) -> str:
+def emit_linked(spec: LearningSpec, divisor: int) -> str:
     """Verilog of a core with its serial link, module ``mgd_<name>_linked``. The same design and divisor always give the same text."""
     linked = LinkedCore(spec, divisor=divisor)
     text = component_verilog(linked, f"{spec.module}_linked")

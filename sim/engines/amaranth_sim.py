@@ -65,7 +65,7 @@ def run_amaranth(
     """
     from amaranth.sim import Simulator
 
-    names = ("request", "response", "sample", "busy", "probe_stb", *(f"probe_{event}" for event in ports.kinds))
+    names = ("request", "response", ports.stream, *ports.taken, "busy", "probe_stb", *(f"probe_{event}" for event in ports.kinds))
     missing = [name for name in names if not hasattr(component, name)]
     if missing:
         reason = f"The component {type(component).__name__} must have the ports of a core, and lacks {', '.join(missing)}"
@@ -101,11 +101,12 @@ class _Bench:
 
         self.ports, self.program, self.feed, self.outcome = ports, program, feed, outcome
         self.patience, self.progress = patience, progress
-        request, sample, response = component.request, component.sample, component.response
-        payloads = Value.cast(request.payload), Value.cast(sample.payload)
+        request, sample, response = component.request, getattr(component, ports.stream), component.response
+        payloads, taken = (Value.cast(request.payload), Value.cast(sample.payload)), [getattr(component, name) for name in ports.taken]
         # The inputs form one value, which is set only when it changes, since the simulator settles the core after every assignment.
-        self._inputs = Cat(request.valid, sample.valid, response.ready, *payloads)
+        self._inputs = Cat(request.valid, sample.valid, response.ready, *payloads, *(stream.ready for stream in taken))
         self._sample_shift = 3 + len(payloads[0])
+        self._taken_shift = self._sample_shift + len(payloads[1])
         self._response = Value.cast(response.payload)
         self._outputs = Cat(component.busy, request.ready, sample.ready, response.valid, component.probe_stb)
         self._payloads = [Value.cast(getattr(component, f"probe_{event}")) for event in ports.kinds]
@@ -146,6 +147,8 @@ class _Bench:
             request = host.payload if requesting and host.payload is not None else request
             sample = word if offering and word is not None else sample
             inputs = requesting | offering << 1 | taking << 2 | request << 3 | sample << self._sample_shift
+            for place in range(len(self.ports.taken)):
+                inputs |= (not self._stalled()) << self._taken_shift + place
             if inputs != before:
                 ctx.set(self._inputs, inputs)
                 before = inputs

@@ -139,7 +139,8 @@ async def _run(dut: Any, settings: dict[str, Any], writer: FrameWriter) -> None:
     chance = random.Random(settings["stall_seed"]).random
     record, drive = _Record(dut, settings["outputs"], writer), _Inputs(dut).drive
     stb, busy = dut.probe_stb, dut.busy
-    request_ready, response_valid, sample_ready = dut.request__ready, dut.response__valid, dut.sample__ready
+    stream, others = settings["stream"], [f"{name}__ready" for name in settings["taken"]]
+    request_ready, response_valid, sample_ready = dut.request__ready, dut.response__valid, getattr(dut, f"{stream}__ready")
     response = dut.response__payload
     rising, falling = await _reset(dut, settings["inputs"])
     ops, words = program.ops.tolist(), program.words()
@@ -155,10 +156,12 @@ async def _run(dut: Any, settings: dict[str, Any], writer: FrameWriter) -> None:
         drive("request__valid", int(requesting))
         if requesting:
             drive("request__payload", (kind == Op.WRITE) | address << 1 | data << 9)
-        drive("sample__valid", int(offering))
+        drive(f"{stream}__valid", int(offering))
         if offering and word is not None:
-            drive("sample__payload", word)
+            drive(f"{stream}__payload", word)
         drive("response__ready", int(taking))
+        for name in others:
+            drive(name, int(not (share and chance() < share)))
         advance = False
         while True:  # cycles in which no input changes
             await falling

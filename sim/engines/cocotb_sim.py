@@ -246,6 +246,8 @@ def run_cocotb(
         "undefined": str(undefined),
         "inputs": ports.inputs,
         "outputs": ports.outputs,
+        "stream": ports.stream,
+        "taken": ports.taken,
         "patience": patience,
         "stall_seed": stalls.seed if stalls else 1,
         "stall_share": stalls.share if stalls else 0.0,

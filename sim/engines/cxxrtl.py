@@ -266,6 +266,7 @@ def run_cxxrtl(
     directory = model.parent
     program.save(directory / "program.bin")
     lines = [f"in {name} {width}\n" for name, width in ports.inputs.items()] + [f"out {n} {w}\n" for n, w in ports.outputs.items()]
+    lines += [f"send {ports.stream} 0\n", *(f"take {name} 0\n" for name in ports.taken)]
     (directory / "ports.txt").write_text("".join(lines), encoding="utf-8")
     log = directory / "run.log"
     command = [

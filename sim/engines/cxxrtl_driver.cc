@@ -2,8 +2,9 @@
 //
 //   model PROGRAM PORTS PATIENCE STALL_SEED STALL_SHARE [WAVES]
 //
-// PROGRAM is what sim.program.Program.save wrote; PORTS has a line "in|out name width" for each port. Output is a row of
-// frames: kind, rows (uint32 each), then the rows (see sim/engines/frames.py).
+// PROGRAM is what sim.program.Program.save wrote; PORTS has a line "in|out name width" for each port, a line "send name 0" with
+// the stream that carries the program's words, and a line "take name 0" for each further stream of the core, whose words are
+// dropped. Output is a row of frames: kind, rows (uint32 each), then the rows (see sim/engines/frames.py).
 //
 // A cycle is: write the inputs, clock low, settle, look at the outputs, clock high, settle. Looking before the rising edge
 // sees every output as it stands with this cycle's inputs; after it, outputs that depend on registers through logic would be
@@ -56,12 +57,21 @@ struct Port {
 };
 
 // The events are the ports whose names begin with PAYLOAD, in the order of the file, which is that of the bits of STROBES.
-std::map<std::string, Port> find_ports(cxxrtl_handle design, const char *path, std::vector<std::string> &events) {
+std::map<std::string, Port> find_ports(cxxrtl_handle design, const char *path, std::vector<std::string> &events,
+                                       std::string &sent, std::vector<std::string> &taken) {
     std::map<std::string, Port> ports;
     std::ifstream file(path);
     std::string direction, name;
     size_t width;
     while (file >> direction >> name >> width) {
+        if (direction == "send") {
+            sent = name;
+            continue;
+        }
+        if (direction == "take") {
+            taken.push_back(name + "__ready");
+            continue;
+        }
         size_t parts = 0;
         cxxrtl_object *object = cxxrtl_get_parts(design, name.c_str(), &parts);
         uint32_t flag = direction == "in" ? CXXRTL_INPUT : CXXRTL_OUTPUT;
@@ -135,16 +145,19 @@ int main(int argc, char **argv) {
     dup2(2, 1);
     Program program(argv[1]);
     cxxrtl_handle design = cxxrtl_create(cxxrtl_design_create());
-    std::vector<std::string> names;
-    std::map<std::string, Port> ports = find_ports(design, argv[2], names);
+    std::vector<std::string> names, others;
+    std::string sent;
+    std::map<std::string, Port> ports = find_ports(design, argv[2], names, sent, others);
     const uint64_t patience = std::strtoull(argv[3], nullptr, 10);
     Random random{std::strtoull(argv[4], nullptr, 10) * 0x9E3779B97F4A7C15u | 1, uint64_t(std::atof(argv[5]) * 4294967296.0)};
 
     Port &clk = ports["clk"], &rst = ports["rst"], &busy = ports["busy"], &stb = ports[STROBES];
     Port &request = ports["request__payload"], &request_valid = ports["request__valid"], &request_ready = ports["request__ready"];
     Port &response = ports["response__payload"], &response_valid = ports["response__valid"], &response_ready = ports["response__ready"];
-    Port &sample = ports["sample__payload"], &sample_valid = ports["sample__valid"], &sample_ready = ports["sample__ready"];
-    std::vector<Port> payload;
+    Port &sample = ports[sent + "__payload"], &sample_valid = ports[sent + "__valid"], &sample_ready = ports[sent + "__ready"];
+    std::vector<Port> payload, takes;
+    for (const std::string &name : others)
+        takes.push_back(ports[name]);
     for (const std::string &name : names)
         payload.push_back(ports[name]);
     std::vector<std::vector<uint32_t>> events(payload.size());
@@ -170,9 +183,10 @@ int main(int argc, char **argv) {
         time += 5;
     };
 
-    for (auto &port : ports)
-        if (port.second.next != nullptr && (port.first == "request__valid" || port.first == "sample__valid" || port.first == "response__ready"))
-            port.second.set(0);
+    for (Port *port : {&request_valid, &sample_valid, &response_ready})
+        port->set(0);
+    for (Port &port : takes)
+        port.set(0);
     rst.set(1);
     for (int cycle = 0; cycle < 2; cycle++) {
         step(false);
@@ -232,6 +246,8 @@ int main(int argc, char **argv) {
         request_valid.set(requesting);
         sample_valid.set(offering);
         response_ready.set(taking);
+        for (Port &port : takes)
+            port.set(!random.stalls());
         settle();
 
         bool progress = false, requested = requesting && request_ready.is(), responded = taking && response_valid.is();

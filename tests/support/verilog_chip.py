@@ -53,8 +53,13 @@ class IntegerChip:
         return found
 
 
-def play(spec: LearnerSpec, chip: IntegerChip, action: Callable[[Any], Any], folder: Path, verilog: str | None = None) -> Any:
-    """Play a procedure of the host, which takes a link, on the Verilog of a learner beside a chip; return what it returns."""
+def play(
+    spec: LearnerSpec, chip: IntegerChip, action: Callable[[Any], Any], folder: Path, verilog: str | None = None, language: int = 2005
+) -> Any:
+    """Play a procedure of the host, which takes a link, on the Verilog of a learner beside a chip; return what it returns.
+
+    ``language`` is the year of the standard by which Icarus reads it: of Verilog, or 2012 of SystemVerilog.
+    """
     link = ProgramLink()
     action(link)
     ops = link.program().ops.tolist()
@@ -73,7 +78,7 @@ def play(spec: LearnerSpec, chip: IntegerChip, action: Callable[[Any], Any], fol
         "SILENT": chip.silent,
     }
     flags = [f"-D{name}={value}" for name, value in macros.items()]
-    build = ["iverilog", "-g2005", *flags, "-s", "bench", f"-Pbench.OPS={len(ops)}", "-o", "run.vvp", "design.v", str(SOURCE)]
+    build = ["iverilog", f"-g{language}", *flags, "-s", "bench", f"-Pbench.OPS={len(ops)}", "-o", "run.vvp", "design.v", str(SOURCE)]
     subprocess.run(build, cwd=folder, check=True, capture_output=True, text=True)
     done = subprocess.run(["vvp", "-n", "run.vvp"], cwd=folder, check=False, capture_output=True, text=True)
     assert done.returncode == 0 and "FATAL" not in done.stdout, done.stdout + done.stderr

@@ -12,6 +12,7 @@ import pytest
 from mgd_hw.data import Scaling
 from mgd_hw.design import keys
 from mgd_hw.design.description import Design
+from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.float_only import OPTIMIZER_KEYS, External
 from mgd_hw.design.keys import KEYS
 from mgd_hw.design.reader import parse, parse_any
@@ -131,7 +132,7 @@ ELSEWHERE = {
     "external.parameters": "test_external_parameters_must_be_given",
     "network.external": "test_a_network_is_inside",
     **dict.fromkeys(("external.settle", "external.average", "external.timeout_cycles", "external.samples"), "test_a_network_outside"),
-    **dict.fromkeys(("external.sample_cycles", "external.dac_step", "formats.cost"), "test_a_network_outside"),
+    **dict.fromkeys(("external.sample_cycles", "external.dac_step", "external.right_below", "formats.cost"), "test_a_network_outside"),
     "hardware.memory": "test_the_only_memory",
     **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), "test_optimizers_of_software"),
     **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), "test_optimizers_of_software"),
@@ -281,7 +282,9 @@ def test_a_network_is_inside() -> None:
 
 
 def test_a_network_outside() -> None:
-    spec = parse_any("network.external = 4\nschedule.learning_rate = -4\n", "x.toml").spec
+    design = parse_any("network.external = 4\nschedule.learning_rate = -4\n", "x.toml")
+    assert isinstance(design, ExternalDesign) and design.right_below is None
+    spec = design.spec
     assert isinstance(spec, LearnerSpec)
     assert spec.outside == Outside(settle=0, average=0, timeout_cycles=1_000_000, samples=1, sample_cycles=None, dac_step_log2=None)
     assert spec.formats.cost == Fixed.parse("SQ4.12")

@@ -170,7 +170,9 @@ def test_every_key_is_read() -> None:
         else:
             other, reference = parse(changed, "base.toml"), plain
         said = [
-            design.spec if isinstance(design, ExternalDesign) else (design.spec, design.data, design.compare, design.float_only)
+            (design.spec, design.right_below)
+            if isinstance(design, ExternalDesign)
+            else (design.spec, design.data, design.compare, design.float_only)
             for design in (other, reference)
         ]
         assert said[0] != said[1], key.dotted

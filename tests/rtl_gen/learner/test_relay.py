@@ -1,0 +1,144 @@
+"""The registers of a learner's outside: a host that reads words and writes costs trains as the model does, at any pace."""
+
+from __future__ import annotations
+
+import random
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from python_ref.fixed import learner as model
+from python_ref.spec.number import Fixed
+from python_ref.spec.registers import Command, Status, register_map
+from python_ref.spec.relay import FIRST_SAMPLE_BIT, RELAY_ADDRESSES, packed_words, relay_map, unpacked
+from rtl_gen.learner.relay import RelayedLearner
+from sim import host
+from sim.program import Op, ProgramLink
+from tests.support import marks
+from tests.support.learner_designs import random_chip, random_learner, random_quantities
+
+STEPS = 5
+
+
+class Host:
+    """A host beside a relayed learner in Amaranth's simulator."""
+
+    def __init__(self, ctx: Any, core: RelayedLearner, rng: random.Random) -> None:
+        self.ctx, self.core, self.rng = ctx, core, rng
+        self.at = {name: register.address for name, register in (register_map(core.spec) | relay_map(core.spec)).items()}
+
+    async def write(self, address: int, data: int) -> None:
+        ctx, request = self.ctx, self.core.request
+        await ctx.tick().repeat(self.rng.randrange(1, 9))
+        ctx.set(request.payload, {"write": 1, "address": address, "data": data & 0xFFFFFFFF})
+        await self._transfer()
+
+    async def read(self, address: int) -> int:
+        ctx, response = self.ctx, self.core.response
+        ctx.set(self.core.request.payload, {"write": 0, "address": address, "data": 0})
+        await self._transfer()
+        await ctx.tick().repeat(self.rng.randrange(1, 5))
+        ctx.set(response.ready, 1)
+        for _ in range(5_000):
+            if ctx.get(response.valid):
+                break
+            await ctx.tick()
+        else:
+            raise AssertionError("a read is not answered")
+        value = ctx.get(response.payload)
+        await ctx.tick()
+        ctx.set(response.ready, 0)
+        return value
+
+    async def _transfer(self) -> None:
+        ctx, request = self.ctx, self.core.request
+        ctx.set(request.valid, 1)
+        for _ in range(5_000):
+            if ctx.get(request.ready):
+                break
+            await ctx.tick()
+        else:
+            raise AssertionError("a request is not taken")
+        await ctx.tick()
+        ctx.set(request.valid, 0)
+
+    async def play(self, procedure: Any) -> None:
+        """Carry out a procedure that only writes."""
+        link = ProgramLink()
+        procedure(link)
+        for kind, address, data in link.program().ops.tolist():
+            assert kind == Op.WRITE
+            await self.write(address, data)
+
+    async def words(self, *, again: bool = False) -> np.ndarray:
+        """The words of the last pass; ``again`` goes back to row 0, where a read of ``outside`` begins."""
+        if again:
+            await self.write(self.at["row"], 0)
+        rows = -(-self.core.spec.quantities // packed_words(self.core.spec))
+        return unpacked(self.core.spec, np.array([await self.read(self.at["words"]) for _ in range(rows)]))
+
+
+def run(core: RelayedLearner, scenario: Any, seed: int) -> None:
+    async def bench(ctx: Any) -> None:
+        await scenario(Host(ctx, core, random.Random(seed)))
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize(("seed", "width"), [(1, 8), pytest.param(2, 10, marks=marks.SLOW), (3, 13), pytest.param(4, 17, marks=marks.SLOW)])
+def test_a_host_is_the_outside(seed: int, width: int) -> None:
+    """With four words in a row, three, two and one."""
+    rng = random.Random(seed)
+    spec = random_learner(rng, most=7)
+    formats = replace(spec.formats, weight=Fixed(True, 2, width - 2))
+    spec = replace(spec, external=rng.randint(5, 9), formats=formats, outside=replace(spec.outside, timeout_cycles=10_000))
+    assert packed_words(spec) == 32 // width
+    chip, start = random_chip(rng, spec), np.array(random_quantities(rng, spec))
+    other, asked = deepcopy(chip), list[tuple[list[int], int, list[int]]]()
+
+    async def scenario(host_: Host) -> None:
+        at, state = host_.at, model.initial_learner(spec, start)
+
+        def logged(words: np.ndarray, sample: int, count: int) -> list[int]:
+            asked.append((words.tolist(), sample, other(words, sample, count)))
+            return asked[-1][2]
+
+        await host_.play(lambda link: host.prepare(spec, link, start))
+        for first, count in host.runs(spec, 0, STEPS):
+            for _ in range(count):
+                state, _ = model.step(spec, state, logged)
+            await host_.play(lambda link, first=first: host.set_rate(spec, link, first))
+            await host_.write(at["count"], count)
+            await host_.write(at["command"], Command.TRAIN)
+            while (flags := await host_.read(at["outside"])) & 1:
+                assert flags & 2, "a cost is awaited only in a run"
+                words, sample, costs = asked.pop(0)
+                assert flags >> FIRST_SAMPLE_BIT == sample
+                assert (await host_.words()).tolist() == words
+                assert await host_.read(at["status"]) == Status.BUSY, "the registers of the core are within reach"
+                assert (await host_.words(again=True)).tolist() == words, "reading words does not change them"
+                for cost in costs:
+                    await host_.write(at["cost_word"], cost)
+            assert flags >> FIRST_SAMPLE_BIT == sample and not flags & 2
+            assert (await host_.words()).tolist() == state.parameters.tolist(), "the last pass has the parameters"
+        assert not asked
+        await host_.write(at["cost_word"], 1)  # it is dropped, since no cost is awaited
+        assert await host_.read(at["steps"]) == STEPS
+
+    run(RelayedLearner(spec), scenario, seed)
+
+
+def test_the_addresses_are_its_own() -> None:
+    """The relay takes requests by the high bits of their address."""
+    spec = random_learner(random.Random(1))
+    own, core = relay_map(spec), register_map(spec)
+    assert len(RELAY_ADDRESSES) == 16 and RELAY_ADDRESSES.start % 16 == 0
+    assert {register.address for register in own.values()} <= set(RELAY_ADDRESSES)
+    assert not {word for each in core.values() for word in range(each.address, each.address + each.words)} & set(RELAY_ADDRESSES)
