@@ -74,7 +74,8 @@ class _SectionedGroup(click.Group):
 def commands(debug: bool) -> None:
     """Turn one TOML file into an FPGA core that learns on its own, and prove that it does.
 
-    DESIGN is the path of a design file, or the name of a shipped design: xor, digits, nist7x7, mnist, fashion, parity.
+    DESIGN is the path of a design file, or the name of a shipped design: xor, digits, nist7x7, mnist, fashion, parity,
+    or chip, whose network is outside.
 
     Exit codes: 0 success, 1 a comparison failed, 2 bad input or a missing tool, 130 interrupted.
     """
@@ -305,7 +306,9 @@ def diagnose(design: str, out: Path | None, as_json: bool) -> None:
     "--baud", type=click.IntRange(300, 10**8), default=3_000_000, show_default=True, help="Rate of a serial line, in bits per second."
 )
 @click.option(
-    "--divisor", type=click.IntRange(1, 1 << 16), default=4, show_default=True, help="Clock cycles per bit of a virtual board's line."
+    "--divisor",
+    type=click.IntRange(1, 1 << 16),
+    help="Clock cycles per bit of a virtual board's line.  [default: 4, or 2 if the network is outside]",
 )
 @click.option(
     "--clock", type=click.FloatRange(0, min_open=True), metavar="MHZ", help="Clock of the board's core, to tell what limits speed."

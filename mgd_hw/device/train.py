@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Trained", "train"]
 
+DIVISOR = 4
+"""Clock cycles per bit of a virtual board's line, as on a real board."""
+
 
 @dataclass(frozen=True)
 class Trained(Judged, Result):
@@ -201,7 +204,7 @@ def train(
     start: Path | None = None,
     save: Path | None = None,
     baud: int = 3_000_000,
-    divisor: int = 4,
+    divisor: int | None = None,
     clock: float | None = None,
     verilog: Path | None = None,
     board: str | None = None,
@@ -215,8 +218,7 @@ def train(
     design : path, name or Design
         Path of a design file, name of a shipped design, or a design that was read before; its network may be outside.
     link : str
-        Link to the core: "virtual", "serial:DEVICE", "tcp:HOST:PORT", "litex:HOST:PORT" in a LiteX SoC or, behind a bus of this
-        processor, "mmio:ADDRESS".
+        Link to the core: "virtual", "serial:DEVICE", "tcp:HOST:PORT" or, behind a bus, "mmio:ADDRESS" or "litex:HOST:PORT".
     steps : int
         Number of training steps since step 0, including those before a checkpoint.
     verify : bool
@@ -229,8 +231,8 @@ def train(
         npz file of the initial parameters; npz file to write the learned parameters to.
     baud : int
         Rate of a serial line, in bits per second.
-    divisor : int
-        Clock cycles per bit of a virtual board's serial line.
+    divisor : int or None
+        Clock cycles per bit of a virtual board's serial line; None takes 4, or 2 for a learner, whose every pass goes over it.
     clock : float or None
         Clock frequency of the board's core in MHz, from which the result derives what limits the rate; None if unknown.
     verilog : path or None
@@ -263,8 +265,8 @@ def train(
     run = run if parameters is None else replace(run, parameters=quantise_parameters(design.spec, parameters))
     with naming_verilog(given):
         result, learned = _train_over_link(
-            design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor, clock=clock,
-            verilog=given, board=on, progress=progress,
+            design, run, data, link, directory=directory, verify=verify, resume=resume, baud=baud, divisor=divisor or DIVISOR,
+            clock=clock, verilog=given, board=on, progress=progress,
         )  # fmt: skip
     with atomic_directory(directory) as folder:
         write_json(folder / "train.json", result)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_SHOWN", "TrainedLearner", "train_learner"]
 
+DIVISOR = 2
+"""Clock cycles per bit of a virtual board's line, half of those of a real board, since every pass goes over it."""
 MOST_SHOWN = 1_000
 """Largest number of samples whose costs are measured before and after a training."""
 
@@ -159,7 +161,7 @@ def train_learner(
     start: Path | None = None,
     save: Path | None = None,
     baud: int = 3_000_000,
-    divisor: int = 4,
+    divisor: int | None = None,
     clock: float | None = None,
     verilog: Path | None = None,
     board: str | None = None,
@@ -192,7 +194,8 @@ def train_learner(
 
         run = replace(run, parameters=quantise_parameters(design.spec, read_parameters(design.spec, Path(start))))
     check_port(link, baud, design.name)
-    more: dict[str, Any] = {"directory": directory, "verify": verify, "resume": resume, "baud": baud, "divisor": divisor, "verilog": given}
+    more: dict[str, Any] = {"directory": directory, "verify": verify, "resume": resume, "baud": baud, "verilog": given}
+    more["divisor"] = divisor or DIVISOR
     real = design.spec.formats.weight.to_real
     with naming_verilog(given), opened_chip(design) as chip:
         before = chip.sample_costs(real(run.parameters), MOST_SHOWN)

@@ -16,7 +16,7 @@ from mgd_hw.design.external import ExternalDesign
 from mgd_hw.design.reader import load_any
 from mgd_hw.device.learner_session import LearnerModel
 from mgd_hw.device.train import train
-from mgd_hw.device.train_learner import TrainedLearner
+from mgd_hw.device.train_learner import DIVISOR, TrainedLearner
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from python_ref.fixed.learner import step
 from python_ref.spec.error import Refusal
@@ -149,6 +149,6 @@ def test_a_core_that_computes_something_else_is_seen(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(LearnerSpec, "digest", spec.digest)
         other = replace(spec, perturbation=replace(spec.perturbation, amplitude_log2=spec.perturbation.amplitude_log2 + 1))
-        (tmp_path / "other.v").write_text(emit_linked(other, 4), encoding="utf-8")
+        (tmp_path / "other.v").write_text(emit_linked(other, DIVISOR), encoding="utf-8")
     found = train("chip", link="virtual", steps=16, verify=True, verilog=tmp_path / "other.v", out=tmp_path)
     assert not found.equal and re.search(r"in step 0, word \d+: the model has raw", found.first_difference_text)

@@ -61,6 +61,7 @@ def test_what_cosim_cannot_do_with_a_learner_is_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_learner_is_synthesised(tmp_path):
     found = mgd_hw.synth(parse_any(TINY, "tiny.toml"), out=tmp_path)
     assert found.fits and found.network_outside and found.dsp == 0 and found.predicted_lanes == 1

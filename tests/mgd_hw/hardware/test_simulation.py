@@ -22,10 +22,12 @@ samples = 2
 """
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(simulation, "STEPS", 60)
-    found = mgd_hw.generate(parse_any(DESIGN, "tiny.toml"), tmp_path / "out")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "STEPS", 60)
+        found = mgd_hw.generate(parse_any(DESIGN, "tiny.toml"), tmp_path / "out")
     assert {f"simulation/{name}" for name in ("chip_bench.v", "virtual_chip.v", "program.hex", "sizes.vh")} <= set(found.files)
     return tmp_path / "out" / "simulation"
 
@@ -46,5 +48,7 @@ def test_the_cost_falls(folder):
 
 def test_a_chip_that_has_not_settled_is_told(folder):
     sizes = folder / "sizes.vh"
-    sizes.write_text(sizes.read_text(encoding="utf-8").replace("`define SETTLE 8", "`define SETTLE 20"), encoding="utf-8")
+    text = sizes.read_text(encoding="utf-8")
+    assert "`define SETTLE 8\n" in text
+    sizes.write_text(text.replace("`define SETTLE 8", "`define SETTLE 20"), encoding="utf-8")
     assert "cycles before the chip has settled: settle is too small" in run(folder)
