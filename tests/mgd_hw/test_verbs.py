@@ -23,10 +23,6 @@ ROOT = Path(__file__).parents[2]
 VERBS = tuple(name for name in mgd_hw.__all__ if name not in ("ToolError", "Refusal", "read"))
 NAMES = {"import": "import_network", "virtual": "serve"}
 """Commands whose function has another name."""
-OF_LEARNERS = ("mgd_hw.device.train_learner", "mgd_hw.learn.compare_learner")
-"""Modules of the results of learners, whose network is outside."""
-
-
 LEARNERS = {"compare": "mgd_hw.learn.compare_learner", "train": "mgd_hw.device.train_learner"}
 """Modules of the results of verbs whose result for a network outside is another one."""
 
