@@ -107,7 +107,7 @@ def network_of(file: OnnxFile) -> TrainedNetwork:
         If the graph is anything else than dense layers with supported activations.
     """
     with naming(file.path):
-        walk = Walk(file.constants, file.shapes)
+        walk = Walk(file)
         name = _input(file)
         walk.values[name] = Signal((), *_samples(file.inputs[name]))
         for node in file.nodes:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mgd_hw.importing.onnx_file import Dimensions, OnnxNode
+from mgd_hw.importing.onnx_file import Dimensions, OnnxFile, OnnxNode
+from mgd_hw.importing.remedies import ACTIVATION, ALONE, DENSE, REMEDIES
 from mgd_hw.importing.signal import Answer, Lengths, Signal, Value, same_layers
 from python_ref.spec.activations import Activation
 from python_ref.spec.network import MAX_NEURONS
@@ -24,15 +25,18 @@ class Walk:
         What is known of each tensor, by name.
     shapes : mapping of str to tuple
         Shapes of tensors as ONNX derives them.
+    outputs : tuple of str
+        Names of the outputs of the graph.
     notes : dict of str to None
         Sentences on what was taken over in another form or left out, in the order of the graph.
     classes : tuple of str
         Names of the classes in the order of the outputs, where the graph names them.
     """
 
-    def __init__(self, constants: Mapping[str, np.ndarray], shapes: Mapping[str, Dimensions]) -> None:
-        self.values: dict[str, Value] = dict(constants)
-        self.shapes = shapes
+    def __init__(self, file: OnnxFile) -> None:
+        self.values: dict[str, Value] = dict(file.constants)
+        self.shapes: Mapping[str, Dimensions] = file.shapes
+        self.outputs = file.outputs
         self.notes: dict[str, None] = {}
         self.classes: tuple[str, ...] = ()
 
@@ -44,30 +48,11 @@ class Walk:
 Handler = Callable[[Walk, OnnxNode, list[Value]], Value]
 """Type of what applies an operator to what is known of its inputs."""
 
-_ALONE = "Export the network alone, from the input of its first dense layer to its output."
-_SKL = "Export the last step alone, skl2onnx.to_onnx(pipeline[-1], …), and give samples as it takes them."
-_FIVE = "torch.nn.ReLU(), Tanh(), Sigmoid(), Hardsigmoid() or LeakyReLU(0.125), or scikit-learn's activation='relu', 'tanh' or 'logistic'"
-_ACTIVATION = f"Train the network with another activation: {_FIVE}."
-_DENSE = "Only dense layers are taken over, torch.nn.Linear or scikit-learn's MLPClassifier and MLPRegressor."
-_NORMAL = "Train the network without it, or with torch.nn.BatchNorm1d, which the weights take in."
-_BEFORE = "Give the file as torch.onnx.export or skl2onnx wrote it, before onnxruntime optimised it."
-_FLOAT = "Export the network before it is quantised; the design file has the number formats."
-_REMEDIES = {
-    **dict.fromkeys(("Elu", "Selu", "Celu", "Gelu", "Softplus", "Softsign", "Mish", "HardSwish", "ThresholdedRelu", "Erf"), _ACTIVATION),
-    **dict.fromkeys(("Exp", "Log", "Sqrt", "Pow", "Abs", "Sin", "Cos", "Max", "Min", "Swish"), _ACTIVATION),
-    **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "RNN", "LSTM", "GRU", "Attention"), _DENSE),
-    **dict.fromkeys(("QLinearMatMul", "QGemm", "MatMulInteger", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), _FLOAT),
-    **dict.fromkeys(("LayerNormalization", "GroupNormalization", "InstanceNormalization", "RMSNormalization"), _NORMAL),
-    **dict.fromkeys(("FusedGemm", "FusedMatMul", "TransposeMatMul", "BiasGelu", "FastGelu"), _BEFORE),
-    **dict.fromkeys(("Normalizer", "Imputer", "OneHotEncoder", "LabelEncoder", "CategoryMapper", "FeatureVectorizer"), _SKL),
-}
-"""What to do about operators that are not supported; a domain is left out."""
-
 
 def numbers(node: OnnxNode, value: Value, what: str) -> np.ndarray:
     """Return a constant as float64, after checking that it consists of finite real numbers."""
     if not isinstance(value, np.ndarray):
-        raise node.refuse(f"its {what} are computed from the inputs, and are no constants", _DENSE)
+        raise node.refuse(f"its {what} are computed from the inputs, and are no constants", DENSE)
     if value.dtype.kind not in "fiub" and value.dtype.name != "bfloat16":
         raise node.refuse(f"its {what} have the type {value.dtype}", "Export real numbers.")
     found = value.astype(np.float64)
@@ -103,7 +88,7 @@ def apply(walk: Walk, node: OnnxNode) -> None:
     handler = (_OF_ANSWERS if answers else OPERATORS).get(name)
     if handler is None:
         where = " after the network's answer" if answers and name in OPERATORS else ""
-        raise node.refuse(f"the operator is not supported{where}", _REMEDIES.get(name.rpartition(".")[2], _ALONE))
+        raise node.refuse(f"the operator is not supported{where}", REMEDIES.get(name.rpartition(".")[2], ALONE))
     found = handler(walk, node, given)
     several = isinstance(found, Answer)  # a class beside its shares
     walk.values.update(dict.fromkeys(node.outputs if several else node.outputs[:1], found))
@@ -141,7 +126,7 @@ def _entering(node: OnnxNode, value: Value, weight: np.ndarray) -> Signal:
         reason = f"it multiplies the last axis of samples of {shape}, and a dense layer takes one row of numbers a sample"
         raise node.refuse(reason, "Flatten the samples first: torch.nn.Flatten().")
     if value.features[-1] not in (None, weight.shape[1]):
-        raise node.refuse(f"its weights take {weight.shape[1]} numbers, and the layer before gives {value.features[-1]}", _ALONE)
+        raise node.refuse(f"its weights take {weight.shape[1]} numbers, and the layer before gives {value.features[-1]}", ALONE)
     if max(weight.shape) > MAX_NEURONS:
         reason = f"it has {weight.shape[1]:,} inputs and {weight.shape[0]:,} neurons, and a layer has at most {MAX_NEURONS:,} of each"
         raise node.refuse(reason, "Train a smaller network.")
@@ -151,13 +136,13 @@ def _entering(node: OnnxNode, value: Value, weight: np.ndarray) -> Signal:
 
 def _sized(node: OnnxNode, scale: np.ndarray | None, n_in: int) -> None:
     if scale is not None and len(scale) != n_in:
-        raise node.refuse(f"its weights take {n_in} numbers, and the scaling before gives {len(scale)}", _ALONE)
+        raise node.refuse(f"its weights take {n_in} numbers, and the scaling before gives {len(scale)}", ALONE)
 
 
 def _matrix(node: OnnxNode, value: Value) -> np.ndarray:
     found = numbers(node, value, "weights")
     if found.ndim != 2 or 0 in found.shape:
-        raise node.refuse(f"its weights have the shape {found.shape}, and those of a dense layer are a matrix", _DENSE)
+        raise node.refuse(f"its weights have the shape {found.shape}, and those of a dense layer are a matrix", DENSE)
     return found
 
 
@@ -199,7 +184,7 @@ def _spread(node: OnnxNode, value: np.ndarray, features: Dimensions, rank: int, 
             raise ValueError
         spread = np.broadcast_to(value.reshape(value.shape[-len(known) :] if value.ndim >= len(known) else value.shape), known)
     except ValueError:
-        raise node.refuse(f"its {what} have the shape {value.shape}, which is not that of a sample, {known}", _ALONE) from None
+        raise node.refuse(f"its {what} have the shape {value.shape}, which is not that of a sample, {known}", ALONE) from None
     return np.ascontiguousarray(spread, np.float64).ravel()
 
 
@@ -248,7 +233,7 @@ def _divide(constant: np.ndarray, signal_first: bool) -> tuple[np.ndarray, np.nd
 
 def _division(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     if not isinstance(given[0], Signal):
-        raise node.refuse("it divides by a result of the network", _ACTIVATION)
+        raise node.refuse("it divides by a result of the network", ACTIVATION)
     return _elementwise(_divide)(walk, node, given)
 
 
@@ -260,7 +245,7 @@ def _negative(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
 
 def _signal(node: OnnxNode, value: Value) -> Signal:
     if not isinstance(value, Signal):
-        raise node.refuse("its first input is a constant, and another is computed", _ALONE)
+        raise node.refuse("its first input is a constant, and another is computed", ALONE)
     return value
 
 
@@ -347,6 +332,15 @@ def _clip(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     return closed if (low, high) == (0.0, 1.0) else _scaled(node, closed, span, low)
 
 
+def _maximum(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
+    """Return max(signal, 0), which is ReLU."""
+    signals = [value for value in given if isinstance(value, Signal)]
+    others = [numbers(node, value, "constants") for value in given if not isinstance(value, Signal)]
+    if len(signals) != 1 or any(other.any() for other in others):
+        raise node.refuse("it takes the largest of several numbers, and none of them is 0", "Write torch.nn.ReLU().")
+    return _activate(node, signals[0], Activation.RELU)
+
+
 def _leaky(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     slope = node.attributes.get("alpha", 0.01)
     if node.operator == "PRelu":
@@ -371,7 +365,7 @@ def _regrouped(node: OnnxNode, signal: Signal, features: Dimensions) -> Signal:
     """Return a signal with its values in another shape, in the same order."""
     known, size = [each for each in features if each is not None], signal.size
     if len(known) == len(features) and size is not None and int(np.prod(known, dtype=np.int64)) != size:
-        raise node.refuse(f"it makes {int(np.prod(known))} values of the {size} of a sample, so that samples run together", _ALONE)
+        raise node.refuse(f"it makes {int(np.prod(known))} values of the {size} of a sample, so that samples run together", ALONE)
     if len(known) == len(features) - 1 and size is not None and (rest := int(np.prod(known, dtype=np.int64))):
         features = tuple(size // rest if each is None else each for each in features)
     return Signal(signal.layers, features, signal.batched, signal.scale, signal.shift)
@@ -398,6 +392,8 @@ def _reshape(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
         raise node.refuse("its shape is computed from the samples", "Write torch.nn.Flatten() in its place.")
     if not signal.batched:
         return _regrouped(node, signal, tuple(None if each < 0 else each for each in asked))
+    if node.outputs[0] in walk.outputs and asked == [-1, 1]:  # as skl2onnx ends a regression, whatever the number of its targets
+        return signal
     size, fixed = signal.size, [each for each in asked if each >= 0]
     if len(asked) == 1 and size not in (None, 1):
         raise node.refuse("it puts all samples into one row", "Write torch.nn.Flatten() in its place.")
@@ -423,7 +419,7 @@ def _squeeze(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     axes = _axes(node, given, len(shape))
     axes = [place for place, each in enumerate(shape) if each == 1] if axes is None else axes
     if any(shape[axis] != 1 for axis in axes):
-        raise node.refuse("it removes the axis of the samples, or one whose length is not 1", _ALONE)
+        raise node.refuse("it removes the axis of the samples, or one whose length is not 1", ALONE)
     kept = tuple(each for place, each in enumerate(shape) if place not in axes)
     return Signal(signal.layers, kept[signal.batched :], signal.batched, signal.scale, signal.shift)
 
@@ -434,7 +430,7 @@ def _unsqueeze(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     shape = [-1] * signal.batched + list(signal.features)
     axes = _axes(node, given, rank + len(node.attributes.get("axes", given[1] if len(given) > 1 else ()))) or []  # type: ignore[arg-type]
     if signal.batched and 0 in axes:
-        raise node.refuse("it puts an axis before that of the samples", _ALONE)
+        raise node.refuse("it puts an axis before that of the samples", ALONE)
     for axis in axes:
         shape.insert(axis, 1)
     batched = signal.batched or 0 in axes
@@ -454,7 +450,7 @@ def _dropout(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
 
 def _cast(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     if node.attributes.get("to") not in (1, 10, 11, 16):  # float, float16, double, bfloat16
-        raise node.refuse("it makes whole numbers of real ones", _ALONE)
+        raise node.refuse("it makes whole numbers of real ones", ALONE)
     return given[0]
 
 
@@ -471,7 +467,7 @@ def _softmax(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     if len(signal.features) != 1 or axis % rank != rank - 1:
         raise node.refuse("it is not over the outputs of each sample", "Write torch.nn.Softmax(dim=1).")
     if not signal.layers:
-        raise node.refuse("no dense layer stands before it", _DENSE)
+        raise node.refuse("no dense layer stands before it", DENSE)
     walk.note(f"Left out: {node}. The largest output is the answer with and without it, and the cost is squared.")
     return Answer(signal)
 
@@ -521,13 +517,13 @@ def _linear(walk: Walk, node: OnnxNode, given: list[Value]) -> Value:
     flat = np.asarray(get("coefficients", ()), np.float64)
     transform, outputs = str(get("post_transform", "NONE")), int(get("targets", 0)) or len(get("intercepts", ())) or 1
     if not flat.size or flat.size % outputs:
-        raise node.refuse(f"it has {flat.size} coefficients for {outputs} outputs", _ALONE)
+        raise node.refuse(f"it has {flat.size} coefficients for {outputs} outputs", ALONE)
     bias = numbers(node, np.asarray(get("intercepts", None) or [0.0] * outputs), "intercepts")
     weight = numbers(node, flat.reshape(outputs, -1), "coefficients")
     found = _entering(node, signal, weight).dense(weight, bias, node.name)
     if node.operator.endswith("LinearRegressor"):
         if transform != "NONE":
-            raise node.refuse(f"its outputs go through {transform.lower()}", _ACTIVATION)
+            raise node.refuse(f"its outputs go through {transform.lower()}", ACTIVATION)
         return found
     if outputs == 1:
         found = found.activated(Activation.SIGMOID)
@@ -551,6 +547,7 @@ OPERATORS: dict[str, Handler] = {
     "Tanh": _plain_activation(Activation.TANH),
     "HardSigmoid": _hard_sigmoid,
     "Clip": _clip,
+    "Max": _maximum,
     "LeakyRelu": _leaky,
     "PRelu": _leaky,
     "Sign": _sign,
@@ -574,7 +571,7 @@ OPERATORS: dict[str, Handler] = {
 
 _OF_ANSWERS: dict[str, Handler] = {
     **dict.fromkeys(("Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "ZipMap", "ArrayFeatureExtractor", "Gather"), _of_answer),
-    **dict.fromkeys(("LabelEncoder", "Flatten", "Log", "Normalizer"), _of_answer),
+    **dict.fromkeys(("LabelEncoder", "Flatten", "Log", "Exp", "Normalizer", "Slice"), _of_answer),
     **dict.fromkeys(("ArgMax", "Binarizer", "Greater", "GreaterOrEqual"), _class),
     "Concat": _concat,
 }

@@ -68,6 +68,12 @@ EXPORTED: dict[str, tuple[Callable[[], Any], Callable[[], tuple[np.ndarray, np.n
         np.float32,
         "variable",
     ),
+    "regression of two targets": (
+        lambda: MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=1),
+        lambda: make_regression(120, 6, n_targets=2, random_state=1),
+        np.float32,
+        "variable",
+    ),
     "several labels": (
         lambda: MLPClassifier((5,), max_iter=3, random_state=1),
         lambda: make_multilabel_classification(120, 6, n_classes=3, random_state=1),
@@ -95,6 +101,15 @@ def test_a_logistic_regression_is_one_layer(tmp_path: Path) -> None:
     network = read_network(path)
     assert network.sizes == (6, 3) and network.classes == ("0", "1", "2")
     assert np.allclose(network.outputs(x), model.decision_function(x), atol=1e-4)
+
+
+def test_shares_in_columns_are_one_answer(tmp_path: Path) -> None:
+    x, y = classes(3)
+    model = MLPClassifier((5,), max_iter=3, random_state=1)
+    path = exported(model, x.astype(np.float32), y, tmp_path, options={"zipmap": "columns"})
+    assert len(onnx.load(path).graph.output) == 4
+    network = read_network(path)
+    assert network.classifies and (network.outputs(x).argmax(axis=1) == model.predict(x)).all()
 
 
 def test_classes_are_named_in_the_order_of_the_outputs(tmp_path: Path) -> None:
@@ -190,6 +205,7 @@ GRAPHS: dict[str, tuple[list[Node], dict[str, Any]]] = {
         [DENSE, ("Clip", ("z", "low", "high"), "h", {}), *SECOND],
         {**BOTH, **limits(-1, 1)},
     ),
+    "largest of it and 0": ([DENSE, ("Max", ("zero", "z"), "h", {}), *SECOND], {**BOTH, "zero": np.float32(0)}),
     "clipped at 0 only": ([DENSE, ("Clip", ("z", "low"), "h", {}), *SECOND], {**BOTH, **limits(0)}),
     "hard sigmoid of its own slope": (
         [DENSE, ("HardSigmoid", ("z",), "h", {"alpha": 0.3, "beta": 0.4}), *SECOND],

@@ -46,6 +46,12 @@ REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
     "hard sigmoid that falls": (then("HardSigmoid", alpha=-1.0), {}, r"slope is -1, .*Write torch\.nn\.Hardsigmoid\(\)"),
     "clipped above": (then("Clip", "", "high"), {"high": np.float32(6)}, r"cuts values off at one end only\. Write torch\.nn\.ReLU\(\)"),
     "clipped to nothing": (then("Clip", "low", "low"), {"low": np.float32(1)}, r"its limits are 1 and 1\. Write torch\.nn\.Hardtanh"),
+    "largest of it and 1": (then("Max", "one"), {"one": np.float32(1)}, r"\(Max\): it takes the largest of several numbers"),
+    "chosen columns": (
+        [("ai.onnx.ml.ArrayFeatureExtractor", ("x", "c"), "a", {}), ("MatMul", ("a", "W"), "y", {})],
+        {"c": np.array([0, 1])},
+        r"\(ai\.onnx\.ml\.ArrayFeatureExtractor\): the operator is not supported\. Export the last step alone",
+    ),
     "activation of inputs": ([("Relu", ("x",), "y", {})], {}, r"\(Relu\): no dense layer stands between it and the inputs"),
     "two activations": (
         [DENSE, ("Relu", ("z",), "h", {}), ("Tanh", ("h",), "y", {})],
