@@ -19,11 +19,12 @@ from sim.engines.cxxrtl import build_model
 from sim.error import BROKEN, SimulationError, VerilogError, last_line, tail
 from sim.host import canonical
 
-__all__ = ["AlonePins", "AloneRun", "build_alone_board", "run_alone"]
+__all__ = ["AlonePins", "AloneRun", "build_alone_board", "run_alone", "top_with_pll"]
 
 _NO_PORT = 2
 """The exit code of a board whose design lacks a port."""
 
+_PLL = Path(__file__).with_name("ice40_pll.v")
 _DRIVER = Path(__file__).with_name("alone_board.cc")
 
 
@@ -106,6 +107,11 @@ def build_alone_board(verilog: Path, top: str, directory: Path, *, notify: Calla
     The parameters are those of :func:`sim.virtual.build_virtual`.
     """
     return build_model(verilog, top, _DRIVER, directory, notify=notify)
+
+
+def top_with_pll(text: str) -> str:
+    """Return the Verilog of an iCE40 board's top level with a model of its PLL, whose output is its input."""
+    return _PLL.read_text(encoding="utf-8") + text
 
 
 def run_alone(

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from boards.alone import emit_alone_top
 from boards.board import Board
 from boards.flow.constraints import constraints
 from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
@@ -165,7 +166,8 @@ def write_sources(spec: DesignSpec, planned: Plan, folder: Path, seeds: int = 3)
     board = planned.board
     ending, text = constraints(board)
     script = "".join(f"{command}\n" for command in synthesis_commands(spec, board))
-    files = {"top.v": emit_top(spec, planned), f"{board.name}.{ending}": text, "synth.ys": script}
+    emitted = emit_alone_top(spec, planned) if board.alone else emit_top(spec, planned)
+    files = {"top.v": emitted, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
         files[output_registers.FILE] = Path(output_registers.__file__).read_text(encoding="utf-8")

@@ -60,6 +60,8 @@ class Image:
         Steps after which the held-out samples are judged.
     thresholds : tuple of int
         Least number of correct answers for each light, the first light first.
+    judged : (array of int64, array of int64)
+        Raw inputs and targets of the held-out samples.
     """
 
     data: bytes
@@ -71,6 +73,7 @@ class Image:
     needed: int
     evaluations: tuple[int, ...]
     thresholds: tuple[int, ...]
+    judged: tuple[np.ndarray, np.ndarray]
 
     def lights(self, correct: int) -> int:
         """Return the lights that are on for a number of correct answers, the first light in bit 0."""
@@ -128,16 +131,16 @@ def flash_image(
     test = first + _aligned(stored * layout.size)
     from python_ref.datasets import quantise
 
-    held = [table[:judged] for table in quantise(spec, data.test)]
+    inputs, targets = (table[:judged] for table in quantise(spec, data.test))
     rows = run.order[:stored]
-    tables = pack(layout, run.inputs[rows], run.targets[rows]), pack(layout, *held)
+    tables = pack(layout, run.inputs[rows], run.targets[rows]), pack(layout, inputs, targets)
     body = program(first, test) + tables[0].ljust(_aligned(len(tables[0])), b"\0") + tables[1]
     digest = int(spec.digest, 16)
     length = 4 * len(HEADER) + len(body)
     header = _words(MAGIC, digest >> 32, digest & 0xFFFFFFFF, stored, first, judged, test, length)
     if base + length > size:
         raise _too_large(design, stored, layout, room)
-    return Image(header + body, base, run, stored, judged, test, needed, evaluated, thresholds)
+    return Image(header + body, base, run, stored, judged, test, needed, evaluated, thresholds, (inputs, targets))
 
 
 def _aligned(length: int) -> int:

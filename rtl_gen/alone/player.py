@@ -79,9 +79,14 @@ class Player(wiring.Component):
         self._operand = Signal(ADDRESS_BITS)
         self._left = Signal(16)
         self._infers, self._stops = Signal(), Signal()
+        self._there, self._seeks, target = Signal(), Signal(), Signal(ADDRESS_BITS)
         words = Signal()  # the word that comes is one of the header or the program
-        m.d.comb += [words.eq(1), self.bits.eq(WORD), self.address.eq(self._position << 2)]
-        with m.If(words & self.word.valid & self.word.ready):
+        m.d.comb += [words.eq(1), self.bits.eq(WORD), target.eq(self._position << 2)]
+        self._target = target
+        # The strobe is a register, and while it is high the word is still one from before.
+        m.d.comb += self._there.eq(self.word.valid & ~self.seek)
+        m.d.sync += [self.seek.eq(self._seeks), self.address.eq(target)]
+        with m.If(words & self._there & self.word.ready):
             m.d.sync += self._position.eq(self._position + 1)
         with m.If(self.press & self.running):
             m.d.sync += self._stops.eq(1)
@@ -89,7 +94,7 @@ class Player(wiring.Component):
             with m.State("Rest"):
                 self._rest(m)
             with m.State("Await the flash"), m.If(self.awake):
-                m.d.comb += self.seek.eq(1)
+                m.d.comb += self._seeks.eq(1)
                 m.next = "Check the header"
             with m.State("Check the header"):
                 self._check(m)
@@ -98,9 +103,9 @@ class Player(wiring.Component):
             with m.State("Write words"):
                 self._write(m)
             with m.State("Set the count"):
-                self._request(m, self.word.valid, Const(self._at["count"]), self.word.payload)
+                self._request(m, self._there, Const(self._at["count"]), self.word.payload)
                 m.d.comb += self.word.ready.eq(self.request.ready)
-                with m.If(self.word.valid & self.word.ready):
+                with m.If(self._there & self.word.ready):
                     m.next = "Fetch the number of samples"
             self._samples(m, words)
             with m.State("Compare"):
@@ -132,22 +137,24 @@ class Player(wiring.Component):
     def _check(self, m):
         digest = int(self.spec.digest, 16)
         expected = [MAGIC, digest >> 32, digest & 0xFFFFFFFF, *[0] * (len(HEADER) - CHECKED)]
-        number = self._left[: (len(HEADER) - 1).bit_length()]
+        number, differs = self._left[: (len(HEADER) - 1).bit_length()], Signal(name="differs")
+        words = Array([Const(each, WORD) for each in expected])
         m.d.comb += self.word.ready.eq(1)
-        with m.If(self.word.valid):
-            m.d.sync += self._left.eq(self._left + 1)
-            with m.If((number < CHECKED) & (self.word.payload != Array([Const(each, WORD) for each in expected])[number])):
-                m.d.sync += self.wrong.eq(1)
-                self._end(m)
-            with m.Elif(number == len(HEADER) - 1):
+        m.d.sync += differs.eq(0)
+        with m.If(self._there):
+            m.d.sync += [self._left.eq(self._left + 1), differs.eq((number < CHECKED) & (self.word.payload != words[number]))]
+            with m.If(number == len(HEADER) - 1):
                 m.next = "Fetch an instruction"
+        with m.If(differs):
+            m.d.sync += self.wrong.eq(1)
+            self._end(m)
 
     def _fetch(self, m):
         operation = self.word.payload[28:]
         m.d.comb += self.word.ready.eq(~self._stops)
         with m.If(self._stops):
             self._end(m)
-        with m.Elif(self.word.valid):
+        with m.Elif(self._there):
             m.d.sync += [
                 self._operand.eq(self.word.payload),
                 self._left.eq(self.word.payload),
@@ -166,36 +173,37 @@ class Player(wiring.Component):
                     self._end(m)
 
     def _write(self, m):
-        self._request(m, self.word.valid, self._operand[16:], self.word.payload)
+        self._request(m, self._there, self._operand[16:], self.word.payload)
         m.d.comb += self.word.ready.eq(self.request.ready)
-        with m.If(self.word.valid & self.word.ready):
+        with m.If(self._there & self.word.ready):
             m.d.sync += self._left.eq(self._left - 1)
             with m.If(self._left == 1):
                 m.next = "Fetch an instruction"
 
     def _samples(self, m, words):
         """Give the command, and stream samples until the core is idle."""
-        samples, stopped = Signal(SAMPLES_BITS), Signal()
+        samples, stopped, more = Signal(SAMPLES_BITS), Signal(), Signal(name="more_samples")
+        m.d.sync += more.eq(samples != 0)
         with m.State("Fetch the number of samples"):
             m.d.comb += self.word.ready.eq(1)
             m.d.sync += stopped.eq(0)
-            with m.If(self.word.valid):
+            with m.If(self._there):
                 m.d.sync += samples.eq(self.word.payload)
                 m.next = "Command"
         with m.State("Command"):
             self._request(m, 1, Const(self._at["command"]), Mux(self._infers, Command.INFER, Command.TRAIN))
-            m.d.comb += self.address.eq(self._operand)
+            m.d.comb += self._target.eq(self._operand)
             with m.If(self.request.ready):
-                m.d.comb += self.seek.eq(1)
+                m.d.comb += self._seeks.eq(1)
                 m.next = "Stream samples"
         with m.State("Stream samples"):
             m.d.comb += words.eq(0)
-            self._stream(m, samples)
+            self._stream(m, samples, more)
             self._request(m, self._stops & ~stopped, Const(self._at["command"]), Const(Command.STOP))
             with m.If(self.request.valid & self.request.ready):
                 m.d.sync += stopped.eq(1)
             with m.If(~self.busy & ~self.request.valid):
-                m.d.comb += self.seek.eq(1)
+                m.d.comb += self._seeks.eq(1)
                 m.next = "Fetch an instruction"
                 with m.If(self._infers & ~self._stops):
                     m.next = "Ask"
@@ -205,7 +213,7 @@ class Player(wiring.Component):
             with m.If(self.request.ready):
                 m.next = "Compare"
 
-    def _stream(self, m, samples):
+    def _stream(self, m, samples, more):
         """Stream the values of samples to the core, and drop the bits at the end of each."""
         layout = self.layout
         index = Signal(range(max(2, layout.inputs, layout.targets)))
@@ -216,14 +224,14 @@ class Player(wiring.Component):
         m.d.comb += [
             value.eq(part != 2),
             self.sample.payload.eq(self.word.payload),
-            self.sample.valid.eq(self.word.valid & value & (samples != 0)),
+            self.sample.valid.eq(self._there & value & more),
         ]
-        m.d.comb += self.word.ready.eq(Mux(value, self.sample.ready & (samples != 0), 1))
+        m.d.comb += self.word.ready.eq(Mux(value, self.sample.ready & more, 1))
         with m.Switch(part):
             for number, (count, width) in enumerate(parts):
                 with m.Case(number):
                     m.d.comb += [self.bits.eq(width), ends.eq(index == count - 1)]
-        with m.If(self.word.valid & self.word.ready):
+        with m.If(self._there & self.word.ready):
             m.d.sync += index.eq(Mux(ends, 0, index + 1))
             with m.If(ends):
                 m.d.sync += part.eq(Mux(part == len(parts) - 1, 0, part + 1))
@@ -236,7 +244,7 @@ class Player(wiring.Component):
         """Hold what the core counted against each of the thresholds."""
         reached = self.response.payload[:SAMPLES_BITS] >= self.word.payload[:SAMPLES_BITS]
         m.d.comb += self.word.ready.eq(self.response.valid)
-        with m.If(self.word.valid & self.word.ready):
+        with m.If(self._there & self.word.ready):
             m.d.sync += [self._left.eq(self._left - 1), self.lights.eq(self.lights << 1 | reached)]
             with m.If(self._left == 1):
                 m.d.comb += self.response.ready.eq(1)
