@@ -300,7 +300,14 @@ _HARDWARE: list[_Row] = [
         "presentation.",
         boolean,
     ),
-    ("memory", '"block"', '"block"', "Where parameters live: dual-port block memory.", memory),
+    (
+        "memory",
+        '"block" or "single-port"',
+        '"block"',
+        "Where the parameters of a lane are: in a block memory with two ports; or, in node perturbation, in two memories with one port "
+        "each, of the even and of the odd words, as the large memories of an iCE40 UP5K are. Results are the same.",
+        memory,
+    ),
     ("signature", "true or false", "true", "Whether the core keeps running checksums of its observables.", boolean),
 ]
 _LEARNING: list[_Row] = [

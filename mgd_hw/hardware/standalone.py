@@ -239,7 +239,7 @@ def _result(spec: DesignSpec, made: Built, image: Image, directory: Path, size: 
     from boards.parts.synth import cycles_per_step
 
     layout, board = SampleLayout.of(spec), made.plan.board
-    reading = 16 * layout.size
+    reading = layout.cycles
     cycles = max(cycles_per_step(spec), reading / spec.schedule.sample_period)
     hertz, longest = 1e6 * float(made.plan.clock.mhz), made.timings[made.best]
     path = directory / FLASH

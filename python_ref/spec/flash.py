@@ -112,6 +112,11 @@ class SampleLayout:
         return -(-self.bits // 8)
 
     @property
+    def cycles(self) -> int:
+        """Clock cycles in which the hardware reads a sample: two for a bit, and one for a value, or for the zeros at the end."""
+        return 16 * self.size + self.inputs + self.targets + (self.padding > 0)
+
+    @property
     def padding(self) -> int:
         """Number of zeros at the end of a sample, in bits."""
         return 8 * self.size - self.bits

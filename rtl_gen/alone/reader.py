@@ -16,7 +16,7 @@ WORD = 32
 
 
 class FlashReader(wiring.Component):
-    """Reads a serial flash memory from an address on, one bit in two cycles, and pauses while nobody takes a word.
+    """Reads a serial flash memory from an address on, one bit in two cycles and one more for a word, and pauses while nobody takes it.
 
     After a reset it wakes the memory up. Data go out when ``sck`` falls, and what the memory sends is sampled one falling edge after
     the one at which the memory sent it, so that it has two cycles to arrive.
@@ -69,15 +69,14 @@ class FlashReader(wiring.Component):
         # One register shifts a command out and words in. The first command, which wakes the memory up, has 8 bits.
         word, count, last = Signal(WORD, init=RELEASE << WORD - 8), Signal(range(WORD)), Signal()
         wait, pending = Signal(range(max(self.wake_cycles, self.select_cycles)), init=self.select_cycles - 1), Signal(init=1)
-        commanding, reading, taken = Signal(), Signal(), Signal()
-        length = Mux(commanding, Mux(self.awake, WORD, 8), self.bits)
+        commanding, reading, final = Signal(), Signal(), Signal(range(WORD), reset_less=True)
+        m.d.sync += final.eq((Mux(commanding, Mux(self.awake, WORD, 8), self.bits) - 1)[: len(final)])
         m.d.comb += [
             self.mosi.eq(word[-1]),
             self.o.payload.eq(word),
-            last.eq(count == (length - 1)[: len(count)]),
-            taken.eq(self.o.valid & self.o.ready),
+            last.eq(count == final),
         ]
-        with m.If(taken):
+        with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.sck):
             m.d.sync += [self.sck.eq(0), word.eq(Cat(self.miso, word)), count.eq(Mux(last, 0, count + 1))]
@@ -85,7 +84,7 @@ class FlashReader(wiring.Component):
                 m.d.sync += [commanding.eq(0), reading.eq(self.awake), self.o.valid.eq(reading)]
                 with m.If(~self.awake):
                     m.d.sync += [self.cs.eq(1), wait.eq(self.wake_cycles - 1)]
-        with m.Elif(commanding | (reading & (~self.o.valid | self.o.ready))):
+        with m.Elif(commanding | (reading & ~self.o.valid)):
             m.d.sync += self.sck.eq(1)
         with m.If(self.cs & (wait != 0)):
             m.d.sync += wait.eq(wait - 1)
