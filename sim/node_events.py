@@ -330,13 +330,16 @@ class NodeEventDecoder:
 
 
 class IncrementalEventDecoder(NodeEventDecoder):
-    """Collects the events of a core whose probes are incremental: each shows its one perturbed neuron and the outputs."""
+    """Collects the events of a core whose probes are incremental: each shows its one perturbed neuron and the layers behind it, or all
+    outputs if it is one of them."""
 
-    _OUTPUT, _HIDDEN = 0, 1
+    _BEHIND, _HIDDEN = 0, 1
 
     def __init__(self, spec: DesignSpec, ports: Ports, parameters: np.ndarray) -> None:
         super().__init__(spec, ports, parameters)
         self._error_sum = np.zeros(spec.network.n_neurons, dtype=np.int64)
+        # Of each neuron, the first one behind its layer, or the first output.
+        self._first_behind = np.array([spec.network.first_behind(neuron) for neuron in range(spec.network.n_neurons)])
 
     def _perturbed(self, steps: int) -> np.ndarray:
         """Number of the neuron that each of the next steps perturbs (int64)."""
@@ -351,18 +354,20 @@ class IncrementalEventDecoder(NodeEventDecoder):
     def _complete_probes(self, bound: int) -> np.ndarray:
         """Whether the neurons of each of the next steps are all there (bool)."""
         network, probes = self.spec.network, self._probes()
-        hidden = np.cumsum(self._perturbed(bound) < network.n_hidden) * probes
-        outputs = np.arange(1, bound + 1) * network.n_out * probes
-        return (hidden <= self._banks[self._HIDDEN].count) & (outputs <= self._banks[self._OUTPUT].count)
+        perturbed = self._perturbed(bound)
+        hidden = np.cumsum(perturbed < network.n_hidden) * probes
+        behind = np.cumsum(network.n_neurons - self._first_behind[perturbed]) * probes
+        return (hidden <= self._banks[self._HIDDEN].count) & (behind <= self._banks[self._BEHIND].count)
 
     def _probe_rows(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Take the neurons of the next steps' probes (uint32), and the place of each among steps × probes × neurons (int64)."""
         network, probes = self.spec.network, self._probes()
         perturbed, first = np.repeat(self._perturbed(steps), probes), np.arange(steps * probes) * network.n_neurons
         is_hidden = perturbed < network.n_hidden
-        outputs = first[:, None] + np.arange(network.n_hidden, network.n_neurons)
-        rows = [self._banks[self._HIDDEN].take(int(is_hidden.sum())), self._banks[self._OUTPUT].take(outputs.size)]
-        return np.concatenate(rows)[:, :-2], np.concatenate([(first + perturbed)[is_hidden], outputs.reshape(-1)])
+        places = first[:, None] + np.arange(network.n_neurons)
+        behind = places[np.arange(network.n_neurons) >= self._first_behind[perturbed][:, None]]
+        rows = [self._banks[self._HIDDEN].take(int(is_hidden.sum())), self._banks[self._BEHIND].take(behind.size)]
+        return np.concatenate(rows)[:, :-2], np.concatenate([(first + perturbed)[is_hidden], behind])
 
     def _correlated(self, begins: np.ndarray, sign: np.ndarray, error_sum: np.ndarray) -> dict[str, np.ndarray]:
         """Signs and error sums of all neurons in each step, from those of the perturbed one."""

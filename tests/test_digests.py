@@ -194,7 +194,7 @@ def same_verilog_as_base(spec: DesignSpec, what: Changes) -> None:
     assert without_reset_values(spec) == without_reset_values(BASE)
 
 
-@pytest.mark.parametrize("what", [RUN, RESET], ids=lambda what: what.name)
+@pytest.mark.parametrize("what", [RUN, pytest.param(RESET, marks=pytest.mark.slow)], ids=lambda what: what.name)
 def test_a_machine_of_one_digest_has_the_same_verilog(what: Changes) -> None:
     """A design in which every field has changed that may, all at once."""
     spec, fields_changed = BASE, 0

@@ -62,6 +62,8 @@ XOR = 'data.task = "xor"\nnetwork.layers = [2, 3, 1]\ncompare.steps = 50\ncompar
 pytestmark = pytest.mark.usefixtures("reference_in_process", "without_pictures")
 
 SIZES = (1, 7, 8, 9, 64)
+QUICK_SIGNS = ((1, Kind.WEIGHT), (9, Kind.WEIGHT), (9, Kind.NODE))
+"""Numbers of quantities, with the kinds, at which the ordinary suite runs a core with every code."""
 """Numbers of perturbed quantities: the least, and both sides of powers of two."""
 
 
@@ -149,10 +151,12 @@ def test_the_hardware_s_phase_wraps_where_the_code_s_does(code: type[Code], quan
     check(spec, steps=code().period(spec.quantities) + 3, restart_at=2)
 
 
-@pytest.mark.parametrize("quantities", [pytest.param(size, marks=() if size in (1, 9) else pytest.mark.slow) for size in SIZES])
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    ("quantities", "kind"),
+    [pytest.param(size, kind, marks=slow_unless((size, kind) in QUICK_SIGNS)) for size in SIZES for kind in Kind],
+)
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
-def test_the_core_draws_the_model_s_signs_at_every_size(code: type[Code], kind: Kind, quantities: int, tmp_path: Path) -> None:
+def test_the_core_draws_the_model_s_signs_at_every_size(code: type[Code], quantities: int, kind: Kind, tmp_path: Path) -> None:
     spec = spec_of(code(), kind, quantities, difference=Difference.TWO_SIDED)
     steps = 4 if quantities == 64 else max(4, 2 * quantities)
     result = cosim(run_of(spec, steps), core_of(spec), tmp_path, simulator="amaranth")

@@ -598,3 +598,7 @@ KEYS = tuple(Key(section, *row) for section, rows in _SECTIONS.items() for row i
 
 SECTIONS = tuple(dict.fromkeys(key.section for key in KEYS if key.section))
 """Names of the sections, the TOML tables of a design file."""
+
+_WITHOUT_ROW = sorted({name for names in OPTIMIZER_KEYS.values() for name in names} - {row[0] for row in _OPTIMIZER})
+if _WITHOUT_ROW:
+    raise TypeError(f"Parameters of optimisers have no key in a design file: {', '.join(_WITHOUT_ROW)}. Add rows to _OPTIMIZER.")

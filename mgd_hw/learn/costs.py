@@ -380,17 +380,22 @@ def _incremental_probes(work: _Work, spec: DesignSpec, layers: Sequence[_Layer],
     """Count the operations of the incremental probes of ``steps`` steps; return the number of multiplications.
 
     A probe adds ±Δ to the kept pre-activation of its neuron, subtracts the neuron's activation in the unperturbed pass from the new one,
-    and multiplies each output's weight by the difference, which is 0 where the perturbed neuron is an output itself.
+    multiplies one weight of each neuron of the next layer by the difference, and computes the layers behind that one. Where the perturbed
+    neuron is an output itself, the outputs' weights are multiplied by a difference of 0.
     """
-    (hidden, last), probes, activation = layers, steps * (spec.passes - 1), spec.formats.activation.width
-    outputs = probes * last.neurons
-    work.do("memory", probes + outputs, spec.accumulator_width)
-    work.do("memory", probes * (1 + hidden.tabulated) + outputs * (1 + last.tabulated), activation)
-    work.do("memory", outputs, spec.formats.weight.width)
-    work.do("multiply", outputs, spec.formats.weight.width, activation + 1)
-    work.do("add", probes + outputs, spec.accumulator_width)
-    work.do("add", probes, activation)
-    return outputs
+    activation, products = spec.formats.activation.width, 0
+    for number, count in enumerate(spec.network.probed_layers(0, steps, spec.schedule.perturbation_period)):
+        after, probes = min(number + 1, len(layers) - 1), count * (spec.passes - 1)
+        moved, behind = probes * layers[after].neurons, layers[after + 1 :]
+        work.do("memory", probes + moved, spec.accumulator_width)
+        work.do("memory", probes * (1 + layers[0].tabulated) + moved * (1 + layers[after].tabulated), activation)
+        work.do("memory", moved, spec.formats.weight.width)
+        work.do("multiply", moved, spec.formats.weight.width, activation + 1)
+        work.do("add", probes + moved, spec.accumulator_width)
+        work.do("add", probes, activation)
+        _forward(work, spec, behind, probes)
+        products += moved + probes * sum(layer.synapses for layer in behind)
+    return products
 
 
 def _steps(work: _Work, design: Design, layers: Sequence[_Layer], steps: int, runs: int) -> int:

@@ -92,12 +92,13 @@ def forward(
 def evaluated(spec: DesignSpec, signs: np.ndarray, number: int) -> np.ndarray:
     """Return which neurons pass ``number`` of a step with these signs evaluates (bool, shape (neurons,)), and shows and counts.
 
-    An incremental probe evaluates the perturbed neuron and the outputs; a probe of a part, whose signs are 0 outside of it, the layers from
-    the part's first one on; every other pass evaluates all neurons.
+    An incremental probe evaluates the perturbed neuron and the layers behind it, or the outputs; a probe of a part, whose signs are 0
+    outside of it, the layers from the part's first one on; every other pass evaluates all neurons.
     """
     found = np.ones(spec.network.n_neurons, dtype=bool)
     if spec.incremental and number > 0:
-        found[: spec.network.n_hidden] = signs[: spec.network.n_hidden] != 0
+        behind = spec.network.first_behind(int(np.flatnonzero(signs)[0]))
+        found[:behind] = signs[:behind] != 0
     elif spec.in_parts and number > 0:
         found[: np.flatnonzero(signs)[0]] = False
     return found

@@ -2,7 +2,7 @@
 
 Import this module only where it is used, since it imports numba. A probe starts from the pre-activations of the unperturbed pass,
 z± = z₀ ± sΔ in the first layer of its part, so that it computes only the layers behind. An incremental probe of neuron j adds
-W_j·(y_j± − y_j) to the pre-activations of the outputs.
+W_j·(y_j± − y_j) to the pre-activations of the next layer, and computes the layers behind that one.
 """
 
 from __future__ import annotations
@@ -101,21 +101,37 @@ def _perturbed_neuron(s):
 
 
 @_compiled
+def _first_behind(net, j):
+    """Return the number of the first neuron behind the layer of neuron j, or that of the first output if j is an output."""
+    for layer in net.layers:
+        if layer.last or layer.neuron_at > j:
+            return layer.neuron_at
+    return 0
+
+
+@_compiled
 def _incremental_probe(net, plan, theta, j, kept, y_kept, direction, z, y):
-    """Compute the probe of neuron j, of which only its own values and those of the outputs differ; return the number of saturations."""
-    hidden, last = net.layers[0], net.layers[1]
-    behind, saturated = hidden.n_out, 0
+    """Compute the probe of neuron j, of which only its own values and those of the layers behind it differ; return the number of
+    saturations."""
+    saturated, behind, before = 0, _first_behind(net, j), 0
     copy(z, kept)
     copy(y, y_kept)
-    if j < behind:
-        z[j] += direction * hidden.delta
-        saturated += activate(hidden, net.tables, plan.activation, plan.address, z[j : j + 1], y[j : j + 1])
-        moved, at = np.int64(y[j]) - np.int64(y_kept[j]), last.theta_at + 1 + j
-        for o in range(last.n_out):
-            z[behind + o] += moved * np.int64(theta[at + o * (last.n_in + 1)])
-    else:
-        z[j] += direction * last.delta
-    return saturated + activate(last, net.tables, plan.activation, plan.address, z[behind:], y[behind:])
+    for layer in net.layers:
+        first, after = layer.neuron_at, layer.neuron_at + layer.n_out
+        if first <= j < after:
+            z[j] += direction * layer.delta
+            if not layer.last:
+                saturated += activate(layer, net.tables, plan.activation, plan.address, z[j : j + 1], y[j : j + 1])
+        elif first == behind:
+            moved, at = np.int64(y[j]) - np.int64(y_kept[j]), layer.theta_at + 1 + j - before
+            for o in range(layer.n_out):
+                z[first + o] += moved * np.int64(theta[at + o * (layer.n_in + 1)])
+        elif first > behind:
+            dense(theta, layer.theta_at, y[before:first], layer.operand_fraction, z[first:after])
+        if first >= behind:
+            saturated += activate(layer, net.tables, plan.activation, plan.address, z[first:after], y[first:after])
+        before = first
+    return saturated
 
 
 @_compiled
@@ -331,7 +347,7 @@ def run_probes(
                 counters[_ACTIVATION] += _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z[number], y[number])
             in_force[number] = cost_of(y[number], target)
             if signing:
-                behind = net.layers[-1].neuron_at
+                behind = _first_behind(net, j)
                 registers[0] = _sign_pass(plan, registers[0], number, part.begin, j, behind, z[number], y[number], in_force[number])
         judged[step] = judge(plan.one, y_kept, target, counters) if new else -1
         change = narrow_change(plan.change, in_force[1] - in_force[2 if plan.two_sided else 0], counters)

@@ -173,12 +173,12 @@ class DesignSpec(LearningSpec):
 
     @property
     def incremental(self) -> bool:
-        """Whether a probe computes only what its one perturbed neuron changes: the neuron itself, and the outputs.
+        """Whether a probe computes only what its one perturbed neuron changes: the neuron itself, and the layers behind it.
 
-        It needs a code that perturbs one neuron at a time, one hidden layer, and activations whose difference is a factor of one
+        It needs a code that perturbs one neuron at a time, a hidden layer, and activations whose difference is a factor of one
         multiplier. The number of lanes has no part in it, so that counters and signatures do not depend on that number.
         """
-        return self.node and self.code.single and len(self.network.layers) == 2 and self.formats.activation.width < FACTOR_BITS
+        return self.node and self.code.single and len(self.network.layers) > 1 and self.formats.activation.width < FACTOR_BITS
 
     @property
     def longest_presentation(self) -> int:

@@ -94,7 +94,8 @@ def event_fields(spec: LearningSpec) -> dict[str, tuple[EventField, ...]]:
         activations, which is 2 in the unperturbed pass, and in the probes of a presentation, and after a STOP, 0 and 1 in turn; and
         whether its activation was ``outside`` the range. Since the first layer of a probe may come among the later layers of the one
         before, a receiver sorts neurons by their bank, and counts saturations of activations itself. An incremental probe
-        (:attr:`DesignSpec.incremental`) shows the perturbed neuron, in bank 1, unless it is an output, and the outputs, in bank 0.
+        (:attr:`DesignSpec.incremental`) shows the perturbed neuron, in bank 1, unless it is an output, and in bank 0 the layers behind
+        it, or the outputs.
         There are two more events:
 
         correlation : once per neuron and step, in order: s, and E after this step; in incremental probes of the perturbed neuron alone.

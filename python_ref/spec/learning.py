@@ -147,15 +147,20 @@ class LearningSpec(ABC):
         """Formats of all sources of updates."""
 
     def _intermediates(self) -> list[tuple[str, object, Callable[[], object]]]:
-        """Return the exact intermediates: the key that they follow from, its value, and a function that forms their formats."""
-        state = getattr(self.optimizer, "format", None)
+        """Return the exact intermediates: the key that they follow from, its value, and a function that forms their formats.
+
+        Those of the optimiser follow from the widest format that it was given, and from the gradient's if it was given none.
+        """
+        given = {f"optimizer.{name}": getattr(self.optimizer, name) for name in self.optimizer.parameters()}
+        formats = {key: value for key, value in given.items() if isinstance(value, Fixed)}
+        key = max(formats, key=lambda key: formats[key].width, default="formats.gradient")
         return [
             (
                 "formats.gradient",
                 self.formats.gradient,
                 lambda: [self.gradient_format + self.gradient_format, self.gradient_format - self.gradient_format],
             ),
-            ("optimizer.format", state, lambda: [self.update_source_format, *self.optimizer_state]),
+            (key, formats.get(key, self.formats.gradient), lambda: [self.update_source_format, *self.optimizer_state]),
         ]
 
     def _amplitude_places(self) -> list[tuple[str, int]]:

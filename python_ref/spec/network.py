@@ -145,6 +145,36 @@ class Network:
         """Number of neurons in all layers."""
         return sum(self.sizes[1:])
 
+    def layer_of(self, neuron: int) -> int:
+        """Return the number of a neuron's layer; neurons count over all layers."""
+        return next(number for number in range(len(self.sizes)) if neuron < sum(self.sizes[1 : number + 2]))
+
+    def first_behind(self, neuron: int) -> int:
+        """Return the number of the first neuron behind the layer of a neuron, or that of the first output if the neuron is an output."""
+        return sum(self.sizes[1 : 1 + min(self.layer_of(neuron) + 1, len(self.sizes) - 2)])
+
+    def probed_layers(self, first: int, steps: int, times: int) -> list[int]:
+        """Return for each layer how many of ``steps`` steps, from step ``first`` on, perturb a neuron of it.
+
+        The steps perturb the neurons one after the other, each ``times`` times, as the sequential code does.
+        """
+
+        def until(step: int, begin: int, size: int) -> int:
+            rounds, more = divmod(step, times * self.n_neurons)
+            return rounds * times * size + min(max(more - times * begin, 0), times * size)
+
+        places = [(sum(self.sizes[1:number]), size) for number, size in enumerate(self.sizes) if number]
+        return [until(first + steps, *place) - until(first, *place) for place in places]
+
+    def changed_synapses(self, layer: int) -> int:
+        """Return the number of synapses and biases whose products change with one neuron of a layer.
+
+        They are one synapse of each neuron of the next layer, and all of the layers behind that one. For the last layer they are counted as
+        one synapse of each output, although their products do not change.
+        """
+        after = min(layer + 1, len(self.layers) - 1)
+        return self.layers[after].n_out + sum(each.n_parameters for each in self.layers[after + 1 :])
+
     @property
     def n_parameters(self) -> int:
         """Number of weights and biases in all layers."""

@@ -15,7 +15,7 @@ from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
 from rtl_gen.presentation.lane import NodeLane
-from rtl_gen.presentation.layouts import is_unperturbed, slot_layout
+from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, slot_layout
 from rtl_gen.probe import event_layouts, shape_of
 from rtl_gen.registers import count_latency, count_ones
 from rtl_gen.slot import active_lanes, by_layer, delayed, ends_pass, pipeline
@@ -35,7 +35,10 @@ class NodeArray(wiring.Component):
     applying, update : In(1)
         An applying pass is in progress, and an update is due in it.
     replay, column : In(1), In(unsigned)
-        In incremental probes, a strobe before each probe's pass, with the hidden neuron that it perturbs, or any other one.
+        In incremental probes, a strobe before each probe's pass, with the hidden neuron that it perturbs, or any other one. Those that
+        compute layers in full have no strobe: the neuron counts within its layer, and is stable while its pass begins.
+    layer : In(unsigned)
+        In these probes the layer in which the pass begins, stable as ``column``.
     x : In(operand_shape(spec))
         Raw operand, ``Operands.latency`` cycles after ``slot``.
     error, error_en : In
@@ -93,7 +96,8 @@ class NodeArray(wiring.Component):
             "host_read_data": Out(32),
         }
         if spec.incremental:
-            ports |= {"replay": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
+            ports |= {"layer": In(slot["layer"].shape)} if has_full_layers(spec) else {"replay": In(1)}
+            ports |= {"column": In(range(max(2, spec.network.n_hidden)))}
         if spec.stochastic_bits:
             ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
         super().__init__(ports)
@@ -156,7 +160,7 @@ class NodeArray(wiring.Component):
 
         In incremental probes, it is that of the perturbed neuron's synapses, in one group after the other.
         """
-        placed = self.spec.layout.layers
+        placed, steps = self.spec.layout.layers, None
         address = Signal(range(max(2, self.spec.layout.words)), name=name, reset_less=True)
         start, step = self.host_address, 1
         if loads is None:
@@ -165,14 +169,16 @@ class NodeArray(wiring.Component):
             second = placed[1].first_word
             if self.spec.in_parts:
                 second = by_layer([each.first_word for each in placed], ahead.layer)
-            if self.spec.incremental:
+            if has_full_layers(self.spec):
+                second, steps = self._probed_or_first(m, ahead)
+            elif self.spec.incremental:
                 second, step = self._probed(m, second), placed[1].layer.n_in + 1
             start = Mux(self.host_mode, self.host_address, second)
         # Where the addend's bit is 0, it is the strobe of the load, whose sum is not used, so that the adder's look-up tables load as well.
         bits = {(0, 0): loads, (1, 1): Const(1, 1)}
         if step != 1:
             bits |= {(1, 0): ~probing, (0, 1): probing}
-        addend = Cat(bits[1 >> bit & 1, step >> bit & 1] for bit in range(len(address)))
+        addend = Cat(bits[1 >> bit & 1, step >> bit & 1] for bit in range(len(address))) if steps is None else steps
         with m.If(slot.real | loads):
             m.d.sync += address.eq(Mux(loads, start, address + addend))
         with m.If(ahead.begin & ~loads):
@@ -187,6 +193,15 @@ class NodeArray(wiring.Component):
         with m.If(delayed(m, self.replay, late, "replay_read", reset_less=False)):
             m.d.sync += address.eq(second + 1 + column)
         return address
+
+    def _probed_or_first(self, m, ahead):
+        """Address with which a layer begins in a probe that computes layers in full, and the step from one slot to the next, a cycle later:
+        that of the perturbed neuron's first synapse and the words of a group, or that of the layer's first word and 1."""
+        placed, probed = self.spec.layout.layers, Signal(range(max(2, self.spec.layout.words)), name="probed")
+        layer, column = (delayed(m, each, self.timing.read_delay, "place_read") for each in (self.layer, self.column))
+        m.d.sync += probed.eq(by_layer([each.first_word + 1 for each in placed], layer) + column)
+        steps = Mux(ahead.single, by_layer([each.group_words for each in placed], ahead.layer), 1)
+        return Mux(ahead.single, probed, by_layer([each.first_word for each in placed], ahead.layer)), delayed(m, steps, 1, "step")
 
     def _parameter_read(self, m, before):
         """Slot whose parameter is read, and the slot ahead of it; the one ahead of both; and the bank of the first one, a cycle early.

@@ -18,6 +18,7 @@ from rtl_gen.activation import ActivationUnit
 from rtl_gen.cost import CostUnit
 from rtl_gen.presentation.array import NodeArray
 from rtl_gen.presentation.errors import ErrorUnit
+from rtl_gen.presentation.layouts import has_full_layers
 from rtl_gen.presentation.neurons import NeuronStream
 from rtl_gen.presentation.sequencer import PassSequencer
 
@@ -106,8 +107,15 @@ class PresentationContract:
 
     @property
     def cycle(self) -> int:
-        """Number of probes after which the parts that they perturb, and their waits for signs, repeat."""
+        """Number of probes after which the parts or layers that they perturb, and their waits for signs, repeat."""
+        if has_full_layers(self.spec):
+            return self._sign_steps * (self.spec.passes - 1)
         return lcm(self.spec.round.probes, self._sign_steps) * (self.spec.passes - 1) if self.spec.in_parts else 1
+
+    def layer_at(self, step: int) -> int:
+        """Number of the layer that an incremental probe of a step perturbs."""
+        network = self.spec.network
+        return network.layer_of(step // self.spec.schedule.perturbation_period % network.n_neurons)
 
     @property
     def _long(self) -> int:
@@ -126,12 +134,15 @@ class PresentationContract:
         steps, hardware = self.spec.longest_presentation, self.spec.hardware
         return self._visits(steps) / (hardware.lanes * hardware.multipliers_per_lane * self.presentation_cycles(steps))
 
-    def _visits(self, steps: int) -> int:
+    def _visits(self, steps: int, first: int = 0) -> int:
         """Number of visits of synapses and biases in a presentation: two of each, and one per probe of those behind the first layer of its
-        part, or of one per output in incremental probes."""
+        part; in incremental probes of one per neuron of the layer behind the perturbed one, and of all of those behind it."""
         network, order = self.spec.network, self.spec.round.order
         if self.spec.incremental:
-            return 2 * network.n_parameters + steps * (self.spec.passes - 1) * network.n_out
+            counts = network.probed_layers(first, steps, self.spec.schedule.perturbation_period)
+            return 2 * network.n_parameters + (self.spec.passes - 1) * sum(
+                count * network.changed_synapses(number) for number, count in enumerate(counts)
+            )
         behind = [sum(layer.n_parameters for layer in network.layers[part.first + 1 :]) for part in self.spec.round.parts]
         rounds, more = divmod(steps, len(order))
         visits = rounds * sum(behind[number] for number in order) + sum(behind[number] for number in order[:more])
@@ -168,17 +179,21 @@ class PresentationContract:
 
     def first_visits(self, spec: DesignSpec, steps: int) -> int:
         """Number of visits of synapses and biases in the first steps of a run."""
-        return sum(count * self._visits(length) for (length, _), count in self._presentations(spec.schedule, steps).items())
+        found = self._presentations(spec.schedule, steps).items()
+        return sum(count * self._visits(length, first) for (length, first), count in found)
 
     @property
     def _sign_steps(self) -> int:
-        """Steps τ_p after which the cycles of random signs repeat. Probes wait for signs only if they perturb parts of the network."""
+        """Steps after which the cycles of signs repeat: those in which each neuron is perturbed, if the layers behind it matter; or τ_p of
+        random signs. Probes wait for these only if they perturb parts of the network."""
+        if has_full_layers(self.spec):
+            return self.spec.schedule.perturbation_period * self.spec.network.n_neurons
         return self.spec.schedule.perturbation_period if self.spec.in_parts and self.spec.sign_generators else 1
 
     def _presentations(self, schedule: Schedule, steps: int) -> Counter[tuple[int, int]]:
-        """Numbers of presentations in the first steps of a run, by their lengths in steps and by their first steps modulo τ_p.
+        """Numbers of presentations in the first steps of a run, by their lengths in steps and by their first steps.
 
-        The latter is 0 where it does not matter.
+        The latter are modulo :attr:`_sign_steps`, and thus 0 where they do not matter.
         """
         cycle = lcm(schedule.sample_period, schedule.update_period, self._sign_steps)
         found: Counter[tuple[int, int]] = Counter()
@@ -256,12 +271,12 @@ class PresentationContract:
         spec = self.spec
         if spec.in_parts:
             return f"the layers behind the first of a part, in rounds of {spec.round.probes:,}"
+        if has_full_layers(spec):
+            return "incremental, one synapse of each neuron of the next layer, and the layers behind it"
         if spec.incremental:
             return "incremental, one synapse of each output"
         if not spec.code.single or len(spec.network.layers) == 1:
             return "the layers behind the first" if len(spec.network.layers) > 1 else "no synapse"
-        if len(spec.network.layers) > 2:
-            return "in full, since there is more than one hidden layer"
         return f"in full, since activations have more than {FACTOR_BITS - 1} bits"
 
     def summary(self) -> str:
@@ -302,17 +317,32 @@ class _Walk:
         for number, placed in enumerate(self.spec.layout.layers):
             if number < layer:
                 continue
-            inner, tail = sequencer._probe(number) if probing else sequencer._forward(number)
+            single = probing and number == layer
+            row = sequencer._probe if single else sequencer._behind if probing else sequencer._forward
+            inner, tail = row(number)
             if layer == 0:
                 inner, tail = sequencer._unperturbed(number, opens=self.opens)
             for group in range(placed.groups):
-                seen = slot + (0 if probing else placed.group_words - 1) + lat.accumulator + 2
+                seen = slot + (0 if single else placed.group_words - 1) + lat.accumulator + 2
                 self.leaving.update(range(seen, seen + placed.lanes_of(group)))
                 last = seen + placed.lanes_of(group) - 1
                 slot += tail if group == placed.groups - 1 else inner
             if number == last_kept:
                 kept = last
         return kept, last
+
+    def _phase(self, probe: int) -> tuple[tuple[int, ...], int]:
+        """What the probes behind an incremental one depend on, and the number of probes up to which they do.
+
+        Within a layer, that is the layer with the next one to come; where the next probe perturbs another layer, it is all the same from
+        there on when that comes again.
+        """
+        contract, pairs = self.contract, self.spec.passes - 1
+        spec, step = self.spec, self.first + probe // pairs
+        layer, times = contract.layer_at(step), spec.schedule.perturbation_period
+        end = sum(spec.network.sizes[1 : layer + 2]) * times
+        until = (end - step % (spec.network.n_neurons * times) + step - self.first) * pairs
+        return ((layer,), self.probes) if probe + 1 == until else ((layer, until), min(until, self.probes))
 
     def cycles(self) -> int:
         """Cycles of the presentation."""
@@ -324,19 +354,18 @@ class _Walk:
         ready = kept + 3  # found, kept, and the state in which the first probe is prepared
         free, prepared_before, lanes_before = sequencer._cycles(partial(sequencer._unperturbed, opens=self.opens), 0), None, True
         settled = [last + settling]
-        changes: list[int] = []
-        states: dict[tuple[object, ...], int] = {}
+        seen: dict[tuple[object, ...], tuple[int, int]] = {}
         random, times = bool(spec.sign_generators), spec.schedule.perturbation_period
-        pairs, phases = spec.passes - 1, contract.cycle * (spec.passes - 1)
-        for probe in range(self.probes):
+        pairs, phases, probe, several = spec.passes - 1, contract.cycle * (spec.passes - 1), 0, has_full_layers(spec)
+        while probe < self.probes:
             part = spec.round.parts[order[probe // pairs % len(order)]]
             count = 1 if spec.incremental else layers[part.first].n_out
             deep = part.first < len(layers) - 1
             prepared = ready
             if spec.in_parts and not deep and lanes_before:
-                prepared = max(prepared, settled[probe] + 1 + lat.sweep_wait)
+                prepared = max(prepared, settled[-1] + 1 + lat.sweep_wait)
             if probe >= 1:
-                prepared = max(prepared, settled[probe - 1] + 1)
+                prepared = max(prepared, settled[-2] + 1)
             if random and prepared_before is not None and probe % pairs == 0 and (self.first + probe // pairs) % times == 0:
                 prepared = max(prepared, prepared_before + spec.network.n_neurons + 2)
             prepared_before = prepared
@@ -347,23 +376,30 @@ class _Walk:
                 read += 1
             last_read = read - 1
             joined = last_read + 2 + lat.replay_wait
-            if deep:
+            if several:
+                begin = min(contract.layer_at(self.first + probe // pairs) + 1, len(layers) - 1)
+                joined = max(joined, free)
+                free = joined + sequencer.probe_cycles_from(begin)
+                _, last = self._leaves(joined, begin)
+            elif deep:
                 joined = max(joined, free)
                 free = joined + (sequencer.part_cycles(part) if spec.in_parts else sequencer.probe_cycles)
                 _, last = self._leaves(joined, part.first + 1)
             else:
                 last = last_read + 1
-            settled.append(last + settling)
+            settled = [settled[-1], last + settling]
             lanes_before = deep
             ready = joined + 2
-            changes.append(prepared)
-            # What comes next depends on this alone; once it repeats, with all cycles moved by the same number, so does what follows.
+            # What comes next depends on this alone; once it repeats, with all cycles moved by the same number, so does what follows, while
+            # the same probes follow: to the end, or as long as they perturb the same layer.
             self.leaving = {cycle for cycle in self.leaving if cycle > ready}
-            ahead = *(cycle - prepared for cycle in (ready, free, *settled[-2:])), frozenset(cycle - prepared for cycle in self.leaving)
-            before = states.setdefault((deep, (probe + 1) % phases, *ahead), probe)
-            if before < probe:
-                rounds = -(-(self.probes - 1 - probe) // (probe - before))
-                settled[-1] = settled[self.probes - rounds * (probe - before)] + rounds * (prepared - changes[before])
-                break
+            ahead = *(cycle - prepared for cycle in (ready, free, *settled)), frozenset(cycle - prepared for cycle in self.leaving)
+            phase, limit = self._phase(probe) if several else ((probe + 1) % phases, self.probes)
+            before, at_first = seen.setdefault((deep, phase, *ahead), (probe, prepared))
+            rounds = (limit - 1 - probe) // (probe - before) if before < probe else 0
+            moved = rounds * (prepared - at_first)
+            probe += 1 + rounds * (probe - before)
+            ready, free, prepared_before, settled = ready + moved, free + moved, prepared + moved, [each + moved for each in settled]
+            self.leaving = {cycle + moved for cycle in self.leaving}
         applied = settled[-1] + 1 + lat.first_errors + 2
         return contract.next_start(applied)

@@ -21,10 +21,11 @@ from rtl_gen.presentation.applying import applying
 from rtl_gen.presentation.arithmetic import applied_shape, measured_shape, operand_shape, sum_width, update_width
 from rtl_gen.presentation.contract import Latencies, outputs_to_change
 from rtl_gen.presentation.errors import SharedErrorUnit, error_unit
-from rtl_gen.presentation.layouts import UNPERTURBED, is_unperturbed, neuron_layout
+from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, is_unperturbed, neuron_layout
 from rtl_gen.presentation.neurons import NeuronStream, kept_words, neuron_stream
 from rtl_gen.presentation.noise import noise_words
 from rtl_gen.presentation.operands import activation_banks
+from rtl_gen.presentation.perturbed import PerturbedNeuron
 from rtl_gen.presentation.signature import ForwardSignature, LearnedSignature
 from rtl_gen.presentation.signs import sign_source
 from rtl_gen.probe import event_layouts
@@ -141,6 +142,8 @@ class NodeCore(wiring.Component):
         }
         if spec.stochastic_bits:
             blocks["noise"] = self.applying.noise(spec)
+        if has_full_layers(spec):
+            blocks["perturbed"] = PerturbedNeuron(spec)
         for name, block in blocks.items():
             setattr(m.submodules, name, block)
         self._idle = delayed(m, ~blocks["controller"].busy, 1, "host_mode", reset_less=False)
@@ -160,7 +163,7 @@ class NodeCore(wiring.Component):
         widths = (max(pair) for pair in zip(factors(spec), SharedErrorUnit.factors(spec), strict=True))
         return MultiplyAccumulate(*(signed(width) for width in widths), MultiplyAccumulate.WIDEST)
 
-    def _connect_passes(self, m, *, controller, sequencer, signs, array, operands, neurons, **_):
+    def _connect_passes(self, m, *, controller, sequencer, signs, array, operands, neurons, perturbed=None, **_):
         """Connect the pipeline of slots, and the blocks whose values join it."""
         wiring.connect(m, wiring.flipped(self.sample), operands.sample)
         m.d.comb += [
@@ -194,7 +197,19 @@ class NodeCore(wiring.Component):
         ]
         if self.spec.in_parts:
             m.d.comb += [block.part.eq(controller.part) for block in (sequencer, neurons, signs)]
-        if self.spec.incremental:
+        if perturbed is not None:
+            m.d.comb += [
+                perturbed.replay.eq(controller.replay),
+                perturbed.index.eq(signs.column),
+                neurons.column.eq(signs.column),
+                neurons.layer.eq(perturbed.layer),
+                sequencer.layer.eq(perturbed.begin),
+                operands.column.eq(perturbed.column),
+                operands.moves.eq(perturbed.moves),
+                array.layer.eq(perturbed.begin),
+                array.column.eq(perturbed.place),
+            ]
+        elif self.spec.incremental:
             # An output takes the place of a hidden neuron whose activation does not change.
             n_hidden, hidden = self.spec.network.n_hidden, Signal.like(array.column, name="hidden_column")
             every = n_hidden == 1 << len(hidden)  # any number of so many bits is a hidden neuron's
@@ -356,9 +371,7 @@ class NodeCore(wiring.Component):
             self.probe_neuron["pass"].eq(Mux(neuron.minus, 2, ~is_unperturbed(neuron.bank))),
             self.probe_neuron.preactivation.eq(activation.z_o),
             self.probe_neuron.activation.eq(activation.y),
-            self.probe_neuron.bank.eq(
-                Mux(is_unperturbed(neuron.bank), UNPERTURBED, neuron.layer == 0) if spec.incremental else neuron.bank
-            ),
+            self.probe_neuron.bank.eq(self._shown_bank(neuron)),
             self.probe_neuron.outside.eq(activation.outside),
             self.probe_cost["pass"].eq(number),
             self.probe_cost.cost.eq(cost.total),
@@ -385,6 +398,13 @@ class NodeCore(wiring.Component):
             for name in event.shape().members:
                 if name in built:
                     m.d.comb += event[name].eq(getattr(registers, f"count_{name}"))
+
+    def _shown_bank(self, neuron):
+        """Bank in which a neuron is shown: in incremental probes 1 for the perturbed one, unless it is an output, and 0 for others."""
+        if not self.spec.incremental:
+            return neuron.bank
+        perturbed = neuron.replayed if has_full_layers(self.spec) else neuron.layer == 0
+        return Mux(is_unperturbed(neuron.bank), UNPERTURBED, perturbed)
 
     def _signatures(self, m, neuron_shown, cost_shown, array, activation, cost, errors, host, registers) -> tuple[int, int]:
         """Connect the signatures; return the cycles from a step's change and from the end of an applying pass to their events."""

@@ -18,7 +18,7 @@ from rtl_gen.presentation.array import NodeArray
 from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.controller import PresentationController
 from rtl_gen.presentation.lane import LaneTiming, MultiplyAdd, NodeLane
-from rtl_gen.presentation.layouts import UNPERTURBED, is_unperturbed, measures
+from rtl_gen.presentation.layouts import UNPERTURBED, has_full_layers, is_unperturbed, measures
 from rtl_gen.presentation.operands import Operands, activation_banks, multiple
 from rtl_gen.presentation.sequencer import PassSequencer
 from rtl_gen.slot import by_layer, delayed
@@ -188,7 +188,9 @@ class JustInTimeOperands(Operands):
             m.d.sync += self._current.eq(~self._current)
 
     def _bank(self, bank):
-        """Number of the memory's bank: one of the two of unperturbed passes, behind those of the probes."""
+        """Number of the memory's bank: one of the two of unperturbed passes, behind those of probes, or before that of incremental ones."""
+        if has_full_layers(self.spec):
+            return Cat(bank[1] & self._current, ~bank[1])
         return self._current if self.spec.incremental else Cat(bank[0] | (bank[1] & self._current), bank[1])
 
     def _fetch(self, m, inputs, activations, buffer):
@@ -238,7 +240,8 @@ class JustInTimeOperands(Operands):
         """Read the operand of a forward pass; in incremental probes, it is the change of an activation."""
         spec = self.spec
         slot, ahead = delayed(m, self.slot, self.delay, "measured_slot"), delayed(m, self.ahead, self.delay, "measured_ahead")
-        probing = ~is_unperturbed(slot.bank) if spec.incremental else Const(0, 1)
+        full_layers = has_full_layers(spec)
+        probing = slot.single if full_layers else ~is_unperturbed(slot.bank) if spec.incremental else Const(0, 1)
         address, base, sources = self._read(m, slot, ahead, (inputs, activations), buffer, self._bank(ahead.bank), "measured")
         with m.If(slot.real & ~probing):
             m.d.sync += address.eq(Mux(slot.first, base, address + 1))
@@ -252,9 +255,12 @@ class JustInTimeOperands(Operands):
         negates, addend = Const(0, 1), Const(0, 1)
         if spec.incremental:
             column, moving = (delayed(m, each, self.delay, "replayed") for each in (self.column, self.moves))
-            moves, held = Signal(), Signal.like(self.x, name="held")
-            with m.If(delayed(m, self.replay, self.delay, "replay_late", reset_less=False)):
-                m.d.sync += [address.eq(column + multiple(spec.network.n_hidden, self._current, 2)), moves.eq(moving)]
+            moves, held = moving if full_layers else Signal(), Signal.like(self.x, name="held")
+            replayed = None if full_layers else delayed(m, self.replay, self.delay, "replay_late", reset_less=False)
+            with m.If(ahead.real & ahead.single if full_layers else replayed):
+                m.d.sync += address.eq(column + multiple(spec.network.n_hidden, self._current, 2))
+                if not full_layers:
+                    m.d.sync += moves.eq(moving)
             begins, follows = (self._stage(m, slot.real & probing & each, "probe") for each in (slot.begin, ~slot.begin))
             negates = slot.real & probing & slot.begin & moves
             terms += [(sources[1][0], self._stage(m, negates, "old")), (held, follows)]

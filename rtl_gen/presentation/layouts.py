@@ -7,7 +7,17 @@ from amaranth.lib import data
 
 from python_ref.spec.design import DesignSpec
 
-__all__ = ["UNPERTURBED", "is_unperturbed", "measures", "neuron_layout", "part_shape", "sign_layout", "slot_layout"]
+__all__ = [
+    "UNPERTURBED",
+    "has_full_layers",
+    "is_unperturbed",
+    "layer_of",
+    "measures",
+    "neuron_layout",
+    "part_shape",
+    "sign_layout",
+    "slot_layout",
+]
 
 UNPERTURBED = 2
 """Number of the unperturbed pass's bank of activations; the probes' passes use the banks 0 and 1 in turn."""
@@ -16,6 +26,11 @@ UNPERTURBED = 2
 def is_unperturbed(bank: Value) -> Value:
     """Whether a bank, which is 0, 1 or :data:`UNPERTURBED`, is that of the unperturbed pass: one bit tells."""
     return bank[1]
+
+
+def has_full_layers(spec: DesignSpec) -> bool:
+    """Whether incremental probes compute layers in full: from the second one behind the perturbed neuron on."""
+    return spec.incremental and len(spec.network.layers) > 2
 
 
 def slot_layout(spec: DesignSpec) -> data.StructLayout:
@@ -30,7 +45,7 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
     tail : unsigned(1)
         The group is the last one of its layer.
     begin : unsigned(1)
-        The slot is the first one of its pass.
+        The slot is the first one of its pass; or of a layer, in incremental probes that compute layers in full.
     apply : unsigned(1)
         The slot applies the errors of a presentation, unlike one of a forward pass.
     minus : unsigned(1)
@@ -41,8 +56,11 @@ def slot_layout(spec: DesignSpec) -> data.StructLayout:
         Bank of the activations that the pass reads and writes.
     layer : unsigned
         Number of the layer, from 0.
+    single : unsigned(1)
+        The slot is the only one of its group, for the one input that changes; in incremental probes that compute other layers in full.
     """
     flags = ["real", "first", "last", "tail", "begin", "apply", "minus", *(["measure"] if spec.just_in_time else [])]
+    flags += ["single"] if has_full_layers(spec) else []
     layers = len(spec.network.layers)
     return data.StructLayout(
         {**{name: unsigned(1) for name in flags}, "bank": unsigned(2), "layer": unsigned(max(1, (layers - 1).bit_length()))}
@@ -71,11 +89,20 @@ def neuron_layout(spec: DesignSpec) -> data.StructLayout:
         Number of the neuron's layer, from 0.
     index : unsigned
         Number of the neuron, counted over all layers.
+    replayed : unsigned(1)
+        The neuron is the perturbed one, which does not come from the lanes; in incremental probes that compute layers in full.
     """
     slot = slot_layout(spec)
     index = unsigned(max(1, (spec.network.n_neurons - 1).bit_length()))
-    flags = {name: unsigned(1) for name in ("valid", "last", "minus")}
+    flags = {name: unsigned(1) for name in ("valid", "last", "minus", *(("replayed",) if has_full_layers(spec) else ()))}
     return data.StructLayout({**flags, "bank": unsigned(2), "layer": slot["layer"].shape, "index": index})
+
+
+def layer_of(spec: DesignSpec, index: Value) -> Value:
+    """Number of the layer of a neuron, whose number is ``index``."""
+    sizes = spec.network.sizes[1:]
+    starts = [sum(sizes[:number]) for number in range(1, len(sizes))]
+    return sum((index >= start for start in starts[1:]), index >= starts[0])
 
 
 def part_shape(spec: DesignSpec) -> range:

@@ -10,10 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fixed import plus_or_minus
-from rtl_gen.presentation.layouts import is_unperturbed, measures, neuron_layout, part_shape, sign_layout, slot_layout
+from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, measures, neuron_layout, part_shape, sign_layout, slot_layout
 from rtl_gen.slot import NO_READ_WRITE_CHECK, active_lanes, by_layer, delayed, in_last_layer
 
-__all__ = ["IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
+__all__ = ["DeepStream", "IncrementalStream", "NeuronStream", "PartStream", "kept_neurons", "kept_words", "neuron_stream"]
 
 
 def kept_neurons(spec: DesignSpec) -> int:
@@ -141,6 +141,7 @@ class NeuronStream(wiring.Component):
         follows = take | others
         self._coming_index = coming = self._number(m, take, follows, slot)
         self._coming_bank = Mux(take, slot.bank, held.bank)
+        self._take, self._taken = take, slot
         with m.If(follows):
             m.d.sync += held.index.eq(coming)
         with m.If(take):
@@ -150,6 +151,8 @@ class NeuronStream(wiring.Component):
                 *(held[name].eq(slot[name]) for name in ("minus", "bank", "layer")),
                 held.last.eq(slot.tail & in_last_layer(spec, slot)),  # of the group's last neuron
             ]
+            if has_full_layers(spec):
+                m.d.sync += held.replayed.eq(0)
         if spec.incremental:
             with m.If(~follows):
                 m.d.sync += waiting[0].eq(0)
@@ -230,9 +233,13 @@ class IncrementalStream(NeuronStream):
         coming = Signal(neuron_layout(self.spec)["index"].shape, name="coming_index", reset_less=True)
         with m.If(follows):
             m.d.sync += coming.eq(coming + 1)
-        with m.If(self.slot.begin & measures(self.spec, self.slot)):
+        with m.If(self._begins_pass(self.slot)):
             m.d.sync += coming.eq(self._first_index(self.slot))
         return coming
+
+    def _begins_pass(self, slot):
+        """Whether a slot begins a pass that measures."""
+        return slot.begin & measures(self.spec, slot)
 
     def _replay(self, m, follows, read, chosen):
         """Whether a neuron is replayed, its fields, and the pre-activation that is added to what leaves the lanes: the kept one of every
@@ -245,8 +252,8 @@ class IncrementalStream(NeuronStream):
             self._probing.eq(~is_unperturbed(chosen.bank) & (chosen.layer != 0)),
             self._replayed.eq(~is_unperturbed(chosen.bank) & (chosen.layer == 0)),
         ]
-        unperturbed = follows & is_unperturbed(self._coming_bank)
-        is_output = column >= self._first_neurons
+        unperturbed = follows & self._is_complete(m)
+        is_output = column >= self.spec.network.n_hidden
         m.d.comb += [
             going.eq(replaying & ~follows),
             read.addr.eq(Mux(unperturbed, kept_neurons(self.spec), Mux(follows, self._coming_index, column))),
@@ -258,7 +265,15 @@ class IncrementalStream(NeuronStream):
         with m.If(self.replay):
             m.d.sync += [column.eq(self.column), bank.eq(self.replay_bank), minus.eq(self.replay_minus)]
         fields = {"valid": ~is_output, "index": column, "bank": bank, "minus": minus, "layer": 0, "last": 0}
-        return going, fields, read.data
+        return going, fields | self._replayed_fields(m), read.data
+
+    def _is_complete(self, m):
+        """Whether the pre-activation that leaves the lanes next is the whole one, to which no kept one is added."""
+        return is_unperturbed(self._coming_bank)
+
+    def _replayed_fields(self, m):
+        """Fields of the replayed neuron that are not those of every incremental probe."""
+        return {}
 
     @staticmethod
     def _delta(minus, place):
@@ -281,7 +296,8 @@ class IncrementalStream(NeuronStream):
         """Kept z + W_j·(y_j± − y_j), or kept z ± Δ for the perturbed neuron, or z itself in the unperturbed pass.
 
         One adder computes them, and ±Δ needs no multiplexer before it, since what leaves the lanes is 0 for a perturbed neuron: for an
-        output the lanes multiply by a change of 0, and for a hidden neuron nothing leaves them.
+        output the lanes multiply by a change of 0, and for a hidden neuron nothing leaves them. A hidden neuron behind the first layer
+        takes its ±Δ as an output does.
         """
         split, high = self._split, z[self._split :]
         perturbed = {0: (neuron.minus, self._replayed), 1: (self.sign.negative ^ neuron.minus, self.sign.active & self._probing)}
@@ -292,6 +308,42 @@ class IncrementalStream(NeuronStream):
         # An extra bit below the lowest one generates the carry.
         total = Cat(Const(1, 1), high).as_signed() + Cat(self._carry, self._kept_high).as_signed()
         return Cat(z[:split], total[1 : 1 + len(high)]).as_signed()
+
+
+class DeepStream(IncrementalStream):
+    """The stream of neurons of incremental probes in networks of several hidden layers.
+
+    The lanes give what the pre-activations of the layer behind the perturbed neuron change by, and those of the layers behind it.
+
+    Members
+    -------
+    layer : In(unsigned)
+        Number of the perturbed neuron's layer, valid with ``replay``.
+    """
+
+    @property
+    def _ports(self):
+        return {**super()._ports, "layer": In(neuron_layout(self.spec)["layer"].shape)}
+
+    def _first_index(self, slot):
+        sizes = self.spec.network.sizes[1:]
+        return by_layer([sum(sizes[:number]) for number in range(len(sizes))], slot.layer)
+
+    def _is_complete(self, m):
+        held = Signal(name="single_held")
+        with m.If(self._take):
+            m.d.sync += held.eq(self._taken.single)
+        return ~Mux(self._take, self._taken.single, held)
+
+    def _begins_pass(self, slot):
+        """Whether a slot, which may begin any layer, begins a pass that measures."""
+        return super()._begins_pass(slot) & (slot.single | is_unperturbed(slot.bank))
+
+    def _replayed_fields(self, m):
+        layer = Signal.like(self.layer, name="replayed_layer", reset_less=True)
+        with m.If(self.replay):
+            m.d.sync += layer.eq(self.layer)
+        return {"layer": layer, "replayed": 1}
 
 
 class PartStream(NeuronStream):
@@ -344,4 +396,6 @@ def neuron_stream(spec: DesignSpec) -> NeuronStream:
     """Return the stream of neurons of a design."""
     if spec.in_parts:
         return PartStream(spec)
+    if has_full_layers(spec):
+        return DeepStream(spec)
     return IncrementalStream(spec) if spec.incremental else NeuronStream(spec)

@@ -10,7 +10,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
 from rtl_gen.operands import SampleLoader
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, alignment, operand_shape
-from rtl_gen.presentation.layouts import is_unperturbed, neuron_layout, slot_layout
+from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, neuron_layout, slot_layout
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, by_layer, delayed, in_last_layer
 
@@ -18,9 +18,12 @@ __all__ = ["Operands", "activation_banks", "multiple"]
 
 
 def activation_banks(spec: DesignSpec) -> int:
-    """Return the number of banks of hidden activations: two for probes in turn, unless they are incremental, and one for the unperturbed
-    pass, or two where the activations of the one before are still needed."""
-    return (0 if spec.incremental else 2) + 1 + spec.just_in_time
+    """Return the number of banks of hidden activations: one for the unperturbed pass, or two where the activations of the one before are
+    still needed, and two for probes in turn.
+
+    Incremental probes need none, or one for the layers that they compute in full: their passes of the lanes follow one another.
+    """
+    return (has_full_layers(spec) if spec.incremental else 2) + 1 + spec.just_in_time
 
 
 class Operands(wiring.Component):
@@ -52,7 +55,8 @@ class Operands(wiring.Component):
     target_neuron, target : In, Out
         A neuron, and its raw target one cycle later.
     replay, moves, column : In(1), In(1), In(unsigned)
-        In incremental probes, a strobe when the replay of a probe begins, whether it perturbs a hidden neuron, and which one.
+        In incremental probes, a strobe when the replay of a probe begins, whether it perturbs a hidden neuron, and which one. Those that
+        compute layers in full have no strobe: the others are stable while the pass of the lanes begins.
     """
 
     @staticmethod
@@ -63,7 +67,8 @@ class Operands(wiring.Component):
     def __init__(self, spec: DesignSpec):
         self.spec = spec
         slot, neuron = slot_layout(spec), neuron_layout(spec)
-        column = {"replay": In(1), "moves": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
+        column = {} if has_full_layers(spec) else {"replay": In(1)}
+        column |= {"moves": In(1), "column": In(range(max(2, spec.network.n_hidden)))}
         super().__init__(
             {
                 **(column if spec.incremental else {}),
@@ -121,6 +126,8 @@ class Operands(wiring.Component):
         )
         write = store.write_port()
         stored = is_unperturbed(self.neuron.bank) if spec.incremental else Const(1, 1)
+        if has_full_layers(spec):
+            stored = ~self.neuron.replayed  # the activations of that layer may still be read for the probe before
         m.d.comb += [
             write.addr.eq(self.neuron.index + multiple(hidden, self._bank(self.neuron.bank), activation_banks(spec))),
             write.data.eq(~self.y),  # as the activation unit's register has it
@@ -130,7 +137,7 @@ class Operands(wiring.Component):
 
     def _bank(self, bank):
         """Number of the memory's bank that a pass with a bank of activations writes and reads."""
-        return bank
+        return ~is_unperturbed(bank) if has_full_layers(self.spec) else bank
 
     def _fetch(self, m, inputs, activations, buffer):
         """Read the operand of a slot, and prepare it."""
@@ -141,10 +148,12 @@ class Operands(wiring.Component):
         address = Signal(range(max(2, spec.sample_buffers * n_in, banks * hidden)), reset_less=True)
         base = Signal.like(address)
         offsets = [0, *(sum(spec.network.sizes[1:layer]) for layer in layers[1:])]
-        of_inputs, of_hidden = multiple(n_in, buffer, spec.sample_buffers), multiple(hidden, self.ahead.bank, banks)
+        of_inputs, of_hidden = multiple(n_in, buffer, spec.sample_buffers), multiple(hidden, self._bank(self.ahead.bank), banks)
         begin = Mux(self.ahead.layer == 0, of_inputs, of_hidden + by_layer(offsets, self.ahead.layer))
-        advances, loads = slot.real, slot.first
-        if spec.incremental:  # a replay loads the place of the perturbed neuron, which the slots of its probe keep
+        advances, loads, full_layers = slot.real, slot.first, has_full_layers(spec)
+        if full_layers:
+            advances = slot.real & ~slot.single
+        elif spec.incremental:  # a replay loads the place of the perturbed neuron, which the slots of its probe keep
             replayed = delayed(m, self.replay, 1, "replayed", reset_less=False)
             begin = Mux(self.replay, self.column, begin)
             advances, loads = (slot.real & is_unperturbed(slot.bank)) | replayed, slot.first | replayed
@@ -153,6 +162,9 @@ class Operands(wiring.Component):
         m.d.sync += base.eq(begin)
         with m.If(advances):
             m.d.sync += address.eq(Mux(loads, base, following))
+        if full_layers:  # a replay comes while the lanes still read for the probe before
+            with m.If(self.ahead.real & self.ahead.single):
+                m.d.sync += address.eq(self.column)
         m.d.comb += inputs.addr.eq(address)
 
         def stage(value, name):
@@ -166,6 +178,8 @@ class Operands(wiring.Component):
             read = ~delayed(m, activations.data, behind, "activation")
             sources["activation"] = (read, ahead.layer != 0, -1)
         will_probe = ~is_unperturbed(ahead.bank) if spec.incremental else Const(0, 1)
+        if full_layers:
+            will_probe = ahead.single
         terms, works = [], ahead.real & ~will_probe
         if adds_in_multiplier(spec):
             works = works & (self.update | ~ahead.apply)
@@ -180,9 +194,10 @@ class Operands(wiring.Component):
         addend = Const(0, 1)
         if spec.incremental:
             begins, follows = (stage(ahead.real & will_probe & each, "probe") for each in (ahead.begin, ~ahead.begin))
-            moves, held = Signal(reset_less=True), Signal.like(self.x, name="held", reset_less=True)
-            with m.If(self.replay):
-                m.d.sync += moves.eq(self.moves)
+            moves, held = self.moves if full_layers else Signal(reset_less=True), Signal.like(self.x, name="held", reset_less=True)
+            if not full_layers:
+                with m.If(self.replay):
+                    m.d.sync += moves.eq(self.moves)
             changes = ahead.real & will_probe & ahead.begin & moves
             # y_j± − y_j for the first group, which the groups behind it take again.
             terms += [(read, stage(changes, "old")), (held, follows)]
@@ -213,7 +228,9 @@ class Operands(wiring.Component):
     def _moved(self, m, when, late=0):
         """Activation of the perturbed hidden neuron, from ``late`` and one cycles after it until the next one; 0 unless ``when``."""
         neuron, complement, moved = self.neuron, Signal.like(self.y, reset_less=True), Signal.like(self.x, name="moved")
-        comes, y = neuron.valid & ~is_unperturbed(neuron.bank) & (neuron.layer == 0), delayed(m, self.y, late, "y_late")
+        replayed = neuron.valid & ~is_unperturbed(neuron.bank) & (neuron.layer == 0)
+        comes = neuron.valid & neuron.replayed if has_full_layers(self.spec) else replayed
+        y = delayed(m, self.y, late, "y_late")
         with m.If(delayed(m, comes, late, "comes_late", reset_less=False)):
             m.d.sync += complement.eq(~y)
         m.d.comb += moved.eq(~complement)

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.parts import Part
-from rtl_gen.presentation.layouts import part_shape, slot_layout
+from rtl_gen.presentation.layouts import has_full_layers, part_shape, slot_layout
 from rtl_gen.slot import by_layer
 
 __all__ = ["PassSequencer"]
@@ -46,6 +46,8 @@ class PassSequencer(wiring.Component):
         Kind of the pass: a probe or an applying pass, and the fields of its slots with these names.
     part : In(unsigned)
         Where probes perturb parts of the network, the part of a requested probe.
+    layer : In(unsigned)
+        In incremental probes that compute layers in full, the layer in which a requested probe begins.
     started : Out(1)
         The requested pass begins.
     slot : Out(slot_layout(spec))
@@ -70,6 +72,7 @@ class PassSequencer(wiring.Component):
             {
                 **{name: In(1) for name in ("request", *self.kinds)},
                 **({"part": In(part_shape(spec))} if spec.in_parts else {}),
+                **({"layer": In(slot["layer"].shape)} if has_full_layers(spec) else {}),
                 "bank": In(2),
                 "started": Out(1),
                 "slot": Out(slot),
@@ -154,10 +157,26 @@ class PassSequencer(wiring.Component):
         return cycles + (cycles - self._placed[layer].group_words) % 2
 
     def _probe(self, layer: int) -> tuple[int, int]:
-        """Cycles of a group of a layer in an incremental probe, and of its last group: its neurons leave before those of the next one, and
-        the operand of the first group is kept in time for the next one."""
+        """Cycles of a group of the layer whose input an incremental probe changes, and of its last group: its neurons leave before those of
+        the next one, and the operand of the first group is kept in time for the next one.
+
+        Behind a hidden layer, the next one, which is computed in full, waits for the activations.
+        """
         placed = self._placed[layer]
-        return max(3, self.spec.hardware.lanes), max(3, placed.last_lanes + 1)
+        followed = has_full_layers(self.spec) and layer < len(self._placed) - 1
+        return max(3, self.spec.hardware.lanes), max(3, 1 + self.bubble(layer) if followed else placed.last_lanes + 1)
+
+    def _behind(self, layer: int) -> tuple[int, int]:
+        """Cycles of a group of a layer that an incremental probe computes in full, and of its last group.
+
+        The last neurons of the pass leave before those of the next probe. That may have one slot for each group of outputs, and follow at
+        once, so that there is time to sign and show the step.
+        """
+        placed = self._placed[layer]
+        if layer < len(self._placed) - 1:
+            return placed.group_slots, placed.group_slots + self.bubble(layer)
+        distance = max(placed.last_lanes + 1, _SHOWN - (placed.groups - 1) * self._probe(layer)[0])
+        return placed.group_slots, max(placed.group_slots, placed.group_words - 1 + distance)
 
     def _cycles(self, groups, first: int) -> int:
         return sum((p.groups - 1) * groups(n)[0] + groups(n)[1] for n, p in enumerate(self._placed) if n >= first)
@@ -175,6 +194,11 @@ class PassSequencer(wiring.Component):
     def probe_cycles(self) -> int:
         """Cycles of a probe's pass; 0 in a network of one layer, whose probes need no lanes. See :meth:`part_cycles` for those of parts."""
         return self._cycles(self._probe if self.spec.incremental else self._forward, 1)
+
+    def probe_cycles_from(self, layer: int) -> int:
+        """Cycles of the pass of an incremental probe that begins in a layer, the one behind that of the perturbed neuron."""
+        rows = {number: self._probe(number) if number == layer else self._behind(number) for number in range(layer, len(self._placed))}
+        return self._cycles(rows.__getitem__, layer)
 
     @property
     def apply_cycles(self) -> int:
@@ -208,8 +232,12 @@ class PassSequencer(wiring.Component):
             self.started.eq(begins),
         ]
         forward = before_last("forward")
+        full_layers, single = has_full_layers(spec), probe
+        if full_layers:
+            single = Signal(name="single")
+            forward = Mux(probe, before_last("behind"), forward)
         if spec.incremental:
-            forward = Mux(probe, before_last("probe"), forward)
+            forward = Mux(single, before_last("probe"), forward)
         begin = self.probe
         if spec.in_parts:
             parts, part = spec.round.parts, Signal.like(self.part, name="current_part")
@@ -229,17 +257,42 @@ class PassSequencer(wiring.Component):
             m.d.sync += [k.eq(0), group.eq(group + 1)]
             with m.If(tail):
                 m.d.sync += [group.eq(0), layer.eq(layer + 1)]
+                if full_layers:
+                    m.d.sync += single.eq(0)
+        if full_layers:
+            begin = Mux(self.probe, self.layer, 0)
+            with m.If(begins):
+                m.d.sync += single.eq(self.probe)
         with m.If(begins):
             m.d.sync += [apply.eq(self.apply), probe.eq(self.probe), minus.eq(self.minus), bank.eq(self.bank), layer.eq(begin)]
-        first = probe
+        first = Mux(probe, layer, 0) if full_layers else probe
         if spec.in_parts:
             first = Signal.like(layer, name="first_layer")
             with m.If(begins):
                 m.d.sync += [first.eq(begin), part.eq(self.part)]
 
-        fan_in = by_layer([p.layer.n_in for p in placed], layer)
+        self._count(
+            m,
+            running=running,
+            last_cycle=last_cycle,
+            k=k,
+            group=group,
+            layer=layer,
+            first=first,
+            tail=tail,
+            single=single,
+            apply=apply,
+            minus=minus,
+            bank=bank,
+        )
+        return m
+
+    def _count(self, m, *, running, last_cycle, k, group, layer, first, tail, single, apply, minus, bank):
+        """Compare the count with what the slot of a cycle depends on, and qualify the result."""
+        spec = self.spec
+        fan_in = by_layer([p.layer.n_in for p in self._placed], layer)
         if spec.incremental:
-            fan_in = Mux(probe, 0, fan_in)  # the one synapse of each neuron whose input changes
+            fan_in = Mux(single, 0, fan_in)  # the one synapse of each neuron whose input changes
         counted, within, last, waits = Signal.like(self.slot), Signal(), Signal(), Signal()
         starts = Signal(init=1)  # k is 0
         m.d.comb += last.eq(k == fan_in)
@@ -257,12 +310,13 @@ class PassSequencer(wiring.Component):
             counted.bank.eq(bank),
             counted.layer.eq(layer),
         ]
+        if has_full_layers(spec):
+            m.d.sync += counted.single.eq(single)
         self._mark(m, counted)
         m.d.comb += self.ahead.eq(counted)
         for name in ("real", "first", "last", "begin"):
             m.d.comb += self.ahead[name].eq(counted[name] & within)
         m.d.sync += self.slot.eq(self.ahead)
-        return m
 
     def _end(self, m, begins, before_last, apply, forward):
         """Count in the cycle before the last one of a group."""
@@ -273,4 +327,5 @@ class PassSequencer(wiring.Component):
 
     def _rows(self):
         probe = {"probe": self._probe} if self.spec.incremental else {}
-        return {"forward": self._forward, "apply": self._apply, **probe}
+        behind = {"behind": self._behind} if has_full_layers(self.spec) else {}
+        return {"forward": self._forward, "apply": self._apply, **probe, **behind}

@@ -106,8 +106,15 @@ def prove(top, count: int, directory, multiplier: str) -> None:
     run_yosys(commands, directory)
 
 
-@pytest.mark.parametrize("pipelined", [False, True])
-@pytest.mark.parametrize(("a", "b"), [(signed(3), signed(3)), (signed(3), unsigned(2))])
+@pytest.mark.parametrize(
+    ("a", "b", "pipelined"),
+    [
+        (signed(3), signed(3), True),
+        (signed(3), unsigned(2), False),
+        pytest.param(signed(3), signed(3), False, marks=pytest.mark.slow),
+        pytest.param(signed(3), unsigned(2), True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_mapped_product_is_what_it_was(a, b, pipelined, tmp_path):
     prove(Lanes(a, b, pipelined=pipelined), 2, tmp_path, model())
 

@@ -72,7 +72,7 @@ endmodule
 """
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name != "xc7")) for name in TARGETS])
 def test_what_is_known_is_counted(name, tmp_path):
     """One multiplier, a memory of 16 kbit, four flip-flops behind AND gates and four behind none."""
     (tmp_path / "known.v").write_text(KNOWN)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -15,7 +17,7 @@ from python_ref.spec.design import DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import OPTIMIZERS, Momentum, Sgd, StateVariable
 from python_ref.spec.perturbation import Kind, Perturbation
 from python_ref.spec.schedule import Schedule
 from python_ref.spec.shift_adam import ShiftAdam
@@ -196,3 +198,33 @@ def test_the_check_itself_sees_a_bit_too_few_and_one_too_many() -> None:
     for wrong in (Fixed(True, 2, 1), Fixed(True, 4, 1), Fixed(True, 3, 2), Fixed(False, 3, 1)):
         with pytest.raises(AssertionError):
             exact(wrong, values, 1)
+
+
+@dataclass(frozen=True)
+class TwoSums(Momentum):
+    """Momentum with a second state variable, which has a format of its own."""
+
+    second: Fixed | None = None
+
+    def state(self, gradient: Fixed) -> tuple[StateVariable, ...]:
+        second = self.second or gradient
+        return (*super().state(gradient), replace(super().state(gradient)[0], key="optimizer.second", format=second, exact=second + second))
+
+
+@pytest.mark.parametrize(
+    ("formats", "key"),
+    [
+        ({"second": "SQ40.23"}, "optimizer.second"),
+        ({"format": "SQ40.23"}, "optimizer.format"),
+        ({"format": "SQ6.14", "second": "SQ40.23"}, "optimizer.second"),
+    ],
+)
+def test_the_widest_format_of_an_optimizer_is_named_when_an_intermediate_is_too_wide(
+    formats: dict[str, str], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPTIMIZERS, "two-sums", TwoSums)
+    parameters: dict[str, Any] = {name: Fixed.parse(text) for name, text in formats.items()}
+    optimizer = TwoSums(**parameters)
+    with pytest.raises(DesignError) as raised:
+        replace(small(), optimizer=optimizer)
+    assert (raised.value.key, raised.value.value) == (key, "SQ40.23")

@@ -50,7 +50,7 @@ def train_equals_model(rng: random.Random, report=note, spec: DesignSpec | None 
     run_lockstep(spec, scenario, rng, stalls=stalls, **where)
 
 
-@pytest.mark.parametrize("part", [*range(3), *(pytest.param(part, marks=pytest.mark.slow) for part in range(3, 8))])
+@pytest.mark.parametrize("part", [*range(2), *(pytest.param(part, marks=pytest.mark.slow) for part in range(2, 8))])
 @examples(1)
 @given(seed=seeds)
 def test_training_equals_the_model(part, seed):
@@ -74,7 +74,8 @@ def many_lanes(rng: random.Random) -> DesignSpec:
     return replace(spec, network=replace(spec.network, sizes=sizes), hardware=replace(spec.hardware, lanes=lanes))
 
 
-@pytest.mark.parametrize("part", (0, pytest.param(2, marks=pytest.mark.slow)))
+@pytest.mark.slow
+@pytest.mark.parametrize("part", (0, pytest.param(2, marks=pytest.mark.long)))
 def test_training_in_many_lanes_equals_the_model(part):
     rng = drawn(part, 0)
     train_equals_model(rng, print, many_lanes(rng), 8)

@@ -21,8 +21,8 @@ from rtl_gen.emit import MANIFEST, SCRIPT, VERILOG, emit, emit_verilog, kept_mod
 from rtl_gen.toolchain.yosys import YosysError, run_yosys
 from tests.support.designs import random_design
 from tests.support.marks import slow_unless
+from tests.support.node_designs import DEEP_SHAPES, two_multipliers
 from tests.support.node_designs import SHAPES as NODE_SHAPES
-from tests.support.node_designs import two_multipliers
 
 DIGITS = DesignSpec(
     "digits",
@@ -49,10 +49,11 @@ WIDE = DesignSpec(
     formats=Formats(Fixed.parse("SQ2.14"), Fixed.parse("SQ6.14")),
     hardware=Hardware(1),
 )
+DEEP = DEEP_SHAPES["two-hidden"]
 TWO = [two_multipliers(NODE_SHAPES[name]) for name in ("sequential-pipelined", "momentum-and-memory", "deep", "stochastic", "one-of-each")]
 BROKEN = random_design(random.Random(22))
 """The design in whose Verilog mistakes are planted."""
-DESIGNS = [DIGITS, XOR, WIDE, *(random_design(random.Random(seed)) for seed in (2, 11)), BROKEN, *TWO]
+DESIGNS = [DIGITS, XOR, WIDE, DEEP, *(random_design(random.Random(seed)) for seed in (2, 11)), BROKEN, two_multipliers(DEEP), *TWO]
 
 
 def lint(verilog: str, directory: Path) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.rtl_gen import test_framing, test_host, test_linked, test_registers, test_uart
 from tests.support.faults import Fault, planted
+from tests.support.marks import slow_unless
 
 
 def bytes_of_another_clock():
@@ -214,7 +215,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault[0])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(each, id=each[0], marks=slow_unless(number % 4 == 0)) for number, each in enumerate(FAULTS)]
+)
 def test_a_planted_fault_is_seen(fault, monkeypatch):
     *what, check = fault
     planted(Fault(*what, design=""), monkeypatch.setattr)

@@ -10,7 +10,7 @@ from tests.support.faults import DESIGNS
 from tests.support.serial_line import SerialLine
 
 
-@pytest.mark.parametrize("divisor", [1, 7, *(pytest.param(divisor, marks=pytest.mark.slow) for divisor in (2, 4))])
+@pytest.mark.parametrize("divisor", [1, *(pytest.param(divisor, marks=pytest.mark.slow) for divisor in (2, 4, 7))])
 def test_a_core_trains_over_the_line(divisor):
     spec = DESIGNS["node"]
     line = SerialLine(LinkedCore(spec, divisor=divisor), divisor)

@@ -39,6 +39,7 @@ def test_one_object_on_standard_output(capsys):
     assert len(err.splitlines()) == 1 + len(found["rates"]) + 1
 
 
+@pytest.mark.slow
 def test_a_simulator_beside_the_models(monkeypatch, tmp_path):
     spec = SMALL["2-4-1, weight"]
     steps, cycles, _ = benchmark._simulated(spec, tmp_path / "none.v", "amaranth", tmp_path)

@@ -16,6 +16,7 @@ from sim.program import Op, Program
 from sim.run import Stalls
 from sim.simulators import SIMULATORS, Options, simulate
 from tests.sim.test_amaranth_sim import prepared
+from tests.support.marks import slow_unless
 from tests.support.mock_core import DESIGNS, MockCore, checksum, decoder_of, events, observables
 
 SPEC, STEPS = DESIGNS["momentum"], 7
@@ -106,7 +107,9 @@ def test_undefined_bits_are_the_cores_fault(tmp_path, core, simulator):
 
 
 @pytest.mark.usefixtures("quick_builds")
-@pytest.mark.parametrize("simulator", [name for name in PRESENT if name in ("cxxrtl", "icarus")])
+@pytest.mark.parametrize(
+    "simulator", [pytest.param(name, marks=slow_unless(name == "icarus")) for name in PRESENT if name in ("cxxrtl", "icarus")]
+)
 def test_a_combinational_loop_is_given_up(tmp_path, core, simulator):
     path = tmp_path / "core.v"
     path.write_text(
@@ -183,7 +186,7 @@ def test_a_missing_tool_is_named_with_its_remedy(tmp_path, core, monkeypatch, si
 
 
 @pytest.mark.usefixtures("quick_builds")
-@pytest.mark.parametrize("simulator", QUICK)
+@pytest.mark.parametrize("simulator", [pytest.param(name, marks=slow_unless(name == "icarus")) for name in OUTSIDE])
 def test_waves_are_an_option(tmp_path, core, simulator):
     path = tmp_path / "core.v"
     path.write_text(core[1])

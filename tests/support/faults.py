@@ -158,6 +158,8 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("two_sided_probes", (3, 3, 2), 2, Kind.NODE, sample_period=4, update_period=4, perturbation_period=2, **_TWO_SIDED),
         _design("node_memory", (3, 3, 2), 3, Kind.NODE, sample_period=2, update_period=4, rates=((0, -5), (6, -7))),
         _design("one_at_a_time", (3, 6, 22), 9, Kind.NODE, code=SequentialCode(), sample_period=8, update_period=8, hidden=Activation.TANH),
+        _design("several_hidden", (3, 4, 3, 5, 2), 2, Kind.NODE, code=SequentialCode(), sample_period=14, update_period=14),
+        _design("wide_behind", (2, 2, 2, 12, 1), 1, Kind.NODE, code=SequentialCode(), sample_period=17, update_period=17),
         _design("many_probes", (2, 10, 2), 9, Kind.NODE, sample_period=3, update_period=3),
         _design("turns", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 1), (1, 1), (1, 2)), sample_period=8, update_period=8),
         _design("pair_of_layers", (3, 4, 3, 2), 2, Kind.NODE, parts=((1, 2), (2, 1)), sample_period=6, update_period=6),
@@ -316,8 +318,8 @@ NODE_FAULTS = (
     Fault(
         "a probe's activation is applied",
         "presentation.operands:Operands._fetch",
-        "multiple(hidden, self.ahead.bank, banks)",
-        "multiple(hidden, Mux(self.ahead.apply, 0, self.ahead.bank), banks)",
+        "multiple(hidden, self._bank(self.ahead.bank), banks)",
+        "multiple(hidden, Mux(self.ahead.apply, 0, self._bank(self.ahead.bank)), banks)",
         "deep_probes",
     ),
     *(
@@ -349,9 +351,82 @@ NODE_FAULTS = (
             ("E of the neuron before", "errors:IncrementalErrorUnit._begin", "index.eq(self.column)", "index.eq(self.column - 1)"),
             ("E of the last presentation", "errors:IncrementalErrorUnit._begin", "self.clear | waits[-1]", "waits[-1]"),
             ("E begins with the last cost change", "errors:IncrementalErrorUnit._sum", "total.eq(0)", "total.eq(self.cost_change)"),
-            ("a probe within a group too long", "sequencer:PassSequencer.elaborate", "Mux(probe, 0, fan_in)", "Mux(probe, 1, fan_in)"),
+            ("a probe within a group too long", "sequencer:PassSequencer._count", "Mux(single, 0, fan_in)", "Mux(single, 1, fan_in)"),
         )
     ),
+    *(
+        Fault(name, f"presentation.{where}", right, wrong, "several_hidden")
+        for name, where, right, wrong in (
+            (
+                "a probe begins a layer too late",
+                "perturbed:PerturbedNeuron.elaborate",
+                "self.layer + 1, last)",
+                "Mux(self.layer == last - 1, last, self.layer + 2), last)",
+            ),
+            (
+                "the column of another layer",
+                "array:NodeArray._probed_or_first",
+                "each.first_word + 1 for each in placed",
+                "each.first_word + 1 for each in (*placed[1:], placed[1])",
+            ),
+            (
+                "a column counted over all layers",
+                "perturbed:PerturbedNeuron.elaborate",
+                "self.index - by_layer(starts, self.layer)",
+                "self.index",
+            ),
+            ("a step within a group alone", "array:NodeArray._probed_or_first", "each.group_words for each", "1 for each"),
+            (
+                "a layer in full from the column's word on",
+                "array:NodeArray._probed_or_first",
+                "return Mux(ahead.single, probed, ",
+                "return Mux(ahead.layer == self.layer + 1, probed + 1, ",
+            ),
+            (
+                "a layer in full of unperturbed activations",
+                "operands:Operands._fetch",
+                "multiple(hidden, self._bank(self.ahead.bank), banks)",
+                "multiple(hidden, Const(0, 1), banks)",
+            ),
+            (
+                "activations of probes instead of unperturbed ones",
+                "operands:Operands._bank",
+                "~is_unperturbed(bank) if",
+                "Const(0, 1) if",
+            ),
+            ("the change of an activation behind", "operands:Operands._moved", "neuron.replayed if", "~neuron.replayed if"),
+            (
+                "kept z of the layer before",
+                "neurons:DeepStream._first_index",
+                "sum(sizes[:number])",
+                "sum(sizes[: number - (number > 1)])",
+            ),
+            (
+                "kept z behind a layer in full",
+                "neurons:DeepStream._is_complete",
+                "~Mux(self._take, self._taken.single, held)",
+                "Const(0, 1)",
+            ),
+            (
+                "Δ of the first layer for all",
+                "neurons:DeepStream._replayed_fields",
+                '"layer": layer',
+                '"layer": 0',
+            ),
+            ("a probe of an output multiplies", "perturbed:PerturbedNeuron.elaborate", "self.moves.eq(is_hidden)", "self.moves.eq(1)"),
+            ("every layer of a probe has one slot", "sequencer:PassSequencer.elaborate", "single.eq(0)", "single.eq(probe)"),
+            ("a layer in full too early", "sequencer:PassSequencer._probe", "1 + self.bubble(layer)", "1"),
+            ("outputs of two probes at once", "sequencer:PassSequencer._behind", "placed.group_words - 1 + distance", "0"),
+        )
+    ),
+    Fault(
+        "a replayed activation is stored",
+        "presentation.operands:Operands._activations",
+        "~self.neuron.replayed",
+        "Const(1, 1)",
+        "wide_behind",
+    ),
+    Fault("a short probe too early", "presentation.sequencer:PassSequencer._behind", "_SHOWN - ", "0 - ", "wide_behind"),
     *(
         Fault(name, f"presentation.{where}", right, wrong, design)
         for name, where, right, wrong, design in (

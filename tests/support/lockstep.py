@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -304,13 +304,21 @@ def neurons_in_order(spec: DesignSpec, observed: dict[str, np.ndarray], passes: 
 
 
 def shown_neurons(spec: DesignSpec, signs: np.ndarray, number: int) -> list[int]:
-    """Neurons that a pass of node perturbation shows: an incremental probe, the one that is perturbed and the outputs; a probe of a part,
-    those from the first perturbed one on; others, all."""
-    outputs = spec.network.sizes[-1]
+    """Neurons that a pass of node perturbation shows: an incremental probe, the one that is perturbed and the layers behind it, or all
+    outputs; a probe of a part, those from the first perturbed one on; others, all."""
     n = len(signs)
     if number > 0 and _in_parts(spec):
         return list(range(next(j for j in range(n) if signs[j] != 0), n))
-    return [j for j in range(n) if number == 0 or not spec.incremental or signs[j] != 0 or j >= n - outputs]
+    if number == 0 or not spec.incremental:
+        return list(range(n))
+    (perturbed,) = (j for j in range(n) if signs[j] != 0)
+    behind = next(first for first in _firsts(spec) if first > perturbed or first == _firsts(spec)[-1])
+    return [j for j in range(n) if j == perturbed or j >= behind]
+
+
+def _firsts(spec: DesignSpec) -> list[int]:
+    """Numbers of the first neurons of all layers."""
+    return [0, *accumulate(spec.network.sizes[1:-1])]
 
 
 def fields_of(ports: Ports, rows: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
@@ -330,15 +338,16 @@ def _by_bank(neurons: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _banks(spec: DesignSpec, history: list[ShownStep]) -> list[int]:
     """Bank of each neuron that the passes show.
 
-    It is 2 in the unperturbed pass; for the probes 0 and 1 in turn, starting with 0; or in incremental probes 0 for an output and 1 for a
-    hidden neuron.
+    It is 2 in the unperturbed pass; for the probes 0 and 1 in turn, starting with 0; or in incremental probes 1 for the perturbed neuron,
+    if it is a hidden one, and 0 for others.
     """
     found, bank = [], 0
     for shown in history:
         bank = 0 if shown.restarts else bank
         for number in shown.passes:
             for neuron in shown_neurons(spec, shown.observed["sign"], number):
-                of_probe = int(neuron < spec.network.n_hidden) if spec.incremental else bank
+                alone = int(neuron < spec.network.n_hidden and shown.observed["sign"][neuron] != 0)
+                of_probe = alone if spec.incremental else bank
                 found.append(of_probe if number else 2)
             bank ^= number > 0
     return found

@@ -112,14 +112,14 @@ def _hold(spec: DesignSpec, found: dict[str, np.ndarray]) -> None:
 
 
 def _perturb_one(spec: DesignSpec, found: dict[str, np.ndarray]) -> None:
-    """Let a probe of step n perturb neuron n alone: the other hidden neurons stay, and so does E of all others."""
+    """Let a probe of step n perturb neuron n alone: the other neurons before the layers behind it stay, and so does E of all others."""
     n = spec.network.n_neurons
     for step in range(len(found["cost"])):
         perturbed, kept = step // spec.schedule.perturbation_period % n, found["error_sum"][step].copy()
         found["sign"][step] = np.arange(n) == perturbed
         for name in ("preactivation", "activation"):
             for number in range(1, spec.passes):
-                same = [j for j in range(spec.network.n_hidden) if j != perturbed]
+                same = [j for j in range(n) if j not in shown_neurons(spec, found["sign"][step], number)]
                 found[name][step, number, same] = found[name][step, 0, same]
         found["error_sum"][step] = 0 if spec.schedule.begins(step) else found["error_sum"][step - 1]
         found["error_sum"][step, perturbed] = kept[perturbed]
@@ -262,7 +262,7 @@ def _show_presentations(spec: DesignSpec, shower: _Shower, steps: int) -> None:
 
 
 def _show_incremental_probes(spec: DesignSpec, shower: _Shower, steps: int) -> None:
-    """Show a run whose probes are incremental: the perturbed neuron of a probe comes among the outputs of the one before."""
+    """Show a run whose probes are incremental: the perturbed neuron of a probe comes among the neurons behind that of the one before."""
     n, hidden = spec.network.n_neurons, spec.network.n_hidden
     perturbed = [int(np.flatnonzero(signs)[0]) for signs in shower.found["sign"]]
     probes = [(step, number) for step in range(steps) for number in range(1, spec.passes)]
@@ -273,7 +273,8 @@ def _show_incremental_probes(spec: DesignSpec, shower: _Shower, steps: int) -> N
             shower.cost(step, 0)
         if not shown_early and perturbed[step] < hidden:
             shower.neurons(step, number, [perturbed[step]], bank=1)
-        shower.neurons(step, number, range(hidden, n - 1), bank=0)
+        behind = [j for j in shown_neurons(spec, shower.found["sign"][step], number) if j != perturbed[step] or j >= hidden]
+        shower.neurons(step, number, behind[:-1], bank=0)
         shown_early = after is not None and (after[0] == step or not spec.schedule.begins(after[0]))
         if shown_early and perturbed[after[0]] < hidden:
             shower.neurons(*after, [perturbed[after[0]]], bank=1)

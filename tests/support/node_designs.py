@@ -13,7 +13,7 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import Code, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["PART_SHAPES", "QUICK_SHAPES", "SHAPES", "node_design", "single_port", "two_multipliers"]
+__all__ = ["DEEP_SHAPES", "PART_SHAPES", "QUICK_SHAPES", "SHAPES", "node_design", "single_port", "two_multipliers"]
 
 
 def node_design(
@@ -126,8 +126,30 @@ SHAPES: dict[str, DesignSpec] = {
 }
 """By name; presentations have four steps unless the periods say otherwise."""
 
-QUICK_SHAPES = ("deep", "pipelined", "one-neuron", "two-sided-sequential", "periods-that-cross", "momentum-and-memory", "rates")
-"""Shapes that together reach every branch; the ordinary suite runs these, the slow suite all others."""
+QUICK_SHAPES = ("deep", "one-neuron", "two-sided-sequential", "periods-that-cross", "momentum-and-memory", "rates")
+"""Shapes that together reach every branch but that of many lanes; the ordinary suite runs these, the slow suite all others."""
+
+DEEP_SHAPES: dict[str, DesignSpec] = {
+    name: node_design(name=name.replace("-", "_"), code=SequentialCode(), **changes)
+    for name, changes in {
+        "two-hidden": {"sizes": (3, 4, 3, 2), "periods": (1, 9, 9)},
+        "three-hidden": {"sizes": (2, 3, 5, 2, 3), "periods": (1, 13, 13), "lanes": 4, "hidden": _TANH},
+        "five-hidden": {"sizes": (2, 3, 2, 4, 2, 3, 2), "periods": (1, 16, 16), "lanes": 1, "hidden": _SIGMOID},
+        "two-sided": {"sizes": (3, 4, 3, 2), "periods": (2, 6, 6), "two_sided": True, "lanes": 1},
+        "pipelined": {"sizes": (3, 10, 11, 12), "periods": (1, 33, 33), "lanes": 9},
+        "more-lanes-than-neurons": {"sizes": (3, 4, 3, 2, 1), "periods": (1, 10, 10), "lanes": 9},
+        "one-neuron-each": {"sizes": (1, 1, 1, 1), "periods": (2, 6, 6)},
+        "one-output": {"sizes": (2, 5, 2, 1), "periods": (1, 8, 8), "lanes": 4, "output": _SIGMOID, "hidden": _TANH},
+        "wide-inside": {"sizes": (2, 2, 14, 1, 3), "periods": (1, 20, 20), "lanes": 4},
+        "not-by-period": {"sizes": (3, 4, 3, 2), "periods": (1, 7, 7), "lanes": 4},
+        "momentum": {"sizes": (3, 2, 3, 2), "periods": (1, 2, 4), "optimizer": Momentum(2), "output": _TANH, "hidden": _SIGMOID},
+        "updates-within-a-sample": {"sizes": (3, 3, 2, 2), "periods": (3, 8, 4), "weight_cast": Cast(Rounding.STOCHASTIC)},
+        "fine-input": {"sizes": (3, 4, 3, 2), "input": Fixed(False, 0, 9), "periods": (1, 9, 9), "two_sided": True},
+        "signed-input": {"sizes": (3, 4, 3, 2), "input": Fixed(True, 1, 3), "periods": (1, 9, 9)},
+        "narrow": {"sizes": (3, 4, 3, 5), "periods": (1, 12, 12), "cost_change": Fixed(True, 2, 14)},
+    }.items()
+}
+"""Designs of several hidden layers whose probes are incremental, by name."""
 
 PART_SHAPES: dict[str, DesignSpec] = {
     name: node_design(name=name.replace("-", "_"), **changes)

@@ -24,8 +24,8 @@ takes from a design is what the design file says, and the formats that follow fr
 #  - With momentum and no gradient memory the observable ``gradient`` is cast_gradient(err_j·x_i).
 #  - A probe evaluates, and counts activation saturations of, all neurons of the layers from its part's first one to the last, also
 #    neurons whose sign is 0. Both probes of a two-sided difference count. The exception is a probe that perturbs one neuron (sequential
-#    code) of a network with one hidden layer whose activations have at most 15 bits: it evaluates that neuron and the outputs.
-#    Neurons that a probe does not evaluate keep the values of the unperturbed pass.
+#    code) of a network with hidden layers whose activations have at most 15 bits: it evaluates that neuron and the layers behind it, or
+#    all outputs if it is one of them. Neurons that a probe does not evaluate keep the values of the unperturbed pass.
 #  - An answer is judged once per new sample, in its first unperturbed pass: not again when an update (τ_θ < τ_x) ends the presentation
 #    and the same sample is measured again.
 #  - The unperturbed pass that runs again after a STOP counts no saturation and judges no answer.
@@ -150,7 +150,7 @@ class ProbeOracle:
         self.error, self.error_modes = error, (error_cast.rounding.value, error_cast.overflow.value)
         self.parts = spec.perturbation.parts or ((self.layers, 1),)
         narrow_enough = spec.formats.activation.integer_bits + spec.formats.activation.fraction_bits <= 15
-        self.one_changes = spec.perturbation.code.name == "sequential" and self.layers == 2 and narrow_enough
+        self.one_changes = spec.perturbation.code.name == "sequential" and self.layers >= 2 and narrow_enough
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
         self.k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
@@ -260,11 +260,16 @@ class ProbeOracle:
                     total = sum((self.theta[layer, o, i] * x for i, x in enumerate(operands)), Fraction(0))
                 z[layer, o] = total + (shift[layer, o] if shift else 0)
                 y[layer, o], saturated = activated(self.spec, layer, z[layer, o])
-                if not (kept and self.one_changes) or layer == self.layers - 1 or z[layer, o] != kept.z[layer, o]:
+                if not (kept and shift and self.one_changes) or self.is_reached(layer, o, shift):
                     evaluated.add((layer, o))
                     outside += saturated
         cost = sum(((a - b) ** 2 for a, b in zip(self.outputs(y), self.sample[1], strict=True)), Fraction(0))
         return Pass(z, y, cost, evaluated, outside)
+
+    def is_reached(self, layer: int, o: int, shift: dict[tuple[int, int], Fraction]) -> bool:
+        """Whether a probe that shifts one neuron evaluates this one: it is that neuron, or lies behind it, or both are outputs."""
+        ((where, which),) = (key for key, each in shift.items() if each != 0)
+        return layer > where or (layer == where and (o == which or layer == self.layers - 1))
 
     def outputs(self, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
         """Activations of the last layer."""

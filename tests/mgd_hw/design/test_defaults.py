@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from mgd_hw.data import Scaling
+from mgd_hw.design import keys
 from mgd_hw.design.description import Design
-from mgd_hw.design.float_only import External
+from mgd_hw.design.float_only import OPTIMIZER_KEYS, External
 from mgd_hw.design.keys import KEYS
 from mgd_hw.design.reader import parse, parse_any
 from python_ref.spec.activations import Activation
@@ -318,3 +320,9 @@ def test_devices() -> None:
 def test_the_file_s_name() -> None:
     assert parse("network.layers = [2, 1]\n", "a-b.toml").spec.name == "a_b"
     assert plain().path == Path("plain.toml")
+
+
+def test_a_parameter_of_an_optimizer_without_a_key_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIMIZER_KEYS, "other", ("k", "strange"))
+    with pytest.raises(TypeError, match=r"have no key in a design file: strange\. Add rows to _OPTIMIZER\."):
+        runpy.run_path(keys.__file__)

@@ -24,6 +24,7 @@ from python_ref.spec.error import Refusal
 from python_ref.spec.probes import COUNTERS
 from sim.virtual import VirtualBoard
 from tests.support.fake_device import Noise
+from tests.support.marks import LONG
 from tests.support.virtual_board import DIVISOR, build, build_xor, node_design
 
 ROOT = Path(__file__).parents[3]
@@ -271,7 +272,8 @@ def node_board(tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("block_steps", [pytest.param(1, marks=pytest.mark.slow), 3, 7, 40])
+@pytest.mark.slow
+@pytest.mark.parametrize("block_steps", [pytest.param(1, marks=LONG), 3, 7, 40])
 def test_blocks_may_end_within_a_presentation(node_board, node_run, node_learned, tmp_path, block_steps):
     """Presentations are steps 0-3, 4-5, 6-7 and 8-11 of 12, and the run ends within one: 130 is 10 beyond a multiple of 12."""
     path = tmp_path / "checkpoint.npz"

@@ -136,6 +136,7 @@ def test_what_is_wrong_with_a_checkpoint_is_told(link):
     assert '-o = "file": it is a file' in fails(2, "train", "xor", "--link", link, "--steps", 10, "-o", "file")
 
 
+@pytest.mark.slow
 def test_a_virtual_board_runs_until_it_is_interrupted(program):
     place = Path("out/virtual")
     shutil.copytree(program.parent, place)

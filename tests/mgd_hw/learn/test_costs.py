@@ -33,6 +33,9 @@ CASES = {
     "one, two-sided": (
         'perturbation.kind = "node"\nperturbation.code = "sequential"\nschedule.difference = "two-sided"\nschedule.sample_period = 3\n'
     ),
+    "one of several layers": (
+        'perturbation.kind = "node"\nperturbation.code = "sequential"\nschedule.sample_period = 13\nschedule.update_period = 13\n'
+    ),
     "weight": 'perturbation.kind = "weight"\nhardware.lanes = 3\n',
     "two-sided": 'perturbation.kind = "node"\nperturbation.code = "lfsr"\nschedule.difference = "two-sided"\n',
     "periods": 'perturbation.kind = "weight"\nschedule.sample_period = 3\nschedule.update_period = 4\n',
@@ -60,7 +63,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def design_of(case: str) -> Design:
-    return parse(BASE + CASES[case], "x.toml")
+    base = BASE.replace("[3, 5, 4]", "[3, 4, 2, 3, 4]") if "several" in case else BASE
+    return parse(base + CASES[case], "x.toml")
 
 
 @dataclass
@@ -109,12 +113,21 @@ def forward(design: Design, number: Number, *, perturbed: bool, first: int = 0, 
     cost_of_outputs(design, number)
 
 
-def probe_of_one_neuron(design: Design, number: Number) -> None:
+def probe_of_one_neuron(design: Design, number: Number, neuron: int) -> None:
     """A probe that perturbs one neuron, written as loops: it knows all pre-activations and activations of the unperturbed pass."""
+    sizes = list(design.spec.network.sizes[1:])
+    while len(sizes) > 1 and neuron >= sizes[0]:
+        neuron -= sizes.pop(0)
+    changed, *behind = sizes[1:] or sizes
     z = number + number
     difference = z - number
-    for _ in range(design.spec.network.n_out):
+    for _ in range(changed):
         number + number * difference
+    for n_in, n_out in pairwise([changed, *behind]):
+        for _ in range(n_out):
+            z = number
+            for _ in range(n_in):
+                z = z + number * number
     cost_of_outputs(design, number)
 
 
@@ -153,7 +166,7 @@ def learn_by_nodes(design: Design, number: Number) -> None:
         first, last = ((0, 0), (1, 1), (1, 1))[n % 3] if parts else (0, 99)
         for _ in range(2 if spec.two_sided else 1):
             if one:
-                probe_of_one_neuron(design, number)
+                probe_of_one_neuron(design, number, n // spec.schedule.perturbation_period % spec.network.n_neurons)
             else:
                 forward(design, number, perturbed=True, first=first, last=last)
         change = number - number
@@ -239,7 +252,7 @@ def test_passes_and_writes_are_those_of_the_model(case: str) -> None:
     if spec.node:
         edges = [*(n for n in range(STEPS) if due[n]), STEPS]
         assert costs.evaluations == due.count(True) + STEPS * (2 if spec.two_sided else 1)
-        assert costs.cycles == sum(contract.presentation_cycles(last - first) for first, last in pairwise(edges))
+        assert costs.cycles == sum(contract.presentation_cycles(last - first, first) for first, last in pairwise(edges))
     else:
         assert spec.schedule.passes(STEPS) == ((0, STEPS) if spec.two_sided else (due.count(False), due.count(True)))
         assert costs.evaluations == sum(1 + (each or spec.two_sided) for each in due)

@@ -18,6 +18,7 @@ from mgd_hw.data import load as load_data
 from mgd_hw.design.reader import parse
 from mgd_hw.learn.diagnose import Diagnosis, _FixedRun, _judge, _judge_errors, _lost_errors, diagnosis_of
 from python_ref.parameters import initial_parameters, quantise_parameters
+from tests.support.marks import slow_unless
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -50,6 +51,8 @@ def found(tree: dict[str, dict]) -> Diagnosis:
     return diagnosis_of(design, load_data(design.data))
 
 
+SLOW_BROKEN = ("a small amplitude", "a large rate", "weights that do not fit", "a change of cost that does not fit")
+"""Those of a kind that others have as well."""
 BROKEN = {
     "a small amplitude": (
         changed(perturbation={"amplitude": "2^-12"}, formats={"activation": "SQ4.7"}),
@@ -102,7 +105,7 @@ def test_a_sound_design_is_found_sound() -> None:
     assert 0 < result.changed <= 1
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name not in SLOW_BROKEN)) for name in BROKEN])
 def test_what_is_broken_is_named(name: str) -> None:
     tree, what, said = BROKEN[name]
     result = found(tree)

@@ -41,6 +41,7 @@ def paper(*arguments: str) -> Result:
     return CliRunner().invoke(commands, ["paper", *arguments])
 
 
+@pytest.mark.slow
 def test_runs_that_fall_short_are_bounds_and_are_not_done_again() -> None:
     arguments = ("fig3", "--n", "1", "--seeds", "2", "--iterations", "16", "-o", "out", "--json")
     first = paper(*arguments)

@@ -318,6 +318,7 @@ def killed_and_repeated(*arguments: str, at: int, count: int) -> None:
     assert found["finished_now"] < count + len(found["found"]), "runs that were kept are not repeated"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("xor", "--vary", "formats.weight=SQ4.10,SQ4.12", "--seeds", "4", "--steps", "30000", "--workers", "1")
     killed_and_repeated(*arguments, at=1, count=8)

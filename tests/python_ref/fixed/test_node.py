@@ -16,12 +16,12 @@ from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Momentum
-from python_ref.spec.perturbation import CODES, Kind, Perturbation
+from python_ref.spec.perturbation import CODES, Kind, Perturbation, SequentialCode
 from python_ref.spec.probes import COUNTERS, probes
 from python_ref.spec.schedule import Difference, Schedule
 from tests.support import probe_oracle
 from tests.support.designs import random_design, random_parameters, random_samples
-from tests.support.node_designs import PART_SHAPES
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES
 from tests.support.oracles import NodeOracle
 from tests.support.rare_events import RARE_EVENTS
 
@@ -115,6 +115,15 @@ def test_every_observable_equals_the_oracle(seed):
     check(random_design(rng, max_size=5, max_layers=4, kinds=[Kind.NODE], parts=0.4), rng, 16)
 
 
+@settings(max_examples=15)
+@given(st.integers(0, 2**32))
+def test_every_observable_of_deep_incremental_probes_equals_the_oracle(seed):
+    rng, spec = random.Random(seed), BASE
+    while len(spec.network.layers) < 3 or not spec.incremental:
+        spec = random_design(rng, max_size=4, max_layers=6, kinds=[Kind.NODE], codes=[SequentialCode])
+    check(spec, rng, 16)
+
+
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(st.integers(0, 2**32))
@@ -196,7 +205,8 @@ SHAPES = {
     "the derived format of the error": replace(BASE, formats=replace(BASE.formats, error=None)),
 }
 PARTS = {f"parts, {name}": spec for name, spec in PART_SHAPES.items()}
-CHOICES = CODES_AND_DIFFERENCES | CASTS | DIRECT_CASTS | ACTIVATIONS | SHAPES | PARTS
+ONE_AT_A_TIME = {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
+CHOICES = CODES_AND_DIFFERENCES | CASTS | DIRECT_CASTS | ACTIVATIONS | SHAPES | PARTS | ONE_AT_A_TIME
 """Designs that, together, make every choice that a design file of node perturbation has."""
 
 

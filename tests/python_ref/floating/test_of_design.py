@@ -179,7 +179,7 @@ def test_one_linear_layer_is_exact_in_a_two_sided_difference(kind: Kind) -> None
     np.testing.assert_allclose(found / norm, (2 * np.outer(error, [1.0, *x[0]])).ravel(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("steps", [30, 300])
+@pytest.mark.parametrize("steps", [30, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_cosine_to_the_gradient(kind: Kind, steps: int) -> None:
     """√(K/(K + D − 1)) after K random perturbations of D quantities; in one layer of node perturbation all have the same inputs."""

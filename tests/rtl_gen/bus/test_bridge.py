@@ -9,6 +9,7 @@ from python_ref.spec.bus import FIRST, Interrupt, SampleSource, window_map
 from python_ref.spec.registers import Command
 from rtl_gen.bus.bridge import STARVATION_CYCLES, Bridge
 from tests.support.faults import DESIGNS, Fault, planted
+from tests.support.marks import slow_unless
 
 SPEC = DESIGNS["node"]
 
@@ -206,7 +207,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(each, id=each.name, marks=slow_unless(number % 3 == 0)) for number, each in enumerate(FAULTS)]
+)
 def test_a_planted_fault_of_an_access_is_seen(fault, monkeypatch):
     planted(fault, monkeypatch.setattr)
     assert sweep(SampleSource.BUS, addresses=registers_and_neighbours(SampleSource.BUS))

@@ -19,11 +19,13 @@ from rtl_gen.presentation.operands import Operands
 from tests.rtl_gen.presentation.slots import IDLE, drive, pass_slots
 from tests.support.designs import random_parameters
 from tests.support.faults import DESIGNS
+from tests.support.marks import slow_unless
 from tests.support.node_designs import SHAPES, node_design
 
 SPECS = {name: DESIGNS[name] for name in ("floor_probes", "fused_probes", "fused_narrow")}
 SPECS |= {name: SHAPES[name] for name in ("half-even", "half-up", "momentum", "momentum-and-memory", "samples-within-an-update", "deep")}
 SPECS["pipelined"] = node_design(sizes=(3, 11, 4), lanes=10, weight_cast=SHAPES["stochastic"].formats.weight_cast)
+NAMES = [pytest.param(name, marks=slow_unless(name != "pipelined")) for name in SPECS]
 FUSED = {"floor_probes", "fused_probes", "fused_narrow", "half-up", "deep", "pipelined"}
 """Designs whose multiplier's adder computes the update."""
 
@@ -173,7 +175,7 @@ def operands_of(spec, rng):
     return found
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_forward_pass_sums_products(name):
     bench = Bench(name)
     spec = bench.spec
@@ -198,7 +200,7 @@ def test_a_forward_pass_sums_products(name):
     assert seen == [[value & (1 << width) - 1 for value in values] for values in 2 * expected]
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_applying_pass_moves_every_synapse(name):
     bench = Bench(name)
     spec, rng = bench.spec, bench.rng

@@ -16,7 +16,7 @@ from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
 from tests.support.marks import long_unless, slow_unless
-from tests.support.node_designs import PART_SHAPES, SHAPES, node_design, single_port, two_multipliers
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, node_design, single_port, two_multipliers
 
 MORE = {
     "sixteen-layers": node_design(sizes=(2, 3, *(2, 1) * 6, 2, 3), lanes=2, periods=(1, 3, 3)),
@@ -24,12 +24,13 @@ MORE = {
     "signs-thrice": node_design(sizes=(2, 12), periods=(3, 9, 9), lanes=16),
     "long-presentation": node_design(sizes=(4, 6, 3), periods=(1, 30, 30), code=WalshCode()),
     "probes-in-pairs": node_design(sizes=(2, 3, 1), periods=(1, 40, 40), code=SequentialCode()),
+    "long-stretches": node_design(sizes=(2, 2, 3, 1), periods=(15, 90, 90), code=SequentialCode()),
     "long-and-two-sided": node_design(sizes=(3, 5, 2), periods=(2, 20, 20), two_sided=True),
 }
-DESIGNS = SHAPES | MORE
+DESIGNS = SHAPES | MORE | {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
 QUICK = (
-    *("one-layer", "one-neuron", "more-lanes-than-neurons", "signs-twice", "signs-thrice", "two-sided", "periods-that-cross"),
-    "probes-in-pairs",
+    *("one-layer", "more-lanes-than-neurons", "signs-thrice", "two-sided"),
+    *("probes-in-pairs", "one at a time, not-by-period"),
 )
 
 
@@ -64,6 +65,16 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
 @pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK)) for name in DESIGNS])
 def test_presentations_take_the_cycles_of_the_contract(name):
     check(DESIGNS[name], 4)
+
+
+def test_long_stretches_of_probes_are_as_steady_as_short_ones():
+    """A walk through whole periods, layer by layer, takes what the walk of one adds up to."""
+    spec = MORE["long-stretches"]
+    promised, period = contract(spec), 15 * 6
+    one = promised.presentation_cycles(3 * period) - promised.presentation_cycles(2 * period)
+    for first in (0, 7, 40):
+        long = promised.presentation_cycles(MAX_PERIOD // period * period, first)
+        assert long == promised.presentation_cycles(2 * period, first) + (MAX_PERIOD // period - 2) * one
 
 
 TWO = {f"{name}, two": two_multipliers(spec) for name, spec in DESIGNS.items()}
@@ -177,6 +188,18 @@ def test_incremental_probes_cost_a_slot_for_each_group_of_outputs():
     assert promised.presentation_cycles(42) <= 7_500
     visits = promised.busy_lanes * 8 * promised.presentation_cycles(42)
     assert visits == pytest.approx(2 * spec.network.n_parameters + 42 * 10)
+
+
+def test_incremental_probes_of_several_hidden_layers_compute_few_of_them_in_full():
+    spec = node_design(sizes=(784, 64, 32, 10), lanes=8, periods=(1, 106, 106), code=SequentialCode())
+    promised = contract(spec)
+    slots = 2 * 33  # of the outputs, for a neuron of the first layer; the 32 neurons of the second one leave in as many cycles
+    assert promised.sequencer.probe_cycles_from(1) <= 32 + slots
+    assert promised.sequencer.probe_cycles_from(2) == 11
+    assert promised.presentation_cycles(106) <= 2 * 6_606 + 64 * (32 + slots) + 42 * 20 + 100
+    visits = promised.busy_lanes * 8 * promised.presentation_cycles(106)
+    assert visits == pytest.approx(2 * spec.network.n_parameters + 64 * (32 + 330) + 42 * 10)
+    assert promised.presentation_cycles(64, 0) - promised.presentation_cycles(64, 64) > 42 * 70  # by the layers that the steps perturb
 
 
 def test_two_multipliers_apply_the_errors_without_cycles_of_their_own():

@@ -7,21 +7,29 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.perturbation import Kind
+from python_ref.spec.perturbation import Kind, SequentialCode
 from python_ref.spec.probes import probes
 from rtl_gen.core import core_of
+from rtl_gen.emit import emit_verilog
+from sim.cosim import cosim
 from sim.engines.amaranth_sim import run_amaranth
 from sim.node_events import node_decoder
 from sim.ports import Ports
 from sim.program import training_program
+from sim.run import Stalls
+from sim.simulators import Options
+from tests.rtl_gen.test_faults import a_run
 from tests.support.designs import random_design, random_samples
 from tests.support.marks import LONG, SLOW, long_unless, slow_unless
-from tests.support.node_designs import PART_SHAPES, QUICK_SHAPES, SHAPES, single_port, two_multipliers
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES, node_design, single_port, two_multipliers
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
-QUICK_PARTS = ("first-layer-twice", "last-layer-thrice", "stochastic-momentum")
+QUICK_DEEP = ("two-hidden",)
+SLOW_DEEP = ("three-hidden", "one-output", "wide-inside", "narrow", "momentum")
+QUICK_PARTS = ("last-layer-thrice", "stochastic-momentum")
 
 
 def start_of(spec: DesignSpec, seed: int):
@@ -70,9 +78,31 @@ def test_every_observable_of_probes_of_parts_is_the_oracles(name):
     check(PART_SHAPES[name], steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=SLOW if name in SLOW_DEEP else long_unless(name in QUICK_DEEP)) for name in DEEP_SHAPES],
+)
+def test_every_observable_of_deep_incremental_probes_is_the_oracles(name):
+    spec = DEEP_SHAPES[name]
+    check(spec, steps=max(2 * max(spec.schedule.sample_period, spec.schedule.update_period), spec.network.n_neurons) + 3)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [1, 2, 4, 9])
+@pytest.mark.parametrize("name", ["two-hidden", "three-hidden", "five-hidden", "wide-inside", "updates-within-a-sample"])
+def test_deep_incremental_probes_are_the_oracles_on_any_number_of_lanes(name, lanes):
+    spec = replace(DEEP_SHAPES[name], hardware=replace(DEEP_SHAPES[name].hardware, lanes=lanes))
+    check(spec, steps=2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5)
+
+
 EVERY = SHAPES | {f"{name}, parts": spec for name, spec in PART_SHAPES.items()}
+EVERY |= {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
 QUICK_ON_TWO = ("sequential", "memory", "one-layer")
-SLOW_ON_TWO = ("deep", "stochastic", "two-sided-sequential", "momentum-and-memory", "layer-by-layer, parts", "sequential-pipelined")
+SLOW_ON_TWO = (
+    *("deep", "stochastic", "two-sided-sequential", "momentum-and-memory", "layer-by-layer, parts", "sequential-pipelined"),
+    *("one at a time, two-hidden", "one at a time, wide-inside"),
+)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +137,16 @@ def test_every_observable_of_memories_with_one_port_is_the_oracles(name, multipl
 def test_lanes_with_two_multipliers_are_the_oracles_in_any_number(name, lanes):
     schedule = EVERY[name].schedule
     check(two_multipliers(EVERY[name], lanes), steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 2 else pytest.mark.long) for seed in range(24)])
+def test_random_deep_designs_with_incremental_probes_are_the_oracles(seed):
+    rng, spec = random.Random(f"deep {seed}"), SHAPES["plain"]
+    while len(spec.network.layers) < 3 or not spec.incremental or spec.longest_presentation > 40:
+        spec = random_design(rng, max_size=9, max_layers=6, max_period=9, max_lanes=16, kinds=[Kind.NODE], codes=[SequentialCode])
+    longest = max(spec.schedule.sample_period, spec.schedule.update_period)
+    check(spec, seed, max(2 * longest, min(spec.network.n_neurons * spec.schedule.perturbation_period, 60)) + 3)
 
 
 @pytest.mark.slow
@@ -159,8 +199,9 @@ def observed_with(spec: DesignSpec, lanes: int) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("lanes", [(1, 3, 8), pytest.param((1, 6, 64), marks=pytest.mark.slow)], ids=str)
-@pytest.mark.parametrize("name", ["stochastic", *(pytest.param(name, marks=pytest.mark.slow) for name in ("momentum", "deep"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [(1, 3, 8), pytest.param((1, 6, 64), marks=LONG)], ids=str)
+@pytest.mark.parametrize("name", ["stochastic", "momentum", "deep"])
 def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
     first, *others = (observed_with(SHAPES[name], number) for number in lanes)
     assert np.any(first["parameter"][0] != first["parameter"][-1])
@@ -168,3 +209,14 @@ def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
         assert other.keys() == first.keys()
         for key, values in first.items():
             np.testing.assert_array_equal(other[key], values, err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [3, 9])
+def test_deep_incremental_probes_in_verilog_are_the_model(lanes, tmp_path):
+    """Ten presentations of three layers through cxxrtl, from Verilog, with samples and answers that stall."""
+    spec = node_design((12, 10, 8, 4), SequentialCode(), lanes, (1, 22, 22), hidden=Activation.SIGMOID, name="three_layers")
+    path = tmp_path / "design.v"
+    path.write_text(emit_verilog(spec), encoding="utf-8")
+    options = Options(stalls=Stalls(1, 0.3), patience=5_000)
+    assert cosim(a_run(spec, 220), path, tmp_path, simulator="cxxrtl", options=options).equal

@@ -19,10 +19,10 @@ from tests.rtl_gen.presentation import test_runs
 from tests.rtl_gen.presentation.test_contract import measured
 from tests.rtl_gen.presentation.test_core import SAMPLES, shown_by_the_core, start_of
 from tests.support.faults import Fault, planted
-from tests.support.marks import slow_unless
+from tests.support.marks import LONG, slow_unless
 from tests.support.node_designs import PART_SHAPES, node_design
 
-QUICK = ("layer-by-layer", "momentum")
+QUICK = ("layer-by-layer",)
 
 
 def modelled(spec: DesignSpec, seed: int) -> Iterator[dict[str, np.ndarray]]:
@@ -136,9 +136,10 @@ async def stop_often(scene: test_runs.Scene, bench, first: int, stride: int) -> 
     ("name", "stride"),
     [
         ("layer-by-layer", 37),
+        pytest.param("deep", 7, marks=pytest.mark.slow),
         *(
-            pytest.param(name, 7, marks=pytest.mark.slow)
-            for name in ("layer-by-layer", "last-layer-thrice", "two-sided", "momentum", "walsh", "deep", "wide-output")
+            pytest.param(name, 7, marks=LONG)
+            for name in ("layer-by-layer", "last-layer-thrice", "two-sided", "momentum", "walsh", "wide-output")
         ),
     ],
 )
@@ -159,7 +160,7 @@ def test_a_run_that_is_stopped_inside_a_round_equals_the_uninterrupted_one(name,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("action", test_runs.ACTIONS)
-@pytest.mark.parametrize("name", ["layer-by-layer", "last-layer-thrice"])
+@pytest.mark.parametrize("name", ["layer-by-layer", pytest.param("last-layer-thrice", marks=LONG)])
 def test_a_presentation_begins_with_the_first_part_whatever_the_host_did(name, action):
     scene, opened = test_runs.Scene(name, spec=PART_SHAPES[name]), []
     cycles = contract(scene.spec).presentation_cycles(scene.spec.longest_presentation)

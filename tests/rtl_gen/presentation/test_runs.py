@@ -20,7 +20,7 @@ from tests.support.core_bench import CoreBench, run_bench
 from tests.support.designs import random_samples
 from tests.support.faults import Fault, planted
 from tests.support.lockstep import Lockstep, compare_events
-from tests.support.marks import LONG, slow_unless
+from tests.support.marks import LONG, SLOW, long_unless, slow_unless
 from tests.support.node_designs import node_design, two_multipliers
 
 SAMPLES, ENDLESS = 5, 1_000_000
@@ -32,6 +32,10 @@ DESIGNS = {
     "many-lanes": node_design(sizes=(2, 9, 2), periods=(1, 6, 6), lanes=9),
     "sequential": node_design(code=SequentialCode(), periods=(1, 12, 12), optimizer=Momentum(2), hidden=Activation.SIGMOID),
     "sequential-twice": node_design(code=SequentialCode(), periods=(2, 9, 9), two_sided=True, lanes=1, hidden=Activation.SIGMOID),
+    "several-hidden": node_design(sizes=(2, 3, 2, 2), code=SequentialCode(), periods=(1, 9, 9), hidden=Activation.TANH),
+    "several-hidden-twice": node_design(
+        sizes=(2, 2, 3, 2, 1), code=SequentialCode(), periods=(2, 10, 5), two_sided=True, lanes=4, hidden=Activation.SIGMOID
+    ),
 }
 DESIGNS |= {f"{name}, two": two_multipliers(spec) for name, spec in DESIGNS.items()}
 
@@ -97,7 +101,9 @@ STRIDE = 11
         *(pytest.param(part, marks=LONG) for part in range(1, STRIDE)),
     ],
 )
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=SLOW if name == "nine-probes, two" else long_unless(name == "nine-probes")) for name in DESIGNS]
+)
 def test_a_run_that_is_stopped_at_any_cycle_equals_the_uninterrupted_one(name, part):
     scene = Scene(name, part)
 
@@ -143,10 +149,10 @@ ACTIONS = {
 
 @pytest.mark.parametrize(
     "actions",
-    [tuple(ACTIONS), *(pytest.param((name,), marks=[pytest.mark.slow, pytest.mark.long]) for name in ACTIONS)],
+    [pytest.param(tuple(ACTIONS), marks=pytest.mark.slow), *(pytest.param((name,), marks=LONG) for name in ACTIONS)],
     ids="-".join,
 )
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name == "nine-probes")) for name in DESIGNS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "nine-probes" else LONG) for name in DESIGNS])
 def test_what_a_host_does_in_the_middle_of_a_presentation(name, actions):
     """Stop after each of many delays, and do something then: one thing after each in turn, or, in a longer test, the same after all."""
     scene, opened = Scene(name), []
@@ -227,7 +233,9 @@ def test_reads_during_a_run_that_wait_for_their_answers_change_nothing():
 
 
 @pytest.mark.parametrize("multipliers", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("edge", [4, 5, 6, 7, 8])
+@pytest.mark.parametrize(
+    "edge", [pytest.param(4, marks=pytest.mark.slow), 5, 6, *(pytest.param(edge, marks=pytest.mark.slow) for edge in (7, 8))]
+)
 def test_a_rate_that_changes_within_a_presentation_takes_the_rate_of_its_last_step(edge, multipliers):
     spec = node_design(sizes=(2, 3, 2), periods=(1, 4, 4), rates=((0, -5), (edge, -7)))
     scene = Scene("rates", spec=spec if multipliers == 1 else two_multipliers(spec))

@@ -6,7 +6,7 @@ import pytest
 
 from rtl_gen.presentation.sequencer import PassSequencer
 from tests.rtl_gen.presentation.slots import FLAGS, drive, pass_slots
-from tests.support.node_designs import SHAPES, node_design
+from tests.support.node_designs import DEEP_SHAPES, SHAPES, node_design
 
 KINDS = ({"bank": 2}, {"probe": 1, "bank": 1, "minus": 1}, {"probe": 1, "bank": 0}, {"apply": 1, "bank": 2})
 DESIGNS = {name: SHAPES[name] for name in ("plain", "one-layer", "one-of-each", "deep", "pipelined", "wide-output")}
@@ -64,3 +64,66 @@ def check_waits(spec, kind, slots, depth, error_cycles):
         else:
             # The neurons of the layer leave one after the other; the last group's first one is written when the next layer reads it.
             assert after - last - 1 >= depth - (placed[layer].groups - 1) * spec.hardware.lanes
+
+
+@pytest.mark.parametrize("depth", [2, 11])
+@pytest.mark.parametrize("name", ["two-hidden", "three-hidden", "one-output", "wide-inside", "pipelined"])
+def test_incremental_probes_have_one_slot_for_each_group_of_the_next_layer(name, depth):
+    """The layers behind it have the slots of the layout, from when their inputs are there; no neurons of two probes leave at once."""
+    spec = DEEP_SHAPES[name]
+    sequencer, placed = PassSequencer(spec, depth=depth, error_cycles=7), spec.layout.layers
+    last, lanes = len(placed) - 1, spec.hardware.lanes
+    begins = [first for pair in itertools.product(range(1, last + 1), repeat=2) for first in pair]
+    requests, started, rows, fields = list(begins), [], [], (*FLAGS, "single", "layer", "bank")
+
+    def each(ctx, cycle):
+        ctx.set(sequencer.layer, requests[0] if requests else 0)
+        ctx.set(sequencer.bank, len(requests) % 2)
+        ctx.set(sequencer.probe, 1)
+        ctx.set(sequencer.request, bool(requests))
+        rows.append({field: ctx.get(sequencer.slot[field]) for field in fields})
+        if ctx.get(sequencer.started):
+            started.append(cycle)
+            requests.pop(0)
+
+    lengths = [sequencer.probe_cycles_from(layer) for layer in begins]
+    drive(sequencer, sum(lengths) + 10, each)
+    assert [after - before for before, after in itertools.pairwise(started)] == lengths[:-1]
+    real = [(cycle, row) for cycle, row in enumerate(rows) if row["real"]]
+    expected, groups = [], []
+    for place, first in enumerate(begins):
+        bank = (len(begins) - place) % 2
+        for number in range(first, last + 1):
+            for group in range(placed[number].groups):
+                words = placed[number].group_words if number > first else 1
+                groups.append((place, number, placed[number].lanes_of(group), group == placed[number].groups - 1, words))
+                expected += [
+                    {
+                        "real": 1,
+                        "first": int(k == 0),
+                        "last": int(k == words - 1),
+                        "tail": int(groups[-1][3]),
+                        "apply": 0,
+                        "minus": 0,
+                        "begin": int(group == k == 0),
+                        "single": int(number == first),
+                        "layer": number,
+                        "bank": bank,
+                    }
+                    for k in range(words)
+                ]
+    assert [row for _, row in real] == expected
+    firsts, lasts = ([cycle for cycle, row in real if row[name]] for name in ("first", "last"))
+    for (before, following), end, (start, after) in zip(
+        itertools.pairwise(groups), lasts, zip(firsts[1:], lasts[1:], strict=True), strict=False
+    ):
+        place, number, neurons, is_tail, _ = before
+        assert after - end >= neurons + (following[0] != place)
+        if is_tail and following[0] == place:
+            assert start - end - 1 >= depth - (placed[number].groups - 1) * lanes
+    # The cost changes of two probes are apart, also where a short one follows a long one.
+    ends = [
+        end for end, (before, following) in zip(lasts, itertools.pairwise([*groups, (None,)]), strict=True) if before[0] != following[0]
+    ]
+    for (before, first), (after, second) in itertools.pairwise(zip(ends, begins, strict=True)):
+        assert after - before >= 5 or first == second == last
