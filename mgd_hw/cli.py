@@ -202,24 +202,18 @@ def build(
     """
     with _terminal(as_json) as terminal:
         if standalone:
-            _refuse({"--baud": baud}, "it is a setting of the serial line, which a board that learns alone does not have", "--standalone")
+            reason = "it is a setting of the serial line, which a board that learns alone does not have"
+            terminal.refuse({"--baud": baud}, reason, "Leave it or --standalone out.")
             terminal.finish(mgd_hw.build_standalone(design, board, seeds=seeds, clock=clock, out=out, progress=terminal, **of_image))
             return
-        _need_standalone(of_image)
+        _need_standalone(terminal, of_image)
         terminal.finish(mgd_hw.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, progress=terminal))
 
 
-def _need_standalone(options: dict[str, Any]) -> None:
+def _need_standalone(terminal: Terminal, options: dict[str, Any]) -> None:
     """Refuse options that only a board that learns alone has."""
     given = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
-    _refuse(given, "it is a setting of a board that learns alone", "", remedy="Add --standalone, or leave it out.")
-
-
-def _refuse(given: dict[str, Any], reason: str, without: str, remedy: str = "") -> None:
-    """Refuse the options that were given; they would be right without the option ``without``."""
-    for key, value in given.items():
-        if value is not None:
-            raise mgd_hw.Refusal(reason, remedy or f"Leave it or {without} out.", key=key, value=value)
+    terminal.refuse(given, "it is a setting of a board that learns alone", "Add --standalone, or leave it out.")
 
 
 @commands.command()
@@ -363,12 +357,12 @@ def virtual(
     with _terminal(as_json) as terminal:
         if standalone:
             of_line = {"--divisor": divisor, "--verilog": verilog}
-            _refuse(of_line, "it is a setting of a board with a serial line", "--standalone")
+            terminal.refuse(of_line, "it is a setting of a board with a serial line", "Leave it or --standalone out.")
             given = {name: value for name, value in of_alone.items() if value is not None}
             result = mgd_hw.run_standalone(design, out=out, progress=terminal, **given)
             terminal.finish(result, failed=not result.equal)
             return
-        _need_standalone(of_alone)
+        _need_standalone(terminal, of_alone)
         mgd_hw.serve(design, terminal.show, divisor=divisor or 4, verilog=verilog, out=out, progress=terminal)
 
 

@@ -91,12 +91,12 @@ class AloneRun:
 
     def parameters(self, spec: LearningSpec) -> np.ndarray:
         """Return the raw parameters (int64, shape (P,)) at the end, in canonical order."""
-        words = np.zeros((spec.hardware.lanes, max(2, spec.layout.words)), dtype=np.int64)
-        width = spec.formats.weight.width
+        words = np.zeros((spec.hardware.lanes, 2 + spec.layout.words), dtype=np.int64)
+        width, first = spec.formats.weight.width, {"": slice(None), "even_": slice(0, None, 2), "odd_": slice(1, None, 2)}
         for name, values in self.memories.items():
-            place = re.search(r"lane(\d+)[ .]parameters$", name)
+            place = re.search(r"lane(\d+)[ .](even_|odd_|)parameters$", name)
             if place:
-                words[int(place[1]), : len(values)] = values
+                words[int(place[1]), first[place[2]]][: len(values)] = values
         signed = words - ((words >> width - 1 & 1) << width)
         return canonical(spec, Memory.PARAMETER, signed & 0xFFFFFFFF)
 

@@ -80,6 +80,7 @@ _COUNTED = "whole number, 1 to 2^24"
 _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
 _CODES = (*CODES, *FLOAT_CODES)
 _FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
+_MEMORY = "Where a lane's parameters are: a memory with two ports; in node perturbation also two with one port each. Results are the same."
 _Row = tuple[str, str, str, str, Reader]
 """Fields of a key except its section: name, accepted values, default, meaning, reader."""
 
@@ -300,14 +301,7 @@ _HARDWARE: list[_Row] = [
         "presentation.",
         boolean,
     ),
-    (
-        "memory",
-        '"block" or "single-port"',
-        '"block"',
-        "Where the parameters of a lane are: in a block memory with two ports; or, in node perturbation, in two memories with one port "
-        "each, of the even and of the odd words, as the large memories of an iCE40 UP5K are. Results are the same.",
-        memory,
-    ),
+    ("memory", '"block" or "single-port"', '"block"', _MEMORY, memory),
     ("signature", "true or false", "true", "Whether the core keeps running checksums of its observables.", boolean),
 ]
 _LEARNING: list[_Row] = [

@@ -13,7 +13,7 @@ from mgd_hw.common.results import Result
 from mgd_hw.design.argument import built
 from mgd_hw.design.description import Design
 from mgd_hw.hardware.flash_image import SHARES, Image
-from mgd_hw.hardware.standalone import board_alone, image_for
+from mgd_hw.hardware.standalone import adapted, board_alone, fitted, image_for
 from python_ref.spec.error import Refusal
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Standalone(Result):
     ----------
     design, board, digest : str
         Names of the design and the board, and digest of the design's structure.
+    adapted : dict of str to str
+        Keys of the design whose values were replaced so that it fits the board, with the new values.
     steps : int
         Number of steps trained.
     samples, samples_needed, held_out : int
@@ -61,6 +63,7 @@ class Standalone(Result):
     design: str
     board: str
     digest: str
+    adapted: dict[str, str]
     steps: int
     samples: int
     samples_needed: int
@@ -77,6 +80,7 @@ class Standalone(Result):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield f"[bold]{style.escape(self.design)}[/bold] learned alone on a virtual {self.board}, {self.steps:,} steps"
+        yield from adapted(self.adapted, self.board)
         again = "" if self.samples == self.samples_needed else f", again and again for {self.samples_needed:,}"
         yield f"From {self.samples:,} samples in its flash{again}; {self.held_out:,} held-out ones are judged"
         table = style.table("step", "lights", f"correct, from {', '.join(f'{100 * share:g}' for share in SHARES)} %")
@@ -139,6 +143,7 @@ def run_standalone(
 
     progress = progress or NullProgress()
     design, (on, flash) = built(design), board_alone(board)
+    design, changed = fitted(design, on)
     directory = results_directory(out, design.name)
     planned, own = plan(on), image_for(design, flash, steps, samples, held_out, progress)
     contents = own.data if image is None else _read(image, flash.image)
@@ -168,7 +173,7 @@ def run_standalone(
     if found.wrong:
         reason = f"the board refused it, since it does not have the digest {design.spec.digest} of {design.name}"
         raise Refusal(reason, "Build it from this design.", key="--image", value=str(image))
-    result = _compared(design, own, found, on.name, float(planned.clock.mhz), directory)
+    result = _compared(design, changed, own, found, on.name, float(planned.clock.mhz), directory)
     write_json(directory / "standalone.json", result)
     return result
 
@@ -203,7 +208,9 @@ def _patience(image: Image) -> int:
     return int(4 * (run.steps * cycles_per_step(spec) + 16 * len(image.data) * (1 + image.needed / image.samples) + judged)) + 10_000_000
 
 
-def _compared(design: Design, image: Image, found: AloneRun, board: str, mhz: float, directory: Path) -> Standalone:
+def _compared(
+    design: Design, changed: dict[str, str], image: Image, found: AloneRun, board: str, mhz: float, directory: Path
+) -> Standalone:
     """Compare what the board learned with the fixed model, in its parameters and in the lights at the end."""
     import numpy as np
 
@@ -223,6 +230,7 @@ def _compared(design: Design, image: Image, found: AloneRun, board: str, mhz: fl
         design=design.name,
         board=board,
         digest=spec.digest,
+        adapted=changed,
         steps=run.steps,
         samples=image.samples,
         samples_needed=image.needed,

@@ -34,6 +34,9 @@ EVALUATIONS = 20
 HELD_OUT = 1000
 """Most held-out samples of an image, unless the user asks for more."""
 
+_ALIGNED = 4
+"""Bytes to which the parts of an image are aligned."""
+
 _LONGEST_WRITE = 0xFFFF
 """Most words of one instruction."""
 
@@ -117,10 +120,13 @@ def flash_image(
         raise Refusal(reason, "Take fewer.", key="--held-out", value=judged)
     evaluated = _evaluations(spec, steps)
     needed = len(run.order)
-    # The program is as long for any number of samples but for the runs that end where the samples begin again.
-    least = len(_program(spec, run, evaluated, needed, layout, (0,) * LIGHTS, 0, 0, judged))
-    room = (size - base - 4 * len(HEADER) - least) // layout.size - judged
-    stored = _stored(design, layout, needed, len(data.train), room, samples)
+    stored, room = needed, size
+    while True:  # fewer samples make the program longer, since a run ends where they begin again
+        length = len(_program(spec, run, evaluated, stored, layout, (0,) * LIGHTS, 0, 0, judged))
+        room = min(room, (size - base - 4 * len(HEADER) - length - _ALIGNED) // layout.size - judged)
+        stored, before = _stored(design, layout, needed, len(data.train), room, samples), stored
+        if stored == before:
+            break
     thresholds = tuple(max(1, ceil(share * judged - 1e-9)) for share in SHARES)
     run = replace(run, order=run.order[np.arange(needed) % stored])
 
@@ -138,13 +144,11 @@ def flash_image(
     digest = int(spec.digest, 16)
     length = 4 * len(HEADER) + len(body)
     header = _words(MAGIC, digest >> 32, digest & 0xFFFFFFFF, stored, first, judged, test, length)
-    if base + length > size:
-        raise _too_large(design, stored, layout, room)
     return Image(header + body, base, run, stored, judged, test, needed, evaluated, thresholds, (inputs, targets))
 
 
 def _aligned(length: int) -> int:
-    return -(-length // 4) * 4
+    return -(-length // _ALIGNED) * _ALIGNED
 
 
 def _words(*values: int) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from boards.flow.build import Built
     from python_ref.spec.design import DesignSpec
 
-__all__ = ["FLASH", "StandaloneBuild", "board_alone", "build_standalone", "image_for"]
+__all__ = ["FLASH", "StandaloneBuild", "adapted", "board_alone", "build_standalone", "fitted", "image_for"]
 
 FLASH = "flash.bin"
 """Name of the file with the whole contents of the flash, from address 0 on."""
@@ -59,6 +60,8 @@ class StandaloneBuild(Result):
         Least number of correct answers for each light, the first light first.
     sample_bytes, sample_cycles : int
         Bytes of a sample in the flash, and clock cycles that reading one takes.
+    adapted : dict of str to str
+        Keys of the design whose values were replaced so that it fits, with the new values.
     lanes : int
         Number of lanes that work in parallel, L.
     lut, ff, dsp, bram, spram : int
@@ -104,6 +107,7 @@ class StandaloneBuild(Result):
     thresholds: tuple[int, ...]
     sample_bytes: int
     sample_cycles: int
+    adapted: dict[str, str]
     lanes: int
     lut: int
     ff: int
@@ -126,6 +130,7 @@ class StandaloneBuild(Result):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield style.wrapped(f"[bold]{style.escape(self.design)}[/bold] alone on {self.board}, {self.lanes} lanes, digest {self.digest}")
+        yield from adapted(self.adapted, self.board)
         table = style.table("", "used", "available")
         for kind, count in self.utilisation.items():
             table.add_row(kind, f"{count['used']:,}", f"{count['available']:,}")
@@ -159,6 +164,40 @@ def board_alone(name: str) -> tuple[Board, Flash]:
             reason = "only boards with an iCE40 learn alone so far"
         raise Refusal(reason, "Take icebreaker, or leave --standalone out.", key="--board", value=name)
     return found.learning_alone(), found.flash
+
+
+def fitted(design: Design, board: Board) -> tuple[Design, dict[str, str]]:
+    """Return a design with lanes and memories that fit a board, and the keys whose values were replaced, with the new ones.
+
+    In node perturbation no result depends on them. What fits as it is, and what fits in no way, stays as it is.
+    """
+    from boards.parts.fit import predicted
+    from boards.parts.synth import cycles_per_step, over
+
+    spec = design.spec
+    if not spec.node or not over(predicted(spec, board.part), board.part):
+        return design, {}
+    found: list[tuple[float, DesignSpec]] = []
+    for lanes in range(1, spec.hardware.lanes + 1):
+        for multipliers in (1, 2):
+            hardware = replace(spec.hardware, lanes=lanes, multipliers_per_lane=multipliers, single_port=True)
+            other = replace(spec, hardware=hardware)
+            if not over(predicted(other, board.part), board.part):
+                found.append((cycles_per_step(other), other))
+    if not found:
+        return design, {}
+    _, chosen = min(found, key=lambda each: each[0])
+    rows = [("lanes", "hardware.lanes"), ("multipliers_per_lane", "hardware.multipliers_per_lane"), ("single_port", "hardware.memory")]
+    changed = [(name, key) for name, key in rows if getattr(chosen.hardware, name) != getattr(spec.hardware, name)]
+    values = {key: "single-port" if name == "single_port" else str(getattr(chosen.hardware, name)) for name, key in changed}
+    return replace(design, spec=chosen), values
+
+
+def adapted(changed: dict[str, str], board: str) -> Iterator[str]:
+    """Yield the sentence that tells the user of replaced values, if there are any."""
+    if changed:
+        shown = ", ".join(f"{key} = {value}" for key, value in changed.items())
+        yield f"To fit {board}, with the same results: {shown}."
 
 
 def image_for(design: Design, flash: Flash, steps: int | None, samples: int | None, held_out: int | None, progress: Progress) -> Image:
@@ -209,12 +248,17 @@ def build_standalone(
     """
     progress = progress or NullProgress()
     design, (on, flash) = built(design), board_alone(board)
+    design, changed = fitted(design, on)
     directory = results_directory(out, design.name, f"{on.name}-standalone")
     began = time.perf_counter()
     image = image_for(design, flash, steps, samples, held_out, progress)
+    for note in adapted(changed, on.name):
+        progress.status(note)
     with atomic_directory(directory) as folder, naming(design.path, of=DesignError):
         from boards.flow.build import build_board
+        from boards.flow.too_large import check_fit
 
+        check_fit(design.spec, on.part)
         made = build_board(design.spec, on, folder, seeds=seeds, mhz=megahertz(clock), say=progress.status, progress=progress.update)
         for name in ["top.json", *(f"seed{seed}.{ending}" for seed in range(1, seeds + 1) for ending in ("asc", "placed.json"))]:
             (folder / name).unlink(missing_ok=True)
@@ -222,7 +266,7 @@ def build_standalone(
         (folder / FLASH).write_bytes(contents)
         described = top_manifest(design.spec, made.plan)
         (folder / "manifest.json").write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        result = _result(design.spec, made, image, directory, len(contents), time.perf_counter() - began)
+        result = _result(design.spec, changed, made, image, directory, len(contents), time.perf_counter() - began)
         write_json(folder / "build.json", result)
     return result
 
@@ -235,7 +279,9 @@ def _contents(bitstream: bytes, image: Image, board: Board) -> bytes:
     return bitstream.ljust(image.base, b"\xff") + image.data
 
 
-def _result(spec: DesignSpec, made: Built, image: Image, directory: Path, size: int, seconds: float) -> StandaloneBuild:
+def _result(
+    spec: DesignSpec, changed: dict[str, str], made: Built, image: Image, directory: Path, size: int, seconds: float
+) -> StandaloneBuild:
     from boards.parts.synth import cycles_per_step
 
     layout, board = SampleLayout.of(spec), made.plan.board
@@ -260,6 +306,7 @@ def _result(spec: DesignSpec, made: Built, image: Image, directory: Path, size: 
         thresholds=image.thresholds,
         sample_bytes=layout.size,
         sample_cycles=reading,
+        adapted=changed,
         lanes=spec.hardware.lanes,
         lut=made.total.lut,
         ff=made.total.ff,
