@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from boards.parts.fit import on_blocks
+from boards.parts.synth import synthesise
+from boards.parts.target import target
 from mgd_hw.cli import commands
 from mgd_hw.design.description import Design
 from mgd_hw.design.reader import load, parse
@@ -191,3 +195,34 @@ def test_lanes_and_memories_that_fit_are_taken_in_node_perturbation() -> None:
         "x.toml",
     )
     assert fitted(weight, board) == (weight, {})
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_a_virtual_board_learns_alone(tmp_path: Path) -> None:
+    """The whole top level, from the press of its button, with the bits of the model; and never from the image of another design."""
+    found = CliRunner().invoke(commands, ["virtual", "xor", "--standalone", "--steps", "3000", "-o", str(tmp_path), "--json"])
+    assert found.exit_code == 0, found.output
+    result = json.loads(found.stdout)
+    assert result["equal"] and result["differences"] == 0 and result["samples"] == 3000
+    assert result["lights"][-1] == sum(result["accuracy"] >= share for share in SHARES)
+    other = flash_image(load("digits"), load_design(load("digits")), 42, base=131_072, size=1 << 24)
+    (tmp_path / "flash.bin").write_bytes(b"\xff" * other.base + other.data)
+    arguments = ["virtual", "xor", "--standalone", "--steps", "3000", "-o", str(tmp_path), "--image", str(tmp_path / "flash.bin")]
+    found = CliRunner().invoke(commands, arguments)
+    assert found.exit_code == 2 and "the board refused it, since it does not have the digest" in found.output.replace("\n", " ")
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_memories_with_one_port_become_large_memories(tmp_path: Path) -> None:
+    """As many as the rule says, on a part that has them; and the parameters take no block memory."""
+    hardware = replace(load("digits").spec.hardware, lanes=2, multipliers_per_lane=2)
+    specs = [replace(load("digits").spec, hardware=replace(hardware, single_port=single)) for single in (False, True)]
+    part, folders = target("ice40-up5k"), [tmp_path / "block", tmp_path / "large"]
+    for folder in folders:
+        folder.mkdir()
+    found = [synthesise(spec, part.name, folder, by_component=False).total for spec, folder in zip(specs, folders, strict=True)]
+    block, large = found
+    assert (block.spram, large.spram) == (0, 4)
+    assert on_blocks(specs[0], part) - on_blocks(specs[1], part) == block.bram - large.bram > 0
