@@ -20,7 +20,7 @@ from boards.flow.constraints import constraints
 from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
 from boards.flow.too_large import too_large
 from boards.flow.tools import Job, find_tool, run_jobs, tool_failed
-from boards.parts import output_registers
+from boards.parts import output_registers, reset_copies
 from boards.parts.products import PRODUCTS, product_map
 from boards.parts.synth import check_memory, count, fitting_lanes, over, synthesise
 from boards.parts.target import Part, Resources
@@ -46,6 +46,13 @@ far apart."""
 MARGINS = (0.04, 0.08)
 """Fractions by which the second and the third build set their clock below the frequency reached before, since place and route from
 the same seeds gives other frequencies each time."""
+
+
+_REWRITES: dict[str, tuple[Callable[[dict[str, Any]], int], str, str]] = {
+    "ice40": (reset_copies.copy_resets, reset_copies.FILE, reset_copies.__file__),
+    "ecp5": (output_registers.absorb, output_registers.FILE, output_registers.__file__),
+}
+"""By family, what rewrites a synthesised netlist before it is placed: its function, and its file beside a script and here."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +177,9 @@ def write_sources(spec: DesignSpec, planned: Plan, folder: Path, seeds: int = 3)
     files = {"top.v": emitted, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
-        files[output_registers.FILE] = Path(output_registers.__file__).read_text(encoding="utf-8")
+    if board.family in _REWRITES:
+        _, name, source = _REWRITES[board.family]
+        files[name] = Path(source).read_text(encoding="utf-8")
     if board.builds:
         files["build.sh"] = _script(spec, planned, seeds)
     for name, content in files.items():
@@ -182,8 +191,8 @@ def _script(spec: DesignSpec, planned: Plan, seeds: int) -> str:
     board = planned.board
     lines = ["#!/bin/sh", f"# {spec.name} on {board.title}, from seed 1 of {seeds}; `mgd-hw build` runs the same, and takes the best seed."]
     lines += ["set -e", "yosys -s synth.ys"]
-    if board.family == "ecp5":
-        lines.append(f"python3 {output_registers.FILE} top.json {top_module(spec)}")
+    if board.family in _REWRITES:
+        lines.append(f"python3 {_REWRITES[board.family][1]} top.json {top_module(spec)}")
     for job in (place_job(board, planned.clock.mhz, 1), pack_job(spec, board, 1)):
         lines.append(" ".join((job.tool, *job.arguments)))
     if board.program:
@@ -299,13 +308,25 @@ def _synthesise(spec: DesignSpec, planned: Plan, folder: Path, seeds: int, say: 
     (folder / "top.json").unlink(missing_ok=True)
     run_yosys(synthesis_commands(spec, board), folder, name="synth", notify=say)
     _add(seconds, "synthesis", began)
-    netlist = json.loads((folder / "top.json").read_text(encoding="utf-8"))
-    if board.family == "ecp5" and output_registers.absorb(netlist["modules"][top_module(spec)]):
-        (folder / "top.json").write_text(json.dumps(netlist), encoding="utf-8")
-    total = counted(netlist, top_module(spec), board.part)
+    total = _rewritten(planned, folder, top_module(spec))
     excess = over(total, board.part)
     if excess:
         raise too_large(spec, board.part, excess, _fitting_lanes(spec, board.part, total), "with its link ")
+    return total
+
+
+def _rewritten(planned: Plan, folder: Path, top: str) -> Resources:
+    """Rewrite a synthesised netlist for its family, unless only the netlist as it is fits; return its resources."""
+    board, path = planned.board, folder / "top.json"
+    netlist = json.loads(path.read_text(encoding="utf-8"))
+    if board.family not in _REWRITES or not _REWRITES[board.family][0](netlist["modules"][top]):
+        return counted(netlist, top, board.part)
+    total = counted(netlist, top, board.part)
+    if over(total, board.part):
+        before = counted(json.loads(path.read_text(encoding="utf-8")), top, board.part)
+        if not over(before, board.part):
+            return before
+    path.write_text(json.dumps(netlist), encoding="utf-8")
     return total
 
 

@@ -225,6 +225,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     return {
         "core": 1,
         "node perturbation": spec.node,
+        "incremental probes": spec.node and spec.incremental,
         "one visit": spec.one_visit,
         "two-sided": spec.two_sided,
         "layers": layers - 1,
@@ -235,6 +236,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "lanes: accumulator": lanes * accumulator,
         "lanes: accumulator, node perturbation": lanes * accumulator * spec.node,
         "lanes: accumulator beyond a multiplier's": lanes * accumulator * (accumulator > 32),
+        "lanes: second multiplier": lanes * spec.just_in_time,
         "lanes: weight beyond a multiplier's": lanes * weight * (weight > widest_factor(family_of(part))),
         "lanes: gradient": 0 if spec.direct_update else lanes * gradient,
         "lanes: gradient memory": lanes * gradient * spec.gradient_memory,
@@ -263,13 +265,19 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     }
 
 
+_OF_OTHER_CORES = ("bus", "learner")
+"""Subpackages of ``rtl_gen`` whose blocks neither a core nor its serial link has."""
+
+
 def generator_digest() -> str:
-    """Digest of the sources of ``rtl_gen``, which decide the logic of a core."""
+    """Digest of the sources of ``rtl_gen`` that decide the logic of a core and of its serial link."""
     import rtl_gen
 
     found = hashlib.sha256()
     folder = Path(next(iter(rtl_gen.__path__)))
     for path in sorted(folder.rglob("*.py")):
+        if path.relative_to(folder).parts[0] in _OF_OTHER_CORES:
+            continue
         found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:16]
 

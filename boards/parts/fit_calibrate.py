@@ -49,21 +49,22 @@ KINDS = ("lut", "ff", "logic")
 def design(number: int) -> DesignSpec:
     """The ``number``-th of an endless seeded sequence of designs that varies every setting, in sizes that fit small parts."""
     rng = random.Random(f"fit {number}")
+    kind = rng.choice(tuple(Kind))  # drawn once, since more settings are refused of one kind than of the other
     while True:
-        spec = _drawn(rng)
+        spec = _drawn(rng, kind)
         if spec is not None and spec.accumulator_width <= 40:
             return spec
 
 
-def _drawn(rng: random.Random) -> DesignSpec | None:
-    """Draw a design; None if the drawn settings are refused."""
+def _drawn(rng: random.Random, kind: Kind) -> DesignSpec | None:
+    """Draw a design of a kind of perturbation; None if the drawn settings are refused."""
 
     def size(low: int, high: int) -> int:
         return round(low * (high / low) ** rng.random())
 
     hidden = [size(2, 48) for _ in range(rng.choice((0, 1, 1, 1, 2)))]
     sizes = (size(2, 128), *hidden, size(1, 16))
-    kind = rng.choice(tuple(Kind))
+    codes = {Kind.NODE: (LfsrCode, WalshCode, SequentialCode, SequentialCode), Kind.WEIGHT: (LfsrCode, LfsrCode, WalshCode, SequentialCode)}
     tables = (Activation.SIGMOID, Activation.TANH)
     simple = (Activation.RELU, Activation.RELU, Activation.IDENTITY, *tables)
     network = Network(sizes, rng.choice((*simple, Activation.SIGN)), rng.choice((Activation.IDENTITY, Activation.RELU, *tables)))
@@ -75,7 +76,7 @@ def _drawn(rng: random.Random) -> DesignSpec | None:
         return DesignSpec(
             "fit",
             network,
-            Perturbation(kind, rng.choice((LfsrCode, LfsrCode, LfsrCode, WalshCode, SequentialCode))(), rng.randint(-7, -3)),
+            Perturbation(kind, rng.choice(codes[kind])(), rng.randint(-7, -3)),
             Schedule(
                 ((0, -rng.randint(6, 12)),),
                 rng.choice((1, 1, rng.randint(2, 50))),
@@ -95,7 +96,12 @@ def _drawn(rng: random.Random) -> DesignSpec | None:
                 gradient_cast=Cast(rng.choice(exact)),
                 weight_cast=Cast(rng.choice((*exact, Rounding.STOCHASTIC, Rounding.STOCHASTIC, Rounding.STOCHASTIC))),
             ),
-            Hardware(min(rng.randint(1, 8), max(sizes[1:])), True if update_period > 1 else None, rng.random() < 0.7),
+            Hardware(
+                min(rng.randint(1, 8), max(sizes[1:])),
+                True if update_period > 1 else None,
+                rng.random() < 0.7,
+                2 if kind is Kind.NODE and rng.random() < 0.25 else 1,
+            ),
         )
     except ValueError:  # the settings are refused
         return None

@@ -290,12 +290,17 @@ class PassSequencer(wiring.Component):
     def _count(self, m, *, running, last_cycle, k, group, layer, first, tail, single, apply, minus, bank):
         """Compare the count with what the slot of a cycle depends on, and qualify the result."""
         spec = self.spec
-        fan_in = by_layer([p.layer.n_in for p in self._placed], layer)
-        if spec.incremental:
-            fan_in = Mux(single, 0, fan_in)  # the one synapse of each neuron whose input changes
         counted, within, last, waits = Signal.like(self.slot), Signal(), Signal(), Signal()
         starts = Signal(init=1)  # k is 0
-        m.d.comb += last.eq(k == fan_in)
+        # The bias is the first word of a group and its last input the last one, which is seen one cycle before.
+        follows = Signal(name="last_follows")
+        before_last = by_layer([p.layer.n_in - 1 for p in self._placed], layer)
+        if spec.incremental:
+            m.d.sync += follows.eq(running & ~last_cycle & ~single & (k == before_last))
+            m.d.comb += last.eq(follows | (starts & single))  # the one synapse of each neuron whose input changes
+        else:
+            m.d.sync += follows.eq(running & ~last_cycle & (k == before_last))
+            m.d.comb += last.eq(follows)
         m.d.sync += [
             starts.eq(last_cycle | ~running),
             within.eq(running),

@@ -179,7 +179,7 @@ class Chooser(random.Random):
 
 
 def test_designs_are_various():
-    first, second = (fit_calibrate._drawn(Chooser(number)) for number in (0, 1))
+    first, second = (fit_calibrate._drawn(Chooser(number), kind) for number, kind in enumerate(Kind))
     assert first is not None and second is not None
     assert {first.perturbation.kind, second.perturbation.kind} == set(Kind)
     assert {first.schedule.difference, second.schedule.difference} == set(Difference)
@@ -233,7 +233,7 @@ def test_a_real_build_is_as_predicted(name, tmp_path):
 
 
 def test_every_source_of_the_generator_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those in folders of it too."""
+    """Those in folders of it too, but for blocks that neither a core nor its serial link has."""
     copy = tmp_path / "rtl_gen"
     shutil.copytree(Path(rtl_gen.__path__[0]), copy, ignore=shutil.ignore_patterns("__pycache__"))
     before = generator_digest()
@@ -244,5 +244,6 @@ def test_every_source_of_the_generator_counts(tmp_path: Path, monkeypatch: pytes
     for path in sources:
         text = path.read_bytes()
         path.write_bytes(text + b"#")
-        assert generator_digest() != before, path
+        changed = generator_digest() != before
+        assert changed == (path.parent.name not in ("bus", "learner")), path
         path.write_bytes(text)

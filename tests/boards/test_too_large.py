@@ -26,6 +26,7 @@ def without_tools(monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / "top.json").write_text("{}", encoding="utf-8")
 
     monkeypatch.setattr(build, "run_yosys", run_yosys)
+    monkeypatch.setattr(build, "_REWRITES", {})
     monkeypatch.setattr(build, "_find_tools", lambda *_: None)
     monkeypatch.setattr(build, "synthesise", lambda *_: SimpleNamespace(components={"lanes": Resources(lut=4000)}))
 

@@ -351,7 +351,7 @@ NODE_FAULTS = (
             ("E of the neuron before", "errors:IncrementalErrorUnit._begin", "index.eq(self.column)", "index.eq(self.column - 1)"),
             ("E of the last presentation", "errors:IncrementalErrorUnit._begin", "self.clear | waits[-1]", "waits[-1]"),
             ("E begins with the last cost change", "errors:IncrementalErrorUnit._sum", "total.eq(0)", "total.eq(self.cost_change)"),
-            ("a probe within a group too long", "sequencer:PassSequencer._count", "Mux(single, 0, fan_in)", "Mux(single, 1, fan_in)"),
+            ("a probe within a group too long", "sequencer:PassSequencer._count", "(starts & single)", "(~starts & single)"),
         )
     ),
     *(
