@@ -32,6 +32,7 @@ class Flash:
                 self.awake_at = cycle + WAKE - 2
             self.bits = []
         elif sck and not self.clock:
+            assert self.bits or self.awake_at is None or cycle > self.awake_at, "the command comes too early"
             self.bits.append(mosi)
         elif not sck and self.clock and len(self.bits) >= 32:
             assert self.awake_at is not None and cycle > self.awake_at and self.number(0, 8) == 0x03
