@@ -9,12 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from boards.description import FAMILIES, Board, Pin
+from boards.description import FAMILIES, Board, Flash, Pin
 from boards.parts.target import TARGETS, Part
 from boards.plan import plan
 from python_ref.spec.error import DesignError, Refusal, naming
+from python_ref.spec.flash import ADDRESS_BITS, LIGHTS
 
-__all__ = ["FAMILIES", "Board", "Pin", "board_files", "read_board"]
+__all__ = ["FAMILIES", "Board", "Flash", "Pin", "board_files", "read_board"]
 
 PLLS = {"ice40-pad": "ice40", "ice40-core": "ice40", "ecp5": "ecp5", "gowin": "gowin", "xc7": "xc7"}
 """Family that has each kind of PLL, by the name of the kind."""
@@ -53,11 +54,22 @@ def _pll(value: object) -> str | None:
     return value if isinstance(value, str) and value in PLLS else None
 
 
+def _pins(value: object) -> tuple[str, ...] | None:
+    named = isinstance(value, list) and len(value) == LIGHTS and all(_pin(each) for each in value)
+    return tuple(value) if named and isinstance(value, list) else None
+
+
+def _size(value: object) -> int | None:
+    """A number of bytes, which the addresses of a flash reach."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 1 << ADDRESS_BITS and value % 4 == 0 else None
+
+
 Reader = Callable[[object], Any]
 _NAME = (_text, "it must be text without quotation marks")
 _PIN = (_pin, 'it must be the name of a pin, such as "35" or "G2"')
 _FLAG = (_truth, "it must be true or false")
 _MHZ = (_mhz, "it must be a number of MHz, from 1 to 1000")
+_BYTES = (_size, f"it must be a number of bytes, a multiple of 4 up to {1 << ADDRESS_BITS:,}")
 _BAUD = (_baud, "it must be a whole number of baud, from 9,600 to 20,000,000")
 
 _KEYS: dict[str, tuple[Reader, str]] = {
@@ -81,7 +93,14 @@ _KEYS: dict[str, tuple[Reader, str]] = {
     "link.max_baud": _BAUD,
     **{f"{port}.{key}": value for port in ("led", "button") for key, value in (("pin", _PIN), ("inverted", _FLAG), ("standard", _NAME))},
     "button.pull_up": _FLAG,
+    **{f"flash.{port}": _PIN for port in ("cs", "sck", "mosi", "miso", "wrong")},
+    "flash.size": _BYTES,
+    "flash.image": _BYTES,
+    "flash.wrong_inverted": _FLAG,
+    "flash.lights": (_pins, f"it must be a list of the names of {LIGHTS} pins"),
+    "flash.lights_inverted": _FLAG,
     "program.command": _NAME,
+    "program.flash": _NAME,
 }
 """Every key of a board file: the function that reads its value (None for a value it refuses), and the form the value must have."""
 
@@ -97,7 +116,12 @@ _NEEDED = (
     "link.baud",
     "led.pin",
 )
+_NEEDED_FLASH = tuple(f"flash.{name}" for name in ("size", "image", "cs", "sck", "mosi", "miso", "wrong", "lights"))
 _NEEDED_BY = {"ice40": ("device.package",), "ecp5": ("device.package", "device.speed"), "gowin": ("device.family",), "xc7": ()}
+
+
+_PIN_KEYS = (".pin", ".rx", ".tx", ".cs", ".sck", ".mosi", ".miso", ".wrong")
+"""Ends of the keys that name a pin each."""
 
 
 def board_files() -> dict[str, Path]:
@@ -172,12 +196,36 @@ def _check_needed(values: dict[str, Any]) -> None:
     if pll and PLLS[pll] != family:
         kinds = ", ".join(kind for kind, of in PLLS.items() if of == family)
         raise DesignError("clock.pll", pll, f"{values['part'].name} has no such PLL", f"Write one of {kinds}, or leave it out.")
+    _check_flash(values)
     used: dict[str, str] = {}
     for key, value in values.items():
-        if key.endswith((".pin", ".rx", ".tx")) and used.setdefault(value, key) != key:
-            raise DesignError(key, value, f"it is also {used[value]}", "Give every signal a pin of its own.")
+        for each in value if key == "flash.lights" else [value] if key.endswith(_PIN_KEYS) else []:
+            if used.setdefault(each, key) != key or (key == "flash.lights" and value.count(each) > 1):
+                raise DesignError(key, each, f"it is also {used[each]}", "Give every signal a pin of its own.")
     if values["link.baud"] > values.get("link.max_baud", values["link.baud"]):
         raise DesignError("link.baud", values["link.baud"], "it is more than link.max_baud", "Lower it.")
+
+
+def _check_flash(values: dict[str, Any]) -> None:
+    """Check that a flash is described as a whole, and that there is room for an image."""
+    if not any(key.startswith("flash.") for key in values):
+        return
+    for key in _NEEDED_FLASH:
+        if key not in values:
+            raise DesignError(key, None, "it was left out, and [flash] needs it", "Add it; docs/guides/boards.md has a whole file.")
+    if values["flash.image"] >= values["flash.size"]:
+        raise DesignError("flash.image", values["flash.image"], "it is not within flash.size", "Lower it.")
+
+
+def _flash(values: dict[str, Any], standard: str) -> Flash | None:
+    if "flash.size" not in values:
+        return None
+    get = values.get
+    pins = {port: Pin(values[f"flash.{port}"], standard=standard) for port in ("cs", "sck", "mosi", "miso")}
+    pins["wrong"] = Pin(values["flash.wrong"], get("flash.wrong_inverted", False), standard)
+    lights = enumerate(values["flash.lights"])
+    pins |= {f"light{number}": Pin(pin, get("flash.lights_inverted", False), standard) for number, pin in lights}
+    return Flash(values["flash.size"], values["flash.image"], pins)
 
 
 def _board(name: str, values: dict[str, Any]) -> Board:
@@ -211,4 +259,6 @@ def _board(name: str, values: dict[str, Any]) -> Board:
         baud=values["link.baud"],
         max_baud=get("link.max_baud", values["link.baud"]),
         program=get("program.command", ""),
+        flash_program=get("program.flash", ""),
+        flash=_flash(values, standard),
     )

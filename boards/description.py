@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from boards.parts.target import Part
 
-__all__ = ["FAMILIES", "Board", "Pin"]
+__all__ = ["FAMILIES", "Board", "Flash", "Pin"]
 
 FAMILIES = {"ice40-up5k": "ice40", "ecp5-85k": "ecp5", "gowin-gw1nr9": "gowin", "gowin-gw2ar18": "gowin", "xc7": "xc7"}
 """Family of place-and-route tools of each part of :data:`boards.parts.target.TARGETS`. For "xc7" there are no such tools here."""
@@ -33,6 +33,26 @@ class Pin:
     inverted: bool = False
     standard: str = ""
     pull_up: bool = False
+
+
+@dataclass(frozen=True)
+class Flash:
+    """Serial flash of a board, from which it is configured and can learn alone.
+
+    Attributes
+    ----------
+    size : int
+        Number of bytes that it stores.
+    image : int
+        Address behind the bitstream at which an image for learning begins.
+    pins : dict of str to Pin
+        Pins of the ports of a top level that learns alone: ``cs``, ``sck``, ``mosi``, ``miso``, the light ``wrong``, and the lights of the
+        accuracy, ``light0``, ``light1``, …
+    """
+
+    size: int
+    image: int
+    pins: dict[str, Pin]
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,12 @@ class Board:
         Default rate of the serial line, and the highest rate that the chip supports, in baud.
     program : str
         Shell command that loads the file ``{bitstream}`` onto the board.
+    flash_program : str
+        Shell command that writes the file ``{image}`` to the board's flash, from address 0 on.
+    flash : Flash or None
+        Its serial flash, None if the file does not describe one.
+    alone : bool
+        Whether it learns alone, without its serial line; see :meth:`learning_alone`.
     """
 
     name: str
@@ -81,6 +107,22 @@ class Board:
     baud: int
     max_baud: int
     program: str
+    flash_program: str = ""
+    flash: Flash | None = None
+    alone: bool = False
+
+    def learning_alone(self) -> Board:
+        """Return the same board with the pins of a top level that learns alone.
+
+        Raises
+        ------
+        ValueError
+            If it has no flash or no button.
+        """
+        if self.flash is None or "button" not in self.pins:
+            raise ValueError(f"Board must have a flash and a button, not as {self.name!r}")
+        own = {name: self.pins[name] for name in ("clk", "button", "led")}
+        return replace(self, pins={**own, **self.flash.pins}, alone=True)
 
     @property
     def family(self) -> str:

@@ -30,9 +30,9 @@ class Plan:
     clock : Clock
         Clock of the core, with the settings of the PLL.
     baud : int
-        Nominal rate of the serial line, at which the host opens it.
+        Nominal rate of the serial line, at which the host opens it; 0 on a board that learns alone.
     divisor : int
-        Clock cycles per bit of the line.
+        Clock cycles per bit of the line; 0 without one.
     """
 
     board: Board
@@ -80,6 +80,8 @@ def plan(board: Board, *, mhz: Fraction | None = None, baud: int | None = None) 
     nearest = min(possible, key=lambda each: abs(each - wanted))
     if abs(nearest / wanted - 1) > Fraction(1, 100):
         raise _no_clock(board, list(possible), wanted, "--clock" if mhz else "clock.core_mhz")
+    if board.alone:
+        return Plan(board, possible[nearest], 0, 0)
     divisor = _divisor(nearest, rate)
     if divisor is None:
         raise _no_rate(board, list(possible), nearest, rate, clock=mhz, baud=baud)
@@ -119,6 +121,10 @@ def plan_below(board: Board, mhz: float, baud: int | None = None) -> Plan | None
     """The plan with the highest clock of at most ``mhz`` MHz that also gives the baud rate; None if there is none."""
     rate = baud or board.baud
     for each, clock in reversed(clocks(board).items()):
+        if board.alone:
+            if each <= mhz:
+                return Plan(board, clock, 0, 0)
+            continue
         divisor = _divisor(each, rate)
         if each <= mhz and divisor is not None:
             return Plan(board, clock, rate, divisor)

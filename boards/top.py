@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from amaranth.hdl import C, ClockDomain, ClockSignal, Instance, Module, Signal
+from amaranth.hdl import C, ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -16,7 +16,7 @@ from rtl_gen.emit import cleaned
 from rtl_gen.serial.linked import LinkedCore
 from rtl_gen.toolchain.verilog import component_verilog
 
-__all__ = ["BoardTop", "emit_top", "top_module"]
+__all__ = ["BoardTop", "add_clock", "emit_top", "top_module"]
 
 START_US = 15
 """Microseconds of reset after configuration, since an iCE40's block memories read wrong data in the first 3."""
@@ -58,32 +58,41 @@ class BoardTop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pins = self.plan.board.pins
-        sync = m.domains.sync = ClockDomain("sync")
-        m.domains.start = ClockDomain("start", reset_less=True)
-        m.d.comb += ClockSignal("start").eq(sync.clk)
-        locked, ready, held = Signal(), Signal(), Signal(init=1)
-        count = Signal(
-            range(2 * ceil(START_US * self.plan.clock.mhz))
-        )  # the count ends when its highest bit is set, so that no comparator is needed
-        if self.plan.clock.settings:
-            m.submodules.pll = _PLLS[self.plan.board.pll](self.plan, self.clk, sync.clk, locked)
-        else:
-            m.d.comb += [sync.clk.eq(self.clk), locked.eq(1)]
         pressed = self.button ^ pins["button"].inverted if "button" in pins else C(0)
-        m.submodules.ready = FFSynchronizer(locked & ~pressed, ready, o_domain="start", init=0)
-        m.d.start += held.eq(~count[-1])
-        with m.If(~ready):
-            m.d.start += count.eq(0)
-        with m.Elif(~count[-1]):
-            m.d.start += count.eq(count + 1)
+        held = add_clock(m, self.plan, self.clk, ~pressed)
         linked = m.submodules.linked = self.linked
         m.d.comb += [
-            sync.rst.eq(held),
+            ResetSignal().eq(held),
             linked.rx.eq(self.rx),
             self.tx.eq(linked.tx),
             self.led.eq(linked.busy ^ pins["led"].inverted),
         ]
         return m
+
+
+def add_clock(m: Module, plan: Plan, clk: Signal, released: ValueLike) -> Signal:
+    """Add the PLL and the domains ``sync``, and ``start``, which has the same clock and no reset; return the reset.
+
+    It is held until the PLL has locked, ``released`` is high, and :data:`START_US` have passed.
+    """
+    sync = m.domains.sync = ClockDomain("sync")
+    m.domains.start = ClockDomain("start", reset_less=True)
+    m.d.comb += ClockSignal("start").eq(sync.clk)
+    locked, ready, held = Signal(), Signal(), Signal(init=1)
+    count = Signal(
+        range(2 * ceil(START_US * plan.clock.mhz))
+    )  # the count ends when its highest bit is set, so that no comparator is needed
+    if plan.clock.settings:
+        m.submodules.pll = _PLLS[plan.board.pll](plan, clk, sync.clk, locked)
+    else:
+        m.d.comb += [sync.clk.eq(clk), locked.eq(1)]
+    m.submodules.ready = FFSynchronizer(locked & released, ready, o_domain="start", init=0)
+    m.d.start += held.eq(~count[-1])
+    with m.If(~ready):
+        m.d.start += count.eq(0)
+    with m.Elif(~count[-1]):
+        m.d.start += count.eq(count + 1)
+    return held
 
 
 def _ice40(plan, source, output, locked):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mgd_hw.design.argument import read
     from mgd_hw.design.new import new
     from mgd_hw.device.serve import serve
+    from mgd_hw.device.standalone import run_standalone
     from mgd_hw.device.train import train
     from mgd_hw.hardware.boards import boards
     from mgd_hw.hardware.build import build
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mgd_hw.hardware.doctor import doctor
     from mgd_hw.hardware.fit import fit
     from mgd_hw.hardware.generate import generate
+    from mgd_hw.hardware.standalone import build_standalone
     from mgd_hw.hardware.synth import synth
     from mgd_hw.importing.import_network import import_network
     from mgd_hw.learn.compare import compare
@@ -41,6 +43,7 @@ __all__ = [
     "ToolError",
     "boards",
     "build",
+    "build_standalone",
     "compare",
     "cosim",
     "demo",
@@ -54,6 +57,7 @@ __all__ = [
     "paper",
     "read",
     "report",
+    "run_standalone",
     "serve",
     "sweep",
     "synth",
@@ -65,6 +69,7 @@ _MODULES = {
     "ToolError": "python_ref.spec.error",
     "boards": "mgd_hw.hardware.boards",
     "build": "mgd_hw.hardware.build",
+    "build_standalone": "mgd_hw.hardware.standalone",
     "compare": "mgd_hw.learn.compare",
     "cosim": "mgd_hw.hardware.cosim",
     "demo": "mgd_hw.reports.demo",
@@ -78,6 +83,7 @@ _MODULES = {
     "paper": "mgd_hw.replication.paper",
     "read": "mgd_hw.design.argument",
     "report": "mgd_hw.reports.report",
+    "run_standalone": "mgd_hw.device.standalone",
     "serve": "mgd_hw.device.serve",
     "sweep": "mgd_hw.sweeps.sweep",
     "synth": "mgd_hw.hardware.synth",

@@ -90,6 +90,15 @@ def _options(*names: str) -> Callable[[Callable], Callable]:
         "clock": click.option(
             "--clock", type=click.FloatRange(1, 1000), metavar="MHZ", help="Clock of the core.  [default: the board's, or the highest met]"
         ),
+        "steps_alone": click.option(
+            "--steps", type=click.IntRange(1, 10**9), help="Steps that the board trains.  [default: compare.steps]"
+        ),
+        "samples": click.option(
+            "--samples", type=click.IntRange(1), help="Training samples in the flash.  [default: as needed, or as fit]"
+        ),
+        "held_out": click.option(
+            "--held-out", type=click.IntRange(1), help="Samples for the lights.  [default: the test samples, to 1,000]"
+        ),
         "baud": click.option("--baud", type=click.IntRange(9600, 20_000_000), help="Rate of the serial line.  [default: the board's]"),
         "out": click.option(
             "-o", "--out", type=click.Path(path_type=Path), metavar="DIR", help="Directory for results.  [default: mgd-hw-out/DESIGN]"
@@ -194,15 +203,39 @@ def boards(as_json: bool) -> None:
 @_options("design")
 @click.option("--board", metavar="NAME", required=True, help="Board of `mgd-hw boards`, or path of your own board file.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Runs of place and route; the fastest is used.")
-@_options("clock", "baud", "out", "json")
-def build(design: str, board: str, seeds: int, clock: float | None, baud: int | None, out: Path | None, as_json: bool) -> None:
+@click.option("--standalone", is_flag=True, help="Build what learns alone, with the samples in the board's flash.")
+@_options("steps_alone", "samples", "held_out", "clock", "baud", "out", "json")
+def build(
+    design: str,
+    board: str,
+    seeds: int,
+    standalone: bool,
+    clock: float | None,
+    baud: int | None,
+    out: Path | None,
+    as_json: bool,
+    **of_image: int | None,
+) -> None:
     """Build a bitstream for a board.
 
     Yosys synthesises, nextpnr places and routes from several seeds, and the fastest result is packed. build.json
-    holds resources, clock and speed.
+    holds resources, clock and speed. With --standalone the board needs no host: flash.bin has the bitstream, a program,
+    and the samples.
     """
     with _terminal(as_json) as terminal:
+        if standalone:
+            reason = "it is a setting of the serial line, which a board that learns alone does not have"
+            terminal.refuse({"--baud": baud}, reason, "Leave it or --standalone out.")
+            terminal.finish(mgd_hw.build_standalone(design, board, seeds=seeds, clock=clock, out=out, progress=terminal, **of_image))
+            return
+        _need_standalone(terminal, of_image)
         terminal.finish(mgd_hw.build(design, board, seeds=seeds, clock=clock, baud=baud, out=out, progress=terminal))
+
+
+def _need_standalone(terminal: Terminal, options: dict[str, Any]) -> None:
+    """Refuse options that only a board that learns alone has."""
+    given = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    terminal.refuse(given, "it is a setting of a board that learns alone", "Add --standalone, or leave it out.")
 
 
 @commands.command()
@@ -328,16 +361,36 @@ def train(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
 
 @commands.command()
 @_options("design")
-@click.option("--divisor", type=click.IntRange(1, 1 << 16), default=4, show_default=True, help="Clock cycles per bit of its line.")
+@click.option("--divisor", type=click.IntRange(1, 1 << 16), help="Clock cycles per bit of its line.  [default: 4]")
 @click.option("--verilog", type=click.Path(path_type=Path), metavar="FILE", help="Run this file in place of the generated Verilog.")
-@_options("out", "json")
-def virtual(design: str, divisor: int, verilog: Path | None, out: Path | None, as_json: bool) -> None:
+@click.option("--standalone", is_flag=True, help="Run a board that learns alone, to its end, and compare it with the model.")
+@click.option("--board", metavar="NAME", help="Board that learns alone.  [default: icebreaker]")
+@click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="flash.bin of a build.  [default: made from the design]")
+@_options("steps_alone", "samples", "held_out", "out", "json")
+def virtual(
+    design: str,
+    divisor: int | None,
+    verilog: Path | None,
+    standalone: bool,
+    out: Path | None,
+    as_json: bool,
+    **of_alone: Any,
+) -> None:
     """Run a virtual board behind a serial port until interrupted.
 
-    The board runs the same Verilog as an FPGA, compiled to a program. The command prints the name of its port.
+    The board runs the same Verilog as an FPGA, compiled to a program. The command prints the name of its port. With
+    --standalone, it presses the button of a board that learns alone, and shows its lights.
     """
     with _terminal(as_json) as terminal:
-        mgd_hw.serve(design, terminal.show, divisor=divisor, verilog=verilog, out=out, progress=terminal)
+        if standalone:
+            of_line = {"--divisor": divisor, "--verilog": verilog}
+            terminal.refuse(of_line, "it is a setting of a board with a serial line", "Leave it or --standalone out.")
+            given = {name: value for name, value in of_alone.items() if value is not None}
+            result = mgd_hw.run_standalone(design, out=out, progress=terminal, **given)
+            terminal.finish(result, failed=not result.equal)
+            return
+        _need_standalone(terminal, of_alone)
+        mgd_hw.serve(design, terminal.show, divisor=divisor or 4, verilog=verilog, out=out, progress=terminal)
 
 
 @commands.command()

@@ -109,6 +109,19 @@ class Terminal:
         self._last = 0.0
         self._result: tuple[Result, int] | None = None
 
+    @staticmethod
+    def refuse(given: dict[str, Any], reason: str, remedy: str) -> None:
+        """Refuse options that do not belong to the others, by their names: those whose value is not None.
+
+        Raises
+        ------
+        Refusal
+            If there is one; it names the first.
+        """
+        for key, value in given.items():
+            if value is not None:
+                raise Refusal(reason, remedy, key=key, value=value if isinstance(value, int) else str(value))
+
     def __enter__(self) -> Terminal:
         self._signals.__enter__()
         self._guard.__enter__()

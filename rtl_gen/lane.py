@@ -24,7 +24,7 @@ from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
-from rtl_gen.slot import NO_READ_WRITE_CHECK, delayed
+from rtl_gen.slot import NO_READ_WRITE_CHECK, SINGLE_PORT, delayed
 
 __all__ = ["CAST_CYCLES", "BaseLane", "CorrelatingLane", "Lane", "LaneTiming", "MultiplyAccumulate", "stage_of"]
 
@@ -276,6 +276,8 @@ class BaseLane(wiring.Component, ABC):
 
     def _memory(self, m, name, value, read_address, write_address, enable):
         """Build a memory of the lane with one word per slot that is not padding; return the word read from it."""
+        if name == "parameter" and self.spec.hardware.single_port:
+            return self._found(m, name, self._banks(m, value, read_address, write_address, enable))
         m.submodules[f"{name}s"] = store = memory.Memory(
             shape=value.shape(), depth=max(2, self.spec.layout.words), init=[], attrs=NO_READ_WRITE_CHECK
         )
@@ -286,9 +288,45 @@ class BaseLane(wiring.Component, ABC):
             write.data.eq(value),
             write.en.eq(enable),
         ]
-        found = delayed(m, read.data, read_latency(self.spec.hardware.lanes) - 1, f"{name}_found")
+        return self._found(m, name, read.data)
+
+    def _found(self, m, name, data):
+        """The word that was read, when it is used; the host sees it as well."""
+        found = delayed(m, data, read_latency(self.spec.hardware.lanes) - 1, f"{name}_found")
         m.d.comb += getattr(self, f"host_{name}").eq(found)
         return found
+
+    def _banks(self, m, value, read_address, write_address, enable):
+        """Build the memory of parameters as two memories with one port each, of the even and of the odd words.
+
+        A pass that updates reads and writes an odd number of words apart (:attr:`write_delay`), so never in the same memory.
+        """
+        later = self.write_delay
+        value, write_address = delayed(m, value, later, "kept_parameter"), delayed(m, write_address, later, "kept_address")
+        enable = delayed(m, enable, later, "kept_enable", reset_less=False)
+        found = []
+        for odd, name in enumerate(("even_parameters", "odd_parameters")):
+            depth = max(2, -(-self.spec.layout.words // 2))
+            m.submodules[name] = store = memory.Memory(shape=value.shape(), depth=depth, init=[], attrs=SINGLE_PORT)
+            write, read = store.write_port(), store.read_port()
+            here, address = Signal(name=f"{name}_en"), Signal(range(depth), name=f"{name}_address")
+            m.d.comb += [
+                here.eq(enable & (write_address[0] == odd)),
+                address.eq(Mux(here, write_address[1:], read_address[1:])),
+                *(port.addr.eq(address) for port in (write, read)),
+                write.data.eq(value),
+                write.en.eq(here),
+                read.en.eq(~here),
+            ]
+            found.append(read.data)
+        chosen = Signal.like(value, name="parameter_read_data")
+        m.d.comb += chosen.eq(Mux(delayed(m, read_address[0], 1, "reads_odd"), found[1], found[0]))
+        return chosen
+
+    @property
+    def write_delay(self) -> int:
+        """Cycles by which a parameter is written later than it is valid, where its memory has one port."""
+        return 0
 
     def _hold(self, m, name, value, narrowed, outside):
         """Register the cast of ``value``, from which a memory is written. In host mode the value is 0, and the host's word is XORed in, so

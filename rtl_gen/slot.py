@@ -12,6 +12,7 @@ from python_ref.spec.learning import LearningSpec
 
 __all__ = [
     "NO_READ_WRITE_CHECK",
+    "SINGLE_PORT",
     "active_lanes",
     "ahead_layout",
     "and_or_mux",
@@ -29,6 +30,10 @@ NO_READ_WRITE_CHECK = {"no_rw_check": 1}
 """Attribute of a memory whose reads never depend on a write to the same address in the same cycle.
 
 Without it, synthesis would define the result of such a read, at the price of a register and a multiplexer per bit."""
+
+
+SINGLE_PORT = {"ram_style": "huge"}
+"""Attribute of a memory that reads or writes in a cycle, by which Yosys maps it to a large memory with one port where the part has one."""
 
 
 def slot_layout(spec: LearningSpec) -> data.StructLayout:

@@ -127,6 +127,7 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "hardware.gradient_memory": [(False, VERILOG)],
     "hardware.signature": [(False, VERILOG)],
     "hardware.multipliers_per_lane": [(2, VERILOG)],
+    "hardware.single_port": [(True, VERILOG)],
 }
 """For each field, by its path, other values and what they change."""
 

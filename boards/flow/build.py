@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from boards.alone import emit_alone_top
 from boards.board import Board
 from boards.flow.constraints import constraints
 from boards.flow.timing import SOURCES, Timing, component, of_icetime, read_report
@@ -25,6 +26,7 @@ from boards.parts.synth import check_memory, count, fitting_lanes, over, synthes
 from boards.parts.target import Part, Resources
 from boards.plan import Plan, plan, plan_below
 from boards.top import emit_top, top_module
+from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import Refusal
 from python_ref.spec.learning import LearningSpec
 from rtl_gen.emit import kept_modules
@@ -172,7 +174,12 @@ def write_sources(spec: LearningSpec, planned: Plan, folder: Path, seeds: int = 
     board = planned.board
     ending, text = constraints(board)
     script = "".join(f"{command}\n" for command in synthesis_commands(spec, board))
-    files = {"top.v": emit_top(spec, planned), f"{board.name}.{ending}": text, "synth.ys": script}
+    if board.alone:
+        assert isinstance(spec, DesignSpec), "a learner does not learn alone"
+        top = emit_alone_top(spec, planned)
+    else:
+        top = emit_top(spec, planned)
+    files = {"top.v": top, f"{board.name}.{ending}": text, "synth.ys": script}
     if board.family == "ecp5":
         files[PRODUCTS] = product_map(files["top.v"])
     if board.family in _REWRITES:

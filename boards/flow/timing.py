@@ -41,15 +41,18 @@ class Timing:
 
 
 def component(cell: str) -> str:
-    """Component that a cell or net of a flat netlist belongs to: a block of the core, "lanes", "link", "pins", "clock and reset", or
-    "place and route" for cells that nextpnr adds."""
+    """Component that a cell or net of a flat netlist belongs to: a block of the core, "lanes", "link", "pins", "clock and reset", "player",
+    "reader" and "press" of a board that learns alone, or "place and route" for cells that nextpnr adds."""
     name = re.sub(r"\$\d+", "", cell).removeprefix("$gbuf_")  # a buffer belongs to the component that drives it
     if re.match(r"\$nextpnr|\$PACKER|GSR$", name):
         return "place and route"
     if re.search(r"\$(sb|tr)_io$|_[IO]BUF_[IO]$", name):
         return "pins"
     inside_link = name.startswith("linked.") or re.match(r"[rt]x(_|$)", name) is not None
-    name = name.removeprefix("linked.")
+    alone = re.match(r"alone\.(player|reader|press)\b", name)
+    if alone:
+        return alone[1]
+    name = name.removeprefix("linked.").removeprefix("alone.")
     if not name.startswith("core."):
         return "link" if inside_link or name.startswith(("uart.", "framing.", "synchronizer.")) else "clock and reset"
     inside = name.removeprefix("core.")

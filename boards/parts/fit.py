@@ -92,6 +92,8 @@ class CoreMemory:
         Number of read ports; each needs a copy of the memory.
     fixed : bool
         Whether the memory is read-only, and never written.
+    single_port : bool
+        Whether it reads or writes in a cycle, so that it may be a large memory with one port.
     """
 
     name: str
@@ -100,6 +102,7 @@ class CoreMemory:
     count: int = 1
     reads: int = 1
     fixed: bool = False
+    single_port: bool = False
 
     @property
     def bits(self) -> int:
@@ -112,6 +115,8 @@ class CoreMemory:
         The costs are those of Yosys's memory libraries, plus a cost for the multiplexers between rows that was inferred from its
         choices.
         """
+        if self.large(part):
+            return 0
         costs = _COSTS[family_of(part)]
         needed = part.blocks(self.depth, self.width) * self.reads
         if self.fixed:
@@ -124,6 +129,10 @@ class CoreMemory:
             elsewhere.append(self.reads * (rows * columns * cost + joined))
         return needed if needed * costs.block < min(elsewhere) else 0
 
+    def large(self, part: Part) -> int:
+        """Number of large memories with one port that one such memory needs on a part; 0 where it needs others."""
+        return part.large_blocks(self.depth, self.width) if self.single_port else 0
+
 
 def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     """All memories of a core and of its serial link."""
@@ -134,6 +143,9 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     network, words, buffers = spec.network, max(2, spec.layout.words), spec.sample_buffers
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
     found = [CoreMemory(f"{memory.name.lower()}s", words, form.width, lanes) for memory, form in spec.memories.items()]
+    if spec.hardware.single_port:
+        halves = [CoreMemory(f"{half}_parameters", max(2, -(-words // 2)), spec.formats.weight.width, lanes) for half in ("even", "odd")]
+        found[:1] = [replace(half, single_port=True) for half in halves]
     core = core_class(spec)
     reads = core.operand_reads(spec)
     found.append(CoreMemory("inputs", max(2, buffers * network.n_in), spec.formats.input.width, reads=reads))
@@ -209,7 +221,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     layers = len(network.layers)
     in_logic = {False: 0, True: 0}
     for memory in memories(spec):
-        in_logic[memory.fixed] += 0 if memory.blocks(part) else memory.count * memory.bits
+        in_logic[memory.fixed] += 0 if memory.blocks(part) or memory.large(part) else memory.count * memory.bits
     return {
         "core": 1,
         "node perturbation": spec.node,
@@ -283,8 +295,9 @@ def _data() -> dict[str, Any]:
 def predicted(spec: DesignSpec, part: Part) -> Resources:
     """Predict the resources that a core and its serial link need on a part."""
     found, named = _data()["families"][family_of(part)]["coefficients"], features(spec, part)
+    large = sum(memory.count * memory.large(part) for memory in memories(spec))
     logic = {kind: ceil(sum(value * named.get(name, 0) for name, value in found[kind].items())) for kind in ("lut", "ff", "logic")}
-    return Resources(**logic, dsp=multipliers(spec, part), bram=on_blocks(spec, part))
+    return Resources(**logic, dsp=multipliers(spec, part), bram=on_blocks(spec, part), spram=large)
 
 
 # -- The answer -------------------------------------------------------------------------------------------------------

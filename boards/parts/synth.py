@@ -329,7 +329,13 @@ def _lane_memories(spec: LearningSpec) -> tuple[int, ...]:
 def _lane_blocks(spec: DesignSpec, part: Part, lanes: int) -> int:
     """Number of block memories that the memories of all lanes need, for a given number of lanes."""
     words = max(2, Layout(spec.network, lanes).words)
-    return lanes * sum(part.blocks(words, width) for width in _lane_memories(spec))
+    large = in_large_memories(spec, part)
+    return lanes * sum(part.blocks(words, width) for width in _lane_memories(spec)[large:])
+
+
+def in_large_memories(spec: LearningSpec, part: Part) -> bool:
+    """Whether the parameters are in large memories with one port, which are no block memories."""
+    return spec.hardware.single_port and part.capacity.spram > 0
 
 
 def check_memory(spec: LearningSpec, part: Part) -> None:
@@ -343,6 +349,8 @@ def check_memory(spec: LearningSpec, part: Part) -> None:
     from rtl_gen.emit import memory_bits
 
     needed = memory_bits(spec)
+    if in_large_memories(spec, part):
+        needed -= spec.hardware.lanes * max(2, spec.layout.words) * spec.formats.weight.width
     if needed <= part.block_bits:
         return
     larger = [name for name, other in TARGETS.items() if other.block_bits >= needed]

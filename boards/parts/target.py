@@ -61,6 +61,9 @@ class Resources:
         return Resources(*(times * getattr(self, each.name) for each in fields(self)))
 
 
+LARGE_DEPTH, LARGE_WIDTH = 16384, 16
+"""Words of a UP5K's large memory with one port, and their width in bits."""
+
 Cells = Mapping[str, tuple[str, float]]
 """Kind and weight of a cell, by the beginning of its type's name; the longest match counts."""
 
@@ -124,6 +127,10 @@ class Part:
             return -(-pieces * -(-width // self.block_byte) * self.block_byte // each_width)
 
         return min(number(*shape) for shape in self.block_shapes)
+
+    def large_blocks(self, depth: int, width: int) -> int:
+        """Number of the part's large memories with one port that hold a memory of this depth and width; 0 where it has none."""
+        return -(-depth // LARGE_DEPTH) * -(-width // LARGE_WIDTH) if self.capacity.spram else 0
 
     def kind_of(self, cell: str) -> tuple[str, float]:
         """Kind and weight of a cell by its type: ("", 0) for a cell that occupies nothing, "other" for an unknown type."""

@@ -469,7 +469,8 @@ class _Builder:
         widest = max(network.sizes[1:])
         why = "what a small FPGA has multipliers for" if widest > 6 else "the widest layer"
         lanes, memory = self.get("hardware.lanes", min(6, widest), why), self.get("hardware.gradient_memory", None)
-        return Hardware(lanes, memory, self.get("hardware.signature", True), self.get("hardware.multipliers_per_lane", 1))
+        signature, multipliers = self.get("hardware.signature", True), self.get("hardware.multipliers_per_lane", 1)
+        return Hardware(lanes, memory, signature, multipliers, self.get("hardware.memory", False))
 
     def within_accumulator(self, spec: DesignSpec) -> DesignSpec:
         """Take a fraction bit from a format that was left out, if just that keeps the sums within a multiplier block."""

@@ -161,6 +161,7 @@ def external_design(given: Given, text: str) -> ExternalDesign:
             given.get("hardware.gradient_memory"),
             given.get("hardware.signature", True),
             given.get("hardware.multipliers_per_lane", 1),
+            given.get("hardware.memory", False),
         ),
         Outside(
             get("external.settle", 0, "the outside offers a cost word when it is ready"),

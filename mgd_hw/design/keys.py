@@ -80,6 +80,7 @@ _COUNTED = "whole number, 1 to 2^24"
 _COSTS = ("squared-error", "mean-squared-error", "cross-entropy")
 _CODES = (*CODES, *FLOAT_CODES)
 _FLOAT_ONLY = " Software only: `mgd-hw compare` and `mgd-hw diagnose` run it, no hardware does yet."
+_MEMORY = "Where a lane's parameters are: a memory with two ports; in node perturbation also two with one port each. Results are the same."
 _Row = tuple[str, str, str, str, Reader]
 """Fields of a key except its section: name, accepted values, default, meaning, reader."""
 
@@ -300,7 +301,7 @@ _HARDWARE: list[_Row] = [
         "presentation.",
         boolean,
     ),
-    ("memory", '"block"', '"block"', "Where parameters live: dual-port block memory.", memory),
+    ("memory", '"block" or "single-port"', '"block"', _MEMORY, memory),
     ("signature", "true or false", "true", "Whether the core keeps running checksums of its observables.", boolean),
 ]
 _LEARNING: list[_Row] = [

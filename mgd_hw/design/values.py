@@ -242,14 +242,9 @@ def learning_rates(value: object) -> tuple[tuple[int, int], ...]:
     return tuple((step, rate) for step, rate in pairs)
 
 
-def memory(value: object) -> str:
-    """Read the kind of memory that holds the parameters; only ``block`` is implemented."""
-    if value in ("single-port", "spram"):
-        raise InvalidValue(
-            "single-port memories are not built: parameters live in dual-port block memory",
-            'Write "block", or leave the key out; `mgd-hw synth` says whether it fits.',
-        )
-    return str(one_of({"block": "block"})(value))
+def memory(value: object) -> bool:
+    """Read the kind of memory that holds the parameters; return whether it has a single port."""
+    return bool(one_of({"block": False, "single-port": True})(value))
 
 
 def column(value: object) -> str | int:

@@ -293,6 +293,7 @@ class DesignSpec(LearningSpec):
         if not isinstance(lanes, int) or isinstance(lanes, bool) or not 1 <= lanes <= MAX_LANES:
             raise DesignError("hardware.lanes", lanes, f"it must be a whole number from 1 to {MAX_LANES}", "Take 4, say.")
         self._check_multipliers()
+        self._check_ports()
         if self._needs_gradient_memory and not self.gradient_memory:
             reason, remedy = "a core without a gradient memory updates every step", "update_period = 1"
             if self.node:
@@ -312,6 +313,11 @@ class DesignSpec(LearningSpec):
         if multipliers == 2 and not self.node:
             reason = "a lane of weight perturbation has one product for each parameter, that of the weight and its operand"
             raise DesignError(key, multipliers, reason, 'Leave it out, or write kind = "node" in [perturbation].')
+
+    def _check_ports(self) -> None:
+        if self.hardware.single_port and not self.node:
+            reason = "in weight perturbation a parameter is read and another one written in any cycle, so their memory has two ports"
+            raise DesignError("hardware.memory", "single-port", reason, 'Leave it out, or write kind = "node" in [perturbation].')
 
     def _amplitude_places(self) -> list[tuple[str, int]]:
         if not self.node:

@@ -28,9 +28,13 @@ class Hardware:
     multipliers_per_lane : int
         Number of multipliers of each lane, 1 or 2. With 2, a lane of node perturbation applies the errors of a presentation while it
         measures the next one. Results are the same.
+    single_port : bool
+        Whether a lane of node perturbation has its parameters in two memories with one port each, one of the even and one of the odd
+        words, since large memories such as those of an iCE40 UP5K have one port. Results are the same.
     """
 
     lanes: int = 4
     gradient_memory: bool | None = None
     signature: bool = True
     multipliers_per_lane: int = field(default=1, metadata={UNLESS_DEFAULT: True})
+    single_port: bool = field(default=False, metadata={UNLESS_DEFAULT: True})

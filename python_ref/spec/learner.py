@@ -244,6 +244,9 @@ class LearnerSpec(LearningSpec):
         if self.hardware.multipliers_per_lane != 1:
             reason = "a learner multiplies nothing but the rate and the cost change"
             raise DesignError("hardware.multipliers_per_lane", self.hardware.multipliers_per_lane, reason, "Take 1, or leave it out.")
+        if self.hardware.single_port:
+            reason = "a learner reads a parameter and writes another one in any cycle, so their memory has two ports"
+            raise DesignError("hardware.memory", "single-port", reason, "Leave it out.")
         if self._needs_gradient_memory and not self.gradient_memory:
             raise DesignError(
                 "schedule.update_period",

@@ -82,7 +82,7 @@ class ApplyingJustInTime(ApplyingAlone):
     def sequencer(self, *, depth: int, error_cycles: int, error_pace: int) -> PassSequencer:
         """Return the sequencer of the passes."""
         timing = self.array.timing
-        written = timing.parameter - timing.parameter_read + 1
+        written = timing.parameter + timing.write_delay - timing.parameter_read + 1
         return JustInTimeSequencer(self.spec, depth=depth, error_cycles=error_cycles, error_pace=error_pace, written=written)
 
     def operands(self) -> Operands:

@@ -298,9 +298,13 @@ class JustInTimeSequencer(PassSequencer):
         """Cycles of a group of a layer in a pass that applies and measures, and of its last group."""
         (inner, tail), applying = self._forward(layer), self._apply(layer)
         last = self._placed[-1]
+        inner, tail = self._spaced(layer, inner), self._spaced(layer, tail)
         waits = 0
         if layer == len(self._placed) - 1 and not self.spec.incremental:  # whose probes wait for the last neuron
             waits = max(0, self.written - (last.groups - 1) * last.group_slots - tail)
+        if layer == len(self._placed) - 1 and self.spec.hardware.single_port:
+            # What follows may begin at any word, so it reads only after the last one is written.
+            waits = max(waits, last.group_words + self.written - tail)
         return max(inner, applying[0]), max(tail + waits, applying[1])
 
     def _unperturbed(self, layer: int, *, opens: bool = False) -> tuple[int, int]:

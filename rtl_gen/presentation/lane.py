@@ -83,12 +83,15 @@ class LaneTiming:
     noise : dict of str to int
         Cycle in which each stochastic cast needs its rounding noise, by the name of its port.
     parameter : int
-        Cycle in which the updated θ is valid and written.
+        Cycle in which the updated θ is valid and, unless there is a :attr:`write_delay`, written.
+    single_port : bool
+        Whether the parameters are in memories with one port.
     """
 
     def __init__(self, spec: DesignSpec):
         stage, lanes = stage_of(spec), spec.hardware.lanes
         self.fanout, self.read = fanout_latency(lanes), read_latency(lanes)
+        self.single_port = spec.hardware.single_port
         self.weight = self.fanout + self.read + 2
         self.product = self.weight + 2 + 2 * self.fanout
         self.gradient = self.product + CAST_CYCLES + 2
@@ -127,6 +130,12 @@ class LaneTiming:
     def parameter_read(self) -> int:
         """Cycle in which the read address of an applying pass's old parameter arrives."""
         return self.update - self.read
+
+    @property
+    def write_delay(self) -> int:
+        """Cycles by which a parameter is written later than it is valid: so many that those from its read are odd in number, if its memory
+        has one port."""
+        return (self.parameter - self.parameter_read + 1) % 2 if self.single_port else 0
 
     @property
     def gradient_read(self) -> int:
@@ -218,6 +227,11 @@ class NodeLane(BaseLane):
             self._sum(m, total, fraction)
             self._cast_update(m, read, stage_of(spec).build(self, m), spec.update_source_format.fraction_bits)
         return m
+
+    @property
+    def write_delay(self) -> int:
+        """See :class:`~rtl_gen.lane.BaseLane`."""
+        return self.timing.write_delay
 
     def outside(self, parameter) -> Value:
         """See :class:`~rtl_gen.lane.BaseLane`. The range of the parameters is that of their format."""

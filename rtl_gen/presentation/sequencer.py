@@ -146,7 +146,15 @@ class PassSequencer(wiring.Component):
         def until(errors: int) -> int:
             return max(placed.group_words, self.error_pace * (errors - 1) + 1 + self.error_cycles)
 
-        return until(self.spec.hardware.lanes), until(after[0].lanes_of(0)) if after else placed.group_words
+        inner, tail = until(self.spec.hardware.lanes), until(after[0].lanes_of(0)) if after else placed.group_words
+        return self._spaced(layer, inner), self._spaced(layer, tail)
+
+    def _spaced(self, layer: int, cycles: int) -> int:
+        """Cycles of a group that writes parameters. Where their memories have one port, the cycles without slots are even in number, so
+        that even and odd words keep their turns."""
+        if not self.spec.hardware.single_port:
+            return cycles
+        return cycles + (cycles - self._placed[layer].group_words) % 2
 
     def _probe(self, layer: int) -> tuple[int, int]:
         """Cycles of a group of the layer whose input an incremental probe changes, and of its last group: its neurons leave before those of

@@ -55,6 +55,28 @@ def test_every_board_but_one_has_an_oracle() -> None:
     assert set(NAMES) - set(PLATFORMS) == {"tang-nano-20k"}  # its source is cited in its file
 
 
+def test_pins_of_a_board_that_learns_alone_are_those_of_amaranth_boards() -> None:
+    """The flash, the red light, and the five lights of the part that can be broken off, which is at the second of the connectors."""
+    kind = importlib.import_module("amaranth_boards.icebreaker").ICEBreakerPlatform
+    by_name = {(each.name, each.number): each for each in (*kind.resources, *kind.break_off_pmod)}
+    flash = {each.name: each.ios[0].names[0] for each in by_name["spi_flash_1x", 0].ios if hasattr(each, "ios")}
+    pmod = next(each for each in kind.connectors if each.number == 2).mapping
+    ours = board("icebreaker").learning_alone().pins
+    assert [ours[port].pin for port in ("cs", "sck", "mosi", "miso")] == [flash[name] for name in ("cs", "clk", "copi", "cipo")]
+    red = by_name["led_r", 0].ios[0]
+    assert (ours["wrong"].pin, ours["wrong"].inverted) == (red.names[0], red.invert)
+    for number in range(5):
+        light = by_name["led", number + 2].ios[0]
+        name = light.names[0].rpartition(":")[2]
+        assert (ours[f"light{number}"].pin, ours[f"light{number}"].inverted) == (pmod[name], light.invert)
+    assert set(ours) == {"clk", "button", "led", "cs", "sck", "mosi", "miso", "wrong", *(f"light{number}" for number in range(5))}
+
+
+def test_a_board_without_a_flash_does_not_learn_alone() -> None:
+    with pytest.raises(ValueError, match=r"^Board must have a flash and a button, not as 'tang-nano-9k'$"):
+        board("tang-nano-9k").learning_alone()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_constraints_name_every_pin_once(name: str) -> None:
     ours = board(name)
@@ -83,6 +105,12 @@ EDITS = {
     "pll": ('"ice40-pad"', '"ecp5"', r'^clock\.pll = "ecp5": ice40-up5k has no such PLL\. Write one of ice40-pad, ice40-core'),
     "baud": ("baud = 3_000_000", "baud = 15_000_000", r"^link\.baud = 15000000: it is more than link\.max_baud"),
     "flag": ("inverted = true", "inverted = 1", r"^led\.inverted = 1: it must be true or false"),
+    "part of a flash": ('miso = "17"\n', "", r"^flash\.miso: it was left out, and \[flash\] needs it"),
+    "no room for an image": ("image = 131_072", "image = 16_777_216", r"^flash\.image = 16777216: it is not within flash\.size"),
+    "a flash beyond its addresses": ("size = 16_777_216", "size = 33_554_432", r"^flash\.size = 33554432: it must be a number of bytes"),
+    "too few lights": ('"23", "21"]', '"23"]', r'^flash\.lights = \["26", "27", "25", "23"\]: it must be a list of the names of 5 pins'),
+    "light twice": ('"23", "21"]', '"23", "26"]', r"^flash\.lights = .*26.*: it is also flash\.lights"),
+    "light that is a pin of the line": ('"23", "21"]', '"23", "9"]', r'^flash\.lights = "9": it is also link\.tx'),
     "clock": (
         "core_mhz = 60",
         "core_mhz = 14",

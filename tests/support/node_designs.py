@@ -13,7 +13,7 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import Code, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["DEEP_SHAPES", "PART_SHAPES", "QUICK_SHAPES", "SHAPES", "node_design", "two_multipliers"]
+__all__ = ["DEEP_SHAPES", "PART_SHAPES", "QUICK_SHAPES", "SHAPES", "node_design", "single_port", "two_multipliers"]
 
 
 def node_design(
@@ -50,6 +50,11 @@ def two_multipliers(spec: DesignSpec, lanes: int | None = None) -> DesignSpec:
     """The design with two multipliers in each lane, and with another number of lanes if one is given."""
     hardware = replace(spec.hardware, multipliers_per_lane=2, lanes=spec.hardware.lanes if lanes is None else lanes)
     return replace(spec, hardware=hardware)
+
+
+def single_port(spec: DesignSpec) -> DesignSpec:
+    """The design with its parameters in memories with one port."""
+    return replace(spec, hardware=replace(spec.hardware, single_port=True))
 
 
 _SIGMOID, _TANH = Activation.SIGMOID, Activation.TANH

@@ -82,6 +82,7 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "hardware.lanes": (lambda d: d.spec.hardware.lanes, 6, ""),
     "hardware.gradient_memory": (lambda d: d.spec.gradient_memory, False, ""),
     "hardware.multipliers_per_lane": (lambda d: d.spec.hardware.multipliers_per_lane, 1, ""),
+    "hardware.memory": (lambda d: d.spec.hardware.single_port, False, ""),
     "hardware.signature": (lambda d: d.spec.hardware.signature, True, ""),
     "learning.batch": (lambda d: d.float_only.batch, 1, ""),
     "learning.repeats": (lambda d: d.float_only.repeats, 1, ""),
@@ -133,7 +134,6 @@ ELSEWHERE = {
     "network.external": "test_a_network_is_inside",
     **dict.fromkeys(("external.settle", "external.average", "external.timeout_cycles", "external.samples"), "test_a_network_outside"),
     **dict.fromkeys(("external.sample_cycles", "external.dac_step", "external.right_below", "formats.cost"), "test_a_network_outside"),
-    "hardware.memory": "test_the_only_memory",
     **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), "test_optimizers_of_software"),
     **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), "test_optimizers_of_software"),
     **dict.fromkeys((key for key in ("device.activation_variation", "device.cost_noise", "device.update_noise")), "test_devices"),
@@ -288,10 +288,6 @@ def test_a_network_outside() -> None:
     assert isinstance(spec, LearnerSpec)
     assert spec.outside == Outside(settle=0, average=0, timeout_cycles=1_000_000, samples=1, sample_cycles=None, dac_step_log2=None)
     assert spec.formats.cost == Fixed.parse("SQ4.12")
-
-
-def test_the_only_memory() -> None:
-    assert plain().spec == plain('hardware.memory = "block"\n').spec
 
 
 def make(text: str) -> Any:

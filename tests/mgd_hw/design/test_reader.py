@@ -75,6 +75,7 @@ def other_values() -> dict[str, str]:
         "hardware.gradient_memory": "true",
         "hardware.signature": "false",
         "hardware.multipliers_per_lane": "2",
+        "hardware.memory": '"single-port"',
         "data.task": '"csv"',
         "data.path": '"y.npz"',
         "data.kind": '"regression"',
@@ -150,8 +151,6 @@ def test_every_key_is_read() -> None:
     others, bases = other_values(), other_bases(base)
     plain = parse(base, "base.toml")
     for key in KEYS:
-        if key.dotted == "hardware.memory":
-            continue  # one value so far
         if key.dotted == "network.architecture":
             assert parse(IMAGES, "base.toml").float_only.architecture == "fashion-2025"
             continue  # it replaces the layers
@@ -502,8 +501,14 @@ REFUSED = [
     ('[formats]\nweight = "SQ0.0"\n', r'a\.toml: formats\.weight = "SQ0\.0": a format looks like .*'),
     ('[hardware]\ngradient_memory = "yes"\n', r'a\.toml: hardware\.gradient_memory = "yes": it must be true or false\. .*'),
     ("[hardware]\ngradient_memory = 1\n", r"a\.toml: hardware\.gradient_memory = 1: it must be true or false\. .*"),
-    ('[hardware]\nmemory = "spram"\n', r'a\.toml: hardware\.memory = "spram": single-port memories are not built: .*'),
-    ('[hardware]\nmemory = "single-port"\n', r'a\.toml: hardware\.memory = "single-port": single-port memories are not built: .*'),
+    (
+        '[hardware]\nmemory = "spram"\n',
+        r'a\.toml: hardware\.memory = "spram": it must be one of "block", "single-port"\. Write one of these\.',
+    ),
+    (
+        '[network]\nlayers = [2, 4, 1]\n[perturbation]\nkind = "weight"\n[hardware]\nmemory = "single-port"\n[data]\ntask = "xor"\n',
+        r'a\.toml: hardware\.memory = "single-port": in weight perturbation a parameter is read and another one written in any cycle, .*',
+    ),
     ("[hardware]\nlanes = 257\n", r"a\.toml: hardware\.lanes = 257: it must be a whole number from 1 to 256\. .*"),
     ("[hardware]\nlanes = true\n", r"a\.toml: hardware\.lanes = true: it must be a whole number from 1 to 256\. .*"),
     ('name = "my net"\n', r'a\.toml: name = "my net": it becomes part of a Verilog module\'s name: .*'),

@@ -16,7 +16,7 @@ from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
 from tests.support.marks import long_unless, slow_unless
-from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, node_design, two_multipliers
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, node_design, single_port, two_multipliers
 
 MORE = {
     "sixteen-layers": node_design(sizes=(2, 3, *(2, 1) * 6, 2, 3), lanes=2, periods=(1, 3, 3)),
@@ -85,6 +85,15 @@ QUICK_TWO = ("one-neuron, two", "sequential, two", "one-layer, parts, two")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=long_unless(name in QUICK_TWO)) for name in TWO])
 def test_presentations_that_apply_just_in_time_take_the_cycles_of_the_contract(name):
     check(TWO[name], 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", [SHAPES["one-lane"], two_multipliers(SHAPES["one-lane"])], ids=["one", "two"])
+def test_presentations_with_memories_of_one_port_take_the_cycles_of_the_contract(spec):
+    """Which are more than with memories of two ports, where the cycles without slots would be odd in number."""
+    check(single_port(spec), 4)
+    steps = spec.longest_presentation
+    assert contract(single_port(spec)).presentation_cycles(steps) > contract(spec).presentation_cycles(steps)
 
 
 @pytest.mark.parametrize(("name", "of_two"), [("probes-in-pairs", 11 + 15), ("long-presentation", 22 + 23)])

@@ -23,7 +23,7 @@ from sim.simulators import Options
 from tests.rtl_gen.test_faults import a_run
 from tests.support.designs import random_design, random_samples
 from tests.support.marks import LONG, SLOW, long_unless, slow_unless
-from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES, node_design, two_multipliers
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, QUICK_SHAPES, SHAPES, node_design, single_port, two_multipliers
 from tests.support.oracles import oracle_of
 
 STEPS, SAMPLES = 13, 4
@@ -112,6 +112,16 @@ SLOW_ON_TWO = (
 def test_every_observable_of_lanes_with_two_multipliers_is_the_oracles(name):
     schedule = EVERY[name].schedule
     check(two_multipliers(EVERY[name]), steps=2 * max(schedule.sample_period, schedule.update_period) + 5)
+
+
+SINGLE_PORT = ("plain", "one-lane", "memory", "long", "deep", "sequential", "momentum-and-memory", "pipelined")
+
+
+@pytest.mark.parametrize("multipliers", [1, 2])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if name in ("plain", "one-lane") else LONG) for name in SINGLE_PORT])
+def test_every_observable_of_memories_with_one_port_is_the_oracles(name, multipliers):
+    spec = single_port(EVERY[name])
+    check(spec if multipliers == 1 else two_multipliers(spec), steps=2 * max(spec.schedule.sample_period, spec.schedule.update_period) + 5)
 
 
 @pytest.mark.long

@@ -1,0 +1,1 @@
+"""A core that learns alone, from the samples of a flash memory, without a host."""
