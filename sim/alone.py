@@ -122,6 +122,7 @@ def run_alone(
     held_out: int,
     wake: int,
     patience: int,
+    stop: int = 0,
     pins: AlonePins | None = None,
     trace: Path | None = None,
     judged: Callable[[int, int], None] = lambda cycle, lights: None,
@@ -140,6 +141,8 @@ def run_alone(
         Cycles that the flash takes to leave its power-down state, in which it begins.
     patience : int
         Most cycles to simulate.
+    stop : int
+        Cycle in which the button is pressed once more, which stops the board; 0 for never.
     pins : AlonePins or None
         Names of the ports; None takes those of :class:`rtl_gen.alone.core.AloneCore`.
     trace : path or None
@@ -156,7 +159,7 @@ def run_alone(
     (directory / "image.bin").write_bytes(image)
     memories, log = directory / "memories.txt", directory / "alone.log"
     memories.unlink(missing_ok=True)
-    options = [base, held_out, wake, patience, "-" if trace is None else trace.resolve(), memories.resolve()]
+    options = [base, held_out, wake, patience, stop, "-" if trace is None else trace.resolve(), memories.resolve()]
     command = [str(program.resolve()), "image.bin", *map(str, options), *(pins or AlonePins()).names()]
     found: list[tuple[int, int]] = []
     ended, wrong = False, False

@@ -1,9 +1,10 @@
 // A board that learns alone, made of software: its top level, which CXXRTL has translated, and a model of its serial flash.
 //
-//   model IMAGE BASE HELD_OUT WAKE PATIENCE TRACE MEMORIES CLK RST CS SCK MOSI MISO BUTTON RUNNING WRONG LIGHT...
+//   model IMAGE BASE HELD_OUT WAKE PATIENCE STOP TRACE MEMORIES CLK RST CS SCK MOSI MISO BUTTON RUNNING WRONG LIGHT...
 //
 // IMAGE is the file of the image, BASE its address, HELD_OUT the address of the samples to judge by; WAKE the cycles that the flash takes
-// to leave its power-down state; PATIENCE the cycles after which the simulation gives up; TRACE a file for the levels of the flash's pins
+// to leave its power-down state; PATIENCE the cycles after which the simulation gives up; STOP the cycle in which the button is pressed
+// once more, 0 for never; TRACE a file for the levels of the flash's pins
 // in each cycle, "-" for none; MEMORIES a file for the memories of the lanes at the end. The others are the names of the ports, "-" for a
 // port that the design has not, with "!" in front of one that is active low.
 //
@@ -132,14 +133,15 @@ void write_memories(cxxrtl_handle design, const char *path) {
 }  // namespace
 
 int main(int argc, char **argv) {
-    const int FIRST = 8, FIXED = 9;
+    const int FIRST = 9, FIXED = 9;
     if (argc < FIRST + FIXED)
-        fail("usage: model IMAGE BASE HELD_OUT WAKE PATIENCE TRACE MEMORIES CLK RST CS SCK MOSI MISO BUTTON RUNNING WRONG LIGHT...");
+        fail("usage: model IMAGE BASE HELD_OUT WAKE PATIENCE STOP TRACE MEMORIES CLK RST CS SCK MOSI MISO BUTTON RUNNING WRONG LIGHT...");
     std::ifstream file(argv[1], std::ios::binary);
     Flash flash{{std::istreambuf_iterator<char>(file), {}}, uint32_t(std::strtoul(argv[2], nullptr, 0)), std::strtoull(argv[4], nullptr, 0)};
     const uint32_t held_out = uint32_t(std::strtoul(argv[3], nullptr, 0));
     const uint64_t patience = std::strtoull(argv[5], nullptr, 0);
-    std::FILE *trace = std::strcmp(argv[6], "-") ? std::fopen(argv[6], "w") : nullptr;
+    const uint64_t stop = std::strtoull(argv[6], nullptr, 0);
+    std::FILE *trace = std::strcmp(argv[7], "-") ? std::fopen(argv[7], "w") : nullptr;
     cxxrtl_handle design = cxxrtl_create(cxxrtl_design_create());
     char **names = argv + FIRST;
     Port clk = find_port(design, names[0], CXXRTL_INPUT), rst = find_port(design, names[1], CXXRTL_INPUT);
@@ -191,6 +193,8 @@ int main(int argc, char **argv) {
             ran = true;
             button.set(false);
         }
+        if (stop != 0 && cycle == stop)
+            button.set(true);
         if (ran && !running.is())
             break;
     }
@@ -199,7 +203,7 @@ int main(int argc, char **argv) {
         std::printf("lights %llu %u\n", (unsigned long long)cycle, shown());
     if (cycle < patience)
         std::printf("end %llu %d %u\n", (unsigned long long)cycle, wrong.is(), shown());
-    write_memories(design, argv[7]);
+    write_memories(design, argv[8]);
     if (trace != nullptr)
         std::fclose(trace);
     std::fprintf(stderr, "cycles %llu seconds %.3f\n", (unsigned long long)cycle, seconds);

@@ -52,11 +52,20 @@ class Alone:
     program: Path
 
     def run(
-        self, image: Image, *, data: bytes | None = None, wake: int = WAKE - 10, patience: int = 2_000_000, trace: Path | None = None
+        self,
+        image: Image,
+        *,
+        data: bytes | None = None,
+        wake: int = WAKE - 10,
+        patience: int = 2_000_000,
+        stop: int = 0,
+        trace: Path | None = None,
     ) -> AloneRun:
         """Run an image, or other bytes in its place, on the compiled program."""
         contents = image.data if data is None else data
-        return run_alone(self.program, contents, base=BASE, held_out=image.held_out_address, wake=wake, patience=patience, trace=trace)
+        return run_alone(
+            self.program, contents, base=BASE, held_out=image.held_out_address, wake=wake, patience=patience, stop=stop, trace=trace
+        )
 
     def run_icarus(self, image: Image, folder: Path) -> tuple[str, str]:
         """Run an image in Icarus beside the model of cocotbext-qspi; return the levels of the pins, and the last line."""

@@ -44,6 +44,18 @@ def accuracies(image: Image) -> list[float]:
     return list(curve.accuracy)
 
 
+@pytest.mark.parametrize("cycle", [5_000, 20_001, 60_002])
+def test_a_second_press_stops_it_at_a_step(xor: Alone, cycle: int) -> None:
+    """The parameters are those after some of the steps; a press within the program stops it as well, before the next run."""
+    image = image_of(xor.design, 2000)
+    found, run = xor.run(image, stop=cycle), image.run
+    assert found.ended and not found.wrong and cycle < found.cycles < cycle + 3_000
+    parameters, state = found.parameters(xor.design.spec), run.initial_state()
+    while not np.array_equal(parameters, state.parameters) and state.steps < 2000:
+        state = train(run.spec, state, run.inputs, run.targets, run.order, 1).state
+    assert state.steps < 2000 and (state.steps > 10) == (cycle > 5_000)
+
+
 def test_samples_come_again_where_the_flash_holds_fewer(xor: Alone) -> None:
     image = image_of(xor.design, 500, samples=13)
     assert image.samples == 13 and image.needed == 500
