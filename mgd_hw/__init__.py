@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mgd_hw.hardware.fit import fit
     from mgd_hw.hardware.generate import generate
     from mgd_hw.hardware.synth import synth
+    from mgd_hw.importing.import_network import import_network
     from mgd_hw.learn.compare import compare
     from mgd_hw.learn.diagnose import diagnose
     from mgd_hw.replication.paper import paper
@@ -48,6 +49,7 @@ __all__ = [
     "fetch",
     "fit",
     "generate",
+    "import_network",
     "new",
     "paper",
     "read",
@@ -71,6 +73,7 @@ _MODULES = {
     "fetch": "mgd_hw.data.download",
     "fit": "mgd_hw.hardware.fit",
     "generate": "mgd_hw.hardware.generate",
+    "import_network": "mgd_hw.importing.import_network",
     "new": "mgd_hw.design.new",
     "paper": "mgd_hw.replication.paper",
     "read": "mgd_hw.design.argument",

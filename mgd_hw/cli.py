@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["commands", "main"]
 
 TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "fashion", "csv")
+ALL_TASKS = ("xor", "parity", "nist7x7", "digits", "mnist", "fashion-mnist", "cifar-10", "idx", "csv", "npz")
 DATA_SETS = ("mnist", "fashion-mnist", "cifar-10")
 PAPER_FIGURES = ("fig3", "fig4", "fig5", "fig6", "table2")
 SIMULATORS = ("verilator", "icarus", "cxxrtl")
@@ -34,7 +35,7 @@ TARGETS = ("ice40-up5k", "ecp5-85k", "gowin-gw1nr9", "gowin-gw2ar18", "xc7")
 
 SECTIONS = {
     "Start here": ("demo", "doctor"),
-    "Design": ("new", "fetch", "fit", "generate"),
+    "Design": ("new", "import", "fetch", "fit", "generate"),
     "Prove": ("cosim", "report"),
     "Learn": ("diagnose", "compare"),
     "Build and run": ("boards", "synth", "build", "train", "virtual"),
@@ -132,6 +133,26 @@ def new(name: str, task: str, data: Path | None, label: str | int | None, drop: 
     """
     with _terminal(as_json) as terminal:
         terminal.finish(mgd_hw.new(name, task, data=data, label=label, drop=drop, force=force))
+
+
+@commands.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("name", required=False)
+@click.option("--task", type=click.Choice(ALL_TASKS), help="Task that the design learns.  [default: csv or npz, by the ending of --data]")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Samples to adapt to: csv, npz, or a public set's folder.")
+@click.option("--label", type=_Column(), metavar="COLUMN", help="Column of the labels in a csv file: its name, or its number from 0.")
+@click.option("--drop", type=_Column(), metavar="COLUMN", multiple=True, help="Column to leave out; may be given several times.")
+@click.option("--force", is_flag=True, help="Replace files that exist already.")
+@_options("json")
+def import_network(file: Path, name: str | None, as_json: bool, **options: Any) -> None:
+    """Start from a network trained elsewhere, in an ONNX file.
+
+    FILE holds dense layers, as scikit-learn's or PyTorch's exporters write them. The command writes the design file NAME.toml and the
+    parameters NAME.npz, where NAME is by default that of FILE, and says what it could not take over. `mgd-hw compare NAME.toml --start
+    NAME.npz` shows the accuracy as exported, in the hardware's numbers, and after training.
+    """
+    with _terminal(as_json) as terminal:
+        terminal.finish(mgd_hw.import_network(file, name, **options))
 
 
 @commands.command()

@@ -28,7 +28,7 @@ ALLOWED = {
     "mgd_hw": {
         *PACKAGES,
         *("numpy", "click", "rich", "matplotlib", "jinja2", "markupsafe", "pandas", "pooch", "sklearn"),
-        *("tomlkit", "distributed", "pyarrow", "systemrdl", "peakrdl_cheader", "peakrdl_markdown"),
+        *("tomlkit", "distributed", "pyarrow", "systemrdl", "peakrdl_cheader", "peakrdl_markdown", "onnx", "google.protobuf"),
     },
 }
 """What each package may import, beside the standard library."""
@@ -39,6 +39,7 @@ ROOMS = {
     "hardware": {*BELOW},
     "learn": {*BELOW, "hardware"},
     "device": {*BELOW, "hardware", "learn"},
+    "importing": {*BELOW, "learn"},
     "sweeps": {*BELOW, "hardware", "learn", "device"},
     "replication": {*BELOW, "learn", "sweeps"},
     "reports": {*BELOW, "hardware", "learn", "device", "sweeps", "replication"},
@@ -61,7 +62,7 @@ COMPILED = {"python_ref/compiled.py"}
 
 HEAVY = {
     *("numba", "amaranth", "matplotlib", "sklearn", "scipy", "rich", "jinja2", "cocotb", "pandas", "pooch"),
-    *("tomlkit", "distributed", "pyarrow", "systemrdl"),
+    *("tomlkit", "distributed", "pyarrow", "systemrdl", "onnx", "google"),
 }
 """What may be imported only where it is used: it takes longer than the command line may."""
 

@@ -44,6 +44,8 @@ class Data:
         Kind of task, which scores outputs for the samples in ``test``.
     summary : Summary
         Description of the samples for the user: their source, split, ranges and scaling.
+    offset, factor : arrays of float64, shape (n_in,)
+        Scaling of the inputs: file value = offset + factor · input of the network, unless the input is cut off.
     """
 
     train: Samples
@@ -52,6 +54,8 @@ class Data:
     source: str
     kind: Kind
     summary: Summary
+    offset: np.ndarray
+    factor: np.ndarray
 
     @property
     def digest(self) -> str:
@@ -104,7 +108,8 @@ def load(spec: DataSpec, *, validate: bool = False, raw: RawSamples | None = Non
     answers = resolve(spec, raw)
     parts = split(spec, raw, answers.labels, validate=validate)
     targets, kind = answers.targets(spec, parts.train, parts.test)
-    unclipped = _scaled(spec, raw, parts.train)
+    offset, factor = _scale(spec, raw, parts.train)
+    unclipped = (raw.inputs.astype(np.float64) - offset) / factor
     summary = summarise(spec, raw, answers, parts, kind, unclipped, judged_by="validation" if validate else "test")
     inputs = unclipped if spec.scaling is Scaling.NONE else np.clip(unclipped, 0.0, 1.0)
     train = Samples(inputs[parts.train], targets[parts.train])
@@ -112,7 +117,7 @@ def load(spec: DataSpec, *, validate: bool = False, raw: RawSamples | None = Non
     order = SampleOrder(len(train), spec.shuffle, spec.shuffle_seed)
     purpose = "to validate, the test samples left alone" if validate else "to test"
     source = f"{raw.source}; {len(train):,} to train, {len(test):,} {purpose} ({parts.how})"
-    return Data(train, test, order, source, kind, summary)
+    return Data(train, test, order, source, kind, summary, offset, factor)
 
 
 def ranges(spec: DataSpec, raw: RawSamples) -> Ranges:
@@ -154,18 +159,23 @@ def read_raw(spec: DataSpec) -> RawSamples:
     return raw
 
 
-def _scaled(spec: DataSpec, raw: RawSamples, train: np.ndarray) -> np.ndarray:
-    """Return the inputs, float64, shape (n, n_in), scaled by the task's full scale or the training samples' range, not clipped."""
-    inputs = raw.inputs.astype(np.float64)
+def _scale(spec: DataSpec, raw: RawSamples, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return offset and factor of each input, float64, shape (n_in,): file value = offset + factor · scaled input.
+
+    Scaled inputs lie from 0 to 1 over the task's full scale, or over the range of the training samples.
+    """
+    n_in = raw.inputs.shape[1]
     if spec.scaling is Scaling.NONE:
-        return inputs
+        return np.zeros(n_in), np.ones(n_in)
+    inputs = raw.inputs[train].astype(np.float64)
     if spec.scaling is Scaling.COLUMN:
-        low, high = inputs[train].min(axis=0), inputs[train].max(axis=0)
+        low, high = inputs.min(axis=0), inputs.max(axis=0)
     elif spec.scaling is Scaling.RANGE:
-        low, high = (np.float64(end) for end in raw.full_scale or (inputs[train].min(), inputs[train].max()))
+        ends = raw.full_scale or (float(inputs.min()), float(inputs.max()))
+        low, high = (np.full(n_in, float(end)) for end in ends)
     else:
         raise TypeError(f"Scaling of inputs must be one of {list(Scaling)}, not {spec.scaling!r}")
-    return (inputs - low) / np.where(high > low, high - low, 1.0)
+    return low, np.where(high > low, high - low, 1.0)
 
 
 # -- Sources ----------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from mgd_hw.learn.compare_learner import LearnerComparison, compare_learner
 from mgd_hw.learn.costs import costs_of_backprop, costs_of_mgd, costs_shown
 from mgd_hw.learn.parameters import read_parameters, write_parameters
 from mgd_hw.learn.runs import MODELS, TITLES, FractionCallback, Model, Paired, Training, paired
+from mgd_hw.learn.start import Start, judge_start
 from mgd_hw.learn.trainers import start_of, trainers_of, warm_up
 from mgd_hw.learn.until import check_kind, check_until, curve_cycles, until_of, until_shown
 from python_ref.spec.digest import digest_of
@@ -71,6 +72,8 @@ class Comparison(Result):
         How answers are judged; in JSON its name.
     interrupted : bool
         Whether it was ended early.
+    start : Start or None
+        Measures of the parameters that were given to start from, before training; None if they are random.
     """
 
     design: str
@@ -88,6 +91,7 @@ class Comparison(Result):
     data: Summary
     kind: Kind
     interrupted: bool = False
+    start: Start | None = None
 
     ALSO = ("diverged", "classes")
 
@@ -158,6 +162,9 @@ class Comparison(Result):
         first, *others = self.kind.shown_measures
         heads = (first.title, "± std", "95 % interval", *(measure.title for measure in others))
         table = style.table("", *heads, "cost C/n", "evaluations", "writes", "seconds")
+        for title, scores, cost in self.start.rows_shown() if self.start else ():
+            values = [first.text(scores[first.name]), "", "", *(measure.text(scores[measure.name]) for measure in others)]
+            table.add_row(title, *values, style.number(cost))
         models = [("float MGD", self.float), ("fixed MGD", self.fixed), ("back-propagation", self.backprop)]
         for title, model in models:
             if not model.runs:
@@ -391,6 +398,7 @@ def compare_models(
         data=data.summary,
         kind=data.kind,
         interrupted=interrupted,
+        start=None if start is None else judge_start(design, data, start),
     )
 
 

@@ -21,7 +21,7 @@ from python_ref.spec.error import Refusal
 
 ROOT = Path(__file__).parents[2]
 VERBS = tuple(name for name in mgd_hw.__all__ if name not in ("ToolError", "Refusal", "read"))
-NAMES = {"virtual": "serve"}
+NAMES = {"import": "import_network", "virtual": "serve"}
 """Commands whose function has another name."""
 
 
