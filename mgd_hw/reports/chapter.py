@@ -102,6 +102,7 @@ def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path,
     called, generated = shlex.quote(called), generate(design, place, progress=progress)
     cosimulated = cosim(design, steps=plan.proof, out=place, progress=progress)
     compared = compare(design, seeds=plan.seeds, steps=plan.steps, board=plan.board, out=place, progress=progress)
+    assert isinstance(compared, Comparison)  # the network of a Design is inside
     if compared.interrupted:
         raise KeyboardInterrupt
     data = load_design(design)
