@@ -191,6 +191,7 @@ def test_every_verb_of_a_design_is_looked_at():
         "doctor",
         "fetch",
         "generate",
+        "import_network",
         "new",
         "paper",
         "read",
