@@ -265,7 +265,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
     }
 
 
-_OF_OTHER_CORES = ("bus", "learner")
+_OF_OTHER_CORES = ("alone", "bus", "learner")
 """Subpackages of ``rtl_gen`` whose blocks neither a core nor its serial link has."""
 
 

@@ -69,8 +69,15 @@ sample_cycles = 10_000
 dac_step = "2^-5"
 """
 
-VERBS = ("build", "compare", "cosim", "diagnose", "fit", "report", "serve", "sweep", "synth", "train")
-MORE = {"build": {"board": "icebreaker"}, "sweep": {"vary": {}}, "train": {"link": "serial:nowhere", "steps": 1}, "serve": {"ready": print}}
+VERBS = ("build", "build_standalone", "compare", "cosim", "diagnose", "fit", "report", "run_standalone", "serve", "sweep", "synth", "train")
+_ON = {"board": "icebreaker"}
+MORE = {
+    "build": _ON,
+    "build_standalone": _ON,
+    "sweep": {"vary": {}},
+    "train": {"link": "serial:nowhere", "steps": 1},
+    "serve": {"ready": print},
+}
 """Arguments that a verb needs beside the design."""
 
 
@@ -156,7 +163,7 @@ def test_every_other_verb_refuses_it_by_name(name, chip):
 
 def test_every_verb_of_a_design_is_looked_at():
     takes = {name for name in mgd_hw.__all__ if name not in ("Refusal", "ToolError")}
-    others = {"boards", "demo", "doctor", "fetch", "generate", "new", "paper", "read"}
+    others = {"boards", "demo", "doctor", "fetch", "generate", "import_network", "new", "paper", "read"}
     assert takes == {*VERBS, *others}
 
 
