@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Words of any width come from a serial flash in order, however long they wait; and a button is pressed once, however it bounces."""
 
 from __future__ import annotations
