@@ -11,6 +11,7 @@ from types import MappingProxyType
 from boards.parts.synth import check_memory
 from boards.parts.target import Part, target
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.error import DesignError
 
 __all__ = ["MODELS", "Models", "Netlist", "write_netlist"]
 
@@ -129,7 +130,8 @@ def write_netlist(
     ValueError
         If there are no models of the part's cells.
     DesignError
-        If the core's memories exceed those of the part, where the netlist uses its block memories.
+        If the core's memories exceed those of the part, where the netlist uses its block memories; or if its parameters are in large
+        memories with one port.
     rtl_gen.toolchain.yosys.ToolError, rtl_gen.toolchain.yosys.YosysError
         If Yosys is not installed, or refuses the Verilog.
     """
@@ -141,6 +143,9 @@ def write_netlist(
     part = target(part_name)
     if part_name not in MODELS:
         raise ValueError(f"Netlist must be of one of {', '.join(MODELS)}, not {part_name!r}")
+    if spec.hardware.single_port and part.capacity.spram:
+        reason = f"Yosys's model of the large memories of {part_name} is not one that simulators can be built from in reasonable time"
+        raise DesignError("hardware.memory", "single-port", reason, "Leave --netlist out, or name another part.")
     models = MODELS[part_name]
     if not models.restriction:
         check_memory(spec, part)
