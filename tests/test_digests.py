@@ -272,7 +272,11 @@ def test_machines_of_weight_perturbation_have_different_verilog_too(path: str, o
 @pytest.mark.parametrize("base", [BASE, pytest.param(WEIGHT, marks=pytest.mark.slow)], ids=["node", "weight"])
 @pytest.mark.parametrize(
     ("path", "other", "rate"),
-    [("perturbation.amplitude_log2", -4, -1), ("perturbation.amplitude_log2", -2, +1), ("schedule.difference", Difference.TWO_SIDED, +1)],
+    [
+        ("perturbation.amplitude_log2", -4, -1),
+        pytest.param("perturbation.amplitude_log2", -2, +1, marks=pytest.mark.slow),
+        pytest.param("schedule.difference", Difference.TWO_SIDED, +1, marks=pytest.mark.slow),
+    ],
 )
 def test_what_a_rate_hides_is_told_apart(base: DesignSpec, path: str, other: Any, rate: int) -> None:
     """Δ and the difference also move e = log2(η/Δ); with another η they do not, and the machines are still two."""

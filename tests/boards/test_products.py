@@ -124,6 +124,7 @@ def test_so_are_the_parts_of_the_auxiliary_multiplier(tmp_path):
     prove(Auxiliary(4, 4), 4, tmp_path, model())
 
 
+@pytest.mark.slow
 def test_so_are_the_squares_of_a_core_that_multiplies_nothing_else(tmp_path):
     """Amaranth makes one port of two that have the same value, whether their sum is in the multiplier's module or not."""
     prove(Lanes(signed(3), signed(3), squares=True), 2, tmp_path, model())

@@ -79,7 +79,7 @@ def test_top_level_is_the_same_every_time_and_names_the_pll() -> None:
     assert "SB_PLL40_PAD #(" in top[2] and ".DIVF(7'h4f)" in top[2]
 
 
-@pytest.mark.parametrize(("name", "cell"), [("ulx3s-85f", "EHXPLLL"), ("tang-nano-9k", "rPLL")])
+@pytest.mark.parametrize(("name", "cell"), [pytest.param("ulx3s-85f", "EHXPLLL", marks=pytest.mark.slow), ("tang-nano-9k", "rPLL")])
 def test_other_families_have_their_own_pll(name: str, cell: str) -> None:
     assert f"{cell} #(" in emit_top(load("xor").spec, plan(board(name)))
 

@@ -130,6 +130,7 @@ def test_yosys_still_finds_two_drivers(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_the_same_design_gives_the_same_text_in_any_process():
     code = (
         "import random; from rtl_gen.emit import emit_verilog; from tests.support.designs import random_design\n"

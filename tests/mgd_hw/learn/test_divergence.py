@@ -102,6 +102,7 @@ def test_training_and_diagnosis_use_the_same_measures(folder: Path) -> None:
     assert not mgd_hw.diagnose("d.toml", out=folder).good
 
 
+@pytest.mark.slow
 def test_a_sweep_chooses_by_the_same_measures(folder: Path) -> None:
     Path("d.toml").write_text(LINE)
     swept = mgd_hw.sweep("d.toml", {"schedule.learning_rate": [-7, -14, 4]}, steps=2000, workers=1, best="", out=folder / "sweep")

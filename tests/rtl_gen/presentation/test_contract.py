@@ -29,7 +29,7 @@ MORE = {
 }
 DESIGNS = SHAPES | MORE | {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
 QUICK = (
-    *("one-layer", "more-lanes-than-neurons", "signs-thrice", "two-sided"),
+    *("one-layer", "more-lanes-than-neurons", "two-sided"),
     *("probes-in-pairs", "one at a time, not-by-period"),
 )
 

@@ -175,6 +175,7 @@ def test_what_a_host_does_in_the_middle_of_a_presentation(name, actions):
 LATE = ("two-sided", "memory", "nine-probes, two", "sequential, two", "memory, two")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in LATE)])
 def test_samples_that_come_late_change_nothing(name):
     scene, steps, offered = Scene(name), 12 * DESIGNS[name].longest_presentation, {}
@@ -233,9 +234,7 @@ def test_reads_during_a_run_that_wait_for_their_answers_change_nothing():
 
 
 @pytest.mark.parametrize("multipliers", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "edge", [pytest.param(4, marks=pytest.mark.slow), 5, 6, *(pytest.param(edge, marks=pytest.mark.slow) for edge in (7, 8))]
-)
+@pytest.mark.parametrize("edge", [pytest.param(edge, marks=slow_unless(edge == 6)) for edge in (4, 5, 6, 7, 8)])
 def test_a_rate_that_changes_within_a_presentation_takes_the_rate_of_its_last_step(edge, multipliers):
     spec = node_design(sizes=(2, 3, 2), periods=(1, 4, 4), rates=((0, -5), (edge, -7)))
     scene = Scene("rates", spec=spec if multipliers == 1 else two_multipliers(spec))
@@ -249,6 +248,7 @@ def test_a_rate_that_changes_within_a_presentation_takes_the_rate_of_its_last_st
     assert exponents == [exponents[0], exponents[0] - 2 * (edge <= 7), exponents[0] - 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["memory", pytest.param("memory, two", marks=pytest.mark.slow)])
 def test_a_run_in_pieces_equals_the_whole_run(name):
     whole, pieces = Scene(name), Scene(name)
@@ -333,6 +333,7 @@ def test_without_a_fault_nothing_differs(name):
     a_run_with_everything(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [pytest.param(each, id=each.name, marks=slow_unless(each is FAULTS[0])) for each in FAULTS])
 def test_a_fault_that_only_an_interrupted_run_shows_is_seen(fault, monkeypatch):
     planted(fault, monkeypatch.setattr)
