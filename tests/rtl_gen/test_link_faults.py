@@ -163,7 +163,7 @@ FAULTS = [
         "targets as wide as inputs",
         "serial.framing:FrameExecutor._begin_word",
         "C(1 << length - 1, len(word))",
-        "C(1 << formats.input.width - 1, len(word))",
+        "C(1 << sample.input_width - 1, len(word))",
         samples,
     ),
     ("padding is taken for a word", "serial.framing:FrameExecutor.elaborate", 'at["Shift"] & whole & padded', "C(0, 1)", samples),
