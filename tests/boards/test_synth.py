@@ -19,7 +19,7 @@ from python_ref.spec.schedule import Difference, Schedule
 from rtl_gen.core import contract
 from rtl_gen.emit import memory_bits
 from tests.support.designs import random_design
-from tests.support.marks import slow_unless
+from tests.support.marks import LONG, slow_unless
 
 UP5K = TARGETS["ice40-up5k"]
 
@@ -159,7 +159,7 @@ WIDE = {"input": Fixed.parse("UQ0.12"), "weight": Fixed.parse("SQ6.14"), "cost_c
             design((3, 2), Kind.WEIGHT, lanes=1, schedule=Schedule(((0, -8),), update_period=3, difference=Difference.TWO_SIDED)),
             2,
             True,
-            marks=pytest.mark.slow,
+            marks=LONG,
         ),
     ],
     ids=["one layer", "node", "weight"],

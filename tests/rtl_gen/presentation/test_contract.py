@@ -15,7 +15,7 @@ from sim import host
 from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
-from tests.support.marks import long_unless, slow_unless
+from tests.support.marks import LONG, long_unless, slow_unless
 from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, node_design, single_port, two_multipliers
 
 MORE = {
@@ -32,6 +32,9 @@ QUICK = (
     *("one-layer", "more-lanes-than-neurons", "two-sided"),
     *("probes-in-pairs", "one at a time, not-by-period"),
 )
+
+LONG_TO_RUN = ("one at a time, pipelined", "many-groups", "long-presentation")
+"""Designs whose simulation takes long; others have what they have."""
 
 
 def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int], int]:
@@ -62,7 +65,9 @@ def measured(spec: DesignSpec, presentations: int) -> tuple[list[int], list[int]
     return np.diff(edges).tolist(), np.diff(begins).tolist(), sum(busy)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow_unless(name in QUICK)) for name in DESIGNS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=LONG if name in LONG_TO_RUN else slow_unless(name in QUICK)) for name in DESIGNS]
+)
 def test_presentations_take_the_cycles_of_the_contract(name):
     check(DESIGNS[name], 4)
 

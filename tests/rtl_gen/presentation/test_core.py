@@ -212,7 +212,7 @@ def test_results_do_not_depend_on_the_number_of_lanes(name, lanes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lanes", [3, 9])
+@pytest.mark.parametrize("lanes", [3, pytest.param(9, marks=pytest.mark.long)])
 def test_deep_incremental_probes_in_verilog_are_the_model(lanes, tmp_path):
     """Ten presentations of three layers through cxxrtl, from Verilog, with samples and answers that stall."""
     spec = node_design((12, 10, 8, 4), SequentialCode(), lanes, (1, 22, 22), hidden=Activation.SIGMOID, name="three_layers")

@@ -328,7 +328,9 @@ def a_run_with_everything(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nine-probes", "two-sided", "nine-probes, two"])
+@pytest.mark.parametrize(
+    "name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.long) for name in ("two-sided", "nine-probes, two"))]
+)
 def test_without_a_fault_nothing_differs(name):
     a_run_with_everything(name)
 
