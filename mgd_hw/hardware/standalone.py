@@ -73,7 +73,7 @@ class StandaloneBuild(Result):
     frequency_mhz : float
         Highest clock that timing analysis allows, the median over the seeds, in MHz.
     frequencies_mhz : tuple of float
-        The same for each seed.
+        Highest clock that timing analysis allows, in MHz, one per seed in the order of the seeds.
     frequency_source : str
         Tool that reported the frequencies, with what is known of its error.
     limited_by : str
