@@ -302,6 +302,7 @@ def test_blocks_may_end_within_a_presentation(node_board, node_run, node_learned
     np.testing.assert_array_equal(kept.memories["parameter"], node_learned[120].parameters)
 
 
+@pytest.mark.slow
 def test_a_run_with_presentations_is_resumed_where_none_is_open(node_board, node_run, node_learned, tmp_path, monkeypatch):
     monkeypatch.setattr("mgd_hw.device.session.MARK_SECONDS", 0.0)
     path, marks = tmp_path / "checkpoint.npz", []

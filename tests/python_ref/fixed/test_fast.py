@@ -145,6 +145,7 @@ def test_a_sum_rounds_as_the_definition_says():
                     assert value + added + (even & value >> dropped) >> dropped == wanted, (rounding, dropped, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_wide_formats_equal_the_plain_machine(seed):
     """From 32 bits on, the widest that a memory may have, the parameters are kept in 64."""
