@@ -26,7 +26,7 @@ from sim.program import Program, ReplayLink, read_results, training_program
 from sim.run import Outcome
 from sim.simulators import Options, simulate
 
-__all__ = ["CosimResult", "cosim", "event_decoder", "record_hardware", "record_program"]
+__all__ = ["CosimResult", "compared_runs", "cosim", "event_decoder", "record_hardware", "record_program"]
 
 _MAX_PENDING_WORDS = 1 << 21
 """Number of 32-bit words of events that are collected before they are unpacked."""
@@ -269,6 +269,27 @@ def cosim(
         reference.wait()
     finally:
         reference.close()
+    return compared_runs(run, directory, simulator, outcome, failure, began)
+
+
+def compared_runs(
+    run: Run | LearnerRun, directory: Path, simulator: str, outcome: Outcome, failure: str | None, began: float
+) -> CosimResult:
+    """Compare the traces ``reference`` and ``hardware`` of a run in a directory, and return the result.
+
+    Parameters
+    ----------
+    run : Run or LearnerRun
+        The run that both computed.
+    directory : Path
+        Directory with both traces.
+    simulator : str
+        Name of the simulator that ran the hardware.
+    outcome, failure : Outcome, str or None
+        What came of the simulation, and why it ended early; None if it did not.
+    began : float
+        Time at which the co-simulation began, of :func:`time.monotonic`.
+    """
     found = compare(run.spec, Trace.open(directory / "reference"), Trace.open(directory / "hardware"))
     return CosimResult(
         run.spec.name,

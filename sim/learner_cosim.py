@@ -17,10 +17,9 @@ import numpy as np
 from python_ref.fixed.learner import Chip
 from python_ref.record import write_learner_reference
 from python_ref.spec.learner import LearnerSpec
-from python_ref.trace import LearnerRun, Trace
+from python_ref.trace import LearnerRun
 from sim import host
-from sim.compare import compare
-from sim.cosim import CosimResult, record_program
+from sim.cosim import CosimResult, compared_runs, record_program
 from sim.events import EventDecoder
 from sim.ports import Ports
 from sim.program import Program, ProgramLink, read_results
@@ -89,21 +88,7 @@ def cosim_learner(
         options=_patient(spec, options or Options()),
         steps_done=None if steps_done is None else lambda done: steps_done(run.steps + done),
     )
-    found = compare(spec, Trace.open(directory / "reference"), Trace.open(directory / "hardware"))
-    return CosimResult(
-        spec.name,
-        spec.digest,
-        simulator,
-        run.steps,
-        found.compared,
-        found.mismatches,
-        found.first,
-        found.by_observable,
-        failure,
-        outcome.busy_cycles,
-        outcome.busy_cycles / run.steps if run.steps else 0.0,
-        time.monotonic() - began,
-    )
+    return compared_runs(run, directory, simulator, outcome, failure, began)
 
 
 def _patient(spec: LearnerSpec, options: Options) -> Options:

@@ -176,7 +176,7 @@ LATE = ("two-sided", "memory", "nine-probes, two", "sequential, two", "memory, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nine-probes", *(pytest.param(name, marks=pytest.mark.slow) for name in LATE)])
+@pytest.mark.parametrize("name", ["nine-probes", *LATE])
 def test_samples_that_come_late_change_nothing(name):
     scene, steps, offered = Scene(name), 12 * DESIGNS[name].longest_presentation, {}
 
@@ -249,7 +249,7 @@ def test_a_rate_that_changes_within_a_presentation_takes_the_rate_of_its_last_st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["memory", pytest.param("memory, two", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["memory", "memory, two"])
 def test_a_run_in_pieces_equals_the_whole_run(name):
     whole, pieces = Scene(name), Scene(name)
 
@@ -336,7 +336,7 @@ def test_without_a_fault_nothing_differs(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [pytest.param(each, id=each.name, marks=slow_unless(each is FAULTS[0])) for each in FAULTS])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_that_only_an_interrupted_run_shows_is_seen(fault, monkeypatch):
     planted(fault, monkeypatch.setattr)
     with pytest.raises(AssertionError):
