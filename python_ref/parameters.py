@@ -1,6 +1,6 @@
 """Parameters as one flat vector: their initial values, their conversion to raw integers, and the matrices of the layers.
 
-The canonical order is layer by layer, neuron by neuron, the bias and then the weights of inputs 0 … n_in − 1.
+The canonical order is layer by layer, neuron by neuron, the bias and then the weights of operands 0 … F − 1, F the layer's fan-in.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def initial_parameters(spec: LearningSpec, seed: int | None = None) -> np.ndarra
     parts = []
     for layer in spec.network.layers:
         bound = _bound(initial, layer)
-        weights = bound * rng.uniform(-1, 1, (layer.n_out, layer.n_in))
+        weights = bound * rng.uniform(-1, 1, (layer.n_out, layer.fan_in))
         biases = bound * rng.uniform(-1, 1, layer.n_out) if initial.scheme is Scheme.UNIFORM else np.zeros(layer.n_out)
         parts.append((weights, biases))
     return join_parameters(parts)
@@ -56,9 +56,9 @@ def _bound(initial: Initialization, layer: Layer | None) -> float:
         case Scheme.UNIFORM:
             return initial.scale
         case Scheme.GLOROT if layer:
-            return initial.scale * math.sqrt(6 / (layer.n_in + layer.n_out))
+            return initial.scale * math.sqrt(6 / (layer.fan_in + layer.n_out))
         case Scheme.HE if layer:
-            return initial.scale * math.sqrt(6 / layer.n_in)
+            return initial.scale * math.sqrt(6 / layer.fan_in)
         case Scheme.ZERO:
             return 0.0
         case _:
@@ -71,10 +71,10 @@ def quantise_parameters(spec: LearningSpec, values: np.ndarray) -> np.ndarray:
 
 
 def split_parameters(spec: DesignSpec, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return W (shape (n_out, n_in)) and b (shape (n_out,)) of each layer as views of the flat vector (shape (P,))."""
+    """Return W (shape (n_out, F)) and b (shape (n_out,)) of each layer as views of the flat vector (shape (P,))."""
     parts, first = [], 0
     for layer in spec.network.layers:
-        rows = flat[first : first + layer.n_parameters].reshape(layer.n_out, layer.n_in + 1)
+        rows = flat[first : first + layer.n_parameters].reshape(layer.n_out, layer.fan_in + 1)
         parts.append((rows[:, 1:], rows[:, 0]))
         first += layer.n_parameters
     return parts

@@ -14,6 +14,7 @@ import pytest
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
+from python_ref.spec.layers import DENSE
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
@@ -72,6 +73,7 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "network.sizes": [((3, 5, 2), VERILOG), ((3, 4, 4, 2), VERILOG), ((3, 2), VERILOG)],
     "network.hidden": [(Activation.TANH, VERILOG), (Activation.IDENTITY, VERILOG)],
     "network.output": [(Activation.TANH, VERILOG), (Activation.SIGN, VERILOG)],
+    "network.kinds": [((DENSE,), REFUSED)],
     "network.initial.scheme": [(Scheme.HE, RUN)],
     "network.initial.scale": [(1.0, RUN)],
     "network.initial.seed": [(9, RUN)],

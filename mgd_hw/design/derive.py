@@ -18,6 +18,7 @@ from mgd_hw.design.description import CompareSpec, Derived, Design
 from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, NORMALISED, OPTIMIZER_KEYS, read_float_only
 from mgd_hw.design.formats import UNSCALED_BITS, UNSCALED_TARGET_BITS, covering
 from mgd_hw.design.given import Given
+from mgd_hw.design.stack import Stack
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
@@ -208,10 +209,11 @@ class _Builder:
                 f'it was left out, and does not follow from data.task = "{task}"',
                 "Write layers = [4, 8, 3], say, in [network].",
             )
-        sizes = self.get("network.layers", usual, f"usual for {task}", None if usual is None else list(usual))
+        usual_stack = None if usual is None else Stack(usual)
+        stack = self.get("network.layers", usual_stack, f"usual for {task}", None if usual is None else list(usual))
         hidden = self.get("network.hidden", Activation.RELU)
         output = self.get("network.output", Activation.IDENTITY)
-        deep = len(sizes) > 2
+        deep = len(stack.sizes) > 2
         rectifies = deep and hidden.rectifies
         scheme = Scheme.HE if rectifies else Scheme.GLOROT
         why = f"usual for {hidden.value}" if rectifies else "usual without relu"
@@ -221,7 +223,7 @@ class _Builder:
             self.get("network.scale", 0.5 if halved else 1.0, f"learns better with {hidden.value}, neurons perturbed" if halved else None),
             self.get("network.seed", 1),
         )
-        return Network(sizes, hidden, output, initial)
+        return Network(stack.sizes, hidden, output, initial, stack.kinds)
 
     def data(self, task: str, network: Network) -> DataSpec:
         facts = TASKS[task]

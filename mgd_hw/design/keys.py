@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mgd_hw.data.tasks import KIND_NAMES, TASKS, Scaling
 from mgd_hw.design.float_only import ARCHITECTURES, FLOAT_CODES, FLOAT_OPTIMIZERS, OPTIMIZER_KEYS
+from mgd_hw.design.stack import layer_stack, layers_reference
 from mgd_hw.design.values import (
     MAX_SEED,
     Key,
@@ -17,7 +18,6 @@ from mgd_hw.design.values import (
     label,
     layer_factors,
     layer_parts,
-    layer_sizes,
     learning_rates,
     log2_of_power_of_two,
     members,
@@ -96,10 +96,10 @@ _TOP: list[_Row] = [
 _NETWORK: list[_Row] = [
     (
         "layers",
-        "list of whole numbers",
+        'list of whole numbers, or of tables such as {neurons = 32, kind = "dense"}',
         "the network usual for the task",
-        "Inputs, then the neurons of each dense layer; 1 to 16 layers of 1 to 4096.",
-        layer_sizes,
+        "Inputs, then the neurons of each layer; 1 to 16 layers of 1 to 4096. A table also gives the layer's kind: " + layers_reference(),
+        layer_stack,
     ),
     (
         "external",

@@ -100,7 +100,7 @@ of equal ones the first.
 | `gradient_memory = false`, `update_period` above 1 (in node perturbation: no divisor of `sample_period`) | there is nowhere to sum G |
 | a presentation so long that E, the sum of its cost changes, exceeds 63 bits | E is exact |
 | an `error` of more than 16 bits, or 18 with more than 8 lanes | it is a factor of one multiplication |
-| `hardware.memory = "single-port"` or `"spram"` | parameters live in dual-port block memory; single-port memory is not built |
+| `hardware.memory = "single-port"` in weight perturbation | a parameter is read and another one written in any cycle |
 | `"stochastic"` for the casts activation, cost_change, error, gradient | only updates (weight, momentum's own) are rounded stochastically |
 | an unsigned `activation` with identity, tanh or sign | these have negative values |
 | unsigned `weight`, `gradient`, `cost_change`, `error`, `table`, or momentum's format | these have negative values |

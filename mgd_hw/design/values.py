@@ -12,7 +12,7 @@ from typing import Any
 
 from mgd_hw.data.tasks import Label
 from python_ref.spec.error import Refusal
-from python_ref.spec.network import MAX_LAYERS, MAX_NEURONS
+from python_ref.spec.network import MAX_LAYERS
 from python_ref.spec.number import Fixed
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "label",
     "layer_factors",
     "layer_parts",
-    "layer_sizes",
     "learning_rates",
     "log2_of_power_of_two",
     "members",
@@ -175,17 +174,6 @@ def design_name(value: object) -> str:
             "it becomes part of a Verilog module's name: letters, digits and underscores, at most 64", 'Write "my_net", say.'
         )
     return value
-
-
-def layer_sizes(value: object) -> tuple[int, ...]:
-    """Read a list of the number of inputs and the number of neurons of each layer."""
-    remedy = "Give the number of inputs, then the neurons of each layer, such as [64, 32, 10]."
-    if not isinstance(value, list) or not 2 <= len(value) <= MAX_LAYERS + 1:
-        raise InvalidValue(f"it must be a list of 2 to {MAX_LAYERS + 1} whole numbers", remedy)
-    for size in value:
-        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MAX_NEURONS:
-            raise InvalidValue(f"every size must be a whole number from 1 to {MAX_NEURONS}", remedy)
-    return tuple(value)
 
 
 _PARTS_REMEDY = "Write [[1, 1], [2, 8]], say: the first layer once, the next two together eight times."

@@ -214,6 +214,7 @@ class DesignSpec(LearningSpec):
                 "gradient_memory": self.gradient_memory,
                 "presentation": [self.longest_presentation, self.error_format] if self.node else None,
                 **({"parts": self.perturbation.parts} if self.in_parts else {}),
+                **({"kinds": self.network.kinds} if self.network.kinds else {}),
                 "holds_signs": self.holds_signs,
                 "hardware": self.hardware,
             }
@@ -228,12 +229,12 @@ class DesignSpec(LearningSpec):
     def preactivation_format(self, layer: int) -> Fixed:
         """Return the exact format of a layer's pre-activations, perturbation included."""
         weight, operand = self.formats.weight, self.operand_format(layer)
-        n_in = self.network.sizes[layer]
+        fan_in = self.network.layers[layer].fan_in
         products = [w * x for w in (weight.min, weight.max) for x in (operand.min, operand.max)]
         fraction = weight.fraction_bits + operand.fraction_bits
         delta = self.amplitude_raw(fraction) if self.node else 0
-        low = n_in * min(products) + (weight.min << operand.fraction_bits) - delta
-        high = n_in * max(products) + (weight.max << operand.fraction_bits) + delta
+        low = fan_in * min(products) + (weight.min << operand.fraction_bits) - delta
+        high = fan_in * max(products) + (weight.max << operand.fraction_bits) + delta
         return Fixed.covering(low, high, fraction)
 
     @property

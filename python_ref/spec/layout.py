@@ -1,7 +1,7 @@
 """Placement of neurons and parameters in the array of lanes, and the slot of a pass in which each is processed.
 
-Neuron o of a layer is in lane o mod L, group ⌊o/L⌋. A group takes n_in + 1 slots, its bias first, or max(n_in + 1, L)
-if its layer has several groups, since neurons leave one by one; the slots beyond n_in + 1 are padding. Slot numbers
+Neuron o of a layer is in lane o mod L, group ⌊o/L⌋. A group takes F + 1 slots, F the layer's fan-in, its bias first, or max(F + 1, L)
+if its layer has several groups, since neurons leave one by one; the slots beyond F + 1 are padding. Slot numbers
 count all slots of a pass; word numbers count only those that are not padding, and are the addresses in a lane's memories.
 """
 
@@ -48,8 +48,8 @@ class LayerLayout:
 
     @property
     def group_words(self) -> int:
-        """Number of slots of a group that are not padding: n_in + 1."""
-        return self.layer.n_in + 1
+        """Number of slots of a group that are not padding: F + 1."""
+        return self.layer.fan_in + 1
 
     @property
     def group_slots(self) -> int:
@@ -75,9 +75,9 @@ class Layout:
     ----------
     parameter_slot, parameter_word, parameter_lane, parameter_neuron, parameter_order : arrays of int64, shape (P,)
         Place of each parameter, in canonical order: layer by layer, neuron by neuron, the bias and then the weights of
-        inputs 0 … n_in − 1.
+        operands 0 … F − 1.
     parameter_place : array of int64, shape (P,)
-        Number of the input that each parameter multiplies, counted over all layers, the bias of a layer before its inputs.
+        Number of the operand that each parameter multiplies, counted over all layers, the bias of a layer before its operands.
     neuron_group, neuron_lane : arrays of int64, shape (neurons,)
         Place of each neuron, layer by layer, neuron by neuron.
     word_layer, word_slot, word_input, word_place, word_lanes : arrays of int64, shape (words,)
@@ -113,8 +113,8 @@ class Layout:
 
     @property
     def places(self) -> int:
-        """Number of inputs of all layers, the biases' 1 included: Σ(n_in + 1), which does not depend on the lanes."""
-        return sum(layer.n_in + 1 for layer in self.network.layers)
+        """Number of operands of all layers, the biases' 1 included: Σ(F + 1), which does not depend on the lanes."""
+        return sum(layer.fan_in + 1 for layer in self.network.layers)
 
     @property
     def groups(self) -> int:
@@ -150,17 +150,17 @@ class Layout:
 
     @cached_property
     def parameter_place(self) -> np.ndarray:
-        """Number of the input that each parameter multiplies, counted over all layers, the bias of a layer before its inputs."""
+        """Number of the operand that each parameter multiplies, counted over all layers, the bias of a layer before its operands."""
         rows, first = [], 0
         for layer in self.network.layers:
-            rows.append(np.tile(first + np.arange(layer.n_in + 1), layer.n_out))
-            first += layer.n_in + 1
+            rows.append(np.tile(first + np.arange(layer.fan_in + 1), layer.n_out))
+            first += layer.fan_in + 1
         return np.concatenate(rows)
 
     @cached_property
     def parameter_neuron(self) -> np.ndarray:
         """Neuron to which each parameter belongs, counted over all layers."""
-        counts = np.concatenate([np.full(layer.n_out, layer.n_in + 1) for layer in self.network.layers])
+        counts = np.concatenate([np.full(layer.n_out, layer.fan_in + 1) for layer in self.network.layers])
         return np.repeat(np.arange(self.network.n_neurons), counts)
 
     @cached_property
@@ -194,12 +194,12 @@ class Layout:
 
     @cached_property
     def word_input(self) -> np.ndarray:
-        """Input j of the layer that each word multiplies, −1 for a bias (shape (words,))."""
-        return np.concatenate([np.tile(np.arange(-1, p.layer.n_in), p.groups) for p in self.layers])
+        """Operand j of the layer that each word multiplies, −1 for a bias (shape (words,))."""
+        return np.concatenate([np.tile(np.arange(-1, p.layer.fan_in), p.groups) for p in self.layers])
 
     @cached_property
     def word_place(self) -> np.ndarray:
-        """Number of the input that each word multiplies, counted as in :attr:`parameter_place` (shape (words,))."""
+        """Number of the operand that each word multiplies, counted as in :attr:`parameter_place` (shape (words,))."""
         place = np.empty(self.words, dtype=np.int64)
         place[self.parameter_word] = self.parameter_place
         return place

@@ -1,4 +1,4 @@
-"""The network: dense layers, their activations, and the initial values of their parameters."""
+"""The network: its layers, their kinds and activations, and the initial values of their parameters."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import enum
 from dataclasses import dataclass
 
 from python_ref.spec.activations import Activation
-from python_ref.spec.error import DesignError, check_member
+from python_ref.spec.error import DesignError, check_member, unknown
+from python_ref.spec.layers import DENSE, LayerKind
 
 __all__ = ["MAX_LAYERS", "MAX_NEURONS", "MAX_PARAMETERS", "Initialization", "Layer", "Network", "Scheme"]
 
 MAX_LAYERS = 16
-"""Maximum number of dense layers of a design."""
+"""Maximum number of layers of a design."""
 MAX_NEURONS = 4096
 """Maximum number of inputs, and of neurons in a layer, of a design."""
 MAX_PARAMETERS = 1 << 24
@@ -57,21 +58,39 @@ class Initialization:
 
 @dataclass(frozen=True)
 class Layer:
-    """A dense layer: y = activation(W·x + b) with W of shape (n_out, n_in)."""
+    """A layer: activation(W·x + b), where W has the shape (n_out, fan_in) and the layer's kind tells what its operands x are.
+
+    Attributes
+    ----------
+    n_in : int
+        Number of inputs, which is the number of outputs of the layer before.
+    n_out : int
+        Number of neurons, which is that of the layer's outputs.
+    activation : Activation
+        Activation that turns a pre-activation into an output.
+    kind : LayerKind
+        Kind of the layer, with its parameters.
+    """
 
     n_in: int
     n_out: int
     activation: Activation
+    kind: LayerKind = DENSE
+
+    @property
+    def fan_in(self) -> int:
+        """Number of operands of a neuron, each with a weight; a dense neuron has one for each input."""
+        return self.kind.operands(self.n_in, self.n_out)
 
     @property
     def n_parameters(self) -> int:
         """Number of weights and biases."""
-        return self.n_out * (self.n_in + 1)
+        return self.n_out * (self.fan_in + 1)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A stack of dense layers.
+    """A stack of layers.
 
     Parameters
     ----------
@@ -81,17 +100,20 @@ class Network:
         Activation of all layers except the last, and that of the last.
     initial : Initialization
         Distribution and seed of the initial parameters.
+    kinds : tuple of LayerKind
+        Kind of each layer; empty if all layers are dense, which is also what a tuple of dense layers becomes.
 
     Raises
     ------
     DesignError
-        If a size is out of bounds.
+        If a size is out of bounds, or a layer cannot be of its kind.
     """
 
     sizes: tuple[int, ...]
     hidden: Activation = Activation.RELU
     output: Activation = Activation.IDENTITY
     initial: Initialization = Initialization()
+    kinds: tuple[LayerKind, ...] = ()
 
     def __post_init__(self) -> None:
         check_member("Hidden activation", self.hidden, Activation)
@@ -108,6 +130,7 @@ class Network:
             raise DesignError(
                 key, list(self.sizes), f"every size is a whole number from 1 to {MAX_NEURONS}", "Change the size that is not."
             )
+        self._check_kinds()
         if self.n_parameters > MAX_PARAMETERS:
             raise DesignError(
                 key,
@@ -116,13 +139,26 @@ class Network:
                 "Take smaller layers.",
             )
 
+    def _check_kinds(self) -> None:
+        for kind in self.kinds:
+            if not isinstance(kind, LayerKind):
+                raise unknown("Kind of a layer", kind, "python_ref.spec.network.Network")
+        if self.kinds and len(self.kinds) != len(self.sizes) - 1:
+            reason = f"there are {len(self.sizes) - 1} layers, and kinds of {len(self.kinds)}"
+            raise DesignError("network.layers", list(self.sizes), reason, "Give a kind for each layer.")
+        if all(kind == DENSE for kind in self.kinds):
+            object.__setattr__(self, "kinds", ())
+        for layer in self.layers:
+            layer.kind.check(layer.n_in, layer.n_out)
+
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, first to last."""
         last = len(self.sizes) - 2
+        kinds = self.kinds or (DENSE,) * (last + 1)
         return tuple(
-            Layer(n_in, n_out, self.output if number == last else self.hidden)
-            for number, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False))
+            Layer(n_in, n_out, self.output if number == last else self.hidden, kind)
+            for number, (n_in, n_out, kind) in enumerate(zip(self.sizes, self.sizes[1:], kinds, strict=False))
         )
 
     @property
@@ -178,4 +214,4 @@ class Network:
     @property
     def n_parameters(self) -> int:
         """Number of weights and biases in all layers."""
-        return sum(n_out * (n_in + 1) for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False))
+        return sum(layer.n_parameters for layer in self.layers)
