@@ -25,7 +25,7 @@ from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
 from python_ref.spec.parts import Round
-from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation, SequentialCode
+from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
 
 __all__ = ["DSP_ACCUMULATOR", "design_of"]
@@ -441,7 +441,7 @@ class _Builder:
             return self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)  # type: ignore[no-any-return]
         power_text = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
         # A step along x is stable for η·2‖x‖² < 1 if the gradient of the sample is exact.
-        if perturbation.kind is Kind.NODE and isinstance(perturbation.code, SequentialCode):
+        if perturbation.kind is Kind.NODE and perturbation.code.single:
             # Half of that, by measurement, for each time that a neuron is measured; more where activations are flat, and half where not
             # and hidden neurons may die.
             visits = min(period, times * perturbation.code.visits(-(-period // times), network.n_neurons))
