@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.number import Fixed
-from tests.support.oracle import Stream, folded, narrow, signed_by_events
+from tests.support.oracle import Stream, counted_sign, folded, narrow, signed_by_events
 
 __all__ = ["LearnerOracle"]
 
@@ -74,17 +74,8 @@ class LearnerOracle:
 
     def sign(self, q: int, p: int) -> int:
         code = self.spec.perturbation.code.name
-        if code == "sequential":
-            return int(q == p % self.N)
-        if code in ("walsh", "walsh-gray"):
-            size = 1
-            while size <= self.N:
-                size *= 2
-            row = p % size
-            if code == "walsh-gray":
-                flips = sum((q + 1) >> (step & -step).bit_length() - 1 & 1 for step in range(1, row + 1))
-                return 1 - 2 * (flips % 2)
-            return 1 - 2 * (bin((q + 1) & row).count("1") % 2)
+        if code != "lfsr":
+            return counted_sign(code, q, self.N, p)
         return (-1 if self.stream.bit(p * self.N + q, 0) else 1) * (-1 if p % 2 else 1)
 
     def random(self, q: int, dropped: int) -> Fraction:

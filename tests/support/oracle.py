@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 
-__all__ = ["Oracle", "narrow", "serial_bits"]
+__all__ = ["Oracle", "activated", "counted_sign", "narrow", "serial_bits"]
 
 HALF = Fraction(1, 2)
 
@@ -81,6 +82,57 @@ def signed_by_events(signature: int, payloads: list[list[tuple[int, int]]]) -> i
     for place in range(len(payloads)):
         dividend ^= (0xEDB88320 << 1 | 1) << place if dividend >> place & 1 else 0
     return dividend >> len(payloads) ^ 0xFFFFFFFF
+
+
+def counted_sign(code: str, index: int, count: int, p: int) -> int:
+    """s in sign vector p of the quantity at an index, from 0, of ``count`` quantities; of the codes that draw nothing at random."""
+    if code == "sequential":
+        return int(index == p % count)
+    if code not in ("walsh", "walsh-gray"):
+        raise ValueError(f"Code must be one that the oracle knows, not {code}")
+    size = 1
+    while size <= count:
+        size *= 2
+    row = p % size
+    if code == "walsh-gray":  # step by step: the bit that changes in step q is the lowest one of q
+        row = 0
+        for q in range(1, p % size + 1):
+            row ^= q & -q
+    return 1 - 2 * (bin((index + 1) & row).count("1") % 2)
+
+
+def straight_value(name: str, z: Fraction) -> Fraction:
+    """The value of an activation that consists of straight pieces."""
+    if name == "relu":
+        return max(z, Fraction(0))
+    if name == "leaky-relu":
+        return z if z >= 0 else z / 8
+    if name == "hard-sigmoid":
+        return min(max(z / 4 + HALF, Fraction(0)), Fraction(1))
+    if name == "identity":
+        return z
+    if name == "sign":
+        return Fraction(1 if z >= 0 else -1)
+    raise ValueError(f"Activation must be one that the oracle knows, not {name}")
+
+
+CURVES: dict[str, Callable[[Decimal], Decimal]] = {
+    "sigmoid": lambda z: 1 / (1 + (-z).exp()),
+    "tanh": lambda z: 1 - 2 / ((2 * z).exp() + 1),
+}
+"""The activations that are read from a table, by name."""
+
+
+def activated(spec: DesignSpec, name: str, z: Fraction) -> tuple[Fraction, bool]:
+    """y of a neuron's pre-activation, and whether it was out of range."""
+    f = spec.formats
+    rounding, overflow = f.activation_cast.rounding.value, f.activation_cast.overflow.value
+    if name not in CURVES:
+        return narrow(straight_value(name, z), f.activation, rounding, overflow)
+    address, outside = narrow(z, f.table, rounding, "saturate")
+    with localcontext(prec=60):
+        exact = CURVES[name](Decimal(address.numerator) / Decimal(address.denominator))
+    return narrow(Fraction(exact), f.activation, "half-even", "saturate")[0], outside
 
 
 class Oracle:
@@ -158,16 +210,8 @@ class Oracle:
     def sign(self, key: tuple[int, ...], p: int) -> int:
         """s of a synapse (layer, neuron, synapse)."""
         code = self.spec.perturbation.code.name
-        if code == "sequential":
-            return int(self.index[key] == p % len(self.index))
-        if code in ("walsh", "walsh-gray"):
-            size = 1
-            while size <= len(self.index):
-                size *= 2
-            if code == "walsh-gray":  # step by step: in step q the bit changes that is the lowest of q
-                flips = sum((self.index[key] + 1) >> (q & -q).bit_length() - 1 & 1 for q in range(1, p % size + 1))
-                return 1 - 2 * (flips % 2)
-            return 1 - 2 * (bin((self.index[key] + 1) & p % size).count("1") % 2)
+        if code != "lfsr":
+            return counted_sign(code, self.index[key], len(self.index), p)
         lane, slot = self.place[key]
         bit = self.signs_of[lane // 126].bit(p * self.slots + slot, lane % 126)
         return (-1 if bit else 1) * (-1 if p % 2 else 1)
@@ -181,24 +225,7 @@ class Oracle:
 
     def activate(self, name: str, z: Fraction) -> Fraction:
         """y of z; counts what is out of range."""
-        f = self.spec.formats
-        cast = (f.activation_cast.rounding.value, f.activation_cast.overflow.value)
-        if name == "sign":
-            return Fraction(1 if z >= 0 else -1)
-        straight = {
-            "relu": lambda: max(z, Fraction(0)),
-            "leaky-relu": lambda: z if z >= 0 else z / 8,
-            "hard-sigmoid": lambda: min(max(z / 4 + Fraction(1, 2), Fraction(0)), Fraction(1)),
-            "identity": lambda: z,
-        }
-        if name in straight:
-            y, outside = narrow(straight[name](), f.activation, *cast)
-        else:
-            address, outside = narrow(z, f.table, cast[0], "saturate")
-            exact = Fraction(math.tanh(address) if name == "tanh" else 1 / (1 + math.exp(-address)))
-            scaled = exact * 2**f.activation.fraction_bits
-            assert address == 0 or abs(scaled - math.floor(scaled) - HALF) > 1e-9, "the platform's function is too coarse here"
-            y, _ = narrow(exact, f.activation, "half-even", "saturate")
+        y, outside = activated(self.spec, name, z)
         self.count["activation"] += outside
         return y
 
