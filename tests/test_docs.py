@@ -207,7 +207,7 @@ def test_events_and_saturation_counters_are_named() -> None:
 
 def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     """The cycle contract, computed from the words of docs/design/machine.md."""
-    sizes, lanes, momentum = spec.network.sizes, spec.hardware.lanes, spec.optimizer.name == "momentum"
+    sizes, lanes, momentum = spec.network.sizes, spec.hardware.lanes, bool(spec.optimizer_state)
     direct = not spec.gradient_memory and not momentum
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]

@@ -11,11 +11,13 @@ import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from typing import NamedTuple
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
+from python_ref.spec.optimizer import Optimizer
 
-__all__ = ["Oracle", "activated", "counted_sign", "narrow", "serial_bits"]
+__all__ = ["Oracle", "activated", "counted_sign", "narrow", "rule_of", "serial_bits"]
 
 HALF = Fraction(1, 2)
 
@@ -101,6 +103,38 @@ def counted_sign(code: str, index: int, count: int, p: int) -> int:
     return 1 - 2 * (bin((index + 1) & row).count("1") % 2)
 
 
+class Rule(NamedTuple):
+    """An optimiser with one state variable, m, whose fields are functions.
+
+    Attributes
+    ----------
+    moved, source : callable
+        From m, G and k to the new m before its cast; from the new m, G and k to the source of the update.
+    moved_bits, source_bits : callable
+        From the fraction bits of m and of G and k to those of the exact new m, and to those of the source.
+    """
+
+    moved: Callable[[Fraction, Fraction, int], Fraction]
+    source: Callable[[Fraction, Fraction, int], Fraction]
+    moved_bits: Callable[[int, int, int], int]
+    source_bits: Callable[[int, int, int], int]
+
+
+RULES: dict[str, Rule | None] = {
+    "sgd": None,
+    "momentum": Rule(lambda m, g, k: m - m / 2**k + g, lambda m, g, k: m, lambda m, g, k: max(m + k, g), lambda m, g, k: m),
+}
+"""The optimisers, by name; None for plain descent, whose source is G."""
+
+
+def rule_of(optimizer: Optimizer) -> tuple[Rule | None, int]:
+    """The rule of an optimiser, and its k."""
+    if optimizer.name not in RULES:
+        raise ValueError(f"Optimizer must be one that the oracle knows, not {optimizer.name}")
+    rule = RULES[optimizer.name]
+    return rule, getattr(optimizer, "k", 0) if rule else 0
+
+
 def straight_value(name: str, z: Fraction) -> Fraction:
     """The value of an activation that consists of straight pieces."""
     if name == "relu":
@@ -146,16 +180,13 @@ class Oracle:
         self.lanes = spec.hardware.lanes
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
-        self.optimizer = spec.optimizer.name
-        if self.optimizer not in ("sgd", "momentum"):
-            raise ValueError(f"Optimizer must be one that the oracle knows, not {self.optimizer}")
-        self.momentum_k = None if self.optimizer == "sgd" else spec.optimizer.k
+        self.rule, self.k = rule_of(spec.optimizer)
         memory = spec.hardware.gradient_memory
         self.memory = spec.schedule.update_period > 1 if memory is None else memory
-        self.direct_update = not self.memory and self.momentum_k is None
+        self.direct_update = not self.memory and self.rule is None
         self.g_format = f.gradient or Fixed(True, f.weight.integer_bits, f.weight.fraction_bits + 8)
-        if self.momentum_k is not None:
-            whole, fraction = self.g_format.integer_bits + self.momentum_k, self.g_format.fraction_bits
+        if self.rule is not None:
+            whole, fraction = self.g_format.integer_bits + self.k, self.g_format.fraction_bits
             while whole + fraction > 32 and fraction > 1:  # a memory's word is the host's
                 fraction -= 1
             self.m_format = spec.optimizer.format or Fixed(True, whole, fraction)
@@ -182,10 +213,10 @@ class Oracle:
         ]
         drops = [0]
         source = self.g_format.fraction_bits
-        if self.momentum_k is not None:
-            source = self.m_format.fraction_bits
-            exact = max(self.m_format.fraction_bits + self.momentum_k, self.g_format.fraction_bits)
-            self.decay_drops = exact - self.m_format.fraction_bits
+        if self.rule is not None:
+            bits = self.m_format.fraction_bits, self.g_format.fraction_bits, self.k
+            source = self.rule.source_bits(*bits)
+            self.decay_drops = self.rule.moved_bits(*bits) - self.m_format.fraction_bits
             if spec.optimizer.rounding.value == "stochastic":
                 drops.append(self.decay_drops)
         self.update_drops = source - f.weight.fraction_bits
@@ -312,16 +343,16 @@ class Oracle:
             else:
                 self.G[key] = within(self.G[key] + s * g_of[key], *ends(self.g_format), "gradient")
                 correlated[key] = source = self.G[key]
-                if updating and self.momentum_k is not None:
+                if updating and self.rule is not None:
                     self.m[key], outside = narrow(
-                        self.m[key] - self.m[key] / 2**self.momentum_k + self.G[key],
+                        self.rule.moved(self.m[key], self.G[key], self.k),
                         self.m_format,
                         spec.optimizer.rounding.value,
                         spec.optimizer.overflow.value,
                         self.random(slot, self.decay_drops),
                     )
                     count["momentum"] += outside
-                    source = self.m[key]
+                    source = self.rule.source(self.m[key], self.G[key], self.k)
                 if updating:
                     change_of_theta, outside = narrow(source, f.weight, *weight_modes, self.random(slot, self.update_drops))
                     count["update"] += outside
@@ -380,7 +411,7 @@ class Oracle:
         for (_, layer, k, members), value in zip(self.words_of_pass, broadcast, strict=True):
             keys = [(layer, o, k) for o in members] + [None] * (self.lanes - len(members))
             columns = [(f.weight, self.theta)]
-            if self.momentum_k is not None:
+            if self.rule is not None:
                 columns.insert(0, (self.m_format, self.m))
             if not self.direct_update:
                 columns.insert(0, (self.g_format, correlated))

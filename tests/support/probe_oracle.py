@@ -43,7 +43,7 @@ from typing import NamedTuple
 
 from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.number import Fixed
-from tests.support.oracle import Stream, activated, counted_sign, narrow
+from tests.support.oracle import Stream, activated, counted_sign, narrow, rule_of
 
 __all__ = ["Pass", "ProbeOracle", "round_of"]
 
@@ -127,7 +127,7 @@ class ProbeOracle:
         self.one_changes = spec.perturbation.code.name == "sequential" and self.layers >= 2 and narrow_enough
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
-        self.k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
+        self.rule, self.k = rule_of(spec.optimizer)
         built = spec.hardware.gradient_memory
         always_updated = spec.schedule.sample_period % spec.schedule.update_period == 0
         self.memory = not always_updated if built is None else built
@@ -149,8 +149,6 @@ class ProbeOracle:
         """Refuse a design that is not one of this machine."""
         if self.spec.perturbation.kind.value != "node":
             raise ValueError("The oracle perturbs nodes, not weights")
-        if self.spec.optimizer.name not in ("sgd", "momentum"):
-            raise ValueError(f"Optimizer must be one that the oracle knows, not {self.spec.optimizer.name}")
         if self.error_modes[0] == "stochastic":
             raise ValueError("The error must not be rounded stochastically, since only updates are")
         if not self.memory and not always_updated:
@@ -176,11 +174,11 @@ class ProbeOracle:
         """Bits that the stochastic casts of an update drop in a layer, by kind."""
         f, weight = self.spec.formats, self.spec.formats.weight.fraction_bits
         drops, source = {}, self.spec.gradient_format.fraction_bits
-        if self.k is not None:
+        if self.rule is not None:
             m = self.spec.optimizer_state[0].format.fraction_bits
             if self.spec.optimizer.rounding.value == "stochastic":
-                drops["momentum"] = max(m + self.k, source) - m
-            source = m
+                drops["momentum"] = self.rule.moved_bits(m, source, self.k) - m
+            source = self.rule.source_bits(m, source, self.k)
         elif not self.memory:
             source = self.error.fraction_bits + (f.activation if layer else f.input).fraction_bits
         if f.weight_cast.rounding.value == "stochastic":
@@ -331,7 +329,7 @@ class ProbeOracle:
         for layer, o, i in self.keys:
             key = (layer, o, i)
             source = errors[layer, o] * self.operands(layer, self.kept.y)[i]
-            if self.memory or self.k is not None:
+            if self.memory or self.rule is not None:
                 source, outside = narrow(source, self.spec.gradient_format, *gradient_modes)
                 if self.memory:
                     source, beyond = narrow(self.G[key] + source, self.spec.gradient_format, "floor", "saturate")
@@ -352,12 +350,12 @@ class ProbeOracle:
         """Update a parameter by G, or by what takes its place; returns u."""
         layer, _, i = key
         f = self.spec.formats
-        if self.k is not None:
+        if self.rule is not None:
             cast = (self.spec.optimizer.rounding.value, self.spec.optimizer.overflow.value)
-            moved = self.m[key] - self.m[key] / 2**self.k + source
+            moved = self.rule.moved(self.m[key], source, self.k)
             self.m[key], outside = narrow(moved, self.spec.optimizer_state[0].format, *cast, self.random(layer, i, "momentum"))
             self.count["momentum"] += outside
-            source = self.m[key]
+            source = self.rule.source(self.m[key], source, self.k)
         modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
         u, outside = narrow(source, f.weight, *modes, self.random(layer, i, "update"))
         self.count["update"] += outside
@@ -420,7 +418,7 @@ class ProbeOracle:
         return {
             "error_sum": list(self.E.values()),
             "gradient": list(self.G.values()) if self.memory else None,
-            "momentum": list(self.m.values()) if self.k is not None else None,
+            "momentum": list(self.m.values()) if self.rule is not None else None,
             "parameter": list(self.theta.values()),
             "counter": {"steps": self.n, "updates": self.u, **self.count},
         }
