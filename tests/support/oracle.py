@@ -11,11 +11,10 @@ import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
-from python_ref.spec.optimizer import Optimizer
 
 __all__ = ["Oracle", "activated", "counted_sign", "narrow", "rule_of", "serial_bits"]
 
@@ -127,7 +126,7 @@ RULES: dict[str, Rule | None] = {
 """The optimisers, by name; None for plain descent, whose source is G."""
 
 
-def rule_of(optimizer: Optimizer) -> tuple[Rule | None, int]:
+def rule_of(optimizer: Any) -> tuple[Rule | None, int]:
     """The rule of an optimiser, and its k."""
     if optimizer.name not in RULES:
         raise ValueError(f"Optimizer must be one that the oracle knows, not {optimizer.name}")
