@@ -9,13 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from boards.description import FAMILIES, Board, Flash, Pin
+from boards.description import Board, Flash, Pin
 from boards.parts.target import TARGETS, Part
 from boards.plan import plan
 from python_ref.spec.error import DesignError, Refusal, naming
 from python_ref.spec.flash import ADDRESS_BITS, LIGHTS
 
-__all__ = ["FAMILIES", "Board", "Flash", "Pin", "board_files", "read_board"]
+__all__ = ["Board", "Flash", "Pin", "board_files", "read_board"]
 
 PLLS = {"ice40-pad": "ice40", "ice40-core": "ice40", "ecp5": "ecp5", "gowin": "gowin", "xc7": "xc7"}
 """Family that has each kind of PLL, by the name of the kind."""
@@ -187,7 +187,7 @@ def _check_needed(values: dict[str, Any]) -> None:
     for key in _NEEDED:
         if key not in values:
             raise DesignError(key, None, "it was left out, and every board needs it", "Add it; docs/guides/boards.md has a whole file.")
-    family = FAMILIES[values["part"].name]
+    family = values["part"].family
     for key in _NEEDED_BY[family]:
         if key not in values:
             reason = f"it was left out, and boards with {values['part'].name} need it"

@@ -7,10 +7,7 @@ from fractions import Fraction
 
 from boards.parts.target import Part
 
-__all__ = ["FAMILIES", "Board", "Flash", "Pin"]
-
-FAMILIES = {"ice40-up5k": "ice40", "ecp5-85k": "ecp5", "gowin-gw1nr9": "gowin", "gowin-gw2ar18": "gowin", "xc7": "xc7"}
-"""Family of place-and-route tools of each part of :data:`boards.parts.target.TARGETS`. For "xc7" there are no such tools here."""
+__all__ = ["Board", "Flash", "Pin"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ class Board:
     @property
     def family(self) -> str:
         """Family of the board's part: "ice40", "ecp5", "gowin" or "xc7"."""
-        return FAMILIES[self.part.name]
+        return self.part.family
 
     @property
     def builds(self) -> bool:

@@ -18,12 +18,18 @@ import pytest
 from amaranth.hdl import Module, Signal, signed
 
 import mgd_hw
+from boards.flow.build import pack_job, place_job
 from boards.parts.fit import fit
+from mgd_hw.data.summary import _target_scaling
+from mgd_hw.data.tasks import Scaling
 from mgd_hw.design.description import Design
-from mgd_hw.design.float_model import learner, opened
+from mgd_hw.design.float_model import learner, objective, opened
 from mgd_hw.design.float_only import FLOAT_CODES, OPTIMIZER_KEYS
 from mgd_hw.design.reader import parse
-from mgd_hw.learn import costs
+from mgd_hw.hardware.boards import board_of
+from mgd_hw.learn import costs, learners
+from mgd_hw.replication.fashion import Settings, estimator_of
+from mgd_hw.replication.theory import perturbations_expected
 from python_ref import parameters
 from python_ref.datasets import SampleOrder
 from python_ref.fixed import fast, kernels, machine, network, plan
@@ -51,7 +57,9 @@ from rtl_gen.activation import _Pieces
 from rtl_gen.cast import cast_in_two
 from rtl_gen.core import core_of
 from rtl_gen.fixed import limit, round_value
-from rtl_gen.perturbation import sign_source
+from rtl_gen.learner.signs import sign_source as learner_signs
+from rtl_gen.perturbation import _SOURCES, RandomSigns, sign_source
+from rtl_gen.presentation.signs import sign_source as neuron_signs
 from sim.cosim import cosim
 from sim.host import seed_words
 from tests.rtl_gen.test_perturbation import check
@@ -425,6 +433,21 @@ def test_a_new_code_is_refused_where_it_is_forgotten(code: Code, monkeypatch: py
         sign_source(spec)
 
 
+class DerivedSigns(RandomSigns):
+    """A source of signs that is derived from the random one, and computes others."""
+
+
+def test_a_source_derived_from_random_signs_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Node perturbation and learners have sources of random signs of their own, which would leave out what the class adds."""
+    code = DerivedCode()
+    monkeypatch.setitem(perturbation.CODES, code.name, DerivedCode)
+    monkeypatch.setitem(_SOURCES, DerivedCode, DerivedSigns)
+    with refused("rtl_gen.presentation.signs.sign_source"):
+        neuron_signs(with_code(code))
+    with refused("rtl_gen.learner.signs.sign_source"):
+        learner_signs(with_code(code))  # type: ignore[arg-type]  # of the design, only the code matters here
+
+
 @pytest.mark.parametrize("optimizer", [UnknownOptimizer(), DerivedMomentum()], ids=lambda optimizer: optimizer.name)
 def test_an_unknown_optimizer_is_refused(optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with refused("python_ref.spec.optimizer.OPTIMIZERS"):
@@ -540,6 +563,53 @@ def test_an_unknown_scheme_is_refused() -> None:
         parameters.initial_parameters(spec)
 
 
+def test_the_derived_rate_asks_the_code_whether_it_perturbs_single_quantities(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'perturbation.code = "sequential"\n' + XOR
+    exact = parse(text, "kinds.toml").spec.schedule.learning_rate
+    monkeypatch.setattr(SequentialCode, "single", False)
+    assert parse(text, "kinds.toml").spec.schedule.learning_rate < exact
+
+
+@pytest.mark.parametrize(
+    ("use", "name", "value", "place"),
+    [
+        (objective, "cost", "absolute-error", "mgd_hw.design.float_model.objective"),
+        (make_learner, "decay", "linear", "mgd_hw.design.float_model._decay"),
+        (lambda design: learners._machine(design, None, 1, 1, np.zeros(1)), "form", "hybrid", "mgd_hw.learn.learners._machine"),
+    ],
+)
+def test_an_unknown_kind_of_the_float_side_is_refused(use: Callable[[Design], Any], name: str, value: str, place: str) -> None:
+    design = parse(XOR, "kinds.toml")
+    with refused(place):
+        use(replace(design, float_only=replace(design.float_only, **{name: value})))
+
+
+def test_an_unknown_scaling_of_targets_is_refused() -> None:
+    data = replace(parse(XOR, "kinds.toml").data, target_scaling=stranger(Scaling))
+    with pytest.raises(TypeError, match=r"^Scaling of targets must be one of "):
+        _target_scaling(data)
+
+
+def test_unknown_numbers_have_no_energy() -> None:
+    with refused("mgd_hw.learn.costs._Work.energy"):
+        costs._Work().energy("float64")
+
+
+def test_an_unknown_kind_of_the_replication_is_refused() -> None:
+    with refused("mgd_hw.replication.fashion.estimator_of"):
+        estimator_of(Settings(kind="synapse"), of_design.network(BASE), 1)
+    with refused("mgd_hw.replication.theory.perturbations_expected"):
+        perturbations_expected("synapse", of_design.network(BASE), np.zeros(1), np.zeros(1), lambda y: y, 0.5)
+
+
+def test_a_family_without_place_and_route_is_refused() -> None:
+    board = board_of("arty-a7-35t")
+    with refused("boards.flow.build.place_job"):
+        place_job(board, board.core_mhz, 1)
+    with refused("boards.flow.build.pack_job"):
+        pack_job(BASE, board, 1)
+
+
 def test_unknown_roundings_and_overflows_are_refused() -> None:
     rounding, overflow = stranger(Rounding), stranger(Overflow)
     wide, narrow, values = Fixed(True, 4, 8), Fixed(True, 3, 3), np.arange(4)
@@ -584,9 +654,9 @@ def test_a_name_is_not_a_member(make: Callable[[], Any], said: str) -> None:
 def test_a_design_from_elsewhere_names_known_kinds_only() -> None:
     described = to_dict(BASE)
     described["perturbation"]["code"] = {"name": "unknown"}
-    with pytest.raises(ValueError, match=r"^Name must be one of lfsr, walsh, walsh-gray, sequential, not 'unknown'$"):
+    with pytest.raises(ValueError, match=rf"^Name must be one of {', '.join(CODES)}, not 'unknown'$"):
         from_dict(described)
     described = to_dict(BASE)
     described["optimizer"]["name"] = "unknown"
-    with pytest.raises(ValueError, match=r"^Name must be one of sgd, momentum, not 'unknown'$"):
+    with pytest.raises(ValueError, match=rf"^Name must be one of {', '.join(OPTIMIZERS)}, not 'unknown'$"):
         from_dict(described)

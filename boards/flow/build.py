@@ -27,7 +27,7 @@ from boards.parts.target import Part, Resources
 from boards.plan import Plan, plan, plan_below
 from boards.top import emit_top, top_module
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import Refusal
+from python_ref.spec.error import Refusal, unknown
 from python_ref.spec.learning import LearningSpec
 from rtl_gen.emit import kept_modules
 from rtl_gen.toolchain.yosys import find_yosys, run_yosys
@@ -152,20 +152,24 @@ def place_job(board: Board, mhz: Fraction, seed: int) -> Job:
     elif board.family == "ecp5":
         tool, out = "nextpnr-ecp5", f"{name}.config"
         special = [f"--{board.device}", "--package", board.package, "--speed", board.speed, "--lpf", f"{board.name}.lpf", "--textcfg", out]
-    else:
+    elif board.family == "gowin":
         tool, out = "nextpnr-himbaechel-gowin", placed
         special = ["--device", board.device, "--vopt", f"family={board.variant}", "--vopt", f"cst={board.name}.cst"]
+    else:
+        raise unknown("Family", board.family, "boards.flow.build.place_job")
     return Job(tool, (*special, *common), f"{name}.log", tuple({report, placed, out}))
 
 
 def pack_job(spec: LearningSpec, board: Board, seed: int) -> Job:
     """The job that packs the bitstream of one seed's placed design."""
-    out = f"{spec.name}.{BITSTREAMS[board.family]}"
+    out = f"{spec.name}.{BITSTREAMS.get(board.family)}"
     if board.family == "ice40":
         return Job("icepack", (f"seed{seed}.asc", out), "pack.log", (out,))
     if board.family == "ecp5":
         svf = f"{spec.name}.svf"
         return Job("ecppack", ("--compress", "--svf", svf, f"seed{seed}.config", out), "pack.log", (out, svf))
+    if board.family != "gowin":
+        raise unknown("Family", board.family, "boards.flow.build.pack_job")
     return Job("gowin_pack", ("-d", board.variant, "-o", out, f"seed{seed}.placed.json"), "pack.log", (out,))
 
 

@@ -34,7 +34,6 @@ __all__ = [
     "CoreMemory",
     "Fit",
     "calibration",
-    "family_of",
     "features",
     "fit",
     "generator_digest",
@@ -49,10 +48,8 @@ DATA = Path(__file__).parents[1] / "data" / "fit.json"
 """File with the fitted coefficients and their errors."""
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "ice40": ("ice40-up5k",),
-    "ecp5": ("ecp5-85k",),
-    "gowin": ("gowin-gw1nr9", "gowin-gw2ar18"),
-    "xc7": ("xc7",),
+    family: tuple(part.name for part in TARGETS.values() if part.family == family)
+    for family in dict.fromkeys(part.family for part in TARGETS.values())
 }
 """Parts by family. Yosys maps to all parts of a family alike, and the first stands for all in calibration."""
 
@@ -117,7 +114,7 @@ class CoreMemory:
         """
         if self.large(part):
             return 0
-        costs = _COSTS[family_of(part)]
+        costs = _COSTS[part.family]
         needed = part.blocks(self.depth, self.width) * self.reads
         if self.fixed:
             return needed if self.bits * costs.fixed_bit > needed * costs.block else 0
@@ -179,11 +176,6 @@ def _of_presentations(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     return tuple(found)
 
 
-def family_of(part: Part) -> str:
-    """Family that a part belongs to."""
-    return next(family for family, parts in FAMILIES.items() if part.name in parts)
-
-
 def on_blocks(spec: DesignSpec, part: Part) -> int:
     """Number of block memories that a core and its serial link need on a part."""
     return sum(memory.count * memory.blocks(part) for memory in memories(spec))
@@ -195,7 +187,7 @@ def multipliers(spec: DesignSpec, part: Part) -> int:
     from rtl_gen.broadcast import Multiplier
     from rtl_gen.core import core_class
 
-    family = family_of(part)
+    family = part.family
     lane = sum(product(family, factor, operand.width + (not operand.signed)) for factor, operand in core_class(spec).factors(spec))
     return ceil(spec.hardware.lanes * lane + sum(product(family, a, b) for a, b in Multiplier.of(spec).products))
 
@@ -237,7 +229,7 @@ def features(spec: DesignSpec, part: Part) -> dict[str, float]:
         "lanes: accumulator, node perturbation": lanes * accumulator * spec.node,
         "lanes: accumulator beyond a multiplier's": lanes * accumulator * (accumulator > 32),
         "lanes: second multiplier": lanes * spec.just_in_time,
-        "lanes: weight beyond a multiplier's": lanes * weight * (weight > widest_factor(family_of(part))),
+        "lanes: weight beyond a multiplier's": lanes * weight * (weight > widest_factor(part.family)),
         "lanes: gradient": 0 if spec.direct_update else lanes * gradient,
         "lanes: gradient memory": lanes * gradient * spec.gradient_memory,
         "lanes: momentum": lanes * state,
@@ -294,7 +286,7 @@ def _data() -> dict[str, Any]:
 
 def predicted(spec: DesignSpec, part: Part) -> Resources:
     """Predict the resources that a core and its serial link need on a part."""
-    found, named = _data()["families"][family_of(part)]["coefficients"], features(spec, part)
+    found, named = _data()["families"][part.family]["coefficients"], features(spec, part)
     large = sum(memory.count * memory.large(part) for memory in memories(spec))
     logic = {kind: ceil(sum(value * named.get(name, 0) for name, value in found[kind].items())) for kind in ("lut", "ff", "logic")}
     return Resources(**logic, dsp=multipliers(spec, part), bram=on_blocks(spec, part), spram=large)
@@ -380,7 +372,7 @@ def fit(spec: DesignSpec, part_name: str) -> Fit:
         If there is no part of that name.
     """
     part = target(part_name)
-    measured = _data()["families"][family_of(part)]
+    measured = _data()["families"][part.family]
     taken = predicted(spec, part)
     excess = over(taken, part)
     return Fit(
@@ -435,4 +427,4 @@ def _most_lanes(spec: DesignSpec, part: Part) -> int:
 
 def parts() -> tuple[str, ...]:
     """Names of all parts with a fitted model, family by family."""
-    return tuple(name for names in FAMILIES.values() for name in names if name in TARGETS)
+    return tuple(name for names in FAMILIES.values() for name in names)

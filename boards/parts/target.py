@@ -80,6 +80,9 @@ class Part:
         Name by which the user calls it.
     device : str
         Name that its maker gives it.
+    family : str
+        Family, "ice40", "ecp5", "gowin" or "xc7": parts that Yosys maps to alike, with the same tools for place and route. For "xc7"
+        there are no such tools here.
     capacity : Resources
         Resources of the part; a kind that is 0 is not checked.
     block_shapes : tuple of (int, int)
@@ -98,6 +101,7 @@ class Part:
 
     name: str
     device: str
+    family: str
     capacity: Resources
     block_shapes: tuple[tuple[int, int], ...]
     synthesis: str
@@ -235,6 +239,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
             Part(
                 "ice40-up5k",
                 "Lattice iCE40UP5K",
+                "ice40",
                 Resources(lut=5280, ff=5280, logic=5280, dsp=8, bram=30, spram=4),
                 ((2048, 2), (1024, 4), (512, 8), (256, 16)),
                 f"scratchpad -set synth_ice40.abc9.W {WIRE_PS}; scratchpad -set dfflegalize.minsrst {FEWEST}; "
@@ -247,6 +252,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
             Part(
                 "ecp5-85k",
                 "Lattice LFE5U-85F",
+                "ecp5",
                 Resources(lut=83640, ff=83640, logic=83640, dsp=156, bram=208, lutram=62730),
                 _SHAPES_18K,
                 "synth_ecp5",
@@ -256,6 +262,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
             Part(
                 "gowin-gw1nr9",
                 "Gowin GW1NR-9",
+                "gowin",
                 Resources(lut=8640, ff=6480, logic=8640, dsp=20, bram=26, lutram=1080, carry=6480),
                 _SHAPES_18K,
                 "synth_gowin -family gw1n -noiopads",
@@ -265,6 +272,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
             Part(
                 "gowin-gw2ar18",
                 "Gowin GW2AR-18",
+                "gowin",
                 Resources(lut=20736, ff=15552, logic=20736, dsp=48, bram=46, lutram=2592, carry=15552),
                 _SHAPES_18K,
                 "synth_gowin -family gw2a -noiopads",
@@ -274,6 +282,7 @@ TARGETS: Mapping[str, Part] = MappingProxyType(
             Part(
                 "xc7",
                 "AMD XC7A35T",
+                "xc7",
                 Resources(lut=20800, ff=41600, logic=20800, dsp=90, bram=100, lutram=9600),
                 _SHAPES_18K,
                 "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf",

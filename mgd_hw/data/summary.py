@@ -213,6 +213,8 @@ def _target_scaling(spec: DataSpec) -> str:
     low, high = spec.target_values
     if spec.target_scaling is Scaling.NONE:
         return "used as they are (data.target_scaling)"
+    if spec.target_scaling not in (Scaling.COLUMN, Scaling.RANGE):
+        raise TypeError(f"Scaling of targets must be one of {list(Scaling)}, not {spec.target_scaling!r}")
     each = "each by its own range" if spec.target_scaling is Scaling.COLUMN else "by their common range"
     return f"scaled to [{low:g}, {high:g}], {each} (data.target_scaling)"
 

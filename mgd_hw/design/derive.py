@@ -26,7 +26,7 @@ from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
 from python_ref.spec.parts import Round
-from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation, SequentialCode
+from python_ref.spec.perturbation import CODES, Kind, LfsrCode, Perturbation
 from python_ref.spec.schedule import MAX_PERIOD, Difference, Schedule
 
 __all__ = ["DSP_ACCUMULATOR", "design_of"]
@@ -41,7 +41,7 @@ _WHY_SEQUENTIAL = "one neuron at a time: a probe of each measures the gradient o
 
 
 def design_of(given: Given, text: str) -> Design:
-    """The design that a file describes, with everything that it leaves out derived.
+    """Return the design that a file describes; every value that the file leaves out is derived.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def design_of(given: Given, text: str) -> Design:
 
 
 def _why_memory(spec: DesignSpec) -> str:
-    """The reason why the lanes of a core need, or do not need, a memory for G."""
+    """Return the reason why the lanes of a core need, or do not need, a memory for G."""
     sample, update = spec.schedule.sample_period, spec.schedule.update_period
     if not spec.node:
         return f"update_period = {update}"
@@ -71,7 +71,7 @@ def _why_memory(spec: DesignSpec) -> str:
 
 
 def _flatness(network: Network) -> int:
-    """By how many octaves the rate of exact gradients may rise where activations are flat, from their steepest slopes.
+    """Return the number of octaves by which the rate of exact gradients may rise since the steepest slopes of the activations are below 1.
 
     A hidden layer counts half as much as the output's, by measurement, and only beside a flat output.
     """
@@ -86,7 +86,7 @@ def _flatness(network: Network) -> int:
 
 
 def _why_error(spec: DesignSpec) -> str:
-    """The reason of the derived format of errors, and what an error is narrowed from."""
+    """Return the reason for the derived format of errors, and the sum that an error is narrowed from."""
     steps = spec.presentation.summed
     summed = "one cost change" if steps == 1 else f"{'K = ' if steps == spec.longest_presentation else ''}{steps:,} cost changes"
     return f"{spec.presentation.error_reason}; E, the sum of {summed}, is {spec.error_sum_format}"
@@ -112,7 +112,7 @@ class _Builder:
         self.float_only = read_float_only(given)
 
     def get(self, key: str, default: object, why: str | None = None, show: object = None) -> Any:
-        """The value that the file gives, or the default, which is noted where a reason is given."""
+        """Return the value that the file gives, or the default, which is noted if there is a reason ``why``."""
         if key in self.values:
             return self.values[key]
         if why is not None:
@@ -121,10 +121,11 @@ class _Builder:
 
     @property
     def probes(self) -> bool:
-        """Whether the design measures a sample by the probes of a presentation: in node perturbation, if hardware can do all it asks."""
+        """Whether the design perturbs nodes and asks for nothing that only the float model has, so that it learns by presentations."""
         return self.values.get("perturbation.kind", Kind.NODE) is Kind.NODE and not self.float_only.requests
 
     def design(self) -> Design:
+        """Return the design; see :func:`design_of`."""
         check_keys(self.given)
         name = self.name()
         task = self.task()
@@ -149,7 +150,7 @@ class _Builder:
         return DesignSpec(name, network, perturbation, schedule, optimizer, formats, self.hardware(network))
 
     def cause(self, error: DesignError, name: str, network: Network, data: DataSpec) -> Exception:
-        """The error of the scaling, if the machine can be built but for the range of the samples; ``error`` otherwise."""
+        """Return the refusal of the scaling if the machine could be built with scaled samples, otherwise ``error``."""
         if not self.widened:
             return error
         try:
@@ -161,10 +162,11 @@ class _Builder:
         return self.refuse(widest.scaling_key, reason, widest.remedy, "none")
 
     def name(self) -> str:
+        """Return the name of the design, which is that of its file by default."""
         return str(self.get("name", self.given.name, "the file's name"))
 
     def task(self) -> str:
-        """The task, from its name or the ending of the path."""
+        """Return the task: the one that the file names, or the one that follows from the extension of ``data.path``."""
         path = str(self.values.get("data.path", "")).lower()
         for ending in ("csv", "npz"):
             if "data.task" not in self.values and path.endswith(f".{ending}"):
@@ -360,14 +362,14 @@ class _Builder:
         )
 
     def optimizer(self) -> Optimizer:
-        """The optimiser of the machine; one that no machine has is in :meth:`software`."""
+        """Return the optimiser of the machine, which is plain descent if only the float model has the chosen one."""
         chosen = str(self.get("optimizer.name", "sgd"))
         for name in dict.fromkeys(key for keys in OPTIMIZER_KEYS.values() for key in keys):
             if f"optimizer.{name}" in self.values and name not in OPTIMIZER_KEYS[chosen]:
                 owners = " or ".join(f'"{owner}"' for owner, keys in OPTIMIZER_KEYS.items() if name in keys)
                 raise self.refuse(f"optimizer.{name}", f"only optimizer.name = {owners} has it", f"Remove it, or write name = {owners}.")
         if chosen in FLOAT_OPTIMIZERS:
-            return Sgd()  # an optimiser without hardware stands in `software` alone
+            return Sgd()  # the chosen optimiser is in `float_only`
         kind = OPTIMIZERS[chosen]
         return kind(**{name: self.values[f"optimizer.{name}"] for name in OPTIMIZER_KEYS[chosen] if f"optimizer.{name}" in self.values})
 
@@ -443,7 +445,7 @@ class _Builder:
             return self.get("schedule.learning_rate", ((0, usual),), f"usual for {chosen}", usual)  # type: ignore[no-any-return]
         power_text = f"fan-in {fan_in}" if power == 0.3 * fan_in else f"‖x‖² = {power:.3g} in the mean, since inputs are not scaled"
         # A step along x is stable for η·2‖x‖² < 1 if the gradient of the sample is exact.
-        if perturbation.kind is Kind.NODE and isinstance(perturbation.code, SequentialCode):
+        if perturbation.kind is Kind.NODE and perturbation.code.single:
             # Half of that, by measurement, for each time that a neuron is measured; more where activations are flat, and half where not
             # and hidden neurons may die.
             visits = min(period, times * perturbation.code.visits(-(-period // times), network.n_neurons))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from python_ref.floating.codes import Code
     from python_ref.floating.estimators import Estimator
     from python_ref.floating.layers import Sequential
-    from python_ref.floating.learner import Learner
+    from python_ref.floating.learner import Decay, Learner
     from python_ref.floating.objectives import CrossEntropy, SquaredError
     from python_ref.floating.passes import Measurable
 
@@ -42,10 +42,13 @@ def objective(design: Design) -> SquaredError | CrossEntropy:
     """Return the cost function that a design minimises."""
     from python_ref.floating.objectives import CrossEntropy, SquaredError
 
-    float_only = design.float_only
-    if float_only.cost == "cross-entropy":
-        return CrossEntropy(float_only.smoothing)
-    return SquaredError(float_only.cost == "mean-squared-error")
+    match design.float_only.cost:
+        case "cross-entropy":
+            return CrossEntropy(design.float_only.smoothing)
+        case "squared-error" | "mean-squared-error" as cost:
+            return SquaredError(cost == "mean-squared-error")
+        case cost:
+            raise unknown("Cost", cost, "mgd_hw.design.float_model.objective")
 
 
 @contextmanager
@@ -118,6 +121,20 @@ def analog_learner(design: Design, seed: int, problem: Measurable) -> AnalogLear
     return AnalogLearner(problem, _code(design, seed), 2.0**spec.perturbation.amplitude_log2, 2.0 ** schedule.rate_at(0), *times)
 
 
+def _decay(design: Design, steps: int) -> Decay:
+    """Return the schedule of the learning rate over a run of ``steps`` steps."""
+    from python_ref.floating import of_design
+    from python_ref.floating.learner import HalfCosine
+
+    match design.float_only.decay:
+        case "cosine":
+            return HalfCosine(steps, 0.01)
+        case "constant":
+            return of_design.decay(design.spec)
+        case decay:
+            raise unknown("Decay", decay, "mgd_hw.design.float_model._decay")
+
+
 def learner(design: Design, steps: int, problem: Measurable, seed: int | None = None) -> Learner:
     """Return the learner of a design for a run of ``steps`` steps.
 
@@ -126,7 +143,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
     from python_ref.floating import devices as d
     from python_ref.floating import of_design
     from python_ref.floating import optimizers as o
-    from python_ref.floating.learner import HalfCosine, Learner
+    from python_ref.floating.learner import Learner
     from python_ref.floating.shift import ShiftedAdam
     from python_ref.spec.shift_adam import ShiftAdam
 
@@ -170,7 +187,7 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
         schedule.sample_period,
         schedule.update_period,
         tuple(pieces),
-        HalfCosine(steps, 0.01) if float_only.decay == "cosine" else of_design.decay(spec),
+        _decay(design, steps),
         float_only.normalise,
     )
 

@@ -272,6 +272,8 @@ class _Work(Counter):
 
     def energy(self, numbers: str) -> Energy:
         """Return the energy of all operations, for "fixed" in the counted widths, for "float32" in 32 bits."""
+        if numbers not in ("fixed", "float32"):
+            raise unknown("Numbers", numbers, "mgd_hw.learn.costs._Work.energy")
         totals, arithmetic, memory = Counter[str](), 0.0, 0.0
         for (kind, left, right), count in self.items():
             bits = _FLOAT_BITS if numbers == "float32" else left

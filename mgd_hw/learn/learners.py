@@ -16,6 +16,7 @@ from mgd_hw.learn.divergence import failure
 from mgd_hw.learn.runs import RECORDS, FractionCallback, Training, with_accuracy
 from python_ref.datasets import SampleOrder, Samples
 from python_ref.floating.passes import Measurable
+from python_ref.spec.error import unknown
 
 if TYPE_CHECKING:
     from python_ref.floating.backpropagation import Options
@@ -187,9 +188,13 @@ class _Analog:
 
 def _machine(design: Design, problem: Measurable, steps: int, seed: int, theta: np.ndarray) -> _Machine:
     """Return the learner of a design's form, at the parameters ``theta``."""
-    if design.float_only.form == "analog":
-        return _Analog(design, problem, seed, theta)
-    return _Discrete(design, problem, steps, seed, theta)
+    match design.float_only.form:
+        case "analog":
+            return _Analog(design, problem, seed, theta)
+        case "discrete":
+            return _Discrete(design, problem, steps, seed, theta)
+        case form:
+            raise unknown("Form", form, "mgd_hw.learn.learners._machine")
 
 
 def baseline_options(design: Design) -> Options:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from python_ref.datasets import Samples
+from python_ref.spec.error import unknown
 
 if TYPE_CHECKING:
     from python_ref.floating.estimators import Estimator, Parts
@@ -143,6 +144,8 @@ def estimator_of(settings: Settings, network: Sequential, seed: int) -> Estimato
         return Exact(network, cost)
     if each.kind == "node":
         return NodePerturbation(network, cost, code, each.delta, each.two_sided, sparing=each.sparing, parts=each.parts)
+    if each.kind != "weight":
+        raise unknown("Kind", each.kind, "mgd_hw.replication.fashion.estimator_of")
     return WeightPerturbation(Measured(network, cost), code, each.delta, each.two_sided, groups=each.groups or None, parts=each.parts)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from python_ref.floating.layers import Sequential
+from python_ref.spec.error import unknown
 
 __all__ = ["perturbations_expected"]
 
@@ -43,6 +44,8 @@ def perturbations_expected(
     cosine : float
         Cosine c that the mean estimate has to reach, between 0 and 1.
     """
+    if kind not in ("weight", "node"):
+        raise unknown("Kind", kind, "mgd_hw.replication.theory.perturbations_expected")
     noise = length = 0.0
     for error, inputs in network.errors(theta, x, slopes):
         squares = float(np.sum((error @ inputs.T) ** 2) + np.sum(error.sum(axis=1) ** 2))

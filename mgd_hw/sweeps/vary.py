@@ -87,6 +87,7 @@ def _pieces(key: str, text: str) -> list[str]:
 
 
 def _value(key: str, text: str) -> Any:
+    """Parse a value of a key, which is TOML or a bare word."""
     try:
         found = tomllib.loads(f"value = {text}")
         if len(found) == 1:
@@ -123,6 +124,7 @@ def axes_of(vary: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
 
 
 def _check_size(axes: Sequence[Axis]) -> None:
+    """Refuse more combinations than a sweep takes."""
     count = 1
     for axis in axes:
         count *= len(axis.values)

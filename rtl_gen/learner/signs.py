@@ -28,7 +28,7 @@ def sign_source(spec: LearnerSpec) -> RandomSigns | CountedSigns:
         If there is no source of signs for the code.
     """
     source = source_class(spec.code)
-    if issubclass(source, RandomSigns):
+    if source is RandomSigns:  # exactly: a class derived from it computes other signs
         return RepeatedRandomSigns(spec)
     if issubclass(source, CountedSigns):
         return source(spec)

@@ -192,7 +192,7 @@ def sign_source(spec: DesignSpec) -> NeuronSigns:
         If there is no source of signs for the code.
     """
     source = source_class(spec.code)
-    if issubclass(source, RandomSigns):
+    if source is RandomSigns:  # exactly: this source has no part in what a class derived from it computes
         return RandomNeuronSigns(spec)
     if issubclass(source, CountedSigns):
         return CountedNeuronSigns(spec, source(spec))

@@ -15,7 +15,6 @@ from boards.parts.fit import (
     CoreMemory,
     _close,
     calibration,
-    family_of,
     features,
     fit,
     generator_digest,
@@ -228,7 +227,7 @@ def test_a_real_build_is_as_predicted(name, tmp_path):
     expected, error = predicted(spec, part), fit(spec, name).error
     assert (expected.bram, expected.dsp) == (found["bram"], found["dsp"])
     assert expected.lut == pytest.approx(found["lut"], rel=1.5 * error["lut"]["worst"])
-    assert family_of(part) in FAMILIES
+    assert part.family in FAMILIES
     assert np.isfinite(list(features(spec, part).values())).all()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from python_ref.spec.design import Formats
 from python_ref.spec.number import Fixed
+from python_ref.spec.perturbation import CODES
 from python_ref.spec.serial import from_dict, to_dict
 from tests.support.designs import random_design
 
@@ -36,5 +37,5 @@ def test_every_field_is_needed():
 def test_an_unknown_code_is_refused():
     described = to_dict(random_design(random.Random(2)))
     described["perturbation"]["code"]["name"] = "morse"
-    with pytest.raises(ValueError, match=r"^Name must be one of lfsr, walsh, walsh-gray, sequential, not 'morse'$"):
+    with pytest.raises(ValueError, match=rf"^Name must be one of {', '.join(CODES)}, not 'morse'$"):
         from_dict(described)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from python_ref.spec.design import DesignSpec
+from tests.support.oracle import counted_sign
 from tests.support.probe_oracle import round_of
 
 __all__ = ["State", "correct", "cost", "evaluate", "forward", "initial_state", "signs", "step"]
@@ -69,19 +70,9 @@ def signs(spec: DesignSpec, seed: int, p: int, code: str | None = None) -> np.nd
         block, row = divmod(p, max(1, 2**18 // count))
         bits = _independent(spec, seed, block)[row]
         return np.array([1.0 - 2.0 * bits[place] for place in (range(count) if spec.node else _places(spec))])
-    if name in ("walsh", "walsh-gray"):
-        size = 1
-        while size <= count:
-            size *= 2
-        row = p % size
-        if name == "walsh-gray":  # the binary number whose bits are those of the row, each added to the next higher one
-            row = sum(1 << bit for bit in range(row.bit_length()) if (row >> bit & 1) != (row >> bit + 1 & 1))
-        return np.array([(-1.0) ** ((i + 1) & row).bit_count() for i in index])
-    if name == "sequential":
-        return np.array([1.0 if i == p % count else 0.0 for i in index])
     if name == "sinusoidal":  # no hardware has it, so its index is the canonical one
         return np.array([math.sqrt(2) * math.sin(math.pi * (i + 1) * p / (count + 1)) for i in range(count)])
-    raise ValueError(f"The oracle has no code {name!r}")
+    return np.array([counted_sign(name, i, count, p) for i in index], dtype=np.float64)
 
 
 def _within_part(spec: DesignSpec, s: np.ndarray, n: int) -> np.ndarray:

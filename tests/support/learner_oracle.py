@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.number import Fixed
-from tests.support.oracle import Stream, folded, narrow, signed_by_events
+from tests.support.oracle import Stream, counted_sign, folded, narrow, rule_of, signed_by_events
 
 __all__ = ["LearnerOracle"]
 
@@ -39,21 +39,20 @@ class LearnerOracle:
         self.N = spec.quantities
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
-        if spec.optimizer.name not in ("sgd", "momentum"):
-            raise ValueError(f"Optimizer must be one that the oracle knows, not {spec.optimizer.name}")
-        self.k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
+        self.rule, self.k = rule_of(spec.optimizer)
         asked = spec.hardware.gradient_memory
         self.memory = spec.schedule.update_period > 1 if asked is None else asked
-        self.direct = not self.memory and self.k is None
+        self.direct = not self.memory and self.rule is None
         self.g_format = f.gradient or Fixed(True, f.weight.integer_bits, f.weight.fraction_bits + 8)
         source, drops = self.g_format.fraction_bits, [0]
-        if self.k is not None:
+        if self.rule is not None:
             whole, fraction = self.g_format.integer_bits + self.k, self.g_format.fraction_bits
             while whole + fraction > 32 and fraction > 1:
                 fraction -= 1
             self.m_format = spec.optimizer.format or Fixed(True, whole, fraction)
-            source = self.m_format.fraction_bits
-            self.decay_drops = max(source + self.k, self.g_format.fraction_bits) - source
+            bits = self.m_format.fraction_bits, self.g_format.fraction_bits, self.k
+            source = self.rule.source_bits(*bits)
+            self.decay_drops = self.rule.moved_bits(*bits) - self.m_format.fraction_bits
             if spec.optimizer.rounding.value == "stochastic":
                 drops.append(self.decay_drops)
         self.update_drops = source - f.weight.fraction_bits
@@ -74,17 +73,8 @@ class LearnerOracle:
 
     def sign(self, q: int, p: int) -> int:
         code = self.spec.perturbation.code.name
-        if code == "sequential":
-            return int(q == p % self.N)
-        if code in ("walsh", "walsh-gray"):
-            size = 1
-            while size <= self.N:
-                size *= 2
-            row = p % size
-            if code == "walsh-gray":
-                flips = sum((q + 1) >> (step & -step).bit_length() - 1 & 1 for step in range(1, row + 1))
-                return 1 - 2 * (flips % 2)
-            return 1 - 2 * (bin((q + 1) & row).count("1") % 2)
+        if code != "lfsr":
+            return counted_sign(code, q, self.N, p)
         return (-1 if self.stream.bit(p * self.N + q, 0) else 1) * (-1 if p % 2 else 1)
 
     def random(self, q: int, dropped: int) -> Fraction:
@@ -182,16 +172,16 @@ class LearnerOracle:
                 correlated.append(self.G[q])
                 source = self.G[q]
                 if updating:
-                    if self.k is not None:
+                    if self.rule is not None:
                         self.m[q], outside = narrow(
-                            self.m[q] - self.m[q] / 2**self.k + self.G[q],
+                            self.rule.moved(self.m[q], self.G[q], self.k),
                             self.m_format,
                             spec.optimizer.rounding.value,
                             spec.optimizer.overflow.value,
                             self.random(q, self.decay_drops),
                         )
                         count["momentum"] += outside
-                        source = self.m[q]
+                        source = self.rule.source(self.m[q], self.G[q], self.k)
                     moves, outside = narrow(source, f.weight, *modes, self.random(q, self.update_drops))
                     count["update"] += outside
                     self.G[q] = Fraction(0)
@@ -216,7 +206,7 @@ class LearnerOracle:
         self.signature[0] = signed_by_events(self.signature[0], forward)
         form = f.weight if self.direct else self.g_format
         columns = [] if self.direct else [(self.g_format, correlated)]
-        columns += [] if self.k is None else [(self.m_format, self.m)]
+        columns += [] if self.rule is None else [(self.m_format, self.m)]
         columns.append((f.weight, self.theta))
         words = []
         for q, value in enumerate(broadcast):

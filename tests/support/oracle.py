@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal, localcontext
 from fractions import Fraction
+from typing import Any, NamedTuple
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 
-__all__ = ["Oracle", "narrow", "serial_bits"]
+__all__ = ["Oracle", "activated", "counted_sign", "narrow", "rule_of", "serial_bits"]
 
 HALF = Fraction(1, 2)
 
@@ -83,6 +85,89 @@ def signed_by_events(signature: int, payloads: list[list[tuple[int, int]]]) -> i
     return dividend >> len(payloads) ^ 0xFFFFFFFF
 
 
+def counted_sign(code: str, index: int, count: int, p: int) -> int:
+    """s in sign vector p of the quantity at an index, from 0, of ``count`` quantities; of the codes that draw nothing at random."""
+    if code == "sequential":
+        return int(index == p % count)
+    if code not in ("walsh", "walsh-gray"):
+        raise ValueError(f"Code must be one that the oracle knows, not {code}")
+    size = 1
+    while size <= count:
+        size *= 2
+    row = p % size
+    if code == "walsh-gray":  # step by step: the bit that changes in step q is the lowest one of q
+        row = 0
+        for q in range(1, p % size + 1):
+            row ^= q & -q
+    return 1 - 2 * (bin((index + 1) & row).count("1") % 2)
+
+
+class Rule(NamedTuple):
+    """An optimiser with one state variable, m, whose fields are functions.
+
+    Attributes
+    ----------
+    moved, source : callable
+        From m, G and k to the new m before its cast; from the new m, G and k to the source of the update.
+    moved_bits, source_bits : callable
+        From the fraction bits of m and of G and k to those of the exact new m, and to those of the source.
+    """
+
+    moved: Callable[[Fraction, Fraction, int], Fraction]
+    source: Callable[[Fraction, Fraction, int], Fraction]
+    moved_bits: Callable[[int, int, int], int]
+    source_bits: Callable[[int, int, int], int]
+
+
+RULES: dict[str, Rule | None] = {
+    "sgd": None,
+    "momentum": Rule(lambda m, g, k: m - m / 2**k + g, lambda m, g, k: m, lambda m, g, k: max(m + k, g), lambda m, g, k: m),
+}
+"""The optimisers, by name; None for plain descent, whose source is G."""
+
+
+def rule_of(optimizer: Any) -> tuple[Rule | None, int]:
+    """The rule of an optimiser, and its k."""
+    if optimizer.name not in RULES:
+        raise ValueError(f"Optimizer must be one that the oracle knows, not {optimizer.name}")
+    rule = RULES[optimizer.name]
+    return rule, getattr(optimizer, "k", 0) if rule else 0
+
+
+def straight_value(name: str, z: Fraction) -> Fraction:
+    """The value of an activation that consists of straight pieces."""
+    if name == "relu":
+        return max(z, Fraction(0))
+    if name == "leaky-relu":
+        return z if z >= 0 else z / 8
+    if name == "hard-sigmoid":
+        return min(max(z / 4 + HALF, Fraction(0)), Fraction(1))
+    if name == "identity":
+        return z
+    if name == "sign":
+        return Fraction(1 if z >= 0 else -1)
+    raise ValueError(f"Activation must be one that the oracle knows, not {name}")
+
+
+CURVES: dict[str, Callable[[Decimal], Decimal]] = {
+    "sigmoid": lambda z: 1 / (1 + (-z).exp()),
+    "tanh": lambda z: 1 - 2 / ((2 * z).exp() + 1),
+}
+"""The activations that are read from a table, by name."""
+
+
+def activated(spec: DesignSpec, name: str, z: Fraction) -> tuple[Fraction, bool]:
+    """y of a neuron's pre-activation, and whether it was out of range."""
+    f = spec.formats
+    rounding, overflow = f.activation_cast.rounding.value, f.activation_cast.overflow.value
+    if name not in CURVES:
+        return narrow(straight_value(name, z), f.activation, rounding, overflow)
+    address, outside = narrow(z, f.table, rounding, "saturate")
+    with localcontext(prec=60):
+        exact = CURVES[name](Decimal(address.numerator) / Decimal(address.denominator))
+    return narrow(Fraction(exact), f.activation, "half-even", "saturate")[0], outside
+
+
 class Oracle:
     """A machine of plain Python numbers; the observables of a step as lists of fractions."""
 
@@ -94,16 +179,13 @@ class Oracle:
         self.lanes = spec.hardware.lanes
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
-        self.optimizer = spec.optimizer.name
-        if self.optimizer not in ("sgd", "momentum"):
-            raise ValueError(f"Optimizer must be one that the oracle knows, not {self.optimizer}")
-        self.momentum_k = None if self.optimizer == "sgd" else spec.optimizer.k
+        self.rule, self.k = rule_of(spec.optimizer)
         memory = spec.hardware.gradient_memory
         self.memory = spec.schedule.update_period > 1 if memory is None else memory
-        self.direct_update = not self.memory and self.momentum_k is None
+        self.direct_update = not self.memory and self.rule is None
         self.g_format = f.gradient or Fixed(True, f.weight.integer_bits, f.weight.fraction_bits + 8)
-        if self.momentum_k is not None:
-            whole, fraction = self.g_format.integer_bits + self.momentum_k, self.g_format.fraction_bits
+        if self.rule is not None:
+            whole, fraction = self.g_format.integer_bits + self.k, self.g_format.fraction_bits
             while whole + fraction > 32 and fraction > 1:  # a memory's word is the host's
                 fraction -= 1
             self.m_format = spec.optimizer.format or Fixed(True, whole, fraction)
@@ -130,10 +212,10 @@ class Oracle:
         ]
         drops = [0]
         source = self.g_format.fraction_bits
-        if self.momentum_k is not None:
-            source = self.m_format.fraction_bits
-            exact = max(self.m_format.fraction_bits + self.momentum_k, self.g_format.fraction_bits)
-            self.decay_drops = exact - self.m_format.fraction_bits
+        if self.rule is not None:
+            bits = self.m_format.fraction_bits, self.g_format.fraction_bits, self.k
+            source = self.rule.source_bits(*bits)
+            self.decay_drops = self.rule.moved_bits(*bits) - self.m_format.fraction_bits
             if spec.optimizer.rounding.value == "stochastic":
                 drops.append(self.decay_drops)
         self.update_drops = source - f.weight.fraction_bits
@@ -158,16 +240,8 @@ class Oracle:
     def sign(self, key: tuple[int, ...], p: int) -> int:
         """s of a synapse (layer, neuron, synapse)."""
         code = self.spec.perturbation.code.name
-        if code == "sequential":
-            return int(self.index[key] == p % len(self.index))
-        if code in ("walsh", "walsh-gray"):
-            size = 1
-            while size <= len(self.index):
-                size *= 2
-            if code == "walsh-gray":  # step by step: in step q the bit changes that is the lowest of q
-                flips = sum((self.index[key] + 1) >> (q & -q).bit_length() - 1 & 1 for q in range(1, p % size + 1))
-                return 1 - 2 * (flips % 2)
-            return 1 - 2 * (bin((self.index[key] + 1) & p % size).count("1") % 2)
+        if code != "lfsr":
+            return counted_sign(code, self.index[key], len(self.index), p)
         lane, slot = self.place[key]
         bit = self.signs_of[lane // 126].bit(p * self.slots + slot, lane % 126)
         return (-1 if bit else 1) * (-1 if p % 2 else 1)
@@ -181,24 +255,7 @@ class Oracle:
 
     def activate(self, name: str, z: Fraction) -> Fraction:
         """y of z; counts what is out of range."""
-        f = self.spec.formats
-        cast = (f.activation_cast.rounding.value, f.activation_cast.overflow.value)
-        if name == "sign":
-            return Fraction(1 if z >= 0 else -1)
-        straight = {
-            "relu": lambda: max(z, Fraction(0)),
-            "leaky-relu": lambda: z if z >= 0 else z / 8,
-            "hard-sigmoid": lambda: min(max(z / 4 + Fraction(1, 2), Fraction(0)), Fraction(1)),
-            "identity": lambda: z,
-        }
-        if name in straight:
-            y, outside = narrow(straight[name](), f.activation, *cast)
-        else:
-            address, outside = narrow(z, f.table, cast[0], "saturate")
-            exact = Fraction(math.tanh(address) if name == "tanh" else 1 / (1 + math.exp(-address)))
-            scaled = exact * 2**f.activation.fraction_bits
-            assert address == 0 or abs(scaled - math.floor(scaled) - HALF) > 1e-9, "the platform's function is too coarse here"
-            y, _ = narrow(exact, f.activation, "half-even", "saturate")
+        y, outside = activated(self.spec, name, z)
         self.count["activation"] += outside
         return y
 
@@ -285,16 +342,16 @@ class Oracle:
             else:
                 self.G[key] = within(self.G[key] + s * g_of[key], *ends(self.g_format), "gradient")
                 correlated[key] = source = self.G[key]
-                if updating and self.momentum_k is not None:
+                if updating and self.rule is not None:
                     self.m[key], outside = narrow(
-                        self.m[key] - self.m[key] / 2**self.momentum_k + self.G[key],
+                        self.rule.moved(self.m[key], self.G[key], self.k),
                         self.m_format,
                         spec.optimizer.rounding.value,
                         spec.optimizer.overflow.value,
                         self.random(slot, self.decay_drops),
                     )
                     count["momentum"] += outside
-                    source = self.m[key]
+                    source = self.rule.source(self.m[key], self.G[key], self.k)
                 if updating:
                     change_of_theta, outside = narrow(source, f.weight, *weight_modes, self.random(slot, self.update_drops))
                     count["update"] += outside
@@ -353,7 +410,7 @@ class Oracle:
         for (_, layer, k, members), value in zip(self.words_of_pass, broadcast, strict=True):
             keys = [(layer, o, k) for o in members] + [None] * (self.lanes - len(members))
             columns = [(f.weight, self.theta)]
-            if self.momentum_k is not None:
+            if self.rule is not None:
                 columns.insert(0, (self.m_format, self.m))
             if not self.direct_update:
                 columns.insert(0, (self.g_format, correlated))

@@ -38,18 +38,14 @@ takes from a design is what the design file says, and the formats that follow fr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import NamedTuple
 
 from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.number import Fixed
-from tests.support.oracle import Stream, narrow
+from tests.support.oracle import Stream, activated, counted_sign, narrow, rule_of
 
 __all__ = ["Pass", "ProbeOracle", "round_of"]
-
-CODES = ("lfsr", "walsh", "walsh-gray", "sequential")
-"""The codes that the oracle knows."""
 
 
 def round_of(parts: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -66,28 +62,6 @@ def round_of(parts: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
                 left[number] -= 1
             first += layers
     return tuple(order)
-
-
-def activated(spec: DesignSpec, layer: int, z: Fraction) -> tuple[Fraction, bool]:
-    """y of a neuron's pre-activation, and whether it was out of range."""
-    f = spec.formats
-    name = (spec.network.output if layer == len(spec.network.sizes) - 2 else spec.network.hidden).value
-    rounding, overflow = f.activation_cast.rounding.value, f.activation_cast.overflow.value
-    if name == "sign":
-        return Fraction(1 if z >= 0 else -1), False
-    if name in ("sigmoid", "tanh"):
-        address, outside = narrow(z, f.table, rounding, "saturate")
-        with localcontext(prec=60):
-            real = Decimal(address.numerator) / Decimal(address.denominator)
-            exact = 1 / (1 + (-real).exp()) if name == "sigmoid" else 1 - 2 / ((2 * real).exp() + 1)
-        return narrow(Fraction(exact), f.activation, "half-even", "saturate")[0], outside
-    straight = {
-        "relu": max(z, Fraction(0)),
-        "leaky-relu": z if z >= 0 else z / 8,
-        "hard-sigmoid": min(max(z / 4 + Fraction(1, 2), Fraction(0)), Fraction(1)),
-        "identity": z,
-    }
-    return narrow(straight[name], f.activation, rounding, overflow)
 
 
 class Pass(NamedTuple):
@@ -153,7 +127,7 @@ class ProbeOracle:
         self.one_changes = spec.perturbation.code.name == "sequential" and self.layers >= 2 and narrow_enough
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
-        self.k = spec.optimizer.k if spec.optimizer.name == "momentum" else None
+        self.rule, self.k = rule_of(spec.optimizer)
         built = spec.hardware.gradient_memory
         always_updated = spec.schedule.sample_period % spec.schedule.update_period == 0
         self.memory = not always_updated if built is None else built
@@ -175,10 +149,6 @@ class ProbeOracle:
         """Refuse a design that is not one of this machine."""
         if self.spec.perturbation.kind.value != "node":
             raise ValueError("The oracle perturbs nodes, not weights")
-        if self.spec.perturbation.code.name not in CODES:
-            raise ValueError(f"Code must be one that the oracle knows, not {self.spec.perturbation.code.name}")
-        if self.spec.optimizer.name not in ("sgd", "momentum"):
-            raise ValueError(f"Optimizer must be one that the oracle knows, not {self.spec.optimizer.name}")
         if self.error_modes[0] == "stochastic":
             raise ValueError("The error must not be rounded stochastically, since only updates are")
         if not self.memory and not always_updated:
@@ -196,30 +166,19 @@ class ProbeOracle:
     def sign(self, j: int, p: int) -> int:
         """s of neuron j in sign vector p, whatever the part."""
         code, n = self.spec.perturbation.code.name, len(self.neurons)
-        if code == "sequential":
-            return 1 if j == p % n else 0
         if code == "lfsr":
             return (-1 if self.signs.bit(p * n + j, 0) else 1) * (-1 if p % 2 else 1)
-        size = 1
-        while size <= n:
-            size *= 2
-        row = 0
-        if code == "walsh":
-            row = p % size
-        else:  # step by step: the bit of the row that changes in step q is the lowest one of q
-            for q in range(1, p % size + 1):
-                row ^= q & -q
-        return -1 if bin((j + 1) & row).count("1") % 2 else 1
+        return counted_sign(code, j, n, p)
 
     def dropped(self, layer: int) -> dict[str, int]:
         """Bits that the stochastic casts of an update drop in a layer, by kind."""
         f, weight = self.spec.formats, self.spec.formats.weight.fraction_bits
         drops, source = {}, self.spec.gradient_format.fraction_bits
-        if self.k is not None:
+        if self.rule is not None:
             m = self.spec.optimizer_state[0].format.fraction_bits
             if self.spec.optimizer.rounding.value == "stochastic":
-                drops["momentum"] = max(m + self.k, source) - m
-            source = m
+                drops["momentum"] = self.rule.moved_bits(m, source, self.k) - m
+            source = self.rule.source_bits(m, source, self.k)
         elif not self.memory:
             source = self.error.fraction_bits + (f.activation if layer else f.input).fraction_bits
         if f.weight_cast.rounding.value == "stochastic":
@@ -259,12 +218,16 @@ class ProbeOracle:
                 else:
                     total = sum((self.theta[layer, o, i] * x for i, x in enumerate(operands)), Fraction(0))
                 z[layer, o] = total + (shift[layer, o] if shift else 0)
-                y[layer, o], saturated = activated(self.spec, layer, z[layer, o])
+                y[layer, o], saturated = activated(self.spec, self.function_of(layer), z[layer, o])
                 if not (kept and shift and self.one_changes) or self.is_reached(layer, o, shift):
                     evaluated.add((layer, o))
                     outside += saturated
         cost = sum(((a - b) ** 2 for a, b in zip(self.outputs(y), self.sample[1], strict=True)), Fraction(0))
         return Pass(z, y, cost, evaluated, outside)
+
+    def function_of(self, layer: int) -> str:
+        """The name of a layer's activation."""
+        return (self.spec.network.output if layer == self.layers - 1 else self.spec.network.hidden).value
 
     def is_reached(self, layer: int, o: int, shift: dict[tuple[int, int], Fraction]) -> bool:
         """Whether a probe that shifts one neuron evaluates this one: it is that neuron, or lies behind it, or both are outputs."""
@@ -366,7 +329,7 @@ class ProbeOracle:
         for layer, o, i in self.keys:
             key = (layer, o, i)
             source = errors[layer, o] * self.operands(layer, self.kept.y)[i]
-            if self.memory or self.k is not None:
+            if self.memory or self.rule is not None:
                 source, outside = narrow(source, self.spec.gradient_format, *gradient_modes)
                 if self.memory:
                     source, beyond = narrow(self.G[key] + source, self.spec.gradient_format, "floor", "saturate")
@@ -387,12 +350,12 @@ class ProbeOracle:
         """Update a parameter by G, or by what takes its place; returns u."""
         layer, _, i = key
         f = self.spec.formats
-        if self.k is not None:
+        if self.rule is not None:
             cast = (self.spec.optimizer.rounding.value, self.spec.optimizer.overflow.value)
-            moved = self.m[key] - self.m[key] / 2**self.k + source
+            moved = self.rule.moved(self.m[key], source, self.k)
             self.m[key], outside = narrow(moved, self.spec.optimizer_state[0].format, *cast, self.random(layer, i, "momentum"))
             self.count["momentum"] += outside
-            source = self.m[key]
+            source = self.rule.source(self.m[key], source, self.k)
         modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
         u, outside = narrow(source, f.weight, *modes, self.random(layer, i, "update"))
         self.count["update"] += outside
@@ -455,7 +418,7 @@ class ProbeOracle:
         return {
             "error_sum": list(self.E.values()),
             "gradient": list(self.G.values()) if self.memory else None,
-            "momentum": list(self.m.values()) if self.k is not None else None,
+            "momentum": list(self.m.values()) if self.rule is not None else None,
             "parameter": list(self.theta.values()),
             "counter": {"steps": self.n, "updates": self.u, **self.count},
         }
