@@ -9,6 +9,7 @@ from boards.parts.fit import fit, multipliers
 from boards.parts.target import Part
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError
+from python_ref.spec.kinds import network_inside
 from python_ref.spec.learning import LearningSpec
 
 __all__ = ["check_fit", "too_large"]
@@ -22,7 +23,7 @@ def check_fit(spec: LearningSpec, part: Part) -> None:
     DesignError
         It says by how much of what the design is too large, and how many lanes, or which boards, would do.
     """
-    if not isinstance(spec, DesignSpec):
+    if not network_inside(spec):
         return
     found = fit(spec, part.name)
     if found.surely_over:
@@ -48,7 +49,7 @@ def too_large(spec: LearningSpec, part: Part, excess: dict[str, int], lanes: int
     """
     taken = ", ".join(f"{number:,} more {kind} than its {getattr(part.capacity, kind):,}" for kind, number in excess.items())
     reason = f"it does not fit {part.name}: {how}it takes {taken}"
-    if not isinstance(spec, DesignSpec):
+    if not network_inside(spec):
         return DesignError("network.external", spec.quantities, reason, "Take a larger part, or fewer quantities.")
     fewer = replace(spec, hardware=replace(spec.hardware, multipliers_per_lane=1))
     if "dsp" in excess and multipliers(fewer, part) < multipliers(spec, part):

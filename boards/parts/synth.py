@@ -17,6 +17,7 @@ from typing import Any
 from boards.parts.target import TARGETS, Part, Resources, target
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import DesignError, unknown
+from python_ref.spec.kinds import network_inside
 from python_ref.spec.layout import Layout
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.learning import LearningSpec
@@ -355,7 +356,7 @@ def check_memory(spec: LearningSpec, part: Part) -> None:
         return
     larger = [name for name, other in TARGETS.items() if other.block_bits >= needed]
     ways = [f"Take --target {' or '.join(larger)}"] if larger else []
-    if not isinstance(spec, DesignSpec):
+    if not network_inside(spec):
         reason = f"the memories of so many quantities take {needed:,} bits, and {part.name} ({part.device}) has {part.block_bits:,}"
         raise DesignError("network.external", spec.quantities, reason, ", ".join([*ways, "Take fewer" if not ways else "or fewer"]) + ".")
     ways.append("smaller layers" if ways else "Take smaller layers")
@@ -382,7 +383,7 @@ def fitting_lanes(spec: LearningSpec, part: Part, total: Resources, lanes_taken:
     int
         Number of lanes, at most the neurons of the widest layer, or one of a learner; 0 if none fit, or if ``lanes_taken`` is empty.
     """
-    if not isinstance(spec, DesignSpec):
+    if not network_inside(spec):
         return 0 if over(total, part) else 1
     built = spec.hardware.lanes
     if not lanes_taken.lut:

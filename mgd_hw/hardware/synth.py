@@ -202,9 +202,9 @@ def _will_not_fit(spec: LearningSpec, target: str) -> str:
     Synthesis takes minutes, and the user can cancel it.
     """
     from boards.parts.fit import fit, parts
-    from python_ref.spec.design import DesignSpec
+    from python_ref.spec.kinds import network_inside
 
-    if not isinstance(spec, DesignSpec):
+    if not network_inside(spec):
         return ""  # a learner is small, and nothing predicts it
     over = fit(spec, target).surely_over if target in parts() else {}
     excess = ", ".join(f"{count:,} {kind}" for kind, count in over.items())
