@@ -309,9 +309,8 @@ def compare(design: str, efficiency: bool, save: Path | None, out: Path | None, 
     """
     with _terminal(as_json) as terminal:
         if efficiency:
-            terminal.refuse(
-                {"--save": save}, "many runs are compared, with other settings than the design's", "Leave it or --efficiency out."
-            )
+            reason = "--efficiency trains with many settings, of which none is the design's alone"
+            terminal.refuse({"--save": save}, reason, "Leave it or --efficiency out.")
             found = mgd_hw.compare_efficiency(design, out=out, progress=terminal, **options)
             terminal.finish(found, interrupted=found.interrupted, failed=found.diverged)
             return

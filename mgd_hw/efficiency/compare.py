@@ -195,7 +195,7 @@ def compare_efficiency(
     check_kind(design, data.kind, until)
     variants = variants_of(design, steps, len(data.train))
     finished, interrupted = train_all(variants, seeds, validate, parameters, workers, progress)
-    target, why = _target(until, variants, finished, bool(data.kind.classes))
+    target, why = _target(until, variants, finished, data.kind)
     results = tuple(_result(each, finished[each.name], target, boards, data.kind) for each in variants)
     result = Efficiency(
         design=design.name,
@@ -211,7 +211,7 @@ def compare_efficiency(
         variants=results,
         boards=tuple(BoardColumn(each.name, each.part.device, float(each.core_mhz), each.baud) for each in boards),
         energy_source=ENERGY_SOURCE,
-        uncertainties=_uncertainties(results, bool(boards)),
+        uncertainties=_uncertainties(results, target, bool(boards)),
         data=data.summary,
         kind=data.kind,
         interrupted=interrupted,
@@ -241,19 +241,24 @@ def _boards(design: Design, board: str | None) -> tuple[Board, ...]:
     return tuple(board_of(name) for name in ((board,) if board is not None else board_files()))
 
 
-def _target(until: float | None, variants: Sequence[Variant], finished: Finished, classes: bool) -> tuple[float | None, str]:
+def _target(until: float | None, variants: Sequence[Variant], finished: Finished, kind: Kind) -> tuple[float | None, str]:
     """Return the accuracy up to which everything is counted, if none is given from the runs of the design as it is written, and why."""
     if until is not None:
         return until, f"Counted up to {100 * until:g} %."
-    if not classes:
+    if not kind.classes:
         return None, "Whole runs are counted, since a regression has no accuracy."
     written = next(each for each in variants if each.written)
     last = [run["scores"]["accuracy"] for run in finished[written.name]]
     if not last:
         return None, "Whole runs are counted, since no run of the design as it is written was finished."
-    target = max(0.01, math.floor(100 * (min(last) - SLACK) + 1e-9) / 100)
-    why = f"a point below the worst of {len(last)} seeds of the design as it is written ({written.title}), in whole per cents"
-    return target, f"Counted up to {100 * target:g} %: {why}; --until gives another."
+    target = math.floor(100 * (min(last) - SLACK) + 1e-9) / 100
+    baseline = kind.baseline["accuracy"]
+    if target <= baseline:
+        ends = f"ends at {100 * min(last):.4g} % in its worst seed, hardly above {kind.baseline_title}, {100 * baseline:.4g} %"
+        return None, f"Whole runs are counted: the design as it is written ({written.title}) {ends}. --until names an accuracy."
+    seeds = f"{len(last)} {'seed' if len(last) == 1 else 'seeds'}"
+    why = f"a point below the worst of {seeds} of the design as it is written ({written.title}), in whole per cents"
+    return target, f"Counted up to {100 * target:g} %: {why}; --until names another."
 
 
 # -- One variant ------------------------------------------------------------------------------------------------------
@@ -308,13 +313,13 @@ def _fits(variant: Variant, boards: Sequence[Board]) -> dict[str, str]:
     return {name: "perhaps" if each.close else "yes" if each.fits else "no" for name, each in found.items()}
 
 
-def _uncertainties(results: Sequence[VariantResult], boards: bool) -> tuple[str, ...]:
+def _uncertainties(results: Sequence[VariantResult], target: float | None, boards: bool) -> tuple[str, ...]:
     """Return what the figures are worth, in sentences."""
     late, said = max(each.late for each in results), list[str]()
     if late:
-        said.append(f"An accuracy counts at the first record that has it, so that its counts are at most {100 * late:.0f} % too large.")
+        said.append(f"An accuracy counts at the first record that has it: up to {100 * late:.0f} % of a count may lie between two records.")
     missed = [each.title for each in results if each.runs and not each.reached]
-    if missed and late:
+    if missed and target is not None:
         said.append(f"Not reached by any run, and counted to their end (>): {'; '.join(missed)}. Nothing is extrapolated.")
     said.append(
         "Back-propagation is hypothetical: no such core exists. Its cycles are three passes (forward, backward, update) of the same lanes "

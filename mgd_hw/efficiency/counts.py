@@ -37,7 +37,7 @@ _ADD_32, _MULTIPLY_32 = 0.1e-12, 3.1e-12  # J, integers of 32 bits, the widest t
 
 @dataclass(frozen=True)
 class EnergyRange(Result):
-    """Estimate of the energy of the counted operations in the widths of the design, at 45 nm, and its range.
+    """Estimate of the energy of the counted operations at 45 nm, in the widths of the design where it has hardware, and its range.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mgd_hw.efficiency.counts import Counts
     from mgd_hw.efficiency.results import BoardColumn, VariantResult
 
-__all__ = ["tables_shown", "whole"]
+__all__ = ["tables_shown"]
 
 REASONS = {
     "error": "error 0",
@@ -72,7 +72,16 @@ class _Row(NamedTuple):
 
     @property
     def title(self) -> str:
+        """Title of the variant, as markup."""
         return style.escape(self.of.title)
+
+    def whole(self, value: float) -> str:
+        """Format a count as a whole number; a dash for NaN."""
+        return "–" if math.isnan(value) else f"{self.more}{value:,.0f}"
+
+    def joules(self, value: float) -> str:
+        """Format an energy; a dash for NaN."""
+        return "–" if math.isnan(value) else self.more + style.scaled(value, "J")
 
 
 def _work(rows: Sequence[_Row], until: float | None, measure: Measure) -> RenderableType:
@@ -85,8 +94,8 @@ def _work(rows: Sequence[_Row], until: float | None, measure: Measure) -> Render
             row.title + (" *" if each.written and each.model != "backprop-adam" else ""),
             f"{measure.text(each.score_mean).removesuffix(' %')}{half}{' %' if measure.share else ''}",
             "–" if until is None else f"{each.reached} of {len(each.runs)}",
-            *(row.more + whole(value) for value in (counts.evaluations, counts.full_evaluations, counts.cycles)),
-            *(row.more + style.scaled(value, "J") for value in (energy.joules, energy.low, energy.high)),
+            *(row.whole(value) for value in (counts.evaluations, counts.full_evaluations, counts.cycles)),
+            *(row.joules(value) for value in (energy.joules, energy.low, energy.high)),
         )
     return table
 
@@ -98,9 +107,9 @@ def _writes(rows: Sequence[_Row]) -> RenderableType:
         counts = row.counts
         table.add_row(
             row.title,
-            *(row.more + whole(value) for value in (counts.writes, counts.changed)),
+            *(row.whole(value) for value in (counts.writes, counts.changed)),
             *(_share(counts.unchanged[reason], counts.writes) for reason in met),
-            *(row.more + whole(value) for value in (counts.most_written, counts.most_changed)),
+            *(row.whole(value) for value in (counts.most_written, counts.most_changed)),
         )
     return table
 
@@ -129,11 +138,6 @@ def _seconds(rows: Sequence[_Row], boards: Sequence[BoardColumn]) -> RenderableT
 def _share(part: float, whole: float) -> str:
     """Format a part of a whole in per cent; a dash where one is not known, or the whole is 0."""
     return "–" if not whole or math.isnan(part) else f"{100 * part / whole:.1f} %"
-
-
-def whole(value: float) -> str:
-    """Format a count as a whole number; a dash for NaN."""
-    return "–" if math.isnan(value) else f"{value:,.0f}"
 
 
 def _trainings(count: int | None, less: bool) -> str:

@@ -131,7 +131,7 @@ def _train_fixed(task: Task, data: Data) -> dict[str, Any]:
     (inputs, targets), test = quantise(spec, data.train), quantise(spec, data.test)
     state, tally, evaluations, begun = initial_state(spec, raw), Tally.begun(spec, raw), 0, judge_fixed(spec, raw, data)
     unit = math.lcm(spec.schedule.sample_period, spec.schedule.update_period)
-    for stop in record_steps(task.steps, unit if RECORDS * unit <= task.steps else 1):
+    for stop in record_steps(task.steps, unit if unit <= task.steps else 1):
         todo = stop - state.steps
         found = train(spec, state, inputs, targets, task.order(data), todo, evaluation=test, record_every=stop + 1, tally=tally)
         state, evaluations = found.state, evaluations + found.evaluations
