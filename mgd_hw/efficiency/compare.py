@@ -332,8 +332,8 @@ def _uncertainties(results: Sequence[VariantResult], target: float | None, board
     )
     if boards:
         said.append(
-            "Seconds are those of the core's cycles at the clock that builds for the board aim at, which is not measured; "
-            "the samples of its serial line may take longer (JSON has both)."
+            "Seconds are those of the cycles at the clock that builds for the board aim at, which is not measured, and those of the "
+            "samples on its serial line, if each is sent when it is due; both go on at once."
         )
     said.append(
         "Endurance counts writes of the parameters alone, by the cell that is written most; gradients, momentum and activations are in "

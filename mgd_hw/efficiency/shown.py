@@ -123,14 +123,14 @@ def _endurance(rows: Sequence[_Row]) -> RenderableType:
 
 
 def _seconds(rows: Sequence[_Row], boards: Sequence[BoardColumn]) -> RenderableType:
-    table = style.table("seconds in the core", *(style.escape(board.name) for board in boards))
+    table = style.table("seconds, core / line", *(style.escape(board.name) for board in boards))
     notes = {"no": " !", "perhaps": " ?", "yes": ""}
     table.add_row("clock, MHz", *(f"{board.clock_mhz:g}" for board in boards))
     for row in rows:
         seconds = row.counts.seconds
         if seconds:
             fits = [notes[row.of.fits.get(board.name, "yes")] for board in boards]
-            times = [f"{row.more}{seconds[board.name].core:.3g}" for board in boards]
+            times = [" / ".join(f"{row.more}{time:.3g}" for time in vars(seconds[board.name]).values()) for board in boards]
             table.add_row(row.title, *(time + fit for time, fit in zip(times, fits, strict=True)))
     return table
 
