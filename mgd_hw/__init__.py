@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mgd_hw.device.serve import serve
     from mgd_hw.device.standalone import run_standalone
     from mgd_hw.device.train import train
+    from mgd_hw.efficiency.compare import compare_efficiency
     from mgd_hw.hardware.boards import boards
     from mgd_hw.hardware.build import build
     from mgd_hw.hardware.cosim import cosim
@@ -45,6 +46,7 @@ __all__ = [
     "build",
     "build_standalone",
     "compare",
+    "compare_efficiency",
     "cosim",
     "demo",
     "diagnose",
@@ -71,6 +73,7 @@ _MODULES = {
     "build": "mgd_hw.hardware.build",
     "build_standalone": "mgd_hw.hardware.standalone",
     "compare": "mgd_hw.learn.compare",
+    "compare_efficiency": "mgd_hw.efficiency.compare",
     "cosim": "mgd_hw.hardware.cosim",
     "demo": "mgd_hw.reports.demo",
     "diagnose": "mgd_hw.learn.diagnose",

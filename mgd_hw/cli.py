@@ -297,14 +297,24 @@ def cosim(
 @click.option(
     "--until", type=float, metavar="SHARE", help="Give the steps, cycles and seconds that each model takes to this accuracy, such as 0.95."
 )
+@click.option("--efficiency", is_flag=True, help="Compare MGD of every kind and code with back-propagation, by what each takes.")
 @_options("of_board", "out", "json")
-def compare(design: str, out: Path | None, as_json: bool, **options: Any) -> None:
+def compare(design: str, efficiency: bool, save: Path | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """Compare float MGD, fixed MGD and back-propagation.
 
     Fixed MGD is the arithmetic of the hardware, bit for bit. All three start from the same parameters and train on
-    the same samples in the same order.
+    the same samples in the same order. With --efficiency, fixed MGD of every kind and code of perturbation stands beside
+    back-propagation on the same lanes: passes, cycles, seconds on each board, parameter writes, energy and endurance, up to
+    the accuracy of --until or, by default, one that the design reaches.
     """
     with _terminal(as_json) as terminal:
+        if efficiency:
+            reason = "--efficiency trains with many settings, of which none is the design's alone"
+            terminal.refuse({"--save": save}, reason, "Leave it or --efficiency out.")
+            found = mgd_hw.compare_efficiency(design, out=out, progress=terminal, **options)
+            terminal.finish(found, interrupted=found.interrupted, failed=found.diverged)
+            return
+        options["save"] = save
         result = mgd_hw.compare(design, out=out, progress=terminal, **options)
         terminal.finish(result, interrupted=result.interrupted, failed=result.diverged)
 

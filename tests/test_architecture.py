@@ -51,6 +51,7 @@ ROOMS = {
     "device": {*BELOW, "hardware", "learn"},
     "importing": {*BELOW, "learn"},
     "sweeps": {*BELOW, "hardware", "learn", "device"},
+    "efficiency": {*BELOW, "hardware", "learn", "sweeps"},
     "replication": {*BELOW, "learn", "sweeps"},
     "reports": {*BELOW, "hardware", "learn", "device", "sweeps", "replication"},
 }

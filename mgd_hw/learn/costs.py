@@ -38,6 +38,7 @@ __all__ = [
     "cycles_of_mgd",
     "evaluations_of_mgd",
     "seconds_on",
+    "times_on",
 ]
 
 ENERGY_SOURCE = (
@@ -183,11 +184,11 @@ def cycles_of_backprop(spec: DesignSpec, samples: int) -> int:
 
 def seconds_on(spec: DesignSpec, samples: int, cycles: int, board: Board | None) -> float:
     """Return the seconds of the core or of the serial line on a board, whichever is slower; NaN without a board."""
-    _, _, core, line = _seconds(spec, samples, cycles, board)
+    _, _, core, line = times_on(spec, samples, cycles, board)
     return max(core, line)
 
 
-def _seconds(spec: DesignSpec, samples: int, cycles: int, board: Board | None) -> tuple[str, float, float, float]:
+def times_on(spec: DesignSpec, samples: int, cycles: int, board: Board | None) -> tuple[str, float, float, float]:
     """Return the name of the board, its clock in Hz, and the seconds of the core and of the serial line on it."""
     from python_ref.spec.frames import sample_bytes
 
@@ -489,7 +490,7 @@ def costs_of_mgd(
         updates * parameters if writes is None else writes,
         saturations,
         cycles,
-        *_seconds(spec, samples, cycles or 0, board if fixed else None),
+        *times_on(spec, samples, cycles or 0, board if fixed else None),
         work.energy("fixed" if fixed else "float32"),
         work.energy("fixed") if core else None,
     )
@@ -504,8 +505,8 @@ def _uncounted(design: Design, steps: int, evaluations: int | None, writes: int 
     return Costs(steps, runs, None, written, math.nan, None, "", math.nan, math.nan, math.nan, nothing)
 
 
-def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
-    """Count the costs of back-propagation with Adam on the same network, with a gradient memory that is updated at every sample.
+def costs_of_backprop(design: Design, evaluations: int, writes: int, *, plain: bool = False) -> Costs:
+    """Count the costs of back-propagation on the same network: with Adam, and with a gradient memory that is updated at every sample.
 
     A sample takes its forward pass, an outer product for the weights of every layer, and the backward pass of the errors through all
     layers but the first: between two and three times the multiplications of a forward pass.
@@ -518,6 +519,9 @@ def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
         Number of samples propagated forward and back.
     writes : int
         Number of parameter values written, summed over all updates.
+    plain : bool
+        Whether every sample updates the parameters directly, by plain descent at a rate that is a power of two: then there is neither a
+        gradient memory nor Adam, and a pass of its own reads the parameters, as in the core.
     """
     spec, layers, work = design.spec, _layers(design), _Work()
     parameters = sum(layer.parameters for layer in layers)
@@ -530,13 +534,15 @@ def costs_of_backprop(design: Design, evaluations: int, writes: int) -> Costs:
         work.do("multiply", evaluations * layer.neurons, error, activation)  # the slope
         work.do("memory", evaluations * layer.broadcasts, layer.operand)  # stored by the forward pass
         work.do("multiply", evaluations * layer.synapses, error, layer.operand)
-        work.do("add", evaluations * (layer.synapses + layer.neurons), gradient)
-        work.do("memory", 2 * evaluations * layer.parameters, gradient)
+        if not plain:
+            work.do("add", evaluations * (layer.synapses + layer.neurons), gradient)
+            work.do("memory", 2 * evaluations * layer.parameters, gradient)
         if number:
             work.do("memory", evaluations * layer.synapses, weight)
             work.do("multiply", evaluations * layer.synapses, error, weight)
             work.do("add", evaluations * layer.synapses, accumulator)
-    _update(work, spec, parameters, updates, "adam", shifts=False)
+    _update(work, spec, parameters, updates, "sgd" if plain else "adam", shifts=plain)
+    work.do("memory", updates * parameters if plain else 0, weight)  # θ, read in a pass of its own
     work.do("memory", evaluations * spec.network.n_in, spec.formats.input.width)
     forward = sum(layer.synapses for layer in layers)
     macs = 2 * forward + sum(layer.synapses for layer in layers[1:])

@@ -21,7 +21,7 @@ from python_ref.spec.error import unknown
 if TYPE_CHECKING:
     from python_ref.floating.backpropagation import Options
 
-__all__ = ["baseline_options", "train_backprop", "train_mgd"]
+__all__ = ["baseline_options", "reported", "train_backprop", "train_mgd"]
 
 JUDGED = 250
 """Largest number of samples in one request for costs to an external forward pass."""
@@ -90,7 +90,7 @@ def _finished(
     )
 
 
-def _reported(design: Design, cost: float) -> float:
+def reported(design: Design, cost: float) -> float:
     """Return the cost as results report it: a squared error divided by the number of outputs, any other cost unchanged."""
     squared = design.float_only.cost == "squared-error" and design.float_only.external is None
     return cost / design.spec.network.n_out if squared else cost
@@ -132,13 +132,13 @@ def train_mgd(
             machine.step(x, y)
             if (done + 1) % every == 0 or done + 1 == steps:
                 accuracy, cost = _judge(design, problem, machine.theta, data.test)
-                rows.append((done + 1, machine.evaluations, accuracy, _reported(design, cost)))
+                rows.append((done + 1, machine.evaluations, accuracy, reported(design, cost)))
                 progress((done + 1) / steps)
     seconds = time.perf_counter() - begun
     at, evaluations, accuracies, costs = (np.array(column) for column in zip(*rows, strict=True))
     curve = with_accuracy(data, accuracies, {"steps": at, "evaluations": evaluations, "cost": costs})
     counts = (machine.evaluations, machine.writes)
-    return _finished(design, data, machine.theta, _reported(design, first), seed, seconds, counts, curve)
+    return _finished(design, data, machine.theta, reported(design, first), seed, seconds, counts, curve)
 
 
 class _Machine(Protocol):
@@ -218,7 +218,7 @@ def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None
 
     def evaluation(parameters: np.ndarray) -> tuple[float, float]:
         accuracy, found = _judge(design, problem, parameters, data.test)
-        return accuracy, _reported(design, found)
+        return accuracy, reported(design, found)
 
     result = train(
         net,
@@ -235,4 +235,4 @@ def train_backprop(design: Design, data: Data, seed: int, raw: np.ndarray | None
     seconds, curve = time.perf_counter() - begun, dict(result.curve)
     curve = with_accuracy(data, curve.pop("accuracy"), curve)
     counts = (result.evaluations, result.writes)
-    return _finished(design, data, result.parameters, _reported(design, at_start), seed, seconds, counts, curve)
+    return _finished(design, data, result.parameters, reported(design, at_start), seed, seconds, counts, curve)

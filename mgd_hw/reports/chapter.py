@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mgd_hw.learn.compare import Comparison, compare
 from mgd_hw.learn.profile import NumericProfile, profile_numbers
 from mgd_hw.reports.provenance import Provenance, provenance
 
-__all__ = ["Chapter", "Plan", "chapter_of", "found_build"]
+__all__ = ["Chapter", "Plan", "chapter_of", "found_build", "found_efficiency"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Chapter(Result):
         Content of build.json of a bitstream of the same design; None if there is none.
     placement : str
         Picture of the placed design, as SVG; "" if there is none.
+    efficiency : dict or None
+        Content of efficiency.json of the same design; None if there is none.
     """
 
     title: str
@@ -52,6 +55,7 @@ class Chapter(Result):
     provenance: Provenance | None = None
     built: dict[str, Any] | None = None
     placement: str = field(default="", repr=False)
+    efficiency: dict[str, Any] | None = None
 
     @property
     def good(self) -> bool:
@@ -119,7 +123,8 @@ def chapter_of(design: Design, called: str, title: str, plan: Plan, place: Path,
     )
     built, placement = found_build(design, place)
     origin = provenance(design, data, commands, plan.seeds)
-    return Chapter(title, design.text, generated, cosimulated, compared, synthesised, observed, origin, built, placement)
+    results = generated, cosimulated, compared, synthesised, observed, origin, built, placement
+    return Chapter(title, design.text, *results, found_efficiency(design, place))
 
 
 def found_build(design: Design, place: Path) -> tuple[dict[str, Any] | None, str]:
@@ -130,13 +135,24 @@ def found_build(design: Design, place: Path) -> tuple[dict[str, Any] | None, str
     (dict or None, str)
         Content of its build.json, and its placement picture as SVG, "" if it has none; (None, "") without such a bitstream.
     """
-    found = [*(FOLDER / design.name).glob("*/build.json"), *place.glob("*/build.json")]
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+    for path, built in _found(design, [*(FOLDER / design.name).glob("*/build.json"), *place.glob("*/build.json")]):
+        picture = path.with_name("placement.svg")
+        return built, picture.read_text(encoding="utf-8") if picture.is_file() else ""
+    return None, ""
+
+
+def found_efficiency(design: Design, place: Path) -> dict[str, Any] | None:
+    """Find the latest efficiency.json of exactly this design, in ``place`` and in the default directory of ``compare``, or None."""
+    paths = [folder / "efficiency.json" for folder in {FOLDER / design.name, place}]
+    return next((found for _, found in _found(design, [path for path in paths if path.is_file()])), None)
+
+
+def _found(design: Design, paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the objects of exactly this design in JSON files, the latest first, each with its path."""
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            built = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(built, dict) and built.get("digest") == design.spec.digest:
-            picture = path.with_name("placement.svg")
-            return built, picture.read_text(encoding="utf-8") if picture.is_file() else ""
-    return None, ""
+        if isinstance(found, dict) and found.get("digest") == design.spec.digest:
+            yield path, found

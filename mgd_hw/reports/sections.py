@@ -149,6 +149,7 @@ def sections(chapter: Chapter, identifier: str) -> tuple[Section, ...]:
         ("proof", "Is it the same machine?", _proof),
         ("learning", "Does it learn?", _learning),
         ("costs", "What does a run cost?", _costs),
+        ("efficiency", "What would another way to learn cost?", _efficiency),
         ("numbers", "Do the numbers fit their formats?", _numbers),
         ("gradient", "Does the gradient point the right way?", _gradient),
         ("hardware", "What does it take of an FPGA?", _hardware),
@@ -350,6 +351,34 @@ def _costs(chapter: Chapter, identifier: str) -> Iterator[Block]:
         "Operations are counted from the equations and multiplied by published energies; so this estimates arithmetic and its memory "
         f"accesses in one technology, not the energy that an FPGA needs. {found[0][1].energy_source}."
     )
+
+
+def _efficiency(chapter: Chapter, identifier: str) -> Iterator[Block]:
+    """Yield what MGD of every kind and code and back-propagation take, from the file of `mgd-hw compare --efficiency`."""
+    found = chapter.efficiency
+    if found is None:
+        return
+    trained = [(each, each["counts"]) for each in found["variants"] if each["counts"] is not None]
+    bounds = [">" if found["until"] is not None and not each["reached"] else "" for each, _ in trained]
+    rows, lasting = list[tuple[str, ...]](), list[tuple[str, ...]]()
+    for (each, counts), bound in zip(trained, bounds, strict=True):
+        texts = [whole(counts[key]) for key in ("evaluations", "cycles", "writes", "changed", "most_written", "most_changed")]
+        energy = [scaled(math.nan if counts["energy"][key] is None else counts["energy"][key], "J") for key in ("joules", "low", "high")]
+        reached = f"{each['reached']} of {len(each['runs'])}"
+        rows.append((each["title"], reached, *(text if text == "–" else bound + text for text in (*texts, *energy))))
+        lasting.append((each["title"], *(f"{whole(wear['always'])} / {whole(wear['if_changed'])}" for wear in each["wear"])))
+    yield Paragraph(f"{found['until_why']} Counts with > are of whole runs, none of which reached it.")
+    heads = ("reached", "passes", "cycles", "parameters written", "changed", "writes of one cell", "changes", "energy", "from", "to")
+    yield Table("What each way to learn takes", ("way", *heads), tuple(rows))
+    if trained:
+        endurances = tuple(f"{whole(wear['endurance'])} writes" for wear in trained[0][0]["wear"])
+        caption = "Whole trainings that a cell survives: if every update writes it / if only changes are written"
+        yield Table(caption, ("way", *endurances), tuple(lasting))
+    for each in found["variants"]:
+        if each["refused"]:
+            yield Paragraph(each["refused"], f"{each['title']}:")
+    for sentence in found["uncertainties"]:
+        yield Paragraph(sentence)
 
 
 def _numbers(chapter: Chapter, identifier: str) -> Iterator[Block]:

@@ -18,6 +18,7 @@ from python_ref.fixed.perturbation import SignSource, StochasticSource
 from python_ref.fixed.plan import describe, working_type
 from python_ref.fixed.signature import INITIAL
 from python_ref.fixed.state import COUNTER_LIMITS, Pass, State, known_signature
+from python_ref.fixed.tally import Tally
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.probes import COUNTERS, probes, values_per_step
 
@@ -60,6 +61,8 @@ class Machine(ABC):
         Arguments of :func:`python_ref.fixed.fast.train` with these names.
     signatures : bool
         Whether to compute the running signatures.
+    tally : Tally or None
+        Count of the changes of each parameter, continued in place; None counts nothing.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class Machine(ABC):
         order: SampleOrder | np.ndarray,
         signatures: bool,
         observe: Callable[[dict[str, np.ndarray]], None] | None,
+        tally: Tally | None = None,
     ) -> None:
         self.signing = spec.hardware.signature and (signatures or observe is not None)
         if self.signing:
@@ -86,6 +90,7 @@ class Machine(ABC):
                 raise ValueError(f"{name} must be of shape ({count}, {size}), not {np.shape(array)!r}")
         self.kind = kind = working_type(spec)
         self.spec, self.start, self.order, self.observe = spec, state, order, observe
+        self.tally = tally or Tally.empty(spec)
         self.net, self.plan, self.rule = describe(spec, rule_of(spec.optimizer))
         self.inputs, self.targets = np.ascontiguousarray(inputs, dtype=kind), np.ascontiguousarray(targets, dtype=kind)
         self.signs, self.words = SignSource(spec, state.seed), StochasticSource(spec, state.seed)
@@ -198,7 +203,7 @@ class WeightMachine(Machine):
 
     def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes) -> int:
         state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.due
-        return run_steps(self.net, self.plan, self.rule, *state, *arguments, *results, shown)
+        return run_steps(self.net, self.plan, self.rule, *state, *arguments, *results, shown, self.tally)
 
     def _buffers(self, steps: int) -> Shown:
         passes, neurons, parameters = self.spec.passes, self.spec.network.n_neurons, self.spec.network.n_parameters
@@ -222,7 +227,7 @@ class NodeMachine(Machine):
 
     def _run(self, arguments: tuple, results: tuple, shown: Shown | ShownProbes) -> int:
         state = self.theta, self.gradient, self.kept, self.z, self.y, self.in_force, self.error_sum, self.turn, self.due
-        return run_probes(self.net, self.plan, self.rule, *state, *arguments, *results, shown)
+        return run_probes(self.net, self.plan, self.rule, *state, *arguments, *results, shown, self.tally)
 
     def _buffers(self, steps: int) -> ShownProbes:
         passes, neurons, parameters = self.spec.passes, self.spec.network.n_neurons, self.spec.network.n_parameters

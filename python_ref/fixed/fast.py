@@ -18,6 +18,7 @@ from python_ref.fixed.blocks import machine_of
 from python_ref.fixed.cost import correct, cost
 from python_ref.fixed.network import activate
 from python_ref.fixed.state import State
+from python_ref.fixed.tally import Tally
 from python_ref.parameters import split_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.trace import Header, Run, TraceWriter
@@ -114,6 +115,7 @@ def train(
     progress: Callable[[int], None] | None = None,
     observe: Callable[[dict[str, np.ndarray]], None] | None = None,
     signatures: bool = False,
+    tally: Tally | None = None,
 ) -> Result:
     """Train for ``steps`` steps, starting from a state.
 
@@ -142,13 +144,16 @@ def train(
     signatures : bool
         Whether to compute the running signatures, if the design has them; they take longer than the rest. Implied by
         ``observe``.
+    tally : Tally or None
+        Count of the updates that change each parameter, begun with the parameters of ``state`` or left by the run before it; the run
+        continues it in place. None counts nothing.
 
     Raises
     ------
     ValueError
         If an array does not fit the network, or if signatures are requested from a state without them.
     """
-    machine = machine_of(spec)(spec, state, inputs, targets, order, signatures, observe)
+    machine = machine_of(spec)(spec, state, inputs, targets, order, signatures, observe, tally)
     last = state.steps + steps
     record_every = max(1, steps // 50) if record_every is None else record_every
     rows: list[tuple[float, ...]] = []

@@ -12,6 +12,7 @@ import numpy as np
 
 from python_ref.compiled import compiled
 from python_ref.fixed.plan import FLOOR, HALF_UP, STOCHASTIC
+from python_ref.fixed.tally import ERROR, GRADIENT, ROUNDED, UNPERTURBED
 from python_ref.spec.error import unknown
 from python_ref.spec.events import POLYNOMIAL
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
@@ -399,12 +400,22 @@ def _learn(
                 copy(shown.gradient[row, at : at + count * width], gradient[at : at + count * width])
             if signing:
                 registers[1] = _sign_words(plan, rule, registers[1], sent, count, at, s, theta, gradient, state)
-            if updating and not plan.direct_update:
-                for i in range(at, at + count * width):
-                    gradient[i] = 0
     if updating:
         counters[_UPDATES] += 1
         counters[_WRITES] += theta.size
+
+
+@_compiled
+def _tally_update(plan, tally, theta, gradient, s, g):
+    """Count an update, before it clears G, by what it changed and by the reason of what it did not."""
+    for i in range(theta.size):
+        if theta[i] != tally.before[i]:
+            tally.changes[i] += 1
+            tally.before[i] = theta[i]
+        elif plan.direct_update:
+            tally.unchanged[ERROR if g == 0 else UNPERTURBED if s[i] == 0 else ROUNDED] += 1
+        else:
+            tally.unchanged[GRADIENT if gradient[i] == 0 else ROUNDED] += 1
 
 
 @_compiled
@@ -456,11 +467,11 @@ def count_step(counters, limits):
 @_compiled
 def run_steps(
     net, plan, rule, theta, gradient, state, z, y, in_force, due, inputs, targets, indices, signs, exponent, packed, n, counters,
-    limits, costs, changes, judged, registers, signatures, shown,
+    limits, costs, changes, judged, registers, signatures, shown, tally,
 ):  # fmt: skip
     """Run as many steps of weight perturbation from n on as ``judged`` has entries, with one exponent; return the number of updates.
 
-    ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1.
+    ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1. ``tally`` counts, unless it is empty.
     """
     first_p, first_x, start, updates = n // plan.tau_p, n // plan.tau_x, n, 0
     widest = widest_layer(net)
@@ -502,6 +513,11 @@ def run_steps(
         _learn(
             net, plan, rule, theta, gradient, state, s, g, updating, packed, position, counters, room, registers, signing, shown, row
         )  # fmt: skip
+        if updating and tally.before.size:
+            _tally_update(plan, tally, theta, gradient, s, g)
+        if updating and not plan.direct_update:
+            for i in range(gradient.size):
+                gradient[i] = 0
         if signing:
             signatures[step, 0], signatures[step, 1] = registers[0] ^ 0xFFFFFFFF, registers[1] ^ 0xFFFFFFFF
         count_step(counters, limits)

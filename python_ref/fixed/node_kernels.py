@@ -33,6 +33,7 @@ from python_ref.fixed.kernels import (
     widest_layer,
 )  # fmt: skip
 from python_ref.fixed.plan import STOCHASTIC
+from python_ref.fixed.tally import ERROR, GRADIENT, INPUT, ROUNDED
 from python_ref.spec.probes import COUNTERS
 
 __all__ = ["ShownProbes", "run_probes"]
@@ -252,6 +253,25 @@ def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, p
 
 
 @_compiled
+def _tally_update(net, plan, tally, theta, gradient, error, x, y_all):
+    """Count an update, before it clears G, by what it changed and by the reason of what it did not."""
+    operand, i = x, 0
+    for layer in net.layers:
+        for o in range(layer.n_out):
+            own = error[layer.neuron_at + o]
+            for k in range(layer.n_in + 1):
+                if theta[i] != tally.before[i]:
+                    tally.changes[i] += 1
+                    tally.before[i] = theta[i]
+                elif plan.direct_update:
+                    tally.unchanged[ERROR if own == 0 else INPUT if k > 0 and operand[k - 1] == 0 else ROUNDED] += 1
+                else:
+                    tally.unchanged[GRADIENT if gradient[i] == 0 else ROUNDED] += 1
+                i += 1
+        operand = y_all[layer.neuron_at : layer.neuron_at + layer.n_out]
+
+
+@_compiled
 def _sign_pass(plan, register, number, begin, j, behind, z, y, cost):
     """Return the forward signature's register after a pass, of which a probe shows the neurons from ``begin`` on, or an incremental one
     neuron j and those from ``behind`` on."""
@@ -314,12 +334,12 @@ def _clear(values):
 @_compiled
 def run_probes(
     net, plan, rule, theta, gradient, state, z, y, in_force, error_sum, turn, due, inputs, targets, indices, signs, exponent, packed, n,
-    counters, limits, costs, changes, judged, registers, signatures, shown,
+    counters, limits, costs, changes, judged, registers, signatures, shown, tally,
 ):  # fmt: skip
     """Run as many steps of node perturbation from n on as ``judged`` has entries, with one exponent; return the number of updates.
 
     ``judged`` receives 0 or 1 for a wrong or right answer to a new sample, otherwise −1. ``turn`` is the number of steps that the open
-    presentation has done.
+    presentation has done. ``tally`` counts, unless it is empty.
     """
     first_p, first_x, updates, signing = n // plan.tau_p, n // plan.tau_x, 0, signatures.shape[0] > 0
     widest, kind = widest_layer(net), theta.dtype
@@ -368,6 +388,8 @@ def run_probes(
             _learn(net, plan, rule, theta, gradient, state, error, x, y_kept, updating, packed, position, counters, room)
             if signing:
                 registers[1] = _sign_words(net, plan, rule, registers[1], error, theta, gradient, state)
+        if updating and tally.before.size:
+            _tally_update(net, plan, tally, theta, gradient, error, x, y_kept)
         count_step(counters, limits)
         if signing:
             signatures[step, 0], signatures[step, 1] = registers[0] ^ 0xFFFFFFFF, registers[1] ^ 0xFFFFFFFF

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,9 @@ def train(
     *,
     evaluation: Callable[[np.ndarray], tuple[float, float]] | None = None,
     records: int = 50,
+    record_at: Collection[int] | None = None,
     progress: Callable[[int], None] | None = None,
+    watch: Callable[[np.ndarray], None] | None = None,
 ) -> Result:
     """Train by mini-batch gradient descent, with the samples shuffled in every epoch.
 
@@ -112,8 +114,12 @@ def train(
         Function that returns accuracy and cost of θ, called after some of the epochs; None leaves the curve empty.
     records : int
         Maximum number of evaluations, the last of them after the last epoch; the others are evenly spaced.
+    record_at : collection of int or None
+        Numbers of updates after which θ is evaluated, in place of the ends of epochs; None evaluates at these.
     progress : callable or None
         Called with the number of epochs done, after each.
+    watch : callable or None
+        Called with θ after every update.
 
     Raises
     ------
@@ -133,7 +139,11 @@ def train(
         for first in range(0, len(inputs), options.batch):
             chosen = shuffled[first : first + options.batch]
             state, _ = step(learner, state, inputs[chosen], targets[chosen])
-        if evaluation is not None and epoch in recorded:
+            if watch is not None:
+                watch(state.theta)
+            if evaluation is not None and record_at is not None and state.updates in record_at:
+                rows.append((state.updates, state.evaluations, *evaluation(state.theta)))
+        if evaluation is not None and record_at is None and epoch in recorded:
             rows.append((state.updates, state.evaluations, *evaluation(state.theta)))
         if progress is not None:
             progress(epoch)

@@ -25,12 +25,12 @@ NAMES = {"import": "import_network", "virtual": "serve"}
 """Commands whose function has another name."""
 LEARNERS = {"compare": "mgd_hw.learn.compare_learner", "train": "mgd_hw.device.train_learner"}
 """Modules of the results of verbs whose result for a network outside is another one."""
-STANDALONE = {"build_standalone", "run_standalone"}
-"""Functions of the option --standalone."""
+OPTIONS = {"build_standalone", "compare_efficiency", "run_standalone"}
+"""Functions of the options --standalone and --efficiency."""
 
 
 def test_each_command_is_a_verb() -> None:
-    assert {NAMES.get(name, name) for name in cli.commands.commands} | STANDALONE == set(VERBS)
+    assert {NAMES.get(name, name) for name in cli.commands.commands} | OPTIONS == set(VERBS)
 
 
 @pytest.mark.parametrize("name", VERBS)

@@ -20,7 +20,7 @@ from mgd_hw.common import figures
 from mgd_hw.data.kinds import Regression
 from mgd_hw.design.reader import load
 from mgd_hw.reports import chapter as chapter_module
-from mgd_hw.reports.chapter import Chapter, found_build
+from mgd_hw.reports.chapter import Chapter, found_build, found_efficiency
 from mgd_hw.reports.page import html, write
 from mgd_hw.reports.sections import inline, sections
 from mgd_hw.reports.summary import QUESTIONS, Answer, summary
@@ -318,3 +318,34 @@ def test_cycles_of_synthesis_are_fields_of_their_own() -> None:
     observed = sample_results.SYNTHESISED.to_json()
     assert (observed["cycles_one_pass"], observed["cycles_two_passes"], observed["cycles_per_step"]) == (25, 47, 47.0)
     assert not {"cycles", "cycles_summary"} & observed.keys()
+
+
+def test_the_efficiency_of_the_same_design_is_a_section(
+    chapters: tuple[Chapter, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    design = load("xor")
+    assert found_efficiency(design, Path("out")) is None
+    energy = {"joules": 2e-9, "low": 1e-9, "high": None}
+    counts = dict.fromkeys(("cycles", "writes", "changed", "most_written"), 1234) | {
+        "evaluations": 7,
+        "most_changed": None,
+        "energy": energy,
+    }
+    wear = [{"endurance": 100_000, "always": 12_345, "if_changed": None}]
+    one = {"title": "node <b>", "reached": 0, "runs": [{}, {}], "counts": counts, "wear": wear, "refused": ""}
+    other = {"title": "weight", "reached": 0, "runs": [], "counts": None, "wear": [], "refused": "It has no hardware."}
+    found = {"digest": design.spec.digest, "until": 0.9, "until_why": "To 90 %.", "variants": [one, other], "uncertainties": ["Perhaps."]}
+    for place, digest in (("mgd-hw-out/xor", "other"), ("out", design.spec.digest)):
+        Path(place).mkdir(parents=True)
+        Path(place, "efficiency.json").write_text(json.dumps(found | {"digest": digest}))
+    assert found_efficiency(design, Path("out")) == found
+    chapter = replace(chapters[1], efficiency=found)
+    (section,) = [each for each in sections(chapter, "x") if each.id == "x-efficiency"]
+    first, what, lasting, refused, sentence = section.blocks
+    assert (first.text, refused.strong, refused.text, sentence.text) == (
+        "To 90 %. Counts with > are of whole runs, none of which reached it.", "weight:", "It has no hardware.", "Perhaps.",
+    )  # fmt: skip
+    row = ("node <b>", "0 of 2", ">7", *([">1,234"] * 4), "–", ">2 nJ", ">1 nJ", "–")
+    assert what.rows == (row,)
+    assert lasting.columns == ("way", "100,000 writes") and lasting.rows == (("node <b>", "12,345 / –"),)
