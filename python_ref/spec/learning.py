@@ -21,12 +21,12 @@ from python_ref.spec.optimizer import OPTIMIZERS, WORD_BITS, Memory, Optimizer, 
 from python_ref.spec.perturbation import CODES, Code, Perturbation, Trinomial
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["SATURATION_KINDS", "LearningFormats", "LearningSpec"]
+__all__ = ["FIRST_KINDS", "SATURATION_KINDS", "LearningFormats", "LearningSpec"]
 
-_FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
+FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
 """Kinds of casts for which every core has a saturation counter, even if it has no cast of that kind."""
 
-SATURATION_KINDS = (*_FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM))
+SATURATION_KINDS = (*FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM))
 """Kinds of casts whose saturations are counted, in the order of their counters. A counter counts values of existing neurons
 (activation), one value per step (cost_change), one per neuron and presentation (error), or values that reach existing parameters (the
 other kinds). The counter of the broadcast remains 0 in node perturbation, that of the error in weight perturbation. The kinds after the
@@ -223,7 +223,7 @@ class LearningSpec(ABC):
         """Kinds of casts whose saturations appear in the core's events: the first eight without that of the other kind of perturbation
         (broadcast or error), and the optimiser's state variables."""
         own, other = {variable.name for variable in self.optimizer_state}, "broadcast" if self.node else "error"
-        return tuple(kind for kind in SATURATION_KINDS if kind != other and (kind in _FIRST_KINDS or kind in own))
+        return tuple(kind for kind in SATURATION_KINDS if kind != other and (kind in FIRST_KINDS or kind in own))
 
     @property
     def code(self) -> Code:
@@ -368,10 +368,14 @@ class LearningSpec(ABC):
         return self.gradient_format.integer_bits - 1 - 2 - sum(self._octaves.values())
 
     @property
-    def gradient_scale_reason(self) -> str:
-        """What decides :attr:`gradient_scale`, as a clause."""
+    def gradient_reason(self) -> str:
+        """What decides the derived format of G, and its scale where that does not follow from the rate, as a phrase."""
+        reason = self.optimizer.gradient(self.formats.weight)[1]
+        if not self.optimizer.scales_update:
+            return reason
         shown = [f"2^{octaves} for {what}" for what, octaves in self._octaves.items() if octaves]
-        return f"2^{self.gradient_scale} times the gradient, so that |∂C/∂z| < 4" + "".join(f", and {each}," for each in shown) + " fills G"
+        fills = "filled by |∂C/∂z| = 4" + (f", with {' and '.join(shown)}" if shown else "")
+        return f"{reason}; G is 2^{self.gradient_scale} times the gradient, {fills}"
 
     @property
     @abstractmethod

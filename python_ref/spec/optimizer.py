@@ -112,6 +112,10 @@ class Optimizer(ABC):
     scales_update : bool
         Whether the learning rate scales the source, rather than G, which has a scale of its own (``LearningSpec.gradient_scale``). Then
         the exponent that the host sets is that of the source, r + b.
+    gradient_rounding : (Rounding, str or None)
+        Rounding of the cast into g where the user leaves it open, and its reason if it is not the usual one.
+    squares : int
+        Number of squares of G that an update of a parameter takes in the core, each in a multiplier of the lane's own.
     operations : tuple of (int, int, int)
         Multiplications and additions in one parameter's update in real numbers, including the learning rate, and words of state.
     """
@@ -120,6 +124,8 @@ class Optimizer(ABC):
     equations: ClassVar[str]
     passes_gradient: ClassVar[bool] = False
     scales_update: ClassVar[bool] = False
+    gradient_rounding: ClassVar[tuple[Rounding, str | None]] = (Rounding.FLOOR, None)
+    squares: ClassVar[int] = 0
     operations: ClassVar[tuple[int, int, int]]
 
     @classmethod
@@ -330,7 +336,9 @@ class ShiftAdam(Optimizer):
     name = "shift-adam"
     equations = "m ← m − (m − G)·2^−k₁, v ← v − (v − G²)·2^−k₂, θ ← θ − η·m/√v, the quotient by shifts"
     scales_update = True
-    operations = (1, 7, 2)
+    gradient_rounding = Rounding.HALF_EVEN, "a small gradient moves a parameter as far as a large one, so a bias would move it on and on"
+    squares = 1
+    operations = (9, 6, 2)  # a division and a square root count as one multiplication each, as for Adam
 
     def __post_init__(self) -> None:
         check_member("Rounding", self.rounding, Rounding)

@@ -15,7 +15,7 @@ from typing import Protocol
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.learner import LearnerSpec
-from python_ref.spec.learning import SATURATION_KINDS, LearningSpec
+from python_ref.spec.learning import FIRST_KINDS, SATURATION_KINDS, LearningSpec
 from python_ref.spec.optimizer import Memory
 from python_ref.spec.perturbation import stochastic_generator
 
@@ -181,6 +181,7 @@ def _learner_rows(rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str,
 def register_map(spec: LearningSpec) -> dict[str, Register]:
     """Return the registers of a core by name, in the order of their addresses."""
     memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory) + (f", {ERROR_SUMS} E by neuron" if spec.node else "")
+    kinds = {*FIRST_KINDS, *(variable.name for variable in spec.optimizer_state)}
     most, without, whole = "", "only 1", ""
     scaled = "; of shift-Adam r + b, log2 of the rate and of the bias correction" if spec.optimizer.scales_update else ""
     if isinstance(spec, DesignSpec) and spec.node:
@@ -210,7 +211,7 @@ def register_map(spec: LearningSpec) -> dict[str, Register]:
         ("cost", 0x28, 4, "r", "C of pass 0, then of pass 1, two words each"),
         ("cost_change", 0x2C, 1 if spec.cost_change_format.width <= 32 else 2, "r", "C̃ of the last step, signed"),
         ("signature", 0x30, 2, "r", "running signature of the forward observables, then of the learned ones"),
-        *((f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS)),
+        *((f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS) if kind in kinds),
     ]
     match spec:
         case LearnerSpec():
