@@ -63,15 +63,12 @@ def bias_changes(k1: int, k2: int) -> tuple[tuple[int, int], ...]:
     t = np.arange(1, (64 << max(k1, k2)) + 2, dtype=np.float64)
     with np.errstate(divide="ignore"):
         ones = [-np.expm1(t * np.log1p(-(2.0**-k))) if k else np.ones_like(t) for k in (k1, k2)]
-    nearest = np.rint(0.5 * np.log2(ones[1]) - np.log2(ones[0])).astype(np.int64)
-    places = (np.flatnonzero(np.diff(nearest)) + 1).tolist()
-    found = [(0, bias_shift(k1, k2, 0))]
-    # Rounding may have moved the place of a change by one.
-    for update in sorted({max(1, place + near) for place in places for near in (-1, 0, 1)}):
-        b = bias_shift(k1, k2, update)
-        if b != found[-1][1]:
-            found.append((update, b))
-    return tuple(found)
+    above = 0.5 * np.log2(ones[1]) - np.log2(ones[0]) + 0.5
+    b = np.floor(above).astype(np.int64)
+    for update in np.flatnonzero(np.abs(above - np.rint(above)) < 1e-9).tolist():  # too near to a boundary for real numbers
+        b[update] = bias_shift(k1, k2, update)
+    places = [0, *(np.flatnonzero(np.diff(b)) + 1).tolist()]
+    return tuple((place, int(b[place])) for place in places)
 
 
 def leading_one(raw: np.ndarray) -> np.ndarray:
