@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, ValueLike, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, ValueLike, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Member, Out
 
@@ -14,7 +14,7 @@ from python_ref.spec.learning import LearningSpec
 from python_ref.spec.registers import Memory, memory_number_bits
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
-from rtl_gen.lane import CorrelatingLane, Lane
+from rtl_gen.lane import CorrelatingLane, Lane, exponent_places
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import DRAW_LATENCY, sign_layout
 from rtl_gen.probe import event_layouts, shape_of
@@ -58,6 +58,8 @@ class CorrelatingArray(wiring.Component):
         The slot, and its rounding noise two cycles later (for all updates but direct ones, if a cast is stochastic).
     update : In(1)
         An update is due in the correlating pass.
+    exponent : In(signed(8))
+        Exponent that the host has set, of an optimiser whose rate scales the update.
     word_stb, word_event : Out
         Strobe and payload of the event that a word was correlated, see :func:`rtl_gen.probe.event_layouts`.
     learned_stb : Out(1)
@@ -103,6 +105,8 @@ class CorrelatingArray(wiring.Component):
             shared |= {"update_outside": In(1)}
         elif spec.stochastic_bits:
             shared |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
+        if spec.optimizer.scales_update:
+            shared |= {"exponent": In(signed(8))}
         super().__init__({**shared, **ports})
 
     @property
@@ -189,7 +193,7 @@ class CorrelatingArray(wiring.Component):
         if spec.direct_update:
             return {"u": self.broadcast}
         entry = slots[timing.update - 1]
-        shared = {"g": self.broadcast, "update_en": entry.real & entry.correlate & self.update}
+        shared = {"g": self.broadcast, "update_en": entry.real & entry.correlate & self.update, **exponent_places(m, spec, self)}
         if not spec.stochastic_bits:
             return shared
         # The noise is valid when the first stochastic cast rounds, and is delayed to the others.

@@ -148,12 +148,12 @@ class Scaler(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from ``i`` to ``o``: one per two bits of the amount, one for rounding unless it is FLOOR, and one for the limits."""
+        """Cycles from ``i`` to ``o``: one per two bits of the amount, or one, one for rounding unless it is FLOOR, and one for the limits."""
         return self._shift_latency + self._rounds + 1
 
     @property
     def _shift_latency(self) -> int:
-        return -(-(self.amounts - 1).bit_length() // 2)
+        return max(1, -(-(self.amounts - 1).bit_length() // 2))
 
     @property
     def _rounds(self) -> bool:
@@ -202,7 +202,7 @@ class Broadcast(wiring.Component):
     cost_change : In
         Raw C̃, which must be stable from the cycle after the first slot of a correlating pass.
     exponent : In(signed(8))
-        Exponent e of the learning rate, within ``spec.exponents``.
+        Exponent e of the learning rate, within ``spec.gradient_exponents``.
     update : In(1)
         An update is due in the correlating pass.
     noise : In(spec.stochastic_bits)
@@ -226,7 +226,7 @@ class Broadcast(wiring.Component):
     def __init__(self, spec: LearningSpec):
         self.spec = spec
         self.multiplier = Multiplier.of(spec) if isinstance(spec, DesignSpec) else None
-        low, high = spec.exponents
+        low, high = spec.gradient_exponents
         change = shape_of(spec.cost_change_format)
         self.scaler = Scaler(
             change,
@@ -271,7 +271,7 @@ class Broadcast(wiring.Component):
             m.submodules.multiplier = multiplier = self.multiplier
             m.d.comb += [self.square.eq(multiplier.o), multiplier.a.eq(self.error), multiplier.b.eq(self.error)]
         amount = Signal(range(max(2, scaler.amounts)))
-        m.d.sync += amount.eq(self.spec.exponents[1] - self.exponent)
+        m.d.sync += amount.eq(self.spec.gradient_exponents[1] - self.exponent)
         m.d.comb += [
             scaler.i.eq(self.cost_change),
             scaler.amount.eq(amount),

@@ -20,7 +20,7 @@ from rtl_gen.broadcast import Broadcast, operand_shape
 from rtl_gen.controller import StepController
 from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
-from rtl_gen.host import HostPort, register_file, request_layout
+from rtl_gen.host import HostPort, gradient_exponent, register_file, request_layout
 from rtl_gen.operands import Operands
 from rtl_gen.perturbation import RoundingNoise, load_streams, sign_source
 from rtl_gen.presentation.contract import PresentationContract
@@ -365,7 +365,7 @@ class Core(wiring.Component):
             controller.count.eq(host.data),
             controller.loaded.eq(host.load),
             operands.discard.eq(delayed(m, host.discard, 1, "discard", reset_less=False)),
-            broadcast.exponent.eq(host.exponent),
+            *gradient_exponent(self.spec, host.exponent, broadcast, array),
             array.host_lane.eq(host.lane),
             array.host_memory.eq(host.memory),
             array.host_address.eq(host.address),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Member, Out
 
@@ -13,7 +13,7 @@ from python_ref.spec.schedule import MAX_PERIOD
 from rtl_gen.registers import HALF, Capture, Counter, RegisterFile
 from rtl_gen.slot import delayed
 
-__all__ = ["HostPort", "file_depth", "register_file", "request_layout"]
+__all__ = ["HostPort", "file_depth", "gradient_exponent", "register_file", "request_layout"]
 
 request_layout = data.StructLayout({"write": unsigned(1), "address": unsigned(8), "data": unsigned(32)})
 """Layout of a request that writes or reads a 32-bit word of a register. Each read is answered by one word, in order."""
@@ -59,6 +59,14 @@ def register_file(spec: LearningSpec) -> RegisterFile:
     return RegisterFile(counters, captures, contents, depth=file_depth(spec))
 
 
+def gradient_exponent(spec: LearningSpec, exponent: Value, scaler, array) -> list:
+    """Return the statements that give the host's ``exponent`` to the block that scales the gradient; or, where the rate scales the update,
+    to the ``array``, and to that block the exponent that is fixed in the core."""
+    if not spec.optimizer.scales_update:
+        return [scaler.exponent.eq(exponent)]
+    return [scaler.exponent.eq(spec.gradient_exponents[1]), array.exponent.eq(exponent)]
+
+
 def _outside_settings(spec: LearningSpec) -> dict[str, Member]:
     """Members of the host port for what a learner is told of the outside."""
     if not isinstance(spec, LearnerSpec):
@@ -95,7 +103,7 @@ class HostPort(wiring.Component):
     count_en : Out(1)
         Strobe: ``data`` is the number of steps of the next run.
     exponent : Out(signed(8))
-        Exponent of the learning rate, a setting of the host.
+        Exponent of the learning rate, a setting of the host (``LearningSpec.exponent_at``).
     perturbation_period, sample_period, update_period : Out
         Lengths of the three periods in steps, settings of the host.
     settle, timeout, average, samples : Out

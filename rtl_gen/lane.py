@@ -18,15 +18,16 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.learning import LearningSpec
 from python_ref.spec.number import Overflow
-from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, StateVariable
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, ShiftAdam, StateVariable
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fanout import fanout_latency, read_latency
 from rtl_gen.fixed import limit, plus_or_minus, round_value, shift
 from rtl_gen.probe import shape_of
 from rtl_gen.product import Product
+from rtl_gen.shift_adam import RootShift
 from rtl_gen.slot import NO_READ_WRITE_CHECK, SINGLE_PORT, delayed
 
-__all__ = ["CAST_CYCLES", "BaseLane", "CorrelatingLane", "Lane", "LaneTiming", "MultiplyAccumulate", "stage_of"]
+__all__ = ["CAST_CYCLES", "BaseLane", "CorrelatingLane", "Lane", "LaneTiming", "MultiplyAccumulate", "exponent_places", "stage_of"]
 
 
 class MultiplyAccumulate(wiring.Component):
@@ -129,7 +130,43 @@ class MomentumStage(SgdStage):
         return shift(old, up) - shift(old, up - k) + shift(gradient, fraction - lane.spec.gradient_format.fraction_bits)
 
 
-_STAGES: dict[type[Optimizer], type[SgdStage]] = {Sgd: SgdStage, Momentum: MomentumStage}
+class ShiftAdamStage(SgdStage):
+    """The stage of Adam by shifts: the means m of G and v of G², and the shift of m. A multiplier of its own squares G, since the lane's
+    multipliers take a product in each cycle in which there is a G."""
+
+    cycles = 4 + RootShift.latency
+    valid: ClassVar[Mapping[str, int]] = {"momentum": 3, "square": 4}
+
+    def build(self, lane: BaseLane, m: Module):
+        """See :class:`SgdStage`."""
+        spec, g = lane.spec, lane.gradient
+        optimizer = spec.optimizer
+        m.submodules.square = product = Product(g.shape(), g.shape())
+        m.d.comb += [product.a.eq(g), product.b.eq(g)]
+        squared = optimizer.squared(spec.gradient_format)  # type: ignore[attr-defined]  # the row's class has it
+        news = {"momentum": (g, spec.gradient_format, optimizer.k1), "square": (product.o, squared, optimizer.k2)}  # type: ignore[attr-defined]
+        for variable in spec.optimizer_state:
+            new, form, k = news[variable.name]
+            old = delayed(m, lane.state_memory(m, variable), self.valid[variable.name] - 3, f"old_{variable.name}")
+            self._keep_mean(lane, m, variable, old, shift(new, variable.exact.fraction_bits - form.fraction_bits - k), k)
+        later = self.valid["square"] - (self.valid["momentum"] if optimizer.k1 else 0)  # type: ignore[attr-defined]
+        m.submodules.root = root = RootShift(spec)
+        m.d.comb += [
+            root.m.eq(delayed(m, lane.momentum if optimizer.k1 else g, later, "m_kept")),  # type: ignore[attr-defined]
+            root.v.eq(lane.square),
+            root.places.eq(lane.places),
+        ]
+        return root.o
+
+    def _keep_mean(self, lane: BaseLane, m: Module, variable: StateVariable, old, new, k: int):
+        """old − old·2⁻ᵏ + new, raw in the exact format of a state variable, which is registered and kept."""
+        up = variable.exact.fraction_bits - variable.format.fraction_bits
+        total = Signal(shape_of(variable.exact), name=f"{variable.name}_total", reset_less=True)
+        m.d.sync += total.eq(shift(old, up) - shift(old, up - k) + new)
+        lane.keep(m, variable, total)
+
+
+_STAGES: dict[type[Optimizer], type[SgdStage]] = {Sgd: SgdStage, Momentum: MomentumStage, ShiftAdam: ShiftAdamStage}
 """The stage of each optimiser, by its class in the spec."""
 
 CAST_CYCLES = 2
@@ -151,6 +188,16 @@ def stage_of(spec: LearningSpec) -> SgdStage:
         if variable.name not in stage.valid:
             raise unknown("State variable", variable.name, f"rtl_gen.lane.{stage.__name__}.valid")
     return stage()
+
+
+def exponent_places(m: Module, spec: LearningSpec, array) -> dict[str, Value]:
+    """Return the port ``places`` of all lanes, from the ``exponent`` of their array; nothing if the rate does not scale the update."""
+    if not spec.optimizer.scales_update:
+        return {}
+    low, high = spec.exponents
+    places = Signal(range(high - low + 1), name="places", reset_less=True)
+    m.d.sync += places.eq(high - array.exponent)
+    return {"places": places}
 
 
 class LaneTiming:
@@ -185,7 +232,7 @@ class LaneTiming:
         self.fanout = fanout_latency(spec.hardware.lanes)
         self.read = read_latency(spec.hardware.lanes)
         self.gradient = self.fanout + 3
-        self.state = {name: self.gradient + cycles for name, cycles in stage.valid.items()}
+        self.state = {variable.name: self.gradient + stage.valid[variable.name] for variable in spec.optimizer_state}
         self.update = self.fanout + 1 if spec.direct_update else self.gradient + stage.cycles + CAST_CYCLES
         self.noise = {f"{name}_noise": cycle - CAST_CYCLES for name, cycle in (("update", self.update), *self.state.items())}
         self.parameter = self.update + 2
@@ -228,6 +275,8 @@ class BaseLane(wiring.Component, ABC):
         Sum of the products; only where the design has a network.
     parameter, gradient : Out
         θ, and G before it is cleared, each when valid.
+    places : In(unsigned)
+        Largest exponent of the host less the present one, of an optimiser whose rate scales the update; stable during a run.
     momentum, … : Out
         Each state variable of the optimiser under its name, when it is valid.
     counted : In(1)
@@ -268,6 +317,8 @@ class BaseLane(wiring.Component, ABC):
         for variable in spec.optimizer_state:
             name, value = variable.name, shape_of(variable.format)
             shared |= {name: Out(value), f"{name}_outside": Out(1), **stored(name, value)}
+        if spec.optimizer.scales_update:
+            shared |= {"places": In(range(spec.exponents[1] - spec.exponents[0] + 1))}
         super().__init__({**shared, **ports})
 
     @abstractmethod

@@ -153,7 +153,7 @@ def set_outside(spec: LearnerSpec, link: Link) -> None:
 
 
 def set_rate(spec: LearningSpec, link: Link, step: int) -> None:
-    """Set the learning rate to that of a step."""
+    """Set the exponent of the learning rate, with the bias correction of an optimiser that has one, to that of a step."""
     write_register(spec, link, "exponent", spec.exponent_at(step))
 
 
@@ -267,9 +267,9 @@ def prepare(spec: LearningSpec, link: Link, parameters: np.ndarray, seed: int | 
 
 
 def runs(spec: LearningSpec, first: int, steps: int) -> Iterator[tuple[int, int]]:
-    """Yield the steps ``first`` to ``first + steps`` in pieces (first step, number) with one learning rate each."""
+    """Yield the steps ``first`` to ``first + steps`` in pieces (first step, number) with one exponent each."""
     end = first + steps
-    edges = [step for step, _ in spec.schedule.learning_rate if first < step < end]
+    edges = [step for step in spec.exponent_changes if first < step < end]
     for start, stop in zip([first, *edges], [*edges, end], strict=True):
         if stop > start:
             yield start, stop - start

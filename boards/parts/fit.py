@@ -182,13 +182,14 @@ def on_blocks(spec: DesignSpec, part: Part) -> int:
 
 
 def multipliers(spec: DesignSpec, part: Part) -> int:
-    """Number of multipliers that a core needs: one or two per lane and a shared one, more where factors are wider than the part's
-    multipliers, and half of one for Gowin's narrow multipliers."""
+    """Number of multipliers that a core needs: one or two per lane, one more that squares G if the optimiser does, and a shared one; more
+    where factors are wider than the part's multipliers, and half of one for Gowin's narrow multipliers."""
     from rtl_gen.broadcast import Multiplier
     from rtl_gen.core import core_class
 
     family = part.family
     lane = sum(product(family, factor, operand.width + (not operand.signed)) for factor, operand in core_class(spec).factors(spec))
+    lane += spec.optimizer.squares * product(family, spec.gradient_format.width, spec.gradient_format.width)
     return ceil(spec.hardware.lanes * lane + sum(product(family, a, b) for a, b in Multiplier.of(spec).products))
 
 

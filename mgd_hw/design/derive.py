@@ -143,9 +143,9 @@ class _Builder:
         return Design(self.given.path, self.text, spec, data, self.compare(spec), tuple(self.derived), float_only, self.raw)
 
     def machine(self, name: str, network: Network, data: DataSpec, seen: Ranges | None) -> DesignSpec:
-        formats = self.formats(network, data, seen)
-        perturbation = self.perturbation(network, formats)
         optimizer = self.optimizer()
+        formats = self.formats(network, data, seen, optimizer)
+        perturbation = self.perturbation(network, formats)
         schedule = self.schedule(network, perturbation, formats, optimizer, seen)
         return DesignSpec(name, network, perturbation, schedule, optimizer, formats, self.hardware(network))
 
@@ -298,7 +298,7 @@ class _Builder:
             self.widened.append(_Widened(found.width, scaling_key, cause, remedy))
         return found
 
-    def formats(self, network: Network, data: DataSpec, seen: Ranges | None) -> Formats:
+    def formats(self, network: Network, data: DataSpec, seen: Ranges | None, optimizer: Optimizer) -> Formats:
         used = {network.output} | ({network.hidden} if len(network.sizes) > 2 else set())
         scaled = data.scaling is not Scaling.NONE
         bounded = all(function.bounded for function in used)
@@ -317,8 +317,8 @@ class _Builder:
             unscaled = self.widen("formats.input", unscaled, "inputs", seen.inputs)
             why = f"inputs are not scaled, and reach from {seen.inputs[0]:g} to {seen.inputs[1]:g}"
 
-        def cast(name: str, rounding: Rounding) -> Cast:
-            return Cast(get(f"formats.rounding.{name}", rounding), get(f"formats.overflow.{name}", Overflow.SATURATE))
+        def cast(name: str, rounding: Rounding, why: str | None = None) -> Cast:
+            return Cast(get(f"formats.rounding.{name}", rounding, why, rounding.value), get(f"formats.overflow.{name}", Overflow.SATURATE))
 
         return Formats(
             input=get(
@@ -334,7 +334,7 @@ class _Builder:
             error=get("formats.error", None),
             activation_cast=cast("activation", Rounding.HALF_EVEN),
             cost_change_cast=cast("cost_change", Rounding.HALF_EVEN),
-            gradient_cast=cast("gradient", Rounding.FLOOR),
+            gradient_cast=cast("gradient", *optimizer.gradient_rounding),
             weight_cast=cast("weight", Rounding.STOCHASTIC),
             error_cast=cast("error", Rounding.HALF_EVEN),
         )
@@ -502,7 +502,7 @@ class _Builder:
         if spec.node:
             self.get("formats.error", None, _why_error(spec), spec.error_format)
         if not (spec.node and spec.direct_update):
-            self.get("formats.gradient", None, "range of a weight, 8 fraction bits more", spec.gradient_format)
+            self.get("formats.gradient", None, spec.gradient_reason, spec.gradient_format)
         for variable in spec.optimizer_state:
             self.get(variable.key, None, variable.default, variable.format)
 

@@ -149,13 +149,14 @@ def external_design(given: Given, text: str) -> ExternalDesign:
         derived.append(Derived(key, str(default if shown is None else shown), why))
         return default
 
+    optimizer = _optimizer(given)
     spec = LearnerSpec(
         str(get("name", given.name, "the file's name")),
         given["network.external"],
         _perturbation(given, get),
         _schedule(given),
-        _optimizer(given),
-        _formats(given, get),
+        optimizer,
+        _formats(given, get, optimizer),
         Hardware(
             given.get("hardware.lanes", 1),
             given.get("hardware.gradient_memory"),
@@ -177,7 +178,7 @@ def external_design(given: Given, text: str) -> ExternalDesign:
     for key, value, why in (
         ("hardware.gradient_memory", str(spec.gradient_memory).lower(), f"update_period = {spec.schedule.update_period}"),
         ("formats.cost_change", spec.cost_change_format, "exact difference of two costs"),
-        ("formats.gradient", spec.gradient_format, "range of a quantity, 8 fraction bits more"),
+        ("formats.gradient", spec.gradient_format, spec.gradient_reason.replace("range of a weight", "range of a quantity")),
         *((variable.key, variable.format, variable.default) for variable in spec.optimizer_state),
     ):
         get(key, None, why, value)
@@ -233,12 +234,15 @@ def _optimizer(given: Given) -> Optimizer:
     return kind(**{key: given[f"optimizer.{key}"] for key in kind.parameters() if f"optimizer.{key}" in given})
 
 
-def _formats(given: Given, get: Any) -> LearnerFormats:
+def _formats(given: Given, get: Any, optimizer: Optimizer) -> LearnerFormats:
     usual = LearnerFormats()
 
     def cast(name: str) -> Cast:
         default: Cast = getattr(usual, f"{name}_cast")
         rounding: Rounding = given.get(f"formats.rounding.{name}", default.rounding)
+        nearest, why = optimizer.gradient_rounding
+        if name == "gradient" and why is not None:
+            rounding = get(f"formats.rounding.{name}", nearest, why, nearest.value)
         overflow: Overflow = given.get(f"formats.overflow.{name}", default.overflow)
         return Cast(rounding, overflow)
 

@@ -145,18 +145,20 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
     from python_ref.floating import optimizers as o
     from python_ref.floating.learner import Learner
     from python_ref.floating.shift import ShiftedAdam
-    from python_ref.spec.shift_adam import ShiftAdam
+    from python_ref.spec.optimizer import ShiftAdam
 
     spec, float_only, options = design.spec, design.float_only, dict(design.float_only.options)
     schedule, rate = spec.schedule, 2.0 ** spec.schedule.rate_at(0)
     rule: o.Optimizer
     match float_only.optimizer:
+        case "shift-adam" if float_only.requests and isinstance(spec.optimizer, ShiftAdam):
+            forms = spec.gradient_format, spec.formats.weight
+            modes = spec.gradient_scale, spec.formats.weight_cast.rounding, spec.perturbation.seed
+            rule = ShiftedAdam(spec.optimizer, forms, schedule.rate_at(0), *modes)
         case name if name in OPTIMIZERS:
             rule = of_design.rule(spec.optimizer, rate)
         case "adam":
             rule = o.Adam(rate, **options)
-        case "shift-adam":
-            rule = ShiftedAdam(ShiftAdam(spec.gradient_format, spec.formats.weight, schedule.rate_at(0), **options), spec.perturbation.seed)
         case "nesterov":
             rule = o.Nesterov(rate, 1.0 - 2.0 ** -options.get("k", 3))
         case "sign":

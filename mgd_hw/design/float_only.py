@@ -40,7 +40,6 @@ _FLOAT_KEYS: dict[str, tuple[str, ...]] = {
     "nesterov": ("k",),
     "adam": ("beta1", "beta2", "epsilon", "corrected"),
     "sign": (),
-    "shift-adam": ("k1", "k2", "refined", "corrected"),
 }
 """Keys of each optimiser that only the float model has, by name; the class of an optimiser in hardware lists its own keys."""
 
@@ -52,8 +51,8 @@ OPTIMIZER_KEYS = {name: optimizer.parameters() for name, optimizer in OPTIMIZERS
 }
 """Keys of each optimiser, by name."""
 
-NORMALISED = ("adam", "shift-adam", "sign")
-"""Names of the optimisers whose step does not grow with the gradient; their default rate does not depend on the network."""
+NORMALISED = ("adam", "sign")
+"""Names of the software-only optimisers whose step does not grow with the gradient; their default rate does not depend on the network."""
 
 FLOAT_CODES = ("sinusoidal",)
 """Names of the perturbation codes that only the float model has."""

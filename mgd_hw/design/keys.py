@@ -67,7 +67,7 @@ _ROUNDED = {
     "activation": '"half-even"',
     "cost_change": '"half-even"',
     "error": '"half-even"',
-    "gradient": '"floor"',
+    "gradient": '"floor"; "half-even" with shift-adam',
     "weight": '"stochastic"',
 }
 """Default rounding of each cast."""
@@ -214,8 +214,7 @@ _OPTIMIZER: list[_Row] = [
         "name",
         _choices(OPTIMIZER_KEYS),
         '"sgd"',
-        f"{'; '.join(f'{name}: {optimizer.equations}' for name, optimizer in OPTIMIZERS.items())}. Software only: "
-        f"{', '.join(FLOAT_OPTIMIZERS)}. Shift-adam is Adam whose division and root are shifts.",
+        f"{'; '.join(f'{name}: {each.equations}' for name, each in OPTIMIZERS.items())}. Software only: {', '.join(FLOAT_OPTIMIZERS)}.",
         one_of({name: name for name in OPTIMIZER_KEYS}),
     ),
     ("k", "whole number, 1 to 12", "3", f"{_owners('k')}: m decays by 2⁻ᵏ per update.", whole_number(1, 12, 3)),
@@ -226,8 +225,9 @@ _OPTIMIZER: list[_Row] = [
     ("k1", "whole number, 0 to 12", "3", f"{_owners('k1')}: β₁ = 1 − 2^−k₁; 0: without momentum, and its memory.", whole_number(0, 12, 3)),
     ("k2", "whole number, 1 to 12", "10", f"{_owners('k2')}: β₂ = 1 − 2^−k₂.", whole_number(1, 12, 10)),
     ("refined", "true or false", "true", f"{_owners('refined')}: whether the root also uses the bit behind the leading one.", boolean),
-    ("format", "format", "gradient's, with k more integer bits, within 32", f"{_owners('format')}: format of m.", number_format),
-    ("rounding", _choices(_ANY_ROUNDING), '"half-even"', f"{_owners('rounding')}: rounding of the cast into m.", one_of(_ANY_ROUNDING)),
+    ("format", "format", "gradient's, and k more integer bits, or k1 more fraction bits", f"{_owners('format')}: of m.", number_format),
+    ("square_format", "format, unsigned", "32 bits that hold G²", f"{_owners('square_format')}: format of v.", number_format),
+    ("rounding", _choices(_ANY_ROUNDING), '"half-even"', f"{_owners('rounding')}: of the casts into m and v.", one_of(_ANY_ROUNDING)),
     ("overflow", _choices(_OVERFLOW), '"saturate"', f"{_owners('overflow')}: overflow of the cast into m.", one_of(_OVERFLOW)),
 ]
 _FORMATS: list[_Row] = [
@@ -272,7 +272,7 @@ _FORMATS: list[_Row] = [
     (
         "gradient",
         "format, signed",
-        "integer bits of weight, 8 fraction bits more than weight",
+        "integer bits of weight, 8 fraction bits more than weight; SQ1.15 with shift-adam, scaled so that |∂C/∂z| < 4 fills it",
         "g and G. Node perturbation has neither if every presentation ends with an update of plain descent.",
         number_format,
     ),

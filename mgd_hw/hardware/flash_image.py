@@ -237,5 +237,5 @@ def _program(
 def _pieces(spec: DesignSpec, steps: int, evaluated: Sequence[int], stored: int) -> Iterator[tuple[int, int]]:
     """First step and end of each run: they end where the rate changes, where samples are judged, and where the samples begin again."""
     again = stored * spec.schedule.sample_period
-    ends = {0, steps, *evaluated, *range(again, steps, again), *(step for step, _ in spec.schedule.learning_rate if step < steps)}
+    ends = {0, steps, *evaluated, *range(again, steps, again), *(step for step in spec.exponent_changes if step < steps)}
     return pairwise(sorted(ends))

@@ -61,11 +61,10 @@ OPTIMIZERS = {
     "nesterov": (3, 3, 1),
     "sign": (0, 1, 0),
     "adam": (9, 4, 2),  # a division and a square root count as one multiplication each, although they take more
-    "shift-adam": (0, 6, 2),
     **{name: optimizer.operations for name, optimizer in HARDWARE_OPTIMIZERS.items()},
 }
-"""Multiplications, additions and words of state in one parameter's update, by the name of the optimiser. The core does not multiply: its
-rate and momentum are powers of two, hence shifts."""
+"""Multiplications, additions and words of state in one parameter's update, by the name of the optimiser. The core multiplies only where its
+optimiser squares G: rates and decays are powers of two, hence shifts."""
 
 
 @dataclass(frozen=True)
@@ -431,7 +430,9 @@ def _update(work: _Work, spec: DesignSpec, parameters: int, times: int, name: st
     multiplications, additions, words = OPTIMIZERS[name]
     widths = [variable.format.width for variable in spec.optimizer_state] or [spec.gradient_format.width] * words
     state = max(widths, default=spec.gradient_format.width)
+    gradient = spec.gradient_format.width
     work.do("multiply", 0 if shifts else times * parameters * multiplications, state, state)
+    work.do("multiply", times * parameters * spec.optimizer.squares if shifts else 0, gradient, gradient)
     work.do("add", times * parameters * (additions - 1), state)
     work.do("add", times * parameters, spec.formats.weight.width)
     for width in widths:

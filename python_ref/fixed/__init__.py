@@ -7,5 +7,4 @@
 ``signature``     the running signatures
 ``fast``          the same integers as ``machine``, at speed: ``plan`` is a design in plain integers, ``kernels`` and ``node_kernels`` the
                   compiled loops, ``blocks`` a machine of each kind that runs them
-``shift_adam``    Adam with shifts in place of its division and its root, in integers
 """

@@ -103,7 +103,7 @@ class Machine(ABC):
         self.in_force, self.counters = np.array([state.baseline.cost, *[0] * (spec.passes - 1)]), state.counters.copy()
         self.registers = np.array(state.signature or INITIAL, dtype=np.int64) ^ 0xFFFFFFFF
         self.n, self.updates, self.due = state.steps, state.updates, state.due
-        self.rate_changes = [step for step, _ in spec.schedule.learning_rate]
+        self.rate_changes = spec.exponent_changes
         shown = 8 * values_per_step(spec) if observe else 0
         plan = self.plan
         bytes_per_step = max(40 + shown, spec.quantities / plan.tau_p, plan.update_words * plan.word_bits / plan.tau_t / 8)
@@ -125,13 +125,14 @@ class Machine(ABC):
         """Run the next steps, at most up to step ``limit``."""
         n, plan, spec = self.n, self.plan, self.spec
         stop = min(limit, n + self.block_steps, *(change for change in self.rate_changes if change > n))
+        self.rule = self.rule._replace(exponent=spec.exponent_at(n))
         length, steps = stop - n, np.arange(n, stop)
         indices, signs = self._samples_and_signs(stop)
         packed = self.words.packed(self.updates, stop // plan.tau_t - n // plan.tau_t)
         costs, changes, judged = (np.empty(shape, dtype=np.int64) for shape in ((length, spec.passes), length, length))
         signed = np.empty((length if self.signing else 0, 2), dtype=np.int64)
         shown = self._buffers(length if self.observe else 0)
-        arguments = self.inputs, self.targets, indices, signs, spec.exponent_at(n), packed, n, self.counters, COUNTER_LIMITS
+        arguments = self.inputs, self.targets, indices, signs, spec.gradient_exponent_at(n), packed, n, self.counters, COUNTER_LIMITS
         self.updates += self._run(arguments, (costs, changes, judged, self.registers, signed), shown)
         self.n, self.due = stop, False
         block = Block(costs, changes, judged, signed, self.passes_of(steps, judged))

@@ -22,6 +22,10 @@ class Learning(Protocol):
         """Seed of the random streams."""
 
     @property
+    def steps(self) -> int:
+        """Number of steps so far."""
+
+    @property
     def updates(self) -> int:
         """Number of updates so far."""
 
@@ -79,7 +83,7 @@ def correlate(spec: LearningSpec, state: Learning, s: np.ndarray, g: np.ndarray,
         saturated["gradient"] = int(np.count_nonzero(outside))
         if update_due:
             word = words[layout.parameter_word]
-            moved = spec.optimizer.step(spec.gradient_format, optimizer, gradient, word, state.updates)
+            moved = spec.optimizer.step(spec.update_forms, optimizer, gradient, word, spec.exponent_at(state.steps))
             optimizer = moved.state
             saturated |= {name: int(np.count_nonzero(outside)) for name, outside in moved.outside.items()}
             update, outside = narrow(moved.source, spec.update_source_format, spec.update_format, cast, word)

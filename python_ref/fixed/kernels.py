@@ -15,7 +15,7 @@ from python_ref.fixed.plan import FLOOR, HALF_UP, STOCHASTIC
 from python_ref.fixed.tally import ERROR, GRADIENT, ROUNDED, UNPERTURBED
 from python_ref.spec.error import unknown
 from python_ref.spec.events import POLYNOMIAL
-from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, ShiftAdam
 from python_ref.spec.probes import COUNTERS
 
 __all__ = [
@@ -28,8 +28,8 @@ _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
 _ACTIVATION, _COST_CHANGE, _BROADCAST, _GRADIENT, _UPDATE, _WEIGHT = (
     COUNTERS.index(f"saturated_{kind}") for kind in ("activation", "cost_change", "broadcast", "gradient", "update", "weight")
 )
-_SGD, _LEAKY_SUM = range(2)
-_RULES: dict[type[Optimizer], int] = {Sgd: _SGD, Momentum: _LEAKY_SUM}
+_SGD, _LEAKY_SUM, _SHIFT_ADAM = range(3)
+_RULES: dict[type[Optimizer], int] = {Sgd: _SGD, Momentum: _LEAKY_SUM, ShiftAdam: _SHIFT_ADAM}
 """Number of each optimiser's branch in :func:`_take_step`, by its class in the spec."""
 
 
@@ -257,6 +257,55 @@ def _correlate(low, high, gradient, s, g):
 
 
 @_compiled
+def _leading_one(value):
+    """Return the place of the highest set bit of a value that is not negative, counted from 0; 0 for a zero."""
+    place = 0
+    for bits in (32, 16, 8, 4, 2, 1):
+        if value >> (place + bits):
+            place += bits
+    return place
+
+
+@_compiled
+def _leaky_mean(variable, k, state, row, at, new, place, r, counters):
+    """Compute state ← cast(state − state·2⁻ᵏ + new·2⁻ᵏ) for one parameter; ``new`` is shifted by ``place`` to the exact sum. Return it."""
+    aligned = state[row, at] << variable.shift
+    value = round_value(aligned - (aligned >> k) + (new << place), variable.dropped, variable.rounding, r)
+    counters[variable.counter] += is_outside(value, variable)
+    state[row, at] = fit(value, variable)
+    return state[row, at]
+
+
+@_compiled
+def _adapt(rule, gradient, state, at, r, counters, source):
+    """Compute the source of shift-Adam for the synapses of a neuron, with the symbols of :mod:`python_ref.spec.shift_adam`."""
+    k1, k2, refined = rule.parameters[0], rule.parameters[1], rule.parameters[2]
+    fraction, low, high = rule.source
+    last = rule.variables.size - 1
+    v_of, g_fraction = rule.variables[last], rule.gradient_fraction
+    v_fraction = v_of.g_shift + g_fraction - v_of.shift
+    m_fraction = g_fraction
+    if k1 > 0:
+        m_fraction = rule.variables[0].g_shift + g_fraction - rule.variables[0].shift
+    for k in range(gradient.size):
+        m = gradient[k]
+        if k1 > 0:
+            m_of = rule.variables[0]
+            m = _leaky_mean(m_of, k1, state, 0, at + k, gradient[k], m_of.g_shift - k1, r[k], counters)
+        square = gradient[k] * gradient[k]
+        v = _leaky_mean(v_of, k2, state, last, at + k, square, v_of.g_shift - g_fraction - k2, r[k], counters)
+        place = _leading_one(v)
+        exponent = place - v_fraction
+        left = fraction - m_fraction + rule.exponent - ((exponent + 1) >> 1)
+        if refined:
+            second = (v >> (place - 1)) & 1 if place > 0 else 0
+            m = 8 * m + m * ((2 - second) if exponent & 1 else -1 - second)
+            left -= 3
+        moved = m << left if left >= 0 else m >> min(-left, 63)
+        source[k] = min(max(moved, low), high)
+
+
+@_compiled
 def _take_step(rule, gradient, state, at, r, counters, source):
     """Compute the source of the update of each synapse of a neuron from G and the optimiser's state, and the new state.
 
@@ -271,6 +320,8 @@ def _take_step(rule, gradient, state, at, r, counters, source):
             source[k] = state[0, at + k] = fit(value, m)
     elif rule.number == _SGD:
         copy(source, gradient)
+    elif rule.number == _SHIFT_ADAM:
+        _adapt(rule, gradient, state, at, r, counters, source)
     else:
         raise ValueError("The compiled loops have no branch for the optimiser: give _take_step one for its number in _RULES.")
 

@@ -157,7 +157,7 @@ def step(spec: LearnerSpec, state: LearnerState, chip: Chip) -> tuple[LearnerSta
     counted = {"cost_change": int(outside)}
 
     # The broadcast: scaled and narrowed once; then the correlation, and the update if it is due.
-    scaled = spec.cost_change_format.scaled(spec.exponent_at(n))
+    scaled = spec.cost_change_format.scaled(spec.gradient_exponent_at(n))
     g, outside = narrow(change, scaled, spec.gradient_format, spec.formats.gradient_cast)
     counted["broadcast"] = int(outside) * spec.quantities
     learned = correlate(spec, state, s, np.full(spec.quantities, g), update_due)

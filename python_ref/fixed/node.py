@@ -111,7 +111,7 @@ def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sa
     """
     gradient, optimizer, parameters, cast = state.gradient, state.optimizer, state.parameters, spec.formats.weight_cast
     word = rounding_source(spec, state.seed).words(state.updates)[spec.layout.parameter_place]
-    scaled = spec.error_sum_format.scaled(spec.exponent_at(state.steps))
+    scaled = spec.error_sum_format.scaled(spec.gradient_exponent_at(state.steps))
     error, outside = narrow(error_sum, scaled, spec.error_format, spec.formats.error_cast)
     saturated = {"error": int(np.count_nonzero(outside))}
     products = _products(spec, error, kept, sample)
@@ -128,7 +128,7 @@ def _learn(spec: DesignSpec, state: State, error_sum: np.ndarray, kept: Pass, sa
             outside = outside | beyond
         saturated["gradient"] = int(np.count_nonzero(outside))
         if update_due:
-            moved = spec.optimizer.step(spec.gradient_format, optimizer, gradient, word, state.updates)
+            moved = spec.optimizer.step(spec.update_forms, optimizer, gradient, word, spec.exponent_at(state.steps))
             optimizer = moved.state
             saturated |= {name: int(np.count_nonzero(beyond)) for name, beyond in moved.outside.items()}
             update, outside = narrow(moved.source, spec.update_source_format, spec.update_format, cast, word)

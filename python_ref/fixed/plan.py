@@ -137,6 +137,12 @@ class Rule(NamedTuple):
     """Parameters that are whole numbers (int64), in their order in ``Optimizer.parameters()``, 0 for one that is not."""
     variables: np.ndarray
     """Constants of each state variable (:data:`VARIABLE`, shape (variables,))."""
+    gradient_fraction: int
+    """Fraction bits of G."""
+    source: tuple[int, int, int]
+    """Format of the source of an update: its fraction bits, its least and its greatest value, raw."""
+    exponent: int
+    """Exponent that the host sets, of an optimiser whose rate scales the update; the machine replaces it where it changes."""
 
     @classmethod
     def of(cls, spec: DesignSpec, number: int) -> Rule:
@@ -152,7 +158,10 @@ class Rule(NamedTuple):
             )
             for each in spec.optimizer_state
         ]
-        return cls(number, np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64), _records(rows, VARIABLE))
+        parameters = np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64)
+        source, fraction = spec.update_source_format, spec.gradient_format.fraction_bits
+        ends = source.fraction_bits, source.min, source.max
+        return cls(number, parameters, _records(rows, VARIABLE), fraction, ends, spec.exponent_at(0))
 
 
 class Plan(NamedTuple):

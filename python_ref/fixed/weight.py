@@ -39,7 +39,7 @@ def step(spec: DesignSpec, state: State, sample: Sample) -> tuple[State, dict[st
     counted["cost_change"] = int(outside)
 
     # The broadcast: scaled and narrowed once; every parameter receives the same g.
-    scaled = spec.cost_change_format.scaled(spec.exponent_at(n))
+    scaled = spec.cost_change_format.scaled(spec.gradient_exponent_at(n))
     g, outside = narrow(change, scaled, spec.gradient_format, spec.formats.gradient_cast)
     counted["broadcast"] = int(outside) * spec.network.n_parameters
 

@@ -17,7 +17,7 @@ from python_ref.spec.number import Fixed
 from python_ref.spec.optimizer import WORD_BITS, Optimizer, Sgd
 from python_ref.spec.parts import Round, check_parts
 from python_ref.spec.perturbation import Kind, Perturbation, Trinomial
-from python_ref.spec.presentation import FACTOR_BITS, Presentation
+from python_ref.spec.presentation import FACTOR_BITS, Presentation, measurements
 from python_ref.spec.schedule import Schedule
 
 __all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware"]
@@ -158,8 +158,19 @@ class DesignSpec(LearningSpec):
         if not self.node:
             raise ValueError("Kind of perturbation must be node, since only its steps form presentations, not weight")
         bits = 16 if self.hardware.lanes <= MAX_SMALL_ARRAY else 18
-        neurons, exponent = self.network.n_neurons, self.exponents[1]
-        return Presentation(self.formats, self.schedule, self.code, neurons, self.cost_change_format, exponent, bits, self.round)
+        neurons, exponent = self.network.n_neurons, self.gradient_exponents[1]
+        scale = exponent + self._perturbed_log2
+        return Presentation(self.formats, self.schedule, self.code, neurons, self.cost_change_format, exponent, bits, self.round, scale)
+
+    @property
+    def _octaves(self) -> dict[str, int]:
+        schedule = self.schedule
+        if not self.node:
+            power = 1 + 3 * max(self.network.sizes[:-1]) // 10
+            return {"the inputs of a neuron": _half_log2(power), "the steps of an update": _half_log2(schedule.update_period)}
+        measured = measurements(schedule, self.code, self.network.n_neurons, self.round)
+        presentations = -(-schedule.update_period // schedule.sample_period)
+        return {"the measurements of a neuron": (measured - 1).bit_length(), "the samples of an update": _half_log2(presentations)}
 
     @cached_property
     def round(self) -> Round:
@@ -215,6 +226,7 @@ class DesignSpec(LearningSpec):
                 "presentation": [self.longest_presentation, self.error_format] if self.node else None,
                 **({"parts": self.perturbation.parts} if self.in_parts else {}),
                 **({"kinds": self.network.kinds} if self.network.kinds else {}),
+                **({"gradient_scale": self.gradient_scale} if self.optimizer.scales_update else {}),
                 "holds_signs": self.holds_signs,
                 "hardware": self.hardware,
             }
@@ -376,6 +388,11 @@ class DesignSpec(LearningSpec):
                 found.append(("formats.gradient", self.error_product_format(number), self.gradient_format))
             found.append(("formats.weight", self.update_source(number), self.update_format))
         return found + [(variable.key, variable.exact, variable.format) for variable in self.optimizer_state]
+
+
+def _half_log2(count: int) -> int:
+    """Return ⌈½·log₂ count⌉, so that its power of two is at least √count."""
+    return ((count - 1).bit_length() + 1) // 2
 
 
 def code_period(spec: LearningSpec) -> int | None:

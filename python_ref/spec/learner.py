@@ -205,10 +205,16 @@ class LearnerSpec(LearningSpec):
                 "gradient_memory": self.gradient_memory,
                 "average": self.outside.average,
                 "hardware": self.hardware,
+                **({"gradient_scale": self.gradient_scale} if self.optimizer.scales_update else {}),
             }
         )
 
     # -- Formats --------------------------------------------------------------------------------------------------
+
+    @property
+    def _octaves(self) -> dict[str, int]:
+        steps = ((self.schedule.update_period - 1).bit_length() + 1) // 2
+        return {"the quantities": ((self.external - 1).bit_length() + 1) // 2, "the steps of an update": steps}
 
     @property
     def cost_format(self) -> Fixed:

@@ -21,12 +21,12 @@ from python_ref.spec.optimizer import OPTIMIZERS, WORD_BITS, Memory, Optimizer, 
 from python_ref.spec.perturbation import CODES, Code, Perturbation, Trinomial
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["SATURATION_KINDS", "LearningFormats", "LearningSpec"]
+__all__ = ["FIRST_KINDS", "SATURATION_KINDS", "LearningFormats", "LearningSpec"]
 
-_FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
+FIRST_KINDS = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
 """Kinds of casts for which every core has a saturation counter, even if it has no cast of that kind."""
 
-SATURATION_KINDS = (*_FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM))
+SATURATION_KINDS = (*FIRST_KINDS, *(memory.name.lower() for memory in Memory if memory > Memory.MOMENTUM))
 """Kinds of casts whose saturations are counted, in the order of their counters. A counter counts values of existing neurons
 (activation), one value per step (cost_change), one per neuron and presentation (error), or values that reach existing parameters (the
 other kinds). The counter of the broadcast remains 0 in node perturbation, that of the error in weight perturbation. The kinds after the
@@ -160,7 +160,11 @@ class LearningSpec(ABC):
                 self.formats.gradient,
                 lambda: [self.gradient_format + self.gradient_format, self.gradient_format - self.gradient_format],
             ),
-            (key, formats.get(key, self.formats.gradient), lambda: [self.update_source_format, *self.optimizer_state]),
+            (
+                key,
+                formats.get(key, self.formats.gradient),
+                lambda: [self.update_source_format, *self.optimizer_state, self._check_source()],
+            ),
         ]
 
     def _amplitude_places(self) -> list[tuple[str, int]]:
@@ -178,7 +182,7 @@ class LearningSpec(ABC):
     def _largest_source(self) -> tuple[float, str]:
         """Return the largest value that the gradient is narrowed from, and its name."""
         largest = max(self.cost_change_format.max, -self.cost_change_format.min)
-        return largest * 2.0 ** (self.exponents[1] - self.cost_change_format.fraction_bits), "broadcast"
+        return largest * 2.0 ** (self.gradient_exponents[1] - self.cost_change_format.fraction_bits), "broadcast"
 
     @property
     def _casts_products(self) -> bool:
@@ -223,7 +227,7 @@ class LearningSpec(ABC):
         """Kinds of casts whose saturations appear in the core's events: the first eight without that of the other kind of perturbation
         (broadcast or error), and the optimiser's state variables."""
         own, other = {variable.name for variable in self.optimizer_state}, "broadcast" if self.node else "error"
-        return tuple(kind for kind in SATURATION_KINDS if kind != other and (kind in _FIRST_KINDS or kind in own))
+        return tuple(kind for kind in SATURATION_KINDS if kind != other and (kind in FIRST_KINDS or kind in own))
 
     @property
     def code(self) -> Code:
@@ -273,9 +277,8 @@ class LearningSpec(ABC):
 
     @property
     def gradient_format(self) -> Fixed:
-        """Format of g and G: the user's choice, or that of a parameter with 8 more fraction bits."""
-        weight = self.formats.weight
-        return self.formats.gradient or Fixed(True, weight.integer_bits, weight.fraction_bits + 8)
+        """Format of g and G: the user's choice, or the optimiser's."""
+        return self.formats.gradient or self.optimizer.gradient(self.formats.weight)[0]
 
     @property
     def broadcast_format(self) -> Fixed:
@@ -285,7 +288,12 @@ class LearningSpec(ABC):
     @property
     def update_source_format(self) -> Fixed:
         """Format of the source of an update that an optimiser computes from g or G, which cast_weight narrows."""
-        return self.optimizer.source(self.gradient_format)
+        return self.optimizer.source(self.gradient_format, self.formats.weight)
+
+    @property
+    def update_forms(self) -> tuple[Fixed, Fixed]:
+        """Formats of what an update of the optimiser reads, G, and of what it moves, θ."""
+        return self.gradient_format, self.formats.weight
 
     @property
     def parameter_limits(self) -> tuple[int, int]:
@@ -316,18 +324,76 @@ class LearningSpec(ABC):
     # -- Learning rate --------------------------------------------------------------------------------------------
 
     def exponent_at(self, step: int) -> int:
-        """Return the exponent e at a step: log₂(η/Δ), or log₂(η/2Δ) for a two-sided difference."""
-        return self.schedule.rate_at(step) - self.perturbation.amplitude_log2 - self.two_sided
+        """Return the exponent that the host sets for a step.
 
-    @property
+        It is e = log₂(η/Δ), or log₂(η/2Δ) for a two-sided difference. For an optimiser whose rate scales the update, it is r + b, the log₂
+        of the rate and of what the optimiser adds to it in the update that the step belongs to.
+        """
+        if self.optimizer.scales_update:
+            update = step // self.schedule.update_period
+            return self.schedule.rate_at(step) + next(b for first, b in reversed(self.optimizer.exponent_changes) if first <= update)
+        return self.schedule.rate_at(step) - self._perturbed_log2
+
+    @cached_property
+    def exponent_changes(self) -> tuple[int, ...]:
+        """Steps, in their order, from which on the host sets an exponent, those of the schedule among them; the first one is 0."""
+        period = self.schedule.update_period
+        of_updates = {update * period for update, _ in self.optimizer.exponent_changes}
+        return tuple(sorted({step for step, _ in self.schedule.learning_rate} | of_updates))
+
+    @cached_property
     def exponents(self) -> tuple[int, int]:
-        """Smallest and largest e that the core can be set to.
+        """Smallest and largest exponent that the core can be set to.
 
         The range covers the schedule, and extends downwards until the number of settings is a power of two, at least 8.
         """
-        values = [self.exponent_at(step) for step, _ in self.schedule.learning_rate]
+        values = [self.exponent_at(step) for step in self.exponent_changes]
         span = max(8, 1 << (max(values) - min(values)).bit_length())
         return max(values) - span + 1, max(values)
+
+    @property
+    def gradient_exponents(self) -> tuple[int, int]:
+        """Smallest and largest e by which 2ᵉ·E, or 2ᵉ·C̃, is narrowed: the exponents of the host, or one that is fixed in the core."""
+        if self.optimizer.scales_update:
+            return (self.gradient_scale - self._perturbed_log2,) * 2
+        return self.exponents
+
+    def gradient_exponent_at(self, step: int) -> int:
+        """Return the e of a step by which 2ᵉ·E, or 2ᵉ·C̃, is narrowed."""
+        return self.gradient_exponents[1] if self.optimizer.scales_update else self.exponent_at(step)
+
+    @cached_property
+    def gradient_scale(self) -> int:
+        """Binary logarithm of what the gradient is multiplied by in G, for an optimiser whose rate scales the update.
+
+        It is the largest one with which the sum of all that an update counts stays within G, if |∂C/∂z| < 4 and what is measured again
+        after a new sample adds up like random numbers.
+        """
+        return self.gradient_format.integer_bits - 1 - 2 - sum(self._octaves.values())
+
+    @property
+    def gradient_reason(self) -> str:
+        """What decides the derived format of G, and its scale where that does not follow from the rate, as a phrase."""
+        reason = self.optimizer.gradient(self.formats.weight)[1]
+        if not self.optimizer.scales_update:
+            return reason
+        shown = [f"2^{octaves} for {what}" for what, octaves in self._octaves.items() if octaves]
+        fills = "filled by |∂C/∂z| = 4" + (f", with {' and '.join(shown)}" if shown else "")
+        return f"{reason}; G is 2^{self.gradient_scale} times the gradient, {fills}"
+
+    @property
+    @abstractmethod
+    def _octaves(self) -> dict[str, int]:
+        """Binary logarithms of the factors by which G may exceed a gradient, by what causes them."""
+
+    @property
+    def _perturbed_log2(self) -> int:
+        """Binary logarithm of the distance between the perturbed values whose costs are subtracted."""
+        return self.perturbation.amplitude_log2 + self.two_sided
+
+    def _check_source(self) -> None:
+        """Refuse formats with which an intermediate of an update has too many bits."""
+        self.optimizer.check(*self.update_forms, self.exponents[1])
 
     # -- Checks ---------------------------------------------------------------------------------------------------
 
@@ -372,7 +438,7 @@ class LearningSpec(ABC):
                 ) from error
 
     def _check_widths(self) -> None:
-        _, high = self.exponents
+        _, high = self.gradient_exponents
         scaled, target, name, key = self._scaled()
         most = scaled.width + max(0, target.fraction_bits - scaled.fraction_bits + high)
         if most > MAX_BITS:
@@ -424,7 +490,9 @@ class LearningSpec(ABC):
                 f"the largest {name}, {reach:.3g}, is below the last place of the gradient, {gradient}: it always rounds to zero",
                 "Take a larger rate, or more fraction bits in formats.gradient.",
             )
-        if not self.direct_update:
+        if self.optimizer.scales_update:
+            reach = 2.0 ** self.exponents[1]
+        elif not self.direct_update:
             reach = reach * (1 << 24)
         if not self._casts_products:
             reach = min(reach, 2.0 ** (self.update_source_format.integer_bits - 1))

@@ -16,9 +16,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from python_ref.spec.error import DesignError, check_member
-from python_ref.spec.number import Fixed, Overflow, Rounding, cast_raw
+from python_ref.spec.number import MAX_BITS, Fixed, Overflow, Rounding, cast_raw
+from python_ref.spec.shift_adam import REST_BITS, bias_changes, moved
 
-__all__ = ["OPTIMIZERS", "WORD_BITS", "Memory", "Momentum", "Optimizer", "Sgd", "StateVariable", "Step"]
+__all__ = ["OPTIMIZERS", "WORD_BITS", "Memory", "Momentum", "Optimizer", "Sgd", "ShiftAdam", "StateVariable", "Step"]
 
 WORD_BITS = 32
 """Width in bits of a word of the host's registers, and thus the maximum width of a word in a lane's memories."""
@@ -33,6 +34,7 @@ class Memory(enum.IntEnum):
     PARAMETER = 0
     GRADIENT = 1
     MOMENTUM = 2
+    SQUARE = 3
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Optimizer(ABC):
     """An optimiser: a frozen dataclass whose fields are its parameters, and its keys in the section ``[optimizer]`` of a design file.
 
     An update sets θ ← saturate(θ − u) with u = cast_weight(source), and clears G. :meth:`step` computes the source and the new state from G
-    and the state. G includes the learning rate.
+    and the state. G includes the learning rate, unless :attr:`scales_update`.
 
     Attributes
     ----------
@@ -107,6 +109,13 @@ class Optimizer(ABC):
     passes_gradient : bool
         Whether the source is G itself. Without a gradient memory, the core then rounds g once for all lanes, before its sign is applied;
         in node perturbation it rounds err·x, without a g.
+    scales_update : bool
+        Whether the learning rate scales the source, rather than G, which has a scale of its own (``LearningSpec.gradient_scale``). Then
+        the exponent that the host sets is that of the source, r + b.
+    gradient_rounding : (Rounding, str or None)
+        Rounding of the cast into g where the user leaves it open, and its reason if it is not the usual one.
+    squares : int
+        Number of squares of G that an update of a parameter takes in the core, each in a multiplier of the lane's own.
     operations : tuple of (int, int, int)
         Multiplications and additions in one parameter's update in real numbers, including the learning rate, and words of state.
     """
@@ -114,6 +123,9 @@ class Optimizer(ABC):
     name: ClassVar[str]
     equations: ClassVar[str]
     passes_gradient: ClassVar[bool] = False
+    scales_update: ClassVar[bool] = False
+    gradient_rounding: ClassVar[tuple[Rounding, str | None]] = (Rounding.FLOOR, None)
+    squares: ClassVar[int] = 0
     operations: ClassVar[tuple[int, int, int]]
 
     @classmethod
@@ -129,6 +141,15 @@ class Optimizer(ABC):
         None for an optimiser that moves θ by a fixed distance.
         """
 
+    def gradient(self, weight: Fixed) -> tuple[Fixed, str]:
+        """Return the format of G for parameters in the format ``weight``, where the user leaves it open, and its reason, as a phrase."""
+        return Fixed(True, weight.integer_bits, weight.fraction_bits + 8), "range of a weight, 8 fraction bits more"
+
+    @property
+    def exponent_changes(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (update, b): from that update on, counted from 0, the exponent of the source is greater by b than that of the rate."""
+        return ((0, 0),)
+
     @abstractmethod
     def state(self, gradient: Fixed) -> tuple[StateVariable, ...]:
         """Return the state variables for a G in the format ``gradient``.
@@ -140,25 +161,36 @@ class Optimizer(ABC):
         """
 
     @abstractmethod
-    def source(self, gradient: Fixed) -> Fixed:
-        """Return the exact format of the source of an update for a G in the format ``gradient``."""
+    def source(self, gradient: Fixed, weight: Fixed) -> Fixed:
+        """Return the format of the source of an update, for a G in the format ``gradient`` and parameters in the format ``weight``."""
+
+    def check(self, gradient: Fixed, weight: Fixed, exponent: int) -> None:
+        """Refuse formats with which an intermediate has too many bits, if the exponent of the source is at most ``exponent``.
+
+        Raises
+        ------
+        DesignError
+            If there is one.
+        """
 
     @abstractmethod
-    def step(self, form: Fixed, state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, update: int) -> Step:
+    def step(
+        self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int
+    ) -> Step:
         """Compute one step in raw integers.
 
         Parameters
         ----------
-        form : Fixed
-            Format of the accumulated gradient G.
+        forms : (Fixed, Fixed)
+            Formats of the accumulated gradient G, and of a parameter.
         state : mapping of str to array of int64, shape (P,)
             Raw values of the state variables before the update, by name.
         gradient : array of int64, shape (P,)
             Raw accumulated gradient G.
         word : array of int64, shape (P,)
             Random word of each parameter, for stochastic casts.
-        update : int
-            Number of the update, counted from 0.
+        exponent : int
+            Exponent of the source, r + b, of an optimiser with :attr:`scales_update`; others ignore it.
         """
 
     @abstractmethod
@@ -184,11 +216,13 @@ class Sgd(Optimizer):
         """Return no state variables."""
         return ()
 
-    def source(self, gradient: Fixed) -> Fixed:
+    def source(self, gradient: Fixed, weight: Fixed) -> Fixed:
         """Return the format of G."""
         return gradient
 
-    def step(self, form: Fixed, state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, update: int) -> Step:
+    def step(
+        self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int
+    ) -> Step:
         """Return G itself as the source."""
         return Step(gradient, {}, {})
 
@@ -244,14 +278,16 @@ class Momentum(Optimizer):
         exact = m - m.scaled(-self.k) + gradient
         return (StateVariable(Memory.MOMENTUM, "m", "optimizer.format", default, m, exact, self.rounding, self.overflow),)
 
-    def source(self, gradient: Fixed) -> Fixed:
+    def source(self, gradient: Fixed, weight: Fixed) -> Fixed:
         """Return the format of m."""
         return self._format(gradient)
 
-    def step(self, form: Fixed, state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, update: int) -> Step:
+    def step(
+        self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int
+    ) -> Step:
         """Return the new m, which is also the source."""
-        (m,) = self.state(form)
-        raw, outside = cast_raw(self._decayed_sum(form, state[m.name], gradient), m.exact, m.format, m.rounding, m.overflow, word)
+        (m,) = self.state(forms[0])
+        raw, outside = cast_raw(self._decayed_sum(forms[0], state[m.name], gradient), m.exact, m.format, m.rounding, m.overflow, word)
         return Step(raw, {m.name: raw}, {m.name: outside})
 
     def float_rule(self) -> tuple[str, dict[str, float]]:
@@ -269,5 +305,138 @@ class Momentum(Optimizer):
         return aligned - (aligned >> np.int64(self.k)) + (gradient << np.int64(variable.exact.fraction_bits - form.fraction_bits))
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in (Sgd, Momentum)}
+@dataclass(frozen=True)
+class ShiftAdam(Optimizer):
+    """Adam with shifts in place of its division and its square root; :mod:`python_ref.spec.shift_adam` has the equations.
+
+    The learning rate is the last shift, so that it does not scale G, m and v.
+
+    Parameters
+    ----------
+    k1, k2 : int
+        Decays: β = 1 − 2⁻ᵏ. 3 and 10 are nearest to the usual 0.9 and 0.999. With k₁ = 0, m is G and needs no memory.
+    refined : bool
+        Whether the approximation of 1/√v also uses the bit behind the leading one.
+    corrected : bool
+        Whether the bias of m and v is corrected.
+    format, square_format : Fixed or None
+        Formats of m (signed) and of v (unsigned). None derives them: that of G with k₁ more fraction bits for m, that of G² with k₂ more
+        for v, each within 32 bits.
+    rounding : Rounding
+        Rounding of the casts into m and v, for which STOCHASTIC is allowed.
+
+    Raises
+    ------
+    DesignError
+        If a parameter is out of bounds.
+    """
+
+    k1: int = 3
+    k2: int = 10
+    refined: bool = True
+    corrected: bool = True
+    format: Fixed | None = None
+    square_format: Fixed | None = None
+    rounding: Rounding = Rounding.HALF_EVEN
+
+    name = "shift-adam"
+    equations = "m ← m − (m − G)·2^−k₁, v ← v − (v − G²)·2^−k₂, θ ← θ − η·m/√v, the quotient by shifts"
+    scales_update = True
+    gradient_rounding = Rounding.HALF_EVEN, "a small gradient moves a parameter as far as a large one, so a bias would move it on and on"
+    squares = 1
+    operations = (9, 6, 2)  # a division and a square root count as one multiplication each, as for Adam
+
+    def __post_init__(self) -> None:
+        check_member("Rounding", self.rounding, Rounding)
+        for key, k, least in (("k1", self.k1, 0), ("k2", self.k2, 1)):
+            if not isinstance(k, int) or isinstance(k, bool) or not least <= k <= 12:
+                reason = f"it must be a whole number from {least} to 12"
+                raise DesignError(f"optimizer.{key}", k, reason, "Take 3 for k1 and 10 for k2, say.")
+        if self.format is not None and not self.format.signed:
+            raise DesignError("optimizer.format", str(self.format), "m has negative values", "Take a signed format, such as 'SQ1.18'.")
+        if self.square_format is not None and self.square_format.signed:
+            reason, remedy = "v has no negative values", "Take an unsigned format, such as 'UQ1.31'."
+            raise DesignError("optimizer.square_format", str(self.square_format), reason, remedy)
+
+    @property
+    def gain_log2(self) -> None:
+        """None, since θ moves by about η whatever G is."""
+        return None
+
+    def gradient(self, weight: Fixed) -> tuple[Fixed, str]:
+        """Return a factor of one multiplier, which squares it."""
+        return Fixed(True, 1, 15), "16 bits, which one multiplier squares"
+
+    @property
+    def exponent_changes(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (update, b) of the bias correction."""
+        return bias_changes(self.k1, self.k2) if self.corrected else ((0, 0),)
+
+    def state(self, gradient: Fixed) -> tuple[StateVariable, ...]:
+        """Return the state variables m, unless k₁ = 0, and v."""
+        m, v = self.formats(gradient)
+        modes = self.rounding, Overflow.SATURATE
+        exact = m - m.scaled(-self.k1) + gradient.scaled(-self.k1)
+        squared = v - v.scaled(-self.k2) + self.squared(gradient).scaled(-self.k2)
+        default = "the gradient's, with k1 more fraction bits, within 32"
+        kept = [StateVariable(Memory.MOMENTUM, "m", "optimizer.format", default, m, exact, *modes)] if self.k1 else []
+        default = "that of a squared gradient, with k2 more fraction bits, within 32"
+        return (*kept, StateVariable(Memory.SQUARE, "v", "optimizer.square_format", default, v, squared, *modes))
+
+    def source(self, gradient: Fixed, weight: Fixed) -> Fixed:
+        """Return twice the range of a parameter, with :data:`~python_ref.spec.shift_adam.REST_BITS` more fraction bits."""
+        return Fixed(True, weight.integer_bits + 1, weight.fraction_bits + REST_BITS)
+
+    def formats(self, gradient: Fixed) -> tuple[Fixed, Fixed]:
+        """Return the formats of m, which is G itself if k₁ = 0, and of v."""
+        integer = 2 * gradient.integer_bits - 1
+        m = self.format or Fixed(True, gradient.integer_bits, min(gradient.fraction_bits + self.k1, WORD_BITS - gradient.integer_bits))
+        v = self.square_format or Fixed(False, integer, min(2 * gradient.fraction_bits + self.k2, WORD_BITS - integer))
+        return m if self.k1 else gradient, v
+
+    @staticmethod
+    def squared(gradient: Fixed) -> Fixed:
+        """Return the exact format of G²."""
+        return Fixed.covering(0, gradient.min**2, 2 * gradient.fraction_bits)
+
+    def roots(self, gradient: Fixed) -> tuple[int, int]:
+        """Return the smallest and the largest h."""
+        v = self.formats(gradient)[1]
+        return (1 - v.fraction_bits) // 2, v.integer_bits // 2
+
+    def left(self, gradient: Fixed, weight: Fixed, exponent: int) -> int:
+        """Return the number of places by which m·c, raw, is shifted to the left for h = 0, to become the source."""
+        m, source = self.formats(gradient)[0], self.source(gradient, weight)
+        return source.fraction_bits - m.fraction_bits - 3 * self.refined + exponent
+
+    def check(self, gradient: Fixed, weight: Fixed, exponent: int) -> None:
+        """Refuse formats with which the largest shift of m·c has too many bits."""
+        width = self.formats(gradient)[0].width + 4 * self.refined
+        width += max(0, self.left(gradient, weight, exponent) - self.roots(gradient)[0])
+        if width > MAX_BITS:
+            reason = f"m, shifted by the largest rate and the smallest root of v, takes {width} bits, more than {MAX_BITS}"
+            raise DesignError("formats.gradient", str(gradient), reason, "Take a smaller rate, or narrower formats.")
+
+    def step(
+        self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int
+    ) -> Step:
+        """Return the shifted m, and the new m and v."""
+        g, (*_, v), kept, outside = forms[0], self.state(forms[0]), {}, {}
+        news = {"momentum": (gradient, g, self.k1), "square": (gradient * gradient, self.squared(g), self.k2)}
+        for each in self.state(g):
+            new, form, k = news[each.name]
+            aligned = state[each.name] << np.int64(each.exact.fraction_bits - each.format.fraction_bits)
+            total = aligned - (aligned >> np.int64(k)) + (new << np.int64(each.exact.fraction_bits - form.fraction_bits - k))
+            kept[each.name], outside[each.name] = cast_raw(total, each.exact, each.format, each.rounding, each.overflow, word)
+        left, source = self.left(*forms, exponent), self.source(*forms)
+        d = moved(kept.get("momentum", gradient), kept["square"], v.format.fraction_bits, left, refined=self.refined)
+        return Step(np.clip(d, source.min, source.max), kept, outside)
+
+    def float_rule(self) -> tuple[str, dict[str, float]]:
+        """Return the rule of Adam; its ε is the root of the last place of v, by which no gradient is known here."""
+        decays = {"beta1": 1.0 - 2.0**-self.k1, "beta2": 1.0 - 2.0**-self.k2}
+        return "adam", {**decays, "epsilon": 1e-8, "corrected": self.corrected}
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in (Sgd, Momentum, ShiftAdam)}
 """Optimisers that the hardware supports, by their names in a design file."""

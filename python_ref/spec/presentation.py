@@ -15,7 +15,7 @@ from python_ref.spec.parts import Round
 from python_ref.spec.perturbation import Code
 from python_ref.spec.schedule import Schedule
 
-__all__ = ["DERIVED_ERROR_BITS", "FACTOR_BITS", "Presentation"]
+__all__ = ["DERIVED_ERROR_BITS", "FACTOR_BITS", "Presentation", "measurements"]
 
 FACTOR_BITS = 16
 """Width in bits of a signed factor that one multiplier of every part takes."""
@@ -25,6 +25,24 @@ DERIVED_ERROR_BITS = FACTOR_BITS
 
 WIDEST_SUM = 32
 """Width in bits of the sum θ − err·x that the adder of one multiplier of a small part computes."""
+
+
+def measurements(schedule: Schedule, code: Code, neurons: int, round_: Round) -> int:
+    """Return the largest number of steps of a presentation that perturb one neuron; each sign vector is measured τ_p times.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Periods of the presentations.
+    code : Code
+        Code that generates the sign vectors.
+    neurons : int
+        Number of neurons that the code counts.
+    round_ : Round
+        Parts of the network, which the probes perturb in turn.
+    """
+    longest, times = min(schedule.sample_period, schedule.update_period), schedule.perturbation_period
+    return min(longest // round_.probes * round_.most, times * code.visits(-(-longest // times), neurons))
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,8 @@ class Presentation:
         Width of a signed factor of one multiplier, in bits.
     round : Round
         Parts of the network, which the probes perturb in turn.
+    scale : int
+        Binary logarithm of what a gradient is multiplied by in an error: the largest rate, or the scale of G (``gradient_scale``).
     """
 
     formats: Formats
@@ -59,6 +79,7 @@ class Presentation:
     exponent: int
     multiplier_bits: int
     round: Round
+    scale: int
 
     @property
     def longest(self) -> int:
@@ -72,9 +93,8 @@ class Presentation:
 
     @property
     def measurements(self) -> int:
-        """Largest number of steps of a presentation that perturb one neuron; each sign vector is measured τ_p times."""
-        times = self.schedule.perturbation_period
-        return min(self.turns, times * self.code.visits(-(-self.longest // times), self.neurons))
+        """Largest number of steps of a presentation that perturb one neuron."""
+        return measurements(self.schedule, self.code, self.neurons, self.round)
 
     @property
     def once(self) -> bool:
@@ -116,7 +136,7 @@ class Presentation:
     @property
     def _steepest_bits(self) -> int:
         """Number of integer bits with which an error holds |∂C/∂z| < 4 at the largest rate, all measurements of it added."""
-        return 1 + max(rate for _, rate in self.schedule.learning_rate) + 2 + (self.measurements - 1).bit_length()
+        return 1 + self.scale + 2 + (self.measurements - 1).bit_length()
 
     @property
     def _sum_bits(self) -> int:

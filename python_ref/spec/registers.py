@@ -15,7 +15,7 @@ from typing import Protocol
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
 from python_ref.spec.learner import LearnerSpec
-from python_ref.spec.learning import SATURATION_KINDS, LearningSpec
+from python_ref.spec.learning import FIRST_KINDS, SATURATION_KINDS, LearningSpec
 from python_ref.spec.optimizer import Memory
 from python_ref.spec.perturbation import stochastic_generator
 
@@ -181,7 +181,9 @@ def _learner_rows(rows: list[tuple[str, int, int, str, str]]) -> list[tuple[str,
 def register_map(spec: LearningSpec) -> dict[str, Register]:
     """Return the registers of a core by name, in the order of their addresses."""
     memories = ", ".join(f"{memory:d} {memory.name.lower()}" for memory in Memory) + (f", {ERROR_SUMS} E by neuron" if spec.node else "")
+    kinds = {*FIRST_KINDS, *(variable.name for variable in spec.optimizer_state)}
     most, without, whole = "", "only 1", ""
+    scaled = "; of shift-Adam r + b, log2 of the rate and of the bias correction" if spec.optimizer.scales_update else ""
     if isinstance(spec, DesignSpec) and spec.node:
         most = f"; τ_x or τ_θ is at most {spec.longest_presentation}, the longest presentation that was built"
         without = "only 1, or as built, where the design has τ_θ = 1; it divides τ_x"
@@ -192,7 +194,7 @@ def register_map(spec: LearningSpec) -> dict[str, Register]:
         ("status", 0x03, 1, "r", "bit 0 busy, bit 1 waiting for a sample"),
         ("command", 0x04, 1, "w", "1 train, 2 infer, 3 stop, 4 restart, 5 clear counters, 6 discard samples"),
         ("count", 0x05, 1, "w", "steps of the next run, which counts them down: after a stop, those that are left; 0 after a reset"),
-        ("exponent", 0x06, 1, "w", "e = log2(η/Δ), or log2(η/2Δ) where two-sided; signed, within what was built"),
+        ("exponent", 0x06, 1, "w", "e = log2(η/Δ), or log2(η/2Δ) where two-sided" + scaled + "; signed, within what was built"),
         ("perturbation_period", 0x07, 1, "w", "τ_p in steps, from 1; as built where the design has τ_p = 1; in force from RESTART"),
         ("sample_period", 0x08, 1, "w", f"τ_x in steps, from 1{whole}{most}; in force from RESTART"),
         ("update_period", 0x09, 1, "w", f"τ_θ in steps, from 1{whole}; {without} without a gradient memory; in force from RESTART"),
@@ -209,7 +211,11 @@ def register_map(spec: LearningSpec) -> dict[str, Register]:
         ("cost", 0x28, 4, "r", "C of pass 0, then of pass 1, two words each"),
         ("cost_change", 0x2C, 1 if spec.cost_change_format.width <= 32 else 2, "r", "C̃ of the last step, signed"),
         ("signature", 0x30, 2, "r", "running signature of the forward observables, then of the learned ones"),
-        *((f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS)),
+        *(
+            (f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}")
+            for i, kind in enumerate(SATURATION_KINDS)
+            if kind in kinds
+        ),
     ]
     match spec:
         case LearnerSpec():

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.events import event_kinds
 from python_ref.spec.learner import LearnerSpec
 from rtl_gen.broadcast import Broadcast
-from rtl_gen.host import HostPort, register_file, request_layout
+from rtl_gen.host import HostPort, gradient_exponent, register_file, request_layout
 from rtl_gen.learner.array import LearnerArray
 from rtl_gen.learner.controller import LearnerController
 from rtl_gen.learner.measuring import CostChange, Measurement
@@ -256,7 +256,7 @@ class LearnerCore(wiring.Component):
         m.d.comb += [
             controller.count.eq(host.data),
             controller.loaded.eq(host.load),
-            broadcast.exponent.eq(host.exponent),
+            *gradient_exponent(self.spec, host.exponent, broadcast, array),
             array.host_lane.eq(host.lane),
             array.host_memory.eq(host.memory),
             array.host_address.eq(host.address),

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import Memory, address_range, memory_number_bits
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
+from rtl_gen.lane import exponent_places
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
 from rtl_gen.presentation.lane import NodeLane
@@ -49,6 +50,8 @@ class NodeArray(wiring.Component):
         The slot whose product the accumulators include one cycle later.
     accumulators : Out(unsigned)
         Accumulators of all lanes, lane 0's in the lowest bits.
+    exponent : In(signed(8))
+        Exponent that the host has set, of an optimiser whose rate scales the update.
     word_stb, word_event : Out
         Strobe and payload of the event that a word was applied.
     word_last : Out(1)
@@ -100,6 +103,8 @@ class NodeArray(wiring.Component):
             ports |= {"column": In(range(max(2, spec.network.n_hidden)))}
         if spec.stochastic_bits:
             ports |= {"noise_slot": Out(slot), "noise": In(spec.stochastic_bits)}
+        if spec.optimizer.scales_update:
+            ports |= {"exponent": In(signed(8))}
         super().__init__(ports)
 
     @property
@@ -294,6 +299,7 @@ class NodeArray(wiring.Component):
         if not self.lanes[0].fused:
             at_update = slots[timing.update - 1]
             shared["update_en"] = at_update.real & at_update.apply & self.update
+            shared |= exponent_places(m, spec, self)
         if not spec.stochastic_bits:
             return shared, per_lane
         # The noise is registered when the first stochastic cast rounds, and is delayed to the others.

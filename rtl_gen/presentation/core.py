@@ -14,7 +14,7 @@ from rtl_gen.activation import ActivationUnit
 from rtl_gen.broadcast import factors
 from rtl_gen.cost import AnswerCheck, CostUnit
 from rtl_gen.fanout import fanout_latency
-from rtl_gen.host import HostPort, register_file, request_layout
+from rtl_gen.host import HostPort, gradient_exponent, register_file, request_layout
 from rtl_gen.lane import MultiplyAccumulate
 from rtl_gen.perturbation import load_streams
 from rtl_gen.presentation.applying import applying
@@ -282,7 +282,7 @@ class NodeCore(wiring.Component):
             errors.change_stb.eq(self._change_stb),
             errors.cost_change.eq(cost.cost_change),
             errors.final.eq(controller.final),
-            errors.exponent.eq(host.exponent),
+            *gradient_exponent(self.spec, host.exponent, errors, array),
             errors.next_group.eq(sequencer.slot.first & sequencer.slot.apply),
             signs.sweep_begin.eq(self._change_stb),
             signs.sweep_bank.eq(delayed(m, self._cost_bank[0], to_change, "change_bank")),

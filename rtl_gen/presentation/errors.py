@@ -38,7 +38,7 @@ class ErrorUnit(wiring.Component):
     next_group : In(1)
         Strobe: an applying pass has begun a group, so that the errors of the next group may come.
     exponent : In(signed(8))
-        Exponent e of the learning rate, within ``spec.exponents``.
+        Exponent e of the learning rate, within ``spec.gradient_exponents``.
     sign_index, sign : Out, In
         Neuron whose sign is needed, and its sign one cycle later.
     error, error_en : Out
@@ -107,7 +107,7 @@ class ErrorUnit(wiring.Component):
     @cached_property
     def scaler(self) -> Scaler:
         """The scaler of E, if the unit has one of its own."""
-        (low, high), total = self.spec.exponents, self.spec.error_sum_format
+        (low, high), total = self.spec.gradient_exponents, self.spec.error_sum_format
         return Scaler(
             signed(total.width),
             dropped=total.fraction_bits - high - self.spec.error_format.fraction_bits,
@@ -158,7 +158,7 @@ class ErrorUnit(wiring.Component):
         """The scaled and cast value, and whether it was out of range."""
         m.submodules.scaler = scaler = self.scaler
         m.d.comb += scaler.i.eq(value)
-        m.d.sync += scaler.amount.eq(self.spec.exponents[1] - self.exponent)
+        m.d.sync += scaler.amount.eq(self.spec.gradient_exponents[1] - self.exponent)
         return scaler.o, scaler.outside
 
     def _cast(self, m, boundary, opens, scaled, outside):
@@ -328,13 +328,13 @@ class SharedErrorUnit(IncrementalErrorUnit):
     @staticmethod
     def factors(spec: DesignSpec) -> tuple[int, int]:
         """Return the widths of the two factors."""
-        low, high = spec.exponents
+        low, high = spec.gradient_exponents
         return spec.error_sum_format.width, high - low + 2
 
     @staticmethod
     def _dropped_bits(spec: DesignSpec) -> int:
         """Number of bits that the cast drops of E·2^(e − low), where low is the smallest e."""
-        return spec.error_sum_format.fraction_bits - spec.exponents[0] - spec.error_format.fraction_bits
+        return spec.error_sum_format.fraction_bits - spec.gradient_exponents[0] - spec.error_format.fraction_bits
 
     @property
     def _ports(self):
@@ -359,9 +359,9 @@ class SharedErrorUnit(IncrementalErrorUnit):
         for _ in range(self._cast_latency - 1):
             stages.append(delayed(m, stages[-1], 1, "turn", reset_less=False))
         reads, loads, *_, ends = stages
-        place = Signal(range(spec.exponents[1] - spec.exponents[0] + 1))
+        place = Signal(range(spec.gradient_exponents[1] - spec.gradient_exponents[0] + 1))
         power = Signal.like(self.power, reset_less=True)
-        m.d.sync += [place.eq(self.exponent - spec.exponents[0]), power.eq(1 << place)]
+        m.d.sync += [place.eq(self.exponent - spec.gradient_exponents[0]), power.eq(1 << place)]
         m.d.comb += [self.factor.eq(Mux(reads, value, 0)), self.power.eq(Mux(reads, power, 0))]
         half = 0 if rounding is Rounding.FLOOR else 1 << dropped - 1
         m.d.comb += [self.offset.eq(Mux(reads, half, 0)), self.load.eq(loads | ends)]

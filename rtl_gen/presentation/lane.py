@@ -95,7 +95,7 @@ class LaneTiming:
         self.weight = self.fanout + self.read + 2
         self.product = self.weight + 2 + 2 * self.fanout
         self.gradient = self.product + CAST_CYCLES + 2
-        self.state = {name: self.gradient + cycles for name, cycles in stage.valid.items()}
+        self.state = {variable.name: self.gradient + stage.valid[variable.name] for variable in spec.optimizer_state}
         if adds_in_multiplier(spec):
             # The old parameter is the addend of the sum; it is read into a register, and kept for the comparison with the new one.
             self.update, self.parameter = self.product - 2, self.product + 1

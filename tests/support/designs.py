@@ -54,6 +54,11 @@ def _formats(rng: random.Random, signed_activation: bool) -> Formats:
 
 _OPTIMIZER_KEYS: dict[str, Callable[[random.Random], object]] = {
     "k": lambda rng: rng.choice((1, 2, 3, 5, 8)),
+    "k1": lambda rng: rng.choice((0, 1, 3, 5)),
+    "k2": lambda rng: rng.choice((1, 2, 4, 10)),
+    "refined": lambda rng: rng.random() < 0.7,
+    "corrected": lambda rng: rng.random() < 0.7,
+    "square_format": lambda rng: rng.choice((None, Fixed(False, rng.randint(-4, 3), rng.randint(6, 28)))),
     "format": lambda rng: rng.choice((None, Fixed(True, rng.randint(2, 8), rng.randint(0, 24)))),
     "rounding": lambda rng: rng.choice(tuple(Rounding)),
     "overflow": lambda rng: rng.choice(tuple(Overflow)),

@@ -13,7 +13,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Rounding
-from python_ref.spec.optimizer import Momentum
+from python_ref.spec.optimizer import Momentum, ShiftAdam
 from python_ref.spec.perturbation import Kind, LfsrCode, Perturbation, SequentialCode, WalshCode
 from python_ref.spec.schedule import Difference, Schedule
 
@@ -117,6 +117,11 @@ def _wide(spec: DesignSpec) -> DesignSpec:
     return replace(spec, formats=replace(spec.formats, cost_change=Fixed(True, 5, 18)))
 
 
+def _adapted(spec: DesignSpec) -> DesignSpec:
+    """The design with a G and a v that saturate often."""
+    return replace(spec, formats=replace(spec.formats, gradient=Fixed(True, -2, 10), error=Fixed(True, 1, 12)))
+
+
 def _even(spec: DesignSpec) -> DesignSpec:
     """The design with errors that are rounded to the nearest, and often half-way but for bits that a lower rate shifts out."""
     return replace(spec, formats=replace(spec.formats, error=Fixed(True, 0, 14), error_cast=Cast(Rounding.HALF_EVEN)))
@@ -134,6 +139,10 @@ DESIGNS: dict[str, DesignSpec] = {
         _design("random_rounding", (3, 4, 1), 4, Kind.WEIGHT, rounding=Rounding.STOCHASTIC, hidden=Activation.TANH),
         _design("two_sided", (3, 3, 2), 2, Kind.NODE, difference=Difference.TWO_SIDED, perturbation_period=2),
         _design("accumulating", (3, 3, 2), 3, Kind.WEIGHT, update_period=3, sample_period=2, perturbation_period=2),
+        _design("adam", (3, 4, 2), 2, Kind.NODE, optimizer=ShiftAdam(2, 3), rates=((0, -3), (5, -4))),
+        _design("adam_weights", (3, 4, 2), 2, Kind.WEIGHT, optimizer=ShiftAdam(2, 3), rates=((0, -3), (5, -4))),
+        _adapted(_design("adam_narrow", (3, 4, 2), 2, Kind.NODE, optimizer=ShiftAdam(1, 1, square_format=Fixed(False, -8, 18)))),
+        _design("adam_steep", (3, 4, 2), 2, Kind.NODE, optimizer=ShiftAdam(1, 4), rates=((0, 2),)),
         _design("momentum", (3, 3, 2), 3, Kind.NODE, optimizer=Momentum(2), update_period=2, rates=((0, -5), (5, -7))),
         _design("long", (24, 3), 2, Kind.NODE),
         _design("walsh", (3, 3, 2), 2, Kind.WEIGHT, code=WalshCode()),
@@ -241,8 +250,8 @@ NODE_FAULTS = (
     Fault(
         "the rate of the errors is not followed",
         "presentation.errors:ErrorUnit._scale",
-        "self.spec.exponents[1] - self.exponent",
-        "self.spec.exponents[1] - self.spec.exponent_at(0)",
+        "self.spec.gradient_exponents[1] - self.exponent",
+        "self.spec.gradient_exponents[1] - self.spec.exponent_at(0)",
         "node_memory",
     ),
     Fault(
@@ -756,13 +765,43 @@ FAULTS = (
     Fault(
         "the rate is not followed",
         "broadcast:Broadcast.elaborate",
-        "self.spec.exponents[1] - self.exponent",
-        "self.spec.exponents[1] - self.spec.exponent_at(0)",
+        "self.spec.gradient_exponents[1] - self.exponent",
+        "self.spec.gradient_exponents[1] - self.spec.exponent_at(0)",
         "rated",
     ),
     Fault("updated with the wrong sign", "lane:BaseLane._update", "(old, u, minus, active)", "(old, u, ~minus, active)", "accumulating"),
     Fault("G not cleared", "lane:BaseLane._old_gradient", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
     Fault("m decays twice as fast", "lane:MomentumStage.decayed_sum", "up - k)", "up - k + 1)", "momentum"),
+    Fault(
+        "a leading one off by a pair", "shift_adam:RootShift._leading_pair", "Const(number, 2), high", "Const(number ^ 1, 2), high", "adam"
+    ),
+    Fault("the root of the old v", "lane:ShiftAdamStage.build", "root.v.eq(lane.square)", "root.v.eq(delayed(m, old, 3, 'v'))", "adam"),
+    Fault("c of the other half", "shift_adam:RootShift.elaborate", "second ^ even", "second", "adam"),
+    Fault("c added, not subtracted", "shift_adam:RootShift.elaborate", "eighths, even)", "eighths, Const(0, 1))", "adam_weights"),
+    Fault("the bit behind from the pair above", "shift_adam:RootShift._leading_pair", "bits[at - 1] if at", "bits[at + 1] if at", "adam"),
+    Fault(
+        "the square of a G that wraps", "lane:ShiftAdamStage.build", "product.a.eq(g)", "product.a.eq(g[:-1].as_signed())", "adam_narrow"
+    ),
+    Fault("v decays as m", "lane:ShiftAdamStage._keep_mean", "shift(old, up - k)", "shift(old, up - 2)", "adam"),
+    Fault("v wraps", "lane:BaseLane.keep", "variable.overflow)", "Overflow.WRAP)", "adam_narrow"),
+    Fault(
+        "v is not written where it is out of range",
+        "lane:BaseLane.state_memory",
+        'for port in ("read", "write", "en"))',
+        'for port in ("read", "write", "en"))\n    if name == "square": ports = [*list(ports)[:2], self.square_en & ~self.square_outside]',
+        "adam_narrow",
+    ),
+    Fault("m a cycle late", "lane:ShiftAdamStage.build", "later, ", "later + 1, ", "adam_weights"),
+    Fault("the rate of an update is not followed", "lane:exponent_places", "high - array.exponent", "high - spec.exponent_at(0)", "adam"),
+    Fault(
+        "the near shift of the next synapse",
+        "shift_adam:RootShift.elaborate",
+        "delayed(module, right[:2], 1,",
+        "delayed(module, right[:2], 0,",
+        "adam",
+    ),
+    Fault("the far shift is half as far", "shift_adam:RootShift.elaborate", "len(near))), done", "len(near) - 1)), done", "adam"),
+    Fault("d is not limited", "shift_adam:RootShift.elaborate", "Overflow.SATURATE", "Overflow.WRAP", "adam_steep"),
     Fault("θ + Δ may overflow", "lane:CorrelatingLane.outside", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),
     Fault(
         "C̃ of the wrong sign",

@@ -139,8 +139,8 @@ class State:
 
     Attributes
     ----------
-    parameters, gradient, momentum : array of float64, shape (P,)
-        θ; G, a sum since the last update; m.
+    parameters, gradient, momentum, square : array of float64, shape (P,)
+        θ; G, a sum since the last update, times the rate; m; v.
     baseline : float or None
         C₀ in force; None before it is measured.
     values : list of arrays
@@ -154,6 +154,7 @@ class State:
     parameters: np.ndarray
     gradient: np.ndarray
     momentum: np.ndarray
+    square: np.ndarray
     baseline: float | None
     values: list[np.ndarray]
     steps: int
@@ -165,7 +166,9 @@ class State:
 def initial_state(spec: DesignSpec, parameters: np.ndarray, seed: int | None = None) -> State:
     """The state before step 0; ``seed`` in place of the design's own."""
     zero = np.zeros(len(parameters))
-    return State(np.array(parameters, dtype=np.float64), zero, zero, None, [], 0, 0, 0, spec.perturbation.seed if seed is None else seed)
+    return State(
+        np.array(parameters, dtype=np.float64), zero, zero, zero, None, [], 0, 0, 0, spec.perturbation.seed if seed is None else seed
+    )
 
 
 def _eligibility(spec: DesignSpec, s: np.ndarray, values: list[np.ndarray]) -> np.ndarray:
@@ -219,6 +222,13 @@ def step(
             momentum = move = beta * state.momentum + gradient
             if spec.optimizer.name == "nesterov":
                 move = beta * momentum + gradient
+        elif spec.optimizer.name == "shift-adam":
+            slopes = gradient / rate  # the rate is the same in all steps of an update
+            t, beta1, beta2 = (n + 1) // schedule.update_period, 1 - 1 / 2**spec.optimizer.k1, 1 - 1 / 2**spec.optimizer.k2
+            momentum = beta1 * state.momentum + (1 - beta1) * slopes
+            square = beta2 * state.square + (1 - beta2) * slopes**2
+            move = rate * momentum / (1 - beta1**t) / (np.sqrt(square / (1 - beta2**t)) + 1e-8)
+            after = replace(after, square=square)
         elif spec.optimizer.name != "sgd":
             raise ValueError(f"The oracle has no optimiser {spec.optimizer.name!r}")
         after = replace(after, parameters=state.parameters - move, momentum=momentum, gradient=0 * gradient)

@@ -8,7 +8,7 @@ from python_ref.spec.formats import Cast, LearnerFormats
 from python_ref.spec.hardware import Hardware
 from python_ref.spec.learner import LearnerSpec, Outside
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import Momentum, Sgd, ShiftAdam
 from python_ref.spec.perturbation import CODES, Kind, Perturbation
 from python_ref.spec.schedule import Difference, Schedule
 from tests.support.virtual_chip import VirtualChip
@@ -26,12 +26,13 @@ def random_learner(rng: random.Random, *, most: int = 12) -> LearnerSpec:
     update_period, gradient = rng.choice([(1, None), (1, True), (2, None), (3, None)])
     rates = ((0, rng.randint(-4, 1)),) if rng.random() < 0.6 else ((0, rng.randint(-2, 1)), (rng.randint(1, 9), rng.randint(-6, 0)))
     momentum = Momentum(rng.randint(1, 4), rng.choice([None, Fixed(True, 3, 9)]), rng.choice(list(Rounding)), rng.choice(list(Overflow)))
+    adam = ShiftAdam(rng.choice([0, 1, 3]), rng.choice([2, 4]), rng.random() < 0.7, rng.random() < 0.7, rounding=rng.choice(list(Rounding)))
     return LearnerSpec(
         "drawn",
         rng.choice([1, 2, 3, rng.randint(4, most)]),
         Perturbation(Kind.WEIGHT, rng.choice(list(CODES.values()))(), -rng.randint(2, 5), rng.randrange(1 << 63)),
         Schedule(rates, rng.choice([1, 1, 2]), rng.randint(1, 4), update_period, rng.choice(list(Difference))),
-        rng.choice([Sgd(), momentum]),
+        rng.choice([Sgd(), momentum, adam]),
         LearnerFormats(
             weight,
             Fixed(True, rng.randint(2, 4), rng.randint(6, 12)),

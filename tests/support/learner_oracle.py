@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.number import Fixed
+from tests.support.adam_oracle import AdamOracle, scale_of
 from tests.support.oracle import Stream, counted_sign, folded, narrow, rule_of, signed_by_events
 
 __all__ = ["LearnerOracle"]
@@ -42,8 +43,13 @@ class LearnerOracle:
         self.rule, self.k = rule_of(spec.optimizer)
         asked = spec.hardware.gradient_memory
         self.memory = spec.schedule.update_period > 1 if asked is None else asked
-        self.direct = not self.memory and self.rule is None
+        self.direct = not self.memory and spec.optimizer.name == "sgd"
         self.g_format = f.gradient or Fixed(True, f.weight.integer_bits, f.weight.fraction_bits + 8)
+        self.adam, self.scale = None, Fraction(1)
+        if spec.optimizer.name == "shift-adam":
+            self.g_format = f.gradient or Fixed(True, 1, 15)
+            self.adam = AdamOracle(spec.optimizer, self.g_format, f.weight)
+            self.scale = scale_of(self.g_format, (self.N, True), (spec.schedule.update_period, True))
         source, drops = self.g_format.fraction_bits, [0]
         if self.rule is not None:
             whole, fraction = self.g_format.integer_bits + self.k, self.g_format.fraction_bits
@@ -58,18 +64,23 @@ class LearnerOracle:
         self.update_drops = source - f.weight.fraction_bits
         if f.weight_cast.rounding.value == "stochastic":
             drops.append(self.update_drops)
+        if self.adam:
+            drops = [0, *self.adam.drops(f.weight_cast.rounding.value == "stochastic").values()]
+            self.update_drops = self.adam.source_fraction - f.weight.fraction_bits
         self.word_bits = max(drops)
         self.stochastic = Stream(self.word_bits, seed, "stochastic") if self.word_bits else None
         self.stream = Stream(1, seed, "signs")
         self.average, self.samples = spec.outside.average, spec.outside.samples
         self.theta = [raw / Fraction(2) ** f.weight.fraction_bits for raw in parameters]
-        self.G, self.m = [Fraction(0)] * self.N, [Fraction(0)] * self.N
+        self.G, self.m, self.v = ([Fraction(0)] * self.N for _ in range(3))
         self.n = self.u = self.taken = 0
         self.loaded, self.late = True, False
         self.held: tuple[list[int], Fraction] | None = None
         self.signature = [0, 0]
         self.shown: list[int] = []  # the indices that were sent
-        self.count = dict.fromkeys(["writes", "changed", "cost_change", "broadcast", "gradient", "momentum", "update", "weight"], 0)
+        self.count = dict.fromkeys(
+            ["writes", "changed", "cost_change", "broadcast", "gradient", "momentum", "square", "update", "weight"], 0
+        )
 
     def sign(self, q: int, p: int) -> int:
         code = self.spec.perturbation.code.name
@@ -129,7 +140,7 @@ class LearnerOracle:
             change, outside = narrow(change, f.cost_change, f.cost_change_cast.rounding.value, f.cost_change_cast.overflow.value)
             count["cost_change"] += outside
         eta = Fraction(2) ** [rate for start, rate in spec.schedule.learning_rate if start <= n][-1]
-        scaled = eta / self.delta / (2 if self.two_sided else 1) * change
+        scaled = (self.scale if self.adam else eta) / self.delta / (2 if self.two_sided else 1) * change
         updating = (n + 1) % spec.schedule.update_period == 0
         broadcast, correlated = self.learn(scaled, signs, updating)
         self.n, self.u, self.loaded, self.late, self.taken = n + 1, self.u + updating, False, False, self.taken + fresh
@@ -143,6 +154,7 @@ class LearnerOracle:
             "sign": signs,
             "gradient": correlated,
             "momentum": list(self.m),
+            "square": list(self.v),
             "parameter": list(self.theta),
             "counter": {"steps": self.n, "updates": self.u, **count},
             "signature": list(self.signature),
@@ -182,6 +194,8 @@ class LearnerOracle:
                         )
                         count["momentum"] += outside
                         source = self.rule.source(self.m[q], self.G[q], self.k)
+                    if self.adam:
+                        source = self.adapt(q)
                     moves, outside = narrow(source, f.weight, *modes, self.random(q, self.update_drops))
                     count["update"] += outside
                     self.G[q] = Fraction(0)
@@ -192,6 +206,16 @@ class LearnerOracle:
                 count["writes"] += 1
                 count["changed"] += self.theta[q] != old
         return broadcast, correlated
+
+    def adapt(self, q: int) -> Fraction:
+        """Source of an update by Adam; m and v change."""
+        assert self.adam
+        rate, drops = [rate for start, rate in self.spec.schedule.learning_rate if start <= self.n][-1], self.adam.decay_drops
+        moved = self.adam.move(self.m[q], self.v[q], self.G[q], rate, self.u, lambda kind: self.random(q, drops[kind]))
+        self.m[q], self.v[q] = moved.m, moved.v
+        for kind, outside in moved.outside.items():
+            self.count[kind] += outside
+        return moved.source
 
     def sign_events(self, run: list, change: Fraction, broadcast: list, signs: list[int], correlated: list) -> None:
         """Continue the signatures by the events of a step."""
@@ -207,6 +231,9 @@ class LearnerOracle:
         form = f.weight if self.direct else self.g_format
         columns = [] if self.direct else [(self.g_format, correlated)]
         columns += [] if self.rule is None else [(self.m_format, self.m)]
+        if self.adam:
+            columns += [(self.adam.m_format, self.m)] if self.spec.optimizer.k1 else []
+            columns.append((self.adam.v_format, self.v))
         columns.append((f.weight, self.theta))
         words = []
         for q, value in enumerate(broadcast):

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
+from tests.support.adam_oracle import AdamOracle, scale_of
+from tests.support.narrowing import narrow
 
 __all__ = ["Oracle", "activated", "counted_sign", "narrow", "rule_of", "serial_bits"]
 
@@ -42,25 +44,6 @@ class Stream:
         while len(self._bits) <= word * self.outputs + number:
             self._bits.append(next(self._source))
         return self._bits[word * self.outputs + number]
-
-
-def narrow(value: Fraction, target: Fixed, rounding: str, overflow: str, random: Fraction = Fraction(0)) -> tuple[Fraction, bool]:
-    """A value in a format, by the words of the definition; and whether the rounded value was out of its range."""
-    x = value * Fraction(2) ** target.fraction_bits
-    down = math.floor(x)
-    if rounding == "floor":
-        n = down
-    elif rounding == "half-up":
-        n = math.floor(x + HALF)
-    elif rounding == "half-even":
-        n = down + (x - down > HALF or (x - down == HALF and down % 2 == 1))
-    else:
-        n = math.floor(x + random)
-    bits = target.integer_bits + target.fraction_bits
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if target.signed else (0, 2**bits - 1)
-    outside = not low <= n <= high
-    n = min(max(n, low), high) if overflow == "saturate" else (n - low) % 2**bits + low
-    return n / Fraction(2) ** target.fraction_bits, outside
 
 
 def folded(fields: list[tuple[int, int]]) -> int:
@@ -121,9 +104,10 @@ class Rule(NamedTuple):
 
 RULES: dict[str, Rule | None] = {
     "sgd": None,
+    "shift-adam": None,
     "momentum": Rule(lambda m, g, k: m - m / 2**k + g, lambda m, g, k: m, lambda m, g, k: max(m + k, g), lambda m, g, k: m),
 }
-"""The optimisers, by name; None for plain descent, whose source is G."""
+"""The optimisers, by name; None for plain descent, whose source is G, and for shift-adam, which :class:`AdamOracle` computes."""
 
 
 def rule_of(optimizer: Any) -> tuple[Rule | None, int]:
@@ -182,8 +166,14 @@ class Oracle:
         self.rule, self.k = rule_of(spec.optimizer)
         memory = spec.hardware.gradient_memory
         self.memory = spec.schedule.update_period > 1 if memory is None else memory
-        self.direct_update = not self.memory and self.rule is None
+        self.direct_update = not self.memory and spec.optimizer.name == "sgd"
         self.g_format = f.gradient or Fixed(True, f.weight.integer_bits, f.weight.fraction_bits + 8)
+        self.adam, self.scale = None, Fraction(1)
+        if spec.optimizer.name == "shift-adam":
+            self.g_format = f.gradient or Fixed(True, 1, 15)
+            self.adam = AdamOracle(spec.optimizer, self.g_format, f.weight)
+            power = 1 + math.floor(Fraction(3, 10) * max(self.sizes[:-1]))
+            self.scale = scale_of(self.g_format, (power, True), (spec.schedule.update_period, True))
         if self.rule is not None:
             whole, fraction = self.g_format.integer_bits + self.k, self.g_format.fraction_bits
             while whole + fraction > 32 and fraction > 1:  # a memory's word is the host's
@@ -221,19 +211,37 @@ class Oracle:
         self.update_drops = source - f.weight.fraction_bits
         if f.weight_cast.rounding.value == "stochastic":
             drops.append(self.update_drops)
+        if self.adam:
+            drops = [0, *self.adam.drops(f.weight_cast.rounding.value == "stochastic").values()]
+            self.update_drops = self.adam.source_fraction - f.weight.fraction_bits
         self.word_bits = max(drops)
         self.stochastic = Stream(self.word_bits, seed, "stochastic") if self.word_bits else None
         # State.
         unit = Fraction(2) ** -f.weight.fraction_bits
         self.theta = {key: raw * unit for key, raw in zip(self.keys, parameters, strict=True)}
         self.G = dict.fromkeys(self.keys, Fraction(0))
-        self.m = dict.fromkeys(self.keys, Fraction(0))
+        self.m, self.v = (dict.fromkeys(self.keys, Fraction(0)) for _ in range(2))
         self.n = self.u = 0
         self.loaded = True
         self.held: tuple | None = None
         self.signature = [0, 0]
         self.count = dict.fromkeys(
-            ["correct", "writes", "changed", "activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight"],
+            [
+                *(
+                    "correct",
+                    "writes",
+                    "changed",
+                    "activation",
+                    "cost_change",
+                    "broadcast",
+                    "gradient",
+                    "momentum",
+                    "error",
+                    "update",
+                    "weight",
+                ),
+                "square",
+            ],
             0,
         )
 
@@ -302,7 +310,7 @@ class Oracle:
         """The value that goes to all lanes for each word of a pass, and the same by synapse."""
         f, schedule, n, count = self.spec.formats, self.spec.schedule, self.n, self.count
         eta = Fraction(2) ** [rate for start, rate in schedule.learning_rate if start <= n][-1]
-        factor = eta / self.delta / (2 if self.two_sided else 1)
+        factor = (self.scale if self.adam else eta) / self.delta / (2 if self.two_sided else 1)
         weight_modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
         broadcast, g_of = [], {}
         for slot, layer, k, members in self.words_of_pass:
@@ -352,6 +360,14 @@ class Oracle:
                     )
                     count["momentum"] += outside
                     source = self.rule.source(self.m[key], self.G[key], self.k)
+                if updating and self.adam:
+                    rate, drops = [rate for start, rate in schedule.learning_rate if start <= n][-1], self.adam.decay_drops
+                    moved = self.adam.move(
+                        self.m[key], self.v[key], source, rate, self.u, lambda kind, at=slot, of=drops: self.random(at, of[kind])
+                    )
+                    source, self.m[key], self.v[key] = moved.source, moved.m, moved.v
+                    for kind, outside in moved.outside.items():
+                        count[kind] += outside
                 if updating:
                     change_of_theta, outside = narrow(source, f.weight, *weight_modes, self.random(slot, self.update_drops))
                     count["update"] += outside
@@ -364,7 +380,7 @@ class Oracle:
         self.n, self.u, self.loaded = n + 1, self.u + updating, False
         if spec.hardware.signature:
             self.keep_signatures([(number, (first, second)[number]) for number in run], change, broadcast, signs, correlated)
-        kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight")
+        kinds = ("activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight", "square")
         return {
             "signature": [Fraction(each) for each in self.signature],
             "preactivation": [done[0][key] for done in (first, second) for key in self.neurons],
@@ -375,6 +391,7 @@ class Oracle:
             "sign": [Fraction(signs[key]) for key in self.keys],
             "gradient": [correlated.get(key, Fraction(0)) for key in self.keys],
             "momentum": [self.m[key] for key in self.keys],
+            "square": [self.v[key] for key in self.keys],
             "parameter": [self.theta[key] for key in self.keys],
             "counter": [self.n, self.u, count["correct"], count["writes"], count["changed"], *(count[kind] for kind in kinds)],
         }
@@ -412,6 +429,10 @@ class Oracle:
             columns = [(f.weight, self.theta)]
             if self.rule is not None:
                 columns.insert(0, (self.m_format, self.m))
+            if self.adam:
+                columns.insert(0, (self.adam.v_format, self.v))
+                if spec.optimizer.k1:
+                    columns.insert(0, (self.adam.m_format, self.m))
             if not self.direct_update:
                 columns.insert(0, (self.g_format, correlated))
             form = f.weight if self.direct_update else self.g_format

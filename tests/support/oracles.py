@@ -47,6 +47,7 @@ class NodeOracle(ProbeOracle):
             "error": found["error"] or [0] * n,
             "gradient": gradient or [0] * p,
             "momentum": found["momentum"] or [0] * p,
+            "square": found["square"] or [0] * p,
             "parameter": found["parameter"],
             "counter": [found["counter"].get(name.removeprefix("saturated_"), 0) for name in COUNTERS],
             "signature": self.signature.step(found),

@@ -43,7 +43,9 @@ from typing import NamedTuple
 
 from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.number import Fixed
-from tests.support.oracle import Stream, activated, counted_sign, narrow, rule_of
+from tests.support.adam_oracle import AdamOracle, scale_of
+from tests.support.narrowing import narrow
+from tests.support.oracle import Stream, activated, counted_sign, rule_of
 
 __all__ = ["Pass", "ProbeOracle", "round_of"]
 
@@ -128,6 +130,8 @@ class ProbeOracle:
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
         self.rule, self.k = rule_of(spec.optimizer)
+        is_adam = spec.optimizer.name == "shift-adam"
+        self.adam = AdamOracle(spec.optimizer, spec.formats.gradient or Fixed(True, 1, 15), spec.formats.weight) if is_adam else None
         built = spec.hardware.gradient_memory
         always_updated = spec.schedule.sample_period % spec.schedule.update_period == 0
         self.memory = not always_updated if built is None else built
@@ -137,8 +141,8 @@ class ProbeOracle:
         self.keys = [(layer, o, i) for layer, o in self.neurons for i in range(self.sizes[layer] + 1)]
         self.theta = dict.fromkeys(self.keys, Fraction(0))
         self.G = dict.fromkeys(self.keys, Fraction(0))
-        self.m = dict.fromkeys(self.keys, Fraction(0))
-        kinds = ("activation", "cost_change", "error", "gradient", "momentum", "update", "weight")
+        self.m, self.v = (dict.fromkeys(self.keys, Fraction(0)) for _ in range(2))
+        kinds = ("activation", "cost_change", "error", "gradient", "momentum", "square", "update", "weight")
         self.count = dict.fromkeys(("correct", "writes", "changed", *kinds), 0)
         self.word_bits = max([0, *(drop for layer in range(self.layers) for drop in self.dropped(layer).values())])
         self.sample: tuple[list[Fraction], list[Fraction]] = ([], [])
@@ -174,6 +178,8 @@ class ProbeOracle:
         """Bits that the stochastic casts of an update drop in a layer, by kind."""
         f, weight = self.spec.formats, self.spec.formats.weight.fraction_bits
         drops, source = {}, self.spec.gradient_format.fraction_bits
+        if self.adam:
+            return self.adam.drops(f.weight_cast.rounding.value == "stochastic")
         if self.rule is not None:
             m = self.spec.optimizer_state[0].format.fraction_bits
             if self.spec.optimizer.rounding.value == "stochastic":
@@ -320,7 +326,7 @@ class ProbeOracle:
         """End a presentation: errors of the neurons, then every synapse; ``rate`` is log₂ η of its last step."""
         assert self.kept is not None
         f = self.spec.formats
-        factor = Fraction(2) ** rate / self.delta / (2 if self.two_sided else 1)
+        factor = (self.gradient_scale() if self.adam else Fraction(2) ** rate) / self.delta / (2 if self.two_sided else 1)
         errors, change, correlated = {}, {}, {}
         for key in self.neurons:
             errors[key], outside = narrow(factor * self.E[key], self.error, *self.error_modes)
@@ -329,7 +335,7 @@ class ProbeOracle:
         for layer, o, i in self.keys:
             key = (layer, o, i)
             source = errors[layer, o] * self.operands(layer, self.kept.y)[i]
-            if self.memory or self.rule is not None:
+            if self.memory or self.rule is not None or self.adam:
                 source, outside = narrow(source, self.spec.gradient_format, *gradient_modes)
                 if self.memory:
                     source, beyond = narrow(self.G[key] + source, self.spec.gradient_format, "floor", "saturate")
@@ -337,7 +343,7 @@ class ProbeOracle:
                 self.count["gradient"] += outside
                 correlated[key] = source
             if updates:
-                change[key] = self.update(key, source)
+                change[key] = self.update(key, source, rate)
                 self.G[key] = Fraction(0)
         self.u += updates
         return {
@@ -346,8 +352,18 @@ class ProbeOracle:
             "update": list(change.values()) if updates else None,
         }
 
-    def update(self, key: tuple[int, int, int], source: Fraction) -> Fraction:
-        """Update a parameter by G, or by what takes its place; returns u."""
+    def gradient_scale(self) -> Fraction:
+        """What a gradient is multiplied by in G, for an optimiser whose rate does not scale G."""
+        schedule, probes = self.spec.schedule, sum(times for _, times in self.parts)
+        longest, held = min(schedule.sample_period, schedule.update_period), schedule.perturbation_period
+        vectors = -(-longest // held)
+        visits = -(-vectors // len(self.neurons)) if self.spec.perturbation.code.name == "sequential" else vectors
+        measured = min(longest // probes * max(times for _, times in self.parts), held * visits)
+        samples = -(-schedule.update_period // schedule.sample_period)
+        return scale_of(self.spec.gradient_format, (measured, False), (samples, True))
+
+    def update(self, key: tuple[int, int, int], source: Fraction, rate: int) -> Fraction:
+        """Update a parameter by G, or by what takes its place, at the rate 2^rate; returns u."""
         layer, _, i = key
         f = self.spec.formats
         if self.rule is not None:
@@ -356,6 +372,11 @@ class ProbeOracle:
             self.m[key], outside = narrow(moved, self.spec.optimizer_state[0].format, *cast, self.random(layer, i, "momentum"))
             self.count["momentum"] += outside
             source = self.rule.source(self.m[key], source, self.k)
+        if self.adam:
+            moved = self.adam.move(self.m[key], self.v[key], source, rate, self.u, lambda kind: self.random(layer, i, kind))
+            source, self.m[key], self.v[key] = moved.source, moved.m, moved.v
+            for kind, outside in moved.outside.items():
+                self.count[kind] += outside
         modes = (f.weight_cast.rounding.value, f.weight_cast.overflow.value)
         u, outside = narrow(source, f.weight, *modes, self.random(layer, i, "update"))
         self.count["update"] += outside
@@ -418,7 +439,8 @@ class ProbeOracle:
         return {
             "error_sum": list(self.E.values()),
             "gradient": list(self.G.values()) if self.memory else None,
-            "momentum": list(self.m.values()) if self.rule is not None else None,
+            "momentum": list(self.m.values()) if self.rule is not None or (self.adam and self.spec.optimizer.k1) else None,
+            "square": list(self.v.values()) if self.adam else None,
             "parameter": list(self.theta.values()),
             "counter": {"steps": self.n, "updates": self.u, **self.count},
         }

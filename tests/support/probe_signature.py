@@ -97,6 +97,7 @@ class ProbeSignature:
         spec, lanes, sizes, words = self.spec, self.spec.hardware.lanes, self.spec.network.sizes, []
         columns = [] if found["gradient"] is None else [(spec.gradient_format, found["gradient"])]
         columns += [] if found["momentum"] is None else [(spec.optimizer_state[0].format, found["momentum"])]
+        columns += [] if found["square"] is None else [(spec.optimizer_state[-1].format, found["square"])]
         columns.append((spec.formats.weight, found["parameter"]))
         before = 0
         for n_in, n_out in pairwise(sizes):

@@ -14,7 +14,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.design import DesignSpec, Formats, Hardware
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed
-from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
+from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, ShiftAdam
 from python_ref.spec.perturbation import Kind, Perturbation, WalshCode
 from python_ref.spec.schedule import Schedule
 
@@ -106,6 +106,8 @@ RARE_EVENTS = {
     "saturated_gradient": RareEvent(formats={"gradient": "SQ2.8"}, sample_period=1, update_period=4, steps=2),
     # m = G = 1.25 after the first update exceeds 0.99….
     "saturated_momentum": RareEvent(optimizer=Momentum(2, Fixed(True, 1, 8))),
+    # G is four times the gradient, err·x = 4·2·1.25 and so 7.99…: v = G²/2 exceeds 15.99….
+    "saturated_square": RareEvent(optimizer=ShiftAdam(k2=1, square_format=Fixed(False, 4, 8))),
     # The error, 1.25, exceeds 0.99….
     "saturated_error": RareEvent(formats={"error": "SQ1.12"}),
     # With η = 1, the source of the update, err·x = 2.5, exceeds 1.9375, the largest weight.
