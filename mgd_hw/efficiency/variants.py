@@ -21,10 +21,14 @@ from python_ref.spec.schedule import Schedule
 
 __all__ = ["BACKPROP_ADAM", "BACKPROP_PLAIN", "FIXED", "FLOAT", "Variant", "most_steps", "variants_of"]
 
-FIXED, FLOAT, BACKPROP_ADAM, BACKPROP_PLAIN = "fixed", "float", "backprop-adam", "backprop-plain"
-"""Ways to train a variant: the bits of the hardware; MGD in real numbers, for a design that has no hardware; back-propagation with Adam in
-real numbers and batches, as `mgd-hw compare` trains it; and back-propagation by plain descent, one sample an update, whose parameters are
-rounded to the design's format at every update."""
+FIXED = "fixed"
+"""Model of MGD in the bits of the hardware."""
+FLOAT = "float"
+"""Model of MGD in real numbers, for a design that has no hardware."""
+BACKPROP_ADAM = "backprop-adam"
+"""Model of back-propagation with Adam in real numbers and batches, as `mgd-hw compare` trains it."""
+BACKPROP_PLAIN = "backprop-plain"
+"""Model of back-propagation by plain descent, one sample an update, which rounds the parameters to the design's format each time."""
 
 WEIGHT_CYCLES = 10
 """Cycles that a variant of weight perturbation gets where the design as it is written perturbs neurons, as a multiple of its cycles: it

@@ -15,8 +15,16 @@ from python_ref.spec.design import DesignSpec
 
 __all__ = ["ERROR", "GRADIENT", "INPUT", "REASONS", "ROUNDED", "UNPERTURBED", "Tally"]
 
-ERROR, UNPERTURBED, INPUT, GRADIENT, ROUNDED = range(5)
-"""Indices of the reasons in :data:`REASONS`."""
+ERROR = 0
+"""Index of the reason ``error``."""
+UNPERTURBED = 1
+"""Index of the reason ``unperturbed``."""
+INPUT = 2
+"""Index of the reason ``input``."""
+GRADIENT = 3
+"""Index of the reason ``gradient``."""
+ROUNDED = 4
+"""Index of the reason ``rounded``."""
 REASONS = ("error", "unperturbed", "input", "gradient", "rounded")
 """Reasons why an update leaves a parameter as it is, of which the first that holds counts.
 

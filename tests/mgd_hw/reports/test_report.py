@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -336,9 +337,10 @@ def test_the_efficiency_of_the_same_design_is_a_section(
     one = {"title": "node <b>", "reached": 0, "runs": [{}, {}], "counts": counts, "wear": wear, "refused": ""}
     other = {"title": "weight", "reached": 0, "runs": [], "counts": None, "wear": [], "refused": "It has no hardware."}
     found = {"digest": design.spec.digest, "until": 0.9, "until_why": "To 90 %.", "variants": [one, other], "uncertainties": ["Perhaps."]}
-    for place, digest in (("mgd-hw-out/xor", "other"), ("out", design.spec.digest)):
+    for time, (place, digest) in enumerate((("out", design.spec.digest), ("mgd-hw-out/xor", "other"))):  # the other one is newer
         Path(place).mkdir(parents=True)
         Path(place, "efficiency.json").write_text(json.dumps(found | {"digest": digest}))
+        os.utime(Path(place, "efficiency.json"), (time, time))
     assert found_efficiency(design, Path("out")) == found
     chapter = replace(chapters[1], efficiency=found)
     (section,) = [each for each in sections(chapter, "x") if each.id == "x-efficiency"]
