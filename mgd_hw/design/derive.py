@@ -316,7 +316,6 @@ class _Builder:
         def cast(name: str, rounding: Rounding, why: str | None = None) -> Cast:
             return Cast(get(f"formats.rounding.{name}", rounding, why, rounding.value), get(f"formats.overflow.{name}", Overflow.SATURATE))
 
-
         return Formats(
             input=get(
                 "formats.input",

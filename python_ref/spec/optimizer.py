@@ -164,7 +164,7 @@ class Optimizer(ABC):
     def source(self, gradient: Fixed, weight: Fixed) -> Fixed:
         """Return the format of the source of an update, for a G in the format ``gradient`` and parameters in the format ``weight``."""
 
-    def check(self, gradient: Fixed, weight: Fixed, exponent: int) -> None:
+    def check(self, gradient: Fixed, weight: Fixed, exponent: int) -> None:  # noqa: B027  # most optimisers have nothing to refuse
         """Refuse formats with which an intermediate has too many bits, if the exponent of the source is at most ``exponent``.
 
         Raises
@@ -174,7 +174,9 @@ class Optimizer(ABC):
         """
 
     @abstractmethod
-    def step(self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int) -> Step:
+    def step(
+        self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int
+    ) -> Step:
         """Compute one step in raw integers.
 
         Parameters
@@ -218,7 +220,9 @@ class Sgd(Optimizer):
         """Return the format of G."""
         return gradient
 
-    def step(self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int) -> Step:
+    def step(
+        self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int
+    ) -> Step:
         """Return G itself as the source."""
         return Step(gradient, {}, {})
 
@@ -278,7 +282,9 @@ class Momentum(Optimizer):
         """Return the format of m."""
         return self._format(gradient)
 
-    def step(self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int) -> Step:
+    def step(
+        self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int
+    ) -> Step:
         """Return the new m, which is also the source."""
         (m,) = self.state(forms[0])
         raw, outside = cast_raw(self._decayed_sum(forms[0], state[m.name], gradient), m.exact, m.format, m.rounding, m.overflow, word)
@@ -411,7 +417,9 @@ class ShiftAdam(Optimizer):
             reason = f"m, shifted by the largest rate and the smallest root of v, takes {width} bits, more than {MAX_BITS}"
             raise DesignError("formats.gradient", str(gradient), reason, "Take a smaller rate, or narrower formats.")
 
-    def step(self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int) -> Step:
+    def step(
+        self, forms: tuple[Fixed, Fixed], state: Mapping[str, np.ndarray], gradient: np.ndarray, word: np.ndarray, exponent: int
+    ) -> Step:
         """Return the shifted m, and the new m and v."""
         g, (*_, v), kept, outside = forms[0], self.state(forms[0]), {}, {}
         news = {"momentum": (gradient, g, self.k1), "square": (gradient * gradient, self.squared(g), self.k2)}

@@ -211,7 +211,11 @@ def register_map(spec: LearningSpec) -> dict[str, Register]:
         ("cost", 0x28, 4, "r", "C of pass 0, then of pass 1, two words each"),
         ("cost_change", 0x2C, 1 if spec.cost_change_format.width <= 32 else 2, "r", "C̃ of the last step, signed"),
         ("signature", 0x30, 2, "r", "running signature of the forward observables, then of the learned ones"),
-        *((f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}") for i, kind in enumerate(SATURATION_KINDS) if kind in kinds),
+        *(
+            (f"saturated_{kind}", 0x40 + i, 1, "r", f"saturations of kind {kind}")
+            for i, kind in enumerate(SATURATION_KINDS)
+            if kind in kinds
+        ),
     ]
     match spec:
         case LearnerSpec():

@@ -12,9 +12,9 @@ from amaranth.lib.wiring import In, Out
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.registers import Memory, address_range, memory_number_bits
 from rtl_gen.fanout import MAX_DIRECT_LANES, connect_lanes
+from rtl_gen.lane import exponent_places
 from rtl_gen.perturbation import DRAW_LATENCY
 from rtl_gen.presentation.arithmetic import alignment, operand_shape
-from rtl_gen.lane import exponent_places
 from rtl_gen.presentation.lane import NodeLane
 from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, slot_layout
 from rtl_gen.probe import event_layouts, shape_of

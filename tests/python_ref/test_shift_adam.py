@@ -49,7 +49,12 @@ def test_bit_for_bit_what_fractions_say(optimizer: ShiftAdam, gradient: Fixed, w
         g, word = data.draw(st.integers(gradient.min, gradient.max)), data.draw(st.integers(0, (1 << 40) - 1))
         moved = optimizer.step((gradient, weight), state, np.array([g]), np.array([word]), rate + oracle.bias(update))
         wanted = oracle.move(
-            m, v, Fraction(g, 2**gradient.fraction_bits), rate, update, lambda kind, r=word: Fraction(r % 2 ** drops[kind], 2 ** drops[kind])
+            m,
+            v,
+            Fraction(g, 2**gradient.fraction_bits),
+            rate,
+            update,
+            lambda kind, r=word: Fraction(r % 2 ** drops[kind], 2 ** drops[kind]),
         )
         m, v, state = wanted.m, wanted.v, moved.state
         assert Fraction(int(moved.source[0]), 2 ** (weight.fraction_bits + 12)) == wanted.source
@@ -169,4 +174,6 @@ def test_what_is_refused(wrong: dict[str, Any], message: str) -> None:
 
 def test_a_shift_of_too_many_bits_is_refused() -> None:
     with pytest.raises(DesignError, match=r"^formats\.gradient .*m, shifted by the largest rate and the smallest root of v, takes 65 bits"):
-        node_design(optimizer=ShiftAdam(format=Fixed(True, 1, 24), square_format=Fixed(False, 1, 31)), rates=((0, 16),), weight=Fixed(True, 3, 20))
+        node_design(
+            optimizer=ShiftAdam(format=Fixed(True, 1, 24), square_format=Fixed(False, 1, 31)), rates=((0, 16),), weight=Fixed(True, 3, 20)
+        )

@@ -772,12 +772,16 @@ FAULTS = (
     Fault("updated with the wrong sign", "lane:BaseLane._update", "(old, u, minus, active)", "(old, u, ~minus, active)", "accumulating"),
     Fault("G not cleared", "lane:BaseLane._old_gradient", "Mux(self.gradient_clear, 0, self.gradient)", "self.gradient", "accumulating"),
     Fault("m decays twice as fast", "lane:MomentumStage.decayed_sum", "up - k)", "up - k + 1)", "momentum"),
-    Fault("a leading one off by a pair", "shift_adam:RootShift._leading_pair", "Const(number, 2), high", "Const(number ^ 1, 2), high", "adam"),
+    Fault(
+        "a leading one off by a pair", "shift_adam:RootShift._leading_pair", "Const(number, 2), high", "Const(number ^ 1, 2), high", "adam"
+    ),
     Fault("the root of the old v", "lane:ShiftAdamStage.build", "root.v.eq(lane.square)", "root.v.eq(delayed(m, old, 3, 'v'))", "adam"),
     Fault("c of the other half", "shift_adam:RootShift.elaborate", "second ^ even", "second", "adam"),
     Fault("c added, not subtracted", "shift_adam:RootShift.elaborate", "eighths, even)", "eighths, Const(0, 1))", "adam_weights"),
     Fault("the bit behind from the pair above", "shift_adam:RootShift._leading_pair", "bits[at - 1] if at", "bits[at + 1] if at", "adam"),
-    Fault("the square of a G that wraps", "lane:ShiftAdamStage.build", "product.a.eq(g)", "product.a.eq(g[:-1].as_signed())", "adam_narrow"),
+    Fault(
+        "the square of a G that wraps", "lane:ShiftAdamStage.build", "product.a.eq(g)", "product.a.eq(g[:-1].as_signed())", "adam_narrow"
+    ),
     Fault("v decays as m", "lane:ShiftAdamStage._keep_mean", "shift(old, up - k)", "shift(old, up - 2)", "adam"),
     Fault("v wraps", "lane:BaseLane.keep", "variable.overflow)", "Overflow.WRAP)", "adam_narrow"),
     Fault(
@@ -789,7 +793,13 @@ FAULTS = (
     ),
     Fault("m a cycle late", "lane:ShiftAdamStage.build", "later, ", "later + 1, ", "adam_weights"),
     Fault("the rate of an update is not followed", "lane:exponent_places", "high - array.exponent", "high - spec.exponent_at(0)", "adam"),
-    Fault("the near shift of the next synapse", "shift_adam:RootShift.elaborate", "delayed(module, right[:2], 1,", "delayed(module, right[:2], 0,", "adam"),
+    Fault(
+        "the near shift of the next synapse",
+        "shift_adam:RootShift.elaborate",
+        "delayed(module, right[:2], 1,",
+        "delayed(module, right[:2], 0,",
+        "adam",
+    ),
     Fault("the far shift is half as far", "shift_adam:RootShift.elaborate", "len(near))), done", "len(near) - 1)), done", "adam"),
     Fault("d is not limited", "shift_adam:RootShift.elaborate", "Overflow.SATURATE", "Overflow.WRAP", "adam_steep"),
     Fault("θ + Δ may overflow", "lane:CorrelatingLane.outside", "above >= (high + 1) >> places", "above > (high + 1) >> places", "narrow"),

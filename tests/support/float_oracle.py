@@ -175,7 +175,9 @@ class State:
 def initial_state(spec: DesignSpec, parameters: np.ndarray, seed: int | None = None) -> State:
     """The state before step 0; ``seed`` in place of the design's own."""
     zero = np.zeros(len(parameters))
-    return State(np.array(parameters, dtype=np.float64), zero, zero, zero, None, [], 0, 0, 0, spec.perturbation.seed if seed is None else seed)
+    return State(
+        np.array(parameters, dtype=np.float64), zero, zero, zero, None, [], 0, 0, 0, spec.perturbation.seed if seed is None else seed
+    )
 
 
 def _eligibility(spec: DesignSpec, s: np.ndarray, values: list[np.ndarray]) -> np.ndarray:

@@ -79,7 +79,9 @@ class LearnerOracle:
         self.held: tuple[list[int], Fraction] | None = None
         self.signature = [0, 0]
         self.shown: list[int] = []  # the indices that were sent
-        self.count = dict.fromkeys(["writes", "changed", "cost_change", "broadcast", "gradient", "momentum", "square", "update", "weight"], 0)
+        self.count = dict.fromkeys(
+            ["writes", "changed", "cost_change", "broadcast", "gradient", "momentum", "square", "update", "weight"], 0
+        )
 
     def sign(self, q: int, p: int) -> int:
         code = self.spec.perturbation.code.name

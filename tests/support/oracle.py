@@ -144,7 +144,19 @@ class Oracle:
         self.signature = [0, 0]
         self.count = dict.fromkeys(
             [
-                *("correct", "writes", "changed", "activation", "cost_change", "broadcast", "gradient", "momentum", "error", "update", "weight"),
+                *(
+                    "correct",
+                    "writes",
+                    "changed",
+                    "activation",
+                    "cost_change",
+                    "broadcast",
+                    "gradient",
+                    "momentum",
+                    "error",
+                    "update",
+                    "weight",
+                ),
                 "square",
             ],
             0,
