@@ -148,12 +148,12 @@ class Scaler(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from ``i`` to ``o``: one per two bits of the amount, or one, one for rounding unless it is FLOOR, and one for the limits."""
+        """Cycles from ``i`` to ``o``: one per two bits of the amount, one for rounding unless it is FLOOR, and one for the limits."""
         return self._shift_latency + self._rounds + 1
 
     @property
     def _shift_latency(self) -> int:
-        return max(1, -(-(self.amounts - 1).bit_length() // 2))
+        return max(1, -(-(self.amounts - 1).bit_length() // 2))  # one where there is no amount, too
 
     @property
     def _rounds(self) -> bool:

@@ -207,8 +207,8 @@ def test_events_and_saturation_counters_are_named() -> None:
 
 def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     """The cycle contract, computed from the words of docs/design/machine.md."""
-    sizes, lanes, momentum = spec.network.sizes, spec.hardware.lanes, bool(spec.optimizer_state)
-    direct = not spec.gradient_memory and not momentum
+    sizes, lanes, state = spec.network.sizes, spec.hardware.lanes, bool(spec.optimizer_state)
+    direct, adam = not spec.gradient_memory and not state, spec.optimizer.name == "shift-adam"
     groups = [-(-n_out // lanes) for n_out in sizes[1:]]
     slots = [max(n_in + 1, lanes) if count > 1 else n_in + 1 for n_in, count in zip(sizes, groups, strict=False)]
     n = sum(count * each for count, each in zip(groups, slots, strict=True))
@@ -216,10 +216,10 @@ def cycles_as_the_page_has_them(spec: DesignSpec) -> dict[str, int]:
     d = 7 + 4 * pipelined
     m = sizes[-1] - (groups[-1] - 1) * lanes
     padding = slots[-1] - (sizes[-2] + 1)
-    a = (13 if momentum else 6 if direct else 10) + 3 * pipelined
+    a = (20 if adam else 13 if state else 6 if direct else 10) + 3 * pipelined
     low, high = spec.exponents
     w = (high - low).bit_length()
-    b = -(-w // 2) + (spec.formats.gradient_cast.rounding is not Rounding.FLOOR) + 2 * direct
+    b = (1 if adam else -(-w // 2)) + (spec.formats.gradient_cast.rounding is not Rounding.FLOOR) + 2 * direct
     waits = [max(0, d - (count - 1) * lanes) for count in groups[:-1]]
     before, m1 = (groups[0] - 1) * lanes, sizes[1] - (groups[0] - 1) * lanes
     follows = max(0, d - before, m1 - 1 - (slots[0] - sizes[0] - 1) - before) if waits else m1
@@ -298,10 +298,10 @@ def test_the_table_of_observables() -> None:
         for row in rows(section(text_of("design/verification.md"), "What a co-simulation compares"))
         for name in re.findall(r"`(\w+)`", row[0])
     }
-    momentum = RARE_EVENTS["saturated_momentum"].spec  # a design that shows all that a machine of its kind can show
-    assert momentum.hardware.signature
-    other = replace(momentum, perturbation=replace(momentum.perturbation, kind=Kind.WEIGHT if momentum.node else Kind.NODE))
-    assert shown == {probe.name for spec in (momentum, other) for probe in probes(spec)}
+    adam = RARE_EVENTS["saturated_square"].spec  # a design that shows all that a machine of its kind can show
+    assert adam.hardware.signature
+    other = replace(adam, perturbation=replace(adam.perturbation, kind=Kind.WEIGHT if adam.node else Kind.NODE))
+    assert shown == {probe.name for spec in (adam, other) for probe in probes(spec)}
     assert f"| {len(COUNTERS)}: " in text_of("design/verification.md")
     assert f"saturations of {len(SATURATION_KINDS)} kinds" in text_of("design/verification.md")
 
@@ -330,6 +330,8 @@ def test_limits() -> None:
         "log₂ Δ": 'perturbation.amplitude = "2^{}"',
         "log₂ η": "schedule.learning_rate = {}",
         "momentum's k": 'optimizer.name = "momentum"\noptimizer.k = {}',
+        "k₁ of Adam by shifts": 'optimizer.name = "shift-adam"\noptimizer.k1 = {}',
+        "k₂ of Adam by shifts": 'optimizer.name = "shift-adam"\noptimizer.k2 = {}',
     }
     for what, line in written.items():
         low, high = (int(value) for value in limits.pop(what))

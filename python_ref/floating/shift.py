@@ -28,7 +28,7 @@ class ShiftedAdam:
     Parameters
     ----------
     optimizer : ShiftAdam
-        Decays and formats.
+        The optimiser, which gives the decays β and the formats of m and v.
     forms : (Fixed, Fixed)
         Formats of G and of a parameter.
     rate_log2 : int

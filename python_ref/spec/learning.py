@@ -163,7 +163,7 @@ class LearningSpec(ABC):
             (
                 key,
                 formats.get(key, self.formats.gradient),
-                lambda: [self.update_source_format, *self.optimizer_state, self._check_source()],
+                lambda: [*self.optimizer_state, self._checked_source],
             ),
         ]
 
@@ -391,9 +391,11 @@ class LearningSpec(ABC):
         """Binary logarithm of the distance between the perturbed values whose costs are subtracted."""
         return self.perturbation.amplitude_log2 + self.two_sided
 
-    def _check_source(self) -> None:
-        """Refuse formats with which an intermediate of an update has too many bits."""
+    @property
+    def _checked_source(self) -> Fixed:
+        """Format of the source of an update, whose intermediates the optimiser has checked."""
         self.optimizer.check(*self.update_forms, self.exponents[1])
+        return self.update_source_format
 
     # -- Checks ---------------------------------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ class Optimizer(ABC):
     def source(self, gradient: Fixed, weight: Fixed) -> Fixed:
         """Return the format of the source of an update, for a G in the format ``gradient`` and parameters in the format ``weight``."""
 
-    def check(self, gradient: Fixed, weight: Fixed, exponent: int) -> None:
+    def check(self, gradient: Fixed, weight: Fixed, exponent: int) -> None:  # noqa: B027  # most optimisers have nothing to refuse
         """Refuse formats with which an intermediate has too many bits, if the exponent of the source is at most ``exponent``.
 
         Raises

@@ -89,5 +89,5 @@ def moved(m: np.ndarray, v: np.ndarray, fraction_bits: int, left: int, *, refine
         second = np.where(place > 0, (v >> np.maximum(place - 1, 0)) & 1, 0) > 0  # the bit behind the leading one
         eighths = np.where(exponent & 1, np.where(second, 1, 2), np.where(second, -2, -1))
         m = (m << np.int64(3)) + eighths * m
-    left = np.int64(left) - ((exponent + 1) >> np.int64(1))
-    return np.where(left >= 0, m << np.maximum(left, 0), m >> np.clip(-left, 0, 63))
+    places = np.int64(left) - ((exponent + 1) >> np.int64(1))
+    return np.where(places >= 0, m << np.maximum(places, 0), m >> np.clip(-places, 0, 63))

@@ -20,7 +20,7 @@ from python_ref.spec.activations import Activation
 from python_ref.spec.learner import LearnerSpec, Outside
 from python_ref.spec.network import Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import Momentum, Sgd, ShiftAdam
 from python_ref.spec.perturbation import Kind, LfsrCode, SequentialCode
 from python_ref.spec.schedule import Difference
 
@@ -31,6 +31,7 @@ def plain(text: str = "") -> Design:
 
 
 MOMENTUM = 'optimizer.name = "momentum"\n'
+SHIFT_ADAM = 'optimizer.name = "shift-adam"\n'
 EXTERNAL = 'perturbation.kind = "weight"\nexternal.command = "chip"\nexternal.parameters = 9\n'
 
 DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
@@ -59,6 +60,11 @@ DEFAULTS: dict[str, tuple[Callable[[Design], Any], Any, str]] = {
     "optimizer.format": (lambda d: d.spec.optimizer_state[0].format, Fixed(True, 7, 20), MOMENTUM),
     "optimizer.rounding": (lambda d: d.spec.optimizer.rounding, Rounding.HALF_EVEN, MOMENTUM),
     "optimizer.overflow": (lambda d: d.spec.optimizer.overflow, Overflow.SATURATE, MOMENTUM),
+    "optimizer.k1": (lambda d: d.spec.optimizer.k1, 3, SHIFT_ADAM),
+    "optimizer.k2": (lambda d: d.spec.optimizer.k2, 10, SHIFT_ADAM),
+    "optimizer.refined": (lambda d: d.spec.optimizer.refined, True, SHIFT_ADAM),
+    # A G of SQ1.15 has squares of at most 1, with 30 fraction bits, of which 32 − 1 = 31 are more.
+    "optimizer.square_format": (lambda d: d.spec.optimizer_state[1].format, Fixed(False, 1, 31), SHIFT_ADAM),
     "formats.input": (lambda d: d.spec.formats.input, Fixed(False, 0, 8), ""),
     "formats.weight": (lambda d: d.spec.formats.weight, Fixed(True, 4, 12), ""),
     # With 10 fraction bits 8 products of SQ4.12 and SQ4.10 and a bias, 520 at most, would take 11 + 22 bits, more than 32.
@@ -135,7 +141,6 @@ ELSEWHERE = {
     **dict.fromkeys(("external.settle", "external.average", "external.timeout_cycles", "external.samples"), "test_a_network_outside"),
     **dict.fromkeys(("external.sample_cycles", "external.dac_step", "external.right_below", "formats.cost"), "test_a_network_outside"),
     **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), "test_optimizers_of_software"),
-    **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), "test_optimizers_of_software"),
     **dict.fromkeys((key for key in ("device.activation_variation", "device.cost_noise", "device.update_noise")), "test_devices"),
     **dict.fromkeys(("device.weight_step", "device.weight_limit", "device.stochastic", "device.endurance"), "test_devices"),
     **dict.fromkeys(("device.fading", "device.wander", "device.seed"), "test_devices"),
@@ -301,8 +306,14 @@ def make(text: str) -> Any:
 def test_optimizers_of_software() -> None:
     adam = make('optimizer.name = "adam"').optimizer
     assert (adam.beta1, adam.beta2, adam.epsilon, adam.corrected) == (0.9, 0.999, 1e-8, True)
-    shift = make('optimizer.name = "shift-adam"').optimizer.spec
-    assert (shift.k1, shift.k2, shift.refined, shift.corrected) == (3, 10, True, True)
+    real = make('optimizer.name = "shift-adam"').optimizer
+    assert (real.beta1, real.beta2, real.corrected) == (1 - 2**-3, 1 - 2**-10, True)
+    shift = make('optimizer.name = "shift-adam"\nlearning.batch = 2').optimizer  # no hardware has batches
+    assert (shift.optimizer, shift.rate_log2, shift.scale) == (ShiftAdam(), -9, -2)
+    adapted = plain(SHIFT_ADAM).spec
+    assert (adapted.formats.gradient_cast.rounding, adapted.gradient_format) == (Rounding.HALF_EVEN, Fixed(True, 1, 15))
+    (row,) = (row for row in plain(SHIFT_ADAM).derived if row.key == "formats.gradient")
+    assert row.why == "16 bits, which one multiplier squares; G is 2^-2 times the gradient, filled by |∂C/∂z| = 4"
     momentum = make(MOMENTUM).optimizer
     assert momentum.beta == 1 - 2**-3 == make('optimizer.name = "nesterov"').optimizer.beta
     assert plain(MOMENTUM).spec.optimizer == Momentum()

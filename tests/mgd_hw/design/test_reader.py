@@ -98,6 +98,7 @@ def other_values() -> dict[str, str]:
         "optimizer.epsilon": "0.1",
         "optimizer.corrected": "false",
         "optimizer.refined": "false",
+        "optimizer.square_format": '"UQ1.20"',
         "learning.cost": '"mean-squared-error"',
         "learning.smoothing": "0.3",
         "learning.normalise": "true",
@@ -131,7 +132,7 @@ def other_bases(base: str) -> dict[str, str]:
     return {
         **dict.fromkeys(("network.external", *OUTSIDE_KEYS), learner),
         **dict.fromkeys(("optimizer.beta1", "optimizer.beta2", "optimizer.epsilon", "optimizer.corrected"), adam),
-        **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined"), shift),
+        **dict.fromkeys(("optimizer.k1", "optimizer.k2", "optimizer.refined", "optimizer.square_format"), shift),
         **dict.fromkeys(("device.weight_limit", "device.stochastic"), base + "[device]\nweight_step = 0.25\n"),
         "learning.smoothing": base + '[learning]\ncost = "cross-entropy"\n',
         "network.width": IMAGES,

@@ -8,7 +8,7 @@ import pytest
 from python_ref.spec.hardware import Hardware
 from python_ref.spec.learner import Outside
 from python_ref.spec.number import Rounding
-from python_ref.spec.optimizer import Momentum, Sgd
+from python_ref.spec.optimizer import Momentum, Sgd, ShiftAdam
 from python_ref.spec.schedule import Schedule
 from rtl_gen.learner.core import learner_core
 from tests.rtl_gen.learner.test_core import TWO_SIDED, lockstep_of
@@ -60,10 +60,10 @@ def test_the_contract_is_that_of_the_page(seed):
     """Computed from the tables of docs/design/learner.md and docs/design/machine.md."""
     spec = random_learner(random.Random(seed))
     contract = learner_core(spec).contract
-    momentum, low, high = isinstance(spec.optimizer, Momentum), *spec.exponents
-    a = 11 if momentum else 8 if spec.gradient_memory else 4
-    b = -(-(high - low).bit_length() // 2)
+    momentum, adam, (low, high) = isinstance(spec.optimizer, Momentum), isinstance(spec.optimizer, ShiftAdam), spec.exponents
+    a = 18 if adam else 11 if momentum else 8 if spec.gradient_memory else 4
+    b = 1 if adam else -(-(high - low).bit_length() // 2)
     b += spec.formats.gradient_cast.rounding is not Rounding.FLOOR
-    b += 2 * (not momentum and not spec.gradient_memory)
+    b += 2 * (not momentum and not adam and not spec.gradient_memory)
     assert contract.pass_cycles == spec.quantities + a + b + 5
     assert (contract.settling, contract.between, contract.wait) == (2, 3, 12)

@@ -1,6 +1,6 @@
 """Updates, parameter writes and cycles of the core that optimisers take to an accuracy, each at several rates and update periods.
 
-``python -m mgd_hw.learn.reach digits --until 0.96 --rule sgd=-5,-6 --rule shift-adam=-9,-10 --samples 1,8 --seeds 5`` prints a table in
+``python -m mgd_hw.sweeps.reach digits --until 0.96 --rule sgd=-5,-6 --rule shift-adam=-9,-10 --samples 1,8 --seeds 5`` prints a table in
 Markdown: docs/results/optimizers.md is made of such tables.
 """
 
@@ -27,6 +27,11 @@ from python_ref.datasets import quantise
 from python_ref.spec.error import Refusal
 
 __all__ = ["Reached", "reach", "table"]
+
+
+_VARIED = ("optimizer.name", "schedule.learning_rate", "schedule.sample_period", "schedule.update_period", "formats.rounding.gradient")
+"""Keys that a run replaces. What is added to G is rounded to the nearest for all optimisers, since a sum of values that are rounded down
+would drift."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +106,11 @@ def reach(
     every : int
         Number of samples from one record to the next.
     """
-    editor = Editor(design.text, ("optimizer.name", "schedule.learning_rate", "schedule.sample_period", "schedule.update_period"))
+    editor = Editor(design.text, _VARIED)
     data, period = load_design(design), design.spec.schedule.sample_period
     for name, rate in rules:
         for count in samples:
-            own = parse(editor.edited((name, rate, period, period * count)), design.path)
+            own = parse(editor.edited((name, rate, period, period * count, "half-even")), design.path)
             found = [_run(own, data, number, until, images, every) for number in range(seeds)]
             updates, cycles = zip(*found, strict=True)
             yield Reached(name, rate, count, updates, own.spec.network.n_parameters, cycles)
@@ -160,7 +165,7 @@ def _rule(text: str) -> list[tuple[str, int]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the table; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m mgd_hw.learn.reach", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mgd_hw.sweeps.reach", description=__doc__)
     parser.add_argument("design", help="a design file, or the name of a shipped one")
     parser.add_argument("--until", type=float, required=True, help="accuracy, from 0 to 1")
     parser.add_argument("--rule", type=_rule, action="append", required=True, help="an optimiser and its rates: sgd=-5,-6")
