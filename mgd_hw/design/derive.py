@@ -435,7 +435,7 @@ class _Builder:
     def learning_rate(
         self, network: Network, perturbation: Perturbation, optimizer: Optimizer, seen: Ranges | None, period: int, times: int
     ) -> tuple[tuple[int, int], ...]:
-        fan_in = max(network.sizes[:-1])
+        fan_in = max(layer.fan_in for layer in network.layers)
         power = 0.3 * fan_in if seen is None else max(0.3 * fan_in, seen.power)
         gain, chosen = optimizer.gain_log2, str(self.get("optimizer.name", "sgd"))
         if gain is None or chosen in NORMALISED:
