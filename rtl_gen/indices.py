@@ -107,14 +107,24 @@ class IndexMemory(wiring.Component):
             }
         )
 
+    @property
+    def depth(self) -> int:
+        """Number of rows."""
+        return max(2, len(self.rows))
+
+    @property
+    def bits(self) -> int:
+        """Number of bits of all rows."""
+        return self.depth * len(self.index)
+
     def elaborate(self, platform):
         m = Module()
         placed, starts, start = self.spec.layout.layers, [], 0
         for each in placed:
             starts.append(start % len(self.rows))
             start += 0 if each.layer.lists is None else each.groups * each.layer.fan_in
-        m.submodules.rows = store = memory.Memory(shape=len(self.index), depth=max(2, len(self.rows)), init=self.rows)
-        read, place, reads = store.read_port(), Signal(range(max(2, len(self.rows)))), Signal()
+        m.submodules.rows = store = memory.Memory(shape=len(self.index), depth=self.depth, init=self.rows)
+        read, place, reads = store.read_port(), Signal(range(self.depth)), Signal()
         m.d.comb += [
             reads.eq(self.step & by_layer([int(each.layer.lists is not None) for each in placed], self.layer)),
             read.addr.eq(Mux(self.opens, by_layer(starts, self.layer), place)),

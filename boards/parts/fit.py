@@ -139,7 +139,7 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     from python_ref.spec.frames import RING_BYTES
     from rtl_gen.core import core_class
     from rtl_gen.host import file_depth
-    from rtl_gen.indices import has_lists, index_rows
+    from rtl_gen.indices import IndexMemory, has_lists
 
     network, words, buffers = spec.network, max(2, spec.layout.words), spec.sample_buffers
     lanes, activation = spec.hardware.lanes, spec.formats.activation.width
@@ -155,8 +155,8 @@ def memories(spec: DesignSpec) -> tuple[CoreMemory, ...]:
     found.append(CoreMemory("targets", max(2, buffers * network.n_out), activation))
     found += _of_presentations(spec) if spec.node else ()
     if has_lists(spec):
-        listed = index_rows(spec)
-        found.append(CoreMemory("indices", max(2, len(listed)), max(1, max(listed).bit_length()), fixed=True))
+        indices = IndexMemory(spec)
+        found.append(CoreMemory("indices", indices.depth, indices.bits // indices.depth, fixed=True))
     tables = {layer.activation for layer in network.layers if layer.activation.tabulated}
     for table in sorted(tables, key=lambda table: table.value):
         rows = activation_table(table, spec.formats.table, spec.formats.activation)

@@ -105,6 +105,14 @@ class Layer:
             return np.broadcast_to(x, (self.n_out, self.fan_in))
         return x[self.lists][np.arange(self.n_out) // self.block]
 
+    def matrix(self, weights: np.ndarray) -> np.ndarray:
+        """Return the weights of all inputs (shape (n_out, n_in)) from those of the operands (shape (n_out, F)): 0 where there is none."""
+        if self.lists is None:
+            return weights
+        found = np.zeros((self.n_out, self.n_in), dtype=weights.dtype)
+        np.put_along_axis(found, self.lists[np.arange(self.n_out) // self.block], weights, axis=1)
+        return found
+
     @property
     def n_parameters(self) -> int:
         """Number of weights and biases."""
