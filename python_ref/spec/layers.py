@@ -91,6 +91,11 @@ class LayerKind(ABC):
         """
         return None
 
+    def fits(self, n_out: int, lanes: int) -> bool:
+        """Return whether every group of so many lanes has neurons of one block of the ``n_out`` neurons only."""
+        block = self.block_size(n_out)
+        return block == n_out or block % lanes == 0
+
     def check_lanes(self, layer: int, n_out: int, lanes: int) -> None:
         """Check that so many lanes can compute layer ``layer``, counted from 0, of ``n_out`` neurons.
 
@@ -102,8 +107,8 @@ class LayerKind(ABC):
             If they are not. The key is ``hardware.lanes``.
         """
         block = self.block_size(n_out)
-        if block < n_out and block % lanes:
-            fitting = [str(count) for count in range(1, block + 1) if block % count == 0]
+        if not self.fits(n_out, lanes):
+            fitting = [str(count) for count in range(1, block + 1) if self.fits(n_out, count)]
             raise DesignError(
                 "hardware.lanes",
                 lanes,

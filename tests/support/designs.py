@@ -139,15 +139,21 @@ def random_design(
                     rng.random() < 0.5 if signature is None else signature,
                 ),
             )
-            if sparse and rng.random() < sparse:
-                spec = _sparse(rng, spec)
-            return _in_parts(rng, spec) if parts and spec.node and not spec.code.single and rng.random() < parts else spec
+            return _varied(rng, spec, sparse, parts)
         except ValueError:  # refused by name; most are an amplitude below the last place, or a gradient memory that is needed
             continue
 
 
-def _sparse(rng: random.Random, spec: DesignSpec) -> DesignSpec:
-    """The design with at least one sparse layer, whose lists are drawn or given."""
+def _varied(rng: random.Random, spec: DesignSpec, sparse: float, parts: float) -> DesignSpec:
+    """The design, in these shares of the designs with sparse layers and with parts."""
+    spec = _sparse(rng, spec, sparse)
+    return _in_parts(rng, spec) if parts and spec.node and not spec.code.single and rng.random() < parts else spec
+
+
+def _sparse(rng: random.Random, spec: DesignSpec, share: float) -> DesignSpec:
+    """The design, or in this share of the designs one with at least one sparse layer, whose lists are drawn or given."""
+    if not share or rng.random() >= share:
+        return spec
     layers, lanes = spec.network.layers, spec.hardware.lanes
     chosen = rng.randrange(len(layers))
     kinds: list[LayerKind] = []
