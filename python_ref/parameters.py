@@ -56,7 +56,7 @@ def _bound(initial: Initialization, layer: Layer | None) -> float:
         case Scheme.UNIFORM:
             return initial.scale
         case Scheme.GLOROT if layer:
-            return initial.scale * math.sqrt(6 / (layer.fan_in + layer.n_out))
+            return initial.scale * math.sqrt(6 / (layer.fan_in + layer.fan_out))
         case Scheme.HE if layer:
             return initial.scale * math.sqrt(6 / layer.fan_in)
         case Scheme.ZERO:

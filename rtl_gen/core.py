@@ -231,7 +231,7 @@ class Core(wiring.Component):
         cycles, pair, gap = self.sequencer.pass_cycles, self.sequencer.pair_cycles, self.sequencer.gap
         to_drain = self.broadcast.latency + self.array.latency + NeuronSerializer.latency + last.last_lanes - 1
         wait = max(StepController.begin_latency, to_drain + self._complete_lead + self._begin_latency - 1 - padding)
-        visits = 2 * spec.network.n_parameters - (spec.network.n_in + 1) * spec.network.sizes[1]
+        visits = 2 * spec.network.n_parameters - spec.network.layers[0].n_parameters
         total = spec.hardware.lanes * (pair + wait)
         return Contract(
             slots=spec.layout.slots,

@@ -10,6 +10,7 @@ from python_ref.spec.design import DesignSpec
 from rtl_gen.activation import neuron_layout
 from rtl_gen.broadcast import operand_shape
 from rtl_gen.fanout import read_latency
+from rtl_gen.indices import IndexMemory, has_lists, next_operand
 from rtl_gen.probe import shape_of
 from rtl_gen.slot import NO_READ_WRITE_CHECK, ahead_layout, by_layer, delayed, in_last_layer, slot_layout
 
@@ -228,8 +229,14 @@ class Operands(wiring.Component):
                 by_layer(offsets, ahead.layer) + Mux(self._bank(ahead.second), hidden, 0),
             )
         )
+        following = Mux(slot.first, base, address + 1)
+        if has_lists(spec):
+            m.submodules.indices = indices = IndexMemory(spec)
+            opens = ahead.begin | ahead.branch
+            m.d.comb += [indices.opens.eq(opens), indices.step.eq(ahead.real & ~ahead.last), indices.layer.eq(ahead.layer)]
+            following = next_operand(spec, address, base, slot.first, indices.listed, indices.index)
         with m.If(slot.real):
-            m.d.sync += address.eq(Mux(slot.first, base, address + 1))
+            m.d.sync += address.eq(following)
         read = inputs.read_port()
         m.d.comb += read.addr.eq(address)
         data = Signal(operand_shape(spec), name="operand")

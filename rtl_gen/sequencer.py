@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
+from rtl_gen.indices import leaving, written_before
 from rtl_gen.slot import ahead_layout, by_layer, slot_layout
 
 __all__ = ["Sequencer"]
@@ -86,9 +87,8 @@ class Sequencer(wiring.Component):
         placed = layers[layer]
         if layer == len(layers) - 1:
             return placed.last_lanes if both else 0
-        # The next layer's first group takes as many slots as this layer has neurons, and one more.
-        leaving = placed.last_lanes - 1 - (placed.group_slots - placed.group_words) if both else 0
-        return max(0, max(self.depth, leaving) - (placed.groups - 1) * self.spec.hardware.lanes)
+        following = layers[layer + 1]
+        return max(0, self.depth - written_before(placed, following), leaving(placed, following, times=2 if both else 1))
 
     def group_cycles(self, layer: int, *, both: bool = False) -> int:
         """Cycles of each group of a layer but the last; with ``both``, in a visit of the first layer for both passes."""
@@ -102,7 +102,7 @@ class Sequencer(wiring.Component):
 
     @property
     def pass_cycles(self) -> int:
-        """N + Σ max(0, D − (groups − 1)·L) over all layers but the last."""
+        """N + Σ max(0, D − (groups − 1)·L) over all layers but the last, in a network of dense layers."""
         return sum(self.layer_cycles(layer) for layer in range(len(self.spec.layout.layers)))
 
     @property
@@ -125,7 +125,7 @@ class Sequencer(wiring.Component):
         layer = Signal.like(self.slot.layer)
         group = Signal(range(max(2, *(p.groups for p in placed))))
         both_cycles = [self.group_cycles(0, both=True), placed[0].group_slots + self.bubble(0, both=True)] if self.spec.one_visit else []
-        # k is large enough for k ≤ n_in to be false.
+        # k is large enough for k ≤ F to be false.
         k = Signal(range(max(*last_cycles, last_cycles[-1] + self.gap, *(cycles - 1 for cycles in both_cycles)) + 2))
 
         # The last cycle of a group is detected one cycle before, which belongs to the same group, since a group has at least two cycles.
@@ -162,7 +162,7 @@ class Sequencer(wiring.Component):
         """Output the slot of the current count two cycles later."""
         placed = self.spec.layout.layers
         counted, within = Signal.like(self.slot), Signal()
-        fan_in = by_layer([p.layer.n_in for p in placed], layer)
+        fan_in = by_layer([p.layer.fan_in for p in placed], layer)
         # A last group without padding may be followed by cycles without a slot.
         padded = any(p.group_slots > p.group_words for p in placed)
         slots = by_layer([p.group_slots for p in placed], layer)

@@ -86,9 +86,15 @@ def slot_layout(spec: LearningSpec) -> data.StructLayout:
 
 
 def ahead_layout(spec: DesignSpec) -> data.StructLayout:
-    """Layout of the fields known one cycle before a slot: its layer, and whether its pass is pass 1."""
+    """Layout of what is known one cycle before a slot: its layer, and whether its pass is pass 1.
+
+    A network with sparse layers has what tells where its lists begin and advance as well: whether the slot is real, the last one of its
+    group, and the first one of its pass, or of the second layer.
+    """
     layout = slot_layout(spec)
-    return data.StructLayout({name: layout[name].shape for name in ("layer", "second")})
+    listed = any(layer.lists is not None for layer in spec.network.layers)
+    names = ("layer", "second", *(("real", "last", "begin", "branch") if listed else ()))
+    return data.StructLayout({name: layout[name].shape for name in names})
 
 
 def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True):

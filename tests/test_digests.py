@@ -14,7 +14,7 @@ import pytest
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
 from python_ref.spec.error import DesignError
-from python_ref.spec.layers import DENSE
+from python_ref.spec.layers import DENSE, Sparse
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import Momentum, Sgd
@@ -73,7 +73,7 @@ TABLE: dict[str, list[tuple[Any, Changes]]] = {
     "network.sizes": [((3, 5, 2), VERILOG), ((3, 4, 4, 2), VERILOG), ((3, 2), VERILOG)],
     "network.hidden": [(Activation.TANH, VERILOG), (Activation.IDENTITY, VERILOG)],
     "network.output": [(Activation.TANH, VERILOG), (Activation.SIGN, VERILOG)],
-    "network.kinds": [((DENSE,), REFUSED)],
+    "network.kinds": [((DENSE,), REFUSED), ((Sparse(2, 4), DENSE), VERILOG), ((Sparse(2, 4, 2), DENSE), VERILOG)],
     "network.initial.scheme": [(Scheme.HE, RUN)],
     "network.initial.scale": [(1.0, RUN)],
     "network.initial.seed": [(9, RUN)],
@@ -287,3 +287,11 @@ def test_what_a_rate_hides_is_told_apart(base: DesignSpec, path: str, other: Any
     assert spec.exponents == base.exponents
     assert verilog(spec) != verilog(base)
     assert spec.digest != base.digest
+
+
+def test_lists_are_told_apart_by_what_they_are_and_not_by_where_they_come_from() -> None:
+    drawn = changed(BASE, "network.kinds", (Sparse(2, 4, 3), DENSE))
+    given = tuple(tuple(each) for each in drawn.network.layers[0].lists.tolist())
+    same = changed(BASE, "network.kinds", (Sparse(2, 4, 99, given), DENSE))
+    assert same.digest == drawn.digest != changed(BASE, "network.kinds", (Sparse(2, 4, 99), DENSE)).digest
+    assert verilog(same) == verilog(drawn)

@@ -437,7 +437,7 @@ class _Builder:
     def learning_rate(
         self, network: Network, perturbation: Perturbation, optimizer: Optimizer, seen: Ranges | None, period: int, times: int
     ) -> tuple[tuple[int, int], ...]:
-        fan_in = max(network.sizes[:-1])
+        fan_in = max(layer.fan_in for layer in network.layers)
         power = 0.3 * fan_in if seen is None else max(0.3 * fan_in, seen.power)
         gain, chosen = optimizer.gain_log2, str(self.get("optimizer.name", "sgd"))
         if gain is None or chosen in NORMALISED:
@@ -471,8 +471,10 @@ class _Builder:
 
     def hardware(self, network: Network) -> Hardware:
         widest = max(network.sizes[1:])
-        why = "what a small FPGA has multipliers for" if widest > 6 else "the widest layer"
-        lanes, memory = self.get("hardware.lanes", min(6, widest), why), self.get("hardware.gradient_memory", None)
+        why, most = "what a small FPGA has multipliers for" if widest > 6 else "the widest layer", min(6, widest)
+        fitting = max(lanes for lanes in range(1, most + 1) if all(layer.kind.fits(layer.n_out, lanes) for layer in network.layers))
+        why = why if fitting == most else "which the blocks of the sparse layers are multiples of"
+        lanes, memory = self.get("hardware.lanes", fitting, why), self.get("hardware.gradient_memory", None)
         signature, multipliers = self.get("hardware.signature", True), self.get("hardware.multipliers_per_lane", 1)
         return Hardware(lanes, memory, signature, multipliers, self.get("hardware.memory", False))
 

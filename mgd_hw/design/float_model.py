@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgd_hw.design.description import Design
-from python_ref.spec.error import naming, unknown
+from python_ref.spec.error import DesignError, naming, unknown
 from python_ref.spec.optimizer import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from python_ref.floating.objectives import CrossEntropy, SquaredError
     from python_ref.floating.passes import Measurable
 
-__all__ = ["analog_learner", "has_slopes", "learner", "network", "objective", "opened", "start"]
+__all__ = ["analog_learner", "has_slopes", "learner", "missing_kind", "network", "objective", "opened", "start"]
 
 
 def network(design: Design) -> Sequential:
@@ -33,7 +33,11 @@ def network(design: Design) -> Sequential:
     from python_ref.floating.networks import NETWORKS
 
     float_only, device = design.float_only, dict(design.float_only.device)
-    ideal = of_design.network(design.spec) if float_only.architecture == "dense" else NETWORKS[float_only.architecture](float_only.width)
+    if float_only.architecture == "dense":
+        with naming(design.path, of=DesignError):
+            ideal = of_design.network(design.spec)
+    else:
+        ideal = NETWORKS[float_only.architecture](float_only.width)
     spread = device.get("activation_variation", 0.0)
     return replace(ideal, variation=Variation.draw(ideal.n_nodes, spread, device.get("seed", 1))) if spread else ideal
 
@@ -194,6 +198,13 @@ def learner(design: Design, steps: int, problem: Measurable, seed: int | None = 
     )
 
 
+def missing_kind(design: Design) -> str:
+    """Return the kind of layer of a design that the float side has not, "" if it has all."""
+    from python_ref.floating import of_design
+
+    return of_design.missing_kind(design.spec.network)
+
+
 def has_slopes(design: Design) -> bool:
-    """Return whether every activation of the network has a derivative, which back-propagation requires."""
-    return design.float_only.external is None and network(design).differentiable
+    """Return whether the float side has the network, and every activation of it a derivative, which back-propagation requires."""
+    return design.float_only.external is None and not missing_kind(design) and network(design).differentiable

@@ -21,7 +21,7 @@ from mgd_hw.data.summary import Summary
 from mgd_hw.design.argument import read, read_any
 from mgd_hw.design.description import Design
 from mgd_hw.design.external import ExternalDesign
-from mgd_hw.design.float_model import has_slopes
+from mgd_hw.design.float_model import has_slopes, missing_kind
 from mgd_hw.design.float_only import FLOAT_ONLY_KEYS
 from mgd_hw.design.run import check_length
 from mgd_hw.design.samples import load_design
@@ -193,7 +193,7 @@ class Comparison(Result):
             if not math.isnan(less.mean):
                 interval = "" if math.isnan(less.interval) else " (95 %)"
                 yield style.wrapped(f"{title}, seed by seed: {first.difference(less.mean, less.interval)}{interval}")
-        for model in (self.fixed, self.backprop):
+        for model in (self.float, self.fixed, self.backprop):
             if model.note:
                 yield style.escape(model.note)
         saturated = {kind: count for kind, count in self.fixed.saturations.items() if count}
@@ -408,7 +408,10 @@ def _left_out(design: Design) -> dict[str, str]:
     if design.float_only.requests:
         key, value = design.float_only.requests[0]
         left_out["fixed"] = f"no fixed model: {FLOAT_ONLY_KEYS[key]} has no hardware yet ({key} = {value})"
-    if not has_slopes(design):
+    if kind := missing_kind(design):
+        left_out["float"] = f"no float model: the float side has no {kind} layers yet"
+        left_out["backprop"] = f"no back-propagation: the float side has no {kind} layers yet"
+    elif not has_slopes(design):
         what = "the activation sign, which has no slope"
         if design.float_only.external is not None:
             what = "a forward pass outside, of which nothing is known but its cost"

@@ -251,7 +251,7 @@ def _layers(design: Design) -> tuple[_Layer, ...]:
     spec, lanes = design.spec, design.spec.hardware.lanes
     if design.float_only.architecture == "dense":
         return tuple(
-            _Layer(layer.n_in, layer.n_out, lanes, 1, layer.activation.tabulated, spec.operand_format(number).width)
+            _Layer(layer.fan_in, layer.n_out, lanes, 1, layer.activation.tabulated, spec.operand_format(number).width)
             for number, layer in enumerate(spec.network.layers)
         )
     from mgd_hw.design.float_model import network

@@ -13,9 +13,9 @@ from mgd_hw.common.progress import NullProgress, Progress
 from mgd_hw.common.results import Result
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
+from mgd_hw.design.float_model import has_slopes
 from mgd_hw.learn.agreement import agreement
 from python_ref.datasets import quantise
-from python_ref.floating import of_design
 from python_ref.parameters import initial_parameters, quantise_parameters
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
@@ -306,7 +306,7 @@ def profile_numbers(
         if moment > state.steps:
             state = train(spec, state, *samples, data.order, moment - state.steps).state
         moments.append(state.steps)
-        found = agreement(design, data, state.parameters) if of_design.network(spec).differentiable else None
+        found = agreement(design, data, state.parameters) if has_slopes(design) else None
         if found is not None:
             directions.append(Direction(state.steps, found.cosine_float, found.cosine_fixed))
         ahead, first = min(window, steps - state.steps), [state.steps]

@@ -12,7 +12,7 @@ import numpy as np
 
 from mgd_hw.data import Data
 from mgd_hw.design.description import Design
-from mgd_hw.design.float_model import has_slopes
+from mgd_hw.design.float_model import has_slopes, missing_kind
 from mgd_hw.learn.divergence import failure, saturation_shares
 from mgd_hw.learn.judging import judge_fixed
 from mgd_hw.learn.learners import train_backprop, train_mgd
@@ -174,7 +174,9 @@ def trainers_of(
         raw = start_of(own.spec, seed, start)
         task = _Task(design, own.spec, data, seed, number, steps, raw)
         found = {name: partial(train, task) for name, train in _TRAINERS.items()}
-        if not online.has_rule(own.spec.optimizer):
+        if missing_kind(design):
+            del found["float"]
+        elif not online.has_rule(own.spec.optimizer):
             found["float"] = partial(_train_by_learner, task)
     if has_slopes(design):
         found["backprop"] = partial(train_backprop, own, data, seed, raw)
@@ -191,6 +193,6 @@ def warm_up(design: Design, data: Data) -> None:
     raw = start_of(spec, spec.network.initial.seed, None)
     one = data.train.take(np.arange(1))
     order = SampleOrder(1, False)
-    if online.has_rule(spec.optimizer):
+    if online.has_rule(spec.optimizer) and not missing_kind(design):
         online.train(spec, spec.formats.weight.to_real(raw), one.inputs, one.targets, order, 1)
     fast.train(spec, initial_state(spec, raw), *quantise(spec, one), order, 1)

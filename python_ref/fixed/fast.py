@@ -72,10 +72,9 @@ def outputs(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray) -> tup
     for first in range(0, len(inputs), 4096):
         x = inputs[first : first + 4096]
         for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
-            z = exact_matmul(x, weights.T, spec.preactivation_format(number).width) + (
-                biases << np.int64(spec.operand_format(number).fraction_bits)
-            )
-            x, saturated = activate(spec, spec.network.layers[number].activation, z, spec.preactivation_format(number))
+            layer, source = spec.network.layers[number], spec.preactivation_format(number)
+            z = exact_matmul(x, layer.matrix(weights).T, source.width) + (biases << np.int64(spec.operand_format(number).fraction_bits))
+            x, saturated = activate(spec, layer.activation, z, source)
             outside[number] += np.count_nonzero(saturated)
         found.append(x)
     neurons = np.array([layer.n_out for layer in spec.network.layers])

@@ -19,9 +19,9 @@ from python_ref.spec.optimizer import Momentum, Optimizer, Sgd, ShiftAdam
 from python_ref.spec.probes import COUNTERS
 
 __all__ = [
-    "Shown", "activate", "copy", "cost_of", "count_step", "dense", "fit", "fold", "fold_stored", "is_outside", "judge", "narrow_change",
-    "random_word", "round_by_adding", "round_value", "rule_of", "run_steps", "sign", "sign_neurons", "update_neuron",
-    "widest_layer",
+    "Shown", "activate", "copy", "cost_of", "count_step", "fit", "fold", "fold_stored", "is_outside", "judge", "narrow_change",
+    "operands_of", "random_word", "round_by_adding", "round_value", "rule_of", "run_steps", "sign", "sign_neurons", "update_neuron",
+    "weigh", "widest_layer",
 ]  # fmt: skip
 
 _STEPS, _UPDATES, _CORRECT, _WRITES, _CHANGED = range(5)
@@ -118,10 +118,10 @@ def random_word(packed, position, bits):
 
 @_compiled
 def widest_layer(net):
-    """Return the largest number of inputs of a layer, the 1 of its biases included."""
+    """Return the largest number of operands of a neuron, the 1 of its bias included."""
     widest = 0
     for layer in net.layers:
-        widest = max(widest, layer.n_in + 1)
+        widest = max(widest, layer.fan_in + 1)
     return widest
 
 
@@ -133,7 +133,27 @@ def copy(target, source):
 
 
 @_compiled
-def dense(theta, at, x, fraction, z):
+def operands_of(net, layer, first, x):
+    """Return the operands of the block of neurons that begins with neuron ``first`` of a layer, from the layer's inputs."""
+    if layer.lists_at < 0:
+        return x
+    taken = np.empty(layer.fan_in, x.dtype)
+    at = layer.lists_at + first // layer.block * layer.fan_in
+    for k in range(taken.size):
+        taken[k] = x[net.lists[at + k]]
+    return taken
+
+
+@_compiled
+def weigh(net, layer, theta, x, z):
+    """Compute z ← W·x + b of a layer, block by block."""
+    for first in range(0, layer.n_out, layer.block):
+        at = layer.theta_at + first * (layer.fan_in + 1)
+        _dense(theta, at, operands_of(net, layer, first, x), layer.operand_fraction, z[first : first + layer.block])
+
+
+@_compiled
+def _dense(theta, at, x, fraction, z):
     """Compute z ← W·x + b."""
     n_in = x.size
     for o in range(z.size):
@@ -208,9 +228,12 @@ def _pass(net, plan, theta, s, direction, x, z_all, y_all):
         at, first, n_out = layer.theta_at, layer.neuron_at, layer.n_out
         z, y = z_all[first : first + n_out], y_all[first : first + n_out]
         if direction == 0:
-            dense(theta, at, operand, layer.operand_fraction, z)
+            weigh(net, layer, theta, operand, z)
         else:
-            _dense_perturbed(theta, s, direction * plan.weight_delta, at, operand, layer.operand_fraction, z)
+            for begin in range(0, n_out, layer.block):
+                taken, own = operands_of(net, layer, begin, operand), at + begin * (layer.fan_in + 1)
+                delta = direction * plan.weight_delta
+                _dense_perturbed(theta, s, delta, own, taken, layer.operand_fraction, z[begin : begin + layer.block])
         saturated += activate(layer, net.tables, plan.activation, plan.address, z, y)
         operand = y
     return saturated
@@ -421,7 +444,7 @@ def _learn(
     broadcast), and ``row`` is the row of ``shown`` to fill, or −1.
     """
     for layer in net.layers:
-        n_out, width = layer.n_out, layer.n_in + 1
+        n_out, width = layer.n_out, layer.fan_in + 1
         r, u, sent = room[0][:width], room[1][:width], room[2][:width]
         for group in range(-(-n_out // plan.lanes)):
             first = group * plan.lanes

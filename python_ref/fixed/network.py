@@ -78,7 +78,7 @@ def forward(
     x, z_all, y_all, beyond, first = inputs, [], [], [], 0
     for number, (weights, biases) in enumerate(split_parameters(spec, parameters)):
         source, layer = spec.preactivation_format(number), spec.network.layers[number]
-        z = weights @ x + (biases << np.int64(spec.operand_format(number).fraction_bits))
+        z = (weights * layer.operands(x)).sum(axis=1) + (biases << np.int64(spec.operand_format(number).fraction_bits))
         if spec.node:
             z = z + shift[first : first + layer.n_out] * spec.amplitude_raw(source.fraction_bits)
         x, outside = activate(spec, layer.activation, z, source)

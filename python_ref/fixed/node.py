@@ -145,7 +145,8 @@ def _products(spec: DesignSpec, error: np.ndarray, kept: Pass, sample: Sample) -
     for number, layer in enumerate(spec.network.layers):
         own = slice(first, first + layer.n_out)
         one = 1 << spec.operand_format(number).fraction_bits
-        product = np.outer(error[own], np.concatenate(([one], x))).ravel()
+        operands = np.column_stack((np.full(layer.n_out, one), layer.operands(x)))
+        product = (error[own, None] * operands).ravel()
         found.append((number, slice(at, at + layer.n_parameters), product))
         first, at, x = own.stop, at + layer.n_parameters, kept.activation[own]
     return found

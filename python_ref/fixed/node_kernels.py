@@ -17,19 +17,20 @@ from python_ref.fixed.kernels import (
     copy,
     cost_of,
     count_step,
-    dense,
     fit,
     fold,
     fold_stored,
     is_outside,
     judge,
     narrow_change,
+    operands_of,
     random_word,
     round_by_adding,
     round_value,
     sign,
     sign_neurons,
     update_neuron,
+    weigh,
     widest_layer,
 )  # fmt: skip
 from python_ref.fixed.plan import STOCHASTIC
@@ -82,7 +83,7 @@ def _pass(net, plan, part, theta, x, kept, y_kept, s, direction, z_all, y_all):
         if first == begin:
             copy(z, kept[first : first + n_out])
         else:
-            dense(theta, layer.theta_at, operand, layer.operand_fraction, z)
+            weigh(net, layer, theta, operand, z)
         if direction != 0 and first < part.end:
             delta = direction * layer.delta
             for o in range(n_out):
@@ -126,9 +127,9 @@ def _incremental_probe(net, plan, theta, j, kept, y_kept, direction, z, y):
         elif first == behind:
             moved, at = np.int64(y[j]) - np.int64(y_kept[j]), layer.theta_at + 1 + j - before
             for o in range(layer.n_out):
-                z[first + o] += moved * np.int64(theta[at + o * (layer.n_in + 1)])
+                z[first + o] += moved * np.int64(theta[at + o * (layer.fan_in + 1)])
         elif first > behind:
-            dense(theta, layer.theta_at, y[before:first], layer.operand_fraction, z[first:after])
+            weigh(net, layer, theta, y[before:first], z[first:after])
         if first >= behind:
             saturated += activate(layer, net.tables, plan.activation, plan.address, z[first:after], y[first:after])
         before = first
@@ -229,15 +230,16 @@ def _learn(net, plan, rule, theta, gradient, state, error, x, y_all, updating, p
     """
     operand, limits, direct = x, (plan.theta_low, plan.theta_high), plan.direct_update
     for layer in net.layers:
-        n_out, width, dropped = layer.n_out, layer.n_in + 1, min(layer.g_dropped, 63)
+        n_out, width, dropped = layer.n_out, layer.fan_in + 1, min(layer.g_dropped, 63)
         inputs, words, added, product = room[0][:width], room[1][:width], room[2][:width], room[3][:width]
         source = room[4][:width]
         inputs[0] = 1 << layer.operand_fraction
-        copy(inputs[1:], operand)
         if updating and plan.word_bits:
             _draw(packed, position + layer.place_at * plan.word_bits, plan.word_bits, words)
         even = _prepare_rounding(plan.u, dropped, words, added) if direct else 0
         for o in range(n_out):
+            if o % layer.block == 0:
+                copy(inputs[1:], operands_of(net, layer, o, operand))
             at, own = layer.theta_at + o * width, error[layer.neuron_at + o]
             if direct and own != 0:
                 _move(plan.u, limits, theta[at : at + width], own, inputs, added, product, dropped, even, counters)
@@ -299,7 +301,7 @@ def _sign_errors(width, error):
 def _sign_words(net, plan, rule, register, error, theta, gradient, state):
     """Return the learned signature's register after the words of the end of a presentation."""
     for layer in net.layers:
-        n_out, width = layer.n_out, layer.n_in + 1
+        n_out, width = layer.n_out, layer.fan_in + 1
         for first in range(0, n_out, plan.lanes):
             at, count = layer.theta_at + first * width, min(plan.lanes, n_out - first)
             for k in range(width):

@@ -93,15 +93,17 @@ class Pieces(NamedTuple):
 
 LAYER = np.dtype(
     [
-        *((name, np.int64) for name in ("n_in", "n_out", "theta_at", "neuron_at", "word_at", "slot_at", "place_at", "group_slots")),
+        *((name, np.int64) for name in ("fan_in", "n_out", "theta_at", "neuron_at", "word_at", "slot_at", "place_at", "group_slots")),
+        *((name, np.int64) for name in ("block", "lists_at")),
         *((name, np.int64) for name in ("operand_fraction", "delta", "g_dropped", "last", "pieces", "z_dropped")),
         *((name, np.int64, (MOST_PIECES,)) for name in ("begins", "up", "constant", "offset")),
     ]
 )
-"""Constants of a layer: its sizes; the numbers of its first parameter, neuron, word, slot and place of an input; the slots of a group; the
-fraction bits of its operand, and Δ, raw; the fraction bits that the cast to g drops at e = 0 (in node perturbation that of err·x, to g or,
-if the update is direct, to u); whether it is the last one, and thus the row of its table; its :class:`Pieces`; and the fraction bits that
-the cast of a pre-activation, or of the value of a piece, drops."""
+"""Constants of a layer: the number of operands of a neuron, and of its neurons; the numbers of its first parameter, neuron, word, slot and
+place of an operand; the slots of a group; the number of neurons of a block, and where the lists of the blocks begin in ``Net.lists``, −1
+if every neuron has all inputs; the fraction bits of its operand, and Δ, raw; the fraction bits that the cast to g drops at e = 0 (in node
+perturbation that of err·x, to g or, if the update is direct, to u); whether it is the last one, and thus the row of its table; its
+:class:`Pieces`; and the fraction bits that the cast of a pre-activation, or of the value of a piece, drops."""
 
 PART = np.dtype([(name, np.int64) for name in ("layer", "begin", "end")])
 """Constants of a part of the network, in node perturbation: the number of its first layer, that of its first neuron, and that of the first
@@ -122,6 +124,8 @@ class Net(NamedTuple):
     """Constants of each layer (:data:`LAYER`, shape (layers,))."""
     tables: np.ndarray
     """Tables of the activations (int64, shape (2, entries)), one for the hidden layers and one for the last layer."""
+    lists: np.ndarray
+    """Inputs of the blocks of the sparse layers, one list after the other (int64)."""
     parts: np.ndarray
     """Constants of each part (:data:`PART`, shape (parts,))."""
     order: np.ndarray
@@ -248,14 +252,16 @@ def _net(spec: DesignSpec) -> Net:
         source = spec.error_product_format(number) if spec.node else spec.cost_change_format
         before = layers[:number]
         row = {
-            "n_in": layer.n_in,
+            "fan_in": layer.fan_in,
             "n_out": layer.n_out,
             "theta_at": sum(each.n_parameters for each in before),
             "neuron_at": sum(each.n_out for each in before),
             "word_at": placed.first_word,
             "slot_at": placed.first_slot,
-            "place_at": sum(each.n_in + 1 for each in before),
+            "place_at": sum(each.fan_in + 1 for each in before),
             "group_slots": placed.group_slots,
+            "block": layer.block,
+            "lists_at": -1 if layer.lists is None else sum(each.lists.size for each in before if each.lists is not None),
             "operand_fraction": spec.operand_format(number).fraction_bits,
             "delta": spec.amplitude_raw(exact.fraction_bits) if spec.node else 0,
             "g_dropped": source.fraction_bits - target.fraction_bits,
@@ -271,7 +277,8 @@ def _net(spec: DesignSpec) -> Net:
         if layer.activation.tabulated:
             tables[row_number] = activation_table(layer.activation, forms.table, forms.activation)
     parts = [(part.first, part.begin, part.end) for part in spec.round.parts]
-    return Net(_records(found, LAYER), tables, _records(parts, PART), np.array(spec.round.order, dtype=np.int64))
+    lists = np.concatenate([np.empty(0, dtype=np.int64), *(layer.lists.ravel() for layer in layers if layer.lists is not None)])
+    return Net(_records(found, LAYER), tables, lists, _records(parts, PART), np.array(spec.round.order, dtype=np.int64))
 
 
 def _plan(spec: DesignSpec) -> Plan:

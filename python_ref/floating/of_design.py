@@ -21,11 +21,16 @@ from python_ref.floating.optimizers import OPTIMIZERS, Optimizer
 from python_ref.floating.passes import Measured
 from python_ref.spec import optimizer as optimizers
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import unknown
+from python_ref.spec.error import DesignError, unknown
+from python_ref.spec.layers import DENSE
 from python_ref.spec.learning import LearningSpec
+from python_ref.spec.network import Network
 from python_ref.spec.perturbation import LfsrCode
 
-__all__ = ["code", "costs", "decay", "estimator", "evaluate", "gradient", "in_turn", "learner", "network", "outputs", "rule"]
+__all__ = [
+    "check_kinds", "code", "costs", "decay", "estimator", "evaluate", "gradient", "in_turn", "learner",
+    "missing_kind", "network", "outputs", "rule",
+]  # fmt: skip
 
 BATCH = 4096
 """Samples that pass through the network at once where a design is evaluated."""
@@ -34,8 +39,32 @@ BATCH = 4096
 # -- How a design learns ----------------------------------------------------------------------------------------------
 
 
+def missing_kind(network: Network) -> str:
+    """Name of the first kind of layer of a network that the float side has not; "" if it has all."""
+    return next((layer.kind.name for layer in network.layers if layer.kind != DENSE), "")
+
+
+def check_kinds(network: Network) -> None:
+    """Refuse a network with a kind of layer that the float side has not.
+
+    Raises
+    ------
+    DesignError
+        If there is one. The key is ``network.layers``.
+    """
+    if kind := missing_kind(network):
+        raise DesignError("network.layers", list(network.sizes), f"the float model has no {kind} layers", "Take dense layers here.")
+
+
 def network(spec: DesignSpec) -> Sequential:
-    """The dense network of a design, with θ in the canonical order."""
+    """The dense network of a design, with θ in the canonical order.
+
+    Raises
+    ------
+    DesignError
+        If it has other layers.
+    """
+    check_kinds(spec.network)
     return Sequential((spec.network.n_in,), tuple(Dense(layer.n_out, layer.activation) for layer in spec.network.layers))
 
 

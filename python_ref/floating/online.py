@@ -20,7 +20,7 @@ import numpy as np
 from python_ref.compiled import compiled
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
-from python_ref.floating.of_design import evaluate, held_steps
+from python_ref.floating.of_design import check_kinds, evaluate, held_steps
 from python_ref.spec.activations import Activation, Piecewise, Tabulated, tabulated_value
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.error import unknown
@@ -363,7 +363,8 @@ class Result:
 
 
 def _check_shapes(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targets: np.ndarray, order: SampleOrder) -> None:
-    """Refuse arrays that do not fit the network or the order."""
+    """Refuse arrays that do not fit the network or the order, and layers that the float side has not."""
+    check_kinds(spec.network)
     network = spec.network
     for name, found, wanted in (
         ("Parameters", np.shape(parameters), (network.n_parameters,)),

@@ -186,10 +186,13 @@ class DesignSpec(LearningSpec):
     def incremental(self) -> bool:
         """Whether a probe computes only what its one perturbed neuron changes: the neuron itself, and the layers behind it.
 
-        It needs a code that perturbs one neuron at a time, a hidden layer, and activations whose difference is a factor of one
-        multiplier. The number of lanes has no part in it, so that counters and signatures do not depend on that number.
+        It needs a code that perturbs one neuron at a time, a hidden layer, activations whose difference is a factor of one
+        multiplier, and layers behind the first whose neurons have all inputs, so that one slot of each group has the one that changes.
+        The number of lanes has no part in it, so that counters and signatures do not depend on that number.
         """
-        return self.node and self.code.single and len(self.network.layers) > 1 and self.formats.activation.width < FACTOR_BITS
+        every_input = all(layer.lists is None for layer in self.network.layers[1:])
+        one = self.node and self.code.single and len(self.network.layers) > 1
+        return one and every_input and self.formats.activation.width < FACTOR_BITS
 
     @property
     def longest_presentation(self) -> int:
@@ -225,7 +228,7 @@ class DesignSpec(LearningSpec):
                 "gradient_memory": self.gradient_memory,
                 "presentation": [self.longest_presentation, self.error_format] if self.node else None,
                 **({"parts": self.perturbation.parts} if self.in_parts else {}),
-                **({"kinds": self.network.kinds} if self.network.kinds else {}),
+                **({"kinds": [each.kind.structure(each.n_in, each.n_out) for each in self.network.layers]} if self.network.kinds else {}),
                 **({"gradient_scale": self.gradient_scale} if self.optimizer.scales_update else {}),
                 "holds_signs": self.holds_signs,
                 "hardware": self.hardware,
@@ -256,9 +259,9 @@ class DesignSpec(LearningSpec):
 
     @property
     def sign_sum_format(self) -> Fixed:
-        """Exact format of Σs·x over the inputs of the first layer and the constant 1 of its bias."""
+        """Exact format of Σs·x over the operands of a neuron of the first layer and the constant 1 of its bias."""
         form = self.formats.input
-        most = self.network.n_in * max(-form.min, form.max) + (1 << form.fraction_bits)
+        most = self.network.layers[0].fan_in * max(-form.min, form.max) + (1 << form.fraction_bits)
         return Fixed.covering(-most, most, form.fraction_bits)
 
     @property
@@ -305,6 +308,8 @@ class DesignSpec(LearningSpec):
         lanes = self.hardware.lanes
         if not isinstance(lanes, int) or isinstance(lanes, bool) or not 1 <= lanes <= MAX_LANES:
             raise DesignError("hardware.lanes", lanes, f"it must be a whole number from 1 to {MAX_LANES}", "Take 4, say.")
+        for number, layer in enumerate(self.network.layers):
+            layer.kind.check_lanes(number, layer.n_out, lanes)
         self._check_multipliers()
         self._check_ports()
         if self._needs_gradient_memory and not self.gradient_memory:

@@ -7,10 +7,22 @@ Each kind is one class, a frozen dataclass whose fields are its keys in an entry
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
+from itertools import pairwise
 from typing import ClassVar
 
-__all__ = ["DENSE", "LAYER_KINDS", "Dense", "LayerKind"]
+import numpy as np
+
+from python_ref.spec.error import DesignError
+
+__all__ = ["DENSE", "DERIVED_BLOCK", "LAYER_KINDS", "Dense", "LayerKind", "Sparse", "drawn_lists"]
+
+DERIVED_BLOCK = 8
+"""Number of neurons of a block of a sparse layer that gives none: 1, 2, 4 and 8 lanes divide it."""
+
+_MAX_SEED = (1 << 63) - 1
 
 
 class LayerKind(ABC):
@@ -61,6 +73,55 @@ class LayerKind(ABC):
             If the layer cannot have them. The key is ``network.layers``.
         """
 
+    def fan_out(self, n_in: int, n_out: int) -> float:
+        """Return the mean number of neurons that multiply an input, by which the scheme "glorot" scales the weights."""
+        return n_out
+
+    def block_size(self, n_out: int) -> int:
+        """Return the number of consecutive neurons that have the same operands."""
+        return n_out
+
+    def lists(self, n_in: int, n_out: int) -> np.ndarray | None:
+        """Return the numbers of the inputs that are a neuron's operands, in their order, for each block of neurons.
+
+        Returns
+        -------
+        array of int64, shape (blocks, F), or None
+            Lists of the inputs; None if every neuron has all inputs in their order.
+        """
+        return None
+
+    def fits(self, n_out: int, lanes: int) -> bool:
+        """Return whether every group of so many lanes has neurons of one block of the ``n_out`` neurons only."""
+        block = self.block_size(n_out)
+        return block == n_out or block % lanes == 0
+
+    def check_lanes(self, layer: int, n_out: int, lanes: int) -> None:
+        """Check that so many lanes can compute layer ``layer``, counted from 0, of ``n_out`` neurons.
+
+        A group of lanes takes one operand at a time, so its neurons must be of one block.
+
+        Raises
+        ------
+        DesignError
+            If they are not. The key is ``hardware.lanes``.
+        """
+        block = self.block_size(n_out)
+        if not self.fits(n_out, lanes):
+            fitting = [str(count) for count in range(1, block + 1) if self.fits(n_out, count)]
+            raise DesignError(
+                "hardware.lanes",
+                lanes,
+                f"the lanes take one input at a time, and the neurons of layer {layer + 1} share their inputs in blocks of {block}, "
+                f"which {lanes} lanes do not divide",
+                f"Take {' or '.join([', '.join(fitting[:-1]), fitting[-1]] if fitting[:-1] else fitting)} lanes, "
+                f"or write block = {lanes} in the table of the layer, which changes its inputs.",
+            )
+
+    def structure(self, n_in: int, n_out: int) -> object:
+        """Return what is fixed in the core about a layer of this kind, from which the design's digest is computed."""
+        return self
+
 
 @dataclass(frozen=True)
 class Dense(LayerKind):
@@ -77,8 +138,129 @@ class Dense(LayerKind):
         """Accept every layer, since the kind has no parameters."""
 
 
+@dataclass(frozen=True)
+class Sparse(LayerKind):
+    """y = f(W·x + b), where each neuron has weights for ``fan_in`` of the inputs only.
+
+    Consecutive neurons form blocks, whose neurons have the same inputs in the same order: those that the block's list names.
+
+    Parameters
+    ----------
+    fan_in : int
+        Number F of inputs of a neuron.
+    block : int or None
+        Number of neurons of a block; None takes :data:`DERIVED_BLOCK`. The last block of a layer may have fewer.
+    seed : int
+        Seed of the lists that :func:`drawn_lists` draws, 0 to 2^63 − 1.
+    inputs : tuple of tuples of int
+        List of each block, the numbers of its inputs from 0 in rising order; empty if they are drawn.
+    """
+
+    fan_in: int
+    block: int | None = None
+    seed: int = 1
+    inputs: tuple[tuple[int, ...], ...] = ()
+
+    name = "sparse"
+    meaning = "y = f(W·x + b), weights for `fan_in` of the inputs; the neurons of a block have the same ones, drawn by `seed` unless given"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.inputs, list) and all(isinstance(each, (list, tuple)) for each in self.inputs):
+            object.__setattr__(self, "inputs", tuple(tuple(each) for each in self.inputs))
+
+    def operands(self, n_in: int, n_out: int) -> int:
+        """Return F."""
+        return self.fan_in
+
+    def fan_out(self, n_in: int, n_out: int) -> float:
+        """Return n_out·F/n_in."""
+        return n_out * self.fan_in / n_in
+
+    def block_size(self, n_out: int) -> int:
+        """Return the number of neurons of a block, at most all of the layer."""
+        return min(n_out, DERIVED_BLOCK if self.block is None else self.block)
+
+    def lists(self, n_in: int, n_out: int) -> np.ndarray:
+        """Return the given lists, or drawn ones (int64, shape (blocks, F))."""
+        if self.inputs:
+            return np.array(self.inputs, dtype=np.int64)
+        return drawn_lists(n_in, -(-n_out // self.block_size(n_out)), self.fan_in, self.seed)
+
+    def structure(self, n_in: int, n_out: int) -> object:
+        """Return the contents of the index memory, and the number of neurons that share a list."""
+        return {"name": self.name, "block": self.block_size(n_out), "lists": self.lists(n_in, n_out).tolist()}
+
+    def check(self, n_in: int, n_out: int) -> None:
+        """Check the types and the limits of the parameters, and that the lists name inputs of the layer, each once."""
+
+        def refuse(reason: str, remedy: str) -> DesignError:
+            return DesignError("network.layers", _described(self, n_out), reason, remedy)
+
+        if not _is_whole(self.fan_in) or self.fan_in < 1:
+            raise refuse("fan_in must be a whole number of 1 or more", "Write fan_in = 8, say.")
+        if self.fan_in > n_in:
+            raise refuse(f"fan_in = {self.fan_in} is more than the {n_in} outputs of the layer before", f"Take at most {n_in}.")
+        if self.block is not None and (not _is_whole(self.block) or self.block < 1):
+            raise refuse("block must be a whole number of 1 or more", "Take a multiple of the lanes, or leave it out.")
+        if not _is_whole(self.seed) or not 0 <= self.seed <= _MAX_SEED:
+            raise refuse("seed must be a whole number from 0 to 2^63 - 1", "Take 1, say.")
+        self._check_inputs(n_in, n_out, refuse)
+
+    def _check_inputs(self, n_in: int, n_out: int, refuse: Callable[[str, str], DesignError]) -> None:
+        """Check the given lists."""
+        if not isinstance(self.inputs, tuple):
+            raise refuse("inputs must be a list of lists of whole numbers", "Write inputs = [[0, 3], [1, 2]], say, or leave it out.")
+        if not self.inputs:
+            return
+        blocks = -(-n_out // self.block_size(n_out))
+        if len(self.inputs) != blocks:
+            reason = f"inputs has {len(self.inputs)} lists, and the layer {blocks} blocks of {self.block_size(n_out)} neurons"
+            raise refuse(reason, "Give a list for each block.")
+        for number, each in enumerate(self.inputs):
+            if len(each) != self.fan_in:
+                raise refuse(f"list {number} of inputs has {len(each)} numbers, and fan_in is {self.fan_in}", "Give as many in each list.")
+            if not all(_is_whole(index) and 0 <= index < n_in for index in each):
+                reason = f"list {number} of inputs names an input out of range"
+                raise refuse(reason, f"The layer before has the outputs 0 to {n_in - 1}.")
+            if any(after <= before for before, after in pairwise(each)):
+                raise refuse(f"list {number} of inputs does not rise", "Sort it, and name no input twice.")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _described(kind: Sparse, n_out: int) -> dict[str, object]:
+    """Return the table of a sparse layer in ``network.layers``, without its lists."""
+    table: dict[str, object] = {"neurons": n_out, "kind": kind.name, "fan_in": kind.fan_in}
+    return table | ({} if kind.block is None else {"block": kind.block}) | ({} if kind.seed == 1 else {"seed": kind.seed})
+
+
+@lru_cache(maxsize=64)
+def drawn_lists(n_in: int, blocks: int, fan_in: int, seed: int) -> np.ndarray:
+    """Draw the lists of a sparse layer, so that each input is in as many of them as any other, or in one more.
+
+    For one block after the other, each input draws a key, 64 bits of numpy's generator PCG64 with this seed. The block takes those
+    inputs that are in the fewest lists so far, and of those in equally many the ones with the smallest keys.
+
+    Returns
+    -------
+    array of int64, shape (blocks, fan_in)
+        Numbers of the inputs of each block, in rising order and without repetition; not to be written to.
+    """
+    generator = np.random.PCG64(seed)
+    used, found = np.zeros(n_in, dtype=np.int64), np.empty((blocks, fan_in), dtype=np.int64)
+    for block in range(blocks):
+        keys = generator.random_raw(n_in)
+        chosen = np.sort(np.lexsort((keys, used))[:fan_in])
+        found[block] = chosen
+        used[chosen] += 1
+    found.setflags(write=False)
+    return found
+
+
 DENSE = Dense()
 """The kind of a layer of which a design says nothing else."""
 
-LAYER_KINDS: dict[str, type[LayerKind]] = {kind.name: kind for kind in (Dense,)}
+LAYER_KINDS: dict[str, type[LayerKind]] = {kind.name: kind for kind in (Dense, Sparse)}
 """Kinds of layers, by their names in a design file."""

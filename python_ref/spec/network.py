@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+import numpy as np
+
 from python_ref.spec.activations import Activation
 from python_ref.spec.error import DesignError, check_member, unknown
 from python_ref.spec.layers import DENSE, LayerKind
@@ -81,6 +83,35 @@ class Layer:
     def fan_in(self) -> int:
         """Number of operands of a neuron, each with a weight; a dense neuron has one for each input."""
         return self.kind.operands(self.n_in, self.n_out)
+
+    @property
+    def fan_out(self) -> float:
+        """Mean number of neurons that multiply an input."""
+        return self.kind.fan_out(self.n_in, self.n_out)
+
+    @property
+    def block(self) -> int:
+        """Number of consecutive neurons that have the same operands."""
+        return self.kind.block_size(self.n_out)
+
+    @property
+    def lists(self) -> np.ndarray | None:
+        """Inputs that are the operands of each block of neurons (int64, shape (blocks, F)); None if all are, in their order."""
+        return self.kind.lists(self.n_in, self.n_out)
+
+    def operands(self, x: np.ndarray) -> np.ndarray:
+        """Return the operands of each neuron (shape (n_out, F)) from the layer's inputs (shape (n_in,))."""
+        if self.lists is None:
+            return np.broadcast_to(x, (self.n_out, self.fan_in))
+        return x[self.lists][np.arange(self.n_out) // self.block]
+
+    def matrix(self, weights: np.ndarray) -> np.ndarray:
+        """Return the weights of all inputs (shape (n_out, n_in)) from those of the operands (shape (n_out, F)): 0 where there is none."""
+        if self.lists is None:
+            return weights
+        found = np.zeros((self.n_out, self.n_in), dtype=weights.dtype)
+        np.put_along_axis(found, self.lists[np.arange(self.n_out) // self.block], weights, axis=1)
+        return found
 
     @property
     def n_parameters(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.activation import ActivationUnit
+from rtl_gen.indices import replayed_before
 from rtl_gen.presentation.array import NodeArray
 from rtl_gen.presentation.contract import PresentationContract
 from rtl_gen.presentation.controller import PresentationController
@@ -62,9 +63,9 @@ class ApplyingAlone:
         """Cycles by which that pass waits, if its operands are read ``delay`` cycles later than they could be."""
         if self.spec.incremental:  # the change of the activation is there when the operand of the first slot is prepared
             return max(0, ActivationUnit.latency - Operands.latency(self.spec) - delay)
-        written, layers = NeuronStream.replay_latency + ActivationUnit.latency + 1 - delay, self.spec.network.layers
+        written, layers = NeuronStream.replay_latency + ActivationUnit.latency + 1 - delay, self.spec.layout.layers
         first = [part.first for part in self.spec.round.parts if part.first < len(layers) - 1 or not self.spec.in_parts]
-        return max(0, *(written - layers[number].n_out for number in first))
+        return max(0, *(written - replayed_before(layers[number], *layers[number + 1 : number + 2]) for number in first))
 
     def connections(self, controller, *, array, operands, sequencer):
         """Return the statements that connect what depends on how errors are applied."""

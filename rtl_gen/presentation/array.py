@@ -177,7 +177,7 @@ class NodeArray(wiring.Component):
             if has_full_layers(self.spec):
                 second, steps = self._probed_or_first(m, ahead)
             elif self.spec.incremental:
-                second, step = self._probed(m, second), placed[1].layer.n_in + 1
+                second, step = self._probed(m, second), placed[1].layer.fan_in + 1
             start = Mux(self.host_mode, self.host_address, second)
         # Where the addend's bit is 0, it is the strobe of the load, whose sum is not used, so that the adder's look-up tables load as well.
         bits = {(0, 0): loads, (1, 1): Const(1, 1)}

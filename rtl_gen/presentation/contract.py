@@ -277,6 +277,8 @@ class PresentationContract:
             return "incremental, one synapse of each output"
         if not spec.code.single or len(spec.network.layers) == 1:
             return "the layers behind the first" if len(spec.network.layers) > 1 else "no synapse"
+        if any(layer.lists is not None for layer in spec.network.layers[1:]):
+            return "in full, since a sparse layer behind the first has the input that changes in few of its lists"
         return f"in full, since activations have more than {FACTOR_BITS - 1} bits"
 
     def summary(self) -> str:

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Member, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
+from rtl_gen.indices import has_lists, next_operand
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, alignment, applied_shape, measured_shape, update_width
 from rtl_gen.presentation.array import NodeArray
 from rtl_gen.presentation.contract import PresentationContract
@@ -198,6 +199,7 @@ class JustInTimeOperands(Operands):
         with m.If(self.hold):
             m.d.sync += [held.eq(buffer), bank.eq(self._bank(Const(UNPERTURBED, 2)))]
         others = [m.submodules.inputs.read_port(), m.submodules.activations.read_port() if activations is not None else None]
+        self._taken = self._listed(m) if has_lists(self.spec) else ()
         self._fetch_applied(m, *others, held, bank)
         self._fetch_measured(m, inputs, activations, buffer)
 
@@ -223,8 +225,11 @@ class JustInTimeOperands(Operands):
         """Read the operand that the errors multiply, and align it."""
         spec, slot = self.spec, self.slot
         address, base, sources = self._read(m, slot, self.ahead, (inputs, activations), buffer, bank, "applied")
+        following = Mux(slot.first, base, address + 1)
+        if self._taken:
+            following = next_operand(spec, address, base, slot.first, *self._taken)
         with m.If(slot.real):
-            m.d.sync += address.eq(Mux(slot.first, base, address + 1))
+            m.d.sync += address.eq(following)
         works, subtracts, terms = slot.real & slot.apply, Const(0, 1), []
         if adds_in_multiplier(spec):
             works, subtracts = works & self.update, works
@@ -243,8 +248,12 @@ class JustInTimeOperands(Operands):
         full_layers = has_full_layers(spec)
         probing = slot.single if full_layers else ~is_unperturbed(slot.bank) if spec.incremental else Const(0, 1)
         address, base, sources = self._read(m, slot, ahead, (inputs, activations), buffer, self._bank(ahead.bank), "measured")
+        following = Mux(slot.first, base, address + 1)
+        if self._taken:
+            taken = (delayed(m, each, self.delay, f"measured_{name}") for name, each in zip(("listed", "index"), self._taken, strict=True))
+            following = next_operand(spec, address, base, slot.first, *taken)
         with m.If(slot.real & ~probing):
-            m.d.sync += address.eq(Mux(slot.first, base, address + 1))
+            m.d.sync += address.eq(following)
         works, terms = slot.real & measures(spec, slot) & ~probing, []
         for number, (data, here, which) in enumerate(sources):
             one = Const(1 << spec.operand_format(which).fraction_bits)

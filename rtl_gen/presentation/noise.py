@@ -16,8 +16,8 @@ __all__ = ["InputNoise", "RenewedNoise", "noise_words"]
 
 
 def noise_words(spec: DesignSpec) -> int:
-    """Return the number of random words of an update: one for each input of each layer, and for its biases."""
-    return sum(layer.n_in + 1 for layer in spec.network.layers)
+    """Return the number of random words of an update: one for each operand of each layer, and for its biases."""
+    return sum(layer.fan_in + 1 for layer in spec.network.layers)
 
 
 class InputNoise(wiring.Component):
@@ -68,7 +68,7 @@ class InputNoise(wiring.Component):
         state = Signal(self.generator.degree, reset_less=True)
         place, filling, stale = Signal(range(count), reset_less=True), Signal(), Signal(init=1)
         layers = self.spec.network.layers
-        starts = [sum(layer.n_in + 1 for layer in layers[:number]) for number in range(len(layers))]
+        starts = [sum(layer.fan_in + 1 for layer in layers[:number]) for number in range(len(layers))]
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
         applies = slot.real & slot.apply
         written, draws = self._renewed(m, place, filling, applies)

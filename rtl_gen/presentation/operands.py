@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from rtl_gen.fanout import read_latency
+from rtl_gen.indices import IndexMemory, has_lists, next_operand
 from rtl_gen.operands import SampleLoader
 from rtl_gen.presentation.arithmetic import adds_in_multiplier, alignment, operand_shape
 from rtl_gen.presentation.layouts import has_full_layers, is_unperturbed, neuron_layout, slot_layout
@@ -159,9 +160,12 @@ class Operands(wiring.Component):
             advances, loads = (slot.real & is_unperturbed(slot.bank)) | replayed, slot.first | replayed
         # Where the addend's bit is 0, it is the strobe of the load, so that the adder's look-up tables load as well.
         following = address + Cat(Const(1, 1), loads.replicate(len(address) - 1))
+        following = Mux(loads, base, following)
+        if has_lists(spec):
+            following = next_operand(spec, address, base, loads, *self._listed(m))
         m.d.sync += base.eq(begin)
         with m.If(advances):
-            m.d.sync += address.eq(Mux(loads, base, following))
+            m.d.sync += address.eq(following)
         if full_layers:  # a replay comes while the lanes still read for the probe before
             with m.If(self.ahead.real & self.ahead.single):
                 m.d.sync += address.eq(self.column)
@@ -205,6 +209,13 @@ class Operands(wiring.Component):
             with m.If(delayed(m, begins, 2, "probe_prepared")):
                 m.d.sync += held.eq(self.x)
         self._choose(m, self.x, terms, stage(negates, "negative"), addend)
+
+    def _listed(self, m):
+        """Whether the slot that follows multiplies a weight of a sparse layer, and the number of the input that it multiplies."""
+        m.submodules.indices = indices = IndexMemory(self.spec)
+        ahead = self.ahead
+        m.d.comb += [indices.opens.eq(ahead.begin), indices.step.eq(ahead.real & ~ahead.last), indices.layer.eq(ahead.layer)]
+        return indices.listed, indices.index
 
     def _choose(self, m, x, terms, negative, addend, name=""):
         """Register the sum of ``addend`` and the one of ``terms`` that is selected, or its ``negative``, as ``x``."""

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.parts import Part
+from rtl_gen.indices import leaving, written_before
 from rtl_gen.presentation.layouts import has_full_layers, part_shape, slot_layout
 from rtl_gen.slot import by_layer
 
@@ -88,7 +89,8 @@ class PassSequencer(wiring.Component):
 
     def bubble(self, layer: int) -> int:
         """Cycles without slots in a forward pass between a layer and the next."""
-        return max(0, self.depth - (self._placed[layer].groups - 1) * self.spec.hardware.lanes)
+        placed, following = self._placed[layer : layer + 2]
+        return max(0, self.depth - written_before(placed, following), leaving(placed, following))
 
     @property
     def closing(self) -> int:
@@ -294,7 +296,7 @@ class PassSequencer(wiring.Component):
         starts = Signal(init=1)  # k is 0
         # The bias is the first word of a group and its last input the last one, which is seen one cycle before.
         follows = Signal(name="last_follows")
-        before_last = by_layer([p.layer.n_in - 1 for p in self._placed], layer)
+        before_last = by_layer([p.layer.fan_in - 1 for p in self._placed], layer)
         if spec.incremental:
             m.d.sync += follows.eq(running & ~last_cycle & ~single & (k == before_last))
             m.d.comb += last.eq(follows | (starts & single))  # the one synapse of each neuron whose input changes

@@ -40,12 +40,14 @@ UP5K, ECP5, GOWIN = (TARGETS[name] for name in ("ice40-up5k", "ecp5-85k", "gowin
 
 @pytest.mark.parametrize("seed", range(20))
 def test_memories_are_all_there(seed):
-    spec = random_design(random.Random(f"memories {seed}"), parts=1.0)
+    spec = random_design(random.Random(f"memories {seed}"), parts=1.0, sparse=0.3)
     tables = len({layer.activation for layer in spec.network.layers if layer.activation.tabulated})
     bits = sum(memory.count * memory.bits for memory in memories(spec) if not memory.fixed)
     bits += tables * (spec.formats.activation.width << spec.formats.table.width)
-    assert bits == memory_bits(spec) + 8 * RING_BYTES
-    assert all(memory.width <= spec.formats.activation.width for memory in memories(spec) if memory.fixed)
+    listed = [memory.bits for memory in memories(spec) if memory.name == "indices"]
+    assert len(listed) == any(layer.lists is not None for layer in spec.network.layers)
+    assert bits + sum(listed) == memory_bits(spec) + 8 * RING_BYTES
+    assert all(memory.width <= spec.formats.activation.width for memory in memories(spec) if memory.fixed and memory.name != "indices")
 
 
 def test_memories_of_presentations():

@@ -10,6 +10,7 @@ from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 
 from python_ref.spec.design import DesignSpec
+from python_ref.spec.perturbation import Kind
 from python_ref.spec.registers import Command, Memory
 from rtl_gen.fanout import MAX_DIRECT_LANES
 from sim import host
@@ -55,6 +56,20 @@ def train_equals_model(rng: random.Random, report=note, spec: DesignSpec | None 
 @given(seed=seeds)
 def test_training_equals_the_model(part, seed):
     train_equals_model(drawn(part, seed), steps=FEW_STEPS)
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
+def test_training_with_sparse_layers_equals_the_model(seed):
+    rng = random.Random(f"sparse {seed}")
+    spec = random_design(rng, kinds=(Kind.WEIGHT,), max_size=9, max_lanes=4, sparse=1.0)
+    train_equals_model(rng, print, spec, steps=FEW_STEPS)
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
+def test_any_scenario_with_sparse_layers_equals_the_model(seed):
+    rng = random.Random(f"sparse {seed}")
+    spec = random_design(rng, max_size=6, max_lanes=4, sparse=1.0)
+    run_lockstep(spec, random_scenario(rng, spec), rng, stalls=Stalls(rng.randrange(1, 1 << 32), 0.3))
 
 
 @pytest.mark.long

@@ -10,6 +10,7 @@ import numpy as np
 
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.layers import DENSE, LayerKind, Sparse
 from python_ref.spec.network import Initialization, Network, Scheme
 from python_ref.spec.number import Fixed, Overflow, Rounding
 from python_ref.spec.optimizer import OPTIMIZERS, Optimizer, Sgd
@@ -79,6 +80,7 @@ def random_design(
     activations: Sequence[Activation] = tuple(Activation),
     optimizers: Sequence[type[Optimizer]] = (Sgd, *OPTIMIZERS.values()),
     parts: float = 0.0,
+    sparse: float = 0.0,
     signature: bool | None = None,
     name: str = "random",
 ) -> DesignSpec:
@@ -95,6 +97,8 @@ def random_design(
     parts : float
         Share of the designs of node perturbation, of codes that can have parts, whose probes perturb parts of the network. Such a design
         has τ_x and τ_θ as many times longer as a round has probes.
+    sparse : float
+        Share of the designs in which some layers are sparse.
     signature : bool or None
         Whether the core keeps signatures; None draws it.
     """
@@ -140,9 +144,34 @@ def random_design(
                     rng.random() < 0.5 if signature is None else signature,
                 ),
             )
-            return _in_parts(rng, spec) if parts and spec.node and not spec.code.single and rng.random() < parts else spec
+            return _varied(rng, spec, sparse, parts)
         except ValueError:  # refused by name; most are an amplitude below the last place, or a gradient memory that is needed
             continue
+
+
+def _varied(rng: random.Random, spec: DesignSpec, sparse: float, parts: float) -> DesignSpec:
+    """The design, in these shares of the designs with sparse layers and with parts."""
+    spec = _sparse(rng, spec, sparse)
+    return _in_parts(rng, spec) if parts and spec.node and not spec.code.single and rng.random() < parts else spec
+
+
+def _sparse(rng: random.Random, spec: DesignSpec, share: float) -> DesignSpec:
+    """The design, or in this share of the designs one with at least one sparse layer, whose lists are drawn or given."""
+    if not share or rng.random() >= share:
+        return spec
+    layers, lanes = spec.network.layers, spec.hardware.lanes
+    chosen = rng.randrange(len(layers))
+    kinds: list[LayerKind] = []
+    for number, layer in enumerate(layers):
+        if number != chosen and rng.random() < 0.4:
+            kinds.append(DENSE)
+            continue
+        fan_in = rng.choice((1, rng.randint(1, layer.n_in), rng.randint(1, layer.n_in)))
+        kind = Sparse(fan_in, lanes * rng.choice((1, 1, 2, 3)), rng.randrange(1 << 63))
+        blocks = -(-layer.n_out // kind.block_size(layer.n_out))
+        given = tuple(tuple(sorted(rng.sample(range(layer.n_in), fan_in))) for _ in range(blocks))
+        kinds.append(replace(kind, inputs=given) if rng.random() < 0.3 else kind)
+    return replace(spec, network=replace(spec.network, kinds=tuple(kinds)))
 
 
 def _in_parts(rng: random.Random, spec: DesignSpec) -> DesignSpec:

@@ -7,13 +7,24 @@ from typing import Any
 
 from python_ref.spec.activations import Activation
 from python_ref.spec.design import Cast, DesignSpec, Formats, Hardware
+from python_ref.spec.layers import DENSE, LayerKind, Sparse
 from python_ref.spec.network import Network
 from python_ref.spec.number import Fixed, Rounding
 from python_ref.spec.optimizer import Momentum, Optimizer, Sgd
 from python_ref.spec.perturbation import Code, Kind, LfsrCode, Perturbation, SequentialCode, WalshCode, WalshGrayCode
 from python_ref.spec.schedule import Difference, Schedule
 
-__all__ = ["DEEP_SHAPES", "PART_SHAPES", "QUICK_SHAPES", "SHAPES", "node_design", "single_port", "two_multipliers"]
+__all__ = [
+    "DEEP_SHAPES",
+    "PART_SHAPES",
+    "QUICK_SHAPES",
+    "QUICK_SPARSE",
+    "SHAPES",
+    "SPARSE_SHAPES",
+    "node_design",
+    "single_port",
+    "two_multipliers",
+]
 
 
 def node_design(
@@ -29,6 +40,7 @@ def node_design(
     output: Activation = Activation.IDENTITY,
     rates: tuple[tuple[int, int], ...] = ((0, -5),),
     parts: tuple[tuple[int, int], ...] | None = None,
+    kinds: tuple[LayerKind, ...] = (),
     name: str = "node",
     **formats: Any,
 ) -> DesignSpec:
@@ -37,7 +49,7 @@ def node_design(
     chosen = {"input": Fixed(False, 0, 6), "weight": Fixed(True, 3, 9), "activation": Fixed(True, 3, 7)} | formats
     return DesignSpec(
         name,
-        Network(sizes, hidden, output),
+        Network(sizes, hidden, output, kinds=kinds),
         Perturbation(Kind.NODE, LfsrCode() if code is None else code, -4, 1, parts),
         Schedule(rates, *periods, difference),
         Sgd() if optimizer is None else optimizer,
@@ -198,3 +210,47 @@ PART_SHAPES: dict[str, DesignSpec] = {
     }.items()
 }
 """Designs whose probes perturb parts of the network in turn, by name."""
+
+_TWO = (Sparse(3, 2), Sparse(4, 2))
+
+SPARSE_SHAPES: dict[str, DesignSpec] = {
+    name: node_design(name=name.replace("-", "_"), **({"sizes": (6, 9, 3), "kinds": _TWO} | changes))
+    for name, changes in {
+        "plain": {},
+        "fan-in-one": {"kinds": (Sparse(1, 2), Sparse(1, 2))},
+        "every-input": {"sizes": (4, 5, 3), "kinds": (Sparse(4, 2), Sparse(5, 2))},
+        "one-layer": {"sizes": (7, 5), "kinds": (Sparse(2, 2),)},
+        "dense-first": {"kinds": (DENSE, Sparse(4, 2))},
+        "dense-last": {"kinds": (Sparse(3, 2), DENSE)},
+        "dense-between": {"sizes": (5, 7, 6, 4), "kinds": (Sparse(2, 4), DENSE, Sparse(3, 2)), "hidden": _SIGMOID},
+        "block-of-several-groups": {"sizes": (6, 17, 9), "kinds": (Sparse(3, 8), Sparse(5, 4))},
+        "block-of-all": {"sizes": (6, 9, 5), "kinds": (Sparse(3, 9), Sparse(4, 16)), "lanes": 4},
+        "given-lists": {"kinds": (Sparse(2, 4, inputs=((0, 5), (1, 5), (3, 4))), Sparse(3, 2, inputs=((6, 7, 8), (0, 1, 8))))},
+        "one-lane": {"lanes": 1},
+        "pipelined": {"sizes": (9, 25, 14), "kinds": (Sparse(4, 12), Sparse(3, 12)), "lanes": 12},
+        "wide-groups": {"sizes": (6, 16, 9), "kinds": (Sparse(1, 8), Sparse(1, 8)), "lanes": 8},
+        "deep": {"sizes": (5, 8, 6, 9, 4), "kinds": (Sparse(2, 2), Sparse(3, 2), Sparse(1, 2), Sparse(5, 2)), "periods": (1, 3, 6)},
+        "sequential": {"code": SequentialCode(), "periods": (1, 12, 12)},
+        "sequential-dense-last": {"code": SequentialCode(), "periods": (1, 12, 12), "kinds": (Sparse(3, 2), DENSE)},
+        "sequential-dense-behind": {
+            "sizes": (6, 5, 4, 3),
+            "code": SequentialCode(),
+            "periods": (1, 12, 12),
+            "kinds": (Sparse(2, 2), DENSE, DENSE),
+        },
+        "walsh-two-sided": {"code": WalshCode(), "two_sided": True, "periods": (1, 8, 8)},
+        "momentum": {"optimizer": Momentum(2, None, Rounding.STOCHASTIC), "periods": (1, 2, 4)},
+        "stochastic": {"weight_cast": Cast(Rounding.STOCHASTIC)},
+        "parts": {"parts": ((1, 1), (1, 2)), "periods": (1, 6, 6)},
+        "parts-of-three": {
+            "sizes": (4, 8, 7, 5),
+            "kinds": (Sparse(2, 2), Sparse(3, 4), Sparse(2, 2)),
+            "parts": ((1, 1), (1, 1), (1, 1)),
+            "periods": (1, 3, 3),
+        },
+    }.items()
+}
+"""Designs with sparse layers, by name."""
+
+QUICK_SPARSE = ("fan-in-one", "dense-between", "parts")
+"""Designs with sparse layers that the ordinary suite runs."""

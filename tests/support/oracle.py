@@ -17,6 +17,7 @@ from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
 from tests.support.adam_oracle import AdamOracle, scale_of
 from tests.support.narrowing import narrow
+from tests.support.neuron_inputs import neuron_inputs
 
 __all__ = ["Oracle", "activated", "counted_sign", "narrow", "rule_of", "serial_bits"]
 
@@ -159,7 +160,7 @@ class Oracle:
         if spec.perturbation.kind.value != "weight":
             raise ValueError("The oracle perturbs weights, not nodes")
         f, self.spec = spec.formats, spec
-        self.sizes = spec.network.sizes
+        self.sizes, self.inputs = spec.network.sizes, neuron_inputs(spec)
         self.lanes = spec.hardware.lanes
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
@@ -181,19 +182,19 @@ class Oracle:
             self.m_format = spec.optimizer.format or Fixed(True, whole, fraction)
         # Where synapses sit: (lane, slot) by (layer, neuron, synapse), synapse 0 being the bias.
         self.place, self.words_of_pass, slot = {}, [], 0
-        for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
-            groups = math.ceil(n_out / self.lanes)
-            length = n_in + 1 if groups == 1 else max(n_in + 1, self.lanes)
+        for layer, n_out in enumerate(self.sizes[1:]):
+            groups, fan_in = math.ceil(n_out / self.lanes), len(self.inputs[layer, 0])
+            length = fan_in + 1 if groups == 1 else max(fan_in + 1, self.lanes)
             for own in range(groups):
                 members = range(own * self.lanes, min(n_out, (own + 1) * self.lanes))
-                self.words_of_pass += [(slot + k, layer, k, list(members)) for k in range(n_in + 1)]
+                self.words_of_pass += [(slot + k, layer, k, list(members)) for k in range(fan_in + 1)]
                 for neuron in members:
-                    for k in range(n_in + 1):
+                    for k in range(fan_in + 1):
                         self.place[layer, neuron, k] = (neuron - own * self.lanes, slot + k)
                 slot += length
         self.slots = slot
-        self.keys = [(la, o, k) for la in range(len(self.sizes) - 1) for o in range(self.sizes[la + 1]) for k in range(self.sizes[la] + 1)]
         self.neurons = [(la, o) for la in range(len(self.sizes) - 1) for o in range(self.sizes[la + 1])]
+        self.keys = [(la, o, k) for la, o in self.neurons for k in range(len(self.inputs[la, o]) + 1)]
         by_hardware = sorted(self.keys, key=lambda key: (self.place[key][1], self.place[key][0]))
         self.index = {key: i for i, key in enumerate(by_hardware)}
         # Streams.
@@ -274,7 +275,7 @@ class Oracle:
             name = (self.spec.network.output if layer == len(self.sizes) - 2 else self.spec.network.hidden).value
             for o in range(self.sizes[layer + 1]):
                 total = Fraction(0)
-                for k, value in enumerate([Fraction(1), *x]):
+                for k, value in enumerate([Fraction(1), *(x[i] for i in self.inputs[layer, o])]):
                     total += (self.theta[layer, o, k] + direction * signs[layer, o, k] * self.delta) * value
                 z[layer, o], y[layer, o] = total, self.activate(name, total)
             x = [y[layer, o] for o in range(self.sizes[layer + 1])]

@@ -18,7 +18,9 @@ takes from a design is what the design file says, and the formats that follow fr
 #  - E of a neuron that no probe of the presentation has perturbed is 0, also where the presentation ends before its part's turn.
 #  - A bias multiplies err_j by 1 in the format of its layer's inputs. So all synapses of a layer drop the same number of bits, k, and
 #    use the same bits of a rounding word, the bias too.
-#  - Places for rounding words: layer by layer, in each the bias first (place 0), then the inputs.
+#  - Places for rounding words: layer by layer, in each the bias first (place 0), then the operands of a neuron in their order. A sparse
+#    layer has as many places as a neuron has operands, and place k is that of operand k, whichever input it is.
+#  - A network with a sparse layer behind the first has no incremental probes.
 #  - Rounding words are as wide as the largest number of bits that a stochastic cast of the design drops, over all layers.
 #  - The counter ``gradient`` counts a synapse once per presentation if cast_gradient(err_j·x_i) or its sum with G is out of range.
 #  - With momentum and no gradient memory the observable ``gradient`` is cast_gradient(err_j·x_i).
@@ -45,6 +47,7 @@ from python_ref.spec.design import Cast, DesignSpec
 from python_ref.spec.number import Fixed
 from tests.support.adam_oracle import AdamOracle, scale_of
 from tests.support.narrowing import narrow
+from tests.support.neuron_inputs import neuron_inputs
 from tests.support.oracle import Stream, activated, counted_sign, rule_of
 
 __all__ = ["Pass", "ProbeOracle", "round_of"]
@@ -123,10 +126,12 @@ class ProbeOracle:
     ) -> None:
         self.spec, self.sizes = spec, spec.network.sizes
         self.layers = len(self.sizes) - 1
+        self.inputs = neuron_inputs(spec)
         self.error, self.error_modes = error, (error_cast.rounding.value, error_cast.overflow.value)
         self.parts = spec.perturbation.parts or ((self.layers, 1),)
         narrow_enough = spec.formats.activation.integer_bits + spec.formats.activation.fraction_bits <= 15
-        self.one_changes = spec.perturbation.code.name == "sequential" and self.layers >= 2 and narrow_enough
+        all_inputs = all(kind.name == "dense" for kind in spec.network.kinds[1:])
+        self.one_changes = spec.perturbation.code.name == "sequential" and self.layers >= 2 and narrow_enough and all_inputs
         self.delta = Fraction(2) ** spec.perturbation.amplitude_log2
         self.two_sided = spec.schedule.difference.value == "two-sided"
         self.rule, self.k = rule_of(spec.optimizer)
@@ -138,7 +143,7 @@ class ProbeOracle:
         self._refuse(always_updated)
         self.round = round_of(self.parts)
         self.neurons = [(layer, o) for layer in range(self.layers) for o in range(self.sizes[layer + 1])]
-        self.keys = [(layer, o, i) for layer, o in self.neurons for i in range(self.sizes[layer] + 1)]
+        self.keys = [(layer, o, i) for layer, o in self.neurons for i in range(len(self.inputs[layer, o]) + 1)]
         self.theta = dict.fromkeys(self.keys, Fraction(0))
         self.G = dict.fromkeys(self.keys, Fraction(0))
         self.m, self.v = (dict.fromkeys(self.keys, Fraction(0)) for _ in range(2))
@@ -192,21 +197,20 @@ class ProbeOracle:
         return drops
 
     def random(self, layer: int, synapse: int, kind: str) -> Fraction:
-        """r of a cast of the present update: the low bits, as many as it drops, of word u·Σ(n_in + 1) + place."""
+        """r of a cast of the present update: the low bits, as many as it drops, of word u·Σ(F + 1) + place."""
         drop = self.dropped(layer).get(kind, 0)
         if drop <= 0:
             return Fraction(0)
-        places = sum(self.sizes[each] + 1 for each in range(self.layers))
-        place = sum(self.sizes[before] + 1 for before in range(layer)) + synapse
+        widths = [len(self.inputs[each, 0]) + 1 for each in range(self.layers)]
+        places, place = sum(widths), sum(widths[:layer]) + synapse
         bits = [self.words.bit(self.u * places + place, i) for i in range(drop)]
         return Fraction(sum(bit * 2**i for i, bit in enumerate(bits)), 2**drop)
 
     # -- Passes -----------------------------------------------------------------------------------------------------
 
-    def operands(self, layer: int, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
-        """What the synapses of a layer multiply: 1 for the bias, then the inputs."""
-        inputs = self.sample[0] if layer == 0 else [y[layer - 1, o] for o in range(self.sizes[layer])]
-        return [Fraction(1), *inputs]
+    def operands(self, layer: int, o: int, y: dict[tuple[int, int], Fraction]) -> list[Fraction]:
+        """What the synapses of a neuron multiply: 1 for the bias, then its inputs."""
+        return [Fraction(1), *(self.sample[0][i] if layer == 0 else y[layer - 1, i] for i in self.inputs[layer, o])]
 
     def run_pass(self, first: int = 0, kept: Pass | None = None, shift: dict[tuple[int, int], Fraction] | None = None) -> Pass:
         """A pass from layer ``first`` on: its pre-activations, and all of the layers before, are the kept ones if there are any."""
@@ -214,7 +218,6 @@ class ProbeOracle:
         y: dict[tuple[int, int], Fraction] = {}
         evaluated, outside = set(), 0
         for layer in range(self.layers):
-            operands = self.operands(layer, y)
             for o in range(self.sizes[layer + 1]):
                 if kept is not None and layer < first:
                     z[layer, o], y[layer, o] = kept.z[layer, o], kept.y[layer, o]
@@ -222,7 +225,7 @@ class ProbeOracle:
                 if kept is not None and layer == first:
                     total = kept.z[layer, o]
                 else:
-                    total = sum((self.theta[layer, o, i] * x for i, x in enumerate(operands)), Fraction(0))
+                    total = sum((self.theta[layer, o, i] * x for i, x in enumerate(self.operands(layer, o, y))), Fraction(0))
                 z[layer, o] = total + (shift[layer, o] if shift else 0)
                 y[layer, o], saturated = activated(self.spec, self.function_of(layer), z[layer, o])
                 if not (kept and shift and self.one_changes) or self.is_reached(layer, o, shift):
@@ -334,7 +337,7 @@ class ProbeOracle:
         gradient_modes = (f.gradient_cast.rounding.value, f.gradient_cast.overflow.value)
         for layer, o, i in self.keys:
             key = (layer, o, i)
-            source = errors[layer, o] * self.operands(layer, self.kept.y)[i]
+            source = errors[layer, o] * self.operands(layer, o, self.kept.y)[i]
             if self.memory or self.rule is not None or self.adam:
                 source, outside = narrow(source, self.spec.gradient_format, *gradient_modes)
                 if self.memory:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from itertools import pairwise
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.number import Fixed
+from tests.support.neuron_inputs import neuron_inputs
 from tests.support.oracle import signed_by_events
 
 __all__ = ["ProbeSignature"]
@@ -95,19 +95,20 @@ class ProbeSignature:
     def _words(self, found: dict) -> list[Payload]:
         """The payload of each word of the lanes' memories."""
         spec, lanes, sizes, words = self.spec, self.spec.hardware.lanes, self.spec.network.sizes, []
+        fan_in = [len(neuron_inputs(spec)[layer, 0]) for layer in range(len(sizes) - 1)]
         columns = [] if found["gradient"] is None else [(spec.gradient_format, found["gradient"])]
         columns += [] if found["momentum"] is None else [(spec.optimizer_state[0].format, found["momentum"])]
         columns += [] if found["square"] is None else [(spec.optimizer_state[-1].format, found["square"])]
         columns.append((spec.formats.weight, found["parameter"]))
         before = 0
-        for n_in, n_out in pairwise(sizes):
+        for operands, n_out in zip(fan_in, sizes[1:], strict=True):
             for group in range(math.ceil(n_out / lanes)):
-                for k in range(n_in + 1):
+                for k in range(operands + 1):
                     payload: Payload = []
                     for form, column in columns:
                         for lane in range(lanes):
                             o = group * lanes + lane
-                            payload.append(self._raw(column[before + o * (n_in + 1) + k], form) if o < n_out else (0, form.width))
+                            payload.append(self._raw(column[before + o * (operands + 1) + k], form) if o < n_out else (0, form.width))
                     words.append(payload)
-            before += n_out * (n_in + 1)
+            before += n_out * (operands + 1)
         return words

@@ -6,6 +6,7 @@ import json
 
 from python_ref.spec.design import DesignSpec
 from python_ref.spec.digest import canonical
+from python_ref.spec.network import Network
 
 __all__ = ["toml_of"]
 
@@ -16,7 +17,7 @@ def toml_of(spec: DesignSpec) -> str:
     sections: dict[str, dict[str, object]] = {
         "": {"name": spec.name},
         "network": {
-            "layers": list(network.sizes),
+            "layers": _layers(network),
             "hidden": network.hidden.value,
             "output": network.output.value,
             "seed": network.initial.seed,
@@ -59,5 +60,27 @@ def toml_of(spec: DesignSpec) -> str:
     lines = []
     for section, keys in sections.items():
         lines += [f"[{section}]"] if section else []
-        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        lines += [f"{key} = {_inline(value)}" for key, value in keys.items()]
     return "\n".join(lines) + "\n"
+
+
+def _layers(network: Network) -> list[object]:
+    """The entries of ``network.layers``: tables where a layer has a kind."""
+    kinds = [canonical(kind) for kind in network.kinds] or [None] * (len(network.sizes) - 1)
+    return [network.sizes[0], *(_entry(size, kind) for size, kind in zip(network.sizes[1:], kinds, strict=True))]
+
+
+def _entry(size: int, kind: object) -> object:
+    if not isinstance(kind, dict):
+        return size
+    keys = {key: value for key, value in kind.items() if key != "name" and value is not None}
+    return {"neurons": size, "kind": kind["name"], **keys}
+
+
+def _inline(value: object) -> str:
+    """A value in TOML, on one line."""
+    if isinstance(value, list):
+        return f"[{', '.join(_inline(each) for each in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_inline(each)}' for key, each in value.items())}}}"
+    return json.dumps(value)

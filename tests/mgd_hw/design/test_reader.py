@@ -37,7 +37,7 @@ XOR = '[data]\ntask = "xor"\n'
 @given(st.integers(0, 2**32))
 @settings(max_examples=150)
 def test_every_design_survives_the_file(seed: int) -> None:
-    spec = random_design(random.Random(seed), parts=0.3)
+    spec = random_design(random.Random(seed), parts=0.3, sparse=0.3)
     assert parse(toml_of(spec), "random.toml").spec == spec
 
 

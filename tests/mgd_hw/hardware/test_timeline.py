@@ -17,7 +17,7 @@ from tests.support.designs import random_design
 
 @pytest.mark.parametrize("seed", range(12))
 def test_spans_of_a_step_add_up_to_the_contract(seed: int) -> None:
-    spec = random_design(random.Random(seed), kinds=(Kind.WEIGHT,))
+    spec = random_design(random.Random(seed), kinds=(Kind.WEIGHT,), sparse=0.4)
     contract: Any = step_contract(spec)
     timeline = timeline_of(spec)
     assert timeline.cycles == contract.step_cycles(2)
@@ -38,7 +38,7 @@ def test_spans_of_a_step_add_up_to_the_contract(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_spans_of_a_presentation_add_up_to_the_contract(seed: int) -> None:
-    spec = random_design(random.Random(seed), kinds=(Kind.NODE,), parts=0.7)
+    spec = random_design(random.Random(seed), kinds=(Kind.NODE,), parts=0.7, sparse=0.4)
     contract: Any = step_contract(spec)
     timeline = timeline_of(spec)
     assert timeline.cycles == contract.presentation_cycles(spec.longest_presentation)
@@ -53,7 +53,7 @@ def test_spans_of_a_presentation_add_up_to_the_contract(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_errors_applied_just_in_time_are_drawn_during_the_unperturbed_pass(seed: int) -> None:
-    spec = random_design(random.Random(seed), kinds=(Kind.NODE,), parts=0.7)
+    spec = random_design(random.Random(seed), kinds=(Kind.NODE,), parts=0.7, sparse=0.4)
     spec = replace(spec, hardware=replace(spec.hardware, multipliers_per_lane=2))
     contract: Any = step_contract(spec)
     timeline = timeline_of(spec)

@@ -80,6 +80,13 @@ def test_presentations_equal_the_plain_machine(seed):
     check(random_design(rng, max_layers=4, max_period=9, kinds=[Kind.NODE], parts=0.3), rng, 40)
 
 
+@settings(max_examples=25)
+@given(st.integers(0, 2**32))
+def test_sparse_layers_equal_the_plain_machine(seed):
+    rng = random.Random(seed)
+    check(random_design(rng, max_layers=4, max_lanes=rng.choice((2, 4, 10)), parts=0.3, sparse=1.0), rng, 25)
+
+
 @pytest.mark.slow
 @settings(max_examples=200)
 @given(st.integers(0, 2**32))

@@ -46,6 +46,13 @@ def test_every_observable_equals_the_oracle(seed):
     check(random_design(rng, max_size=5, kinds=[Kind.WEIGHT]), rng, 16)
 
 
+@settings(max_examples=20)
+@given(st.integers(0, 2**32))
+def test_every_observable_of_sparse_layers_equals_the_oracle(seed):
+    rng = random.Random(seed)
+    check(random_design(rng, max_size=6, max_lanes=4, kinds=[Kind.WEIGHT], sparse=1.0), rng, 12)
+
+
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(st.integers(0, 2**32))

@@ -124,6 +124,13 @@ def test_every_observable_of_deep_incremental_probes_equals_the_oracle(seed):
     check(spec, rng, 16)
 
 
+@settings(max_examples=25)
+@given(st.integers(0, 2**32))
+def test_every_observable_of_sparse_layers_equals_the_oracle(seed):
+    rng = random.Random(seed)
+    check(random_design(rng, max_size=6, max_layers=4, max_lanes=4, kinds=[Kind.NODE], parts=0.3, sparse=1.0), rng, 16)
+
+
 @pytest.mark.slow
 @settings(max_examples=150)
 @given(st.integers(0, 2**32))

@@ -16,7 +16,7 @@ from sim.program import ProgramLink, sample_table
 from tests.rtl_gen.presentation.test_core import start_of
 from tests.support.core_bench import run_bench
 from tests.support.marks import LONG, long_unless, slow_unless
-from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, node_design, single_port, two_multipliers
+from tests.support.node_designs import DEEP_SHAPES, PART_SHAPES, SHAPES, SPARSE_SHAPES, node_design, single_port, two_multipliers
 
 MORE = {
     "sixteen-layers": node_design(sizes=(2, 3, *(2, 1) * 6, 2, 3), lanes=2, periods=(1, 3, 3)),
@@ -28,9 +28,10 @@ MORE = {
     "long-and-two-sided": node_design(sizes=(3, 5, 2), periods=(2, 20, 20), two_sided=True),
 }
 DESIGNS = SHAPES | MORE | {f"one at a time, {name}": spec for name, spec in DEEP_SHAPES.items()}
+DESIGNS |= {f"sparse, {name}": spec for name, spec in SPARSE_SHAPES.items()}
 QUICK = (
     *("one-layer", "more-lanes-than-neurons", "two-sided"),
-    *("probes-in-pairs", "one at a time, not-by-period"),
+    *("probes-in-pairs", "one at a time, not-by-period", "sparse, fan-in-one"),
 )
 
 LONG_TO_RUN = ("one at a time, pipelined", "many-groups", "long-presentation")
