@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from python_ref.spec.design import DesignSpec
-from python_ref.spec.error import unknown
+from python_ref.spec.error import DesignError, unknown
 from python_ref.spec.events import event_kinds
 from python_ref.spec.number import Fixed
 from python_ref.spec.perturbation import Kind
@@ -472,6 +472,9 @@ def core_class(spec: DesignSpec) -> type[Core] | type[NodeCore]:
     """
     if not isinstance(spec, DesignSpec):
         raise unknown("Design", spec, "rtl_gen.core.core_class")
+    if spec.series:
+        reason = "no core is built for a network with state"
+        raise DesignError("network.layers", list(spec.network.sizes), reason, "Run it with `mgd-hw compare`, or take dense layers.")
     found = _CORES.get(spec.perturbation.kind)
     if found is None:
         raise unknown("Kind", spec.perturbation.kind, "rtl_gen.core._CORES")

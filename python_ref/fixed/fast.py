@@ -15,7 +15,7 @@ import numpy as np
 from python_ref.curve import Curve
 from python_ref.datasets import SampleOrder
 from python_ref.fixed.blocks import machine_of
-from python_ref.fixed.cost import correct, cost
+from python_ref.fixed.cost import aligned, correct, cost
 from python_ref.fixed.network import activate
 from python_ref.fixed.state import State
 from python_ref.parameters import split_parameters
@@ -88,7 +88,7 @@ def evaluate(spec: DesignSpec, parameters: np.ndarray, inputs: np.ndarray, targe
 
 def measures(spec: DesignSpec, found: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """Return accuracy and mean cost, both real numbers, of raw outputs for samples with raw targets (both of shape (n, n_out))."""
-    right, total = int(np.count_nonzero(correct(spec, found, targets))), int(np.sum(cost(found, targets)))
+    right, total = int(np.count_nonzero(correct(spec, found, targets))), int(np.sum(cost(*aligned(spec, found, targets))))
     return right / len(found), math.ldexp(total / len(found), -spec.cost_format.fraction_bits)
 
 
