@@ -23,6 +23,7 @@ from python_ref.spec.bus import Interrupt, SampleSource, byte_address, wrapper_m
 from python_ref.spec.design import SATURATION_KINDS, DesignSpec
 from python_ref.spec.error import Refusal
 from python_ref.spec.events import event_kinds
+from python_ref.spec.layers import Leaky
 from python_ref.spec.number import Rounding
 from python_ref.spec.perturbation import Kind
 from python_ref.spec.probes import COUNTERS, probes
@@ -301,7 +302,8 @@ def test_the_table_of_observables() -> None:
     momentum = RARE_EVENTS["saturated_momentum"].spec  # a design that shows all that a machine of its kind can show
     assert momentum.hardware.signature
     other = replace(momentum, perturbation=replace(momentum.perturbation, kind=Kind.WEIGHT if momentum.node else Kind.NODE))
-    assert shown == {probe.name for spec in (momentum, other) for probe in probes(spec)}
+    with_state = replace(momentum if momentum.node else other, network=replace(momentum.network, kinds=(Leaky(0),)))
+    assert shown == {probe.name for spec in (momentum, other, with_state) for probe in probes(spec)}
     assert f"| {len(COUNTERS)}: " in text_of("design/verification.md")
     assert f"saturations of {len(SATURATION_KINDS)} kinds" in text_of("design/verification.md")
 

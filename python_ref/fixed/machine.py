@@ -13,13 +13,13 @@ import numpy as np
 
 from python_ref.fixed import node, series, weight
 from python_ref.fixed.state import COUNTER_LIMITS, Pass, Sample, State, initial_state, sample_number
-from python_ref.spec.design import DesignSpec, Machine
+from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.error import unknown
 
 __all__ = ["COUNTER_LIMITS", "Pass", "Sample", "State", "initial_state", "sample_number", "step"]
 
 
-_STEPS = {Machine.WEIGHT: weight.step, Machine.NODE: node.step, Machine.SERIES: series.step}
+_STEPS = {MachineKind.WEIGHT: weight.step, MachineKind.NODE: node.step, MachineKind.SERIES: series.step}
 """Step of each machine."""
 
 

@@ -18,7 +18,7 @@ from python_ref.spec.tables import activation_table
 
 __all__ = [
     "FLOOR", "HALF_EVEN", "HALF_UP", "LAYER", "MOST_PIECES", "PART", "STOCHASTIC", "VARIABLE", "Narrowing", "Net", "Pieces", "Plan", "Rule",
-    "describe", "working_type",
+    "describe", "machine_plan", "records", "working_type",
 ]  # fmt: skip
 
 FLOOR, HALF_UP, HALF_EVEN, STOCHASTIC = range(4)
@@ -152,7 +152,7 @@ class Rule(NamedTuple):
             )
             for each in spec.optimizer_state
         ]
-        return cls(number, np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64), _records(rows, VARIABLE))
+        return cls(number, np.array([value if isinstance(value, int) else 0 for value in values], dtype=np.int64), records(rows, VARIABLE))
 
 
 class Plan(NamedTuple):
@@ -195,12 +195,12 @@ class Plan(NamedTuple):
 
 
 def working_type(spec: DesignSpec) -> type[np.int32] | type[np.int64]:
-    """Return the type of parameters, inputs and activations in the compiled loops: int32, which is faster, if it holds them.
+    """Return the type of parameters, inputs, activations and states in the compiled loops: int32, which is faster, if it holds them.
 
     In node perturbation, the update u = cast_weight(err·x + word) of a design that updates directly must fit as well.
     """
     forms = spec.formats
-    if max(form.width for form in (forms.weight, forms.input, forms.activation)) >= 32:
+    if max(form.width for form in (forms.weight, forms.input, forms.activation, forms.state)) >= 32:
         return np.int64
     if spec.node and spec.direct_update:
         products = [spec.error_product_format(layer) for layer in range(len(spec.network.layers))]
@@ -222,10 +222,10 @@ def describe(spec: DesignSpec, optimizer: int) -> tuple[Net, Plan, Rule]:
     optimizer : int
         Number of the design's optimiser in the compiled loops.
     """
-    return _net(spec), _plan(spec), Rule.of(spec, optimizer)
+    return _net(spec), machine_plan(spec), Rule.of(spec, optimizer)
 
 
-def _records(rows: Sequence[tuple[object, ...]], kind: np.dtype) -> np.ndarray:
+def records(rows: Sequence[tuple[object, ...]], kind: np.dtype) -> np.ndarray:
     """Return rows as records whose fields are attributes, in compiled loops and in plain Python alike."""
     return np.array(rows, dtype=kind).view(np.recarray)
 
@@ -262,10 +262,11 @@ def _net(spec: DesignSpec) -> Net:
         if layer.activation.tabulated:
             tables[row_number] = activation_table(layer.activation, forms.table, forms.activation)
     parts = [(part.first, part.begin, part.end) for part in spec.round.parts]
-    return Net(_records(found, LAYER), tables, _records(parts, PART), np.array(spec.round.order, dtype=np.int64))
+    return Net(records(found, LAYER), tables, records(parts, PART), np.array(spec.round.order, dtype=np.int64))
 
 
-def _plan(spec: DesignSpec) -> Plan:
+def machine_plan(spec: DesignSpec) -> Plan:
+    """Return the constants of the machine of a design as a whole."""
     forms, schedule, weight = spec.formats, spec.schedule, spec.formats.weight
     error = Narrowing.of(spec.error_sum_format, spec.error_format, forms.error_cast) if spec.node else Narrowing(0, 0, 0, 0, 0)
     low, high = spec.parameter_limits

@@ -22,10 +22,10 @@ from python_ref.spec.presentation import FACTOR_BITS, Presentation
 from python_ref.spec.schedule import Schedule
 from python_ref.spec.unrolled import Unrolled, check_unrolled
 
-__all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware", "Machine"]
+__all__ = ["MAX_LANES", "SATURATION_KINDS", "WORD_BITS", "Cast", "DesignSpec", "Formats", "Hardware", "MachineKind"]
 
 
-class Machine(enum.Enum):
+class MachineKind(enum.Enum):
     """Machines, each of which computes the steps of designs of one kind, in every model and in hardware."""
 
     WEIGHT = "weight"
@@ -109,9 +109,9 @@ class DesignSpec(LearningSpec):
         return self.network.framed > 0
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> MachineKind:
         """Machine that computes the steps of the design."""
-        return (Machine.SERIES if self.series else Machine.NODE) if self.node else Machine.WEIGHT
+        return (MachineKind.SERIES if self.series else MachineKind.NODE) if self.node else MachineKind.WEIGHT
 
     @cached_property
     def unrolled(self) -> Unrolled:

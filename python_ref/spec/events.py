@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from python_ref.spec.design import DesignSpec, Machine
+from python_ref.spec.design import DesignSpec, MachineKind
 from python_ref.spec.error import unknown
 from python_ref.spec.learner import LearnerSpec
 from python_ref.spec.learning import FORWARD_KINDS, LearningSpec
@@ -189,7 +189,7 @@ def _presented_fields(spec: DesignSpec, neuron: tuple[EventField, ...]) -> dict[
     }
 
 
-_FIELDS = {Machine.WEIGHT: _weight_fields, Machine.NODE: _node_fields, Machine.SERIES: _series_fields}
+_FIELDS = {MachineKind.WEIGHT: _weight_fields, MachineKind.NODE: _node_fields, MachineKind.SERIES: _series_fields}
 """Fields of the events of each machine."""
 
 
