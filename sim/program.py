@@ -138,19 +138,21 @@ def _raw(name: str, values: np.ndarray, columns: int, target: Fixed) -> np.ndarr
 
 
 def sample_table(spec: DesignSpec, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Words of the sample stream (uint64, shape (samples, n_in + n_out)), in two's complement of the port's width.
+    """Words of the sample stream (uint64, shape (samples, record_inputs + n_out)), in two's complement of the port's width.
 
     Parameters
     ----------
     spec : DesignSpec
         The design that the samples are for.
-    inputs : array of int, shape (samples, n_in)
-        Raw inputs in the design's input format.
+    inputs : array of int, shape (samples, record_inputs)
+        Raw inputs in the design's input format; those of a series of frames that is not held begin with its length.
     targets : array of int, shape (samples, n_out)
         Raw targets in the design's activation format.
     """
-    width = spec.sample_width
-    inputs = _raw("Inputs", inputs, spec.network.n_in, spec.formats.input)
+    width, network = spec.sample_width, spec.network
+    length = np.asarray(inputs)[:, : int(network.record_inputs > network.n_in)]
+    given = _raw("Inputs", np.asarray(inputs)[:, length.shape[1] :], network.record_inputs - length.shape[1], spec.formats.input)
+    inputs = np.concatenate([_raw("Lengths", length, length.shape[1], Fixed.covering(1, network.frames, 0)), given], axis=1)
     targets = _raw("Targets", targets, spec.network.n_out, spec.formats.activation)
     if len(inputs) != len(targets):
         raise ValueError(f"Inputs and targets must be equally many, not {len(inputs)} and {len(targets)}")

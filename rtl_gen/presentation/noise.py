@@ -17,7 +17,7 @@ __all__ = ["InputNoise", "RenewedNoise", "noise_words"]
 
 def noise_words(spec: DesignSpec) -> int:
     """Return the number of random words of an update: one for each input of each layer, and for its biases."""
-    return sum(layer.n_in + 1 for layer in spec.network.layers)
+    return spec.layout.places
 
 
 class InputNoise(wiring.Component):
@@ -68,7 +68,7 @@ class InputNoise(wiring.Component):
         state = Signal(self.generator.degree, reset_less=True)
         place, filling, stale = Signal(range(count), reset_less=True), Signal(), Signal(init=1)
         layers = self.spec.network.layers
-        starts = [sum(layer.n_in + 1 for layer in layers[:number]) for number in range(len(layers))]
+        starts = [sum(layer.fan_in + 1 for layer in layers[:number]) for number in range(len(layers))]
         loads = delayed(m, self.load_en, 1, "loads", reset_less=False)
         applies = slot.real & slot.apply
         written, draws = self._renewed(m, place, filling, applies)
@@ -86,13 +86,17 @@ class InputNoise(wiring.Component):
             m.d.sync += place.eq(Mux(jumps, by_layer(starts, slot.layer), following))
         with m.If(place == count - 1):
             m.d.sync += filling.eq(0)
-        with m.If(slot.begin & ~slot.apply):
+        with m.If(self._begins(slot) & ~slot.apply):
             m.d.sync += [filling.eq(stale), place.eq(0), stale.eq(0)]
         with m.If(self._ages(applies) | self.load_en):
             m.d.sync += stale.eq(1)
         with m.If(draws | loads):
             m.d.sync += state.eq(leap(self.generator, state, loads, self.load))
         return m
+
+    def _begins(self, slot):
+        """Whether a slot is the first one of its pass."""
+        return slot.begin
 
     def _renewed(self, m, place, filling, applies):
         """Place of the word that is written, and whether one is drawn for it."""
